@@ -1,0 +1,26 @@
+# Compiler flags, once: warnings, hardening, and the instrumented build kinds.
+option(CF_WERROR "Treat warnings as errors" OFF)
+set(CF_SANITIZE "" CACHE STRING "Value for -fsanitize=, e.g. address,undefined or thread")
+option(CF_COVERAGE "Instrument for gcov" OFF)
+
+function(cf_target_flags name)
+  target_compile_definitions(${name} PRIVATE _GNU_SOURCE CF_VERSION="${PROJECT_VERSION}")
+  target_compile_options(${name} PRIVATE -Wall -Wextra -Wshadow -Wconversion -Wno-unused-parameter
+    -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wvla -fstack-protector-strong -fno-omit-frame-pointer)
+  if(CF_WERROR)
+    target_compile_options(${name} PRIVATE -Werror)
+  endif()
+  if(CF_SANITIZE)
+    target_compile_options(${name} PRIVATE -fsanitize=${CF_SANITIZE} -fno-sanitize-recover=all)
+    target_link_options(${name} PUBLIC -fsanitize=${CF_SANITIZE})
+  elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
+    target_compile_definitions(${name} PRIVATE _FORTIFY_SOURCE=2)
+  endif()
+  if(CF_COVERAGE)
+    target_compile_options(${name} PRIVATE --coverage)
+    target_link_options(${name} PUBLIC --coverage)
+  endif()
+endfunction()
+
+set(CMAKE_C_FLAGS_RELEASE "-O2 -g")
+add_link_options(-Wl,-z,relro,-z,now)

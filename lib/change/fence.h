@@ -1,0 +1,76 @@
+/*
+ * Fences (DESIGN 2): records of stream <prefix>.fence that tie a position of the source to a position of the journal.
+ * Always JSON, schema in schemas/fence.schema.json; key = pipeline name.
+ *
+ *   every transaction whose commit ended at or before `lsn` is in the journal below these offsets, and no later one is.
+ */
+#ifndef CHANGE_FENCE_H
+#define CHANGE_FENCE_H
+
+#include "core/err.h"
+#include "core/lsn.h"
+#include "core/strbuf.h"
+
+#define FENCE_FORMAT 1
+/* Every n-th fence lists all partitions, not only the touched ones. */
+#define FENCE_FULL_EVERY 100
+
+enum fence_kind {
+    FENCE_UNKNOWN = 0,
+    FENCE_SNAPSHOT_BEGIN, /* a copy begins (anew): what an earlier try left on the target is to be removed first */
+    FENCE_SNAPSHOT,       /* rows of a running copy; the target is not complete yet */
+    FENCE_STREAM          /* transactions; complete = true from the first one after the copy on */
+};
+
+enum marker_kind {
+    MARKER_NONE = 0,
+    MARKER_HOLD,    /* never becomes a fence */
+    MARKER_COMPARE, /* the cut of a comparison: apply waits after it for the release */
+    MARKER_REFUSED, /* a cut that came too late, or without its hold */
+    MARKER_FINAL,   /* cutover's last fence */
+    MARKER_PING     /* proves the path: answered by a fence, nothing else */
+};
+
+struct fence_marker {
+    enum marker_kind kind;
+    char nonce[40];      /* "" = none */
+    int64_t deadline_ms; /* how long apply may wait at it */
+};
+
+struct fence_range {
+    char *stream;          /* topic name */
+    int32_t partition;
+    uint64_t first_offset; /* of the records since the previous fence; == next_offset when untouched (full listing) */
+    uint64_t next_offset;  /* one past the last record */
+};
+
+struct fence {
+    int format;
+    enum fence_kind kind;
+    uint64_t id;              /* 1, 2, …: no gaps within a pipeline */
+    uint64_t attempt;         /* counts snapshot tries, from 1 */
+    char *pipeline;
+    uint64_t source_system_id;
+    uint32_t timeline;
+    lsn_t lsn;
+    int64_t commit_time_us;   /* of the last transaction below it; wall */
+    int64_t written_us;       /* when capture wrote it; wall */
+    bool complete;
+    bool full;                /* lists all partitions */
+    struct fence_marker marker;
+    uint64_t changes;         /* records since the previous fence (tombstones not counted) */
+    uint64_t transactions;
+    struct fence_range *ranges;
+    size_t range_count;
+};
+
+void fence_release(struct fence *fence);
+bool fence_encode(const struct fence *fence, struct strbuf *out, struct err *err) MUST_CHECK;
+/* Refuses formats newer than FENCE_FORMAT (ERR_UNSUPPORTED) and malformed text (ERR_PROTOCOL). */
+bool fence_decode(const void *text, size_t len, struct fence *ret, struct err *err) MUST_CHECK;
+
+const char *fence_kind_name(enum fence_kind kind);
+const char *marker_kind_name(enum marker_kind kind);
+enum marker_kind marker_kind_parse(const char *name); /* MARKER_NONE if unknown */
+
+#endif

@@ -1,0 +1,74 @@
+#include "change/table.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/alloc.h"
+
+void table_schema_free(struct table_schema *schema)
+{
+    if (schema == NULL)
+        return;
+    for (size_t i = 0; i < schema->field_count; i++) {
+        free(schema->fields[i].name);
+        free(schema->fields[i].semantic);
+        free(schema->fields[i].source_type);
+    }
+    free(schema->fields);
+    free(schema->key_fields);
+    free(schema->topic);
+    free(schema->name_space);
+    free(schema->schema);
+    free(schema->table);
+    free(schema);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    if (a == NULL || b == NULL)
+        return a == b;
+    return strcmp(a, b) == 0;
+}
+
+static bool same_field(const struct field *a, const struct field *b)
+{
+    return same_text(a->name, b->name) && a->phys == b->phys && same_text(a->semantic, b->semantic) &&
+           a->optional == b->optional && a->key == b->key && same_text(a->source_type, b->source_type) &&
+           a->source_length == b->source_length && a->source_scale == b->source_scale;
+}
+
+bool table_schema_same(const struct table_schema *a, const struct table_schema *b)
+{
+    if (a->field_count != b->field_count || a->key_count != b->key_count || !same_text(a->topic, b->topic) ||
+        !same_text(a->schema, b->schema) || !same_text(a->table, b->table))
+        return false;
+    for (size_t i = 0; i < a->field_count; i++) {
+        if (!same_field(&a->fields[i], &b->fields[i]))
+            return false;
+    }
+    for (size_t i = 0; i < a->key_count; i++) {
+        if (a->key_fields[i] != b->key_fields[i])
+            return false;
+    }
+    return true;
+}
+
+int table_schema_find(const struct table_schema *schema, const char *field_name)
+{
+    for (size_t i = 0; i < schema->field_count; i++) {
+        if (strcmp(schema->fields[i].name, field_name) == 0)
+            return (int)i;
+    }
+    return -1;
+}
+
+char *topic_name(const char *prefix, const char *schema, const char *table)
+{
+    char *name = xasprintf("%s.%s.%s", prefix, schema, table);
+    for (char *p = name; *p != '\0'; p++) {
+        if (!isalnum((unsigned char)*p) && *p != '.' && *p != '_' && *p != '-')
+            *p = '_';
+    }
+    return name;
+}

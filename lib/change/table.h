@@ -1,0 +1,47 @@
+/*
+ * The shape of a table as the journal describes it: one `struct table_schema` per version of a table. Immutable once
+ * made; owned by whoever made it (capture's relation cache, apply's schema cache) and alive as long as that cache.
+ */
+#ifndef CHANGE_TABLE_H
+#define CHANGE_TABLE_H
+
+#include <stddef.h>
+
+#include "change/datum.h"
+#include "core/err.h"
+
+struct field {
+    char *name;
+    enum phys phys;
+    char *semantic;        /* Connect schema name, e.g. "io.debezium.time.MicroTimestamp"; NULL = plain */
+    bool optional;         /* may be NULL */
+    bool key;              /* part of the record key */
+    char *source_type;     /* upper case server type name, arrays with '_' in front: "NUMERIC", "_INT4" */
+    int32_t source_length; /* __debezium.source.column.length; -1 = not given */
+    int32_t source_scale;  /* __debezium.source.column.scale; -1 = not given */
+};
+
+struct table_schema {
+    char *topic;     /* stream name: <prefix>.<schema>.<table>, characters outside [A-Za-z0-9._-] as '_' */
+    char *name_space;/* Avro/Connect namespace: same as topic with Avro's character rules */
+    char *schema;    /* source schema name, exact */
+    char *table;     /* source table name, exact */
+    struct field *fields;
+    size_t field_count;
+    size_t *key_fields;  /* indexes into fields, in key order */
+    size_t key_count;    /* 0 = no key: records have a null key */
+    uint32_t key_schema_id;   /* ids in the schema store; 0 = not registered yet (or no key) */
+    uint32_t value_schema_id;
+    uint32_t version;    /* 1, 2, …: counts shapes of this table in this process, for logs */
+};
+
+/* Deep-copies nothing: takes ownership of heap strings in *fields. Frees all. NULL allowed. */
+void table_schema_free(struct table_schema *schema);
+/* True if both describe the same topic, table, fields and key (ids and version are not looked at). */
+bool table_schema_same(const struct table_schema *a, const struct table_schema *b);
+/* Index of the field, or -1. */
+int table_schema_find(const struct table_schema *schema, const char *field_name);
+/* Builds "<prefix>.<schema>.<table>" with Kafka's character rule. malloc'd. */
+char *topic_name(const char *prefix, const char *schema, const char *table);
+
+#endif

@@ -1,0 +1,422 @@
+/* Owns: libpq connections, queries, COPY, and the mapping of server errors to err. See conn.h. */
+#include "pg/conn.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conn_internal.h"
+#include "core/alloc.h"
+#include "core/log.h"
+
+struct pg_result {
+    PGresult *pq;
+};
+
+enum err_code pg_sqlstate_class(const char *s)
+{
+    static const struct {
+        const char *prefix;
+        enum err_code code;
+    } table[] = {
+        {"08", ERR_CONNECT},     {"57P0", ERR_CONNECT},  {"57014", ERR_TRANSIENT}, {"40", ERR_TRANSIENT},
+        {"55P03", ERR_TRANSIENT}, {"55006", ERR_BUSY},   {"55000", ERR_SQL},       {"53100", ERR_NO_SPACE},
+        {"53", ERR_CONNECT},     {"28", ERR_AUTH},       {"42501", ERR_AUTH},      {"3D000", ERR_CONFIG},
+        {"22", ERR_DATA},        {"23", ERR_DATA},       {"42P01", ERR_SCHEMA},    {"42703", ERR_SCHEMA},
+        {"42804", ERR_SCHEMA},   {"3F000", ERR_SCHEMA},  {"58", ERR_CONNECT},      {"25006", ERR_SQL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        if (strncmp(s, table[i].prefix, strlen(table[i].prefix)) == 0)
+            return table[i].code;
+    }
+    return ERR_SQL;
+}
+
+bool pg_fail(struct pg_conn *conn, const PGresult *res, const char *what, struct err *err)
+{
+    const char *state = res != NULL ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
+    const char *text = res != NULL ? PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+    if (state == NULL) { /* no answer of the server: the connection is gone */
+        text = conn != NULL && conn->pq != NULL ? PQerrorMessage(conn->pq) : "no connection";
+        return err_set(err, ERR_CONNECT, "%s: %s", what, text);
+    }
+    const char *detail = PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL);
+    const char *hint = PQresultErrorField(res, PG_DIAG_MESSAGE_HINT);
+    const char *context = PQresultErrorField(res, PG_DIAG_CONTEXT);
+    enum err_code code = pg_sqlstate_class(state);
+    if (conn != NULL && PQstatus(conn->pq) == CONNECTION_BAD)
+        code = ERR_CONNECT;
+    err_set(err, code, "%s: %s%s%s%s%s%s%s (SQLSTATE %s)", what, text != NULL ? text : "?", detail ? " Detail: " : "",
+            detail ? detail : "", hint ? " Hint: " : "", hint ? hint : "", context ? " At: " : "", context ? context : "",
+            state);
+    memcpy(err->sqlstate, state, 5);
+    err->sqlstate[5] = '\0';
+    return false;
+}
+
+static void silent_notice(void *arg, const PGresult *res)
+{
+    if (log_enabled(LOG_LEVEL_DEBUG)) {
+        const char *text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+        log_event(LOG_LEVEL_DEBUG, "server_notice", "text=\"%s\"", text != NULL ? text : "");
+    }
+}
+
+static enum err_code connect_error_class(const char *text)
+{
+    /* libpq gives no SQLSTATE for a failed connect: its text is all there is. */
+    static const char *const auth[] = {"authentication failed", "no password supplied", "no pg_hba.conf entry",
+                                       "does not exist", "permission denied"};
+    static const char *const config[] = {"invalid connection option", "invalid URI", "missing \"=\"",
+                                         "invalid integer value", "unexpected character"};
+    for (size_t i = 0; i < ARRAY_LEN(auth); i++) {
+        if (strstr(text, auth[i]) != NULL)
+            return ERR_AUTH;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(config); i++) {
+        if (strstr(text, config[i]) != NULL)
+            return ERR_CONFIG;
+    }
+    return ERR_CONNECT;
+}
+
+bool pg_open(const char *url, const struct pg_options *options, struct pg_conn **ret, struct err *err)
+{
+    char timeout[16];
+    (void)snprintf(timeout, sizeof timeout, "%d", options->connect_timeout_s > 0 ? options->connect_timeout_s : 15);
+    /* dbname first: keywords behind it win over what the URL says. */
+    const char *keys[] = {"dbname", "application_name", "connect_timeout", "client_encoding", "keepalives_idle",
+                          "keepalives_interval", "keepalives_count", "options", "replication", NULL};
+    const char *values[] = {url, options->application_name, timeout, "UTF8", "30", "10", "3",
+                            "-c extra_float_digits=1 -c datestyle=ISO,YMD -c intervalstyle=postgres -c timezone=UTC "
+                            "-c bytea_output=hex",
+                            options->replication ? "database" : NULL, NULL};
+    struct pg_conn *conn = xcalloc(1, sizeof *conn);
+    conn->pq = PQconnectdbParams(keys, values, 1);
+    if (conn->pq == NULL || PQstatus(conn->pq) != CONNECTION_OK) {
+        const char *text = conn->pq != NULL ? PQerrorMessage(conn->pq) : "out of memory";
+        char masked[300];
+        err_set(err, connect_error_class(text), "cannot connect to %s: %s", log_mask_url(url, masked, sizeof masked), text);
+        pg_close(conn);
+        return false;
+    }
+    PQsetNoticeReceiver(conn->pq, silent_notice, NULL);
+    conn->cancel = PQgetCancel(conn->pq);
+    *ret = conn;
+    return true;
+}
+
+static void drop_copy_row(struct pg_conn *conn)
+{
+    if (conn->copy_row != NULL)
+        PQfreemem(conn->copy_row);
+    conn->copy_row = NULL;
+}
+
+void pg_close(struct pg_conn *conn)
+{
+    if (conn == NULL)
+        return;
+    drop_copy_row(conn);
+    PQfreeCancel(conn->cancel);
+    PQfinish(conn->pq);
+    free(conn);
+}
+
+int pg_server_version(const struct pg_conn *conn)
+{
+    return PQserverVersion(conn->pq);
+}
+
+const char *pg_database(const struct pg_conn *conn)
+{
+    return PQdb(conn->pq);
+}
+
+int pg_socket(const struct pg_conn *conn)
+{
+    return PQsocket(conn->pq);
+}
+
+bool pg_in_transaction(const struct pg_conn *conn)
+{
+    return PQtransactionStatus(conn->pq) != PQTRANS_IDLE;
+}
+
+void pg_cancel(struct pg_conn *conn)
+{
+    char text[256];
+    if (conn->cancel != NULL)
+        (void)PQcancel(conn->cancel, text, (int)sizeof text); /* best effort: the statement may have ended already */
+}
+
+static bool result_is_good(const PGresult *res)
+{
+    ExecStatusType status = PQresultStatus(res);
+    return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_SINGLE_TUPLE ||
+           status == PGRES_EMPTY_QUERY;
+}
+
+/* The head of a statement, for messages: no values beyond it. */
+static const char *sql_head(const char *sql, char out[72])
+{
+    (void)snprintf(out, 72, "%.*s", (int)strnlen(sql, 68), sql);
+    return out;
+}
+
+bool pg_exec(struct pg_conn *conn, const char *sql, struct err *err)
+{
+    char head[72];
+    PGresult *res = PQexec(conn->pq, sql);
+    bool ok = result_is_good(res);
+    if (!ok)
+        pg_fail(conn, res, sql_head(sql, head), err);
+    PQclear(res);
+    return ok;
+}
+
+bool pg_execf(struct pg_conn *conn, struct err *err, const char *fmt, ...)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    va_list ap;
+    va_start(ap, fmt);
+    strbuf_vaddf(&sql, fmt, ap);
+    va_end(ap);
+    bool ok = strbuf_ok(&sql, "statement", err) && pg_exec(conn, sql.data, err);
+    strbuf_release(&sql);
+    return ok;
+}
+
+static bool take_result(struct pg_conn *conn, PGresult *res, const char *what, struct pg_result **ret, struct err *err)
+{
+    if (!result_is_good(res)) {
+        pg_fail(conn, res, what, err);
+        PQclear(res);
+        return false;
+    }
+    *ret = xmalloc(sizeof **ret);
+    (*ret)->pq = res;
+    return true;
+}
+
+bool pg_query(struct pg_conn *conn, const char *sql, int param_count, const char *const *params, struct pg_result **ret,
+              struct err *err)
+{
+    char head[72];
+    PGresult *res = param_count == 0 ? PQexec(conn->pq, sql)
+                                     : PQexecParams(conn->pq, sql, param_count, NULL, params, NULL, NULL, 0);
+    return take_result(conn, res, sql_head(sql, head), ret, err);
+}
+
+bool pg_query_text(struct pg_conn *conn, const char *sql, int param_count, const char *const *params, char **ret,
+                   struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    char head[72];
+    if (!pg_query(conn, sql, param_count, params, &res, err))
+        return false;
+    if (pg_rows(res) != 1 || pg_columns(res) != 1)
+        return err_set(err, ERR_PROTOCOL, "%s: one value was expected, %d rows came", sql_head(sql, head), pg_rows(res));
+    *ret = pg_is_null(res, 0, 0) ? NULL : xstrdup(pg_cell(res, 0, 0));
+    return true;
+}
+
+bool pg_query_int64(struct pg_conn *conn, const char *sql, int param_count, const char *const *params, int64_t *ret,
+                    struct err *err)
+{
+    char *text = NULL;
+    if (!pg_query_text(conn, sql, param_count, params, &text, err))
+        return false;
+    *ret = text != NULL ? strtoll(text, NULL, 10) : 0;
+    free(text);
+    return true;
+}
+
+bool pg_send(struct pg_conn *conn, const char *sql, int param_count, const char *const *params, struct err *err)
+{
+    char head[72];
+    if (PQsendQueryParams(conn->pq, sql, param_count, NULL, params, NULL, NULL, 0) != 1)
+        return pg_fail(conn, NULL, sql_head(sql, head), err);
+    return true;
+}
+
+enum pg_poll pg_poll_result(struct pg_conn *conn, struct pg_result **ret, struct err *err)
+{
+    if (PQconsumeInput(conn->pq) != 1) {
+        pg_fail(conn, NULL, "result", err);
+        return PG_POLL_ERROR;
+    }
+    if (PQflush(conn->pq) > 0 || PQisBusy(conn->pq))
+        return PG_POLL_WAIT;
+    PGresult *res = PQgetResult(conn->pq);
+    for (PGresult *more; res != NULL && (more = PQgetResult(conn->pq)) != NULL;) {
+        PQclear(res);
+        res = more;
+    }
+    return take_result(conn, res, "result", ret, err) ? PG_POLL_READY : PG_POLL_ERROR;
+}
+
+int pg_rows(const struct pg_result *res)
+{
+    return PQntuples(res->pq);
+}
+
+int pg_columns(const struct pg_result *res)
+{
+    return PQnfields(res->pq);
+}
+
+bool pg_is_null(const struct pg_result *res, int row, int column)
+{
+    return PQgetisnull(res->pq, row, column) != 0;
+}
+
+const char *pg_cell(const struct pg_result *res, int row, int column)
+{
+    return PQgetvalue(res->pq, row, column);
+}
+
+size_t pg_cell_len(const struct pg_result *res, int row, int column)
+{
+    return (size_t)PQgetlength(res->pq, row, column);
+}
+
+int64_t pg_cell_int64(const struct pg_result *res, int row, int column)
+{
+    return strtoll(PQgetvalue(res->pq, row, column), NULL, 10);
+}
+
+bool pg_cell_bool(const struct pg_result *res, int row, int column)
+{
+    return PQgetvalue(res->pq, row, column)[0] == 't';
+}
+
+int64_t pg_affected(const struct pg_result *res)
+{
+    return strtoll(PQcmdTuples(res->pq), NULL, 10);
+}
+
+void pg_result_free(struct pg_result *res)
+{
+    if (res == NULL)
+        return;
+    PQclear(res->pq);
+    free(res);
+}
+
+void pg_result_cleanup(struct pg_result **res)
+{
+    pg_result_free(*res);
+    *res = NULL;
+}
+
+static bool copy_begin(struct pg_conn *conn, const char *sql, ExecStatusType expected, struct err *err)
+{
+    char head[72];
+    PGresult *res = PQexec(conn->pq, sql);
+    bool ok = PQresultStatus(res) == expected;
+    if (!ok)
+        pg_fail(conn, res, sql_head(sql, head), err);
+    PQclear(res);
+    return ok;
+}
+
+/* Reads what follows a COPY up to the idle state; false if the server refused it. */
+static bool copy_finish(struct pg_conn *conn, int64_t *ret_rows, struct err *err)
+{
+    bool ok = true;
+    for (PGresult *res; (res = PQgetResult(conn->pq)) != NULL; PQclear(res)) {
+        if (PQresultStatus(res) != PGRES_COMMAND_OK) {
+            if (ok)
+                pg_fail(conn, res, "COPY", err);
+            ok = false;
+        } else if (ret_rows != NULL) {
+            *ret_rows = strtoll(PQcmdTuples(res), NULL, 10);
+        }
+        if (PQstatus(conn->pq) == CONNECTION_BAD)
+            return PQclear(res), ok ? pg_fail(conn, NULL, "COPY", err) : false;
+    }
+    return ok;
+}
+
+bool pg_copy_in_begin(struct pg_conn *conn, const char *sql, struct err *err)
+{
+    return copy_begin(conn, sql, PGRES_COPY_IN, err);
+}
+
+bool pg_copy_in_put(struct pg_conn *conn, const void *bytes, size_t len, struct err *err)
+{
+    while (len > 0) {
+        int part = len > (1 << 20) ? 1 << 20 : (int)len;
+        if (PQputCopyData(conn->pq, bytes, part) != 1)
+            return pg_fail(conn, NULL, "COPY data", err);
+        bytes = (const char *)bytes + part;
+        len -= (size_t)part;
+    }
+    return true;
+}
+
+bool pg_copy_in_end(struct pg_conn *conn, int64_t *ret_rows, struct err *err)
+{
+    if (PQputCopyEnd(conn->pq, NULL) != 1)
+        return pg_fail(conn, NULL, "end of COPY", err);
+    return copy_finish(conn, ret_rows, err);
+}
+
+void pg_copy_in_abort(struct pg_conn *conn, const char *reason)
+{
+    if (PQputCopyEnd(conn->pq, reason) == 1)
+        (void)copy_finish(conn, NULL, NULL);
+}
+
+bool pg_copy_out_begin(struct pg_conn *conn, const char *sql, struct err *err)
+{
+    return copy_begin(conn, sql, PGRES_COPY_OUT, err);
+}
+
+bool pg_copy_out_get(struct pg_conn *conn, const char **ret_bytes, size_t *ret_len, struct err *err)
+{
+    drop_copy_row(conn);
+    int n = PQgetCopyData(conn->pq, &conn->copy_row, 0);
+    if (n == -2)
+        return pg_fail(conn, NULL, "COPY data", err);
+    if (n == -1) {
+        if (!copy_finish(conn, NULL, err))
+            return false;
+        n = 0;
+    }
+    *ret_bytes = conn->copy_row;
+    *ret_len = (size_t)n;
+    return true;
+}
+
+void pg_quote_ident(struct strbuf *sb, const char *name)
+{
+    strbuf_addc(sb, '"');
+    for (; *name != '\0'; name++) {
+        if (*name == '"')
+            strbuf_addc(sb, '"');
+        strbuf_addc(sb, *name);
+    }
+    strbuf_addc(sb, '"');
+}
+
+void pg_quote_table(struct strbuf *sb, const char *schema, const char *table)
+{
+    pg_quote_ident(sb, schema);
+    strbuf_addc(sb, '.');
+    pg_quote_ident(sb, table);
+}
+
+void pg_quote_literal(struct strbuf *sb, const char *text)
+{
+    /* E'' with doubled backslashes means the same under any standard_conforming_strings. */
+    bool escape = strchr(text, '\\') != NULL;
+    strbuf_adds(sb, escape ? " E'" : "'");
+    for (; *text != '\0'; text++) {
+        if (*text == '\'' || *text == '\\')
+            strbuf_addc(sb, *text);
+        strbuf_addc(sb, *text);
+    }
+    strbuf_addc(sb, '\'');
+}

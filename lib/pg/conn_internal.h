@@ -1,0 +1,18 @@
+/* What the other files of lib/pg see of a connection. */
+#ifndef PG_CONN_INTERNAL_H
+#define PG_CONN_INTERNAL_H
+
+#include <libpq-fe.h>
+
+#include "pg/conn.h"
+
+struct pg_conn {
+    PGconn *pq;
+    PGcancel *cancel;
+    char *copy_row; /* buffer that PQgetCopyData gave last */
+};
+
+/* Fills err from a failed result (NULL: from the connection). Always false. */
+bool pg_fail(struct pg_conn *conn, const PGresult *res, const char *what, struct err *err);
+
+#endif

@@ -1,0 +1,23 @@
+-- Control tables on the source. Run by capture (and by compare and cutover before they need them); idempotent.
+CREATE SCHEMA IF NOT EXISTS crossfade;
+
+-- Markers travel in the WAL (DESIGN 2): whoever inserts here speaks to capture at a position of the source's history.
+CREATE TABLE IF NOT EXISTS crossfade.marker (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    pipeline    text        NOT NULL,
+    nonce       text        NOT NULL CHECK (nonce ~ '^[0-9a-zA-Z-]{1,39}$'),
+    kind        text        NOT NULL CHECK (kind IN ('hold', 'cut', 'final', 'ping')),
+    cut_lsn     pg_lsn,                 -- kind cut: the fence is wanted exactly here
+    deadline_ms bigint      NOT NULL DEFAULT 0,
+    created_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+REVOKE ALL ON crossfade.marker FROM PUBLIC;
+
+-- The decision of a cutover: one row, compare-and-set (DESIGN 6).
+CREATE TABLE IF NOT EXISTS crossfade.decision (
+    pipeline   text        PRIMARY KEY,
+    cutover_id text        NOT NULL,
+    state      text        NOT NULL CHECK (state IN ('open', 'switched', 'aborted')),
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+REVOKE ALL ON crossfade.decision FROM PUBLIC;

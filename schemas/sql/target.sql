@@ -1,0 +1,53 @@
+-- Control tables on the target. Run by apply (and by compare and cutover before they need them); idempotent.
+CREATE SCHEMA IF NOT EXISTS crossfade;
+
+-- Written in the same transaction as the rows it stands for (promises 1 and 2).
+CREATE TABLE IF NOT EXISTS crossfade.position (
+    pipeline         text        NOT NULL,
+    shard            text        NOT NULL DEFAULT '1/1',
+    format           integer     NOT NULL DEFAULT 1,
+    fence_id         bigint      NOT NULL,
+    fence_offset     bigint      NOT NULL,      -- in the fence stream
+    lsn              pg_lsn      NOT NULL,
+    source_system_id numeric(20) NOT NULL,
+    attempt          bigint      NOT NULL,      -- of the snapshot
+    complete         boolean     NOT NULL,      -- the copy is done: the target is a state the source was in
+    commit_time      timestamptz,
+    marker_kind      text,                      -- of this very fence, NULL = none
+    marker_nonce     text,
+    applied_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (pipeline, shard)
+);
+
+-- A comparator lets apply go on by inserting its nonce here.
+CREATE TABLE IF NOT EXISTS crossfade.release (
+    pipeline    text        NOT NULL,
+    nonce       text        NOT NULL,
+    released_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (pipeline, nonce)
+);
+
+-- Verdicts of comparisons; cutover's gate reads the last one.
+CREATE TABLE IF NOT EXISTS crossfade.verdict (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    pipeline    text        NOT NULL,
+    fence_id    bigint,
+    lsn         pg_lsn,
+    scope       text        NOT NULL,           -- 'full' or what was compared
+    verdict     text        NOT NULL CHECK (verdict IN ('PASS', 'FAIL', 'INCONCLUSIVE')),
+    detail      jsonb       NOT NULL DEFAULT '{}',
+    started_at  timestamptz NOT NULL,
+    finished_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- Steps of cutovers, written before each is taken.
+CREATE TABLE IF NOT EXISTS crossfade.cutover (
+    cutover_id text        NOT NULL,
+    pipeline   text        NOT NULL,
+    seq        integer     NOT NULL,
+    state      text        NOT NULL,
+    detail     jsonb       NOT NULL DEFAULT '{}',
+    at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (cutover_id, seq)
+);
+REVOKE ALL ON ALL TABLES IN SCHEMA crossfade FROM PUBLIC;
