@@ -1,0 +1,10 @@
+-- What the transactions may pick from, as name=value.
+SELECT 'customers='    || max(customer_id)  FROM simshop_oltp.customers    UNION ALL
+SELECT 'products='     || max(product_id)   FROM simshop_oltp.products     UNION ALL
+SELECT 'promotions='   || count(*)          FROM simshop_oltp.promotions   UNION ALL
+SELECT 'tickets='      || max(ticket_id)    FROM simshop_oltp.support_tickets UNION ALL
+SELECT 'accounts='     || max(account_id)   FROM simshop_oltp.accounts     UNION ALL
+SELECT 'first_order='  || min(order_id)     FROM simshop_oltp.orders       UNION ALL
+SELECT 'last_order='   || max(order_id)     FROM simshop_oltp.orders       UNION ALL
+SELECT 'dw_customers=' || max(customer_key) FROM simshop_dw.dim_customers  UNION ALL
+SELECT 'activities='   || max(activity_key) FROM simshop_dw.fct_activity;
