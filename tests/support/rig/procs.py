@@ -1,0 +1,231 @@
+"""Processes: any (Process), and the roles of Crossfade (Role).
+
+A child gets the parent-death signal, so that nothing survives a test process that is killed. The kernel sends that signal
+when the *thread* that started the child ends; therefore one thread, which lives as long as the interpreter, starts them all.
+"""
+
+import atexit
+import concurrent.futures
+import contextlib
+import glob
+import json
+import os
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+import weakref
+
+from .wait import wait_until
+
+_starter = concurrent.futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="starter")
+_alive = weakref.WeakSet()
+_REPOSITORY = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
+
+
+def children_of(pid):
+    """The ids of the direct children of a process."""
+    found = []
+    for path in glob.glob(f"/proc/{pid}/task/*/children"):
+        with contextlib.suppress(OSError), open(path) as f:
+            found += [int(word) for word in f.read().split()]
+    return found
+
+
+def pid_alive(pid):
+    """Whether the process exists and is no zombie."""
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
+
+
+def send_signal(pid, number):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+class Process:
+    """One child process with a log file. It can be started again after it ended; the log goes on in the same file."""
+
+    def __init__(self, name, argv, log, env=None, cwd=None, user=None, detached=False,
+                 stop_signal=signal.SIGTERM):
+        """user: a pwd entry to run as. detached: it outlives this interpreter (whoever starts it so must end it)."""
+        self.name, self.argv, self.log, self.env, self.cwd, self.user = name, list(argv), log, env, cwd, user
+        self.detached, self.stop_signal = detached, stop_signal
+        self.child = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+    # -- life
+
+    def start(self):
+        assert not self.running, f"{self.name} runs already"
+        self.child = _starter.submit(self._spawn).result()
+        if not self.detached:
+            _alive.add(self)
+        return self
+
+    def _spawn(self):
+        argv = ["setpriv"]
+        if self.user:
+            argv += ["--reuid", str(self.user.pw_uid), "--regid", str(self.user.pw_gid), "--clear-groups"]
+        if not self.detached:
+            argv += ["--pdeathsig", self.stop_signal.name[3:]]
+        if len(argv) > 1:
+            argv += ["--"] + self.argv
+        else:
+            argv = self.argv
+        env = dict(os.environ, **{k: str(v) for k, v in (self.env or {}).items()})
+        if self.user:
+            env["HOME"] = self.user.pw_dir
+        with open(self.log, "ab") as log:
+            return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=env,
+                                    cwd=self.cwd or os.path.dirname(self.log), start_new_session=True)
+
+    @property
+    def pid(self):
+        return self.child.pid if self.child else None
+
+    @property
+    def running(self):
+        return self.child is not None and self.child.poll() is None
+
+    @property
+    def exit_code(self):
+        """None while it runs; negative: ended by that signal."""
+        return self.child.poll() if self.child else None
+
+    def signal(self, number):
+        assert self.running, f"{self.name} does not run (exit code {self.exit_code})\n{self.log_tail()}"
+        self.child.send_signal(number)
+
+    def wait(self, timeout=30):
+        """Waits for its end and returns the exit code."""
+        try:
+            return self.child.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.name} did not end within {timeout:g} s\n{self.log_tail()}") from None
+
+    def terminate(self, timeout=30):
+        """Asks it to end, and returns the exit code."""
+        self.signal(self.stop_signal)
+        return self.wait(timeout)
+
+    def kill9(self):
+        """SIGKILL, unless it has ended by itself; returns the exit code."""
+        if self.running:
+            self.child.kill()
+        return self.wait(10)
+
+    def assert_exit(self, code, timeout=30):
+        """Waits until it ends by itself, with this code."""
+        got = self.wait(timeout)
+        assert got == code, f"{self.name}: exit code {got}, expected {code}\n{self.log_tail()}"
+
+    def close(self):
+        if self.running:
+            self.child.send_signal(self.stop_signal)
+            try:
+                self.child.wait(12)
+            except subprocess.TimeoutExpired:
+                self.kill9()
+
+    # -- log
+
+    def log_text(self):
+        with contextlib.suppress(OSError), open(self.log, errors="replace") as f:
+            return f.read()
+        return ""
+
+    def log_tail(self, lines=30):
+        text = self.log_text().splitlines()[-lines:]
+        return f"--- {self.log}\n" + "\n".join(text)
+
+    def wait_log(self, text, timeout=30):
+        """Waits for a line of the log that contains the text."""
+        def seen():
+            assert self.running or text in self.log_text(), \
+                f"{self.name} ended ({self.exit_code}) without '{text}'\n{self.log_tail()}"
+            return text in self.log_text()
+        wait_until(seen, timeout, f"{self.name} logs '{text}'")
+
+
+@atexit.register
+def _end_all():
+    for process in list(_alive):
+        process.close()
+
+
+def find_crossfade():
+    """The executable: $CROSSFADE_BIN, else the one below build/ that was built last."""
+    named = os.environ.get("CROSSFADE_BIN")
+    if named:
+        return os.path.abspath(named)
+    found = [path for pattern in ("crossfade", "cli/crossfade", "bin/crossfade")
+             for path in glob.glob(os.path.join(_REPOSITORY, "build", "*", pattern)) if os.path.isfile(path)]
+    if not found:
+        raise FileNotFoundError("no crossfade below build/: build one or set CROSSFADE_BIN")
+    return max(found, key=os.path.getmtime)
+
+
+class Role(Process):
+    """`crossfade -c CONFIG SUBCOMMAND…` that runs and answers over HTTP.
+
+    The listen address is the configuration's: port tells which port of 127.0.0.1 it is (free_port() beforehand).
+    """
+
+    def __init__(self, subcommand, config, log, port=None, binary=None, **more):
+        words = subcommand.split() if isinstance(subcommand, str) else list(subcommand)
+        super().__init__("crossfade " + " ".join(words), [binary or find_crossfade(), "-c", str(config), *words], str(log), **more)
+        self.port = port
+
+    def get(self, path, timeout=2.0):
+        """GET: (HTTP status, body as text), or None when nobody answers."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=timeout) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode(errors="replace")
+        except (OSError, ValueError):
+            return None
+
+    def status(self):
+        """/status as a dictionary, or None when it does not answer (yet)."""
+        answer = self.get("/status")
+        return json.loads(answer[1]) if answer and answer[0] == 200 else None
+
+    def wait_for(self, predicate, timeout=60, what="status"):
+        """Waits until predicate(status) is true and returns that status; complains at once when the role ends."""
+        last = {}
+
+        def holds():
+            status = self.status()
+            if status is not None:
+                last.update(status=status)
+                if predicate(status):
+                    return status
+            assert self.running, f"{self.name} ended ({self.exit_code}) while waiting for {what}\n{self.log_tail()}"
+            return None
+        try:
+            return wait_until(holds, timeout, f"{self.name}: {what}")
+        except AssertionError as error:
+            raise type(error)(f"{error}\nlast status: {json.dumps(last.get('status'))}\n{self.log_tail()}") from None
+
+    def wait_ready(self, timeout=30):
+        return self.wait_for(lambda status: True, timeout, "answers /status")
+
+
+def run_crossfade(*arguments, config=None, binary=None, timeout=120, env=None):
+    """Runs a subcommand to its end: subprocess.CompletedProcess with text in stdout and stderr."""
+    argv = [binary or find_crossfade()] + (["-c", str(config)] if config else []) + [str(a) for a in arguments]
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout,
+                          env=dict(os.environ, **(env or {})), check=False)
+
+
+__all__ = ["Process", "Role", "run_crossfade", "find_crossfade", "children_of", "pid_alive", "send_signal"]
