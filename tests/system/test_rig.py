@@ -12,7 +12,7 @@ import pytest
 SUPPORT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "support"))
 sys.path.insert(0, SUPPORT)
 
-from rig import Kafka, Load, Postgres, Process, SumReader, Workdir, check_ledger, compare, wait_until  # noqa: E402
+from rig import Kafka, Load, Pipeline, Postgres, Process, SumReader, Workdir, check_ledger, compare, wait_until  # noqa: E402
 from rig.kafka import jars  # noqa: E402
 from rig.load import load_simshop  # noqa: E402
 from rig.oracle import assert_equal, digest  # noqa: E402
@@ -109,6 +109,9 @@ def test_load_knows_what_was_acknowledged(pg, shop, folder):
     with open(load.path) as f:
         assert {line.split()[0] for line in f} == load.acked
     assert reader.torn == []
+    with Load(shop, folder, clients=3) as again:  # the same seed once more
+        again.wait_acked(200)
+    assert not again.refused
 
 
 def test_kafka_survives_kill_with_its_data(folder):
@@ -179,3 +182,44 @@ def test_shell_interface_starts_and_stops(folder):
         began = time.monotonic()
         rig("stop", home)
     assert not pid_alive(state["pid"]) and time.monotonic() - began < 20
+
+
+_STUB = r"""#!{python}
+import http.server, json, os, sys
+settings = json.load(open(sys.argv[sys.argv.index("-c") + 1]))
+subcommand = sys.argv[-1]
+if subcommand == "check":
+    sys.exit("check: no")
+if os.environ.get("CROSSFADE_FAILPOINT"):
+    sys.exit(9)
+asked = 0
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        global asked
+        asked += 1
+        self.send_response(200 if self.path == "/status" else 404)
+        self.end_headers()
+        self.wfile.write(json.dumps({{"phase": "streaming", "applied_lsn": "F/%X" % (asked * 16)}}).encode())
+host, port = settings[subcommand]["listen"].split(":")
+http.server.HTTPServer((host, int(port)), Handler).serve_forever()
+"""
+
+
+def test_roles_are_started_asked_and_ended(folder):
+    binary = os.path.join(folder, "stub")
+    with open(binary, "w") as f:
+        f.write(_STUB.format(python=sys.executable))
+    os.chmod(binary, 0o755)
+    with Pipeline(folder, "postgresql://source", "postgresql://target", binary=binary) as pipeline:
+        pipeline.start()
+        assert pipeline.apply.wait_ready()["phase"] == "streaming"
+        assert pipeline.apply.wait_lsn("applied_lsn", "F/40")["applied_lsn"] == "F/40"
+        with pytest.raises(AssertionError, match="last status: .*streaming"):
+            pipeline.capture.wait_for(lambda status: status["phase"] == "halted", 0.3, "halts")
+        assert pipeline.apply.terminate() == -signal.SIGTERM
+        assert pipeline.capture.kill9() == -signal.SIGKILL
+        pipeline.apply.start(failpoint="apply.commit:2").assert_exit(9)
+        pipeline.apply.start().wait_ready()
+        done = pipeline.run("check")
+        assert (done.returncode, done.stderr) == (1, "check: no\n")
+        assert not pipeline.apply.sanitizer_reports()

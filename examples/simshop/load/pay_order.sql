@@ -10,7 +10,7 @@ SELECT coalesce(max(order_id), 0) AS order_id, coalesce(max(customer_id), 0) AS 
 \if :order_id > 0
 INSERT INTO simshop_oltp.payments (order_id, method, amount, provider_ref, answer) SELECT order_id, (enum_range(NULL::simshop_oltp.payment_method))[1 + :dice % 4], total, gen_random_uuid(), jsonb_build_object('code', '00', 'dice', :dice) FROM simshop_oltp.orders WHERE order_id = :order_id;
 UPDATE simshop_oltp.orders SET status = 'paid', details = details || '{"paid": true}' WHERE order_id = :order_id;
-INSERT INTO simshop_oltp.shipments (order_id, carrier, tracking, parcels_g, shipped_at, due_on, pickup_from) VALUES (:order_id, 'Post', concat('L', (:nonce)::text), ARRAY[:dice * 100, :dice], now(), current_date + 3, time '08:00');
+INSERT INTO simshop_oltp.shipments (order_id, carrier, tracking, parcels_g, shipped_at, due_on, pickup_from) VALUES (:order_id, 'Post', gen_random_uuid()::text, ARRAY[:dice * 100, :dice], now(), current_date + 3, time '08:00');
 UPDATE simshop_oltp.customers SET balance = balance + 0.5, tier = CASE WHEN :dice = 1 THEN 'gold' ELSE tier END, tags = CASE WHEN :dice < 5 THEN ARRAY['paid', 'dice ' || :dice] ELSE tags END WHERE customer_id = :customer;
 SELECT product_id FROM simshop_oltp.inventory WHERE warehouse = 'BER1' AND product_id IN (SELECT product_id FROM simshop_oltp.order_items WHERE order_id = :order_id) ORDER BY product_id FOR NO KEY UPDATE;
 UPDATE simshop_oltp.inventory v SET on_hand = v.on_hand - i.sold + CASE WHEN v.on_hand < 500 THEN 5000 ELSE 0 END, reserved = greatest(v.reserved - i.sold, 0), updated_at = now() FROM (SELECT product_id, sum(quantity) AS sold FROM simshop_oltp.order_items WHERE order_id = :order_id GROUP BY product_id) i WHERE v.product_id = i.product_id AND v.warehouse = 'BER1';

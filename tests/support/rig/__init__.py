@@ -7,6 +7,7 @@ its `with` block, the interpreter or (by the kernel's parent-death signal) the w
 from .kafka import Kafka
 from .load import Load, SumReader
 from .oracle import check_ledger, compare, digest
+from .pipeline import Pipeline
 from .ports import free_port
 from .postgres import Postgres
 from .procs import Process, Role, find_crossfade, run_crossfade
@@ -14,6 +15,6 @@ from .wait import Timeout, wait_until
 from .workdir import Workdir
 
 __all__ = [
-    "Kafka", "Load", "SumReader", "check_ledger", "compare", "digest", "free_port", "Postgres",
+    "Kafka", "Load", "SumReader", "check_ledger", "compare", "digest", "free_port", "Pipeline", "Postgres",
     "Process", "Role", "find_crossfade", "run_crossfade", "Timeout", "wait_until", "Workdir",
 ]

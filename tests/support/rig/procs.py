@@ -162,6 +162,15 @@ def _end_all():
         process.close()
 
 
+_SANITIZER = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer", ": runtime error: ")
+
+
+def lsn_value(text):
+    """0/16B3748 as a number, so that two can be compared."""
+    high, low = text.split("/")
+    return (int(high, 16) << 32) + int(low, 16)
+
+
 def find_crossfade():
     """The executable: $CROSSFADE_BIN, else the one below build/ that was built last."""
     named = os.environ.get("CROSSFADE_BIN")
@@ -184,6 +193,17 @@ class Role(Process):
         words = subcommand.split() if isinstance(subcommand, str) else list(subcommand)
         super().__init__("crossfade " + " ".join(words), [binary or find_crossfade(), "-c", str(config), *words], str(log), **more)
         self.port = port
+
+    def start(self, failpoint=None):
+        """failpoint "name[:n[:kill|error|stop]]" holds for this start only."""
+        self.env = {k: v for k, v in (self.env or {}).items() if k != "CROSSFADE_FAILPOINT"}
+        if failpoint:
+            self.env["CROSSFADE_FAILPOINT"] = failpoint
+        return super().start()
+
+    def sanitizer_reports(self):
+        """The lines in which a sanitizer complained, of all starts."""
+        return [line for line in self.log_text().splitlines() if any(mark in line for mark in _SANITIZER)]
 
     def get(self, path, timeout=2.0):
         """GET: (HTTP status, body as text), or None when nobody answers."""
@@ -220,6 +240,10 @@ class Role(Process):
     def wait_ready(self, timeout=30):
         return self.wait_for(lambda status: True, timeout, "answers /status")
 
+    def wait_lsn(self, field, lsn, timeout=60):
+        """Waits until a position of its status (such as "applied_lsn") has reached this LSN, given as text."""
+        return self.wait_for(lambda status: lsn_value(status.get(field) or "0/0") >= lsn_value(lsn), timeout, f"{field} >= {lsn}")
+
 
 def run_crossfade(*arguments, config=None, binary=None, timeout=120, env=None):
     """Runs a subcommand to its end: subprocess.CompletedProcess with text in stdout and stderr."""
@@ -228,4 +252,4 @@ def run_crossfade(*arguments, config=None, binary=None, timeout=120, env=None):
                           env=dict(os.environ, **(env or {})), check=False)
 
 
-__all__ = ["Process", "Role", "run_crossfade", "find_crossfade", "children_of", "pid_alive", "send_signal"]
+__all__ = ["Process", "Role", "run_crossfade", "find_crossfade", "lsn_value", "children_of", "pid_alive", "send_signal"]

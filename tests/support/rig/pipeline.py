@@ -1,0 +1,77 @@
+"""One pipeline of Crossfade: its configuration file, its two roles, and its commands."""
+
+import json
+import os
+
+import psycopg
+
+from .ports import free_port
+from .procs import Role, run_crossfade
+
+SIMSHOP_TABLES = ("simshop_oltp.*", "simshop_dw.*")
+
+
+class Pipeline:
+    """with Pipeline(folder, source_url, target_url) as p: p.capture.start(); p.apply.start(); p.wait_caught_up()
+
+    journal: None for an LMDB journal in the folder, or any URL. more: further keys by section, {"capture": {"snapshot_workers": 1}}.
+    """
+
+    def __init__(self, folder, source_url, target_url, journal=None, name="shop", tables=SIMSHOP_TABLES, journal_format="avro",
+                 more=None, binary=None, env=None):
+        self.folder, self.name, self.binary, self.env = str(folder), name, binary, env
+        self.source_url, self.target_url = source_url, target_url
+        self.capture_port, self.apply_port = free_port(), free_port()
+        self.report_dir = os.path.join(self.folder, "reports")
+        self.config = os.path.join(self.folder, f"{name}.yaml")
+        self.settings = {
+            "pipeline": name,
+            "source": {"url": source_url, "tables": list(tables)},
+            "target": {"url": target_url},
+            "journal": {"url": journal or "lmdb:" + os.path.join(self.folder, f"{name}-journal"), "format": journal_format,
+                        "topic_prefix": name},
+            "capture": {"listen": f"127.0.0.1:{self.capture_port}"},
+            "apply": {"listen": f"127.0.0.1:{self.apply_port}"},
+            "compare": {"report_dir": self.report_dir},
+        }
+        for section, keys in (more or {}).items():
+            self.settings.setdefault(section, {}).update(keys)
+        self.write()
+        self.capture = self._role("capture", self.capture_port)
+        self.apply = self._role("apply", self.apply_port)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+    def write(self):
+        """Writes the configuration again after settings were changed. (JSON is YAML.)"""
+        with open(self.config, "w") as f:
+            json.dump(self.settings, f, indent=2)
+            f.write("\n")
+
+    def _role(self, subcommand, port):
+        log = os.path.join(self.folder, f"{self.name}-{subcommand}.log")
+        return Role(subcommand, self.config, log, port=port, binary=self.binary, env=self.env)
+
+    def start(self):
+        self.capture.start()
+        self.apply.start()
+        return self
+
+    def close(self):
+        for role in (self.capture, self.apply):
+            role.close()
+
+    def run(self, *words, timeout=120):
+        """Runs a subcommand with this configuration: run("compare", "run", "--json").returncode, .stdout, .stderr."""
+        return run_crossfade(*words, config=self.config, binary=self.binary, env=self.env, timeout=timeout)
+
+    def wait_caught_up(self, timeout=120):
+        """Waits until all that the source has committed by now is committed on the target, and returns that LSN."""
+        with psycopg.connect(self.source_url, autocommit=True) as connection:
+            lsn = connection.execute("SELECT pg_current_wal_insert_lsn()::text").fetchone()[0]
+        self.apply.wait_lsn("applied_lsn", lsn, timeout)
+        return lsn
