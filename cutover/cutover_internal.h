@@ -1,0 +1,102 @@
+/* What the files of cutover/ share. */
+#ifndef CUTOVER_INTERNAL_H
+#define CUTOVER_INTERNAL_H
+
+#include "core/lsn.h"
+#include "cutover/cutover.h"
+#include "pg/conn.h"
+
+/* A state names the action that is about to be taken, or is being taken: it is recorded first, so after a crash the same
+ * action is taken again (all are idempotent). */
+enum cutover_state {
+    CUT_UNKNOWN = 0,
+    CUT_BEGINNING,  /* gates have passed: open the decision row */
+    CUT_PAUSING,    /* pause the poolers (none yet: the place for them) */
+    CUT_FREEZING,   /* close the source to writers, verify that it is closed */
+    CUT_MARKING,    /* write the final marker */
+    CUT_DRAINING,   /* wait until the target holds the final fence */
+    CUT_SEQUENCING, /* set the target's sequences */
+    CUT_VERIFYING,  /* compare what changed since the last full PASS */
+    CUT_DECIDING,   /* set the decision row: the point of no return */
+    CUT_SWITCHING,  /* point the poolers to the target and resume them (none yet: the place for them) */
+    CUT_DONE,
+    CUT_ABORTING,   /* put the source back */
+    CUT_ABORTED,
+    CUT_MAX_
+};
+
+struct cutover_table {
+    char *schema, *table;   /* as published (roots of partitioned tables) */
+};
+
+struct cutover {
+    const struct config *cfg;
+    const struct cutover_talk *talk;
+    const char *pipeline;
+    struct pg_conn *source, *target;
+    struct pg_conn *watch;          /* second session on the source: sees who blocks the first */
+    char id[40];
+    int seq;
+    enum cutover_state state;
+    struct cutover_table *tables;
+    size_t table_count;
+    int64_t pause_started_us;       /* monotonic; 0 = writers are served */
+    int64_t pause_began_wall_us;    /* wall, survives a crash by the step record */
+    lsn_t final_lsn;                /* end of WAL right after the final marker's commit */
+    char nonce[40];                 /* of the final marker */
+    struct cutover_report *report;
+};
+
+#define FREEZE_TRIGGER "crossfade_freeze"
+
+/* record.c: what is persisted. */
+bool cutover_open(struct cutover *co, const struct config *cfg, const struct cutover_talk *talk,
+                  struct cutover_report *report, struct err *err) MUST_CHECK;
+void cutover_close(struct cutover *co);
+/* Makes both source sessions usable again, whatever state they were left in; waits for a server that is away. */
+bool cutover_reconnect_source(struct cutover *co, struct err *err) MUST_CHECK;
+/* Writes the state to crossfade.cutover before its action is taken. */
+bool record_state(struct cutover *co, enum cutover_state state, struct err *err) MUST_CHECK;
+/* Finds the newest cutover of the pipeline that is neither done nor aborted; *ret_found. Fills id, seq, state. */
+bool record_find_open(struct cutover *co, bool *ret_found, struct err *err) MUST_CHECK;
+bool record_done_before(struct cutover *co, bool *ret_done, struct err *err) MUST_CHECK;
+/* The decision row on the source. begin: none/aborted → open. set: open → switched|aborted by compare-and-set;
+ * *ret_state is what stands there afterwards. */
+bool decision_begin(struct cutover *co, struct err *err) MUST_CHECK;
+bool decision_set(struct cutover *co, const char *to, char ret_state[16], struct err *err) MUST_CHECK;
+bool decision_get(struct cutover *co, char ret_state[16], struct err *err) MUST_CHECK;
+
+/* gates.c */
+bool gates_run(struct cutover *co, bool *ret_all_ok, struct err *err) MUST_CHECK;
+
+/* freeze.c: triggers that raise on every published table and partition. */
+bool freeze_source(struct cutover *co, struct err *err) MUST_CHECK;
+bool freeze_verify(struct cutover *co, struct err *err) MUST_CHECK;
+bool freeze_undo(struct cutover *co, struct err *err) MUST_CHECK;
+
+/* drain.c */
+/* Writes a marker row; *ret_lsn = a WAL position at or behind its commit. */
+bool marker_write(struct cutover *co, const char *kind, const char *nonce, lsn_t *ret_lsn, struct err *err) MUST_CHECK;
+/* Waits until the target has committed the fence of this marker (or one behind it). marker_lsn: a position at or behind
+ * the end of the marker's commit, as marker_write() gives. */
+bool drain_wait(struct cutover *co, lsn_t marker_lsn, const char *nonce, int64_t timeout_ms, struct err *err) MUST_CHECK;
+bool position_read(struct cutover *co, lsn_t *ret_lsn, bool *ret_complete, char ret_nonce[40], struct err *err) MUST_CHECK;
+void make_nonce(char out[40]);
+
+/* sequences.c */
+/* Sequences of the source that have no twin on the target: comma-separated names into out ("" = all there). */
+bool sequences_missing(struct cutover *co, struct strbuf *out, size_t *ret_count, struct err *err) MUST_CHECK;
+bool sequences_copy(struct cutover *co, struct err *err) MUST_CHECK;
+
+/* verify.c: the comparison after the drain, both sides frozen. */
+bool verify_changed(struct cutover *co, struct err *err) MUST_CHECK;
+
+/* states.c */
+/* Walks the table from co->state (already recorded) to done or aborted. False: needs a person. */
+bool cutover_walk(struct cutover *co, struct err *err) MUST_CHECK;
+const char *cutover_state_name(enum cutover_state state);
+enum cutover_state cutover_state_parse(const char *name);
+
+void cutover_say(struct cutover *co, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+#endif

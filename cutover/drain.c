@@ -1,0 +1,79 @@
+/* Owns the way from the source's WAL to the target's position: marker rows, and waiting for them to arrive. */
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "core/clock.h"
+#include "cutover_internal.h"
+
+#define POLL_MS 10
+
+void make_nonce(char out[40])
+{
+    unsigned char bytes[16];
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+        BUG("getrandom gave too little");
+    for (size_t i = 0; i < sizeof bytes; i++)
+        (void)snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+}
+
+bool marker_write(struct cutover *co, const char *kind, const char *nonce, lsn_t *ret_lsn, struct err *err)
+{
+    const char *params[] = {co->pipeline, nonce, kind};
+    PG_RESULT_AUTO res = NULL;
+    if (!pg_query(co->source, "INSERT INTO crossfade.marker (pipeline, nonce, kind) VALUES ($1, $2, $3)", 3, params, &res,
+                  err))
+        return err_wrap(err, "marker %s", kind);
+    char *text = NULL;
+    if (!pg_query_text(co->source, "SELECT pg_catalog.pg_current_wal_insert_lsn()::text", 0, NULL, &text, err))
+        return false;
+    bool ok = text != NULL && lsn_parse(text, ret_lsn);
+    free(text);
+    return ok ? true : err_set(err, ERR_PROTOCOL, "pg_current_wal_insert_lsn() gave no LSN");
+}
+
+bool position_read(struct cutover *co, lsn_t *ret_lsn, bool *ret_complete, char ret_nonce[40], struct err *err)
+{
+    const char *params[] = {co->pipeline};
+    PG_RESULT_AUTO res = NULL;
+    /* With several shards the pipeline is as far as the slowest. */
+    if (!pg_query(co->target,
+                  "SELECT min(lsn)::text, bool_and(complete),"
+                  " CASE WHEN count(DISTINCT marker_nonce) = 1 AND count(marker_nonce) = count(*)"
+                  " THEN min(marker_nonce) END FROM crossfade.position WHERE pipeline = $1",
+                  1, params, &res, err))
+        return err_wrap(err, "target position");
+    lsn_t lsn = 0;
+    if (!pg_is_null(res, 0, 0) && !lsn_parse(pg_cell(res, 0, 0), &lsn))
+        return err_set(err, ERR_PROTOCOL, "crossfade.position holds no LSN");
+    *ret_lsn = lsn;
+    *ret_complete = !pg_is_null(res, 0, 1) && pg_cell_bool(res, 0, 1);
+    (void)snprintf(ret_nonce, 40, "%s", pg_cell(res, 0, 2));
+    return true;
+}
+
+bool drain_wait(struct cutover *co, lsn_t marker_lsn, const char *nonce, int64_t timeout_ms, struct err *err)
+{
+    int64_t deadline_us = clock_mono_us() + timeout_ms * 1000;
+    lsn_t applied_lsn = 0;
+    for (;;) {
+        bool complete;
+        char seen[40];
+        if (!position_read(co, &applied_lsn, &complete, seen, err))
+            return false;
+        /* The marker's own fence, or one behind it: fences are in the order of the WAL. */
+        if (complete && (strcmp(seen, nonce) == 0 || applied_lsn >= marker_lsn))
+            return true;
+        if (co->talk->stop_asked(co->talk->ctx))
+            return err_set(err, ERR_INTERRUPTED, "stop was asked for while waiting for the target");
+        if (clock_mono_us() > deadline_us)
+            break;
+        (void)poll(NULL, 0, POLL_MS);
+    }
+    return err_set(err, ERR_TIMEOUT, "the target did not reach the marker within %" PRId64 " ms: applied_lsn=" LSN_FMT
+                   " wanted lsn=" LSN_FMT "; look at `crossfade status`", timeout_ms, LSN_ARGS(applied_lsn),
+                   LSN_ARGS(marker_lsn));
+}

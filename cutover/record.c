@@ -1,0 +1,204 @@
+/*
+ * Owns what a cutover persists: its steps in crossfade.cutover on the target (each written before it is taken) and the
+ * decision row on the source. A commit that is lost in transit can always be looked up again: both are idempotent.
+ */
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/clock.h"
+#include "cutover_internal.h"
+#include "sql/embedded.h"
+
+static bool connect_one(struct cutover *co, const char *key, struct pg_conn **ret, struct err *err)
+{
+    char name[80];
+    (void)snprintf(name, sizeof name, "crossfade cutover %s", co->pipeline);
+    struct pg_options options = {.application_name = name};
+    return pg_open(config_text(co->cfg, key), &options, ret, err) ? true : err_wrap(err, "%s", key);
+}
+
+static bool connect_both(struct cutover *co, struct err *err)
+{
+    return connect_one(co, "source.url", &co->source, err) && connect_one(co, "source.url", &co->watch, err) &&
+           connect_one(co, "target.url", &co->target, err);
+}
+
+static bool renew(struct cutover *co, struct pg_conn **conn, struct err *err)
+{
+    if (pg_exec(*conn, pg_in_transaction(*conn) ? "ROLLBACK" : "SELECT 1", NULL))
+        return true;
+    struct pg_conn *fresh = NULL;
+    if (!connect_one(co, "source.url", &fresh, err))
+        return false;
+    pg_close(*conn);
+    *conn = fresh;
+    return true;
+}
+
+bool cutover_reconnect_source(struct cutover *co, struct err *err)
+{
+    int64_t deadline_us = clock_mono_us() + config_int(co->cfg, "cutover.abort_timeout_ms") * 1000;
+    for (unsigned attempt = 0;; attempt++) {
+        struct err now = ERR_INIT;
+        if (renew(co, &co->source, &now) && renew(co, &co->watch, &now))
+            return true;
+        if (err_policy(now.code) == POLICY_HALT || clock_mono_us() > deadline_us) {
+            *err = now;
+            return false;
+        }
+        (void)poll(NULL, 0, (int)(clock_backoff_us(attempt, 50, 2000) / 1000));
+    }
+}
+
+static bool load_tables(struct cutover *co, struct err *err)
+{
+    char publication[64];
+    (void)snprintf(publication, sizeof publication, "crossfade_%s", co->pipeline);
+    const char *params[] = {publication};
+    PG_RESULT_AUTO res = NULL;
+    if (!pg_query(co->source,
+                  "SELECT schemaname, tablename FROM pg_catalog.pg_publication_tables"
+                  " WHERE pubname = $1 AND schemaname <> 'crossfade' ORDER BY 1, 2",
+                  1, params, &res, err))
+        return false;
+    if (pg_rows(res) == 0)
+        return err_set(err, ERR_CONFIG, "publication %s publishes no table: is `crossfade capture` set up for pipeline %s?",
+                       publication, co->pipeline);
+    co->table_count = (size_t)pg_rows(res);
+    co->tables = xcalloc(co->table_count, sizeof *co->tables);
+    for (size_t i = 0; i < co->table_count; i++) {
+        co->tables[i].schema = xstrdup(pg_cell(res, (int)i, 0));
+        co->tables[i].table = xstrdup(pg_cell(res, (int)i, 1));
+    }
+    return true;
+}
+
+bool cutover_open(struct cutover *co, const struct config *cfg, const struct cutover_talk *talk,
+                  struct cutover_report *report, struct err *err)
+{
+    *co = (struct cutover){.cfg = cfg, .talk = talk, .report = report, .pipeline = config_text(cfg, "pipeline")};
+    if (!config_require(cfg, err, "pipeline", "source.url", "target.url", (char *)NULL))
+        return false;
+    if (connect_both(co, err) && pg_exec(co->source, embedded_sql_source_sql, err) &&
+        pg_exec(co->target, embedded_sql_target_sql, err) && load_tables(co, err))
+        return true;
+    cutover_close(co);
+    return false;
+}
+
+void cutover_close(struct cutover *co)
+{
+    pg_close(co->source);
+    pg_close(co->watch);
+    pg_close(co->target);
+    for (size_t i = 0; i < co->table_count; i++) {
+        free(co->tables[i].schema);
+        free(co->tables[i].table);
+    }
+    free(co->tables);
+    co->source = co->watch = co->target = NULL;
+    co->tables = NULL;
+    co->table_count = 0;
+}
+
+bool record_state(struct cutover *co, enum cutover_state state, struct err *err)
+{
+    char seq[16], began[32], lsn[LSN_TEXT_MAX];
+    (void)snprintf(seq, sizeof seq, "%d", co->seq + 1);
+    (void)snprintf(began, sizeof began, "%" PRId64, co->pause_began_wall_us);
+    lsn_format(co->final_lsn, lsn);
+    const char *params[] = {co->id, co->pipeline, seq, cutover_state_name(state), began, lsn, co->nonce};
+    PG_RESULT_AUTO res = NULL;
+    if (!pg_query(co->target,
+                  "INSERT INTO crossfade.cutover (cutover_id, pipeline, seq, state, detail) VALUES ($1, $2, $3, $4,"
+                  " jsonb_build_object('pause_began_us', $5::bigint, 'final_lsn', $6::text, 'nonce', $7::text))",
+                  7, params, &res, err))
+        return err_wrap(err, "step %s of cutover %s cannot be recorded on the target", cutover_state_name(state), co->id);
+    co->seq++;
+    co->state = state;
+    return true;
+}
+
+bool record_find_open(struct cutover *co, bool *ret_found, struct err *err)
+{
+    const char *params[] = {co->pipeline};
+    PG_RESULT_AUTO res = NULL;
+    if (!pg_query(co->target,
+                  "SELECT cutover_id, seq, state, detail->>'pause_began_us', detail->>'final_lsn', detail->>'nonce'"
+                  " FROM crossfade.cutover WHERE pipeline = $1 ORDER BY at DESC, seq DESC LIMIT 1",
+                  1, params, &res, err))
+        return false;
+    *ret_found = false;
+    if (pg_rows(res) == 0)
+        return true;
+    enum cutover_state state = cutover_state_parse(pg_cell(res, 0, 2));
+    if (state == CUT_UNKNOWN)
+        return err_set(err, ERR_UNSUPPORTED, "cutover %s is in state %s, which this version does not know: use the version"
+                       " that began it", pg_cell(res, 0, 0), pg_cell(res, 0, 2));
+    if (state == CUT_DONE || state == CUT_ABORTED)
+        return true;
+    (void)snprintf(co->id, sizeof co->id, "%s", pg_cell(res, 0, 0));
+    co->seq = (int)pg_cell_int64(res, 0, 1);
+    co->state = state;
+    co->pause_began_wall_us = pg_cell_int64(res, 0, 3);
+    (void)snprintf(co->nonce, sizeof co->nonce, "%s", pg_cell(res, 0, 5));
+    if (!lsn_parse(pg_cell(res, 0, 4), &co->final_lsn))
+        co->final_lsn = 0;
+    *ret_found = true;
+    return true;
+}
+
+bool record_done_before(struct cutover *co, bool *ret_done, struct err *err)
+{
+    char state[16];
+    if (!decision_get(co, state, err))
+        return false;
+    *ret_done = strcmp(state, "switched") == 0;
+    return true;
+}
+
+bool decision_get(struct cutover *co, char ret_state[16], struct err *err)
+{
+    const char *params[] = {co->pipeline};
+    PG_RESULT_AUTO res = NULL;
+    if (!pg_query(co->source, "SELECT state FROM crossfade.decision WHERE pipeline = $1", 1, params, &res, err))
+        return err_wrap(err, "the decision row on the source cannot be read");
+    (void)snprintf(ret_state, 16, "%s", pg_rows(res) > 0 ? pg_cell(res, 0, 0) : "none");
+    return true;
+}
+
+bool decision_begin(struct cutover *co, struct err *err)
+{
+    const char *params[] = {co->pipeline, co->id};
+    PG_RESULT_AUTO res = NULL;
+    if (!pg_query(co->source,
+                  "INSERT INTO crossfade.decision AS d (pipeline, cutover_id, state) VALUES ($1, $2, 'open')"
+                  " ON CONFLICT (pipeline) DO UPDATE SET cutover_id = $2, state = 'open', changed_at = clock_timestamp()"
+                  " WHERE d.state = 'aborted' OR (d.state = 'open' AND d.cutover_id = $2)",
+                  2, params, &res, err))
+        return err_wrap(err, "the decision row on the source cannot be written");
+    if (pg_affected(res) == 1)
+        return true;
+    char state[16];
+    if (!decision_get(co, state, err))
+        return false;
+    return err_set(err, ERR_BUSY, "another cutover of pipeline %s stands at '%s' (crossfade.decision on the source):"
+                   " resume it with `crossfade cutover run --execute`, or end it with `crossfade cutover abort`",
+                   co->pipeline, state);
+}
+
+bool decision_set(struct cutover *co, const char *to, char ret_state[16], struct err *err)
+{
+    const char *params[] = {co->pipeline, co->id, to};
+    PG_RESULT_AUTO res = NULL;
+    if (!pg_query(co->source,
+                  "UPDATE crossfade.decision SET state = $3, changed_at = clock_timestamp()"
+                  " WHERE pipeline = $1 AND cutover_id = $2 AND state = 'open'",
+                  3, params, &res, err))
+        return err_wrap(err, "the decision row on the source cannot be set to %s", to);
+    return decision_get(co, ret_state, err);
+}

@@ -1,0 +1,105 @@
+/*
+ * The option table: every key of the configuration file, one row each. A row added here exists in the file,
+ * as a flag
+ * (--key=value), in docs/CONFIG.md and in the man page. Defaults are text, so that they pass through the same
+ * reader.
+ */
+#include "config/option.h"
+
+#define KIB      INT64_C(1024)
+#define MIB      (KIB * 1024)
+#define GIB      (MIB * 1024)
+#define MINUTE_S INT64_C(60)
+#define DAY_S    INT64_C(86400)
+#define DAY_MS   (DAY_S * 1000)
+#define PG_URL   "postgresql://|postgres://"
+
+/* clang-format off */
+const struct option option_table[] = {
+    {.key = "pipeline", .type = OPT_TEXT, .pattern = "^[a-z][a-z0-9_]{0,30}$", .example = "shop", .used_by = "!capture !apply !status !journal !check !compare !cutover",
+     .help = "Name of the pipeline: a lower-case letter, then up to 30 letters, digits or '_'. Names the slot, the publication and the journal's transactional id."},
+
+    {.key = "source.url", .type = OPT_URL, .choices = PG_URL, .example = "postgresql://crossfade@db1:5432/shop", .used_by = "!capture !check !compare !cutover status",
+     .help = "The database to move away from. Passwords are better left to libpq's own means (PGPASSFILE, service file) or ${VAR}."},
+    {.key = "source.tables", .type = OPT_LIST, .example = "[\"public.*\", \"!public.audit_*\"]", .used_by = "capture check compare cutover",
+     .help = "Patterns of the tables to move: schema.table with '*' as wildcard; '!' in front excludes; the last pattern that fits decides; double quotes take a name literally. Default: all but PostgreSQL's own and crossfade's."},
+
+    {.key = "target.url", .type = OPT_URL, .choices = PG_URL, .example = "postgresql://crossfade@db2:5432/shop", .used_by = "!apply !check !compare !cutover",
+     .help = "The database to move to. Its tables must exist."},
+
+    {.key = "journal.url", .type = OPT_URL, .choices = "kafka://|lmdb:|fault:", .example = "lmdb:/var/lib/crossfade/shop", .used_by = "!capture !apply !journal !check !cutover",
+     .help = "Where changes are kept on their way: kafka://host:port,host:port or lmdb:FOLDER (one machine, no server)."},
+    {.key = "journal.format", .type = OPT_ENUM, .def = "avro", .choices = "avro|json", .used_by = "capture apply journal check",
+     .help = "How records are written: Avro in Confluent's framing, or plain JSON."},
+    {.key = "journal.topic_prefix", .type = OPT_TEXT, .def_key = "pipeline", .pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$", .used_by = "capture apply journal check",
+     .help = "Topics are named <prefix>.<schema>.<table>. Default: the pipeline's name."},
+    {.key = "journal.partitions", .type = OPT_INT, .def = "1", .min = 1, .max = 1000, .used_by = "capture",
+     .help = "Kafka: partitions of a new data topic. Rows are spread by key."},
+    {.key = "journal.replication_factor", .type = OPT_INT, .def = "1", .min = 1, .max = 32767, .used_by = "capture",
+     .help = "Kafka: replication factor of new topics. Use 3 wherever there are three brokers."},
+    {.key = "journal.keep", .type = OPT_DURATION, .unit = UNIT_MS, .def = "24h", .min = 0, .max = 3650 * DAY_MS, .forever = true, .used_by = "capture",
+     .help = "How long entries stay after every reader has passed them (Kafka: the data topics' retention), so that a target restored to an earlier state can catch up."},
+    {.key = "journal.kafka", .type = OPT_MAP, .example = "{ security.protocol: SASL_SSL, sasl.username: crossfade }", .used_by = "capture apply journal check",
+     .help = "Properties handed to librdkafka unchanged (TLS, SASL, tuning)."},
+
+    {.key = "capture.listen", .type = OPT_LISTEN, .def = "127.0.0.1:7301", .used_by = "capture status cutover",
+     .help = "Where capture serves /status, /metrics and /health. Port 0 takes any free one."},
+    {.key = "capture.snapshot_workers", .type = OPT_INT, .def = "2", .min = 1, .max = 64, .used_by = "capture check",
+     .help = "Connections that copy tables at the same time."},
+    {.key = "capture.snapshot_chunk_rows", .type = OPT_INT, .def = "200000", .min = 100, .max = 100000000, .used_by = "capture",
+     .help = "Rows (by estimate) of one chunk of a table's copy."},
+    {.key = "capture.fence_interval_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "0", .min = 0, .max = 60000, .used_by = "capture",
+     .help = "Shortest time between two fences; 0 = as fast as the journal takes them."},
+    {.key = "capture.fence_max_changes", .type = OPT_INT, .def = "50000", .min = 1, .max = 10000000, .used_by = "capture",
+     .help = "A fence is written after this many changes at the latest (at the next transaction's end)."},
+    {.key = "capture.max_memory", .type = OPT_SIZE, .def = "64MiB", .min = 4 * MIB, .max = 64 * GIB, .used_by = "capture",
+     .help = "Memory for transactions in progress; what goes beyond is kept in spill_dir until the commit."},
+    {.key = "capture.spill_dir", .type = OPT_PATH, .def = "/tmp", .used_by = "capture",
+     .help = "Folder for transactions that do not fit into max_memory. Files there vanish with the process."},
+    {.key = "capture.heartbeat_interval_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "10s", .min = 100, .max = 3600000, .used_by = "capture",
+     .help = "An idle source gets a heartbeat this often, so that the slot moves on and lets go of WAL."},
+
+    {.key = "apply.listen", .type = OPT_LISTEN, .def = "127.0.0.1:7302", .used_by = "apply status cutover",
+     .help = "Where apply serves /status, /metrics and /health. Port 0 takes any free one."},
+    {.key = "apply.batch_max_changes", .type = OPT_INT, .def = "100000", .min = 1, .max = 10000000, .used_by = "apply",
+     .help = "Several fences are committed as one batch up to this many changes."},
+    {.key = "apply.batch_max_bytes", .type = OPT_SIZE, .def = "64MiB", .min = 64 * KIB, .max = 4 * GIB, .used_by = "apply",
+     .help = "Memory for one batch; a larger fence is spread over several staging rounds of one target transaction."},
+    {.key = "apply.on_nonempty", .type = OPT_ENUM, .def = "refuse", .choices = "refuse|truncate", .used_by = "apply check",
+     .help = "What to do when a target table holds rows before the first copy: halt and name it, or empty it."},
+
+    {.key = "compare.report_dir", .type = OPT_PATH, .def = "./reports", .used_by = "compare cutover",
+     .help = "Reports go to <report_dir>/<fence id>/report.{json,html}; <report_dir>/latest points to the newest."},
+    {.key = "compare.workers", .type = OPT_INT, .def = "2", .min = 1, .max = 64, .used_by = "compare cutover",
+     .help = "Tables (or chunks) compared at the same time; each takes one connection on either side."},
+    {.key = "compare.chunk_rows", .type = OPT_INT, .def = "50000", .min = 100, .max = 100000000, .used_by = "compare cutover",
+     .help = "Rows of a chunk whose SHA-256 is computed inside the databases; a chunk that differs is bisected."},
+    {.key = "compare.deadline_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "30s", .min = 1000, .max = DAY_MS, .used_by = "compare cutover",
+     .help = "How long capture may hold its fences, and apply may wait, until both sides stand at one fence; then the run is INCONCLUSIVE."},
+
+    {.key = "cutover.max_lag_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "2s", .min = 0, .max = DAY_MS, .used_by = "cutover",
+     .help = "Gate: end-to-end lag must stay below this."},
+    {.key = "cutover.verdict_max_age_s", .type = OPT_DURATION, .unit = UNIT_S, .def = "1h", .min = 1, .max = 30 * DAY_S, .used_by = "cutover",
+     .help = "Gate: the last full comparison must be a PASS no older than this."},
+    {.key = "cutover.drain_timeout_s", .type = OPT_DURATION, .unit = UNIT_S, .def = "60s", .min = 1, .max = 60 * MINUTE_S, .used_by = "cutover",
+     .help = "After the freeze: how long the last changes may take to reach the target before the source is put back."},
+
+    {.key = "cutover.lag_stable_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "2s", .min = 0, .max = DAY_MS, .used_by = "cutover",
+     .help = "How long the lag has to stay within max_lag_ms before a cutover may begin."},
+    {.key = "cutover.straggler_grace_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "2s", .min = 0, .max = 60 * MINUTE_S * 1000, .used_by = "cutover",
+     .help = "Sessions that still hold locks of a writer this long after the freeze began are ended."},
+    {.key = "cutover.freeze_timeout_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "15s", .min = 100, .max = 60 * MINUTE_S * 1000, .used_by = "cutover",
+     .help = "One try to close the source gives up after this time, and lets writers go on."},
+    {.key = "cutover.freeze_attempts", .type = OPT_INT, .def = "5", .min = 1, .max = 1000, .used_by = "cutover",
+     .help = "Tries to close the source when it meets deadlocks or lock timeouts."},
+    {.key = "cutover.abort_timeout_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "5m", .min = 1000, .max = DAY_MS, .used_by = "cutover",
+     .help = "How long an abort waits for a source that is away before it asks for a person."},
+
+    {.key = "log.format", .type = OPT_ENUM, .def = "text", .choices = "text|json", .used_by = "capture apply compare cutover",
+     .help = "One event is one line on stderr, as text or as JSON."},
+    {.key = "log.level", .type = OPT_ENUM, .def = "info", .choices = "debug|info|warn|error", .used_by = "capture apply compare cutover",
+     .help = "The least level that is written."},
+};
+/* clang-format on */
+
+const size_t option_count = sizeof option_table / sizeof option_table[0];
