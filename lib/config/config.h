@@ -1,9 +1,11 @@
 /*
- * Configuration: one YAML file behind one option table (options.c) that also drives command-line flags, environment and
- * docs/CONFIG.md. Values are read by their dotted key; asking for a key that is not in the table is a BUG.
+ * Configuration: one YAML file behind one option table (options.c) that also drives command-line flags,
+ * environment and docs/CONFIG.md. Values are read by their dotted key; asking for a key that is not in the
+ * table is a BUG.
  *
- * Order of precedence: flag --source.url=…, then the file (with ${VAR} from the environment), then the default.
- * Errors say file:line:column, what was found, what was expected.
+ * Order of precedence: flag --source.url=…, then the file (with ${VAR} from the environment), then the
+ * default. Errors say file:line:column, what was found, what was expected. In the file, ${VAR} stands for an
+ * environment variable (unset: refused), ${VAR:-text} has a default, $$ is a dollar sign.
  */
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
@@ -21,18 +23,36 @@ struct config;
  * /etc/crossfade/crossfade.yaml. overrides: "key=value" texts from flags. */
 bool config_load(const char *path, const char *const *overrides, size_t override_count, struct config **ret,
                  struct err *err) MUST_CHECK;
+/* The same, and every problem found (up to 10) as a line of its own in *problems; *err then holds the first.
+ */
+bool config_load_reporting(const char *path, const char *const *overrides, size_t override_count,
+                           struct strbuf *problems, struct config **ret, struct err *err) MUST_CHECK;
+/* From a text instead of a file (tests); `name` stands in messages. problems may be NULL. */
+bool config_load_text(const char *name, const char *text, size_t len, const char *const *overrides,
+                      size_t override_count, struct strbuf *problems, struct config **ret,
+                      struct err *err) MUST_CHECK;
 void config_free(struct config *cfg); /* NULL allowed */
 
 /* Owned by cfg. config_text gives NULL for an option that is not set and has no default. */
 const char *config_text(const struct config *cfg, const char *key);
-int64_t config_int(const struct config *cfg, const char *key); /* sizes in bytes, times in the unit of the key's name */
+int64_t config_int(const struct config *cfg,
+                   const char *key); /* sizes in bytes, times in the unit of the key's name */
 bool config_bool(const struct config *cfg, const char *key);
+/* Lists, and maps as "name=value". NULL-terminated; never NULL itself; ret_count may be NULL. */
 const char *const *config_list(const struct config *cfg, const char *key, size_t *ret_count);
+bool config_is_set(const struct config *cfg, const char *key); /* given or has a default */
 /* ERR_CONFIG if one of the keys is not set (the command needs it). */
-bool config_require(const struct config *cfg, struct err *err, const char *key, ...) MUST_CHECK __attribute__((sentinel));
+bool config_require(const struct config *cfg, struct err *err, const char *key, ...) MUST_CHECK
+    __attribute__((sentinel));
+/* As config_require, for all options without which this command ("capture") cannot run. */
+bool config_require_for(const struct config *cfg, const char *command, struct err *err) MUST_CHECK;
+/* The file that was read, or "" if there was none. */
+const char *config_file(const struct config *cfg);
 
 /* docs/CONFIG.md from the option table. */
 void config_reference_markdown(struct strbuf *out);
+/* The OPTIONS section of the man page, in roff. */
+void config_reference_man(struct strbuf *out);
 /* All options with value and origin; secrets masked. */
 void config_dump(const struct config *cfg, struct strbuf *out);
 

@@ -1,0 +1,99 @@
+/* Reads a loaded configuration by key. A key that is not in the table, or of another type, is a BUG of the
+ * caller. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "config/config_internal.h"
+
+static const struct option_value *find_value(const struct config *cfg, const char *key,
+                                             const struct option **ret_opt)
+{
+    int index = option_find(key);
+    if (index < 0)
+        BUG("option %s is not in the table", key);
+    *ret_opt = &option_table[index];
+    return &cfg->settings[index].value;
+}
+
+const char *config_text(const struct config *cfg, const char *key)
+{
+    const struct option *opt;
+    const struct option_value *value = find_value(cfg, key, &opt);
+    if (opt->type == OPT_LIST || opt->type == OPT_MAP)
+        BUG("option %s is a list", key);
+    return value->text;
+}
+
+int64_t config_int(const struct config *cfg, const char *key)
+{
+    const struct option *opt;
+    const struct option_value *value = find_value(cfg, key, &opt);
+    if (opt->type != OPT_INT && opt->type != OPT_SIZE && opt->type != OPT_DURATION)
+        BUG("option %s is not a number", key);
+    return value->number;
+}
+
+bool config_bool(const struct config *cfg, const char *key)
+{
+    const struct option *opt;
+    const struct option_value *value = find_value(cfg, key, &opt);
+    if (opt->type != OPT_BOOL)
+        BUG("option %s is not true or false", key);
+    return value->number != 0;
+}
+
+const char *const *config_list(const struct config *cfg, const char *key, size_t *ret_count)
+{
+    static const char *const none[] = {NULL};
+    const struct option *opt;
+    const struct option_value *value = find_value(cfg, key, &opt);
+    if (opt->type != OPT_LIST && opt->type != OPT_MAP)
+        BUG("option %s is not a list", key);
+    if (ret_count != NULL)
+        *ret_count = value->list_count;
+    return value->list != NULL ? (const char *const *)value->list : none;
+}
+
+bool config_is_set(const struct config *cfg, const char *key)
+{
+    const struct option *opt;
+    return find_value(cfg, key, &opt)->set;
+}
+
+static bool require_one(const struct config *cfg, const char *key, struct err *err)
+{
+    const struct option *opt;
+    if (find_value(cfg, key, &opt)->set)
+        return true;
+    const char *file = *cfg->file != '\0' ? cfg->file : "configuration (no file found)";
+    return err_set(err, ERR_CONFIG, "%s: %s: is not set, and this command needs it%s%s", file, key,
+                   opt->example != NULL ? "; for example " : "", opt->example != NULL ? opt->example : "");
+}
+
+bool config_require(const struct config *cfg, struct err *err, const char *key, ...)
+{
+    bool good = true;
+    va_list ap;
+    va_start(ap, key);
+    for (; good && key != NULL; key = va_arg(ap, const char *))
+        good = require_one(cfg, key, err);
+    va_end(ap);
+    return good;
+}
+
+bool config_require_for(const struct config *cfg, const char *command, struct err *err)
+{
+    for (size_t i = 0; i < option_count; i++) {
+        bool needed;
+        if (option_used_by(&option_table[i], command, &needed) && needed &&
+            !require_one(cfg, option_table[i].key, err))
+            return false;
+    }
+    return true;
+}
+
+const char *config_file(const struct config *cfg)
+{
+    return cfg->file;
+}

@@ -1,0 +1,177 @@
+/* Writes the option table for people: docs/CONFIG.md, the man page's section, and the dump of a loaded
+ * configuration. */
+#include <stdio.h>
+#include <string.h>
+
+#include "config/config_internal.h"
+#include "core/log.h"
+
+static void add_commands(const struct option *opt, bool needed_only, struct strbuf *out)
+{
+    bool first = true;
+    for (const char *p = opt->used_by; p != NULL && *p != '\0';) {
+        bool needed = *p == '!';
+        p += needed;
+        size_t len = strcspn(p, " ");
+        if (needed || !needed_only) {
+            strbuf_addf(out, "%s%.*s", first ? "" : ", ", (int)len, p);
+            first = false;
+        }
+        p += len;
+        p += strspn(p, " ");
+    }
+}
+
+static bool is_needed(const struct option *opt)
+{
+    return opt->used_by != NULL && strchr(opt->used_by, '!') != NULL;
+}
+
+static void add_default(const struct option *opt, const char *quote, struct strbuf *out)
+{
+    if (opt->def_key != NULL)
+        strbuf_addf(out, "the value of %s%s%s", quote, opt->def_key, quote);
+    else if (opt->def != NULL)
+        strbuf_addf(out, "%s%s%s", quote, opt->def, quote);
+    else
+        strbuf_adds(out, "none");
+}
+
+static void add_section_heading(const struct option *opt, const char *last_section, struct strbuf *out)
+{
+    const char *dot = strchr(opt->key, '.');
+    int len = dot != NULL ? (int)(dot - opt->key) : 0;
+    if (strncmp(last_section, opt->key, (size_t)len) == 0 && (int)strlen(last_section) == len)
+        return;
+    strbuf_addf(out, "## %.*s\n\n", len, opt->key);
+}
+
+static void copy_section(const struct option *opt, char *out, size_t size)
+{
+    const char *dot = strchr(opt->key, '.');
+    (void)snprintf(out, size, "%.*s", dot != NULL ? (int)(dot - opt->key) : 0, opt->key);
+}
+
+static void add_markdown(const struct option *opt, struct strbuf *out)
+{
+    strbuf_addf(out, "### `%s`\n%s\n\n- expects ", opt->key, opt->help);
+    struct strbuf expected = STRBUF_INIT(2000);
+    option_expected(opt, &expected);
+    if (opt->pattern != NULL)
+        strbuf_addf(out, "text that matches `%s`", opt->pattern);
+    else
+        strbuf_adds(out, expected.data);
+    strbuf_release(&expected);
+    strbuf_adds(out, "\n- default: ");
+    add_default(opt, "`", out);
+    if (opt->example != NULL)
+        strbuf_addf(out, "\n- example: `%s`", opt->example);
+    strbuf_adds(out, "\n- read by: ");
+    add_commands(opt, false, out);
+    if (is_needed(opt)) {
+        strbuf_adds(out, "; needed by: ");
+        add_commands(opt, true, out);
+    }
+    strbuf_adds(out, "\n\n");
+}
+
+void config_reference_markdown(struct strbuf *out)
+{
+    strbuf_adds(
+        out,
+        "# Configuration\n\n"
+        "<!-- Made by `crossfade docs config` from lib/config/options.c: change that, not this. -->\n\n"
+        "One YAML file: `-c FILE`, else `$CROSSFADE_CONFIG`, `./crossfade.yaml`,\n"
+        "`$XDG_CONFIG_HOME/crossfade/crossfade.yaml` (`~/.config` if that is not set) or\n"
+        "`/etc/crossfade/crossfade.yaml`, whichever is found first. Every option is a flag as well, and the "
+        "flag wins:\n"
+        "`--source.url=…`. A list as a flag is divided by commas, or the flag is repeated.\n\n"
+        "In the file, `${VAR}` is replaced by an environment variable (refused when it is not set), "
+        "`${VAR:-text}` has a\n"
+        "default, `$$` is a dollar sign. Unknown keys, keys given twice and values that do not fit are "
+        "refused with file, line\n"
+        "and column. The file is read at start; a change needs a restart of the role.\n\n"
+        "```yaml\n"
+        "pipeline: shop\n"
+        "source:  { url: \"postgresql://crossfade@db1/shop\", tables: [\"public.*\", \"!public.audit_*\"] }\n"
+        "target:  { url: \"postgresql://crossfade@db2/shop\" }\n"
+        "journal: { url: \"lmdb:/var/lib/crossfade/shop\" }\n"
+        "```\n\n");
+    char section[40] = "?";
+    for (size_t i = 0; i < option_count; i++) {
+        if (strchr(option_table[i].key, '.') != NULL)
+            add_section_heading(&option_table[i], section, out);
+        copy_section(&option_table[i], section, sizeof section);
+        add_markdown(&option_table[i], out);
+    }
+    if (out->len > 1 && !out->failed)
+        out->data[--out->len] = '\0'; /* one newline at the end */
+}
+
+static void add_roff(const char *text, struct strbuf *out)
+{
+    for (bool line_start = true; *text != '\0'; line_start = *text == '\n', text++) {
+        if (line_start && (*text == '.' || *text == '\''))
+            strbuf_adds(out, "\\&");
+        if (*text == '\\')
+            strbuf_adds(out, "\\e");
+        else if (*text == '-')
+            strbuf_adds(out, "\\-");
+        else
+            strbuf_addc(out, *text);
+    }
+}
+
+void config_reference_man(struct strbuf *out)
+{
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *opt = &option_table[i];
+        strbuf_adds(out, ".TP\n.B ");
+        add_roff(opt->key, out);
+        strbuf_adds(out, "\n");
+        add_roff(opt->help, out);
+        struct strbuf rest = STRBUF_INIT(2000);
+        strbuf_adds(&rest, "\nExpects ");
+        option_expected(opt, &rest);
+        strbuf_adds(&rest, ". Default: ");
+        add_default(opt, "", &rest);
+        strbuf_adds(&rest, ".\n");
+        add_roff(rest.data, out);
+        strbuf_release(&rest);
+    }
+}
+
+static void dump_list(const struct option *opt, const struct option_value *value, struct strbuf *out)
+{
+    strbuf_addc(out, '[');
+    for (size_t i = 0; i < value->list_count; i++) {
+        const char *item = value->list[i];
+        if (i > 0)
+            strbuf_adds(out, ", ");
+        if (opt->type == OPT_MAP) /* any of them may be a password */
+            strbuf_addf(out, "%.*s=***", (int)strcspn(item, "="), item);
+        else
+            strbuf_adds(out, item);
+    }
+    strbuf_addc(out, ']');
+}
+
+void config_dump(const struct config *cfg, struct strbuf *out)
+{
+    for (size_t i = 0; i < option_count; i++) {
+        const struct setting *setting = &cfg->settings[i];
+        const struct option *opt = &option_table[i];
+        char masked[1000];
+        strbuf_addf(out, "%s = ", opt->key);
+        if (opt->type == OPT_LIST || opt->type == OPT_MAP)
+            dump_list(opt, &setting->value, out);
+        else if (setting->value.text == NULL)
+            strbuf_adds(out, "(not set)");
+        else
+            strbuf_adds(out, log_mask_url(setting->value.text, masked, sizeof masked));
+        if (setting->origin == ORIGIN_FILE)
+            strbuf_addf(out, "  # %s:%d\n", cfg->file, setting->line);
+        else
+            strbuf_addf(out, "  # %s\n", setting->origin == ORIGIN_FLAG ? "flag" : "default");
+    }
+}
