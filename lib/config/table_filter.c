@@ -1,0 +1,142 @@
+/* Patterns of tables: parsed once into two globs each; matching is linear in patterns and allocates nothing.
+ */
+#include "config/table_filter.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/config.h"
+#include "core/alloc.h"
+
+/* Inside a glob: any run of characters. Not a byte of UTF-8 text, so a quoted '*' stays a star. */
+#define WILDCARD '\x01'
+
+struct pattern {
+    bool exclude;
+    char *schema, *table; /* globs */
+};
+
+struct table_filter {
+    size_t count;
+    struct pattern patterns[];
+};
+
+/* Reads one part up to an unquoted '.' or the end; NULL = malformed. malloc'd glob. */
+static char *read_part(const char **at)
+{
+    const char *p = *at;
+    char *glob = xmalloc(strlen(p) + 1);
+    size_t n = 0;
+    bool quoted = *p == '"';
+    p += quoted;
+    while (*p != '\0' && (quoted || *p != '.')) {
+        if (*p == '"' && (!quoted || p[1] != '"'))
+            break;
+        p += quoted && *p == '"'; /* "" */
+        glob[n++] = *p == '*' && !quoted ? WILDCARD : *p;
+        p++;
+    }
+    glob[n] = '\0';
+    bool good = n > 0 && (!quoted || *p == '"');
+    p += quoted && *p == '"';
+    good = good && (*p == '.' || *p == '\0');
+    *at = p;
+    if (good)
+        return glob;
+    free(glob);
+    return NULL;
+}
+
+static bool read_pattern(const char *text, struct pattern *out, struct err *err)
+{
+    const char *at = text + (*text == '!');
+    out->exclude = *text == '!';
+    out->schema = read_part(&at);
+    if (out->schema != NULL && *at == '.') {
+        at++;
+        out->table = read_part(&at);
+    }
+    if (out->table != NULL && *at == '\0')
+        return true;
+    return err_set(
+        err, ERR_CONFIG,
+        "source.tables: found pattern \"%s\", expected schema.table, such as public.*, !public.audit_* or "
+        "\"My Schema\".\"T\"",
+        text);
+}
+
+bool table_filter_new(const char *const *patterns, size_t count, struct table_filter **ret, struct err *err)
+{
+    bool from_all = count == 0 || patterns[0][0] == '!';
+    struct table_filter *filter = xcalloc(1, sizeof *filter + (count + 1) * sizeof filter->patterns[0]);
+    static const char any[] = {WILDCARD, '\0'};
+    if (from_all)
+        filter->patterns[filter->count++] = (struct pattern){.schema = xstrdup(any), .table = xstrdup(any)};
+    for (size_t i = 0; i < count; i++) {
+        if (!read_pattern(patterns[i], &filter->patterns[filter->count++], err)) {
+            table_filter_free(filter);
+            return false;
+        }
+    }
+    *ret = filter;
+    return true;
+}
+
+bool table_filter_from_config(const struct config *cfg, struct table_filter **ret, struct err *err)
+{
+    size_t count;
+    const char *const *patterns = config_list(cfg, "source.tables", &count);
+    return table_filter_new(patterns, count, ret, err);
+}
+
+/* Iterative: a star is retried one character further on a mismatch, only the last star counts. */
+static bool glob_matches(const char *glob, const char *text)
+{
+    const char *star = NULL, *resume = NULL;
+    while (*text != '\0') {
+        if (*glob == WILDCARD) {
+            star = glob++;
+            resume = text;
+        } else if (*glob == *text) {
+            glob++;
+            text++;
+        } else if (star != NULL) {
+            glob = star + 1;
+            text = ++resume;
+        } else {
+            return false;
+        }
+    }
+    while (*glob == WILDCARD)
+        glob++;
+    return *glob == '\0';
+}
+
+static bool is_system_schema(const char *schema)
+{
+    return strncmp(schema, "pg_", 3) == 0 || strcmp(schema, "information_schema") == 0 ||
+           strcmp(schema, "crossfade") == 0;
+}
+
+bool table_filter_matches(const struct table_filter *filter, const char *schema, const char *table)
+{
+    if (is_system_schema(schema))
+        return false;
+    for (size_t i = filter->count; i-- > 0;) {
+        const struct pattern *p = &filter->patterns[i];
+        if (glob_matches(p->schema, schema) && glob_matches(p->table, table))
+            return !p->exclude;
+    }
+    return false;
+}
+
+void table_filter_free(struct table_filter *filter)
+{
+    if (filter == NULL)
+        return;
+    for (size_t i = 0; i < filter->count; i++) {
+        free(filter->patterns[i].schema);
+        free(filter->patterns[i].table);
+    }
+    free(filter);
+}
