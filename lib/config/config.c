@@ -137,7 +137,9 @@ static void read_list(struct loader *ld, const struct option *opt, const struct 
             continue;
         }
         char *text = expand_node(ld, item, opt->key);
-        if (text != NULL)
+        if (text != NULL && opt->item_fits != NULL && !opt->item_fits(text))
+            problem_value(ld, where, opt, item->text);
+        else if (text != NULL)
             option_value_add(value, opt->type == OPT_MAP ? item->key : NULL, text);
         free(text);
     }

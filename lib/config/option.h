@@ -34,11 +34,13 @@ struct option {
     enum option_type type;
     const char *def;     /* in text form; NULL = none */
     const char *def_key; /* default is the value of this other option, which stands before it in the table */
-    enum duration_unit unit; /* of OPT_DURATION's number */
-    int64_t min, max;        /* in the unit of the number; both 0 = any */
-    bool forever;            /* OPT_DURATION: the word "forever" is allowed and gives -1 */
-    const char *choices;     /* "a|b|c" */
-    const char *pattern;     /* POSIX extended regular expression for the whole text */
+    enum duration_unit unit;             /* of OPT_DURATION's number */
+    int64_t min, max;                    /* in the unit of the number; both 0 = any */
+    bool forever;                        /* OPT_DURATION: the word "forever" is allowed and gives -1 */
+    const char *choices;                 /* "a|b|c" */
+    const char *pattern;                 /* POSIX extended regular expression for the whole text */
+    bool (*item_fits)(const char *text); /* OPT_LIST: whether an item reads; NULL = any text does */
+    const char *items;                   /* OPT_LIST: what an item is, for messages */
     const char *example;
     const char *used_by; /* commands that read it, by names divided by blanks; a '!' in front: they cannot run
                             without */

@@ -200,6 +200,7 @@ bool option_value_split(const struct option *opt, const char *text, struct optio
         char *part = xstrndup(text, len);
         const char *equals = strchr(part, '=');
         bool good = len > 0 && (opt->type != OPT_MAP || (equals != NULL && equals > part));
+        good = good && (opt->item_fits == NULL || opt->item_fits(part));
         if (good)
             option_value_add(ret, NULL, part);
         free(part);
@@ -289,7 +290,7 @@ void option_expected(const struct option *opt, struct strbuf *out)
         strbuf_adds(out, "true or false");
         break;
     case OPT_LIST:
-        strbuf_adds(out, "a list of texts");
+        strbuf_addf(out, "a list of %s", opt->items != NULL ? opt->items : "texts");
         break;
     case OPT_URL:
         strbuf_adds(out, "a URL that begins with one of ");

@@ -5,6 +5,7 @@
  * reader.
  */
 #include "config/option.h"
+#include "config/table_filter.h"
 
 #define KIB      INT64_C(1024)
 #define MIB      (KIB * 1024)
@@ -21,7 +22,7 @@ const struct option option_table[] = {
 
     {.key = "source.url", .type = OPT_URL, .choices = PG_URL, .example = "postgresql://crossfade@db1:5432/shop", .used_by = "!capture !check !compare !cutover status",
      .help = "The database to move away from. Passwords are better left to libpq's own means (PGPASSFILE, service file) or ${VAR}."},
-    {.key = "source.tables", .type = OPT_LIST, .example = "[\"public.*\", \"!public.audit_*\"]", .used_by = "capture check compare cutover",
+    {.key = "source.tables", .type = OPT_LIST, .item_fits = table_pattern_fits, .items = "patterns schema.table, such as public.*, !public.audit_* or \"My Schema\".\"T\"", .example = "[\"public.*\", \"!public.audit_*\"]", .used_by = "capture check compare cutover",
      .help = "Patterns of the tables to move: schema.table with '*' as wildcard; '!' in front excludes; the last pattern that fits decides; double quotes take a name literally. Default: all but PostgreSQL's own and crossfade's."},
 
     {.key = "target.url", .type = OPT_URL, .choices = PG_URL, .example = "postgresql://crossfade@db2:5432/shop", .used_by = "!apply !check !compare !cutover",

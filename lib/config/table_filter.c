@@ -65,6 +65,16 @@ static bool read_pattern(const char *text, struct pattern *out, struct err *err)
         text);
 }
 
+bool table_pattern_fits(const char *text)
+{
+    struct pattern pattern = {0};
+    struct err err = ERR_INIT;
+    bool good = read_pattern(text, &pattern, &err);
+    free(pattern.schema);
+    free(pattern.table);
+    return good;
+}
+
 bool table_filter_new(const char *const *patterns, size_t count, struct table_filter **ret, struct err *err)
 {
     bool from_all = count == 0 || patterns[0][0] == '!';

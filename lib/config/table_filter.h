@@ -20,6 +20,8 @@ struct table_filter;
 /* ERR_CONFIG names the pattern that does not read. */
 bool table_filter_new(const char *const *patterns, size_t count, struct table_filter **ret,
                       struct err *err) MUST_CHECK;
+/* Whether one pattern reads. */
+bool table_pattern_fits(const char *text);
 /* From source.tables. */
 bool table_filter_from_config(const struct config *cfg, struct table_filter **ret,
                               struct err *err) MUST_CHECK;

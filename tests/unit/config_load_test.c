@@ -93,7 +93,12 @@ static void test_places(void **state)
     refused("pipeline:\n",
             "t.yaml:1:1: pipeline: found nothing, expected text that matches ^[a-z][a-z0-9_]{0,30}$");
     refused("source:\n  tables: public.*\n",
-            "t.yaml:2:11: source.tables: found a single value, expected a list of texts");
+            "t.yaml:2:11: source.tables: found a single value, expected a list of "
+            "patterns schema.table, such as public.*, !public.audit_* or \"My Schema\".\"T\"");
+    refused("source:\n  tables: [a.b, \"orders\"]\n",
+            "t.yaml:2:17: source.tables: found \"orders\", expected a list of patterns schema.table, such as "
+            "public.*, "
+            "!public.audit_* or \"My Schema\".\"T\"");
     refused("source:\n  tables: [a.b, [c]]\n", "t.yaml:2:3: source.tables: found a list, expected text");
     refused("source: 3\n", "t.yaml:1:1: source: found a single value, expected name: value pairs");
     refused("- a\n", "t.yaml:1:1: found a list, expected name: value pairs");
