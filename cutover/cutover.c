@@ -40,14 +40,17 @@ static bool lock_pipeline(struct cutover *co, struct err *err)
 {
     const char *params[] = {co->pipeline};
     char *got = NULL;
-    if (!pg_query_text(co->target,
-                       "SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended('crossfade.cutover:' || $1, 0))"
-                       "::text",
-                       1, params, &got, err))
+    if (!pg_query_text(
+            co->target,
+            "SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended('crossfade.cutover:' || $1, "
+            "0))"
+            "::text",
+            1, params, &got, err))
         return false;
     bool ok = got != NULL && strcmp(got, "true") == 0;
     free_ptr(&got);
-    return ok ? true : err_set(err, ERR_BUSY, "another cutover of pipeline %s is running right now", co->pipeline);
+    return ok ? true
+              : err_set(err, ERR_BUSY, "another cutover of pipeline %s is running right now", co->pipeline);
 }
 
 static bool refuse_after_switch(struct cutover *co, struct err *err)
@@ -56,11 +59,13 @@ static bool refuse_after_switch(struct cutover *co, struct err *err)
     if (!record_done_before(co, &done, err))
         return false;
     if (done && co->state == CUT_UNKNOWN)
-        return err_set(err, ERR_CONFIG, "pipeline %s was cut over already (crossfade.decision on the source)", co->pipeline);
+        return err_set(err, ERR_CONFIG, "pipeline %s was cut over already (crossfade.decision on the source)",
+                       co->pipeline);
     return true;
 }
 
-bool cutover_plan(const struct config *cfg, const struct cutover_talk *talk, struct cutover_report *ret, struct err *err)
+bool cutover_plan(const struct config *cfg, const struct cutover_talk *talk, struct cutover_report *ret,
+                  struct err *err)
 {
     struct cutover co;
     bool ok_gates = false;
@@ -100,6 +105,8 @@ static bool begin_or_resume(struct cutover *co, struct err *err)
         co->report->outcome = "refused";
         return true;
     }
+    if (!verify_prepare(co, err))
+        return false;
     new_id(co);
     return record_state(co, CUT_BEGINNING, err);
 }
@@ -121,7 +128,8 @@ bool cutover_execute(const struct config *cfg, const struct cutover_talk *talk, 
     return ok;
 }
 
-bool cutover_abort(const struct config *cfg, const struct cutover_talk *talk, struct cutover_report *ret, struct err *err)
+bool cutover_abort(const struct config *cfg, const struct cutover_talk *talk, struct cutover_report *ret,
+                   struct err *err)
 {
     struct cutover co;
     bool found = false;
@@ -133,7 +141,8 @@ bool cutover_abort(const struct config *cfg, const struct cutover_talk *talk, st
     if (ok && !found)
         ok = err_set(err, ERR_CONFIG, "no cutover of pipeline %s is open", co.pipeline);
     if (ok && strcmp(stands, "switched") == 0)
-        ok = err_set(err, ERR_CONFIG, "cutover %s is decided: the target serves; there is nothing to abort", co.id);
+        ok = err_set(err, ERR_CONFIG, "cutover %s is decided: the target serves; there is nothing to abort",
+                     co.id);
     if (ok) {
         (void)snprintf(ret->id, sizeof ret->id, "%s", co.id);
         ok = (co.state == CUT_ABORTING || record_state(&co, CUT_ABORTING, err)) && cutover_walk(&co, err);

@@ -1,7 +1,8 @@
 /*
- * Cutover: gates → freeze → final fence → drain → sequences → compare → decide → done (DESIGN 6). The steps are data, in
- * states.c. Either it completes or the source goes on serving: every step is written to crossfade.cutover on the
- * target before it is taken, the decision is one row on the source (crossfade.decision, compare-and-set).
+ * Cutover: gates → freeze → final fence → drain → sequences → compare → decide → done (DESIGN 6). The steps
+ * are data, in states.c. Either it completes or the source goes on serving: every step is written to
+ * crossfade.cutover on the target before it is taken, the decision is one row on the source
+ * (crossfade.decision, compare-and-set).
  * @thread owner
  */
 #ifndef CUTOVER_CUTOVER_H
@@ -12,7 +13,7 @@
 enum gate_verdict { GATE_UNKNOWN = 0, GATE_OK, GATE_REFUSED };
 
 struct gate_result {
-    const char *name;   /* stable: "roles_alive" */
+    const char *name; /* stable: "roles_alive" */
     enum gate_verdict verdict;
     char measured[160]; /* what was found */
     char limit[80];     /* what is allowed */
@@ -23,24 +24,24 @@ struct gate_result {
 #define CUTOVER_STEPS_MAX 32
 
 struct cutover_step {
-    const char *state;  /* name of the state entered */
-    int64_t took_us;    /* time of the action that led there */
+    const char *state; /* name of the state entered */
+    int64_t took_us;   /* time of the action that led there */
 };
 
 struct cutover_report {
-    char id[40];                 /* "" if none was begun */
-    const char *outcome;         /* "planned", "refused", "done", "aborted", "needs_person" */
+    char id[40];         /* "" if none was begun */
+    const char *outcome; /* "planned", "refused", "done", "aborted", "needs_person" */
     struct gate_result gates[CUTOVER_GATES_MAX];
     size_t gate_count;
     struct cutover_step steps[CUTOVER_STEPS_MAX];
     size_t step_count;
-    int64_t pause_us;            /* writers refused: from the first lock to the decision (or back); 0 = none */
+    int64_t pause_us; /* writers refused: from the first lock to the decision (or back); 0 = none */
     char final_lsn[24];
-    char verdict[16];            /* of the final comparison; "" = not run */
-    char verdict_scope[200];     /* which tables it read */
+    char verdict[16];        /* of the final comparison; "" = not run */
+    char verdict_scope[200]; /* which tables it read */
     size_t sequences_set;
-    char stragglers[200];        /* sessions ended */
-    char reason[1200];           /* why it was refused or aborted; "" = neither */
+    char stragglers[200]; /* sessions ended */
+    char reason[1200];    /* why it was refused or aborted; "" = neither */
 };
 
 struct cutover_talk {
@@ -51,13 +52,18 @@ struct cutover_talk {
 };
 
 /* Exit codes (DESIGN 7). */
-enum { CUTOVER_EXIT_DONE = 0, CUTOVER_EXIT_REFUSED = 10, CUTOVER_EXIT_ABORTED = 11, CUTOVER_EXIT_PERSON = 12 };
+enum {
+    CUTOVER_EXIT_DONE = 0,
+    CUTOVER_EXIT_REFUSED = 10,
+    CUTOVER_EXIT_ABORTED = 11,
+    CUTOVER_EXIT_PERSON = 12
+};
 
 /* Runs all gates, changes nothing on either side (pings the pipeline through a marker row). */
 bool cutover_plan(const struct config *cfg, const struct cutover_talk *talk, struct cutover_report *ret,
                   struct err *err) MUST_CHECK;
-/* Gates, then the whole of it; resumes an unfinished one first. True when done or refused or aborted in good order
- * (see ret->outcome); false with err if it could not run or needs a person. */
+/* Gates, then the whole of it; resumes an unfinished one first. True when done or refused or aborted in good
+ * order (see ret->outcome); false with err if it could not run or needs a person. */
 bool cutover_execute(const struct config *cfg, const struct cutover_talk *talk, struct cutover_report *ret,
                      struct err *err) MUST_CHECK;
 /* Puts the source back if the decision is still open. Idempotent. */

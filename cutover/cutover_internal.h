@@ -6,8 +6,8 @@
 #include "cutover/cutover.h"
 #include "pg/conn.h"
 
-/* A state names the action that is about to be taken, or is being taken: it is recorded first, so after a crash the same
- * action is taken again (all are idempotent). */
+/* A state names the action that is about to be taken, or is being taken: it is recorded first, so after a
+ * crash the same action is taken again (all are idempotent). */
 enum cutover_state {
     CUT_UNKNOWN = 0,
     CUT_BEGINNING,  /* gates have passed: open the decision row */
@@ -20,13 +20,15 @@ enum cutover_state {
     CUT_DECIDING,   /* set the decision row: the point of no return */
     CUT_SWITCHING,  /* point the poolers to the target and resume them (none yet: the place for them) */
     CUT_DONE,
-    CUT_ABORTING,   /* put the source back */
+    CUT_ABORTING, /* put the source back */
     CUT_ABORTED,
     CUT_MAX_
 };
 
 struct cutover_table {
-    char *schema, *table;   /* as published (roots of partitioned tables) */
+    char *schema, *table; /* as published (roots of partitioned tables) */
+    char *topic;          /* its stream in the journal; NULL until verify_prepare() */
+    bool changed;         /* since the last full PASS, as far as fences were walked */
 };
 
 struct cutover {
@@ -34,16 +36,19 @@ struct cutover {
     const struct cutover_talk *talk;
     const char *pipeline;
     struct pg_conn *source, *target;
-    struct pg_conn *watch;          /* second session on the source: sees who blocks the first */
+    struct pg_conn *watch; /* second session on the source: sees who blocks the first */
     char id[40];
     int seq;
     enum cutover_state state;
     struct cutover_table *tables;
     size_t table_count;
-    int64_t pause_started_us;       /* monotonic; 0 = writers are served */
-    int64_t pause_began_wall_us;    /* wall, survives a crash by the step record */
-    lsn_t final_lsn;                /* end of WAL right after the final marker's commit */
-    char nonce[40];                 /* of the final marker */
+    int64_t pause_started_us;    /* monotonic; 0 = writers are served */
+    int64_t pause_began_wall_us; /* wall, survives a crash by the step record */
+    lsn_t final_lsn;             /* end of WAL right after the final marker's commit */
+    char nonce[40];              /* of the final marker */
+    bool baseline;               /* there is a full PASS to start from */
+    uint64_t scanned_fence_id;   /* fences up to here are in tables[].changed (at first: the PASS's own) */
+    uint64_t scanned_offset;     /* where the walk goes on; 0 = not begun */
     struct cutover_report *report;
 };
 
@@ -53,15 +58,17 @@ struct cutover {
 bool cutover_open(struct cutover *co, const struct config *cfg, const struct cutover_talk *talk,
                   struct cutover_report *report, struct err *err) MUST_CHECK;
 void cutover_close(struct cutover *co);
-/* Makes both source sessions usable again, whatever state they were left in; waits for a server that is away. */
+/* Makes both source sessions usable again, whatever state they were left in; waits for a server that is away.
+ */
 bool cutover_reconnect_source(struct cutover *co, struct err *err) MUST_CHECK;
 /* Writes the state to crossfade.cutover before its action is taken. */
 bool record_state(struct cutover *co, enum cutover_state state, struct err *err) MUST_CHECK;
-/* Finds the newest cutover of the pipeline that is neither done nor aborted; *ret_found. Fills id, seq, state. */
+/* Finds the newest cutover of the pipeline that is neither done nor aborted; *ret_found. Fills id, seq,
+ * state. */
 bool record_find_open(struct cutover *co, bool *ret_found, struct err *err) MUST_CHECK;
 bool record_done_before(struct cutover *co, bool *ret_done, struct err *err) MUST_CHECK;
-/* The decision row on the source. begin: none/aborted → open. set: open → switched|aborted by compare-and-set;
- * *ret_state is what stands there afterwards. */
+/* The decision row on the source. begin: none/aborted → open. set: open → switched|aborted by
+ * compare-and-set; *ret_state is what stands there afterwards. */
 bool decision_begin(struct cutover *co, struct err *err) MUST_CHECK;
 bool decision_set(struct cutover *co, const char *to, char ret_state[16], struct err *err) MUST_CHECK;
 bool decision_get(struct cutover *co, char ret_state[16], struct err *err) MUST_CHECK;
@@ -76,19 +83,26 @@ bool freeze_undo(struct cutover *co, struct err *err) MUST_CHECK;
 
 /* drain.c */
 /* Writes a marker row; *ret_lsn = a WAL position at or behind its commit. */
-bool marker_write(struct cutover *co, const char *kind, const char *nonce, lsn_t *ret_lsn, struct err *err) MUST_CHECK;
-/* Waits until the target has committed the fence of this marker (or one behind it). marker_lsn: a position at or behind
- * the end of the marker's commit, as marker_write() gives. */
-bool drain_wait(struct cutover *co, lsn_t marker_lsn, const char *nonce, int64_t timeout_ms, struct err *err) MUST_CHECK;
-bool position_read(struct cutover *co, lsn_t *ret_lsn, bool *ret_complete, char ret_nonce[40], struct err *err) MUST_CHECK;
+bool marker_write(struct cutover *co, const char *kind, const char *nonce, lsn_t *ret_lsn,
+                  struct err *err) MUST_CHECK;
+/* Waits until the target has committed the fence of this marker (or one behind it). marker_lsn: a position at
+ * or behind the end of the marker's commit, as marker_write() gives. */
+bool drain_wait(struct cutover *co, lsn_t marker_lsn, const char *nonce, int64_t timeout_ms,
+                struct err *err) MUST_CHECK;
+bool position_read(struct cutover *co, lsn_t *ret_lsn, bool *ret_complete, char ret_nonce[40],
+                   struct err *err) MUST_CHECK;
 void make_nonce(char out[40]);
 
 /* sequences.c */
-/* Sequences of the source that have no twin on the target: comma-separated names into out ("" = all there). */
+/* Sequences of the source that have no twin on the target: comma-separated names into out ("" = all there).
+ */
 bool sequences_missing(struct cutover *co, struct strbuf *out, size_t *ret_count, struct err *err) MUST_CHECK;
 bool sequences_copy(struct cutover *co, struct err *err) MUST_CHECK;
 
-/* verify.c: the comparison after the drain, both sides frozen. */
+/* verify.c: the comparison after the drain, both sides frozen. prepare walks the fences since the last PASS,
+ * before the freeze; changed walks the rest and compares the tables that they name. */
+bool verify_prepare(struct cutover *co, struct err *err) MUST_CHECK;
+bool verify_scan(struct cutover *co, struct err *err) MUST_CHECK;
 bool verify_changed(struct cutover *co, struct err *err) MUST_CHECK;
 
 /* states.c */

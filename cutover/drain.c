@@ -1,4 +1,5 @@
-/* Owns the way from the source's WAL to the target's position: marker rows, and waiting for them to arrive. */
+/* Owns the way from the source's WAL to the target's position: marker rows, and waiting for them to arrive.
+ */
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
@@ -24,18 +25,20 @@ bool marker_write(struct cutover *co, const char *kind, const char *nonce, lsn_t
 {
     const char *params[] = {co->pipeline, nonce, kind};
     PG_RESULT_AUTO res = NULL;
-    if (!pg_query(co->source, "INSERT INTO crossfade.marker (pipeline, nonce, kind) VALUES ($1, $2, $3)", 3, params, &res,
-                  err))
+    if (!pg_query(co->source, "INSERT INTO crossfade.marker (pipeline, nonce, kind) VALUES ($1, $2, $3)", 3,
+                  params, &res, err))
         return err_wrap(err, "marker %s", kind);
     char *text = NULL;
-    if (!pg_query_text(co->source, "SELECT pg_catalog.pg_current_wal_insert_lsn()::text", 0, NULL, &text, err))
+    if (!pg_query_text(co->source, "SELECT pg_catalog.pg_current_wal_insert_lsn()::text", 0, NULL, &text,
+                       err))
         return false;
     bool ok = text != NULL && lsn_parse(text, ret_lsn);
     free(text);
     return ok ? true : err_set(err, ERR_PROTOCOL, "pg_current_wal_insert_lsn() gave no LSN");
 }
 
-bool position_read(struct cutover *co, lsn_t *ret_lsn, bool *ret_complete, char ret_nonce[40], struct err *err)
+bool position_read(struct cutover *co, lsn_t *ret_lsn, bool *ret_complete, char ret_nonce[40],
+                   struct err *err)
 {
     const char *params[] = {co->pipeline};
     PG_RESULT_AUTO res = NULL;
@@ -73,7 +76,8 @@ bool drain_wait(struct cutover *co, lsn_t marker_lsn, const char *nonce, int64_t
             break;
         (void)poll(NULL, 0, POLL_MS);
     }
-    return err_set(err, ERR_TIMEOUT, "the target did not reach the marker within %" PRId64 " ms: applied_lsn=" LSN_FMT
-                   " wanted lsn=" LSN_FMT "; look at `crossfade status`", timeout_ms, LSN_ARGS(applied_lsn),
-                   LSN_ARGS(marker_lsn));
+    return err_set(err, ERR_TIMEOUT,
+                   "the target did not reach the marker within %" PRId64 " ms: applied_lsn=" LSN_FMT
+                   " wanted lsn=" LSN_FMT "; look at `crossfade status`",
+                   timeout_ms, LSN_ARGS(applied_lsn), LSN_ARGS(marker_lsn));
 }

@@ -1,14 +1,14 @@
 /*
  * Owns closing the source to writers, and opening it again.
  *
- * Every published table and each of its partitions gets a BEFORE STATEMENT trigger that raises. Triggers are durable (a
- * cutover that dies leaves them standing), no session setting of an application role undoes them, and sessions with
- * session_replication_role = replica (ours, on the way back) pass. CREATE TRIGGER needs a SHARE ROW EXCLUSIVE lock, which
- * conflicts with every writer's lock: once the triggers are committed, no transaction that wrote to these tables is still
- * open, prepared ones included.
+ * Every published table and each of its partitions gets a BEFORE STATEMENT trigger that raises. Triggers are
+ * durable (a cutover that dies leaves them standing), no session setting of an application role undoes them,
+ * and sessions with session_replication_role = replica (ours, on the way back) pass. CREATE TRIGGER needs a
+ * SHARE ROW EXCLUSIVE lock, which conflicts with every writer's lock: once the triggers are committed, no
+ * transaction that wrote to these tables is still open, prepared ones included.
  *
- * The locks are asked for with a second session watching: whoever still blocks after the grace time is a straggler and
- * is ended (pg_terminate_backend), never one of our own.
+ * The locks are asked for with a second session watching: whoever still blocks after the grace time is a
+ * straggler and is ended (pg_terminate_backend), never one of our own.
  */
 #include <inttypes.h>
 #include <poll.h>
@@ -25,7 +25,8 @@
 static const char freeze_function_sql[] =
     "CREATE OR REPLACE FUNCTION crossfade.refuse_write() RETURNS trigger LANGUAGE plpgsql"
     " SET search_path = pg_catalog AS $body$ BEGIN"
-    " RAISE EXCEPTION 'database % is closed to writes: it has moved or is moving to another server', current_database()"
+    " RAISE EXCEPTION 'database % is closed to writes: it has moved or is moving to another server', "
+    "current_database()"
     " USING ERRCODE = 'read_only_sql_transaction', HINT = 'Connect to the new primary database.';"
     " END $body$";
 
@@ -34,7 +35,8 @@ static const char frozen_tables_sql[] =
     "SELECT DISTINCT n.nspname, c.relname, c.oid FROM pg_catalog.pg_publication_tables p"
     " JOIN pg_catalog.pg_namespace pn ON pn.nspname = p.schemaname"
     " JOIN pg_catalog.pg_class pc ON pc.relnamespace = pn.oid AND pc.relname = p.tablename"
-    " CROSS JOIN LATERAL (SELECT pc.oid AS relid UNION SELECT relid FROM pg_catalog.pg_partition_tree(pc.oid)) t"
+    " CROSS JOIN LATERAL (SELECT pc.oid AS relid UNION SELECT relid FROM "
+    "pg_catalog.pg_partition_tree(pc.oid)) t"
     " JOIN pg_catalog.pg_class c ON c.oid = t.relid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
     " WHERE p.pubname = $1 AND p.schemaname <> 'crossfade' AND c.relkind IN ('r', 'p') ORDER BY 1, 2";
 
@@ -64,29 +66,33 @@ static void build_trigger_sql(const struct pg_result *tables, bool create, struc
         strbuf_adds(sql, ";\n");
         if (!create)
             continue;
-        strbuf_adds(sql, "CREATE TRIGGER " FREEZE_TRIGGER " BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON ");
+        strbuf_adds(sql,
+                    "CREATE TRIGGER " FREEZE_TRIGGER " BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON ");
         pg_quote_table(sql, pg_cell(tables, i, 0), pg_cell(tables, i, 1));
         strbuf_adds(sql, " FOR EACH STATEMENT EXECUTE FUNCTION crossfade.refuse_write();\n");
     }
 }
 
-/* Ends the sessions that stand between us and the locks. Walsenders and other Crossfade sessions are left alone. */
+/* Ends the sessions that stand between us and the locks. Walsenders and other Crossfade sessions are left
+ * alone. */
 static bool end_blockers(struct cutover *co, const char *our_pid, struct err *err)
 {
     const char *params[] = {our_pid};
     PG_RESULT_AUTO res = NULL;
-    if (!pg_query(co->watch,
-                  "SELECT a.pid, a.usename, coalesce(a.application_name, ''), pg_catalog.pg_terminate_backend(a.pid)"
-                  " FROM pg_catalog.pg_stat_activity a WHERE a.pid = ANY (pg_catalog.pg_blocking_pids($1::int))"
-                  " AND a.backend_type = 'client backend' AND a.application_name NOT LIKE 'crossfade %'",
-                  1, params, &res, err))
+    if (!pg_query(
+            co->watch,
+            "SELECT a.pid, a.usename, coalesce(a.application_name, ''), "
+            "pg_catalog.pg_terminate_backend(a.pid)"
+            " FROM pg_catalog.pg_stat_activity a WHERE a.pid = ANY (pg_catalog.pg_blocking_pids($1::int))"
+            " AND a.backend_type = 'client backend' AND a.application_name NOT LIKE 'crossfade %'",
+            1, params, &res, err))
         return err_wrap(err, "stragglers cannot be ended (pg_signal_backend is needed)");
     for (int i = 0; i < pg_rows(res); i++) {
-        cutover_say(co, "ended straggler pid=%s role=%s application=%s", pg_cell(res, i, 0), pg_cell(res, i, 1),
-                    pg_cell(res, i, 2));
+        cutover_say(co, "ended straggler pid=%s role=%s application=%s", pg_cell(res, i, 0),
+                    pg_cell(res, i, 1), pg_cell(res, i, 2));
         size_t used = strlen(co->report->stragglers);
-        (void)snprintf(co->report->stragglers + used, sizeof co->report->stragglers - used, "%s%s", used > 0 ? "," : "",
-                       pg_cell(res, i, 0));
+        (void)snprintf(co->report->stragglers + used, sizeof co->report->stragglers - used, "%s%s",
+                       used > 0 ? "," : "", pg_cell(res, i, 0));
     }
     return true;
 }
@@ -95,18 +101,22 @@ static bool prepared_blocker(struct cutover *co, struct err *err)
 {
     char *gid = NULL;
     if (!pg_query_text(co->watch,
-                       "SELECT string_agg(gid, ', ') FROM pg_catalog.pg_prepared_xacts WHERE database = current_database()",
+                       "SELECT string_agg(gid, ', ') FROM pg_catalog.pg_prepared_xacts WHERE database = "
+                       "current_database()",
                        0, NULL, &gid, err))
         return false;
     if (gid == NULL)
         return true;
-    err_set(err, ERR_BUSY, "prepared transactions are open on the source: %s; COMMIT PREPARED or ROLLBACK PREPARED them", gid);
+    err_set(err, ERR_BUSY,
+            "prepared transactions are open on the source: %s; COMMIT PREPARED or ROLLBACK PREPARED them",
+            gid);
     free(gid);
     return false;
 }
 
 /* Waits for the LOCK statement that was sent; ends stragglers after grace_ms. */
-static bool await_locks(struct cutover *co, const char *our_pid, int64_t grace_ms, int64_t timeout_ms, struct err *err)
+static bool await_locks(struct cutover *co, const char *our_pid, int64_t grace_ms, int64_t timeout_ms,
+                        struct err *err)
 {
     int64_t start_us = clock_mono_us();
     int64_t next_end_us = start_us + grace_ms * 1000;
@@ -124,7 +134,8 @@ static bool await_locks(struct cutover *co, const char *our_pid, int64_t grace_m
             if (stop)
                 return err_set(err, ERR_INTERRUPTED, "stop was asked for while the source was being closed");
             return prepared_blocker(co, err) &&
-                   err_set(err, ERR_TIMEOUT, "locks on the source were not granted within %" PRId64 " ms", timeout_ms);
+                   err_set(err, ERR_TIMEOUT, "locks on the source were not granted within %" PRId64 " ms",
+                           timeout_ms);
         }
         if (now_us >= next_end_us) {
             if (!end_blockers(co, our_pid, err))
@@ -171,12 +182,14 @@ bool freeze_source(struct cutover *co, struct err *err)
         struct err attempt_err = ERR_INIT;
         if (lock_and_create(co, tables, &attempt_err))
             return true;
-        bool again = err_policy(attempt_err.code) == POLICY_RETRY && i < attempts; /* deadlock, lock timeout */
+        bool again =
+            err_policy(attempt_err.code) == POLICY_RETRY && i < attempts; /* deadlock, lock timeout */
         if (!again) {
             *err = attempt_err;
             return err_wrap(err, "the source cannot be closed to writers");
         }
-        cutover_say(co, "closing the source: try %" PRId64 " of %" PRId64 " failed: %s", i, attempts, attempt_err.text);
+        cutover_say(co, "closing the source: try %" PRId64 " of %" PRId64 " failed: %s", i, attempts,
+                    attempt_err.text);
         (void)poll(NULL, 0, (int)(clock_backoff_us((unsigned)i, 50, 1000) / 1000));
     }
 }

@@ -1,6 +1,6 @@
 /*
- * Owns the gates: everything that must hold before a cutover changes anything. Each gate has a measured value, a limit
- * and advice. All gates run, so that a person sees the whole list at once.
+ * Owns the gates: everything that must hold before a cutover changes anything. Each gate has a measured
+ * value, a limit and advice. All gates run, so that a person sees the whole list at once.
  */
 #include <inttypes.h>
 #include <jansson.h>
@@ -60,7 +60,8 @@ static void gate_role(struct cutover *co, const char *name, const char *listen_k
     const char *pipeline = json_string_value(json_object_get(json, "pipeline"));
     measured(gate, "%s", phase != NULL ? phase : "unreadable answer");
     if (pipeline != NULL && strcmp(pipeline, co->pipeline) != 0)
-        refuse(gate, "%s answers for pipeline %s: set %s", config_text(co->cfg, listen_key), pipeline, listen_key);
+        refuse(gate, "%s answers for pipeline %s: set %s", config_text(co->cfg, listen_key), pipeline,
+               listen_key);
     else if (phase == NULL || (strcmp(phase, "streaming") != 0 && strcmp(phase, "holding") != 0))
         refuse(gate, "wait until %s streams; `crossfade status` tells more", role);
     json_decref(json);
@@ -112,7 +113,8 @@ static void gate_verdict_age(struct cutover *co)
     struct err failed = ERR_INIT;
     (void)snprintf(gate->limit, sizeof gate->limit, "full PASS, <= %" PRId64 " s old", limit_s);
     if (!pg_query(co->target,
-                  "SELECT verdict, extract(epoch FROM clock_timestamp() - finished_at)::bigint FROM crossfade.verdict"
+                  "SELECT verdict, extract(epoch FROM clock_timestamp() - finished_at)::bigint FROM "
+                  "crossfade.verdict"
                   " WHERE pipeline = $1 AND scope = 'full' ORDER BY finished_at DESC LIMIT 1",
                   1, params, &res, &failed)) {
         refuse(gate, "%.200s", failed.text);
@@ -168,9 +170,10 @@ static void gate_prepared(struct cutover *co)
     int64_t count;
     struct err failed = ERR_INIT;
     (void)snprintf(gate->limit, sizeof gate->limit, "none");
-    if (!pg_query_int64(co->source,
-                        "SELECT count(*) FROM pg_catalog.pg_prepared_xacts WHERE database = current_database()", 0, NULL,
-                        &count, &failed)) {
+    if (!pg_query_int64(
+            co->source,
+            "SELECT count(*) FROM pg_catalog.pg_prepared_xacts WHERE database = current_database()", 0, NULL,
+            &count, &failed)) {
         refuse(gate, "%.200s", failed.text);
         return;
     }
@@ -187,13 +190,16 @@ static void gate_privileges(struct cutover *co)
     char *missing = NULL;
     struct err failed = ERR_INIT;
     (void)snprintf(gate->limit, sizeof gate->limit, "owner of all tables, pg_signal_backend");
-    if (!pg_query_text(co->source,
-                       "SELECT concat_ws(', ', (SELECT string_agg(p.schemaname || '.' || p.tablename, ', ')"
-                       " FROM pg_catalog.pg_publication_tables p JOIN pg_catalog.pg_namespace n ON n.nspname = p.schemaname"
-                       " JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename"
-                       " WHERE p.pubname = 'crossfade_' || $1 AND NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')),"
-                       " CASE WHEN NOT pg_catalog.pg_has_role('pg_signal_backend', 'USAGE') THEN 'pg_signal_backend' END)",
-                       1, params, &missing, &failed)) {
+    if (!pg_query_text(
+            co->source,
+            "SELECT concat_ws(', ', (SELECT string_agg(p.schemaname || '.' || p.tablename, ', ')"
+            " FROM pg_catalog.pg_publication_tables p JOIN pg_catalog.pg_namespace n ON n.nspname = "
+            "p.schemaname"
+            " JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename"
+            " WHERE p.pubname = 'crossfade_' || $1 AND NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')),"
+            " CASE WHEN NOT pg_catalog.pg_has_role('pg_signal_backend', 'USAGE') THEN 'pg_signal_backend' "
+            "END)",
+            1, params, &missing, &failed)) {
         refuse(gate, "%.200s", failed.text);
         return;
     }

@@ -1,6 +1,7 @@
 /*
- * Owns what a cutover persists: its steps in crossfade.cutover on the target (each written before it is taken) and the
- * decision row on the source. A commit that is lost in transit can always be looked up again: both are idempotent.
+ * Owns what a cutover persists: its steps in crossfade.cutover on the target (each written before it is
+ * taken) and the decision row on the source. A commit that is lost in transit can always be looked up again:
+ * both are idempotent.
  */
 #include <inttypes.h>
 #include <poll.h>
@@ -23,8 +24,8 @@ static bool connect_one(struct cutover *co, const char *key, struct pg_conn **re
 
 static bool connect_both(struct cutover *co, struct err *err)
 {
-    return connect_one(co, "source.url", &co->source, err) && connect_one(co, "source.url", &co->watch, err) &&
-           connect_one(co, "target.url", &co->target, err);
+    return connect_one(co, "source.url", &co->source, err) &&
+           connect_one(co, "source.url", &co->watch, err) && connect_one(co, "target.url", &co->target, err);
 }
 
 static bool renew(struct cutover *co, struct pg_conn **conn, struct err *err)
@@ -66,7 +67,8 @@ static bool load_tables(struct cutover *co, struct err *err)
                   1, params, &res, err))
         return false;
     if (pg_rows(res) == 0)
-        return err_set(err, ERR_CONFIG, "publication %s publishes no table: is `crossfade capture` set up for pipeline %s?",
+        return err_set(err, ERR_CONFIG,
+                       "publication %s publishes no table: is `crossfade capture` set up for pipeline %s?",
                        publication, co->pipeline);
     co->table_count = (size_t)pg_rows(res);
     co->tables = xcalloc(co->table_count, sizeof *co->tables);
@@ -80,7 +82,8 @@ static bool load_tables(struct cutover *co, struct err *err)
 bool cutover_open(struct cutover *co, const struct config *cfg, const struct cutover_talk *talk,
                   struct cutover_report *report, struct err *err)
 {
-    *co = (struct cutover){.cfg = cfg, .talk = talk, .report = report, .pipeline = config_text(cfg, "pipeline")};
+    *co = (struct cutover){
+        .cfg = cfg, .talk = talk, .report = report, .pipeline = config_text(cfg, "pipeline")};
     if (!config_require(cfg, err, "pipeline", "source.url", "target.url", (char *)NULL))
         return false;
     if (connect_both(co, err) && pg_exec(co->source, embedded_sql_source_sql, err) &&
@@ -98,6 +101,7 @@ void cutover_close(struct cutover *co)
     for (size_t i = 0; i < co->table_count; i++) {
         free(co->tables[i].schema);
         free(co->tables[i].table);
+        free(co->tables[i].topic);
     }
     free(co->tables);
     co->source = co->watch = co->target = NULL;
@@ -113,11 +117,13 @@ bool record_state(struct cutover *co, enum cutover_state state, struct err *err)
     lsn_format(co->final_lsn, lsn);
     const char *params[] = {co->id, co->pipeline, seq, cutover_state_name(state), began, lsn, co->nonce};
     PG_RESULT_AUTO res = NULL;
-    if (!pg_query(co->target,
-                  "INSERT INTO crossfade.cutover (cutover_id, pipeline, seq, state, detail) VALUES ($1, $2, $3, $4,"
-                  " jsonb_build_object('pause_began_us', $5::bigint, 'final_lsn', $6::text, 'nonce', $7::text))",
-                  7, params, &res, err))
-        return err_wrap(err, "step %s of cutover %s cannot be recorded on the target", cutover_state_name(state), co->id);
+    if (!pg_query(
+            co->target,
+            "INSERT INTO crossfade.cutover (cutover_id, pipeline, seq, state, detail) VALUES ($1, $2, $3, $4,"
+            " jsonb_build_object('pause_began_us', $5::bigint, 'final_lsn', $6::text, 'nonce', $7::text))",
+            7, params, &res, err))
+        return err_wrap(err, "step %s of cutover %s cannot be recorded on the target",
+                        cutover_state_name(state), co->id);
     co->seq++;
     co->state = state;
     return true;
@@ -127,18 +133,21 @@ bool record_find_open(struct cutover *co, bool *ret_found, struct err *err)
 {
     const char *params[] = {co->pipeline};
     PG_RESULT_AUTO res = NULL;
-    if (!pg_query(co->target,
-                  "SELECT cutover_id, seq, state, detail->>'pause_began_us', detail->>'final_lsn', detail->>'nonce'"
-                  " FROM crossfade.cutover WHERE pipeline = $1 ORDER BY at DESC, seq DESC LIMIT 1",
-                  1, params, &res, err))
+    if (!pg_query(
+            co->target,
+            "SELECT cutover_id, seq, state, detail->>'pause_began_us', detail->>'final_lsn', detail->>'nonce'"
+            " FROM crossfade.cutover WHERE pipeline = $1 ORDER BY at DESC, seq DESC LIMIT 1",
+            1, params, &res, err))
         return false;
     *ret_found = false;
     if (pg_rows(res) == 0)
         return true;
     enum cutover_state state = cutover_state_parse(pg_cell(res, 0, 2));
     if (state == CUT_UNKNOWN)
-        return err_set(err, ERR_UNSUPPORTED, "cutover %s is in state %s, which this version does not know: use the version"
-                       " that began it", pg_cell(res, 0, 0), pg_cell(res, 0, 2));
+        return err_set(err, ERR_UNSUPPORTED,
+                       "cutover %s is in state %s, which this version does not know: use the version"
+                       " that began it",
+                       pg_cell(res, 0, 0), pg_cell(res, 0, 2));
     if (state == CUT_DONE || state == CUT_ABORTED)
         return true;
     (void)snprintf(co->id, sizeof co->id, "%s", pg_cell(res, 0, 0));
@@ -165,7 +174,8 @@ bool decision_get(struct cutover *co, char ret_state[16], struct err *err)
 {
     const char *params[] = {co->pipeline};
     PG_RESULT_AUTO res = NULL;
-    if (!pg_query(co->source, "SELECT state FROM crossfade.decision WHERE pipeline = $1", 1, params, &res, err))
+    if (!pg_query(co->source, "SELECT state FROM crossfade.decision WHERE pipeline = $1", 1, params, &res,
+                  err))
         return err_wrap(err, "the decision row on the source cannot be read");
     (void)snprintf(ret_state, 16, "%s", pg_rows(res) > 0 ? pg_cell(res, 0, 0) : "none");
     return true;
@@ -177,7 +187,8 @@ bool decision_begin(struct cutover *co, struct err *err)
     PG_RESULT_AUTO res = NULL;
     if (!pg_query(co->source,
                   "INSERT INTO crossfade.decision AS d (pipeline, cutover_id, state) VALUES ($1, $2, 'open')"
-                  " ON CONFLICT (pipeline) DO UPDATE SET cutover_id = $2, state = 'open', changed_at = clock_timestamp()"
+                  " ON CONFLICT (pipeline) DO UPDATE SET cutover_id = $2, state = 'open', changed_at = "
+                  "clock_timestamp()"
                   " WHERE d.state = 'aborted' OR (d.state = 'open' AND d.cutover_id = $2)",
                   2, params, &res, err))
         return err_wrap(err, "the decision row on the source cannot be written");
@@ -186,9 +197,11 @@ bool decision_begin(struct cutover *co, struct err *err)
     char state[16];
     if (!decision_get(co, state, err))
         return false;
-    return err_set(err, ERR_BUSY, "another cutover of pipeline %s stands at '%s' (crossfade.decision on the source):"
-                   " resume it with `crossfade cutover run --execute`, or end it with `crossfade cutover abort`",
-                   co->pipeline, state);
+    return err_set(
+        err, ERR_BUSY,
+        "another cutover of pipeline %s stands at '%s' (crossfade.decision on the source):"
+        " resume it with `crossfade cutover run --execute`, or end it with `crossfade cutover abort`",
+        co->pipeline, state);
 }
 
 bool decision_set(struct cutover *co, const char *to, char ret_state[16], struct err *err)

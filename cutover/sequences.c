@@ -1,7 +1,7 @@
 /*
- * Owns what logical replication leaves behind: sequences. Those that belong to a published table (identity, serial,
- * a default that names one) and all others in the same schemas are set on the target to where the source stands.
- * Read after the freeze, so the values are final.
+ * Owns what logical replication leaves behind: sequences. Those that belong to a published table (identity,
+ * serial, a default that names one) and all others in the same schemas are set on the target to where the
+ * source stands. Read after the freeze, so the values are final.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,10 +12,12 @@ static const char sequences_sql[] =
     "SELECT DISTINCT n.nspname, c.relname FROM pg_catalog.pg_class c"
     " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
     " WHERE c.relkind = 'S' AND c.relpersistence = 'p' AND n.nspname <> 'crossfade' AND ("
-    "  n.nspname IN (SELECT schemaname FROM pg_catalog.pg_publication_tables WHERE pubname = 'crossfade_' || $1)"
+    "  n.nspname IN (SELECT schemaname FROM pg_catalog.pg_publication_tables WHERE pubname = 'crossfade_' || "
+    "$1)"
     "  OR EXISTS (SELECT FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_attrdef ad"
     "    ON d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.objid = ad.oid"
-    "    JOIN pg_catalog.pg_class t ON t.oid = ad.adrelid JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace"
+    "    JOIN pg_catalog.pg_class t ON t.oid = ad.adrelid JOIN pg_catalog.pg_namespace tn ON tn.oid = "
+    "t.relnamespace"
     "    JOIN pg_catalog.pg_publication_tables p ON p.schemaname = tn.nspname AND p.tablename = t.relname"
     "    WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = c.oid"
     "    AND p.pubname = 'crossfade_' || $1))"
@@ -25,9 +27,10 @@ static bool target_has(struct cutover *co, const char *schema, const char *name,
 {
     const char *params[] = {schema, name};
     int64_t count;
-    if (!pg_query_int64(co->target,
-                        "SELECT count(*) FROM pg_catalog.pg_sequences WHERE schemaname = $1 AND sequencename = $2", 2, params,
-                        &count, err))
+    if (!pg_query_int64(
+            co->target,
+            "SELECT count(*) FROM pg_catalog.pg_sequences WHERE schemaname = $1 AND sequencename = $2", 2,
+            params, &count, err))
         return false;
     *ret = count == 1;
     return true;
@@ -73,13 +76,15 @@ static bool copy_one(struct cutover *co, const char *schema, const char *name, s
     if (ok) {
         const char *params[] = {quoted.data, pg_cell(from, 0, 0), pg_cell(from, 0, 1)};
         ok = strbuf_ok(&quoted, "name", err) &&
-             pg_query(co->target, "SELECT pg_catalog.setval($1::regclass, $2::bigint, $3::boolean)", 3, params, &set, err) &&
+             pg_query(co->target, "SELECT pg_catalog.setval($1::regclass, $2::bigint, $3::boolean)", 3,
+                      params, &set, err) &&
              read_sequence(co->target, schema, name, &after, err);
     }
     strbuf_release(&quoted);
     if (ok && (strcmp(pg_cell(from, 0, 0), pg_cell(after, 0, 0)) != 0 ||
                strcmp(pg_cell(from, 0, 1), pg_cell(after, 0, 1)) != 0))
-        ok = err_set(err, ERR_DATA, "the target's sequence stands at %s after it was set to %s: something else uses it",
+        ok = err_set(err, ERR_DATA,
+                     "the target's sequence stands at %s after it was set to %s: something else uses it",
                      pg_cell(after, 0, 0), pg_cell(from, 0, 0));
     return ok ? true : err_wrap(err, "sequence=%s.%s", schema, name);
 }

@@ -1,7 +1,8 @@
 /*
- * Owns the state table of a cutover and the loop that walks it. Each row: the state, what is done in it, where it goes
- * on success, and where on failure. A state is recorded on the target before its action is taken; after a crash the
- * action is taken again. Before CUT_DECIDING every failure leads to CUT_ABORTING; behind it there is no way but forward.
+ * Owns the state table of a cutover and the loop that walks it. Each row: the state, what is done in it,
+ * where it goes on success, and where on failure. A state is recorded on the target before its action is
+ * taken; after a crash the action is taken again. Before CUT_DECIDING every failure leads to CUT_ABORTING;
+ * behind it there is no way but forward.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -34,7 +35,8 @@ static bool act_mark(struct cutover *co, struct err *err)
 
 static bool act_drain(struct cutover *co, struct err *err)
 {
-    return drain_wait(co, co->final_lsn, co->nonce, config_int(co->cfg, "cutover.drain_timeout_s") * 1000, err);
+    return drain_wait(co, co->final_lsn, co->nonce, config_int(co->cfg, "cutover.drain_timeout_s") * 1000,
+                      err);
 }
 
 static bool act_decide(struct cutover *co, struct err *err)
@@ -67,25 +69,25 @@ struct transition {
 };
 
 static const struct transition table[CUT_MAX_] = {
-    [CUT_BEGINNING] = {CUT_BEGINNING, "open the decision row on the source", act_begin, "decision → aborted", CUT_PAUSING,
-                       CUT_ABORTING},
-    [CUT_PAUSING] = {CUT_PAUSING, "pause the poolers (none configured)", act_nothing, "resume the poolers", CUT_FREEZING,
-                     CUT_ABORTING},
-    [CUT_FREEZING] = {CUT_FREEZING, "close the source to writers, verify that every table refuses", act_freeze,
-                      "open the source again", CUT_MARKING, CUT_ABORTING},
+    [CUT_BEGINNING] = {CUT_BEGINNING, "open the decision row on the source", act_begin, "decision → aborted",
+                       CUT_PAUSING, CUT_ABORTING},
+    [CUT_PAUSING] = {CUT_PAUSING, "pause the poolers (none configured)", act_nothing, "resume the poolers",
+                     CUT_FREEZING, CUT_ABORTING},
+    [CUT_FREEZING] = {CUT_FREEZING, "close the source to writers, verify that every table refuses",
+                      act_freeze, "open the source again", CUT_MARKING, CUT_ABORTING},
     [CUT_MARKING] = {CUT_MARKING, "write the final marker", act_mark, "nothing", CUT_DRAINING, CUT_ABORTING},
-    [CUT_DRAINING] = {CUT_DRAINING, "wait until the target holds the final fence", act_drain, "nothing", CUT_SEQUENCING,
-                      CUT_ABORTING},
-    [CUT_SEQUENCING] = {CUT_SEQUENCING, "set the target's sequences", sequences_copy, "nothing (overwritten next time)",
-                        CUT_VERIFYING, CUT_ABORTING},
-    [CUT_VERIFYING] = {CUT_VERIFYING, "compare what changed since the last full PASS", verify_changed, "nothing",
-                       CUT_DECIDING, CUT_ABORTING},
-    [CUT_DECIDING] = {CUT_DECIDING, "decide: open → switched", act_decide, "none: the point of no return", CUT_SWITCHING,
-                      CUT_ABORTING},
-    [CUT_SWITCHING] = {CUT_SWITCHING, "switch and resume the poolers (none configured)", act_nothing, "none", CUT_DONE,
-                       CUT_UNKNOWN},
-    [CUT_ABORTING] = {CUT_ABORTING, "decision → aborted, open the source again", act_abort, "none", CUT_ABORTED,
-                      CUT_UNKNOWN},
+    [CUT_DRAINING] = {CUT_DRAINING, "wait until the target holds the final fence", act_drain, "nothing",
+                      CUT_SEQUENCING, CUT_ABORTING},
+    [CUT_SEQUENCING] = {CUT_SEQUENCING, "set the target's sequences", sequences_copy,
+                        "nothing (overwritten next time)", CUT_VERIFYING, CUT_ABORTING},
+    [CUT_VERIFYING] = {CUT_VERIFYING, "compare what changed since the last full PASS", verify_changed,
+                       "nothing", CUT_DECIDING, CUT_ABORTING},
+    [CUT_DECIDING] = {CUT_DECIDING, "decide: open → switched", act_decide, "none: the point of no return",
+                      CUT_SWITCHING, CUT_ABORTING},
+    [CUT_SWITCHING] = {CUT_SWITCHING, "switch and resume the poolers (none configured)", act_nothing, "none",
+                       CUT_DONE, CUT_UNKNOWN},
+    [CUT_ABORTING] = {CUT_ABORTING, "decision → aborted, open the source again", act_abort, "none",
+                      CUT_ABORTED, CUT_UNKNOWN},
 };
 
 static const char *const names[CUT_MAX_] = {
@@ -116,8 +118,8 @@ void cutover_describe(struct strbuf *out)
         const struct transition *t = &table[s];
         if (t->act == NULL)
             continue;
-        strbuf_addf(out, "  %-10s  %-62s  undo: %-32s  then %s, on failure %s\n", names[s], t->action, t->undo, names[t->next],
-                    t->failed != CUT_UNKNOWN ? names[t->failed] : "stay (resume)");
+        strbuf_addf(out, "  %-10s  %-62s  undo: %-32s  then %s, on failure %s\n", names[s], t->action,
+                    t->undo, names[t->next], t->failed != CUT_UNKNOWN ? names[t->failed] : "stay (resume)");
     }
 }
 
@@ -140,7 +142,8 @@ static void note_step(struct cutover *co, enum cutover_state state, int64_t took
     struct cutover_report *report = co->report;
     if (report->step_count < CUTOVER_STEPS_MAX)
         report->steps[report->step_count++] = (struct cutover_step){cutover_state_name(state), took_us};
-    cutover_say(co, "%-10s  %6.1f ms  %s", cutover_state_name(state), (double)took_us / 1000.0, table[state].action);
+    cutover_say(co, "%-10s  %6.1f ms  %s", cutover_state_name(state), (double)took_us / 1000.0,
+                table[state].action);
 }
 
 static void note_pause_end(struct cutover *co)

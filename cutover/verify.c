@@ -1,0 +1,210 @@
+/*
+ * Owns the comparison after the drain: source and target stand still, so no fence is needed. Which tables
+ * changed since the last full PASS is known from the journal: every fence names the streams that it touched.
+ * What was walked through before the freeze is not walked again, so the pause pays only for the last fences.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "change/fence.h"
+#include "change/table.h"
+#include "compare/compare.h"
+#include "core/alloc.h"
+#include "cutover_internal.h"
+#include "journal/journal_settings.h"
+
+#define BACK_STEP 1000 /* offsets before the estimate at which the walk begins: control records take some */
+
+/* Marks the tables whose topic is named; two tables may share a topic name, then both are marked. */
+static void mark_changed(struct cutover *co, const char *stream)
+{
+    for (size_t i = 0; i < co->table_count; i++) {
+        if (strcmp(co->tables[i].topic, stream) == 0)
+            co->tables[i].changed = true;
+    }
+}
+
+static bool take_fence(struct cutover *co, const struct journal_record *rec, uint64_t *ret_id,
+                       struct err *err)
+{
+    struct fence fence = {0};
+    if (!fence_decode(rec->value, rec->value_len, &fence, err))
+        return err_wrap(err, "topic=%s offset=%llu", rec->stream, (unsigned long long)rec->offset);
+    *ret_id = fence.id;
+    if (fence.id > co->scanned_fence_id) {
+        for (size_t i = 0; i < fence.range_count; i++) {
+            if (fence.ranges[i].next_offset > fence.ranges[i].first_offset)
+                mark_changed(co, fence.ranges[i].stream);
+        }
+        co->scanned_fence_id = fence.id;
+    }
+    fence_release(&fence);
+    return true;
+}
+
+/* Walks [first, next) of the fence stream; *ret_first_id = id of the first fence met (0 = none). */
+static bool walk(struct cutover *co, struct journal_reader *jr, const char *stream, uint64_t first,
+                 uint64_t next, uint64_t *ret_first_id, struct err *err)
+{
+    struct journal_range range = {.stream = stream, .first_offset = first, .next_offset = next};
+    struct journal_record rec;
+    uint64_t id;
+    *ret_first_id = 0;
+    if (first >= next)
+        return true;
+    if (!journal_assign(jr, &range, 1, err))
+        return false;
+    for (;;) {
+        switch (journal_next(jr, 10000, &rec, err)) {
+        case JOURNAL_RECORD:
+            if (!take_fence(co, &rec, &id, err))
+                return false;
+            if (*ret_first_id == 0)
+                *ret_first_id = id;
+            break;
+        case JOURNAL_END:
+            return true;
+        case JOURNAL_IDLE:
+            return err_set(err, ERR_TIMEOUT, "topic=%s: the fence stream did not answer within 10 s", stream);
+        case JOURNAL_ERROR:
+            return false;
+        }
+    }
+}
+
+/* Ids have no gaps, so the fence after the last PASS lies at most this far back; a walk that begins too late
+ * is begun again further back. */
+static bool scan_from_verdict(struct cutover *co, struct journal_reader *jr, const char *stream,
+                              uint64_t kept, uint64_t next, struct err *err)
+{
+    uint64_t wanted = co->scanned_fence_id + 1, distance = BACK_STEP, first_id = 0;
+    const char *params[] = {co->pipeline};
+    int64_t applied_id;
+    if (!pg_query_int64(co->target, "SELECT max(fence_id) FROM crossfade.position WHERE pipeline = $1", 1,
+                        params, &applied_id, err))
+        return false;
+    if ((uint64_t)applied_id > wanted)
+        distance += 2 * ((uint64_t)applied_id - wanted);
+    for (;;) {
+        uint64_t first = next - kept > distance ? next - distance : kept;
+        uint64_t before = co->scanned_fence_id;
+        if (!walk(co, jr, stream, first, next, &first_id, err))
+            return false;
+        if (first == kept || first_id <= wanted)
+            break;
+        co->scanned_fence_id = before;
+        distance *= 4;
+    }
+    if (first_id > wanted)
+        return err_set(err, ERR_GAP, "the journal no longer holds fence %llu", (unsigned long long)wanted);
+    return true;
+}
+
+bool verify_scan(struct cutover *co, struct err *err)
+{
+    struct journal_config config;
+    struct journal_reader *jr = NULL;
+    uint64_t kept, next, first_id;
+    journal_settings(co->cfg, &config);
+    char *stream = journal_fence_stream(config.topic_prefix);
+    bool ok =
+        journal_reader_open(&config, NULL, &jr, err) && journal_bounds(jr, stream, 0, &kept, &next, err);
+    if (ok && co->scanned_offset == 0)
+        ok = scan_from_verdict(co, jr, stream, kept, next, err);
+    else if (ok)
+        ok = walk(co, jr, stream, co->scanned_offset, next, &first_id, err);
+    if (ok)
+        co->scanned_offset = next;
+    journal_reader_close(jr);
+    free(stream);
+    return ok ? true : err_wrap(err, "what changed since the last comparison cannot be read");
+}
+
+/* Where the last full PASS stood; without one everything counts as changed. */
+static bool load_baseline(struct cutover *co, bool *ret_found, struct err *err)
+{
+    const char *params[] = {co->pipeline};
+    PG_RESULT_AUTO res = NULL;
+    if (!pg_query(co->target,
+                  "SELECT fence_id FROM crossfade.verdict WHERE pipeline = $1 AND scope = 'full' AND verdict "
+                  "= 'PASS'"
+                  " AND fence_id IS NOT NULL ORDER BY finished_at DESC LIMIT 1",
+                  1, params, &res, err))
+        return false;
+    *ret_found = pg_rows(res) > 0;
+    if (*ret_found)
+        co->scanned_fence_id = (uint64_t)pg_cell_int64(res, 0, 0);
+    return true;
+}
+
+bool verify_prepare(struct cutover *co, struct err *err)
+{
+    bool found;
+    const char *prefix = config_text(co->cfg, "journal.topic_prefix");
+    for (size_t i = 0; i < co->table_count; i++) {
+        free(co->tables[i].topic);
+        co->tables[i].topic = topic_name(prefix, co->tables[i].schema, co->tables[i].table);
+    }
+    if (!load_baseline(co, &found, err))
+        return false;
+    co->baseline = found;
+    return !found || verify_scan(co, err);
+}
+
+/* Patterns for compare: quoted names, so that they mean exactly one table each. */
+static const char **changed_patterns(struct cutover *co, size_t *ret_count)
+{
+    const char **patterns = xcalloc(co->table_count, sizeof *patterns);
+    size_t n = 0;
+    for (size_t i = 0; i < co->table_count; i++) {
+        struct strbuf name = STRBUF_INIT(1024);
+        if (co->baseline && !co->tables[i].changed)
+            continue;
+        pg_quote_table(&name, co->tables[i].schema, co->tables[i].table);
+        patterns[n++] = strbuf_detach(&name);
+    }
+    *ret_count = n;
+    return patterns;
+}
+
+static bool judge(struct cutover *co, const struct compare_result *result, struct err *err)
+{
+    (void)snprintf(co->report->verdict, sizeof co->report->verdict, "%s",
+                   compare_verdict_name(result->verdict));
+    if (result->verdict == VERDICT_PASS)
+        return true;
+    for (size_t i = 0; i < result->table_count; i++) {
+        const struct compare_table *t = &result->tables[i];
+        if (t->verdict != VERDICT_PASS)
+            return err_set(err, ERR_DATA, "the final comparison is %s: table=%s.%s: %s; report: %s",
+                           co->report->verdict, t->schema, t->table, t->reason != NULL ? t->reason : "",
+                           result->report_dir);
+    }
+    return err_set(err, ERR_DATA, "the final comparison is %s: %s", co->report->verdict, result->reason);
+}
+
+bool verify_changed(struct cutover *co, struct err *err)
+{
+    if (co->tables[0].topic == NULL && !verify_prepare(co, err)) /* resumed: nothing was walked yet */
+        return false;
+    if (co->baseline && !verify_scan(co, err))
+        return false;
+    size_t count;
+    const char **patterns = changed_patterns(co, &count);
+    (void)snprintf(co->report->verdict_scope, sizeof co->report->verdict_scope,
+                   "%zu of %zu tables changed since the last PASS", count, co->table_count);
+    struct compare_request req = {.tables = patterns, .table_count = count, .frozen = true, .stop_fd = -1};
+    struct compare_result result;
+    bool ok = true;
+    if (count == 0) {
+        (void)snprintf(co->report->verdict, sizeof co->report->verdict, "PASS");
+    } else if ((ok = compare_run(co->cfg, &req, &result, err))) {
+        ok = judge(co, &result, err);
+        compare_result_release(&result);
+    }
+    for (size_t i = 0; i < count; i++)
+        free((void *)(uintptr_t)patterns[i]);
+    free(patterns);
+    return ok;
+}

@@ -1,0 +1,16 @@
+#include "journal/journal_settings.h"
+
+void journal_settings(const struct config *cfg, struct journal_config *ret)
+{
+    size_t count;
+    const char *const *properties = config_list(cfg, "journal.kafka", &count);
+    *ret = (struct journal_config){
+        .url = config_text(cfg, "journal.url"),
+        .pipeline = config_text(cfg, "pipeline"),
+        .topic_prefix = config_text(cfg, "journal.topic_prefix"),
+        .partitions = (int)config_int(cfg, "journal.partitions"),
+        .replication_factor = (int)config_int(cfg, "journal.replication_factor"),
+        .retention_ms = config_int(cfg, "journal.keep"),
+        .kafka_properties = count > 0 ? properties : NULL,
+    };
+}
