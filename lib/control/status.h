@@ -20,36 +20,37 @@ enum role_phase {
     PHASE_HOLDING,   /* capture: a comparison's hold is on; apply: waits at a comparison's fence */
     PHASE_RETRYING,  /* a server is away; last_error says which */
     PHASE_STOPPING,
-    PHASE_HALTED,    /* needs a person; last_error says why */
+    PHASE_HALTED, /* needs a person; last_error says why */
     PHASE_MAX_
 };
 
 struct table_status {
-    char name[132];           /* schema.table, shortened if need be */
-    uint64_t rows;            /* copied so far */
-    uint64_t rows_estimate;   /* 0 = not known */
+    char name[132];         /* schema.table, shortened if need be */
+    uint64_t rows;          /* copied so far */
+    uint64_t rows_estimate; /* 0 = not known */
     bool done;
 };
 
 struct role_status {
-    const char *role;         /* "capture" or "apply" */
+    const char *role; /* "capture" or "apply" */
     char pipeline[32];
     enum role_phase phase;
-    int64_t phase_since_us;   /* wall */
-    lsn_t source_lsn;         /* where the source's WAL ends, as last heard (capture) */
-    lsn_t received_lsn;       /* decoded so far (capture) */
-    lsn_t journaled_lsn;      /* durable in the journal (capture); last fence seen there (apply) */
-    lsn_t applied_lsn;        /* committed in the target (apply) */
-    lsn_t confirmed_lsn;      /* told to the slot (capture) */
-    int64_t position_commit_us; /* commit time of the last transaction at this role's own position; wall, 0 = none */
-    int64_t caught_up_us;     /* wall time at which the role last had nothing left to do; 0 = never */
+    int64_t phase_since_us;     /* wall */
+    lsn_t source_lsn;           /* where the source's WAL ends, as last heard (capture) */
+    lsn_t received_lsn;         /* decoded so far (capture) */
+    lsn_t journaled_lsn;        /* durable in the journal (capture); last fence seen there (apply) */
+    lsn_t applied_lsn;          /* committed in the target (apply) */
+    lsn_t confirmed_lsn;        /* told to the slot (capture) */
+    int64_t position_commit_us; /* commit time of the last transaction at this role's own position; wall, 0 =
+                                   none */
+    int64_t caught_up_us;       /* wall time at which the role last had nothing left to do; 0 = never */
     uint64_t fence_id, attempt;
     bool complete;
-    char marker_nonce[40];    /* apply: waits for this comparison's release; "" = does not wait */
+    char marker_nonce[40]; /* apply: waits for this comparison's release; "" = does not wait */
     uint64_t changes, transactions, fences, snapshot_rows, snapshot_rows_estimate, bytes, errors, retries;
-    uint64_t unapplied_fences; /* apply: known in the journal, not applied yet */
+    uint64_t unapplied_fences;                         /* apply: known in the journal, not applied yet */
     int64_t snapshot_started_us, snapshot_finished_us; /* wall; 0 = not */
-    int64_t retained_wal_bytes; /* what the slot holds back; -1 = not known */
+    int64_t retained_wal_bytes;                        /* what the slot holds back; -1 = not known */
     char last_error[600];
     int64_t last_error_us;
     size_t table_count;
@@ -62,8 +63,8 @@ struct status_board *status_board_new(void);
 void status_board_free(struct status_board *board);
 /* Replaces what readers see (deep copy). Cheap: call it a few times a second, not per change. */
 void status_board_publish(struct status_board *board, const struct role_status *status);
-/* JSON object for /status: phase, *_lsn as text, lag_bytes, lag_seconds, rates per second over the last 10 s, snapshot
- * {rows, estimate, percent, eta_seconds, tables: […]}, errors. malloc'd. */
+/* JSON object for /status: phase, *_lsn as text, lag_bytes, lag_seconds, rates per second over the last 10 s,
+ * snapshot {rows, estimate, percent, eta_seconds, tables: […]}, errors. malloc'd. */
 char *status_board_json(struct status_board *board);
 /* Prometheus text format for /metrics. malloc'd. */
 char *status_board_metrics(struct status_board *board);

@@ -1,0 +1,28 @@
+/* What the writers of /status and /metrics see: one consistent copy of a board, and what follows from it.
+ * Private. */
+#ifndef CONTROL_BOARD_H
+#define CONTROL_BOARD_H
+
+#include "control/status.h"
+
+struct board_view {
+    struct role_status status;
+    struct table_status *tables;                   /* = status.tables, owned */
+    int64_t now_us;                                /* wall */
+    double changes_per_s, rows_per_s, bytes_per_s; /* over the last 10 s */
+};
+
+void board_look(struct status_board *board, struct board_view *ret);
+void board_view_release(struct board_view *view);
+
+/* Bytes of WAL between the stage before and this one: capture source − journaled, apply journaled − applied.
+ * False: not known. */
+bool board_view_lag_bytes(const struct board_view *view, uint64_t *ret);
+/* Seconds since the later of: the commit at the role's position, the moment it last had nothing to do. */
+bool board_view_lag_seconds(const struct board_view *view, double *ret);
+/* Percent of the copy; seconds left, -1 = not known. False: no estimate. */
+bool board_view_eta(const struct board_view *view, double *ret_percent, double *ret_eta_s);
+/* Anonymous resident memory of this process in bytes; 0 = not known. */
+uint64_t process_anon_bytes(void);
+
+#endif

@@ -1,0 +1,179 @@
+/*
+ * Wraps libmicrohttpd: three read-only pages on a socket that we bind ourselves (for a clear message when
+ * that fails). Its one thread reads copies of the board. Requests are bounded in size, number and time;
+ * bodies are thrown away.
+ */
+#include <errno.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "control/http.h"
+#include "core/alloc.h"
+
+#define REQUEST_BYTES_MAX ((size_t)16 << 10)
+#define CONNECTIONS_MAX   32
+#define IDLE_TIMEOUT_S    10
+#define BACKLOG           64
+
+struct http_server {
+    struct MHD_Daemon *daemon;
+    struct status_board *board;
+    int port;
+};
+
+static enum MHD_Result answer(struct MHD_Connection *conn, unsigned status, const char *type, char *body)
+{
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(strlen(body), body, MHD_RESPMEM_MUST_FREE);
+    if (response == NULL) {
+        free(body);
+        return MHD_NO;
+    }
+    (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    (void)MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
+        (void)MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+    enum MHD_Result queued = MHD_queue_response(conn, status, response);
+    MHD_destroy_response(response);
+    return queued;
+}
+
+static enum MHD_Result answer_health(struct MHD_Connection *conn, struct status_board *board)
+{
+    bool healthy = status_board_healthy(board);
+    return answer(conn, healthy ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, "text/plain; charset=utf-8",
+                  xstrdup(healthy ? "ok\n" : "not healthy: see /status\n"));
+}
+
+static enum MHD_Result on_request(void *ctx, struct MHD_Connection *conn, const char *url, const char *method,
+                                  const char *version, const char *upload, size_t *upload_len,
+                                  void **request_ctx)
+{
+    struct http_server *server = ctx;
+    static int seen;
+    if (*request_ctx ==
+        NULL) { /* headers only: wait for the rest, so that the answer is not lost in a reset */
+        *request_ctx = &seen;
+        return MHD_YES;
+    }
+    if (*upload_len > 0) {
+        *upload_len = 0;
+        return MHD_YES;
+    }
+    if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+        return answer(conn, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", xstrdup("only GET\n"));
+    if (strcmp(url, "/status") == 0)
+        return answer(conn, MHD_HTTP_OK, "application/json", status_board_json(server->board));
+    if (strcmp(url, "/metrics") == 0)
+        return answer(conn, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8",
+                      status_board_metrics(server->board));
+    if (strcmp(url, "/health") == 0)
+        return answer_health(conn, server->board);
+    return answer(conn, MHD_HTTP_NOT_FOUND, "text/plain; charset=utf-8",
+                  xstrdup("not found: /status, /metrics, /health\n"));
+}
+
+/* Divides "host:port" or "[v6]:port"; host may be empty-bracketed. malloc'd. */
+static bool split_listen(const char *listen_text, char **ret_host, const char **ret_port, struct err *err)
+{
+    const char *colon = strrchr(listen_text, ':');
+    if (colon == NULL || colon == listen_text || colon[1] == '\0')
+        return err_set(err, ERR_CONFIG, "listen address %s: expected host:port, such as 127.0.0.1:7301",
+                       listen_text);
+    size_t len = (size_t)(colon - listen_text);
+    bool bracketed = listen_text[0] == '[' && len >= 2 && listen_text[len - 1] == ']';
+    *ret_host = bracketed ? xstrndup(listen_text + 1, len - 2) : xstrndup(listen_text, len);
+    *ret_port = colon + 1;
+    return true;
+}
+
+static bool bind_address(const struct addrinfo *ai, const char *listen_text, int *ret_fd, struct err *err)
+{
+    int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return err_set_errno(err, errno, "listen=%s: no socket", listen_text);
+    int on = 1;
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0) {
+        *ret_fd = fd;
+        return true;
+    }
+    int bind_errno = errno;
+    close(fd);
+    if (bind_errno == EADDRINUSE)
+        return err_set(
+            err, ERR_BUSY,
+            "listen=%s: the address is in use (is this role running already? else choose another port)",
+            listen_text);
+    return err_set_errno(err, bind_errno, "listen=%s: cannot be bound", listen_text);
+}
+
+static bool open_socket(const char *listen_text, int *ret_fd, struct err *err)
+{
+    char *host = NULL;
+    const char *port = NULL;
+    if (!split_listen(listen_text, &host, &port, err))
+        return false;
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    struct addrinfo *found = NULL;
+    int rc = getaddrinfo(host, port, &hints, &found);
+    free(host);
+    if (rc != 0)
+        return err_set(err, ERR_CONFIG, "listen=%s: %s", listen_text, gai_strerror(rc));
+    bool good = bind_address(found, listen_text, ret_fd, err);
+    freeaddrinfo(found);
+    return good;
+}
+
+static int port_of(int fd)
+{
+    struct sockaddr_storage addr;
+    socklen_t len = sizeof addr;
+    if (getsockname(fd, (struct sockaddr *)&addr, &len) != 0)
+        return 0;
+    if (addr.ss_family == AF_INET6)
+        return ntohs(((struct sockaddr_in6 *)&addr)->sin6_port);
+    return ntohs(((struct sockaddr_in *)&addr)->sin_port);
+}
+
+bool http_server_start(const char *listen_text, struct status_board *board, struct http_server **ret,
+                       struct err *err)
+{
+    int fd = -1;
+    if (!open_socket(listen_text, &fd, err))
+        return false;
+    struct http_server *server = xcalloc(1, sizeof *server);
+    server->board = board;
+    server->port = port_of(fd);
+    server->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, REQUEST_BYTES_MAX, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_END);
+    if (server->daemon == NULL) {
+        close(fd);
+        free(server);
+        return err_set(err, ERR_IO, "listen=%s: the HTTP server did not start", listen_text);
+    }
+    *ret = server;
+    return true;
+}
+
+int http_server_port(const struct http_server *server)
+{
+    return server->port;
+}
+
+void http_server_stop(struct http_server *server)
+{
+    if (server == NULL)
+        return;
+    MHD_stop_daemon(server->daemon);
+    free(server);
+}
