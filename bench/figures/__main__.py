@@ -1,0 +1,60 @@
+"""bench/run: see there."""
+
+import argparse
+import contextlib
+import statistics
+import sys
+
+from rig import Workdir
+
+from . import compare, snapshot, stream
+from .rigging import Bench
+
+# name: (function, limit, "at most" or "at least", unit)
+FIGURES = {
+    "snapshot-lmdb": (snapshot.lmdb, 3.0, "<=", "x time of COPY | COPY"),
+    "snapshot-kafka": (snapshot.kafka, 3.0, "<=", "x time of COPY | COPY"),
+    "drain-lmdb": (stream.drain_lmdb, 0.7, ">=", "x rate of pg_recvlogical"),
+    "drain-kafka": (stream.drain_kafka, 0.7, ">=", "x rate of pg_recvlogical"),
+    "apply-lmdb-sync": (stream.apply_lmdb_on, 1.5, ">=", "x rate of a native subscription, synchronous_commit=on"),
+    "apply-lmdb-async": (stream.apply_lmdb_off, 0.5, ">=", "x rate of a native subscription, synchronous_commit=off"),
+    "apply-kafka-sync": (stream.apply_kafka_on, 1.5, ">=", "x rate of a native subscription, synchronous_commit=on"),
+    "apply-kafka-async": (stream.apply_kafka_off, 0.5, ">=", "x rate of a native subscription, synchronous_commit=off"),
+    "compare": (compare.compare, 1.0, "<=", "x time of reladiff"),
+}
+MEMORY_LIMIT_MIB = 256
+
+
+def show(name, values, limit, sense, unit):
+    median = statistics.median(values)
+    met = median <= limit if sense == "<=" else median >= limit
+    print(f"{name:<18} {median:8.2f} {min(values):8.2f} {max(values):8.2f}   {sense} {limit:<5g} {'ok    ' if met else 'MISSED'} {unit}",
+          flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="bench/run")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--list", action="store_true")
+    args = parser.parse_args()
+    if args.list:
+        print("\n".join(FIGURES))
+        return 0
+    unknown = [n for n in args.names if n not in FIGURES]
+    if unknown:
+        parser.error(f"no such figure: {', '.join(unknown)} (bench/run --list)")
+    print(f"{'name':<18} {'median':>8} {'min':>8} {'max':>8}   limit           unit")
+    with Workdir("bench") as folder, contextlib.ExitStack() as stack:
+        bench = Bench(folder, stack, args.verbose)
+        for name in args.names or FIGURES:
+            function, limit, sense, unit = FIGURES[name]
+            show(name, [function(bench) for _ in range(args.runs)], limit, sense, unit)
+        for role, kib in sorted(bench.peak_kib.items()):
+            show(f"memory-{role}", [kib / 1024], MEMORY_LIMIT_MIB, "<=", "MiB RssAnon at the peak of all of these")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
