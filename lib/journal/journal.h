@@ -1,15 +1,17 @@
 /*
- * The journal: named streams of records, split into partitions, offsets counting up in each. One writer (capture), any
- * number of readers. Implementations are chosen by URL: kafka://host:port,…  lmdb:PATH  fault:SLOT:N:ACTION:URL.
+ * The journal: named streams of records, split into partitions, offsets counting up in each. One writer
+ * (capture), any number of readers. Implementations are chosen by URL: kafka://host:port,…  lmdb:PATH
+ * fault:SLOT:N:ACTION:URL.
  *
- * Writing. Everything appended between two commits is one unit: either all of it becomes visible to readers or nothing
- * does. A unit may be far larger than memory. flush() waits until all of it has offsets and tells the ranges touched,
- * so that a fence record can be appended that names them; commit() makes the unit durable. After any failed call the
- * writer must be closed and opened again: what was not committed is gone for readers.
+ * Writing. Everything appended between two commits is one unit: either all of it becomes visible to readers
+ * or nothing does. A unit may be far larger than memory. flush() waits until all of it has offsets and tells
+ * the ranges touched, so that a fence record can be appended that names them; commit() makes the unit
+ * durable. After any failed call the writer must be closed and opened again: what was not committed is gone
+ * for readers.
  *
- * Reading. assign() names ranges; next() hands out the records of each partition in order, partitions interleaved in
- * any order. Only committed records are seen. Nothing is ever reset in silence: a range that the journal no longer
- * holds is ERR_GAP.
+ * Reading. assign() names ranges; next() hands out the records of each partition in order, partitions
+ * interleaved in any order. Only committed records are seen. Nothing is ever reset in silence: a range that
+ * the journal no longer holds is ERR_GAP.
  *
  * @thread: a writer or reader belongs to one thread at a time; several may exist.
  */
@@ -31,23 +33,23 @@ struct journal_header {
 #define JOURNAL_HEADERS_MAX 8
 
 struct journal_record {
-    const char *stream;    /* set by readers; appends name the stream by id */
-    int32_t partition;     /* append: -1 = by key hash (murmur2 as Java clients do; no key: partition 0) */
-    uint64_t offset;       /* set by readers */
-    int64_t timestamp_ms;  /* append: 0 = now */
-    const void *key;       /* NULL = null key */
+    const char *stream;   /* set by readers; appends name the stream by id */
+    int32_t partition;    /* append: -1 = by key hash (murmur2 as Java clients do; no key: partition 0) */
+    uint64_t offset;      /* set by readers */
+    int64_t timestamp_ms; /* append: 0 = now */
+    const void *key;      /* NULL = null key */
     size_t key_len;
-    const void *value;     /* NULL = tombstone */
+    const void *value; /* NULL = tombstone */
     size_t value_len;
     struct journal_header headers[JOURNAL_HEADERS_MAX];
     size_t header_count;
 };
 
 struct journal_range {
-    const char *stream;    /* valid as long as the writer or whoever filled it says */
+    const char *stream; /* valid as long as the writer or whoever filled it says */
     int32_t partition;
     uint64_t first_offset;
-    uint64_t next_offset;  /* one past the last; JOURNAL_FOLLOW = no end */
+    uint64_t next_offset; /* one past the last; JOURNAL_FOLLOW = no end */
 };
 #define JOURNAL_FOLLOW UINT64_MAX
 
@@ -59,12 +61,13 @@ enum stream_kind {
 
 struct journal_config {
     const char *url;
-    const char *pipeline;        /* names the transactional id; refused if the journal belongs to another one */
+    const char *pipeline; /* names the transactional id; refused if the journal belongs to another one */
     const char *topic_prefix;
-    int partitions;              /* Kafka: for new data topics; >= 1 */
-    int replication_factor;      /* Kafka: for new topics; >= 1 */
-    int64_t retention_ms;        /* Kafka data topics; lmdb: `keep`. -1 = for ever */
-    const char *const *kafka_properties; /* "name=value" passed through to librdkafka; NULL-terminated; may be NULL */
+    int partitions;         /* Kafka: for new data topics; >= 1 */
+    int replication_factor; /* Kafka: for new topics; >= 1 */
+    int64_t retention_ms;   /* Kafka data topics; lmdb: `keep`. -1 = for ever */
+    const char *const
+        *kafka_properties; /* "name=value" passed through to librdkafka; NULL-terminated; may be NULL */
 };
 
 struct journal_writer;
@@ -72,15 +75,17 @@ struct journal_reader;
 
 struct journal_writer_ops {
     const char *name;
-    /* Takes over from any earlier writer of this pipeline (Kafka: init_transactions; lmdb: exclusive lock, else
-     * ERR_BUSY) and cuts what it left uncommitted. */
+    /* Takes over from any earlier writer of this pipeline (Kafka: init_transactions; lmdb: exclusive lock,
+     * else ERR_BUSY) and cuts what it left uncommitted. */
     bool (*open)(const struct journal_config *config, struct journal_writer **ret, struct err *err);
     /* Creates the stream if it is not there; *ret_id is small and dense (an array index). Idempotent. */
-    bool (*stream)(struct journal_writer *jw, const char *name, enum stream_kind kind, int *ret_id, struct err *err);
+    bool (*stream)(struct journal_writer *jw, const char *name, enum stream_kind kind, int *ret_id,
+                   struct err *err);
     /* Copies what it needs. May wait for room (backpressure). */
-    bool (*append)(struct journal_writer *jw, int stream_id, const struct journal_record *rec, struct err *err);
-    /* Waits until all appended records have offsets. Ranges: those touched since the last commit; memory is the
-     * writer's, valid until the next call. */
+    bool (*append)(struct journal_writer *jw, int stream_id, const struct journal_record *rec,
+                   struct err *err);
+    /* Waits until all appended records have offsets. Ranges: those touched since the last commit; memory is
+     * the writer's, valid until the next call. */
     bool (*flush)(struct journal_writer *jw, const struct journal_range **ret_ranges, size_t *ret_count,
                   struct err *err);
     /* Everything appended since the last commit becomes durable and visible, at once. */
@@ -101,25 +106,30 @@ struct journal_stream_info {
     char name[256];
     int32_t partition_count;
     enum stream_kind kind;
-    uint64_t records;      /* kept now, all partitions; Kafka: estimate by offsets */
-    uint64_t bytes;        /* kept now; 0 = not known */
+    uint64_t records; /* kept now, all partitions; Kafka: estimate by offsets */
+    uint64_t bytes;   /* kept now; 0 = not known */
 };
 
 struct journal_reader_ops {
     const char *name;
-    /* reader_name: registered so that nothing it still needs is freed (apply's "apply"); NULL = an unregistered look. */
+    /* reader_name: registered so that nothing it still needs is freed (apply's "apply"); NULL = an
+     * unregistered look. */
     bool (*open)(const struct journal_config *config, const char *reader_name, struct journal_reader **ret,
                  struct err *err);
     /* Calls each(ctx, info) for all streams of this pipeline's prefix. */
-    bool (*list)(struct journal_reader *jr, void (*each)(void *ctx, const struct journal_stream_info *info), void *ctx,
-                 struct err *err);
-    /* First kept and next offset of a partition, as a committed reader sees them. An unknown stream gives 0, 0. */
+    bool (*list)(struct journal_reader *jr, void (*each)(void *ctx, const struct journal_stream_info *info),
+                 void *ctx, struct err *err);
+    /* First kept and next offset of a partition, as a committed reader sees them. An unknown stream gives 0,
+     * 0. */
     bool (*bounds)(struct journal_reader *jr, const char *stream, int32_t partition, uint64_t *ret_first,
                    uint64_t *ret_next, struct err *err);
     /* Replaces the assignment. ERR_GAP if a range starts before what is kept. Ranges are copied. */
-    bool (*assign)(struct journal_reader *jr, const struct journal_range *ranges, size_t count, struct err *err);
-    enum journal_next (*next)(struct journal_reader *jr, int timeout_ms, struct journal_record *ret, struct err *err);
-    /* Tells that everything up to and including this fence (offset in the fence stream) is committed in the target. */
+    bool (*assign)(struct journal_reader *jr, const struct journal_range *ranges, size_t count,
+                   struct err *err);
+    enum journal_next (*next)(struct journal_reader *jr, int timeout_ms, struct journal_record *ret,
+                              struct err *err);
+    /* Tells that everything up to and including this fence (offset in the fence stream) is committed in the
+     * target. */
     bool (*confirm)(struct journal_reader *jr, uint64_t fence_offset, struct err *err);
     void (*close)(struct journal_reader *jr);
 };
@@ -130,15 +140,18 @@ struct journal_impl {
     const struct journal_reader_ops *reader;
 };
 
-/* Every writer and reader struct begins with its ops. */
+/* Every writer and reader struct begins with its ops. `failed` belongs to the wrappers: a call failed, only
+ * close is left. (A reader may go on after an error; a failed assign() leaves nothing assigned.) */
 struct journal_writer {
     const struct journal_writer_ops *ops;
+    bool failed;
 };
 struct journal_reader {
     const struct journal_reader_ops *ops;
 };
 
-bool journal_writer_open(const struct journal_config *config, struct journal_writer **ret, struct err *err) MUST_CHECK;
+bool journal_writer_open(const struct journal_config *config, struct journal_writer **ret,
+                         struct err *err) MUST_CHECK;
 bool journal_stream(struct journal_writer *jw, const char *name, enum stream_kind kind, int *ret_id,
                     struct err *err) MUST_CHECK;
 bool journal_append(struct journal_writer *jw, int stream_id, const struct journal_record *rec,
@@ -149,15 +162,16 @@ bool journal_commit(struct journal_writer *jw, struct err *err) MUST_CHECK;
 bool journal_trim(struct journal_writer *jw, struct err *err) MUST_CHECK;
 void journal_writer_close(struct journal_writer *jw); /* NULL allowed; never commits */
 
-bool journal_reader_open(const struct journal_config *config, const char *reader_name, struct journal_reader **ret,
-                         struct err *err) MUST_CHECK;
+bool journal_reader_open(const struct journal_config *config, const char *reader_name,
+                         struct journal_reader **ret, struct err *err) MUST_CHECK;
 bool journal_list(struct journal_reader *jr, void (*each)(void *ctx, const struct journal_stream_info *info),
                   void *ctx, struct err *err) MUST_CHECK;
 bool journal_bounds(struct journal_reader *jr, const char *stream, int32_t partition, uint64_t *ret_first,
                     uint64_t *ret_next, struct err *err) MUST_CHECK;
 bool journal_assign(struct journal_reader *jr, const struct journal_range *ranges, size_t count,
                     struct err *err) MUST_CHECK;
-enum journal_next journal_next(struct journal_reader *jr, int timeout_ms, struct journal_record *ret, struct err *err);
+enum journal_next journal_next(struct journal_reader *jr, int timeout_ms, struct journal_record *ret,
+                               struct err *err);
 bool journal_confirm(struct journal_reader *jr, uint64_t fence_offset, struct err *err) MUST_CHECK;
 void journal_reader_close(struct journal_reader *jr); /* NULL allowed */
 

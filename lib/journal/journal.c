@@ -1,0 +1,202 @@
+/*
+ * The front of the journal: chooses the implementation by URL, and the wrappers that are the only way to call
+ * one. They hold callers to the contract of journal.h: after a failed call only close is left, arguments are
+ * in range.
+ */
+#include "journal/journal.h"
+
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/log.h"
+#include "journal_impl.h"
+
+/* Kafka's limit for topic names. */
+#define STREAM_NAME_MAX 249
+
+static const struct journal_impl *const impls[] = {&journal_impl_lmdb, &journal_impl_kafka,
+                                                   &journal_impl_fault};
+
+const struct journal_impl *journal_impl_for(const char *url, struct err *err)
+{
+    const char *colon = url != NULL ? strchr(url, ':') : NULL;
+    size_t len = colon != NULL ? (size_t)(colon - url) : 0;
+    for (size_t i = 0; i < ARRAY_LEN(impls) && len > 0; i++) {
+        if (strlen(impls[i]->scheme) == len && strncmp(impls[i]->scheme, url, len) == 0)
+            return impls[i];
+    }
+    char masked[300];
+    err_set(err, ERR_CONFIG, "journal url \"%s\" is not kafka://host:port,… or lmdb:PATH",
+            log_mask_url(url != NULL ? url : "", masked, sizeof masked));
+    return NULL;
+}
+
+static bool config_ok(const struct journal_config *config, struct err *err)
+{
+    if (config->pipeline == NULL || config->pipeline[0] == '\0' || config->topic_prefix == NULL ||
+        config->topic_prefix[0] == '\0')
+        return err_set(err, ERR_CONFIG, "the journal needs pipeline and journal.topic_prefix");
+    if (strlen(config->pipeline) > 63 || strlen(config->topic_prefix) > 200)
+        return err_set(err, ERR_CONFIG,
+                       "pipeline (at most 63 bytes) or journal.topic_prefix (200) is too long");
+    return true;
+}
+
+static bool name_ok(const char *name, struct err *err)
+{
+    size_t len = strlen(name);
+    if (len == 0 || len > STREAM_NAME_MAX || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return err_set(err, ERR_CONFIG,
+                       "stream name \"%.40s…\" has %zu bytes, 1 to %d are allowed: shorten %s", name, len,
+                       STREAM_NAME_MAX, "journal.topic_prefix or the table's name");
+    for (const char *p = name; *p != '\0'; p++) {
+        bool letter = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9');
+        if (!letter && *p != '.' && *p != '_' && *p != '-')
+            return err_set(err, ERR_CONFIG, "stream name \"%s\" may only have letters, digits and . _ -",
+                           name);
+    }
+    return true;
+}
+
+static bool usable(const struct journal_writer *jw, struct err *err)
+{
+    return !jw->failed ||
+           err_set(err, ERR_BUG, "the journal was used after a failed call; it has to be opened anew");
+}
+
+static bool writer_result(struct journal_writer *jw, bool ok)
+{
+    jw->failed = !ok;
+    return ok;
+}
+
+bool journal_writer_open(const struct journal_config *config, struct journal_writer **ret, struct err *err)
+{
+    const struct journal_impl *impl = journal_impl_for(config->url, err);
+    if (impl == NULL || !config_ok(config, err))
+        return false;
+    struct journal_writer *jw = NULL;
+    if (!impl->writer->open(config, &jw, err))
+        return false;
+    BUG_UNLESS(jw != NULL && jw->ops != NULL);
+    *ret = jw;
+    return true;
+}
+
+bool journal_stream(struct journal_writer *jw, const char *name, enum stream_kind kind, int *ret_id,
+                    struct err *err)
+{
+    BUG_UNLESS(name != NULL && (kind == STREAM_DATA || kind == STREAM_FOREVER));
+    if (!usable(jw, err))
+        return false;
+    return writer_result(jw, name_ok(name, err) && jw->ops->stream(jw, name, kind, ret_id, err));
+}
+
+bool journal_append(struct journal_writer *jw, int stream_id, const struct journal_record *rec,
+                    struct err *err)
+{
+    BUG_UNLESS(stream_id >= 0 && rec->partition >= -1 && rec->header_count <= JOURNAL_HEADERS_MAX);
+    if (!usable(jw, err))
+        return false;
+    return writer_result(jw, jw->ops->append(jw, stream_id, rec, err));
+}
+
+bool journal_flush(struct journal_writer *jw, const struct journal_range **ret_ranges, size_t *ret_count,
+                   struct err *err)
+{
+    if (!usable(jw, err))
+        return false;
+    return writer_result(jw, jw->ops->flush(jw, ret_ranges, ret_count, err));
+}
+
+bool journal_commit(struct journal_writer *jw, struct err *err)
+{
+    if (!usable(jw, err))
+        return false;
+    return writer_result(jw, jw->ops->commit(jw, err));
+}
+
+bool journal_trim(struct journal_writer *jw, struct err *err)
+{
+    if (!usable(jw, err))
+        return false;
+    return writer_result(jw, jw->ops->trim(jw, err));
+}
+
+void journal_writer_close(struct journal_writer *jw)
+{
+    if (jw != NULL)
+        jw->ops->close(jw);
+}
+
+static bool reader_name_ok(const char *name, struct err *err)
+{
+    if (name == NULL)
+        return true;
+    if (strlen(name) > 64 || strchr(name, '/') != NULL || name[0] == '.')
+        return err_set(err, ERR_CONFIG, "reader name \"%.70s\" has to be a short word", name);
+    return name_ok(name, err);
+}
+
+bool journal_reader_open(const struct journal_config *config, const char *reader_name,
+                         struct journal_reader **ret, struct err *err)
+{
+    const struct journal_impl *impl = journal_impl_for(config->url, err);
+    if (impl == NULL || !config_ok(config, err) || !reader_name_ok(reader_name, err))
+        return false;
+    struct journal_reader *jr = NULL;
+    if (!impl->reader->open(config, reader_name, &jr, err))
+        return false;
+    BUG_UNLESS(jr != NULL && jr->ops != NULL);
+    *ret = jr;
+    return true;
+}
+
+bool journal_list(struct journal_reader *jr, void (*each)(void *ctx, const struct journal_stream_info *info),
+                  void *ctx, struct err *err)
+{
+    return jr->ops->list(jr, each, ctx, err);
+}
+
+bool journal_bounds(struct journal_reader *jr, const char *stream, int32_t partition, uint64_t *ret_first,
+                    uint64_t *ret_next, struct err *err)
+{
+    BUG_UNLESS(stream != NULL && partition >= 0);
+    return jr->ops->bounds(jr, stream, partition, ret_first, ret_next, err);
+}
+
+bool journal_assign(struct journal_reader *jr, const struct journal_range *ranges, size_t count,
+                    struct err *err)
+{
+    for (size_t i = 0; i < count; i++)
+        BUG_UNLESS(ranges[i].stream != NULL && ranges[i].partition >= 0 &&
+                   ranges[i].first_offset <= ranges[i].next_offset);
+    return jr->ops->assign(jr, ranges, count, err);
+}
+
+enum journal_next journal_next(struct journal_reader *jr, int timeout_ms, struct journal_record *ret,
+                               struct err *err)
+{
+    return jr->ops->next(jr, timeout_ms, ret, err);
+}
+
+bool journal_confirm(struct journal_reader *jr, uint64_t fence_offset, struct err *err)
+{
+    return jr->ops->confirm(jr, fence_offset, err);
+}
+
+void journal_reader_close(struct journal_reader *jr)
+{
+    if (jr != NULL)
+        jr->ops->close(jr);
+}
+
+char *journal_fence_stream(const char *topic_prefix)
+{
+    return xasprintf("%s.fence", topic_prefix);
+}
+
+char *journal_schema_stream(const char *topic_prefix)
+{
+    return xasprintf("%s.schemas", topic_prefix);
+}
