@@ -11,7 +11,8 @@
 
 struct schema_stream;
 
-/* Reads all schemas that are there (through a reader of its own, closed again). */
+/* Reads all schemas that are there (through a reader of its own, closed again). The writer's side opens its
+ * journal_writer first: only then is settled what an earlier one left. Texts of *config are copied. */
 bool schema_stream_open(const struct journal_config *config, struct schema_stream **ret, struct err *err) MUST_CHECK;
 /* Writer side: id of this text under this subject ("<topic>-key", "<topic>-value"); appended to jw if it is new.
  * Forget-safe: if the unit is not committed the caller closes everything and opens anew. @thread: jw's */
