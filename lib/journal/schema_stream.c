@@ -110,9 +110,16 @@ static bool bad_record(const struct schema_stream *ss, const struct journal_reco
 
 /* Ids are dense, so an id far beyond what was read is not ours: it must not decide how much memory is taken.
  */
-static bool id_is_next(const struct schema_stream *ss, json_int_t id)
+static bool id_in_reach(const struct schema_stream *ss, json_int_t id)
 {
-    return id >= 1 && id <= (json_int_t)ss->max_id + 100000 && find_id(ss, (uint32_t)id) == NULL;
+    return id >= 1 && id <= (json_int_t)ss->max_id + 100000;
+}
+
+/* Our own registrations come back when the stream is read on. */
+static bool same_entry(const struct entry *e, const char *subject, const char *format, const char *schema)
+{
+    return strcmp(e->subject, subject) == 0 && strcmp(e->format, format) == 0 &&
+           strcmp(e->schema, schema) == 0;
 }
 
 static bool add_record(struct schema_stream *ss, const struct journal_record *rec, struct err *err)
