@@ -1,0 +1,55 @@
+/* The command table: a row here is a subcommand in --help and in the man page. */
+#include "cli.h"
+
+const struct command command_table[] = {
+    {.name = "capture",
+     .run = cmd_capture,
+     .needs_config = true,
+     .logs = true,
+     .stop = STOP_BOUNDED,
+     .usage = "[run]",
+     .summary = "copy the source's tables and follow its changes into the journal",
+     .text = "Runs until stopped: SIGTERM or SIGINT finishes the fence at hand (10 s at most), a second one "
+             "exits at once; "
+             "nothing is lost either way. Goes on where the journal ends. Exit code 0: stopped; 4: could not "
+             "run; 5: halted "
+             "and needs a person."},
+    {.name = "apply",
+     .run = cmd_apply,
+     .needs_config = true,
+     .logs = true,
+     .stop = STOP_BOUNDED,
+     .usage = "[run]",
+     .summary = "write the journal's changes into the target",
+     .text = "Runs until stopped, as capture does. Rows and position are committed together. Exit codes as "
+             "capture's."},
+    {.name = "status",
+     .run = cmd_status,
+     .needs_config = true,
+     .usage = "[--watch | --json | --wait caught-up [--timeout S]]",
+     .summary = "positions, lag and progress of both roles",
+     .text = "Asks both roles at capture.listen and apply.listen. Exit code 1: a role does not answer, or "
+             "the wait timed out.",
+     .flags = status_flags},
+    {.name = "cutover",
+     .run = cmd_cutover,
+     .needs_config = true,
+     .stop = STOP_PATIENT,
+     .usage = "plan | run --execute | abort",
+     .summary = "switch from the source to the target when lag is zero",
+     .text = "plan runs all gates and prints the steps. run --execute closes the source to writers, drains, "
+             "sets the sequences, "
+             "compares what changed, and decides; a run that was interrupted is resumed. abort puts the "
+             "source back as long as "
+             "nothing was decided. Exit codes: 0 done, 10 a gate refused and nothing changed, 11 aborted "
+             "with the source "
+             "serving, 12 needs a person.",
+     .flags = cutover_flags},
+    {.name = "docs",
+     .run = cmd_docs,
+     .hidden = true,
+     .usage = "config | man",
+     .summary = "print a generated document"},
+};
+
+const size_t command_count = sizeof command_table / sizeof command_table[0];
