@@ -9,10 +9,6 @@
 #include "core/alloc.h"
 #include "core/log.h"
 
-struct pg_result {
-    PGresult *pq;
-};
-
 enum err_code pg_sqlstate_class(const char *s)
 {
     static const struct {

@@ -10,6 +10,11 @@ struct pg_conn {
     PGconn *pq;
     PGcancel *cancel;
     char *copy_row; /* buffer that PQgetCopyData gave last */
+    size_t queued;  /* statements in the pipeline since the last sync */
+};
+
+struct pg_result {
+    PGresult *pq;
 };
 
 /* Fills err from a failed result (NULL: from the connection). Always false. */

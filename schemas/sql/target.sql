@@ -19,6 +19,16 @@ CREATE TABLE IF NOT EXISTS crossfade.position (
     PRIMARY KEY (pipeline, shard)
 );
 
+-- Tables that this pipeline has filled: a new attempt of the snapshot empties them first.
+CREATE TABLE IF NOT EXISTS crossfade.loaded (
+    pipeline    text   NOT NULL,
+    shard       text   NOT NULL DEFAULT '1/1',
+    schema_name text   NOT NULL,
+    table_name  text   NOT NULL,
+    attempt     bigint NOT NULL,
+    PRIMARY KEY (pipeline, shard, schema_name, table_name)
+);
+
 -- A comparator lets apply go on by inserting its nonce here.
 CREATE TABLE IF NOT EXISTS crossfade.release (
     pipeline    text        NOT NULL,

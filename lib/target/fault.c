@@ -1,0 +1,155 @@
+/*
+ * Owns: the decorator for tests, fault:SLOT:N:ACTION:URL. The N-th call (counted in this process) of SLOT
+ * (open, prepare, begin, write, commit, position) does ACTION: error       fails with ERR_INJECTED before the
+ * call is made lost        makes the call, then fails with ERR_CONNECT: the answer was lost in transit
+ *   transient   fails with ERR_TRANSIENT before the call
+ *   kill        SIGKILL to the process
+ *   delay       waits a second, then makes the call
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/alloc.h"
+#include "target/target_impl.h"
+
+struct fault_target {
+    struct target base;
+    struct target *inner;
+};
+
+/* One plan per process: it must outlive reopening, or the n-th call would come again and again. */
+static struct {
+    char slot[16];
+    char action[16];
+    unsigned long at;
+    unsigned long seen;
+} plan;
+
+static bool fault_parse(const char *url, const char **ret_inner, struct err *err)
+{
+    char slot[16], action[16];
+    unsigned long at;
+    int used = 0;
+    if (sscanf(url, "fault:%15[a-z]:%lu:%15[a-z]:%n", slot, &at, action, &used) != 3 || used == 0)
+        return err_set(err, ERR_CONFIG, "target.url: fault:SLOT:N:ACTION:URL is expected");
+    if (plan.slot[0] == '\0') {
+        memcpy(plan.slot, slot, sizeof slot);
+        memcpy(plan.action, action, sizeof action);
+        plan.at = at;
+    }
+    *ret_inner = url + used;
+    return true;
+}
+
+/* True if this call is the one. */
+static bool fault_due(const char *slot)
+{
+    return strcmp(plan.slot, slot) == 0 && ++plan.seen == plan.at;
+}
+
+static bool fault_before(const char *slot, bool *ret_after, struct err *err)
+{
+    *ret_after = false;
+    if (!fault_due(slot))
+        return true;
+    if (strcmp(plan.action, "kill") == 0)
+        (void)kill(getpid(), SIGKILL);
+    if (strcmp(plan.action, "delay") == 0)
+        (void)sleep(1);
+    if (strcmp(plan.action, "error") == 0)
+        return err_set(err, ERR_INJECTED, "target %s: injected", slot);
+    if (strcmp(plan.action, "transient") == 0)
+        return err_set(err, ERR_TRANSIENT, "target %s: injected", slot);
+    *ret_after = strcmp(plan.action, "lost") == 0;
+    return true;
+}
+
+static bool fault_after(const char *slot, bool lost, struct err *err)
+{
+    return !lost || err_set(err, ERR_CONNECT, "target %s: injected: the answer was lost", slot);
+}
+
+#define INNER(tgt) (((struct fault_target *)(tgt))->inner)
+
+static void fault_close(struct target *tgt)
+{
+    target_close(INNER(tgt));
+    free(tgt);
+}
+
+static bool fault_open(const struct target_options *options, struct target **ret, struct err *err)
+{
+    struct target_options inner = *options;
+    bool lost;
+    if (!fault_parse(options->url, &inner.url, err) || !fault_before("open", &lost, err))
+        return false;
+    struct fault_target *ft = xcalloc(1, sizeof *ft);
+    ft->base.ops = &target_fault;
+    if (!target_open(&inner, &ft->inner, err)) {
+        free(ft);
+        return false;
+    }
+    if (!fault_after("open", lost, err)) {
+        fault_close(&ft->base);
+        return false;
+    }
+    *ret = &ft->base;
+    return true;
+}
+
+static bool fault_prepare(struct target *tgt, const struct table_schema *schema, struct target_table **ret,
+                          struct err *err)
+{
+    bool lost;
+    return fault_before("prepare", &lost, err) && target_prepare(INNER(tgt), schema, ret, err) &&
+           fault_after("prepare", lost, err);
+}
+
+static bool fault_begin(struct target *tgt, uint64_t attempt, struct err *err)
+{
+    bool lost;
+    return fault_before("begin", &lost, err) && target_begin(INNER(tgt), attempt, err) &&
+           fault_after("begin", lost, err);
+}
+
+static bool fault_write(struct target *tgt, enum target_mode mode, const struct target_batch *batches,
+                        size_t count, struct err *err)
+{
+    bool lost;
+    return fault_before("write", &lost, err) && target_write(INNER(tgt), mode, batches, count, err) &&
+           fault_after("write", lost, err);
+}
+
+static bool fault_commit(struct target *tgt, const struct target_position *position, struct err *err)
+{
+    bool lost;
+    return fault_before("commit", &lost, err) && target_commit(INNER(tgt), position, err) &&
+           fault_after("commit", lost, err);
+}
+
+static bool fault_position(struct target *tgt, struct target_position *ret, bool *ret_found, struct err *err)
+{
+    bool lost;
+    return fault_before("position", &lost, err) && target_position(INNER(tgt), ret, ret_found, err) &&
+           fault_after("position", lost, err);
+}
+
+static void fault_cancel(struct target *tgt)
+{
+    target_cancel(INNER(tgt));
+}
+
+const struct target_ops target_fault = {
+    .name = "fault",
+    .open = fault_open,
+    .prepare = fault_prepare,
+    .begin = fault_begin,
+    .write = fault_write,
+    .commit = fault_commit,
+    .position = fault_position,
+    .cancel = fault_cancel,
+    .close = fault_close,
+};

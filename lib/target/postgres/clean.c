@@ -1,0 +1,133 @@
+/* Owns: emptying tables, and crossfade.loaded, which remembers what this pipeline has filled. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "postgres.h"
+
+static bool query_bool(struct pg_target *pt, const char *sql, int count, const char *const *params, bool *ret,
+                       struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    if (!pg_query(pt->conn, sql, count, params, &res, err))
+        return false;
+    *ret = pg_rows(res) > 0 && pg_cell_bool(res, 0, 0);
+    return true;
+}
+
+/* TRUNCATE of all in one statement satisfies foreign keys among them. A foreign key from outside forbids it:
+ * then rows are deleted (in replica role no trigger stops that). `names` are quoted. */
+static bool empty_tables(struct pg_target *pt, const char *const *names, size_t count, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    struct err first = ERR_INIT;
+    strbuf_adds(&sql, "TRUNCATE ");
+    for (size_t i = 0; i < count; i++)
+        strbuf_addf(&sql, "%s%s", i > 0 ? ", " : "", names[i]);
+    bool ok = pg_exec(pt->conn, "SAVEPOINT crossfade_truncate", err) && strbuf_ok(&sql, "statement", err);
+    if (ok && !pg_exec(pt->conn, sql.data, &first)) {
+        ok = first.code != ERR_CONNECT && pg_exec(pt->conn, "ROLLBACK TO SAVEPOINT crossfade_truncate", err);
+        for (size_t i = count; ok && i > 0; i--)
+            ok = pg_execf(pt->conn, err, "DELETE FROM %s", names[i - 1]);
+        if (first.code == ERR_CONNECT)
+            *err = first;
+    }
+    strbuf_release(&sql);
+    return ok && pg_exec(pt->conn, "RELEASE SAVEPOINT crossfade_truncate", err);
+}
+
+bool pgt_truncate(struct pg_target *pt, struct pg_table *const *tabs, size_t count, struct err *err)
+{
+    const char **names = malloc(count * sizeof *names);
+    if (names == NULL)
+        return err_set(err, ERR_NO_MEMORY, "list of tables");
+    for (size_t i = 0; i < count; i++)
+        names[i] = tabs[i]->name;
+    bool ok = pgt_plain(pt, err) && empty_tables(pt, names, count, err);
+    free(names);
+    return ok;
+}
+
+static bool remember(struct pg_target *pt, struct pg_table *tab, const char *const params[4], struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    char attempt[24];
+    (void)snprintf(attempt, sizeof attempt, "%llu", (unsigned long long)pt->attempt);
+    const char *all[5] = {params[0], params[1], params[2], params[3], attempt};
+    if (!pg_query(pt->conn,
+                  "INSERT INTO crossfade.loaded (pipeline, shard, schema_name, table_name, attempt) "
+                  "VALUES ($1, $2, $3, $4, $5::bigint)",
+                  5, all, &res, err))
+        return false;
+    tab->loading = true;
+    return true;
+}
+
+static bool refuse_or_empty(struct pg_target *pt, struct pg_table *tab, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    bool filled = false;
+    strbuf_addf(&sql, "SELECT EXISTS (SELECT 1 FROM %s)", tab->name);
+    bool ok = strbuf_ok(&sql, "statement", err) && query_bool(pt, sql.data, 0, NULL, &filled, err);
+    strbuf_release(&sql);
+    if (!ok || !filled)
+        return ok || pgt_table_err(tab, err);
+    if (!pt->truncate_nonempty)
+        return err_set(err, ERR_SCHEMA,
+                       "table=%s.%s: the target table holds rows that this pipeline did not write: empty it, "
+                       "or set apply.on_nonempty: truncate",
+                       tab->base.schema->schema, tab->base.schema->table);
+    return pgt_truncate(pt, &tab, 1, err);
+}
+
+bool pgt_ensure_loaded(struct pg_target *pt, struct pg_table *tab, struct err *err)
+{
+    if (tab->loaded || tab->loading)
+        return true;
+    const char *params[4] = {pt->pipeline, pt->shard, tab->base.schema->schema, tab->base.schema->table};
+    bool known = false;
+    if (!pgt_plain(pt, err) ||
+        !query_bool(
+            pt,
+            "SELECT true FROM crossfade.loaded WHERE pipeline = $1 AND shard = $2 AND schema_name = $3 AND "
+            "table_name = $4",
+            4, params, &known, err))
+        return false;
+    if (known) {
+        tab->loading = true; /* settled by the next commit: the row may be of this very transaction */
+        return true;
+    }
+    return refuse_or_empty(pt, tab, err) && remember(pt, tab, params, err);
+}
+
+static bool empty_known(struct pg_target *pt, const struct pg_result *known, struct err *err)
+{
+    size_t count = (size_t)pg_rows(known);
+    const char **names = calloc(count, sizeof *names);
+    if (names == NULL)
+        return err_set(err, ERR_NO_MEMORY, "list of tables");
+    for (size_t i = 0; i < count; i++)
+        names[i] = pg_cell(known, (int)i, 0);
+    bool ok = empty_tables(pt, names, count, err);
+    free(names);
+    return ok;
+}
+
+bool pgt_reset(struct pg_target *pt, struct err *err)
+{
+    PG_RESULT_AUTO known = NULL;
+    PG_RESULT_AUTO gone = NULL;
+    const char *params[2] = {pt->pipeline, pt->shard};
+    if (!pgt_plain(pt, err) ||
+        !pg_query(pt->conn,
+                  "SELECT format('%I.%I', schema_name, table_name) FROM crossfade.loaded WHERE pipeline = $1 "
+                  "AND shard = $2 "
+                  "AND to_regclass(format('%I.%I', schema_name, table_name)) IS NOT NULL",
+                  2, params, &known, err) ||
+        (pg_rows(known) > 0 && !empty_known(pt, known, err)) ||
+        !pg_query(pt->conn, "DELETE FROM crossfade.loaded WHERE pipeline = $1 AND shard = $2", 2, params,
+                  &gone, err))
+        return false;
+    for (size_t i = 0; i < pt->table_count; i++)
+        pt->tables[i]->loaded = pt->tables[i]->loading = false;
+    return true;
+}

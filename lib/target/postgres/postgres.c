@@ -1,0 +1,381 @@
+/* Owns: life of the PostgreSQL target, its transaction and its position. */
+#include "postgres.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/failpoint.h"
+#include "sql/embedded.h"
+#include "target/target_impl.h"
+
+/* Joins are always by key from a staging table that is smaller than what it meets: nested loops over the
+ * key's index. Without statistics (staging tables have none) the planner might read the whole target instead.
+ */
+static const char SESSION[] =
+    "SET client_min_messages = warning; SET statement_timeout = 0; SET lock_timeout = '30s'; "
+    "SET idle_in_transaction_session_timeout = 0; SET default_transaction_isolation = 'read committed'; "
+    "SET default_transaction_read_only = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit "
+    "= off; "
+    "SET row_security = off; SET temp_buffers = '32MB'";
+
+static const char POSITION_TAIL[] =
+    " RETURNING 1) SELECT 1 / count(*) FROM moved"; /* division by zero: another process has moved it */
+
+#define POSITION_PARAMS 13
+
+bool pgt_exec(struct pg_target *pt, struct strbuf *sql, struct err *err)
+{
+    return strbuf_ok(sql, "statement", err) && pg_exec(pt->conn, sql->data, err);
+}
+
+static bool leave_pipeline(struct pg_target *pt, struct err *err)
+{
+    return !pg_pipeline_active(pt->conn) || (pgt_sync(pt, err) && pg_pipeline_end(pt->conn, err));
+}
+
+bool pgt_plain(struct pg_target *pt, struct err *err)
+{
+    if (!pgt_copy_end(pt, err) || !leave_pipeline(pt, err))
+        return false;
+    if (!pt->begun && pt->in_transaction) {
+        if (!pg_exec(pt->conn, "BEGIN", err))
+            return false;
+        pt->begun = true;
+    }
+    return true;
+}
+
+/* The lock belongs to the session: as long as an earlier session of ours lives, its COMMIT may still come. */
+static bool take_lock(struct pg_target *pt, struct err *err)
+{
+    const char *params[] = {pt->pipeline, pt->shard};
+    int64_t got = 0;
+    if (!pg_query_int64(pt->conn,
+                        "SELECT pg_try_advisory_lock(hashtextextended('crossfade apply ' || $1::text || ' ' "
+                        "|| $2::text, 0))::int",
+                        2, params, &got, err))
+        return false;
+    return got == 1 ||
+           err_set(err, ERR_BUSY, "another apply of pipeline %s, shard %s, is connected to the target",
+                   pt->pipeline, pt->shard);
+}
+
+/* CREATE … IF NOT EXISTS wants privileges even when all is there, and two at once may collide: look first,
+ * lock then. */
+static bool make_control_tables(struct pg_target *pt, struct err *err)
+{
+    int64_t there = 0;
+    if (!pg_query_int64(pt->conn,
+                        "SELECT (to_regclass('crossfade.position') IS NOT NULL AND "
+                        "to_regclass('crossfade.loaded') IS NOT NULL "
+                        "AND to_regclass('crossfade.release') IS NOT NULL)::int",
+                        0, NULL, &there, err))
+        return false;
+    if (there == 1)
+        return true;
+    return pg_exec(pt->conn,
+                   "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('crossfade control tables', 0))",
+                   err) &&
+           pg_exec(pt->conn, embedded_sql_target_sql, err) && pg_exec(pt->conn, "COMMIT", err);
+}
+
+static bool set_up_session(struct pg_target *pt, struct err *err)
+{
+    struct err refused = ERR_INIT;
+    if (!pg_exec(pt->conn, SESSION, err))
+        return false;
+    pt->replica_role = pg_exec(pt->conn, "SET session_replication_role = replica", &refused);
+    if (!pt->replica_role && refused.code != ERR_AUTH) {
+        *err = refused;
+        return false;
+    }
+    return make_control_tables(pt, err) && take_lock(pt, err);
+}
+
+static void pgt_close(struct target *tgt)
+{
+    struct pg_target *pt = (struct pg_target *)tgt;
+    for (size_t i = 0; i < pt->table_count; i++)
+        pgt_table_free(pt->tables[i]);
+    pg_close(pt->conn);
+    pg_type_catalog_free(pt->types);
+    strbuf_release(&pt->out);
+    free(pt->queued);
+    free(pt->tables);
+    free(pt->pipeline);
+    free(pt->shard);
+    free(pt);
+}
+
+static bool pgt_open(const struct target_options *options, struct target **ret, struct err *err)
+{
+    struct pg_target *pt = xcalloc(1, sizeof *pt);
+    char *name = xasprintf("crossfade apply %s", options->pipeline);
+    struct pg_options pg = {.application_name = name};
+    pt->base.ops = &target_postgres;
+    pt->pipeline = xstrdup(options->pipeline);
+    pt->shard = xstrdup(options->shard);
+    pt->truncate_nonempty = options->truncate_nonempty;
+    pt->types = pg_type_catalog_new();
+    strbuf_init(&pt->out, VALUE_MAX);
+    bool ok = pg_open(options->url, &pg, &pt->conn, err) && set_up_session(pt, err);
+    free(name);
+    if (!ok) {
+        pgt_close(&pt->base);
+        return err_wrap(err, "target");
+    }
+    *ret = &pt->base;
+    return true;
+}
+
+/* After a rollback: staging tables made in that transaction are gone, rows in them as well. */
+static void forget_transaction(struct pg_target *pt, bool committed)
+{
+    for (size_t i = 0; i < pt->table_count; i++) {
+        struct pg_table *tab = pt->tables[i];
+        tab->loaded = tab->loaded || (committed && tab->loading);
+        tab->loading = false;
+        for (size_t k = 0; k < STAGE_MAX_; k++) {
+            tab->used[k] = false;
+            tab->staged[k] = tab->staged[k] && committed;
+        }
+        for (size_t k = 0; k < tab->set_count; k++) {
+            tab->sets[k].used = false;
+            tab->sets[k].staged = tab->sets[k].staged && committed;
+        }
+    }
+    pt->queued_count = 0;
+    pt->begun = pt->in_transaction = pt->deferred = false;
+}
+
+static bool pgt_begin(struct target *tgt, uint64_t attempt, struct err *err)
+{
+    struct pg_target *pt = (struct pg_target *)tgt;
+    struct err ignored = ERR_INIT;
+    if (pt->copy != NULL)
+        pg_copy_in_abort(pt->conn, "begun anew");
+    pt->copy = NULL;
+    if (pg_pipeline_active(pt->conn) &&
+        ((pg_pipeline_queued(pt->conn) > 0 && !pg_pipeline_sync(pt->conn, NULL, NULL, NULL, &ignored) &&
+          ignored.code == ERR_CONNECT) ||
+         !pg_pipeline_end(pt->conn, &ignored))) {
+        *err = ignored;
+        return err_wrap(err, "target");
+    }
+    if (pg_in_transaction(pt->conn) && !pg_exec(pt->conn, "ROLLBACK", err))
+        return err_wrap(err, "target");
+    forget_transaction(pt, false);
+    pt->attempt = attempt;
+    pt->in_transaction = true;
+    return true;
+}
+
+/* Truncates that follow each other, without rows between them, are one statement. */
+static size_t truncate_run(struct pg_target *pt, const struct target_batch *batches, size_t count,
+                           struct pg_table **tabs)
+{
+    size_t n = 0;
+    while (n < count && batches[n].truncate) {
+        tabs[n] = (struct pg_table *)batches[n].table;
+        n++;
+        if (batches[n - 1].row_count > 0)
+            break;
+    }
+    return n;
+}
+
+static bool write_rows_in_order(struct pg_target *pt, const struct target_batch *batch, struct err *err)
+{
+    for (size_t i = 0; i < batch->row_count; i++) {
+        if (!pgt_row_queue(pt, (struct pg_table *)batch->table, &batch->rows[i], err))
+            return false;
+    }
+    return true;
+}
+
+static bool write_ordered(struct pg_target *pt, const struct target_batch *batches, size_t count,
+                          struct err *err)
+{
+    struct pg_table **tabs = xmalloc((count + 1) * sizeof *tabs);
+    bool ok = pgt_plain(pt, err) && (pt->deferred || pg_exec(pt->conn, "SET CONSTRAINTS ALL DEFERRED", err));
+    pt->deferred = ok;
+    for (size_t i = 0; ok && i < count; i++)
+        ok = pgt_ensure_loaded(pt, (struct pg_table *)batches[i].table, err);
+    for (size_t i = 0; ok && i < count; i++) {
+        size_t n = truncate_run(pt, batches + i, count - i, tabs);
+        if (n > 0) {
+            ok = pgt_truncate(pt, tabs, n, err);
+            i += n - 1;
+        }
+        ok = ok && write_rows_in_order(pt, &batches[i], err);
+    }
+    free(tabs);
+    return ok && leave_pipeline(pt, err);
+}
+
+static bool pgt_write(struct target *tgt, enum target_mode mode, const struct target_batch *batches,
+                      size_t count, struct err *err)
+{
+    struct pg_target *pt = (struct pg_target *)tgt;
+    pt->rows_valid = true;
+    bool ok = false;
+    switch (mode) {
+    case TARGET_SET:
+    case TARGET_REPLACE:
+        ok = pgt_write_set(pt, mode, batches, count, err);
+        break;
+    case TARGET_ORDERED:
+        ok = write_ordered(pt, batches, count, err);
+        break;
+    case TARGET_RESET:
+        ok = pgt_reset(pt, err);
+        break;
+    case TARGET_MODE_UNKNOWN:
+        BUG("write without mode");
+    }
+    pt->rows_valid = false;
+    return ok || err_wrap(err, "target");
+}
+
+static bool prepare_position(struct pg_target *pt, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(4096);
+    const char *columns =
+        "$3::bigint, $4::bigint, $5::pg_lsn, $6::numeric, $7::bigint, $8::boolean, "
+        "timestamptz 'epoch' + $9::bigint * interval '1 microsecond', $10, $11, clock_timestamp()";
+    const char *names =
+        "fence_id, fence_offset, lsn, source_system_id, attempt, complete, commit_time, marker_kind, "
+        "marker_nonce, applied_at";
+    strbuf_addf(
+        &sql,
+        "WITH moved AS (UPDATE crossfade.position SET (%s) = ROW(%s) WHERE pipeline = $1 AND shard = $2 AND "
+        "fence_id = $12::bigint AND lsn = $13::pg_lsn%s",
+        names, columns, POSITION_TAIL);
+    bool ok = strbuf_ok(&sql, "statement", err) && pg_prepare(pt->conn, "crossfade_move", sql.data, err);
+    strbuf_clear(&sql);
+    strbuf_addf(&sql,
+                "WITH moved AS (INSERT INTO crossfade.position (pipeline, shard, %s) SELECT $1, $2, %s WHERE "
+                "$12::bigint IS NULL AND $13::pg_lsn IS NULL ON CONFLICT DO NOTHING%s",
+                names, columns, POSITION_TAIL);
+    ok = ok && strbuf_ok(&sql, "statement", err) && pg_prepare(pt->conn, "crossfade_first", sql.data, err);
+    strbuf_release(&sql);
+    pt->prepared_position = ok;
+    return ok;
+}
+
+static bool queue_position(struct pg_target *pt, const struct target_position *pos, struct err *err)
+{
+    char text[POSITION_PARAMS][24];
+    char lsn[LSN_TEXT_MAX], last_lsn[LSN_TEXT_MAX];
+    const uint64_t numbers[POSITION_PARAMS] = {[2] = pos->fence_id,
+                                               [3] = pos->fence_offset,
+                                               [5] = pos->source_system_id,
+                                               [6] = pos->attempt,
+                                               [11] = pt->last.fence_id};
+    for (size_t i = 0; i < POSITION_PARAMS; i++)
+        (void)snprintf(text[i], sizeof text[i], "%" PRIu64, numbers[i]);
+    (void)snprintf(text[8], sizeof text[8], "%" PRId64, pos->commit_time_us);
+    const char *values[POSITION_PARAMS] = {
+        pt->pipeline,
+        pt->shard,
+        text[2],
+        text[3],
+        lsn_format(pos->lsn, lsn),
+        text[5],
+        text[6],
+        pos->complete ? "t" : "f",
+        pos->commit_time_us != 0 ? text[8] : NULL,
+        pos->marker_kind != MARKER_NONE ? marker_kind_name(pos->marker_kind) : NULL,
+        pos->marker_nonce[0] != '\0' ? pos->marker_nonce : NULL,
+        pt->position_found ? text[11] : NULL,
+        pt->position_found ? lsn_format(pt->last.lsn, last_lsn) : NULL};
+    struct pg_params params = {.count = POSITION_PARAMS, .values = values};
+    return pg_pipeline_exec(pt->conn, pt->position_found ? "crossfade_move" : "crossfade_first", &params,
+                            err);
+}
+
+static bool pgt_commit(struct target *tgt, const struct target_position *position, struct err *err)
+{
+    struct pg_target *pt = (struct pg_target *)tgt;
+    if (!pt->prepared_position && (!pgt_plain(pt, err) || !prepare_position(pt, err)))
+        return err_wrap(err, "target");
+    bool ok = pgt_pipeline(pt, err) && failpoint("apply.before_commit", err);
+    /* In its own round trip only when rows could still fail in this one with another message. */
+    ok = ok && queue_position(pt, position, err) && pg_pipeline_query(pt->conn, "COMMIT", 0, NULL, err) &&
+         pgt_sync(pt, err) && pg_pipeline_end(pt->conn, err);
+    if (!ok && strcmp(err->sqlstate, "22012") == 0)
+        return err_set(err, ERR_FENCED,
+                       "target: the position of pipeline %s is not the one that this process wrote last: "
+                       "another apply has taken over",
+                       pt->pipeline);
+    if (!ok)
+        return err_wrap(err, "target");
+    pt->last = *position;
+    pt->position_found = true;
+    forget_transaction(pt, true);
+    return true;
+}
+
+static void parse_position(const struct pg_result *res, struct target_position *pos)
+{
+    *pos = (struct target_position){
+        .fence_id = (uint64_t)pg_cell_int64(res, 0, 0),
+        .fence_offset = (uint64_t)pg_cell_int64(res, 0, 1),
+        .source_system_id = strtoull(pg_cell(res, 0, 3), NULL, 10),
+        .attempt = (uint64_t)pg_cell_int64(res, 0, 4),
+        .complete = pg_cell_bool(res, 0, 5),
+        .commit_time_us = pg_cell_int64(res, 0, 6),
+        .marker_kind = marker_kind_parse(pg_cell(res, 0, 7)),
+        .released = pg_cell_bool(res, 0, 9),
+        .age_us = pg_cell_int64(res, 0, 10),
+    };
+    (void)snprintf(pos->marker_nonce, sizeof pos->marker_nonce, "%s", pg_cell(res, 0, 8));
+}
+
+static bool pgt_position(struct target *tgt, struct target_position *ret, bool *ret_found, struct err *err)
+{
+    struct pg_target *pt = (struct pg_target *)tgt;
+    PG_RESULT_AUTO res = NULL;
+    struct target_position pos = {0};
+    const char *params[] = {pt->pipeline, pt->shard};
+    if (!pg_query(pt->conn,
+                  "SELECT fence_id, fence_offset, lsn, source_system_id, attempt, complete, "
+                  "(extract(epoch FROM commit_time) * 1000000)::bigint, marker_kind, marker_nonce, EXISTS "
+                  "(SELECT 1 FROM "
+                  "crossfade.release r WHERE r.pipeline = p.pipeline AND r.nonce = p.marker_nonce), "
+                  "(extract(epoch FROM clock_timestamp() - applied_at) * 1000000)::bigint "
+                  "FROM crossfade.position p WHERE pipeline = $1 AND shard = $2",
+                  2, params, &res, err))
+        return err_wrap(err, "target");
+    bool found = pg_rows(res) == 1;
+    if (found) {
+        parse_position(res, &pos);
+        if (!lsn_parse(pg_cell(res, 0, 2), &pos.lsn))
+            return err_set(err, ERR_PROTOCOL, "target: crossfade.position holds no LSN");
+    }
+    pt->last = pos;
+    pt->position_found = found;
+    *ret = pos;
+    *ret_found = found;
+    return true;
+}
+
+static void pgt_cancel(struct target *tgt)
+{
+    pg_cancel(((struct pg_target *)tgt)->conn);
+}
+
+const struct target_ops target_postgres = {
+    .name = "postgresql",
+    .open = pgt_open,
+    .prepare = pgt_prepare,
+    .begin = pgt_begin,
+    .write = pgt_write,
+    .commit = pgt_commit,
+    .position = pgt_position,
+    .cancel = pgt_cancel,
+    .close = pgt_close,
+};

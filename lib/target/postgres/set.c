@@ -1,0 +1,344 @@
+/*
+ * Owns: set-based writes. The rows of a batch are sorted by what has to be done; then, over all tables:
+ * TRUNCATE, deletes (children first), updates and moves, upserts (parents first). Few rows of a table go as
+ * row statements in a pipeline, many through staging. REPLACE takes every row that is touched out first, and
+ * puts all of them back then.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/failpoint.h"
+#include "postgres.h"
+
+static void push(struct target_row const ***rows, size_t *count, size_t *cap, const struct target_row *row)
+{
+    if (*count == *cap) {
+        *cap = *cap == 0 ? 64 : 2 * *cap;
+        *rows = xrealloc(*rows, *cap * sizeof **rows);
+    }
+    (*rows)[(*count)++] = row;
+}
+
+static bool moves_key(const struct pg_table *tab, const struct target_row *row)
+{
+    return tab->key_count == 0 || row->old != NULL;
+}
+
+static bool set_fits(const struct pg_table *tab, const struct column_set *set, const struct target_row *row)
+{
+    if (set->moves != moves_key(tab, row))
+        return false;
+    for (size_t i = 0; i < tab->column_count; i++) {
+        if (set->present[i] != (row->row[tab->columns[i].index].state != DATUM_UNAVAILABLE))
+            return false;
+    }
+    return true;
+}
+
+/* The set of columns that this row has values for. Sets are few: they come from which columns are toasted. */
+struct column_set *pgt_column_set(struct pg_table *tab, const struct target_row *row)
+{
+    for (size_t i = 0; i < tab->set_count; i++) {
+        if (set_fits(tab, &tab->sets[i], row))
+            return &tab->sets[i];
+    }
+    tab->sets = xrealloc(tab->sets, (tab->set_count + 1) * sizeof *tab->sets);
+    struct column_set *set = &tab->sets[tab->set_count++];
+    *set = (struct column_set){.moves = moves_key(tab, row),
+                               .present = xcalloc(tab->column_count, sizeof(bool))};
+    for (size_t i = 0; i < tab->column_count; i++)
+        set->present[i] = row->row[tab->columns[i].index].state != DATUM_UNAVAILABLE;
+    return set;
+}
+
+static void sort_rows(struct pg_table *tab, const struct target_batch *batch, bool direct)
+{
+    memset(tab->row_count, 0, sizeof tab->row_count);
+    for (size_t i = 0; i < tab->set_count; i++)
+        tab->sets[i].row_count = 0;
+    for (size_t i = 0; i < batch->row_count; i++) {
+        const struct target_row *row = &batch->rows[i];
+        enum stage_kind kind = STAGE_UPSERT;
+        if (row->op == TARGET_UPDATE) {
+            struct column_set *set = pgt_column_set(tab, row);
+            push(&set->rows, &set->row_count, &set->row_cap, row);
+            continue;
+        }
+        if (row->op == TARGET_DELETE)
+            kind = STAGE_DELETE;
+        else if (row->op == TARGET_INSERT && direct)
+            kind = STAGE_DIRECT;
+        push(&tab->rows[kind], &tab->row_count[kind], &tab->row_cap[kind], row);
+    }
+}
+
+/* Runs a statement made by sql_*; an empty one is none. */
+static bool run(struct pg_target *pt, const struct pg_table *tab, struct strbuf *sql, int64_t must_touch,
+                struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    bool ok =
+        sql->len == 0 || (strbuf_ok(sql, "statement", err) &&
+                          (pg_query(pt->conn, sql->data, 0, NULL, &res, err) || pgt_table_err(tab, err)));
+    strbuf_release(sql);
+    if (!ok || must_touch < 0 || res == NULL || pg_affected(res) == must_touch)
+        return ok;
+    err_set(
+        err, ERR_DATA,
+        "%lld of %lld rows to be changed are not on the target: compare both sides, then start a new copy",
+        (long long)(must_touch - pg_affected(res)), (long long)must_touch);
+    return pgt_table_err(tab, err);
+}
+
+static bool queue_rows(struct pg_target *pt, struct pg_table *tab, const struct target_row *const *rows,
+                       size_t count, struct err *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!pgt_row_queue(pt, tab, rows[i], err))
+            return false;
+    }
+    return true;
+}
+
+static bool do_deletes(struct pg_target *pt, struct pg_table *tab, struct err *err)
+{
+    size_t count = tab->row_count[STAGE_DELETE];
+    if (count == 0)
+        return true;
+    if (count <= ROWWISE_MAX)
+        return queue_rows(pt, tab, tab->rows[STAGE_DELETE], count, err);
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    if (!pgt_stage(pt, tab, STAGE_DELETE, NULL, tab->rows[STAGE_DELETE], count, err))
+        return false;
+    sql_merge_delete(&sql, tab, STAGE_DELETE, NULL);
+    return run(pt, tab, &sql, -1, err);
+}
+
+static bool do_updates(struct pg_target *pt, struct pg_table *tab, struct err *err)
+{
+    for (size_t i = 0; i < tab->set_count; i++) {
+        struct column_set *set = &tab->sets[i];
+        if (set->row_count == 0 || !set_changes_anything(tab, set))
+            continue;
+        if (set->row_count <= ROWWISE_MAX) {
+            if (!queue_rows(pt, tab, set->rows, set->row_count, err))
+                return false;
+            continue;
+        }
+        struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+        if (!pgt_stage(pt, tab, STAGE_UPDATE, set, set->rows, set->row_count, err))
+            return false;
+        sql_merge_update(&sql, tab, set);
+        if (!run(pt, tab, &sql, (int64_t)set->row_count, err))
+            return false;
+    }
+    return true;
+}
+
+static bool merge_upserts(struct pg_target *pt, struct pg_table *tab, bool plain, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    if (!plain && tab->delete_first)
+        sql_merge_delete(&sql, tab, STAGE_UPSERT, NULL);
+    else if (!plain && !tab->arbiter)
+        sql_merge_update_existing(&sql, tab);
+    if (!run(pt, tab, &sql, -1, err))
+        return false;
+    sql_merge_upsert(&sql, tab, plain);
+    return run(pt, tab, &sql, -1, err);
+}
+
+static bool do_upserts(struct pg_target *pt, struct pg_table *tab, struct err *err)
+{
+    size_t count = tab->row_count[STAGE_UPSERT];
+    size_t direct = tab->row_count[STAGE_DIRECT];
+    if (count > 0 && count <= ROWWISE_MAX) {
+        if (!queue_rows(pt, tab, tab->rows[STAGE_UPSERT], count, err))
+            return false;
+    } else if (count > 0) {
+        if (!pgt_stage(pt, tab, STAGE_UPSERT, NULL, tab->rows[STAGE_UPSERT], count, err) ||
+            !merge_upserts(pt, tab, false, err))
+            return false;
+    }
+    if (direct > 0 && direct <= ROWWISE_MAX && pt->copy != tab)
+        return queue_rows(pt, tab, tab->rows[STAGE_DIRECT], direct, err);
+    return direct == 0 || pgt_stage(pt, tab, STAGE_DIRECT, NULL, tab->rows[STAGE_DIRECT], direct, err);
+}
+
+/* Rows of a table without key keep their order; runs of inserts are copied. */
+static bool do_keyless(struct pg_target *pt, struct pg_table *tab, const struct target_batch *batch,
+                       struct err *err)
+{
+    for (size_t i = 0, end; i < batch->row_count; i = end) {
+        tab->row_count[STAGE_DIRECT] = 0;
+        for (end = i; end < batch->row_count && batch->rows[end].op == TARGET_INSERT; end++)
+            push(&tab->rows[STAGE_DIRECT], &tab->row_count[STAGE_DIRECT], &tab->row_cap[STAGE_DIRECT],
+                 &batch->rows[end]);
+        bool copy = end - i > ROWWISE_MAX || pt->copy == tab;
+        if (end == i) {
+            if (!pgt_row_queue(pt, tab, &batch->rows[end++], err))
+                return false;
+        } else if (!copy) {
+            if (!queue_rows(pt, tab, tab->rows[STAGE_DIRECT], end - i, err))
+                return false;
+        } else if (tab->all_binary) {
+            if (!pgt_stage(pt, tab, STAGE_DIRECT, NULL, tab->rows[STAGE_DIRECT], end - i, err))
+                return false;
+        } else if (!pgt_stage(pt, tab, STAGE_UPSERT, NULL, tab->rows[STAGE_DIRECT], end - i, err) ||
+                   !merge_upserts(pt, tab, true, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static struct pg_table *table_of(const struct target_batch *batch)
+{
+    return (struct pg_table *)batch->table;
+}
+
+static int by_rank(const void *a, const void *b)
+{
+    const struct target_batch *const *x = a, *const *y = b;
+    return ((*x)->table->fk_rank > (*y)->table->fk_rank) - ((*x)->table->fk_rank < (*y)->table->fk_rank);
+}
+
+/* Out: the rows that the sets of columns change, already changed, into hold tables; then everything that is
+ * touched. */
+static bool take_out(struct pg_target *pt, struct pg_table *tab, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    bool hold = false;
+    for (size_t i = 0; i < tab->set_count; i++)
+        hold = hold || tab->sets[i].row_count > 0;
+    if (!pgt_plain(pt, err))
+        return false;
+    if (hold) {
+        sql_create_hold(&sql, tab);
+        if (!run(pt, tab, &sql, -1, err))
+            return false;
+        strbuf_addf(&sql, "DELETE FROM pg_temp.crossfade_h%u", tab->id);
+        if (!run(pt, tab, &sql, -1, err))
+            return false;
+    }
+    for (size_t i = 0; i < tab->set_count; i++) {
+        struct column_set *set = &tab->sets[i];
+        if (set->row_count == 0)
+            continue;
+        if (!pgt_stage(pt, tab, STAGE_UPDATE, set, set->rows, set->row_count, err))
+            return false;
+        sql_hold(&sql, tab, set);
+        if (!run(pt, tab, &sql, (int64_t)set->row_count, err))
+            return false;
+    }
+    for (size_t i = 0; i < tab->set_count; i++) {
+        if (tab->sets[i].row_count == 0)
+            continue;
+        sql_merge_delete(&sql, tab, STAGE_UPDATE, &tab->sets[i]);
+        if (!run(pt, tab, &sql, -1, err))
+            return false;
+    }
+    if (tab->row_count[STAGE_DELETE] > 0) {
+        if (!pgt_stage(pt, tab, STAGE_DELETE, NULL, tab->rows[STAGE_DELETE], tab->row_count[STAGE_DELETE],
+                       err))
+            return false;
+        sql_merge_delete(&sql, tab, STAGE_DELETE, NULL);
+        if (!run(pt, tab, &sql, -1, err))
+            return false;
+    }
+    if (tab->row_count[STAGE_UPSERT] == 0)
+        return true;
+    if (!pgt_stage(pt, tab, STAGE_UPSERT, NULL, tab->rows[STAGE_UPSERT], tab->row_count[STAGE_UPSERT], err))
+        return false;
+    sql_merge_delete(&sql, tab, STAGE_UPSERT, NULL);
+    return run(pt, tab, &sql, -1, err);
+}
+
+static bool put_back(struct pg_target *pt, struct pg_table *tab, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    for (size_t i = 0; i < tab->set_count; i++) {
+        if (tab->sets[i].row_count == 0)
+            continue;
+        sql_unhold(&sql, tab);
+        if (!run(pt, tab, &sql, -1, err))
+            return false;
+        break;
+    }
+    if (tab->row_count[STAGE_UPSERT] == 0)
+        return true;
+    sql_merge_upsert(&sql, tab, true);
+    return run(pt, tab, &sql, -1, err);
+}
+
+static bool write_replace(struct pg_target *pt, const struct target_batch **order, size_t count,
+                          struct err *err)
+{
+    for (size_t i = count; i > 0; i--) {
+        if (table_of(order[i - 1])->key_count > 0 && !take_out(pt, table_of(order[i - 1]), err))
+            return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct pg_table *tab = table_of(order[i]);
+        bool ok = tab->key_count > 0 ? put_back(pt, tab, err) : do_keyless(pt, tab, order[i], err);
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
+static bool write_phases(struct pg_target *pt, const struct target_batch **order, size_t count,
+                         struct err *err)
+{
+    for (size_t i = count; i > 0; i--) {
+        if (table_of(order[i - 1])->key_count > 0 && !do_deletes(pt, table_of(order[i - 1]), err))
+            return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (table_of(order[i])->key_count > 0 && !do_updates(pt, table_of(order[i]), err))
+            return false;
+    }
+    if (!failpoint("apply.mid_write", err))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        struct pg_table *tab = table_of(order[i]);
+        bool ok = tab->key_count > 0 ? do_upserts(pt, tab, err) : do_keyless(pt, tab, order[i], err);
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
+static bool make_room(struct pg_target *pt, const struct target_batch **order, size_t count, struct err *err)
+{
+    struct pg_table **emptied = xmalloc((count + 1) * sizeof *emptied);
+    size_t n = 0;
+    bool ok = true;
+    for (size_t i = 0; ok && i < count; i++) {
+        ok = pgt_ensure_loaded(pt, table_of(order[i]), err);
+        if (order[i]->truncate)
+            emptied[n++] = table_of(order[i]);
+    }
+    ok = ok && (n == 0 || pgt_truncate(pt, emptied, n, err));
+    free(emptied);
+    return ok;
+}
+
+bool pgt_write_set(struct pg_target *pt, enum target_mode mode, const struct target_batch *batches,
+                   size_t count, struct err *err)
+{
+    const struct target_batch **order = xmalloc((count + 1) * sizeof(struct target_batch *));
+    for (size_t i = 0; i < count; i++) {
+        struct pg_table *tab = table_of(&batches[i]);
+        order[i] = &batches[i];
+        if (tab->key_count > 0)
+            sort_rows(tab, &batches[i], mode == TARGET_SET && tab->all_binary);
+    }
+    qsort(order, count, sizeof *order, by_rank);
+    bool ok =
+        make_room(pt, order, count, err) &&
+        (mode == TARGET_REPLACE ? write_replace(pt, order, count, err) : write_phases(pt, order, count, err));
+    free(order);
+    return ok;
+}

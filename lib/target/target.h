@@ -1,0 +1,132 @@
+/*
+ * The target: where rows go. Implementations are chosen by URL: postgresql://… (postgres://…),
+ * fault:SLOT:N:ACTION:URL.
+ *
+ * A writer's life: open, then over and over begin, write…, commit. All rows written between begin and commit,
+ * and the position, become visible at once (promises 1 to 3). After a failed call either begin again
+ * (err_policy RETRY) or close and open (RECONNECT), then read the position: it says what was committed, also
+ * when a commit was lost in transit.
+ *
+ * open takes a lock per pipeline and shard (ERR_BUSY while another process holds it), and commit moves the
+ * position by compare-and-set from what this writer read or wrote last (ERR_FENCED): two appliers can never
+ * both write.
+ *
+ * @thread: a target belongs to one thread; target_cancel from any.
+ */
+#ifndef TARGET_TARGET_H
+#define TARGET_TARGET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "change/change.h"
+#include "change/fence.h"
+#include "core/err.h"
+
+struct target_options {
+    const char *url;
+    const char *pipeline;
+    const char *shard;      /* "1/1" */
+    bool truncate_nonempty; /* a table that holds rows before its first copy is emptied; otherwise ERR_SCHEMA
+                             */
+};
+
+/* The row of crossfade.position. */
+struct target_position {
+    uint64_t fence_id;
+    uint64_t fence_offset; /* in the fence stream */
+    lsn_t lsn;
+    uint64_t source_system_id;
+    uint64_t attempt;
+    bool complete;
+    int64_t commit_time_us;       /* wall; 0 = none */
+    enum marker_kind marker_kind; /* of this very fence */
+    char marker_nonce[40];
+    bool released;  /* read only: a comparator has released this marker */
+    int64_t age_us; /* read only: time since it was written, by the target's clock */
+};
+
+/* What the target knows about one version of a table; lives until close. `schema` is the caller's and must
+ * outlive it. */
+struct target_table {
+    const struct table_schema *schema;
+    int fk_rank; /* parents have lower ranks than their children; 0 = no foreign keys */
+};
+
+enum target_op {
+    TARGET_OP_UNKNOWN = 0,
+    TARGET_INSERT, /* `row` is complete and new: may be written plainly */
+    TARGET_UPSERT, /* `row` is complete; replaces what is there under its key */
+    TARGET_UPDATE, /* the row under `old`'s key gets the values of `row` that are available, its key included
+                      (a move) */
+    TARGET_DELETE  /* the row under `old`'s key goes; it need not be there */
+};
+
+/* Tables without key: INSERT, UPDATE and DELETE only; `old` is the whole old row, and exactly one such row is
+ * touched. */
+struct target_row {
+    enum target_op op;
+    const struct datum *row; /* fields of the table's schema; NULL for DELETE */
+    const struct datum *old; /* UPDATE of a row that keeps its key: NULL */
+    lsn_t commit_lsn;        /* for messages */
+    uint64_t total_order;
+};
+
+struct target_batch {
+    struct target_table *table;
+    bool truncate; /* the table is emptied before these rows are written */
+    const struct target_row *rows;
+    size_t row_count;
+};
+
+enum target_mode {
+    TARGET_MODE_UNKNOWN = 0,
+    TARGET_SET, /* one batch per table, one row per key (plus deletes of keys that a move ends on): any order
+                   of work */
+    TARGET_ORDERED, /* exactly the order given, row by row, deferrable constraints deferred; batches may
+                       repeat tables */
+    TARGET_REPLACE, /* as SET, but all rows touched are taken out before any is put back: unique values may
+                       rotate */
+    TARGET_RESET    /* no batches: empties every table that this pipeline has filled and forgets them */
+};
+
+/* Every target struct begins with these. */
+struct target {
+    const struct target_ops *ops;
+};
+
+struct target_ops {
+    const char *name;
+    bool (*open)(const struct target_options *options, struct target **ret, struct err *err);
+    /* ERR_SCHEMA names the table and what is missing or does not fit. May be called inside a transaction. */
+    bool (*prepare)(struct target *tgt, const struct table_schema *schema, struct target_table **ret,
+                    struct err *err);
+    /* Starts a transaction; one that is open is rolled back. attempt: of the snapshot that rows belong to. */
+    bool (*begin)(struct target *tgt, uint64_t attempt, struct err *err);
+    /* Rows may be read again until the call returns; whether they are written then or with commit is the
+     * target's. A failure may therefore come out of a later write or of commit. Conflicts (unique, exclusion,
+     * foreign key) have their SQLSTATE in err. */
+    bool (*write)(struct target *tgt, enum target_mode mode, const struct target_batch *batches, size_t count,
+                  struct err *err);
+    bool (*commit)(struct target *tgt, const struct target_position *position, struct err *err);
+    /* *ret_found false: this pipeline has not written here yet. Not inside a transaction. */
+    bool (*position)(struct target *tgt, struct target_position *ret, bool *ret_found, struct err *err);
+    /* Ends a running call with an error soon. */
+    void (*cancel)(struct target *tgt);
+    void (*close)(struct target *tgt);
+};
+
+bool target_open(const struct target_options *options, struct target **ret, struct err *err) MUST_CHECK;
+bool target_prepare(struct target *tgt, const struct table_schema *schema, struct target_table **ret,
+                    struct err *err) MUST_CHECK;
+bool target_begin(struct target *tgt, uint64_t attempt, struct err *err) MUST_CHECK;
+bool target_write(struct target *tgt, enum target_mode mode, const struct target_batch *batches, size_t count,
+                  struct err *err) MUST_CHECK;
+bool target_commit(struct target *tgt, const struct target_position *position, struct err *err) MUST_CHECK;
+bool target_position(struct target *tgt, struct target_position *ret, bool *ret_found,
+                     struct err *err) MUST_CHECK;
+void target_cancel(struct target *tgt);
+void target_close(struct target *tgt); /* NULL allowed; never commits */
+
+#endif
