@@ -1,0 +1,287 @@
+/*
+ * Decodes bare JSON envelopes. Input is untrusted; members may come in any order, unknown ones outside of the
+ * rows are passed over, a member given twice in a row is refused.
+ */
+#include <string.h>
+
+#include "change/codec_json.h"
+#include "change/envelope.h"
+#include "change/json_read.h"
+#include "change/json_schema.h"
+
+/* A datum that no member has filled yet. */
+#define UNSEEN ((enum datum_state)99)
+
+struct parse {
+    struct json_reader jr;
+    const struct table_schema *table;
+    const struct json_plan *plan;
+    struct raw_envelope raw;
+};
+
+static bool name_is(const char *name, size_t len, const char *text)
+{
+    return strlen(text) == len && memcmp(name, text, len) == 0;
+}
+
+static void take_span(struct json_reader *jr, struct span *ret)
+{
+    if (json_take_null(jr))
+        *ret = (struct span){0};
+    else
+        json_take_string(jr, &ret->p, &ret->len);
+}
+
+/* Optional number; false = null. */
+static bool take_number(struct json_reader *jr, int64_t *ret)
+{
+    if (json_take_null(jr))
+        return false;
+    *ret = json_take_int(jr);
+    return true;
+}
+
+static int64_t take_ranged(struct json_reader *jr, int64_t least, int64_t most)
+{
+    int64_t v = json_take_int(jr);
+    if (v < least || v > most)
+        json_fail(jr, "integer is out of its type's range");
+    return v;
+}
+
+static void take_value(struct json_reader *jr, enum phys phys, struct datum *d)
+{
+    size_t len = 0;
+    d->state = DATUM_VALUE;
+    switch (phys) {
+    case PHYS_BOOL:
+        d->i = json_take_bool(jr);
+        return;
+    case PHYS_INT16:
+        d->i = take_ranged(jr, INT16_MIN, INT16_MAX);
+        return;
+    case PHYS_INT32:
+        d->i = take_ranged(jr, INT32_MIN, INT32_MAX);
+        return;
+    case PHYS_INT64:
+        d->i = json_take_int(jr);
+        return;
+    case PHYS_FLOAT32:
+    case PHYS_FLOAT64:
+        d->f = json_take_float(jr, phys == PHYS_FLOAT32);
+        return;
+    case PHYS_STRING:
+        json_take_string(jr, &d->s.p, &len);
+        break;
+    case PHYS_BYTES:
+        json_take_base64(jr, &d->s.p, &len);
+        break;
+    case PHYS_UNKNOWN:
+    case PHYS_MAX_:
+        json_fail(jr, "column without a type");
+        return;
+    }
+    d->s.len = (uint32_t)len;
+    if (len > UINT32_MAX)
+        json_fail(jr, "value is longer than 4 GiB");
+}
+
+/* The column of this name; nearly always the one after the last. SIZE_MAX if there is none. */
+static size_t find_column(const struct json_plan *plan, size_t guess, const char *name, size_t len)
+{
+    for (size_t n = 0; n < plan->count; n++) {
+        size_t i = guess + n < plan->count ? guess + n : guess + n - plan->count;
+        if (plan->columns[i].name_len == len && memcmp(plan->columns[i].name, name, len) == 0)
+            return i;
+    }
+    return SIZE_MAX;
+}
+
+static bool complete_row(struct parse *ps, struct datum *row)
+{
+    for (size_t i = 0; i < ps->plan->count; i++) {
+        if (row[i].state != UNSEEN)
+            continue;
+        if (!ps->table->fields[i].optional)
+            return false;
+        row[i].state = DATUM_NULL;
+    }
+    return true;
+}
+
+static struct datum *take_row(struct parse *ps)
+{
+    struct json_reader *jr = &ps->jr;
+    if (json_take_null(jr))
+        return NULL;
+    struct datum *row = arena_alloc(jr->arena, (ps->plan->count + 1) * sizeof *row);
+    if (row == NULL) {
+        json_fail(jr, "row is larger than its memory limit");
+        return NULL;
+    }
+    for (size_t i = 0; i < ps->plan->count; i++)
+        row[i].state = UNSEEN;
+    const char *name;
+    size_t len, at = SIZE_MAX;
+    bool first = true;
+    json_open(jr, '{');
+    while (json_member(jr, &first, &name, &len)) {
+        at = find_column(ps->plan, at + 1, name, len);
+        if (at == SIZE_MAX || row[at].state != UNSEEN) {
+            json_fail(jr,
+                      at == SIZE_MAX ? "row has a column that its schema lacks" : "row has a column twice");
+            return NULL;
+        }
+        if (!json_take_null(jr))
+            take_value(jr, ps->table->fields[at].phys, &row[at]);
+        else if (ps->table->fields[at].optional)
+            row[at].state = DATUM_NULL;
+        else
+            json_fail(jr, "null in a column that is not optional");
+    }
+    if (jr->failed == NULL && !complete_row(ps, row))
+        json_fail(jr, "row lacks a column");
+    return row;
+}
+
+static void take_source(struct parse *ps)
+{
+    struct json_reader *jr = &ps->jr;
+    struct raw_envelope *raw = &ps->raw;
+    const char *name;
+    size_t len;
+    bool first = true;
+    json_open(jr, '{');
+    while (json_member(jr, &first, &name, &len)) {
+        if (name_is(name, len, "name"))
+            take_span(jr, &raw->server);
+        else if (name_is(name, len, "db"))
+            take_span(jr, &raw->database);
+        else if (name_is(name, len, "ts_ms"))
+            raw->source_ms = json_take_int(jr);
+        else if (name_is(name, len, "ts_us"))
+            raw->has_source_us = take_number(jr, &raw->source_us);
+        else if (name_is(name, len, "snapshot"))
+            take_span(jr, &raw->snapshot);
+        else if (name_is(name, len, "sequence"))
+            take_span(jr, &raw->sequence);
+        else if (name_is(name, len, "txId"))
+            (void)take_number(jr, &raw->xid);
+        else if (name_is(name, len, "lsn"))
+            (void)take_number(jr, &raw->lsn);
+        else
+            json_skip(jr);
+    }
+    raw->has_source = true;
+}
+
+static void take_transaction(struct parse *ps)
+{
+    struct json_reader *jr = &ps->jr;
+    const char *name;
+    size_t len;
+    bool first = true;
+    if (json_take_null(jr))
+        return;
+    json_open(jr, '{');
+    while (json_member(jr, &first, &name, &len)) {
+        if (name_is(name, len, "id"))
+            take_span(jr, &ps->raw.transaction_id);
+        else if (name_is(name, len, "total_order"))
+            ps->raw.total_order = json_take_int(jr);
+        else if (name_is(name, len, "data_collection_order"))
+            ps->raw.table_order = json_take_int(jr);
+        else
+            json_skip(jr);
+    }
+    ps->raw.has_transaction = true;
+}
+
+static void take_unavailable(struct parse *ps, struct unavailable *ret)
+{
+    struct json_reader *jr = &ps->jr;
+    bool first = true;
+    *ret =
+        (struct unavailable){.fields = arena_alloc(jr->arena, (ps->plan->count + 1) * sizeof *ret->fields)};
+    if (ret->fields == NULL) {
+        json_fail(jr, "row is larger than its memory limit");
+        return;
+    }
+    json_open(jr, '[');
+    while (json_element(jr, &first)) {
+        if (ret->count == ps->plan->count) {
+            json_fail(jr, "too many unavailable columns");
+            return;
+        }
+        ret->fields[ret->count++] = (uint32_t)take_ranged(jr, 0, UINT32_MAX);
+    }
+}
+
+static void take_hints(struct parse *ps)
+{
+    struct json_reader *jr = &ps->jr;
+    const char *name;
+    size_t len;
+    bool first = true;
+    if (json_take_null(jr))
+        return;
+    json_open(jr, '{');
+    while (json_member(jr, &first, &name, &len)) {
+        if (name_is(name, len, "before_key_only"))
+            ps->raw.before_key_only = json_take_bool(jr);
+        else if (name_is(name, len, "before_unavailable"))
+            take_unavailable(ps, &ps->raw.before_unavailable);
+        else if (name_is(name, len, "after_unavailable"))
+            take_unavailable(ps, &ps->raw.after_unavailable);
+        else
+            json_skip(jr);
+    }
+}
+
+static void take_envelope(struct parse *ps)
+{
+    struct json_reader *jr = &ps->jr;
+    struct raw_envelope *raw = &ps->raw;
+    const char *name;
+    size_t len;
+    bool first = true;
+    json_open(jr, '{');
+    while (json_member(jr, &first, &name, &len)) {
+        if (name_is(name, len, "before"))
+            raw->before = take_row(ps);
+        else if (name_is(name, len, "after"))
+            raw->after = take_row(ps);
+        else if (name_is(name, len, "source"))
+            take_source(ps);
+        else if (name_is(name, len, "transaction"))
+            take_transaction(ps);
+        else if (name_is(name, len, "op"))
+            take_span(jr, &raw->op);
+        else if (name_is(name, len, "ts_ms"))
+            (void)take_number(jr, &raw->envelope_ms);
+        else if (name_is(name, len, "ts_us"))
+            raw->has_envelope_us = take_number(jr, &raw->envelope_us);
+        else if (name_is(name, len, HINTS_FIELD))
+            take_hints(ps);
+        else
+            json_skip(jr);
+    }
+    json_end(jr);
+}
+
+bool json_decode_value(struct decoder *dec, const char *topic, uint32_t schema_id, const void *value,
+                       size_t len, struct arena *arena, struct change *ret, struct err *err)
+{
+    struct shape *shape;
+    if (schema_id == 0)
+        return err_set(err, ERR_PROTOCOL, "topic=%s: record has no header %s", topic, HEADER_SCHEMA_ID);
+    if (!decoder_shape(dec, topic, schema_id, &shape, err))
+        return false;
+    struct parse ps = {.table = shape->table, .plan = shape->plan};
+    json_reader_init(&ps.jr, value, len, arena);
+    take_envelope(&ps);
+    if (ps.jr.failed != NULL)
+        return err_set(err, ERR_PROTOCOL, "topic=%s schema=%u: record does not parse: %s", topic, shape->id,
+                       ps.jr.failed);
+    return envelope_finish(shape, &ps.raw, arena, ret, err);
+}

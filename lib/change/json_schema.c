@@ -1,0 +1,221 @@
+#include "change/json_schema.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "change/connect.h"
+#include "change/envelope.h"
+#include "core/alloc.h"
+
+#define FIELD(type, optional, name) "{\"type\":\"" type "\",\"optional\":" optional ",\"field\":\"" name "\"}"
+#define NEED(type, name)            FIELD(type, "false", name)
+#define MAY(type, name)             FIELD(type, "true", name)
+#define INDEXES(name)                                                                                        \
+    "{\"type\":\"array\",\"items\":{\"type\":\"int32\",\"optional\":false},\"optional\":false,\"field\":"    \
+    "\"" name "\"}"
+
+/* What comes after the two images; the same for all tables. */
+static const char
+    tail_fields[] =
+        "[{\"type\":\"struct\",\"fields\":[" NEED("string", "version") "," NEED("string", "connector") "," NEED(
+            "string",
+            "name") "," NEED("int64",
+                             "ts_ms") ",{\"type\":\"string\",\"optional\":true,\"name\":"
+                                      "\"io.debezium.data.Enum\",\"version\":1,"
+                                      "\"parameters\":{"
+                                      "\"allowed\":\"" SNAPSHOT_VALUES
+                                      "\"},\"default\":\"false\",\"field\":\"snapshot\"}"
+                                      "," NEED("string", "db") "," MAY("string", "sequence") "," MAY("int64", "ts_us") "," MAY(
+                                          "int64", "ts_ns") "," NEED("string", "schema") "," NEED("string",
+                                                                                                  "table") "," MAY("int64",
+                                                                                                                   "txId") "," MAY("int64",
+                                                                                                                                   "lsn") "," MAY("int64", "xmin") "],\"optional\":false,\"name\":\"io.debezium.connector.postgresql.Source\",\"version\":1,\"field\":\"source\"},"
+                                                                                                                                                                   "{\"type\":\"struct\",\"fields\":[" NEED("string", "id") "," NEED("int64", "total_order") "," NEED("int64", "data_collection_order") "],\"optional\":true,\"name\":\"event.block\",\"version\":1,\"field\":\"transaction\"}," NEED("string", "op") "," MAY("int64", "ts_ms") "," MAY("int64", "ts_us") "," MAY("int64", "ts_ns") ",{\"type\":\"struct\",\"fields\":[" NEED(
+                                                                                                                                                                       "boolean",
+                                                                                                                                                                       "before_key_only") "," INDEXES("before_unavailable") "," INDEXES("after_unavailable") "],\"optional\":true,\"name\":\"" HINTS_RECORD
+                                                                                                                                                                                                                                                             "\",\"version\":1,\"field\":\"" HINTS_FIELD
+                                                                                                                                                                                                                                                             "\"}]";
+
+static const char *const type_names[PHYS_MAX_] = {
+    [PHYS_BOOL] = "boolean",  [PHYS_INT16] = "int16",    [PHYS_INT32] = "int32",   [PHYS_INT64] = "int64",
+    [PHYS_FLOAT32] = "float", [PHYS_FLOAT64] = "double", [PHYS_STRING] = "string", [PHYS_BYTES] = "bytes",
+};
+
+/* Takes params over (NULL = none). */
+static json_t *column(const struct field *f, json_t *params)
+{
+    json_t *col = json_pack("{s:s, s:b}", "type", type_names[f->phys], "optional", f->optional);
+    if (f->semantic != NULL) {
+        json_object_set_new(col, "name", json_string(f->semantic));
+        json_object_set_new(col, "version", json_integer(1));
+    }
+    if (params != NULL)
+        json_object_set_new(col, "parameters", params);
+    json_object_set_new(col, "field", json_string(f->name));
+    return col;
+}
+
+static json_t *structure(const char *name_space, const char *name, bool optional, json_t *fields)
+{
+    char *full = xasprintf("%s.%s", name_space, name);
+    json_t *s = json_pack("{s:s, s:o, s:b, s:s}", "type", "struct", "fields", fields, "optional", optional,
+                          "name", full);
+    free(full);
+    return s;
+}
+
+static json_t *row_fields(const struct table_schema *schema)
+{
+    json_t *fields = json_array();
+    for (size_t i = 0; i < schema->field_count; i++) {
+        const struct field *f = &schema->fields[i];
+        json_array_append_new(fields,
+                              column(f, connect_column_parameters(f, connect_key_ordinal(schema, i))));
+    }
+    return fields;
+}
+
+static json_t *image(const struct table_schema *schema, const char *field_name)
+{
+    json_t *row = structure(schema->name_space, "Value", true, row_fields(schema));
+    json_object_set_new(row, "parameters", connect_table_parameters(schema));
+    json_object_set_new(row, "field", json_string(field_name));
+    return row;
+}
+
+static char *key_text(const struct table_schema *schema)
+{
+    json_t *fields = json_array();
+    for (size_t i = 0; i < schema->key_count; i++)
+        json_array_append_new(fields, column(&schema->fields[schema->key_fields[i]], NULL));
+    return connect_dump(structure(schema->name_space, "Key", false, fields));
+}
+
+static char *value_text(const struct table_schema *schema)
+{
+    json_t *fields = json_array();
+    json_array_append_new(fields, image(schema, "before"));
+    json_array_append_new(fields, image(schema, "after"));
+    json_t *tail = json_loads(tail_fields, 0, NULL);
+    BUG_UNLESS(tail != NULL);
+    json_array_extend(fields, tail);
+    json_decref(tail);
+    json_t *envelope = structure(schema->name_space, "Envelope", false, fields);
+    json_object_set_new(envelope, "version", json_integer(2));
+    return connect_dump(envelope);
+}
+
+bool json_schema_texts(const struct table_schema *schema, char **ret_key_json, char **ret_value_json,
+                       struct err *err)
+{
+    if (!connect_check(schema, err))
+        return false;
+    *ret_key_json = schema->key_count != 0 ? key_text(schema) : NULL;
+    *ret_value_json = value_text(schema);
+    return true;
+}
+
+/* --- reading --- */
+
+static const json_t *find_field(const json_t *structure_schema, const char *name)
+{
+    const json_t *fields = json_object_get(structure_schema, "fields"), *field;
+    size_t i;
+    json_array_foreach(fields, i, field)
+    {
+        const char *at = json_string_value(json_object_get(field, "field"));
+        if (at != NULL && strcmp(at, name) == 0)
+            return field;
+    }
+    return NULL;
+}
+
+static enum phys phys_of(const char *type)
+{
+    for (int i = PHYS_UNKNOWN + 1; type != NULL && i < PHYS_MAX_; i++) {
+        if (strcmp(type_names[i], type) == 0)
+            return (enum phys)i;
+    }
+    return PHYS_UNKNOWN;
+}
+
+static bool add_column(struct table_draft *draft, const json_t *col, struct err *err)
+{
+    const char *name = json_string_value(json_object_get(col, "field"));
+    const char *type = json_string_value(json_object_get(col, "type"));
+    if (name == NULL || type == NULL)
+        return err_set(err, ERR_PROTOCOL, "schema: column %zu has no name or no type", draft->count + 1);
+    enum phys phys = phys_of(type);
+    if (phys == PHYS_UNKNOWN)
+        return err_set(err, ERR_UNSUPPORTED, "schema: column \"%s\" has type %.40s, which is not read yet",
+                       name, type);
+    return table_draft_add(draft, name, phys, json_string_value(json_object_get(col, "name")),
+                           json_is_true(json_object_get(col, "optional")), json_object_get(col, "parameters"),
+                           err);
+}
+
+static struct json_plan *make_plan(const json_t *fields)
+{
+    struct json_plan *plan = xcalloc(1, sizeof *plan);
+    plan->columns = xcalloc(json_array_size(fields) + 1, sizeof *plan->columns);
+    for (; plan->count < json_array_size(fields); plan->count++) {
+        const json_t *name = json_object_get(json_array_get(fields, plan->count), "field");
+        plan->columns[plan->count] = (struct json_column){.name = xstrdup(json_string_value(name)),
+                                                          .name_len = json_string_length(name)};
+    }
+    return plan;
+}
+
+/* "<namespace>.Envelope" without its end. */
+static char *namespace_of(const json_t *root)
+{
+    const char *name = json_string_value(json_object_get(root, "name"));
+    const char *dot = name != NULL ? strrchr(name, '.') : NULL;
+    return dot != NULL ? xstrndup(name, (size_t)(dot - name)) : xstrdup("");
+}
+
+static bool make_table(const char *topic, const json_t *root, const json_t *row, struct table_schema **ret,
+                       struct err *err)
+{
+    const json_t *fields = json_object_get(row, "fields"), *col;
+    struct table_draft draft;
+    size_t i;
+    if (!table_draft_init(&draft, json_array_size(fields), err))
+        return false;
+    json_array_foreach(fields, i, col)
+    {
+        if (!add_column(&draft, col, err)) {
+            table_draft_release(&draft);
+            return false;
+        }
+    }
+    CLEANUP(free_ptr) char *name_space = namespace_of(root);
+    bool ok = table_draft_finish(&draft, topic, name_space, json_object_get(row, "parameters"), ret, err);
+    table_draft_release(&draft);
+    return ok;
+}
+
+bool json_shape_parse(const char *topic, const char *schema_json, struct shape *ret, struct err *err)
+{
+    json_error_t why;
+    json_auto_t *root = json_loads(schema_json, JSON_REJECT_DUPLICATES, &why);
+    if (root == NULL)
+        return err_set(err, ERR_PROTOCOL, "schema is no JSON: line %d: %s", why.line, why.text);
+    const json_t *row = find_field(root, "before");
+    if (row == NULL || !json_is_array(json_object_get(row, "fields")) || find_field(root, "source") == NULL)
+        return err_set(err, ERR_PROTOCOL, "schema is no Debezium envelope (before, source)");
+    if (!make_table(topic, root, row, &ret->table, err))
+        return false;
+    ret->plan = make_plan(json_object_get(row, "fields"));
+    ret->has_hints = find_field(root, HINTS_FIELD) != NULL;
+    return true;
+}
+
+void json_plan_free(void *plan)
+{
+    struct json_plan *p = plan;
+    for (size_t i = 0; i < p->count; i++)
+        free(p->columns[i].name);
+    free(p->columns);
+    free(p);
+}

@@ -1,0 +1,20 @@
+/* Private to lib/change: pieces of JSON text, appended to a strbuf. Floats as Kafka Connect's JsonConverter
+ * has them. */
+#ifndef CHANGE_JSON_WRITE_H
+#define CHANGE_JSON_WRITE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/strbuf.h"
+
+/* Quoted and escaped. Text must be valid UTF-8. */
+void json_put_string(struct strbuf *out, const char *text, size_t len);
+void json_put_int(struct strbuf *out, int64_t v);
+/* Shortest text that reads back to the same number; NaN and infinities as the strings "NaN", "Infinity",
+ * "-Infinity". single: the value is a float. */
+void json_put_float(struct strbuf *out, double v, bool single);
+/* Quoted base64 with padding. */
+void json_put_base64(struct strbuf *out, const void *bytes, size_t len);
+
+#endif

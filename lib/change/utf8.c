@@ -1,0 +1,58 @@
+#include "change/utf8.h"
+
+#include <stdint.h>
+#include <string.h>
+
+static bool is_tail(unsigned char c)
+{
+    return (c & 0xc0) == 0x80;
+}
+
+size_t utf8_char_len(const char *text, size_t len)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    if (s[0] < 0x80)
+        return s[0] != 0 ? 1 : 0;
+    if (s[0] >= 0xc2 && s[0] <= 0xdf)
+        return len >= 2 && is_tail(s[1]) ? 2 : 0;
+    if ((s[0] & 0xf0) == 0xe0) {
+        if (len < 3 || !is_tail(s[1]) || !is_tail(s[2]))
+            return 0;
+        bool overlong = s[0] == 0xe0 && s[1] < 0xa0;
+        bool surrogate = s[0] == 0xed && s[1] > 0x9f;
+        return overlong || surrogate ? 0 : 3;
+    }
+    if (s[0] >= 0xf0 && s[0] <= 0xf4) {
+        if (len < 4 || !is_tail(s[1]) || !is_tail(s[2]) || !is_tail(s[3]))
+            return 0;
+        bool overlong = s[0] == 0xf0 && s[1] < 0x90;
+        bool beyond = s[0] == 0xf4 && s[1] > 0x8f;
+        return overlong || beyond ? 0 : 4;
+    }
+    return 0;
+}
+
+/* Eight bytes at once are plain when none has its high bit set and none is zero. */
+static bool eight_plain(const char *p)
+{
+    uint64_t word;
+    memcpy(&word, p, sizeof word);
+    const uint64_t high = UINT64_C(0x8080808080808080), ones = UINT64_C(0x0101010101010101);
+    return ((word | (word - ones)) & high) == 0;
+}
+
+bool utf8_valid(const char *text, size_t len)
+{
+    const char *p = text, *end = text + len;
+    while (p < end) {
+        if (end - p >= 8 && eight_plain(p)) {
+            p += 8;
+            continue;
+        }
+        size_t n = utf8_char_len(p, (size_t)(end - p));
+        if (n == 0)
+            return false;
+        p += n;
+    }
+    return true;
+}

@@ -1,0 +1,14 @@
+/* UTF-8 as PostgreSQL accepts it: shortest forms only, no surrogates, up to U+10FFFF; U+0000 is refused too.
+ */
+#ifndef CHANGE_UTF8_H
+#define CHANGE_UTF8_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* True if all len bytes are valid text. @thread any */
+bool utf8_valid(const char *text, size_t len);
+/* Length in bytes (1–4) of the character at text, 0 if it is not valid. len >= 1. */
+size_t utf8_char_len(const char *text, size_t len);
+
+#endif
