@@ -45,6 +45,15 @@ const struct command command_table[] = {
              "with the source "
              "serving, 12 needs a person.",
      .flags = cutover_flags},
+    {.name = "journal",
+     .run = cmd_journal,
+     .needs_config = true,
+     .usage = "list | cat STREAM | follow STREAM | fences",
+     .summary = "look into the journal: streams, records and fences as JSON",
+     .text = "STREAM may be written without the topic prefix. Records are printed one per line; nothing is "
+             "changed, no "
+             "reader's position moves.",
+     .flags = journal_flags},
     {.name = "docs",
      .run = cmd_docs,
      .hidden = true,

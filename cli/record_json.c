@@ -1,0 +1,220 @@
+/*
+ * Records as JSON. What is JSON already goes through as it is (numbers keep their digits); Avro values are
+ * decoded and written by the JSON codec. An Avro key is shown through its row; a tombstone's through the
+ * record before it.
+ */
+#include "record_json.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "change/codec.h"
+#include "core/alloc.h"
+#include "core/clock.h"
+#include "journal/schema_stream.h"
+
+#define ROW_BYTES_MAX ((size_t)1 << 30) /* PostgreSQL's largest field */
+#define AVRO_MAGIC    0
+
+struct table_encoder {
+    const struct table_schema *schema; /* the decoder's */
+    struct encoder *encoder;
+};
+
+struct record_printer {
+    struct journal_config config;
+    struct schema_stream *schemas; /* opened with the first Avro record */
+    const struct codec_ops *avro, *json;
+    struct decoder *decoder;
+    struct arena arena;
+    struct table_encoder *encoders;
+    size_t encoder_count;
+    struct strbuf last_key;  /* bytes of the last Avro key … */
+    struct strbuf last_text; /* … and how it was shown */
+};
+
+struct record_printer *record_printer_new(const struct journal_config *config)
+{
+    struct record_printer *rp = xcalloc(1, sizeof *rp);
+    rp->config = *config;
+    rp->avro = codec_by_name("avro");
+    rp->json = codec_by_name("json");
+    arena_init(&rp->arena, 64 << 10, ROW_BYTES_MAX);
+    strbuf_init(&rp->last_key, ROW_BYTES_MAX);
+    strbuf_init(&rp->last_text, ROW_BYTES_MAX);
+    return rp;
+}
+
+void record_printer_free(struct record_printer *rp)
+{
+    if (rp == NULL)
+        return;
+    for (size_t i = 0; i < rp->encoder_count; i++)
+        rp->json->encoder_close(rp->encoders[i].encoder);
+    free(rp->encoders);
+    if (rp->decoder != NULL)
+        rp->avro->decoder_close(rp->decoder);
+    if (rp->schemas != NULL)
+        schema_stream_close(rp->schemas);
+    arena_release(&rp->arena);
+    strbuf_release(&rp->last_key);
+    strbuf_release(&rp->last_text);
+    free(rp);
+}
+
+static void add_hex(struct strbuf *out, const void *bytes, size_t len)
+{
+    const unsigned char *p = bytes;
+    strbuf_adds(out, "{\"hex\":\"");
+    for (size_t i = 0; i < len; i++)
+        strbuf_addf(out, "%02x", p[i]);
+    strbuf_adds(out, "\"}");
+}
+
+static void add_string(struct strbuf *out, const char *text)
+{
+    json_t *json = json_string(text);
+    char *quoted = json != NULL ? json_dumps(json, JSON_ENCODE_ANY) : NULL;
+    if (quoted != NULL)
+        strbuf_adds(out, quoted);
+    else
+        add_hex(out, text, strlen(text));
+    free(quoted);
+    json_decref(json);
+}
+
+/* JSON bytes as they are when they hold one value on one line; anything else as hex. */
+static void add_raw(struct strbuf *out, const void *bytes, size_t len)
+{
+    json_t *json = json_loadb(bytes, len, JSON_DECODE_ANY, NULL);
+    if (json != NULL && memchr(bytes, '\n', len) == NULL && memchr(bytes, '\r', len) == NULL)
+        strbuf_add(out, bytes, len);
+    else
+        add_hex(out, bytes, len);
+    json_decref(json);
+}
+
+static bool open_avro(struct record_printer *rp, struct err *err)
+{
+    if (rp->decoder != NULL)
+        return true;
+    if (rp->schemas == NULL && !schema_stream_open(&rp->config, &rp->schemas, err))
+        return false;
+    struct schema_source source = schema_stream_source(rp->schemas);
+    return rp->avro->decoder_open(&source, &rp->decoder, err);
+}
+
+static bool find_encoder(struct record_printer *rp, const struct table_schema *schema, struct encoder **ret,
+                         struct err *err)
+{
+    for (size_t i = rp->encoder_count; i-- > 0;) {
+        if (rp->encoders[i].schema == schema) {
+            *ret = rp->encoders[i].encoder;
+            return true;
+        }
+    }
+    if (!rp->json->encoder_open(schema, ret, err))
+        return false;
+    rp->encoders = xrealloc(rp->encoders, (rp->encoder_count + 1) * sizeof *rp->encoders);
+    rp->encoders[rp->encoder_count++] = (struct table_encoder){.schema = schema, .encoder = *ret};
+    return true;
+}
+
+static bool add_avro(struct record_printer *rp, const struct journal_record *rec, struct strbuf *out,
+                     struct err *err)
+{
+    struct change chg;
+    struct encoder *enc = NULL;
+    arena_clear(&rp->arena);
+    strbuf_clear(&rp->last_key);
+    strbuf_clear(&rp->last_text);
+    if (!open_avro(rp, err) ||
+        !rp->avro->decode_value(rp->decoder, rec->stream, 0, rec->value, rec->value_len, &rp->arena, &chg,
+                                err) ||
+        !find_encoder(rp, chg.schema, &enc, err))
+        return false;
+    const struct datum *row = chg.after != NULL ? chg.after : chg.before;
+    if (rec->key != NULL && row != NULL && chg.schema->key_count > 0) {
+        strbuf_add(&rp->last_key, rec->key, rec->key_len);
+        if (!rp->json->encode_key(enc, row, &rp->last_text, err))
+            return false;
+    }
+    return rp->json->encode_value(enc, &chg, out, err);
+}
+
+static bool is_avro(const void *bytes, size_t len)
+{
+    return len > 5 && *(const unsigned char *)bytes == AVRO_MAGIC;
+}
+
+static void add_key(struct record_printer *rp, const void *key, size_t len, struct strbuf *out)
+{
+    if (key == NULL)
+        strbuf_adds(out, "null");
+    else if (rp->last_text.len > 0 && rp->last_key.len == len && memcmp(rp->last_key.data, key, len) == 0)
+        strbuf_add(out, rp->last_text.data, rp->last_text.len);
+    else
+        add_raw(out, key, len);
+}
+
+static void add_headers(struct record_printer *rp, const struct journal_record *rec, struct strbuf *out)
+{
+    for (size_t i = 0; i < rec->header_count; i++) {
+        const struct journal_header *h = &rec->headers[i];
+        if (i > 0)
+            strbuf_addc(out, ',');
+        add_string(out, h->name);
+        strbuf_addc(out, ':');
+        const unsigned char *p = h->value;
+        if (strcmp(h->name, HEADER_SCHEMA_ID) == 0 && h->value_len == 4)
+            strbuf_addf(out, "%u", (unsigned)p[0] << 24 | (unsigned)p[1] << 16 | (unsigned)p[2] << 8 | p[3]);
+        else
+            add_key(rp, h->value, h->value_len, out);
+    }
+}
+
+/* Keys of the schema stream are 4 bytes: shown as the number they are. */
+static bool is_number_key(const struct journal_record *rec)
+{
+    size_t len = strlen(rec->stream);
+    return rec->key_len == 4 && len > 8 && strcmp(rec->stream + len - 8, ".schemas") == 0;
+}
+
+bool record_print(struct record_printer *rp, const struct journal_record *rec, struct strbuf *out,
+                  struct err *err)
+{
+    struct strbuf value = STRBUF_INIT(ROW_BYTES_MAX);
+    bool good = true;
+    if (rec->value == NULL)
+        strbuf_adds(&value, "null");
+    else if (is_avro(rec->value, rec->value_len))
+        good = add_avro(rp, rec, &value, err);
+    else
+        add_raw(&value, rec->value, rec->value_len);
+    if (good) {
+        char time[ISO_TIME_MAX];
+        strbuf_adds(out, "{\"stream\":");
+        add_string(out, rec->stream);
+        strbuf_addf(out,
+                    ",\"partition\":%d,\"offset\":%llu,\"timestamp\":\"%s\",\"key\":", (int)rec->partition,
+                    (unsigned long long)rec->offset, clock_iso(rec->timestamp_ms * 1000, time));
+        if (is_number_key(rec)) {
+            const unsigned char *p = rec->key;
+            strbuf_addf(out, "%u", (unsigned)p[0] << 24 | (unsigned)p[1] << 16 | (unsigned)p[2] << 8 | p[3]);
+        } else {
+            add_key(rp, rec->key, rec->key_len, out);
+        }
+        strbuf_adds(out, ",\"value\":");
+        strbuf_add(out, value.data, value.len);
+        strbuf_adds(out, ",\"headers\":{");
+        add_headers(rp, rec, out);
+        strbuf_adds(out, "}}\n");
+    }
+    good = good && strbuf_ok(&value, "record", err) && strbuf_ok(out, "record", err);
+    strbuf_release(&value);
+    if (!good)
+        return err_wrap(err, "topic=%s partition=%d offset=%llu", rec->stream, (int)rec->partition,
+                        (unsigned long long)rec->offset);
+    return true;
+}
