@@ -1,0 +1,44 @@
+/* What the plan (write_plan.c, write_fit.c) needs of the functions that write values (write_value.c). */
+#ifndef PG_TYPES_WRITE_INTERNAL_H
+#define PG_TYPES_WRITE_INTERNAL_H
+
+#include "internal.h"
+#include "pg/types/write.h"
+
+/* How a field is encoded, as its phys and semantic say. */
+struct encoding {
+    enum phys phys;
+    const char *semantic;
+    uint32_t oid;      /* the type that is meant when source_type does not say; 0 = the text of any type */
+    pg_write_fn *text; /* text form of such a datum */
+};
+/* NULL: not an encoding of the exact profile. */
+const struct encoding *encoding_find(enum phys phys, const char *semantic);
+/* Writes a datum that is encoded like this into a column of this type (domains resolved); NULL: only as text.
+ */
+pg_write_fn *binary_writer(const struct encoding *enc, const struct pg_type *target);
+/* As the plain text writer, but refuses backslashes: see write_plan.c. */
+bool write_text_without_escapes(const struct pg_column_writer *w, const struct datum *value,
+                                struct strbuf *out, struct err *err);
+
+/* One question: can values of `source` be kept exactly by `target`? Modifiers are pg_attribute.atttypmod's.
+ */
+struct fit {
+    const struct pg_type *source;
+    int32_t source_typmod;
+    const struct pg_type *target; /* domains resolved */
+    int32_t target_typmod;
+    bool in_array;    /* values go through the text of an array */
+    char reason[200]; /* set when the answer is no */
+};
+bool types_fit(struct fit *f);
+/* Modifier that a field's source_length and source_scale stand for. */
+int32_t source_typmod(const struct pg_type *type, int32_t length, int32_t scale);
+/* INTERVAL_UNKNOWN_RANGE: fields are restricted, the journal does not say to which. */
+#define INTERVAL_UNKNOWN_RANGE 0xffff
+/* "numeric(12,2)", "int4[]" */
+void types_print(const struct pg_type *type, int32_t typmod, char *out, size_t size);
+/* text and varchar without a limit: keep the text form of anything. */
+bool takes_any_text(const struct pg_type *target, int32_t typmod);
+
+#endif
