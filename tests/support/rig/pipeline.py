@@ -2,6 +2,7 @@
 
 import json
 import os
+import uuid
 
 import psycopg
 
@@ -43,8 +44,15 @@ class Pipeline:
     def __enter__(self):
         return self
 
-    def __exit__(self, *exc):
+    def __exit__(self, kind, *exc):
         self.close()
+        if kind is None:
+            self.assert_clean()
+
+    def assert_clean(self):
+        """No sanitizer has complained about one of the roles."""
+        for role in (self.capture, self.apply):
+            assert not role.sanitizer_reports(), f"{role.name}\n{role.log_tail(120)}"
 
     def write(self):
         """Writes the configuration again after settings were changed. (JSON is YAML.)"""
@@ -70,8 +78,13 @@ class Pipeline:
         return run_crossfade(*words, config=self.config, binary=self.binary, env=self.env, timeout=timeout)
 
     def wait_caught_up(self, timeout=120):
-        """Waits until all that the source has committed by now is committed on the target, and returns that LSN."""
+        """Waits until all that the source has committed by now is committed on the target, and returns that LSN.
+
+        A marker behind it moves the pipeline on when nobody else writes.
+        """
         with psycopg.connect(self.source_url, autocommit=True) as connection:
             lsn = connection.execute("SELECT pg_current_wal_insert_lsn()::text").fetchone()[0]
+            connection.execute("INSERT INTO crossfade.marker (pipeline, nonce, kind) VALUES (%s, %s, 'ping')",
+                               (self.name, uuid.uuid4().hex))
         self.apply.wait_lsn("applied_lsn", lsn, timeout)
         return lsn
