@@ -15,11 +15,11 @@ enum err_code pg_sqlstate_class(const char *s)
         const char *prefix;
         enum err_code code;
     } table[] = {
-        {"08", ERR_CONNECT},     {"57P0", ERR_CONNECT},  {"57014", ERR_TRANSIENT}, {"40", ERR_TRANSIENT},
+        {"08", ERR_CONNECT},      {"57P0", ERR_CONNECT}, {"57014", ERR_TRANSIENT}, {"40", ERR_TRANSIENT},
         {"55P03", ERR_TRANSIENT}, {"55006", ERR_BUSY},   {"55000", ERR_SQL},       {"53100", ERR_NO_SPACE},
-        {"53", ERR_CONNECT},     {"28", ERR_AUTH},       {"42501", ERR_AUTH},      {"3D000", ERR_CONFIG},
-        {"22", ERR_DATA},        {"23", ERR_DATA},       {"42P01", ERR_SCHEMA},    {"42703", ERR_SCHEMA},
-        {"42804", ERR_SCHEMA},   {"3F000", ERR_SCHEMA},  {"58", ERR_CONNECT},      {"25006", ERR_SQL},
+        {"53", ERR_CONNECT},      {"28", ERR_AUTH},      {"42501", ERR_AUTH},      {"3D000", ERR_CONFIG},
+        {"22", ERR_DATA},         {"23", ERR_DATA},      {"42P01", ERR_SCHEMA},    {"42703", ERR_SCHEMA},
+        {"42804", ERR_SCHEMA},    {"3F000", ERR_SCHEMA}, {"58", ERR_CONNECT},      {"25006", ERR_SQL},
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
         if (strncmp(s, table[i].prefix, strlen(table[i].prefix)) == 0)
@@ -42,9 +42,9 @@ bool pg_fail(struct pg_conn *conn, const PGresult *res, const char *what, struct
     enum err_code code = pg_sqlstate_class(state);
     if (conn != NULL && PQstatus(conn->pq) == CONNECTION_BAD)
         code = ERR_CONNECT;
-    err_set(err, code, "%s: %s%s%s%s%s%s%s (SQLSTATE %s)", what, text != NULL ? text : "?", detail ? " Detail: " : "",
-            detail ? detail : "", hint ? " Hint: " : "", hint ? hint : "", context ? " At: " : "", context ? context : "",
-            state);
+    err_set(err, code, "%s: %s%s%s%s%s%s%s (SQLSTATE %s)", what, text != NULL ? text : "?",
+            detail ? " Detail: " : "", detail ? detail : "", hint ? " Hint: " : "", hint ? hint : "",
+            context ? " At: " : "", context ? context : "", state);
     memcpy(err->sqlstate, state, 5);
     err->sqlstate[5] = '\0';
     return false;
@@ -61,8 +61,8 @@ static void silent_notice(void *arg, const PGresult *res)
 static enum err_code connect_error_class(const char *text)
 {
     /* libpq gives no SQLSTATE for a failed connect: its text is all there is. */
-    static const char *const auth[] = {"authentication failed", "no password supplied", "no pg_hba.conf entry",
-                                       "does not exist", "permission denied"};
+    static const char *const auth[] = {"authentication failed", "no password supplied",
+                                       "no pg_hba.conf entry", "does not exist", "permission denied"};
     static const char *const config[] = {"invalid connection option", "invalid URI", "missing \"=\"",
                                          "invalid integer value", "unexpected character"};
     for (size_t i = 0; i < ARRAY_LEN(auth); i++) {
@@ -76,23 +76,55 @@ static enum err_code connect_error_class(const char *text)
     return ERR_CONNECT;
 }
 
+/* Ours come last, so that they win: text forms of values must be the same in every session. */
+#define OUR_OPTIONS                                                                                          \
+    "-c extra_float_digits=1 -c datestyle=ISO,YMD -c intervalstyle=postgres -c timezone=UTC -c "             \
+    "bytea_output=hex"
+
+/* Server options of the user (from the URL, else PGOPTIONS) and ours. malloc'd. */
+static char *merge_options(const char *url)
+{
+    const char *theirs = getenv("PGOPTIONS");
+    PQconninfoOption *parsed =
+        strchr(url, '=') != NULL || strstr(url, "://") != NULL ? PQconninfoParse(url, NULL) : NULL;
+    for (PQconninfoOption *o = parsed; o != NULL && o->keyword != NULL; o++) {
+        if (strcmp(o->keyword, "options") == 0 && o->val != NULL)
+            theirs = o->val;
+    }
+    char *all = theirs != NULL ? xasprintf("%s %s", theirs, OUR_OPTIONS) : xstrdup(OUR_OPTIONS);
+    PQconninfoFree(parsed);
+    return all;
+}
+
 bool pg_open(const char *url, const struct pg_options *options, struct pg_conn **ret, struct err *err)
 {
+    char *server_options CLEANUP(free_ptr) = merge_options(url);
     char timeout[16];
-    (void)snprintf(timeout, sizeof timeout, "%d", options->connect_timeout_s > 0 ? options->connect_timeout_s : 15);
+    (void)snprintf(timeout, sizeof timeout, "%d",
+                   options->connect_timeout_s > 0 ? options->connect_timeout_s : 15);
     /* dbname first: keywords behind it win over what the URL says. */
-    const char *keys[] = {"dbname", "application_name", "connect_timeout", "client_encoding", "keepalives_idle",
-                          "keepalives_interval", "keepalives_count", "options", "replication", NULL};
-    const char *values[] = {url, options->application_name, timeout, "UTF8", "30", "10", "3",
-                            "-c extra_float_digits=1 -c datestyle=ISO,YMD -c intervalstyle=postgres -c timezone=UTC "
-                            "-c bytea_output=hex",
-                            options->replication ? "database" : NULL, NULL};
+    const char *keys[] = {"dbname",           "application_name",
+                          "connect_timeout",  "client_encoding",
+                          "keepalives_idle",  "keepalives_interval",
+                          "keepalives_count", "options",
+                          "replication",      NULL};
+    const char *values[] = {url,
+                            options->application_name,
+                            timeout,
+                            "UTF8",
+                            "30",
+                            "10",
+                            "3",
+                            server_options,
+                            options->replication ? "database" : NULL,
+                            NULL};
     struct pg_conn *conn = xcalloc(1, sizeof *conn);
     conn->pq = PQconnectdbParams(keys, values, 1);
     if (conn->pq == NULL || PQstatus(conn->pq) != CONNECTION_OK) {
         const char *text = conn->pq != NULL ? PQerrorMessage(conn->pq) : "out of memory";
         char masked[300];
-        err_set(err, connect_error_class(text), "cannot connect to %s: %s", log_mask_url(url, masked, sizeof masked), text);
+        err_set(err, connect_error_class(text), "cannot connect to %s: %s",
+                log_mask_url(url, masked, sizeof masked), text);
         pg_close(conn);
         return false;
     }
@@ -143,7 +175,8 @@ void pg_cancel(struct pg_conn *conn)
 {
     char text[256];
     if (conn->cancel != NULL)
-        (void)PQcancel(conn->cancel, text, (int)sizeof text); /* best effort: the statement may have ended already */
+        (void)PQcancel(conn->cancel, text,
+                       (int)sizeof text); /* best effort: the statement may have ended already */
 }
 
 static bool result_is_good(const PGresult *res)
@@ -183,7 +216,8 @@ bool pg_execf(struct pg_conn *conn, struct err *err, const char *fmt, ...)
     return ok;
 }
 
-static bool take_result(struct pg_conn *conn, PGresult *res, const char *what, struct pg_result **ret, struct err *err)
+static bool take_result(struct pg_conn *conn, PGresult *res, const char *what, struct pg_result **ret,
+                        struct err *err)
 {
     if (!result_is_good(res)) {
         pg_fail(conn, res, what, err);
@@ -195,8 +229,8 @@ static bool take_result(struct pg_conn *conn, PGresult *res, const char *what, s
     return true;
 }
 
-bool pg_query(struct pg_conn *conn, const char *sql, int param_count, const char *const *params, struct pg_result **ret,
-              struct err *err)
+bool pg_query(struct pg_conn *conn, const char *sql, int param_count, const char *const *params,
+              struct pg_result **ret, struct err *err)
 {
     char head[72];
     PGresult *res = param_count == 0 ? PQexec(conn->pq, sql)
@@ -204,21 +238,22 @@ bool pg_query(struct pg_conn *conn, const char *sql, int param_count, const char
     return take_result(conn, res, sql_head(sql, head), ret, err);
 }
 
-bool pg_query_text(struct pg_conn *conn, const char *sql, int param_count, const char *const *params, char **ret,
-                   struct err *err)
+bool pg_query_text(struct pg_conn *conn, const char *sql, int param_count, const char *const *params,
+                   char **ret, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
     char head[72];
     if (!pg_query(conn, sql, param_count, params, &res, err))
         return false;
     if (pg_rows(res) != 1 || pg_columns(res) != 1)
-        return err_set(err, ERR_PROTOCOL, "%s: one value was expected, %d rows came", sql_head(sql, head), pg_rows(res));
+        return err_set(err, ERR_PROTOCOL, "%s: one value was expected, %d rows came", sql_head(sql, head),
+                       pg_rows(res));
     *ret = pg_is_null(res, 0, 0) ? NULL : xstrdup(pg_cell(res, 0, 0));
     return true;
 }
 
-bool pg_query_int64(struct pg_conn *conn, const char *sql, int param_count, const char *const *params, int64_t *ret,
-                    struct err *err)
+bool pg_query_int64(struct pg_conn *conn, const char *sql, int param_count, const char *const *params,
+                    int64_t *ret, struct err *err)
 {
     char *text = NULL;
     if (!pg_query_text(conn, sql, param_count, params, &text, err))
@@ -228,7 +263,8 @@ bool pg_query_int64(struct pg_conn *conn, const char *sql, int param_count, cons
     return true;
 }
 
-bool pg_send(struct pg_conn *conn, const char *sql, int param_count, const char *const *params, struct err *err)
+bool pg_send(struct pg_conn *conn, const char *sql, int param_count, const char *const *params,
+             struct err *err)
 {
     char head[72];
     if (PQsendQueryParams(conn->pq, sql, param_count, NULL, params, NULL, NULL, 0) != 1)
