@@ -1,0 +1,74 @@
+/*
+ * A batch: encoded records on their way to the publisher, and where transactions end among them. Bytes live
+ * in one buffer and everything refers to it by offset, so a batch can be written to a spill file and read
+ * back as it is.
+ * @thread: one owner at a time; ownership moves with the queue.
+ */
+#ifndef CAPTURE_BATCH_H
+#define CAPTURE_BATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "change/fence.h"
+#include "core/err.h"
+#include "core/lsn.h"
+#include "core/strbuf.h"
+
+#define CAP_NONE UINT32_MAX
+
+enum cap_header { CAP_HEADER_NONE = 0, CAP_HEADER_NEW_KEY, CAP_HEADER_OLD_KEY };
+
+/* Offsets into the batch's bytes; CAP_NONE as length = absent. */
+struct cap_record {
+    uint32_t stream;    /* the publisher's number of the data stream */
+    uint32_t schema_id; /* of the value, for the header of json records; 0 = no header */
+    uint32_t key_at, key_len;
+    uint32_t value_at, value_len; /* absent = tombstone */
+    uint32_t header_at, header_len;
+    enum cap_header header;
+};
+
+/* A transaction ends behind record_end - 1. */
+struct cap_boundary {
+    uint32_t record_end;
+    uint32_t marker; /* 1 + index into markers; 0 = none. With a marker a fence is due exactly here */
+    lsn_t commit_lsn, commit_end_lsn; /* the fence's lsn is commit_end_lsn */
+    int64_t commit_time_us;
+    bool synthetic; /* not a transaction: a cut between two */
+};
+
+struct cap_batch {
+    struct strbuf bytes;
+    struct cap_record *records;
+    size_t record_count, record_cap;
+    struct cap_boundary *bounds;
+    size_t bound_count, bound_cap;
+    struct fence_marker *markers;
+    size_t marker_count;
+    uint64_t changes;      /* records that are not tombstones */
+    lsn_t tail_commit_lsn; /* of the transaction whose records follow the last boundary; 0 = none follow */
+    bool snapshot;         /* rows of a running copy: any point between two batches may get a fence */
+};
+
+struct cap_batch *cap_batch_new(void);
+void cap_batch_free(struct cap_batch *b); /* NULL allowed */
+/* Empties; memory is kept unless it grew far beyond the usual. */
+void cap_batch_clear(struct cap_batch *b);
+/* Bytes held by it. */
+size_t cap_batch_size(const struct cap_batch *b);
+/* Makes room for one more record and returns it zeroed (lengths absent); the caller fills in offsets. */
+struct cap_record *cap_batch_add(struct cap_batch *b, uint32_t stream);
+/* A transaction ends here. marker NULL or kind MARKER_NONE = no marker. */
+void cap_batch_end_transaction(struct cap_batch *b, lsn_t commit_lsn, lsn_t commit_end_lsn,
+                               int64_t commit_time_us, const struct fence_marker *marker);
+/* Records behind the last transaction's end. */
+size_t cap_batch_tail(const struct cap_batch *b);
+/* Forgets them. */
+void cap_batch_drop_tail(struct cap_batch *b);
+/* If the history's point cut_lsn lies inside or at the end of this batch (`last`: there is no later batch), a
+ * fence with that lsn and marker is put between what committed before it and the rest. True if done. */
+bool cap_batch_cut(struct cap_batch *b, lsn_t cut_lsn, const struct fence_marker *marker, bool last);
+
+#endif

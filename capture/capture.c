@@ -1,0 +1,286 @@
+/*
+ * Owns: the life of the role. A session opens everything (journal writer first: it settles what a dead one
+ * left), recovers the position, copies if there is no complete copy, streams; after an error that may pass
+ * everything is closed and the next session begins after a backoff.
+ *
+ * Failpoints (CROSSFADE_FAILPOINT), in the order of a life:
+ *   capture.slot_before, capture.slot_created     around the slot's creation
+ *   capture.snapshot_begun                        behind the first fence of a copy
+ *   capture.snapshot_chunk, capture.snapshot_part before each chunk; behind each part of it given to the
+ * journal capture.snapshot_copied                       all rows given, the completing fence not
+ *   capture.fence_before, capture.fence_appended, capture.committed   around each fence and its commit
+ *   capture.txn_part                              between parts of a transaction that is larger than a batch
+ *   capture.feedback_before                       before a newer position is confirmed to the slot
+ *   capture.hold, capture.cut                     a comparison's hold begins; its cut is released
+ */
+#include "capture/capture.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "capture/capture_internal.h"
+#include "capture/recover.h"
+#include "capture/setup.h"
+#include "capture/snapshot.h"
+#include "capture/stream.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "journal/journal_settings.h"
+
+#define BATCH_BYTES_MIN ((size_t)256 << 10)
+#define BATCH_BYTES_MAX ((size_t)4 << 20)
+/* Part of max_memory that one batch may take: several are under way. */
+#define BATCH_MEMORY_SHARE 12
+#define BACKOFF_BASE_MS    250
+#define BACKOFF_MAX_MS     15000
+/* A slot or journal that somebody else uses: at the very start it is more likely a mistake than a death a
+ * moment ago. */
+#define BUSY_PATIENCE_US (30 * INT64_C(1000000))
+
+static bool read_settings(const struct config *cfg, struct cap_settings *ret, struct err *err)
+{
+    struct cap_settings s = {
+        .pipeline = config_text(cfg, "pipeline"),
+        .source_url = config_text(cfg, "source.url"),
+        .topic_prefix = config_text(cfg, "journal.topic_prefix"),
+        .spill_dir = config_text(cfg, "capture.spill_dir"),
+        .codec = codec_by_name(config_text(cfg, "journal.format")),
+        .snapshot_workers = (int)config_int(cfg, "capture.snapshot_workers"),
+        .chunk_rows = config_int(cfg, "capture.snapshot_chunk_rows"),
+        .fence_interval_us = config_int(cfg, "capture.fence_interval_ms") * 1000,
+        .fence_max_changes = (uint64_t)config_int(cfg, "capture.fence_max_changes"),
+        .max_memory_bytes = (size_t)config_int(cfg, "capture.max_memory"),
+        .heartbeat_us = config_int(cfg, "capture.heartbeat_interval_ms") * 1000,
+    };
+    if (s.codec == NULL)
+        return err_set(err, ERR_CONFIG, "journal.format: %s is not known",
+                       config_text(cfg, "journal.format"));
+    s.batch_bytes = MAX_OF(BATCH_BYTES_MIN, MIN_OF(BATCH_BYTES_MAX, s.max_memory_bytes / BATCH_MEMORY_SHARE));
+    journal_settings(cfg, &s.journal);
+    (void)snprintf(s.slot, sizeof s.slot, "crossfade_%s", s.pipeline);
+    (void)snprintf(s.publication, sizeof s.publication, "crossfade_%s", s.pipeline);
+    (void)snprintf(s.application_name, sizeof s.application_name, "crossfade capture %s", s.pipeline);
+    if (!table_filter_from_config(cfg, &s.filter, err))
+        return false;
+    *ret = s;
+    return true;
+}
+
+bool cap_connect(const struct cap_settings *settings, bool replication, struct pg_conn **ret, struct err *err)
+{
+    struct pg_options options = {.application_name = settings->application_name, .replication = replication};
+    struct pg_conn *conn = NULL;
+    if (!pg_open(settings->source_url, &options, &conn, err))
+        return err_wrap(err, "source");
+    if (!pg_exec(
+            conn,
+            "SET idle_in_transaction_session_timeout = 0; SET statement_timeout = 0; SET lock_timeout = 0;"
+            " SET idle_session_timeout = 0; SET row_security = off; SET synchronous_commit = off",
+            err)) {
+        pg_close(conn);
+        return err_wrap(err, "source");
+    }
+    *ret = conn;
+    return true;
+}
+
+bool cap_stop_asked(const struct cap_session *s)
+{
+    struct pollfd fd = {.fd = s->stop_fd, .events = POLLIN};
+    return poll(&fd, 1, 0) > 0;
+}
+
+void cap_status_show(struct cap_session *s, enum role_phase phase)
+{
+    struct role_status *st = s->status;
+    if (st->phase != phase) {
+        st->phase = phase;
+        st->phase_since_us = clock_wall_us();
+    }
+    if (s->publisher != NULL) {
+        struct cap_progress p;
+        cap_publisher_progress(s->publisher, &p);
+        st->journaled_lsn = p.durable_lsn;
+        st->position_commit_us = p.durable_commit_us;
+        st->fence_id = p.fence_id;
+        st->attempt = p.attempt;
+        st->complete = p.complete;
+        st->changes = p.changes;
+        st->transactions = p.transactions;
+        st->fences = p.fences;
+        st->bytes = p.bytes;
+    }
+    status_board_publish(s->board, st);
+}
+
+/* --- a session --- */
+
+/* The journal's side first: from here on no other capture of this pipeline writes. */
+static bool open_journal(struct cap_session *s, struct journal_writer **ret_jw,
+                         struct schema_stream **ret_schemas, struct err *err)
+{
+    struct journal_writer *jw = NULL;
+    struct schema_stream *schemas = NULL;
+    if (!journal_writer_open(&s->settings->journal, &jw, err))
+        return false;
+    if (!cap_position_read(s->settings, &s->position, err) ||
+        !schema_stream_open(&s->settings->journal, &schemas, err)) {
+        journal_writer_close(jw);
+        return false;
+    }
+    *ret_jw = jw;
+    *ret_schemas = schemas;
+    return true;
+}
+
+static void start_publisher(struct cap_session *s, struct journal_writer *jw, struct schema_stream *schemas)
+{
+    struct cap_publisher_config config = {
+        .topic_prefix = s->settings->topic_prefix,
+        .codec = s->settings->codec,
+        .fence_interval_us = s->settings->fence_interval_us,
+        .fence_max_changes = s->settings->fence_max_changes,
+        .base = s->position.base,
+    };
+    config.base.pipeline = s->settings->pipeline;
+    config.base.system_id = s->identity.system_id;
+    config.base.timeline = s->identity.timeline;
+    config.base.attempt = s->position.complete ? s->position.attempt : s->position.attempt + 1;
+    s->publisher = cap_publisher_start(&config, jw, schemas, s->position.complete ? s->position.lsn : 0);
+    s->status->attempt = config.base.attempt;
+}
+
+static bool open_source(struct cap_session *s, struct err *err)
+{
+    return cap_connect(s->settings, false, &s->sql, err) && cap_connect(s->settings, true, &s->stream, err) &&
+           cap_check_identity(s, err) && cap_setup_source(s, err);
+}
+
+static bool run_session(struct cap_session *s, struct err *err)
+{
+    struct journal_writer *jw = NULL;
+    struct schema_stream *schemas = NULL;
+    lsn_t start_lsn = 0;
+    cap_status_show(s, PHASE_STARTING);
+    if (!open_journal(s, &jw, &schemas, err))
+        return false;
+    if (!open_source(s, err) ||
+        (s->position.complete && (!cap_check_publication(s, err) || !cap_check_slot(s, err)))) {
+        schema_stream_close(schemas);
+        journal_writer_close(jw);
+        return false;
+    }
+    start_publisher(s, jw, schemas);
+    start_lsn = s->position.lsn;
+    if (!s->position.complete && !cap_snapshot_run(s, &start_lsn, err))
+        return false;
+    s->progressed = s->progressed || !s->position.complete;
+    return cap_stream_run(s, start_lsn, err);
+}
+
+/* The publisher's own failure is the cause of whatever came after. */
+static bool close_session(struct cap_session *s, bool ok, struct err *err)
+{
+    struct err cause = ERR_INIT;
+    if (!cap_publisher_stop(s->publisher, &cause)) {
+        *err = cause;
+        err_wrap(err, "journal");
+        ok = false;
+    }
+    s->publisher = NULL;
+    pg_close(s->stream);
+    pg_close(s->sql);
+    cap_tables_release(&s->tables);
+    cap_position_release(&s->position);
+    return ok;
+}
+
+/* --- the role --- */
+
+struct role {
+    const struct cap_settings *settings;
+    struct status_board *board;
+    struct role_status status;
+    int stop_fd;
+    unsigned failures; /* in a row */
+    bool ever_progressed;
+    int64_t started_us;
+};
+
+static bool one_session(struct role *r, struct err *err)
+{
+    struct cap_session s = {
+        .settings = r->settings, .board = r->board, .status = &r->status, .stop_fd = r->stop_fd};
+    bool ok = run_session(&s, err);
+    if (!ok && err->code == ERR_INTERRUPTED && cap_stop_asked(&s)) /* an orderly end, wherever it was met */
+        ok = true;
+    ok = close_session(&s, ok, err);
+    if (s.progressed) {
+        r->failures = 0;
+        r->ever_progressed = true;
+    }
+    return ok;
+}
+
+static bool may_retry(const struct role *r, const struct err *err)
+{
+    enum err_policy policy = err_policy(err->code);
+    if (policy == POLICY_BUG)
+        BUG("%s", err->text);
+    if (policy != POLICY_RETRY && policy != POLICY_RECONNECT)
+        return false;
+    return err->code != ERR_BUSY || r->ever_progressed || clock_mono_us() - r->started_us < BUSY_PATIENCE_US;
+}
+
+static void show_error(struct role *r, enum role_phase phase, const struct err *err)
+{
+    r->status.phase = phase;
+    r->status.phase_since_us = r->status.last_error_us = clock_wall_us();
+    r->status.errors++;
+    (void)snprintf(r->status.last_error, sizeof r->status.last_error, "%.*s",
+                   (int)sizeof r->status.last_error - 1, err->text);
+    status_board_publish(r->board, &r->status);
+}
+
+/* True: a stop was asked for meanwhile. */
+static bool wait_before_retry(struct role *r, const struct err *err)
+{
+    int64_t wait_us = clock_backoff_us(r->failures++, BACKOFF_BASE_MS, BACKOFF_MAX_MS);
+    r->status.retries++;
+    show_error(r, PHASE_RETRYING, err);
+    log_event(LOG_LEVEL_WARN, "retry", "code=%s wait_ms=%lld text=\"%s\"", err_code_name(err->code),
+              (long long)(wait_us / 1000), err->text);
+    struct pollfd fd = {.fd = r->stop_fd, .events = POLLIN};
+    return poll(&fd, 1, (int)(wait_us / 1000)) > 0;
+}
+
+bool capture_run(const struct config *cfg, struct status_board *board, int stop_fd, struct err *err)
+{
+    struct cap_settings settings;
+    if (!read_settings(cfg, &settings, err))
+        return false;
+    struct role r = {
+        .settings = &settings, .board = board, .stop_fd = stop_fd, .started_us = clock_mono_us()};
+    r.status.role = "capture";
+    r.status.retained_wal_bytes = -1;
+    (void)snprintf(r.status.pipeline, sizeof r.status.pipeline, "%s", settings.pipeline);
+    bool ok = false, stopped = false;
+    while (!stopped) {
+        struct err session_err = ERR_INIT;
+        ok = stopped = one_session(&r, &session_err);
+        if (ok)
+            break;
+        if (!may_retry(&r, &session_err)) {
+            *err = session_err;
+            err_wrap(err, "capture");
+            show_error(&r, PHASE_HALTED, err);
+            break;
+        }
+        ok = stopped = wait_before_retry(&r, &session_err);
+    }
+    table_filter_free(settings.filter);
+    return ok;
+}

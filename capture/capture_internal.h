@@ -1,0 +1,74 @@
+/* What the files of this role share: the settings of a run, and the session (everything that is opened anew
+ * after an error). */
+#ifndef CAPTURE_CAPTURE_INTERNAL_H
+#define CAPTURE_CAPTURE_INTERNAL_H
+
+#include "capture/hold.h"
+#include "capture/publisher.h"
+#include "capture/spill.h"
+#include "config/config.h"
+#include "config/table_filter.h"
+#include "control/status.h"
+#include "pg/conn.h"
+#include "pg/replication.h"
+#include "pg/source.h"
+
+/* From the configuration; lives as long as capture_run(). */
+struct cap_settings {
+    const char *pipeline, *source_url, *topic_prefix, *spill_dir;
+    const struct codec_ops *codec;
+    struct table_filter *filter;
+    struct journal_config journal;
+    char slot[72], publication[72], application_name[64];
+    int snapshot_workers;
+    int64_t chunk_rows;
+    int64_t fence_interval_us, heartbeat_us;
+    uint64_t fence_max_changes;
+    size_t max_memory_bytes;
+    size_t batch_bytes; /* a batch is handed over when it has grown to this */
+};
+
+/* Where the journal stands (recover.h). */
+struct cap_position {
+    bool any;      /* there is at least one fence */
+    bool complete; /* the copy is done: streaming goes on at lsn */
+    lsn_t lsn;
+    int64_t commit_time_us;
+    uint64_t attempt; /* of the last copy; 0 = none */
+    struct cap_fence_base base;
+    struct cap_hold hold; /* cuts that were answered */
+};
+
+/* The tables of the publication, read once per session. */
+struct cap_tables {
+    struct source_table *items;
+    size_t count;
+};
+
+struct cap_relations;
+struct cap_feedback;
+
+struct cap_session {
+    const struct cap_settings *settings;
+    struct status_board *board;
+    struct role_status *status; /* of the run: survives sessions. @thread owner */
+    int stop_fd;
+    struct pg_conn *sql;    /* catalog queries, setup; idle otherwise */
+    struct pg_conn *stream; /* replication */
+    struct repl_identity identity;
+    struct cap_position position;
+    struct cap_tables tables;
+    struct cap_publisher *publisher;
+    bool progressed; /* something became durable in this session: backoff starts over */
+};
+
+/* A connection to the source without time limits of its own (idle, statement, lock), and with row security
+ * off: a hidden row must be an error, never a gap. @thread any */
+bool cap_connect(const struct cap_settings *settings, bool replication, struct pg_conn **ret,
+                 struct err *err) MUST_CHECK;
+/* True if an orderly stop was asked for. */
+bool cap_stop_asked(const struct cap_session *s);
+/* Copies what the publisher has done into the status and shows it. */
+void cap_status_show(struct cap_session *s, enum role_phase phase);
+
+#endif

@@ -1,0 +1,302 @@
+/*
+ * Owns: what each message of the stream becomes (Debezium's events, DESIGN 3):
+ *   insert → create; update → update, or on a key change delete + tombstone + create with newkey/oldkey
+ * headers; delete → delete + tombstone; truncate → one event per table; a row of crossfade.marker → a marker
+ * of its transaction.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "stream_internal.h"
+
+/* --- markers --- */
+
+static void take_text(const struct pgoutput_value *v, char *out, size_t out_size)
+{
+    size_t len = MIN_OF((size_t)v->len, out_size - 1);
+    memcpy(out, v->p, len);
+    out[len] = '\0';
+}
+
+static uint64_t take_u64(const struct pgoutput_value *v, bool lsn)
+{
+    char text[32];
+    lsn_t parsed = 0;
+    uint64_t be = 0;
+    if (v->kind == PGOUTPUT_BINARY && v->len == sizeof be) {
+        memcpy(&be, v->p, sizeof be);
+        return __builtin_bswap64(be);
+    }
+    take_text(v, text, sizeof text);
+    if (lsn)
+        return lsn_parse(text, &parsed) ? parsed : 0;
+    return strtoull(text, NULL, 10);
+}
+
+static enum marker_kind marker_kind_of(const char *kind)
+{
+    static const struct {
+        const char *name;
+        enum marker_kind kind;
+    } kinds[] = {
+        {"hold", MARKER_HOLD}, {"cut", MARKER_COMPARE}, {"final", MARKER_FINAL}, {"ping", MARKER_PING}};
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        if (strcmp(kinds[i].name, kind) == 0)
+            return kinds[i].kind;
+    }
+    return MARKER_NONE;
+}
+
+static void take_marker(struct cap_stream *st, const struct cap_relation *rel,
+                        const struct pgoutput_tuple *row)
+{
+    struct cap_marker m = {0};
+    char pipeline[64] = "", kind[16] = "";
+    for (size_t i = 0; i < rel->column_count && i < row->count; i++) {
+        const struct pgoutput_value *v = &row->values[i];
+        const char *name = rel->columns[i].name;
+        if (v->kind != PGOUTPUT_BINARY && v->kind != PGOUTPUT_TEXT)
+            continue;
+        if (strcmp(name, "pipeline") == 0)
+            take_text(v, pipeline, sizeof pipeline);
+        else if (strcmp(name, "kind") == 0)
+            take_text(v, kind, sizeof kind);
+        else if (strcmp(name, "nonce") == 0)
+            take_text(v, m.nonce, sizeof m.nonce);
+        else if (strcmp(name, "cut_lsn") == 0)
+            m.cut_lsn = take_u64(v, true);
+        else if (strcmp(name, "deadline_ms") == 0)
+            m.deadline_ms = (int64_t)take_u64(v, false);
+    }
+    if (strcmp(pipeline, st->session->settings->pipeline) != 0)
+        return;
+    m.kind = marker_kind_of(kind);
+    if (st->txn.marker.kind != MARKER_NONE)
+        log_event(LOG_LEVEL_WARN, "marker_ignored", "nonce=%s text=\"one marker per transaction\"", m.nonce);
+    else
+        st->txn.marker = m;
+}
+
+/* --- rows --- */
+
+static struct change new_change(struct cap_stream *st, struct cap_relation *rel, enum change_op op, lsn_t lsn)
+{
+    if (rel->txn_serial != st->txn.serial) {
+        rel->txn_serial = st->txn.serial;
+        rel->txn_changes = 0;
+    }
+    return (struct change){
+        .op = op,
+        .schema = rel->writer->schema,
+        .source = {.server = st->session->settings->topic_prefix,
+                   .database = pg_database(st->session->stream),
+                   .lsn = lsn,
+                   .commit_lsn = st->txn.commit_lsn,
+                   .previous_commit_lsn = st->previous_commit_lsn,
+                   .xid = st->txn.xid,
+                   .commit_time_us = st->txn.commit_time_us},
+        .total_order = ++st->txn.total_order,
+        .table_order = ++rel->txn_changes,
+        .captured_us = st->now_wall_us,
+    };
+}
+
+static bool read_row(struct cap_stream *st, struct cap_relation *rel, const struct pgoutput_tuple *row,
+                     struct datum *out, struct err *err)
+{
+    return cap_table_writer_read(rel->writer, row->values, row->count, &st->arena, out, err);
+}
+
+/* Reads the new row (and the old one, if there is one); values that were not sent are taken from the old row,
+ * where it has them. A NULL in a column that the catalog now calls NOT NULL makes a new version of the table,
+ * and the row is read again. */
+static bool read_rows(struct cap_stream *st, struct cap_relation *rel, const struct pgoutput_message *m,
+                      struct err *err)
+{
+    for (;;) {
+        struct cap_table_writer *tw = rel->writer;
+        if (m->row.old_kind != PGOUTPUT_OLD_NONE && !read_row(st, rel, &m->row.old_row, tw->before, err))
+            return false;
+        int null_field = -1;
+        if (m->type == PGOUTPUT_DELETE) {
+            if (m->row.old_kind == PGOUTPUT_OLD_FULL)
+                null_field = cap_table_writer_null_field(tw, tw->before);
+        } else {
+            if (!read_row(st, rel, &m->row.new_row, tw->after, err))
+                return false;
+            for (size_t i = 0; m->row.old_kind != PGOUTPUT_OLD_NONE && i < tw->schema->field_count; i++) {
+                if (tw->after[i].state == DATUM_UNAVAILABLE && tw->before[i].state == DATUM_VALUE)
+                    tw->after[i] = tw->before[i];
+            }
+            null_field = cap_table_writer_null_field(tw, tw->after);
+            if (null_field < 0 && m->row.old_kind == PGOUTPUT_OLD_FULL)
+                null_field = cap_table_writer_null_field(tw, tw->before);
+        }
+        if (null_field < 0)
+            return true;
+        if (!cap_relations_relax(st->relations, rel, (size_t)null_field, err))
+            return false;
+    }
+}
+
+static bool put(struct cap_stream *st, struct cap_relation *rel, const struct change *chg,
+                const struct datum *key, enum cap_header header, const struct datum *header_row,
+                struct err *err)
+{
+    st->batch->tail_commit_lsn = st->txn.commit_lsn;
+    return cap_table_writer_put(rel->writer, st->batch, chg, key, header, header_row, err);
+}
+
+static bool put_tombstone(struct cap_stream *st, struct cap_relation *rel, const struct datum *key,
+                          enum cap_header header, const struct datum *header_row, struct err *err)
+{
+    return cap_table_writer_tombstone(rel->writer, st->batch, key, header, header_row, err);
+}
+
+static bool put_insert(struct cap_stream *st, struct cap_relation *rel, lsn_t lsn, struct err *err)
+{
+    struct change chg = new_change(st, rel, CHANGE_INSERT, lsn);
+    chg.after = rel->writer->after;
+    return put(st, rel, &chg, chg.after, CAP_HEADER_NONE, NULL, err);
+}
+
+static bool put_delete(struct cap_stream *st, struct cap_relation *rel, lsn_t lsn, bool key_only,
+                       enum cap_header header, const struct datum *header_row, struct err *err)
+{
+    struct change chg = new_change(st, rel, CHANGE_DELETE, lsn);
+    chg.before = rel->writer->before;
+    chg.before_key_only = key_only;
+    return put(st, rel, &chg, chg.before, header, header_row, err) &&
+           put_tombstone(st, rel, chg.before, header, header_row, err);
+}
+
+static bool put_key_change(struct cap_stream *st, struct cap_relation *rel, lsn_t lsn, bool key_only,
+                           struct err *err)
+{
+    struct cap_table_writer *tw = rel->writer;
+    if (!put_delete(st, rel, lsn, key_only, CAP_HEADER_NEW_KEY, tw->after, err))
+        return false;
+    struct change chg = new_change(st, rel, CHANGE_INSERT, lsn);
+    chg.after = tw->after;
+    return put(st, rel, &chg, tw->after, CAP_HEADER_OLD_KEY, tw->before, err);
+}
+
+static bool put_update(struct cap_stream *st, struct cap_relation *rel, const struct pgoutput_message *m,
+                       lsn_t lsn, struct err *err)
+{
+    struct cap_table_writer *tw = rel->writer;
+    bool same = true, full = m->row.old_kind == PGOUTPUT_OLD_FULL;
+    if (m->row.old_kind != PGOUTPUT_OLD_NONE &&
+        !cap_table_writer_same_key(tw, tw->before, tw->after, &same, err))
+        return false;
+    if (!same)
+        return put_key_change(st, rel, lsn, !full, err);
+    struct change chg = new_change(st, rel, CHANGE_UPDATE, lsn);
+    chg.before = full ? tw->before : NULL;
+    chg.after = tw->after;
+    return put(st, rel, &chg, chg.after, CAP_HEADER_NONE, NULL, err);
+}
+
+static bool take_row(struct cap_stream *st, const struct pgoutput_message *m, lsn_t lsn, struct err *err)
+{
+    struct cap_relation *rel = cap_relations_find(st->relations, m->row.oid, err);
+    if (rel == NULL)
+        return false;
+    if (rel->is_marker) {
+        if (m->type == PGOUTPUT_INSERT)
+            take_marker(st, rel, &m->row.new_row);
+        return true;
+    }
+    bool ok = read_rows(st, rel, m, err);
+    if (ok && m->type == PGOUTPUT_INSERT)
+        ok = put_insert(st, rel, lsn, err);
+    else if (ok && m->type == PGOUTPUT_UPDATE)
+        ok = put_update(st, rel, m, lsn, err);
+    else if (ok)
+        ok = put_delete(st, rel, lsn, m->row.old_kind != PGOUTPUT_OLD_FULL, CAP_HEADER_NONE, NULL, err);
+    if (ok)
+        return cap_stream_make_room(st, err);
+    return err_wrap(err, "table=%s.%s lsn=" LSN_FMT, rel->schema, rel->table, LSN_ARGS(lsn));
+}
+
+static bool take_truncate(struct cap_stream *st, const struct pgoutput_message *m, lsn_t lsn, struct err *err)
+{
+    for (uint32_t i = 0; i < m->truncate.count; i++) {
+        struct cap_relation *rel = cap_relations_find(st->relations, m->truncate.oids[i], err);
+        if (rel == NULL)
+            return false;
+        if (rel->is_marker)
+            continue;
+        struct change chg = new_change(st, rel, CHANGE_TRUNCATE, lsn);
+        if (!put(st, rel, &chg, NULL, CAP_HEADER_NONE, NULL, err))
+            return err_wrap(err, "table=%s.%s lsn=" LSN_FMT, rel->schema, rel->table, LSN_ARGS(lsn));
+    }
+    return true;
+}
+
+/* --- transactions --- */
+
+static bool begin(struct cap_stream *st, const struct pgoutput_message *m, struct err *err)
+{
+    if (st->txn.open)
+        return err_set(err, ERR_PROTOCOL, "a transaction begins inside another");
+    st->txn = (struct cap_transaction){
+        .open = true,
+        .skip = m->begin.final_lsn < st->start_lsn,
+        .commit_lsn = m->begin.final_lsn,
+        .commit_time_us = m->begin.commit_time_us,
+        .xid = m->begin.xid,
+        .serial = st->txn.serial + 1,
+    };
+    return true;
+}
+
+static bool commit(struct cap_stream *st, const struct pgoutput_message *m, struct err *err)
+{
+    if (!st->txn.open || m->commit.commit_lsn != st->txn.commit_lsn)
+        return err_set(err, ERR_PROTOCOL, "a commit at " LSN_FMT " without its begin",
+                       LSN_ARGS(m->commit.commit_lsn));
+    st->txn.open = false;
+    st->received_lsn = m->commit.commit_end_lsn;
+    st->last_commit_seen_us = st->now_us;
+    if (st->txn.skip)
+        return true;
+    bool ok =
+        cap_stream_commit(st, m->commit.commit_lsn, m->commit.commit_end_lsn, m->commit.commit_time_us, err);
+    st->previous_commit_lsn = m->commit.commit_lsn;
+    return ok;
+}
+
+bool cap_decode(struct cap_stream *st, const struct repl_frame *frame, struct err *err)
+{
+    struct pgoutput_message m;
+    arena_clear(&st->arena);
+    if (!pgoutput_decode(st->decoder, frame->bytes, frame->len, &m, err))
+        return err_wrap(err, "lsn=" LSN_FMT, LSN_ARGS(frame->start_lsn));
+    switch (m.type) {
+    case PGOUTPUT_BEGIN:
+        return begin(st, &m, err);
+    case PGOUTPUT_COMMIT:
+        return commit(st, &m, err);
+    case PGOUTPUT_RELATION:
+        return cap_relations_announce(st->relations, &m, err);
+    case PGOUTPUT_INSERT:
+    case PGOUTPUT_UPDATE:
+    case PGOUTPUT_DELETE:
+    case PGOUTPUT_TRUNCATE:
+        if (!st->txn.open)
+            return err_set(err, ERR_PROTOCOL, "a change outside of a transaction: lsn=" LSN_FMT,
+                           LSN_ARGS(frame->start_lsn));
+        if (st->txn.skip)
+            return true;
+        return m.type == PGOUTPUT_TRUNCATE ? take_truncate(st, &m, frame->start_lsn, err)
+                                           : take_row(st, &m, frame->start_lsn, err);
+    case PGOUTPUT_ORIGIN:
+    case PGOUTPUT_TYPE:
+    case PGOUTPUT_MESSAGE: /* heartbeats: their transaction's end is what matters */
+    case PGOUTPUT_UNKNOWN:
+        break;
+    }
+    return true;
+}

@@ -1,0 +1,150 @@
+/* Owns: what a fence record says of the journal's side. See fence_writer.h. */
+#include "capture/fence_writer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/clock.h"
+
+/* Some 100 bytes a range; a full fence over thousands of partitions still fits. */
+#define FENCE_BYTES_MAX ((size_t)8 << 20)
+
+struct cap_fence_writer {
+    struct journal_writer *jw;
+    char *pipeline, *fence_stream, *schema_stream;
+    uint64_t system_id, attempt, last_id, pending_id;
+    uint32_t timeline;
+    int fence_stream_id;       /* -1 = not opened yet */
+    struct fence_range *known; /* all partitions: next offsets */
+    size_t known_count;
+    struct fence_range *listed; /* of the fence at hand; streams are borrowed */
+    size_t listed_cap;
+    struct strbuf text;
+};
+
+static struct fence_range *find_known(struct cap_fence_writer *fw, const char *stream, int32_t partition)
+{
+    for (size_t i = 0; i < fw->known_count; i++) {
+        if (fw->known[i].partition == partition && strcmp(fw->known[i].stream, stream) == 0)
+            return &fw->known[i];
+    }
+    return NULL;
+}
+
+static void note_known(struct cap_fence_writer *fw, const char *stream, int32_t partition,
+                       uint64_t next_offset)
+{
+    struct fence_range *r = find_known(fw, stream, partition);
+    if (r == NULL) {
+        fw->known = xrealloc(fw->known, (fw->known_count + 1) * sizeof *fw->known);
+        r = &fw->known[fw->known_count++];
+        *r = (struct fence_range){.stream = xstrdup(stream), .partition = partition};
+    }
+    r->next_offset = next_offset;
+}
+
+struct cap_fence_writer *cap_fence_writer_new(struct journal_writer *jw, const char *topic_prefix,
+                                              const struct cap_fence_base *base)
+{
+    struct cap_fence_writer *fw = xcalloc(1, sizeof *fw);
+    fw->jw = jw;
+    fw->pipeline = xstrdup(base->pipeline);
+    fw->fence_stream = journal_fence_stream(topic_prefix);
+    fw->schema_stream = journal_schema_stream(topic_prefix);
+    fw->system_id = base->system_id;
+    fw->timeline = base->timeline;
+    fw->attempt = base->attempt;
+    fw->last_id = base->last_id;
+    fw->fence_stream_id = -1;
+    strbuf_init(&fw->text, FENCE_BYTES_MAX);
+    for (size_t i = 0; i < base->range_count; i++)
+        note_known(fw, base->ranges[i].stream, base->ranges[i].partition, base->ranges[i].next_offset);
+    return fw;
+}
+
+void cap_fence_writer_free(struct cap_fence_writer *fw)
+{
+    if (fw == NULL)
+        return;
+    for (size_t i = 0; i < fw->known_count; i++)
+        free(fw->known[i].stream);
+    free(fw->known);
+    free(fw->listed);
+    strbuf_release(&fw->text);
+    free(fw->schema_stream);
+    free(fw->fence_stream);
+    free(fw->pipeline);
+    free(fw);
+}
+
+/* The unit's ranges of data streams become the list; a full fence adds those not touched, as empty ranges. */
+static void list_ranges(struct cap_fence_writer *fw, const struct journal_range *ranges, size_t count,
+                        struct fence *fence)
+{
+    if (fw->listed_cap < count + fw->known_count) {
+        fw->listed_cap = count + fw->known_count + 64;
+        fw->listed = xrealloc(fw->listed, fw->listed_cap * sizeof *fw->listed);
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct journal_range *r = &ranges[i];
+        if (strcmp(r->stream, fw->fence_stream) == 0 || strcmp(r->stream, fw->schema_stream) == 0)
+            continue;
+        note_known(fw, r->stream, r->partition, r->next_offset);
+        const struct fence_range *known = find_known(fw, r->stream, r->partition);
+        fw->listed[n++] = (struct fence_range){known->stream, r->partition, r->first_offset, r->next_offset};
+    }
+    size_t touched = n;
+    for (size_t i = 0; fence->full && i < fw->known_count; i++) {
+        const struct fence_range *k = &fw->known[i];
+        bool there = false;
+        for (size_t t = 0; t < touched && !there; t++)
+            there = fw->listed[t].stream == k->stream && fw->listed[t].partition == k->partition;
+        if (!there)
+            fw->listed[n++] = (struct fence_range){k->stream, k->partition, k->next_offset, k->next_offset};
+    }
+    fence->ranges = fw->listed;
+    fence->range_count = n;
+}
+
+bool cap_fence_writer_append(struct cap_fence_writer *fw, struct fence *fence, struct err *err)
+{
+    const struct journal_range *ranges = NULL;
+    size_t count = 0;
+    if (fw->fence_stream_id < 0 &&
+        !journal_stream(fw->jw, fw->fence_stream, STREAM_FOREVER, &fw->fence_stream_id, err))
+        return false;
+    if (!journal_flush(fw->jw, &ranges, &count, err))
+        return false;
+    fence->format = FENCE_FORMAT;
+    fence->id = fw->pending_id = fw->last_id + 1;
+    fence->attempt = fw->attempt;
+    fence->pipeline = fw->pipeline;
+    fence->source_system_id = fw->system_id;
+    fence->timeline = fw->timeline;
+    fence->written_us = clock_wall_us();
+    fence->full = fence->id % FENCE_FULL_EVERY == 0 || fence->id == 1;
+    list_ranges(fw, ranges, count, fence);
+    strbuf_clear(&fw->text);
+    if (!fence_encode(fence, &fw->text, err) || !strbuf_ok(&fw->text, "fence record", err))
+        return false;
+    struct journal_record rec = {
+        .partition = 0,
+        .key = fw->pipeline,
+        .key_len = strlen(fw->pipeline),
+        .value = fw->text.data,
+        .value_len = fw->text.len,
+    };
+    return journal_append(fw->jw, fw->fence_stream_id, &rec, err);
+}
+
+void cap_fence_writer_committed(struct cap_fence_writer *fw)
+{
+    fw->last_id = fw->pending_id;
+}
+
+uint64_t cap_fence_writer_last_id(const struct cap_fence_writer *fw)
+{
+    return fw->last_id;
+}

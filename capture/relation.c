@@ -1,0 +1,226 @@
+/* Owns: versions of the streamed tables. See relation.h. */
+#include "capture/relation.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/log.h"
+
+#define BUCKETS 1024 /* by OID; a power of two */
+
+struct entry {
+    struct cap_relation rel;
+    struct entry *next;
+};
+
+struct cap_relations {
+    const struct cap_session *session;
+    struct pg_type_catalog *types;
+    struct pg_conn *side; /* types and names; opened when first needed */
+    struct entry *buckets[BUCKETS];
+    uint32_t versions;
+};
+
+struct cap_relations *cap_relations_new(const struct cap_session *s)
+{
+    struct cap_relations *rels = xcalloc(1, sizeof *rels);
+    rels->session = s;
+    rels->types = pg_type_catalog_new();
+    return rels;
+}
+
+static void clear_relation(struct cap_relation *rel)
+{
+    for (size_t i = 0; i < rel->column_count; i++)
+        free(rel->columns[i].name);
+    free(rel->columns);
+    free(rel->relaxed);
+    free(rel->schema);
+    free(rel->table);
+    cap_table_writer_free(rel->writer);
+    memset(rel, 0, sizeof *rel);
+}
+
+void cap_relations_free(struct cap_relations *rels)
+{
+    if (rels == NULL)
+        return;
+    for (size_t b = 0; b < BUCKETS; b++) {
+        for (struct entry *e = rels->buckets[b], *next; e != NULL; e = next) {
+            next = e->next;
+            clear_relation(&e->rel);
+            free(e);
+        }
+    }
+    pg_type_catalog_free(rels->types);
+    pg_close(rels->side);
+    free(rels);
+}
+
+static struct entry *find_entry(struct cap_relations *rels, uint32_t oid)
+{
+    struct entry *e = rels->buckets[oid % BUCKETS];
+    while (e != NULL && e->rel.oid != oid)
+        e = e->next;
+    return e;
+}
+
+struct cap_relation *cap_relations_find(struct cap_relations *rels, uint32_t oid, struct err *err)
+{
+    struct entry *e = find_entry(rels, oid);
+    if (e != NULL)
+        return &e->rel;
+    err_set(err, ERR_PROTOCOL, "a change of relation %u came before its description", oid);
+    return NULL;
+}
+
+/* --- the shape that a message announces --- */
+
+static bool same_shape(const struct cap_relation *rel, const struct pgoutput_message *m)
+{
+    if (strcmp(rel->schema, m->relation.schema) != 0 || strcmp(rel->table, m->relation.table) != 0 ||
+        rel->replica_identity != m->relation.replica_identity ||
+        rel->column_count != m->relation.column_count)
+        return false;
+    for (size_t i = 0; i < rel->column_count; i++) {
+        const struct source_column *a = &rel->columns[i];
+        const struct pgoutput_column *b = &m->relation.columns[i];
+        if (strcmp(a->name, b->name) != 0 || a->type_oid != b->type_oid || a->typmod != b->typmod ||
+            a->identity != b->identity)
+            return false;
+    }
+    return true;
+}
+
+static void take_shape(struct cap_relation *rel, const struct pgoutput_message *m)
+{
+    rel->oid = m->relation.oid;
+    rel->schema = xstrdup(m->relation.schema[0] != '\0' ? m->relation.schema : "pg_catalog");
+    rel->table = xstrdup(m->relation.table);
+    rel->replica_identity = m->relation.replica_identity;
+    rel->is_marker = strcmp(rel->schema, "crossfade") == 0 && strcmp(rel->table, "marker") == 0;
+    rel->column_count = m->relation.column_count;
+    rel->columns = xcalloc(rel->column_count + 1, sizeof *rel->columns);
+    rel->relaxed = xcalloc(rel->column_count + 1, sizeof *rel->relaxed);
+    for (size_t i = 0; i < rel->column_count; i++) {
+        const struct pgoutput_column *c = &m->relation.columns[i];
+        rel->columns[i] = (struct source_column){
+            .name = xstrdup(c->name), .type_oid = c->type_oid, .typmod = c->typmod, .identity = c->identity};
+    }
+}
+
+/* --- the key, as far as the message does not tell it --- */
+
+static int find_column(const struct cap_relation *rel, const char *name)
+{
+    for (size_t i = 0; i < rel->column_count; i++) {
+        if (strcmp(rel->columns[i].name, name) == 0)
+            return (int)i;
+    }
+    return -1;
+}
+
+/* The catalog's key in terms of the announced columns. False if a column is not there, or (where old images
+ * carry only the identity's columns) the announced identity is another one: the catalog has moved on since.
+ */
+static bool key_from_catalog(const struct cap_relation *rel, const struct source_table *now,
+                             struct source_table *t)
+{
+    size_t identity_count = 0;
+    for (size_t i = 0; i < rel->column_count; i++)
+        identity_count += rel->columns[i].identity;
+    bool by_identity = rel->replica_identity == 'd' || rel->replica_identity == 'i';
+    if (by_identity && identity_count != now->key_count)
+        return false;
+    for (size_t k = 0; k < now->key_count; k++) {
+        int at = find_column(rel, now->columns[now->key[k]].name);
+        if (at < 0 || (by_identity && !rel->columns[at].identity))
+            return false;
+        t->key[k] = (size_t)at;
+    }
+    t->key_count = now->key_count;
+    return true;
+}
+
+static void key_from_message(const struct cap_relation *rel, struct source_table *t)
+{
+    t->key_count = 0;
+    for (size_t i = 0; rel->replica_identity != 'f' && i < rel->column_count; i++) {
+        if (rel->columns[i].identity)
+            t->key[t->key_count++] = i;
+    }
+}
+
+static void nullability_from_catalog(const struct cap_relation *rel, const struct source_table *now)
+{
+    for (size_t i = 0; i < rel->column_count; i++)
+        rel->columns[i].not_null = false;
+    for (size_t n = 0; n < now->column_count; n++) {
+        int at = find_column(rel, now->columns[n].name);
+        if (at >= 0)
+            rel->columns[at].not_null = now->columns[n].not_null && !rel->relaxed[at];
+    }
+}
+
+static bool open_side(struct cap_relations *rels, struct err *err)
+{
+    return rels->side != NULL || cap_connect(rels->session->settings, false, &rels->side, err);
+}
+
+static bool make_writer(struct cap_relations *rels, struct cap_relation *rel, struct err *err)
+{
+    struct source_table now = {0};
+    bool found = false;
+    if (!open_side(rels, err) || !source_table_load(rels->side, rel->oid, &now, &found, err))
+        return false;
+    struct source_table t = {
+        .oid = rel->oid,
+        .schema = rel->schema,
+        .name = rel->table,
+        .replica_identity = rel->replica_identity,
+        .columns = rel->columns,
+        .column_count = rel->column_count,
+        .key = xcalloc(rel->column_count + now.key_count + 1, sizeof *t.key),
+    };
+    nullability_from_catalog(rel, &now);
+    if (!found || !key_from_catalog(rel, &now, &t))
+        key_from_message(rel, &t);
+    struct cap_table_writer *tw = NULL;
+    bool ok =
+        cap_table_writer_open(rels->session, &t, rels->types, rels->side, rels->session->publisher, &tw, err);
+    if (ok) {
+        cap_table_writer_free(rel->writer);
+        rel->writer = tw;
+        tw->schema->version = ++rels->versions;
+        log_event(LOG_LEVEL_DEBUG, "table_version", "table=%s.%s version=%u schema_id=%u", rel->schema,
+                  rel->table, tw->schema->version, tw->schema->value_schema_id);
+    }
+    free(t.key);
+    source_table_release(&now);
+    return ok;
+}
+
+bool cap_relations_announce(struct cap_relations *rels, const struct pgoutput_message *m, struct err *err)
+{
+    struct entry *e = find_entry(rels, m->relation.oid);
+    if (e != NULL && same_shape(&e->rel, m) && (e->rel.is_marker || e->rel.writer != NULL)) {
+        /* The message may come because of a key or NOT NULL that has changed: cheap to look again, and rare.
+         */
+        return e->rel.is_marker || make_writer(rels, &e->rel, err);
+    }
+    if (e == NULL) {
+        e = xcalloc(1, sizeof *e);
+        e->next = rels->buckets[m->relation.oid % BUCKETS];
+        rels->buckets[m->relation.oid % BUCKETS] = e;
+    }
+    clear_relation(&e->rel);
+    take_shape(&e->rel, m);
+    return e->rel.is_marker || make_writer(rels, &e->rel, err);
+}
+
+bool cap_relations_relax(struct cap_relations *rels, struct cap_relation *rel, size_t column, struct err *err)
+{
+    rel->relaxed[column] = true;
+    return make_writer(rels, rel, err);
+}

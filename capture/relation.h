@@ -1,0 +1,36 @@
+/*
+ * The stream's relation cache: what pgoutput's Relation messages announced → a table_writer per version. A
+ * message that announces the same shape again (after each reconnect, after an invalidation) keeps the
+ * version. @thread owner
+ */
+#ifndef CAPTURE_RELATION_H
+#define CAPTURE_RELATION_H
+
+#include "capture/table_writer.h"
+
+struct cap_relation {
+    uint32_t oid;
+    char *schema, *table;
+    char replica_identity;
+    bool is_marker;                /* crossfade.marker: interpreted, never published */
+    struct source_column *columns; /* as announced */
+    size_t column_count;
+    struct cap_table_writer *writer; /* NULL for the marker table */
+    bool *relaxed; /* columns in which a NULL was met although the catalog says NOT NULL now */
+    uint64_t txn_serial, txn_changes; /* order within the transaction at hand */
+};
+
+struct cap_relations;
+
+struct cap_relations *cap_relations_new(const struct cap_session *s);
+void cap_relations_free(struct cap_relations *rels); /* NULL allowed */
+/* A Relation message came. */
+bool cap_relations_announce(struct cap_relations *rels, const struct pgoutput_message *m,
+                            struct err *err) MUST_CHECK;
+/* NULL with ERR_PROTOCOL if it was never announced. */
+struct cap_relation *cap_relations_find(struct cap_relations *rels, uint32_t oid, struct err *err);
+/* From now on this column may be NULL: makes a new version. */
+bool cap_relations_relax(struct cap_relations *rels, struct cap_relation *rel, size_t column,
+                         struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,237 @@
+/* Owns: what capture creates on the source. See setup.h. */
+#include "capture/setup.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/log.h"
+#include "sql/embedded.h"
+
+#define OLDEST_VERSION 140000
+
+void cap_tables_release(struct cap_tables *tables)
+{
+    for (size_t i = 0; i < tables->count; i++)
+        source_table_release(&tables->items[i]);
+    free(tables->items);
+    *tables = (struct cap_tables){0};
+}
+
+/* --- which tables --- */
+
+struct choice {
+    uint32_t oid, root_oid;
+    bool chosen;
+};
+
+struct choosing {
+    const struct table_filter *filter;
+    struct choice *items;
+    size_t count, cap;
+};
+
+static bool choose(void *ctx, uint32_t oid, const char *schema, const char *table, uint32_t root_oid,
+                   struct err *err)
+{
+    struct choosing *c = ctx;
+    (void)err;
+    if (c->count == c->cap) {
+        c->cap = c->cap ? c->cap * 2 : 64;
+        c->items = xrealloc(c->items, c->cap * sizeof *c->items);
+    }
+    c->items[c->count++] = (struct choice){oid, root_oid, table_filter_matches(c->filter, schema, table)};
+    return true;
+}
+
+/* A partition is published through its root if that is chosen. */
+static bool is_covered(const struct choosing *c, const struct choice *item)
+{
+    for (size_t i = 0; item->root_oid != 0 && i < c->count; i++) {
+        if (c->items[i].oid == item->root_oid)
+            return c->items[i].chosen;
+    }
+    return false;
+}
+
+static bool add_table(struct cap_session *s, uint32_t oid, struct err *err)
+{
+    struct source_table t;
+    bool found = false;
+    if (!source_table_load(s->sql, oid, &t, &found, err))
+        return false;
+    if (!found) /* dropped a moment ago */
+        return true;
+    s->tables.items = xrealloc(s->tables.items, (s->tables.count + 1) * sizeof *s->tables.items);
+    s->tables.items[s->tables.count++] = t;
+    return true;
+}
+
+static bool load_tables(struct cap_session *s, struct err *err)
+{
+    struct choosing c = {.filter = s->settings->filter};
+    bool ok = source_tables(s->sql, choose, &c, err);
+    cap_tables_release(&s->tables);
+    for (size_t i = 0; ok && i < c.count; i++) {
+        if (c.items[i].chosen && !is_covered(&c, &c.items[i]))
+            ok = add_table(s, c.items[i].oid, err);
+    }
+    free(c.items);
+    if (ok && s->tables.count == 0)
+        return err_set(err, ERR_CONFIG, "source.tables: no table of database %s fits the patterns",
+                       pg_database(s->sql));
+    return ok;
+}
+
+/* Without a replica identity the server would refuse the application's updates and deletes from now on. */
+static bool check_identity(const struct cap_session *s, struct err *err)
+{
+    for (size_t i = 0; i < s->tables.count; i++) {
+        const struct source_table *t = &s->tables.items[i];
+        bool bare = t->replica_identity == 'n' || (t->replica_identity != 'f' && t->key_count == 0);
+        if (bare)
+            return err_set(err, ERR_SCHEMA,
+                           "table=%s.%s has no replica identity: PostgreSQL would refuse its updates and "
+                           "deletes once it is "
+                           "published. Add a primary key, or ALTER TABLE … REPLICA IDENTITY FULL, or exclude "
+                           "it in source.tables",
+                           t->schema, t->name);
+    }
+    return true;
+}
+
+/* --- the source --- */
+
+static bool check_server(struct cap_session *s, struct err *err)
+{
+    int version = pg_server_version(s->sql);
+    if (version < OLDEST_VERSION)
+        return err_set(err, ERR_UNSUPPORTED, "source: PostgreSQL %d.%d; 14 is the oldest that works",
+                       version / 10000, version % 10000);
+    char *level = NULL;
+    if (!pg_query_text(s->sql, "SELECT pg_catalog.current_setting('wal_level')", 0, NULL, &level, err))
+        return false;
+    bool logical = strcmp(level, "logical") == 0;
+    if (!logical)
+        err_set(err, ERR_CONFIG,
+                "source: wal_level is %s; set wal_level = logical in postgresql.conf and restart the server",
+                level);
+    free(level);
+    return logical;
+}
+
+static bool create_control_tables(struct cap_session *s, struct err *err)
+{
+    /* Two captures of one database may do this at the same time: CREATE … IF NOT EXISTS is not safe against
+     * that. */
+    if (!pg_exec(s->sql, "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(7236847205432871);", err) ||
+        !pg_exec(s->sql, embedded_sql_source_sql, err) || !pg_exec(s->sql, "COMMIT", err)) {
+        struct err ignored = ERR_INIT;
+        (void)!pg_exec(s->sql, "ROLLBACK", &ignored);
+        return err_wrap(err, "control tables on the source");
+    }
+    return true;
+}
+
+bool cap_setup_source(struct cap_session *s, struct err *err)
+{
+    return check_server(s, err) && create_control_tables(s, err) && load_tables(s, err);
+}
+
+/* --- publication --- */
+
+static bool publication_exists(struct cap_session *s, bool *ret, struct err *err)
+{
+    int64_t n = 0;
+    const char *params[] = {s->settings->publication};
+    if (!pg_query_int64(s->sql, "SELECT count(*) FROM pg_catalog.pg_publication WHERE pubname = $1", 1,
+                        params, &n, err))
+        return false;
+    *ret = n > 0;
+    return true;
+}
+
+bool cap_setup_publication(struct cap_session *s, struct err *err)
+{
+    bool exists = false;
+    if (!check_identity(s, err) || !publication_exists(s, &exists, err))
+        return false;
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    strbuf_adds(&sql, exists ? "ALTER PUBLICATION " : "CREATE PUBLICATION ");
+    pg_quote_ident(&sql, s->settings->publication);
+    strbuf_adds(&sql, exists ? " SET TABLE crossfade.marker" : " FOR TABLE crossfade.marker");
+    for (size_t i = 0; i < s->tables.count; i++) {
+        const struct source_table *t = &s->tables.items[i];
+        strbuf_adds(&sql, t->partitioned ? ", " : ", ONLY ");
+        pg_quote_table(&sql, t->schema, t->name);
+    }
+    if (!exists)
+        strbuf_adds(
+            &sql, " WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true)");
+    bool ok = strbuf_ok(&sql, "publication", err) && pg_exec(s->sql, sql.data, err);
+    strbuf_clear(&sql);
+    if (ok && exists) {
+        strbuf_adds(&sql, "ALTER PUBLICATION ");
+        pg_quote_ident(&sql, s->settings->publication);
+        strbuf_adds(&sql,
+                    " SET (publish = 'insert, update, delete, truncate', publish_via_partition_root = true)");
+        ok = strbuf_ok(&sql, "publication", err) && pg_exec(s->sql, sql.data, err);
+    }
+    strbuf_release(&sql);
+    return ok || err_wrap(err, "publication %s", s->settings->publication);
+}
+
+static bool is_published(const struct pg_result *res, const struct source_table *t)
+{
+    for (int i = 0; i < pg_rows(res); i++) {
+        if ((uint32_t)pg_cell_int64(res, i, 0) == t->oid)
+            return true;
+    }
+    return false;
+}
+
+bool cap_check_publication(struct cap_session *s, struct err *err)
+{
+    bool exists = false;
+    PG_RESULT_AUTO res = NULL;
+    const char *params[] = {s->settings->publication};
+    if (!publication_exists(s, &exists, err))
+        return false;
+    if (!exists)
+        return err_set(err, ERR_GAP,
+                       "publication %s is gone: changes made since are lost to this pipeline. Start a new "
+                       "copy with an empty "
+                       "journal",
+                       s->settings->publication);
+    if (!pg_query(s->sql,
+                  "SELECT r.prrelid::bigint FROM pg_catalog.pg_publication_rel r"
+                  " JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid WHERE p.pubname = $1",
+                  1, params, &res, err))
+        return false;
+    for (size_t i = 0; i < s->tables.count; i++) {
+        if (!is_published(res, &s->tables.items[i]))
+            log_event(LOG_LEVEL_WARN, "table_not_published",
+                      "table=%s.%s text=\"fits source.tables but was not there when the copy began: it is "
+                      "not replicated\"",
+                      s->tables.items[i].schema, s->tables.items[i].name);
+    }
+    return true;
+}
+
+bool cap_slot_free(struct cap_session *s, struct source_slot *ret, struct err *err)
+{
+    if (!source_slot_look(s->sql, s->settings->slot, ret, err))
+        return false;
+    if (ret->exists && !ret->logical_pgoutput)
+        return err_set(err, ERR_IDENTITY,
+                       "slot %s belongs to another database or plugin: drop it, or name this pipeline "
+                       "differently",
+                       s->settings->slot);
+    if (ret->active_pid != 0)
+        return err_set(err, ERR_BUSY,
+                       "slot %s is in use by server process %lld: another capture of this pipeline runs, or "
+                       "one has just "
+                       "died (its server process goes away by itself)",
+                       s->settings->slot, (long long)ret->active_pid);
+    return true;
+}

@@ -1,0 +1,275 @@
+/*
+ * Owns: the loop of the owner thread while it follows the WAL, and when a batch is handed over. See stream.h.
+ * Failpoints: capture.hold, capture.cut.
+ *
+ * Group commit: when the socket has no more to give, what is complete goes to the publisher at once if that
+ * is idle; while more keeps coming, batches grow until the publisher is free or they are full.
+ */
+#include "capture/stream.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/failpoint.h"
+#include "core/log.h"
+#include "stream_internal.h"
+
+/* Frames handled before the clock is read and feedback is due. */
+#define FRAMES_PER_TURN 256
+/* Under sustained load a complete transaction waits at most this long for company. */
+#define BATCH_AGE_US    (10 * 1000)
+#define POLL_MS         50
+#define ROOM_POLL_MS    100
+#define STOP_TIMEOUT_MS 3000
+
+/* --- batches --- */
+
+static void new_batch(struct cap_stream *st)
+{
+    st->batch = cap_publisher_batch(st->session->publisher);
+    st->batch_since_us = 0;
+}
+
+static void take_time(struct cap_stream *st)
+{
+    st->now_us = clock_mono_us();
+    st->now_wall_us = clock_wall_us();
+}
+
+static bool publisher_failed(struct err *err)
+{
+    return err_set(err, ERR_INTERRUPTED,
+                   "the journal's writer has failed"); /* cap_publisher_stop() tells why */
+}
+
+bool cap_stream_settled(const struct cap_stream *st)
+{
+    return st->batch->record_count == 0 && st->batch->bound_count == 0 && cap_spill_count(st->held) == 0 &&
+           cap_publisher_idle(st->session->publisher);
+}
+
+bool cap_stream_submit(struct cap_stream *st, struct cap_batch *batch, struct err *err)
+{
+    struct cap_publisher *pub = st->session->publisher;
+    while (!cap_publisher_try_submit(pub, batch)) {
+        struct pollfd fd = {.fd = cap_publisher_fd(pub), .events = POLLIN};
+        (void)poll(&fd, 1, ROOM_POLL_MS);
+        take_time(st);
+        cap_publisher_progress(pub, &st->progress);
+        if (st->progress.failed || !cap_feedback_turn(st, err)) {
+            cap_batch_free(batch);
+            return st->progress.failed ? publisher_failed(err) : false;
+        }
+    }
+    return true;
+}
+
+static bool hand_over(struct cap_stream *st, struct err *err)
+{
+    struct cap_batch *batch = st->batch;
+    if (batch->record_count == 0 && batch->bound_count == 0)
+        return true;
+    if (batch->bound_count > 0)
+        st->submitted_lsn = batch->bounds[batch->bound_count - 1].commit_end_lsn;
+    new_batch(st);
+    return cap_stream_submit(st, batch, err);
+}
+
+static bool hold_back(struct cap_stream *st, struct err *err)
+{
+    struct cap_batch *batch = st->batch, *emptied = NULL;
+    if (!cap_spill_push(st->held, batch, &emptied, err))
+        return false; /* the batch is still st's */
+    if (emptied != NULL)
+        cap_publisher_return(st->session->publisher, emptied);
+    new_batch(st);
+    return true;
+}
+
+bool cap_stream_make_room(struct cap_stream *st, struct err *err)
+{
+    const struct cap_settings *settings = st->session->settings;
+    if (cap_batch_size(st->batch) < settings->batch_bytes && st->batch->changes < settings->fence_max_changes)
+        return true;
+    return st->hold.active ? hold_back(st, err) : hand_over(st, err);
+}
+
+/* Everything held goes to the publisher, in order; with a cut, a fence exactly at its position. */
+static bool release_held(struct cap_stream *st, const struct cap_hold_step *step, struct err *err)
+{
+    bool cut_done = !step->cut;
+    if (!hold_back(st, err) || (step->cut && !failpoint("capture.cut", err)))
+        return false;
+    while (cap_spill_count(st->held) > 0) {
+        struct cap_batch *batch = NULL;
+        if (!cap_spill_pop(st->held, &batch, err))
+            return false;
+        if (!cut_done)
+            cut_done = cap_batch_cut(batch, step->cut_lsn, &step->cut_marker, cap_spill_count(st->held) == 0);
+        if (batch->bound_count > 0)
+            st->submitted_lsn = batch->bounds[batch->bound_count - 1].commit_end_lsn;
+        if (!cap_stream_submit(st, batch, err))
+            return false;
+    }
+    return true;
+}
+
+static void log_hold(const struct cap_stream *st, const struct cap_hold_step *step, lsn_t commit_lsn)
+{
+    const char *what = step->cut ? "cut" : step->hold ? "hold" : step->lapsed ? "hold_lapsed" : NULL;
+    if (step->marker.kind == MARKER_REFUSED)
+        what = "cut_refused";
+    if (what != NULL)
+        log_event(step->lapsed || step->marker.kind == MARKER_REFUSED ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, what,
+                  "nonce=%s lsn=" LSN_FMT,
+                  st->txn.marker.kind != MARKER_NONE ? st->txn.marker.nonce : st->hold.marker.nonce,
+                  LSN_ARGS(commit_lsn));
+}
+
+bool cap_stream_commit(struct cap_stream *st, lsn_t commit_lsn, lsn_t commit_end_lsn, int64_t commit_time_us,
+                       struct err *err)
+{
+    struct cap_commit c = {commit_lsn, commit_end_lsn, commit_time_us, st->txn.marker};
+    struct cap_hold_step step = cap_hold_commit(&st->hold, &c);
+    log_hold(st, &step, commit_lsn);
+    if (step.release && !release_held(st, &step, err))
+        return false;
+    if (step.hold && (!hand_over(st, err) || !failpoint("capture.hold", err)))
+        return false;
+    cap_batch_end_transaction(st->batch, commit_lsn, commit_end_lsn, commit_time_us, &step.marker);
+    st->last_commit_time_us = commit_time_us;
+    if (st->batch_since_us == 0)
+        st->batch_since_us = st->now_us;
+    if (st->hold.active)
+        return true;
+    bool old = st->now_us - st->batch_since_us >= BATCH_AGE_US && cap_publisher_idle(st->session->publisher);
+    return (step.marker.kind == MARKER_NONE && !old) || hand_over(st, err);
+}
+
+/* --- the loop --- */
+
+/* Handles what is there. *ret_idle: the socket has no more for now. */
+static bool read_frames(struct cap_stream *st, bool *ret_idle, struct err *err)
+{
+    struct repl_frame frame;
+    for (int i = 0; i < FRAMES_PER_TURN; i++) {
+        switch (repl_next(st->session->stream, &frame, err)) {
+        case REPL_ERROR:
+            return false;
+        case REPL_IDLE:
+            *ret_idle = true;
+            return true;
+        case REPL_KEEPALIVE:
+            if (!cap_feedback_keepalive(st, &frame, err))
+                return false;
+            break;
+        case REPL_DATA:
+            if (!cap_decode(st, &frame, err))
+                return false;
+            break;
+        }
+    }
+    return true;
+}
+
+static void wait_for_news(struct cap_stream *st)
+{
+    struct pollfd fds[] = {
+        {.fd = pg_socket(st->session->stream), .events = POLLIN},
+        {.fd = cap_publisher_fd(st->session->publisher), .events = POLLIN},
+        {.fd = st->session->stop_fd, .events = POLLIN},
+        {.fd = st->asking ? pg_socket(st->side) : -1, .events = POLLIN},
+    };
+    (void)poll(fds, ARRAY_LEN(fds), POLL_MS);
+}
+
+/* The socket is drained: complete transactions go on at once if the publisher has nothing else to do. */
+static bool forward_when_idle(struct cap_stream *st, struct err *err)
+{
+    if (st->hold.active || st->batch->bound_count == 0 || cap_batch_tail(st->batch) > 0 ||
+        !cap_publisher_idle(st->session->publisher))
+        return true;
+    return hand_over(st, err);
+}
+
+static bool turn(struct cap_stream *st, struct err *err)
+{
+    bool idle = false;
+    take_time(st);
+    if (!read_frames(st, &idle, err) || (idle && !forward_when_idle(st, err)))
+        return false;
+    cap_publisher_progress(st->session->publisher, &st->progress);
+    if (st->progress.failed)
+        return publisher_failed(err);
+    st->session->progressed = st->session->progressed || st->progress.durable_lsn > st->start_lsn;
+    if (!cap_feedback_turn(st, err))
+        return false;
+    if (idle)
+        wait_for_news(st);
+    return true;
+}
+
+/* Orderly end: what is complete becomes durable and is confirmed; what is held, or not complete, comes again.
+ */
+static bool finish(struct cap_stream *st, struct err *err)
+{
+    cap_status_show(st->session, PHASE_STOPPING);
+    if (!st->hold.active) {
+        cap_batch_drop_tail(st->batch);
+        if (!hand_over(st, err))
+            return false;
+    }
+    if (!cap_publisher_drain(st->session->publisher, err))
+        return false;
+    take_time(st);
+    cap_publisher_progress(st->session->publisher, &st->progress);
+    if (!cap_feedback_confirm(st, err))
+        return false;
+    repl_stop(st->session->stream, STOP_TIMEOUT_MS);
+    return true;
+}
+
+static bool run(struct cap_stream *st, struct err *err)
+{
+    const struct cap_settings *settings = st->session->settings;
+    if (!cap_feedback_open(st, err) ||
+        !repl_start(st->session->stream, settings->slot, st->start_lsn, settings->publication, err))
+        return false;
+    log_event(LOG_LEVEL_INFO, "stream_begin", "slot=%s lsn=" LSN_FMT, settings->slot,
+              LSN_ARGS(st->start_lsn));
+    while (!cap_stop_asked(st->session)) {
+        if (!turn(st, err))
+            return false;
+    }
+    return finish(st, err);
+}
+
+bool cap_stream_run(struct cap_session *s, lsn_t start_lsn, struct err *err)
+{
+    struct cap_stream st = {
+        .session = s,
+        .decoder = pgoutput_new(),
+        .relations = cap_relations_new(s),
+        .hold = s->position.hold,
+        .held = cap_spill_new(s->settings->spill_dir, s->settings->max_memory_bytes),
+        .start_lsn = start_lsn,
+        .previous_commit_lsn = start_lsn,
+        .received_lsn = start_lsn,
+        .submitted_lsn = start_lsn,
+        .told_lsn = start_lsn,
+        .last_commit_time_us = s->position.commit_time_us,
+    };
+    arena_init(&st.arena, 64 << 10, CAP_MESSAGE_BYTES_MAX);
+    new_batch(&st);
+    cap_publisher_progress(s->publisher, &st.progress);
+    bool ok = run(&st, err);
+    cap_feedback_close(&st);
+    cap_batch_free(st.batch);
+    cap_spill_free(st.held);
+    cap_relations_free(st.relations);
+    pgoutput_free(st.decoder);
+    arena_release(&st.arena);
+    return ok;
+}

@@ -1,0 +1,68 @@
+/* What stream.c (the loop), decode.c (messages → records) and feedback.c (what goes back to the server)
+ * share. */
+#ifndef CAPTURE_STREAM_INTERNAL_H
+#define CAPTURE_STREAM_INTERNAL_H
+
+#include "capture/relation.h"
+#include "capture/stream.h"
+
+struct cap_transaction {
+    bool open, skip;
+    lsn_t commit_lsn; /* where its commit record starts */
+    int64_t commit_time_us;
+    uint32_t xid;
+    uint64_t total_order, serial;
+    struct cap_marker marker;
+};
+
+struct cap_stream {
+    struct cap_session *session;
+    struct pgoutput *decoder;
+    struct cap_relations *relations;
+    struct arena arena; /* of the message at hand */
+    struct cap_transaction txn;
+    struct cap_hold hold;
+    struct cap_spill *held;
+    struct cap_batch *batch; /* being filled */
+    int64_t batch_since_us;  /* when its first transaction ended; mono, 0 = none did */
+    lsn_t start_lsn;         /* transactions that committed before are in the journal */
+    lsn_t previous_commit_lsn, received_lsn;
+    lsn_t submitted_lsn;         /* end of the last transaction that the publisher was given */
+    int64_t last_commit_time_us; /* wall, of the source */
+    int64_t now_us, now_wall_us; /* taken once per turn of the loop */
+    struct cap_progress progress;
+
+    /* feedback.c */
+    struct pg_conn *side;
+    int64_t last_commit_seen_us, last_status_us, last_look_us, last_idle_fence_us, last_show_us; /* mono */
+    lsn_t told_lsn;
+    bool asking, asking_heartbeat, heartbeat_refused, reply_wanted;
+};
+
+/* --- decode.c --- */
+/* One pgoutput message. */
+bool cap_decode(struct cap_stream *st, const struct repl_frame *frame, struct err *err) MUST_CHECK;
+
+/* --- stream.c --- */
+/* Hands a batch to the publisher, waits for room (confirming meanwhile). The batch is gone in any case. */
+bool cap_stream_submit(struct cap_stream *st, struct cap_batch *batch, struct err *err) MUST_CHECK;
+/* A transaction ends: what that means for holds, fences and batches. */
+bool cap_stream_commit(struct cap_stream *st, lsn_t commit_lsn, lsn_t commit_end_lsn, int64_t commit_time_us,
+                       struct err *err) MUST_CHECK;
+/* Called after each record: hands over or spills a full batch. */
+bool cap_stream_make_room(struct cap_stream *st, struct err *err) MUST_CHECK;
+/* Nothing is on its way to the journal. */
+bool cap_stream_settled(const struct cap_stream *st);
+
+/* --- feedback.c --- */
+bool cap_feedback_open(struct cap_stream *st, struct err *err) MUST_CHECK;
+/* Confirms what is durable, asks the server how far it is, sends heartbeats, shows the status: each when its
+ * time has come. */
+bool cap_feedback_turn(struct cap_stream *st, struct err *err) MUST_CHECK;
+/* Confirms now. */
+bool cap_feedback_confirm(struct cap_stream *st, struct err *err) MUST_CHECK;
+bool cap_feedback_keepalive(struct cap_stream *st, const struct repl_frame *frame,
+                            struct err *err) MUST_CHECK;
+void cap_feedback_close(struct cap_stream *st);
+
+#endif

@@ -1,0 +1,207 @@
+/* Owns: the way of a row from the server's bytes into a record. See table_writer.h. */
+#include "capture/table_writer.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/alloc.h"
+
+static bool plan_fields(struct cap_table_writer *tw, const struct source_table *t,
+                        struct pg_type_catalog *types, struct pg_conn *side, struct err *err)
+{
+    struct table_schema *schema = tw->schema;
+    for (size_t i = 0; i < t->column_count; i++) {
+        const struct source_column *c = &t->columns[i];
+        bool key = false;
+        for (size_t k = 0; k < t->key_count; k++)
+            key = key || t->key[k] == i;
+        if (!pg_reader_plan(types, side, c->type_oid, c->typmod, &tw->readers[i], err))
+            return err_wrap(err, "column=%s", c->name);
+        pg_reader_field(&tw->readers[i], c->name, !c->not_null && !key, key, &schema->fields[i]);
+        schema->field_count = i + 1;
+    }
+    return true;
+}
+
+/* Avro's rule for namespaces: parts of [A-Za-z0-9_] that do not begin with a digit. */
+static char *avro_name_space(const char *topic)
+{
+    struct strbuf sb = STRBUF_INIT(4096);
+    for (const char *p = topic; *p != '\0'; p++) {
+        if (isdigit((unsigned char)*p) && (p == topic || p[-1] == '.'))
+            strbuf_addc(&sb, '_');
+        strbuf_addc(&sb, *p == '-' ? '_' : *p);
+    }
+    return strbuf_detach(&sb);
+}
+
+static void plan_key(struct table_schema *schema, const struct source_table *t)
+{
+    schema->key_fields = xcalloc(t->key_count + 1, sizeof *schema->key_fields);
+    for (size_t i = 0; i < t->key_count; i++)
+        schema->key_fields[i] = t->key[i];
+    schema->key_count = t->key_count;
+}
+
+static bool register_schema(struct cap_table_writer *tw, struct cap_publisher *pub, struct err *err)
+{
+    char *key_json CLEANUP(free_ptr) = NULL;
+    char *value_json CLEANUP(free_ptr) = NULL;
+    struct cap_stream_ids ids = {0};
+    if (!tw->codec->schema_texts(tw->schema, &key_json, &value_json, err) ||
+        !cap_publisher_register(pub, tw->schema->topic, key_json, value_json, &ids, err))
+        return false;
+    tw->stream = ids.stream;
+    tw->schema->key_schema_id = ids.key_schema_id;
+    tw->schema->value_schema_id = ids.value_schema_id;
+    if (strcmp(tw->codec->name, "json") == 0) /* Avro carries the id in its framing */
+        tw->header_schema_id = ids.value_schema_id;
+    return true;
+}
+
+bool cap_table_writer_open(const struct cap_session *s, const struct source_table *t,
+                           struct pg_type_catalog *types, struct pg_conn *side, struct cap_publisher *pub,
+                           struct cap_table_writer **ret, struct err *err)
+{
+    struct cap_table_writer *tw = xcalloc(1, sizeof *tw);
+    tw->codec = s->settings->codec;
+    tw->schema = xcalloc(1, sizeof *tw->schema);
+    tw->schema->topic = topic_name(s->settings->topic_prefix, t->schema, t->name);
+    tw->schema->name_space = avro_name_space(tw->schema->topic);
+    tw->schema->schema = xstrdup(t->schema);
+    tw->schema->table = xstrdup(t->name);
+    tw->schema->fields = xcalloc(t->column_count + 1, sizeof *tw->schema->fields);
+    tw->readers = xcalloc(t->column_count + 1, sizeof *tw->readers);
+    tw->before = xcalloc(t->column_count + 1, sizeof *tw->before);
+    tw->after = xcalloc(t->column_count + 1, sizeof *tw->after);
+    strbuf_init(&tw->scratch, CAP_MESSAGE_BYTES_MAX);
+    plan_key(tw->schema, t);
+    if (!plan_fields(tw, t, types, side, err) || !register_schema(tw, pub, err) ||
+        !tw->codec->encoder_open(tw->schema, &tw->encoder, err)) {
+        cap_table_writer_free(tw);
+        return err_wrap(err, "table=%s.%s", t->schema, t->name);
+    }
+    *ret = tw;
+    return true;
+}
+
+void cap_table_writer_free(struct cap_table_writer *tw)
+{
+    if (tw == NULL)
+        return;
+    if (tw->encoder != NULL)
+        tw->codec->encoder_close(tw->encoder);
+    strbuf_release(&tw->scratch);
+    free(tw->before);
+    free(tw->after);
+    free(tw->readers);
+    table_schema_free(tw->schema);
+    free(tw);
+}
+
+bool cap_table_writer_read(struct cap_table_writer *tw, const struct pgoutput_value *values, size_t count,
+                           struct arena *arena, struct datum *out, struct err *err)
+{
+    if (count != tw->schema->field_count)
+        return err_set(err, ERR_PROTOCOL, "a row has %zu columns, its table %zu", count,
+                       tw->schema->field_count);
+    for (size_t i = 0; i < count; i++) {
+        const struct pgoutput_value *v = &values[i];
+        out[i].state = DATUM_NULL;
+        if (v->kind == PGOUTPUT_UNCHANGED) {
+            out[i].state = DATUM_UNAVAILABLE;
+        } else if (v->kind != PGOUTPUT_NULL) {
+            bool is_text = v->kind == PGOUTPUT_TEXT || tw->readers[i].as_text;
+            out[i].state = DATUM_VALUE;
+            if (!pg_read_value(&tw->readers[i], v->p, v->len, is_text, arena, &out[i], err))
+                return err_wrap(err, "column=%s", tw->schema->fields[i].name);
+        }
+    }
+    return true;
+}
+
+int cap_table_writer_null_field(const struct cap_table_writer *tw, const struct datum *row)
+{
+    const struct table_schema *schema = tw->schema;
+    for (size_t i = 0; i < schema->field_count; i++) {
+        if (row[i].state == DATUM_NULL && !schema->fields[i].optional)
+            return (int)i;
+    }
+    return -1;
+}
+
+static bool in_range(const struct strbuf *sb, size_t from, struct err *err)
+{
+    if (!strbuf_ok(sb, "batch of records", err))
+        return false;
+    return sb->len < CAP_NONE ||
+           err_set(err, ERR_NO_MEMORY, "record of %zu bytes is too large", sb->len - from);
+}
+
+static bool put_key(struct cap_table_writer *tw, struct cap_batch *batch, const struct datum *row,
+                    uint32_t *ret_at, uint32_t *ret_len, struct err *err)
+{
+    size_t at = batch->bytes.len;
+    if (row == NULL || tw->schema->key_count == 0)
+        return true;
+    if (!tw->codec->encode_key(tw->encoder, row, &batch->bytes, err) || !in_range(&batch->bytes, at, err))
+        return err_wrap(err, "key");
+    *ret_at = (uint32_t)at;
+    *ret_len = (uint32_t)(batch->bytes.len - at);
+    return true;
+}
+
+static bool put_record(struct cap_table_writer *tw, struct cap_batch *batch, const struct change *chg,
+                       const struct datum *key_row, enum cap_header header, const struct datum *header_row,
+                       struct err *err)
+{
+    struct cap_record *rec = cap_batch_add(batch, tw->stream);
+    rec->header = header;
+    rec->schema_id = chg != NULL ? tw->header_schema_id : 0;
+    if (!put_key(tw, batch, key_row, &rec->key_at, &rec->key_len, err))
+        return false;
+    if (header != CAP_HEADER_NONE && !put_key(tw, batch, header_row, &rec->header_at, &rec->header_len, err))
+        return false;
+    if (chg == NULL)
+        return true;
+    size_t at = batch->bytes.len;
+    if (!tw->codec->encode_value(tw->encoder, chg, &batch->bytes, err) || !in_range(&batch->bytes, at, err))
+        return false;
+    rec->value_at = (uint32_t)at;
+    rec->value_len = (uint32_t)(batch->bytes.len - at);
+    batch->changes++;
+    return true;
+}
+
+bool cap_table_writer_put(struct cap_table_writer *tw, struct cap_batch *batch, const struct change *chg,
+                          const struct datum *key_row, enum cap_header header, const struct datum *header_row,
+                          struct err *err)
+{
+    return put_record(tw, batch, chg, key_row, header, header_row, err);
+}
+
+bool cap_table_writer_tombstone(struct cap_table_writer *tw, struct cap_batch *batch,
+                                const struct datum *key_row, enum cap_header header,
+                                const struct datum *header_row, struct err *err)
+{
+    if (tw->schema->key_count == 0) /* nothing to name */
+        return true;
+    return put_record(tw, batch, NULL, key_row, header, header_row, err);
+}
+
+bool cap_table_writer_same_key(struct cap_table_writer *tw, const struct datum *a, const struct datum *b,
+                               bool *ret_same, struct err *err)
+{
+    *ret_same = true;
+    if (tw->schema->key_count == 0)
+        return true;
+    strbuf_clear(&tw->scratch);
+    if (!tw->codec->encode_key(tw->encoder, a, &tw->scratch, err))
+        return err_wrap(err, "key");
+    size_t len = tw->scratch.len;
+    if (!tw->codec->encode_key(tw->encoder, b, &tw->scratch, err) || !strbuf_ok(&tw->scratch, "key", err))
+        return err_wrap(err, "key");
+    *ret_same = tw->scratch.len == 2 * len && memcmp(tw->scratch.data, tw->scratch.data + len, len) == 0;
+    return true;
+}

@@ -1,0 +1,197 @@
+/* Owns: the catalog queries about replicated tables and slots. See source.h. */
+#include "pg/source.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/alloc.h"
+
+void source_table_release(struct source_table *t)
+{
+    for (size_t i = 0; i < t->column_count; i++)
+        free(t->columns[i].name);
+    for (size_t i = 0; i < t->part_count; i++) {
+        free(t->parts[i].schema);
+        free(t->parts[i].name);
+    }
+    free(t->columns);
+    free(t->parts);
+    free(t->key);
+    free(t->schema);
+    free(t->name);
+    memset(t, 0, sizeof *t);
+}
+
+static uint32_t cell_oid(const struct pg_result *res, int row, int column)
+{
+    return (uint32_t)pg_cell_int64(res, row, column);
+}
+
+bool source_tables(struct pg_conn *conn, source_each_table *each, void *ctx, struct err *err)
+{
+    static const char sql[] =
+        "SELECT c.oid, n.nspname, c.relname,"
+        " CASE WHEN c.relispartition THEN pg_catalog.pg_partition_root(c.oid)::oid ELSE 0 END"
+        " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND n.nspname <> 'information_schema'"
+        " AND n.nspname !~ '^pg_' AND n.nspname <> 'crossfade'"
+        " ORDER BY n.nspname, c.relname";
+    PG_RESULT_AUTO res = NULL;
+    if (!pg_query(conn, sql, 0, NULL, &res, err))
+        return false;
+    for (int i = 0; i < pg_rows(res); i++) {
+        if (!each(ctx, cell_oid(res, i, 0), pg_cell(res, i, 1), pg_cell(res, i, 2), cell_oid(res, i, 3), err))
+            return false;
+    }
+    return true;
+}
+
+static const char columns_sql[] =
+    "SELECT a.attname, a.atttypid::oid::bigint, a.atttypmod, a.attnotnull, n.nspname, c.relname, c.relkind = "
+    "'p',"
+    "       c.relreplident, k.place, a.attnum, coalesce(ri.yes, false)"
+    "  FROM pg_catalog.pg_class c"
+    "  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    "  LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
+    "       AND a.attgenerated = ''"
+    "  LEFT JOIN LATERAL (SELECT i.indkey, i.indnkeyatts FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid"
+    "       AND CASE WHEN c.relreplident = 'i' THEN i.indisreplident ELSE i.indisprimary END"
+    "       AND i.indisvalid LIMIT 1) x ON true"
+    "  LEFT JOIN LATERAL (SELECT u.place FROM pg_catalog.unnest(x.indkey::int2[]) WITH ORDINALITY u(attnum, "
+    "place)"
+    "       WHERE u.attnum = a.attnum AND u.place <= x.indnkeyatts) k ON true"
+    "  LEFT JOIN LATERAL (SELECT c.relreplident = 'f' OR (c.relreplident IN ('d', 'i') AND k.place IS NOT "
+    "NULL) AS yes)"
+    "       ri ON true"
+    " WHERE c.oid = $1::oid AND c.relkind IN ('r', 'p')"
+    " ORDER BY a.attnum";
+
+static void load_row(const struct pg_result *res, int row, struct source_table *t, size_t *places)
+{
+    if (pg_is_null(res, row, 0)) /* a table without columns */
+        return;
+    struct source_column *c = &t->columns[t->column_count];
+    *c = (struct source_column){
+        .name = xstrdup(pg_cell(res, row, 0)),
+        .type_oid = cell_oid(res, row, 1),
+        .typmod = (int32_t)pg_cell_int64(res, row, 2),
+        .not_null = pg_cell_bool(res, row, 3),
+        .identity = pg_cell_bool(res, row, 10),
+    };
+    int64_t place = pg_is_null(res, row, 8) ? 0 : pg_cell_int64(res, row, 8);
+    places[t->column_count++] = (size_t)place;
+    t->key_count += place > 0;
+}
+
+bool source_table_load(struct pg_conn *conn, uint32_t oid, struct source_table *ret, bool *ret_found,
+                       struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    char oid_text[16];
+    const char *params[] = {oid_text};
+    (void)snprintf(oid_text, sizeof oid_text, "%u", oid);
+    if (!pg_query(conn, columns_sql, 1, params, &res, err))
+        return false;
+    *ret_found = pg_rows(res) > 0;
+    if (!*ret_found)
+        return true;
+    size_t rows = (size_t)pg_rows(res);
+    struct source_table t = {
+        .oid = oid,
+        .schema = xstrdup(pg_cell(res, 0, 4)),
+        .name = xstrdup(pg_cell(res, 0, 5)),
+        .partitioned = pg_cell_bool(res, 0, 6),
+        .replica_identity = pg_cell(res, 0, 7)[0],
+        .columns = xcalloc(rows, sizeof *t.columns),
+    };
+    size_t *places = xcalloc(rows, sizeof *places);
+    for (size_t i = 0; i < rows; i++)
+        load_row(res, (int)i, &t, places);
+    t.key = xcalloc(t.key_count + 1, sizeof *t.key);
+    for (size_t i = 0; i < t.column_count; i++) {
+        if (places[i] > 0 && places[i] <= t.key_count)
+            t.key[places[i] - 1] = i;
+    }
+    free(places);
+    *ret = t;
+    return true;
+}
+
+bool source_table_parts(struct pg_conn *conn, struct source_table *t, struct err *err)
+{
+    /* pg_relation_filenode and _size see the present, whatever snapshot the transaction has. */
+    static const char sql[] =
+        "SELECT c.oid, n.nspname, c.relname, coalesce(pg_catalog.pg_relation_filenode(c.oid), 0)::bigint,"
+        "       coalesce(pg_catalog.pg_relation_size(c.oid), 0) / "
+        "pg_catalog.current_setting('block_size')::bigint,"
+        "       CASE WHEN c.reltuples < 0 THEN -1 WHEN c.relpages = 0 THEN c.reltuples ELSE"
+        "         c.reltuples / c.relpages * (pg_catalog.pg_relation_size(c.oid)"
+        "                                     / pg_catalog.current_setting('block_size')::bigint) END::bigint"
+        "  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.oid = $1::oid AND c.relkind = 'r'"
+        "    OR c.oid IN (SELECT p.relid FROM pg_catalog.pg_partition_tree($1::oid::regclass) p"
+        "                  WHERE p.isleaf AND p.level > 0)"
+        " ORDER BY c.oid";
+    PG_RESULT_AUTO res = NULL;
+    char oid_text[16];
+    const char *params[] = {oid_text};
+    (void)snprintf(oid_text, sizeof oid_text, "%u", t->oid);
+    if (!pg_query(conn, sql, 1, params, &res, err))
+        return false;
+    for (size_t i = 0; i < t->part_count; i++) {
+        free(t->parts[i].schema);
+        free(t->parts[i].name);
+    }
+    free(t->parts);
+    t->part_count = (size_t)pg_rows(res);
+    t->parts = xcalloc(t->part_count + 1, sizeof *t->parts);
+    for (size_t i = 0; i < t->part_count; i++) {
+        int row = (int)i;
+        t->parts[i] = (struct source_part){
+            .oid = cell_oid(res, row, 0),
+            .schema = xstrdup(pg_cell(res, row, 1)),
+            .name = xstrdup(pg_cell(res, row, 2)),
+            .file_node = cell_oid(res, row, 3),
+            .blocks = pg_cell_int64(res, row, 4),
+            .rows_estimate = pg_cell_int64(res, row, 5),
+        };
+    }
+    return true;
+}
+
+bool source_slot_look(struct pg_conn *conn, const char *slot, struct source_slot *ret, struct err *err)
+{
+    static const char sql[] =
+        "SELECT s.plugin = 'pgoutput' AND s.database = pg_catalog.current_database(), coalesce(s.active_pid, "
+        "0),"
+        "       s.confirmed_flush_lsn, s.restart_lsn, coalesce(s.wal_status = 'lost', false),"
+        "       coalesce(pg_catalog.pg_wal_lsn_diff(CASE WHEN pg_catalog.pg_is_in_recovery()"
+        "                THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END,"
+        "                s.restart_lsn), -1)::bigint"
+        "  FROM pg_catalog.pg_replication_slots s WHERE s.slot_name = $1";
+    PG_RESULT_AUTO res = NULL;
+    struct source_slot s = {.retained_bytes = -1};
+    if (!pg_query(conn, sql, 1, &slot, &res, err))
+        return false;
+    if (pg_rows(res) > 0) {
+        s.exists = true;
+        s.logical_pgoutput = pg_cell_bool(res, 0, 0);
+        s.active_pid = pg_cell_int64(res, 0, 1);
+        s.lost = pg_cell_bool(res, 0, 4);
+        s.retained_bytes = pg_cell_int64(res, 0, 5);
+        if ((!pg_is_null(res, 0, 2) && !lsn_parse(pg_cell(res, 0, 2), &s.confirmed_lsn)) ||
+            (!pg_is_null(res, 0, 3) && !lsn_parse(pg_cell(res, 0, 3), &s.restart_lsn)))
+            return err_set(err, ERR_PROTOCOL, "slot %s: unexpected answer", slot);
+    }
+    *ret = s;
+    return true;
+}
+
+bool source_slot_drop(struct pg_conn *conn, const char *slot, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    if (!pg_query(conn, "SELECT pg_catalog.pg_drop_replication_slot($1)", 1, &slot, &res, err))
+        return err_wrap(err, "dropping slot %s", slot);
+    return true;
+}

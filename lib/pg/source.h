@@ -1,0 +1,72 @@
+/*
+ * What a replicated PostgreSQL says of itself: tables in the form in which pgoutput publishes them, slots,
+ * publications. Plain queries on an ordinary connection; the catalog as it is now, not as it was at a
+ * position of the WAL.
+ * @thread: the connection's owner.
+ */
+#ifndef PG_SOURCE_H
+#define PG_SOURCE_H
+
+#include "core/lsn.h"
+#include "pg/conn.h"
+
+/* A column that pgoutput publishes: live and not generated, in order of attnum. */
+struct source_column {
+    char *name;
+    uint32_t type_oid;
+    int32_t typmod;
+    bool not_null;
+    bool identity; /* part of the replica identity (FULL: all) */
+};
+
+/* Where rows are stored: the table itself, or a leaf partition of it. */
+struct source_part {
+    uint32_t oid;
+    char *schema, *name;
+    uint32_t file_node; /* changes when the storage is rewritten or truncated */
+    int64_t blocks;
+    int64_t rows_estimate; /* -1 = never analysed */
+};
+
+struct source_table {
+    uint32_t oid;
+    char *schema, *name;
+    bool partitioned;
+    char replica_identity; /* 'd' 'n' 'f' 'i' */
+    struct source_column *columns;
+    size_t column_count;
+    /* The key, in its own order: indexes into columns. With replica identity 'i' the index's columns (old
+     * images carry no others), else the primary key. */
+    size_t *key;
+    size_t key_count;
+    struct source_part *parts; /* source_table_parts(); several only when partitioned */
+    size_t part_count;
+};
+
+void source_table_release(struct source_table *t);
+
+/* Calls each() for all ordinary and partitioned tables that logical replication can publish (no system
+ * schemas, not temporary or unlogged), by name; of a partition root_oid is its topmost parent, else 0. False
+ * from each() ends it. */
+typedef bool source_each_table(void *ctx, uint32_t oid, const char *schema, const char *table,
+                               uint32_t root_oid, struct err *err);
+bool source_tables(struct pg_conn *conn, source_each_table *each, void *ctx, struct err *err) MUST_CHECK;
+/* Columns and key. *ret_found = false: there is no such table. */
+bool source_table_load(struct pg_conn *conn, uint32_t oid, struct source_table *ret, bool *ret_found,
+                       struct err *err) MUST_CHECK;
+/* Fills parts: current size and estimate. */
+bool source_table_parts(struct pg_conn *conn, struct source_table *t, struct err *err) MUST_CHECK;
+
+struct source_slot {
+    bool exists;
+    bool logical_pgoutput; /* of this database and this plugin */
+    int64_t active_pid;    /* 0 = nobody uses it */
+    lsn_t confirmed_lsn, restart_lsn;
+    bool lost; /* the server has removed WAL that it needs */
+    int64_t retained_bytes;
+};
+bool source_slot_look(struct pg_conn *conn, const char *slot, struct source_slot *ret,
+                      struct err *err) MUST_CHECK;
+bool source_slot_drop(struct pg_conn *conn, const char *slot, struct err *err) MUST_CHECK;
+
+#endif
