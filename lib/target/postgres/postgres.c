@@ -302,8 +302,8 @@ static bool pgt_commit(struct target *tgt, const struct target_position *positio
     struct pg_target *pt = (struct pg_target *)tgt;
     if (!pt->prepared_position && (!pgt_plain(pt, err) || !prepare_position(pt, err)))
         return err_wrap(err, "target");
-    bool ok = pgt_pipeline(pt, err) && failpoint("apply.before_commit", err);
-    /* In its own round trip only when rows could still fail in this one with another message. */
+    bool ok = pgt_pipeline(pt, err) && failpoint("apply.before_commit", err) &&
+              (!pt->must_look || pgt_sync(pt, err));
     ok = ok && queue_position(pt, position, err) && pg_pipeline_query(pt->conn, "COMMIT", 0, NULL, err) &&
          pgt_sync(pt, err) && pg_pipeline_end(pt->conn, err);
     if (!ok && strcmp(err->sqlstate, "22012") == 0)

@@ -117,6 +117,7 @@ struct pg_target {
     struct row_params params;
     struct queued_row *queued;
     size_t queued_count, queued_cap;
+    bool must_look;  /* a queued statement's row count matters: before COMMIT is sent */
     bool rows_valid; /* queued rows may be read (for messages) */
     bool deferred;   /* SET CONSTRAINTS was sent in this transaction */
 };

@@ -2,6 +2,7 @@
  * with commit) and replay in exact order. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/alloc.h"
 #include "postgres.h"
@@ -53,10 +54,12 @@ static bool check_result(void *ctx, size_t index, const struct pg_result *res, s
     const struct pg_target *pt = ctx;
     if (index >= pt->queued_count || !pt->queued[index].must_hit || pg_affected(res) == 1)
         return true;
-    return err_set(err, ERR_DATA,
-                   "%lld rows were found on the target where one has to be changed: compare both sides, "
-                   "then start a new copy",
-                   (long long)pg_affected(res));
+    err_set(err, ERR_DATA,
+            "%lld rows were found on the target where one has to be changed: compare both sides, "
+            "then start a new copy",
+            (long long)pg_affected(res));
+    memcpy(err->sqlstate, "P0002", 6); /* no_data_found: replay in order names the row */
+    return false;
 }
 
 bool pgt_sync(struct pg_target *pt, struct err *err)
@@ -68,6 +71,7 @@ bool pgt_sync(struct pg_target *pt, struct err *err)
     if (!ok && failed < pt->queued_count)
         row_err(pt, &pt->queued[failed], err);
     pt->queued_count = 0;
+    pt->must_look = false;
     return ok;
 }
 
@@ -93,6 +97,7 @@ bool pgt_pipeline(struct pg_target *pt, struct err *err)
         return false;
     if (!pg_pipeline_active(pt->conn)) {
         pt->queued_count = 0;
+        pt->must_look = false;
         if (!pg_pipeline_begin(pt->conn, err))
             return false;
     }
@@ -161,6 +166,7 @@ static bool queue(struct pg_target *pt, const struct pg_table *tab, const struct
         return false;
     for (int i = 0; i < p->count; i++)
         p->values[i] = p->offsets[i] == SIZE_MAX ? NULL : pt->out.data + p->offsets[i];
+    pt->must_look = pt->must_look || must_hit;
     note_queued(pt, (struct queued_row){.tab = tab, .row = row, .must_hit = must_hit});
     struct pg_params params = {
         .count = p->count, .values = p->values, .lengths = p->lengths, .formats = p->formats};

@@ -342,3 +342,4 @@ bool pgt_write_set(struct pg_target *pt, enum target_mode mode, const struct tar
     free(order);
     return ok;
 }
+memcpy(err->sqlstate, "P0002", 6);

@@ -1,0 +1,208 @@
+/* Owns: the apply role's loop: sessions, their errors, the waits at markers, the stop. See apply.h. */
+#include "apply/apply.h"
+
+#include <string.h>
+
+#include "apply/apply_internal.h"
+#include "core/clock.h"
+#include "core/failpoint.h"
+#include "core/log.h"
+#include "journal/journal_settings.h"
+
+#define FENCE_WAIT_MS    200
+#define RELEASE_POLL_US  10000
+#define STOP_GRACE_MS    8000
+#define BACKOFF_FIRST_MS 100
+#define BACKOFF_MAX_MS   5000
+
+static bool read_settings(const struct config *cfg, struct apply_settings *ret, struct err *err)
+{
+    *ret = (struct apply_settings){
+        .target = {.url = config_text(cfg, "target.url"),
+                   .pipeline = config_text(cfg, "pipeline"),
+                   .shard = SHARD_ALL,
+                   .truncate_nonempty = strcmp(config_text(cfg, "apply.on_nonempty"), "truncate") == 0},
+        .codec = codec_by_name(config_text(cfg, "journal.format")),
+        .batch_max_changes = (uint64_t)config_int(cfg, "apply.batch_max_changes"),
+        .batch_max_bytes = (size_t)config_int(cfg, "apply.batch_max_bytes"),
+    };
+    journal_settings(cfg, &ret->journal);
+    return ret->codec != NULL ||
+           err_set(err, ERR_CONFIG, "journal.format: %s is not known", config_text(cfg, "journal.format"));
+}
+
+/* How many changes a batch may have so that it likely fits into its memory. */
+static uint64_t changes_that_fit(const struct apply_run *run)
+{
+    uint64_t most = run->settings.batch_max_changes;
+    if (run->bytes_per_change == 0)
+        return most;
+    uint64_t fit = run->settings.batch_max_bytes / run->bytes_per_change;
+    return MAX_OF(1, MIN_OF(most, fit));
+}
+
+static void learn_size(struct apply_run *run)
+{
+    const struct batch_counts *counts = batch_counts(run->batch);
+    if (counts->changes > 0)
+        run->bytes_per_change = 600 + 2 * counts->value_bytes / counts->changes;
+}
+
+static void show_marker(struct session *s)
+{
+    struct role_status *st = &s->run->status;
+    memcpy(st->marker_nonce, s->wait_until_us != 0 ? s->position.marker_nonce : "",
+           s->wait_until_us != 0 ? sizeof st->marker_nonce : 1);
+}
+
+/* At a comparison's fence: nothing is applied until the comparator releases it, or its deadline has passed.
+ */
+static bool wait_for_release(struct session *s, struct err *err)
+{
+    struct apply_run *run = s->run;
+    bool found;
+    if (!failpoint("apply.wait", err))
+        return false;
+    show_marker(s);
+    progress_phase(run, PHASE_HOLDING);
+    log_event(LOG_LEVEL_INFO, "waiting_for_release", "fence=%llu nonce=%s",
+              (unsigned long long)s->position.fence_id, s->position.marker_nonce);
+    bool late = false;
+    while (!s->position.released && !late) {
+        if (stopper_wait(run->stopper, RELEASE_POLL_US))
+            return true; /* the next start waits on */
+        late = clock_mono_us() >= s->wait_until_us;
+        if (!target_position(s->tgt, &s->position, &found, err))
+            return false;
+        progress_publish(run, false);
+    }
+    log_event(LOG_LEVEL_INFO, s->position.released ? "released" : "release_deadline", "fence=%llu nonce=%s",
+              (unsigned long long)s->position.fence_id, s->position.marker_nonce);
+    s->wait_until_us = 0;
+    show_marker(s);
+    progress_phase(run, s->position.complete ? PHASE_STREAMING : PHASE_SNAPSHOT);
+    return true;
+}
+
+static bool after_commit(struct session *s, const struct fence_batch *fences, struct err *err)
+{
+    if (fences->last->marker.kind == MARKER_COMPARE)
+        s->wait_until_us = clock_mono_us() + fences->last->marker.deadline_ms * 1000;
+    learn_size(s->run);
+    progress_applied(s, fences);
+    if (batch_counts(s->run->batch)->duplicates > 0)
+        log_event(LOG_LEVEL_INFO, "duplicates_dropped", "fence=%llu count=%llu",
+                  (unsigned long long)fences->last->id,
+                  (unsigned long long)batch_counts(s->run->batch)->duplicates);
+    fence_feed_take(s->feed, fences);
+    return failpoint("apply.before_confirm", err) && journal_confirm(s->data, s->position.fence_offset, err);
+}
+
+static bool look_ahead(struct session *s, struct err *err)
+{
+    uint64_t end;
+    if (clock_mono_us() - s->run->published_us < 100000)
+        return true;
+    if (!fence_feed_end(s->feed, &end, err))
+        return false;
+    progress_seen(s, end);
+    progress_publish(s->run, false);
+    return true;
+}
+
+/* One turn: wait for fences, apply a batch of them. */
+static bool turn(struct session *s, struct err *err)
+{
+    struct fence_batch fences;
+    bool ready = false;
+    uint64_t most = changes_that_fit(s->run);
+    if (s->wait_until_us != 0)
+        return wait_for_release(s, err);
+    if (!look_ahead(s, err) || !fence_feed_read(s->feed, FENCE_WAIT_MS, most, &ready, err) || !ready)
+        return !err_is_set(err);
+    fence_feed_pick(s->feed, most, &fences);
+    return session_apply(s, &fences, err) && after_commit(s, &fences, err);
+}
+
+static bool run_session(struct apply_run *run, unsigned *failures, struct err *err)
+{
+    struct session *s = NULL;
+    bool ok = session_open(run, &s, err);
+    if (ok) {
+        progress_applied(s, NULL);
+        progress_phase(run, s->position_found && s->position.complete ? PHASE_STREAMING : PHASE_SNAPSHOT);
+    }
+    while (ok && !stopper_asked(run->stopper)) {
+        enum err_policy policy;
+        if (turn(s, err)) {
+            if (s->wait_until_us == 0)
+                progress_phase(run,
+                               s->position_found && s->position.complete ? PHASE_STREAMING : PHASE_SNAPSHOT);
+            *failures = 0;
+            continue;
+        }
+        policy = err_policy(err->code);
+        ok = policy == POLICY_RETRY && !stopper_asked(run->stopper);
+        if (ok) {
+            run->status.retries++;
+            progress_error(run, err);
+            log_event(LOG_LEVEL_WARN, "batch_retry", "class=%s text=\"%s\"", err_code_name(err->code),
+                      err->text);
+            err_clear(err);
+            (void)stopper_wait(run->stopper,
+                               clock_backoff_us((*failures)++, BACKOFF_FIRST_MS, BACKOFF_MAX_MS));
+        }
+    }
+    session_close(s);
+    return ok;
+}
+
+/* True: try again. */
+static bool recover(struct apply_run *run, unsigned *failures, struct err *err)
+{
+    enum err_policy policy = err_policy(err->code);
+    if (policy == POLICY_BUG)
+        BUG("%s", err->text);
+    if (stopper_asked(run->stopper) && policy != POLICY_HALT) {
+        err_clear(err);
+        return false;
+    }
+    progress_error(run, err);
+    if (policy != POLICY_RECONNECT && policy != POLICY_RETRY) {
+        progress_phase(run, PHASE_HALTED);
+        progress_publish(run, true);
+        return false;
+    }
+    log_event(LOG_LEVEL_WARN, "session_lost", "class=%s text=\"%s\"", err_code_name(err->code), err->text);
+    run->status.retries++;
+    progress_phase(run, PHASE_RETRYING);
+    progress_publish(run, true);
+    err_clear(err);
+    return !stopper_wait(run->stopper, clock_backoff_us((*failures)++, BACKOFF_FIRST_MS, BACKOFF_MAX_MS));
+}
+
+bool apply_run(const struct config *cfg, struct status_board *board, int stop_fd, struct err *err)
+{
+    struct apply_run run = {.board = board, .status = {.role = "apply", .retained_wal_bytes = -1}};
+    unsigned failures = 0;
+    if (!config_require(cfg, err, "pipeline", "target.url", "journal.url", NULL) ||
+        !read_settings(cfg, &run.settings, err))
+        return false;
+    strncpy(run.status.pipeline, run.settings.target.pipeline, sizeof run.status.pipeline - 1);
+    run.batch = batch_new(run.settings.batch_max_bytes);
+    run.stopper = stopper_start(stop_fd, STOP_GRACE_MS);
+    progress_phase(&run, PHASE_STARTING);
+    struct err last = ERR_INIT;
+    bool again = true;
+    while (again && !stopper_asked(run.stopper)) {
+        err_clear(&last);
+        again = run_session(&run, &failures, &last) || recover(&run, &failures, &last);
+    }
+    if (!err_is_set(&last))
+        progress_phase(&run, PHASE_STOPPING);
+    stopper_end(run.stopper);
+    batch_free(run.batch);
+    if (err_is_set(&last))
+        *err = last;
+    return !err_is_set(&last);
+}

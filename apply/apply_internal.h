@@ -1,0 +1,64 @@
+/* What the files of this role share: settings, the run, and the session (everything opened anew after an
+ * error). */
+#ifndef APPLY_APPLY_INTERNAL_H
+#define APPLY_APPLY_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "apply/batch.h"
+#include "apply/fences.h"
+#include "apply/stopper.h"
+#include "apply/tables.h"
+#include "control/status.h"
+#include "journal/schema_stream.h"
+
+#define SHARD_ALL "1/1"
+
+struct apply_settings {
+    struct journal_config journal;
+    struct target_options target;
+    const struct codec_ops *codec;
+    uint64_t batch_max_changes;
+    size_t batch_max_bytes;
+};
+
+struct apply_run {
+    struct apply_settings settings;
+    struct status_board *board;
+    struct role_status status;
+    int64_t published_us; /* mono */
+    struct stopper *stopper;
+    struct batch *batch;
+    uint64_t bytes_per_change; /* of late, for sizing batches; 0 = not known */
+};
+
+struct session {
+    struct apply_run *run;
+    struct target *tgt;
+    struct target_position position;
+    bool position_found;
+    struct fence_feed *feed;
+    struct journal_reader *data;
+    struct schema_stream *schemas;
+    struct schema_source source;
+    struct decoder *dec;
+    struct table_map *tables;
+    int64_t wait_until_us; /* mono: the marker at the position is waited for until then; 0 = not */
+};
+
+/* session.c */
+bool session_open(struct apply_run *run, struct session **ret, struct err *err) MUST_CHECK;
+void session_close(struct session *s); /* NULL allowed */
+
+/* step.c: one batch, from the journal into the target; escalates from sets to exact order where that is
+ * needed. */
+bool session_apply(struct session *s, const struct fence_batch *fences, struct err *err) MUST_CHECK;
+
+/* progress.c */
+void progress_phase(struct apply_run *run, enum role_phase phase);
+void progress_publish(struct apply_run *run, bool now);
+void progress_applied(struct session *s, const struct fence_batch *fences);
+void progress_seen(struct session *s, uint64_t fences_end);
+void progress_error(struct apply_run *run, const struct err *err);
+
+#endif

@@ -1,0 +1,283 @@
+/* Owns: decoded changes of a batch, per table, in order. See batch.h. */
+#include "apply/batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "apply/batch_internal.h"
+#include "apply/hash.h"
+#include "core/alloc.h"
+
+/* What a change costs besides its values, in items, collapse and actions. */
+#define ITEM_COST   360
+#define ARENA_BLOCK ((size_t)1 << 20)
+/* Room for what collapse needs, and for one record of any size that PostgreSQL allows. */
+#define ARENA_RESERVE ((size_t)2200 << 20)
+/* Parts of a copy: small enough that the target works on one while the next is read. */
+#define READ_PART_BYTES ((size_t)1 << 20)
+
+struct batch *batch_new(size_t max_bytes)
+{
+    struct batch *b = xcalloc(1, sizeof *b);
+    b->max_bytes = max_bytes;
+    arena_init(&b->arena, ARENA_BLOCK, max_bytes + ARENA_RESERVE);
+    return b;
+}
+
+void batch_free(struct batch *b)
+{
+    if (b == NULL)
+        return;
+    for (size_t i = 0; i < b->table_count; i++) {
+        free(b->tables[i].stream);
+        free(b->tables[i].items);
+        free(b->tables[i].partitions);
+    }
+    free(b->tables);
+    arena_release(&b->arena);
+    free(b);
+}
+
+/* Forgets the items; what a partition delivered last stays known until batch_clear. */
+void batch_drop_items(struct batch *b)
+{
+    for (size_t i = 0; i < b->table_count; i++) {
+        b->tables[i].count = 0;
+        b->tables[i].unsorted = false;
+        b->tables[i].departures = 0;
+    }
+    b->item_count = b->departures = b->part_reads = 0;
+    arena_clear(&b->arena);
+}
+
+void batch_clear(struct batch *b)
+{
+    batch_drop_items(b);
+    b->counts = (struct batch_counts){0};
+    b->generation++;
+    b->next_seq = 0;
+}
+
+size_t batch_bytes(const struct batch *b)
+{
+    return b->arena.used_bytes + b->item_count * ITEM_COST;
+}
+
+bool batch_is_full(const struct batch *b)
+{
+    size_t limit = batch_only_reads(b) ? MIN_OF(READ_PART_BYTES, b->max_bytes) : b->max_bytes;
+    return b->departures == 0 && batch_bytes(b) >= limit;
+}
+
+bool batch_only_reads(const struct batch *b)
+{
+    return b->part_reads == b->item_count;
+}
+
+const struct batch_counts *batch_counts(const struct batch *b)
+{
+    return &b->counts;
+}
+
+static struct batch_table *find_table(struct batch *b, const char *stream)
+{
+    uint64_t hash = hash_bytes(stream, strlen(stream));
+    if (b->last_table < b->table_count && b->tables[b->last_table].hash == hash &&
+        strcmp(b->tables[b->last_table].stream, stream) == 0)
+        return &b->tables[b->last_table];
+    for (size_t i = 0; i < b->table_count; i++) {
+        if (b->tables[i].hash == hash && strcmp(b->tables[i].stream, stream) == 0) {
+            b->last_table = i;
+            return &b->tables[i];
+        }
+    }
+    if (b->table_count == b->table_cap) {
+        b->table_cap = b->table_cap == 0 ? 16 : 2 * b->table_cap;
+        b->tables = xrealloc(b->tables, b->table_cap * sizeof *b->tables);
+    }
+    b->last_table = b->table_count++;
+    b->tables[b->last_table] = (struct batch_table){.stream = xstrdup(stream), .hash = hash};
+    return &b->tables[b->last_table];
+}
+
+static struct partition_place *find_partition(struct batch *b, struct batch_table *bt, int32_t partition)
+{
+    size_t want = partition < 0 ? 1 : (size_t)partition + 1;
+    if (bt->partition_count < want) {
+        bt->partitions = xrealloc(bt->partitions, want * sizeof *bt->partitions);
+        memset(bt->partitions + bt->partition_count, 0,
+               (want - bt->partition_count) * sizeof *bt->partitions);
+        bt->partition_count = want;
+    }
+    struct partition_place *place = &bt->partitions[want - 1];
+    if (place->generation != b->generation + 1)
+        *place = (struct partition_place){.generation = b->generation + 1};
+    return place;
+}
+
+int item_order(const struct item *a, const struct item *b)
+{
+    if (a->commit_lsn != b->commit_lsn)
+        return a->commit_lsn < b->commit_lsn ? -1 : 1;
+    if (a->total_order != b->total_order)
+        return a->total_order < b->total_order ? -1 : 1;
+    int rank_a = a->op != CHANGE_DELETE,
+        rank_b = b->op != CHANGE_DELETE; /* halves of a key change may share an ordinal */
+    if (rank_a != rank_b)
+        return rank_a - rank_b;
+    return (a->seq > b->seq) - (a->seq < b->seq);
+}
+
+/* Settles the item's place; false if it came before. Snapshot rows are never duplicates: they have no
+ * ordinal. */
+static bool take_place(struct partition_place *place, struct item *it, lsn_t drop_below)
+{
+    struct item last = {.commit_lsn = place->commit_lsn, .total_order = place->total_order, .op = place->op};
+    if (it->op == CHANGE_READ) {
+        if (item_order(it, &last) < 0) {
+            it->commit_lsn = last.commit_lsn;
+            it->total_order = last.total_order;
+        }
+        return true;
+    }
+    if (it->commit_lsn < drop_below)
+        return false;
+    struct item same = *it;
+    same.seq = 0;
+    if (it->total_order > 0 && place->any && item_order(&same, &last) <= 0)
+        return false;
+    place->any = true;
+    place->commit_lsn = it->commit_lsn;
+    place->total_order = it->total_order;
+    place->op = it->op;
+    return true;
+}
+
+static const struct journal_header *find_header(const struct journal_record *rec, const char *name)
+{
+    for (size_t i = 0; i < rec->header_count; i++) {
+        if (strcmp(rec->headers[i].name, name) == 0)
+            return &rec->headers[i];
+    }
+    return NULL;
+}
+
+static uint32_t schema_id_of(const struct journal_record *rec)
+{
+    const struct journal_header *header = rec->header_count > 0 ? find_header(rec, HEADER_SCHEMA_ID) : NULL;
+    if (header == NULL || header->value_len != 4)
+        return 0;
+    const unsigned char *p = header->value;
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+static bool record_err(const struct journal_record *rec, struct err *err)
+{
+    return err_wrap(err, "topic=%s partition=%d offset=%llu", rec->stream, (int)rec->partition,
+                    (unsigned long long)rec->offset);
+}
+
+static bool no_room(const struct journal_record *rec, struct err *err)
+{
+    err_set(err, ERR_NO_MEMORY, "the record does not fit into memory");
+    return record_err(rec, err);
+}
+
+static bool copy_keys(struct batch *b, const struct journal_record *rec, struct item *it)
+{
+    if (rec->key == NULL)
+        return true;
+    const struct journal_header *other = NULL;
+    if (rec->header_count > 0 && it->op == CHANGE_DELETE)
+        other = find_header(rec, HEADER_NEW_KEY);
+    else if (rec->header_count > 0 && it->op == CHANGE_INSERT)
+        other = find_header(rec, HEADER_OLD_KEY);
+    it->key = arena_copy(&b->arena, rec->key, rec->key_len);
+    it->key_len = (uint32_t)rec->key_len;
+    if (other == NULL)
+        return it->key != NULL;
+    it->other_key = arena_copy(&b->arena, other->value, other->value_len);
+    it->other_key_len = (uint32_t)other->value_len;
+    return it->key != NULL && it->other_key != NULL;
+}
+
+static void count_departures(struct batch *b, struct batch_table *bt, const struct item *it)
+{
+    if (it->other_key == NULL)
+        return;
+    if (it->op == CHANGE_DELETE) {
+        bt->departures++;
+        b->departures++;
+    } else if (bt->departures > 0) {
+        bt->departures--;
+        b->departures--;
+    }
+}
+
+static void append_item(struct batch *b, struct batch_table *bt, const struct item *it)
+{
+    if (bt->count == bt->cap) {
+        bt->cap = bt->cap == 0 ? 256 : 2 * bt->cap;
+        bt->items = xrealloc(bt->items, bt->cap * sizeof *bt->items);
+    }
+    if (bt->count > 0 && item_order(&bt->items[bt->count - 1], it) > 0)
+        bt->unsorted = true;
+    bt->items[bt->count++] = *it;
+    b->item_count++;
+    b->part_reads += it->op == CHANGE_READ;
+    count_departures(b, bt, it);
+}
+
+static bool check_item(const struct item *it, const struct journal_record *rec, struct err *err)
+{
+    bool keyed = it->schema->key_count > 0;
+    if (it->op != CHANGE_TRUNCATE && keyed != (it->key != NULL)) {
+        err_set(err, ERR_PROTOCOL, "table=%s.%s: key and schema do not agree", it->schema->schema,
+                it->schema->table);
+        return record_err(rec, err);
+    }
+    bool needs_old = it->op == CHANGE_DELETE || (it->op == CHANGE_UPDATE && !keyed);
+    if (needs_old && it->old == NULL) {
+        err_set(err, ERR_PROTOCOL,
+                "table=%s.%s lsn=" LSN_FMT ": the record lacks the old row (replica identity?)",
+                it->schema->schema, it->schema->table, LSN_ARGS(it->commit_lsn));
+        return record_err(rec, err);
+    }
+    return true;
+}
+
+bool batch_add(struct batch *b, const struct codec_ops *codec, struct decoder *dec,
+               const struct journal_record *rec, lsn_t drop_below, struct err *err)
+{
+    struct change chg;
+    if (rec->value == NULL)
+        return true;
+    const char *value = arena_copy(&b->arena, rec->value, rec->value_len);
+    if (value == NULL)
+        return no_room(rec, err);
+    if (!codec->decode_value(dec, rec->stream, schema_id_of(rec), value, rec->value_len, &b->arena, &chg,
+                             err))
+        return record_err(rec, err);
+    struct item it = {.schema = chg.schema,
+                      .row = chg.op == CHANGE_DELETE ? NULL : chg.after,
+                      .old = chg.before,
+                      .commit_lsn = chg.source.commit_lsn,
+                      .total_order = chg.total_order,
+                      .seq = b->next_seq++,
+                      .op = chg.op};
+    struct batch_table *bt = find_table(b, rec->stream);
+    if (!take_place(find_partition(b, bt, rec->partition), &it, drop_below)) {
+        b->counts.duplicates++;
+        return true;
+    }
+    if (it.op != CHANGE_TRUNCATE && !copy_keys(b, rec, &it))
+        return no_room(rec, err);
+    if (!check_item(&it, rec, err))
+        return false;
+    append_item(b, bt, &it);
+    b->counts.changes++;
+    b->counts.reads += it.op == CHANGE_READ;
+    b->counts.truncates += it.op == CHANGE_TRUNCATE;
+    b->counts.value_bytes += rec->value_len;
+    return true;
+}

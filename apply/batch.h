@@ -1,0 +1,49 @@
+/*
+ * A batch: the changes of some fences, decoded and kept per table until they are written. Bounded by
+ * max_bytes: when batch_is_full() says so, what is there is written as one part of the target's transaction,
+ * or spooled when the order over all partitions matters.
+ *
+ * Order. Within a partition records come in commit order. A table with several partitions, and replay in
+ * exact order, are sorted by (commit LSN, ordinal). Rows of a snapshot have no ordinal: they keep their place
+ * behind what came before them in their partition.
+ * @thread owner
+ */
+#ifndef APPLY_BATCH_H
+#define APPLY_BATCH_H
+
+#include "apply/collapse.h"
+#include "apply/tables.h"
+#include "change/codec.h"
+#include "journal/journal.h"
+#include "target/target.h"
+
+struct batch;
+
+struct batch_counts {
+    uint64_t changes; /* taken */
+    uint64_t reads;   /* of these, snapshot rows */
+    uint64_t truncates;
+    uint64_t duplicates;  /* dropped: delivered before */
+    uint64_t value_bytes; /* of all records */
+};
+
+struct batch *batch_new(size_t max_bytes);
+void batch_free(struct batch *b); /* NULL allowed */
+/* Forgets items and counts. */
+void batch_clear(struct batch *b);
+/* Decodes and keeps one record; tombstones are passed over. drop_below: streamed changes with a lower commit
+ * LSN were applied before (0 = none). */
+bool batch_add(struct batch *b, const struct codec_ops *codec, struct decoder *dec,
+               const struct journal_record *rec, lsn_t drop_below, struct err *err) MUST_CHECK;
+/* Time to write a part. Never between the two halves of a key change. */
+bool batch_is_full(const struct batch *b);
+/* True if a part may be written although rows of other partitions are still to come. */
+bool batch_only_reads(const struct batch *b);
+size_t batch_bytes(const struct batch *b);
+const struct batch_counts *batch_counts(const struct batch *b);
+/* Collapses (SET, REPLACE) or sequences (ORDERED) what is there, hands it to the target and forgets it; the
+ * counts stay. */
+bool batch_write(struct batch *b, struct table_map *tables, struct target *tgt, enum target_mode mode,
+                 bool plain, struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,41 @@
+/* What batch.c (filling) and batch_write.c (emptying) share. */
+#ifndef APPLY_BATCH_INTERNAL_H
+#define APPLY_BATCH_INTERNAL_H
+
+#include "apply/batch.h"
+
+/* The last streamed change that a partition delivered in this batch. */
+struct partition_place {
+    uint64_t generation; /* of the batch, plus 1 */
+    lsn_t commit_lsn;
+    uint64_t total_order;
+    enum change_op op;
+    bool any;
+};
+
+struct batch_table {
+    char *stream;
+    uint64_t hash;
+    struct item *items;
+    size_t count, cap;
+    bool unsorted;
+    size_t departures; /* first halves of key changes whose second half is still to come */
+    struct partition_place *partitions;
+    size_t partition_count;
+};
+
+struct batch {
+    struct arena arena;
+    size_t max_bytes;
+    struct batch_table *tables;
+    size_t table_count, table_cap, last_table;
+    size_t item_count, part_reads, departures;
+    uint64_t generation;
+    uint32_t next_seq;
+    struct batch_counts counts;
+};
+
+int item_order(const struct item *a, const struct item *b);
+void batch_drop_items(struct batch *b);
+
+#endif

@@ -1,0 +1,134 @@
+/* Owns: from a batch's items to calls of the target. Items of one table that follow each other under one
+ * schema form a run; a set-based write takes the first runs of all tables, then their second ones (a table
+ * changed its shape inside the batch), and so on. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "apply/batch_internal.h"
+#include "core/alloc.h"
+
+static int by_order(const void *a, const void *b)
+{
+    return item_order(a, b);
+}
+
+static int by_order_of_pointers(const void *a, const void *b)
+{
+    const struct item *const *x = a, *const *y = b;
+    return item_order(*x, *y);
+}
+
+static void sort_table(struct batch_table *bt)
+{
+    if (bt->unsorted)
+        qsort(bt->items, bt->count, sizeof *bt->items, by_order);
+    bt->unsorted = false;
+}
+
+/* Length of the run that starts at items[from]. */
+static size_t run_length(const struct item *items, size_t from, size_t count)
+{
+    size_t end = from + 1;
+    while (end < count && items[end].schema == items[from].schema)
+        end++;
+    return end - from;
+}
+
+static bool collapse_run(struct batch *b, struct table_map *tables, const struct item *items, size_t count,
+                         bool plain, struct target_batch *ret, struct err *err)
+{
+    struct action_list list = {0};
+    struct target_table *table = NULL;
+    if (!table_map_get(tables, items[0].schema, &table, err) ||
+        !collapse_items(items, count, plain, &b->arena, &list, err))
+        return false;
+    *ret = (struct target_batch){
+        .table = table, .truncate = list.truncate, .rows = list.rows, .row_count = list.count};
+    return true;
+}
+
+static bool write_sets(struct batch *b, struct table_map *tables, struct target *tgt, enum target_mode mode,
+                       bool plain, struct err *err)
+{
+    struct target_batch *out = xcalloc(b->table_count + 1, sizeof *out);
+    size_t *done = xcalloc(b->table_count + 1, sizeof *done);
+    bool ok = true;
+    for (size_t n = 1; ok && n > 0;) {
+        n = 0;
+        for (size_t i = 0; ok && i < b->table_count; i++) {
+            struct batch_table *bt = &b->tables[i];
+            if (done[i] >= bt->count)
+                continue;
+            if (done[i] == 0)
+                sort_table(bt);
+            size_t len = run_length(bt->items, done[i], bt->count);
+            ok = collapse_run(b, tables, bt->items + done[i], len, plain, &out[n++], err);
+            done[i] += len;
+        }
+        ok = ok && (n == 0 || target_write(tgt, mode, out, n, err));
+    }
+    free(out);
+    free(done);
+    return ok;
+}
+
+static struct item **sorted_items(const struct batch *b)
+{
+    struct item **all = xcalloc(b->item_count + 1, sizeof *all);
+    size_t n = 0;
+    for (size_t i = 0; i < b->table_count; i++) {
+        for (size_t k = 0; k < b->tables[i].count; k++)
+            all[n++] = &b->tables[i].items[k];
+    }
+    qsort(all, n, sizeof *all, by_order_of_pointers);
+    return all;
+}
+
+/* One target batch for items[from…] of one table and schema; a TRUNCATE only at its head. *ret_len = items
+ * taken. */
+static bool sequence_run(struct batch *b, struct table_map *tables, struct item **all, size_t from,
+                         struct item *copy, struct target_batch *ret, size_t *ret_len, struct err *err)
+{
+    size_t end = from;
+    size_t count = 0;
+    struct action_list list = {0};
+    *ret = (struct target_batch){.truncate = all[from]->op == CHANGE_TRUNCATE};
+    for (; end < b->item_count && all[end]->schema == all[from]->schema; end++) {
+        if (all[end]->op == CHANGE_TRUNCATE && end > from)
+            break;
+        if (all[end]->op != CHANGE_TRUNCATE)
+            copy[count++] = *all[end];
+    }
+    *ret_len = end - from;
+    if (!table_map_get(tables, all[from]->schema, &ret->table, err) ||
+        (count > 0 && !sequence_items(copy, count, &b->arena, &list, err)))
+        return false;
+    ret->rows = list.rows;
+    ret->row_count = list.count;
+    return true;
+}
+
+static bool write_ordered(struct batch *b, struct table_map *tables, struct target *tgt, struct err *err)
+{
+    struct item **all = sorted_items(b);
+    struct target_batch *out = xcalloc(b->item_count + 1, sizeof *out);
+    struct item *copy = xcalloc(b->item_count + 1, sizeof *copy);
+    size_t n = 0;
+    bool ok = true;
+    for (size_t i = 0, len = 0; ok && i < b->item_count; i += len)
+        ok = sequence_run(b, tables, all, i, copy, &out[n++], &len, err);
+    ok = ok && (n == 0 || target_write(tgt, TARGET_ORDERED, out, n, err));
+    free(all);
+    free(out);
+    free(copy);
+    return ok;
+}
+
+bool batch_write(struct batch *b, struct table_map *tables, struct target *tgt, enum target_mode mode,
+                 bool plain, struct err *err)
+{
+    bool ok = mode == TARGET_ORDERED ? write_ordered(b, tables, tgt, err)
+                                     : write_sets(b, tables, tgt, mode, plain, err);
+    batch_drop_items(b);
+    return ok;
+}

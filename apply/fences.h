@@ -1,0 +1,50 @@
+/*
+ * The fence stream as apply follows it: fences are read ahead, checked (same pipeline, same source, ids
+ * without gap) and handed out in batches. Nothing behind the last fence exists.
+ * @thread owner
+ */
+#ifndef APPLY_FENCES_H
+#define APPLY_FENCES_H
+
+#include "change/fence.h"
+#include "journal/journal.h"
+#include "target/target.h"
+
+struct fence_feed;
+
+/* Fences that become one transaction of the target. */
+struct fence_batch {
+    const struct fence *last; /* valid until the batch is taken off */
+    uint64_t last_offset;
+    size_t count;
+    uint64_t changes; /* as the fences say */
+    uint64_t transactions;
+    bool begins_copy;                   /* one fence, SNAPSHOT_BEGIN */
+    const struct journal_range *ranges; /* merged; valid until the next fence_feed_pick */
+    size_t range_count;
+    bool many_partitions; /* some stream comes from more than one partition */
+};
+
+/*
+ * Starts behind `position` (NULL: nothing applied yet; then at the newest beginning of a copy). The fence at
+ * the position is read and must be the one that was applied: *ret_deadline_ms is its marker's. ERR_IDENTITY:
+ * other journal, other source; ERR_GAP: the journal lacks what the position needs.
+ */
+bool fence_feed_open(const struct journal_config *config, const struct target_position *position,
+                     struct fence_feed **ret, int64_t *ret_deadline_ms, struct err *err) MUST_CHECK;
+void fence_feed_close(struct fence_feed *feed); /* NULL allowed */
+/* Waits up to timeout_ms for a fence, then reads on while there are more, up to max_changes. *ret_ready:
+ * there is one. */
+bool fence_feed_read(struct fence_feed *feed, int timeout_ms, uint64_t max_changes, bool *ret_ready,
+                     struct err *err) MUST_CHECK;
+/* The longest batch that starts with the next fence: at most max_changes (but at least one fence), never over
+ * a marker that apply stops at, never over the beginning of a copy. */
+void fence_feed_pick(struct fence_feed *feed, uint64_t max_changes, struct fence_batch *ret);
+/* The picked batch is committed. */
+void fence_feed_take(struct fence_feed *feed, const struct fence_batch *batch);
+/* Offset behind the last fence of the stream. */
+bool fence_feed_end(struct fence_feed *feed, uint64_t *ret_next_offset, struct err *err) MUST_CHECK;
+/* LSN of the newest fence read; 0 = none. */
+lsn_t fence_feed_newest_lsn(const struct fence_feed *feed);
+
+#endif

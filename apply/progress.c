@@ -1,0 +1,67 @@
+/* Owns: what apply tells about itself. */
+#include <stdio.h>
+#include <string.h>
+
+#include "apply/apply_internal.h"
+#include "core/clock.h"
+
+#define PUBLISH_EVERY_US 200000
+
+void progress_publish(struct apply_run *run, bool now)
+{
+    int64_t t = clock_mono_us();
+    if (!now && t - run->published_us < PUBLISH_EVERY_US)
+        return;
+    run->published_us = t;
+    status_board_publish(run->board, &run->status);
+}
+
+void progress_phase(struct apply_run *run, enum role_phase phase)
+{
+    if (run->status.phase == phase)
+        return;
+    run->status.phase = phase;
+    run->status.phase_since_us = clock_wall_us();
+    progress_publish(run, true);
+}
+
+void progress_error(struct apply_run *run, const struct err *err)
+{
+    run->status.errors++;
+    run->status.last_error_us = clock_wall_us();
+    (void)snprintf(run->status.last_error, sizeof run->status.last_error, "%.590s", err->text);
+}
+
+void progress_seen(struct session *s, uint64_t fences_end)
+{
+    struct role_status *st = &s->run->status;
+    uint64_t next = s->position_found ? s->position.fence_offset + 1 : 0;
+    st->unapplied_fences = fences_end > next ? fences_end - next : 0;
+    st->journaled_lsn = MAX_OF(fence_feed_newest_lsn(s->feed), st->applied_lsn);
+    if (st->unapplied_fences == 0)
+        st->caught_up_us = clock_wall_us();
+}
+
+void progress_applied(struct session *s, const struct fence_batch *fences)
+{
+    struct role_status *st = &s->run->status;
+    const struct batch_counts *counts = batch_counts(s->run->batch);
+    st->applied_lsn = s->position.lsn;
+    st->position_commit_us = s->position.commit_time_us;
+    st->fence_id = s->position.fence_id;
+    st->attempt = s->position.attempt;
+    st->complete = s->position.complete;
+    if (fences == NULL)
+        return;
+    st->changes += counts->changes;
+    st->snapshot_rows += counts->reads;
+    st->bytes += counts->value_bytes;
+    st->transactions += fences->transactions;
+    st->fences += fences->count;
+    if (fences->begins_copy) {
+        st->snapshot_started_us = clock_wall_us();
+        st->snapshot_finished_us = 0;
+    } else if (st->complete && st->snapshot_started_us != 0 && st->snapshot_finished_us == 0) {
+        st->snapshot_finished_us = clock_wall_us();
+    }
+}

@@ -1,0 +1,64 @@
+/* Owns: opening and closing everything that belongs to one run from a position of the target on. */
+#include <stdlib.h>
+
+#include "apply/apply_internal.h"
+#include "core/alloc.h"
+#include "core/clock.h"
+#include "core/log.h"
+
+void session_close(struct session *s)
+{
+    if (s == NULL)
+        return;
+    stopper_watch(s->run->stopper, NULL);
+    table_map_free(s->tables);
+    target_close(s->tgt);
+    if (s->dec != NULL)
+        s->run->settings.codec->decoder_close(s->dec);
+    if (s->schemas != NULL)
+        schema_stream_close(s->schemas);
+    journal_reader_close(s->data);
+    fence_feed_close(s->feed);
+    free(s);
+}
+
+static bool open_target(struct session *s, struct err *err)
+{
+    if (!target_open(&s->run->settings.target, &s->tgt, err))
+        return false;
+    stopper_watch(s->run->stopper, s->tgt);
+    s->tables = table_map_new(s->tgt);
+    return target_position(s->tgt, &s->position, &s->position_found, err);
+}
+
+static bool open_journal(struct session *s, struct err *err)
+{
+    const struct apply_settings *set = &s->run->settings;
+    int64_t deadline_ms = 0;
+    if (!journal_reader_open(&set->journal, "apply", &s->data, err) ||
+        !fence_feed_open(&set->journal, s->position_found ? &s->position : NULL, &s->feed, &deadline_ms,
+                         err) ||
+        !schema_stream_open(&set->journal, &s->schemas, err))
+        return err_wrap(err, "journal");
+    s->source = schema_stream_source(s->schemas);
+    if (!set->codec->decoder_open(&s->source, &s->dec, err))
+        return false;
+    if (s->position.marker_kind == MARKER_COMPARE && !s->position.released) /* stopped while waiting at it */
+        s->wait_until_us = clock_mono_us() + deadline_ms * 1000 - s->position.age_us;
+    return !s->position_found || journal_confirm(s->data, s->position.fence_offset, err);
+}
+
+bool session_open(struct apply_run *run, struct session **ret, struct err *err)
+{
+    struct session *s = xcalloc(1, sizeof *s);
+    s->run = run;
+    if (!open_target(s, err) || !open_journal(s, err)) {
+        session_close(s);
+        return false;
+    }
+    char lsn[LSN_TEXT_MAX];
+    log_event(LOG_LEVEL_INFO, "session_opened", "fence=%llu lsn=%s", (unsigned long long)s->position.fence_id,
+              lsn_format(s->position.lsn, lsn));
+    *ret = s;
+    return true;
+}

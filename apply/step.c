@@ -1,0 +1,141 @@
+/*
+ * Owns: one batch, from the journal into the target, in one transaction of it. The way of writing escalates,
+ * always from the beginning of the batch, which is read again: plain    sets; rows of a copy go in without a
+ * look set      sets; every row may meet one that is there ordered  row by row in commit order: for conflicts
+ * inside the batch, and to find the row that the target refuses replace  sets; all rows that are touched are
+ * taken out first: unique values that no order of single steps can rotate
+ */
+#include <string.h>
+
+#include "apply/apply_internal.h"
+#include "core/failpoint.h"
+#include "core/log.h"
+
+enum way { WAY_PLAIN = 0, WAY_SET, WAY_ORDERED, WAY_REPLACE };
+
+static const struct {
+    const char *name;
+    enum target_mode mode;
+} ways[] = {
+    [WAY_PLAIN] = {"plain", TARGET_SET},
+    [WAY_SET] = {"set", TARGET_SET},
+    [WAY_ORDERED] = {"ordered", TARGET_ORDERED},
+    [WAY_REPLACE] = {"replace", TARGET_REPLACE},
+};
+
+/* Rows against each other: another order may do. 21000: two keys of the source are one on the target; 428C9:
+ * an identity column that can only be inserted. */
+static bool is_conflict(const struct err *err)
+{
+    static const char *const states[] = {"23505", "23P01", "23503", "21000", "428C9"};
+    for (size_t i = 0; i < ARRAY_LEN(states); i++) {
+        if (strcmp(err->sqlstate, states[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A value or row that the target does not take: in order, its key is known. P0002: a row to be changed is not
+ * there. */
+static bool is_row_trouble(const struct err *err)
+{
+    return strncmp(err->sqlstate, "22", 2) == 0 || strncmp(err->sqlstate, "23", 2) == 0 ||
+           strcmp(err->sqlstate, "P0002") == 0;
+}
+
+static bool next_way(enum way *way, bool had_reads, const struct err *err)
+{
+    bool conflict = is_conflict(err);
+    switch (*way) {
+    case WAY_PLAIN:
+        *way = conflict && had_reads ? WAY_SET : WAY_ORDERED;
+        return conflict || is_row_trouble(err);
+    case WAY_SET:
+        *way = WAY_ORDERED;
+        return conflict || is_row_trouble(err);
+    case WAY_ORDERED:
+        *way = WAY_REPLACE;
+        return conflict;
+    case WAY_REPLACE:
+        break;
+    }
+    return false;
+}
+
+static bool write_part(struct session *s, enum way way, struct err *err)
+{
+    return batch_write(s->run->batch, s->tables, s->tgt, ways[way].mode, way == WAY_PLAIN, err) &&
+           failpoint("apply.after_part", err);
+}
+
+static bool read_and_write(struct session *s, const struct fence_batch *fences, enum way way, struct err *err)
+{
+    struct batch *b = s->run->batch;
+    lsn_t drop_below = s->position_found && s->position.complete ? s->position.lsn : 0;
+    struct journal_record rec;
+    if (!journal_assign(s->data, fences->ranges, fences->range_count, err))
+        return err_wrap(err, "journal");
+    for (;;) {
+        if (stopper_given_up(s->run->stopper))
+            return err_set(err, ERR_INTERRUPTED, "stopped inside a batch");
+        enum journal_next got = journal_next(s->data, 100, &rec, err);
+        if (got == JOURNAL_ERROR)
+            return err_wrap(err, "journal");
+        if (got == JOURNAL_END)
+            return true;
+        if (got == JOURNAL_RECORD && !batch_add(b, s->run->settings.codec, s->dec, &rec, drop_below, err))
+            return false;
+        if (got == JOURNAL_RECORD && batch_is_full(b) && !write_part(s, way, err))
+            return false;
+    }
+}
+
+static void position_after(const struct fence_batch *fences, struct target_position *ret)
+{
+    const struct fence *f = fences->last;
+    *ret = (struct target_position){.fence_id = f->id,
+                                    .fence_offset = fences->last_offset,
+                                    .lsn = f->lsn,
+                                    .source_system_id = f->source_system_id,
+                                    .attempt = f->attempt,
+                                    .complete = f->complete,
+                                    .commit_time_us = f->commit_time_us,
+                                    .marker_kind = f->marker.kind};
+    memcpy(ret->marker_nonce, f->marker.nonce, sizeof ret->marker_nonce);
+}
+
+static bool apply_way(struct session *s, const struct fence_batch *fences, enum way way, struct err *err)
+{
+    struct target_position next;
+    batch_clear(s->run->batch);
+    position_after(fences, &next);
+    if (!target_begin(s->tgt, next.attempt, err) || !failpoint("apply.before_write", err))
+        return false;
+    if (fences->begins_copy && !target_write(s->tgt, TARGET_RESET, NULL, 0, err))
+        return false;
+    if (!read_and_write(s, fences, way, err) || !write_part(s, way, err) ||
+        !failpoint("apply.after_write", err) || !target_commit(s->tgt, &next, err))
+        return false;
+    s->position = next;
+    s->position_found = true;
+    return failpoint("apply.after_commit", err);
+}
+
+bool session_apply(struct session *s, const struct fence_batch *fences, struct err *err)
+{
+    enum way way = WAY_PLAIN;
+    for (;;) {
+        struct err failed = ERR_INIT;
+        if (apply_way(s, fences, way, &failed))
+            return true;
+        enum way before = way;
+        if (!next_way(&way, batch_counts(s->run->batch)->reads > 0, &failed)) {
+            *err = failed;
+            return false;
+        }
+        log_event(LOG_LEVEL_INFO, "batch_again", "fence=%llu from=%s to=%s sqlstate=%s text=\"%s\"",
+                  (unsigned long long)fences->last->id, ways[before].name, ways[way].name, failed.sqlstate,
+                  failed.text);
+        s->run->status.retries++;
+    }
+}

@@ -1,0 +1,15 @@
+/* Which target table belongs to a schema of the journal. Schemas are the decoder's and live as long as it. */
+#ifndef APPLY_TABLES_H
+#define APPLY_TABLES_H
+
+#include "target/target.h"
+
+struct table_map;
+
+struct table_map *table_map_new(struct target *tgt);
+void table_map_free(struct table_map *map); /* NULL allowed */
+/* Prepares the table when it is met first. */
+bool table_map_get(struct table_map *map, const struct table_schema *schema, struct target_table **ret,
+                   struct err *err) MUST_CHECK;
+
+#endif
