@@ -88,6 +88,7 @@ static bool run(struct pg_target *pt, const struct pg_table *tab, struct strbuf 
         err, ERR_DATA,
         "%lld of %lld rows to be changed are not on the target: compare both sides, then start a new copy",
         (long long)(must_touch - pg_affected(res)), (long long)must_touch);
+    memcpy(err->sqlstate, "P0002", 6); /* no_data_found: replay in order names the row */
     return pgt_table_err(tab, err);
 }
 
@@ -342,4 +343,3 @@ bool pgt_write_set(struct pg_target *pt, enum target_mode mode, const struct tar
     free(order);
     return ok;
 }
-memcpy(err->sqlstate, "P0002", 6);
