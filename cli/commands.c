@@ -2,6 +2,15 @@
 #include "cli.h"
 
 const struct command command_table[] = {
+    {.name = "check",
+     .run = cmd_check,
+     .needs_config = true,
+     .usage = "[--json]",
+     .summary = "test every precondition of source, journal and target",
+     .text = "Reads only. Each line is ok, warn or FAIL with a hint. Exit code 0: nothing failed; 1: "
+             "something did; 4: could "
+             "not run.",
+     .flags = check_flags},
     {.name = "capture",
      .run = cmd_capture,
      .needs_config = true,

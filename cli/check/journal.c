@@ -1,0 +1,181 @@
+/* The journal: reachable, this pipeline's, this source's, with room on its disk; and capture's folder for
+ * spilling. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "core/alloc.h"
+#include "journal/journal.h"
+#include "journal/journal_settings.h"
+
+#define SIDE            "journal"
+#define READ_TIMEOUT_MS 15000
+#define LOW_SPACE_BYTES (UINT64_C(1) << 30)
+
+/* The folder that a new embedded journal would be made in; malloc'd. NULL: not an embedded one. */
+static char *lmdb_folder(const char *url)
+{
+    const char *path = strstr(url, "lmdb:"); /* fault:…:lmdb:PATH as well */
+    return path != NULL ? xstrdup(path + 5) : NULL;
+}
+
+/* Nearest folder that exists, in place. */
+static void go_up_to_existing(char *path)
+{
+    while (access(path, F_OK) != 0 && errno == ENOENT) {
+        char *slash = strrchr(path, '/');
+        if (slash == NULL) {
+            strcpy(path, ".");
+            return;
+        }
+        slash[slash == path] = '\0';
+        if (slash == path)
+            return;
+    }
+}
+
+static void check_space(struct check *ck, const char *name, const char *path)
+{
+    struct statvfs fs;
+    if (statvfs(path, &fs) != 0)
+        return;
+    uint64_t free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+    if (free_bytes < LOW_SPACE_BYTES)
+        check_add(ck, SIDE, name, CHECK_WARN, "make room: capture halts when the disk is full",
+                  "%" PRIu64 " MB free at %s", free_bytes / 1000000, path);
+}
+
+/* True if there is a journal to look into. */
+static bool check_folder(struct check *ck, const char *url)
+{
+    char *path = lmdb_folder(url);
+    if (path == NULL)
+        return true;
+    bool there = access(path, F_OK) == 0;
+    if (!there) {
+        char *existing = xstrdup(path);
+        go_up_to_existing(existing);
+        if (access(existing, W_OK | X_OK) != 0)
+            check_add(ck, SIDE, "folder", CHECK_FAIL,
+                      "create it and give it to the user that runs capture and apply",
+                      "%s cannot be made: %s: %s", path, existing, strerror(errno));
+        else
+            check_add(ck, SIDE, "folder", CHECK_OK, NULL, "%s will be made", path);
+        check_space(ck, "space", existing);
+        free(existing);
+    } else {
+        check_space(ck, "space", path);
+    }
+    free(path);
+    return there;
+}
+
+static void count_stream(void *ctx, const struct journal_stream_info *info UNUSED)
+{
+    size_t *count = ctx;
+    (*count)++;
+}
+
+static const char *hint_for(enum err_code code)
+{
+    switch (code) {
+    case ERR_IDENTITY:
+        return "each pipeline needs a journal (or a Kafka topic prefix) of its own: change journal.url";
+    case ERR_CONNECT:
+    case ERR_TIMEOUT:
+        return "start the broker, or mend journal.url";
+    case ERR_AUTH:
+        return "mend the credentials in journal.kafka";
+    default:
+        return "see the message";
+    }
+}
+
+/* The last fence must be of this pipeline and of a history that the source still has. */
+static void check_fence(struct check *ck, const struct fence *fence)
+{
+    char id[24];
+    (void)snprintf(id, sizeof id, "%" PRIu64, fence->source_system_id);
+    if (strcmp(fence->pipeline, config_text(ck->cfg, "pipeline")) != 0)
+        check_add(ck, SIDE, "pipeline", CHECK_FAIL, "change journal.url or journal.topic_prefix",
+                  "it belongs to pipeline %s", fence->pipeline);
+    else if (ck->source_system_id != NULL && strcmp(id, ck->source_system_id) != 0)
+        check_add(
+            ck, SIDE, "source", CHECK_FAIL, "the source was replaced: start a new copy with an empty journal",
+            "it was written from another source (system identifier %s, now %s)", id, ck->source_system_id);
+    else if (ck->source_lsn != 0 && fence->lsn > ck->source_lsn)
+        check_add(ck, SIDE, "source", CHECK_FAIL,
+                  "the source was restored from a backup: start a new copy with an empty journal",
+                  "it is ahead of the source: last fence at " LSN_FMT ", WAL ends at " LSN_FMT,
+                  LSN_ARGS(fence->lsn), LSN_ARGS(ck->source_lsn));
+    else
+        check_add(ck, SIDE, "last fence", CHECK_OK, NULL, "fence %" PRIu64 " at " LSN_FMT "%s", fence->id,
+                  LSN_ARGS(fence->lsn), fence->complete ? "" : " (first copy under way)");
+}
+
+static bool read_last_fence(struct check *ck, struct journal_reader *jr, const char *stream, struct err *err)
+{
+    uint64_t first = 0, next = 0;
+    struct journal_record rec;
+    struct fence fence = {0};
+    if (!journal_bounds(jr, stream, 0, &first, &next, err))
+        return false;
+    if (next == 0)
+        return true;
+    struct journal_range range = {.stream = stream, .first_offset = next - 1, .next_offset = next};
+    if (!journal_assign(jr, &range, 1, err))
+        return false;
+    enum journal_next got = journal_next(jr, READ_TIMEOUT_MS, &rec, err);
+    if (got == JOURNAL_ERROR)
+        return false;
+    if (got != JOURNAL_RECORD || rec.value == NULL)
+        return err_set(err, ERR_TIMEOUT, "topic=%s: the last fence did not come", stream);
+    if (!fence_decode(rec.value, rec.value_len, &fence, err))
+        return false;
+    check_fence(ck, &fence);
+    fence_release(&fence);
+    return true;
+}
+
+static bool look_inside(struct check *ck, const struct journal_config *config, struct err *err)
+{
+    struct journal_reader *jr = NULL;
+    size_t streams = 0;
+    if (!journal_reader_open(config, NULL, &jr, err))
+        return false;
+    char *fences = journal_fence_stream(config->topic_prefix);
+    bool good = journal_list(jr, count_stream, &streams, err);
+    if (good) {
+        check_add(ck, SIDE, "reachable", CHECK_OK, NULL, "%zu streams", streams);
+        good = read_last_fence(ck, jr, fences, err);
+    }
+    free(fences);
+    journal_reader_close(jr);
+    return good;
+}
+
+static void check_spill(struct check *ck)
+{
+    const char *path = config_text(ck->cfg, "capture.spill_dir");
+    if (access(path, W_OK | X_OK) != 0)
+        check_add(ck, SIDE, "capture.spill_dir", CHECK_FAIL, "create it, or set capture.spill_dir", "%s: %s",
+                  path, strerror(errno));
+    else
+        check_space(ck, "capture.spill_dir", path);
+}
+
+bool check_journal(struct check *ck, struct err *err UNUSED)
+{
+    struct journal_config config;
+    struct err why = ERR_INIT;
+    journal_settings(ck->cfg, &config);
+    check_spill(ck);
+    if (check_folder(ck, config.url) && !look_inside(ck, &config, &why))
+        check_add(ck, SIDE, "reachable", CHECK_FAIL, hint_for(why.code), "%s", why.text);
+    return true;
+}

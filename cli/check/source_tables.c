@@ -1,0 +1,239 @@
+/* The tables of the pipeline on the source: which they are, and whether each can be copied and followed. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "core/alloc.h"
+#include "pg/types/read.h"
+
+#define SIDE "tables"
+
+struct listed {
+    uint32_t oid, root_oid;
+    bool chosen;
+};
+
+struct listing {
+    const struct table_filter *filter;
+    struct listed *items;
+    size_t count;
+};
+
+static bool list_table(void *ctx, uint32_t oid, const char *schema, const char *table, uint32_t root_oid,
+                       struct err *err UNUSED)
+{
+    struct listing *l = ctx;
+    l->items = xrealloc(l->items, (l->count + 1) * sizeof *l->items);
+    l->items[l->count++] = (struct listed){
+        .oid = oid, .root_oid = root_oid, .chosen = table_filter_matches(l->filter, schema, table)};
+    return true;
+}
+
+/* A partition goes through its root if that is chosen. */
+static bool is_covered(const struct listing *l, const struct listed *item)
+{
+    for (size_t i = 0; item->root_oid != 0 && i < l->count; i++) {
+        if (l->items[i].oid == item->root_oid)
+            return l->items[i].chosen;
+    }
+    return false;
+}
+
+static bool load_tables(struct check *ck, struct err *err)
+{
+    struct listing l = {.filter = ck->filter};
+    bool good = source_tables(ck->source, list_table, &l, err);
+    ck->tables = xcalloc(l.count + 1, sizeof *ck->tables);
+    for (size_t i = 0; good && i < l.count; i++) {
+        bool found = false;
+        if (!l.items[i].chosen || is_covered(&l, &l.items[i]))
+            continue;
+        good =
+            source_table_load(ck->source, l.items[i].oid, &ck->tables[ck->table_count].source, &found, err);
+        ck->table_count += good && found;
+    }
+    free(l.items);
+    return good;
+}
+
+static void fail(struct check *ck, struct check_table *t, const char *name, char *hint, const char *what)
+{
+    t->bad = true;
+    check_add_hint(ck, SIDE, name, CHECK_FAIL, hint, "%s.%s: %s", t->source.schema, t->source.name, what);
+}
+
+static char *alter_table(const struct check_table *t, const char *clause)
+{
+    struct strbuf sql = STRBUF_INIT(2000);
+    strbuf_adds(&sql, "ALTER TABLE ");
+    pg_quote_table(&sql, t->source.schema, t->source.name);
+    strbuf_addf(&sql, " %s", clause);
+    return strbuf_detach(&sql);
+}
+
+/* columns: 0 deferrable primary key, 1 owner, 2 select, 3 row security active, 4 published, 5 parts without
+ * identity */
+static void check_table_row(struct check *ck, struct check_table *t, const struct pg_result *res)
+{
+    const struct source_table *st = &t->source;
+    bool full = st->replica_identity == 'f';
+    if (!full && (st->replica_identity == 'n' || st->key_count == 0))
+        fail(ck, t, "replica identity",
+             alter_table(t, "REPLICA IDENTITY FULL; better: ADD PRIMARY KEY (…); or exclude it"),
+             "no key: PostgreSQL would refuse its updates and deletes once it is published");
+    else if (st->replica_identity == 'd' && pg_cell_bool(res, 0, 0))
+        fail(ck, t, "replica identity",
+             alter_table(t, "REPLICA IDENTITY FULL, or make the key NOT DEFERRABLE"),
+             "its primary key is deferrable, which PostgreSQL does not take as identity");
+    else if (st->key_count == 0)
+        check_add(
+            ck, SIDE, "replica identity", CHECK_WARN, "a primary key makes apply and compare much faster",
+            "%s.%s: no key, replica identity full: changes are applied row by row", st->schema, st->name);
+    if (!pg_cell_bool(res, 0, 1) && !pg_cell_bool(res, 0, 4))
+        fail(ck, t, "owner", alter_table(t, "OWNER TO our role, or GRANT the owning role to it"),
+             "only its owner may add it to a publication");
+    if (!pg_cell_bool(res, 0, 2))
+        fail(ck, t, "select", xasprintf("GRANT SELECT ON %s.%s TO our role", st->schema, st->name),
+             "may not be read");
+    if (pg_cell_bool(res, 0, 3))
+        fail(ck, t, "row security", xstrdup("ALTER ROLE … BYPASSRLS"),
+             "row security would hide rows from the copy");
+}
+
+static bool check_table_rights(struct check *ck, struct check_table *t, struct err *err)
+{
+    static const char sql[] =
+        "SELECT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND NOT "
+        "i.indimmediate),"
+        " pg_has_role(c.relowner, 'USAGE'), has_table_privilege(c.oid, 'SELECT'), row_security_active(c.oid),"
+        " EXISTS (SELECT FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid"
+        "          WHERE p.pubname = $2 AND r.prrelid = c.oid)"
+        " FROM pg_class c WHERE c.oid = $1::oid";
+    char oid[16];
+    const char *params[] = {oid, ck->slot};
+    PG_RESULT_AUTO res = NULL;
+    (void)snprintf(oid, sizeof oid, "%u", t->source.oid);
+    if (!pg_query(ck->source, sql, 2, params, &res, err))
+        return false;
+    if (pg_rows(res) == 1)
+        check_table_row(ck, t, res);
+    return true;
+}
+
+/* The table as capture would describe it in the journal. */
+static void plan_columns(struct check *ck, struct check_table *t, struct pg_type_catalog *types)
+{
+    const struct source_table *st = &t->source;
+    struct table_schema *schema = xcalloc(1, sizeof *schema);
+    schema->topic = topic_name(config_text(ck->cfg, "journal.topic_prefix"), st->schema, st->name);
+    schema->name_space = xstrdup(schema->topic);
+    schema->schema = xstrdup(st->schema);
+    schema->table = xstrdup(st->name);
+    schema->fields = xcalloc(st->column_count + 1, sizeof *schema->fields);
+    schema->key_fields = xcalloc(st->key_count + 1, sizeof *schema->key_fields);
+    for (size_t i = 0; i < st->column_count; i++) {
+        struct pg_column_reader reader;
+        struct err why = ERR_INIT;
+        const struct source_column *col = &st->columns[i];
+        if (pg_reader_plan(types, ck->source, col->type_oid, col->typmod, &reader, &why)) {
+            pg_reader_field(&reader, col->name, !col->not_null, false,
+                            &schema->fields[schema->field_count++]);
+            continue;
+        }
+        char *what = xasprintf("column %s: %s", col->name, why.text);
+        fail(ck, t, "types", xstrdup("exclude the table, or change the column to a supported type"), what);
+        free(what);
+    }
+    for (size_t i = 0; i < st->key_count && schema->field_count == st->column_count; i++) {
+        schema->key_fields[schema->key_count++] = st->key[i];
+        schema->fields[st->key[i]].key = true;
+    }
+    if (schema->field_count == st->column_count)
+        t->schema = schema;
+    else
+        table_schema_free(schema);
+}
+
+static int by_topic(const void *a, const void *b)
+{
+    const struct check_table *ta = *(const struct check_table *const *)a,
+                             *tb = *(const struct check_table *const *)b;
+    return strcmp(ta->schema->topic, tb->schema->topic);
+}
+
+/* Topic names have fewer letters than table names: two tables must not meet in one topic. */
+static void check_topics(struct check *ck)
+{
+    struct check_table **sorted = xcalloc(ck->table_count + 1, sizeof(struct check_table *));
+    size_t count = 0;
+    for (size_t i = 0; i < ck->table_count; i++) {
+        if (ck->tables[i].schema != NULL)
+            sorted[count++] = &ck->tables[i];
+    }
+    if (count > 0)
+        qsort(sorted, count, sizeof(struct check_table *), by_topic);
+    for (size_t i = 1; i < count; i++) {
+        if (strcmp(sorted[i - 1]->schema->topic, sorted[i]->schema->topic) != 0)
+            continue;
+        char *what = xasprintf("its topic %s is also that of %s.%s", sorted[i]->schema->topic,
+                               sorted[i - 1]->source.schema, sorted[i - 1]->source.name);
+        fail(ck, sorted[i], "topic", xstrdup("rename one of the two, or exclude it"), what);
+        free(what);
+    }
+    free(sorted);
+}
+
+/* What fits the patterns and cannot be replicated: named, so that nobody believes it was moved. */
+static bool check_left_out(struct check *ck, struct err *err)
+{
+    static const char sql[] =
+        "SELECT n.nspname, c.relname, CASE WHEN c.relkind = 'f' THEN 'a foreign table' WHEN c.relkind = 'm'"
+        " THEN 'a materialized view' ELSE 'unlogged' END"
+        " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE (c.relkind IN ('f', 'm') OR (c.relkind IN ('r', 'p') AND c.relpersistence = 'u'))"
+        " AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid"
+        "                  AND d.deptype = 'e') ORDER BY 1, 2";
+    PG_RESULT_AUTO res = NULL;
+    if (!pg_query(ck->source, sql, 0, NULL, &res, err))
+        return false;
+    for (int i = 0; i < pg_rows(res); i++) {
+        if (table_filter_matches(ck->filter, pg_cell(res, i, 0), pg_cell(res, i, 1)))
+            check_add(
+                ck, SIDE, "left out", CHECK_WARN,
+                "move it by other means and exclude it in source.tables (unlogged: ALTER TABLE … SET LOGGED)",
+                "%s.%s is %s: it is not replicated", pg_cell(res, i, 0), pg_cell(res, i, 1),
+                pg_cell(res, i, 2));
+    }
+    int64_t objects = 0;
+    if (!pg_query_int64(ck->source, "SELECT count(*) FROM pg_largeobject_metadata", 0, NULL, &objects, err))
+        return false;
+    if (objects > 0)
+        check_add(ck, SIDE, "large objects", CHECK_WARN, "move them by other means (pg_dump --large-objects)",
+                  "%" PRId64 " large objects are not replicated", objects);
+    return true;
+}
+
+bool check_source_tables(struct check *ck, struct err *err)
+{
+    if (ck->source == NULL)
+        return true;
+    if (!load_tables(ck, err) || !check_left_out(ck, err))
+        return false;
+    if (ck->table_count == 0)
+        check_add(ck, SIDE, "source.tables", CHECK_FAIL,
+                  "mend source.tables, or connect to the right database",
+                  "no table of the source fits the patterns");
+    struct pg_type_catalog *types = pg_type_catalog_new();
+    bool good = true;
+    for (size_t i = 0; good && i < ck->table_count; i++) {
+        good = check_table_rights(ck, &ck->tables[i], err);
+        if (good)
+            plan_columns(ck, &ck->tables[i], types);
+    }
+    if (good)
+        check_topics(ck);
+    pg_type_catalog_free(types);
+    return good;
+}
