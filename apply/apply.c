@@ -121,13 +121,13 @@ static bool turn(struct session *s, struct err *err)
     if (!look_ahead(s, err) || !fence_feed_read(s->feed, FENCE_WAIT_MS, most, &ready, err) || !ready)
         return !err_is_set(err);
     fence_feed_pick(s->feed, most, &fences);
-    return session_apply(s, &fences, err) && after_commit(s, &fences, err);
+    return apply_session_apply(s, &fences, err) && after_commit(s, &fences, err);
 }
 
 static bool run_session(struct apply_run *run, unsigned *failures, struct err *err)
 {
     struct session *s = NULL;
-    bool ok = session_open(run, &s, err);
+    bool ok = apply_session_open(run, &s, err);
     if (ok) {
         progress_applied(s, NULL);
         progress_phase(run, s->position_found && s->position.complete ? PHASE_STREAMING : PHASE_SNAPSHOT);
@@ -153,7 +153,7 @@ static bool run_session(struct apply_run *run, unsigned *failures, struct err *e
                                clock_backoff_us((*failures)++, BACKOFF_FIRST_MS, BACKOFF_MAX_MS));
         }
     }
-    session_close(s);
+    apply_session_close(s);
     return ok;
 }
 

@@ -47,12 +47,12 @@ struct session {
 };
 
 /* session.c */
-bool session_open(struct apply_run *run, struct session **ret, struct err *err) MUST_CHECK;
-void session_close(struct session *s); /* NULL allowed */
+bool apply_session_open(struct apply_run *run, struct session **ret, struct err *err) MUST_CHECK;
+void apply_session_close(struct session *s); /* NULL allowed */
 
 /* step.c: one batch, from the journal into the target; escalates from sets to exact order where that is
  * needed. */
-bool session_apply(struct session *s, const struct fence_batch *fences, struct err *err) MUST_CHECK;
+bool apply_session_apply(struct session *s, const struct fence_batch *fences, struct err *err) MUST_CHECK;
 
 /* progress.c */
 void progress_phase(struct apply_run *run, enum role_phase phase);

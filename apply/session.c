@@ -6,7 +6,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 
-void session_close(struct session *s)
+void apply_session_close(struct session *s)
 {
     if (s == NULL)
         return;
@@ -48,12 +48,12 @@ static bool open_journal(struct session *s, struct err *err)
     return !s->position_found || journal_confirm(s->data, s->position.fence_offset, err);
 }
 
-bool session_open(struct apply_run *run, struct session **ret, struct err *err)
+bool apply_session_open(struct apply_run *run, struct session **ret, struct err *err)
 {
     struct session *s = xcalloc(1, sizeof *s);
     s->run = run;
     if (!open_target(s, err) || !open_journal(s, err)) {
-        session_close(s);
+        apply_session_close(s);
         return false;
     }
     char lsn[LSN_TEXT_MAX];

@@ -121,7 +121,7 @@ static bool apply_way(struct session *s, const struct fence_batch *fences, enum 
     return failpoint("apply.after_commit", err);
 }
 
-bool session_apply(struct session *s, const struct fence_batch *fences, struct err *err)
+bool apply_session_apply(struct session *s, const struct fence_batch *fences, struct err *err)
 {
     enum way way = WAY_PLAIN;
     for (;;) {
