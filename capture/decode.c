@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/log.h"
 #include "stream_internal.h"
 
@@ -200,7 +201,7 @@ static bool put_update(struct cap_stream *st, struct cap_relation *rel, const st
 
 static bool take_row(struct cap_stream *st, const struct pgoutput_message *m, lsn_t lsn, struct err *err)
 {
-    struct cap_relation *rel = cap_relations_find(st->relations, m->row.oid, err);
+    struct cap_relation *rel = cap_relations_use(st->relations, m->row.oid, err);
     if (rel == NULL)
         return false;
     if (rel->is_marker) {
@@ -223,7 +224,7 @@ static bool take_row(struct cap_stream *st, const struct pgoutput_message *m, ls
 static bool take_truncate(struct cap_stream *st, const struct pgoutput_message *m, lsn_t lsn, struct err *err)
 {
     for (uint32_t i = 0; i < m->truncate.count; i++) {
-        struct cap_relation *rel = cap_relations_find(st->relations, m->truncate.oids[i], err);
+        struct cap_relation *rel = cap_relations_use(st->relations, m->truncate.oids[i], err);
         if (rel == NULL)
             return false;
         if (rel->is_marker)
@@ -241,6 +242,7 @@ static bool begin(struct cap_stream *st, const struct pgoutput_message *m, struc
 {
     if (st->txn.open)
         return err_set(err, ERR_PROTOCOL, "a transaction begins inside another");
+    st->now_wall_us = clock_wall_us();
     st->txn = (struct cap_transaction){
         .open = true,
         .skip = m->begin.final_lsn < st->start_lsn,
@@ -280,7 +282,8 @@ bool cap_decode(struct cap_stream *st, const struct repl_frame *frame, struct er
     case PGOUTPUT_COMMIT:
         return commit(st, &m, err);
     case PGOUTPUT_RELATION:
-        return cap_relations_announce(st->relations, &m, err);
+        cap_relations_announce(st->relations, &m);
+        return true;
     case PGOUTPUT_INSERT:
     case PGOUTPUT_UPDATE:
     case PGOUTPUT_DELETE:

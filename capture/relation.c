@@ -35,6 +35,7 @@ static void clear_relation(struct cap_relation *rel)
     for (size_t i = 0; i < rel->column_count; i++)
         free(rel->columns[i].name);
     free(rel->columns);
+    free(rel->key);
     free(rel->relaxed);
     free(rel->schema);
     free(rel->table);
@@ -64,15 +65,6 @@ static struct entry *find_entry(struct cap_relations *rels, uint32_t oid)
     while (e != NULL && e->rel.oid != oid)
         e = e->next;
     return e;
-}
-
-struct cap_relation *cap_relations_find(struct cap_relations *rels, uint32_t oid, struct err *err)
-{
-    struct entry *e = find_entry(rels, oid);
-    if (e != NULL)
-        return &e->rel;
-    err_set(err, ERR_PROTOCOL, "a change of relation %u came before its description", oid);
-    return NULL;
 }
 
 /* --- the shape that a message announces --- */
@@ -124,8 +116,7 @@ static int find_column(const struct cap_relation *rel, const char *name)
 /* The catalog's key in terms of the announced columns. False if a column is not there, or (where old images
  * carry only the identity's columns) the announced identity is another one: the catalog has moved on since.
  */
-static bool key_from_catalog(const struct cap_relation *rel, const struct source_table *now,
-                             struct source_table *t)
+static bool key_from_catalog(const struct cap_relation *rel, const struct source_table *now, size_t *key)
 {
     size_t identity_count = 0;
     for (size_t i = 0; i < rel->column_count; i++)
@@ -137,30 +128,44 @@ static bool key_from_catalog(const struct cap_relation *rel, const struct source
         int at = find_column(rel, now->columns[now->key[k]].name);
         if (at < 0 || (by_identity && !rel->columns[at].identity))
             return false;
-        t->key[k] = (size_t)at;
+        key[k] = (size_t)at;
     }
-    t->key_count = now->key_count;
     return true;
 }
 
-static void key_from_message(const struct cap_relation *rel, struct source_table *t)
+static size_t key_from_message(const struct cap_relation *rel, size_t *key)
 {
-    t->key_count = 0;
+    size_t count = 0;
     for (size_t i = 0; rel->replica_identity != 'f' && i < rel->column_count; i++) {
         if (rel->columns[i].identity)
-            t->key[t->key_count++] = i;
+            key[count++] = i;
     }
+    return count;
 }
 
-static void nullability_from_catalog(const struct cap_relation *rel, const struct source_table *now)
+/* Takes over key and NOT NULL as they are now (`now` has no columns if the table is gone). True if something
+ * differs. */
+static bool take_catalog(struct cap_relation *rel, const struct source_table *now)
 {
-    for (size_t i = 0; i < rel->column_count; i++)
-        rel->columns[i].not_null = false;
-    for (size_t n = 0; n < now->column_count; n++) {
-        int at = find_column(rel, now->columns[n].name);
-        if (at >= 0)
-            rel->columns[at].not_null = now->columns[n].not_null && !rel->relaxed[at];
+    bool changed = rel->key == NULL;
+    size_t *key = xcalloc(rel->column_count + now->key_count + 1, sizeof *key);
+    size_t key_count = now->key_count;
+    if (now->column_count == 0 || !key_from_catalog(rel, now, key))
+        key_count = key_from_message(rel, key);
+    changed = changed || key_count != rel->key_count || memcmp(key, rel->key, key_count * sizeof *key) != 0;
+    free(rel->key);
+    rel->key = key;
+    rel->key_count = key_count;
+    for (size_t i = 0; i < rel->column_count; i++) {
+        struct source_column *c = &rel->columns[i];
+        bool not_null = false;
+        for (size_t n = 0; n < now->column_count && !not_null; n++)
+            not_null =
+                now->columns[n].not_null && !rel->relaxed[i] && strcmp(now->columns[n].name, c->name) == 0;
+        changed = changed || not_null != c->not_null;
+        c->not_null = not_null;
     }
+    return changed;
 }
 
 static bool open_side(struct cap_relations *rels, struct err *err)
@@ -170,10 +175,7 @@ static bool open_side(struct cap_relations *rels, struct err *err)
 
 static bool make_writer(struct cap_relations *rels, struct cap_relation *rel, struct err *err)
 {
-    struct source_table now = {0};
-    bool found = false;
-    if (!open_side(rels, err) || !source_table_load(rels->side, rel->oid, &now, &found, err))
-        return false;
+    struct cap_table_writer *tw = NULL;
     struct source_table t = {
         .oid = rel->oid,
         .schema = rel->schema,
@@ -181,33 +183,40 @@ static bool make_writer(struct cap_relations *rels, struct cap_relation *rel, st
         .replica_identity = rel->replica_identity,
         .columns = rel->columns,
         .column_count = rel->column_count,
-        .key = xcalloc(rel->column_count + now.key_count + 1, sizeof *t.key),
+        .key = rel->key,
+        .key_count = rel->key_count,
     };
-    nullability_from_catalog(rel, &now);
-    if (!found || !key_from_catalog(rel, &now, &t))
-        key_from_message(rel, &t);
-    struct cap_table_writer *tw = NULL;
-    bool ok =
-        cap_table_writer_open(rels->session, &t, rels->types, rels->side, rels->session->publisher, &tw, err);
-    if (ok) {
-        cap_table_writer_free(rel->writer);
-        rel->writer = tw;
-        tw->schema->version = ++rels->versions;
-        log_event(LOG_LEVEL_DEBUG, "table_version", "table=%s.%s version=%u schema_id=%u", rel->schema,
-                  rel->table, tw->schema->version, tw->schema->value_schema_id);
-    }
-    free(t.key);
-    source_table_release(&now);
-    return ok;
+    if (!cap_table_writer_open(rels->session, &t, rels->types, rels->side, rels->session->publisher, &tw,
+                               err))
+        return false;
+    cap_table_writer_free(rel->writer);
+    rel->writer = tw;
+    tw->schema->version = ++rels->versions;
+    log_event(LOG_LEVEL_DEBUG, "table_version", "table=%s.%s version=%u schema_id=%u", rel->schema,
+              rel->table, tw->schema->version, tw->schema->value_schema_id);
+    return true;
 }
 
-bool cap_relations_announce(struct cap_relations *rels, const struct pgoutput_message *m, struct err *err)
+static bool refresh(struct cap_relations *rels, struct cap_relation *rel, struct err *err)
+{
+    struct source_table now = {0};
+    bool found = false;
+    if (!open_side(rels, err) || !source_table_load(rels->side, rel->oid, &now, &found, err))
+        return false;
+    bool changed = take_catalog(rel, &now);
+    source_table_release(&now);
+    if ((changed || rel->writer == NULL) && !make_writer(rels, rel, err))
+        return false;
+    rel->stale = false;
+    return true;
+}
+
+void cap_relations_announce(struct cap_relations *rels, const struct pgoutput_message *m)
 {
     struct entry *e = find_entry(rels, m->relation.oid);
-    if (e != NULL && same_shape(&e->rel, m) && (e->rel.is_marker || e->rel.writer != NULL)) {
-        /* The message may come because of a key or NOT NULL that has changed: cheap to look again, and rare.
-         */
-        return e->rel.is_marker || make_writer(rels, &e->rel, err);
+    if (e != NULL && same_shape(&e->rel, m)) {
+        e->rel.stale = true; /* it may come because of a key or NOT NULL that has changed */
+        return;
     }
     if (e == NULL) {
         e = xcalloc(1, sizeof *e);
@@ -216,11 +225,28 @@ bool cap_relations_announce(struct cap_relations *rels, const struct pgoutput_me
     }
     clear_relation(&e->rel);
     take_shape(&e->rel, m);
-    return e->rel.is_marker || make_writer(rels, &e->rel, err);
+    e->rel.stale = true;
+}
+
+struct cap_relation *cap_relations_use(struct cap_relations *rels, uint32_t oid, struct err *err)
+{
+    struct entry *e = find_entry(rels, oid);
+    if (e == NULL) {
+        err_set(err, ERR_PROTOCOL, "a change of relation %u came before its description", oid);
+        return NULL;
+    }
+    struct cap_relation *rel = &e->rel;
+    if (!rel->stale || rel->is_marker)
+        return rel;
+    if (refresh(rels, rel, err))
+        return rel;
+    err_wrap(err, "table=%s.%s", rel->schema, rel->table);
+    return NULL;
 }
 
 bool cap_relations_relax(struct cap_relations *rels, struct cap_relation *rel, size_t column, struct err *err)
 {
     rel->relaxed[column] = true;
+    rel->columns[column].not_null = false;
     return make_writer(rels, rel, err);
 }

@@ -15,7 +15,10 @@ struct cap_relation {
     bool is_marker;                /* crossfade.marker: interpreted, never published */
     struct source_column *columns; /* as announced */
     size_t column_count;
-    struct cap_table_writer *writer; /* NULL for the marker table */
+    size_t *key; /* indexes into columns */
+    size_t key_count;
+    struct cap_table_writer *writer; /* NULL until a change needs it, and for the marker table */
+    bool stale;    /* announced again: key and NOT NULL are to be looked up anew before the next use */
     bool *relaxed; /* columns in which a NULL was met although the catalog says NOT NULL now */
     uint64_t txn_serial, txn_changes; /* order within the transaction at hand */
 };
@@ -27,8 +30,9 @@ void cap_relations_free(struct cap_relations *rels); /* NULL allowed */
 /* A Relation message came. */
 bool cap_relations_announce(struct cap_relations *rels, const struct pgoutput_message *m,
                             struct err *err) MUST_CHECK;
-/* NULL with ERR_PROTOCOL if it was never announced. */
-struct cap_relation *cap_relations_find(struct cap_relations *rels, uint32_t oid, struct err *err);
+/* The relation, its writer ready (but for the marker table). NULL with an err; ERR_PROTOCOL if it was never
+ * announced. */
+struct cap_relation *cap_relations_use(struct cap_relations *rels, uint32_t oid, struct err *err);
 /* From now on this column may be NULL: makes a new version. */
 bool cap_relations_relax(struct cap_relations *rels, struct cap_relation *rel, size_t column,
                          struct err *err) MUST_CHECK;
