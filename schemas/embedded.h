@@ -5,4 +5,8 @@
 extern const char embedded_sql_source_sql[]; /* control tables on the source */
 extern const char embedded_sql_target_sql[]; /* control tables on the target */
 
+extern const char embedded_report_head_html[]; /* comparison report: up to <body>; {{title}}, {{style}} */
+extern const char embedded_report_style_css[];
+extern const char embedded_report_tail_html[]; /* script and end */
+
 #endif

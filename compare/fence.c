@@ -1,0 +1,392 @@
+/* Owns: lock, markers, temporary slot and the wait for the fence. See fence.h. */
+#include "fence.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "core/alloc.h"
+#include "core/clock.h"
+#include "session.h"
+#include "sql/embedded.h"
+
+#define POLL_POSITION_MS 5
+#define LOOK_AROUND_MS   250
+
+bool control_tables_ensure(struct pg_conn *conn, bool source, struct err *err)
+{
+    const char *probe = source ? "SELECT (to_regclass('crossfade.marker') IS NOT NULL)::int"
+                               : "SELECT (to_regclass('crossfade.position') IS NOT NULL AND"
+                                 " to_regclass('crossfade.release') IS NOT NULL AND"
+                                 " to_regclass('crossfade.verdict') IS NOT NULL)::int";
+    int64_t there = 0;
+    struct err refused = ERR_INIT;
+    if (!pg_query_int64(conn, probe, 0, NULL, &there, err))
+        return false;
+    if (there == 1 || pg_exec(conn, source ? embedded_sql_source_sql : embedded_sql_target_sql, &refused))
+        return true;
+    if (!pg_query_int64(conn, probe, 0, NULL, &there, err))
+        return false;
+    if (there == 1) /* another session made them meanwhile */
+        return true;
+    if (err != NULL)
+        *err = refused;
+    return err_wrap(err, "creating the control tables on the %s", source ? "source" : "target");
+}
+
+static bool make_nonce(char out[40], struct err *err)
+{
+    unsigned char bytes[16];
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+        return err_set(err, ERR_IO, "no random bytes from the system");
+    for (size_t i = 0; i < sizeof bytes; i++)
+        (void)snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+    return true;
+}
+
+#define LOCK_KEY "hashtextextended('crossfade.compare:' || $1, 0)"
+
+static bool tell_holder(struct fence_run *run, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    if (!pg_query(run->source,
+                  "SELECT l.pid, a.application_name, coalesce(host(a.client_addr), 'a local socket'), a.backend_start"
+                  "  FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)"
+                  " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
+                  "   AND l.classid = ((" LOCK_KEY " >> 32) & 4294967295)::oid"
+                  "   AND l.objid = (" LOCK_KEY " & 4294967295)::oid",
+                  1, &run->pipeline, &res, err))
+        return false;
+    if (pg_rows(res) == 0)
+        return err_set(err, ERR_BUSY, "another comparison of pipeline %s was running just now: try again", run->pipeline);
+    return err_set(err, ERR_BUSY,
+                   "another comparison of pipeline %s is running: pid %s on the source (%s from %s, connected %s). Wait "
+                   "for it, or end that session",
+                   run->pipeline, pg_cell(res, 0, 0), pg_cell(res, 0, 1), pg_cell(res, 0, 2), pg_cell(res, 0, 3));
+}
+
+static bool take_lock(struct fence_run *run, struct err *err)
+{
+    int64_t got = 0;
+    if (!pg_query_int64(run->source, "SELECT pg_try_advisory_lock(" LOCK_KEY ")::int", 1, &run->pipeline, &got, err))
+        return false;
+    return got == 1 || tell_holder(run, err);
+}
+
+/* Rows that earlier comparisons left: a day is longer than any deadline. */
+static bool clean_up_old(struct fence_run *run, struct err *err)
+{
+    PG_RESULT_AUTO markers = NULL;
+    PG_RESULT_AUTO releases = NULL;
+    return pg_query(run->source,
+                    "DELETE FROM crossfade.marker WHERE id IN (SELECT id FROM crossfade.marker WHERE pipeline = $1"
+                    " AND kind IN ('hold', 'cut') AND created_at < now() - interval '1 day' ORDER BY id LIMIT 1000)",
+                    1, &run->pipeline, &markers, err) &&
+           pg_query(run->target,
+                    "DELETE FROM crossfade.release WHERE (pipeline, nonce) IN (SELECT pipeline, nonce FROM"
+                    " crossfade.release WHERE pipeline = $1 AND released_at < now() - interval '1 day' LIMIT 1000)",
+                    1, &run->pipeline, &releases, err);
+}
+
+bool fence_open(struct fence_run *run, const struct config *cfg, const struct compare_request *req, struct err *err)
+{
+    *run = (struct fence_run){.req = req, .pipeline = config_text(cfg, "pipeline"),
+                              .source_url = config_text(cfg, "source.url"), .started_us = clock_mono_us()};
+    run->deadline_us = config_int(cfg, "compare.deadline_ms") * 1000;
+    return session_open(run->source_url, "source", run->pipeline, &run->source, err) &&
+           session_open(config_text(cfg, "target.url"), "target", run->pipeline, &run->target, err) &&
+           pg_exec(run->source, "SET synchronous_commit = local", err) &&
+           pg_exec(run->target, "SET synchronous_commit = local", err) &&
+           control_tables_ensure(run->source, true, err) && control_tables_ensure(run->target, false, err) &&
+           take_lock(run, err) && clean_up_old(run, err) && make_nonce(run->nonce, err);
+}
+
+static bool put_marker(struct fence_run *run, const char *kind, const char *cut_lsn, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    char deadline[24];
+    (void)snprintf(deadline, sizeof deadline, "%lld", (long long)run->deadline_us / 1000);
+    const char *params[] = {run->pipeline, run->nonce, kind, cut_lsn, deadline};
+    if (!pg_query(run->source,
+                  "INSERT INTO crossfade.marker (pipeline, nonce, kind, cut_lsn, deadline_ms)"
+                  " VALUES ($1, $2, $3, $4::pg_lsn, $5::bigint)",
+                  5, params, &res, err))
+        return err_wrap(err, "source: marker %s", kind);
+    return true;
+}
+
+static void tell(const struct fence_run *run, const char *text)
+{
+    struct compare_progress p = {.stage = "fence", .text = text, .elapsed_us = clock_mono_us() - run->started_us};
+    if (run->req->progress != NULL)
+        run->req->progress(run->req->progress_ctx, &p);
+}
+
+/* Waits up to ms for `fd` (-1 = none). 1: it is readable, 0: not yet, -1: stop was asked for. */
+static int wait_fd(const struct fence_run *run, int fd, int ms)
+{
+    struct pollfd fds[2] = {{.fd = fd, .events = POLLIN}, {.fd = run->req->stop_fd, .events = POLLIN}};
+    if (poll(fds, 2, ms) <= 0)
+        return 0;
+    return fds[1].revents != 0 ? -1 : fds[0].revents != 0;
+}
+
+/* Whom a slot's creation waits for: every transaction with an xid that began before it. Best effort. */
+static void describe_wait(struct fence_run *run, char *out, size_t size)
+{
+    PG_RESULT_AUTO res = NULL;
+    (void)snprintf(out, size, "waiting for transactions that run on the source");
+    if (pg_query(run->source,
+                 "SELECT a.n, p.n, a.pid, a.age FROM"
+                 " (SELECT count(*) AS n, (array_agg(pid ORDER BY xact_start))[1] AS pid,"
+                 "         extract(epoch FROM clock_timestamp() - min(xact_start))::int AS age"
+                 "    FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()) a,"
+                 " (SELECT count(*) AS n FROM pg_prepared_xacts) p",
+                 0, NULL, &res, NULL) &&
+        (pg_cell_int64(res, 0, 0) > 0 || pg_cell_int64(res, 0, 1) > 0))
+        (void)snprintf(out, size, "waiting for %s transactions on the source (%s prepared), oldest pid %s since %s s",
+                       pg_cell(res, 0, 0), pg_cell(res, 0, 1), pg_is_null(res, 0, 2) ? "-" : pg_cell(res, 0, 2),
+                       pg_is_null(res, 0, 3) ? "-" : pg_cell(res, 0, 3));
+}
+
+struct slot_work {
+    struct fence_run *run;
+    int done_fd;
+    bool ok;
+    struct err err;
+};
+
+static void *slot_main(void *arg)
+{
+    struct slot_work *work = arg;
+    char name[64];
+    (void)snprintf(name, sizeof name, "crossfade_compare_%.16s", work->run->nonce);
+    work->ok = repl_create_slot(work->run->slot_conn, name, true, &work->run->slot, &work->err);
+    (void)eventfd_write(work->done_fd, 1);
+    return NULL;
+}
+
+/* 1: the slot is there (or failed); 0: deadline; -1: stop. The thread has ended in any case. */
+static int create_slot(struct fence_run *run, struct slot_work *work, char *waited_for, size_t size)
+{
+    pthread_t thread;
+    int64_t until_us = clock_mono_us() + run->deadline_us;
+    int state = 0;
+    if (pthread_create(&thread, NULL, slot_main, work) != 0)
+        BUG("no thread");
+    while ((state = wait_fd(run, work->done_fd, LOOK_AROUND_MS)) == 0 && clock_mono_us() < until_us) {
+        describe_wait(run, waited_for, size);
+        tell(run, waited_for);
+    }
+    while (state != 1) { /* a cancel may come too early: again until it is gone */
+        pg_cancel(run->slot_conn);
+        struct pollfd fd = {.fd = work->done_fd, .events = POLLIN};
+        if (poll(&fd, 1, LOOK_AROUND_MS) == 1)
+            break;
+    }
+    pthread_join(thread, NULL);
+    return state;
+}
+
+/* A target whose first copy is not done cannot reach a fence of ours: say so before anything is held. */
+static enum fence_outcome copy_is_done(struct fence_run *run, char **ret_reason, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    if (!pg_query(run->target, "SELECT count(*), bool_and(complete) FROM crossfade.position WHERE pipeline = $1", 1,
+                  &run->pipeline, &res, err))
+        return err_wrap(err, "target: crossfade.position"), FENCE_ERROR;
+    if (pg_cell_int64(res, 0, 0) > 0 && pg_cell_bool(res, 0, 1))
+        return FENCE_REACHED;
+    *ret_reason = pg_cell_int64(res, 0, 0) == 0
+                      ? xasprintf("apply has not written anything of pipeline %s to the target yet", run->pipeline)
+                      : xstrdup("the first copy of the tables is not done yet");
+    return FENCE_INCONCLUSIVE;
+}
+
+enum fence_outcome fence_hold(struct fence_run *run, char **ret_reason, struct err *err)
+{
+    char waited_for[200] = "";
+    char app[64];
+    struct slot_work work = {.run = run, .err = ERR_INIT};
+    (void)snprintf(app, sizeof app, "crossfade compare %s", run->pipeline);
+    enum fence_outcome copied = copy_is_done(run, ret_reason, err);
+    if (copied != FENCE_REACHED)
+        return copied;
+    if (!pg_open(run->source_url, &(struct pg_options){.application_name = app, .replication = true}, &run->slot_conn,
+                 err))
+        return err_wrap(err, "source"), FENCE_ERROR;
+    if (!put_marker(run, "hold", NULL, err))
+        return FENCE_ERROR;
+    run->held = true;
+    tell(run, "taking the source's snapshot");
+    if ((work.done_fd = eventfd(0, EFD_CLOEXEC)) < 0)
+        return err_set(err, ERR_IO, "no eventfd"), FENCE_ERROR;
+    int state = create_slot(run, &work, waited_for, sizeof waited_for);
+    (void)close(work.done_fd);
+    if (state < 0)
+        return err_set(err, ERR_INTERRUPTED, "stopped"), FENCE_ERROR;
+    if (state == 0) {
+        *ret_reason = xasprintf("no snapshot of the source within %lld s: %s", (long long)run->deadline_us / 1000000,
+                                waited_for);
+        return FENCE_INCONCLUSIVE;
+    }
+    if (!work.ok) {
+        *err = work.err;
+        return err_wrap(err, "source: temporary slot"), FENCE_ERROR;
+    }
+    return FENCE_REACHED;
+}
+
+bool fence_cut(struct fence_run *run, struct err *err)
+{
+    char lsn[LSN_TEXT_MAX];
+    if (!put_marker(run, "cut", lsn_format(run->slot.consistent_lsn, lsn), err))
+        return false;
+    run->cut = true;
+    pg_close(run->slot_conn); /* the temporary slot goes with it */
+    run->slot_conn = NULL;
+    return true;
+}
+
+/* One row of crossfade.position against our fence. */
+static enum fence_outcome judge_row(const struct fence_run *run, const struct pg_result *res, int row, char **ret_text)
+{
+    lsn_t lsn = 0;
+    const char *shard = pg_cell(res, row, 4), *kind = pg_cell(res, row, 2);
+    bool ours = strcmp(pg_cell(res, row, 3), run->nonce) == 0;
+    if (!lsn_parse(pg_cell(res, row, 1), &lsn))
+        lsn = 0;
+    free(*ret_text);
+    *ret_text = NULL;
+    if (!pg_cell_bool(res, row, 5)) {
+        *ret_text = xasprintf("the first copy of the tables is not done (shard %s, fence %s)", shard, pg_cell(res, row, 0));
+    } else if (ours && strcmp(kind, "refused") == 0) {
+        *ret_text = xasprintf("capture refused the cut: it came too late (compare.deadline_ms is %lld)",
+                              (long long)run->deadline_us / 1000);
+    } else if (ours && lsn == run->slot.consistent_lsn) {
+        return FENCE_REACHED;
+    } else if (lsn > run->slot.consistent_lsn || ours) {
+        *ret_text = xasprintf("the target (shard %s) passed the wanted position and stands at fence %s, lsn %s: the hold or "
+                              "apply's wait ran out",
+                              shard, pg_cell(res, row, 0), pg_cell(res, row, 1));
+    } else {
+        return FENCE_ERROR; /* not there yet */
+    }
+    return FENCE_INCONCLUSIVE;
+}
+
+/* REACHED: all shards stand at the fence. INCONCLUSIVE: they never will. ERROR without err: not yet; *ret_text then says
+ * where the target stands. */
+static enum fence_outcome position_now(const struct fence_run *run, struct pg_conn *conn, uint64_t *ret_fence_id,
+                                       char **ret_text, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    if (!pg_query(conn,
+                  "SELECT fence_id, lsn, coalesce(marker_kind, ''), coalesce(marker_nonce, ''), shard, complete"
+                  " FROM crossfade.position WHERE pipeline = $1",
+                  1, &run->pipeline, &res, err))
+        return err_wrap(err, "target: crossfade.position"), FENCE_ERROR;
+    bool all = pg_rows(res) > 0;
+    if (!all) {
+        *ret_text = xasprintf("apply has not written anything of pipeline %s to the target yet", run->pipeline);
+        return FENCE_INCONCLUSIVE;
+    }
+    for (int i = 0; i < pg_rows(res); i++) {
+        enum fence_outcome one = judge_row(run, res, i, ret_text);
+        if (one == FENCE_INCONCLUSIVE)
+            return one;
+        if (one == FENCE_ERROR && all) {
+            all = false;
+            free(*ret_text);
+            *ret_text = xasprintf("the target stands at fence %s, lsn %s", pg_cell(res, i, 0), pg_cell(res, i, 1));
+        }
+    }
+    /* "2/3" of a shard tells how many there are: one that has never written must not be overlooked */
+    const char *slash = strchr(pg_cell(res, 0, 4), '/');
+    if (all && slash != NULL && atoi(slash + 1) > pg_rows(res))
+        all = false;
+    if (all)
+        *ret_fence_id = (uint64_t)pg_cell_int64(res, 0, 0);
+    return all ? FENCE_REACHED : FENCE_ERROR;
+}
+
+enum fence_outcome fence_wait(struct fence_run *run, char **ret_reason, struct err *err)
+{
+    int64_t until_us = clock_mono_us() + run->deadline_us, told_us = 0;
+    char lsn[LSN_TEXT_MAX], text[300];
+    lsn_format(run->slot.consistent_lsn, lsn);
+    for (;;) {
+        struct err found = ERR_INIT;
+        char *where = NULL;
+        enum fence_outcome outcome = position_now(run, run->target, &run->fence_id, &where, &found);
+        if (outcome != FENCE_ERROR || err_is_set(&found)) {
+            *ret_reason = where;
+            if (outcome == FENCE_ERROR)
+                *err = found;
+            return outcome;
+        }
+        (void)snprintf(text, sizeof text, "waiting for the target to reach %s: %s", lsn, where != NULL ? where : "");
+        free(where);
+        if (clock_mono_us() > until_us) {
+            *ret_reason = xasprintf("not within %lld s: %s. Do capture and apply run?",
+                                    (long long)run->deadline_us / 1000000, text);
+            return FENCE_INCONCLUSIVE;
+        }
+        if (clock_mono_us() - told_us > LOOK_AROUND_MS * 1000) {
+            tell(run, text);
+            told_us = clock_mono_us();
+        }
+        if (wait_fd(run, -1, POLL_POSITION_MS) < 0)
+            return err_set(err, ERR_INTERRUPTED, "stopped"), FENCE_ERROR;
+    }
+}
+
+enum fence_outcome fence_check(const struct fence_run *run, struct pg_conn *target_session, char **ret_reason,
+                               struct err *err)
+{
+    uint64_t fence_id = 0;
+    struct err found = ERR_INIT;
+    char *where = NULL;
+    enum fence_outcome outcome = position_now(run, target_session, &fence_id, &where, &found);
+    if (outcome == FENCE_ERROR && err_is_set(&found)) {
+        *err = found;
+        free(where);
+        return FENCE_ERROR;
+    }
+    if (outcome == FENCE_REACHED && fence_id == run->fence_id) {
+        free(where);
+        return FENCE_REACHED;
+    }
+    *ret_reason = where != NULL ? where : xstrdup("a snapshot of the target is not at the fence");
+    return FENCE_INCONCLUSIVE;
+}
+
+bool fence_release_apply(struct fence_run *run, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    const char *params[] = {run->pipeline, run->nonce};
+    if (!pg_query(run->target, "INSERT INTO crossfade.release (pipeline, nonce) VALUES ($1, $2) ON CONFLICT DO NOTHING", 2,
+                  params, &res, err))
+        return err_wrap(err, "target: release");
+    run->released = true;
+    return true;
+}
+
+void fence_close(struct fence_run *run)
+{
+    /* Best effort: what fails here is ended by its deadline. */
+    pg_close(run->slot_conn);
+    run->slot_conn = NULL;
+    if (run->held && !run->cut)
+        (void)!put_marker(run, "cut", "0/0", NULL); /* a position that cannot be: refused, and the hold ends */
+    if (run->held && !run->released)
+        (void)!fence_release_apply(run, NULL);
+    pg_close(run->source); /* the advisory lock goes with it */
+    pg_close(run->target);
+    run->source = run->target = NULL;
+}

@@ -1,0 +1,54 @@
+/*
+ * Bringing both sides to one fence (DESIGN 5):
+ *   open   pipeline's advisory lock on the source; control tables
+ *   hold   marker 'hold'; temporary slot with an exported snapshot: consistent point C
+ *   (the caller imports the snapshot into its source sessions)
+ *   cut    marker 'cut' at C; the slot goes
+ *   wait   until apply stands at the fence C
+ *   check  inside each of the caller's target snapshots: exactly that fence, on every shard
+ *   release apply goes on
+ *   close  at any time: takes back whatever was begun
+ * Every wait ends at compare.deadline_ms; a comparator that dies leaves nothing that its deadline does not end.
+ * Private to this module. @thread owner; fence_hold starts and joins one thread.
+ */
+#ifndef COMPARE_FENCE_H
+#define COMPARE_FENCE_H
+
+#include "compare/compare.h"
+#include "pg/conn.h"
+#include "pg/replication.h"
+
+enum fence_outcome {
+    FENCE_ERROR = 0,    /* could not run: *err */
+    FENCE_REACHED,
+    FENCE_INCONCLUSIVE, /* *ret_reason (malloc'd) says why */
+};
+
+struct fence_run {
+    const struct compare_request *req;
+    const char *pipeline, *source_url;
+    int64_t deadline_us;       /* length of one wait */
+    int64_t started_us;        /* mono */
+    struct pg_conn *source, *target; /* of the protocol itself; target is open until fence_close */
+    struct pg_conn *slot_conn; /* its snapshot lives until the next command there */
+    struct repl_slot slot;
+    char nonce[40];
+    uint64_t fence_id;
+    bool held, cut, released;
+};
+
+bool fence_open(struct fence_run *run, const struct config *cfg, const struct compare_request *req,
+                struct err *err) MUST_CHECK;
+enum fence_outcome fence_hold(struct fence_run *run, char **ret_reason, struct err *err);
+bool fence_cut(struct fence_run *run, struct err *err) MUST_CHECK;
+enum fence_outcome fence_wait(struct fence_run *run, char **ret_reason, struct err *err);
+enum fence_outcome fence_check(const struct fence_run *run, struct pg_conn *target_session, char **ret_reason,
+                               struct err *err);
+bool fence_release_apply(struct fence_run *run, struct err *err) MUST_CHECK;
+void fence_close(struct fence_run *run);
+
+/* Creates the control tables of this side if they are missing; a role that may not create them is fine once they are
+ * there. */
+bool control_tables_ensure(struct pg_conn *conn, bool source, struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,25 @@
+/* Builds and frees struct compare_result and its parts. Private to this module. */
+#ifndef COMPARE_MODEL_H
+#define COMPARE_MODEL_H
+
+#include "compare/compare.h"
+
+/* fmt makes the note. */
+void table_add_note(struct compare_table *table, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Sets verdict and reason, unless the table already has a graver one (FAIL, then INCONCLUSIVE, then PASS). */
+void table_conclude(struct compare_table *table, enum compare_verdict verdict, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
+/* Takes over what *diff owns. */
+void table_add_difference(struct compare_table *table, struct compare_difference *diff);
+void table_drop_differences(struct compare_table *table);
+void difference_release(struct compare_difference *diff);
+void table_release(struct compare_table *table);
+
+/* Copies of source and target (NULL = null), shortened around their first difference. */
+void difference_add_column(struct compare_difference *diff, const char *name, const char *source, const char *target);
+void difference_add_key(struct compare_difference *diff, const char *name, const char *source, const char *target);
+
+/* Sums up the tables; sorts them by name. */
+void result_sum_up(struct compare_result *result);
+
+#endif

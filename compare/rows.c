@@ -1,0 +1,307 @@
+/* Owns: pairing rows by key and saying which columns differ. See rows.h. */
+#include "rows.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "sqlgen.h"
+
+/* Rows looked up with one statement: few where values may be long, many where each lookup reads the whole table. */
+#define LOOKUP_ROWS_INDEXED 20
+#define LOOKUP_ROWS_SCAN    500
+
+struct row_list row_list_of(const struct pg_result *res)
+{
+    struct row_list list = {.count = (size_t)pg_rows(res)};
+    list.rows = xcalloc(list.count, sizeof *list.rows);
+    for (size_t i = 0; i < list.count; i++)
+        list.rows[i] = (struct row_ref){res, (int)i};
+    return list;
+}
+
+static int compare_cells(const struct row_ref *a, const struct row_ref *b, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        int c = strcmp(pg_cell(a->res, a->row, (int)i), pg_cell(b->res, b->row, (int)i));
+        if (c != 0)
+            return c;
+    }
+    return 0;
+}
+
+static int compare_rows(const void *a, const void *b, void *key_count)
+{
+    return compare_cells(a, b, *(const size_t *)key_count + 1); /* the hash stands behind the key */
+}
+
+void row_lists_subtract(struct row_list lists[SIDE_COUNT], size_t key_count)
+{
+    struct row_list *a = &lists[SIDE_SOURCE], *b = &lists[SIDE_TARGET];
+    size_t i = 0, j = 0, left_a = 0, left_b = 0;
+    if (a->count > 1)
+        qsort_r(a->rows, a->count, sizeof *a->rows, compare_rows, &key_count);
+    if (b->count > 1)
+        qsort_r(b->rows, b->count, sizeof *b->rows, compare_rows, &key_count);
+    while (i < a->count || j < b->count) {
+        int c = i == a->count ? 1 : j == b->count ? -1 : compare_rows(&a->rows[i], &b->rows[j], &key_count);
+        if (c == 0) {
+            i++, j++;
+        } else if (c < 0) {
+            a->rows[left_a++] = a->rows[i++];
+        } else {
+            b->rows[left_b++] = b->rows[j++];
+        }
+    }
+    a->count = left_a;
+    b->count = left_b;
+}
+
+/* A key to look up on both sides. */
+struct candidate {
+    struct row_ref key;
+    bool on[SIDE_COUNT]; /* the hashes of this side named it */
+};
+
+static struct candidate *make_candidates(const struct row_list lists[SIDE_COUNT], size_t key_count, size_t *ret_count)
+{
+    const struct row_list *a = &lists[SIDE_SOURCE], *b = &lists[SIDE_TARGET];
+    struct candidate *list = xcalloc(a->count + b->count, sizeof *list);
+    size_t n = 0, i = 0, j = 0;
+    while (i < a->count || j < b->count) {
+        int c = i == a->count   ? 1
+                : j == b->count ? -1
+                                : compare_cells(&a->rows[i], &b->rows[j], key_count);
+        struct candidate *cand = &list[n++];
+        cand->key = c <= 0 ? a->rows[i] : b->rows[j];
+        cand->on[SIDE_SOURCE] = c <= 0;
+        cand->on[SIDE_TARGET] = c >= 0;
+        /* the same key may come again on a side without a unique index: once is enough, the lookup finds all */
+        while (i < a->count && compare_cells(&a->rows[i], &cand->key, key_count) == 0)
+            i++;
+        while (j < b->count && compare_cells(&b->rows[j], &cand->key, key_count) == 0)
+            j++;
+    }
+    *ret_count = n;
+    return list;
+}
+
+/* Rows [first, first + count) of a lookup's result that belong to one candidate. */
+struct found {
+    const struct pg_result *res;
+    int first, count;
+};
+
+static const char *shown(const struct found *f, int row, size_t column)
+{
+    int c = (int)column + 1;
+    return f->count == 0 || pg_is_null(f->res, f->first + row, c) ? NULL : pg_cell(f->res, f->first + row, c);
+}
+
+static bool same_value(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static bool same_shown(const struct plan_table *pt, const struct found *s, const struct found *t, int t_row)
+{
+    for (size_t i = 0; i < pt->column_count; i++) {
+        if (!same_value(shown(s, 0, i), shown(t, t_row, i)))
+            return false;
+    }
+    return true;
+}
+
+/* Cells of one row (missing, extra) or of the columns that differ (changed). Keys stand in front. */
+static void fill_cells(struct compare_difference *diff, const struct plan_table *pt, const struct found *s,
+                       const struct found *t, int t_row)
+{
+    for (size_t i = 0; i < pt->column_count; i++) {
+        const struct plan_column *col = &pt->columns[i];
+        const char *sv = diff->kind == DIFF_EXTRA ? NULL : shown(s, 0, i);
+        const char *tv = diff->kind == DIFF_MISSING ? NULL : shown(t, t_row, i);
+        if (diff->kind != DIFF_CHANGED || !same_value(sv, tv)) {
+            if (!col->is_key || diff->kind == DIFF_CHANGED)
+                difference_add_column(diff, col->name, sv, tv);
+        }
+        if (col->is_key)
+            difference_add_key(diff, col->name, sv, tv);
+    }
+}
+
+static void add_difference(struct engine *engine, struct plan_table *pt, enum compare_kind kind, const struct found *s,
+                           const struct found *t, int t_row)
+{
+    struct compare_difference diff = {.kind = kind};
+    diff.copies_source = kind != DIFF_EXTRA;
+    diff.copies_target = kind != DIFF_MISSING;
+    fill_cells(&diff, pt, s, t, t_row);
+    engine_add_difference(engine, pt, &diff);
+}
+
+/* Both sides have rows under this key. What the target alone names with an equal key is told with the source's row. */
+static void judge_both(struct engine *engine, struct plan_table *pt, const struct candidate *cand,
+                       const struct found *s, const struct found *t, bool complete)
+{
+    int partner = -1;
+    for (int i = 0; i < t->count && partner < 0; i++) {
+        if (same_shown(pt, s, t, i))
+            partner = i;
+    }
+    if (partner < 0 && !cand->on[SIDE_SOURCE])
+        return;
+    if (partner >= 0 && t->count == 1 && cand->on[SIDE_SOURCE] != cand->on[SIDE_TARGET]) {
+        pt->order_suspect = pt->order_suspect || complete; /* the row is there and equal, in another range */
+        pt->out.more = pt->out.more || !complete;
+    } else if (partner < 0 || t->count == 1) {
+        add_difference(engine, pt, DIFF_CHANGED, s, t, partner = 0);
+    }
+    for (int i = 0; i < t->count; i++) {
+        if (i != partner)
+            add_difference(engine, pt, DIFF_EXTRA, s, t, i);
+    }
+}
+
+static void judge(struct engine *engine, struct plan_table *pt, const struct candidate *cand, const struct found *s,
+                  const struct found *t, bool complete)
+{
+    if (s->count == 0 && t->count == 0)
+        table_conclude(&pt->out, VERDICT_FAIL, "a row was met by its key's range but is not found by its key: check "
+                                               "the indexes of both sides with amcheck");
+    else if (s->count > 0 && t->count > 0)
+        judge_both(engine, pt, cand, s, t, complete);
+    else if (s->count > 0)
+        add_difference(engine, pt, DIFF_MISSING, s, t, 0);
+    for (int i = 0; s->count == 0 && i < t->count; i++)
+        add_difference(engine, pt, DIFF_EXTRA, s, t, i);
+}
+
+/* The rows of `res` whose first cell is n; *pos moves behind them. */
+static struct found take_found(const struct pg_result *res, int64_t n, int *pos)
+{
+    struct found f = {.res = res, .first = *pos};
+    while (*pos < pg_rows(res) && pg_cell_int64(res, *pos, 0) == n) {
+        (*pos)++;
+        f.count++;
+    }
+    return f;
+}
+
+static void judge_all(struct engine *engine, struct plan_table *pt, const struct candidate *batch, size_t count,
+                      struct pg_result *const results[SIDE_COUNT], bool complete)
+{
+    int pos[SIDE_COUNT] = {0};
+    for (size_t i = 0; i < count; i++) {
+        struct found s = take_found(results[SIDE_SOURCE], (int64_t)i + 1, &pos[SIDE_SOURCE]);
+        struct found t = take_found(results[SIDE_TARGET], (int64_t)i + 1, &pos[SIDE_TARGET]);
+        if (engine_has_room(engine, pt)) {
+            pthread_mutex_lock(&pt->lock);
+            judge(engine, pt, &batch[i], &s, &t, complete);
+            pthread_mutex_unlock(&pt->lock);
+        }
+    }
+}
+
+static bool look_up(struct engine *engine, struct pair *pair, struct plan_table *pt, const struct candidate *batch,
+                    size_t count, bool complete, struct err *err)
+{
+    struct strbuf *arrays = xcalloc(pt->key_count, sizeof *arrays);
+    const char **params = xcalloc(pt->key_count, sizeof *params);
+    struct statement st[SIDE_COUNT];
+    struct pg_result *results[SIDE_COUNT] = {NULL};
+    bool ok = true;
+    for (size_t k = 0; k < pt->key_count; k++) {
+        strbuf_init(&arrays[k], STRBUF_SQL_MAX);
+        strbuf_addc(&arrays[k], '{');
+        for (size_t i = 0; i < count; i++)
+            sql_array_add(&arrays[k], pg_cell(batch[i].key.res, batch[i].key.row, (int)k));
+        strbuf_addc(&arrays[k], '}');
+        ok = ok && strbuf_ok(&arrays[k], "keys", err);
+        params[k] = arrays[k].data;
+    }
+    for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++) {
+        st[side] = (struct statement){STRBUF_INIT(STRBUF_SQL_MAX), (int)pt->key_count, params};
+        sql_rows_by_key(pt, side, &st[side].sql);
+    }
+    ok = ok && pair_query(pair, st, results, err);
+    if (ok)
+        judge_all(engine, pt, batch, count, results, complete);
+    pair_results_free(results);
+    for (int side = 0; side < SIDE_COUNT; side++)
+        strbuf_release(&st[side].sql);
+    for (size_t k = 0; k < pt->key_count; k++)
+        strbuf_release(&arrays[k]);
+    free(arrays);
+    free(params);
+    return ok;
+}
+
+bool rows_explain(struct engine *engine, struct pair *pair, struct plan_table *pt,
+                  const struct row_list lists[SIDE_COUNT], bool complete, struct err *err)
+{
+    size_t count = 0, batch = pt->target_indexed ? LOOKUP_ROWS_INDEXED : LOOKUP_ROWS_SCAN;
+    struct candidate *cands = make_candidates(lists, pt->key_count, &count);
+    bool ok = true;
+    for (size_t i = 0; ok && i < count && engine_has_room(engine, pt); i += batch)
+        ok = look_up(engine, pair, pt, &cands[i], MIN_OF(batch, count - i), complete, err);
+    free(cands);
+    return ok;
+}
+
+static void add_hash_difference(struct engine *engine, struct plan_table *pt, const struct hash_count *h,
+                                const struct found *f)
+{
+    bool missing = h->copies[SIDE_SOURCE] > h->copies[SIDE_TARGET];
+    struct compare_difference diff = {.kind = missing ? DIFF_MISSING : DIFF_EXTRA};
+    diff.copies_source = h->copies[SIDE_SOURCE];
+    diff.copies_target = h->copies[SIDE_TARGET];
+    fill_cells(&diff, pt, f, f, 0);
+    pthread_mutex_lock(&pt->lock);
+    engine_add_difference(engine, pt, &diff);
+    pthread_mutex_unlock(&pt->lock);
+}
+
+static int found_hash(const struct pg_result *res, const char *hash)
+{
+    for (int i = 0; i < pg_rows(res); i++) {
+        if (strcmp(pg_cell(res, i, 0), hash) == 0)
+            return i;
+    }
+    return -1;
+}
+
+static void report_hashes(struct engine *engine, struct plan_table *pt, const struct hash_count *hashes, size_t count,
+                          struct pg_result *const results[SIDE_COUNT])
+{
+    for (size_t i = 0; i < count && engine_has_room(engine, pt); i++) {
+        enum side side = hashes[i].copies[SIDE_SOURCE] > hashes[i].copies[SIDE_TARGET] ? SIDE_SOURCE : SIDE_TARGET;
+        int row = found_hash(results[side], hashes[i].hash);
+        if (row >= 0)
+            add_hash_difference(engine, pt, &hashes[i], &(struct found){results[side], row, 1});
+    }
+}
+
+bool rows_explain_hashes(struct engine *engine, struct pair *pair, struct plan_table *pt,
+                         const struct hash_count *hashes, size_t count, struct err *err)
+{
+    struct strbuf array = STRBUF_INIT(STRBUF_SQL_MAX);
+    struct statement st[SIDE_COUNT];
+    struct pg_result *results[SIDE_COUNT] = {NULL};
+    strbuf_addc(&array, '{');
+    for (size_t i = 0; i < count; i++)
+        sql_array_add(&array, hashes[i].hash);
+    strbuf_addc(&array, '}');
+    const char *param = array.data;
+    for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++) {
+        st[side] = (struct statement){STRBUF_INIT(STRBUF_SQL_MAX), 1, &param};
+        sql_rows_by_hash(pt, side, &st[side].sql);
+    }
+    bool ok = strbuf_ok(&array, "row hashes", err) && pair_query(pair, st, results, err);
+    if (ok)
+        report_hashes(engine, pt, hashes, count, results);
+    pair_results_free(results);
+    for (int side = 0; side < SIDE_COUNT; side++)
+        strbuf_release(&st[side].sql);
+    strbuf_release(&array);
+    return ok;
+}
