@@ -414,7 +414,8 @@ static bool make_table(const char *topic, const json_t *root, const struct avro_
 bool avro_shape_parse(const char *topic, const char *schema_json, struct shape *ret, struct err *err)
 {
     json_error_t why;
-    json_auto_t *root = json_loads(schema_json, JSON_REJECT_DUPLICATES, &why);
+    /* Debezium's column defaults may hold U+0000. */
+    json_auto_t *root = json_loads(schema_json, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
     if (root == NULL)
         return err_set(err, ERR_PROTOCOL, "schema is no JSON: line %d: %s", why.line, why.text);
     struct avro_plan *plan = xcalloc(1, sizeof *plan);

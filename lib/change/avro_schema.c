@@ -127,6 +127,13 @@ static void free_names(char **names, size_t count)
     free(names);
 }
 
+/* Avro's own decimal wants to know its precision. */
+static bool is_decimal(const struct field *f)
+{
+    return f->semantic != NULL && strcmp(f->semantic, SEMANTIC_DECIMAL) == 0 && f->phys == PHYS_BYTES &&
+           f->source_length > 0;
+}
+
 /* Takes params over (NULL = none). */
 static json_t *column_type(const struct field *f, json_t *params)
 {
@@ -134,6 +141,10 @@ static json_t *column_type(const struct field *f, json_t *params)
         return json_string(primitive(f->phys));
     json_t *type = json_object();
     json_object_set_new(type, "type", json_string(primitive(f->phys)));
+    if (is_decimal(f)) {
+        json_object_set_new(type, "scale", json_integer(f->source_scale < 0 ? 0 : f->source_scale));
+        json_object_set_new(type, "precision", json_integer(f->source_length));
+    }
     if (f->semantic != NULL)
         json_object_set_new(type, "connect.version", json_integer(1));
     if (params != NULL)
@@ -142,6 +153,8 @@ static json_t *column_type(const struct field *f, json_t *params)
         json_object_set_new(type, "connect.type", json_string("int16"));
     if (f->semantic != NULL)
         json_object_set_new(type, "connect.name", json_string(f->semantic));
+    if (is_decimal(f))
+        json_object_set_new(type, "logicalType", json_string("decimal"));
     return type;
 }
 
@@ -179,7 +192,8 @@ static char *key_text(const struct table_schema *schema, char **names)
     json_t *fields = json_array();
     for (size_t i = 0; i < schema->key_count; i++) {
         size_t at = schema->key_fields[i];
-        json_array_append_new(fields, column(&schema->fields[at], names[at], NULL));
+        json_array_append_new(
+            fields, column(&schema->fields[at], names[at], connect_key_parameters(&schema->fields[at])));
     }
     json_t *key = record("Key", schema->name_space, fields, NULL);
     set_connect_name(key, schema->name_space, "Key");

@@ -4,6 +4,17 @@
  * An encoder or decoder belongs to one thread. Encoders are made per (thread, table version) and keep whatever makes
  * encoding fast (no allocation per value); decoders serve all tables of one reader and cache per schema id.
  *
+ * What Debezium's envelope cannot say rides in an optional field `crossfade` at its end: which columns are unavailable
+ * (so that a real text equal to the placeholder stays a text) and whether `before` is a key image (NOT NULL columns
+ * outside of the key are ""/0 on the wire, as Debezium fills them, and DATUM_NULL again after decoding). In records that
+ * Debezium wrote itself the placeholder's text decides, and before_key_only is false: of a delete's `before` only key
+ * columns are to be trusted then. Snapshot rows (op READ) have no transaction: they come back with commit_lsn = lsn and
+ * total_order = table_order = 0. Exact names of schema, table and columns come back; key columns from the value schema.
+ *
+ * Encoding refuses what decoding would refuse: NULL in a column that is not optional and text that is not UTF-8
+ * (ERR_DATA), numbers out of their type and unavailable values of other types than STRING and BYTES (ERR_BUG). A failed
+ * call leaves the buffer as it was.
+ *
  * transaction.id on the wire is "<xid>:<commit_lsn as decimal>", the same for all events of a transaction; source.lsn
  * is the change's own LSN; both come back in struct change.
  */

@@ -65,6 +65,16 @@ bool connect_check(const struct table_schema *schema, struct err *err)
     return true;
 }
 
+json_t *connect_key_parameters(const struct field *field)
+{
+    json_t *params = json_object();
+    set_semantic_parameters(params, field);
+    if (json_object_size(params) != 0)
+        return params;
+    json_decref(params);
+    return NULL;
+}
+
 json_t *connect_column_parameters(const struct field *field, size_t key_ordinal)
 {
     json_t *params = json_object();
@@ -120,6 +130,18 @@ static bool param_number(const json_t *params, const char *name, int32_t fallbac
     return true;
 }
 
+/* Schemas without source parameters (made by others) still tell a decimal's and a bit string's size. */
+static bool semantic_sizes(const char *semantic, const json_t *params, int32_t *length, int32_t *scale,
+                           struct err *err)
+{
+    if (semantic == NULL || *length != -1 || *scale != -1)
+        return true;
+    if (strcmp(semantic, SEMANTIC_DECIMAL) == 0)
+        return param_number(params, "scale", -1, scale, err) &&
+               param_number(params, "connect.decimal.precision", -1, length, err);
+    return strcmp(semantic, SEMANTIC_BITS) != 0 || param_number(params, "length", -1, length, err);
+}
+
 bool table_draft_init(struct table_draft *draft, size_t count, struct err *err)
 {
     if (count > COLUMNS_MAX)
@@ -148,6 +170,8 @@ bool table_draft_add(struct table_draft *draft, const char *wire_name, enum phys
     if (!param_number(params, PARAM_COLUMN_LENGTH, -1, &length, err) ||
         !param_number(params, PARAM_COLUMN_SCALE, -1, &scale, err) ||
         !param_number(params, PARAM_KEY, 0, &ordinal, err))
+        return err_wrap(err, "column \"%s\"", wire_name);
+    if (!semantic_sizes(semantic, params, &length, &scale, err))
         return err_wrap(err, "column \"%s\"", wire_name);
     if (ordinal < 0)
         return err_set(err, ERR_PROTOCOL, "schema: column \"%s\": %s is negative", wire_name, PARAM_KEY);

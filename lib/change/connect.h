@@ -30,6 +30,7 @@
 bool connect_check(const struct table_schema *schema, struct err *err) MUST_CHECK;
 /* New references. key_ordinal 0 = no key column. */
 json_t *connect_column_parameters(const struct field *field, size_t key_ordinal);
+json_t *connect_key_parameters(const struct field *field); /* of a column of the key struct; NULL = none */
 json_t *connect_table_parameters(const struct table_schema *schema);
 /* Place of field `index` in the key, from 1; 0 = not in it. */
 size_t connect_key_ordinal(const struct table_schema *schema, size_t index);

@@ -320,8 +320,8 @@ static bool finish_images(struct shape *shape, struct raw_envelope *raw, struct 
         guess_unavailable(schema, raw->after);
         return true;
     }
-    if (raw->before_key_only && raw->before == NULL)
-        return bad(shape, err, "a key image without a row");
+    if (raw->before_key_only && (raw->before == NULL || raw->before_unavailable.count != 0))
+        return bad(shape, err, "a key image without a row or with unavailable columns");
     if (!mark_unavailable(shape, raw->before, &raw->before_unavailable, err) ||
         !mark_unavailable(shape, raw->after, &raw->after_unavailable, err))
         return false;

@@ -174,6 +174,8 @@ static const char *string_end(const char *p, const char *end, bool *ret_escapes)
                 break;
             p += 8;
         }
+        if (p == end)
+            return NULL;
         if (*p == '"')
             return p;
         if ((unsigned char)*p < 32)

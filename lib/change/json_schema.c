@@ -86,8 +86,10 @@ static json_t *image(const struct table_schema *schema, const char *field_name)
 static char *key_text(const struct table_schema *schema)
 {
     json_t *fields = json_array();
-    for (size_t i = 0; i < schema->key_count; i++)
-        json_array_append_new(fields, column(&schema->fields[schema->key_fields[i]], NULL));
+    for (size_t i = 0; i < schema->key_count; i++) {
+        const struct field *f = &schema->fields[schema->key_fields[i]];
+        json_array_append_new(fields, column(f, connect_key_parameters(f)));
+    }
     return connect_dump(structure(schema->name_space, "Key", false, fields));
 }
 
@@ -159,9 +161,9 @@ static struct json_plan *make_plan(const json_t *fields)
     struct json_plan *plan = xcalloc(1, sizeof *plan);
     plan->columns = xcalloc(json_array_size(fields) + 1, sizeof *plan->columns);
     for (; plan->count < json_array_size(fields); plan->count++) {
-        const json_t *name = json_object_get(json_array_get(fields, plan->count), "field");
-        plan->columns[plan->count] = (struct json_column){.name = xstrdup(json_string_value(name)),
-                                                          .name_len = json_string_length(name)};
+        const json_t *col = json_array_get(fields, plan->count);
+        char *name = xstrdup(json_string_value(json_object_get(col, "field")));
+        plan->columns[plan->count] = (struct json_column){.name = name, .name_len = strlen(name)};
     }
     return plan;
 }
@@ -198,7 +200,8 @@ static bool make_table(const char *topic, const json_t *root, const json_t *row,
 bool json_shape_parse(const char *topic, const char *schema_json, struct shape *ret, struct err *err)
 {
     json_error_t why;
-    json_auto_t *root = json_loads(schema_json, JSON_REJECT_DUPLICATES, &why);
+    /* Debezium's column defaults may hold U+0000. */
+    json_auto_t *root = json_loads(schema_json, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
     if (root == NULL)
         return err_set(err, ERR_PROTOCOL, "schema is no JSON: line %d: %s", why.line, why.text);
     const json_t *row = find_field(root, "before");
