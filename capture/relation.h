@@ -28,8 +28,7 @@ struct cap_relations;
 struct cap_relations *cap_relations_new(const struct cap_session *s);
 void cap_relations_free(struct cap_relations *rels); /* NULL allowed */
 /* A Relation message came. */
-bool cap_relations_announce(struct cap_relations *rels, const struct pgoutput_message *m,
-                            struct err *err) MUST_CHECK;
+void cap_relations_announce(struct cap_relations *rels, const struct pgoutput_message *m);
 /* The relation, its writer ready (but for the marker table). NULL with an err; ERR_PROTOCOL if it was never
  * announced. */
 struct cap_relation *cap_relations_use(struct cap_relations *rels, uint32_t oid, struct err *err);
