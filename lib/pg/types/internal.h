@@ -110,11 +110,15 @@ struct text_out {
     struct pg_conn *conn;
     struct strbuf *out;
     int depth;
+    bool exact; /* where the server's text reads back as something else, write what reads back (see read.h) */
     struct err *err;
 };
 
 /* Appends one value of this type. All text_* functions: false = t->err is set. */
 bool text_value(struct text_out *t, uint32_t oid, const unsigned char *bytes, size_t len);
+/* As pg_value_to_text, `exact`. */
+bool text_exact(struct pg_type_catalog *cat, struct pg_conn *conn, uint32_t oid, const void *bytes,
+                uint32_t len, struct strbuf *out, struct err *err) MUST_CHECK;
 /* ERR_PROTOCOL "bytes of a <what> do not parse". */
 bool text_bad(struct text_out *t, const char *what);
 bool text_array(struct text_out *t, const struct pg_type *type, struct wire_in *in);

@@ -6,7 +6,6 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "internal.h"
-#include "pg/types/text.h"
 
 /* ---- timestamps: see read.h for why this is a bijection ---- */
 
@@ -278,7 +277,7 @@ READER(read_qchar)
 READER(read_as_text)
 {
     struct strbuf *text = catalog_scratch(r->cat);
-    return pg_value_to_text(r->cat, r->conn, r->oid, bytes, len, text, err) &&
+    return text_exact(r->cat, r->conn, r->oid, bytes, len, text, err) &&
            set_copy(ret, text->data, text->len, arena, err);
 }
 

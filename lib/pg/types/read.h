@@ -24,7 +24,8 @@
  * them json, jsonb io.debezium.data.Json · xml io.debezium.data.Xml · uuid io.debezium.data.Uuid · enum
  * io.debezium.data.Enum · ltree io.debezium.data.Ltree domains      as their base type, source_type is the
  * domain's name the rest     (arrays, ranges, composites, bit, inet, geometry, hstore, tsvector …) plain
- * STRING: what the server's output function prints under pg_open()'s settings (text.h)
+ * STRING: what the server's output function prints under pg_open()'s settings (text.h); except that a tsquery
+ * keeps the parentheses of a & (b & c), without which it would read back as another value
  *
  * source_type, _length, _scale: as Debezium propagates them. A negative scale of numeric is in 11 bits (2046
  * = -2); numeric without modifier has length 131089. Length and scale of an array are its element's.

@@ -289,6 +289,14 @@ bool text_value(struct text_out *t, uint32_t oid, const unsigned char *bytes, si
     return (!in.failed && in.left == 0) || text_bad(t, type->name);
 }
 
+bool text_exact(struct pg_type_catalog *cat, struct pg_conn *conn, uint32_t oid, const void *bytes,
+                uint32_t len, struct strbuf *out, struct err *err)
+{
+    struct text_out t = {.cat = cat, .conn = conn, .out = out, .exact = true, .err = err};
+    return text_value(&t, oid, (const unsigned char *)bytes, len) &&
+           strbuf_ok(out, "text form of a value", err);
+}
+
 bool pg_value_to_text(struct pg_type_catalog *cat, struct pg_conn *conn, uint32_t oid, const void *bytes,
                       uint32_t len, struct strbuf *out, struct err *err)
 {

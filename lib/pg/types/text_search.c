@@ -118,8 +118,10 @@ static int priority(unsigned op_)
     return table[op_];
 }
 
+/* `right_of`: the operator whose right operand this is, or 0. The server drops the parentheses of a & (b &
+ * c), which then reads back as (a & b) & c: another value, though with the same meaning. */
 static bool query_tree(struct text_out *t, const struct query_item *items, int at, int parent,
-                       bool right_of_phrase, int depth)
+                       unsigned right_of, int depth)
 {
     const struct query_item *item = &items[at];
     if (item->op == 0)
@@ -127,15 +129,15 @@ static bool query_tree(struct text_out *t, const struct query_item *items, int a
     if (depth > TSQUERY_DEPTH_MAX)
         return err_set(t->err, ERR_UNSUPPORTED, "a tsquery is nested deeper than %d", TSQUERY_DEPTH_MAX);
     int own = priority(item->op);
-    bool parentheses = own < parent || (item->op == OPERATOR_PHRASE && right_of_phrase);
+    bool parentheses = own < parent || (item->op == right_of && (t->exact || right_of == OPERATOR_PHRASE));
     if (parentheses)
         strbuf_adds(t->out, "( ");
     if (item->op == OPERATOR_NOT) {
         strbuf_addc(t->out, '!');
-        if (!query_tree(t, items, at + 1, own, false, depth + 1))
+        if (!query_tree(t, items, at + 1, own, 0, depth + 1))
             return false;
     } else {
-        if (!query_tree(t, items, item->left, own, false, depth + 1))
+        if (!query_tree(t, items, item->left, own, 0, depth + 1))
             return false;
         if (item->op == OPERATOR_PHRASE && item->distance != 1)
             strbuf_addf(t->out, " <%d> ", (int16_t)item->distance);
@@ -143,7 +145,7 @@ static bool query_tree(struct text_out *t, const struct query_item *items, int a
             strbuf_adds(t->out, item->op == OPERATOR_PHRASE ? " <-> "
                                 : item->op == OPERATOR_AND  ? " & "
                                                             : " | ");
-        if (!query_tree(t, items, at + 1, own, item->op == OPERATOR_PHRASE, depth + 1))
+        if (!query_tree(t, items, at + 1, own, item->op, depth + 1))
             return false;
     }
     if (parentheses)
@@ -167,7 +169,7 @@ bool text_tsquery(struct text_out *t, struct wire_in *in)
         read_item(in, &items[i]);
     if (ok && (in->failed || !link_items(items, ends, (int)count)))
         ok = text_bad(t, "tsquery");
-    ok = ok && query_tree(t, items, 0, 0, false, 0);
+    ok = ok && query_tree(t, items, 0, 0, 0, 0);
     free(items);
     free(ends);
     return ok;

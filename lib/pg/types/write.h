@@ -59,11 +59,11 @@ bool pg_write_binary(const struct pg_column_writer *w, const struct datum *value
 /* Appends the text form that `$text::cast` takes, in either mode (for parameters); value is not null. */
 bool pg_write_text(const struct pg_column_writer *w, const struct datum *value, struct strbuf *out,
                    struct err *err) MUST_CHECK;
-/* Appends the target type for a cast or a column: "pg_catalog"."_int4"; without modifier, so that a cast
- * never cuts. */
+/* Appends what goes behind `text-expression::` to make the value: "pg_catalog"."_int4". Without modifier, so
+ * that a cast never cuts, and with domains resolved: a row that has null there (or nothing yet) must not meet
+ * the domain's NOT NULL before it is merged. */
 void pg_writer_cast(const struct pg_column_writer *w, struct strbuf *out);
-/* Appends the type of the staging column: the target type (domains as such), or pg_catalog.text in TEXT mode.
- */
+/* Appends the type of the staging column: the target type likewise, or "pg_catalog"."text" in TEXT mode. */
 void pg_writer_staging_type(const struct pg_column_writer *w, struct strbuf *out);
 
 #endif

@@ -17,7 +17,7 @@ const struct encoding *encoding_find(enum phys phys, const char *semantic);
 /* Writes a datum that is encoded like this into a column of this type (domains resolved); NULL: only as text.
  */
 pg_write_fn *binary_writer(const struct encoding *enc, const struct pg_type *target);
-/* As the plain text writer, but refuses backslashes: see write_plan.c. */
+/* As the plain text writer, but refuses bytes above 127 of a "char": see write_plan.c. */
 bool write_text_without_escapes(const struct pg_column_writer *w, const struct datum *value,
                                 struct strbuf *out, struct err *err);
 

@@ -251,6 +251,12 @@ static void add_type(const struct pg_type *type, struct strbuf *out)
 
 void pg_writer_cast(const struct pg_column_writer *w, struct strbuf *out)
 {
+    /* text::regclass looks names up and knows neither "-" nor numbers; by way of char, regclass's input
+     * function runs. */
+    if (strcmp(w->base->name, "regclass") == 0) {
+        add_type(pg_type_builtin(PG_OID_BPCHAR), out);
+        strbuf_adds(out, "::");
+    }
     add_type(w->base, out);
 }
 

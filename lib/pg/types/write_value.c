@@ -424,10 +424,13 @@ WRITER(text_of_interval)
 bool write_text_without_escapes(const struct pg_column_writer *w, const struct datum *value,
                                 struct strbuf *out, struct err *err)
 {
-    if (memchr(value->s.p, '\\', value->s.len) != NULL)
-        return err_set(err, ERR_DATA,
-                       "an array of \"char\" holds a backslash or a byte above 127, which servers before "
-                       "16 do not read back");
+    const char *p = value->s.p;
+    for (uint32_t i = 2; i < value->s.len; i++) { /* an element "\\203", quoted for the array */
+        if (p[i - 2] == '\\' && p[i - 1] == '\\' && p[i] >= '0' && p[i] <= '3')
+            return err_set(err, ERR_DATA,
+                           "an array of \"char\" holds a byte above 127, which servers before 16 do not read "
+                           "back from text");
+    }
     return text_of_string(w, value, out, err);
 }
 
