@@ -137,7 +137,7 @@ static void print_text(const struct check *ck)
             add_line(&term, &out, &ck->results[i], width);
         }
     }
-    strbuf_addf(&out, "%zu ok, %zu warnings, %zu failed\n", count_state(ck, CHECK_OK),
+    strbuf_addf(&out, "%zu ok, warnings: %zu, failed: %zu\n", count_state(ck, CHECK_OK),
                 count_state(ck, CHECK_WARN), count_state(ck, CHECK_FAIL));
     terminal_write(&term, out.data);
     strbuf_release(&out);

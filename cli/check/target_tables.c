@@ -30,15 +30,49 @@ static void fail(struct pair *p, const char *name, char *hint, const char *fmt, 
                    what);
 }
 
-static char *alter_table(const struct pair *p, const char *fmt, const char *name)
+/* "on the target: ALTER TABLE … <before> <column> <after>"; column and after may be NULL. malloc'd. */
+static char *alter_table(const struct pair *p, const char *before, const char *column, const char *after)
 {
-    struct strbuf sql = STRBUF_INIT(4000);
+    struct strbuf sql = STRBUF_INIT(8000);
     strbuf_adds(&sql, "on the target: ALTER TABLE ");
     pg_quote_table(&sql, p->t->source.schema, p->t->source.name);
-    strbuf_addf(&sql, " %s ", fmt);
-    if (name != NULL)
-        pg_quote_ident(&sql, name);
+    strbuf_addf(&sql, " %s", before);
+    if (column != NULL) {
+        strbuf_addc(&sql, ' ');
+        pg_quote_ident(&sql, column);
+    }
+    if (after != NULL)
+        strbuf_addf(&sql, " %s", after);
     return strbuf_detach(&sql);
+}
+
+/* The column's type as the source would write it, for hints; "…" if it does not say. malloc'd. */
+static char *source_type(const struct pair *p, const char *column)
+{
+    const struct source_table *st = &p->t->source;
+    char oid[16], typmod[16], *text = NULL;
+    const char *params[] = {oid, typmod};
+    struct err ignored = ERR_INIT; /* a hint is not worth an error */
+    for (size_t i = 0; i < st->column_count; i++) {
+        if (strcmp(st->columns[i].name, column) != 0)
+            continue;
+        (void)snprintf(oid, sizeof oid, "%u", st->columns[i].type_oid);
+        (void)snprintf(typmod, sizeof typmod, "%d", (int)st->columns[i].typmod);
+        if (!pg_query_text(p->ck->source, "SELECT format_type($1::oid, $2::integer)", 2, params, &text,
+                           &ignored))
+            text = NULL;
+    }
+    return text != NULL ? text : xstrdup("…");
+}
+
+static char *alter_type(const struct pair *p, const char *before, const char *column, const char *word)
+{
+    char *type = source_type(p, column);
+    char *after = xasprintf("%s%s", word, type);
+    char *hint = alter_table(p, before, column, after);
+    free(type);
+    free(after);
+    return hint;
 }
 
 /* False when there is nothing more to look at. */
@@ -95,13 +129,13 @@ static void check_field(struct pair *p, const struct field *field, const struct 
 {
     int row = find_row(res, field->name);
     if (row < 0) {
-        fail(p, "columns", alter_table(p, "ADD COLUMN", field->name), "the target lacks column %s",
+        fail(p, "columns", alter_type(p, "ADD COLUMN", field->name, ""), "the target lacks column %s",
              field->name);
         return;
     }
     if (pg_cell_bool(res, row, 4)) {
         if (field->key)
-            fail(p, "columns", alter_table(p, "… no GENERATED for", field->name),
+            fail(p, "columns", alter_table(p, "ALTER COLUMN", field->name, "DROP EXPRESSION"),
                  "key column %s is generated on the target", field->name);
         return;
     }
@@ -109,12 +143,10 @@ static void check_field(struct pair *p, const struct field *field, const struct 
     struct err why = ERR_INIT;
     if (!pg_writer_plan(field, (uint32_t)pg_cell_int64(res, row, 1), (int32_t)pg_cell_int64(res, row, 2),
                         p->types, p->ck->target, &writer, &why))
-        fail(p, "types",
-             alter_table(p, "ALTER COLUMN … TYPE, at least as wide as on the source:", field->name), "%s",
-             why.text);
+        fail(p, "types", alter_type(p, "ALTER COLUMN", field->name, "TYPE "), "%s", why.text);
     else if (field->optional && pg_cell_bool(res, row, 5))
         check_add_hint(p->ck, SIDE, "not null", CHECK_WARN,
-                       alter_table(p, "ALTER COLUMN … DROP NOT NULL:", field->name),
+                       alter_table(p, "ALTER COLUMN", field->name, "DROP NOT NULL"),
                        "%s.%s: column %s takes nulls on the source and not on the target",
                        p->t->source.schema, p->t->source.name, field->name);
 }
@@ -135,7 +167,7 @@ static bool check_columns(struct pair *p, struct err *err)
     for (int i = 0; i < pg_rows(res); i++) {
         if (pg_cell_bool(res, i, 3) && !pg_cell_bool(res, i, 4) &&
             table_schema_find(schema, pg_cell(res, i, 0)) < 0)
-            fail(p, "columns", alter_table(p, "ALTER COLUMN … SET DEFAULT …:", pg_cell(res, i, 0)),
+            fail(p, "columns", alter_table(p, "ALTER COLUMN", pg_cell(res, i, 0), "SET DEFAULT …"),
                  "the target wants a value for column %s, which the source lacks", pg_cell(res, i, 0));
     }
     return true;
@@ -170,7 +202,7 @@ static bool check_key(struct pair *p, struct err *err)
                 pg_query_int64(p->ck->target, sql.data, 1, params, &count, err);
     if (good && count == 0) {
         char *clause = xasprintf("ADD PRIMARY KEY (%s)", shown.data);
-        fail(p, "key", alter_table(p, clause, NULL),
+        fail(p, "key", alter_table(p, clause, NULL, NULL),
              "the target has no unique index on exactly the source's key (%s)", shown.data);
         free(clause);
     }
