@@ -169,7 +169,7 @@ static void need(int rc)
 
 static size_t slots_of(avro_value_t *record, struct slot *slots)
 {
-    size_t count;
+    size_t count = 0;
     need(avro_value_get_size(record, &count));
     for (size_t i = 0; i < count; i++) {
         struct slot *s = &slots[i];

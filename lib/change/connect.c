@@ -166,7 +166,7 @@ void table_draft_release(struct table_draft *draft)
 bool table_draft_add(struct table_draft *draft, const char *wire_name, enum phys phys, const char *semantic,
                      bool optional, const json_t *params, struct err *err)
 {
-    int32_t length, scale, ordinal;
+    int32_t length = -1, scale = -1, ordinal = 0;
     if (!param_number(params, PARAM_COLUMN_LENGTH, -1, &length, err) ||
         !param_number(params, PARAM_COLUMN_SCALE, -1, &scale, err) ||
         !param_number(params, PARAM_KEY, 0, &ordinal, err))

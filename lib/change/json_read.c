@@ -447,8 +447,7 @@ void json_skip(struct json_reader *jr)
 
 void json_end(struct json_reader *jr)
 {
-    if (jr->failed == NULL && peek(jr) != '\0')
-        json_fail(jr, "bytes are left over");
-    else if (jr->failed == NULL && jr->p != jr->end)
+    skip_blanks(jr);
+    if (jr->p != jr->end)
         json_fail(jr, "bytes are left over");
 }

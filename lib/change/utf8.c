@@ -49,6 +49,10 @@ bool utf8_valid(const char *text, size_t len)
             p += 8;
             continue;
         }
+        if ((signed char)*p > 0) {
+            p++;
+            continue;
+        }
         size_t n = utf8_char_len(p, (size_t)(end - p));
         if (n == 0)
             return false;

@@ -343,7 +343,7 @@ static void same_value(avro_value_t *a, const json_t *j, const char *name);
 
 static void same_record(avro_value_t *a, const json_t *j)
 {
-    size_t count, i = 0;
+    size_t count = 0, i = 0;
     const char *name;
     json_t *member;
     assert_int_equal(avro_value_get_size(a, &count), 0);
@@ -385,14 +385,14 @@ static void same_bytes(const void *bytes, size_t len, const json_t *j)
 static void same_value(avro_value_t *a, const json_t *j, const char *name)
 {
     avro_value_t inner;
-    const char *text;
-    const void *bytes;
-    size_t size;
-    int64_t l;
-    int32_t i;
-    int b;
-    float f;
-    double d;
+    const char *text = NULL;
+    const void *bytes = NULL;
+    size_t size = 0;
+    int64_t l = 0;
+    int32_t i = 0;
+    int b = 0;
+    float f = 0;
+    double d = 0;
     switch (avro_value_get_type(a)) {
     case AVRO_UNION:
         assert_int_equal(avro_value_get_current_branch(a, &inner), 0);
