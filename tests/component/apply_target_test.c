@@ -1,0 +1,449 @@
+/* apply over a journal that the test writes, into a real PostgreSQL: every operation, in sets and in exact
+ * order. */
+#include "apply_case.h"
+
+static struct pg_server server;
+
+static struct apply_case *begin_case(const char *ddl)
+{
+    struct apply_case *ac = xmalloc(sizeof *ac);
+    ac_open(ac, &server, "avro");
+    ac_sql(ac, ddl);
+    return ac;
+}
+
+static void end_case(struct apply_case *ac)
+{
+    ac_close(ac);
+    free(ac);
+}
+
+/* An empty copy, so that streams can begin. */
+static void empty_copy(struct apply_case *ac)
+{
+    ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
+    ac_begin(ac);
+    ac_fence(ac, FENCE_STREAM);
+}
+
+static void run_to_end(struct apply_case *ac)
+{
+    ac_start(ac, NULL);
+    ac_wait(ac);
+    ac_stop(ac);
+}
+
+static void test_copy_and_stream(void **state)
+{
+    struct apply_case *ac = begin_case("CREATE TABLE t (id int PRIMARY KEY, a int, big text)");
+    struct ac_table *t = ac_table(ac, "t", "id int4 key, a int4, big text");
+    ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
+    for (int i = 1; i <= 5; i++) {
+        char id[8];
+        (void)snprintf(id, sizeof id, "%d", i);
+        ac_read(ac, t, ROW(id, "1", "x"));
+    }
+    ac_fence(ac, FENCE_SNAPSHOT);
+    ac_start(ac, NULL);
+    ac_wait(ac);
+    ac_expect(ac, "SELECT count(*), sum(a) FROM t", "5,5");
+    ac_expect(ac, "SELECT complete, attempt, fence_id FROM crossfade.position", "f,1,2");
+    ac_begin(ac);
+    ac_insert(ac, t, ROW("6", "6", NULL));
+    ac_update(ac, t, NULL, ROW("1", "11", UNSENT));
+    ac_update(ac, t, NULL, ROW("2", "22", "y"));
+    ac_delete(ac, t, ROW("3"));
+    ac_move(ac, t, ROW("4"), ROW("40", "4", UNSENT));
+    ac_fence(ac, FENCE_STREAM);
+    ac_wait(ac);
+    ac_stop(ac);
+    ac_expect(ac, "SELECT * FROM t ORDER BY id", "1,11,x;2,22,y;5,1,x;6,6,null;40,4,x");
+    ac_expect(ac, "SELECT complete, fence_id, lsn::text, source_system_id FROM crossfade.position",
+              "t,3,0/1000180,7300000000000000001");
+    end_case(ac);
+}
+
+/* The same through staging: more rows than go as single statements. */
+static void test_large_sets(void **state)
+{
+    struct apply_case *ac = begin_case("CREATE TABLE t (id int PRIMARY KEY, a int, big text)");
+    struct ac_table *t = ac_table(ac, "t", "id int4 key, a int4, big text");
+    char id[16], to[16];
+    ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
+    for (int i = 1; i <= 1000; i++) {
+        (void)snprintf(id, sizeof id, "%d", i);
+        ac_read(ac, t, ROW(id, "1", "x"));
+    }
+    ac_fence(ac, FENCE_SNAPSHOT);
+    ac_begin(ac);
+    for (int i = 1; i <= 1000; i++) {
+        (void)snprintf(id, sizeof id, "%d", i);
+        (void)snprintf(to, sizeof to, "%d", i + 10000);
+        if (i % 5 == 0)
+            ac_delete(ac, t, ROW(id));
+        else if (i % 5 == 1)
+            ac_update(ac, t, NULL, ROW(id, "2", UNSENT));
+        else if (i % 5 == 2)
+            ac_update(ac, t, NULL, ROW(id, "3", NULL));
+        else if (i % 5 == 3)
+            ac_move(ac, t, ROW(id), ROW(to, "4", UNSENT));
+        else
+            ac_move(ac, t, ROW(id), ROW(to, "5", "z"));
+    }
+    ac_fence(ac, FENCE_STREAM);
+    run_to_end(ac);
+    ac_expect(ac, "SELECT a, coalesce(big, '-'), count(*), min(id), max(id) FROM t GROUP BY 1, 2 ORDER BY 1",
+              "2,x,200,1,996;3,-,200,2,997;4,x,200,10003,10998;5,z,200,10004,10999");
+    assert_false(ac_log_has(ac, "batch_again"));
+    end_case(ac);
+}
+
+static void test_foreign_keys_and_triggers(void **state)
+{
+    struct apply_case *ac = begin_case("CREATE TABLE parent (id int PRIMARY KEY, n text); CREATE TABLE child "
+                                       "(id int PRIMARY KEY, p int NOT NULL REFERENCES "
+                                       "parent ON DELETE CASCADE); CREATE FUNCTION no() RETURNS trigger "
+                                       "LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION "
+                                       "'fired'; END$$; CREATE TRIGGER no BEFORE INSERT OR UPDATE OR DELETE "
+                                       "ON parent FOR EACH ROW EXECUTE FUNCTION no()");
+    struct ac_table *p = ac_table(ac, "parent", "id int4 key, n text");
+    struct ac_table *c = ac_table(ac, "child", "id int4 key, p int4");
+    empty_copy(ac);
+    ac_begin(ac);
+    ac_insert(ac, p, ROW("1", "one"));
+    ac_insert(ac, c, ROW("10", "1"));
+    ac_insert(ac, c, ROW("11", "1"));
+    ac_fence(ac, FENCE_STREAM);
+    ac_begin(ac);
+    ac_insert(ac, p, ROW("2", "two"));
+    ac_update(ac, c, NULL, ROW("10", "2"));
+    ac_delete(ac, c, ROW("11"));
+    ac_delete(ac, p, ROW("1"));
+    ac_fence(ac, FENCE_STREAM);
+    run_to_end(ac);
+    ac_expect(ac, "SELECT * FROM parent", "2,two");
+    ac_expect(ac, "SELECT * FROM child", "10,2");
+    ac_begin(ac);
+    ac_truncate(ac, p);
+    ac_truncate(ac, c);
+    ac_insert(ac, p, ROW("3", "three"));
+    ac_insert(ac, c, ROW("30", "3"));
+    ac_fence(ac, FENCE_STREAM);
+    run_to_end(ac);
+    ac_expect(ac, "SELECT p.id, c.id FROM parent p JOIN child c ON c.p = p.id", "3,30");
+    end_case(ac);
+}
+
+/* A role that may not set session_replication_role: order has to be right, foreign keys are checked. */
+static void test_foreign_keys_without_replica_role(void **state)
+{
+    struct apply_case *ac =
+        begin_case("CREATE TABLE parent (id int PRIMARY KEY, n text); CREATE TABLE child (id int PRIMARY "
+                   "KEY, p int NOT NULL REFERENCES "
+                   "parent); DO $$BEGIN CREATE ROLE plain LOGIN; EXCEPTION WHEN duplicate_object THEN END$$; "
+                   "GRANT ALL ON parent, child TO plain");
+    struct ac_table *p = ac_table(ac, "parent", "id int4 key, n text");
+    struct ac_table *c = ac_table(ac, "child", "id int4 key, p int4");
+    char sql[200];
+    (void)snprintf(sql, sizeof sql, "GRANT CREATE, TEMP ON DATABASE %s TO plain", ac->database);
+    ac_sql(ac, sql);
+    (void)snprintf(ac->url, sizeof ac->url, "postgresql://plain@127.0.0.1:%d/%s", server.port, ac->database);
+    ac_write_config(ac, "");
+    empty_copy(ac);
+    ac_begin(ac);
+    for (int i = 1; i <= 100; i++) {
+        char id[16];
+        (void)snprintf(id, sizeof id, "%d", i);
+        ac_insert(ac, p, ROW(id, "n"));
+        ac_insert(ac, c, ROW(id, id));
+    }
+    ac_fence(ac, FENCE_STREAM);
+    ac_begin(ac); /* sets cannot do this one: the child lets go of its parent by an update */
+    ac_insert(ac, p, ROW("1000", "new"));
+    ac_update(ac, c, NULL, ROW("1", "1000"));
+    ac_delete(ac, p, ROW("1"));
+    ac_fence(ac, FENCE_STREAM);
+    run_to_end(ac);
+    ac_expect(ac, "SELECT count(*), sum(p) FROM child", "100,6049");
+    ac_expect(ac, "SELECT count(*), min(id), max(id) FROM parent", "100,2,1000");
+    end_case(ac);
+}
+
+static void swap_uniques(struct apply_case *ac, struct ac_table *t)
+{
+    empty_copy(ac);
+    ac_begin(ac);
+    ac_insert(ac, t, ROW("1", "10", "big"));
+    ac_insert(ac, t, ROW("2", "20", "big"));
+    ac_insert(ac, t, ROW("3", "30", "big"));
+    ac_fence(ac, FENCE_STREAM);
+    run_to_end(ac);
+    ac_begin(ac);
+    ac_update(ac, t, NULL, ROW("1", "20", UNSENT));
+    ac_update(ac, t, NULL, ROW("2", "30", UNSENT));
+    ac_update(ac, t, NULL, ROW("3", "10", "new"));
+    ac_fence(ac, FENCE_STREAM);
+    run_to_end(ac);
+    ac_expect(ac, "SELECT * FROM t ORDER BY id", "1,20,big;2,30,big;3,10,new");
+}
+
+static void test_unique_swap_deferrable(void **state)
+{
+    struct apply_case *ac =
+        begin_case("CREATE TABLE t (id int PRIMARY KEY, u int UNIQUE DEFERRABLE, big text)");
+    swap_uniques(ac, ac_table(ac, "t", "id int4 key, u int4, big text"));
+    assert_false(ac_log_has(
+        ac, "to=replace")); /* in replica role the recheck of deferrable constraints does not even fire */
+    end_case(ac);
+}
+
+static void test_unique_swap_not_deferrable(void **state)
+{
+    struct apply_case *ac = begin_case("CREATE TABLE t (id int PRIMARY KEY, u int UNIQUE, big text)");
+    swap_uniques(ac, ac_table(ac, "t", "id int4 key, u int4, big text"));
+    assert_true(ac_log_has(ac, "from=plain to=ordered"));
+    assert_true(ac_log_has(ac, "from=ordered to=replace"));
+    end_case(ac);
+}
+
+/* Keys that rotate, with values that only the old rows hold. */
+static void test_key_rotation(void **state)
+{
+    struct apply_case *ac = begin_case("CREATE TABLE t (id int PRIMARY KEY, a int, big text)");
+    struct ac_table *t = ac_table(ac, "t", "id int4 key, a int4, big text");
+    empty_copy(ac);
+    ac_begin(ac);
+    ac_insert(ac, t, ROW("1", "1", "one"));
+    ac_insert(ac, t, ROW("2", "2", "two"));
+    ac_fence(ac, FENCE_STREAM);
+    run_to_end(ac);
+    ac_begin(ac);
+    ac_move(ac, t, ROW("1"), ROW("9", "1", UNSENT));
+    ac_move(ac, t, ROW("2"), ROW("1", "2", UNSENT));
+    ac_move(ac, t, ROW("9"), ROW("2", "1", UNSENT));
+    ac_fence(ac, FENCE_STREAM);
+    run_to_end(ac);
+    ac_expect(ac, "SELECT * FROM t ORDER BY id", "1,2,two;2,1,one");
+    end_case(ac);
+}
+
+static void test_no_key_touches_one_of_equals(void **state)
+{
+    struct apply_case *ac = begin_case("CREATE TABLE t (a int, b text, n numeric, j json)");
+    struct ac_table *t = ac_table(ac, "t", "a int4, b text, n numeric, j json");
+    empty_copy(ac);
+    ac_begin(ac);
+    for (int i = 0; i < 3; i++)
+        ac_insert(ac, t, ROW("1", NULL, "1.0", "{\"x\": 1}"));
+    ac_insert(ac, t, ROW("1", NULL, "1.00", "{\"x\": 1}"));
+    ac_insert(ac, t, ROW("2", "b", NULL, NULL));
+    ac_fence(ac, FENCE_STREAM);
+    ac_begin(ac);
+    ac_delete(ac, t, ROW("1", NULL, "1.0", "{\"x\": 1}"));
+    ac_update(ac, t, ROW("1", NULL, "1.0", "{\"x\": 1}"), ROW("5", "u", "1.0", UNSENT));
+    ac_update(ac, t, ROW("2", "b", NULL, NULL), ROW("2", "c", NULL, NULL));
+    ac_fence(ac, FENCE_STREAM);
+    run_to_end(ac);
+    ac_expect(ac, "SELECT * FROM t ORDER BY a, n",
+              "1,null,1.0,{\"x\": 1};1,null,1.00,{\"x\": 1};2,c,null,null;5,u,1.0,{\"x\": 1}");
+    end_case(ac);
+}
+
+static void test_no_key_row_that_is_missing(void **state)
+{
+    struct apply_case *ac = begin_case("CREATE TABLE t (a int)");
+    struct ac_table *t = ac_table(ac, "t", "a int4");
+    empty_copy(ac);
+    ac_begin(ac);
+    ac_delete(ac, t, ROW("1"));
+    ac_fence(ac, FENCE_STREAM);
+    ac_start(ac, NULL);
+    HALTS(ac, 5, "table=public.t", "lsn=0/1000200", "0 rows were found");
+    end_case(ac);
+}
+
+static void test_partitioned_identity_generated(void **state)
+{
+    struct apply_case *ac = begin_case(
+        "CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY, part int, a int, twice int GENERATED ALWAYS AS "
+        "(a * 2) STORED, "
+        "PRIMARY KEY (id, part)) PARTITION BY LIST (part); CREATE TABLE t1 PARTITION OF t FOR VALUES IN (1); "
+        "CREATE TABLE t2 PARTITION OF t DEFAULT");
+    struct ac_table *t = ac_table(ac, "t", "id int4 key, part int4 key, a int4, twice int4");
+    ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
+    for (int i = 1; i <= 100; i++) {
+        char id[8], part[8];
+        (void)snprintf(id, sizeof id, "%d", i);
+        (void)snprintf(part, sizeof part, "%d", i % 2);
+        ac_read(ac, t, ROW(id, part, "1", "2"));
+    }
+    ac_fence(ac, FENCE_SNAPSHOT);
+    ac_begin(ac);
+    ac_insert(ac, t, ROW("200", "1", "5", "10"));
+    ac_update(ac, t, NULL, ROW("1", "1", "7", "14"));
+    ac_move(ac, t, ROW("2", "0"), ROW("2", "1", "1", "2"));
+    ac_fence(ac, FENCE_STREAM);
+    run_to_end(ac);
+    ac_expect(ac, "SELECT count(*), sum(a), sum(twice) FROM t1", "52,62,124");
+    ac_expect(ac, "SELECT count(*), sum(a) FROM t2", "49,49");
+    end_case(ac);
+}
+
+static void test_deferrable_key_and_identity_beside_the_key(void **state)
+{
+    struct apply_case *ac =
+        begin_case("CREATE TABLE t (id int PRIMARY KEY DEFERRABLE, a int); "
+                   "CREATE TABLE s (id int PRIMARY KEY, n int GENERATED ALWAYS AS IDENTITY, a int)");
+    struct ac_table *t = ac_table(ac, "t", "id int4 key, a int4");
+    struct ac_table *s = ac_table(ac, "s", "id int4 key, n int4, a int4");
+    empty_copy(ac);
+    for (int round = 0; round < 2; round++) {
+        ac_begin(ac);
+        for (int i = 1; i <= 100; i++) {
+            char id[8], n[8], a[8];
+            (void)snprintf(id, sizeof id, "%d", i);
+            (void)snprintf(n, sizeof n, "%d", i + 1000 * (round + 1));
+            (void)snprintf(a, sizeof a, "%d", round);
+            ac_delete(ac, t, ROW(id));
+            ac_insert(ac, t, ROW(id, a));
+            ac_delete(ac, s, ROW(id));
+            ac_insert(ac, s, ROW(id, n, a));
+        }
+        ac_fence(ac, FENCE_STREAM);
+        run_to_end(ac);
+    }
+    ac_begin(ac);
+    ac_update(ac, t, NULL, ROW("1", "77"));
+    ac_delete(ac, s, ROW("1"));
+    ac_insert(ac, s, ROW("1", "5000", "78"));
+    ac_fence(ac, FENCE_STREAM);
+    run_to_end(ac);
+    ac_expect(ac, "SELECT count(*), sum(a), max(a) FROM t", "100,176,77");
+    ac_expect(ac, "SELECT count(*), sum(a), min(n), max(n) FROM s", "100,177,2002,5000");
+    end_case(ac);
+}
+
+static void test_missing_table_writes_nothing(void **state)
+{
+    struct apply_case *ac = begin_case("CREATE TABLE t (id int PRIMARY KEY)");
+    struct ac_table *t = ac_table(ac, "t", "id int4 key");
+    struct ac_table *gone = ac_table(ac, "gone", "id int4 key");
+    empty_copy(ac);
+    ac_begin(ac);
+    ac_insert(ac, t, ROW("1"));
+    ac_insert(ac, gone, ROW("1"));
+    ac_fence(ac, FENCE_STREAM);
+    ac_start(ac, NULL);
+    HALTS(ac, 5, "table=public.gone");
+    ac_expect(ac, "SELECT count(*) FROM t", "0");
+    ac_sql(ac, "CREATE TABLE gone (id int PRIMARY KEY)");
+    run_to_end(ac);
+    ac_expect(ac, "SELECT count(*) FROM t, gone", "1");
+    end_case(ac);
+}
+
+static void expect_unfit(const char *ddl, const char *text)
+{
+    struct apply_case *ac = begin_case(ddl);
+    struct ac_table *t = ac_table(ac, "t", "id int4 key, a int8");
+    empty_copy(ac);
+    ac_begin(ac);
+    ac_insert(ac, t, ROW("1", "1"));
+    ac_fence(ac, FENCE_STREAM);
+    ac_start(ac, NULL);
+    HALTS(ac, 5, "table=public.t", text);
+    end_case(ac);
+}
+
+static void test_unfit_tables_are_named(void **state)
+{
+    expect_unfit("CREATE TABLE t (id int PRIMARY KEY)", "column a");
+    expect_unfit("CREATE TABLE t (id int PRIMARY KEY, a int)", "a");
+    expect_unfit("CREATE TABLE t (id int, a bigint)", "unique index");
+    expect_unfit("CREATE TABLE t (id int PRIMARY KEY, a bigint, b int NOT NULL)", "b");
+    expect_unfit("CREATE VIEW t AS SELECT 1 AS id, 1::bigint AS a", "no table");
+}
+
+static void test_value_that_does_not_fit_is_named(void **state)
+{
+    struct apply_case *ac = begin_case("CREATE TABLE t (id int PRIMARY KEY, a text CHECK (a <> 'bad'))");
+    struct ac_table *t = ac_table(ac, "t", "id int4 key, a text");
+    empty_copy(ac);
+    ac_begin(ac);
+    for (int i = 1; i <= 200; i++) {
+        char id[8];
+        (void)snprintf(id, sizeof id, "%d", i);
+        ac_insert(ac, t, ROW(id, i == 150 ? "bad" : "good"));
+    }
+    ac_fence(ac, FENCE_STREAM);
+    ac_start(ac, NULL);
+    HALTS(ac, 5, "table=public.t", "id=150", "lsn=0/1000200", "23514");
+    ac_expect(ac, "SELECT count(*) FROM t", "0");
+    end_case(ac);
+}
+
+static void test_update_of_missing_row_is_named(void **state)
+{
+    struct apply_case *ac = begin_case("CREATE TABLE t (id int PRIMARY KEY, a int, big text)");
+    struct ac_table *t = ac_table(ac, "t", "id int4 key, a int4, big text");
+    empty_copy(ac);
+    ac_begin(ac);
+    ac_update(ac, t, NULL, ROW("17", "1", UNSENT));
+    ac_fence(ac, FENCE_STREAM);
+    ac_start(ac, NULL);
+    HALTS(ac, 5, "table=public.t", "id=17", "0 rows were found");
+    ac_expect(ac, "SELECT fence_id FROM crossfade.position", "1");
+    end_case(ac);
+}
+
+static void test_json_records(void **state)
+{
+    struct apply_case *ac = xmalloc(sizeof *ac);
+    ac_open(ac, &server, "json");
+    ac_sql(ac, "CREATE TABLE t (id int PRIMARY KEY, n numeric, b text)");
+    struct ac_table *t = ac_table(ac, "t", "id int4 key, n numeric, b text");
+    ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
+    ac_read(ac, t, ROW("1", "1.50", "x"));
+    ac_fence(ac, FENCE_SNAPSHOT);
+    ac_begin(ac);
+    ac_move(ac, t, ROW("1"), ROW("2", "2.50", UNSENT));
+    ac_fence(ac, FENCE_STREAM);
+    run_to_end(ac);
+    ac_expect(ac, "SELECT * FROM t", "2,2.50,x");
+    end_case(ac);
+}
+
+static int start_server(void **state)
+{
+    pg_server_start(&server);
+    return 0;
+}
+
+static int stop_server(void **state)
+{
+    pg_server_stop(&server);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_copy_and_stream),
+        cmocka_unit_test(test_large_sets),
+        cmocka_unit_test(test_foreign_keys_and_triggers),
+        cmocka_unit_test(test_foreign_keys_without_replica_role),
+        cmocka_unit_test(test_unique_swap_deferrable),
+        cmocka_unit_test(test_unique_swap_not_deferrable),
+        cmocka_unit_test(test_key_rotation),
+        cmocka_unit_test(test_no_key_touches_one_of_equals),
+        cmocka_unit_test(test_no_key_row_that_is_missing),
+        cmocka_unit_test(test_partitioned_identity_generated),
+        cmocka_unit_test(test_deferrable_key_and_identity_beside_the_key),
+        cmocka_unit_test(test_missing_table_writes_nothing),
+        cmocka_unit_test(test_unfit_tables_are_named),
+        cmocka_unit_test(test_value_that_does_not_fit_is_named),
+        cmocka_unit_test(test_update_of_missing_row_is_named),
+        cmocka_unit_test(test_json_records),
+    };
+    return cmocka_run_group_tests(tests, start_server, stop_server);
+}
