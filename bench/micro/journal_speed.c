@@ -1,7 +1,7 @@
 /*
  * How fast a journal takes and gives records.
  *
- *   journal_speed URL [RECORDS] [PER_UNIT] [STREAMS]
+ *   journal_speed URL [RECORDS] [PER_UNIT] [STREAMS] [PARTITIONS] [PROPERTY=VALUE…]
  *
  * Writes RECORDS records of 210 bytes (key 10, value 200), a fence after each PER_UNIT, then reads all back
  * by fences, then times 200 commits of one record each, and a commit to a follower's next().
@@ -178,7 +178,7 @@ static void commits(struct run *run)
 int main(int argc, char **argv)
 {
     if (argc < 2) {
-        fprintf(stderr, "usage: journal_speed URL [RECORDS] [PER_UNIT] [STREAMS] [PARTITIONS]\n");
+        fprintf(stderr, "usage: journal_speed URL [RECORDS] [PER_UNIT] [STREAMS] [PARTITIONS] [PROPERTY=VALUE…]\n");
         return 2;
     }
     uint64_t records = argc > 2 ? strtoull(argv[2], NULL, 10) : 2000000;
@@ -193,6 +193,8 @@ int main(int argc, char **argv)
                                          .replication_factor = 1,
                                          .retention_ms = -1};
     run.config.partitions = argc > 5 ? atoi(argv[5]) : 1;
+    if (argc > 6)
+        run.config.kafka_properties = (const char *const *)argv + 6;
     snprintf(run.fence, sizeof run.fence, "%s.fence", prefix);
     run.ids = xcalloc(run.streams, sizeof *run.ids);
     if (!journal_writer_open(&run.config, &run.jw, &err) ||

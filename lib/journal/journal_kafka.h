@@ -1,0 +1,103 @@
+/*
+ * The journal on Apache Kafka, by librdkafka: what its files share. A stream is a topic, a partition is a
+ * partition.
+ *
+ * Writer: one transactional, idempotent producer, transactional.id = pipeline. A unit is a Kafka transaction;
+ * offsets come from delivery reports inside it (one without an offset fails the unit: it is written again).
+ * Opening runs init_transactions, which ends what an earlier writer left open and fences it. A broker that is
+ * away is waited for KAFKA_STALL_MS without any progress, then the call fails with ERR_CONNECT and the owner
+ * opens anew, as often as it takes. transaction.timeout.ms is 10 minutes: an open transaction of a stopped
+ * writer holds up nobody but readers of its own topics, who have nothing else to wait for, and the next
+ * writer ends it at once.
+ *
+ * Reader: librdkafka's plain consumer (no group, no rebalancing), read_committed, auto.offset.reset=error,
+ * one queue per partition, all waking one eventfd. Control records take offsets too, so a range has ended
+ * when the position passes its end, be it by a record of the next unit (kept for the next assign) or by an
+ * end-of-partition event. What is prefetched is bounded over all partitions (kafka_reader_open).
+ *
+ * Topics: data topics with message.timestamp.type=LogAppendTime, so that retention counts from when a change
+ * was written and not from the time that a record carries; the fence and schema topics never expire.
+ * Compacted topics are refused: compaction drops versions that a fence counts on.
+ */
+#ifndef JOURNAL_JOURNAL_KAFKA_H
+#define JOURNAL_JOURNAL_KAFKA_H
+
+#include <librdkafka/rdkafka.h>
+
+#include "journal_impl.h"
+
+#define KAFKA_STALL_MS       20000
+#define KAFKA_REQUEST_MS     15000
+#define KAFKA_CLOSE_MS       2000
+#define KAFKA_MESSAGE_MAX    "104857600"
+#define KAFKA_PREFETCH_BYTES ((size_t)32 << 20)
+#define KAFKA_PREFETCH_COUNT 60000
+
+/* A librdkafka handle with what is known of its brokers. */
+struct kafka_client {
+    rd_kafka_t *rk;
+    char *brokers;
+    char *pipeline;
+    char last_error[300]; /* as the broker threads said it last; "" = none */
+    bool auth_failed;
+    int64_t down_since_us; /* mono; 0 = some broker answers, as far as is known */
+};
+
+/* --- journal_kafka.c --- */
+
+struct kafka_property {
+    const char *name, *value;
+};
+
+/* Makes the handle with our properties and the configured ones. The conf opaque is `client`. dr: NULL for
+ * consumers. */
+bool kafka_client_open(struct kafka_client *client, const struct journal_config *config, rd_kafka_type_t type,
+                       const struct kafka_property *properties, size_t count,
+                       void (*dr)(rd_kafka_t *rk, const rd_kafka_message_t *msg, void *opaque),
+                       struct err *err) MUST_CHECK;
+void kafka_client_close(struct kafka_client *client);
+/* Serves callbacks. */
+void kafka_client_poll(struct kafka_client *client);
+/* Turns librdkafka's code into an err; returns false. what: "commit", "topic=… partition=…". text: may be
+ * NULL. */
+bool kafka_fail(struct kafka_client *client, rd_kafka_resp_err_t code, const char *what, const char *text,
+                struct err *err);
+/* As above, and destroys the error. */
+bool kafka_fail_error(struct kafka_client *client, rd_kafka_error_t *error, const char *what,
+                      struct err *err);
+/* ERR_CONNECT: no progress for too long. */
+bool kafka_stalled(struct kafka_client *client, const char *what, int waited_ms, struct err *err);
+
+/* --- journal_kafka_topics.c --- */
+
+struct kafka_topic {
+    char *name;
+    int32_t partition_count;
+    bool checked; /* its configuration was looked at */
+};
+
+/* Topics of this prefix, known from one metadata request. */
+struct kafka_topics {
+    struct kafka_topic *all;
+    size_t count, cap;
+    struct name_map *index;
+};
+
+bool kafka_topics_load(struct kafka_client *client, const char *prefix, struct kafka_topics *ret,
+                       struct err *err) MUST_CHECK;
+void kafka_topics_release(struct kafka_topics *topics);
+/* NULL = not there. */
+struct kafka_topic *kafka_topics_find(struct kafka_topics *topics, const char *name);
+/* Asks the cluster about one topic; *ret_partitions = 0: it is not there. */
+bool kafka_topic_lookup(struct kafka_client *client, const char *name, int32_t *ret_partitions,
+                        struct err *err) MUST_CHECK;
+/* Creates the topic, or checks the existing one's configuration, once. */
+bool kafka_topic_ensure(struct kafka_client *client, const struct journal_config *config,
+                        struct kafka_topics *topics, const char *name, enum stream_kind kind,
+                        int32_t *ret_partitions, struct err *err) MUST_CHECK;
+enum stream_kind kafka_kind_of(const char *topic_prefix, const char *name);
+
+extern const struct journal_writer_ops kafka_writer_ops;
+extern const struct journal_reader_ops kafka_reader_ops;
+
+#endif

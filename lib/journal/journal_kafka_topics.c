@@ -1,0 +1,254 @@
+/* Topics: which there are, creating them with our configuration, and refusing existing ones that would lose
+ * records. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "journal_kafka.h"
+
+/* --- what there is --- */
+
+enum stream_kind kafka_kind_of(const char *topic_prefix, const char *name)
+{
+    char *fence CLEANUP(free_ptr) = journal_fence_stream(topic_prefix);
+    char *schemas CLEANUP(free_ptr) = journal_schema_stream(topic_prefix);
+    return strcmp(name, fence) == 0 || strcmp(name, schemas) == 0 ? STREAM_FOREVER : STREAM_DATA;
+}
+
+static struct kafka_topic *add_topic(struct kafka_topics *topics, const char *name, int32_t partition_count)
+{
+    if (topics->count == topics->cap) {
+        topics->cap = topics->cap != 0 ? topics->cap * 2 : 64;
+        topics->all = xrealloc(topics->all, topics->cap * sizeof *topics->all);
+    }
+    name_map_put(topics->index, name, (int)topics->count);
+    struct kafka_topic *topic = &topics->all[topics->count++];
+    *topic = (struct kafka_topic){.name = xstrdup(name), .partition_count = partition_count};
+    return topic;
+}
+
+bool kafka_topics_load(struct kafka_client *client, const char *prefix, struct kafka_topics *ret,
+                       struct err *err)
+{
+    const struct rd_kafka_metadata *md;
+    rd_kafka_resp_err_t code = rd_kafka_metadata(client->rk, 1, NULL, &md, KAFKA_REQUEST_MS);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return kafka_fail(client, code, "asking for the topics", NULL, err);
+    size_t len = strlen(prefix);
+    *ret = (struct kafka_topics){.index = name_map_new()};
+    for (int i = 0; i < md->topic_cnt; i++) {
+        const struct rd_kafka_metadata_topic *t = &md->topics[i];
+        if (strncmp(t->topic, prefix, len) == 0 && t->topic[len] == '.' && t->partition_cnt > 0)
+            add_topic(ret, t->topic, t->partition_cnt);
+    }
+    rd_kafka_metadata_destroy(md);
+    return true;
+}
+
+void kafka_topics_release(struct kafka_topics *topics)
+{
+    for (size_t i = 0; i < topics->count; i++)
+        free(topics->all[i].name);
+    free(topics->all);
+    name_map_free(topics->index);
+}
+
+struct kafka_topic *kafka_topics_find(struct kafka_topics *topics, const char *name)
+{
+    int at = name_map_get(topics->index, name);
+    return at >= 0 ? &topics->all[at] : NULL;
+}
+
+bool kafka_topic_lookup(struct kafka_client *client, const char *name, int32_t *ret_partitions,
+                        struct err *err)
+{
+    const struct rd_kafka_metadata *md;
+    rd_kafka_topic_t *rkt = rd_kafka_topic_new(client->rk, name, NULL);
+    rd_kafka_resp_err_t code = rd_kafka_metadata(client->rk, 0, rkt, &md, KAFKA_REQUEST_MS);
+    rd_kafka_topic_destroy(rkt);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return kafka_fail(client, code, "asking for a topic", NULL, err);
+    int32_t count = 0;
+    if (md->topic_cnt == 1 && md->topics[0].err == RD_KAFKA_RESP_ERR_NO_ERROR)
+        count = md->topics[0].partition_cnt;
+    rd_kafka_metadata_destroy(md);
+    *ret_partitions = count;
+    return true;
+}
+
+/* --- admin requests --- */
+
+static bool topic_fail(struct kafka_client *client, rd_kafka_resp_err_t code, const char *verb,
+                       const char *name, const char *text, struct err *err)
+{
+    char what[300];
+    (void)snprintf(what, sizeof what, "%s topic=%s", verb, name);
+    return kafka_fail(client, code, what, text, err);
+}
+
+static rd_kafka_AdminOptions_t *admin_options(struct kafka_client *client, rd_kafka_admin_op_t op)
+{
+    char text[200];
+    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(client->rk, op);
+    (void)rd_kafka_AdminOptions_set_request_timeout(options, KAFKA_REQUEST_MS, text, sizeof text);
+    return options;
+}
+
+static rd_kafka_event_t *admin_result(struct kafka_client *client, rd_kafka_queue_t *queue)
+{
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, KAFKA_REQUEST_MS + 5000);
+    kafka_client_poll(client);
+    return event;
+}
+
+/* --- creating --- */
+
+static rd_kafka_NewTopic_t *new_topic(const struct journal_config *config, const char *name,
+                                      enum stream_kind kind, int32_t partitions, struct err *err)
+{
+    char text[300], retention[32];
+    rd_kafka_NewTopic_t *topic =
+        rd_kafka_NewTopic_new(name, partitions, config->replication_factor, text, sizeof text);
+    if (topic == NULL) {
+        err_set(err, ERR_CONFIG, "kafka journal: topic=%s: %s", name, text);
+        return NULL;
+    }
+    bool forever = kind == STREAM_FOREVER;
+    (void)snprintf(retention, sizeof retention, "%lld", forever ? -1LL : (long long)config->retention_ms);
+    (void)rd_kafka_NewTopic_set_config(topic, "cleanup.policy", "delete");
+    (void)rd_kafka_NewTopic_set_config(topic, "retention.ms", retention);
+    (void)rd_kafka_NewTopic_set_config(topic, "retention.bytes", "-1");
+    (void)rd_kafka_NewTopic_set_config(topic, "max.message.bytes", KAFKA_MESSAGE_MAX);
+    (void)rd_kafka_NewTopic_set_config(topic, "message.timestamp.type",
+                                       forever ? "CreateTime" : "LogAppendTime");
+    return topic;
+}
+
+static bool create_result(struct kafka_client *client, const char *name, rd_kafka_event_t *event,
+                          struct err *err)
+{
+    if (event == NULL)
+        return kafka_stalled(client, "creating a topic", KAFKA_REQUEST_MS, err);
+    if (rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return topic_fail(client, rd_kafka_event_error(event), "creating", name,
+                          rd_kafka_event_error_string(event), err);
+    size_t count;
+    const rd_kafka_topic_result_t **results =
+        rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
+    rd_kafka_resp_err_t code = count == 1 ? rd_kafka_topic_result_error(results[0]) : RD_KAFKA_RESP_ERR__FAIL;
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
+        return true;
+    return topic_fail(client, code, "creating", name,
+                      count == 1 ? rd_kafka_topic_result_error_string(results[0]) : NULL, err);
+}
+
+static bool create(struct kafka_client *client, const struct journal_config *config, const char *name,
+                   enum stream_kind kind, int32_t partitions, struct err *err)
+{
+    rd_kafka_NewTopic_t *topic = new_topic(config, name, kind, partitions, err);
+    if (topic == NULL)
+        return false;
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(client->rk);
+    rd_kafka_AdminOptions_t *options = admin_options(client, RD_KAFKA_ADMIN_OP_CREATETOPICS);
+    char text[200];
+    (void)rd_kafka_AdminOptions_set_operation_timeout(options, KAFKA_REQUEST_MS, text, sizeof text);
+    rd_kafka_CreateTopics(client->rk, &topic, 1, options, queue);
+    rd_kafka_event_t *event = admin_result(client, queue);
+    bool ok = create_result(client, name, event, err);
+    if (event != NULL)
+        rd_kafka_event_destroy(event);
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_NewTopic_destroy(topic);
+    return ok;
+}
+
+/* --- checking what is there --- */
+
+static bool entry_ok(const char *name, enum stream_kind kind, const char *key, const char *value,
+                     struct err *err)
+{
+    if (strcmp(key, "cleanup.policy") == 0 && strstr(value, "compact") != NULL)
+        return err_set(
+            err, ERR_CONFIG,
+            "kafka journal: topic=%s has cleanup.policy=%s: compaction drops records that a fence counts on; "
+            "set cleanup.policy=delete (kafka-configs --alter), or use another journal.topic_prefix",
+            name, value);
+    bool retention = strcmp(key, "retention.ms") == 0 || strcmp(key, "retention.bytes") == 0;
+    if (kind == STREAM_FOREVER && retention && value[0] != '-')
+        return err_set(
+            err, ERR_CONFIG,
+            "kafka journal: topic=%s has %s=%s, it must never expire: set %s=-1 (kafka-configs --alter)",
+            name, key, value, key);
+    return true;
+}
+
+static bool entries_ok(struct kafka_client *client, const char *name, enum stream_kind kind,
+                       rd_kafka_event_t *event, struct err *err)
+{
+    if (event == NULL)
+        return kafka_stalled(client, "reading a topic's configuration", KAFKA_REQUEST_MS, err);
+    if (rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return topic_fail(client, rd_kafka_event_error(event), "reading the configuration of", name,
+                          rd_kafka_event_error_string(event), err);
+    size_t count, entry_count;
+    const rd_kafka_ConfigResource_t **resources =
+        rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(event), &count);
+    if (count != 1)
+        return topic_fail(client, RD_KAFKA_RESP_ERR__FAIL, "reading the configuration of", name, NULL, err);
+    rd_kafka_resp_err_t code = rd_kafka_ConfigResource_error(resources[0]);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return topic_fail(client, code, "reading the configuration of", name,
+                          rd_kafka_ConfigResource_error_string(resources[0]), err);
+    const rd_kafka_ConfigEntry_t **entries = rd_kafka_ConfigResource_configs(resources[0], &entry_count);
+    for (size_t i = 0; i < entry_count; i++) {
+        const char *value = rd_kafka_ConfigEntry_value(entries[i]);
+        if (value != NULL && !entry_ok(name, kind, rd_kafka_ConfigEntry_name(entries[i]), value, err))
+            return false;
+    }
+    return true;
+}
+
+static bool check_config(struct kafka_client *client, const char *name, enum stream_kind kind,
+                         struct err *err)
+{
+    rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, name);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(client->rk);
+    rd_kafka_AdminOptions_t *options = admin_options(client, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
+    rd_kafka_DescribeConfigs(client->rk, &resource, 1, options, queue);
+    rd_kafka_event_t *event = admin_result(client, queue);
+    bool ok = entries_ok(client, name, kind, event, err);
+    if (event != NULL)
+        rd_kafka_event_destroy(event);
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_ConfigResource_destroy(resource);
+    return ok;
+}
+
+bool kafka_topic_ensure(struct kafka_client *client, const struct journal_config *config,
+                        struct kafka_topics *topics, const char *name, enum stream_kind kind,
+                        int32_t *ret_partitions, struct err *err)
+{
+    struct kafka_topic *topic = kafka_topics_find(topics, name);
+    if (topic == NULL) {
+        int32_t count = kind == STREAM_FOREVER ? 1 : config->partitions;
+        if (!create(client, config, name, kind, count, err))
+            return false;
+        /* Made by somebody else meanwhile: it may look different. */
+        int32_t found = 0;
+        if (!kafka_topic_lookup(client, name, &found, err))
+            return false;
+        topic = add_topic(topics, name, found > 0 ? found : count);
+    }
+    if (!topic->checked && !check_config(client, name, kind, err))
+        return false;
+    topic->checked = true;
+    if (kind == STREAM_FOREVER && topic->partition_count != 1)
+        return err_set(err, ERR_CONFIG,
+                       "kafka journal: topic=%s has %d partitions, it must have one: use another %s", name,
+                       (int)topic->partition_count, "journal.topic_prefix");
+    *ret_partitions = topic->partition_count;
+    return true;
+}

@@ -1,0 +1,475 @@
+/* The Kafka journal's writer: a transactional producer; a unit is a transaction. See journal_kafka.h. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/clock.h"
+#include "core/failpoint.h"
+#include "journal_kafka.h"
+
+#define POLL_EVERY 512
+#define SLICE_MS   1000
+
+/* Offsets of one partition in the unit at hand. */
+struct part {
+    uint64_t first, next;
+    bool touched;
+};
+
+struct stream {
+    char *name;
+    rd_kafka_topic_t *rkt;
+    int32_t part_count;
+    struct part *parts;
+};
+
+struct touch {
+    int stream;
+    int32_t partition;
+};
+
+struct kafka_writer {
+    struct journal_writer base;
+    struct kafka_client client;
+    struct journal_config config;
+    struct kafka_topics topics;
+    struct stream *streams;
+    size_t stream_count, stream_cap;
+    struct name_map *names;
+    bool in_txn, fenced;
+    unsigned since_poll;
+    struct touch *touched;
+    size_t touched_count, touched_cap;
+    struct journal_range *ranges;
+    size_t range_cap;
+    uint64_t reports; /* delivery reports so far: the measure of progress */
+    struct err report_err;
+};
+
+static struct kafka_writer *writer_of(struct journal_writer *jw)
+{
+    return (struct kafka_writer *)jw;
+}
+
+static bool fail(struct kafka_writer *w, rd_kafka_error_t *error, const char *what, struct err *err)
+{
+    rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+    char reason[300];
+    if (rd_kafka_error_is_fatal(error) && code == RD_KAFKA_RESP_ERR__FATAL)
+        code = rd_kafka_fatal_error(w->client.rk, reason, sizeof reason);
+    kafka_fail(&w->client, code, what, rd_kafka_error_string(error), err);
+    rd_kafka_error_destroy(error);
+    w->fenced = err != NULL && err->code == ERR_FENCED;
+    return false;
+}
+
+/* --- delivery reports --- */
+
+static void touch(struct kafka_writer *w, int stream, int32_t partition)
+{
+    if (w->touched_count == w->touched_cap) {
+        w->touched_cap = w->touched_cap != 0 ? w->touched_cap * 2 : 64;
+        w->touched = xrealloc(w->touched, w->touched_cap * sizeof *w->touched);
+    }
+    w->touched[w->touched_count++] = (struct touch){stream, partition};
+}
+
+static void report_failed(struct kafka_writer *w, const rd_kafka_message_t *msg)
+{
+    if (err_is_set(&w->report_err))
+        return;
+    char what[320];
+    const struct stream *s = &w->streams[(intptr_t)msg->_private];
+    (void)snprintf(what, sizeof what, "topic=%s partition=%d: a record of %zu bytes was not taken", s->name,
+                   (int)msg->partition, msg->len + msg->key_len);
+    /* No poll in here: this runs inside one. */
+    struct kafka_client quiet = w->client;
+    quiet.rk = NULL;
+    rd_kafka_resp_err_t code = msg->err;
+    char reason[300];
+    if (code == RD_KAFKA_RESP_ERR__FATAL)
+        code = rd_kafka_fatal_error(w->client.rk, reason, sizeof reason);
+    kafka_fail(&quiet, code, what, rd_kafka_message_errstr(msg), &w->report_err);
+}
+
+static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *msg, void *opaque)
+{
+    struct kafka_client *client = opaque;
+    struct kafka_writer *w = (struct kafka_writer *)((char *)client - offsetof(struct kafka_writer, client));
+    w->reports++;
+    if (msg->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        report_failed(w, msg);
+        return;
+    }
+    int id = (int)(intptr_t)msg->_private;
+    struct stream *s = &w->streams[id];
+    if (msg->offset < 0 || msg->partition < 0 || msg->partition >= s->part_count) {
+        err_set(&w->report_err, ERR_CONNECT,
+                "kafka journal %s: topic=%s partition=%d: acknowledged without an offset; the unit is "
+                "written again",
+                client->brokers, s->name, (int)msg->partition);
+        return;
+    }
+    client->down_since_us = 0;
+    struct part *part = &s->parts[msg->partition];
+    uint64_t offset = (uint64_t)msg->offset;
+    if (!part->touched) {
+        *part = (struct part){.first = offset, .next = offset + 1, .touched = true};
+        touch(w, id, msg->partition);
+        return;
+    }
+    part->first = MIN_OF(part->first, offset);
+    part->next = MAX_OF(part->next, offset + 1);
+}
+
+static bool reports_ok(struct kafka_writer *w, struct err *err)
+{
+    if (!err_is_set(&w->report_err))
+        return true;
+    w->fenced = w->report_err.code == ERR_FENCED;
+    *err = w->report_err;
+    return false;
+}
+
+/* --- life --- */
+
+static void kafka_close(struct journal_writer *jw)
+{
+    struct kafka_writer *w = writer_of(jw);
+    /* Lets readers pass at once; if it fails, the next writer's opening does the same. */
+    if (w->in_txn && !w->fenced) {
+        rd_kafka_error_t *error = rd_kafka_abort_transaction(w->client.rk, KAFKA_CLOSE_MS);
+        if (error != NULL)
+            rd_kafka_error_destroy(error);
+    }
+    if (w->client.rk != NULL)
+        (void)rd_kafka_purge(w->client.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    kafka_client_poll(&w->client);
+    for (size_t i = 0; i < w->stream_count; i++) {
+        rd_kafka_topic_destroy(w->streams[i].rkt);
+        free(w->streams[i].name);
+    }
+    kafka_client_close(&w->client);
+    for (size_t i = 0; i < w->stream_count; i++)
+        free(w->streams[i].parts); /* delivery reports are over now */
+    free(w->streams);
+    free(w->touched);
+    free(w->ranges);
+    name_map_free(w->names);
+    kafka_topics_release(&w->topics);
+    free((char *)w->config.topic_prefix);
+    free(w);
+}
+
+static bool init_transactions(struct kafka_writer *w, struct err *err)
+{
+    int64_t until_us = clock_mono_us() + (int64_t)KAFKA_STALL_MS * 1000;
+    for (;;) {
+        rd_kafka_error_t *error = rd_kafka_init_transactions(w->client.rk, KAFKA_STALL_MS / 2);
+        if (error == NULL)
+            return true;
+        if (!rd_kafka_error_is_retriable(error) || clock_mono_us() >= until_us || w->client.auth_failed)
+            return fail(w, error, "taking over as the pipeline's writer (init_transactions)", err);
+        rd_kafka_error_destroy(error);
+        kafka_client_poll(&w->client);
+    }
+}
+
+/* The reader's opening looks whether the fences there are this pipeline's. */
+static bool check_owner(const struct journal_config *config, struct err *err)
+{
+    struct journal_reader *jr;
+    if (!kafka_reader_ops.open(config, NULL, &jr, err))
+        return false;
+    jr->ops->close(jr);
+    return true;
+}
+
+static bool open_client(struct kafka_writer *w, const struct journal_config *config, struct err *err)
+{
+    const struct kafka_property properties[] = {
+        {"transactional.id", config->pipeline},
+        {"enable.idempotence", "true"},
+        {"acks", "all"},
+        {"transaction.timeout.ms", "600000"},
+        {"message.timeout.ms", "300000"},
+        {"message.max.bytes", KAFKA_MESSAGE_MAX},
+        {"linger.ms", "5"},
+        {"batch.size", "1000000"},
+        {"batch.num.messages", "20000"},
+        {"queue.buffering.max.kbytes", "65536"},
+        {"queue.buffering.max.messages", "200000"},
+    };
+    return kafka_client_open(&w->client, config, RD_KAFKA_PRODUCER, properties, ARRAY_LEN(properties),
+                             on_report, err);
+}
+
+static bool kafka_open(const struct journal_config *config, struct journal_writer **ret, struct err *err)
+{
+    if (!check_owner(config, err))
+        return false;
+    struct kafka_writer *w = xcalloc(1, sizeof *w);
+    w->base.ops = &kafka_writer_ops;
+    w->names = name_map_new();
+    w->config = *config;
+    w->config.topic_prefix = xstrdup(config->topic_prefix);
+    if (!open_client(w, config, err) || !init_transactions(w, err) ||
+        !kafka_topics_load(&w->client, config->topic_prefix, &w->topics, err)) {
+        kafka_close(&w->base);
+        return false;
+    }
+    *ret = &w->base;
+    return true;
+}
+
+static bool kafka_stream(struct journal_writer *jw, const char *name, enum stream_kind kind, int *ret_id,
+                         struct err *err)
+{
+    struct kafka_writer *w = writer_of(jw);
+    int id = name_map_get(w->names, name);
+    if (id >= 0) {
+        *ret_id = id;
+        return true;
+    }
+    int32_t partitions = 0;
+    if (!kafka_topic_ensure(&w->client, &w->config, &w->topics, name, kind, &partitions, err))
+        return false;
+    if (w->stream_count == w->stream_cap) {
+        w->stream_cap = w->stream_cap != 0 ? w->stream_cap * 2 : 64;
+        w->streams = xrealloc(w->streams, w->stream_cap * sizeof *w->streams);
+    }
+    id = (int)w->stream_count++;
+    w->streams[id] = (struct stream){.name = xstrdup(name),
+                                     .rkt = rd_kafka_topic_new(w->client.rk, name, NULL),
+                                     .part_count = partitions,
+                                     .parts = xcalloc((size_t)partitions, sizeof(struct part))};
+    name_map_put(w->names, name, id);
+    *ret_id = id;
+    return true;
+}
+
+/* --- units --- */
+
+static bool begin(struct kafka_writer *w, struct err *err)
+{
+    if (w->in_txn)
+        return true;
+    rd_kafka_error_t *error = rd_kafka_begin_transaction(w->client.rk);
+    if (error != NULL)
+        return fail(w, error, "beginning a transaction", err);
+    w->in_txn = true;
+    return true;
+}
+
+static rd_kafka_headers_t *headers_of(const struct journal_record *rec)
+{
+    if (rec->header_count == 0)
+        return NULL;
+    rd_kafka_headers_t *headers = rd_kafka_headers_new(rec->header_count);
+    for (size_t i = 0; i < rec->header_count; i++)
+        (void)rd_kafka_header_add(headers, rec->headers[i].name, -1, rec->headers[i].value,
+                                  (ssize_t)rec->headers[i].value_len);
+    return headers;
+}
+
+/* One try. Takes the headers over only on success. */
+static rd_kafka_resp_err_t produce(struct kafka_writer *w, int id, int32_t partition,
+                                   const struct journal_record *rec, rd_kafka_headers_t *headers)
+{
+    struct stream *s = &w->streams[id];
+    rd_kafka_vu_t vus[8];
+    size_t n = 0;
+    vus[n].vtype = RD_KAFKA_VTYPE_RKT;
+    vus[n++].u.rkt = s->rkt;
+    vus[n].vtype = RD_KAFKA_VTYPE_PARTITION;
+    vus[n++].u.i32 = partition;
+    vus[n].vtype = RD_KAFKA_VTYPE_MSGFLAGS;
+    vus[n++].u.i = RD_KAFKA_MSG_F_COPY;
+    vus[n].vtype = RD_KAFKA_VTYPE_KEY;
+    vus[n].u.mem.ptr = (void *)rec->key;
+    vus[n++].u.mem.size = rec->key != NULL ? rec->key_len : 0;
+    vus[n].vtype = RD_KAFKA_VTYPE_VALUE;
+    vus[n].u.mem.ptr = (void *)rec->value;
+    vus[n++].u.mem.size = rec->value != NULL ? rec->value_len : 0;
+    vus[n].vtype = RD_KAFKA_VTYPE_TIMESTAMP;
+    vus[n++].u.i64 = rec->timestamp_ms;
+    vus[n].vtype = RD_KAFKA_VTYPE_OPAQUE;
+    vus[n++].u.ptr = (void *)(intptr_t)id;
+    if (headers != NULL) {
+        vus[n].vtype = RD_KAFKA_VTYPE_HEADERS;
+        vus[n++].u.headers = headers;
+    }
+    rd_kafka_error_t *error = rd_kafka_produceva(w->client.rk, vus, n);
+    if (error == NULL)
+        return RD_KAFKA_RESP_ERR_NO_ERROR;
+    rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+    rd_kafka_error_destroy(error);
+    return code;
+}
+
+/* Serves reports until something moved; false after KAFKA_STALL_MS without. */
+static bool wait_progress(struct kafka_writer *w, const char *what, struct err *err)
+{
+    uint64_t seen = w->reports;
+    int64_t begin_us = clock_mono_us();
+    while (w->reports == seen) {
+        (void)rd_kafka_poll(w->client.rk, 100);
+        if (!reports_ok(w, err))
+            return false;
+        if (w->reports == seen && clock_mono_us() - begin_us > (int64_t)KAFKA_STALL_MS * 1000)
+            return kafka_stalled(&w->client, what, KAFKA_STALL_MS, err);
+    }
+    return true;
+}
+
+static bool produce_waiting(struct kafka_writer *w, int id, int32_t partition,
+                            const struct journal_record *rec, struct err *err)
+{
+    rd_kafka_headers_t *headers = headers_of(rec);
+    rd_kafka_resp_err_t code;
+    bool ok = true;
+    while (ok && (code = produce(w, id, partition, rec, headers)) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+            ok = wait_progress(w, "waiting for room in the queue", err);
+            continue;
+        }
+        char what[320], reason[300];
+        (void)snprintf(what, sizeof what, "topic=%s partition=%d: a record of %zu bytes", w->streams[id].name,
+                       (int)partition, rec->key_len + rec->value_len);
+        if (code == RD_KAFKA_RESP_ERR__FATAL)
+            code = rd_kafka_fatal_error(w->client.rk, reason, sizeof reason);
+        ok = kafka_fail(&w->client, code, what, NULL, err);
+        w->fenced = err->code == ERR_FENCED;
+    }
+    if (!ok && headers != NULL)
+        rd_kafka_headers_destroy(headers);
+    return ok;
+}
+
+static int32_t partition_of(const struct stream *s, const struct journal_record *rec)
+{
+    if (rec->partition >= 0)
+        return rec->partition;
+    if (rec->key == NULL || s->part_count == 1)
+        return 0;
+    return rd_kafka_msg_partitioner_murmur2(s->rkt, rec->key, rec->key_len, s->part_count, NULL, NULL);
+}
+
+static bool kafka_append(struct journal_writer *jw, int stream_id, const struct journal_record *rec,
+                         struct err *err)
+{
+    struct kafka_writer *w = writer_of(jw);
+    BUG_UNLESS((size_t)stream_id < w->stream_count);
+    const struct stream *s = &w->streams[stream_id];
+    int32_t partition = partition_of(s, rec);
+    if (partition >= s->part_count)
+        return err_set(err, ERR_BUG, "kafka journal: partition=%d of topic=%s, there are %d", (int)partition,
+                       s->name, (int)s->part_count);
+    if (!begin(w, err))
+        return false;
+    if (++w->since_poll >= POLL_EVERY) {
+        w->since_poll = 0;
+        kafka_client_poll(&w->client);
+        if (!reports_ok(w, err))
+            return false;
+    }
+    return produce_waiting(w, stream_id, partition, rec, err);
+}
+
+static bool wait_reports(struct kafka_writer *w, struct err *err)
+{
+    uint64_t seen = w->reports;
+    int64_t moved_us = clock_mono_us();
+    while (rd_kafka_outq_len(w->client.rk) > 0) {
+        (void)rd_kafka_flush(w->client.rk, SLICE_MS);
+        if (!reports_ok(w, err))
+            return false;
+        if (w->reports != seen) {
+            seen = w->reports;
+            moved_us = clock_mono_us();
+        } else if (clock_mono_us() - moved_us > (int64_t)KAFKA_STALL_MS * 1000) {
+            return kafka_stalled(&w->client, "waiting for the records to be taken", KAFKA_STALL_MS, err);
+        }
+    }
+    return reports_ok(w, err);
+}
+
+static int compare_ranges(const void *a, const void *b)
+{
+    const struct journal_range *x = a, *y = b;
+    int order = strcmp(x->stream, y->stream);
+    return order != 0 ? order : (x->partition > y->partition) - (x->partition < y->partition);
+}
+
+static bool kafka_flush(struct journal_writer *jw, const struct journal_range **ret_ranges, size_t *ret_count,
+                        struct err *err)
+{
+    struct kafka_writer *w = writer_of(jw);
+    if (!wait_reports(w, err))
+        return false;
+    if (w->range_cap < w->touched_count) {
+        w->range_cap = w->touched_cap;
+        w->ranges = xrealloc(w->ranges, w->range_cap * sizeof *w->ranges);
+    }
+    for (size_t i = 0; i < w->touched_count; i++) {
+        const struct stream *s = &w->streams[w->touched[i].stream];
+        const struct part *part = &s->parts[w->touched[i].partition];
+        w->ranges[i] = (struct journal_range){.stream = s->name,
+                                              .partition = w->touched[i].partition,
+                                              .first_offset = part->first,
+                                              .next_offset = part->next};
+    }
+    if (w->touched_count > 1)
+        qsort(w->ranges, w->touched_count, sizeof *w->ranges, compare_ranges);
+    *ret_ranges = w->ranges;
+    *ret_count = w->touched_count;
+    return true;
+}
+
+/* A commit that was sent but not answered is asked for again: the coordinator knows. */
+static bool commit_transaction(struct kafka_writer *w, struct err *err)
+{
+    int64_t until_us = clock_mono_us() + (int64_t)KAFKA_STALL_MS * 1000;
+    for (;;) {
+        rd_kafka_error_t *error = rd_kafka_commit_transaction(w->client.rk, KAFKA_STALL_MS / 4);
+        if (error == NULL)
+            return reports_ok(w, err);
+        if (!rd_kafka_error_is_retriable(error) || clock_mono_us() >= until_us)
+            return fail(w, error, "committing", err);
+        rd_kafka_error_destroy(error);
+        kafka_client_poll(&w->client);
+    }
+}
+
+static bool kafka_commit(struct journal_writer *jw, struct err *err)
+{
+    struct kafka_writer *w = writer_of(jw);
+    if (!w->in_txn)
+        return true;
+    if (!wait_reports(w, err) || !failpoint("journal.kafka.commit", err) || !commit_transaction(w, err))
+        return false;
+    w->in_txn = false;
+    for (size_t i = 0; i < w->touched_count; i++)
+        w->streams[w->touched[i].stream].parts[w->touched[i].partition].touched = false;
+    w->touched_count = 0;
+    return failpoint("journal.kafka.committed", err);
+}
+
+/* The topics' retention does it. Serves the handle's callbacks meanwhile (new login tokens, for one). */
+static bool kafka_trim(struct journal_writer *jw, struct err *err)
+{
+    struct kafka_writer *w = writer_of(jw);
+    kafka_client_poll(&w->client);
+    return reports_ok(w, err);
+}
+
+const struct journal_writer_ops kafka_writer_ops = {
+    .name = "kafka",
+    .open = kafka_open,
+    .stream = kafka_stream,
+    .append = kafka_append,
+    .flush = kafka_flush,
+    .commit = kafka_commit,
+    .trim = kafka_trim,
+    .close = kafka_close,
+};
