@@ -67,7 +67,7 @@ static const char keys_sql[] =
     "ORDER BY i.indrelid, i.indisprimary DESC, i.indisreplident DESC, i.indexrelid, k.ord";
 
 static const char published_sql[] =
-    "SELECT DISTINCT coalesce(pg_partition_root(c.oid), c.oid)"
+    "SELECT DISTINCT coalesce(pg_partition_root(c.oid)::oid, c.oid)"
     "  FROM pg_publication_tables p JOIN pg_namespace n ON n.nspname = p.schemaname"
     "  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename WHERE p.pubname = $1";
 
