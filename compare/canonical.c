@@ -115,7 +115,8 @@ static bool goes_as_it_is(const struct cat_column *s, const struct cat_column *t
 {
     if (s->type_oid != t->type_oid || f == FAMILY_OTHER || f == FAMILY_FLOAT)
         return false;
-    return f != FAMILY_BPCHAR || s->typmod == t->typmod;
+    /* numeric(10,2) and numeric(12,4) show one value with 2 and 4 digits; char(5) and char(8) pad it differently */
+    return (f != FAMILY_BPCHAR && f != FAMILY_NUMERIC) || s->typmod == t->typmod;
 }
 
 void canonical_forms(const struct cat_column *source, const struct cat_column *target, char *ret_form[2],
@@ -129,7 +130,7 @@ void canonical_forms(const struct cat_column *source, const struct cat_column *t
     }
     bool same_type = strcmp(source->type, target->type) == 0;
     const char *how = "as text";
-    if (same_type) {
+    if (same_type && s != FAMILY_NUMERIC) {
         both(source, target, ret_form, "", "::text");
         if (s != FAMILY_BPCHAR)
             return;
@@ -153,8 +154,8 @@ void canonical_forms(const struct cat_column *source, const struct cat_column *t
         if (is_text(s) && is_text(t))
             how = "without blanks at the end";
     }
-    *ret_note = xasprintf("column %s is %s on the source and %s on the target: compared %s", source->name,
-                          source->type, target->type, how);
+    *ret_note = xasprintf("column %s is %s on the source and %s%s on the target: compared %s", source->name,
+                          source->type, target->type, same_type ? " of another size" : "", how);
 }
 
 bool canonical_sorts_alike(const struct cat_column *source, const struct cat_column *target)
