@@ -43,7 +43,7 @@ class Demo:
         self.target = self.keep(Postgres(self.folder, "target", detached=self.detached))
         self.kafka = self.keep(Kafka(self.folder, detached=self.detached)) if self.args.journal == "kafka" else None
         for server in filter(None, (self.source, self.target, self.kafka)):
-            server.start()
+            server.__enter__()  # prepares its folder and starts; keep() ends it
         self.shop, self.copy = self.source.create_db("shop"), self.target.create_db("shop")
 
     def keep(self, server):
