@@ -66,7 +66,7 @@ def test_key_changes(run):
         s.source("UPDATE t SET id = -1 WHERE id = 10; UPDATE t SET id = 10 WHERE id = 11; UPDATE t SET id = 11 WHERE id = -1")
         s.source("UPDATE t SET id = -1 WHERE id = 20; UPDATE t SET id = 20 WHERE id = 21; UPDATE t SET id = 21 WHERE id = 22; UPDATE t SET id = 22 WHERE id = -1")
         s.source("DELETE FROM t WHERE id = 30; UPDATE t SET id = 30 WHERE id = 31; UPDATE t SET id = 31 WHERE id = 32")
-        s.source("UPDATE t SET id = -id WHERE id BETWEEN 40 AND 50; UPDATE t SET id = -id + 1 WHERE id < 0")
+        s.source("UPDATE t SET id = -id WHERE id BETWEEN 50 AND 60; UPDATE t SET id = -id + 1 WHERE id < 0")
         s.source("UPDATE two SET a = a || 'x' WHERE b < 10; UPDATE two SET b = b + 1000, v = -v WHERE a = 'k3'")
         # The same over several transactions that one batch may hold.
         s.source("UPDATE t SET id = 1000 WHERE id = 5",
@@ -134,11 +134,11 @@ def test_partitioned_tables(run):
             s.start()
             s.source("UPDATE p SET at = at + 31 WHERE id < 20", "UPDATE p SET at = date '2030-01-01' WHERE id BETWEEN 20 AND 25",
                      "DELETE FROM p WHERE at >= '2025-02-20'", "INSERT INTO p SELECT i, date '2025-02-01' + i % 28, 'new' FROM generate_series(1000, 1100) i",
-                     "TRUNCATE p_1", "INSERT INTO p VALUES (1, '2025-01-01', 'again')",
+                     "INSERT INTO p VALUES (1, '2025-01-01', 'again')",
                      "UPDATE p SET at = at + 31, v = 'there' WHERE id = 1; UPDATE p SET at = at - 31, v = 'back' WHERE id = 1")
-            if target is None:
-                s.assert_equal()
-            else:  # other partitions: a TRUNCATE of one of them is not a TRUNCATE of the table
+            # (A TRUNCATE of one partition is not published: PostgreSQL leaves it out with publish_via_partition_root.)
+            for statement in ("SELECT 1", "TRUNCATE p", "INSERT INTO p VALUES (1, '2025-01-01', 'new'), (2, '2025-02-01', 'new')"):
+                s.source(statement)
                 s.wait()
                 left, right = (sorted(rows("SELECT * FROM p")) for rows in (s.source, s.target))
                 assert left == right
@@ -149,8 +149,8 @@ def test_new_partition_while_streaming(run):
         INSERT INTO p SELECT i, 'v' FROM generate_series(0, 99) i"""
     with run(schema, "CREATE TABLE p (id int PRIMARY KEY, v text)") as s:
         s.start()
-        s.source("CREATE TABLE p_2 PARTITION OF p FOR VALUES FROM (100) TO (200)", "INSERT INTO p SELECT i, 'later' FROM generate_series(90, 150) i ON CONFLICT DO NOTHING",
-                 "UPDATE p SET id = id + 100 WHERE id < 30")
+        s.source("CREATE TABLE p_2 PARTITION OF p FOR VALUES FROM (100) TO (200)", "INSERT INTO p SELECT i, 'later' FROM generate_series(100, 150) i",
+                 "UPDATE p SET id = id + 160 WHERE id < 30")
         s.wait()
         left, right = (sorted(rows("SELECT * FROM p")) for rows in (s.source, s.target))
         assert left == right
@@ -184,7 +184,7 @@ def test_two_identity_always_columns(run):
         s.assert_equal()
 
 
-ODD_TABLE = 'T "q" ünï. 😀 ;--' + "x" * 41  # 63 bytes
+ODD_TABLE = 'T "q" ünï. 😀 ;--' + "x" * 42  # 63 bytes
 ODD_NAMES = f"""CREATE SCHEMA "Odd ""Schema"" é"; CREATE SCHEMA "select";
     CREATE TABLE "Odd ""Schema"" é"."{ODD_TABLE.replace('"', '""')}" ("Id Col" int, "select" text, "a""b'c" int, "%s $1 \\n" text, "{'ö' * 31}x" int, PRIMARY KEY ("a""b'c", "Id Col"));
     CREATE TABLE "select"."from" ("where" int PRIMARY KEY, "group" text, "before" int, "after" int, "op" text, "source" text, "ts_ms" bigint);
@@ -301,15 +301,23 @@ def test_builtin_types(run):
             s.assert_equal()
 
 
-@pytest.mark.parametrize("kind", ["bigint", "text", "uuid", "numeric", "timestamptz", "date", "bytea", "char(7)", "bool", "float8", "inet", "int4range", "mood", "interval"])
-def test_keys_of_every_type(run, kind):
-    value = {"bigint": "i * 1000000007", "text": "'kéy ' || i", "uuid": "md5(i::text)::uuid", "numeric": "i + 0.50", "timestamptz": "timestamptz '2024-01-01 00:00:00.000001+02' + i * interval '1 hour'",
-             "date": "date '2024-01-01' + i", "bytea": "decode(md5(i::text), 'hex')", "char(7)": "'c' || i", "bool": "i % 2 = 0", "float8": "i / 7.0", "inet": "inet '10.0.0.0' + i",
-             "int4range": "int4range(i, i + 5)", "mood": "(ARRAY['sad', 'ok', 'ha''ppy'])[1 + i % 3]::mood", "interval": "i * interval '1 day 1 second'"}[kind]
-    with run(f"CREATE TYPE mood AS ENUM ('sad', 'ok', 'ha''ppy'); CREATE TABLE t (k {kind}, i int, v text, PRIMARY KEY (k, i)); INSERT INTO t SELECT {value}, i, 'v' FROM generate_series(1, 20) i") as s:
+KEYS = {"bigint": "i * 1000000007::bigint", "text": "'kéy ' || i", "uuid": "md5(i::text)::uuid", "numeric": "i + 0.50",
+        "timestamptz": "timestamptz '2024-01-01 00:00:00.000001+02' + i * interval '1 hour'", "date": "date '2024-01-01' + i", "bytea": "decode(md5(i::text), 'hex')",
+        "char(7)": "'c' || i", "bool": "i % 2 = 0", "float8": "i / 7.0", "inet": "inet '10.0.0.0' + i", "int4range": "int4range(i, i + 5)",
+        "mood": "(ARRAY['sad', 'ok', 'ha''ppy'])[1 + i % 3]::mood", "interval": "i * interval '1 day 1 second'", "jsonb": "to_jsonb(i)", "int[]": "ARRAY[i, -i]"}
+
+
+def test_keys_of_every_type(run):
+    tables = {kind: "t_" + "".join(c for c in kind if c.isalnum()) for kind in KEYS}
+    schema = "CREATE TYPE mood AS ENUM ('sad', 'ok', 'ha''ppy');" + "".join(
+        f"CREATE TABLE {tables[kind]} (k {kind}, i int, v text, PRIMARY KEY (k, i)); INSERT INTO {tables[kind]} SELECT {value}, i, 'v' FROM generate_series(1, 20) i;"
+        for kind, value in KEYS.items())
+    with run(schema) as s:
         s.start()
-        s.source("UPDATE t SET v = 'w' WHERE i < 5", "DELETE FROM t WHERE i = 6", "UPDATE t SET i = i + 100 WHERE i = 7",
-                 f"INSERT INTO t SELECT {value}, i, 'n' FROM generate_series(201, 210) i", "UPDATE t SET k = (SELECT max(k) FROM t) WHERE i = 8" if kind not in ("bool", "uuid", "bytea", "int4range", "inet") else "SELECT 1")
+        for kind, value in KEYS.items():
+            t = tables[kind]
+            s.source(f"UPDATE {t} SET v = 'w' WHERE i < 5", f"DELETE FROM {t} WHERE i = 6", f"UPDATE {t} SET i = i + 100 WHERE i = 7",
+                     f"INSERT INTO {t} SELECT {value}, i, 'n' FROM generate_series(201, 210) i", f"UPDATE {t} SET k = (SELECT k FROM {t} WHERE i = 9) WHERE i = 8")
         s.assert_equal()
 
 

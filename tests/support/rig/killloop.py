@@ -96,6 +96,9 @@ class KillLoop:
             self.bulk()
             lsn = self.source.lsn()
             wait_until(lambda: role.exit_code is not None or self.applied(lsn), 120, f"{role.name} is killed or a large transaction is applied")
+        if role.exit_code != KILLED:
+            lsn = self.comparison()
+            wait_until(lambda: role.exit_code is not None or self.applied(lsn), 60, f"{role.name} is killed or a comparison's fence is applied")
         if role.running:
             role.terminate()
         self._expect_killed(role)
@@ -125,6 +128,16 @@ class KillLoop:
         base = self.bulks * 100_000
         self.source.sql(f"INSERT INTO simshop_oltp.bulk SELECT i, repeat(md5(i::text), 12) FROM generate_series({base}, {base + 50_000}) i;"
                         f"UPDATE simshop_oltp.bulk SET n = 1 WHERE id % 10 = 0; DELETE FROM simshop_oltp.bulk WHERE id < {base}", db="shop")
+
+    def comparison(self):
+        """The markers of a comparison, as they would be written; it lets go at once. Returns an LSN behind them."""
+        nonce = f"killloop-{self.rng.getrandbits(64):x}"
+        insert = "INSERT INTO crossfade.marker (pipeline, nonce, kind, cut_lsn, deadline_ms) VALUES (%s, %s, %s, %s::pg_lsn, 5000)"
+        self.source.sql(insert, (self.pipeline.name, nonce, "hold", None), db="shop")
+        cut = self.source.value("SELECT pg_current_wal_insert_lsn()::text")
+        self.source.sql(insert, (self.pipeline.name, nonce, "cut", cut), db="shop")
+        self.target.sql("INSERT INTO crossfade.release (pipeline, nonce) VALUES (%s, %s)", (self.pipeline.name, nonce), db="shop")
+        return self.source.lsn()
 
     # -- random moments
 
