@@ -63,6 +63,8 @@ static void add_stage(struct strbuf *out, const char *name, const json_t *all, c
         human_count(out, rate);
         strbuf_adds(out, " changes/s");
     }
+    while (out->len > start && out->data[out->len - 1] == ' ')
+        out->data[--out->len] = '\0';
     strbuf_addc(out, '\n');
 }
 
@@ -200,7 +202,7 @@ static void show(const struct terminal *term, const json_t *all, bool redraw)
 
 static void show_json(const json_t *all)
 {
-    char *text = json_dumps(all, JSON_INDENT(2));
+    char *text = json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(14));
     (void)puts(text != NULL ? text : "{}");
     free(text);
 }
@@ -218,7 +220,7 @@ static int watch(const struct cli *cli, bool as_json)
         terminal_look(&term); /* each time: the window may change */
         json_t *all = fleet_status(cli->cfg);
         if (as_json) {
-            char *line = json_dumps(all, JSON_COMPACT);
+            char *line = json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(14));
             (void)puts(line != NULL ? line : "{}");
             (void)fflush(stdout);
             free(line);

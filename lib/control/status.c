@@ -21,6 +21,7 @@ struct sample {
 struct status_board {
     pthread_mutex_t lock;
     struct role_status status; /* tables: own copy */
+    int64_t published_us;      /* wall */
     struct sample samples[SAMPLES_MAX];
     size_t sample_count; /* ever taken */
 };
@@ -80,6 +81,7 @@ void status_board_publish(struct status_board *board, const struct role_status *
     pthread_mutex_lock(&board->lock);
     struct table_status *old = (void *)(uintptr_t)board->status.tables;
     board->status = *status;
+    board->published_us = clock_wall_us();
     board->status.tables = tables;
     if (tables == NULL)
         board->status.table_count = 0;
@@ -111,6 +113,7 @@ void board_look(struct status_board *board, struct board_view *ret)
 {
     pthread_mutex_lock(&board->lock);
     ret->status = board->status;
+    ret->published_us = board->published_us;
     ret->tables = copy_tables(&board->status);
     ret->status.tables = ret->tables;
     int64_t now_us = clock_mono_us();
@@ -145,6 +148,9 @@ bool board_view_lag_bytes(const struct board_view *view, uint64_t *ret)
 bool board_view_lag_seconds(const struct board_view *view, double *ret)
 {
     int64_t known_us = MAX_OF(view->status.position_commit_us, view->status.caught_up_us);
+    uint64_t lag_bytes = 0;
+    if (board_view_lag_bytes(view, &lag_bytes) && lag_bytes == 0)
+        known_us = MAX_OF(known_us, view->published_us);
     if (known_us == 0)
         return false;
     *ret = view->now_us > known_us ? (double)(view->now_us - known_us) / 1e6 : 0.0;

@@ -166,7 +166,7 @@ char *status_board_json(struct status_board *board)
     set(root, "snapshot", snapshot_json(&view));
     set(root, "memory_bytes", json_count(process_anon_bytes()));
     board_view_release(&view);
-    char *text = json_dumps(root, JSON_COMPACT);
+    char *text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(14));
     json_decref(root);
     if (text == NULL)
         BUG("status does not become JSON");

@@ -89,6 +89,19 @@ static void test_lag_by_role(void **state)
     status_board_free(board);
 }
 
+/* An idle source has old commits and no lag. */
+static void test_no_lag_when_idle(void **state)
+{
+    struct status_board *board = status_board_new();
+    struct role_status st = streaming("capture");
+    st.journaled_lsn = st.source_lsn;
+    status_board_publish(board, &st);
+    json_t *root = look(board);
+    assert_true(number(root, "lag_seconds") < 5.0);
+    json_decref(root);
+    status_board_free(board);
+}
+
 static void test_snapshot(void **state)
 {
     struct status_board *board = status_board_new();
@@ -183,9 +196,10 @@ static void test_health(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nothing_known), cmocka_unit_test(test_lag_by_role),
-        cmocka_unit_test(test_snapshot),      cmocka_unit_test(test_hostile_texts),
-        cmocka_unit_test(test_metrics),       cmocka_unit_test(test_health),
+        cmocka_unit_test(test_nothing_known),    cmocka_unit_test(test_lag_by_role),
+        cmocka_unit_test(test_no_lag_when_idle), cmocka_unit_test(test_snapshot),
+        cmocka_unit_test(test_hostile_texts),    cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_health),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
