@@ -18,6 +18,7 @@ enum family {
     FAMILY_BPCHAR,    /* blanks at the end have no meaning */
     FAMILY_JSON,
     FAMILY_JSONB,
+    FAMILY_XML, /* output drops the declaration's encoding, a cast to text keeps it: by output */
 };
 
 struct type_fact {
@@ -37,6 +38,7 @@ static const struct type_fact facts[] = {
     {25, FAMILY_TEXT, true},     /* text */
     {26, FAMILY_EXACT, true},    /* oid */
     {114, FAMILY_JSON, false},   /* json */
+    {142, FAMILY_XML, false},    /* xml */
     {650, FAMILY_EXACT, true},   /* cidr */
     {700, FAMILY_FLOAT, true},   /* float4 */
     {701, FAMILY_FLOAT, true},   /* float8 */
@@ -111,9 +113,18 @@ static void both(const struct cat_column *s, const struct cat_column *t, char *r
     ret[1] = around(t, before, after);
 }
 
+static char *as_output(const struct cat_column *c)
+{
+    char *test = around(c, "CASE WHEN ", " IS NOT NULL THEN format('%s', "), *value = around(c, "", ") END");
+    char *form = xasprintf("%s%s", test, value);
+    free(test);
+    free(value);
+    return form;
+}
+
 static bool goes_as_it_is(const struct cat_column *s, const struct cat_column *t, enum family f)
 {
-    if (s->type_oid != t->type_oid || f == FAMILY_OTHER || f == FAMILY_FLOAT)
+    if (s->type_oid != t->type_oid || f == FAMILY_OTHER || f == FAMILY_FLOAT || f == FAMILY_XML)
         return false;
     /* numeric(10,2) and numeric(12,4) show one value with 2 and 4 digits; char(5) and char(8) pad it differently */
     return (f != FAMILY_BPCHAR && f != FAMILY_NUMERIC) || s->typmod == t->typmod;
@@ -126,6 +137,11 @@ void canonical_forms(const struct cat_column *source, const struct cat_column *t
     if (goes_as_it_is(source, target, s)) {
         ret_form[0] = as_it_is(source);
         ret_form[1] = as_it_is(target);
+        return;
+    }
+    if (s == FAMILY_XML && t == FAMILY_XML) {
+        ret_form[0] = as_output(source);
+        ret_form[1] = as_output(target);
         return;
     }
     bool same_type = strcmp(source->type, target->type) == 0;
