@@ -1,4 +1,5 @@
-/* The apply role: journal → target. Runs until stop_fd is readable (finishes the batch at hand) or it must halt. */
+/* The apply role: journal → target. Runs until stop_fd is readable (finishes the batch at hand) or it must
+ * halt. */
 #ifndef APPLY_APPLY_H
 #define APPLY_APPLY_H
 

@@ -25,7 +25,7 @@ const struct option option_table[] = {
     {.key = "source.tables", .type = OPT_LIST, .item_fits = table_pattern_fits, .items = "patterns schema.table, such as public.*, !public.audit_* or \"My Schema\".\"T\"", .example = "[\"public.*\", \"!public.audit_*\"]", .used_by = "capture check compare cutover",
      .help = "Patterns of the tables to move: schema.table with '*' as wildcard; '!' in front excludes; the last pattern that fits decides; double quotes take a name literally. Default: all but PostgreSQL's own and crossfade's."},
 
-    {.key = "target.url", .type = OPT_URL, .choices = PG_URL, .example = "postgresql://crossfade@db2:5432/shop", .used_by = "!apply !check !compare !cutover",
+    {.key = "target.url", .type = OPT_URL, .choices = PG_URL "|fault:", .example = "postgresql://crossfade@db2:5432/shop", .used_by = "!apply !check !compare !cutover",
      .help = "The database to move to. Its tables must exist."},
 
     {.key = "journal.url", .type = OPT_URL, .choices = "kafka://|lmdb:|fault:", .example = "lmdb:/var/lib/crossfade/shop", .used_by = "!capture !apply !journal !check !cutover",
