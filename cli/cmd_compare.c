@@ -10,10 +10,10 @@
 #include "core/alloc.h"
 #include "terminal.h"
 
-#define TEXT_BYTES_MAX        ((size_t)4 << 20)
-#define TABLES_SHOWN          100 /* beyond: only those that did not pass */
-#define DIFFERENCES_SHOWN     10
-#define QUIET_TELL_US         INT64_C(5000000)
+#define TEXT_BYTES_MAX    ((size_t)4 << 20)
+#define TABLES_SHOWN      100 /* beyond: only those that did not pass */
+#define DIFFERENCES_SHOWN 10
+#define QUIET_TELL_US     INT64_C(5000000)
 
 const struct cli_flag compare_flags[] = {
     {"table", "PATTERN", "only tables that fit, as in source.tables; may be repeated"},
@@ -22,7 +22,8 @@ const struct cli_flag compare_flags[] = {
     {NULL, NULL, NULL},
 };
 
-/* Progress goes to stderr: one line that is redrawn on a terminal, else a line now and then while a fence is slow. */
+/* Progress goes to stderr: one line that is redrawn on a terminal, else a line now and then while a fence is
+ * slow. */
 struct talker {
     bool redraw, drawn;
     int64_t told_us;
@@ -183,8 +184,10 @@ int cmd_compare(struct cli *cli)
         return cli_usage_error(cli, "say compare run");
     bool json = cli_flag(cli, "json") != NULL;
     struct talker talker = {.redraw = isatty(STDERR_FILENO) == 1};
-    struct compare_request req = {.report_dir = cli_flag(cli, "report-dir"), .stop_fd = cli->stop_fd,
-                                  .progress = show_progress, .progress_ctx = &talker};
+    struct compare_request req = {.report_dir = cli_flag(cli, "report-dir"),
+                                  .stop_fd = cli->stop_fd,
+                                  .progress = show_progress,
+                                  .progress_ctx = &talker};
     struct compare_result result;
     struct err err = ERR_INIT;
     const char **tables = given_tables(cli, &req.table_count);

@@ -46,10 +46,13 @@ const struct command command_table[] = {
      .stop = STOP_TWICE,
      .usage = "run [--table PATTERN]… [--json] [--report-dir FOLDER]",
      .summary = "compare both sides at one fence, while writes go on",
-     .text = "Row counts and SHA-256 inside each database, narrowed to the rows and columns that differ. Writers "
-             "never stop; apply waits at the fence for some milliseconds. Writes report.json and report.html below "
-             "compare.report_dir and the verdict into crossfade.verdict on the target. Exit codes: 0 match, 1 differ, "
-             "2 usage or configuration, 3 inconclusive, 4 could not run.",
+     .text =
+         "Row counts and SHA-256 inside each database, narrowed to the rows and columns that differ. Writers "
+         "never stop; apply waits at the fence for some milliseconds. Writes report.json and report.html "
+         "below "
+         "compare.report_dir and the verdict into crossfade.verdict on the target. Exit codes: 0 match, 1 "
+         "differ, "
+         "2 usage or configuration, 3 inconclusive, 4 could not run.",
      .flags = compare_flags},
     {.name = "cutover",
      .run = cmd_cutover,

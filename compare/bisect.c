@@ -11,8 +11,8 @@
 #define SMALL_ROWS 2000
 
 /* Fetches (key, hash) of all rows of a small range from both sides and explains what is not in both. */
-static bool narrow_rows(struct engine *engine, struct pair *pair, struct plan_table *pt, const struct key_range *range,
-                        int64_t rows, struct err *err)
+static bool narrow_rows(struct engine *engine, struct pair *pair, struct plan_table *pt,
+                        const struct key_range *range, int64_t rows, struct err *err)
 {
     struct range_statement rs;
     struct pg_result *results[SIDE_COUNT] = {NULL};
@@ -22,7 +22,8 @@ static bool narrow_rows(struct engine *engine, struct pair *pair, struct plan_ta
         sql_range_rows(pt, side, range_bounds_of(range), most[side], &rs.sides[side].sql);
     bool ok = pair_query(pair, rs.sides, results, err);
     if (ok) {
-        struct row_list lists[SIDE_COUNT] = {row_list_of(results[SIDE_SOURCE]), row_list_of(results[SIDE_TARGET])};
+        struct row_list lists[SIDE_COUNT] = {row_list_of(results[SIDE_SOURCE]),
+                                             row_list_of(results[SIDE_TARGET])};
         row_lists_subtract(lists, pt->key_count);
         ok = rows_explain(engine, pair, pt, lists, pg_rows(results[SIDE_TARGET]) < most[SIDE_TARGET], err);
         free(lists[SIDE_SOURCE].rows);
@@ -33,8 +34,8 @@ static bool narrow_rows(struct engine *engine, struct pair *pair, struct plan_ta
     return ok;
 }
 
-static bool narrow_part(struct engine *engine, struct pair *pair, struct plan_table *pt, const struct key_range *part,
-                        int64_t limit_rows, struct err *err)
+static bool narrow_part(struct engine *engine, struct pair *pair, struct plan_table *pt,
+                        const struct key_range *part, int64_t limit_rows, struct err *err)
 {
     struct range_digest digest = {0};
     if (!range_digests(pair, pt, part, limit_rows, &digest, err))
@@ -42,8 +43,8 @@ static bool narrow_part(struct engine *engine, struct pair *pair, struct plan_ta
     return digest.same || range_narrow(engine, pair, pt, part, digest.rows[SIDE_SOURCE], err);
 }
 
-bool range_narrow(struct engine *engine, struct pair *pair, struct plan_table *pt, const struct key_range *range,
-                  int64_t rows, struct err *err)
+bool range_narrow(struct engine *engine, struct pair *pair, struct plan_table *pt,
+                  const struct key_range *range, int64_t rows, struct err *err)
 {
     if (!engine_has_room(engine, pt))
         return true;

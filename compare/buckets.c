@@ -1,6 +1,7 @@
 /*
- * Owns: the comparison by hash buckets. A row's bucket comes from the first bytes of its SHA-256; per bucket the sorted
- * hashes are hashed, so neither order nor collation plays a part. A changed row shows in two buckets.
+ * Owns: the comparison by hash buckets. A row's bucket comes from the first bytes of its SHA-256; per bucket
+ * the sorted hashes are hashed, so neither order nor collation plays a part. A changed row shows in two
+ * buckets.
  */
 #include "buckets.h"
 
@@ -12,10 +13,10 @@
 #include "rows.h"
 #include "sqlgen.h"
 
-#define ROWS_PER_BUCKET 500
-#define BUCKETS_MOST    65536u
-#define ROWS_FETCHED    50000 /* hashes fetched from either side in one round */
-#define HASHES_EXPLAINED 500  /* keyless rows looked up in one round */
+#define ROWS_PER_BUCKET  500
+#define BUCKETS_MOST     65536u
+#define ROWS_FETCHED     50000 /* hashes fetched from either side in one round */
+#define HASHES_EXPLAINED 500   /* keyless rows looked up in one round */
 
 static unsigned bucket_count_for(int64_t rows)
 {
@@ -25,8 +26,8 @@ static unsigned bucket_count_for(int64_t rows)
     return n;
 }
 
-static bool both_sides(struct pair *pair, struct statement st[SIDE_COUNT], struct pg_result *results[SIDE_COUNT],
-                       struct err *err)
+static bool both_sides(struct pair *pair, struct statement st[SIDE_COUNT],
+                       struct pg_result *results[SIDE_COUNT], struct err *err)
 {
     bool ok = pair_query(pair, st, results, err);
     strbuf_release(&st[SIDE_SOURCE].sql);
@@ -44,7 +45,8 @@ struct bucket_walk {
 
 static int64_t bucket_at(const struct bucket_walk *w, int side)
 {
-    return w->pos[side] < pg_rows(w->results[side]) ? pg_cell_int64(w->results[side], w->pos[side], 0) : INT64_MAX;
+    return w->pos[side] < pg_rows(w->results[side]) ? pg_cell_int64(w->results[side], w->pos[side], 0)
+                                                    : INT64_MAX;
 }
 
 static bool bucket_next(struct bucket_walk *w)
@@ -64,8 +66,10 @@ static bool bucket_next(struct bucket_walk *w)
     return true;
 }
 
-/* Sums up, and lists the buckets that differ, in rounds of about ROWS_FETCHED rows: "{1,2}" NUL "{7}" NUL … */
-static void sum_buckets(struct plan_table *pt, struct pg_result *const results[SIDE_COUNT], struct strbuf *rounds)
+/* Sums up, and lists the buckets that differ, in rounds of about ROWS_FETCHED rows: "{1,2}" NUL "{7}" NUL …
+ */
+static void sum_buckets(struct plan_table *pt, struct pg_result *const results[SIDE_COUNT],
+                        struct strbuf *rounds)
 {
     struct bucket_walk w = {.results = results};
     int64_t in_round = 0;
@@ -87,8 +91,8 @@ static void sum_buckets(struct plan_table *pt, struct pg_result *const results[S
         strbuf_add(rounds, "}\0", 2);
 }
 
-static bool fetch_rows(struct pair *pair, const struct plan_table *pt, unsigned bucket_count, const char *buckets,
-                       struct pg_result *results[SIDE_COUNT], struct err *err)
+static bool fetch_rows(struct pair *pair, const struct plan_table *pt, unsigned bucket_count,
+                       const char *buckets, struct pg_result *results[SIDE_COUNT], struct err *err)
 {
     struct statement st[SIDE_COUNT];
     for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++) {
@@ -100,7 +104,8 @@ static bool fetch_rows(struct pair *pair, const struct plan_table *pt, unsigned 
 
 static bool fetched_all(struct pg_result *const results[SIDE_COUNT])
 {
-    return pg_rows(results[SIDE_SOURCE]) < 2 * ROWS_FETCHED && pg_rows(results[SIDE_TARGET]) < 2 * ROWS_FETCHED;
+    return pg_rows(results[SIDE_SOURCE]) < 2 * ROWS_FETCHED &&
+           pg_rows(results[SIDE_TARGET]) < 2 * ROWS_FETCHED;
 }
 
 static int by_hash(const void *a, const void *b)
@@ -142,13 +147,14 @@ static bool narrow_keyless(struct engine *engine, struct pair *pair, struct plan
     struct hash_count *hashes = count_hashes(results, &count);
     bool ok = true;
     for (size_t i = 0; ok && i < count && engine_has_room(engine, pt); i += HASHES_EXPLAINED)
-        ok = rows_explain_hashes(engine, pair, pt, &hashes[i], MIN_OF((size_t)HASHES_EXPLAINED, count - i), err);
+        ok = rows_explain_hashes(engine, pair, pt, &hashes[i], MIN_OF((size_t)HASHES_EXPLAINED, count - i),
+                                 err);
     free(hashes);
     return ok;
 }
 
-static bool narrow_round(struct engine *engine, struct pair *pair, struct plan_table *pt, unsigned bucket_count,
-                         const char *buckets, struct err *err)
+static bool narrow_round(struct engine *engine, struct pair *pair, struct plan_table *pt,
+                         unsigned bucket_count, const char *buckets, struct err *err)
 {
     struct pg_result *results[SIDE_COUNT] = {NULL};
     if (!fetch_rows(pair, pt, bucket_count, buckets, results, err))
@@ -157,9 +163,11 @@ static bool narrow_round(struct engine *engine, struct pair *pair, struct plan_t
     if (pt->key_count == 0) {
         ok = narrow_keyless(engine, pair, pt, results, err);
     } else {
-        struct row_list lists[SIDE_COUNT] = {row_list_of(results[SIDE_SOURCE]), row_list_of(results[SIDE_TARGET])};
+        struct row_list lists[SIDE_COUNT] = {row_list_of(results[SIDE_SOURCE]),
+                                             row_list_of(results[SIDE_TARGET])};
         row_lists_subtract(lists, pt->key_count);
-        /* A row changed by the pipeline's rules sits in two buckets, maybe of two rounds: seen twice, told once. */
+        /* A row changed by the pipeline's rules sits in two buckets, maybe of two rounds: seen twice, told
+         * once. */
         ok = rows_explain(engine, pair, pt, lists, fetched_all(results), err);
         free(lists[SIDE_SOURCE].rows);
         free(lists[SIDE_TARGET].rows);
@@ -187,7 +195,8 @@ static bool compare_all(struct engine *engine, struct pair *pair, struct plan_ta
         ok = strbuf_ok(&rounds, "buckets", err);
     }
     pair_results_free(results);
-    for (const char *round = rounds.data; ok && round < rounds.data + rounds.len; round += strlen(round) + 1) {
+    for (const char *round = rounds.data; ok && round < rounds.data + rounds.len;
+         round += strlen(round) + 1) {
         if (!engine_has_room(engine, pt))
             break;
         ok = narrow_round(engine, pair, pt, buckets, round, err);

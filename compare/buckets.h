@@ -4,7 +4,9 @@
 
 #include "engine.h"
 
-/* Compares the whole table and adds what it finds. Works for tables without key too: as a set of rows with counts. */
-bool buckets_compare(struct engine *engine, struct pair *pair, struct plan_table *pt, struct err *err) MUST_CHECK;
+/* Compares the whole table and adds what it finds. Works for tables without key too: as a set of rows with
+ * counts. */
+bool buckets_compare(struct engine *engine, struct pair *pair, struct plan_table *pt,
+                     struct err *err) MUST_CHECK;
 
 #endif

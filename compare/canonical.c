@@ -13,9 +13,9 @@ enum family {
     FAMILY_EXACT,     /* binary form is exact and the same everywhere */
     FAMILY_INT,
     FAMILY_NUMERIC,
-    FAMILY_FLOAT,     /* NaN has many bit patterns: by text */
+    FAMILY_FLOAT, /* NaN has many bit patterns: by text */
     FAMILY_TEXT,
-    FAMILY_BPCHAR,    /* blanks at the end have no meaning */
+    FAMILY_BPCHAR, /* blanks at the end have no meaning */
     FAMILY_JSON,
     FAMILY_JSONB,
     FAMILY_XML, /* output drops the declaration's encoding, a cast to text keeps it: by output */
@@ -28,38 +28,38 @@ struct type_fact {
 };
 
 static const struct type_fact facts[] = {
-    {16, FAMILY_EXACT, true},    /* bool */
-    {17, FAMILY_EXACT, true},    /* bytea */
-    {18, FAMILY_EXACT, true},    /* "char" */
-    {19, FAMILY_TEXT, true},     /* name */
-    {20, FAMILY_INT, true},      /* int8 */
-    {21, FAMILY_INT, true},      /* int2 */
-    {23, FAMILY_INT, true},      /* int4 */
-    {25, FAMILY_TEXT, true},     /* text */
-    {26, FAMILY_EXACT, true},    /* oid */
-    {114, FAMILY_JSON, false},   /* json */
-    {142, FAMILY_XML, false},    /* xml */
-    {650, FAMILY_EXACT, true},   /* cidr */
-    {700, FAMILY_FLOAT, true},   /* float4 */
-    {701, FAMILY_FLOAT, true},   /* float8 */
-    {774, FAMILY_EXACT, true},   /* macaddr8 */
-    {790, FAMILY_EXACT, true},   /* money */
-    {829, FAMILY_EXACT, true},   /* macaddr */
-    {869, FAMILY_EXACT, true},   /* inet */
-    {1042, FAMILY_BPCHAR, true}, /* bpchar */
-    {1043, FAMILY_TEXT, true},   /* varchar */
-    {1082, FAMILY_EXACT, true},  /* date */
-    {1083, FAMILY_EXACT, true},  /* time */
-    {1114, FAMILY_EXACT, true},  /* timestamp */
-    {1184, FAMILY_EXACT, true},  /* timestamptz */
-    {1186, FAMILY_EXACT, true},  /* interval */
-    {1266, FAMILY_EXACT, true},  /* timetz */
-    {1560, FAMILY_EXACT, true},  /* bit */
-    {1562, FAMILY_EXACT, true},  /* varbit */
+    {16, FAMILY_EXACT, true},     /* bool */
+    {17, FAMILY_EXACT, true},     /* bytea */
+    {18, FAMILY_EXACT, true},     /* "char" */
+    {19, FAMILY_TEXT, true},      /* name */
+    {20, FAMILY_INT, true},       /* int8 */
+    {21, FAMILY_INT, true},       /* int2 */
+    {23, FAMILY_INT, true},       /* int4 */
+    {25, FAMILY_TEXT, true},      /* text */
+    {26, FAMILY_EXACT, true},     /* oid */
+    {114, FAMILY_JSON, false},    /* json */
+    {142, FAMILY_XML, false},     /* xml */
+    {650, FAMILY_EXACT, true},    /* cidr */
+    {700, FAMILY_FLOAT, true},    /* float4 */
+    {701, FAMILY_FLOAT, true},    /* float8 */
+    {774, FAMILY_EXACT, true},    /* macaddr8 */
+    {790, FAMILY_EXACT, true},    /* money */
+    {829, FAMILY_EXACT, true},    /* macaddr */
+    {869, FAMILY_EXACT, true},    /* inet */
+    {1042, FAMILY_BPCHAR, true},  /* bpchar */
+    {1043, FAMILY_TEXT, true},    /* varchar */
+    {1082, FAMILY_EXACT, true},   /* date */
+    {1083, FAMILY_EXACT, true},   /* time */
+    {1114, FAMILY_EXACT, true},   /* timestamp */
+    {1184, FAMILY_EXACT, true},   /* timestamptz */
+    {1186, FAMILY_EXACT, true},   /* interval */
+    {1266, FAMILY_EXACT, true},   /* timetz */
+    {1560, FAMILY_EXACT, true},   /* bit */
+    {1562, FAMILY_EXACT, true},   /* varbit */
     {1700, FAMILY_NUMERIC, true}, /* numeric */
-    {2950, FAMILY_EXACT, true},  /* uuid */
-    {3220, FAMILY_EXACT, true},  /* pg_lsn */
-    {3802, FAMILY_JSONB, false}, /* jsonb */
+    {2950, FAMILY_EXACT, true},   /* uuid */
+    {3220, FAMILY_EXACT, true},   /* pg_lsn */
+    {3802, FAMILY_JSONB, false},  /* jsonb */
 };
 
 static const struct type_fact *fact_of(const struct cat_column *c)
@@ -100,7 +100,8 @@ static char *around(const struct cat_column *c, const char *before, const char *
 
 static char *as_it_is(const struct cat_column *c)
 {
-    char *cast = c->domain ? xasprintf("::%s", c->type) : xstrdup(""); /* a domain has an object id of its own */
+    char *cast =
+        c->domain ? xasprintf("::%s", c->type) : xstrdup(""); /* a domain has an object id of its own */
     char *form = around(c, "", cast);
     free(cast);
     return form;
@@ -126,7 +127,8 @@ static bool goes_as_it_is(const struct cat_column *s, const struct cat_column *t
 {
     if (s->type_oid != t->type_oid || f == FAMILY_OTHER || f == FAMILY_FLOAT || f == FAMILY_XML)
         return false;
-    /* numeric(10,2) and numeric(12,4) show one value with 2 and 4 digits; char(5) and char(8) pad it differently */
+    /* numeric(10,2) and numeric(12,4) show one value with 2 and 4 digits; char(5) and char(8) pad it
+     * differently */
     return (f != FAMILY_BPCHAR && f != FAMILY_NUMERIC) || s->typmod == t->typmod;
 }
 
@@ -182,5 +184,6 @@ bool canonical_sorts_alike(const struct cat_column *source, const struct cat_col
         return false;
     if (source->type_oid == target->type_oid)
         return true;
-    return (is_number(s->family) && is_number(t->family)) || (s->family == FAMILY_TEXT && t->family == FAMILY_TEXT);
+    return (is_number(s->family) && is_number(t->family)) ||
+           (s->family == FAMILY_TEXT && t->family == FAMILY_TEXT);
 }

@@ -7,8 +7,8 @@
 
 #include "core/alloc.h"
 
-#define WHERE_TABLE                                                                                                    \
-    " c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'"                                    \
+#define WHERE_TABLE                                                                                          \
+    " c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'"                          \
     " AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'crossfade') "
 
 static const char tables_sql[] =
@@ -19,8 +19,9 @@ static const char tables_sql[] =
     "  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
     " WHERE" WHERE_TABLE "ORDER BY c.oid";
 
-/* %s: the actual version of the database's default collation. Two columns sort alike if provider, locale, version and
- * encoding are the same; C and POSIX compare bytes. C.* of libc has no version and sorts by code point. */
+/* %s: the actual version of the database's default collation. Two columns sort alike if provider, locale,
+ * version and encoding are the same; C and POSIX compare bytes. C.* of libc has no version and sorts by code
+ * point. */
 static const char columns_sql[] =
     "WITH db AS (SELECT to_jsonb(d) AS j, pg_encoding_to_char(d.encoding) AS encoding, %s AS version"
     "              FROM pg_database d WHERE d.datname = current_database()),"
@@ -28,7 +29,8 @@ static const char columns_sql[] =
     "                   CASE o.collprovider WHEN 'd' THEN coalesce(db.j->>'datlocprovider', 'c')"
     "                                       ELSE o.collprovider::text END AS provider,"
     "                   CASE WHEN o.collprovider = 'd' THEN"
-    "                             CASE WHEN coalesce(db.j->>'datlocprovider', 'c') = 'c' THEN db.j->>'datcollate'"
+    "                             CASE WHEN coalesce(db.j->>'datlocprovider', 'c') = 'c' THEN "
+    "db.j->>'datcollate'"
     "                                  ELSE coalesce(db.j->>'datlocale', db.j->>'daticulocale') END"
     "                        ELSE coalesce(to_jsonb(o)->>'colllocale', to_jsonb(o)->>'colliculocale',"
     "                                      to_jsonb(o)->>'collcollate') END AS locale,"
@@ -42,9 +44,11 @@ static const char columns_sql[] =
     "                             WHEN version IS NULL AND provider = 'c' AND locale ~ '^C[.]' THEN locale"
     "                             ELSE provider || ' ' || locale || ' ' || version END AS how FROM co)"
     "SELECT a.attrelid, a.attname, b.oid, format_type(b.oid, -1),"
-    "       CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END, t.typtype = 'd', b.typtype = 'b',"
+    "       CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END, t.typtype = 'd', b.typtype = "
+    "'b',"
     "       a.attgenerated <> '', a.attnotnull, CASE WHEN a.attcollation = 0 THEN '' ELSE sorts.how END"
-    "  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
+    "  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = "
+    "c.relnamespace"
     "  JOIN pg_type t ON t.oid = a.atttypid"
     "  JOIN pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END"
     "  LEFT JOIN sorts ON sorts.oid = a.attcollation"
@@ -59,7 +63,8 @@ static const char keys_sql[] =
     "  FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
     "  CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, ord)"
     "  JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum"
-    " WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL AND k.ord <= i.indnkeyatts"
+    " WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL AND k.ord <= "
+    "i.indnkeyatts"
     "   AND NOT EXISTS (SELECT FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS m(attnum, ord)"
     "                     JOIN pg_attribute x ON x.attrelid = i.indrelid AND x.attnum = m.attnum"
     "                    WHERE m.ord <= i.indnkeyatts AND NOT x.attnotnull)"
@@ -199,12 +204,13 @@ void catalog_release(struct catalog *cat)
     *cat = (struct catalog){0};
 }
 
-bool catalog_mark_published(struct pg_conn *conn, const char *publication, struct catalog *cat, bool *ret_exists,
-                            struct err *err)
+bool catalog_mark_published(struct pg_conn *conn, const char *publication, struct catalog *cat,
+                            bool *ret_exists, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
     int64_t count = 0;
-    if (!pg_query_int64(conn, "SELECT count(*) FROM pg_publication WHERE pubname = $1", 1, &publication, &count, err) ||
+    if (!pg_query_int64(conn, "SELECT count(*) FROM pg_publication WHERE pubname = $1", 1, &publication,
+                        &count, err) ||
         !pg_query(conn, published_sql, 1, &publication, &res, err))
         return err_wrap(err, "reading publication %s", publication);
     for (int i = 0; i < pg_rows(res); i++) {

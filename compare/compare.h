@@ -1,9 +1,9 @@
 /*
- * Comparing both sides of a pipeline (DESIGN 5): at one fence while writes go on, or, when both sides stand still
- * (cutover after its freeze), as they are. What each verdict proves: docs/COMPARE.md.
+ * Comparing both sides of a pipeline (DESIGN 5): at one fence while writes go on, or, when both sides stand
+ * still (cutover after its freeze), as they are. What each verdict proves: docs/COMPARE.md.
  *
- * A run that took place ends with a verdict, also an INCONCLUSIVE one; false + err means that it could not run at all
- * (lock held by another comparison, no connection, no privilege, stopped).
+ * A run that took place ends with a verdict, also an INCONCLUSIVE one; false + err means that it could not
+ * run at all (lock held by another comparison, no connection, no privilege, stopped).
  */
 #ifndef COMPARE_COMPARE_H
 #define COMPARE_COMPARE_H
@@ -24,7 +24,8 @@ enum compare_method {
     METHOD_BUCKETS   /* SHA-256 of row hashes, sorted, by bucket: no common order of keys, or no key */
 };
 
-/* What a difference means: the row is missing on the target, is there without one on the source, or has other values.
+/* What a difference means: the row is missing on the target, is there without one on the source, or has other
+ * values.
  */
 enum compare_kind { DIFF_UNKNOWN = 0, DIFF_MISSING, DIFF_EXTRA, DIFF_CHANGED };
 
@@ -62,18 +63,18 @@ struct compare_table {
 
 struct compare_result {
     enum compare_verdict verdict;
-    char *reason;  /* of INCONCLUSIVE before any table; else "" */
+    char *reason; /* of INCONCLUSIVE before any table; else "" */
     bool frozen;
-    bool full;     /* all tables of the pipeline */
+    bool full; /* all tables of the pipeline */
     char *pipeline;
     uint64_t fence_id; /* 0 = none was reached */
     lsn_t lsn;
-    char nonce[40];    /* of the markers; "" when frozen */
+    char nonce[40];                  /* of the markers; "" when frozen */
     int64_t started_us, finished_us; /* wall */
-    int64_t fence_us; /* from taking the lock until both sides stood at the fence */
-    int64_t hold_us;  /* for how long apply was held at the fence */
-    char *server[2];  /* "PostgreSQL 15.3, database shop"; source, target */
-    struct compare_table *tables; /* by name */
+    int64_t fence_us;                /* from taking the lock until both sides stood at the fence */
+    int64_t hold_us;                 /* for how long apply was held at the fence */
+    char *server[2];                 /* "PostgreSQL 15.3, database shop"; source, target */
+    struct compare_table *tables;    /* by name */
     size_t table_count;
     uint64_t rows_source, rows_target, differences;
     size_t passed, failed, inconclusive;
@@ -92,16 +93,18 @@ struct compare_progress {
 struct compare_request {
     const char *const *tables; /* patterns as in source.tables; NULL = all of the pipeline */
     size_t table_count;
-    bool frozen;             /* neither side changes any more: no lock, no markers, no waiting for a fence */
-    bool skip_report;        /* no files; ret->json is made all the same */
-    const char *report_dir;  /* NULL = compare.report_dir */
-    int stop_fd;             /* readable when the run is to end; -1 = none */
-    void (*progress)(void *ctx, const struct compare_progress *progress); /* NULL allowed; from the calling thread */
+    bool frozen;            /* neither side changes any more: no lock, no markers, no waiting for a fence */
+    bool skip_report;       /* no files; ret->json is made all the same */
+    const char *report_dir; /* NULL = compare.report_dir */
+    int stop_fd;            /* readable when the run is to end; -1 = none */
+    void (*progress)(void *ctx,
+                     const struct compare_progress *progress); /* NULL allowed; from the calling thread */
     void *progress_ctx;
 };
 
-/* Runs one comparison and records its verdict in crossfade.verdict on the target. Nothing stays behind on either side,
- * however it ends. *ret is the caller's to release. @thread owner; starts and joins threads of its own. */
+/* Runs one comparison and records its verdict in crossfade.verdict on the target. Nothing stays behind on
+ * either side, however it ends. *ret is the caller's to release. @thread owner; starts and joins threads of
+ * its own. */
 bool compare_run(const struct config *cfg, const struct compare_request *req, struct compare_result *ret,
                  struct err *err) MUST_CHECK;
 void compare_result_release(struct compare_result *result);

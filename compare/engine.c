@@ -13,8 +13,8 @@
 #include "core/clock.h"
 #include "range.h"
 
-#define JOBS_QUEUED   256
-#define TICK_MS       200
+#define JOBS_QUEUED 256
+#define TICK_MS     200
 
 enum job_kind { JOB_RANGE, JOB_BUCKETS, JOB_FINISH };
 
@@ -97,14 +97,15 @@ bool engine_table_error(struct engine *engine, struct plan_table *pt, struct err
 }
 
 /*
- * A snapshot does not protect against TRUNCATE, or ALTER TABLE that rewrites: the rows are gone for older snapshots
- * too. The catalog rows that the snapshot sees are compared with what is there now; our locks (held since the first
- * read) keep it so.
+ * A snapshot does not protect against TRUNCATE, or ALTER TABLE that rewrites: the rows are gone for older
+ * snapshots too. The catalog rows that the snapshot sees are compared with what is there now; our locks (held
+ * since the first read) keep it so.
  */
 static const char rewritten_sql[] =
     "WITH RECURSIVE tree(oid) AS (SELECT $1::oid UNION ALL SELECT i.inhrelid FROM pg_inherits i"
     "                              JOIN tree ON i.inhparent = tree.oid WHERE $2::bool)"
-    "SELECT coalesce(bool_or(c.relkind = 'r' AND c.relfilenode IS DISTINCT FROM pg_relation_filenode(c.oid)), true)"
+    "SELECT coalesce(bool_or(c.relkind = 'r' AND c.relfilenode IS DISTINCT FROM "
+    "pg_relation_filenode(c.oid)), true)"
     "       OR ($2::bool AND count(*) <> (SELECT count(*) FROM pg_partition_tree($1::oid::regclass)))"
     "  FROM tree JOIN pg_class c ON c.oid = tree.oid";
 
@@ -126,9 +127,10 @@ static bool check_rewritten(struct pair *pair, struct plan_table *pt, struct err
         if (!ok || !pg_cell_bool(results[side], 0, 0))
             continue;
         pt->rewritten = true;
-        table_conclude(&pt->out, VERDICT_INCONCLUSIVE,
-                       "truncated, rewritten or dropped on the %s after the snapshot was taken: compare again",
-                       side_name((enum side)side));
+        table_conclude(
+            &pt->out, VERDICT_INCONCLUSIVE,
+            "truncated, rewritten or dropped on the %s after the snapshot was taken: compare again",
+            side_name((enum side)side));
     }
     for (int side = 0; side < SIDE_COUNT; side++)
         strbuf_release(&st[side].sql);
@@ -146,10 +148,11 @@ static void conclude(struct plan_table *pt)
     if (out->verdict == VERDICT_INCONCLUSIVE && out->chunks_differing == 0)
         return;
     if (out->difference_count > 0)
-        table_conclude(out, VERDICT_FAIL, "%s%zu rows differ", out->more ? "at least " : "", out->difference_count);
+        table_conclude(out, VERDICT_FAIL, "%s%zu rows differ", out->more ? "at least " : "",
+                       out->difference_count);
     else if (out->chunks_differing > 0)
-        table_conclude(out, VERDICT_FAIL, "%llu of %llu parts differ", (unsigned long long)out->chunks_differing,
-                       (unsigned long long)out->chunks);
+        table_conclude(out, VERDICT_FAIL, "%llu of %llu parts differ",
+                       (unsigned long long)out->chunks_differing, (unsigned long long)out->chunks);
     else
         table_conclude(out, VERDICT_PASS, "%s", "");
 }
@@ -276,7 +279,8 @@ static bool plan_table_jobs(struct engine *engine, struct plan_table *pt, struct
 {
     pt->pending = 1; /* ours: the table cannot end while we add to it */
     pt->out.method = pt->ranges ? METHOD_RANGES : METHOD_BUCKETS;
-    bool ok = pt->ranges ? plan_ranges(engine, pt, err) : push_job(engine, JOB_BUCKETS, pt, (struct key_range){0});
+    bool ok =
+        pt->ranges ? plan_ranges(engine, pt, err) : push_job(engine, JOB_BUCKETS, pt, (struct key_range){0});
     if (!ok && atomic_load(&engine->stop))
         return false;
     if (!ok && (!engine_table_error(engine, pt, err) || !session_recover(engine->walker, err)))
@@ -321,7 +325,8 @@ static void report_progress(struct engine *engine, const struct compare_request 
     req->progress(req->progress_ctx, &p);
 }
 
-/* Ends what the servers are at, again and again until all threads are gone: one cancel may fall between statements. */
+/* Ends what the servers are at, again and again until all threads are gone: one cancel may fall between
+ * statements. */
 static void cancel_all(struct engine *engine)
 {
     pg_cancel(engine->walker);

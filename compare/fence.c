@@ -55,7 +55,8 @@ static bool tell_holder(struct fence_run *run, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
     if (!pg_query(run->source,
-                  "SELECT l.pid, a.application_name, coalesce(host(a.client_addr), 'a local socket'), a.backend_start"
+                  "SELECT l.pid, a.application_name, coalesce(host(a.client_addr), 'a local socket'), "
+                  "a.backend_start"
                   "  FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)"
                   " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
                   "   AND l.classid = ((" LOCK_KEY " >> 32) & 4294967295)::oid"
@@ -63,17 +64,20 @@ static bool tell_holder(struct fence_run *run, struct err *err)
                   1, &run->pipeline, &res, err))
         return false;
     if (pg_rows(res) == 0)
-        return err_set(err, ERR_BUSY, "another comparison of pipeline %s was running just now: try again", run->pipeline);
-    return err_set(err, ERR_BUSY,
-                   "another comparison of pipeline %s is running: pid %s on the source (%s from %s, connected %s). Wait "
-                   "for it, or end that session",
-                   run->pipeline, pg_cell(res, 0, 0), pg_cell(res, 0, 1), pg_cell(res, 0, 2), pg_cell(res, 0, 3));
+        return err_set(err, ERR_BUSY, "another comparison of pipeline %s was running just now: try again",
+                       run->pipeline);
+    return err_set(
+        err, ERR_BUSY,
+        "another comparison of pipeline %s is running: pid %s on the source (%s from %s, connected %s). Wait "
+        "for it, or end that session",
+        run->pipeline, pg_cell(res, 0, 0), pg_cell(res, 0, 1), pg_cell(res, 0, 2), pg_cell(res, 0, 3));
 }
 
 static bool take_lock(struct fence_run *run, struct err *err)
 {
     int64_t got = 0;
-    if (!pg_query_int64(run->source, "SELECT pg_try_advisory_lock(" LOCK_KEY ")::int", 1, &run->pipeline, &got, err))
+    if (!pg_query_int64(run->source, "SELECT pg_try_advisory_lock(" LOCK_KEY ")::int", 1, &run->pipeline,
+                        &got, err))
         return false;
     return got == 1 || tell_holder(run, err);
 }
@@ -83,20 +87,26 @@ static bool clean_up_old(struct fence_run *run, struct err *err)
 {
     PG_RESULT_AUTO markers = NULL;
     PG_RESULT_AUTO releases = NULL;
-    return pg_query(run->source,
-                    "DELETE FROM crossfade.marker WHERE id IN (SELECT id FROM crossfade.marker WHERE pipeline = $1"
-                    " AND kind IN ('hold', 'cut') AND created_at < now() - interval '1 day' ORDER BY id LIMIT 1000)",
-                    1, &run->pipeline, &markers, err) &&
+    return pg_query(
+               run->source,
+               "DELETE FROM crossfade.marker WHERE id IN (SELECT id FROM crossfade.marker WHERE pipeline = $1"
+               " AND kind IN ('hold', 'cut') AND created_at < now() - interval '1 day' ORDER BY id LIMIT "
+               "1000)",
+               1, &run->pipeline, &markers, err) &&
            pg_query(run->target,
                     "DELETE FROM crossfade.release WHERE (pipeline, nonce) IN (SELECT pipeline, nonce FROM"
-                    " crossfade.release WHERE pipeline = $1 AND released_at < now() - interval '1 day' LIMIT 1000)",
+                    " crossfade.release WHERE pipeline = $1 AND released_at < now() - interval '1 day' LIMIT "
+                    "1000)",
                     1, &run->pipeline, &releases, err);
 }
 
-bool fence_open(struct fence_run *run, const struct config *cfg, const struct compare_request *req, struct err *err)
+bool fence_open(struct fence_run *run, const struct config *cfg, const struct compare_request *req,
+                struct err *err)
 {
-    *run = (struct fence_run){.req = req, .pipeline = config_text(cfg, "pipeline"),
-                              .source_url = config_text(cfg, "source.url"), .started_us = clock_mono_us()};
+    *run = (struct fence_run){.req = req,
+                              .pipeline = config_text(cfg, "pipeline"),
+                              .source_url = config_text(cfg, "source.url"),
+                              .started_us = clock_mono_us()};
     run->deadline_us = config_int(cfg, "compare.deadline_ms") * 1000;
     return session_open(run->source_url, "source", run->pipeline, &run->source, err) &&
            session_open(config_text(cfg, "target.url"), "target", run->pipeline, &run->target, err) &&
@@ -122,7 +132,8 @@ static bool put_marker(struct fence_run *run, const char *kind, const char *cut_
 
 static void tell(const struct fence_run *run, const char *text)
 {
-    struct compare_progress p = {.stage = "fence", .text = text, .elapsed_us = clock_mono_us() - run->started_us};
+    struct compare_progress p = {
+        .stage = "fence", .text = text, .elapsed_us = clock_mono_us() - run->started_us};
     if (run->req->progress != NULL)
         run->req->progress(run->req->progress_ctx, &p);
 }
@@ -149,9 +160,10 @@ static void describe_wait(struct fence_run *run, char *out, size_t size)
                  " (SELECT count(*) AS n FROM pg_prepared_xacts) p",
                  0, NULL, &res, NULL) &&
         (pg_cell_int64(res, 0, 0) > 0 || pg_cell_int64(res, 0, 1) > 0))
-        (void)snprintf(out, size, "waiting for %s transactions on the source (%s prepared), oldest pid %s since %s s",
-                       pg_cell(res, 0, 0), pg_cell(res, 0, 1), pg_is_null(res, 0, 2) ? "-" : pg_cell(res, 0, 2),
-                       pg_is_null(res, 0, 3) ? "-" : pg_cell(res, 0, 3));
+        (void)snprintf(
+            out, size, "waiting for %s transactions on the source (%s prepared), oldest pid %s since %s s",
+            pg_cell(res, 0, 0), pg_cell(res, 0, 1), pg_is_null(res, 0, 2) ? "-" : pg_cell(res, 0, 2),
+            pg_is_null(res, 0, 3) ? "-" : pg_cell(res, 0, 3));
 }
 
 struct slot_work {
@@ -197,14 +209,16 @@ static int create_slot(struct fence_run *run, struct slot_work *work, char *wait
 static enum fence_outcome copy_is_done(struct fence_run *run, char **ret_reason, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
-    if (!pg_query(run->target, "SELECT count(*), bool_and(complete) FROM crossfade.position WHERE pipeline = $1", 1,
+    if (!pg_query(run->target,
+                  "SELECT count(*), bool_and(complete) FROM crossfade.position WHERE pipeline = $1", 1,
                   &run->pipeline, &res, err))
         return err_wrap(err, "target: crossfade.position"), FENCE_ERROR;
     if (pg_cell_int64(res, 0, 0) > 0 && pg_cell_bool(res, 0, 1))
         return FENCE_REACHED;
-    *ret_reason = pg_cell_int64(res, 0, 0) == 0
-                      ? xasprintf("apply has not written anything of pipeline %s to the target yet", run->pipeline)
-                      : xstrdup("the first copy of the tables is not done yet");
+    *ret_reason =
+        pg_cell_int64(res, 0, 0) == 0
+            ? xasprintf("apply has not written anything of pipeline %s to the target yet", run->pipeline)
+            : xstrdup("the first copy of the tables is not done yet");
     return FENCE_INCONCLUSIVE;
 }
 
@@ -217,8 +231,8 @@ enum fence_outcome fence_hold(struct fence_run *run, char **ret_reason, struct e
     enum fence_outcome copied = copy_is_done(run, ret_reason, err);
     if (copied != FENCE_REACHED)
         return copied;
-    if (!pg_open(run->source_url, &(struct pg_options){.application_name = app, .replication = true}, &run->slot_conn,
-                 err))
+    if (!pg_open(run->source_url, &(struct pg_options){.application_name = app, .replication = true},
+                 &run->slot_conn, err))
         return err_wrap(err, "source"), FENCE_ERROR;
     if (!put_marker(run, "hold", NULL, err))
         return FENCE_ERROR;
@@ -231,8 +245,8 @@ enum fence_outcome fence_hold(struct fence_run *run, char **ret_reason, struct e
     if (state < 0)
         return err_set(err, ERR_INTERRUPTED, "stopped"), FENCE_ERROR;
     if (state == 0) {
-        *ret_reason = xasprintf("no snapshot of the source within %lld s: %s", (long long)run->deadline_us / 1000000,
-                                waited_for);
+        *ret_reason = xasprintf("no snapshot of the source within %lld s: %s",
+                                (long long)run->deadline_us / 1000000, waited_for);
         return FENCE_INCONCLUSIVE;
     }
     if (!work.ok) {
@@ -254,7 +268,8 @@ bool fence_cut(struct fence_run *run, struct err *err)
 }
 
 /* One row of crossfade.position against our fence. */
-static enum fence_outcome judge_row(const struct fence_run *run, const struct pg_result *res, int row, char **ret_text)
+static enum fence_outcome judge_row(const struct fence_run *run, const struct pg_result *res, int row,
+                                    char **ret_text)
 {
     lsn_t lsn = 0;
     const char *shard = pg_cell(res, row, 4), *kind = pg_cell(res, row, 2);
@@ -264,36 +279,40 @@ static enum fence_outcome judge_row(const struct fence_run *run, const struct pg
     free(*ret_text);
     *ret_text = NULL;
     if (!pg_cell_bool(res, row, 5)) {
-        *ret_text = xasprintf("the first copy of the tables is not done (shard %s, fence %s)", shard, pg_cell(res, row, 0));
+        *ret_text = xasprintf("the first copy of the tables is not done (shard %s, fence %s)", shard,
+                              pg_cell(res, row, 0));
     } else if (ours && strcmp(kind, "refused") == 0) {
         *ret_text = xasprintf("capture refused the cut: it came too late (compare.deadline_ms is %lld)",
                               (long long)run->deadline_us / 1000);
     } else if (ours && lsn == run->slot.consistent_lsn) {
         return FENCE_REACHED;
     } else if (lsn > run->slot.consistent_lsn || ours) {
-        *ret_text = xasprintf("the target (shard %s) passed the wanted position and stands at fence %s, lsn %s: the hold or "
-                              "apply's wait ran out",
-                              shard, pg_cell(res, row, 0), pg_cell(res, row, 1));
+        *ret_text = xasprintf(
+            "the target (shard %s) passed the wanted position and stands at fence %s, lsn %s: the hold or "
+            "apply's wait ran out",
+            shard, pg_cell(res, row, 0), pg_cell(res, row, 1));
     } else {
         return FENCE_ERROR; /* not there yet */
     }
     return FENCE_INCONCLUSIVE;
 }
 
-/* REACHED: all shards stand at the fence. INCONCLUSIVE: they never will. ERROR without err: not yet; *ret_text then says
- * where the target stands. */
-static enum fence_outcome position_now(const struct fence_run *run, struct pg_conn *conn, uint64_t *ret_fence_id,
-                                       char **ret_text, struct err *err)
+/* REACHED: all shards stand at the fence. INCONCLUSIVE: they never will. ERROR without err: not yet;
+ * *ret_text then says where the target stands. */
+static enum fence_outcome position_now(const struct fence_run *run, struct pg_conn *conn,
+                                       uint64_t *ret_fence_id, char **ret_text, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
-    if (!pg_query(conn,
-                  "SELECT fence_id, lsn, coalesce(marker_kind, ''), coalesce(marker_nonce, ''), shard, complete"
-                  " FROM crossfade.position WHERE pipeline = $1",
-                  1, &run->pipeline, &res, err))
+    if (!pg_query(
+            conn,
+            "SELECT fence_id, lsn, coalesce(marker_kind, ''), coalesce(marker_nonce, ''), shard, complete"
+            " FROM crossfade.position WHERE pipeline = $1",
+            1, &run->pipeline, &res, err))
         return err_wrap(err, "target: crossfade.position"), FENCE_ERROR;
     bool all = pg_rows(res) > 0;
     if (!all) {
-        *ret_text = xasprintf("apply has not written anything of pipeline %s to the target yet", run->pipeline);
+        *ret_text =
+            xasprintf("apply has not written anything of pipeline %s to the target yet", run->pipeline);
         return FENCE_INCONCLUSIVE;
     }
     for (int i = 0; i < pg_rows(res); i++) {
@@ -303,7 +322,8 @@ static enum fence_outcome position_now(const struct fence_run *run, struct pg_co
         if (one == FENCE_ERROR && all) {
             all = false;
             free(*ret_text);
-            *ret_text = xasprintf("the target stands at fence %s, lsn %s", pg_cell(res, i, 0), pg_cell(res, i, 1));
+            *ret_text =
+                xasprintf("the target stands at fence %s, lsn %s", pg_cell(res, i, 0), pg_cell(res, i, 1));
         }
     }
     /* "2/3" of a shard tells how many there are: one that has never written must not be overlooked */
@@ -330,7 +350,8 @@ enum fence_outcome fence_wait(struct fence_run *run, char **ret_reason, struct e
                 *err = found;
             return outcome;
         }
-        (void)snprintf(text, sizeof text, "waiting for the target to reach %s: %s", lsn, where != NULL ? where : "");
+        (void)snprintf(text, sizeof text, "waiting for the target to reach %s: %s", lsn,
+                       where != NULL ? where : "");
         free(where);
         if (clock_mono_us() > until_us) {
             *ret_reason = xasprintf("not within %lld s: %s. Do capture and apply run?",
@@ -370,7 +391,8 @@ bool fence_release_apply(struct fence_run *run, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
     const char *params[] = {run->pipeline, run->nonce};
-    if (!pg_query(run->target, "INSERT INTO crossfade.release (pipeline, nonce) VALUES ($1, $2) ON CONFLICT DO NOTHING", 2,
+    if (!pg_query(run->target,
+                  "INSERT INTO crossfade.release (pipeline, nonce) VALUES ($1, $2) ON CONFLICT DO NOTHING", 2,
                   params, &res, err))
         return err_wrap(err, "target: release");
     run->released = true;
@@ -383,7 +405,8 @@ void fence_close(struct fence_run *run)
     pg_close(run->slot_conn);
     run->slot_conn = NULL;
     if (run->held && !run->cut)
-        (void)!put_marker(run, "cut", "0/0", NULL); /* a position that cannot be: refused, and the hold ends */
+        (void)!put_marker(run, "cut", "0/0",
+                          NULL); /* a position that cannot be: refused, and the hold ends */
     if (run->held && !run->released)
         (void)!fence_release_apply(run, NULL);
     pg_close(run->source); /* the advisory lock goes with it */

@@ -8,8 +8,8 @@
  *   check  inside each of the caller's target snapshots: exactly that fence, on every shard
  *   release apply goes on
  *   close  at any time: takes back whatever was begun
- * Every wait ends at compare.deadline_ms; a comparator that dies leaves nothing that its deadline does not end.
- * Private to this module. @thread owner; fence_hold starts and joins one thread.
+ * Every wait ends at compare.deadline_ms; a comparator that dies leaves nothing that its deadline does not
+ * end. Private to this module. @thread owner; fence_hold starts and joins one thread.
  */
 #ifndef COMPARE_FENCE_H
 #define COMPARE_FENCE_H
@@ -19,7 +19,7 @@
 #include "pg/replication.h"
 
 enum fence_outcome {
-    FENCE_ERROR = 0,    /* could not run: *err */
+    FENCE_ERROR = 0, /* could not run: *err */
     FENCE_REACHED,
     FENCE_INCONCLUSIVE, /* *ret_reason (malloc'd) says why */
 };
@@ -27,10 +27,10 @@ enum fence_outcome {
 struct fence_run {
     const struct compare_request *req;
     const char *pipeline, *source_url;
-    int64_t deadline_us;       /* length of one wait */
-    int64_t started_us;        /* mono */
+    int64_t deadline_us;             /* length of one wait */
+    int64_t started_us;              /* mono */
     struct pg_conn *source, *target; /* of the protocol itself; target is open until fence_close */
-    struct pg_conn *slot_conn; /* its snapshot lives until the next command there */
+    struct pg_conn *slot_conn;       /* its snapshot lives until the next command there */
     struct repl_slot slot;
     char nonce[40];
     uint64_t fence_id;
@@ -47,8 +47,8 @@ enum fence_outcome fence_check(const struct fence_run *run, struct pg_conn *targ
 bool fence_release_apply(struct fence_run *run, struct err *err) MUST_CHECK;
 void fence_close(struct fence_run *run);
 
-/* Creates the control tables of this side if they are missing; a role that may not create them is fine once they are
- * there. */
+/* Creates the control tables of this side if they are missing; a role that may not create them is fine once
+ * they are there. */
 bool control_tables_ensure(struct pg_conn *conn, bool source, struct err *err) MUST_CHECK;
 
 #endif

@@ -51,8 +51,8 @@ void table_add_note(struct compare_table *table, const char *fmt, ...)
 
 static int gravity(enum compare_verdict verdict)
 {
-    static const int by_verdict[] = {[VERDICT_UNKNOWN] = 0, [VERDICT_PASS] = 1, [VERDICT_INCONCLUSIVE] = 2,
-                                     [VERDICT_FAIL] = 3};
+    static const int by_verdict[] = {
+        [VERDICT_UNKNOWN] = 0, [VERDICT_PASS] = 1, [VERDICT_INCONCLUSIVE] = 2, [VERDICT_FAIL] = 3};
     return by_verdict[verdict];
 }
 
@@ -149,8 +149,8 @@ static char *excerpt(const char *s, size_t at)
     size_t from = at > len ? len : at;
     from = from > VALUE_LEAD_BYTES ? utf8_back(s, from - VALUE_LEAD_BYTES) : 0;
     size_t to = from + VALUE_SHOWN_BYTES < len ? utf8_back(s, from + VALUE_SHOWN_BYTES) : len;
-    return xasprintf("%s%.*s%s (%zu bytes)", from > 0 ? "…" : "", (int)(to - from), s + from, to < len ? "…" : "",
-                     len);
+    return xasprintf("%s%.*s%s (%zu bytes)", from > 0 ? "…" : "", (int)(to - from), s + from,
+                     to < len ? "…" : "", len);
 }
 
 static void add_cell(struct compare_cell **cells, size_t *count, const char *name, const char *source,
@@ -164,12 +164,14 @@ static void add_cell(struct compare_cell **cells, size_t *count, const char *nam
     (*count)++;
 }
 
-void difference_add_column(struct compare_difference *diff, const char *name, const char *source, const char *target)
+void difference_add_column(struct compare_difference *diff, const char *name, const char *source,
+                           const char *target)
 {
     add_cell(&diff->columns, &diff->column_count, name, source, target);
 }
 
-void difference_add_key(struct compare_difference *diff, const char *name, const char *source, const char *target)
+void difference_add_key(struct compare_difference *diff, const char *name, const char *source,
+                        const char *target)
 {
     add_cell(&diff->keys, &diff->key_count, name, source, target);
 }

@@ -16,8 +16,10 @@ void difference_release(struct compare_difference *diff);
 void table_release(struct compare_table *table);
 
 /* Copies of source and target (NULL = null), shortened around their first difference. */
-void difference_add_column(struct compare_difference *diff, const char *name, const char *source, const char *target);
-void difference_add_key(struct compare_difference *diff, const char *name, const char *source, const char *target);
+void difference_add_column(struct compare_difference *diff, const char *name, const char *source,
+                           const char *target);
+void difference_add_key(struct compare_difference *diff, const char *name, const char *source,
+                        const char *target);
 
 /* Sums up the tables; sorts them by name. */
 void result_sum_up(struct compare_result *result);

@@ -19,7 +19,8 @@ static char *from_clause(const struct cat_table *t)
     return strbuf_detach(&sb);
 }
 
-static void add_column(struct plan_table *pt, const struct cat_column *source, const struct cat_column *target)
+static void add_column(struct plan_table *pt, const struct cat_column *source,
+                       const struct cat_column *target)
 {
     struct plan_column column = {.name = xstrdup(source->name)};
     char *note = NULL;
@@ -31,7 +32,8 @@ static void add_column(struct plan_table *pt, const struct cat_column *source, c
     pt->columns[pt->column_count++] = column;
 }
 
-static void pair_columns(struct plan_table *pt, const struct cat_table *source, const struct cat_table *target)
+static void pair_columns(struct plan_table *pt, const struct cat_table *source,
+                         const struct cat_table *target)
 {
     for (size_t i = 0; i < source->column_count; i++) {
         const struct cat_column *s = &source->columns[i];
@@ -40,7 +42,8 @@ static void pair_columns(struct plan_table *pt, const struct cat_table *source, 
             table_conclude(&pt->out, VERDICT_FAIL, "column %s is missing on the target", s->name);
         else if (t == NULL || s->generated || t->generated)
             table_add_note(&pt->out, "column %s was not compared: generated on the %s", s->name,
-                           s->generated ? (t != NULL && t->generated ? "source and the target" : "source") : "target");
+                           s->generated ? (t != NULL && t->generated ? "source and the target" : "source")
+                                        : "target");
         else
             add_column(pt, s, t);
     }
@@ -73,7 +76,8 @@ static bool has_key(const struct cat_table *t, const struct cat_key *key)
     return false;
 }
 
-/* The source's first key that the target has as well, else the first of those whose columns the target has. */
+/* The source's first key that the target has as well, else the first of those whose columns the target has.
+ */
 static const struct cat_key *choose_key(const struct cat_table *source, const struct cat_table *target)
 {
     for (size_t i = 0; i < source->key_count; i++) {
@@ -111,16 +115,18 @@ static void plan_keys(struct plan_table *pt, const struct cat_table *source, con
     for (size_t i = 0; i < key->column_count; i++) {
         const struct cat_column *s = cat_table_column(source, key->columns[i]);
         const struct cat_column *t = cat_table_column(target, key->columns[i]);
-        pt->keys[i] = (struct plan_key){.name = xstrdup(s->name), .type = {xstrdup(s->type), xstrdup(t->type)}};
+        pt->keys[i] =
+            (struct plan_key){.name = xstrdup(s->name), .type = {xstrdup(s->type), xstrdup(t->type)}};
         pt->out.keys[i] = xstrdup(s->name);
         pt->ranges = pt->ranges && canonical_sorts_alike(s, t);
         mark_key_column(pt, s->name);
     }
     pt->key_count = pt->out.key_count = key->column_count;
     if (!pt->ranges)
-        table_add_note(&pt->out, "%s", pt->target_indexed
-                                           ? "keys do not surely sort alike on both sides: compared by hash buckets"
-                                           : "the target has no unique index for the key: compared by hash buckets");
+        table_add_note(&pt->out, "%s",
+                       pt->target_indexed
+                           ? "keys do not surely sort alike on both sides: compared by hash buckets"
+                           : "the target has no unique index for the key: compared by hash buckets");
 }
 
 static void plan_pair(struct plan_table *pt, const struct cat_table *source, const struct cat_table *target,
@@ -136,9 +142,11 @@ static void plan_pair(struct plan_table *pt, const struct cat_table *source, con
     pt->from[SIDE_TARGET] = from_clause(target);
     pt->rows_estimate = source->rows_estimate;
     if (!source->logged)
-        table_conclude(&pt->out, VERDICT_INCONCLUSIVE, "unlogged on the source: its changes are not in the WAL");
+        table_conclude(&pt->out, VERDICT_INCONCLUSIVE,
+                       "unlogged on the source: its changes are not in the WAL");
     else if (publication_exists && !source->published)
-        table_conclude(&pt->out, VERDICT_INCONCLUSIVE, "not in the publication: its changes are not captured");
+        table_conclude(&pt->out, VERDICT_INCONCLUSIVE,
+                       "not in the publication: its changes are not captured");
     if (pt->out.verdict != VERDICT_UNKNOWN)
         return;
     pair_columns(pt, source, target);
@@ -166,8 +174,9 @@ static int by_work(const void *a, const void *b)
     return x->rows_estimate == y->rows_estimate ? 0 : x->rows_estimate > y->rows_estimate ? -1 : 1;
 }
 
-void plan_make(const struct catalog cats[SIDE_COUNT], bool publication_exists, const struct table_filter *pipeline_filter,
-               const struct table_filter *wanted, struct plan *ret)
+void plan_make(const struct catalog cats[SIDE_COUNT], bool publication_exists,
+               const struct table_filter *pipeline_filter, const struct table_filter *wanted,
+               struct plan *ret)
 {
     struct plan plan = {.full = true};
     for (size_t i = 0; i < cats[SIDE_SOURCE].table_count; i++) {

@@ -1,6 +1,6 @@
 /*
- * The plan: which tables are compared, over which columns in which canonical form, by which key and method. Made once
- * from both catalogs; during the run only `live` changes. Private to this module.
+ * The plan: which tables are compared, over which columns in which canonical form, by which key and method.
+ * Made once from both catalogs; during the run only `live` changes. Private to this module.
  */
 #ifndef COMPARE_PLAN_H
 #define COMPARE_PLAN_H
@@ -14,7 +14,8 @@ enum side { SIDE_SOURCE = 0, SIDE_TARGET = 1, SIDE_COUNT = 2 };
 
 struct plan_column {
     char *name;
-    char *form[SIDE_COUNT]; /* SQL over alias t: equal values give equal bytes through record_send on both sides */
+    char *form[SIDE_COUNT]; /* SQL over alias t: equal values give equal bytes through record_send on both
+                               sides */
     bool is_key;
 };
 
@@ -25,21 +26,21 @@ struct plan_key {
 
 struct plan_table {
     struct compare_table out;
-    bool comparable;        /* false: out has the verdict already */
+    bool comparable; /* false: out has the verdict already */
     uint32_t oid[SIDE_COUNT];
     char *from[SIDE_COUNT]; /* "ONLY s.t AS t" */
     struct plan_column *columns;
     size_t column_count;
     struct plan_key *keys;
     size_t key_count;
-    bool ranges;            /* keys sort alike on both sides, and both have an index for it */
-    bool target_indexed;    /* the target finds a row by key without reading the whole table */
+    bool ranges;         /* keys sort alike on both sides, and both have an index for it */
+    bool target_indexed; /* the target finds a row by key without reading the whole table */
     int64_t rows_estimate;
 
-    pthread_mutex_t lock;   /* guards out and what follows while workers run */
-    size_t pending;         /* jobs not finished, and one for the planner while it walks */
-    bool order_suspect;     /* ranges held other rows on the two sides although keys seemed to sort alike */
-    bool rewritten;         /* under our snapshot: what was read proves nothing */
+    pthread_mutex_t lock; /* guards out and what follows while workers run */
+    size_t pending;       /* jobs not finished, and one for the planner while it walks */
+    bool order_suspect;   /* ranges held other rows on the two sides although keys seemed to sort alike */
+    bool rewritten;       /* under our snapshot: what was read proves nothing */
     bool done;
 };
 
@@ -51,8 +52,9 @@ struct plan {
 
 struct table_filter;
 /* pipeline_filter: the pipeline's tables; wanted: what the request asks for of these (NULL = all). */
-void plan_make(const struct catalog cats[SIDE_COUNT], bool publication_exists, const struct table_filter *pipeline_filter,
-               const struct table_filter *wanted, struct plan *ret);
+void plan_make(const struct catalog cats[SIDE_COUNT], bool publication_exists,
+               const struct table_filter *pipeline_filter, const struct table_filter *wanted,
+               struct plan *ret);
 void plan_release(struct plan *plan);
 
 #endif

@@ -13,7 +13,8 @@ struct range_bounds range_bounds_of(const struct key_range *range)
     return (struct range_bounds){.lower = range->lower != NULL, .upper = range->upper != NULL};
 }
 
-void range_statement_init(struct range_statement *rs, const struct plan_table *pt, const struct key_range *range)
+void range_statement_init(struct range_statement *rs, const struct plan_table *pt,
+                          const struct key_range *range)
 {
     int n = 0;
     rs->params = xcalloc(2 * pt->key_count, sizeof *rs->params);
@@ -33,19 +34,21 @@ void range_statement_release(struct range_statement *rs)
     free(rs->params);
 }
 
-bool range_digests(struct pair *pair, const struct plan_table *pt, const struct key_range *range, int64_t limit_rows,
-                   struct range_digest *ret, struct err *err)
+bool range_digests(struct pair *pair, const struct plan_table *pt, const struct key_range *range,
+                   int64_t limit_rows, struct range_digest *ret, struct err *err)
 {
     struct range_statement rs;
     struct pg_result *results[SIDE_COUNT] = {NULL};
     range_statement_init(&rs, pt, range);
-    for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++) /* one row more on the target is enough to differ */
+    for (enum side side = SIDE_SOURCE; side < SIDE_COUNT;
+         side++) /* one row more on the target is enough to differ */
         sql_range_digest(pt, side, range_bounds_of(range), limit_rows + 1, &rs.sides[side].sql);
     bool ok = pair_query(pair, rs.sides, results, err);
     if (ok) {
         for (int side = 0; side < SIDE_COUNT; side++)
             ret->rows[side] = pg_cell_int64(results[side], 0, 0);
-        ret->same = ret->rows[0] == ret->rows[1] && strcmp(pg_cell(results[0], 0, 1), pg_cell(results[1], 0, 1)) == 0;
+        ret->same =
+            ret->rows[0] == ret->rows[1] && strcmp(pg_cell(results[0], 0, 1), pg_cell(results[1], 0, 1)) == 0;
         ret->capped = ret->rows[SIDE_TARGET] > limit_rows;
     }
     pair_results_free(results);
@@ -60,14 +63,15 @@ static bool count_target(struct pair *pair, const struct plan_table *pt, const s
     range_statement_init(&rs, pt, range);
     struct statement *st = &rs.sides[SIDE_TARGET];
     sql_range_count(pt, SIDE_TARGET, range_bounds_of(range), &st->sql);
-    bool ok = strbuf_ok(&st->sql, "statement", err) &&
-              pg_query_int64(pair->conn[SIDE_TARGET], st->sql.data, st->param_count, st->params, ret_rows, err);
+    bool ok =
+        strbuf_ok(&st->sql, "statement", err) &&
+        pg_query_int64(pair->conn[SIDE_TARGET], st->sql.data, st->param_count, st->params, ret_rows, err);
     range_statement_release(&rs);
     return ok;
 }
 
-bool range_compare(struct engine *engine, struct pair *pair, struct plan_table *pt, const struct key_range *range,
-                   struct err *err)
+bool range_compare(struct engine *engine, struct pair *pair, struct plan_table *pt,
+                   const struct key_range *range, struct err *err)
 {
     int64_t started_us = clock_mono_us();
     struct range_digest digest = {0};
@@ -96,7 +100,8 @@ bool range_walk(struct pg_conn *source, const struct plan_table *pt, char *const
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     sql_range_walk(pt, SIDE_SOURCE, lower != NULL, offset_rows, &sql);
     bool ok = strbuf_ok(&sql, "statement", err) &&
-              pg_query(source, sql.data, lower != NULL ? (int)pt->key_count : 0, (const char *const *)lower, &res, err);
+              pg_query(source, sql.data, lower != NULL ? (int)pt->key_count : 0, (const char *const *)lower,
+                       &res, err);
     strbuf_release(&sql);
     if (!ok)
         return err_wrap(err, "source: walking the key");

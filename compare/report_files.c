@@ -66,7 +66,8 @@ static bool write_file(const char *folder, const char *name, const char *bytes, 
 
 static bool point_latest(const char *report_dir, const char *folder_name, struct err *err)
 {
-    char *link_path = xasprintf("%s/latest", report_dir), *beside = xasprintf("%s/.latest.%ld", report_dir, (long)getpid());
+    char *link_path = xasprintf("%s/latest", report_dir),
+         *beside = xasprintf("%s/.latest.%ld", report_dir, (long)getpid());
     (void)unlink(beside);
     bool ok = symlink(folder_name, beside) == 0 && rename(beside, link_path) == 0;
     if (!ok) {
@@ -86,15 +87,17 @@ static char *folder_name(const struct compare_result *r)
     return xasprintf("no-fence-%lld", (long long)(r->started_us / 1000000));
 }
 
-bool report_write(const struct compare_result *result, const char *report_dir, char **ret_dir, struct err *err)
+bool report_write(const struct compare_result *result, const char *report_dir, char **ret_dir,
+                  struct err *err)
 {
     struct compare_result with_dir = *result;
     struct strbuf html = STRBUF_INIT(REPORT_BYTES_MAX);
     char *name = folder_name(result), *folder = xasprintf("%s/%s", report_dir, name), *json = NULL;
     with_dir.report_dir = folder;
-    bool ok = make_folder(folder, err) && report_json(&with_dir, &json, err) &&
-              write_file(folder, "report.json", json, strlen(json), err) && report_html(&with_dir, &html, err) &&
-              write_file(folder, "report.html", html.data, html.len, err) && point_latest(report_dir, name, err);
+    bool ok =
+        make_folder(folder, err) && report_json(&with_dir, &json, err) &&
+        write_file(folder, "report.json", json, strlen(json), err) && report_html(&with_dir, &html, err) &&
+        write_file(folder, "report.html", html.data, html.len, err) && point_latest(report_dir, name, err);
     strbuf_release(&html);
     free(json);
     free(name);

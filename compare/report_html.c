@@ -86,12 +86,14 @@ static void add_head(struct strbuf *out, const struct compare_result *r)
 
 static void add_meaning(struct strbuf *out, const struct compare_result *r)
 {
-    const char *at = r->frozen ? "with both sides standing still" : "at one instant of the source’s history, while writes went on";
+    const char *at = r->frozen ? "with both sides standing still"
+                               : "at one instant of the source’s history, while writes went on";
     if (r->verdict == VERDICT_PASS)
         strbuf_addf(out, "Every row of %s table is equal on both sides, %s: counts, keys and all values.",
                     r->full && r->table_count > 1 ? "every" : "each listed", at);
     else if (r->verdict == VERDICT_FAIL)
-        strbuf_addf(out, "The sides differ %s. Every difference below was read from the rows themselves.", at);
+        strbuf_addf(out, "The sides differ %s. Every difference below was read from the rows themselves.",
+                    at);
     else if (r->table_count == 0)
         strbuf_adds(out, "Nothing was compared, so nothing is proven. ");
     else
@@ -107,8 +109,9 @@ static void add_split_part(struct strbuf *out, const char *verdict, size_t count
 {
     double width = 1000.0 * (double)count / (double)total;
     if (count > 0)
-        strbuf_addf(out, "<rect class=\"%s\" style=\"fill:var(--tone)\" x=\"%.2f\" width=\"%.2f\" height=\"8\"/>", verdict, *x,
-                    width);
+        strbuf_addf(out,
+                    "<rect class=\"%s\" style=\"fill:var(--tone)\" x=\"%.2f\" width=\"%.2f\" height=\"8\"/>",
+                    verdict, *x, width);
     *x += width;
 }
 
@@ -117,8 +120,11 @@ static void add_split(struct strbuf *out, const struct compare_result *r)
     double x = 0;
     if (r->table_count == 0)
         return;
-    strbuf_addf(out, "<svg class=\"split\" viewBox=\"0 0 1000 8\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\""
-                     "%zu passed, %zu failed, %zu inconclusive\">", r->passed, r->failed, r->inconclusive);
+    strbuf_addf(
+        out,
+        "<svg class=\"split\" viewBox=\"0 0 1000 8\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\""
+        "%zu passed, %zu failed, %zu inconclusive\">",
+        r->passed, r->failed, r->inconclusive);
     add_split_part(out, "PASS", r->passed, r->table_count, &x);
     add_split_part(out, "FAIL", r->failed, r->table_count, &x);
     add_split_part(out, "INCONCLUSIVE", r->inconclusive, r->table_count, &x);
@@ -199,9 +205,11 @@ static void add_side(struct strbuf *out, const char *name, const char *server)
 static void add_summary(struct strbuf *out, const struct compare_result *r)
 {
     char time[ISO_TIME_MAX];
-    strbuf_addf(out, "<main>\n<header class=\"hero %s\">\n<h1>Crossfade comparison · ", compare_verdict_name(r->verdict));
+    strbuf_addf(out, "<main>\n<header class=\"hero %s\">\n<h1>Crossfade comparison · ",
+                compare_verdict_name(r->verdict));
     add_escaped(out, r->pipeline);
-    strbuf_addf(out, "</h1>\n<p class=\"verdict\">%s</p>\n<p class=\"meaning\">", compare_verdict_name(r->verdict));
+    strbuf_addf(out, "</h1>\n<p class=\"verdict\">%s</p>\n<p class=\"meaning\">",
+                compare_verdict_name(r->verdict));
     add_meaning(out, r);
     strbuf_adds(out, "</p>\n");
     add_split(out, r);
@@ -224,8 +232,10 @@ static void add_bar(struct strbuf *out, int64_t us, int64_t longest_us)
 {
     double width = longest_us > 0 ? BAR_WIDTH * (double)us / (double)longest_us : 0;
     strbuf_addf(out,
-                "<td><svg class=\"bar\" viewBox=\"0 0 110 8\" preserveAspectRatio=\"none\"><rect class=\"bed\" width=\"110\" "
-                "height=\"8\" rx=\"4\"/><rect width=\"%.1f\" height=\"8\" rx=\"4\"/></svg></td><td class=\"num soft\">",
+                "<td><svg class=\"bar\" viewBox=\"0 0 110 8\" preserveAspectRatio=\"none\"><rect "
+                "class=\"bed\" width=\"110\" "
+                "height=\"8\" rx=\"4\"/><rect width=\"%.1f\" height=\"8\" rx=\"4\"/></svg></td><td "
+                "class=\"num soft\">",
                 us > 0 && width < 2 ? 2.0 : width);
     add_duration(out, us);
     strbuf_adds(out, "</td>");
@@ -261,14 +271,16 @@ static void add_table_row(struct strbuf *out, const struct compare_table *t, siz
     add_count(out, t->rows_source);
     strbuf_addf(out, "</td><td class=\"num%s\">", uneven ? " bad" : "");
     add_count(out, t->rows_target);
-    strbuf_addf(out, "</td><td class=\"num%s\">%s", t->difference_count > 0 ? " bad" : " soft", t->more ? "≥ " : "");
+    strbuf_addf(out, "</td><td class=\"num%s\">%s", t->difference_count > 0 ? " bad" : " soft",
+                t->more ? "≥ " : "");
     add_count(out, t->difference_count);
     strbuf_adds(out, "</td>");
     add_bar(out, t->duration_us, longest_us);
     strbuf_adds(out, "</tr>\n");
 }
 
-static const enum compare_verdict shown_order[] = {VERDICT_FAIL, VERDICT_INCONCLUSIVE, VERDICT_UNKNOWN, VERDICT_PASS};
+static const enum compare_verdict shown_order[] = {VERDICT_FAIL, VERDICT_INCONCLUSIVE, VERDICT_UNKNOWN,
+                                                   VERDICT_PASS};
 
 static void add_tables(struct strbuf *out, const struct compare_result *r)
 {
@@ -278,15 +290,21 @@ static void add_tables(struct strbuf *out, const struct compare_result *r)
     for (size_t i = 0; i < r->table_count; i++)
         longest_us = MAX_OF(longest_us, r->tables[i].duration_us);
     strbuf_addf(out,
-                "<h2>Tables</h2>\n<div class=\"tools\" hidden><input id=\"search\" type=\"search\" placeholder=\"Find a table\" "
+                "<h2>Tables</h2>\n<div class=\"tools\" hidden><input id=\"search\" type=\"search\" "
+                "placeholder=\"Find a table\" "
                 "aria-label=\"Find a table\">"
-                "<button data-verdict=\"\" aria-pressed=\"true\">All %zu</button><button data-verdict=\"FAIL\">Failed %zu"
-                "</button><button data-verdict=\"INCONCLUSIVE\">Inconclusive %zu</button><button data-verdict=\"PASS\">Passed "
+                "<button data-verdict=\"\" aria-pressed=\"true\">All %zu</button><button "
+                "data-verdict=\"FAIL\">Failed %zu"
+                "</button><button data-verdict=\"INCONCLUSIVE\">Inconclusive %zu</button><button "
+                "data-verdict=\"PASS\">Passed "
                 "%zu</button><span id=\"shown\" class=\"soft\"></span></div>\n",
                 r->table_count, r->failed, r->inconclusive, r->passed);
-    strbuf_adds(out, "<div class=\"scroll\"><table><thead><tr><th>Verdict</th><th>Table</th><th class=\"num\">Source rows</th>"
-                     "<th class=\"num\">Target rows</th><th class=\"num\">Differ</th><th>Time</th><th></th></tr></thead>"
-                     "<tbody>\n");
+    strbuf_adds(
+        out,
+        "<div class=\"scroll\"><table><thead><tr><th>Verdict</th><th>Table</th><th class=\"num\">Source "
+        "rows</th>"
+        "<th class=\"num\">Target rows</th><th class=\"num\">Differ</th><th>Time</th><th></th></tr></thead>"
+        "<tbody>\n");
     for (size_t v = 0; v < ARRAY_LEN(shown_order); v++) {
         for (size_t i = 0; i < r->table_count; i++) {
             if (r->tables[i].verdict == shown_order[v])
@@ -322,7 +340,9 @@ static void add_key(struct strbuf *out, const struct compare_difference *d)
 static void add_changed(struct strbuf *out, const struct compare_difference *d)
 {
     size_t span = d->column_count > 0 ? d->column_count : 1;
-    strbuf_addf(out, "<tr><td rowspan=\"%zu\"><span class=\"chip changed\">changed</span></td><td rowspan=\"%zu\" class=\"key\">",
+    strbuf_addf(out,
+                "<tr><td rowspan=\"%zu\"><span class=\"chip changed\">changed</span></td><td rowspan=\"%zu\" "
+                "class=\"key\">",
                 span, span);
     add_key(out, d);
     strbuf_adds(out, "</td>");
@@ -342,8 +362,8 @@ static void add_changed(struct strbuf *out, const struct compare_difference *d)
 static void add_whole_row(struct strbuf *out, const struct compare_difference *d)
 {
     bool missing = d->kind == DIFF_MISSING;
-    strbuf_addf(out, "<tr><td><span class=\"chip %s\">%s</span></td><td class=\"key\">", compare_kind_name(d->kind),
-                compare_kind_name(d->kind));
+    strbuf_addf(out, "<tr><td><span class=\"chip %s\">%s</span></td><td class=\"key\">",
+                compare_kind_name(d->kind), compare_kind_name(d->kind));
     add_key(out, d);
     strbuf_addf(out, "</td><td colspan=\"3\" class=\"value cells %s\">", missing ? "old" : "new");
     for (size_t i = 0; i < d->column_count; i++) {
@@ -358,12 +378,16 @@ static void add_whole_row(struct strbuf *out, const struct compare_difference *d
 
 static void add_differences(struct strbuf *out, const struct compare_table *t, size_t index)
 {
-    strbuf_addf(out, "<details id=\"t%zu\"%s><summary><h3>", index, t->difference_count <= OPEN_UP_TO_ROWS ? " open" : "");
+    strbuf_addf(out, "<details id=\"t%zu\"%s><summary><h3>", index,
+                t->difference_count <= OPEN_UP_TO_ROWS ? " open" : "");
     add_table_name(out, t);
-    strbuf_addf(out, "</h3><span class=\"soft\">%s%zu row%s differ%s</span></summary>\n", t->more ? "at least " : "",
-                t->difference_count, t->difference_count == 1 ? "" : "s", t->difference_count == 1 ? "s" : "");
-    strbuf_adds(out, "<div class=\"scroll\"><table><thead><tr><th>Row is</th><th>Key</th><th>Column</th><th>Source</th>"
-                     "<th>Target</th></tr></thead><tbody>\n");
+    strbuf_addf(out, "</h3><span class=\"soft\">%s%zu row%s differ%s</span></summary>\n",
+                t->more ? "at least " : "", t->difference_count, t->difference_count == 1 ? "" : "s",
+                t->difference_count == 1 ? "s" : "");
+    strbuf_adds(
+        out,
+        "<div class=\"scroll\"><table><thead><tr><th>Row is</th><th>Key</th><th>Column</th><th>Source</th>"
+        "<th>Target</th></tr></thead><tbody>\n");
     for (size_t i = 0; i < t->difference_count; i++) {
         if (t->differences[i].kind == DIFF_CHANGED)
             add_changed(out, &t->differences[i]);
@@ -383,13 +407,15 @@ bool report_html(const struct compare_result *r, struct strbuf *out, struct err 
     add_summary(out, r);
     add_tables(out, r);
     if (r->differences > 0)
-        strbuf_adds(out, "<h2>Differences</h2>\n<p class=\"soft\" style=\"margin-bottom:12px\"><b>missing</b>: on the source only. "
+        strbuf_adds(out, "<h2>Differences</h2>\n<p class=\"soft\" "
+                         "style=\"margin-bottom:12px\"><b>missing</b>: on the source only. "
                          "<b>extra</b>: on the target only. <b>changed</b>: same key, other values.</p>\n");
     for (size_t i = 0; i < r->table_count; i++) {
         if (r->tables[i].difference_count > 0)
             add_differences(out, &r->tables[i], i);
     }
-    strbuf_adds(out, "<footer>Crossfade " CF_VERSION " · the same as data: <a href=\"report.json\">report.json</a></footer>\n</main>\n");
+    strbuf_adds(out, "<footer>Crossfade " CF_VERSION
+                     " · the same as data: <a href=\"report.json\">report.json</a></footer>\n</main>\n");
     strbuf_adds(out, embedded_report_tail_html);
     return strbuf_ok(out, "the HTML report", err);
 }

@@ -7,7 +7,8 @@
 #include "core/alloc.h"
 #include "sqlgen.h"
 
-/* Rows looked up with one statement: few where values may be long, many where each lookup reads the whole table. */
+/* Rows looked up with one statement: few where values may be long, many where each lookup reads the whole
+ * table. */
 #define LOOKUP_ROWS_INDEXED 20
 #define LOOKUP_ROWS_SCAN    500
 
@@ -63,20 +64,20 @@ struct candidate {
     bool on[SIDE_COUNT]; /* the hashes of this side named it */
 };
 
-static struct candidate *make_candidates(const struct row_list lists[SIDE_COUNT], size_t key_count, size_t *ret_count)
+static struct candidate *make_candidates(const struct row_list lists[SIDE_COUNT], size_t key_count,
+                                         size_t *ret_count)
 {
     const struct row_list *a = &lists[SIDE_SOURCE], *b = &lists[SIDE_TARGET];
     struct candidate *list = xcalloc(a->count + b->count, sizeof *list);
     size_t n = 0, i = 0, j = 0;
     while (i < a->count || j < b->count) {
-        int c = i == a->count   ? 1
-                : j == b->count ? -1
-                                : compare_cells(&a->rows[i], &b->rows[j], key_count);
+        int c = i == a->count ? 1 : j == b->count ? -1 : compare_cells(&a->rows[i], &b->rows[j], key_count);
         struct candidate *cand = &list[n++];
         cand->key = c <= 0 ? a->rows[i] : b->rows[j];
         cand->on[SIDE_SOURCE] = c <= 0;
         cand->on[SIDE_TARGET] = c >= 0;
-        /* the same key may come again on a side without a unique index: once is enough, the lookup finds all */
+        /* the same key may come again on a side without a unique index: once is enough, the lookup finds all
+         */
         while (i < a->count && compare_cells(&a->rows[i], &cand->key, key_count) == 0)
             i++;
         while (j < b->count && compare_cells(&b->rows[j], &cand->key, key_count) == 0)
@@ -129,8 +130,8 @@ static void fill_cells(struct compare_difference *diff, const struct plan_table 
     }
 }
 
-static void add_difference(struct engine *engine, struct plan_table *pt, enum compare_kind kind, const struct found *s,
-                           const struct found *t, int t_row)
+static void add_difference(struct engine *engine, struct plan_table *pt, enum compare_kind kind,
+                           const struct found *s, const struct found *t, int t_row)
 {
     struct compare_difference diff = {.kind = kind};
     diff.copies_source = kind != DIFF_EXTRA;
@@ -139,7 +140,8 @@ static void add_difference(struct engine *engine, struct plan_table *pt, enum co
     engine_add_difference(engine, pt, &diff);
 }
 
-/* Both sides have rows under this key. What the target alone names with an equal key is told with the source's row. */
+/* Both sides have rows under this key. What the target alone names with an equal key is told with the
+ * source's row. */
 static void judge_both(struct engine *engine, struct plan_table *pt, const struct candidate *cand,
                        const struct found *s, const struct found *t, bool complete)
 {
@@ -162,12 +164,13 @@ static void judge_both(struct engine *engine, struct plan_table *pt, const struc
     }
 }
 
-static void judge(struct engine *engine, struct plan_table *pt, const struct candidate *cand, const struct found *s,
-                  const struct found *t, bool complete)
+static void judge(struct engine *engine, struct plan_table *pt, const struct candidate *cand,
+                  const struct found *s, const struct found *t, bool complete)
 {
     if (s->count == 0 && t->count == 0)
-        table_conclude(&pt->out, VERDICT_FAIL, "a row was met by its key's range but is not found by its key: check "
-                                               "the indexes of both sides with amcheck");
+        table_conclude(&pt->out, VERDICT_FAIL,
+                       "a row was met by its key's range but is not found by its key: check "
+                       "the indexes of both sides with amcheck");
     else if (s->count > 0 && t->count > 0)
         judge_both(engine, pt, cand, s, t, complete);
     else if (s->count > 0)
@@ -187,8 +190,8 @@ static struct found take_found(const struct pg_result *res, int64_t n, int *pos)
     return f;
 }
 
-static void judge_all(struct engine *engine, struct plan_table *pt, const struct candidate *batch, size_t count,
-                      struct pg_result *const results[SIDE_COUNT], bool complete)
+static void judge_all(struct engine *engine, struct plan_table *pt, const struct candidate *batch,
+                      size_t count, struct pg_result *const results[SIDE_COUNT], bool complete)
 {
     int pos[SIDE_COUNT] = {0};
     for (size_t i = 0; i < count; i++) {
@@ -202,8 +205,8 @@ static void judge_all(struct engine *engine, struct plan_table *pt, const struct
     }
 }
 
-static bool look_up(struct engine *engine, struct pair *pair, struct plan_table *pt, const struct candidate *batch,
-                    size_t count, bool complete, struct err *err)
+static bool look_up(struct engine *engine, struct pair *pair, struct plan_table *pt,
+                    const struct candidate *batch, size_t count, bool complete, struct err *err)
 {
     struct strbuf *arrays = xcalloc(pt->key_count, sizeof *arrays);
     const char **params = xcalloc(pt->key_count, sizeof *params);
@@ -270,11 +273,12 @@ static int found_hash(const struct pg_result *res, const char *hash)
     return -1;
 }
 
-static void report_hashes(struct engine *engine, struct plan_table *pt, const struct hash_count *hashes, size_t count,
-                          struct pg_result *const results[SIDE_COUNT])
+static void report_hashes(struct engine *engine, struct plan_table *pt, const struct hash_count *hashes,
+                          size_t count, struct pg_result *const results[SIDE_COUNT])
 {
     for (size_t i = 0; i < count && engine_has_room(engine, pt); i++) {
-        enum side side = hashes[i].copies[SIDE_SOURCE] > hashes[i].copies[SIDE_TARGET] ? SIDE_SOURCE : SIDE_TARGET;
+        enum side side =
+            hashes[i].copies[SIDE_SOURCE] > hashes[i].copies[SIDE_TARGET] ? SIDE_SOURCE : SIDE_TARGET;
         int row = found_hash(results[side], hashes[i].hash);
         if (row >= 0)
             add_hash_difference(engine, pt, &hashes[i], &(struct found){results[side], row, 1});

@@ -1,6 +1,7 @@
 /*
- * From hashes that differ to rows and columns that differ: what both sides hold under the same keys is fetched and
- * compared column by column, so a difference is reported only after it was seen in the rows. Private to this module.
+ * From hashes that differ to rows and columns that differ: what both sides hold under the same keys is
+ * fetched and compared column by column, so a difference is reported only after it was seen in the rows.
+ * Private to this module.
  */
 #ifndef COMPARE_ROWS_H
 #define COMPARE_ROWS_H
@@ -21,8 +22,8 @@ struct row_list {
 struct row_list row_list_of(const struct pg_result *res);
 /* Drops from both lists what is in both, key and hash; sorts them. */
 void row_lists_subtract(struct row_list lists[SIDE_COUNT], size_t key_count);
-/* Explains what is left, by keys. complete: the lists came from all rows in question (else a row that turns out to be
- * equal says nothing). */
+/* Explains what is left, by keys. complete: the lists came from all rows in question (else a row that turns
+ * out to be equal says nothing). */
 bool rows_explain(struct engine *engine, struct pair *pair, struct plan_table *pt,
                   const struct row_list lists[SIDE_COUNT], bool complete, struct err *err) MUST_CHECK;
 

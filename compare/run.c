@@ -33,7 +33,8 @@ static bool open_sessions(struct run *run, enum side side, const char *snapshot,
     const char *pipeline = run->out->pipeline;
     for (size_t i = 0; i < run->engine.worker_count; i++) {
         struct pg_conn **conn = &run->engine.pairs[i].conn[side];
-        if (!session_open(url_of(run, side), side_name(side), pipeline, conn, err) || !session_begin(*conn, snapshot, err))
+        if (!session_open(url_of(run, side), side_name(side), pipeline, conn, err) ||
+            !session_begin(*conn, snapshot, err))
             return false;
     }
     if (side == SIDE_TARGET)
@@ -77,11 +78,13 @@ static void note_position(struct run *run)
     const char *pipeline = run->out->pipeline;
     struct pg_conn *conn = run->engine.pairs[0].conn[SIDE_TARGET];
     int64_t there = 0;
-    if (!pg_query_int64(conn, "SELECT (to_regclass('crossfade.position') IS NOT NULL)::int", 0, NULL, &there, NULL) ||
+    if (!pg_query_int64(conn, "SELECT (to_regclass('crossfade.position') IS NOT NULL)::int", 0, NULL, &there,
+                        NULL) ||
         there == 0)
         return;
-    if (pg_query(conn, "SELECT fence_id, lsn FROM crossfade.position WHERE pipeline = $1 ORDER BY fence_id LIMIT 1", 1,
-                 &pipeline, &res, NULL)) {
+    if (pg_query(conn,
+                 "SELECT fence_id, lsn FROM crossfade.position WHERE pipeline = $1 ORDER BY fence_id LIMIT 1",
+                 1, &pipeline, &res, NULL)) {
         if (pg_rows(res) == 1) {
             run->out->fence_id = (uint64_t)pg_cell_int64(res, 0, 0);
             (void)lsn_parse(pg_cell(res, 0, 1), &run->out->lsn);
@@ -106,7 +109,8 @@ static bool check_all(struct run *run, struct err *err)
 {
     for (size_t i = 0; i < run->engine.worker_count; i++) {
         char *reason = NULL;
-        enum fence_outcome outcome = fence_check(&run->fence, run->engine.pairs[i].conn[SIDE_TARGET], &reason, err);
+        enum fence_outcome outcome =
+            fence_check(&run->fence, run->engine.pairs[i].conn[SIDE_TARGET], &reason, err);
         if (!step(run, outcome, reason))
             return false;
     }
@@ -157,8 +161,8 @@ static bool read_plan(struct run *run, struct err *err)
         if (!catalog_read(conn, &run->cats[side], err))
             return err_wrap(err, "%s", side_name(side));
     }
-    if (!catalog_mark_published(run->engine.pairs[0].conn[SIDE_SOURCE], publication, &run->cats[SIDE_SOURCE], &published,
-                                err))
+    if (!catalog_mark_published(run->engine.pairs[0].conn[SIDE_SOURCE], publication, &run->cats[SIDE_SOURCE],
+                                &published, err))
         return false;
     plan_make(run->cats, published, run->pipeline_filter, run->wanted, &run->plan);
     run->engine.plan = &run->plan;
@@ -221,11 +225,11 @@ static char *scope_text(const struct compare_result *r)
 
 static char *detail_text(const struct compare_result *r)
 {
-    json_t *j = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s?, s:s}", "tables", (json_int_t)r->table_count,
-                          "passed", (json_int_t)r->passed, "failed", (json_int_t)r->failed, "inconclusive",
-                          (json_int_t)r->inconclusive, "rows_source", (json_int_t)r->rows_source, "rows_target",
-                          (json_int_t)r->rows_target, "differences", (json_int_t)r->differences, "frozen", r->frozen,
-                          "report_dir", r->report_dir, "reason", r->reason);
+    json_t *j = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s?, s:s}", "tables", (json_int_t)r->table_count, "passed",
+        (json_int_t)r->passed, "failed", (json_int_t)r->failed, "inconclusive", (json_int_t)r->inconclusive,
+        "rows_source", (json_int_t)r->rows_source, "rows_target", (json_int_t)r->rows_target, "differences",
+        (json_int_t)r->differences, "frozen", r->frozen, "report_dir", r->report_dir, "reason", r->reason);
     char *text = j != NULL ? json_dumps(j, JSON_COMPACT) : NULL;
     json_decref(j);
     return text != NULL ? text : xstrdup("{}");
@@ -237,12 +241,18 @@ static bool insert_verdict(const struct compare_result *r, struct pg_conn *conn,
     char fence_id[24], lsn[LSN_TEXT_MAX], started[ISO_TIME_MAX];
     char *scope = scope_text(r), *detail = detail_text(r);
     (void)snprintf(fence_id, sizeof fence_id, "%llu", (unsigned long long)r->fence_id);
-    const char *params[] = {r->pipeline, r->fence_id > 0 ? fence_id : NULL, r->lsn != 0 ? lsn_format(r->lsn, lsn) : NULL,
-                            scope, compare_verdict_name(r->verdict), detail, clock_iso(r->started_us, started)};
-    bool ok = pg_query(conn,
-                       "INSERT INTO crossfade.verdict (pipeline, fence_id, lsn, scope, verdict, detail, started_at)"
-                       " VALUES ($1, $2::bigint, $3::pg_lsn, $4, $5, $6::jsonb, $7::timestamptz)",
-                       7, params, &res, err);
+    const char *params[] = {r->pipeline,
+                            r->fence_id > 0 ? fence_id : NULL,
+                            r->lsn != 0 ? lsn_format(r->lsn, lsn) : NULL,
+                            scope,
+                            compare_verdict_name(r->verdict),
+                            detail,
+                            clock_iso(r->started_us, started)};
+    bool ok =
+        pg_query(conn,
+                 "INSERT INTO crossfade.verdict (pipeline, fence_id, lsn, scope, verdict, detail, started_at)"
+                 " VALUES ($1, $2::bigint, $3::pg_lsn, $4, $5, $6::jsonb, $7::timestamptz)",
+                 7, params, &res, err);
     free(scope);
     free(detail);
     return ok;
@@ -255,7 +265,8 @@ static bool record_verdict(const struct run *run, struct err *err)
     bool ok = session_open(url_of(run, SIDE_TARGET), "target", run->out->pipeline, &conn, err) &&
               control_tables_ensure(conn, false, err) && insert_verdict(run->out, conn, err);
     pg_close(conn);
-    return ok || err_wrap(err, "the verdict (%s) could not be recorded", compare_verdict_name(run->out->verdict));
+    return ok ||
+           err_wrap(err, "the verdict (%s) could not be recorded", compare_verdict_name(run->out->verdict));
 }
 
 static bool prepare(struct run *run, struct err *err)
@@ -271,16 +282,18 @@ static bool prepare(struct run *run, struct err *err)
 static bool finish(struct run *run, struct err *err)
 {
     struct compare_result *out = run->out;
-    const char *dir = run->req->report_dir != NULL ? run->req->report_dir : config_text(run->cfg, "compare.report_dir");
+    const char *dir =
+        run->req->report_dir != NULL ? run->req->report_dir : config_text(run->cfg, "compare.report_dir");
     out->finished_us = clock_wall_us();
     result_sum_up(out);
     if (run->req->table_count == 0 && out->table_count == 0)
         out->full = true; /* an INCONCLUSIVE run for all tables */
-    return (run->req->skip_report || report_write(out, dir, &out->report_dir, err)) && report_json(out, &out->json, err) &&
-           record_verdict(run, err);
+    return (run->req->skip_report || report_write(out, dir, &out->report_dir, err)) &&
+           report_json(out, &out->json, err) && record_verdict(run, err);
 }
 
-bool compare_run(const struct config *cfg, const struct compare_request *req, struct compare_result *ret, struct err *err)
+bool compare_run(const struct config *cfg, const struct compare_request *req, struct compare_result *ret,
+                 struct err *err)
 {
     struct compare_result out = {.frozen = req->frozen, .started_us = clock_wall_us(), .reason = xstrdup("")};
     struct run run = {.cfg = cfg, .req = req, .out = &out};

@@ -5,14 +5,16 @@
 #include <stdio.h>
 
 /*
- * Beyond what pg_open sets. row_security off: a policy that would hide rows is an error, not a smaller table. One
- * process per connection: our workers share the load, and rows of a sub-select keep their order. lock_timeout: a table
- * under ALTER TABLE must not hold up everything.
+ * Beyond what pg_open sets. row_security off: a policy that would hide rows is an error, not a smaller table.
+ * One process per connection: our workers share the load, and rows of a sub-select keep their order.
+ * lock_timeout: a table under ALTER TABLE must not hold up everything.
  */
 static const char settings[] =
-    "SET search_path = 'pg_catalog'; SET row_security = off; SET statement_timeout = 0; SET lock_timeout = '20s';"
+    "SET search_path = 'pg_catalog'; SET row_security = off; SET statement_timeout = 0; SET lock_timeout = "
+    "'20s';"
     "SET idle_in_transaction_session_timeout = 0; SET max_parallel_workers_per_gather = 0; SET jit = off;"
-    "SET enable_seqscan = off; SET work_mem = '32MB'; SET lc_monetary = 'C'; SET client_min_messages = warning;"
+    "SET enable_seqscan = off; SET work_mem = '32MB'; SET lc_monetary = 'C'; SET client_min_messages = "
+    "warning;"
     "SET xmloption = content; SET array_nulls = on; SET default_transaction_read_only = off";
 
 const char *side_name(enum side side)
@@ -20,7 +22,8 @@ const char *side_name(enum side side)
     return side == SIDE_SOURCE ? "source" : "target";
 }
 
-bool session_open(const char *url, const char *name, const char *pipeline, struct pg_conn **ret, struct err *err)
+bool session_open(const char *url, const char *name, const char *pipeline, struct pg_conn **ret,
+                  struct err *err)
 {
     char app[80];
     (void)snprintf(app, sizeof app, "crossfade compare %s", pipeline);
@@ -83,7 +86,8 @@ static void side_failed(struct flight *flight, enum side side, struct err *found
     flight->failed = true;
 }
 
-static void collect(struct pair *pair, struct flight *flight, struct pg_result *ret[SIDE_COUNT], struct err *err)
+static void collect(struct pair *pair, struct flight *flight, struct pg_result *ret[SIDE_COUNT],
+                    struct err *err)
 {
     for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++) {
         struct err found = ERR_INIT;
@@ -109,8 +113,8 @@ static void wait_any(const struct pair *pair, const struct flight *flight)
         (void)poll(fds, n, 1000); /* a wakeup for nothing is harmless */
 }
 
-bool pair_query(struct pair *pair, const struct statement statements[SIDE_COUNT], struct pg_result *ret[SIDE_COUNT],
-                struct err *err)
+bool pair_query(struct pair *pair, const struct statement statements[SIDE_COUNT],
+                struct pg_result *ret[SIDE_COUNT], struct err *err)
 {
     struct flight flight = {0};
     struct pg_result *results[SIDE_COUNT] = {NULL};
@@ -131,7 +135,8 @@ bool pair_query(struct pair *pair, const struct statement statements[SIDE_COUNT]
     if (flight.failed) {
         pair_results_free(results);
         for (int i = 0; i < SIDE_COUNT; i++)
-            (void)!session_recover(pair->conn[i], NULL); /* a broken connection shows with the next statement */
+            (void)!session_recover(pair->conn[i],
+                                   NULL); /* a broken connection shows with the next statement */
         return false;
     }
     ret[SIDE_SOURCE] = results[SIDE_SOURCE];

@@ -19,7 +19,8 @@ static void add_key_list(const struct plan_table *pt, const char *suffix, struct
 }
 
 /* "(t.a,t.b) >= ($1::int4,$2::text)" */
-static void add_bound(const struct plan_table *pt, enum side side, const char *op, size_t first_param, struct strbuf *out)
+static void add_bound(const struct plan_table *pt, enum side side, const char *op, size_t first_param,
+                      struct strbuf *out)
 {
     bool many = pt->key_count > 1; /* ROW() of one column is valid, but no index condition */
     strbuf_adds(out, many ? "ROW(" : "");
@@ -30,7 +31,8 @@ static void add_bound(const struct plan_table *pt, enum side side, const char *o
     strbuf_adds(out, many ? ")" : "");
 }
 
-static void add_range(const struct plan_table *pt, enum side side, struct range_bounds bounds, struct strbuf *out)
+static void add_range(const struct plan_table *pt, enum side side, struct range_bounds bounds,
+                      struct strbuf *out)
 {
     strbuf_addf(out, " FROM %s", pt->from[side]);
     if (bounds.lower || bounds.upper)
@@ -50,11 +52,12 @@ static void add_order(const struct plan_table *pt, int64_t limit_rows, struct st
     strbuf_addf(out, " LIMIT %lld", (long long)limit_rows);
 }
 
-void sql_range_digest(const struct plan_table *pt, enum side side, struct range_bounds bounds, int64_t limit_rows,
-                      struct strbuf *out)
+void sql_range_digest(const struct plan_table *pt, enum side side, struct range_bounds bounds,
+                      int64_t limit_rows, struct strbuf *out)
 {
-    /* record_send begins with a column count of 32 bits, at most 1664: its first byte is 0, a hash's mark is 0xff.
-     * The sub-select with ORDER BY and LIMIT is not flattened: r is computed once, rows arrive in order. */
+    /* record_send begins with a column count of 32 bits, at most 1664: its first byte is 0, a hash's mark is
+     * 0xff. The sub-select with ORDER BY and LIMIT is not flattened: r is computed once, rows arrive in
+     * order. */
     strbuf_addf(out,
                 "SELECT count(*), encode(sha256(coalesce(string_agg(CASE WHEN length(r) > %d THEN "
                 "'\\xff'::bytea || sha256(r) ELSE r END, ''::bytea), ''::bytea)), 'hex') FROM (SELECT ",
@@ -66,14 +69,15 @@ void sql_range_digest(const struct plan_table *pt, enum side side, struct range_
     strbuf_adds(out, ") x");
 }
 
-void sql_range_count(const struct plan_table *pt, enum side side, struct range_bounds bounds, struct strbuf *out)
+void sql_range_count(const struct plan_table *pt, enum side side, struct range_bounds bounds,
+                     struct strbuf *out)
 {
     strbuf_adds(out, "SELECT count(*)");
     add_range(pt, side, bounds, out);
 }
 
-void sql_range_rows(const struct plan_table *pt, enum side side, struct range_bounds bounds, int64_t limit_rows,
-                    struct strbuf *out)
+void sql_range_rows(const struct plan_table *pt, enum side side, struct range_bounds bounds,
+                    int64_t limit_rows, struct strbuf *out)
 {
     strbuf_adds(out, "SELECT ");
     add_key_list(pt, "::text", out);
@@ -84,7 +88,8 @@ void sql_range_rows(const struct plan_table *pt, enum side side, struct range_bo
     add_order(pt, limit_rows, out);
 }
 
-void sql_range_walk(const struct plan_table *pt, enum side side, bool lower, int64_t offset_rows, struct strbuf *out)
+void sql_range_walk(const struct plan_table *pt, enum side side, bool lower, int64_t offset_rows,
+                    struct strbuf *out)
 {
     strbuf_adds(out, "SELECT ");
     add_key_list(pt, "::text", out);
@@ -109,9 +114,11 @@ static void add_hashed(const struct plan_table *pt, enum side side, unsigned buc
     strbuf_addf(out, ") AS d FROM %s OFFSET 0) x) y", pt->from[side]);
 }
 
-void sql_bucket_digests(const struct plan_table *pt, enum side side, unsigned bucket_count, struct strbuf *out)
+void sql_bucket_digests(const struct plan_table *pt, enum side side, unsigned bucket_count,
+                        struct strbuf *out)
 {
-    strbuf_adds(out, "SELECT bucket, count(*), encode(sha256(string_agg(d, ''::bytea ORDER BY d)), 'hex') FROM ");
+    strbuf_adds(out,
+                "SELECT bucket, count(*), encode(sha256(string_agg(d, ''::bytea ORDER BY d)), 'hex') FROM ");
     add_hashed(pt, side, bucket_count, out);
     strbuf_adds(out, " GROUP BY bucket ORDER BY bucket");
 }
@@ -132,11 +139,12 @@ static void add_shown_columns(const struct plan_table *pt, enum side side, struc
 {
     for (size_t i = 0; i < pt->column_count; i++) {
         const char *form = pt->columns[i].form[side];
-        strbuf_addf(out,
-                    ", CASE WHEN length((%s)::text) <= %d THEN (%s)::text ELSE '(' || length((%s)::text) || "
-                    "' characters, sha256 ' || encode(sha256(convert_to((%s)::text, 'UTF8')), 'hex') || ') ' || "
-                    "left((%s)::text, 100) END",
-                    form, VALUE_FETCH_CHARS, form, form, form, form);
+        strbuf_addf(
+            out,
+            ", CASE WHEN length((%s)::text) <= %d THEN (%s)::text ELSE '(' || length((%s)::text) || "
+            "' characters, sha256 ' || encode(sha256(convert_to((%s)::text, 'UTF8')), 'hex') || ') ' || "
+            "left((%s)::text, 100) END",
+            form, VALUE_FETCH_CHARS, form, form, form, form);
     }
 }
 

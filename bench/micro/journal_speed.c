@@ -178,7 +178,8 @@ static void commits(struct run *run)
 int main(int argc, char **argv)
 {
     if (argc < 2) {
-        fprintf(stderr, "usage: journal_speed URL [RECORDS] [PER_UNIT] [STREAMS] [PARTITIONS] [PROPERTY=VALUE…]\n");
+        fprintf(stderr,
+                "usage: journal_speed URL [RECORDS] [PER_UNIT] [STREAMS] [PARTITIONS] [PROPERTY=VALUE…]\n");
         return 2;
     }
     uint64_t records = argc > 2 ? strtoull(argv[2], NULL, 10) : 2000000;

@@ -1,9 +1,9 @@
 /*
- * A change: one event as the journal carries it (Debezium's envelope). Datum arrays have schema->field_count entries
- * and belong to the message's arena: valid until the next message.
+ * A change: one event as the journal carries it (Debezium's envelope). Datum arrays have schema->field_count
+ * entries and belong to the message's arena: valid until the next message.
  *
- * Order of changes of streamed transactions: (commit_lsn, total_order). LSNs alone are not unique. Snapshot rows
- * (op READ) have total_order 0 and commit_lsn = the snapshot's consistent point.
+ * Order of changes of streamed transactions: (commit_lsn, total_order). LSNs alone are not unique. Snapshot
+ * rows (op READ) have total_order 0 and commit_lsn = the snapshot's consistent point.
  */
 #ifndef CHANGE_CHANGE_H
 #define CHANGE_CHANGE_H
@@ -23,26 +23,27 @@ enum change_op {
 enum snapshot_mark { SNAPSHOT_FALSE = 0, SNAPSHOT_TRUE, SNAPSHOT_LAST };
 
 struct change_source {
-    const char *server;   /* topic prefix: source.name */
-    const char *database; /* source.db */
-    lsn_t lsn;            /* of the change itself */
-    lsn_t commit_lsn;     /* start of the transaction's commit record (BEGIN's final_lsn) */
+    const char *server;        /* topic prefix: source.name */
+    const char *database;      /* source.db */
+    lsn_t lsn;                 /* of the change itself */
+    lsn_t commit_lsn;          /* start of the transaction's commit record (BEGIN's final_lsn) */
     lsn_t previous_commit_lsn; /* source.sequence[0] */
     uint32_t xid;
-    int64_t commit_time_us;    /* wall, since 1970 */
+    int64_t commit_time_us; /* wall, since 1970 */
     enum snapshot_mark snapshot;
 };
 
 struct change {
     enum change_op op;
     const struct table_schema *schema;
-    const struct datum *before; /* NULL = null; key-only images have DATUM_NULL elsewhere (see before_key_only) */
+    const struct datum
+        *before; /* NULL = null; key-only images have DATUM_NULL elsewhere (see before_key_only) */
     const struct datum *after;
-    bool before_key_only;       /* replica identity gave only the key columns */
+    bool before_key_only; /* replica identity gave only the key columns */
     struct change_source source;
-    uint64_t total_order;       /* ordinal in the transaction, from 1; 0 for snapshot rows */
-    uint64_t table_order;       /* data_collection_order */
-    int64_t captured_us;        /* ts_us of the envelope: when capture saw it */
+    uint64_t total_order; /* ordinal in the transaction, from 1; 0 for snapshot rows */
+    uint64_t table_order; /* data_collection_order */
+    int64_t captured_us;  /* ts_us of the envelope: when capture saw it */
 };
 
 #endif

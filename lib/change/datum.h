@@ -1,7 +1,8 @@
 /*
- * A datum is one column value in the neutral form that the journal carries: a physical type (what Kafka Connect calls
- * the schema type) with a meaning named by the field (datum does not repeat it). Source-side code turns server bytes
- * into datums, target-side code turns datums into what its server takes; codecs know only datums.
+ * A datum is one column value in the neutral form that the journal carries: a physical type (what Kafka
+ * Connect calls the schema type) with a meaning named by the field (datum does not repeat it). Source-side
+ * code turns server bytes into datums, target-side code turns datums into what its server takes; codecs know
+ * only datums.
  */
 #ifndef CHANGE_DATUM_H
 #define CHANGE_DATUM_H
@@ -25,7 +26,8 @@ enum phys {
 enum datum_state {
     DATUM_NULL = 0,
     DATUM_VALUE,
-    DATUM_UNAVAILABLE /* unchanged TOAST value that the source did not send; "__debezium_unavailable_value" on the wire */
+    DATUM_UNAVAILABLE /* unchanged TOAST value that the source did not send; "__debezium_unavailable_value" on
+                         the wire */
 };
 
 struct datum {

@@ -1,8 +1,9 @@
 /*
- * Fences (DESIGN 2): records of stream <prefix>.fence that tie a position of the source to a position of the journal.
- * Always JSON, schema in schemas/fence.schema.json; key = pipeline name.
+ * Fences (DESIGN 2): records of stream <prefix>.fence that tie a position of the source to a position of the
+ * journal. Always JSON, schema in schemas/fence.schema.json; key = pipeline name.
  *
- *   every transaction whose commit ended at or before `lsn` is in the journal below these offsets, and no later one is.
+ *   every transaction whose commit ended at or before `lsn` is in the journal below these offsets, and no
+ * later one is.
  */
 #ifndef CHANGE_FENCE_H
 #define CHANGE_FENCE_H
@@ -17,7 +18,8 @@
 
 enum fence_kind {
     FENCE_UNKNOWN = 0,
-    FENCE_SNAPSHOT_BEGIN, /* a copy begins (anew): what an earlier try left on the target is to be removed first */
+    FENCE_SNAPSHOT_BEGIN, /* a copy begins (anew): what an earlier try left on the target is to be removed
+                             first */
     FENCE_SNAPSHOT,       /* rows of a running copy; the target is not complete yet */
     FENCE_STREAM          /* transactions; complete = true from the first one after the copy on */
 };
@@ -38,27 +40,28 @@ struct fence_marker {
 };
 
 struct fence_range {
-    char *stream;          /* topic name */
+    char *stream; /* topic name */
     int32_t partition;
-    uint64_t first_offset; /* of the records since the previous fence; == next_offset when untouched (full listing) */
+    uint64_t first_offset; /* of the records since the previous fence; == next_offset when untouched (full
+                              listing) */
     uint64_t next_offset;  /* one past the last record */
 };
 
 struct fence {
     int format;
     enum fence_kind kind;
-    uint64_t id;              /* 1, 2, …: no gaps within a pipeline */
-    uint64_t attempt;         /* counts snapshot tries, from 1 */
+    uint64_t id;      /* 1, 2, …: no gaps within a pipeline */
+    uint64_t attempt; /* counts snapshot tries, from 1 */
     char *pipeline;
     uint64_t source_system_id;
     uint32_t timeline;
     lsn_t lsn;
-    int64_t commit_time_us;   /* of the last transaction below it; wall */
-    int64_t written_us;       /* when capture wrote it; wall */
+    int64_t commit_time_us; /* of the last transaction below it; wall */
+    int64_t written_us;     /* when capture wrote it; wall */
     bool complete;
-    bool full;                /* lists all partitions */
+    bool full; /* lists all partitions */
     struct fence_marker marker;
-    uint64_t changes;         /* records since the previous fence (tombstones not counted) */
+    uint64_t changes; /* records since the previous fence (tombstones not counted) */
     uint64_t transactions;
     struct fence_range *ranges;
     size_t range_count;

@@ -1,6 +1,7 @@
 /*
- * The shape of a table as the journal describes it: one `struct table_schema` per version of a table. Immutable once
- * made; owned by whoever made it (capture's relation cache, apply's schema cache) and alive as long as that cache.
+ * The shape of a table as the journal describes it: one `struct table_schema` per version of a table.
+ * Immutable once made; owned by whoever made it (capture's relation cache, apply's schema cache) and alive as
+ * long as that cache.
  */
 #ifndef CHANGE_TABLE_H
 #define CHANGE_TABLE_H
@@ -22,17 +23,17 @@ struct field {
 };
 
 struct table_schema {
-    char *topic;     /* stream name: <prefix>.<schema>.<table>, characters outside [A-Za-z0-9._-] as '_' */
-    char *name_space;/* Avro/Connect namespace: same as topic with Avro's character rules */
-    char *schema;    /* source schema name, exact */
-    char *table;     /* source table name, exact */
+    char *topic;      /* stream name: <prefix>.<schema>.<table>, characters outside [A-Za-z0-9._-] as '_' */
+    char *name_space; /* Avro/Connect namespace: same as topic with Avro's character rules */
+    char *schema;     /* source schema name, exact */
+    char *table;      /* source table name, exact */
     struct field *fields;
     size_t field_count;
-    size_t *key_fields;  /* indexes into fields, in key order */
-    size_t key_count;    /* 0 = no key: records have a null key */
-    uint32_t key_schema_id;   /* ids in the schema store; 0 = not registered yet (or no key) */
+    size_t *key_fields;     /* indexes into fields, in key order */
+    size_t key_count;       /* 0 = no key: records have a null key */
+    uint32_t key_schema_id; /* ids in the schema store; 0 = not registered yet (or no key) */
     uint32_t value_schema_id;
-    uint32_t version;    /* 1, 2, …: counts shapes of this table in this process, for logs */
+    uint32_t version; /* 1, 2, …: counts shapes of this table in this process, for logs */
 };
 
 /* Deep-copies nothing: takes ownership of heap strings in *fields. Frees all. NULL allowed. */

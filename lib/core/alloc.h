@@ -1,5 +1,5 @@
-/* Small fixed allocations abort when memory is out (restart from the durable position is the design). Sizes decided by
- * data go through strbuf or arena, which are bounded and fail as an err. */
+/* Small fixed allocations abort when memory is out (restart from the durable position is the design). Sizes
+ * decided by data go through strbuf or arena, which are bounded and fail as an err. */
 #ifndef CORE_ALLOC_H
 #define CORE_ALLOC_H
 

@@ -1,6 +1,7 @@
 /*
- * Arenas: memory with one lifetime (process, connection, relation cache, batch, message). Passed as an argument, there
- * is no hidden current one. Bounded: arena_alloc returns NULL past the maximum. @thread: one owner at a time.
+ * Arenas: memory with one lifetime (process, connection, relation cache, batch, message). Passed as an
+ * argument, there is no hidden current one. Bounded: arena_alloc returns NULL past the maximum. @thread: one
+ * owner at a time.
  */
 #ifndef CORE_ARENA_H
 #define CORE_ARENA_H

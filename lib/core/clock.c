@@ -43,7 +43,8 @@ int64_t clock_backoff_us(unsigned attempt, int64_t base_ms, int64_t max_ms)
         ms *= 2;
     if (ms > max_ms)
         ms = max_ms;
-    uint64_t random = (uint64_t)clock_mono_us() * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    uint64_t random =
+        (uint64_t)clock_mono_us() * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
     int64_t quarter = ms * 1000 / 4;
     int64_t jitter = quarter > 0 ? (int64_t)((random >> 20) % (uint64_t)(2 * quarter)) - quarter : 0;
     return ms * 1000 + jitter;

@@ -1,4 +1,5 @@
-/* Time: one monotonic clock for durations, one wall clock for people and commit times. All in microseconds. */
+/* Time: one monotonic clock for durations, one wall clock for people and commit times. All in microseconds.
+ */
 #ifndef CORE_CLOCK_H
 #define CORE_CLOCK_H
 
@@ -6,7 +7,7 @@
 #include <stdint.h>
 
 /* Microseconds between 1970-01-01 and PostgreSQL's epoch, 2000-01-01. */
-#define PG_EPOCH_US INT64_C(946684800000000)
+#define PG_EPOCH_US  INT64_C(946684800000000)
 #define ISO_TIME_MAX 40
 
 int64_t clock_mono_us(void);

@@ -1,9 +1,11 @@
 /*
- * Errors. A function that can fail is `bool thing_verb(…, struct err *err)`, marked MUST_CHECK. Success leaves *err
- * untouched; failure fills it and leaves all outputs untouched. "Nothing yet" and "end" are results, not errors.
+ * Errors. A function that can fail is `bool thing_verb(…, struct err *err)`, marked MUST_CHECK. Success
+ * leaves *err untouched; failure fills it and leaves all outputs untouched. "Nothing yet" and "end" are
+ * results, not errors.
  *
- * The text can be shown to a person unchanged: what failed, where (`table= lsn= topic= partition= offset=`), and what
- * to do. Layers add their place in front with err_wrap(). Libraries never log an error; the role's loop does, once.
+ * The text can be shown to a person unchanged: what failed, where (`table= lsn= topic= partition= offset=`),
+ * and what to do. Layers add their place in front with err_wrap(). Libraries never log an error; the role's
+ * loop does, once.
  */
 #ifndef CORE_ERR_H
 #define CORE_ERR_H
@@ -15,26 +17,26 @@
 
 enum err_code {
     ERR_NONE = 0,
-    ERR_CONFIG,       /* configuration or usage: a person must change it */
-    ERR_IO,           /* file system; sys_errno says more */
-    ERR_NO_SPACE,     /* disk full under journal or spill */
-    ERR_NO_MEMORY,    /* a size decided by data was refused */
-    ERR_CONNECT,      /* a server cannot be reached or the connection broke */
-    ERR_BUSY,         /* slot in use, lock held, another writer */
-    ERR_TRANSIENT,    /* serialization failure, deadlock, lock timeout: same work may be tried again */
-    ERR_AUTH,         /* login or privilege refused */
-    ERR_SQL,          /* the server refused a statement; sqlstate says why */
-    ERR_DATA,         /* a value or row that the other side cannot take */
-    ERR_SCHEMA,       /* table or column missing, or does not fit */
-    ERR_PROTOCOL,     /* bytes from a server or journal that do not parse */
-    ERR_IDENTITY,     /* other system, other pipeline, forked timeline, recreated topic */
-    ERR_GAP,          /* the journal no longer holds what a position needs */
-    ERR_FENCED,       /* another instance of this role has taken over */
-    ERR_TIMEOUT,      /* a deadline of ours has passed */
-    ERR_INTERRUPTED,  /* stop was asked for */
-    ERR_INJECTED,     /* a failpoint or fault: decorator said so (tests) */
-    ERR_UNSUPPORTED,  /* valid, but not built */
-    ERR_BUG,          /* an invariant of ours does not hold */
+    ERR_CONFIG,      /* configuration or usage: a person must change it */
+    ERR_IO,          /* file system; sys_errno says more */
+    ERR_NO_SPACE,    /* disk full under journal or spill */
+    ERR_NO_MEMORY,   /* a size decided by data was refused */
+    ERR_CONNECT,     /* a server cannot be reached or the connection broke */
+    ERR_BUSY,        /* slot in use, lock held, another writer */
+    ERR_TRANSIENT,   /* serialization failure, deadlock, lock timeout: same work may be tried again */
+    ERR_AUTH,        /* login or privilege refused */
+    ERR_SQL,         /* the server refused a statement; sqlstate says why */
+    ERR_DATA,        /* a value or row that the other side cannot take */
+    ERR_SCHEMA,      /* table or column missing, or does not fit */
+    ERR_PROTOCOL,    /* bytes from a server or journal that do not parse */
+    ERR_IDENTITY,    /* other system, other pipeline, forked timeline, recreated topic */
+    ERR_GAP,         /* the journal no longer holds what a position needs */
+    ERR_FENCED,      /* another instance of this role has taken over */
+    ERR_TIMEOUT,     /* a deadline of ours has passed */
+    ERR_INTERRUPTED, /* stop was asked for */
+    ERR_INJECTED,    /* a failpoint or fault: decorator said so (tests) */
+    ERR_UNSUPPORTED, /* valid, but not built */
+    ERR_BUG,         /* an invariant of ours does not hold */
     ERR_MAX_
 };
 
@@ -55,9 +57,13 @@ struct err {
     char text[1200];  /* NUL-terminated, one line, no secrets */
 };
 
-#define ERR_INIT {.code = ERR_NONE}
+#define ERR_INIT                                                                                             \
+    {                                                                                                        \
+        .code = ERR_NONE                                                                                     \
+    }
 
-/* Fills *err; always returns false, so that `return err_set(…)` reads well. A NULL err is allowed. @thread any */
+/* Fills *err; always returns false, so that `return err_set(…)` reads well. A NULL err is allowed. @thread
+ * any */
 bool err_set(struct err *err, enum err_code code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* As err_set, with errno's text appended; ENOSPC/EDQUOT turn ERR_IO into ERR_NO_SPACE. */
 bool err_set_errno(struct err *err, int sys_errno, const char *fmt, ...) PRINTF_LIKE(3, 4);
@@ -71,12 +77,13 @@ static inline bool err_is_set(const struct err *err)
 
 const char *err_code_name(enum err_code code);
 enum err_policy err_policy(enum err_code code);
-/* Exit code of a role or command that ends with this error (DESIGN 7: 2 usage, 4 could not run, 5 needs a person). */
+/* Exit code of a role or command that ends with this error (DESIGN 7: 2 usage, 4 could not run, 5 needs a
+ * person). */
 int err_exit_code(enum err_code code);
 
 /* An invariant that does not hold: says where, aborts. Restart from the durable position is the design. */
 NORETURN void bug_at(const char *file, int line, const char *fmt, ...) PRINTF_LIKE(3, 4);
-#define BUG(...)           bug_at(__FILE__, __LINE__, __VA_ARGS__)
+#define BUG(...) bug_at(__FILE__, __LINE__, __VA_ARGS__)
 #define BUG_UNLESS(cond)                                                                                     \
     do {                                                                                                     \
         if (!(cond))                                                                                         \

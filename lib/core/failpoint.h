@@ -1,7 +1,8 @@
 /*
- * Named points at which a test can stop a process: CROSSFADE_FAILPOINT="name[:n[:action]]", the n-th time (default 1)
- * that the point is passed. Actions: kill (default; SIGKILL to self), error (the caller fails with ERR_INJECTED),
- * stop (SIGSTOP to self). Costs one load and a branch when the variable is not set. Names: docs/ARCHITECTURE.md.
+ * Named points at which a test can stop a process: CROSSFADE_FAILPOINT="name[:n[:action]]", the n-th time
+ * (default 1) that the point is passed. Actions: kill (default; SIGKILL to self), error (the caller fails
+ * with ERR_INJECTED), stop (SIGSTOP to self). Costs one load and a branch when the variable is not set.
+ * Names: docs/ARCHITECTURE.md.
  * @thread any
  */
 #ifndef CORE_FAILPOINT_H

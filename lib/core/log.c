@@ -13,8 +13,10 @@ static const char *log_role = "crossfade";
 static enum log_level log_least = LOG_LEVEL_INFO;
 static bool log_json;
 
-static const char *const level_names[] = {
-    [LOG_LEVEL_DEBUG] = "debug", [LOG_LEVEL_INFO] = "info", [LOG_LEVEL_WARN] = "warn", [LOG_LEVEL_ERROR] = "error"};
+static const char *const level_names[] = {[LOG_LEVEL_DEBUG] = "debug",
+                                          [LOG_LEVEL_INFO] = "info",
+                                          [LOG_LEVEL_WARN] = "warn",
+                                          [LOG_LEVEL_ERROR] = "error"};
 
 void log_init(const char *role, enum log_level least, bool json)
 {
@@ -60,14 +62,17 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...)
     if (log_json) {
         char escaped[4200];
         json_escape(text, escaped, sizeof escaped);
-        n = snprintf(line, sizeof line, "{\"time\":\"%s\",\"level\":\"%s\",\"role\":\"%s\",\"event\":\"%s\",\"detail\":\"%s\"}\n",
-                     when, level_names[level], log_role, event, escaped);
+        n = snprintf(
+            line, sizeof line,
+            "{\"time\":\"%s\",\"level\":\"%s\",\"role\":\"%s\",\"event\":\"%s\",\"detail\":\"%s\"}\n", when,
+            level_names[level], log_role, event, escaped);
     } else {
         for (char *p = text; *p != '\0'; p++) {
             if (iscntrl((unsigned char)*p))
                 *p = ' ';
         }
-        n = snprintf(line, sizeof line, "%s %-5s %s %s %s\n", when, level_names[level], log_role, event, text);
+        n = snprintf(line, sizeof line, "%s %-5s %s %s %s\n", when, level_names[level], log_role, event,
+                     text);
     }
     if (n < 0)
         return;
@@ -78,7 +83,8 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...)
 
 static bool is_secret_key(const char *at, size_t len)
 {
-    static const char *const keys[] = {"password", "sslpassword", "sasl.password", "ssl.key.password", "passwd"};
+    static const char *const keys[] = {"password", "sslpassword", "sasl.password", "ssl.key.password",
+                                       "passwd"};
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
         if (strlen(keys[i]) == len && strncasecmp(at, keys[i], len) == 0)
             return true;

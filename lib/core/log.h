@@ -1,6 +1,7 @@
 /*
- * Log: messages to people and machines, never the change log (that is the journal). One event = one line on stderr:
- * time, level, role, stable event name, key=value pairs; or the same as JSON. No row values above debug, no secrets.
+ * Log: messages to people and machines, never the change log (that is the journal). One event = one line on
+ * stderr: time, level, role, stable event name, key=value pairs; or the same as JSON. No row values above
+ * debug, no secrets.
  * @thread any
  */
 #ifndef CORE_LOG_H
@@ -14,12 +15,14 @@ enum log_level { LOG_LEVEL_UNKNOWN = 0, LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEV
 
 /* role: "capture", "apply", … (kept by pointer). Call once, before threads start. */
 void log_init(const char *role, enum log_level least, bool json);
-/* fmt makes "key=value key=value …"; values with blanks are quoted by the caller ("text=\"%s\"") or come last. */
+/* fmt makes "key=value key=value …"; values with blanks are quoted by the caller ("text=\"%s\"") or come
+ * last. */
 void log_event(enum log_level level, const char *event, const char *fmt, ...) PRINTF_LIKE(3, 4);
 bool log_enabled(enum log_level level);
 
 /* Writes a URL or conninfo with passwords replaced by "***" into out (always terminated). Handles
- * scheme://user:password@host, ?password=…, &sslpassword=… and conninfo's password=… (quoted or not). Returns out. */
+ * scheme://user:password@host, ?password=…, &sslpassword=… and conninfo's password=… (quoted or not). Returns
+ * out. */
 char *log_mask_url(const char *url, char *out, unsigned long out_size);
 
 #endif

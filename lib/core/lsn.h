@@ -1,5 +1,5 @@
-/* Log sequence numbers of PostgreSQL: 64 bits, written X/X. A variable is named <state>_lsn (received_lsn, commit_lsn,
- * commit_end_lsn, journaled_lsn, applied_lsn …). 0 means "none". */
+/* Log sequence numbers of PostgreSQL: 64 bits, written X/X. A variable is named <state>_lsn (received_lsn,
+ * commit_lsn, commit_end_lsn, journaled_lsn, applied_lsn …). 0 means "none". */
 #ifndef CORE_LSN_H
 #define CORE_LSN_H
 

@@ -1,7 +1,7 @@
 /*
- * The one string builder. `data` is never NULL and always NUL-terminated; `len` is known. Every buffer states its
- * maximum when it is made: growing past it sets the sticky `failed` flag (nothing more is added), read once at the end
- * with strbuf_ok(). @thread: one owner at a time.
+ * The one string builder. `data` is never NULL and always NUL-terminated; `len` is known. Every buffer states
+ * its maximum when it is made: growing past it sets the sticky `failed` flag (nothing more is added), read
+ * once at the end with strbuf_ok(). @thread: one owner at a time.
  */
 #ifndef CORE_STRBUF_H
 #define CORE_STRBUF_H
@@ -25,7 +25,10 @@ struct strbuf {
 #define STRBUF_SQL_MAX ((size_t)16 << 20)
 
 extern char strbuf_empty[1];
-#define STRBUF_INIT(max_bytes) {.data = strbuf_empty, .max = (max_bytes)}
+#define STRBUF_INIT(max_bytes)                                                                               \
+    {                                                                                                        \
+        .data = strbuf_empty, .max = (max_bytes)                                                             \
+    }
 
 void strbuf_init(struct strbuf *sb, size_t max_bytes);
 /* Frees the contents; the struct may be used again (same maximum). Safe on a zeroed struct. */
@@ -34,7 +37,8 @@ void strbuf_release(struct strbuf *sb);
 void strbuf_clear(struct strbuf *sb);
 /* Hands the text to the caller (free()), leaves the buffer empty. */
 char *strbuf_detach(struct strbuf *sb);
-/* Makes room for `extra` more bytes and returns where they go, or NULL (failed is set). The caller then adds to len. */
+/* Makes room for `extra` more bytes and returns where they go, or NULL (failed is set). The caller then adds
+ * to len. */
 char *strbuf_reserve(struct strbuf *sb, size_t extra);
 void strbuf_add(struct strbuf *sb, const void *bytes, size_t len);
 void strbuf_adds(struct strbuf *sb, const char *s);

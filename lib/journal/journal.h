@@ -36,7 +36,8 @@ struct journal_record {
     const char *stream;   /* set by readers; appends name the stream by id */
     int32_t partition;    /* append: -1 = by key hash (murmur2 as Java clients do; no key: partition 0) */
     uint64_t offset;      /* set by readers */
-    int64_t timestamp_ms; /* append: 0 = now. Kafka's data topics carry the time of writing: retention counts on it */
+    int64_t timestamp_ms; /* append: 0 = now. Kafka's data topics carry the time of writing: retention counts
+                             on it */
     const void *key;      /* NULL = null key */
     size_t key_len;
     const void *value; /* NULL = tombstone */

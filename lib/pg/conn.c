@@ -76,8 +76,9 @@ static enum err_code connect_error_class(const char *text)
     return ERR_CONNECT;
 }
 
-/* Ours come last, so that they win: text forms of values must be the same in every session, and read back the same
- * (array_nulls off would make text of NULL elements; money and xml are read by lc_monetary and xmloption). */
+/* Ours come last, so that they win: text forms of values must be the same in every session, and read back the
+ * same (array_nulls off would make text of NULL elements; money and xml are read by lc_monetary and
+ * xmloption). */
 #define OUR_OPTIONS                                                                                          \
     "-c extra_float_digits=1 -c datestyle=ISO,YMD -c intervalstyle=postgres -c timezone=UTC -c "             \
     "bytea_output=hex -c lc_monetary=C -c array_nulls=on -c xmloption=content"

@@ -1,7 +1,7 @@
 /*
- * A connection to PostgreSQL. The only place with libpq besides the replication protocol; errors come out with SQLSTATE
- * and a class that says what to do (err_policy). URLs are libpq URIs or conninfo strings; passwords come from libpq's own
- * means (PGPASSWORD, passfile, service) or the URL, and are never logged.
+ * A connection to PostgreSQL. The only place with libpq besides the replication protocol; errors come out
+ * with SQLSTATE and a class that says what to do (err_policy). URLs are libpq URIs or conninfo strings;
+ * passwords come from libpq's own means (PGPASSWORD, passfile, service) or the URL, and are never logged.
  * @thread: one owner at a time; pg_cancel from any.
  */
 #ifndef PG_CONN_H
@@ -23,7 +23,8 @@ struct pg_options {
     int connect_timeout_s;        /* 0 = 15 */
 };
 
-bool pg_open(const char *url, const struct pg_options *options, struct pg_conn **ret, struct err *err) MUST_CHECK;
+bool pg_open(const char *url, const struct pg_options *options, struct pg_conn **ret,
+             struct err *err) MUST_CHECK;
 void pg_close(struct pg_conn *conn); /* NULL allowed */
 /* 150003 for 15.3 */
 int pg_server_version(const struct pg_conn *conn);
@@ -37,13 +38,13 @@ void pg_cancel(struct pg_conn *conn);
 bool pg_exec(struct pg_conn *conn, const char *sql, struct err *err) MUST_CHECK;
 bool pg_execf(struct pg_conn *conn, struct err *err, const char *fmt, ...) MUST_CHECK PRINTF_LIKE(3, 4);
 /* One statement; params are text, NULL = null. Result in text form. Replication commands: param_count 0. */
-bool pg_query(struct pg_conn *conn, const char *sql, int param_count, const char *const *params, struct pg_result **ret,
-              struct err *err) MUST_CHECK;
+bool pg_query(struct pg_conn *conn, const char *sql, int param_count, const char *const *params,
+              struct pg_result **ret, struct err *err) MUST_CHECK;
 /* As pg_query, and exactly one row with one column is expected; malloc'd text or NULL for null. */
-bool pg_query_text(struct pg_conn *conn, const char *sql, int param_count, const char *const *params, char **ret,
-                   struct err *err) MUST_CHECK;
-bool pg_query_int64(struct pg_conn *conn, const char *sql, int param_count, const char *const *params, int64_t *ret,
-                    struct err *err) MUST_CHECK;
+bool pg_query_text(struct pg_conn *conn, const char *sql, int param_count, const char *const *params,
+                   char **ret, struct err *err) MUST_CHECK;
+bool pg_query_int64(struct pg_conn *conn, const char *sql, int param_count, const char *const *params,
+                    int64_t *ret, struct err *err) MUST_CHECK;
 
 /* Asynchronous: send, then wait on pg_socket() until pg_poll_result says it is there. */
 enum pg_poll { PG_POLL_ERROR = 0, PG_POLL_WAIT, PG_POLL_READY };
@@ -72,7 +73,8 @@ bool pg_copy_in_end(struct pg_conn *conn, int64_t *ret_rows, struct err *err) MU
 void pg_copy_in_abort(struct pg_conn *conn, const char *reason);
 /* COPY … TO STDOUT: begin, then get until *ret_len is 0 (end). Memory is valid until the next call. */
 bool pg_copy_out_begin(struct pg_conn *conn, const char *sql, struct err *err) MUST_CHECK;
-bool pg_copy_out_get(struct pg_conn *conn, const char **ret_bytes, size_t *ret_len, struct err *err) MUST_CHECK;
+bool pg_copy_out_get(struct pg_conn *conn, const char **ret_bytes, size_t *ret_len,
+                     struct err *err) MUST_CHECK;
 
 /* SQL text: identifiers are always quoted, literals always through here (parameters are better). */
 void pg_quote_ident(struct strbuf *sb, const char *name);
