@@ -97,7 +97,8 @@ static void note_fence(struct cap_publisher *pub, lsn_t lsn, int64_t commit_time
 {
     pthread_mutex_lock(&pub->lock);
     struct cap_progress *p = &pub->progress;
-    p->durable_lsn = lsn;
+    if (pub->complete) /* until then nothing that was committed is whole in the journal */
+        p->durable_lsn = lsn;
     if (commit_time_us != 0)
         p->durable_commit_us = commit_time_us;
     p->fence_id = cap_fence_writer_last_id(pub->fences);
