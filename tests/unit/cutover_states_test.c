@@ -1,12 +1,14 @@
 /* The state table of a cutover: names, completeness, and that every failure before the decision leads back.
  */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "cutover/cutover_internal.h"
 
