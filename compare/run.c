@@ -95,12 +95,13 @@ static void note_position(struct run *run)
 }
 
 /* What a fence step came to: true = go on. Sets an INCONCLUSIVE verdict, or *err. */
-static bool step(struct run *run, enum fence_outcome outcome, char *reason)
+static bool step(struct run *run, enum fence_outcome outcome, char **reason)
 {
     if (outcome == FENCE_INCONCLUSIVE) {
         run->out->verdict = VERDICT_INCONCLUSIVE;
         free(run->out->reason);
-        run->out->reason = reason;
+        run->out->reason = *reason;
+        *reason = NULL;
     }
     return outcome == FENCE_REACHED;
 }
@@ -111,7 +112,7 @@ static bool check_all(struct run *run, struct err *err)
         char *reason = NULL;
         enum fence_outcome outcome =
             fence_check(&run->fence, run->engine.pairs[i].conn[SIDE_TARGET], &reason, err);
-        if (!step(run, outcome, reason))
+        if (!step(run, outcome, &reason))
             return false;
     }
     return true;
@@ -125,14 +126,14 @@ static bool begin_at_fence(struct run *run, struct err *err)
     if (!fence_open(fence, run->cfg, run->req, err))
         return false;
     memcpy(run->out->nonce, fence->nonce, sizeof run->out->nonce);
-    if (!step(run, fence_hold(fence, &reason, err), reason))
+    if (!step(run, fence_hold(fence, &reason, err), &reason))
         return false;
     run->out->lsn = fence->slot.consistent_lsn;
     if (!failpoint("compare.held", err) || !open_sessions(run, SIDE_SOURCE, fence->slot.snapshot, err) ||
         !fence_cut(fence, err) || !failpoint("compare.cut", err))
         return false;
     /* BEGIN takes no snapshot yet: the first statement will, at the fence */
-    if (!open_sessions(run, SIDE_TARGET, NULL, err) || !step(run, fence_wait(fence, &reason, err), reason))
+    if (!open_sessions(run, SIDE_TARGET, NULL, err) || !step(run, fence_wait(fence, &reason, err), &reason))
         return false;
     int64_t reached_us = clock_mono_us();
     bool all = check_all(run, err);

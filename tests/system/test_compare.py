@@ -225,9 +225,8 @@ def test_role_without_rights_to_create(servers):
                 admin.execute("GRANT USAGE ON SCHEMA public, crossfade TO comparer")
                 admin.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO comparer")
                 admin.execute("GRANT SELECT, INSERT, DELETE ON ALL TABLES IN SCHEMA crossfade TO comparer")
-        def as_comparer(url):
-            return psycopg.conninfo.make_conninfo(url, user="comparer")
-        s.pipeline.settings["source"]["url"] = as_comparer(s.source_url)
-        s.pipeline.settings["target"]["url"] = as_comparer(s.target_url)
+        for side, url in (("source", s.source_url), ("target", s.target_url)):
+            where = psycopg.conninfo.conninfo_to_dict(url)
+            s.pipeline.settings[side]["url"] = f"postgresql://comparer@{where['host']}:{where['port']}/{where['dbname']}"
         s.pipeline.write()
         assert compare(s.pipeline)["verdict"] == "PASS"
