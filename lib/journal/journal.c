@@ -5,6 +5,7 @@
  */
 #include "journal/journal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/alloc.h"
@@ -29,6 +30,31 @@ const struct journal_impl *journal_impl_for(const char *url, struct err *err)
     err_set(err, ERR_CONFIG, "journal url \"%s\" is not kafka://host:port,… or lmdb:PATH",
             log_mask_url(url != NULL ? url : "", masked, sizeof masked));
     return NULL;
+}
+
+void journal_config_copy(struct journal_config *ret, const struct journal_config *config)
+{
+    *ret = *config;
+    ret->url = xstrdup(config->url);
+    ret->pipeline = xstrdup(config->pipeline);
+    ret->topic_prefix = xstrdup(config->topic_prefix);
+    size_t count = 0;
+    while (config->kafka_properties != NULL && config->kafka_properties[count] != NULL)
+        count++;
+    char **properties = xcalloc(count + 1, sizeof *properties);
+    for (size_t i = 0; i < count; i++)
+        properties[i] = xstrdup(config->kafka_properties[i]);
+    ret->kafka_properties = (const char *const *)properties;
+}
+
+void journal_config_free(struct journal_config *copy)
+{
+    free((char *)copy->url);
+    free((char *)copy->pipeline);
+    free((char *)copy->topic_prefix);
+    for (size_t i = 0; copy->kafka_properties != NULL && copy->kafka_properties[i] != NULL; i++)
+        free((char *)copy->kafka_properties[i]);
+    free((void *)copy->kafka_properties);
 }
 
 static bool config_ok(const struct journal_config *config, struct err *err)

@@ -12,6 +12,10 @@ extern const struct journal_impl journal_impl_fault;
 /* The implementation that the URL's scheme names; NULL with ERR_CONFIG. */
 const struct journal_impl *journal_impl_for(const char *url, struct err *err);
 
+/* For what outlives the caller's configuration: all texts are copied. */
+void journal_config_copy(struct journal_config *ret, const struct journal_config *config);
+void journal_config_free(struct journal_config *copy);
+
 /* Names to small numbers (indexes of the owner's arrays). Names are copied. @thread: one owner at a time */
 struct name_map;
 struct name_map *name_map_new(void);

@@ -75,10 +75,16 @@ static const char *hint_of(const struct kafka_client *client, enum err_code code
     }
 }
 
-bool kafka_fail(struct kafka_client *client, rd_kafka_resp_err_t code, const char *what, const char *text,
-                struct err *err)
+bool kafka_error(const struct kafka_client *client, rd_kafka_resp_err_t code, const char *what,
+                 const char *text, struct err *err)
 {
-    kafka_client_poll(client);
+    char reason[300];
+    rd_kafka_resp_err_t fatal = client->rk != NULL ? rd_kafka_fatal_error(client->rk, reason, sizeof reason)
+                                                   : RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (fatal != RD_KAFKA_RESP_ERR_NO_ERROR) { /* the cause of whatever was seen first */
+        code = fatal;
+        text = reason;
+    }
     enum err_code mapped = code_of(code);
     if (mapped == ERR_CONNECT && client->auth_failed)
         mapped = ERR_AUTH;
@@ -88,11 +94,11 @@ bool kafka_fail(struct kafka_client *client, rd_kafka_resp_err_t code, const cha
                    last ? client->last_error : "", last ? ")" : "", hint_of(client, mapped));
 }
 
-bool kafka_fail_error(struct kafka_client *client, rd_kafka_error_t *error, const char *what, struct err *err)
+bool kafka_fail(struct kafka_client *client, rd_kafka_resp_err_t code, const char *what, const char *text,
+                struct err *err)
 {
-    kafka_fail(client, rd_kafka_error_code(error), what, rd_kafka_error_string(error), err);
-    rd_kafka_error_destroy(error);
-    return false;
+    kafka_client_poll(client);
+    return kafka_error(client, code, what, text, err);
 }
 
 bool kafka_stalled(struct kafka_client *client, const char *what, int waited_ms, struct err *err)
@@ -238,6 +244,7 @@ void kafka_client_close(struct kafka_client *client)
         rd_kafka_destroy(client->rk);
     free(client->brokers);
     free(client->pipeline);
+    *client = (struct kafka_client){.rk = NULL};
 }
 
 void kafka_client_poll(struct kafka_client *client)

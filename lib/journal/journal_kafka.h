@@ -58,13 +58,13 @@ bool kafka_client_open(struct kafka_client *client, const struct journal_config 
 void kafka_client_close(struct kafka_client *client);
 /* Serves callbacks. */
 void kafka_client_poll(struct kafka_client *client);
-/* Turns librdkafka's code into an err; returns false. what: "commit", "topic=… partition=…". text: may be
- * NULL. */
+/* Turns librdkafka's code (or the handle's fatal error, if there is one) into an err; returns false. what:
+ * "committing", "topic=… partition=…". text: may be NULL. Usable in callbacks. */
+bool kafka_error(const struct kafka_client *client, rd_kafka_resp_err_t code, const char *what,
+                 const char *text, struct err *err);
+/* As above, and serves callbacks first, so that the text can say what the broker threads met. */
 bool kafka_fail(struct kafka_client *client, rd_kafka_resp_err_t code, const char *what, const char *text,
                 struct err *err);
-/* As above, and destroys the error. */
-bool kafka_fail_error(struct kafka_client *client, rd_kafka_error_t *error, const char *what,
-                      struct err *err);
 /* ERR_CONNECT: no progress for too long. */
 bool kafka_stalled(struct kafka_client *client, const char *what, int waited_ms, struct err *err);
 

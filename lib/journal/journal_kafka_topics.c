@@ -125,8 +125,9 @@ static rd_kafka_NewTopic_t *new_topic(const struct journal_config *config, const
     return topic;
 }
 
+/* *ret_ours: false if somebody else was faster. */
 static bool create_result(struct kafka_client *client, const char *name, rd_kafka_event_t *event,
-                          struct err *err)
+                          bool *ret_ours, struct err *err)
 {
     if (event == NULL)
         return kafka_stalled(client, "creating a topic", KAFKA_REQUEST_MS, err);
@@ -137,14 +138,15 @@ static bool create_result(struct kafka_client *client, const char *name, rd_kafk
     const rd_kafka_topic_result_t **results =
         rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
     rd_kafka_resp_err_t code = count == 1 ? rd_kafka_topic_result_error(results[0]) : RD_KAFKA_RESP_ERR__FAIL;
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
+    *ret_ours = code == RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (*ret_ours || code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
         return true;
     return topic_fail(client, code, "creating", name,
                       count == 1 ? rd_kafka_topic_result_error_string(results[0]) : NULL, err);
 }
 
 static bool create(struct kafka_client *client, const struct journal_config *config, const char *name,
-                   enum stream_kind kind, int32_t partitions, struct err *err)
+                   enum stream_kind kind, int32_t partitions, bool *ret_ours, struct err *err)
 {
     rd_kafka_NewTopic_t *topic = new_topic(config, name, kind, partitions, err);
     if (topic == NULL)
@@ -155,7 +157,7 @@ static bool create(struct kafka_client *client, const struct journal_config *con
     (void)rd_kafka_AdminOptions_set_operation_timeout(options, KAFKA_REQUEST_MS, text, sizeof text);
     rd_kafka_CreateTopics(client->rk, &topic, 1, options, queue);
     rd_kafka_event_t *event = admin_result(client, queue);
-    bool ok = create_result(client, name, event, err);
+    bool ok = create_result(client, name, event, ret_ours, err);
     if (event != NULL)
         rd_kafka_event_destroy(event);
     rd_kafka_AdminOptions_destroy(options);
@@ -227,28 +229,49 @@ static bool check_config(struct kafka_client *client, const char *name, enum str
     return ok;
 }
 
+/* Somebody else made it just now: it may look different, and take a moment to be known. */
+static bool lookup_fresh(struct kafka_client *client, const char *name, int32_t *ret_partitions,
+                         struct err *err)
+{
+    for (int attempt = 0; attempt < 50; attempt++) {
+        if (!kafka_topic_lookup(client, name, ret_partitions, err))
+            return false;
+        if (*ret_partitions > 0)
+            return true;
+        (void)rd_kafka_poll(client->rk, 100);
+    }
+    return topic_fail(client, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, "looking up", name, NULL, err);
+}
+
+static struct kafka_topic *make(struct kafka_client *client, const struct journal_config *config,
+                                struct kafka_topics *topics, const char *name, enum stream_kind kind,
+                                struct err *err)
+{
+    bool ours = false;
+    int32_t partitions = kind == STREAM_FOREVER ? 1 : config->partitions;
+    if (!create(client, config, name, kind, partitions, &ours, err) ||
+        (!ours && !lookup_fresh(client, name, &partitions, err)))
+        return NULL;
+    struct kafka_topic *topic = add_topic(topics, name, partitions);
+    topic->checked = ours;
+    return topic;
+}
+
 bool kafka_topic_ensure(struct kafka_client *client, const struct journal_config *config,
                         struct kafka_topics *topics, const char *name, enum stream_kind kind,
                         int32_t *ret_partitions, struct err *err)
 {
     struct kafka_topic *topic = kafka_topics_find(topics, name);
-    if (topic == NULL) {
-        int32_t count = kind == STREAM_FOREVER ? 1 : config->partitions;
-        if (!create(client, config, name, kind, count, err))
-            return false;
-        /* Made by somebody else meanwhile: it may look different. */
-        int32_t found = 0;
-        if (!kafka_topic_lookup(client, name, &found, err))
-            return false;
-        topic = add_topic(topics, name, found > 0 ? found : count);
-    }
-    if (!topic->checked && !check_config(client, name, kind, err))
+    if (topic == NULL)
+        topic = make(client, config, topics, name, kind, err);
+    if (topic == NULL || (!topic->checked && !check_config(client, name, kind, err)))
         return false;
     topic->checked = true;
     if (kind == STREAM_FOREVER && topic->partition_count != 1)
-        return err_set(err, ERR_CONFIG,
-                       "kafka journal: topic=%s has %d partitions, it must have one: use another %s", name,
-                       (int)topic->partition_count, "journal.topic_prefix");
+        return err_set(
+            err, ERR_CONFIG,
+            "kafka journal: topic=%s has %d partitions, it must have one: use another journal.topic_prefix",
+            name, (int)topic->partition_count);
     *ret_partitions = topic->partition_count;
     return true;
 }

@@ -36,7 +36,7 @@ struct kafka_writer {
     struct stream *streams;
     size_t stream_count, stream_cap;
     struct name_map *names;
-    bool in_txn, fenced;
+    bool in_txn;
     unsigned since_poll;
     struct touch *touched;
     size_t touched_count, touched_cap;
@@ -53,13 +53,8 @@ static struct kafka_writer *writer_of(struct journal_writer *jw)
 
 static bool fail(struct kafka_writer *w, rd_kafka_error_t *error, const char *what, struct err *err)
 {
-    rd_kafka_resp_err_t code = rd_kafka_error_code(error);
-    char reason[300];
-    if (rd_kafka_error_is_fatal(error) && code == RD_KAFKA_RESP_ERR__FATAL)
-        code = rd_kafka_fatal_error(w->client.rk, reason, sizeof reason);
-    kafka_fail(&w->client, code, what, rd_kafka_error_string(error), err);
+    kafka_fail(&w->client, rd_kafka_error_code(error), what, rd_kafka_error_string(error), err);
     rd_kafka_error_destroy(error);
-    w->fenced = err != NULL && err->code == ERR_FENCED;
     return false;
 }
 
@@ -82,14 +77,7 @@ static void report_failed(struct kafka_writer *w, const rd_kafka_message_t *msg)
     const struct stream *s = &w->streams[(intptr_t)msg->_private];
     (void)snprintf(what, sizeof what, "topic=%s partition=%d: a record of %zu bytes was not taken", s->name,
                    (int)msg->partition, msg->len + msg->key_len);
-    /* No poll in here: this runs inside one. */
-    struct kafka_client quiet = w->client;
-    quiet.rk = NULL;
-    rd_kafka_resp_err_t code = msg->err;
-    char reason[300];
-    if (code == RD_KAFKA_RESP_ERR__FATAL)
-        code = rd_kafka_fatal_error(w->client.rk, reason, sizeof reason);
-    kafka_fail(&quiet, code, what, rd_kafka_message_errstr(msg), &w->report_err);
+    kafka_error(&w->client, msg->err, what, NULL, &w->report_err);
 }
 
 static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *msg, void *opaque)
@@ -126,7 +114,6 @@ static bool reports_ok(struct kafka_writer *w, struct err *err)
 {
     if (!err_is_set(&w->report_err))
         return true;
-    w->fenced = w->report_err.code == ERR_FENCED;
     *err = w->report_err;
     return false;
 }
@@ -137,7 +124,7 @@ static void kafka_close(struct journal_writer *jw)
 {
     struct kafka_writer *w = writer_of(jw);
     /* Lets readers pass at once; if it fails, the next writer's opening does the same. */
-    if (w->in_txn && !w->fenced) {
+    if (w->in_txn && rd_kafka_fatal_error(w->client.rk, NULL, 0) == RD_KAFKA_RESP_ERR_NO_ERROR) {
         rd_kafka_error_t *error = rd_kafka_abort_transaction(w->client.rk, KAFKA_CLOSE_MS);
         if (error != NULL)
             rd_kafka_error_destroy(error);
@@ -333,13 +320,10 @@ static bool produce_waiting(struct kafka_writer *w, int id, int32_t partition,
             ok = wait_progress(w, "waiting for room in the queue", err);
             continue;
         }
-        char what[320], reason[300];
+        char what[320];
         (void)snprintf(what, sizeof what, "topic=%s partition=%d: a record of %zu bytes", w->streams[id].name,
                        (int)partition, rec->key_len + rec->value_len);
-        if (code == RD_KAFKA_RESP_ERR__FATAL)
-            code = rd_kafka_fatal_error(w->client.rk, reason, sizeof reason);
         ok = kafka_fail(&w->client, code, what, NULL, err);
-        w->fenced = err->code == ERR_FENCED;
     }
     if (!ok && headers != NULL)
         rd_kafka_headers_destroy(headers);

@@ -183,35 +183,10 @@ static bool read_on(struct schema_stream *ss, struct journal_reader *jr, struct 
 
 /* --- life --- */
 
-static void copy_config(struct schema_stream *ss, const struct journal_config *config)
-{
-    ss->config = *config;
-    ss->config.url = xstrdup(config->url);
-    ss->config.pipeline = xstrdup(config->pipeline);
-    ss->config.topic_prefix = xstrdup(config->topic_prefix);
-    size_t count = 0;
-    while (config->kafka_properties != NULL && config->kafka_properties[count] != NULL)
-        count++;
-    char **properties = xcalloc(count + 1, sizeof *properties);
-    for (size_t i = 0; i < count; i++)
-        properties[i] = xstrdup(config->kafka_properties[i]);
-    ss->config.kafka_properties = (const char *const *)properties;
-}
-
-static void free_config(struct journal_config *config)
-{
-    free((char *)config->url);
-    free((char *)config->pipeline);
-    free((char *)config->topic_prefix);
-    for (size_t i = 0; config->kafka_properties[i] != NULL; i++)
-        free((char *)config->kafka_properties[i]);
-    free((void *)config->kafka_properties);
-}
-
 bool schema_stream_open(const struct journal_config *config, struct schema_stream **ret, struct err *err)
 {
     struct schema_stream *ss = xcalloc(1, sizeof *ss);
-    copy_config(ss, config);
+    journal_config_copy(&ss->config, config);
     ss->stream = journal_schema_stream(config->topic_prefix);
     ss->subjects = name_map_new();
     pthread_mutex_init(&ss->lock, NULL);
@@ -239,7 +214,7 @@ void schema_stream_close(struct schema_stream *ss)
     name_map_free(ss->subjects);
     pthread_mutex_destroy(&ss->lock);
     free(ss->stream);
-    free_config(&ss->config);
+    journal_config_free(&ss->config);
     free(ss);
 }
 
