@@ -148,7 +148,8 @@ static const struct type_case cases[] = {
      "'-178000000 years', '1 mon -1 day +00:00:00.000001', '-11 mons', '100:00:00', '-00:00:00.5', '1 day "
      "-00:00:01', "
      "'-1 day +00:00:01', '2147483647 days', '-2147483648 days', '2147483647 mons', '-2147483648 mons', "
-     "'2562047788:00:54.775807', '-2562047788:00:54.775807', '1 year', '-1 year', '1 day'",
+     "'2562047788:00:54.775807', '-2562047788:00:54.775807', '1 year', '-1 year', '1 day', "
+     "make_interval(months => 2147483647, days => 2147483647) + '2562047788:00:54.775807'",
      RANDOM_INTERVAL, false},
     {"interval year to month", "'3 years 4 mons', '-11 mons'", NULL, false},
     {"interval day to second(2)", "'3 days 04:05:06.78'", RANDOM_INTERVAL, false},

@@ -309,10 +309,159 @@ static void every_type_comes_back_the_same(void **state)
     printf("%zu column types, %d values\n", sizeof cases / sizeof cases[0], values);
 }
 
+/* ---- plans between types of the user's ---- */
+
+static uint32_t type_oid(struct rig *rig, const char *name)
+{
+    const char *params[] = {name};
+    int64_t oid;
+    ok(pg_query_int64(rig->side, "SELECT $1::regtype::oid", 1, params, &oid, &err));
+    return (uint32_t)oid;
+}
+
+static bool plan_pair(struct rig *rig, const char *from, int32_t from_mod, const char *to, int32_t to_mod)
+{
+    struct pg_column_reader reader;
+    struct pg_column_writer writer;
+    struct field field;
+    err_clear(&err);
+    ok(pg_reader_plan(rig->cat, rig->side, type_oid(rig, from), from_mod, &reader, &err));
+    pg_reader_field(&reader, "c", true, false, &field);
+    bool fits = pg_writer_plan(&field, type_oid(rig, to), to_mod, rig->cat, rig->side, &writer, &err);
+    free(field.name);
+    free(field.semantic);
+    free(field.source_type);
+    return fits;
+}
+
+static void plans_between_user_types(void **state)
+{
+    static const struct {
+        const char *from, *to;
+        int32_t to_mod;
+        bool fits;
+    } t[] = {
+        {"dom_num", "numeric", -1, true},
+        {"dom_num", "numeric", ((12 << 16) | 3) + 4, true},
+        {"dom_num", "numeric", ((11 << 16) | 3) + 4, false},
+        {"dom_num", "dom_dom", -1, true}, /* other name, but a number that fits */
+        {"dom_num", "dom_plain", -1, true},
+        {"dom_plain", "dom_num", -1, false},
+        {"numeric", "dom_num", -1, false},
+        {"int4", "dom_plain", -1, true},
+        {"dom_text", "text", -1, true},
+        {"dom_text", "varchar", 34, true},
+        {"dom_text", "varchar", 33, false},
+        {"dom_arr", "dom_arr", -1, true},
+        {"dom_arr", "int4[]", -1, false}, /* its text may be anything */
+        {"int4[]", "dom_arr", -1, true},
+        {"mood", "mood2", -1, true},
+        {"mood", "text", -1, true},
+        {"text", "mood", -1, false},
+        {"mood[]", "mood[]", -1, true},
+        {"mood[]", "text[]", -1, false},
+        {"comp", "comp", -1, true},
+        {"comp", "comp2", -1, false},
+        {"comp", "text", -1, true},
+        {"citext", "text", -1, true},
+        {"text", "citext", -1, true},
+        {"hstore", "hstore", -1, true},
+        {"hstore", "jsonb", -1, false},
+        {"ltree", "text", -1, true},
+        {"floatrange", "floatrange", -1, true},
+        {"floatrange", "numrange", -1, false},
+        {"hidden.mood", "mood", -1, false}, /* a composite of the same name: not made of the same */
+    };
+    struct rig *rig = *state;
+    ok(pg_exec(rig->conn, "CREATE TYPE mood2 AS ENUM ('sad'); CREATE TYPE hidden.mood AS (a int)", &err));
+    for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
+        bool fits = plan_pair(rig, t[i].from, -1, t[i].to, t[i].to_mod);
+        if (fits != t[i].fits)
+            fail_msg("%s → %s %d: %s", t[i].from, t[i].to, t[i].to_mod, fits ? "fits" : err.text);
+        if (!fits)
+            assert_int_equal(err.code, ERR_SCHEMA);
+    }
+}
+
+static void refuses_unknown_binary_forms(void **state)
+{
+    struct rig *rig = *state;
+    struct pg_column_reader reader;
+    static const char *const types[] = {"cube", "cube[]", "with_cube", "pg_node_tree"};
+    ok(pg_exec(rig->conn, "CREATE TYPE with_cube AS (a int, c cube)", &err));
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        err_clear(&err);
+        assert_false(pg_reader_plan(rig->cat, rig->side, type_oid(rig, types[i]), -1, &reader, &err));
+        assert_int_equal(err.code, ERR_UNSUPPORTED);
+        assert_non_null(strstr(err.text, "Hint"));
+    }
+    err_clear(&err);
+    assert_false(pg_reader_plan(rig->cat, rig->side, 4294967295, -1, &reader, &err));
+    assert_int_equal(err.code, ERR_SCHEMA);
+    err_clear(&err);
+    assert_false(pg_in_transaction(rig->side)); /* nothing failed on the server */
+}
+
+static void names_of_objects_are_qualified(void **state)
+{
+    struct rig *rig = *state;
+    struct strbuf text = STRBUF_INIT(1000);
+    char *path = NULL;
+    int64_t oid;
+    ok(pg_query_int64(rig->side, "SELECT '\"Weird Table\"'::regclass::oid", 0, NULL, &oid, &err));
+    uint32_t be = htobe32((uint32_t)oid);
+    ok(pg_exec(rig->side, "BEGIN; SET LOCAL search_path = hidden, public", &err));
+    pg_type_catalog_forget_names(rig->cat);
+    ok(pg_value_to_text(rig->cat, rig->side, 2205, &be, 4, &text, &err));
+    assert_string_equal(text.data, "public.\"Weird Table\"");
+    ok(pg_query_text(rig->side, "SHOW search_path", 0, NULL, &path, &err));
+    assert_string_equal(path, "hidden, public");
+    ok(pg_exec(rig->side, "COMMIT", &err));
+    free(path);
+    strbuf_clear(&text);
+    ok(pg_value_to_text(rig->cat, NULL, 2205, &be, 4, &text, &err)); /* from the cache: no connection */
+    assert_string_equal(text.data, "public.\"Weird Table\"");
+    strbuf_release(&text);
+}
+
+/* A type without binary form: the source sends text, the target casts it. */
+static void passes_text_of_types_without_binary_form(void **state)
+{
+    struct rig *rig = *state;
+    struct pg_column_reader reader;
+    struct pg_column_writer writer;
+    struct field field;
+    struct datum value;
+    struct strbuf sql = STRBUF_INIT(1000);
+    char *back = NULL;
+    static const char acl[] = "postgres=arwdDxt/postgres";
+    ok(pg_reader_plan(rig->cat, rig->side, 1033, -1, &reader, &err));
+    assert_true(reader.as_text);
+    pg_reader_field(&reader, "acl", true, false, &field);
+    ok(pg_writer_plan(&field, 1033, -1, rig->cat, rig->side, &writer, &err));
+    assert_int_equal(writer.mode, PG_WRITE_TEXT);
+    ok(pg_read_value(&reader, acl, sizeof acl - 1, true, &rig->arena, &value, &err));
+    strbuf_adds(&sql, "SELECT ('");
+    ok(pg_write_text(&writer, &value, &sql, &err));
+    strbuf_adds(&sql, "'::text::");
+    pg_writer_cast(&writer, &sql);
+    strbuf_adds(&sql, ")::text");
+    ok(pg_query_text(rig->side, sql.data, 0, NULL, &back, &err));
+    assert_string_equal(back, acl);
+    free(back);
+    strbuf_release(&sql);
+    free(field.name);
+    free(field.source_type);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type_comes_back_the_same),
+        cmocka_unit_test(plans_between_user_types),
+        cmocka_unit_test(refuses_unknown_binary_forms),
+        cmocka_unit_test(names_of_objects_are_qualified),
+        cmocka_unit_test(passes_text_of_types_without_binary_form),
     };
     return cmocka_run_group_tests_name("pg_types", tests, set_up, tear_down);
 }

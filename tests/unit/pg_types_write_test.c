@@ -52,6 +52,7 @@ enum {
     MONEY = 790,
     INET = 869,
     A_INT4 = 1007,
+    A_BOX = 1020,
     A_INT8 = 1016,
     A_TEXT = 1009,
     A_VARCHAR = 1015,
@@ -205,6 +206,7 @@ static void decides_what_fits(void **state)
         {A_FLOAT4, -1, A_FLOAT8, -1, "inside an array"},
         {A_MONEY, -1, A_NUMERIC, -1, "currency"},
         {INT4RANGE, -1, INT4RANGE, -1, NULL},
+        {A_BOX, -1, A_TEXT, -1, "separated"},
         {POINT, -1, INT4RANGE, -1, "no exact conversion"},
     };
     (void)state;
@@ -359,6 +361,9 @@ static void refuses_values(void **state)
         {INTERVAL, -1, "P0Y0M0DT2562047788H0M54.775808S", ERR_PROTOCOL},
         {INTERVAL, -1, "P999999999999999999Y0M0DT0H0M0S", ERR_PROTOCOL},
         {INTERVAL, -1, "P0Y0M0DT999999999999999999H0M0S", ERR_PROTOCOL},
+        {INTERVAL, -1, "infinity", ERR_NONE},
+        {INTERVAL, -1, "P178956970Y7M2147483647DT2562047788H0M54.775807S",
+         ERR_DATA}, /* infinite from 17 on */
         {INTERVAL, INTERVAL_FIELDS(6, 0xffff), "P3Y4M0DT0H0M0S", ERR_NONE},
         {INTERVAL, INTERVAL_FIELDS(6, 0xffff), "P3Y4M1DT0H0M0S", ERR_DATA},
         {INTERVAL, INTERVAL_FIELDS(4, 0xffff), "P3Y0M0DT0H0M0S", ERR_NONE},

@@ -186,14 +186,18 @@ size_t date_text(int32_t pg_days, char *out);
 size_t time_text(int64_t us, char *out);
 size_t timetz_text(int64_t us, int32_t zone_west_s, char *out);
 size_t timestamp_text(int64_t pg_us, bool utc, char *out);
-size_t interval_text(int64_t us, int32_t days, int32_t months, char *out);
+/* Intervals with all three parts at their extreme are infinite from 17 on, and finite before: `marks` says
+ * which. */
 bool interval_is_infinite(int64_t us, int32_t days, int32_t months);
+bool interval_marks(const struct pg_conn *conn); /* does this server have infinite intervals? NULL: yes */
+size_t interval_text(int64_t us, int32_t days, int32_t months, bool marks, char *out);
 size_t iso_timestamp(int64_t pg_us, int digits, char *out);
 size_t iso_timetz(int64_t us, int32_t zone_west_s, char *out);
-size_t iso_interval(int64_t us, int32_t days, int32_t months, char *out);
+size_t iso_interval(int64_t us, int32_t days, int32_t months, bool marks, char *out);
 /* False: not of this form, or out of the server's range. */
 bool iso_timestamp_parse(const char *p, size_t len, int64_t *ret_pg_us);
 bool iso_timetz_parse(const char *p, size_t len, int64_t *ret_us, int32_t *ret_zone_west_s);
-bool iso_interval_parse(const char *p, size_t len, int64_t *ret_us, int32_t *ret_days, int32_t *ret_months);
+bool iso_interval_parse(const char *p, size_t len, int64_t *ret_us, int32_t *ret_days, int32_t *ret_months,
+                        bool *ret_infinite);
 
 #endif

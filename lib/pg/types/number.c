@@ -1,12 +1,9 @@
 /*
- * Owns: numbers as text: binary numeric ↔ decimal text as PostgreSQL prints it, money, and floats in their
- * shortest form.
+ * Owns: numbers as text: binary numeric ↔ decimal text as PostgreSQL prints it, and money.
  *
  * Binary numeric: int16 ndigits, weight, sign, dscale, then ndigits digits of base 10000; the first is worth
  * 10000^weight. Source: numeric_send/numeric_recv and get_str_from_var of the server's numeric.c.
  */
-#include <stdio.h>
-
 #include "core/strbuf.h"
 #include "internal.h"
 
@@ -201,7 +198,7 @@ bool numeric_from_text(const char *p, size_t len, int whole, int scale, struct s
 {
     struct decimal d;
     uint16_t sign;
-    if (special_sign(p, len, &sign)) {
+    if (len > 0 && p[len - 1] > '9' && special_sign(p, len, &sign)) {
         if (whole >= 0 && sign != NUMERIC_NAN)
             return err_set(err, ERR_DATA, "an infinite numeric does not fit a column with a precision");
         add_header(out, 0, 0, sign, 0);
@@ -231,9 +228,18 @@ bool numeric_from_text(const char *p, size_t len, int whole, int scale, struct s
 
 size_t money_text(int64_t cents, char out[32])
 {
-    uint64_t abs_cents = cents < 0 ? 0 - (uint64_t)cents : (uint64_t)cents;
-    return (size_t)snprintf(out, 32, "%s%llu.%02u", cents < 0 ? "-" : "",
-                            (unsigned long long)(abs_cents / 100), (unsigned)(abs_cents % 100));
+    uint64_t v = cents < 0 ? 0 - (uint64_t)cents : (uint64_t)cents;
+    char digits[24], *p = digits + sizeof digits;
+    for (int n = 0; n < 3 || v != 0; n++, v /= 10) {
+        if (n == 2)
+            *--p = '.';
+        *--p = (char)('0' + v % 10);
+    }
+    if (cents < 0)
+        *--p = '-';
+    size_t len = (size_t)(digits + sizeof digits - p);
+    memcpy(out, p, len);
+    return len;
 }
 
 bool money_from_text(const char *p, size_t len, int64_t *ret, struct err *err)

@@ -239,7 +239,8 @@ READER(read_interval)
     if (len != 16)
         return bad_length(r, len, err);
     int32_t days = (int32_t)load_be32(bytes + 8), months = (int32_t)load_be32(bytes + 12);
-    return set_copy(ret, text, iso_interval((int64_t)load_be64(bytes), days, months, text), arena, err);
+    return set_copy(ret, text, iso_interval((int64_t)load_be64(bytes), days, months, r->interval_marks, text),
+                    arena, err);
 }
 
 READER(read_uuid)
@@ -329,6 +330,7 @@ bool pg_reader_plan(struct pg_type_catalog *cat, struct pg_conn *conn, uint32_t 
     r.read = choose(base);
     r.as_text = !base->has_binary;
     r.digits = pg_typmod_time_digits(typmod);
+    r.interval_marks = interval_marks(conn);
     *ret = r;
     return true;
 }

@@ -3,32 +3,42 @@
  * `type_profile: exact`. Lossless for every value of every built-in type; what the neutral forms cannot carry
  * goes as PostgreSQL's own text, marked by source_type.
  *
- *   bool BOOL · int2/4/8 INT16/32/64 · oid INT64 · float4/8 FLOAT32/64 · bytea BYTES · all else STRING,
- * except: date         INT32  io.debezium.time.Date: days since 1970; infinity = INT32_MAX, -infinity =
- * INT32_MIN time         INT64  io.debezium.time.MicroTime: µs; 24:00:00 = 86400000000 timestamp    INT64
- * io.debezium.time.MicroTimestamp: µs since 1970; infinity = INT64_MAX, -infinity = INT64_MIN. The server
- * counts from 2000, so its last 945979145224192 µs (from 294247-01-10 04:00:54.775808 on) do not fit: they
- * wrap around (two's complement) to values below -290307-…, where no PostgreSQL timestamp can be (it begins
- * in 4714 BC). Two instants would then meet the marks of the infinities; each takes the place that the wrap
- * gave to the infinity itself: 294247-01-10 04:00:54.775807 = INT64_MIN + 946684799999999   (marks swapped
- * with infinity) 294247-01-10 04:00:54.775808 = INT64_MIN + 946684800000000   (marks swapped with -infinity)
- *                So the map is a bijection of int64. pg_timestamp_to_unix_us() and
- * pg_timestamp_from_unix_us() are it. timestamptz  io.debezium.time.ZonedTimestamp
- * "2024-02-29T11:14:15.123456Z": always UTC, as many digits as the column's precision, "+12345-06-07T…",
- * astronomical years before 1 ("-0043-03-15T…" = 44 BC), "infinity", "-infinity" timetz
- * io.debezium.time.ZonedTime "13:14:15.123456+05:30:15": own offset kept ("Z" for 0), 24:00:00 kept interval
- * io.debezium.time.Interval "P1Y2M3DT4H5M6.789012S": months (12*Y+M), days and µs stay apart, each field with
- * its own sign; "infinity", "-infinity" (17 and later) numeric      as PostgreSQL prints it, display scale
- * kept; "NaN", "Infinity", "-Infinity" money        hundredths as decimal, "-1234.56", whatever lc_monetary
- * says "char"       one character; the zero byte is "", bytes above 127 are "\ooo" as PostgreSQL 16 prints
- * them json, jsonb io.debezium.data.Json · xml io.debezium.data.Xml · uuid io.debezium.data.Uuid · enum
- * io.debezium.data.Enum · ltree io.debezium.data.Ltree domains      as their base type, source_type is the
- * domain's name the rest     (arrays, ranges, composites, bit, inet, geometry, hstore, tsvector …) plain
- * STRING: what the server's output function prints under pg_open()'s settings (text.h); except that a tsquery
- * keeps the parentheses of a & (b & c), without which it would read back as another value
+ * - bool BOOL; int2, int4, int8 INT16, INT32, INT64; oid INT64; float4, float8 FLOAT32, FLOAT64; bytea BYTES
+ * - date INT32 io.debezium.time.Date: days since 1970; infinity = INT32_MAX, -infinity = INT32_MIN
+ * - time INT64 io.debezium.time.MicroTime: µs; 24:00:00 = 86400000000
+ * - timestamp INT64 io.debezium.time.MicroTimestamp: µs since 1970; infinity = INT64_MAX, -infinity =
+ * INT64_MIN; its last days wrap around, see below
+ * - timestamptz STRING io.debezium.time.ZonedTimestamp "2024-02-29T11:14:15.123456Z": always UTC, as many
+ *   digits as the column's precision, "+12345-06-07T…", astronomical years before 1 ("-0043-03-15T…" = 44
+ * BC), "infinity", "-infinity"
+ * - timetz STRING io.debezium.time.ZonedTime "13:14:15.123456+05:30:15": own offset kept ("Z" for 0),
+ * 24:00:00 kept
+ * - interval STRING io.debezium.time.Interval "P1Y2M3DT4H5M6.789012S": months (12*Y+M), days and µs stay
+ * apart, each field with its own sign; "infinity", "-infinity" (from 17 on; before, these bytes are a finite
+ * one)
+ * - numeric STRING as PostgreSQL prints it, display scale kept; "NaN", "Infinity", "-Infinity"
+ * - money STRING: hundredths as decimal, "-1234.56", whatever lc_monetary says
+ * - "char" STRING: one character; the zero byte is "", bytes above 127 are "\ooo" as PostgreSQL 16 prints
+ * them
+ * - STRING with a meaning: json and jsonb io.debezium.data.Json, xml io.debezium.data.Xml, uuid
+ *   io.debezium.data.Uuid, enums io.debezium.data.Enum, ltree io.debezium.data.Ltree
+ * - domains as their base type; source_type is the domain's name
+ * - the rest (arrays, ranges, composites, bit, inet, geometry, hstore, tsvector …) plain STRING: what the
+ *   server's output function prints under pg_open()'s settings (text.h); except that a tsquery keeps the
+ *   parentheses of a & (b & c), without which it would read back as another value
  *
- * source_type, _length, _scale: as Debezium propagates them. A negative scale of numeric is in 11 bits (2046
- * = -2); numeric without modifier has length 131089. Length and scale of an array are its element's.
+ * The end of timestamp: the server counts from 2000, so its last 945979145224192 µs, from
+ * 294247-01-10 04:00:54.775808 on, do not fit in µs since 1970. They wrap around (two's complement) to values
+ * that would be years around -290300, where no PostgreSQL timestamp can be (it begins in 4714 BC). Two
+ * instants would then meet the marks of the infinities; each takes the place that the wrap gave to that
+ * infinity itself:
+ * - 294247-01-10 04:00:54.775807 is INT64_MIN + 946684799999999 (swapped with infinity)
+ * - 294247-01-10 04:00:54.775808 is INT64_MIN + 946684800000000 (swapped with -infinity)
+ *
+ * So the map is a bijection of int64: pg_timestamp_to_unix_us() and pg_timestamp_from_unix_us().
+ *
+ * source_type, _length, _scale: as Debezium propagates them. A negative scale of numeric is in 11 bits
+ * (2046 = -2); numeric without modifier has length 131089. Length and scale of an array are its element's.
  * interval: scale 65535 = fields restricted ("year to month").
  */
 #ifndef PG_TYPES_READ_H
@@ -57,6 +67,7 @@ struct pg_column_reader {
     pg_read_fn *read;
     uint32_t oid; /* domains resolved */
     int digits;
+    bool interval_marks;
     struct pg_type_catalog *cat;
     struct pg_conn *conn;
 };

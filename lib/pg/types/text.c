@@ -136,7 +136,7 @@ static void add_date_time(struct text_out *t, enum pg_wire wire, struct wire_in 
     } else if (wire == PG_WIRE_INTERVAL) {
         us = (int64_t)wire_u64(in);
         int32_t days = (int32_t)wire_u32(in);
-        n = interval_text(us, days, (int32_t)wire_u32(in), text);
+        n = interval_text(us, days, (int32_t)wire_u32(in), interval_marks(t->conn), text);
     } else {
         us = (int64_t)wire_u64(in);
         n = timestamp_text(us, wire == PG_WIRE_TIMESTAMPTZ, text);

@@ -71,9 +71,22 @@ bool text_geometry(struct text_out *t, enum pg_wire wire, struct wire_in *in)
 
 /* ---- network ---- */
 
+static void add_byte_value(struct text_out *t, unsigned v)
+{
+    if (v >= 100)
+        strbuf_addc(t->out, (char)('0' + v / 100));
+    if (v >= 10)
+        strbuf_addc(t->out, (char)('0' + v / 10 % 10));
+    strbuf_addc(t->out, (char)('0' + v % 10));
+}
+
 static void add_ipv4(struct text_out *t, const unsigned char *a)
 {
-    strbuf_addf(t->out, "%u.%u.%u.%u", a[0], a[1], a[2], a[3]);
+    for (int i = 0; i < 4; i++) {
+        if (i > 0)
+            strbuf_addc(t->out, '.');
+        add_byte_value(t, a[i]);
+    }
 }
 
 /* Longest run of at least two zero words, the first of equals. */
@@ -134,8 +147,10 @@ bool text_inet(struct text_out *t, struct wire_in *in)
         add_ipv4(t, a);
     else
         add_ipv6(t, a);
-    if (is_cidr != 0 || bits != 8 * len)
-        strbuf_addf(t->out, "/%u", bits);
+    if (is_cidr != 0 || bits != 8 * len) {
+        strbuf_addc(t->out, '/');
+        add_byte_value(t, bits);
+    }
     return true;
 }
 
@@ -167,6 +182,11 @@ bool text_money(struct text_out *t, struct wire_in *in)
     }
     strbuf_add(t->out, point, 3);
     return true;
+}
+
+bool interval_marks(const struct pg_conn *conn)
+{
+    return conn == NULL || pg_server_version(conn) >= 170000;
 }
 
 /* ---- reg* ---- */

@@ -1,9 +1,10 @@
 /*
- * Owns: the text form of tsvector and tsquery.
+ * Owns: the text form of tsvector and tsquery. Wire forms:
  *
- *   tsvector  int32 count; count × (lexeme NUL, uint16 positions, positions × uint16 (weight in the top two
- * bits)) tsquery   int32 count; items in prefix order, right operand first: byte 1 (value), byte weights,
- * byte prefix, lexeme NUL; or byte 2 (operator), byte kind (1 not, 2 and, 3 or, 4 phrase: int16 distance)
+ * - tsvector: int32 count; count × (lexeme NUL, uint16 positions, positions × uint16, weight in the top 2
+ * bits)
+ * - tsquery: int32 count; items in prefix order, right operand first. A value: byte 1, byte weights, byte
+ *   prefix, lexeme NUL. An operator: byte 2, byte kind (1 not, 2 and, 3 or, 4 phrase: int16 distance follows)
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -226,9 +226,9 @@ static char *put_interval_part(char *p, const char *start, int64_t value, const 
     return p;
 }
 
-size_t interval_text(int64_t us, int32_t days, int32_t months, char *out)
+size_t interval_text(int64_t us, int32_t days, int32_t months, bool marks, char *out)
 {
-    if (interval_is_infinite(us, days, months))
+    if (marks && interval_is_infinite(us, days, months))
         return finish(out, put_str(out, us > 0 ? "infinity" : "-infinity"));
     bool after_negative = false;
     char *p = put_interval_part(out, out, months / 12, "year", &after_negative);
@@ -249,9 +249,9 @@ size_t interval_text(int64_t us, int32_t days, int32_t months, char *out)
     return finish(out, put_fraction(p, (unsigned)(abs_us % 1000000), -1));
 }
 
-size_t iso_interval(int64_t us, int32_t days, int32_t months, char *out)
+size_t iso_interval(int64_t us, int32_t days, int32_t months, bool marks, char *out)
 {
-    if (interval_is_infinite(us, days, months))
+    if (marks && interval_is_infinite(us, days, months))
         return finish(out, put_str(out, us > 0 ? "infinity" : "-infinity"));
     char *p = out;
     *p++ = 'P';

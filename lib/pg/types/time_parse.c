@@ -157,12 +157,14 @@ static int64_t signed_seconds(struct text_in *in)
     return negative ? -us : us;
 }
 
-bool iso_interval_parse(const char *p, size_t len, int64_t *ret_us, int32_t *ret_days, int32_t *ret_months)
+bool iso_interval_parse(const char *p, size_t len, int64_t *ret_us, int32_t *ret_days, int32_t *ret_months,
+                        bool *ret_infinite)
 {
     bool negative;
     if (parse_infinity(p, len, &negative)) {
         *ret_us = negative ? INT64_MIN : INT64_MAX;
         *ret_days = *ret_months = negative ? INT32_MIN : INT32_MAX;
+        *ret_infinite = true;
         return true;
     }
     struct text_in in = {p, p + len, false};
@@ -183,5 +185,6 @@ bool iso_interval_parse(const char *p, size_t len, int64_t *ret_us, int32_t *ret
     *ret_us = us;
     *ret_days = (int32_t)days;
     *ret_months = (int32_t)months;
+    *ret_infinite = false;
     return true;
 }

@@ -38,6 +38,7 @@ struct pg_column_writer {
     pg_write_fn *binary;        /* appends the value's bytes without their length */
     pg_write_fn *text;          /* appends the text form */
     const struct pg_type *base; /* target with domains resolved */
+    bool interval_marks;        /* the target has infinite intervals */
     int digits;                 /* most digits behind the second, or scale; -1 = any */
     int limit;                  /* characters, precision, or mask of interval fields; -1 = any */
 };

@@ -93,6 +93,8 @@ static bool fits(const struct plan *p, const struct pg_type *source, struct err 
             return refuse(p, text, "it is not an array", err);
         if (!pg_type_catalog_base(p->cat, p->conn, p->base->elem, &f.target_typmod, &f.target, err))
             return false;
+        if (source_elem->delim != f.target->delim)
+            return refuse(p, text, "elements are separated by other characters in its text", err);
         f.source = source_elem;
         f.in_array = true;
     }
@@ -188,7 +190,10 @@ bool pg_writer_plan(const struct field *field, uint32_t target_oid, int32_t targ
                       "this encoding of values is not read here", err);
     if (!source_fits(&p, err))
         return false;
-    struct pg_column_writer w = {.target = p.declared, .base = p.base, .target_typmod = p.typmod};
+    struct pg_column_writer w = {.target = p.declared,
+                                 .base = p.base,
+                                 .target_typmod = p.typmod,
+                                 .interval_marks = interval_marks(conn)};
     set_limits(&p, &w);
     set_functions(&p, &w);
     *ret = w;

@@ -27,6 +27,30 @@ static void add_byte(struct strbuf *out, unsigned v)
     strbuf_addc(out, (char)v);
 }
 
+/* strbuf_add without a call where there is room: most values are a few bytes. */
+static inline void add_few(struct strbuf *out, const void *bytes, size_t n)
+{
+    if (!out->failed && out->len + n < out->cap && out->len + n <= out->max) {
+        memcpy(out->data + out->len, bytes, n);
+        out->len += n;
+        out->data[out->len] = '\0';
+    } else {
+        strbuf_add(out, bytes, n);
+    }
+}
+
+static inline void add_be32(struct strbuf *out, uint32_t v)
+{
+    v = htobe32(v);
+    add_few(out, &v, sizeof v);
+}
+
+static inline void add_be64(struct strbuf *out, uint64_t v)
+{
+    v = htobe64(v);
+    add_few(out, &v, sizeof v);
+}
+
 static bool int_in(const struct datum *value, int64_t low, int64_t high, const char *what, struct err *err)
 {
     return (value->i >= low && value->i <= high) || not_a(what, err);
@@ -46,19 +70,19 @@ WRITER(put_int2)
 
 WRITER(put_int4)
 {
-    strbuf_add_be32(out, (uint32_t)value->i);
+    add_be32(out, (uint32_t)value->i);
     return int_in(value, INT32_MIN, INT32_MAX, "32-bit integer", err);
 }
 
 WRITER(put_int8)
 {
-    strbuf_add_be64(out, (uint64_t)value->i);
+    add_be64(out, (uint64_t)value->i);
     return true;
 }
 
 WRITER(put_oid)
 {
-    strbuf_add_be32(out, (uint32_t)value->i);
+    add_be32(out, (uint32_t)value->i);
     return int_in(value, 0, UINT32_MAX, "oid", err);
 }
 
@@ -66,14 +90,14 @@ static void add_float(struct strbuf *out, float f)
 {
     uint32_t bits;
     memcpy(&bits, &f, sizeof bits);
-    strbuf_add_be32(out, bits);
+    add_be32(out, bits);
 }
 
 static void add_double(struct strbuf *out, double d)
 {
     uint64_t bits;
     memcpy(&bits, &d, sizeof bits);
-    strbuf_add_be64(out, bits);
+    add_be64(out, bits);
 }
 
 WRITER(put_float4)
@@ -120,7 +144,7 @@ WRITER(put_text)
     if (w->limit >= 0 && value->s.len > (size_t)w->limit &&
         characters(value->s.p, value->s.len) > (size_t)w->limit)
         return would_change("it has more characters than the column takes", err);
-    strbuf_add(out, value->s.p, value->s.len);
+    add_few(out, value->s.p, value->s.len);
     return true;
 }
 
@@ -174,7 +198,7 @@ WRITER(put_uuid)
             return not_a("uuid", err);
         bytes[i] = (unsigned char)(high * 16 + low);
     }
-    strbuf_add(out, bytes, sizeof bytes);
+    add_few(out, bytes, sizeof bytes);
     return true;
 }
 
@@ -195,7 +219,7 @@ WRITER(put_money)
     int64_t cents = 0;
     if (!money_from_text(value->s.p, value->s.len, &cents, err))
         return false;
-    strbuf_add_be64(out, (uint64_t)cents);
+    add_be64(out, (uint64_t)cents);
     return true;
 }
 
@@ -234,13 +258,13 @@ WRITER(put_date)
     int32_t days = 0;
     if (!date_of(value, &days, err))
         return false;
-    strbuf_add_be32(out, (uint32_t)days);
+    add_be32(out, (uint32_t)days);
     return true;
 }
 
 WRITER(put_time)
 {
-    strbuf_add_be64(out, (uint64_t)value->i);
+    add_be64(out, (uint64_t)value->i);
     return int_in(value, 0, US_PER_DAY, "time of day", err) && keeps_digits(value->i, w->digits, err);
 }
 
@@ -250,14 +274,14 @@ WRITER(put_timetz)
     int32_t zone;
     if (!iso_timetz_parse(value->s.p, value->s.len, &us, &zone))
         return not_a("time with time zone", err);
-    strbuf_add_be64(out, (uint64_t)us);
-    strbuf_add_be32(out, (uint32_t)zone);
+    add_be64(out, (uint64_t)us);
+    add_be32(out, (uint32_t)zone);
     return keeps_digits(us, w->digits, err);
 }
 
 static bool put_instant(const struct pg_column_writer *w, int64_t us, struct strbuf *out, struct err *err)
 {
-    strbuf_add_be64(out, (uint64_t)us);
+    add_be64(out, (uint64_t)us);
     return us == INT64_MAX || us == INT64_MIN || keeps_digits(us, w->digits, err);
 }
 
@@ -288,8 +312,7 @@ enum {
 /* The server cuts what lies right of the last field; it never cuts to the left (AdjustIntervalForTypmod). */
 static bool interval_keeps(int range, int64_t us, int32_t days, int32_t months)
 {
-    if (range == PG_INTERVAL_FULL_RANGE || (range & FIELD_SECOND) != 0 ||
-        interval_is_infinite(us, days, months))
+    if (range == PG_INTERVAL_FULL_RANGE || (range & FIELD_SECOND) != 0)
         return true;
     if ((range & FIELD_MINUTE) != 0)
         return us % TYPES_SECONDS(60) == 0;
@@ -304,14 +327,19 @@ WRITER(put_interval)
 {
     int64_t us;
     int32_t days, months;
-    if (!iso_interval_parse(value->s.p, value->s.len, &us, &days, &months))
+    bool infinite;
+    if (!iso_interval_parse(value->s.p, value->s.len, &us, &days, &months, &infinite))
         return not_a("interval like P1Y2M3DT4H5M6.789012S", err);
-    if (!interval_keeps(w->limit, us, days, months))
+    if (infinite != (w->interval_marks && interval_is_infinite(us, days, months)))
+        return would_change(infinite ? "servers before 17 have no infinite intervals"
+                                     : "servers from 17 on take this interval for an infinite one",
+                            err);
+    if (!infinite && !interval_keeps(w->limit, us, days, months))
         return would_change("the interval has parts smaller than the column's last field", err);
-    strbuf_add_be64(out, (uint64_t)us);
-    strbuf_add_be32(out, (uint32_t)days);
-    strbuf_add_be32(out, (uint32_t)months);
-    return interval_is_infinite(us, days, months) || keeps_digits(us, w->digits, err);
+    add_be64(out, (uint64_t)us);
+    add_be32(out, (uint32_t)days);
+    add_be32(out, (uint32_t)months);
+    return infinite || keeps_digits(us, w->digits, err);
 }
 
 /* ---- text forms, by encoding ---- */
@@ -415,9 +443,10 @@ WRITER(text_of_interval)
     char text[TIME_TEXT_MAX];
     int64_t us;
     int32_t days, months;
-    if (!iso_interval_parse(value->s.p, value->s.len, &us, &days, &months))
+    bool infinite;
+    if (!iso_interval_parse(value->s.p, value->s.len, &us, &days, &months, &infinite))
         return not_a("interval like P1Y2M3DT4H5M6.789012S", err);
-    strbuf_add(out, text, interval_text(us, days, months, text));
+    strbuf_add(out, text, interval_text(us, days, months, infinite, text));
     return true;
 }
 
