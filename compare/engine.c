@@ -148,8 +148,8 @@ static void conclude(struct plan_table *pt)
     if (out->verdict == VERDICT_INCONCLUSIVE && out->chunks_differing == 0)
         return;
     if (out->difference_count > 0)
-        table_conclude(out, VERDICT_FAIL, "%s%zu rows differ", out->more ? "at least " : "",
-                       out->difference_count);
+        table_conclude(out, VERDICT_FAIL, "%s%zu row%s", out->more ? "at least " : "", out->difference_count,
+                       out->difference_count == 1 ? " differs" : "s differ");
     else if (out->chunks_differing > 0)
         table_conclude(out, VERDICT_FAIL, "%llu of %llu parts differ",
                        (unsigned long long)out->chunks_differing, (unsigned long long)out->chunks);

@@ -180,11 +180,13 @@ static void add_facts(struct strbuf *out, const struct compare_result *r)
     fact_begin(out);
     add_duration(out, r->finished_us - r->started_us);
     fact_end(out, "from start to verdict");
-    fact_begin(out);
-    if (r->fence_id > 0)
-        strbuf_addf(out, "%llu ", (unsigned long long)r->fence_id);
-    strbuf_addf(out, "<small>%s</small>", r->lsn != 0 ? lsn_format(r->lsn, lsn) : "none");
-    fact_end(out, r->frozen ? "last fence and its LSN" : "fence and its LSN");
+    if (r->lsn != 0) {
+        fact_begin(out);
+        if (r->fence_id > 0)
+            strbuf_addf(out, "%llu ", (unsigned long long)r->fence_id);
+        strbuf_addf(out, "<small>%s</small>", lsn_format(r->lsn, lsn));
+        fact_end(out, r->frozen ? "last fence and its LSN" : "fence and its LSN");
+    }
     if (!r->frozen && r->hold_us > 0) {
         fact_begin(out);
         add_duration(out, r->hold_us);
