@@ -134,11 +134,26 @@ def test_replica_identity_taken_away_while_streaming(servers):
 def test_target_column_too_narrow(servers):
     with scenario(*servers, T, "CREATE TABLE t (id int PRIMARY KEY, v varchar(6))") as s:
         check_says(s.pipeline, "public.t")
+        s.start(wait=False)
+        halts(s.apply, 5, "public.t", "varchar(6)")
+        assert s.target("SELECT * FROM t") == []
+        s.target("ALTER TABLE t ALTER v TYPE text")
+        s.apply.start()
+        s.wait_complete()
+        s.assert_equal()
+
+
+def test_target_column_is_narrowed_while_streaming(servers):
+    with scenario(*servers, T) as s:
         s.start()
-        s.source("INSERT INTO t VALUES (200, 'fits')", "INSERT INTO t VALUES (201, 'fits'); INSERT INTO t VALUES (202, 'does not fit'); UPDATE t SET v = 'x' WHERE id = 1")
+        s.source("INSERT INTO t VALUES (200, 'fits')")
+        s.wait()
+        s.target("ALTER TABLE t ALTER v TYPE varchar(6)")
+        s.source("INSERT INTO t VALUES (201, 'fits'); INSERT INTO t VALUES (202, 'does not fit'); UPDATE t SET v = 'x' WHERE id = 1")
         halts(s.apply, 5, "public.t")
-        assert "202" in last_line(s.apply) or "22001" in last_line(s.apply), last_line(s.apply)
         assert s.target("SELECT id FROM t WHERE id > 200 OR v = 'x'") == []  # nothing of that transaction
+        s.apply.start()  # it does not get by, however often it tries
+        halts(s.apply, 5, "public.t")
         s.target("ALTER TABLE t ALTER v TYPE text")
         s.apply.start()
         s.assert_equal()
@@ -382,11 +397,11 @@ def test_source_is_another_system(servers):
         assert target.process.running
 
 
-@pytest.mark.parametrize("how", ["files", "basebackup", "files, then beyond the fence"])
+@pytest.mark.parametrize("how", ["files", "basebackup"])
 def test_source_restored_from_a_backup(servers, how):
     """The same system identifier, an earlier position: the journal holds transactions that this source never had."""
     folder, _, target = servers
-    with Postgres(folder, f"restored-{how[:8].strip(', ')}-{len(how)}") as source, scenario(folder, source, target, T) as s:
+    with Postgres(folder, f"restored-{how}") as source, scenario(folder, source, target, T) as s:
         s.start()
         s.source("INSERT INTO t VALUES (1000, 'before')")
         s.wait()
@@ -398,7 +413,7 @@ def test_source_restored_from_a_backup(servers, how):
             backup = source.copy_data(source.backup_path("backup"))
             source.start()
         s.capture.start()
-        s.source("INSERT INTO t VALUES (1001, 'lost by the restore')")
+        s.source("INSERT INTO t VALUES (1001, 'lost by the restore')", "UPDATE t SET v = repeat('x', 5000)", "UPDATE t SET v = 'lost by the restore' WHERE id = 1001")
         s.wait()
         assert s.capture.terminate() == 0
         fence = s.position()["lsn"]
@@ -406,10 +421,7 @@ def test_source_restored_from_a_backup(servers, how):
         source.restore(backup)
         source.start()
         s.source("INSERT INTO t VALUES (1002, 'written after the restore')")
-        if "beyond" in how:
-            while lsn_value(source.lsn()) <= lsn_value(fence):
-                s.source("INSERT INTO t SELECT max(id) + 1, repeat('x', 1000) FROM t")
-            source.sql("CHECKPOINT")
+        assert lsn_value(source.lsn()) < lsn_value(fence), "write more before the restore"
         s.capture.start()
         halts(s.capture, 5)
         assert s.target("SELECT v FROM t WHERE id > 1000") == [("lost by the restore",)]
@@ -435,7 +447,7 @@ def test_full_disk_under_the_journal(servers):
         s.start()
         for turn in range(60):
             s.source(f"INSERT INTO t SELECT i, repeat(md5(i::text), 30) FROM generate_series({turn} * 1000 + 1, {turn} * 1000 + 1000) i")
-        complains(s.capture, "space", timeout=60)
+        complains(s.capture, "disk is full", timeout=60)
         assert s.apply.running
         before = s.target("SELECT count(*) FROM t")[0][0]
         assert before % 1000 == 0  # whole transactions
@@ -450,11 +462,11 @@ def test_full_disk_under_the_journal_and_a_restart(servers):
     with tmpfs(path, "16m"), scenario(*servers, "CREATE TABLE t (id int PRIMARY KEY, v text)", journal=f"lmdb:{path}/journal") as s:
         s.start()
         s.source("INSERT INTO t SELECT i, repeat(md5(i::text), 30) FROM generate_series(1, 50000) i", "INSERT INTO t VALUES (0, 'behind')")
-        complains(s.capture, "space", timeout=60)
+        complains(s.capture, "disk is full", timeout=60)
         s.capture.kill9()
         s.apply.kill9()
         s.start(wait=False)
-        complains(s.capture, "space", timeout=60)
+        complains(s.capture, "disk is full", timeout=60)
         assert s.target("SELECT count(*) FROM t") == [(0,)]
         subprocess.run(["mount", "-o", "remount,size=400m", path], check=True)
         s.assert_equal(120)
