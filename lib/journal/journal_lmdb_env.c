@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -19,9 +20,9 @@
 #include "core/clock.h"
 #include "journal_lmdb.h"
 
-#define NOTIFY_BYTES   4096
-#define LMDB_READERS   510
-#define DISK_FULL_LEFT (16u << 20)
+#define NOTIFY_BYTES 4096
+#define LMDB_READERS 510
+#define PROBE_BYTES  (1u << 20)
 /* Waiting is cut into slices: should a wake-up get lost (a file system without shared futexes), this is the
  * delay. */
 #define WAIT_SLICE_MS 200
@@ -37,17 +38,34 @@ const char *lmdb_url_path(const char *url)
 
 /* --- errors --- */
 
-/* LMDB says EIO when a write came out short, which is how a full disk often looks. */
-static bool disk_is_full(const char *path)
+/* LMDB says EIO when a write came out short, which is how a full disk, quota or file size limit shows itself
+ * first. */
+static bool no_room(const char *path)
 {
+    static const char zeros[PROBE_BYTES];
     struct statvfs vfs;
-    return statvfs(path, &vfs) == 0 && (uint64_t)vfs.f_bavail * vfs.f_frsize < DISK_FULL_LEFT;
+    struct rlimit limit;
+    struct stat st;
+    char *data CLEANUP(free_ptr) = xasprintf("%s/data.mdb", path);
+    if (statvfs(path, &vfs) == 0 && (uint64_t)vfs.f_bavail * vfs.f_frsize < PROBE_BYTES)
+        return true;
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && stat(data, &st) == 0 &&
+        (uint64_t)st.st_size + PROBE_BYTES > limit.rlim_cur)
+        return true;
+    char *probe CLEANUP(free_ptr) = xasprintf("%s/probe", path);
+    int fd = open(probe, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+    if (fd < 0)
+        return errno == ENOSPC || errno == EDQUOT;
+    bool full = write(fd, zeros, sizeof zeros) != (ssize_t)sizeof zeros;
+    close(fd);
+    (void)unlink(probe);
+    return full;
 }
 
 bool lmdb_fail(const struct lmdb_env *le, int rc, const char *what, struct err *err)
 {
     const char *path = le->path;
-    if (rc == ENOSPC || rc == EDQUOT || rc == EFBIG || (rc == EIO && disk_is_full(path)))
+    if (rc == ENOSPC || rc == EDQUOT || rc == EFBIG || (rc == EIO && no_room(path)))
         return err_set(
             err, ERR_NO_SPACE,
             "lmdb journal %s: %s: the disk is full (%s); what was committed is safe: make room there, "

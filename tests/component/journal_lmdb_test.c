@@ -1,0 +1,481 @@
+/* What only the embedded journal does: trimming, one lock, other processes, killed writers, full disks,
+ * resource use. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "journal_case.h"
+
+static int setup(void **state)
+{
+    struct journal_case *jc = xmalloc(sizeof *jc);
+    case_init(jc, KIND_LMDB, NULL);
+    *state = jc;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    case_done(*state);
+    free(*state);
+    return 0;
+}
+
+static void bounds(struct journal_case *jc, const char *stream, uint64_t *first, uint64_t *next)
+{
+    struct journal_reader *jr = open_reader(jc, NULL);
+    OK(jc, journal_bounds(jr, stream, 0, first, next, &jc->err));
+    journal_reader_close(jr);
+}
+
+static void put_many(struct journal_case *jc, struct journal_writer *jw, int id, size_t count, size_t size)
+{
+    char *bytes = xmalloc(size + 1);
+    memset(bytes, 'x', size);
+    struct journal_record rec = {
+        .partition = -1, .key = "k", .key_len = 1, .value = bytes, .value_len = size};
+    for (size_t i = 0; i < count; i++)
+        OK(jc, journal_append(jw, id, &rec, &jc->err));
+    free(bytes);
+}
+
+static void unit(struct journal_case *jc, struct journal_writer *jw, int id, size_t count)
+{
+    put_many(jc, jw, id, count, 200);
+    put(jc, jw, fence_stream(jc, jw), PIPELINE, "fence");
+    OK(jc, journal_commit(jw, &jc->err));
+}
+
+static void confirm(struct journal_case *jc, const char *reader, uint64_t fence)
+{
+    struct journal_reader *jr = open_reader(jc, reader);
+    OK(jc, journal_confirm(jr, fence, &jc->err));
+    journal_reader_close(jr); /* saves it */
+}
+
+/* Trims until nothing more goes; trimming paces itself. */
+static void trim_all(struct journal_case *jc, struct journal_writer *jw, const char *stream,
+                     uint64_t want_first)
+{
+    uint64_t first = 0, next;
+    int64_t until_us = clock_mono_us() + 10000000;
+    do {
+        OK(jc, journal_trim(jw, &jc->err));
+        bounds(jc, stream, &first, &next);
+    } while (first < want_first && clock_mono_us() < until_us);
+    assert_int_equal(first, want_first);
+}
+
+/* --- trimming --- */
+
+static void trim_keeps_what_a_reader_needs(void **state)
+{
+    struct journal_case *jc = *state;
+    uint64_t first, next;
+    jc->config.retention_ms = 0;
+    struct journal_writer *jw = open_writer(jc);
+    int a = data_stream(jc, jw, "a"), b = data_stream(jc, jw, "b");
+    unit(jc, jw, a, 5000);              /* fence 0 */
+    unit(jc, jw, b, 3000);              /* fence 1 */
+    unit(jc, jw, a, 5000);              /* fence 2 */
+    OK(jc, journal_trim(jw, &jc->err)); /* nobody registered: nothing goes */
+    bounds(jc, stream_name(jc, "a"), &first, &next);
+    assert_int_equal(first, 0);
+    assert_int_equal(next, 10000);
+    confirm(jc, "apply", 0);
+    trim_all(jc, jw, stream_name(jc, "a"), 5000);
+    bounds(jc, stream_name(jc, "b"), &first, &next);
+    assert_int_equal(first, 0);
+    struct journal_reader *slow = open_reader(jc, "slow"); /* registered, has confirmed nothing */
+    confirm(jc, "apply", 2);
+    for (int i = 0; i < 5; i++)
+        OK(jc, journal_trim(jw, &jc->err));
+    bounds(jc, stream_name(jc, "b"), &first, &next);
+    assert_int_equal(first, 0);
+    OK(jc, journal_confirm(slow, 1, &jc->err));
+    journal_reader_close(slow);
+    trim_all(jc, jw, stream_name(jc, "b"), 3000);
+    bounds(jc, stream_name(jc, "a"), &first, &next);
+    assert_int_equal(first, 5000);
+    bounds(jc, jc->fence, &first, &next); /* fences stay */
+    assert_int_equal(first, 0);
+    assert_int_equal(next, 3);
+    journal_writer_close(jw);
+}
+
+static void trimmed_ranges_are_a_gap(void **state)
+{
+    struct journal_case *jc = *state;
+    jc->config.retention_ms = 0;
+    struct journal_writer *jw = open_writer(jc);
+    int a = data_stream(jc, jw, "a");
+    unit(jc, jw, a, 1000);
+    unit(jc, jw, a, 1000);
+    struct journal_reader *jr = open_reader(jc, NULL), *early = open_reader(jc, NULL);
+    assign_one(jc, early, stream_name(jc, "a"), 10, 500);
+    confirm(jc, "apply", 0);
+    trim_all(jc, jw, stream_name(jc, "a"), 1000);
+    struct journal_range range = {.stream = stream_name(jc, "a"), .first_offset = 999, .next_offset = 1100};
+    FAILS(jc, ERR_GAP, journal_assign(jr, &range, 1, &jc->err));
+    struct journal_record rec;
+    assert_int_equal(journal_next(early, 1000, &rec, &jc->err), JOURNAL_ERROR); /* trimmed after assign */
+    assert_int_equal(jc->err.code, ERR_GAP);
+    err_clear(&jc->err);
+    assign_one(jc, jr, stream_name(jc, "a"), 1000, 2000);
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(get(jc, jr)->offset, 1000 + i);
+    assert_null(get(jc, jr));
+    journal_reader_close(jr);
+    journal_reader_close(early);
+    journal_writer_close(jw);
+}
+
+static void keep_holds_young_entries(void **state)
+{
+    struct journal_case *jc = *state;
+    uint64_t first, next;
+    jc->config.retention_ms = 3600000;
+    struct journal_writer *jw = open_writer(jc);
+    unit(jc, jw, data_stream(jc, jw, "a"), 1000);
+    confirm(jc, "apply", 0);
+    OK(jc, journal_trim(jw, &jc->err));
+    bounds(jc, stream_name(jc, "a"), &first, &next);
+    assert_int_equal(first, 0);
+    journal_writer_close(jw);
+}
+
+/* Written and trimmed over and over, the file stays as large as what is kept. */
+static void trimmed_space_is_used_again(void **state)
+{
+    struct journal_case *jc = *state;
+    char path[128];
+    struct stat st;
+    jc->config.retention_ms = 0;
+    struct journal_writer *jw = open_writer(jc);
+    int a = data_stream(jc, jw, "a");
+    for (uint64_t round = 0; round < 25; round++) {
+        unit(jc, jw, a, 10000); /* about 2.5 MB */
+        confirm(jc, "apply", round);
+        trim_all(jc, jw, stream_name(jc, "a"), (round + 1) * 10000);
+    }
+    (void)snprintf(path, sizeof path, "%s/j/data.mdb", jc->folder);
+    assert_int_equal(stat(path, &st), 0);
+    assert_in_range(st.st_blocks * 512, 1 << 20, 16 << 20);
+    journal_writer_close(jw);
+}
+
+/* --- other processes --- */
+
+/* The child opens the journal itself: an LMDB environment must not be carried through a fork. */
+static pid_t in_child(void (*body)(struct journal_case *jc), struct journal_case *jc)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        body(jc);
+        _exit(0);
+    }
+    assert_true(pid > 0);
+    return pid;
+}
+
+static int ended(pid_t pid)
+{
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static void write_and_die(struct journal_case *jc)
+{
+    struct journal_writer *jw;
+    struct journal_record rec = {.partition = 0, .value = "fence", .value_len = 5};
+    static char bytes[2000];
+    struct journal_record big = {.partition = 0, .value = bytes, .value_len = sizeof bytes};
+    int a, fresh, fence;
+    if (!journal_writer_open(&jc->config, &jw, &jc->err) ||
+        !journal_stream(jw, stream_name(jc, "a"), STREAM_DATA, &a, &jc->err) ||
+        !journal_stream(jw, jc->fence, STREAM_FOREVER, &fence, &jc->err) ||
+        !journal_append(jw, a, &big, &jc->err) || !journal_append(jw, fence, &rec, &jc->err) ||
+        !journal_commit(jw, &jc->err) ||
+        !journal_stream(jw, stream_name(jc, "fresh"), STREAM_DATA, &fresh, &jc->err))
+        _exit(1);
+    for (int i = 0; i < 30000; i++) { /* 60 MB: several parts are on disk by then */
+        if (!journal_append(jw, i % 2 != 0 ? a : fresh, &big, &jc->err) ||
+            (i % 100 == 0 && !journal_append(jw, fence, &rec, &jc->err)))
+            _exit(1);
+    }
+    raise(SIGKILL);
+}
+
+static void a_killed_writers_unit_is_cut(void **state)
+{
+    struct journal_case *jc = *state;
+    uint64_t first, next;
+    assert_int_equal(ended(in_child(write_and_die, jc)), -SIGKILL);
+    bounds(jc, stream_name(jc, "a"), &first, &next); /* already for readers */
+    assert_int_equal(next, 1);
+    for (int round = 0; round < 2; round++) {
+        struct journal_writer *jw = open_writer(jc);
+        unit(jc, jw, data_stream(jc, jw, "a"), 10);
+        unit(jc, jw, data_stream(jc, jw, "fresh"), 5);
+        journal_writer_close(jw);
+    }
+    bounds(jc, stream_name(jc, "a"), &first, &next);
+    assert_int_equal(next, 21);
+    bounds(jc, jc->fence, &first, &next);
+    assert_int_equal(next, 5);
+    struct journal_reader *jr = open_reader(jc, NULL);
+    struct journal_range ranges[] = {{stream_name(jc, "a"), 0, 0, 21}, {stream_name(jc, "fresh"), 0, 0, 10}};
+    OK(jc, journal_assign(jr, ranges, 2, &jc->err));
+    int n = 0;
+    while (get(jc, jr) != NULL)
+        n++;
+    assert_int_equal(n, 31);
+    journal_reader_close(jr);
+}
+
+static void follow_in_child(struct journal_case *jc)
+{
+    struct journal_reader *jr;
+    struct journal_record rec;
+    struct journal_range range = {.stream = jc->fence, .next_offset = JOURNAL_FOLLOW};
+    if (!journal_reader_open(&jc->config, "apply", &jr, &jc->err) || !journal_assign(jr, &range, 1, &jc->err))
+        _exit(1);
+    for (uint64_t n = 0; n < 200; n++) {
+        if (journal_next(jr, 20000, &rec, &jc->err) != JOURNAL_RECORD || rec.offset != n ||
+            !journal_confirm(jr, n, &jc->err))
+            _exit(2);
+    }
+    journal_reader_close(jr);
+}
+
+static void a_reader_in_another_process_is_woken(void **state)
+{
+    struct journal_case *jc = *state;
+    journal_writer_close(open_writer(jc)); /* makes the journal */
+    pid_t pid = in_child(follow_in_child, jc);
+    struct journal_writer *jw = open_writer(jc);
+    int a = data_stream(jc, jw, "a");
+    for (int n = 0; n < 200; n++)
+        unit(jc, jw, a, 1);
+    assert_int_equal(ended(pid), 0);
+    journal_writer_close(jw);
+}
+
+static void open_and_wait(struct journal_case *jc)
+{
+    struct journal_writer *jw;
+    if (!journal_writer_open(&jc->config, &jw, &jc->err))
+        _exit(1);
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/ready", jc->folder);
+    close(open(path, O_CREAT | O_WRONLY, 0600));
+    pause();
+}
+
+static void a_second_writer_is_told_the_pid(void **state)
+{
+    struct journal_case *jc = *state;
+    char path[128], pid_text[32];
+    pid_t pid = in_child(open_and_wait, jc);
+    (void)snprintf(path, sizeof path, "%s/ready", jc->folder);
+    (void)snprintf(pid_text, sizeof pid_text, "pid %ld", (long)pid);
+    int64_t until_us = clock_mono_us() + 20000000;
+    while (access(path, F_OK) != 0 && clock_mono_us() < until_us)
+        usleep(1000);
+    struct journal_writer *jw = NULL;
+    assert_false(journal_writer_open(&jc->config, &jw, &jc->err));
+    assert_int_equal(jc->err.code, ERR_BUSY);
+    assert_non_null(strstr(jc->err.text, pid_text));
+    err_clear(&jc->err);
+    kill(pid, SIGKILL);
+    assert_int_equal(ended(pid), -SIGKILL);
+    journal_writer_close(open_writer(jc)); /* the lock went with it */
+}
+
+/* --- what can be wrong with the folder --- */
+
+static void a_missing_journal_is_waited_for(void **state)
+{
+    struct journal_case *jc = *state;
+    struct journal_reader *jr = NULL;
+    FAILS(jc, ERR_CONNECT, journal_reader_open(&jc->config, "apply", &jr, &jc->err));
+    assert_int_not_equal(access(jc->url + strlen("lmdb:"), F_OK), 0); /* looking makes nothing */
+    jc->config.url = "lmdb:";
+    FAILS(jc, ERR_CONFIG, journal_reader_open(&jc->config, "apply", &jr, &jc->err));
+}
+
+static void a_file_that_is_not_ours_is_refused(void **state)
+{
+    struct journal_case *jc = *state;
+    char command[300];
+    (void)snprintf(command, sizeof command, "mkdir -p %s/j && head -c 100000 /dev/urandom > %s/j/data.mdb",
+                   jc->folder, jc->folder);
+    assert_int_equal(system(command), 0);
+    struct journal_writer *jw = NULL;
+    struct journal_reader *jr = NULL;
+    FAILS(jc, ERR_PROTOCOL, journal_writer_open(&jc->config, &jw, &jc->err));
+    FAILS(jc, ERR_PROTOCOL, journal_reader_open(&jc->config, NULL, &jr, &jc->err));
+}
+
+/* --- full disk --- */
+
+/* Fills the journal until it says so; then makes room by the callback and checks that nothing but the last
+ * unit is missing, and that writing goes on. */
+static void fill_up(struct journal_case *jc, void (*make_room)(struct journal_case *jc))
+{
+    struct journal_writer *jw = open_writer(jc);
+    uint64_t units = 0, first, next;
+    bool full = false;
+    int a = data_stream(jc, jw, "a"), fence = fence_stream(jc, jw);
+    struct journal_record rec = {.partition = 0, .value = jc->folder, .value_len = sizeof jc->folder};
+    while (!full && units < 100000) {
+        bool ok = true;
+        for (int i = 0; ok && i < 500; i++)
+            ok = journal_append(jw, a, &rec, &jc->err);
+        ok = ok && journal_append(jw, fence, &rec, &jc->err) && journal_commit(jw, &jc->err);
+        full = !ok;
+        units += ok;
+    }
+    assert_int_equal(jc->err.code, ERR_NO_SPACE);
+    assert_non_null(strstr(jc->err.text, "make room"));
+    err_clear(&jc->err);
+    journal_writer_close(jw);
+    assert_true(units > 2);
+    bounds(jc, stream_name(jc, "a"), &first, &next);
+    assert_int_equal(next, units * 500);
+    make_room(jc);
+    jw = open_writer(jc);
+    unit(jc, jw, data_stream(jc, jw, "a"), 500);
+    journal_writer_close(jw);
+    struct journal_reader *jr = open_reader(jc, NULL);
+    assign_one(jc, jr, stream_name(jc, "a"), 0, (units + 1) * 500);
+    uint64_t n = 0;
+    while (get(jc, jr) != NULL)
+        n++;
+    assert_int_equal(n, (units + 1) * 500);
+    journal_reader_close(jr);
+}
+
+static void lift_limit(struct journal_case *jc)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void a_file_size_limit_is_survived(void **state)
+{
+    struct rlimit limit;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = 3 << 20;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    fill_up(*state, lift_limit);
+}
+
+static void grow_tmpfs(struct journal_case *jc)
+{
+    assert_int_equal(mount("none", jc->folder, "tmpfs", MS_REMOUNT, "size=64m"), 0);
+}
+
+/* Run by the next test in a process with mounts of its own. */
+static void fill_tmpfs(void **state)
+{
+    struct journal_case *jc = *state;
+    if (getenv("CF_OWN_MOUNTS") == NULL)
+        skip();
+    assert_int_equal(mount("none", jc->folder, "tmpfs", 0, "size=4m"), 0);
+    fill_up(jc, grow_tmpfs);
+    assert_int_equal(umount2(jc->folder, MNT_DETACH), 0);
+}
+
+static void again_with_own_mounts(struct journal_case *jc)
+{
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+        _exit(77);
+    setenv("CF_OWN_MOUNTS", "1", 1);
+    setenv("CF_TEST_FILTER", "fill_tmpfs", 1);
+    execl("/proc/self/exe", "journal_lmdb_test", (char *)NULL);
+    _exit(78);
+}
+
+static void a_full_disk_is_survived(void **state)
+{
+    int code = ended(in_child(again_with_own_mounts, *state));
+    if (code == 77) {
+        print_message("mounting is not allowed here\n");
+        skip();
+    }
+    assert_int_equal(code, 0);
+}
+
+/* --- resources --- */
+
+static long anon_kb(void)
+{
+    char line[200];
+    long kb = -1;
+    FILE *f = fopen("/proc/self/status", "re");
+    while (f != NULL && fgets(line, sizeof line, f) != NULL)
+        (void)sscanf(line, "RssAnon: %ld", &kb);
+    if (f != NULL)
+        (void)fclose(f);
+    return kb;
+}
+
+/* A unit of 300 MB, and reading it, take some tens of MB at most. */
+static void memory_stays_small(void **state)
+{
+    struct journal_case *jc = *state;
+    struct journal_writer *jw = open_writer(jc);
+    int a = data_stream(jc, jw, "a");
+    long before = anon_kb(), most = 0;
+    for (int i = 0; i < 30; i++) {
+        put_many(jc, jw, a, 10000, 1000);
+        most = anon_kb() > most ? anon_kb() : most;
+    }
+    OK(jc, journal_commit(jw, &jc->err));
+    struct journal_reader *jr = open_reader(jc, NULL);
+    assign_one(jc, jr, stream_name(jc, "a"), 0, 300000);
+    for (int i = 0; i < 300000; i++) {
+        assert_non_null(get(jc, jr));
+        if (i % 50000 == 0)
+            most = anon_kb() > most ? anon_kb() : most;
+    }
+    journal_reader_close(jr);
+    journal_writer_close(jw);
+#if !defined(__SANITIZE_ADDRESS__)
+    assert_in_range(most - before, 0, 60000);
+#else
+    (void)before;
+#endif
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(trim_keeps_what_a_reader_needs, setup, teardown),
+        cmocka_unit_test_setup_teardown(trimmed_ranges_are_a_gap, setup, teardown),
+        cmocka_unit_test_setup_teardown(keep_holds_young_entries, setup, teardown),
+        cmocka_unit_test_setup_teardown(trimmed_space_is_used_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_killed_writers_unit_is_cut, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_reader_in_another_process_is_woken, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_second_writer_is_told_the_pid, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_missing_journal_is_waited_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_file_that_is_not_ours_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_file_size_limit_is_survived, setup, teardown),
+        cmocka_unit_test_setup_teardown(fill_tmpfs, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_full_disk_is_survived, setup, teardown),
+        cmocka_unit_test_setup_teardown(memory_stays_small, setup, teardown),
+    };
+    if (getenv("CF_TEST_FILTER") != NULL)
+        cmocka_set_test_filter(getenv("CF_TEST_FILTER"));
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
