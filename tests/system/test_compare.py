@@ -224,7 +224,7 @@ def test_role_without_rights_to_create(servers):
                 admin.execute("DO $$BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'comparer') THEN CREATE ROLE comparer LOGIN REPLICATION; END IF; END$$")
                 admin.execute("GRANT USAGE ON SCHEMA public, crossfade TO comparer")
                 admin.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO comparer")
-                admin.execute("GRANT SELECT, INSERT, DELETE ON ALL TABLES IN SCHEMA crossfade TO comparer")
+                admin.execute("GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA crossfade TO comparer")
         for side, url in (("source", s.source_url), ("target", s.target_url)):
             where = psycopg.conninfo.conninfo_to_dict(url)
             s.pipeline.settings[side]["url"] = f"postgresql://comparer@{where['host']}:{where['port']}/{where['dbname']}"
