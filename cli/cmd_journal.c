@@ -9,6 +9,7 @@
 #include "core/alloc.h"
 #include "journal/journal.h"
 #include "journal/journal_settings.h"
+#include "journal_tail.h"
 #include "record_json.h"
 #include "terminal.h"
 
@@ -151,8 +152,13 @@ static bool make_ranges(struct look *look, const struct journal_stream_info *inf
         uint64_t start = follow ? next : first;
         if (look->from >= 0)
             start = (uint64_t)look->from;
-        else if (look->last >= 0)
-            start = next - MIN_OF((uint64_t)look->last, next - first);
+        else if (look->last == 0)
+            start = next;
+        else if (look->last > 0 &&
+                 !journal_tail(look->reader, info->name, p, first, next, (uint64_t)look->last, &start, err)) {
+            free(ranges);
+            return false;
+        }
         if (follow || start < next)
             ranges[count++] = (struct journal_range){.stream = info->name,
                                                      .partition = p,
@@ -260,7 +266,7 @@ int cmd_journal(struct cli *cli)
     struct look look = {.cli = cli};
     struct err err = ERR_INIT;
     if (!cli_flag_int(cli, "from", 0, INT64_MAX, -1, &look.from) ||
-        !cli_flag_int(cli, "last", 0, INT64_MAX, -1, &look.last) ||
+        !cli_flag_int(cli, "last", 0, JOURNAL_TAIL_MAX, -1, &look.last) ||
         !cli_flag_int(cli, "count", 0, INT64_MAX, -1, &look.count) ||
         !cli_flag_int(cli, "partition", 0, INT32_MAX, -1, &look.partition))
         return CLI_EXIT_USAGE;

@@ -41,7 +41,6 @@ struct check {
     struct check_table *tables;
     size_t table_count;
     char *source_system_id; /* NULL = not known */
-    lsn_t source_lsn;       /* end of its WAL; 0 = not known */
     bool has_position;      /* the target has been written by this pipeline */
 };
 
@@ -53,6 +52,8 @@ void check_add_hint(struct check *ck, const char *side, const char *name, enum c
                     const char *fmt, ...) PRINTF_LIKE(6, 7);
 
 bool check_source(struct check *ck, struct err *err) MUST_CHECK;
+/* Where its WAL is durable now; *ret stays when it does not say. */
+bool check_source_lsn(struct check *ck, lsn_t *ret, struct err *err) MUST_CHECK;
 bool check_source_tables(struct check *ck, struct err *err) MUST_CHECK;
 bool check_target(struct check *ck, struct err *err) MUST_CHECK;
 bool check_target_tables(struct check *ck, struct err *err) MUST_CHECK;

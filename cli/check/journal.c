@@ -12,6 +12,7 @@
 #include "core/alloc.h"
 #include "journal/journal.h"
 #include "journal/journal_settings.h"
+#include "journal_tail.h"
 
 #define SIDE            "journal"
 #define READ_TIMEOUT_MS 15000
@@ -97,8 +98,11 @@ static const char *hint_for(enum err_code code)
 }
 
 /* The last fence must be of this pipeline and of a history that the source still has. */
-static void check_fence(struct check *ck, const struct fence *fence)
+static bool check_fence(struct check *ck, const struct fence *fence, struct err *err)
 {
+    lsn_t source_lsn = 0; /* asked behind the fence: capture may be at work */
+    if (ck->source_system_id != NULL && !check_source_lsn(ck, &source_lsn, err))
+        return false;
     char id[24];
     (void)snprintf(id, sizeof id, "%" PRIu64, fence->source_system_id);
     if (strcmp(fence->pipeline, config_text(ck->cfg, "pipeline")) != 0)
@@ -108,14 +112,15 @@ static void check_fence(struct check *ck, const struct fence *fence)
         check_add(
             ck, SIDE, "source", CHECK_FAIL, "the source was replaced: start a new copy with an empty journal",
             "it was written from another source (system identifier %s, now %s)", id, ck->source_system_id);
-    else if (ck->source_lsn != 0 && fence->lsn > ck->source_lsn)
+    else if (source_lsn != 0 && fence->lsn > source_lsn)
         check_add(ck, SIDE, "source", CHECK_FAIL,
                   "the source was restored from a backup: start a new copy with an empty journal",
                   "it is ahead of the source: last fence at " LSN_FMT ", WAL ends at " LSN_FMT,
-                  LSN_ARGS(fence->lsn), LSN_ARGS(ck->source_lsn));
+                  LSN_ARGS(fence->lsn), LSN_ARGS(source_lsn));
     else
         check_add(ck, SIDE, "last fence", CHECK_OK, NULL, "fence %" PRIu64 " at " LSN_FMT "%s", fence->id,
                   LSN_ARGS(fence->lsn), fence->complete ? "" : " (first copy under way)");
+    return true;
 }
 
 static bool read_last_fence(struct check *ck, struct journal_reader *jr, const char *stream, struct err *err)
@@ -125,9 +130,12 @@ static bool read_last_fence(struct check *ck, struct journal_reader *jr, const c
     struct fence fence = {0};
     if (!journal_bounds(jr, stream, 0, &first, &next, err))
         return false;
-    if (next == 0)
+    uint64_t start = next;
+    if (next > first && !journal_tail(jr, stream, 0, first, next, 1, &start, err))
+        return false;
+    if (start == next)
         return true;
-    struct journal_range range = {.stream = stream, .first_offset = next - 1, .next_offset = next};
+    struct journal_range range = {.stream = stream, .first_offset = start, .next_offset = next};
     if (!journal_assign(jr, &range, 1, err))
         return false;
     enum journal_next got = journal_next(jr, READ_TIMEOUT_MS, &rec, err);
@@ -137,9 +145,9 @@ static bool read_last_fence(struct check *ck, struct journal_reader *jr, const c
         return err_set(err, ERR_TIMEOUT, "topic=%s: the last fence did not come", stream);
     if (!fence_decode(rec.value, rec.value_len, &fence, err))
         return false;
-    check_fence(ck, &fence);
+    bool good = check_fence(ck, &fence, err);
     fence_release(&fence);
-    return true;
+    return good;
 }
 
 static bool look_inside(struct check *ck, const struct journal_config *config, struct err *err)

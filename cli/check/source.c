@@ -7,6 +7,7 @@
 
 #include "check.h"
 #include "core/alloc.h"
+#include "fleet.h"
 
 #define SIDE "source"
 
@@ -124,6 +125,15 @@ static bool check_create(struct check *ck, struct err *err)
     return true;
 }
 
+/* True if the capture of this very configuration runs. */
+static bool capture_answers(const struct check *ck)
+{
+    json_t *all = fleet_status(ck->cfg);
+    bool up = !fleet_is_down(json_object_get(all, "capture"));
+    json_decref(all);
+    return up;
+}
+
 static bool check_slot(struct check *ck, struct err *err)
 {
     struct source_slot slot;
@@ -137,9 +147,13 @@ static bool check_slot(struct check *ck, struct err *err)
     else if (slot.lost)
         check_add(ck, SIDE, "slot", CHECK_FAIL, "drop the slot and start a new copy with an empty journal",
                   "%s is lost: the server has removed WAL that it needs", ck->slot);
+    else if (slot.active_pid != 0 && capture_answers(ck))
+        check_add(ck, SIDE, "slot", CHECK_OK, NULL, "%s is in use: capture is running", ck->slot);
     else if (slot.active_pid != 0)
-        check_add(ck, SIDE, "slot", CHECK_WARN, "a second capture of this pipeline would wait for it",
-                  "%s is in use by server process %" PRId64, ck->slot, slot.active_pid);
+        check_add(
+            ck, SIDE, "slot", CHECK_WARN,
+            "a capture of this pipeline runs elsewhere, or has just died: another one would wait for it",
+            "%s is in use by server process %" PRId64, ck->slot, slot.active_pid);
     else
         check_add(ck, SIDE, "slot", CHECK_OK, NULL, "%s is there, at " LSN_FMT, ck->slot,
                   LSN_ARGS(slot.confirmed_lsn));
@@ -168,16 +182,16 @@ static bool check_other_slots(struct check *ck, struct err *err)
     return true;
 }
 
-static bool read_identity(struct check *ck, struct err *err)
+bool check_source_lsn(struct check *ck, lsn_t *ret, struct err *err)
 {
-    char *lsn = NULL;
-    bool good = pg_query_text(ck->source, "SELECT system_identifier::text FROM pg_control_system()", 0, NULL,
-                              &ck->source_system_id, err) &&
-                pg_query_text(ck->source, "SELECT pg_current_wal_flush_lsn()::text", 0, NULL, &lsn, err);
-    if (good && (lsn == NULL || !lsn_parse(lsn, &ck->source_lsn)))
-        ck->source_lsn = 0;
-    free(lsn);
-    return good;
+    char *text = NULL;
+    lsn_t lsn = 0;
+    if (!pg_query_text(ck->source, "SELECT pg_current_wal_flush_lsn()::text", 0, NULL, &text, err))
+        return false;
+    if (text != NULL && lsn_parse(text, &lsn))
+        *ret = lsn;
+    free(text);
+    return true;
 }
 
 static bool is_standby(const struct check *ck)
@@ -201,5 +215,6 @@ bool check_source(struct check *ck, struct err *err)
         return true;
     check_replication(ck);
     return check_create(ck, err) && check_slot(ck, err) && check_other_slots(ck, err) &&
-           read_identity(ck, err);
+           pg_query_text(ck->source, "SELECT system_identifier::text FROM pg_control_system()", 0, NULL,
+                         &ck->source_system_id, err);
 }

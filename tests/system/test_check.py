@@ -282,7 +282,9 @@ def test_journal(servers):
         _, rows = check(s.pipeline)
         found = {r[1]: r for r in rows}
         assert "fence" in found["last fence"][3] and found["position"][2] == "ok", rows
-        assert found["slot"][2] == "warn" and "in use" in found["slot"][3]
+        assert found["slot"][2] == "ok" and "capture is running" in found["slot"][3]
+        done = s.pipeline.run("check", f"--capture.listen=127.0.0.1:{free_port()}")  # as from another machine
+        assert done.returncode == 0 and "in use by server process" in done.stdout
         s.capture.terminate()
         s.apply.terminate()
         with scenario(*servers, T) as other:  # the journal of another pipeline

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from rig import Postgres, Workdir, find_crossfade, free_port, run_crossfade
+from rig import Kafka, Postgres, Workdir, find_crossfade, free_port, run_crossfade
 from rig.procs import lsn_value
 from rig.scenario import scenario
 
@@ -252,6 +252,28 @@ def test_journal(servers, journal_format):
             s.source("INSERT INTO t VALUES (6000, 'new')")
             assert json.loads(follow.stdout.readline())["value"]["after"]["id"] == 6000
             follow.terminate()
+
+
+def test_journal_in_kafka(servers):
+    """Offsets have gaps there: commit marks take some."""
+    folder = servers[0]
+    with Kafka(folder) as kafka, scenario(*servers, T, journal=kafka.url) as s:
+        s.start()
+        for i in range(5000, 5006):
+            s.source(f"INSERT INTO t VALUES ({i}, 'x')")
+        s.wait()
+        s.capture.terminate()
+        records = [json.loads(line) for line in s.pipeline.run("journal", "cat", "public.t").stdout.splitlines()]
+        assert sorted(r["value"]["after"]["id"] for r in records) == list(range(1, 1001)) + list(range(5000, 5006))
+        last = [json.loads(line) for line in s.pipeline.run("journal", "cat", "public.t", "--last", "4").stdout.splitlines()]
+        assert last == records[-4:]
+        fences = [json.loads(line)["id"] for line in s.pipeline.run("journal", "fences").stdout.splitlines()]
+        assert fences == list(range(1, len(fences) + 1))
+        done = s.pipeline.run("journal", "fences", "--last", "3")
+        assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == fences[-3:]
+        done = s.pipeline.run("check", "--json")
+        found = {c["check"]: c for c in json.loads(done.stdout)["checks"]}
+        assert done.returncode == 0 and f"fence {fences[-1]} " in found["last fence"]["found"]
 
 
 # -- roles
