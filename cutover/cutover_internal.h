@@ -11,6 +11,7 @@
 enum cutover_state {
     CUT_UNKNOWN = 0,
     CUT_BEGINNING,  /* gates have passed: open the decision row */
+    CUT_ARMING,     /* put up triggers that let everything pass; writers go on */
     CUT_PAUSING,    /* pause the poolers (none yet: the place for them) */
     CUT_FREEZING,   /* close the source to writers, verify that it is closed */
     CUT_MARKING,    /* write the final marker */
@@ -76,7 +77,8 @@ bool decision_get(struct cutover *co, char ret_state[16], struct err *err) MUST_
 /* gates.c */
 bool gates_run(struct cutover *co, bool *ret_all_ok, struct err *err) MUST_CHECK;
 
-/* freeze.c: triggers that raise on every published table and partition. */
+/* freeze.c: one trigger on every published table and partition, and the function that they call. */
+bool freeze_arm(struct cutover *co, struct err *err) MUST_CHECK;
 bool freeze_source(struct cutover *co, struct err *err) MUST_CHECK;
 bool freeze_verify(struct cutover *co, struct err *err) MUST_CHECK;
 bool freeze_undo(struct cutover *co, struct err *err) MUST_CHECK;

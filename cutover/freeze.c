@@ -1,14 +1,21 @@
 /*
  * Owns closing the source to writers, and opening it again.
  *
- * Every published table and each of its partitions gets a BEFORE STATEMENT trigger that raises. Triggers are
- * durable (a cutover that dies leaves them standing), no session setting of an application role undoes them,
- * and sessions with session_replication_role = replica (ours, on the way back) pass. CREATE TRIGGER needs a
- * SHARE ROW EXCLUSIVE lock, which conflicts with every writer's lock: once the triggers are committed, no
- * transaction that wrote to these tables is still open, prepared ones included.
+ * Every published table and each of its partitions carries a BEFORE STATEMENT trigger that calls one
+ * function, crossfade.refuse_write(). The triggers are put up while writers go on (arming: the function lets
+ * everything pass); closing is one CREATE OR REPLACE of that function, so that it raises, and opening again
+ * is another one: neither needs a lock on a table. It is durable (a cutover that dies leaves it standing), no
+ * setting of an application role undoes it, and sessions with session_replication_role = replica (ours, on
+ * the way back) pass.
  *
- * The locks are asked for with a second session watching: whoever still blocks after the grace time is a
- * straggler and is ended (pg_terminate_backend), never one of our own.
+ * Then the barrier: each table is locked in SHARE mode for a moment, one at a time. A statement that still
+ * meets the old function had its ROW EXCLUSIVE lock before the new one was committed (taking a lock makes a
+ * session look at invalidations first: AcceptInvalidationMessages in PostgreSQL's lmgr.c), and SHARE waits
+ * for it. So behind the barrier no transaction that wrote to these tables is open, prepared ones included.
+ * Holding one lock at a time, with nothing else held, cannot deadlock.
+ *
+ * A second session watches: whoever still blocks after the grace time is a straggler and is ended
+ * (pg_terminate_backend), never one of our own.
  */
 #include <inttypes.h>
 #include <poll.h>
@@ -16,19 +23,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/alloc.h"
 #include "core/clock.h"
 #include "core/failpoint.h"
 #include "cutover_internal.h"
 
 #define POLL_MS 20
 
-static const char freeze_function_sql[] =
-    "CREATE OR REPLACE FUNCTION crossfade.refuse_write() RETURNS trigger LANGUAGE plpgsql"
-    " SET search_path = pg_catalog AS $body$ BEGIN"
-    " RAISE EXCEPTION 'database % is closed to writes: it has moved or is moving to another server', "
-    "current_database()"
-    " USING ERRCODE = 'read_only_sql_transaction', HINT = 'Connect to the new primary database.';"
-    " END $body$";
+#define FUNCTION_HEAD                                                                                        \
+    "CREATE OR REPLACE FUNCTION crossfade.refuse_write() RETURNS trigger LANGUAGE plpgsql"                   \
+    " SET search_path = pg_catalog AS $body$ BEGIN "
+#define FUNCTION_TAIL " END $body$"
+
+static const char pass_function_sql[] = FUNCTION_HEAD "RETURN NULL;" FUNCTION_TAIL;
+
+static const char refuse_function_sql[] =
+    FUNCTION_HEAD "RAISE EXCEPTION 'database % is closed to writes: it has moved or is moving to another "
+                  "server', current_database()"
+                  " USING ERRCODE = 'read_only_sql_transaction', HINT = 'Connect to the new primary "
+                  "database.';" FUNCTION_TAIL;
 
 /* All tables that hold published rows: the published ones and, of partitioned ones, every level below. */
 static const char frozen_tables_sql[] =
@@ -46,31 +59,6 @@ static bool frozen_tables(struct cutover *co, struct pg_result **ret, struct err
     (void)snprintf(publication, sizeof publication, "crossfade_%s", co->pipeline);
     const char *params[] = {publication};
     return pg_query(co->watch, frozen_tables_sql, 1, params, ret, err);
-}
-
-static void build_lock_sql(const struct pg_result *tables, struct strbuf *sql)
-{
-    strbuf_adds(sql, "LOCK TABLE ");
-    for (int i = 0; i < pg_rows(tables); i++) {
-        strbuf_adds(sql, i > 0 ? ", ONLY " : "ONLY ");
-        pg_quote_table(sql, pg_cell(tables, i, 0), pg_cell(tables, i, 1));
-    }
-    strbuf_adds(sql, " IN SHARE ROW EXCLUSIVE MODE");
-}
-
-static void build_trigger_sql(const struct pg_result *tables, bool create, struct strbuf *sql)
-{
-    for (int i = 0; i < pg_rows(tables); i++) {
-        strbuf_adds(sql, "DROP TRIGGER IF EXISTS " FREEZE_TRIGGER " ON ");
-        pg_quote_table(sql, pg_cell(tables, i, 0), pg_cell(tables, i, 1));
-        strbuf_adds(sql, ";\n");
-        if (!create)
-            continue;
-        strbuf_adds(sql,
-                    "CREATE TRIGGER " FREEZE_TRIGGER " BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON ");
-        pg_quote_table(sql, pg_cell(tables, i, 0), pg_cell(tables, i, 1));
-        strbuf_adds(sql, " FOR EACH STATEMENT EXECUTE FUNCTION crossfade.refuse_write();\n");
-    }
 }
 
 /* Ends the sessions that stand between us and the locks. Walsenders and other Crossfade sessions are left
@@ -114,7 +102,7 @@ static bool prepared_blocker(struct cutover *co, struct err *err)
     return false;
 }
 
-/* Waits for the LOCK statement that was sent; ends stragglers after grace_ms. */
+/* Waits for the statement that was sent; ends stragglers after grace_ms; takes it back after timeout_ms. */
 static bool await_locks(struct cutover *co, const char *our_pid, int64_t grace_ms, int64_t timeout_ms,
                         struct err *err)
 {
@@ -146,52 +134,103 @@ static bool await_locks(struct cutover *co, const char *our_pid, int64_t grace_m
     }
 }
 
-static bool lock_and_create(struct cutover *co, const struct pg_result *tables, struct err *err)
+/* Sends one statement that needs a table's lock, alone in its transaction, and waits for it; ends stragglers.
+ */
+static bool locked_statement(struct cutover *co, const char *sql, int64_t grace_ms, int64_t timeout_ms,
+                             struct err *err)
+{
+    char *our_pid CLEANUP(free_ptr) = NULL;
+    return pg_query_text(co->source, "SELECT pg_catalog.pg_backend_pid()::text", 0, NULL, &our_pid, err) &&
+           pg_send(co->source, sql, 0, NULL, err) && await_locks(co, our_pid, grace_ms, timeout_ms, err);
+}
+
+static bool has_trigger(struct cutover *co, const char *oid, bool *ret, struct err *err)
+{
+    const char *params[] = {oid, FREEZE_TRIGGER};
+    int64_t count;
+    if (!pg_query_int64(co->watch,
+                        "SELECT count(*) FROM pg_catalog.pg_trigger WHERE tgrelid = $1::oid AND tgname = $2"
+                        " AND tgenabled <> 'D'",
+                        2, params, &count, err))
+        return false;
+    *ret = count > 0;
+    return true;
+}
+
+/* Writers wait behind us while we wait for those before us: short tries, so that nobody waits for long. */
+#define ARM_TRY_MS 300
+
+static bool arm_table(struct cutover *co, const struct pg_result *tables, int row, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    char *our_pid = NULL;
-    build_lock_sql(tables, &sql);
-    bool ok = strbuf_ok(&sql, "LOCK statement", err) &&
-              pg_query_text(co->source, "SELECT pg_catalog.pg_backend_pid()::text", 0, NULL, &our_pid, err) &&
-              pg_exec(co->source, "BEGIN", err) && pg_send(co->source, sql.data, 0, NULL, err) &&
-              await_locks(co, our_pid, config_int(co->cfg, "cutover.straggler_grace_ms"),
-                          config_int(co->cfg, "cutover.freeze_timeout_ms"), err);
-    strbuf_clear(&sql);
-    build_trigger_sql(tables, true, &sql);
-    ok = ok && failpoint("cutover.locked", err) && strbuf_ok(&sql, "triggers", err) &&
-         pg_exec(co->source, freeze_function_sql, err) && pg_exec(co->source, sql.data, err) &&
-         pg_exec(co->source, "COMMIT", err);
-    if (!ok && pg_in_transaction(co->source))
-        (void)!pg_exec(co->source, "ROLLBACK", NULL); /* the first error is the one to tell */
-    free(our_pid);
+    bool there = false, ok = has_trigger(co, pg_cell(tables, row, 2), &there, err);
+    if (!ok || there)
+        return ok;
+    strbuf_adds(&sql, "CREATE OR REPLACE TRIGGER " FREEZE_TRIGGER
+                      " BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON ");
+    pg_quote_table(&sql, pg_cell(tables, row, 0), pg_cell(tables, row, 1));
+    strbuf_adds(&sql, " FOR EACH STATEMENT EXECUTE FUNCTION crossfade.refuse_write()");
+    int64_t deadline_us = clock_mono_us() + config_int(co->cfg, "cutover.freeze_timeout_ms") * 1000;
+    ok = strbuf_ok(&sql, "trigger", err);
+    for (unsigned attempt = 0; ok; attempt++) {
+        struct err now = ERR_INIT;
+        if (locked_statement(co, sql.data, INT64_MAX / 2000, ARM_TRY_MS, &now))
+            break;
+        if (now.code != ERR_TIMEOUT || clock_mono_us() > deadline_us) {
+            *err = now;
+            ok = err_wrap(err, "table=%s.%s", pg_cell(tables, row, 0), pg_cell(tables, row, 1));
+        } else {
+            (void)poll(NULL, 0, (int)(clock_backoff_us(attempt, 50, 2000) / 1000));
+        }
+    }
     strbuf_release(&sql);
     return ok;
 }
 
+bool freeze_arm(struct cutover *co, struct err *err)
+{
+    PG_RESULT_AUTO tables = NULL;
+    if (!frozen_tables(co, &tables, err) || !pg_exec(co->source, pass_function_sql, err))
+        return false;
+    for (int i = 0; i < pg_rows(tables); i++) {
+        if (!failpoint("cutover.arm_table", err) || !arm_table(co, tables, i, err))
+            return err_wrap(err, "the source cannot be prepared for its freeze");
+    }
+    return true;
+}
+
+static bool barrier(struct cutover *co, const struct pg_result *tables, int row, int64_t grace_ms,
+                    struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    strbuf_adds(&sql, "DO $lock$ BEGIN LOCK TABLE ONLY ");
+    pg_quote_table(&sql, pg_cell(tables, row, 0), pg_cell(tables, row, 1));
+    strbuf_adds(&sql, " IN SHARE MODE; END $lock$");
+    bool ok = strbuf_ok(&sql, "LOCK statement", err) &&
+              locked_statement(co, sql.data, grace_ms, config_int(co->cfg, "cutover.freeze_timeout_ms"), err);
+    strbuf_release(&sql);
+    return ok ? true : err_wrap(err, "table=%s.%s", pg_cell(tables, row, 0), pg_cell(tables, row, 1));
+}
+
 bool freeze_source(struct cutover *co, struct err *err)
 {
-    int64_t attempts = config_int(co->cfg, "cutover.freeze_attempts");
-    for (int64_t i = 1;; i++) {
-        PG_RESULT_AUTO tables = NULL;
-        if (!frozen_tables(co, &tables, err))
-            return false;
-        if (co->pause_started_us == 0) {
-            co->pause_started_us = clock_mono_us();
-            co->pause_began_wall_us = clock_wall_us();
-        }
-        struct err attempt_err = ERR_INIT;
-        if (lock_and_create(co, tables, &attempt_err))
-            return true;
-        bool again =
-            err_policy(attempt_err.code) == POLICY_RETRY && i < attempts; /* deadlock, lock timeout */
-        if (!again) {
-            *err = attempt_err;
-            return err_wrap(err, "the source cannot be closed to writers");
-        }
-        cutover_say(co, "closing the source: try %" PRId64 " of %" PRId64 " failed: %s", i, attempts,
-                    attempt_err.text);
-        (void)poll(NULL, 0, (int)(clock_backoff_us((unsigned)i, 50, 1000) / 1000));
+    int64_t grace_us = config_int(co->cfg, "cutover.straggler_grace_ms") * 1000;
+    PG_RESULT_AUTO tables = NULL;
+    if (!frozen_tables(co, &tables, err))
+        return false;
+    if (co->pause_began_wall_us == 0) {
+        co->pause_started_us = clock_mono_us();
+        co->pause_began_wall_us = clock_wall_us();
     }
+    int64_t begin_us = clock_mono_us();
+    if (!pg_exec(co->source, refuse_function_sql, err) || !failpoint("cutover.refusing", err))
+        return err_wrap(err, "the source cannot be closed to writers");
+    for (int i = 0; i < pg_rows(tables); i++) {
+        int64_t left_us = begin_us + grace_us - clock_mono_us(); /* the grace is for all tables together */
+        if (!barrier(co, tables, i, MAX_OF(left_us, 0) / 1000, err))
+            return err_wrap(err, "writers of the source do not end");
+    }
+    return true;
 }
 
 /* Each table refuses a write that touches no row, tried the way an application would. */
@@ -225,20 +264,42 @@ bool freeze_verify(struct cutover *co, struct err *err)
     return prepared_blocker(co, err);
 }
 
+/* Triggers that let everything pass do no harm; those that cannot be dropped now are left and told of. */
+static bool drop_triggers(struct cutover *co, const struct pg_result *tables, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    int left = 0;
+    bool ok = true;
+    for (int i = 0; ok && i < pg_rows(tables); i++) {
+        struct err now = ERR_INIT;
+        strbuf_clear(&sql);
+        strbuf_adds(&sql, "DROP TRIGGER IF EXISTS " FREEZE_TRIGGER " ON ");
+        pg_quote_table(&sql, pg_cell(tables, i, 0), pg_cell(tables, i, 1));
+        ok = strbuf_ok(&sql, "trigger", err);
+        if (ok && !locked_statement(co, sql.data, INT64_MAX / 2000, ARM_TRY_MS, &now)) {
+            left++;
+            if (now.code != ERR_TIMEOUT) {
+                *err = now;
+                ok = false;
+            }
+        }
+    }
+    if (left > 0)
+        cutover_say(co,
+                    "%d triggers " FREEZE_TRIGGER
+                    " could not be dropped without waiting; they let everything pass",
+                    left);
+    strbuf_release(&sql);
+    return ok;
+}
+
 bool freeze_undo(struct cutover *co, struct err *err)
 {
     PG_RESULT_AUTO tables = NULL;
-    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    if (!frozen_tables(co, &tables, err))
-        return false;
     if (pg_in_transaction(co->source) && !pg_exec(co->source, "ROLLBACK", err))
         return false;
-    strbuf_adds(&sql, "BEGIN;\n");
-    build_trigger_sql(tables, false, &sql);
-    strbuf_adds(&sql, "COMMIT");
-    bool ok = strbuf_ok(&sql, "triggers", err) && pg_exec(co->source, sql.data, err);
-    if (!ok && pg_in_transaction(co->source))
-        (void)!pg_exec(co->source, "ROLLBACK", NULL); /* the first error is the one to tell */
-    strbuf_release(&sql);
-    return ok ? true : err_wrap(err, "the source cannot be opened again");
+    if (!frozen_tables(co, &tables, err) || !pg_exec(co->source, pass_function_sql, err) ||
+        !drop_triggers(co, tables, err))
+        return err_wrap(err, "the source cannot be opened again");
+    return true;
 }

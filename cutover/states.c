@@ -70,7 +70,9 @@ struct transition {
 
 static const struct transition table[CUT_MAX_] = {
     [CUT_BEGINNING] = {CUT_BEGINNING, "open the decision row on the source", act_begin, "decision → aborted",
-                       CUT_PAUSING, CUT_ABORTING},
+                       CUT_ARMING, CUT_ABORTING},
+    [CUT_ARMING] = {CUT_ARMING, "put up the triggers, letting everything pass", freeze_arm, "drop them",
+                    CUT_PAUSING, CUT_ABORTING},
     [CUT_PAUSING] = {CUT_PAUSING, "pause the poolers (none configured)", act_nothing, "resume the poolers",
                      CUT_FREEZING, CUT_ABORTING},
     [CUT_FREEZING] = {CUT_FREEZING, "close the source to writers, verify that every table refuses",
@@ -91,11 +93,11 @@ static const struct transition table[CUT_MAX_] = {
 };
 
 static const char *const names[CUT_MAX_] = {
-    [CUT_UNKNOWN] = "unknown",       [CUT_BEGINNING] = "beginning", [CUT_PAUSING] = "pausing",
-    [CUT_FREEZING] = "freezing",     [CUT_MARKING] = "marking",     [CUT_DRAINING] = "draining",
-    [CUT_SEQUENCING] = "sequencing", [CUT_VERIFYING] = "verifying", [CUT_DECIDING] = "deciding",
-    [CUT_SWITCHING] = "switching",   [CUT_DONE] = "done",           [CUT_ABORTING] = "aborting",
-    [CUT_ABORTED] = "aborted",
+    [CUT_UNKNOWN] = "unknown",   [CUT_BEGINNING] = "beginning",   [CUT_ARMING] = "arming",
+    [CUT_PAUSING] = "pausing",   [CUT_FREEZING] = "freezing",     [CUT_MARKING] = "marking",
+    [CUT_DRAINING] = "draining", [CUT_SEQUENCING] = "sequencing", [CUT_VERIFYING] = "verifying",
+    [CUT_DECIDING] = "deciding", [CUT_SWITCHING] = "switching",   [CUT_DONE] = "done",
+    [CUT_ABORTING] = "aborting", [CUT_ABORTED] = "aborted",
 };
 
 const char *cutover_state_name(enum cutover_state state)

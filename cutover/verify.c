@@ -49,7 +49,7 @@ static bool walk(struct cutover *co, struct journal_reader *jr, const char *stre
 {
     struct journal_range range = {.stream = stream, .first_offset = first, .next_offset = next};
     struct journal_record rec;
-    uint64_t id;
+    uint64_t id = 0;
     *ret_first_id = 0;
     if (first >= next)
         return true;

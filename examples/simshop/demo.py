@@ -134,7 +134,7 @@ class Demo:
             print(f"  {taken['state']:<12} {taken['ms']:8.1f} ms")
         capture = before.get("capture", {})
         self.summary += [("rows copied", f"{(capture.get('snapshot') or {}).get('rows', 0):,}"),
-                         ("changes streamed", f"{capture.get('changes', 0):,}"),
+                         ("changes streamed", f"{capture.get('changes', 0) - (capture.get('snapshot') or {}).get('rows', 0):,}"),
                          ("lag before the cutover", f"{before.get('lag_bytes') or 0:,} bytes, {before.get('lag_seconds') or 0:.2f} s"),
                          ("write pause", f"{report.get('pause_ms', 0):.0f} ms"), ("cutover", report["outcome"])]
         if report["outcome"] != "done":

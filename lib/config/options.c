@@ -91,8 +91,6 @@ const struct option option_table[] = {
      .help = "Sessions that still hold locks of a writer this long after the freeze began are ended."},
     {.key = "cutover.freeze_timeout_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "15s", .min = 100, .max = 60 * MINUTE_S * 1000, .used_by = "cutover",
      .help = "One try to close the source gives up after this time, and lets writers go on."},
-    {.key = "cutover.freeze_attempts", .type = OPT_INT, .def = "5", .min = 1, .max = 1000, .used_by = "cutover",
-     .help = "Tries to close the source when it meets deadlocks or lock timeouts."},
     {.key = "cutover.abort_timeout_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "5m", .min = 1000, .max = DAY_MS, .used_by = "cutover",
      .help = "How long an abort waits for a source that is away before it asks for a person."},
 

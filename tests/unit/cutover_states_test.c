@@ -71,7 +71,7 @@ static void freeze_comes_before_the_marker_and_the_comparison_before_the_decisio
 {
     struct strbuf text = STRBUF_INIT(65536);
     cutover_describe(&text);
-    static const char *const order[] = {"  beginning", "  pausing",  "  freezing",
+    static const char *const order[] = {"  beginning", "  arming", "  pausing",  "  freezing",
                                         "  marking",   "  draining", "  sequencing",
                                         "  verifying", "  deciding", "  switching"};
     const char *last = text.data;
