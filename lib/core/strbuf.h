@@ -43,7 +43,7 @@ char *strbuf_reserve(struct strbuf *sb, size_t extra);
 void strbuf_add(struct strbuf *sb, const void *bytes, size_t len);
 void strbuf_adds(struct strbuf *sb, const char *s);
 void strbuf_addf(struct strbuf *sb, const char *fmt, ...) PRINTF_LIKE(2, 3);
-void strbuf_vaddf(struct strbuf *sb, const char *fmt, va_list ap);
+void strbuf_vaddf(struct strbuf *sb, const char *fmt, va_list ap) PRINTF_LIKE(2, 0);
 /* False with ERR_NO_MEMORY if anything did not fit; `what` names the thing in the message. */
 bool strbuf_ok(const struct strbuf *sb, const char *what, struct err *err) MUST_CHECK;
 
