@@ -107,12 +107,10 @@ static void read_all(struct run *run, uint64_t records)
     int64_t begin = clock_mono_us();
     if (!journal_assign(jr, ranges, count, &err))
         die(&err);
-    uint64_t got = 0, bytes = 0;
+    uint64_t got = 0;
     enum journal_next next;
-    while ((next = journal_next(jr, 10000, &rec, &err)) == JOURNAL_RECORD) {
+    while ((next = journal_next(jr, 10000, &rec, &err)) == JOURNAL_RECORD)
         got++;
-        bytes += rec.value_len;
-    }
     double us = (double)(clock_mono_us() - begin);
     if (next == JOURNAL_ERROR)
         die(&err);

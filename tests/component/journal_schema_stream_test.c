@@ -1,0 +1,176 @@
+/* The schema stream, on lmdb and, when CF_KAFKA_BOOTSTRAP names a broker, on Kafka. */
+#include "journal/schema_stream.h"
+#include "journal_case.h"
+
+static enum kind kind_now;
+
+static int setup(void **state)
+{
+    struct journal_case *jc = xmalloc(sizeof *jc);
+    case_init(jc, kind_now, getenv("CF_KAFKA_BOOTSTRAP"));
+    *state = jc;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    case_done(*state);
+    free(*state);
+    return 0;
+}
+
+static struct schema_stream *open_schemas(struct journal_case *jc)
+{
+    struct schema_stream *ss = NULL;
+    OK(jc, schema_stream_open(&jc->config, &ss, &jc->err));
+    return ss;
+}
+
+static uint32_t reg(struct journal_case *jc, struct schema_stream *ss, struct journal_writer *jw,
+                    const char *subject, const char *text)
+{
+    uint32_t id = 0;
+    OK(jc, schema_stream_register(ss, jw, subject, "avro", text, &id, &jc->err));
+    return id;
+}
+
+static void check_text(struct journal_case *jc, struct schema_source source, uint32_t id, const char *want)
+{
+    const char *text = NULL;
+    OK(jc, source.lookup(source.ctx, id, &text, &jc->err));
+    assert_string_equal(text, want);
+}
+
+static void ids_are_kept(void **state)
+{
+    struct journal_case *jc = *state;
+    struct journal_writer *jw = open_writer(jc);
+    struct schema_stream *ss = open_schemas(jc);
+    uint32_t one = reg(jc, ss, jw, "t-key", "{\"a\":1}"),
+             two = reg(jc, ss, jw, "t-value", "{\"b\":\"\\u00e9\"}");
+    assert_int_equal(one, 1);
+    assert_int_equal(two, 2);
+    assert_int_equal(reg(jc, ss, jw, "t-key", "{\"a\":1}"), one);
+    assert_int_equal(reg(jc, ss, jw, "t-key", "{\"a\":2}"), 3);
+    assert_int_equal(reg(jc, ss, jw, "u-key", "{\"a\":1}"), 4); /* another subject, another id */
+    OK(jc, journal_commit(jw, &jc->err));
+    schema_stream_close(ss);
+    journal_writer_close(jw);
+    jw = open_writer(jc);
+    ss = open_schemas(jc);
+    assert_int_equal(reg(jc, ss, jw, "t-value", "{\"b\":\"\\u00e9\"}"), two);
+    assert_int_equal(reg(jc, ss, jw, "t-key", "{\"a\":1}"), one);
+    assert_int_equal(reg(jc, ss, jw, "t-value", "{}"), 5);
+    check_text(jc, schema_stream_source(ss), 5, "{}");
+    check_text(jc, schema_stream_source(ss), two, "{\"b\":\"\\u00e9\"}");
+    schema_stream_close(ss);
+    schema_stream_close(NULL);
+    journal_writer_close(jw);
+}
+
+/* The unit is lost; the id is given again, to whoever comes first. */
+static void an_aborted_unit_leaves_nothing(void **state)
+{
+    struct journal_case *jc = *state;
+    struct journal_writer *jw = open_writer(jc);
+    struct schema_stream *ss = open_schemas(jc);
+    reg(jc, ss, jw, "a", "{}");
+    OK(jc, journal_commit(jw, &jc->err));
+    assert_int_equal(reg(jc, ss, jw, "lost", "{}"), 2);
+    schema_stream_close(ss);
+    journal_writer_close(jw);
+    jw = open_writer(jc);
+    ss = open_schemas(jc);
+    assert_int_equal(reg(jc, ss, jw, "b", "{}"), 2);
+    OK(jc, journal_commit(jw, &jc->err));
+    schema_stream_close(ss);
+    journal_writer_close(jw);
+}
+
+static void a_reader_reads_on_for_an_unknown_id(void **state)
+{
+    struct journal_case *jc = *state;
+    struct journal_writer *jw = open_writer(jc);
+    struct schema_stream *writing = open_schemas(jc), *reading = open_schemas(jc);
+    struct schema_source source = schema_stream_source(reading);
+    const char *text;
+    char schema[64];
+    FAILS(jc, ERR_PROTOCOL, source.lookup(source.ctx, 1, &text, &jc->err));
+    for (int i = 1; i <= 20; i++) {
+        (void)snprintf(schema, sizeof schema, "{\"n\":%d}", i);
+        assert_int_equal(reg(jc, writing, jw, "s", schema), i);
+        put(jc, jw, data_stream(jc, jw, "a"), "k", "v");
+        OK(jc, journal_commit(jw, &jc->err));
+        if (i % 5 == 0) {
+            /* As apply does: it has read the fence, so the unit is there. */
+            struct journal_reader *jr = open_reader(jc, NULL);
+            assign_one(jc, jr, stream_name(jc, "schemas"), 0, JOURNAL_FOLLOW);
+            for (int n = 0; n < i; n++)
+                assert_non_null(get(jc, jr));
+            journal_reader_close(jr);
+            check_text(jc, source, (uint32_t)i, schema);
+        }
+    }
+    FAILS(jc, ERR_PROTOCOL, source.lookup(source.ctx, 21, &text, &jc->err));
+    FAILS(jc, ERR_PROTOCOL, source.lookup(source.ctx, 0, &text, &jc->err));
+    check_text(jc, source, 1, "{\"n\":1}");
+    schema_stream_close(writing);
+    schema_stream_close(reading);
+    journal_writer_close(jw);
+}
+
+static void check_bad(struct journal_case *jc, const char *text)
+{
+    struct journal_writer *jw = open_writer(jc);
+    struct schema_stream *ss = open_schemas(jc), *none = NULL;
+    uint32_t id;
+    FAILS(jc, ERR_DATA, schema_stream_register(ss, jw, "bad", "avro", "\xff\xfe", &id, &jc->err));
+    reg(jc, ss, jw, "a", "{}");
+    put(jc, jw, 0, "k", text); /* stream 0 is the schema stream: the first that was made */
+    OK(jc, journal_commit(jw, &jc->err));
+    int64_t until_us = clock_mono_us() + 10000000;
+    while (schema_stream_open(&jc->config, &none, &jc->err) && clock_mono_us() < until_us) {
+        schema_stream_close(none); /* Kafka: not visible yet */
+        usleep(10000);
+    }
+    assert_int_equal(jc->err.code, ERR_PROTOCOL);
+    assert_non_null(strstr(jc->err.text, "offset=1"));
+    err_clear(&jc->err);
+    schema_stream_close(ss);
+    journal_writer_close(jw);
+}
+
+static void bad_records_are_refused(void **state)
+{
+    static const char *const bad[] = {
+        "no json", "{}",
+        "{\"id\":4000000000,\"subject\":\"s\",\"version\":1,\"format\":\"avro\",\"schema\":\"\"}",
+        "{\"id\":0,\"subject\":\"s\",\"version\":1,\"format\":\"avro\",\"schema\":\"\"}",
+        "{\"id\":1,\"subject\":\"s\",\"version\":1,\"format\":\"avro\",\"schema\":\"\"}"};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct journal_case jc;
+        case_init(&jc, kind_now, getenv("CF_KAFKA_BOOTSTRAP"));
+        check_bad(&jc, bad[i]);
+        case_done(&jc);
+    }
+}
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test_setup_teardown(ids_are_kept, setup, teardown),
+    cmocka_unit_test_setup_teardown(an_aborted_unit_leaves_nothing, setup, teardown),
+    cmocka_unit_test_setup_teardown(a_reader_reads_on_for_an_unknown_id, setup, teardown),
+    cmocka_unit_test_setup_teardown(bad_records_are_refused, setup, teardown),
+};
+
+int main(void)
+{
+    kind_now = KIND_LMDB;
+    int failed = _cmocka_run_group_tests("lmdb", tests, ARRAY_LEN(tests), NULL, NULL);
+    kind_now = KIND_KAFKA;
+    if (getenv("CF_KAFKA_BOOTSTRAP") != NULL)
+        failed += _cmocka_run_group_tests("kafka", tests, ARRAY_LEN(tests), NULL, NULL);
+    else
+        printf("kafka: not run, CF_KAFKA_BOOTSTRAP=host:port is not set\n");
+    return failed != 0;
+}
