@@ -19,8 +19,8 @@ const struct cli_flag check_flags[] = {
 static const char *const state_names[] = {
     [CHECK_UNKNOWN] = "?", [CHECK_OK] = "ok", [CHECK_WARN] = "warn", [CHECK_FAIL] = "FAIL"};
 
-static void add_result(struct check *ck, const char *side, const char *name, enum check_state state,
-                       char *hint, const char *fmt, va_list ap)
+static PRINTF_LIKE(6, 0) void add_result(struct check *ck, const char *side, const char *name,
+                                         enum check_state state, char *hint, const char *fmt, va_list ap)
 {
     struct strbuf found = STRBUF_INIT(8000);
     strbuf_vaddf(&found, fmt, ap);
