@@ -33,7 +33,7 @@ int compare_exit_code(enum compare_verdict verdict)
     return verdict == VERDICT_PASS ? 0 : verdict == VERDICT_FAIL ? 1 : 3;
 }
 
-static char *vtext(const char *fmt, va_list ap)
+static PRINTF_LIKE(1, 0) char *vtext(const char *fmt, va_list ap)
 {
     struct strbuf sb = STRBUF_INIT(1 << 16);
     strbuf_vaddf(&sb, fmt, ap);

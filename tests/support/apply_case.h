@@ -22,7 +22,7 @@
 #define AC_COLUMNS   8
 #define AC_SYSTEM_ID UINT64_C(7300000000000000001)
 /* A column value that the record does not hold (unchanged TOAST). */
-#define UNSENT ((const char *)"\001unsent")
+static const char UNSENT[] = "\001unsent";
 
 #define AC_OK(ac, call)                                                                                      \
     do {                                                                                                     \
