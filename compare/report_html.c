@@ -105,13 +105,17 @@ static void add_meaning(struct strbuf *out, const struct compare_result *r)
     }
 }
 
+#define SPLIT_WIDTH      1000.0
+#define SPLIT_PART_LEAST 8.0 /* one table of a thousand must be seen */
+
 static void add_split_part(struct strbuf *out, const char *verdict, size_t count, size_t total, double *x)
 {
-    double width = 1000.0 * (double)count / (double)total;
-    if (count > 0)
-        strbuf_addf(out,
-                    "<rect class=\"%s\" style=\"fill:var(--tone)\" x=\"%.2f\" width=\"%.2f\" height=\"8\"/>",
-                    verdict, *x, width);
+    double width = SPLIT_WIDTH * (double)count / (double)total;
+    if (count == 0)
+        return;
+    width = MAX_OF(width, SPLIT_PART_LEAST);
+    strbuf_addf(out, "<rect class=\"%s\" style=\"fill:var(--tone)\" x=\"%.2f\" width=\"%.2f\" height=\"8\"/>",
+                verdict, *x, width);
     *x += width;
 }
 
@@ -125,9 +129,9 @@ static void add_split(struct strbuf *out, const struct compare_result *r)
         "<svg class=\"split\" viewBox=\"0 0 1000 8\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\""
         "%zu passed, %zu failed, %zu inconclusive\">",
         r->passed, r->failed, r->inconclusive);
-    add_split_part(out, "PASS", r->passed, r->table_count, &x);
     add_split_part(out, "FAIL", r->failed, r->table_count, &x);
     add_split_part(out, "INCONCLUSIVE", r->inconclusive, r->table_count, &x);
+    add_split_part(out, "PASS", r->passed, r->table_count, &x);
     strbuf_adds(out, "</svg>");
 }
 
