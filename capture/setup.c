@@ -100,6 +100,54 @@ static bool check_identity(const struct cap_session *s, struct err *err)
     return true;
 }
 
+struct topic_of {
+    char *name, *unified;
+    const struct source_table *table;
+};
+
+static int by_unified(const void *a, const void *b)
+{
+    return strcmp(((const struct topic_of *)a)->unified, ((const struct topic_of *)b)->unified);
+}
+
+static bool find_shared_topic(struct topic_of *topics, size_t count, struct err *err)
+{
+    if (count > 1)
+        qsort(topics, count, sizeof *topics, by_unified);
+    for (size_t i = 1; i < count; i++) {
+        const struct topic_of *a = &topics[i - 1], *b = &topics[i];
+        if (strcmp(a->unified, b->unified) != 0)
+            continue;
+        bool same = strcmp(a->name, b->name) == 0;
+        return err_set(err, ERR_SCHEMA,
+                       "tables \"%s\".\"%s\" and \"%s\".\"%s\" %s topic=%s%s%s: rename one of the two, or "
+                       "exclude it in source.tables",
+                       a->table->schema, a->table->name, b->table->schema, b->table->name,
+                       same ? "would share" : "would have topics that Kafka does not tell apart:", a->name,
+                       same ? "" : " and ", same ? "" : b->name);
+    }
+    return true;
+}
+
+/* Two tables in one topic would be one table to every reader. */
+static bool check_topics(const struct cap_session *s, struct err *err)
+{
+    struct topic_of *topics = xcalloc(s->tables.count, sizeof *topics);
+    bool kafka = strstr(s->settings->journal.url, "kafka://") != NULL; /* also behind fault: */
+    for (size_t i = 0; i < s->tables.count; i++) {
+        const struct source_table *t = &s->tables.items[i];
+        char *name = topic_name(s->settings->topic_prefix, t->schema, t->name);
+        topics[i] = (struct topic_of){name, kafka ? topic_unified(name) : xstrdup(name), t};
+    }
+    bool ok = find_shared_topic(topics, s->tables.count, err);
+    for (size_t i = 0; i < s->tables.count; i++) {
+        free(topics[i].name);
+        free(topics[i].unified);
+    }
+    free(topics);
+    return ok;
+}
+
 /* --- the source --- */
 
 static bool check_server(struct cap_session *s, struct err *err)
@@ -154,7 +202,7 @@ static bool publication_exists(struct cap_session *s, bool *ret, struct err *err
 bool cap_setup_publication(struct cap_session *s, struct err *err)
 {
     bool exists = false;
-    if (!check_identity(s, err) || !publication_exists(s, &exists, err))
+    if (!check_identity(s, err) || !check_topics(s, err) || !publication_exists(s, &exists, err))
         return false;
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     strbuf_adds(&sql, exists ? "ALTER PUBLICATION " : "CREATE PUBLICATION ");

@@ -156,33 +156,48 @@ static void plan_columns(struct check *ck, struct check_table *t, struct pg_type
         table_schema_free(schema);
 }
 
-static int by_topic(const void *a, const void *b)
+struct topic_of {
+    char *unified; /* what has to differ */
+    struct check_table *table;
+};
+
+static int by_unified(const void *a, const void *b)
 {
-    const struct check_table *ta = *(const struct check_table *const *)a,
-                             *tb = *(const struct check_table *const *)b;
-    return strcmp(ta->schema->topic, tb->schema->topic);
+    return strcmp(((const struct topic_of *)a)->unified, ((const struct topic_of *)b)->unified);
+}
+
+static void check_topic_pair(struct check *ck, const struct topic_of *a, const struct topic_of *b)
+{
+    const struct table_schema *one = a->table->schema, *two = b->table->schema;
+    if (strcmp(a->unified, b->unified) != 0)
+        return;
+    bool same = strcmp(one->topic, two->topic) == 0;
+    char *what =
+        xasprintf(same ? "its topic %s is also that of %s.%s"
+                       : "Kafka does not tell its topic %s from that of %s.%s ('.' and '_' are one letter)",
+                  two->topic, one->schema, one->table);
+    fail(ck, b->table, "topic", xstrdup("rename one of the two, or exclude it"), what);
+    free(what);
 }
 
 /* Topic names have fewer letters than table names: two tables must not meet in one topic. */
 static void check_topics(struct check *ck)
 {
-    struct check_table **sorted = xcalloc(ck->table_count + 1, sizeof(struct check_table *));
+    struct topic_of *topics = xcalloc(ck->table_count + 1, sizeof *topics);
+    bool kafka = strstr(config_text(ck->cfg, "journal.url"), "kafka://") != NULL; /* also behind fault: */
     size_t count = 0;
     for (size_t i = 0; i < ck->table_count; i++) {
-        if (ck->tables[i].schema != NULL)
-            sorted[count++] = &ck->tables[i];
+        struct check_table *t = &ck->tables[i];
+        if (t->schema != NULL)
+            topics[count++] =
+                (struct topic_of){kafka ? topic_unified(t->schema->topic) : xstrdup(t->schema->topic), t};
     }
-    if (count > 0)
-        qsort(sorted, count, sizeof(struct check_table *), by_topic);
-    for (size_t i = 1; i < count; i++) {
-        if (strcmp(sorted[i - 1]->schema->topic, sorted[i]->schema->topic) != 0)
-            continue;
-        char *what = xasprintf("its topic %s is also that of %s.%s", sorted[i]->schema->topic,
-                               sorted[i - 1]->source.schema, sorted[i - 1]->source.name);
-        fail(ck, sorted[i], "topic", xstrdup("rename one of the two, or exclude it"), what);
-        free(what);
-    }
-    free(sorted);
+    qsort(topics, count, sizeof *topics, by_unified);
+    for (size_t i = 1; i < count; i++)
+        check_topic_pair(ck, &topics[i - 1], &topics[i]);
+    for (size_t i = 0; i < count; i++)
+        free(topics[i].unified);
+    free(topics);
 }
 
 /* What fits the patterns and cannot be replicated: named, so that nobody believes it was moved. */

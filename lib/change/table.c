@@ -72,3 +72,11 @@ char *topic_name(const char *prefix, const char *schema, const char *table)
     }
     return name;
 }
+
+char *topic_unified(const char *topic)
+{
+    char *name = xstrdup(topic);
+    for (char *p = strchr(name, '.'); p != NULL; p = strchr(p, '.'))
+        *p = '_';
+    return name;
+}

@@ -44,5 +44,8 @@ bool table_schema_same(const struct table_schema *a, const struct table_schema *
 int table_schema_find(const struct table_schema *schema, const char *field_name);
 /* Builds "<prefix>.<schema>.<table>" with Kafka's character rule. malloc'd. */
 char *topic_name(const char *prefix, const char *schema, const char *table);
+/* The topic's name as Kafka compares it when it creates one: '.' and '_' are the same letter to it. Two
+ * tables with equal names of this kind cannot both have a topic. malloc'd. */
+char *topic_unified(const char *topic);
 
 #endif
