@@ -72,6 +72,18 @@ static void say(const char *what, double value, const char *unit)
     fflush(stdout);
 }
 
+static void say_memory(void)
+{
+    char line[200];
+    long kb = 0;
+    FILE *f = fopen("/proc/self/status", "re");
+    while (f != NULL && fgets(line, sizeof line, f) != NULL)
+        (void)sscanf(line, "RssAnon: %ld", &kb);
+    if (f != NULL)
+        (void)fclose(f);
+    say("  RssAnon now", (double)kb / 1024, "MiB");
+}
+
 static void write_all(struct run *run, uint64_t records, uint64_t per_unit)
 {
     int64_t begin = clock_mono_us();
@@ -82,6 +94,7 @@ static void write_all(struct run *run, uint64_t records, uint64_t per_unit)
     }
     double us = (double)(clock_mono_us() - begin);
     say("write", (double)records / us, "M records/s");
+    say_memory();
 }
 
 static void read_all(struct run *run, uint64_t records)
@@ -91,7 +104,7 @@ static void read_all(struct run *run, uint64_t records)
     struct journal_record rec;
     if (!journal_reader_open(&run->config, NULL, &jr, &err))
         die(&err);
-    struct journal_range *ranges = xcalloc(run->streams, sizeof *ranges);
+    struct journal_range *ranges = xcalloc(run->streams * (size_t)run->config.partitions, sizeof *ranges);
     char(*names)[80] = xcalloc(run->streams, sizeof *names);
     size_t count = 0;
     for (size_t s = 0; s < run->streams; s++) {
@@ -118,6 +131,7 @@ static void read_all(struct run *run, uint64_t records)
         fprintf(stderr, "journal_speed: only %llu of %llu records, %d\n", (unsigned long long)got,
                 (unsigned long long)records, (int)next);
     say("read", (double)got / us, "M records/s");
+    say_memory();
     journal_reader_close(jr);
     free(names);
     free(ranges);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "core/failpoint.h"
 #include "journal_case.h"
 
 static int setup(void **state)
@@ -158,7 +159,11 @@ static void trimmed_space_is_used_again(void **state)
     jc->config.retention_ms = 0;
     struct journal_writer *jw = open_writer(jc);
     int a = data_stream(jc, jw, "a");
-    for (uint64_t round = 0; round < 25; round++) {
+    unit(jc, jw, a, 10000);
+    struct journal_reader *stuck = open_reader(jc, NULL); /* one that reads a little and stops pins nothing */
+    assign_one(jc, stuck, stream_name(jc, "a"), 0, 10000);
+    assert_non_null(get(jc, stuck));
+    for (uint64_t round = 1; round < 25; round++) {
         unit(jc, jw, a, 10000); /* about 2.5 MB */
         confirm(jc, "apply", round);
         trim_all(jc, jw, stream_name(jc, "a"), (round + 1) * 10000);
@@ -166,6 +171,7 @@ static void trimmed_space_is_used_again(void **state)
     (void)snprintf(path, sizeof path, "%s/j/data.mdb", jc->folder);
     assert_int_equal(stat(path, &st), 0);
     assert_in_range(st.st_blocks * 512, 1 << 20, 16 << 20);
+    journal_reader_close(stuck);
     journal_writer_close(jw);
 }
 
@@ -237,6 +243,52 @@ static void a_killed_writers_unit_is_cut(void **state)
         n++;
     assert_int_equal(n, 31);
     journal_reader_close(jr);
+}
+
+/* Units of one small and one large record stream: 18 MB, so that each has a part. */
+static void write_units(struct journal_case *jc)
+{
+    failpoint_init();
+    struct journal_writer *jw;
+    int a, fence;
+    if (!journal_writer_open(&jc->config, &jw, &jc->err) ||
+        !journal_stream(jw, stream_name(jc, "a"), STREAM_DATA, &a, &jc->err) ||
+        !journal_stream(jw, jc->fence, STREAM_FOREVER, &fence, &jc->err))
+        _exit(1);
+    static char bytes[180000];
+    struct journal_record rec = {.partition = 0, .value = bytes, .value_len = sizeof bytes};
+    for (int u = 0; u < 3; u++) {
+        bool ok = true;
+        for (int i = 0; ok && i < 100; i++)
+            ok = journal_append(jw, a, &rec, &jc->err);
+        if (!ok || !journal_append(jw, fence, &rec, &jc->err) || !journal_commit(jw, &jc->err))
+            _exit(2);
+    }
+    journal_writer_close(jw);
+}
+
+static void killed_at_each_point_units_stay_whole(void **state)
+{
+    struct journal_case *jc = *state;
+    static const struct {
+        const char *point;
+        uint64_t units; /* committed by then */
+    } points[] = {{"journal.lmdb.part:1", 0},      {"journal.lmdb.part:2", 1},
+                  {"journal.lmdb.commit:1", 1},    {"journal.lmdb.commit:3", 3},
+                  {"journal.lmdb.committed:1", 4}, {"journal.lmdb.committed:2", 6}};
+    uint64_t first, next;
+    for (size_t i = 0; i < ARRAY_LEN(points); i++) {
+        setenv("CROSSFADE_FAILPOINT", points[i].point, 1);
+        assert_int_equal(ended(in_child(write_units, jc)), -SIGKILL);
+        unsetenv("CROSSFADE_FAILPOINT");
+        bounds(jc, jc->fence, &first, &next);
+        assert_int_equal(next, points[i].units);
+        bounds(jc, stream_name(jc, "a"), &first, &next);
+        assert_int_equal(next, points[i].units * 100);
+    }
+    assert_int_equal(ended(in_child(write_units, jc)), 0);
+    bounds(jc, jc->fence, &first, &next);
+    assert_int_equal(next, 9);
 }
 
 static void follow_in_child(struct journal_case *jc)
@@ -466,6 +518,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(keep_holds_young_entries, setup, teardown),
         cmocka_unit_test_setup_teardown(trimmed_space_is_used_again, setup, teardown),
         cmocka_unit_test_setup_teardown(a_killed_writers_unit_is_cut, setup, teardown),
+        cmocka_unit_test_setup_teardown(killed_at_each_point_units_stay_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(a_reader_in_another_process_is_woken, setup, teardown),
         cmocka_unit_test_setup_teardown(a_second_writer_is_told_the_pid, setup, teardown),
         cmocka_unit_test_setup_teardown(a_missing_journal_is_waited_for, setup, teardown),
