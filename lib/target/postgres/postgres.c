@@ -19,7 +19,7 @@ static const char SESSION[] =
     "SET idle_in_transaction_session_timeout = 0; SET default_transaction_isolation = 'read committed'; "
     "SET default_transaction_read_only = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit "
     "= off; "
-    "SET row_security = off; SET temp_buffers = '32MB'";
+    "SET row_security = off; SET temp_buffers = '32MB'; SET work_mem = '64MB'";
 
 static const char POSITION_TAIL[] =
     " RETURNING 1) SELECT 1 / count(*) FROM moved"; /* division by zero: another process has moved it */
