@@ -116,7 +116,8 @@ static size_t find_cut(const struct cap_batch *b, lsn_t cut_lsn)
     return i;
 }
 
-bool cap_batch_cut(struct cap_batch *b, lsn_t cut_lsn, const struct fence_marker *marker, bool last)
+bool cap_batch_cut(struct cap_batch *b, lsn_t cut_lsn, const struct fence_marker *marker,
+                   int64_t previous_commit_us, bool last)
 {
     size_t at = find_cut(b, cut_lsn);
     bool tail_is_behind = b->tail_commit_lsn >= cut_lsn;
@@ -126,7 +127,7 @@ bool cap_batch_cut(struct cap_batch *b, lsn_t cut_lsn, const struct fence_marker
         .record_end = at > 0 ? b->bounds[at - 1].record_end : 0,
         .commit_lsn = cut_lsn,
         .commit_end_lsn = cut_lsn,
-        .commit_time_us = at > 0 ? b->bounds[at - 1].commit_time_us : 0,
+        .commit_time_us = at > 0 ? b->bounds[at - 1].commit_time_us : previous_commit_us,
         .synthetic = true,
     };
     /* Last batch, and its tail belongs to a transaction that committed before the cut: cannot be, its end

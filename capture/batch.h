@@ -68,7 +68,9 @@ size_t cap_batch_tail(const struct cap_batch *b);
 /* Forgets them. */
 void cap_batch_drop_tail(struct cap_batch *b);
 /* If the history's point cut_lsn lies inside or at the end of this batch (`last`: there is no later batch), a
- * fence with that lsn and marker is put between what committed before it and the rest. True if done. */
-bool cap_batch_cut(struct cap_batch *b, lsn_t cut_lsn, const struct fence_marker *marker, bool last);
+ * fence with that lsn and marker is put between what committed before it and the rest. True if done.
+ * previous_commit_us: commit time of the last transaction that ended in earlier batches. */
+bool cap_batch_cut(struct cap_batch *b, lsn_t cut_lsn, const struct fence_marker *marker,
+                   int64_t previous_commit_us, bool last);
 
 #endif

@@ -28,6 +28,12 @@ struct cap_settings {
     size_t batch_bytes; /* a batch is handed over when it has grown to this */
 };
 
+/* What is left of a fence for looking back. */
+struct cap_past_fence {
+    lsn_t lsn;
+    uint64_t transactions;
+};
+
 /* Where the journal stands (recover.h). */
 struct cap_position {
     bool any;      /* there is at least one fence */
@@ -36,7 +42,9 @@ struct cap_position {
     int64_t commit_time_us;
     uint64_t attempt; /* of the last copy; 0 = none */
     struct cap_fence_base base;
-    struct cap_hold hold; /* cuts that were answered */
+    struct cap_hold hold;        /* cuts that were answered */
+    struct cap_past_fence *past; /* the last fences of this attempt, oldest first */
+    size_t past_count;
 };
 
 /* The tables of the publication, read once per session. */
@@ -57,6 +65,7 @@ struct cap_session {
     struct pg_conn *stream; /* replication */
     struct repl_identity identity;
     struct cap_position position;
+    lsn_t slot_lsn; /* what the slot has confirmed, <= position.lsn */
     struct cap_tables tables;
     struct cap_publisher *publisher;
     bool progressed; /* something became durable in this session: backoff starts over */

@@ -148,7 +148,9 @@ static bool put_row(struct worker *w, struct cap_table_writer *tw, const struct 
     }
     if (!cap_table_writer_put(tw, w->batch, &chg, tw->after, CAP_HEADER_NONE, NULL, err))
         return false;
-    return cap_batch_size(w->batch) < w->session->settings->batch_bytes || hand_over(w, err);
+    bool full = cap_batch_size(w->batch) >= w->session->settings->batch_bytes ||
+                w->batch->changes >= w->session->settings->fence_max_changes;
+    return !full || hand_over(w, err);
 }
 
 /* Rows of the chunk that are whole in what has arrived. */

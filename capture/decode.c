@@ -251,7 +251,7 @@ static bool begin(struct cap_stream *st, const struct pgoutput_message *m, struc
         .xid = m->begin.xid,
         .serial = st->txn.serial + 1,
     };
-    return true;
+    return cap_stream_check_history(st, m->begin.final_lsn, err);
 }
 
 static bool commit(struct cap_stream *st, const struct pgoutput_message *m, struct err *err)
@@ -262,8 +262,11 @@ static bool commit(struct cap_stream *st, const struct pgoutput_message *m, stru
     st->txn.open = false;
     st->received_lsn = m->commit.commit_end_lsn;
     st->last_commit_seen_us = st->now_us;
-    if (st->txn.skip)
+    if (st->txn.skip) {
+        st->skipped_commits++;
+        st->skipped_commit_time_us = m->commit.commit_time_us;
         return true;
+    }
     bool ok =
         cap_stream_commit(st, m->commit.commit_lsn, m->commit.commit_end_lsn, m->commit.commit_time_us, err);
     st->previous_commit_lsn = m->commit.commit_lsn;

@@ -43,7 +43,7 @@ void cap_feedback_close(struct cap_stream *st)
 
 bool cap_feedback_confirm(struct cap_stream *st, struct err *err)
 {
-    lsn_t durable_lsn = st->progress.durable_lsn;
+    lsn_t durable_lsn = st->history_checked ? st->progress.durable_lsn : st->slot_lsn;
     lsn_t received_lsn = MAX_OF(st->received_lsn, durable_lsn);
     bool want_reply = st->now_us - st->last_status_us >= STATUS_INTERVAL_US;
     if ((durable_lsn != st->told_lsn && !failpoint("capture.feedback_before", err)) ||
@@ -59,7 +59,8 @@ bool cap_feedback_confirm(struct cap_stream *st, struct err *err)
 static bool confirm_when_due(struct cap_stream *st, struct err *err)
 {
     int64_t since_us = st->now_us - st->last_status_us;
-    bool news = st->progress.durable_lsn != st->told_lsn && since_us >= CONFIRM_INTERVAL_US;
+    bool news =
+        st->history_checked && st->progress.durable_lsn != st->told_lsn && since_us >= CONFIRM_INTERVAL_US;
     return (!news && !st->reply_wanted && since_us < STATUS_INTERVAL_US) || cap_feedback_confirm(st, err);
 }
 
@@ -143,6 +144,10 @@ bool cap_feedback_keepalive(struct cap_stream *st, const struct repl_frame *fram
     st->reply_wanted = st->reply_wanted || frame->reply_requested;
     st->session->status->source_lsn = MAX_OF(st->session->status->source_lsn, frame->wal_end_lsn);
     if (st->txn.open || st->hold.active || !cap_stream_settled(st))
+        return true;
+    if (!cap_stream_check_history(st, frame->wal_end_lsn, err))
+        return false;
+    if (!st->history_checked)
         return true;
     st->session->status->caught_up_us = st->now_wall_us;
     st->received_lsn = MAX_OF(st->received_lsn, frame->wal_end_lsn);

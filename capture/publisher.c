@@ -153,7 +153,9 @@ static bool snapshot_fence(struct cap_publisher *pub, struct err *err)
 static bool is_due(const struct cap_publisher *pub, int64_t now_us)
 {
     if (pub->snapshot_due)
-        return pub->unit_bytes >= SNAPSHOT_FENCE_BYTES || now_us - pub->last_fence_us >= SNAPSHOT_FENCE_US;
+        return pub->unit_bytes >= SNAPSHOT_FENCE_BYTES ||
+               pub->unit_changes >= pub->config.fence_max_changes ||
+               now_us - pub->last_fence_us >= SNAPSHOT_FENCE_US;
     if (!pub->fence_due)
         return false;
     if (pub->unit_changes + pub->unit_transactions >= pub->config.fence_max_changes)

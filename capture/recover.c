@@ -37,6 +37,10 @@ static bool note_fence(const struct cap_settings *settings, const struct fence *
     if (pos->any && f->id != pos->base.last_id + 1)
         return err_set(err, ERR_PROTOCOL, "fence stream: fence %llu follows fence %llu",
                        (unsigned long long)f->id, (unsigned long long)pos->base.last_id);
+    if (f->kind == FENCE_SNAPSHOT_BEGIN)
+        pos->past_count = 0;
+    pos->past = xrealloc(pos->past, (pos->past_count + 1) * sizeof *pos->past);
+    pos->past[pos->past_count++] = (struct cap_past_fence){f->lsn, f->transactions};
     pos->any = true;
     pos->complete = f->complete;
     pos->lsn = f->lsn;
@@ -109,6 +113,7 @@ void cap_position_release(struct cap_position *pos)
     for (size_t i = 0; i < pos->base.range_count; i++)
         free(pos->base.ranges[i].stream);
     free(pos->base.ranges);
+    free(pos->past);
     *pos = (struct cap_position){0};
 }
 
@@ -194,5 +199,28 @@ bool cap_check_slot(struct cap_session *s, struct err *err)
                        "slot %s is ahead of the journal: confirmed " LSN_FMT ", last fence " LSN_FMT
                        ". Someone else has read from it, or the journal was restored. %s",
                        s->settings->slot, LSN_ARGS(slot.confirmed_lsn), LSN_ARGS(s->position.lsn), advice);
+    s->slot_lsn = slot.confirmed_lsn;
     return true;
+}
+
+static bool expects_commits(const struct cap_position *pos, lsn_t from_lsn)
+{
+    for (size_t i = 1; i < pos->past_count; i++) {
+        if (pos->past[i - 1].lsn >= from_lsn && pos->past[i].transactions > 0)
+            return true;
+    }
+    return false;
+}
+
+bool cap_check_history(const struct cap_position *pos, lsn_t from_lsn, uint64_t commits,
+                       int64_t last_commit_time_us, struct err *err)
+{
+    if (commits > 0 ? last_commit_time_us == pos->commit_time_us : !expects_commits(pos, from_lsn))
+        return true;
+    return err_set(err, ERR_IDENTITY,
+                   "the source's history between " LSN_FMT " (confirmed by the slot) and " LSN_FMT
+                   " (the last fence) is not the one that the journal holds: the server was restored from an "
+                   "earlier backup and "
+                   "written to since. Start a new pipeline with an empty journal",
+                   LSN_ARGS(from_lsn), LSN_ARGS(pos->lsn));
 }

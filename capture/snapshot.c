@@ -267,16 +267,35 @@ static bool copy_tables(struct cap_session *s, const struct repl_slot *slot, str
     return true;
 }
 
+/* A copy that failed starts over with a slot of its own: this one would only hold back WAL, perhaps for long.
+ */
+static void drop_slot(struct cap_session *s)
+{
+    struct err ignored = ERR_INIT; /* whatever stays is dropped by the next copy */
+    if (pg_exec(s->sql, "ROLLBACK", &ignored))
+        (void)!source_slot_drop(s->sql, s->settings->slot, &ignored);
+}
+
+static bool copy_everything(struct cap_session *s, const struct repl_slot *slot, struct err *err)
+{
+    return lock_and_check(s, err) &&
+           cap_publisher_fence(s->publisher, FENCE_SNAPSHOT_BEGIN, slot->consistent_lsn, 0, false, err) &&
+           failpoint("capture.snapshot_begun", err) && copy_tables(s, slot, err) &&
+           pg_exec(s->sql, "ROLLBACK", err) && failpoint("capture.snapshot_copied", err);
+}
+
 bool cap_snapshot_run(struct cap_session *s, lsn_t *ret_lsn, struct err *err)
 {
     struct repl_slot slot;
     if (!cap_setup_publication(s, err) || !load_parts(s, err) || !make_slot(s, &slot, err))
         return false;
-    if (!lock_and_check(s, err) ||
-        !cap_publisher_fence(s->publisher, FENCE_SNAPSHOT_BEGIN, slot.consistent_lsn, 0, false, err) ||
-        !failpoint("capture.snapshot_begun", err) || !copy_tables(s, &slot, err) ||
-        !pg_exec(s->sql, "ROLLBACK", err) || !failpoint("capture.snapshot_copied", err) ||
-        !cap_publisher_fence(s->publisher, FENCE_STREAM, slot.consistent_lsn, s->status->snapshot_started_us,
+    if (!copy_everything(s, &slot, err)) {
+        drop_slot(s);
+        return err_wrap(err, "snapshot");
+    }
+    /* From here on the slot stays, whatever happens: the fence may be durable although its commit seems to
+     * have failed. */
+    if (!cap_publisher_fence(s->publisher, FENCE_STREAM, slot.consistent_lsn, s->status->snapshot_started_us,
                              true, err))
         return err_wrap(err, "snapshot");
     *ret_lsn = slot.consistent_lsn;

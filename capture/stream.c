@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include "capture/recover.h"
 #include "core/clock.h"
 #include "core/failpoint.h"
 #include "core/log.h"
@@ -23,6 +24,8 @@
 #define POLL_MS         50
 #define ROOM_POLL_MS    100
 #define STOP_TIMEOUT_MS 3000
+/* An orderly stop does not wait longer than this for a journal that takes nothing: it all comes again. */
+#define STOP_PATIENCE_US (4 * INT64_C(1000000))
 
 /* --- batches --- */
 
@@ -44,6 +47,17 @@ static bool publisher_failed(struct err *err)
                    "the journal's writer has failed"); /* cap_publisher_stop() tells why */
 }
 
+bool cap_stream_check_history(struct cap_stream *st, lsn_t lsn, struct err *err)
+{
+    if (st->history_checked || lsn < st->start_lsn)
+        return true;
+    if (!cap_check_history(&st->session->position, st->slot_lsn, st->skipped_commits,
+                           st->skipped_commit_time_us, err))
+        return false;
+    st->history_checked = true;
+    return true;
+}
+
 bool cap_stream_settled(const struct cap_stream *st)
 {
     return st->batch->record_count == 0 && st->batch->bound_count == 0 && cap_spill_count(st->held) == 0 &&
@@ -53,6 +67,7 @@ bool cap_stream_settled(const struct cap_stream *st)
 bool cap_stream_submit(struct cap_stream *st, struct cap_batch *batch, struct err *err)
 {
     struct cap_publisher *pub = st->session->publisher;
+    int64_t stop_seen_us = 0;
     while (!cap_publisher_try_submit(pub, batch)) {
         struct pollfd fd = {.fd = cap_publisher_fd(pub), .events = POLLIN};
         (void)poll(&fd, 1, ROOM_POLL_MS);
@@ -61,6 +76,12 @@ bool cap_stream_submit(struct cap_stream *st, struct cap_batch *batch, struct er
         if (st->progress.failed || !cap_feedback_turn(st, err)) {
             cap_batch_free(batch);
             return st->progress.failed ? publisher_failed(err) : false;
+        }
+        if (stop_seen_us == 0 && cap_stop_asked(st->session))
+            stop_seen_us = st->now_us;
+        if (stop_seen_us != 0 && st->now_us - stop_seen_us >= STOP_PATIENCE_US) {
+            cap_batch_free(batch);
+            return err_set(err, ERR_INTERRUPTED, "stopped while the journal takes nothing");
         }
     }
     return true;
@@ -100,6 +121,7 @@ bool cap_stream_make_room(struct cap_stream *st, struct err *err)
 static bool release_held(struct cap_stream *st, const struct cap_hold_step *step, struct err *err)
 {
     bool cut_done = !step->cut;
+    int64_t previous_us = 0;
     if (!hold_back(st, err) || (step->cut && !failpoint("capture.cut", err)))
         return false;
     while (cap_spill_count(st->held) > 0) {
@@ -107,9 +129,12 @@ static bool release_held(struct cap_stream *st, const struct cap_hold_step *step
         if (!cap_spill_pop(st->held, &batch, err))
             return false;
         if (!cut_done)
-            cut_done = cap_batch_cut(batch, step->cut_lsn, &step->cut_marker, cap_spill_count(st->held) == 0);
-        if (batch->bound_count > 0)
+            cut_done = cap_batch_cut(batch, step->cut_lsn, &step->cut_marker, previous_us,
+                                     cap_spill_count(st->held) == 0);
+        if (batch->bound_count > 0) {
             st->submitted_lsn = batch->bounds[batch->bound_count - 1].commit_end_lsn;
+            previous_us = batch->bounds[batch->bound_count - 1].commit_time_us;
+        }
         if (!cap_stream_submit(st, batch, err))
             return false;
     }
@@ -235,7 +260,7 @@ static bool run(struct cap_stream *st, struct err *err)
 {
     const struct cap_settings *settings = st->session->settings;
     if (!cap_feedback_open(st, err) ||
-        !repl_start(st->session->stream, settings->slot, st->start_lsn, settings->publication, err))
+        !repl_start(st->session->stream, settings->slot, st->slot_lsn, settings->publication, err))
         return false;
     log_event(LOG_LEVEL_INFO, "stream_begin", "slot=%s lsn=" LSN_FMT, settings->slot,
               LSN_ARGS(st->start_lsn));
@@ -255,10 +280,12 @@ bool cap_stream_run(struct cap_session *s, lsn_t start_lsn, struct err *err)
         .hold = s->position.hold,
         .held = cap_spill_new(s->settings->spill_dir, s->settings->max_memory_bytes),
         .start_lsn = start_lsn,
+        .slot_lsn = s->position.complete ? s->slot_lsn : start_lsn,
+        .history_checked = !s->position.complete, /* it was copied a moment ago */
         .previous_commit_lsn = start_lsn,
         .received_lsn = start_lsn,
         .submitted_lsn = start_lsn,
-        .told_lsn = start_lsn,
+        .told_lsn = s->position.complete ? s->slot_lsn : start_lsn,
         .last_commit_time_us = s->position.commit_time_us,
     };
     arena_init(&st.arena, 64 << 10, CAP_MESSAGE_BYTES_MAX);

@@ -26,6 +26,11 @@ struct cap_stream {
     struct cap_batch *batch; /* being filled */
     int64_t batch_since_us;  /* when its first transaction ended; mono, 0 = none did */
     lsn_t start_lsn;         /* transactions that committed before are in the journal */
+    lsn_t slot_lsn;          /* where the stream begins: <= start_lsn */
+    bool history_checked; /* what lies between the two is what the journal holds; nothing is confirmed before
+                           */
+    uint64_t skipped_commits;
+    int64_t skipped_commit_time_us; /* of the last */
     lsn_t previous_commit_lsn, received_lsn;
     lsn_t submitted_lsn;         /* end of the last transaction that the publisher was given */
     int64_t last_commit_time_us; /* wall, of the source */
@@ -44,6 +49,8 @@ struct cap_stream {
 bool cap_decode(struct cap_stream *st, const struct repl_frame *frame, struct err *err) MUST_CHECK;
 
 /* --- stream.c --- */
+/* The stream has come to `lsn`: once that is start_lsn or later, the history up to there is judged. */
+bool cap_stream_check_history(struct cap_stream *st, lsn_t lsn, struct err *err) MUST_CHECK;
 /* Hands a batch to the publisher, waits for room (confirming meanwhile). The batch is gone in any case. */
 bool cap_stream_submit(struct cap_stream *st, struct cap_batch *batch, struct err *err) MUST_CHECK;
 /* A transaction ends: what that means for holds, fences and batches. */

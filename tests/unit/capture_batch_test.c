@@ -48,13 +48,14 @@ static struct cap_batch *sample(void)
 static void check_cut(lsn_t cut_lsn, bool last, bool expected, size_t at, uint32_t record_end)
 {
     struct cap_batch *b = sample();
-    assert_int_equal(cap_batch_cut(b, cut_lsn, &compare, last), expected);
+    assert_int_equal(cap_batch_cut(b, cut_lsn, &compare, 55, last), expected);
     assert_int_equal(b->bound_count, expected ? 4 : 3);
     if (expected) {
         const struct cap_boundary *cut = &b->bounds[at];
         assert_true(cut->synthetic);
         assert_int_equal(cut->commit_end_lsn, cut_lsn);
         assert_int_equal(cut->record_end, record_end);
+        assert_int_equal(cut->commit_time_us, at > 0 ? 1 : 55);
         assert_int_equal(b->markers[cut->marker - 1].kind, MARKER_COMPARE);
     }
     for (size_t i = 1; i < b->bound_count; i++)
@@ -79,13 +80,13 @@ static void a_cut_at_the_very_end(void **state)
     (void)state;
     struct cap_batch *b = sample();
     end(b, 400);
-    assert_false(cap_batch_cut(b, 500, &compare, false));
-    assert_true(cap_batch_cut(b, 500, &compare, true));
+    assert_false(cap_batch_cut(b, 500, &compare, 55, false));
+    assert_true(cap_batch_cut(b, 500, &compare, 55, true));
     assert_int_equal(b->bounds[4].record_end, 4);
     cap_batch_free(b);
     b = cap_batch_new(); /* nothing at all was held but the hold's own end */
     end(b, 10);
-    assert_true(cap_batch_cut(b, 20, &compare, true));
+    assert_true(cap_batch_cut(b, 20, &compare, 55, true));
     assert_int_equal(b->bounds[1].commit_end_lsn, 20);
     cap_batch_free(b);
 }

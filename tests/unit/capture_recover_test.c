@@ -53,6 +53,29 @@ static void forks(void **state)
     assert_false(fits(at(1, 2, 150, true), 1, 3, 149, history, 2));
 }
 
+static bool history_fits(lsn_t from_lsn, uint64_t commits, int64_t last_us)
+{
+    struct cap_past_fence past[] = {{100, 0}, {200, 3}, {300, 0}, {400, 1}, {500, 0}};
+    struct cap_position pos = at(1, 1, 500, true);
+    struct err err = ERR_INIT;
+    pos.past = past;
+    pos.past_count = 5;
+    pos.commit_time_us = 77;
+    return cap_check_history(&pos, from_lsn, commits, last_us, &err);
+}
+
+static void the_history_behind_the_slot(void **state)
+{
+    (void)state;
+    assert_true(history_fits(500, 0, 0));
+    assert_true(history_fits(300, 1, 77));
+    assert_false(history_fits(300, 1, 78)); /* another transaction */
+    assert_false(history_fits(300, 0, 0));  /* the one at 400 is missing */
+    assert_true(history_fits(400, 0, 0));
+    assert_false(history_fits(400, 1, 78)); /* one that the journal does not know */
+    assert_true(history_fits(350, 0, 0));   /* where in its fence that transaction was, nobody knows */
+}
+
 static void chunks(void **state)
 {
     (void)state;
@@ -66,6 +89,7 @@ static void chunks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(same_server), cmocka_unit_test(forks),
+                                       cmocka_unit_test(the_history_behind_the_slot),
                                        cmocka_unit_test(chunks)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
