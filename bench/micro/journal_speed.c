@@ -30,6 +30,8 @@ struct run {
     int fence_id;
     int *ids;
     size_t streams;
+    int64_t flush_us, commit_us; /* spent in them */
+    uint64_t units;
 };
 
 static void append(struct run *run, int id, uint64_t n)
@@ -54,8 +56,12 @@ static void fence(struct run *run)
     struct err err = ERR_INIT;
     const struct journal_range *ranges;
     size_t count;
+    int64_t begin = clock_mono_us();
     if (!journal_flush(run->jw, &ranges, &count, &err))
         die(&err);
+    int64_t flushed = clock_mono_us();
+    run->flush_us += flushed - begin;
+    run->units++;
     size_t size = sizeof(struct journal_range) * count;
     struct journal_record rec = {.partition = 0,
                                  .key = run->config.pipeline,
@@ -64,6 +70,7 @@ static void fence(struct run *run)
                                  .value_len = size};
     if (!journal_append(run->jw, run->fence_id, &rec, &err) || !journal_commit(run->jw, &err))
         die(&err);
+    run->commit_us += clock_mono_us() - flushed;
 }
 
 static void say(const char *what, double value, const char *unit)
@@ -94,6 +101,10 @@ static void write_all(struct run *run, uint64_t records, uint64_t per_unit)
     }
     double us = (double)(clock_mono_us() - begin);
     say("write", (double)records / us, "M records/s");
+    say("  append, per unit", (us - (double)(run->flush_us + run->commit_us)) / (double)run->units / 1000,
+        "ms");
+    say("  flush, per unit", (double)run->flush_us / (double)run->units / 1000, "ms");
+    say("  fence and commit, per unit", (double)run->commit_us / (double)run->units / 1000, "ms");
     say_memory();
 }
 
