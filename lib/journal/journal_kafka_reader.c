@@ -15,7 +15,7 @@
 #define DOWN_US      10000000
 #define WAIT_MS      1000
 #define LOOKUP_MS    300
-#define DATA_WAIT_MS "10"
+#define DATA_WAIT_MS "25"
 /* Partitions are not counted exactly before the first handle is there to ask. */
 #define PARTITIONS_GUESS 16
 
