@@ -9,7 +9,7 @@
 #include "change/avro_wire.h"
 #include "change/codec_avro.h"
 #include "change/envelope.h"
-#include "change/utf8.h"
+#include "core/utf8.h"
 
 #define SKIP_DEPTH_MAX 64
 

@@ -7,7 +7,7 @@
 
 #include "change/connect.h"
 #include "change/envelope.h"
-#include "change/utf8.h"
+#include "core/utf8.h"
 #include "core/alloc.h"
 #include "core/strbuf.h"
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "change/utf8.h"
+#include "core/utf8.h"
 #include "core/alloc.h"
 
 static void set_text(json_t *object, const char *name, const char *value)

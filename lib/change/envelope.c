@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "change/utf8.h"
+#include "core/utf8.h"
 #include "core/alloc.h"
 
 static bool check_images(enum change_op op, bool has_before, bool has_after)

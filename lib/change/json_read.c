@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "change/utf8.h"
+#include "core/utf8.h"
 
 void json_reader_init(struct json_reader *jr, const void *text, size_t len, struct arena *arena)
 {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "core/utf8.h"
 
 static const struct {
     const char *name;
@@ -35,12 +36,18 @@ static const struct {
     [ERR_BUG] = {"bug", POLICY_BUG, 70},
 };
 
-static void keep_one_line(char *text)
+/* A message is one line of valid UTF-8, so that it fits into any log, terminal and JSON text. */
+static void tidy(char *text)
 {
-    for (char *p = text; *p != '\0'; p++) {
-        if (*p == '\n' || *p == '\r' || *p == '\t')
-            *p = ' ';
+    size_t len = strlen(text);
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c < 0x20 || c == 0x7f)
+            text[i] = ' ';
     }
+    while (len > 0 && text[len - 1] == ' ') /* libpq's texts end with a newline */
+        text[--len] = '\0';
+    utf8_make_valid(text);
 }
 
 bool err_set(struct err *err, enum err_code code, const char *fmt, ...)
@@ -54,7 +61,7 @@ bool err_set(struct err *err, enum err_code code, const char *fmt, ...)
     va_end(ap);
     *err = (struct err){.code = code};
     memcpy(err->text, text, sizeof text);
-    keep_one_line(err->text);
+    tidy(err->text);
     return false;
 }
 
@@ -67,6 +74,7 @@ bool err_set_errno(struct err *err, int sys_errno, const char *fmt, ...)
     char text[sizeof err->text - 200];
     (void)vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
+    tidy(text);
     bool full = sys_errno == ENOSPC || sys_errno == EDQUOT;
     err_set(err, full ? ERR_NO_SPACE : ERR_IO, "%s: %s", text, strerror(sys_errno));
     err->sys_errno = sys_errno;
@@ -83,7 +91,7 @@ bool err_wrap(struct err *err, const char *fmt, ...)
     va_start(ap, fmt);
     (void)vsnprintf(place, sizeof place, fmt, ap);
     va_end(ap);
-    keep_one_line(place);
+    tidy(place);
     memcpy(old, err->text, sizeof old);
     int n = snprintf(err->text, sizeof err->text, "%s: ", place);
     if (n > 0 && (size_t)n < sizeof err->text) {
@@ -92,6 +100,7 @@ bool err_wrap(struct err *err, const char *fmt, ...)
         memcpy(err->text + n, old, len);
         err->text[(size_t)n + len] = '\0';
     }
+    tidy(err->text);
     return false;
 }
 

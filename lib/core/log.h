@@ -20,9 +20,9 @@ void log_init(const char *role, enum log_level least, bool json);
 void log_event(enum log_level level, const char *event, const char *fmt, ...) PRINTF_LIKE(3, 4);
 bool log_enabled(enum log_level level);
 
-/* Writes a URL or conninfo with passwords replaced by "***" into out (always terminated). Handles
- * scheme://user:password@host, ?password=…, &sslpassword=… and conninfo's password=… (quoted or not). Returns
- * out. */
+/* Writes a URL or conninfo into out (always terminated; out_size >= 1) with "***" for each secret: passwords
+ * of scheme://user:password@host, values of ?password=…, &sslpassword=…, conninfo's password = …, and of any
+ * other name that ends like one (secret, token, …). Returns out. */
 char *log_mask_url(const char *url, char *out, unsigned long out_size);
 
 #endif

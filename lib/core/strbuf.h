@@ -49,7 +49,7 @@ bool strbuf_ok(const struct strbuf *sb, const char *what, struct err *err) MUST_
 
 static inline void strbuf_addc(struct strbuf *sb, char c)
 {
-    if (sb->len + 1 < sb->cap && sb->len < sb->max) {
+    if (!sb->failed && sb->len + 1 < sb->cap && sb->len < sb->max) {
         sb->data[sb->len++] = c;
         sb->data[sb->len] = '\0';
     } else {

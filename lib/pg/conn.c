@@ -63,8 +63,8 @@ static enum err_code connect_error_class(const char *text)
     /* libpq gives no SQLSTATE for a failed connect: its text is all there is. */
     static const char *const auth[] = {"authentication failed", "no password supplied",
                                        "no pg_hba.conf entry", "does not exist", "permission denied"};
-    static const char *const config[] = {"invalid connection option", "invalid URI", "missing \"=\"",
-                                         "invalid integer value", "unexpected character"};
+    static const char *const config[] = {"invalid connection option", "invalid integer value",
+                                         "invalid port number", "invalid sslmode value"};
     for (size_t i = 0; i < ARRAY_LEN(auth); i++) {
         if (strstr(text, auth[i]) != NULL)
             return ERR_AUTH;
@@ -98,8 +98,44 @@ static char *merge_options(const char *url)
     return all;
 }
 
+/* libpq quotes what it does not understand: the whole URL, or a part that may be a password. What stands
+ * before the first quotation mark tells enough, since the masked URL is shown with it. */
+static bool config_error(const char *url, const char *text, struct err *err)
+{
+    char masked[300];
+    bool no_equals = strncmp(text, "missing \"=\"", 11) == 0;
+    return err_set(err, ERR_CONFIG, "cannot read the connection string %s: %.*s",
+                   log_mask_url(url, masked, sizeof masked), no_equals ? 11 : (int)strcspn(text, "\":"),
+                   text);
+}
+
+static bool check_url(const char *url, struct err *err)
+{
+    if (strchr(url, '=') == NULL && strstr(url, "://") == NULL)
+        return true; /* the name of a database */
+    char *text = NULL;
+    PQconninfoOption *parsed = PQconninfoParse(url, &text);
+    bool ok = parsed != NULL || config_error(url, text != NULL ? text : "out of memory", err);
+    PQconninfoFree(parsed);
+    if (text != NULL)
+        PQfreemem(text);
+    return ok;
+}
+
+static bool connect_error(const char *url, PGconn *pq, struct err *err)
+{
+    const char *text = pq != NULL ? PQerrorMessage(pq) : "out of memory";
+    enum err_code code = connect_error_class(text);
+    char masked[300];
+    if (code == ERR_CONFIG)
+        return config_error(url, text, err);
+    return err_set(err, code, "cannot connect to %s: %s", log_mask_url(url, masked, sizeof masked), text);
+}
+
 bool pg_open(const char *url, const struct pg_options *options, struct pg_conn **ret, struct err *err)
 {
+    if (!check_url(url, err))
+        return false;
     char *server_options CLEANUP(free_ptr) = merge_options(url);
     char timeout[16];
     (void)snprintf(timeout, sizeof timeout, "%d",
@@ -123,10 +159,7 @@ bool pg_open(const char *url, const struct pg_options *options, struct pg_conn *
     struct pg_conn *conn = xcalloc(1, sizeof *conn);
     conn->pq = PQconnectdbParams(keys, values, 1);
     if (conn->pq == NULL || PQstatus(conn->pq) != CONNECTION_OK) {
-        const char *text = conn->pq != NULL ? PQerrorMessage(conn->pq) : "out of memory";
-        char masked[300];
-        err_set(err, connect_error_class(text), "cannot connect to %s: %s",
-                log_mask_url(url, masked, sizeof masked), text);
+        connect_error(url, conn->pq, err);
         pg_close(conn);
         return false;
     }

@@ -1,4 +1,4 @@
-#include "change/utf8.h"
+#include "core/utf8.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -59,4 +59,14 @@ bool utf8_valid(const char *text, size_t len)
         p += n;
     }
     return true;
+}
+
+void utf8_make_valid(char *text)
+{
+    for (char *p = text, *end = text + strlen(text); p < end;) {
+        size_t n = utf8_char_len(p, (size_t)(end - p));
+        if (n == 0)
+            *p = '?';
+        p += n == 0 ? 1 : n;
+    }
 }

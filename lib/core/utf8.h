@@ -1,7 +1,7 @@
 /* UTF-8 as PostgreSQL accepts it: shortest forms only, no surrogates, up to U+10FFFF; U+0000 is refused too.
  */
-#ifndef CHANGE_UTF8_H
-#define CHANGE_UTF8_H
+#ifndef CORE_UTF8_H
+#define CORE_UTF8_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,5 +10,7 @@
 bool utf8_valid(const char *text, size_t len);
 /* Length in bytes (1–4) of the character at text, 0 if it is not valid. len >= 1. */
 size_t utf8_char_len(const char *text, size_t len);
+/* Puts '?' for each byte that is not part of a valid character (messages from servers, cut texts). */
+void utf8_make_valid(char *text);
 
 #endif
