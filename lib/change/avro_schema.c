@@ -7,9 +7,9 @@
 
 #include "change/connect.h"
 #include "change/envelope.h"
-#include "core/utf8.h"
 #include "core/alloc.h"
 #include "core/strbuf.h"
+#include "core/utf8.h"
 
 #define OPTIONAL(type) "{\"name\":\"" type "\",\"type\":[\"null\",\"long\"],\"default\":null}"
 

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/utf8.h"
 #include "core/alloc.h"
+#include "core/utf8.h"
 
 static void set_text(json_t *object, const char *name, const char *value)
 {

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/utf8.h"
 #include "core/alloc.h"
+#include "core/utf8.h"
 
 static bool check_images(enum change_op op, bool has_before, bool has_after)
 {

@@ -71,9 +71,9 @@ static void freeze_comes_before_the_marker_and_the_comparison_before_the_decisio
 {
     struct strbuf text = STRBUF_INIT(65536);
     cutover_describe(&text);
-    static const char *const order[] = {"  beginning", "  arming", "  pausing",  "  freezing",
-                                        "  marking",   "  draining", "  sequencing",
-                                        "  verifying", "  deciding", "  switching"};
+    static const char *const order[] = {"  beginning", "  arming",   "  pausing",    "  freezing",
+                                        "  marking",   "  draining", "  sequencing", "  verifying",
+                                        "  deciding",  "  switching"};
     const char *last = text.data;
     for (size_t i = 0; i < ARRAY_LEN(order); i++) {
         const char *found = strstr(text.data, order[i]);
