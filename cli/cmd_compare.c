@@ -11,13 +11,13 @@
 #include "terminal.h"
 
 #define TEXT_BYTES_MAX    ((size_t)4 << 20)
-#define TABLES_SHOWN      100 /* beyond: only those that did not pass */
 #define DIFFERENCES_SHOWN 10
 #define QUIET_TELL_US     INT64_C(5000000)
 
 const struct cli_flag compare_flags[] = {
     {"table", "PATTERN", "only tables that fit, as in source.tables; may be repeated"},
     {"json", NULL, "print the report as JSON"},
+    {"verbose", NULL, "list the tables that are equal, too"},
     {"report-dir", "FOLDER", "instead of compare.report_dir"},
     {NULL, NULL, NULL},
 };
@@ -125,11 +125,13 @@ static void add_difference(struct strbuf *out, const struct compare_difference *
     strbuf_addc(out, '\n');
 }
 
-static void add_tables(const struct terminal *term, struct strbuf *out, const struct compare_result *r)
+/* Equal tables are only counted unless all are wanted: what is left is what somebody must look at. */
+static void add_tables(const struct terminal *term, struct strbuf *out, const struct compare_result *r,
+                       bool all)
 {
     for (size_t i = 0; i < r->table_count; i++) {
         const struct compare_table *t = &r->tables[i];
-        if (r->table_count > TABLES_SHOWN && t->verdict == VERDICT_PASS)
+        if (!all && t->verdict == VERDICT_PASS && t->reason[0] == '\0')
             continue;
         add_table(term, out, t);
         for (size_t d = 0; d < t->difference_count && d < DIFFERENCES_SHOWN; d++)
@@ -155,12 +157,12 @@ static void add_verdict(const struct terminal *term, struct strbuf *out, const s
         strbuf_addf(out, "  report: %s/report.html\n", r->report_dir);
 }
 
-static void print_result(const struct compare_result *r)
+static void print_result(const struct compare_result *r, bool all)
 {
     struct terminal term;
     struct strbuf out = STRBUF_INIT(TEXT_BYTES_MAX);
     terminal_look(&term);
-    add_tables(&term, &out, r);
+    add_tables(&term, &out, r, all);
     add_verdict(&term, &out, r);
     terminal_write(&term, out.data);
     strbuf_release(&out);
@@ -200,7 +202,7 @@ int cmd_compare(struct cli *cli)
     if (json)
         fputs(result.json, stdout);
     else
-        print_result(&result);
+        print_result(&result, cli_flag(cli, "verbose") != NULL);
     int code = compare_exit_code(result.verdict);
     compare_result_release(&result);
     return code;

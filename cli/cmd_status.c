@@ -189,15 +189,25 @@ static int complain_down(const struct cli *cli, const json_t *all)
     return code;
 }
 
-static void show(const struct terminal *term, const json_t *all, bool redraw)
+static void show(const struct terminal *term, const json_t *all)
 {
     struct strbuf out = STRBUF_INIT(TEXT_BYTES_MAX);
-    if (redraw && term->is_terminal)
-        (void)fputs("\033[H\033[2J", stdout);
     add_status(term, &out, all);
     terminal_write(term, out.data);
     (void)fflush(stdout);
     strbuf_release(&out);
+}
+
+/* Over the picture of a second ago, without a blank screen in between. */
+static void show_over(struct terminal *term, const json_t *all)
+{
+    term->redraws = term->is_terminal;
+    if (term->redraws)
+        (void)fputs("\033[H", stdout);
+    show(term, all);
+    if (term->redraws)
+        (void)fputs("\033[J", stdout);
+    (void)fflush(stdout);
 }
 
 static void show_json(const json_t *all)
@@ -215,8 +225,11 @@ static void pause_ms(long ms)
 
 static int watch(const struct cli *cli, bool as_json)
 {
+    struct terminal term;
+    terminal_look(&term);
+    if (!as_json && term.is_terminal)
+        (void)fputs("\033[2J", stdout);
     for (;;) {
-        struct terminal term;
         terminal_look(&term); /* each time: the window may change */
         json_t *all = fleet_status(cli->cfg);
         if (as_json) {
@@ -225,7 +238,7 @@ static int watch(const struct cli *cli, bool as_json)
             (void)fflush(stdout);
             free(line);
         } else {
-            show(&term, all, true);
+            show_over(&term, all);
         }
         json_decref(all);
         if (ferror(stdout))
@@ -299,7 +312,7 @@ static int wait_caught_up(const struct cli *cli, int64_t timeout_s, bool as_json
             if (as_json)
                 show_json(all);
             else
-                show(&term, all, false);
+                show(&term, all);
             if (late) {
                 (void)fprintf(
                     stderr, "crossfade status: not caught up after %lld s: phase %s, waits for " LSN_FMT "\n",
@@ -335,7 +348,7 @@ int cmd_status(struct cli *cli)
     if (as_json)
         show_json(all);
     else
-        show(&term, all, false);
+        show(&term, all);
     int code = complain_down(cli, all);
     json_decref(all);
     return code;

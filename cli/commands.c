@@ -44,7 +44,7 @@ const struct command command_table[] = {
      .run = cmd_compare,
      .needs_config = true,
      .stop = STOP_TWICE,
-     .usage = "run [--table PATTERN]… [--json] [--report-dir FOLDER]",
+     .usage = "run [--table PATTERN]… [--json | --verbose] [--report-dir FOLDER]",
      .summary = "compare both sides at one fence, while writes go on",
      .text =
          "Row counts and SHA-256 inside each database, narrowed to the rows and columns that differ. Writers "

@@ -110,13 +110,17 @@ static json_t *lag_seconds(const json_t *capture, const json_t *apply)
 
 json_t *fleet_status(const struct config *cfg)
 {
-    json_t *capture = ask_role(cfg, "capture", "capture.listen");
+    /* Downstream first: so no position is seen ahead of the one that it follows. */
     json_t *apply = ask_role(cfg, "apply", "apply.listen");
+    json_t *capture = ask_role(cfg, "capture", "capture.listen");
     lsn_t source_lsn = fleet_lsn(capture, "source_lsn");
     lsn_t journaled_lsn = fleet_lsn(capture, "journaled_lsn");
     lsn_t applied_lsn = fleet_lsn(apply, "applied_lsn");
     if (journaled_lsn == 0)
         journaled_lsn = fleet_lsn(apply, "journaled_lsn");
+    /* Capture hears of the source's end only now and then. */
+    if (source_lsn != 0 && source_lsn < journaled_lsn)
+        source_lsn = journaled_lsn;
     json_t *all = json_object();
     json_object_set_new(all, "pipeline", json_string(config_text(cfg, "pipeline")));
     json_object_set_new(all, "phase", json_string(combined_phase(capture, apply)));

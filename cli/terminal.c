@@ -14,6 +14,7 @@ void terminal_look(struct terminal *ret)
     ret->is_terminal = isatty(STDOUT_FILENO) == 1;
     ret->colors = ret->is_terminal && (no_color == NULL || *no_color == '\0') && type != NULL &&
                   strcmp(type, "dumb") != 0;
+    ret->redraws = false;
     ret->width = 0;
     if (ret->is_terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
         ret->width = size.ws_col;
@@ -56,6 +57,8 @@ void terminal_write(const struct terminal *term, const char *text)
         (void)fwrite(text, 1, shown, stdout);
         if (shown < len && term->colors)
             (void)fputs("\033[0m", stdout);
+        if (term->redraws)
+            (void)fputs("\033[K", stdout);
         text += len;
         if (*text == '\n') {
             (void)putchar('\n');

@@ -9,6 +9,7 @@ enum color { COLOR_PLAIN = 0, COLOR_GREEN, COLOR_YELLOW, COLOR_RED, COLOR_BOLD }
 struct terminal {
     bool is_terminal; /* stdout */
     bool colors;      /* terminal, TERM not dumb and no NO_COLOR */
+    bool redraws;     /* what is written goes over what stands there: the rest of each line is cleared */
     int width;        /* columns; 0 = not limited */
 };
 
