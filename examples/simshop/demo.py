@@ -1,12 +1,15 @@
 """The demonstration that tools/demo runs: SimShop moves from one PostgreSQL to another while its customers go on buying."""
 
+import signal
+
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is something to clean up: main() takes it over
+
 import argparse
 import contextlib
 import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -18,7 +21,9 @@ from rig.postgres import copy_schema
 from rig.wait import wait_until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-COLOUR = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+TERMINAL = sys.stdout.isatty()
+COLOUR = TERMINAL and not os.environ.get("NO_COLOR")
+QUIET_SECONDS = 3  # between two lines of progress where no line can be redrawn
 
 
 def bold(text):
@@ -29,11 +34,42 @@ def step(text):
     print(f"\n{bold('▸ ' + text)}", flush=True)
 
 
+class Progress:
+    """with Progress() as show: show("43 %") …: one line that is redrawn on a terminal, elsewhere a line every few seconds."""
+
+    def __init__(self):
+        self.text, self.told = None, time.monotonic()
+
+    def __enter__(self):
+        return self
+
+    def __call__(self, text):
+        self.text = "  " + text
+        if TERMINAL:
+            width = shutil.get_terminal_size().columns
+            print(f"\r\033[K{self.text[:width - 1]}", end="", flush=True)
+        elif time.monotonic() - self.told >= QUIET_SECONDS:
+            self.told = time.monotonic()
+            print(self.text, flush=True)
+            self.text = None
+
+    def __exit__(self, *exc):
+        """What was shown last stays."""
+        if TERMINAL:
+            print(flush=True)
+        elif self.text:
+            print(self.text, flush=True)
+
+
+def seconds(value):
+    return f"{value:.0f} s" if value < 120 else f"{value // 60:.0f} min {value % 60:02.0f} s"
+
+
 class Demo:
     def __init__(self, args, folder, stack):
         self.args, self.folder, self.stack = args, folder, stack
         self.detached = args.keep
-        self.summary = []
+        self.verdicts, self.lag, self.pause = {}, "", ""
 
     # -- servers
 
@@ -57,11 +93,11 @@ class Demo:
         copy_schema(self.shop, self.copy)
         rows = self.source.value("SELECT sum(reltuples)::bigint FROM pg_class WHERE relkind = 'r' AND reltuples > 0"
                                  " AND relnamespace::regnamespace::text LIKE 'simshop%'", db="shop")
-        print(f"  {rows:,} rows; the target has the same tables, empty (pg_dump --schema-only)")
+        print(f"  {rows:,} rows; the target has the same tables, empty (pg_dump --schema-only)", flush=True)
 
     def start_traffic(self):
         step(f"customers arrive: pgbench, 4 clients, {self.args.rate} transactions a second")
-        self.traffic = self.pgbench(self.shop, "traffic", seconds=600)
+        self.traffic = self.pgbench(self.shop, "traffic", seconds=3600)
 
     def pgbench(self, url, name, seconds):
         argv = [os.path.join(HERE, "load", "run"), "--url", url, "--clients", "4", "--seconds", str(seconds),
@@ -74,71 +110,100 @@ class Demo:
     # -- the pipeline
 
     def start_pipeline(self):
-        step("crossfade check, then capture and apply")
         kafka = {"journal": f"kafka://{self.kafka.bootstrap}", "journal_format": "json"} if self.kafka else {}
         self.pipeline = Pipeline(self.folder, self.shop, self.copy, **kafka)
-        self.crossfade("check")
+        self.check()
         for role in (self.pipeline.capture, self.pipeline.apply):
             role.detached = self.detached
             self.stack.callback(lambda r=role: None if self.args.kept else r.close())
             role.start()
 
-    def crossfade(self, *words, expect=(0,), quiet=False):
+    def crossfade(self, *words, expect=(0,)):
+        """Runs a command and returns its standard output; its progress goes to the terminal."""
         argv = [os.environ["CROSSFADE_BIN"], "-c", self.pipeline.config, *words]
-        done = subprocess.run(argv, text=True, stdout=subprocess.PIPE if quiet else None)
+        done = subprocess.run(argv, text=True, stdout=subprocess.PIPE, check=False)
         if done.returncode not in expect:
-            raise SystemExit(f"demo: `crossfade {' '.join(words)}` ended with {done.returncode}")
+            raise RuntimeError(f"`crossfade {' '.join(words)}` ended with {done.returncode}\n{done.stdout}")
         return done.stdout
 
     def status(self):
-        return json.loads(self.crossfade("status", "--json", quiet=True, expect=(0, 1)))
+        for role in (self.pipeline.capture, self.pipeline.apply):
+            if not role.running:
+                raise RuntimeError(f"{role.name} ended with {role.exit_code}\n{role.log_tail()}")
+        return json.loads(self.crossfade("status", "--json", expect=(0, 1)))
 
-    def show_progress(self):
-        """The snapshot until apply is complete, then a few looks at the lag under traffic."""
+    def check(self):
+        step("crossfade check")
+        report = json.loads(self.crossfade("check", "--json", expect=(0, 1)))
+        for check in report["checks"]:
+            if check["state"] != "ok":
+                print(f"  {check['state']}: {check['found']}")
+        print(f"  {report['counts']['ok']} preconditions hold", flush=True)
+        if not report["ok"]:
+            raise RuntimeError("a precondition does not hold")
+
+    def copy_all(self):
+        step("crossfade capture, crossfade apply: the snapshot, while customers write")
+        started = time.monotonic()
+
         def complete():
-            self.print_status()
-            return self.status().get("apply", {}).get("complete")
-        wait_until(complete, 120, "the snapshot to be applied", interval=1.0)
-        self.crossfade("status", "--wait", "caught-up", "--timeout", "60")
-        for _ in range(3):
-            self.print_status()
-            time.sleep(1)  # a look at a running system, not a test
+            status = self.status()
+            show(self.copy_line(status, time.monotonic() - started))
+            return status.get("apply", {}).get("complete")
+        with Progress() as show:
+            wait_until(complete, 120 + 30 * self.args.scale, "the snapshot to be applied", interval=0.5)
 
-    def print_status(self):
-        s = self.status()
-        capture, apply = s.get("capture", {}), s.get("apply", {})
-        snapshot = capture.get("snapshot") or {}
-        done = "  ".join(f"{k} {v}" for k, v in (
-            ("phase", s.get("phase")), ("copied", f"{snapshot.get('rows', 0):,}"),
-            ("ETA", f"{snapshot['eta_seconds']:.0f} s" if snapshot.get("eta_seconds") else "–"),
-            ("streamed", f"{capture.get('changes', 0):,}"), ("applied", f"{apply.get('changes', 0):,}"),
-            ("lag", f"{s.get('lag_bytes') or 0:,} B, {s.get('lag_seconds') or 0:.2f} s")))
-        print("  " + done, flush=True)
+    @staticmethod
+    def copy_line(status, elapsed):
+        snapshot, apply = status.get("snapshot") or {}, status.get("apply", {})
+        rows, total = snapshot.get("rows") or 0, max(snapshot.get("estimate") or 0, snapshot.get("rows") or 0)
+        there = min(apply.get("changes") or 0, total)
+        if apply.get("complete"):
+            return f"{rows:,} rows copied and on the target after {elapsed:.1f} s"
+        if not total or not there:
+            return f"journal {rows:,} of {total:,} rows" if rows else "starting"
+        left = elapsed * (total - there) / there
+        return f"journal {rows:,} of {total:,} rows, target {there:,} ({100 * there / total:.0f} %), ETA {seconds(left)}"
+
+    def follow(self):
+        step("the stream: lag under traffic")
+        self.crossfade("status", "--wait", "caught-up", "--timeout", "60")
+        with Progress() as show:
+            for _ in range(4):
+                status = self.status()
+                show(f"lag {self.lag_of(status)}; {self.streamed(status):,} changes streamed so far")
+                time.sleep(1)  # a look at a running system, not a test
+
+    @staticmethod
+    def lag_of(status):
+        return f"{status.get('lag_bytes') or 0:,} bytes, {status.get('lag_seconds') or 0:.2f} s"
+
+    @staticmethod
+    def streamed(status):
+        return (status.get("capture", {}).get("changes") or 0) - ((status.get("snapshot") or {}).get("rows") or 0)
 
     def compare(self, when):
-        step(f"compare, {when}")
-        self.crossfade("compare", "run", expect=(0, 1, 3))
+        step(f"crossfade compare run, {when}")
+        text = self.crossfade("compare", "run", expect=(0, 1, 3))
+        print("\n".join("  " + line for line in text.splitlines() if "report:" not in line), flush=True)
         with open(os.path.join(self.pipeline.report_dir, "latest", "report.json")) as f:
-            report = json.load(f)
-        self.summary.append((f"verdict {when}", report["verdict"]))
-        return report["verdict"]
+            self.verdicts[when] = json.load(f)["verdict"]
 
     def cut_over(self):
-        step("cutover run --execute")
+        step("crossfade cutover run --execute")
         before = self.status()
-        text = self.crossfade("cutover", "run", "--execute", "--json", quiet=True, expect=(0, 10, 11, 12))
-        report = json.loads(text)
-        for gate in report.get("gates", []):
-            print(f"  gate {gate['name']:<22} {gate['verdict']:<8} {gate['measured']}")
-        for taken in report.get("steps", []):
-            print(f"  {taken['state']:<12} {taken['ms']:8.1f} ms")
-        capture = before.get("capture", {})
-        self.summary += [("rows copied", f"{(capture.get('snapshot') or {}).get('rows', 0):,}"),
-                         ("changes streamed", f"{capture.get('changes', 0) - (capture.get('snapshot') or {}).get('rows', 0):,}"),
-                         ("lag before the cutover", f"{before.get('lag_bytes') or 0:,} bytes, {before.get('lag_seconds') or 0:.2f} s"),
-                         ("write pause", f"{report.get('pause_ms', 0):.0f} ms"), ("cutover", report["outcome"])]
+        report = json.loads(self.crossfade("cutover", "run", "--execute", "--json", expect=(0, 10, 11, 12)))
+        gates = report.get("gates", [])
+        for gate in gates:
+            if gate["verdict"] != "ok":
+                print(f"  gate {gate['name']} is closed: {gate['measured']} ({gate['limit']}): {gate['hint']}")
+        print(f"  {sum(gate['verdict'] == 'ok' for gate in gates)} of {len(gates)} gates are open")
+        steps = [f"{taken['state']} {taken['ms']:.0f}" for taken in report.get("steps", [])]
+        print(f"  milliseconds: {', '.join(steps)}", flush=True)
         if report["outcome"] != "done":
-            raise SystemExit(f"demo: the cutover is {report['outcome']}: {report.get('reason', '')}")
+            raise RuntimeError(f"the cutover is {report['outcome']}: {report.get('reason', '')}")
+        self.lag = self.lag_of(before)
+        self.pause = f"{report['pause_ms']:,.0f} ms"
 
     def serve_on_target(self):
         step("customers go on buying, on the new database")
@@ -147,9 +212,11 @@ class Demo:
         process.wait(60)
         with open(process.log) as f:
             text = f.read()
-        for wanted in ("number of transactions actually processed", "number of failed transactions"):
-            line = re.search(rf"^{wanted}: .*$", text, re.M)
-            print(f"  {line.group(0) if line else wanted + ': ?'}")
+        done, failed = (re.search(rf"^number of {what}: (\d+)", text, re.M)
+                        for what in ("transactions actually processed", "failed transactions"))
+        if not done or not failed or done[1] == "0":
+            raise RuntimeError(f"nobody can buy there\n{process.log_tail()}")
+        print(f"  {done[1]} transactions, {failed[1]} failed", flush=True)
 
     # -- the end
 
@@ -159,43 +226,75 @@ class Demo:
             kept = os.path.join(tempfile.gettempdir(), f"crossfade-demo-{time.strftime('%Y%m%dT%H%M%S')}.html")
             shutil.copyfile(report, kept)
             report = kept
-        self.summary.append(("report", report))
+        status = self.status()
         print("\n" + bold("Summary"))
-        for name, value in self.summary:
-            print(f"  {name:<32} {value}")
+        for name, value in (("rows copied", f"{(status.get('snapshot') or {}).get('rows', 0):,}"),
+                            ("changes streamed", f"{self.streamed(status):,}"),
+                            ("lag at the end", f"{self.lag} before the cutover, {status.get('lag_bytes') or 0:,} bytes after it"),
+                            ("write pause", self.pause),
+                            ("verdicts", ", ".join(f"{verdict} {when}" for when, verdict in self.verdicts.items())),
+                            ("report", report)):
+            print(f"  {name:<18} {value}")
+
+    def write_end_script(self):
+        """--keep: a script that ends everything and removes the folder. Returns its path."""
+        servers = [self.source.process, self.target.process]
+        others = [self.pipeline.capture, self.pipeline.apply] + ([self.kafka.process] if self.kafka else [])
+        pids, fast = " ".join(str(p.pid) for p in others), " ".join(str(p.pid) for p in servers)
+        path = os.path.join(self.folder, "end")
+        with open(path, "w") as f:
+            f.write(f"#!/bin/sh\nkill {pids} 2>/dev/null\nkill -INT {fast} 2>/dev/null\n"
+                    f"for pid in {pids} {fast}; do while kill -0 $pid 2>/dev/null; do sleep 0.1; done; done\n"
+                    f"rm -rf '{self.folder}'\n")
+        os.chmod(path, 0o755)
+        return path
 
     def print_how_to_look(self):
+        crossfade = f"{os.environ['CROSSFADE_BIN']} -c {self.pipeline.config}"
         print(f"""
 {bold('Everything is still running.')}
   source      psql '{self.shop}'
   target      psql '{self.copy}'
-  crossfade   {os.environ['CROSSFADE_BIN']} -c {self.pipeline.config} status --watch
-              {os.environ['CROSSFADE_BIN']} -c {self.pipeline.config} journal list""")
+  crossfade   {crossfade} status --watch
+              {crossfade} journal list
+              {crossfade} journal cat shop.simshop_oltp.orders""")
         if self.kafka:
             print(f"  topics      kcat -b {self.kafka.bootstrap} -L\n"
                   f"              kcat -b {self.kafka.bootstrap} -C -o beginning -e -t shop.simshop_oltp.orders")
-        processes = [self.pipeline.capture, self.pipeline.apply, self.source.process, self.target.process]
-        pids = [str(p.pid) for p in processes + ([self.kafka.process] if self.kafka else [])]
-        print(f"  to end it   kill -INT {' '.join(pids)}; sleep 3; rm -r {self.folder}")
+        print(f"  to end it   {self.write_end_script()}")
 
     def run(self):
         self.start_servers()
         self.load_shop()
         self.start_traffic()
         self.start_pipeline()
-        step("snapshot and stream")
-        self.show_progress()
+        self.copy_all()
+        self.follow()
         self.compare("under traffic")
         self.cut_over()
         self.compare("after the cutover")
         self.serve_on_target()
         self.print_summary()
+        wrong = [when for when, verdict in self.verdicts.items() if verdict != "PASS"]
+        if wrong:
+            raise RuntimeError(f"the comparison {wrong[0]} is {self.verdicts[wrong[0]]}")
         if self.args.keep:
             self.args.kept = True
             self.print_how_to_look()
 
 
-def main():
+@contextlib.contextmanager
+def cleaning_up():
+    """While this ends what was started, a second Ctrl-C or SIGTERM changes nothing."""
+    with contextlib.ExitStack() as stack:
+        try:
+            yield stack
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
+
+
+def parse_arguments():
     parser = argparse.ArgumentParser(prog="tools/demo")
     parser.add_argument("--journal", choices=("lmdb", "kafka"), default="lmdb")
     parser.add_argument("--keep", action="store_true", help="leave everything running")
@@ -203,16 +302,26 @@ def main():
     parser.add_argument("--rate", type=int, default=150, help="transactions a second")
     args = parser.parse_args()
     args.kept = False
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    workdir = Workdir("demo")
+    return args
+
+
+def main():
+    args = parse_arguments()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda n, _: sys.exit(128 + n))
     started = time.monotonic()
     try:
-        with contextlib.ExitStack() as stack:
+        with cleaning_up() as stack:
+            workdir = Workdir("demo")
             stack.callback(lambda: None if args.kept else workdir.remove())
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             Demo(args, workdir.path, stack).run()
     except KeyboardInterrupt:
         print("\ndemo: interrupted, everything is cleaned up", file=sys.stderr)
         return 130
+    except (RuntimeError, AssertionError, OSError, subprocess.CalledProcessError) as error:
+        print(f"\ndemo: {error}\ndemo: failed, everything is cleaned up", file=sys.stderr)
+        return 1
     print(f"\n{time.monotonic() - started:.0f} s in all")
     return 0
 

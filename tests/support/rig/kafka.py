@@ -65,7 +65,7 @@ class Kafka:
         self.controller_port = free_port()
         self.properties = dict(properties or {})
         self._config = os.path.join(self.home, "server.properties")
-        self._java = ["java", f"-Xmx{heap}", f"-Xms{heap}", "-Djava.awt.headless=true",
+        self._java = ["java", f"-Xmx{heap}", f"-Xms{heap}", "-Djava.awt.headless=true", "-XX:-UsePerfData",
                       f"-Dlog4j.configuration=file:{self.home}/log4j.properties", "-cp", jars()]
         self.process = Process(f"kafka {name}", [*self._java, "kafka.Kafka", self._config], self.log, detached=detached)
 

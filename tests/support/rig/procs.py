@@ -55,6 +55,7 @@ class Process:
         self.name, self.argv, self.log, self.env, self.cwd, self.user = name, list(argv), log, env, cwd, user
         self.detached, self.stop_signal = detached, stop_signal
         self.child = None
+        self._starting = None
 
     def __enter__(self):
         return self
@@ -66,12 +67,12 @@ class Process:
 
     def start(self):
         assert not self.running, f"{self.name} runs already"
-        self.child = _starter.submit(self._spawn).result()
-        if not self.detached:
-            _alive.add(self)
+        self._starting = _starter.submit(self._spawn)
+        self._starting.result()
         return self
 
     def _spawn(self):
+        """Sets self.child by itself: who waits for it may be interrupted, and must still be able to end it."""
         argv = ["setpriv"]
         if self.user:
             argv += ["--reuid", str(self.user.pw_uid), "--regid", str(self.user.pw_gid), "--clear-groups"]
@@ -85,8 +86,10 @@ class Process:
         if self.user:
             env["HOME"] = self.user.pw_dir
         with open(self.log, "ab") as log:
-            return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=env,
-                                    cwd=self.cwd or os.path.dirname(self.log), start_new_session=True)
+            self.child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=env,
+                                          cwd=self.cwd or os.path.dirname(self.log), start_new_session=True)
+        if not self.detached:
+            _alive.add(self)
 
     @property
     def pid(self):
@@ -94,6 +97,8 @@ class Process:
 
     @property
     def running(self):
+        if self._starting is not None and not self._starting.done():
+            concurrent.futures.wait([self._starting])
         return self.child is not None and self.child.poll() is None
 
     @property

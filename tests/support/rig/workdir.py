@@ -4,6 +4,7 @@ import os
 import pwd
 import shutil
 import tempfile
+import time
 
 
 def server_user():
@@ -45,5 +46,9 @@ class Workdir:
     def remove(self):
         if self.keep:
             print(f"kept: {self.path}")
-        else:
+            return
+        for _ in range(20):  # a program that was just killed may leave a child that still writes for a moment
             shutil.rmtree(self.path, ignore_errors=True)
+            if not os.path.exists(self.path):
+                return
+            time.sleep(0.1)
