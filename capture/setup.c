@@ -83,19 +83,29 @@ static bool load_tables(struct cap_session *s, struct err *err)
     return ok;
 }
 
+static bool refuse_identity(const struct source_table *t, const char *parts, struct err *err)
+{
+    return err_set(
+        err, ERR_SCHEMA,
+        "table=%s.%s%s%s has no replica identity%s: PostgreSQL would refuse its updates and deletes "
+        "once it is published. Add a primary key (not deferrable), or ALTER TABLE … REPLICA IDENTITY "
+        "FULL, or exclude it in source.tables",
+        t->schema, t->name, parts != NULL ? " partition " : "", parts != NULL ? parts : "",
+        parts != NULL ? " that fits the partitioned table's" : "");
+}
+
 /* Without a replica identity the server would refuse the application's updates and deletes from now on. */
 static bool check_identity(const struct cap_session *s, struct err *err)
 {
     for (size_t i = 0; i < s->tables.count; i++) {
         const struct source_table *t = &s->tables.items[i];
-        bool bare = t->replica_identity == 'n' || (t->replica_identity != 'f' && t->key_count == 0);
-        if (bare)
-            return err_set(err, ERR_SCHEMA,
-                           "table=%s.%s has no replica identity: PostgreSQL would refuse its updates and "
-                           "deletes once it is "
-                           "published. Add a primary key, or ALTER TABLE … REPLICA IDENTITY FULL, or exclude "
-                           "it in source.tables",
-                           t->schema, t->name);
+        char *parts CLEANUP(free_ptr) = NULL;
+        if (t->replica_identity == 'n' || (t->replica_identity != 'f' && t->key_count == 0))
+            return refuse_identity(t, NULL, err);
+        if (t->partitioned && !source_parts_unfit(s->sql, t, &parts, err))
+            return false;
+        if (parts != NULL)
+            return refuse_identity(t, parts, err);
     }
     return true;
 }

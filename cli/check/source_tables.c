@@ -73,20 +73,19 @@ static char *alter_table(const struct check_table *t, const char *clause)
     return strbuf_detach(&sql);
 }
 
-/* columns: 0 deferrable primary key, 1 owner, 2 select, 3 row security active, 4 published, 5 parts without
- * identity */
+/* columns: 0 deferrable primary key, 1 owner, 2 select, 3 row security active, 4 published */
 static void check_table_row(struct check *ck, struct check_table *t, const struct pg_result *res)
 {
     const struct source_table *st = &t->source;
     bool full = st->replica_identity == 'f';
-    if (!full && (st->replica_identity == 'n' || st->key_count == 0))
-        fail(ck, t, "replica identity",
-             alter_table(t, "REPLICA IDENTITY FULL; better: ADD PRIMARY KEY (…); or exclude it"),
-             "no key: PostgreSQL would refuse its updates and deletes once it is published");
-    else if (st->replica_identity == 'd' && pg_cell_bool(res, 0, 0))
+    if (st->replica_identity == 'd' && pg_cell_bool(res, 0, 0))
         fail(ck, t, "replica identity",
              alter_table(t, "REPLICA IDENTITY FULL, or make the key NOT DEFERRABLE"),
              "its primary key is deferrable, which PostgreSQL does not take as identity");
+    else if (!full && (st->replica_identity == 'n' || st->key_count == 0))
+        fail(ck, t, "replica identity",
+             alter_table(t, "REPLICA IDENTITY FULL; better: ADD PRIMARY KEY (…); or exclude it"),
+             "no key: PostgreSQL would refuse its updates and deletes once it is published");
     else if (st->key_count == 0)
         check_add(
             ck, SIDE, "replica identity", CHECK_WARN, "a primary key makes apply and compare much faster",
@@ -119,6 +118,14 @@ static bool check_table_rights(struct check *ck, struct check_table *t, struct e
         return false;
     if (pg_rows(res) == 1)
         check_table_row(ck, t, res);
+    char *parts CLEANUP(free_ptr) = NULL;
+    if (t->source.partitioned && !source_parts_unfit(ck->source, &t->source, &parts, err))
+        return false;
+    if (parts != NULL) {
+        char *what CLEANUP(free_ptr) =
+            xasprintf("partitions without a replica identity that fits: %s", parts);
+        fail(ck, t, "replica identity", xstrdup("ALTER TABLE … REPLICA IDENTITY FULL on each of them"), what);
+    }
     return true;
 }
 

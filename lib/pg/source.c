@@ -57,7 +57,7 @@ static const char columns_sql[] =
     "       AND a.attgenerated = ''"
     "  LEFT JOIN LATERAL (SELECT i.indkey, i.indnkeyatts FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid"
     "       AND CASE WHEN c.relreplident = 'i' THEN i.indisreplident ELSE i.indisprimary END"
-    "       AND i.indisvalid LIMIT 1) x ON true"
+    "       AND i.indisvalid AND i.indimmediate LIMIT 1) x ON true"
     "  LEFT JOIN LATERAL (SELECT u.place FROM pg_catalog.unnest(x.indkey::int2[]) WITH ORDINALITY u(attnum, "
     "place)"
     "       WHERE u.attnum = a.attnum AND u.place <= x.indnkeyatts) k ON true"
@@ -158,6 +158,24 @@ bool source_table_parts(struct pg_conn *conn, struct source_table *t, struct err
         };
     }
     return true;
+}
+
+/* Old images are written by a part's own identity, whatever the root announces (CheckCmdReplicaIdentity in
+ * PostgreSQL's execReplication.c looks at the table that holds the row). */
+bool source_parts_unfit(struct pg_conn *conn, const struct source_table *t, char **ret_names, struct err *err)
+{
+    static const char sql[] =
+        "SELECT string_agg(p.relid::regclass::text, ', ' ORDER BY p.relid) FROM"
+        " pg_catalog.pg_partition_tree($1::oid::regclass) p JOIN pg_catalog.pg_class c ON c.oid = p.relid"
+        " WHERE p.isleaf AND p.level > 0 AND c.relreplident <> 'f' AND NOT"
+        "  ($3::bool AND c.relreplident <> 'n' AND (c.relreplident = 'i') = ($2 = 'i') AND EXISTS"
+        "   (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate "
+        "AND"
+        "     CASE WHEN c.relreplident = 'i' THEN i.indisreplident ELSE i.indisprimary END))";
+    char oid_text[16], identity[2] = {t->replica_identity, '\0'};
+    const char *params[] = {oid_text, identity, t->key_count > 0 ? "true" : "false"};
+    (void)snprintf(oid_text, sizeof oid_text, "%u", t->oid);
+    return pg_query_text(conn, sql, 3, params, ret_names, err);
 }
 
 bool source_slot_look(struct pg_conn *conn, const char *slot, struct source_slot *ret, struct err *err)

@@ -36,7 +36,8 @@ struct source_table {
     struct source_column *columns;
     size_t column_count;
     /* The key, in its own order: indexes into columns. With replica identity 'i' the index's columns (old
-     * images carry no others), else the primary key. */
+     * images carry no others), else the primary key; a deferrable one is none (it is no identity to
+     * PostgreSQL, and two rows may hold one key for a while). */
     size_t *key;
     size_t key_count;
     struct source_part *parts; /* source_table_parts(); several only when partitioned */
@@ -56,6 +57,12 @@ bool source_table_load(struct pg_conn *conn, uint32_t oid, struct source_table *
                        struct err *err) MUST_CHECK;
 /* Fills parts: current size and estimate. */
 bool source_table_parts(struct pg_conn *conn, struct source_table *t, struct err *err) MUST_CHECK;
+
+/* Leaf partitions of t whose own replica identity does not do: PostgreSQL would refuse their updates and
+ * deletes once they are published, or send old images without t's key. *ret_names: comma-separated, malloc'd;
+ * NULL = all are fit. */
+bool source_parts_unfit(struct pg_conn *conn, const struct source_table *t, char **ret_names,
+                        struct err *err) MUST_CHECK;
 
 struct source_slot {
     bool exists;

@@ -15,7 +15,8 @@ static bool query_bool(struct pg_target *pt, const char *sql, int count, const c
 }
 
 /* TRUNCATE of all in one statement satisfies foreign keys among them. A foreign key from outside forbids it:
- * then rows are deleted (in replica role no trigger stops that). `names` are quoted. */
+ * then rows are deleted (in replica role no trigger stops that). `names` are quoted, with ONLY where it is
+ * due. */
 static bool empty_tables(struct pg_target *pt, const char *const *names, size_t count, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
@@ -41,7 +42,7 @@ bool pgt_truncate(struct pg_target *pt, struct pg_table *const *tabs, size_t cou
     if (names == NULL)
         return err_set(err, ERR_NO_MEMORY, "list of tables");
     for (size_t i = 0; i < count; i++)
-        names[i] = tabs[i]->name;
+        names[i] = tabs[i]->rows_of;
     bool ok = pgt_plain(pt, err) && empty_tables(pt, names, count, err);
     free(names);
     return ok;
@@ -66,7 +67,7 @@ static bool refuse_or_empty(struct pg_target *pt, struct pg_table *tab, struct e
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     bool filled = false;
-    strbuf_addf(&sql, "SELECT EXISTS (SELECT 1 FROM %s)", tab->name);
+    strbuf_addf(&sql, "SELECT EXISTS (SELECT 1 FROM %s)", tab->rows_of);
     bool ok = strbuf_ok(&sql, "statement", err) && query_bool(pt, sql.data, 0, NULL, &filled, err);
     strbuf_release(&sql);
     if (!ok || !filled)
@@ -119,9 +120,9 @@ bool pgt_reset(struct pg_target *pt, struct err *err)
     const char *params[2] = {pt->pipeline, pt->shard};
     if (!pgt_plain(pt, err) ||
         !pg_query(pt->conn,
-                  "SELECT format('%I.%I', schema_name, table_name) FROM crossfade.loaded WHERE pipeline = $1 "
-                  "AND shard = $2 "
-                  "AND to_regclass(format('%I.%I', schema_name, table_name)) IS NOT NULL",
+                  "SELECT format('%s%I.%I', CASE WHEN c.relkind = 'p' THEN '' ELSE 'ONLY ' END, schema_name, "
+                  "table_name) FROM crossfade.loaded l JOIN pg_class c ON c.oid = "
+                  "to_regclass(format('%I.%I', schema_name, table_name)) WHERE pipeline = $1 AND shard = $2",
                   2, params, &known, err) ||
         (pg_rows(known) > 0 && !empty_known(pt, known, err)) ||
         !pg_query(pt->conn, "DELETE FROM crossfade.loaded WHERE pipeline = $1 AND shard = $2", 2, params,

@@ -56,6 +56,8 @@ struct pg_table {
     struct target_table base;
     unsigned id; /* names staging tables and statements */
     char *name;  /* quoted, with schema */
+    /* name behind ONLY where that is possible: rows of inheritance children are those of other tables */
+    char *rows_of;
     struct pg_column *columns;
     size_t column_count;
     size_t *key; /* columns of the key, in key order */

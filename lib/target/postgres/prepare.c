@@ -26,6 +26,7 @@ void pgt_table_free(struct pg_table *tab)
     free(tab->columns);
     free(tab->key);
     free(tab->name);
+    free(tab->rows_of);
     free(tab);
 }
 
@@ -51,6 +52,7 @@ static bool find_table(struct pg_target *pt, const struct table_schema *schema, 
     if (kind != 'r' && kind != 'p')
         return schema_err(schema, err, "on the target this is no table that can be written", NULL);
     tab->partitioned = kind == 'p';
+    tab->rows_of = xasprintf("%s%s", tab->partitioned ? "" : "ONLY ", tab->name);
     tab->base.fk_rank = (int)pg_cell_int64(res, 0, 2);
     *ret_relid = xstrdup(pg_cell(res, 0, 0));
     return true;

@@ -141,7 +141,7 @@ static void add_ordered_stage(struct strbuf *sb, const struct pg_table *tab, enu
 void sql_merge_delete(struct strbuf *sb, const struct pg_table *tab, enum stage_kind kind,
                       const struct column_set *set)
 {
-    strbuf_addf(sb, "DELETE FROM %s t USING ", tab->name);
+    strbuf_addf(sb, "DELETE FROM %s t USING ", tab->rows_of);
     add_ordered_stage(sb, tab, kind, set);
     strbuf_adds(sb, " WHERE ");
     add_key_match(sb, tab, kind == STAGE_UPSERT);
@@ -204,7 +204,7 @@ void sql_merge_upsert(struct strbuf *sb, const struct pg_table *tab, bool plain)
         add_key_order(sb, tab, true);
         add_on_conflict(sb, tab);
     } else if (!plain && !tab->delete_first) {
-        strbuf_addf(sb, " WHERE NOT EXISTS (SELECT 1 FROM %s t WHERE ", tab->name);
+        strbuf_addf(sb, " WHERE NOT EXISTS (SELECT 1 FROM %s t WHERE ", tab->rows_of);
         add_key_match(sb, tab, true);
         strbuf_adds(sb, ")");
     }
@@ -216,7 +216,7 @@ void sql_merge_update_existing(struct strbuf *sb, const struct pg_table *tab)
     const char *comma = "";
     if (!has_more_than_key(tab))
         return;
-    strbuf_addf(sb, "UPDATE %s t SET ", tab->name);
+    strbuf_addf(sb, "UPDATE %s t SET ", tab->rows_of);
     for (size_t i = 0; i < tab->column_count; i++) {
         if (tab->columns[i].identity_always || tab->columns[i].key)
             continue;
@@ -235,7 +235,7 @@ void sql_merge_update_existing(struct strbuf *sb, const struct pg_table *tab)
 void sql_merge_update(struct strbuf *sb, const struct pg_table *tab, const struct column_set *set)
 {
     const char *comma = "";
-    strbuf_addf(sb, "UPDATE %s t SET ", tab->name);
+    strbuf_addf(sb, "UPDATE %s t SET ", tab->rows_of);
     for (size_t i = 0; i < tab->column_count; i++) {
         if (!is_set(tab, set, i))
             continue;
@@ -272,7 +272,7 @@ void sql_hold(struct strbuf *sb, const struct pg_table *tab, const struct column
             add_column(sb, &tab->columns[i]);
         }
     }
-    strbuf_addf(sb, " FROM %s t JOIN ", tab->name);
+    strbuf_addf(sb, " FROM %s t JOIN ", tab->rows_of);
     sql_stage_name(sb, tab, STAGE_UPDATE, set);
     strbuf_adds(sb, " s ON ");
     add_key_match(sb, tab, false);
@@ -304,7 +304,7 @@ void sql_row_insert(struct strbuf *sb, const struct pg_table *tab, enum row_inse
     if (how == ROW_UPSERT) {
         add_on_conflict(sb, tab);
     } else if (how == ROW_IF_ABSENT) {
-        strbuf_addf(sb, " WHERE NOT EXISTS (SELECT 1 FROM %s t WHERE ", tab->name);
+        strbuf_addf(sb, " WHERE NOT EXISTS (SELECT 1 FROM %s t WHERE ", tab->rows_of);
         for (size_t i = 0; i < tab->key_count; i++) {
             number = tab->key[i];
             strbuf_adds(sb, i > 0 ? " AND t." : "t.");
@@ -364,7 +364,7 @@ static void add_row_where(struct strbuf *sb, const struct pg_table *tab, size_t 
     }
     if (tab->key_count > 0)
         return;
-    strbuf_addf(sb, "(tableoid, ctid) = (SELECT t.tableoid, t.ctid FROM %s t WHERE ", tab->name);
+    strbuf_addf(sb, "(tableoid, ctid) = (SELECT t.tableoid, t.ctid FROM %s t WHERE ", tab->rows_of);
     add_row_match(sb, tab, number);
     strbuf_adds(sb, " LIMIT 1)");
 }
@@ -372,7 +372,7 @@ static void add_row_where(struct strbuf *sb, const struct pg_table *tab, size_t 
 void sql_row_update(struct strbuf *sb, const struct pg_table *tab, const struct column_set *set)
 {
     size_t number = 0;
-    strbuf_addf(sb, "UPDATE %s t SET ", tab->name);
+    strbuf_addf(sb, "UPDATE %s t SET ", tab->rows_of);
     const char *comma = "";
     for (size_t i = 0; i < tab->column_count; i++) {
         if (!is_set(tab, set, i))
@@ -389,6 +389,6 @@ void sql_row_update(struct strbuf *sb, const struct pg_table *tab, const struct 
 void sql_row_delete(struct strbuf *sb, const struct pg_table *tab)
 {
     size_t number = 0;
-    strbuf_addf(sb, "DELETE FROM %s t", tab->name);
+    strbuf_addf(sb, "DELETE FROM %s t", tab->rows_of);
     add_row_where(sb, tab, &number);
 }
