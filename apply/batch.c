@@ -38,8 +38,7 @@ void batch_free(struct batch *b)
     free(b);
 }
 
-/* Forgets the items; what a partition delivered last stays known until batch_clear. */
-void batch_drop_items(struct batch *b)
+void batch_forget_items(struct batch *b)
 {
     for (size_t i = 0; i < b->table_count; i++) {
         b->tables[i].count = 0;
@@ -52,7 +51,7 @@ void batch_drop_items(struct batch *b)
 
 void batch_clear(struct batch *b)
 {
-    batch_drop_items(b);
+    batch_forget_items(b);
     b->counts = (struct batch_counts){0};
     b->generation++;
     b->next_seq = 0;
@@ -69,6 +68,11 @@ bool batch_is_full(const struct batch *b)
     return b->departures == 0 && batch_bytes(b) >= limit;
 }
 
+bool batch_is_over(const struct batch *b)
+{
+    return batch_bytes(b) / 5 * 4 >= b->max_bytes;
+}
+
 bool batch_only_reads(const struct batch *b)
 {
     return b->part_reads == b->item_count;
@@ -77,6 +81,11 @@ bool batch_only_reads(const struct batch *b)
 const struct batch_counts *batch_counts(const struct batch *b)
 {
     return &b->counts;
+}
+
+const struct item *batch_last_item(const struct batch *b)
+{
+    return b->kept ? &b->last_item : NULL;
 }
 
 static struct batch_table *find_table(struct batch *b, const char *stream)
@@ -250,6 +259,7 @@ bool batch_add(struct batch *b, const struct codec_ops *codec, struct decoder *d
                const struct journal_record *rec, lsn_t drop_below, struct err *err)
 {
     struct change chg;
+    b->kept = false;
     if (rec->value == NULL)
         return true;
     const char *value = arena_copy(&b->arena, rec->value, rec->value_len);
@@ -275,6 +285,8 @@ bool batch_add(struct batch *b, const struct codec_ops *codec, struct decoder *d
     if (!check_item(&it, rec, err))
         return false;
     append_item(b, bt, &it);
+    b->last_item = it;
+    b->kept = true;
     b->counts.changes++;
     b->counts.reads += it.op == CHANGE_READ;
     b->counts.truncates += it.op == CHANGE_TRUNCATE;

@@ -31,15 +31,21 @@ struct batch *batch_new(size_t max_bytes);
 void batch_free(struct batch *b); /* NULL allowed */
 /* Forgets items and counts. */
 void batch_clear(struct batch *b);
+/* Forgets items only; counts, and what each partition delivered last, stay. */
+void batch_forget_items(struct batch *b);
 /* Decodes and keeps one record; tombstones are passed over. drop_below: streamed changes with a lower commit
  * LSN were applied before (0 = none). */
 bool batch_add(struct batch *b, const struct codec_ops *codec, struct decoder *dec,
                const struct journal_record *rec, lsn_t drop_below, struct err *err) MUST_CHECK;
 /* Time to write a part. Never between the two halves of a key change. */
 bool batch_is_full(const struct batch *b);
+/* Far too much is there, though a key change may be open. */
+bool batch_is_over(const struct batch *b);
 /* True if a part may be written although rows of other partitions are still to come. */
 bool batch_only_reads(const struct batch *b);
 size_t batch_bytes(const struct batch *b);
+/* The item that batch_add kept last, NULL if it kept nothing (a tombstone, a duplicate). */
+const struct item *batch_last_item(const struct batch *b);
 const struct batch_counts *batch_counts(const struct batch *b);
 /* Collapses (SET, REPLACE) or sequences (ORDERED) what is there, hands it to the target and forgets it; the
  * counts stay. */

@@ -32,10 +32,11 @@ struct batch {
     size_t item_count, part_reads, departures;
     uint64_t generation;
     uint32_t next_seq;
+    struct item last_item; /* that batch_add kept */
+    bool kept;
     struct batch_counts counts;
 };
 
 int item_order(const struct item *a, const struct item *b);
-void batch_drop_items(struct batch *b);
 
 #endif

@@ -129,6 +129,6 @@ bool batch_write(struct batch *b, struct table_map *tables, struct target *tgt, 
 {
     bool ok = mode == TARGET_ORDERED ? write_ordered(b, tables, tgt, err)
                                      : write_sets(b, tables, tgt, mode, plain, err);
-    batch_drop_items(b);
+    batch_forget_items(b);
     return ok;
 }

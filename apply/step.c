@@ -8,8 +8,13 @@
 #include <string.h>
 
 #include "apply/apply_internal.h"
+#include "apply/spool.h"
 #include "core/failpoint.h"
 #include "core/log.h"
+
+#define IDLE_WAIT_MS   100
+#define SILENCE_MAX_MS 60000
+#define PROBE_BYTES    ((size_t)1 << 20)
 
 enum way { WAY_PLAIN = 0, WAY_SET, WAY_ORDERED, WAY_REPLACE };
 
@@ -68,24 +73,113 @@ static bool write_part(struct session *s, enum way way, struct err *err)
            failpoint("apply.after_part", err);
 }
 
+/* The next record of the batch's ranges. *ret_more false: all are read. */
+static bool next_record(struct session *s, struct journal_record *rec, bool *ret_more, struct err *err)
+{
+    for (int64_t silent_ms = 0; silent_ms < SILENCE_MAX_MS; silent_ms += IDLE_WAIT_MS) {
+        if (stopper_given_up(s->run->stopper))
+            return err_set(err, ERR_INTERRUPTED, "stopped inside a batch");
+        enum journal_next got = journal_next(s->data, IDLE_WAIT_MS, rec, err);
+        if (got == JOURNAL_ERROR)
+            return err_wrap(err, "journal");
+        *ret_more = got != JOURNAL_END;
+        if (got != JOURNAL_IDLE)
+            return true;
+    }
+    return err_set(err, ERR_TIMEOUT, "journal: records that a fence names do not come");
+}
+
+static bool add_record(struct session *s, const struct journal_record *rec, struct err *err)
+{
+    lsn_t drop_below = s->position_found && s->position.complete ? s->position.lsn : 0;
+    return batch_add(s->run->batch, s->run->settings.codec, s->dec, rec, drop_below, err);
+}
+
+/* All records of the batch, sorted over all partitions. */
+static bool fill_spool(struct session *s, struct spool *sp, struct err *err)
+{
+    struct journal_record rec;
+    for (bool more = true;;) {
+        if (!next_record(s, &rec, &more, err))
+            return false;
+        if (!more)
+            break;
+        if (!add_record(s, &rec, err))
+            return false;
+        const struct item *at = batch_last_item(s->run->batch);
+        if (at != NULL && !spool_add(sp, &rec, at, err))
+            return false;
+        if (batch_bytes(s->run->batch) > PROBE_BYTES)
+            batch_forget_items(s->run->batch);
+    }
+    batch_clear(s->run->batch);
+    return spool_finish(sp, err);
+}
+
+static bool write_spooled(struct session *s, struct spool *sp, enum way way, struct err *err)
+{
+    struct journal_record rec;
+    for (bool more = true;;) {
+        if (stopper_given_up(s->run->stopper))
+            return err_set(err, ERR_INTERRUPTED, "stopped inside a batch");
+        if (!spool_next(sp, &rec, &more, err))
+            return false;
+        if (!more)
+            return true;
+        if (!add_record(s, &rec, err) || (batch_is_full(s->run->batch) && !write_part(s, way, err)))
+            return false;
+    }
+}
+
+/* A transaction of the target, for the first time or anew. */
+static bool begin(struct session *s, const struct fence_batch *fences, struct err *err)
+{
+    return target_begin(s->tgt, fences->last->attempt, err) &&
+           (!fences->begins_copy || target_write(s->tgt, TARGET_RESET, NULL, 0, err));
+}
+
+static bool write_through_spool(struct session *s, const struct fence_batch *fences, enum way way,
+                                struct err *err)
+{
+    struct spool *sp = NULL;
+    log_event(LOG_LEVEL_INFO, "fence_spooled", "fence=%llu changes=%llu way=%s",
+              (unsigned long long)fences->last->id, (unsigned long long)fences->changes, ways[way].name);
+    batch_clear(s->run->batch);
+    if (!begin(s, fences, err))
+        return false;
+    if (!journal_assign(s->data, fences->ranges, fences->range_count, err))
+        return err_wrap(err, "journal");
+    bool ok = spool_open(s->run->settings.batch_max_bytes / 2, &sp, err) && fill_spool(s, sp, err) &&
+              write_spooled(s, sp, way, err);
+    spool_close(sp);
+    return ok;
+}
+
+/* A part may be written before the rest is read only where order of arrival is order enough: rows of a copy,
+ * and sets of tables that come from one partition each. */
+static bool parts_may_go(const struct session *s, const struct fence_batch *fences, enum way way)
+{
+    return batch_only_reads(s->run->batch) || (way != WAY_ORDERED && !fences->many_partitions);
+}
+
 static bool read_and_write(struct session *s, const struct fence_batch *fences, enum way way, struct err *err)
 {
     struct batch *b = s->run->batch;
-    lsn_t drop_below = s->position_found && s->position.complete ? s->position.lsn : 0;
     struct journal_record rec;
     if (!journal_assign(s->data, fences->ranges, fences->range_count, err))
         return err_wrap(err, "journal");
-    for (;;) {
-        if (stopper_given_up(s->run->stopper))
-            return err_set(err, ERR_INTERRUPTED, "stopped inside a batch");
-        enum journal_next got = journal_next(s->data, 100, &rec, err);
-        if (got == JOURNAL_ERROR)
-            return err_wrap(err, "journal");
-        if (got == JOURNAL_END)
-            return true;
-        if (got == JOURNAL_RECORD && !batch_add(b, s->run->settings.codec, s->dec, &rec, drop_below, err))
+    for (bool more = true;;) {
+        if (!next_record(s, &rec, &more, err))
             return false;
-        if (got == JOURNAL_RECORD && batch_is_full(b) && !write_part(s, way, err))
+        if (!more)
+            return true;
+        if (!add_record(s, &rec, err))
+            return false;
+        if (!batch_is_full(b) && !batch_is_over(b))
+            continue;
+        if (!parts_may_go(s, fences, way)) /* (parts that went before are rolled back) */
+            return write_through_spool(s, fences, way, err);
+        if (batch_is_full(b) && !write_part(s, way, err))
             return false;
     }
 }
@@ -109,9 +203,7 @@ static bool apply_way(struct session *s, const struct fence_batch *fences, enum 
     struct target_position next;
     batch_clear(s->run->batch);
     position_after(fences, &next);
-    if (!target_begin(s->tgt, next.attempt, err) || !failpoint("apply.before_write", err))
-        return false;
-    if (fences->begins_copy && !target_write(s->tgt, TARGET_RESET, NULL, 0, err))
+    if (!begin(s, fences, err) || !failpoint("apply.before_write", err))
         return false;
     if (!read_and_write(s, fences, way, err) || !write_part(s, way, err) ||
         !failpoint("apply.after_write", err) || !target_commit(s->tgt, &next, err))
