@@ -45,8 +45,8 @@ bool pg_fail(struct pg_conn *conn, const PGresult *res, const char *what, struct
     err_set(err, code, "%s: %s%s%s%s%s%s%s (SQLSTATE %s)", what, text != NULL ? text : "?",
             detail ? " Detail: " : "", detail ? detail : "", hint ? " Hint: " : "", hint ? hint : "",
             context ? " At: " : "", context ? context : "", state);
-    memcpy(err->sqlstate, state, 5);
-    err->sqlstate[5] = '\0';
+    if (err != NULL)
+        (void)snprintf(err->sqlstate, sizeof err->sqlstate, "%.5s", state);
     return false;
 }
 
