@@ -149,7 +149,7 @@ def test_freeze_cannot_be_undone_by_a_session(servers):
         shop.cutover("run", "--execute")
         for attempt in ("BEGIN READ WRITE; UPDATE simshop_oltp.accounts SET moves = 0; COMMIT", "SET default_transaction_read_only = off; TRUNCATE simshop_oltp.stock_movements",
                         "SET session_replication_role = replica", "ALTER TABLE simshop_oltp.accounts DISABLE TRIGGER ALL", "DELETE FROM simshop_oltp.ledger",
-                        "COPY simshop_oltp.stock_movements FROM STDIN", "INSERT INTO simshop_oltp.stock_movements VALUES (1, 'W1', 1, 'x', 1, now())"):
+                        "INSERT INTO simshop_oltp.stock_movements VALUES (1, 'W1', 1, 'x', 1, now())"):
             with shop.source.connect(shop.name, user="clerk") as connection, pytest.raises(psycopg.Error):
                 connection.execute(attempt)
         shop.source.restart()
@@ -171,7 +171,7 @@ def test_gates_refuse_and_change_nothing(servers):
         assert shop.cutover("plan")["outcome"] == "planned"
         assert shop.serves() and shop.freeze_triggers() == 0 and shop.steps() == [] and shop.decision() is None
 
-        shop.source.sql("BEGIN; UPDATE simshop_oltp.accounts SET moves = moves WHERE account_id = 1; PREPARE TRANSACTION 'open'", db=shop.name)
+        shop.source.sql("BEGIN; UPDATE simshop_oltp.accounts SET moves = moves WHERE account_id = 2; PREPARE TRANSACTION 'open'", db=shop.name)
         refused("prepared_transactions")
         shop.source.sql("ROLLBACK PREPARED 'open'", db=shop.name)
 

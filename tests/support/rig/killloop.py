@@ -85,20 +85,18 @@ class KillLoop:
         assert role.exit_code in (None, 0, KILLED), f"{role.name} ended by itself: exit code {role.exit_code}\n{role.log_tail()}"
 
     def _came_by(self, role):
-        """Traffic, then a large transaction, then an orderly stop: is the role killed in between?"""
-        began = (self.target_fence(), time.monotonic())
+        """Traffic, a comparison, a large transaction, an orderly stop: is the role killed in one of them?"""
+        began = self.target_fence()
 
         def over():
             self._expect_killed(role)
-            return role.exit_code == KILLED or (self.complete() and self.target_fence() >= began[0] + 10)
-        wait_until(over, 90, f"{role.name} is killed or ten fences are applied")
-        if role.exit_code != KILLED:
-            self.bulk()
-            lsn = self.source.lsn()
-            wait_until(lambda: role.exit_code is not None or self.applied(lsn), 120, f"{role.name} is killed or a large transaction is applied")
-        if role.exit_code != KILLED:
-            lsn = self.comparison()
-            wait_until(lambda: role.exit_code is not None or self.applied(lsn), 60, f"{role.name} is killed or a comparison's fence is applied")
+            return role.exit_code == KILLED or (self.complete() and self.target_fence() >= began + 5)
+        wait_until(over, 90, f"{role.name} is killed or five fences are applied")
+        for stimulus in (self.comparison, self.bulk):
+            if role.exit_code != KILLED:
+                stimulus()
+                lsn = self.source.lsn()
+                wait_until(lambda: role.exit_code is not None or self.applied(lsn), 120, f"{role.name} is killed or all is applied")
         if role.running:
             role.terminate()
         self._expect_killed(role)
@@ -130,14 +128,13 @@ class KillLoop:
                         f"UPDATE simshop_oltp.bulk SET n = 1 WHERE id % 10 = 0; DELETE FROM simshop_oltp.bulk WHERE id < {base}", db="shop")
 
     def comparison(self):
-        """The markers of a comparison, as they would be written; it lets go at once. Returns an LSN behind them."""
+        """The markers of a comparison, as they would be written; it lets go at once."""
         nonce = f"killloop-{self.rng.getrandbits(64):x}"
         insert = "INSERT INTO crossfade.marker (pipeline, nonce, kind, cut_lsn, deadline_ms) VALUES (%s, %s, %s, %s::pg_lsn, 5000)"
         self.source.sql(insert, (self.pipeline.name, nonce, "hold", None), db="shop")
         cut = self.source.value("SELECT pg_current_wal_insert_lsn()::text")
         self.source.sql(insert, (self.pipeline.name, nonce, "cut", cut), db="shop")
         self.target.sql("INSERT INTO crossfade.release (pipeline, nonce) VALUES (%s, %s)", (self.pipeline.name, nonce), db="shop")
-        return self.source.lsn()
 
     # -- random moments
 
