@@ -14,36 +14,39 @@
 #define OPTIONAL(type) "{\"name\":\"" type "\",\"type\":[\"null\",\"long\"],\"default\":null}"
 
 /* The blocks that are the same for all tables. */
+/* clang-format off */
 static const char source_block[] =
     "{\"name\":\"source\",\"type\":{\"type\":\"record\",\"name\":\"Source\","
     "\"namespace\":\"io.debezium.connector.postgresql\",\"fields\":["
-    "{\"name\":\"version\",\"type\":\"string\"},{\"name\":\"connector\",\"type\":\"string\"},"
-    "{\"name\":\"name\",\"type\":\"string\"},{\"name\":\"ts_ms\",\"type\":\"long\"},"
+    "{\"name\":\"version\",\"type\":\"string\"},"
+    "{\"name\":\"connector\",\"type\":\"string\"},"
+    "{\"name\":\"name\",\"type\":\"string\"},"
+    "{\"name\":\"ts_ms\",\"type\":\"long\"},"
     "{\"name\":\"snapshot\",\"type\":[{\"type\":\"string\",\"connect.version\":1,\"connect.parameters\":{"
-    "\"allowed\":\"" SNAPSHOT_VALUES
-    "\"},\"connect.default\":\"false\",\"connect.name\":\"io.debezium.data.Enum\"},"
+    "\"allowed\":\"" SNAPSHOT_VALUES "\"},\"connect.default\":\"false\",\"connect.name\":\"io.debezium.data.Enum\"},"
     "\"null\"],\"default\":\"false\"},"
     "{\"name\":\"db\",\"type\":\"string\"},"
-    "{\"name\":\"sequence\",\"type\":[\"null\",\"string\"],\"default\":null}," OPTIONAL("ts_us") "," OPTIONAL(
-        "ts_ns") ",{\"name\":\"schema\",\"type\":\"string\"},{\"name\":\"table\",\"type\":\"string\"}"
-                 "," OPTIONAL("txId") "," OPTIONAL("lsn") "," OPTIONAL("xmin") "],\"connect.version\":1,"
-                                                                               "\"connect.name\":\"io."
-                                                                               "debezium.connector."
-                                                                               "postgresql.Source\"}}";
+    "{\"name\":\"sequence\",\"type\":[\"null\",\"string\"],\"default\":null},"
+    OPTIONAL("ts_us") "," OPTIONAL("ts_ns") ","
+    "{\"name\":\"schema\",\"type\":\"string\"},"
+    "{\"name\":\"table\",\"type\":\"string\"},"
+    OPTIONAL("txId") "," OPTIONAL("lsn") "," OPTIONAL("xmin")
+    "],\"connect.version\":1,\"connect.name\":\"io.debezium.connector.postgresql.Source\"}}";
 
 static const char transaction_block[] =
-    "{\"name\":\"transaction\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"block\",\"namespace\":"
-    "\"event\","
-    "\"fields\":[{\"name\":\"id\",\"type\":\"string\"},{\"name\":\"total_order\",\"type\":\"long\"},"
+    "{\"name\":\"transaction\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"block\",\"namespace\":\"event\",\"fields\":["
+    "{\"name\":\"id\",\"type\":\"string\"},"
+    "{\"name\":\"total_order\",\"type\":\"long\"},"
     "{\"name\":\"data_collection_order\",\"type\":\"long\"}],"
     "\"connect.version\":1,\"connect.name\":\"event.block\"}],\"default\":null}";
 
 static const char hints_block[] =
-    "{\"name\":\"" HINTS_FIELD "\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"Hints\","
-    "\"namespace\":\"crossfade\",\"fields\":[{\"name\":\"before_key_only\",\"type\":\"boolean\"},"
+    "{\"name\":\"" HINTS_FIELD "\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"Hints\",\"namespace\":\"crossfade\",\"fields\":["
+    "{\"name\":\"before_key_only\",\"type\":\"boolean\"},"
     "{\"name\":\"before_unavailable\",\"type\":{\"type\":\"array\",\"items\":\"int\"}},"
     "{\"name\":\"after_unavailable\",\"type\":{\"type\":\"array\",\"items\":\"int\"}}],"
     "\"connect.version\":1,\"connect.name\":\"" HINTS_RECORD "\"}],\"default\":null}";
+/* clang-format on */
 
 static const char *primitive(enum phys phys)
 {

@@ -3,13 +3,14 @@
  * no place in it. Facts were read off recorded output of Debezium 3.1 (PostgreSQL connector).
  *
  * What Debezium's envelope cannot say rides in one optional field of ours at its end, `crossfade` (null in
- * most records; consumers pass over it): before_key_only     `before` holds the key alone: NOT NULL columns
- * outside the key carry ""/0 as Debezium sends them, nullable ones null; decoding gives DATUM_NULL for all of
- * them again before_unavailable  indexes of columns whose value is the placeholder because the source did not
- * send it after_unavailable   the same for `after` So a real text that equals the placeholder stays a text.
- * In records whose schema lacks that field (made by Debezium itself) the placeholder's text alone decides,
- * and before_key_only is not known: false, though only key columns of a delete's `before` can be trusted
- * then.
+ * most records; consumers pass over it):
+ *   before_key_only     `before` holds the key alone: NOT NULL columns outside the key carry ""/0 as Debezium
+ *                       sends them, nullable ones null; decoding gives DATUM_NULL for all of them again
+ *   before_unavailable  indexes of columns whose value is the placeholder because the source did not send it
+ *   after_unavailable   the same for `after`
+ * So a real text that equals the placeholder stays a text. In records whose schema lacks that field (made by
+ * Debezium itself) the placeholder's text alone decides, and before_key_only is not known: false, though only
+ * key columns of a delete's `before` can be trusted then.
  */
 #ifndef CHANGE_ENVELOPE_H
 #define CHANGE_ENVELOPE_H

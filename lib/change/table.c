@@ -65,11 +65,17 @@ int table_schema_find(const struct table_schema *schema, const char *field_name)
 
 char *topic_name(const char *prefix, const char *schema, const char *table)
 {
-    char *name = xasprintf("%s.%s.%s", prefix, schema, table);
-    for (char *p = name; *p != '\0'; p++) {
-        if (!isalnum((unsigned char)*p) && *p != '.' && *p != '_' && *p != '-')
-            *p = '_';
+    char *name = xasprintf("%s.%s.%s", prefix, schema, table), *to = name;
+    for (const char *p = name; *p != '\0'; p++) {
+        unsigned char c = (unsigned char)*p;
+        while (((unsigned char)p[1] & 0xc0) == 0x80) /* later bytes of the same character */
+            p++;
+        bool plain = c < 0x80 && (isalnum(c) || c == '.' || c == '_' || c == '-');
+        *to++ = plain ? (char)c : '_';
+        if (c >= 0xf0 && to <= p) /* two UTF-16 units; there is room, since it has four bytes */
+            *to++ = '_';
     }
+    *to = '\0';
     return name;
 }
 

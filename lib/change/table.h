@@ -42,7 +42,7 @@ void table_schema_free(struct table_schema *schema);
 bool table_schema_same(const struct table_schema *a, const struct table_schema *b);
 /* Index of the field, or -1. */
 int table_schema_find(const struct table_schema *schema, const char *field_name);
-/* Builds "<prefix>.<schema>.<table>" with Kafka's character rule. malloc'd. */
+/* "<prefix>.<schema>.<table>" as Debezium names it: '_' for each UTF-16 unit that Kafka does not take. malloc'd. */
 char *topic_name(const char *prefix, const char *schema, const char *table);
 /* The topic's name as Kafka compares it when it creates one: '.' and '_' are the same letter to it. Two
  * tables with equal names of this kind cannot both have a topic. malloc'd. */
