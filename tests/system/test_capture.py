@@ -48,10 +48,12 @@ class Capture:
     def __enter__(self):
         return self
 
-    def __exit__(self, *exc):
+    def __exit__(self, kind, *exc):
         self.pipeline.close()
         if self.server.process.running:
             drop_database(self.server, self.name)
+        if kind is None:
+            self.pipeline.assert_clean()
 
     def sql(self, *statements):
         with psycopg.connect(self.url, autocommit=True) as connection:
