@@ -267,10 +267,20 @@ static void merge_range(struct fence_feed *feed, const struct fence_range *range
     feed->slots[at] = (struct merged_slot){.hash = hash, .index = (uint32_t)++ * count};
 }
 
+/* Somebody looks for this very fence in crossfade.position. */
 static bool ends_batch(const struct fence *fence)
 {
-    return fence->kind == FENCE_SNAPSHOT_BEGIN || fence->marker.kind == MARKER_COMPARE ||
-           fence->marker.kind == MARKER_FINAL;
+    switch (fence->marker.kind) {
+    case MARKER_COMPARE:
+    case MARKER_REFUSED:
+    case MARKER_FINAL:
+        return true;
+    case MARKER_NONE:
+    case MARKER_HOLD:
+    case MARKER_PING:
+        break;
+    }
+    return fence->kind == FENCE_SNAPSHOT_BEGIN;
 }
 
 static void merge_ranges(struct fence_feed *feed, struct fence_batch *batch)

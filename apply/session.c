@@ -27,6 +27,12 @@ static bool open_target(struct session *s, struct err *err)
     if (!target_open(&s->run->settings.target, &s->tgt, err))
         return false;
     stopper_watch(s->run->stopper, s->tgt);
+    if (s->tgt->triggers_fire)
+        log_event(
+            LOG_LEVEL_WARN, "triggers_fire",
+            "text=\"the target's role may not set session_replication_role: triggers and foreign keys fire "
+            "while rows "
+            "are applied; GRANT SET ON PARAMETER session_replication_role TO that role (15 and later)\"");
     s->tables = table_map_new(s->tgt);
     return target_position(s->tgt, &s->position, &s->position_found, err);
 }

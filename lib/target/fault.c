@@ -92,6 +92,7 @@ static bool fault_open(const struct target_options *options, struct target **ret
         free(ft);
         return false;
     }
+    ft->base.triggers_fire = ft->inner->triggers_fire;
     if (!fault_after("open", lost, err)) {
         fault_close(&ft->base);
         return false;

@@ -94,6 +94,7 @@ enum target_mode {
 /* Every target struct begins with these. */
 struct target {
     const struct target_ops *ops;
+    bool triggers_fire; /* the role may not keep triggers and foreign keys of the target from firing */
 };
 
 struct target_ops {

@@ -63,12 +63,30 @@ static bool remember(struct pg_target *pt, struct pg_table *tab, const char *con
     return true;
 }
 
+/* The same URL on both sides: to empty such a "target" would be to empty the source. Capture's slot tells. */
+static bool refuse_source(struct pg_target *pt, struct err *err)
+{
+    const char *params[1] = {pt->pipeline};
+    bool is_source = false;
+    if (!query_bool(pt,
+                    "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_replication_slots WHERE slot_name = "
+                    "'crossfade_' || $1 AND database = current_database())",
+                    1, params, &is_source, err))
+        return false;
+    return !is_source ||
+           err_set(err, ERR_CONFIG,
+                   "the target is the source itself: slot crossfade_%s is of this database; source.url and "
+                   "target.url must name different databases",
+                   pt->pipeline);
+}
+
 static bool refuse_or_empty(struct pg_target *pt, struct pg_table *tab, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     bool filled = false;
     strbuf_addf(&sql, "SELECT EXISTS (SELECT 1 FROM %s)", tab->rows_of);
-    bool ok = strbuf_ok(&sql, "statement", err) && query_bool(pt, sql.data, 0, NULL, &filled, err);
+    bool ok = refuse_source(pt, err) && strbuf_ok(&sql, "statement", err) &&
+              query_bool(pt, sql.data, 0, NULL, &filled, err);
     strbuf_release(&sql);
     if (!ok || !filled)
         return ok || pgt_table_err(tab, err);

@@ -76,9 +76,7 @@ static bool make_control_tables(struct pg_target *pt, struct err *err)
         return false;
     if (there == 1)
         return true;
-    return pg_exec(pt->conn,
-                   "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('crossfade control tables', 0))",
-                   err) &&
+    return pg_exec(pt->conn, "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(7236847205432871)", err) &&
            pg_exec(pt->conn, embedded_sql_target_sql, err) && pg_exec(pt->conn, "COMMIT", err);
 }
 
@@ -87,8 +85,8 @@ static bool set_up_session(struct pg_target *pt, struct err *err)
     struct err refused = ERR_INIT;
     if (!pg_exec(pt->conn, SESSION, err))
         return false;
-    pt->replica_role = pg_exec(pt->conn, "SET session_replication_role = replica", &refused);
-    if (!pt->replica_role && refused.code != ERR_AUTH) {
+    pt->base.triggers_fire = !pg_exec(pt->conn, "SET session_replication_role = replica", &refused);
+    if (pt->base.triggers_fire && refused.code != ERR_AUTH) {
         *err = refused;
         return false;
     }

@@ -105,7 +105,6 @@ struct pg_target {
     char *pipeline;
     char *shard;
     bool truncate_nonempty;
-    bool replica_role;   /* triggers and foreign keys do not fire */
     bool in_transaction; /* between begin and commit */
     bool begun;          /* … and BEGIN was sent (or queued) */
     bool prepared_position;
