@@ -183,7 +183,8 @@ static const char **given_tables(const struct cli *cli, size_t *ret_count)
 int cmd_compare(struct cli *cli)
 {
     if (cli->arg_count != 1 || strcmp(cli_arg(cli, 0), "run") != 0)
-        return cli_usage_error(cli, "say compare run");
+        return cli_usage_error(cli, "found \"%s\", expected run",
+                               cli->arg_count > 0 ? cli->args[cli->arg_count - 1] : "nothing");
     bool json = cli_flag(cli, "json") != NULL;
     struct talker talker = {.redraw = isatty(STDERR_FILENO) == 1};
     struct compare_request req = {.report_dir = cli_flag(cli, "report-dir"),

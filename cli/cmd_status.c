@@ -133,6 +133,8 @@ static void add_role(const struct terminal *term, struct strbuf *out, const char
     strbuf_addf(out, "  %-10s ", name);
     terminal_paint(term, out, phase_color(phase), phase);
     strbuf_addf(out, " at %s", fleet_text(role, "address"));
+    if (fleet_is_down(role))
+        strbuf_addf(out, ": %s", fleet_text(role, "error"));
     if (retained >= 0) {
         strbuf_adds(out, ", slot keeps ");
         human_bytes(out, retained);
@@ -146,12 +148,9 @@ static void add_role(const struct terminal *term, struct strbuf *out, const char
         strbuf_addf(out, ", %.0f errors, %.0f retries", fleet_number(role, "errors"),
                     fleet_number(role, "retries"));
     strbuf_addc(out, '\n');
-    const char *error = fleet_text(role, fleet_is_down(role) ? "error" : "last_error");
-    if (*error != '\0') {
-        strbuf_adds(out, "    ");
-        terminal_paint(term, out, fleet_is_down(role) ? COLOR_RED : COLOR_PLAIN, error);
-        strbuf_addc(out, '\n');
-    }
+    const char *error = fleet_text(role, "last_error");
+    if (*error != '\0')
+        strbuf_addf(out, "    %s\n", error);
 }
 
 static void add_status(const struct terminal *term, struct strbuf *out, const json_t *all)
@@ -314,9 +313,11 @@ static int wait_caught_up(const struct cli *cli, int64_t timeout_s, bool as_json
             else
                 show(&term, all);
             if (late) {
-                (void)fprintf(
-                    stderr, "crossfade status: not caught up after %lld s: phase %s, waits for " LSN_FMT "\n",
-                    (long long)timeout_s, fleet_text(all, "phase"), LSN_ARGS(wait.target_lsn));
+                (void)fprintf(stderr,
+                              "crossfade status: not caught up after %lld s: phase %s, waits for " LSN_FMT
+                              "%s\n",
+                              (long long)timeout_s, fleet_text(all, "phase"), LSN_ARGS(wait.target_lsn),
+                              wait.target_lsn == 0 ? " (the source does not say where it is)" : "");
                 (void)complain_down(cli, all);
             }
             json_decref(all);

@@ -48,8 +48,10 @@ static json_t *ask_role(const struct config *cfg, const char *role, const char *
     char *body = NULL;
     int status = 0;
     struct err err = ERR_INIT;
-    if (!http_get(address, "/status", ANSWER_TIMEOUT_MS, &body, &status, &err))
-        return down(address, err.text);
+    if (!http_get(address, "/status", ANSWER_TIMEOUT_MS, &body, &status, &err)) {
+        const char *why = strstr(err.text, "/status: "); /* the address stands beside it already */
+        return down(address, why != NULL ? why + strlen("/status: ") : err.text);
+    }
     json_t *answer = status == 200 ? json_loads(body, 0, NULL) : NULL;
     free(body);
     if (!json_is_object(answer) || strcmp(fleet_text(answer, "role"), role) != 0) {

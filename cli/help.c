@@ -44,9 +44,9 @@ static void print_flags(const struct cli_flag *flags)
     for (const struct cli_flag *f = flags; f != NULL && f->name != NULL; f++) {
         char *left =
             xasprintf("  --%s%s%s", f->name, f->value != NULL ? "=" : "", f->value != NULL ? f->value : "");
-        int used = printf("%-20s ", left);
+        int used = printf("%-22s ", left);
         free(left);
-        print_wrapped(f->help, 21, used);
+        print_wrapped(f->help, 23, used);
     }
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -51,6 +52,12 @@ static void check_space(struct check *ck, const char *name, const char *path)
                   "%" PRIu64 " MB free at %s", free_bytes / 1000000, path);
 }
 
+static bool is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 /* True if there is a journal to look into. */
 static bool check_folder(struct check *ck, const char *url)
 {
@@ -69,6 +76,9 @@ static bool check_folder(struct check *ck, const char *url)
             check_add(ck, SIDE, "folder", CHECK_OK, NULL, "%s will be made", path);
         check_space(ck, "space", existing);
         free(existing);
+    } else if (!is_folder(path)) {
+        check_add(ck, SIDE, "folder", CHECK_FAIL, "change journal.url", "%s is not a folder", path);
+        there = false;
     } else {
         check_space(ck, "space", path);
     }

@@ -66,7 +66,8 @@ static bool require_one(const struct config *cfg, const char *key, struct err *e
     const struct option *opt;
     if (find_value(cfg, key, &opt)->set)
         return true;
-    const char *file = *cfg->file != '\0' ? cfg->file : "configuration (no file found)";
+    const char *file =
+        *cfg->file != '\0' ? cfg->file : "no configuration file (give -c FILE, or make ./crossfade.yaml)";
     return err_set(err, ERR_CONFIG, "%s: %s: is not set, and this command needs it%s%s", file, key,
                    opt->example != NULL ? "; for example " : "", opt->example != NULL ? opt->example : "");
 }
