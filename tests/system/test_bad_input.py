@@ -182,6 +182,20 @@ def test_target_table_is_missing(servers):
         s.assert_equal()
 
 
+@pytest.mark.parametrize("on_nonempty", ["refuse", "truncate"])
+def test_target_is_the_source_itself(servers, on_nonempty):
+    """The same URL on both sides: apply must not empty the source's tables, whatever it is told to do with rows it finds."""
+    with scenario(*servers, T) as s:
+        s.pipeline.settings["target"]["url"] = s.source_url
+        s.pipeline.settings.setdefault("apply", {})["on_nonempty"] = on_nonempty
+        s.pipeline.write()
+        check_says(s.pipeline, "the target is the source itself")
+        s.capture.start()
+        s.apply.start()
+        halts(s.apply, 2, "the target is the source itself", "target.url")
+        assert s.source("SELECT count(*) FROM t") == [(100,)]
+
+
 def test_target_column_is_missing(servers):
     with scenario(*servers, T, "CREATE TABLE t (id int PRIMARY KEY)") as s:
         check_says(s.pipeline, "public.t")
