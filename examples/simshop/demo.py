@@ -289,6 +289,9 @@ def cleaning_up():
     with contextlib.ExitStack() as stack:
         try:
             yield stack
+        except KeyboardInterrupt:
+            print("\ndemo: interrupted, cleaning up …", file=sys.stderr, flush=True)
+            raise
         finally:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)
@@ -317,10 +320,10 @@ def main():
             signal.signal(signal.SIGINT, signal.default_int_handler)
             Demo(args, workdir.path, stack).run()
     except KeyboardInterrupt:
-        print("\ndemo: interrupted, everything is cleaned up", file=sys.stderr)
+        print("demo: everything is cleaned up", file=sys.stderr)
         return 130
     except (RuntimeError, AssertionError, OSError, subprocess.CalledProcessError) as error:
-        print(f"\ndemo: {error}\ndemo: failed, everything is cleaned up", file=sys.stderr)
+        print(f"\ndemo: {error}\ndemo: that went wrong; everything is cleaned up", file=sys.stderr)
         return 1
     print(f"\n{time.monotonic() - started:.0f} s in all")
     return 0
