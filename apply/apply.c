@@ -72,8 +72,15 @@ static bool wait_for_release(struct session *s, struct err *err)
         if (stopper_wait(run->stopper, RELEASE_POLL_US))
             return true; /* the next start waits on */
         late = clock_mono_us() >= s->wait_until_us;
+        uint64_t ours = s->position.fence_id;
         if (!target_position(s->tgt, &s->position, &found, err))
             return false;
+        if (!found || s->position.fence_id != ours)
+            return err_set(
+                err, ERR_FENCED,
+                "crossfade.position was moved while this process waited at fence %llu: another apply "
+                "has taken over, or somebody changed it by hand",
+                (unsigned long long)ours);
         progress_publish(run, false);
     }
     log_event(LOG_LEVEL_INFO, s->position.released ? "released" : "release_deadline", "fence=%llu nonce=%s",

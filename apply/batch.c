@@ -11,6 +11,7 @@
 /* What a change costs besides its values, in items, collapse and actions. */
 #define ITEM_COST   360
 #define ARENA_BLOCK ((size_t)1 << 20)
+#define ARENA_KEEP  ((size_t)8 << 20)
 /* Room for what collapse needs, and for one record of any size that PostgreSQL allows. */
 #define ARENA_RESERVE ((size_t)2200 << 20)
 /* Parts of a copy: small enough that the target works on one while the next is read. */
@@ -47,6 +48,8 @@ void batch_forget_items(struct batch *b)
     }
     b->item_count = b->departures = b->part_reads = 0;
     arena_clear(&b->arena);
+    if (b->arena.reserved_bytes > ARENA_KEEP) /* one huge row is no reason to stay large */
+        arena_release(&b->arena);
 }
 
 void batch_clear(struct batch *b)

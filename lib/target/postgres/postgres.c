@@ -25,6 +25,7 @@ static const char POSITION_TAIL[] =
     " RETURNING 1) SELECT 1 / count(*) FROM moved"; /* division by zero: another process has moved it */
 
 #define POSITION_PARAMS 13
+#define OUT_KEEP        ((size_t)4 << 20)
 
 bool pgt_exec(struct pg_target *pt, struct strbuf *sql, struct err *err)
 {
@@ -145,6 +146,8 @@ static void forget_transaction(struct pg_target *pt, bool committed)
             tab->sets[k].staged = tab->sets[k].staged && committed;
         }
     }
+    if (pt->out.cap > OUT_KEEP) /* one huge row is no reason to stay large */
+        strbuf_release(&pt->out);
     pt->queued_count = 0;
     pt->begun = pt->in_transaction = pt->deferred = false;
 }
