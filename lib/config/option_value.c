@@ -120,6 +120,15 @@ static bool fits_pattern(const char *pattern, const char *text)
     return fits;
 }
 
+/* user:pass@word@host: libpq would take a part of the password for the host, and name it in its messages. */
+static bool has_loose_at(const char *url)
+{
+    const char *p = strstr(url, "://");
+    size_t len = p != NULL ? strcspn(p, "?") : 0;
+    const char *at = p != NULL ? memchr(p, '@', len) : NULL;
+    return at != NULL && memchr(at + 1, '@', len - (size_t)(at + 1 - p)) != NULL;
+}
+
 /* host:port or [v6]:port. */
 static bool is_listen(const char *text)
 {
@@ -159,7 +168,7 @@ static bool fits(const struct option *opt, const char *text, int64_t *ret_number
     case OPT_BOOL:
         return read_bool(text, ret_number);
     case OPT_URL:
-        return is_choice(opt->choices, text, true);
+        return is_choice(opt->choices, text, true) && !has_loose_at(text);
     case OPT_LISTEN:
         return is_listen(text);
     case OPT_PATH:
@@ -295,6 +304,8 @@ void option_expected(const struct option *opt, struct strbuf *out)
     case OPT_URL:
         strbuf_adds(out, "a URL that begins with one of ");
         add_choices(opt->choices, out);
+        if (strstr(opt->choices, "postgresql") != NULL)
+            strbuf_adds(out, " (a password's @ is written %40)");
         break;
     case OPT_LISTEN:
         strbuf_adds(out, "host:port, such as 127.0.0.1:7301");

@@ -84,8 +84,9 @@ static const char *authority_of(const char *url)
 
 static void mask_user(struct masking *m, const char *authority)
 {
-    const char *at = memrchr(authority, '@', strcspn(authority, "/"));
-    if (at == NULL) /* a '/' in a password that should have been encoded */
+    /* The last one: '@' and '/' in a password should have been encoded, but are not always. */
+    const char *at = memrchr(authority, '@', strcspn(authority, "?"));
+    if (at == NULL)
         at = strrchr(authority, '@');
     const char *colon = at != NULL ? memchr(authority, ':', (size_t)(at - authority)) : NULL;
     if (colon == NULL)
@@ -152,12 +153,26 @@ static void mask_pairs(struct masking *m)
     }
 }
 
+/* postgresql:/user:password@host and the like. A path of the embedded journal may hold both characters. */
+static bool mask_mistyped(struct masking *m)
+{
+    const char *colon = strchr(m->p, ':'), *at = strrchr(m->p, '@');
+    if (colon == NULL || at == NULL || at < colon || memchr(m->p, '=', (size_t)(at - m->p)) != NULL ||
+        strstr(m->p, "lmdb:") != NULL)
+        return false;
+    show(m, colon + 1);
+    hide(m, at);
+    return true;
+}
+
 char *log_mask_url(const char *url, char *out, unsigned long out_size)
 {
     struct masking m = {.p = url, .out = out, .size = out_size};
     const char *authority = authority_of(url);
     if (authority != NULL) {
         mask_user(&m, authority);
+        mask_parameters(&m);
+    } else if (mask_mistyped(&m)) {
         mask_parameters(&m);
     } else {
         mask_pairs(&m);
