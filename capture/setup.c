@@ -248,10 +248,22 @@ static bool is_published(const struct pg_result *res, const struct source_table 
     return false;
 }
 
+/* Its changes went to the journal once. */
+static bool was_captured(const struct cap_session *s, const struct source_table *t)
+{
+    char *topic CLEANUP(free_ptr) = topic_name(s->settings->topic_prefix, t->schema, t->name);
+    for (size_t i = 0; i < s->position.base.range_count; i++) {
+        if (strcmp(s->position.base.ranges[i].stream, topic) == 0)
+            return true;
+    }
+    return false;
+}
+
 bool cap_check_publication(struct cap_session *s, struct err *err)
 {
     bool exists = false;
     PG_RESULT_AUTO res = NULL;
+    char *faults CLEANUP(free_ptr) = NULL;
     const char *params[] = {s->settings->publication};
     if (!publication_exists(s, &exists, err))
         return false;
@@ -266,12 +278,29 @@ bool cap_check_publication(struct cap_session *s, struct err *err)
                   " JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid WHERE p.pubname = $1",
                   1, params, &res, err))
         return false;
+    if (!source_publication_faults(s->sql, s->settings->publication, &faults, err))
+        return false;
+    if (faults != NULL)
+        return err_set(
+            err, ERR_GAP,
+            "publication %s was altered: %s. Changes left out since are lost to this pipeline: start a "
+            "new copy with an empty journal",
+            s->settings->publication, faults);
     for (size_t i = 0; i < s->tables.count; i++) {
-        if (!is_published(res, &s->tables.items[i]))
-            log_event(LOG_LEVEL_WARN, "table_not_published",
-                      "table=%s.%s text=\"fits source.tables but was not there when the copy began: it is "
-                      "not replicated\"",
-                      s->tables.items[i].schema, s->tables.items[i].name);
+        const struct source_table *t = &s->tables.items[i];
+        if (is_published(res, t))
+            continue;
+        if (was_captured(s, t))
+            return err_set(
+                err, ERR_GAP,
+                "table=%s.%s was taken out of publication %s, or made anew under its name: its changes "
+                "are lost to this pipeline. Start a new copy with an empty journal, or exclude the table "
+                "in source.tables",
+                t->schema, t->name, s->settings->publication);
+        log_event(LOG_LEVEL_WARN, "table_not_published",
+                  "table=%s.%s text=\"fits source.tables but was not there when the copy began: it is "
+                  "not replicated\"",
+                  t->schema, t->name);
     }
     return true;
 }

@@ -115,4 +115,12 @@ const char *compare_method_name(enum compare_method method);    /* "ranges" */
 /* DESIGN 7: 0 match, 1 differ, 3 inconclusive. */
 int compare_exit_code(enum compare_verdict verdict);
 
+struct pg_conn;
+/* A digest for each published table of the source, as JSON {"schema.table": "…"}: it changes with whatever
+ * changes rows without a change of a row (TRUNCATE of a partition, partitions attached or dropped, a rewrite by
+ * ALTER TABLE), none of which is in the stream, and now and then without need. malloc'd. A full comparison
+ * keeps it in crossfade.verdict (detail.shapes), as it was before its snapshot. */
+bool compare_shapes(struct pg_conn *source, const char *pipeline, char **ret_json,
+                    struct err *err) MUST_CHECK;
+
 #endif

@@ -21,6 +21,7 @@ struct run {
     struct plan plan;
     struct catalog cats[SIDE_COUNT];
     struct table_filter *pipeline_filter, *wanted;
+    char *shapes; /* compare_shapes() before the snapshot; NULL in frozen mode */
 };
 
 static const char *url_of(const struct run *run, enum side side)
@@ -126,6 +127,8 @@ static bool begin_at_fence(struct run *run, struct err *err)
     if (!fence_open(fence, run->cfg, run->req, err))
         return false;
     memcpy(run->out->nonce, fence->nonce, sizeof run->out->nonce);
+    if (!compare_shapes(fence->source, run->out->pipeline, &run->shapes, err))
+        return false;
     if (!step(run, fence_hold(fence, &reason, err), &reason))
         return false;
     run->out->lsn = fence->slot.consistent_lsn;
@@ -236,7 +239,8 @@ static char *detail_text(const struct compare_result *r)
     return text != NULL ? text : xstrdup("{}");
 }
 
-static bool insert_verdict(const struct compare_result *r, struct pg_conn *conn, struct err *err)
+static bool insert_verdict(const struct compare_result *r, const char *shapes, struct pg_conn *conn,
+                           struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
     char fence_id[24], lsn[LSN_TEXT_MAX], started[ISO_TIME_MAX];
@@ -248,12 +252,14 @@ static bool insert_verdict(const struct compare_result *r, struct pg_conn *conn,
                             scope,
                             compare_verdict_name(r->verdict),
                             detail,
-                            clock_iso(r->started_us, started)};
-    bool ok =
-        pg_query(conn,
-                 "INSERT INTO crossfade.verdict (pipeline, fence_id, lsn, scope, verdict, detail, started_at)"
-                 " VALUES ($1, $2::bigint, $3::pg_lsn, $4, $5, $6::jsonb, $7::timestamptz)",
-                 7, params, &res, err);
+                            clock_iso(r->started_us, started),
+                            r->full ? shapes : NULL};
+    bool ok = pg_query(
+        conn,
+        "INSERT INTO crossfade.verdict (pipeline, fence_id, lsn, scope, verdict, detail, started_at)"
+        " VALUES ($1, $2::bigint, $3::pg_lsn, $4, $5, $6::jsonb || CASE WHEN $8::jsonb IS NULL THEN '{}'"
+        " ELSE jsonb_build_object('shapes', $8::jsonb) END, $7::timestamptz)",
+        8, params, &res, err);
     free(scope);
     free(detail);
     return ok;
@@ -264,7 +270,7 @@ static bool record_verdict(const struct run *run, struct err *err)
 {
     struct pg_conn *conn = NULL;
     bool ok = session_open(url_of(run, SIDE_TARGET), "target", run->out->pipeline, &conn, err) &&
-              control_tables_ensure(conn, false, err) && insert_verdict(run->out, conn, err);
+              control_tables_ensure(conn, false, err) && insert_verdict(run->out, run->shapes, conn, err);
     pg_close(conn);
     return ok ||
            err_wrap(err, "the verdict (%s) could not be recorded", compare_verdict_name(run->out->verdict));
@@ -302,6 +308,7 @@ bool compare_run(const struct config *cfg, const struct compare_request *req, st
     bool ok = prepare(&run, err) && compare_tables(&run, err);
     close_all(&run);
     ok = ok && finish(&run, err);
+    free(run.shapes);
     if (!ok) {
         compare_result_release(&out);
         return false;

@@ -35,8 +35,7 @@ int cutover_exit_code(const struct cutover_report *report)
     return CUTOVER_EXIT_PERSON;
 }
 
-/* One cutover at a time: held as long as the session lives. */
-static bool lock_pipeline(struct cutover *co, struct err *err)
+bool cutover_lock(struct cutover *co, struct err *err)
 {
     const char *params[] = {co->pipeline};
     char *got = NULL;
@@ -90,14 +89,24 @@ static void new_id(struct cutover *co)
     (void)snprintf(co->id + n, sizeof co->id - n, "%.8s", nonce);
 }
 
+/* A cutover that was aborted while the target was away has its steps still open there: the decision row
+ * knows. */
+static bool resume_aborted(struct cutover *co, struct err *err)
+{
+    bool aborted;
+    if (!decision_aborted(co, &aborted, err))
+        return false;
+    return !aborted || co->state == CUT_ABORTING || record_state(co, CUT_ABORTING, err);
+}
+
 static bool begin_or_resume(struct cutover *co, struct err *err)
 {
     bool found, gates_ok;
-    if (!lock_pipeline(co, err) || !record_find_open(co, &found, err) || !refuse_after_switch(co, err))
+    if (!cutover_lock(co, err) || !record_find_open(co, &found, err) || !refuse_after_switch(co, err))
         return false;
     if (found) {
         cutover_say(co, "resuming cutover %s at '%s'", co->id, cutover_state_name(co->state));
-        return true;
+        return resume_aborted(co, err);
     }
     if (!gates_run(co, &gates_ok, err))
         return false;
@@ -137,7 +146,7 @@ bool cutover_abort(const struct config *cfg, const struct cutover_talk *talk, st
     *ret = (struct cutover_report){.outcome = "needs_person"};
     if (!cutover_open(&co, cfg, talk, ret, err))
         return false;
-    bool ok = lock_pipeline(&co, err) && record_find_open(&co, &found, err) && decision_get(&co, stands, err);
+    bool ok = cutover_lock(&co, err) && record_find_open(&co, &found, err) && decision_get(&co, stands, err);
     if (ok && !found)
         ok = err_set(err, ERR_CONFIG, "no cutover of pipeline %s is open", co.pipeline);
     if (ok && strcmp(stands, "switched") == 0)

@@ -48,8 +48,13 @@ struct cutover {
     lsn_t final_lsn;             /* end of WAL right after the final marker's commit */
     char nonce[40];              /* of the final marker */
     bool baseline;               /* there is a full PASS to start from */
-    uint64_t scanned_fence_id;   /* fences up to here are in tables[].changed (at first: the PASS's own) */
-    uint64_t scanned_offset;     /* where the walk goes on; 0 = not begun */
+    bool baseline_seen;          /* its fence is in this journal */
+    uint64_t baseline_fence_id;
+    lsn_t baseline_lsn;
+    char baseline_verdict[24]; /* id in crossfade.verdict */
+    uint64_t scanned_fence_id; /* fences up to here are in tables[].changed (at first: the PASS's own) */
+    uint64_t scanned_offset;   /* where the walk goes on; 0 = not begun */
+    char straggler_why[300];   /* why a straggler could not be ended */
     struct cutover_report *report;
 };
 
@@ -62,6 +67,10 @@ void cutover_close(struct cutover *co);
 /* Makes both source sessions usable again, whatever state they were left in; waits for a server that is away.
  */
 bool cutover_reconnect_source(struct cutover *co, struct err *err) MUST_CHECK;
+/* The same for the target's session, with the lock; gives up after some seconds. */
+bool cutover_reconnect_target(struct cutover *co, struct err *err) MUST_CHECK;
+/* cutover.c: one cutover at a time: held as long as the session on the target lives. */
+bool cutover_lock(struct cutover *co, struct err *err) MUST_CHECK;
 /* Writes the state to crossfade.cutover before its action is taken. */
 bool record_state(struct cutover *co, enum cutover_state state, struct err *err) MUST_CHECK;
 /* Finds the newest cutover of the pipeline that is neither done nor aborted; *ret_found. Fills id, seq,
@@ -73,6 +82,8 @@ bool record_done_before(struct cutover *co, bool *ret_done, struct err *err) MUS
 bool decision_begin(struct cutover *co, struct err *err) MUST_CHECK;
 bool decision_set(struct cutover *co, const char *to, char ret_state[16], struct err *err) MUST_CHECK;
 bool decision_get(struct cutover *co, char ret_state[16], struct err *err) MUST_CHECK;
+/* Whether this very cutover was aborted. */
+bool decision_aborted(struct cutover *co, bool *ret, struct err *err) MUST_CHECK;
 
 /* gates.c */
 bool gates_run(struct cutover *co, bool *ret_all_ok, struct err *err) MUST_CHECK;
@@ -106,6 +117,9 @@ bool sequences_copy(struct cutover *co, struct err *err) MUST_CHECK;
 bool verify_prepare(struct cutover *co, struct err *err) MUST_CHECK;
 bool verify_scan(struct cutover *co, struct err *err) MUST_CHECK;
 bool verify_changed(struct cutover *co, struct err *err) MUST_CHECK;
+
+/* late.c: behind the final fence nothing was committed to a published table, by whatever way. */
+bool late_none(struct cutover *co, struct err *err) MUST_CHECK;
 
 /* states.c */
 /* Walks the table from co->state (already recorded) to done or aborted. False: needs a person. */

@@ -6,16 +6,16 @@
  * everything pass); closing is one CREATE OR REPLACE of that function, so that it raises, and opening again
  * is another one: neither needs a lock on a table. It is durable (a cutover that dies leaves it standing), no
  * setting of an application role undoes it, and sessions with session_replication_role = replica (ours, on
- * the way back) pass.
+ * the way back) pass; that nobody else did, late.c verifies before the decision.
  *
- * Then the barrier: each table is locked in SHARE mode for a moment, one at a time. A statement that still
- * meets the old function had its ROW EXCLUSIVE lock before the new one was committed (taking a lock makes a
- * session look at invalidations first: AcceptInvalidationMessages in PostgreSQL's lmgr.c), and SHARE waits
- * for it. So behind the barrier no transaction that wrote to these tables is open, prepared ones included.
- * Holding one lock at a time, with nothing else held, cannot deadlock.
+ * Then the barrier: whoever holds a writer's lock on one of the tables just then is waited for, prepared
+ * transactions included. A statement that still meets the old function had its ROW EXCLUSIVE lock before the
+ * new one was committed (a session that takes a lock it does not hold yet looks at invalidations next:
+ * LockRelationOid, AcceptInvalidationMessages in PostgreSQL's lmgr.c), so it is among those listed. The
+ * barrier takes no lock itself: it stands in nobody's way, nor VACUUM or ANALYZE in its.
  *
- * A second session watches: whoever still blocks after the grace time is a straggler and is ended
- * (pg_terminate_backend), never one of our own.
+ * Who still writes after the grace time is a straggler and is ended (pg_terminate_backend), never one of our
+ * own, and never one that only maintains the table.
  */
 #include <inttypes.h>
 #include <poll.h>
@@ -28,7 +28,8 @@
 #include "core/failpoint.h"
 #include "cutover_internal.h"
 
-#define POLL_MS 20
+#define POLL_MS         20
+#define BARRIER_POLL_MS 5
 
 #define FUNCTION_HEAD                                                                                        \
     "CREATE OR REPLACE FUNCTION crossfade.refuse_write() RETURNS trigger LANGUAGE plpgsql"                   \
@@ -61,27 +62,53 @@ static bool frozen_tables(struct cutover *co, struct pg_result **ret, struct err
     return pg_query(co->watch, frozen_tables_sql, 1, params, ret, err);
 }
 
-/* Ends the sessions that stand between us and the locks. Walsenders and other Crossfade sessions are left
- * alone. */
+/* Of sessions of other roles only members of pg_read_all_stats see more than the pid. */
+#define CLIENT_SESSION                                                                                       \
+    "coalesce(a.backend_type, 'client backend') = 'client backend'"                                          \
+    " AND coalesce(a.application_name, '') NOT LIKE 'crossfade %'"
+
+/* Modes that a transaction which writes to a table may hold on it. */
+#define WRITER_MODES "('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')"
+
+static void note_straggler(struct cutover *co, const char *pid, const char *role, const char *application)
+{
+    cutover_say(co, "ended straggler pid=%s role=%s application=%s", pid, role, application);
+    size_t used = strlen(co->report->stragglers);
+    (void)snprintf(co->report->stragglers + used, sizeof co->report->stragglers - used, "%s%s",
+                   used > 0 ? "," : "", pid);
+}
+
+/* Rows: pid, role, application. One that may not be ended (a superuser's) does not keep the others alive; why
+ * the last one could not is left in co->straggler_why. */
+static void end_sessions(struct cutover *co, const struct pg_result *rows)
+{
+    for (int i = 0; i < pg_rows(rows); i++) {
+        PG_RESULT_AUTO res = NULL;
+        struct err refused = ERR_INIT;
+        const char *params[] = {pg_cell(rows, i, 0)};
+        if (pg_query(co->watch, "SELECT pg_catalog.pg_terminate_backend($1::int)", 1, params, &res, &refused))
+            note_straggler(co, pg_cell(rows, i, 0), pg_cell(rows, i, 1), pg_cell(rows, i, 2));
+        else
+            (void)snprintf(co->straggler_why, sizeof co->straggler_why, "; pid=%s role=%s: %.200s",
+                           pg_cell(rows, i, 0), pg_cell(rows, i, 1), refused.text);
+    }
+}
+
+/* Ends the writers that stand before our request for a lock. */
 static bool end_blockers(struct cutover *co, const char *our_pid, struct err *err)
 {
     const char *params[] = {our_pid};
     PG_RESULT_AUTO res = NULL;
     if (!pg_query(
             co->watch,
-            "SELECT a.pid, a.usename, coalesce(a.application_name, ''), "
-            "pg_catalog.pg_terminate_backend(a.pid)"
+            "SELECT a.pid, a.usename, coalesce(a.application_name, '')"
             " FROM pg_catalog.pg_stat_activity a WHERE a.pid = ANY (pg_catalog.pg_blocking_pids($1::int))"
-            " AND a.backend_type = 'client backend' AND a.application_name NOT LIKE 'crossfade %'",
+            " AND " CLIENT_SESSION " AND EXISTS (SELECT FROM pg_catalog.pg_locks o JOIN pg_catalog.pg_locks l"
+            "  USING (locktype, database, relation) WHERE o.pid = $1::int AND NOT o.granted"
+            "  AND o.locktype = 'relation' AND l.pid = a.pid AND l.granted AND l.mode IN " WRITER_MODES ")",
             1, params, &res, err))
-        return err_wrap(err, "stragglers cannot be ended (pg_signal_backend is needed)");
-    for (int i = 0; i < pg_rows(res); i++) {
-        cutover_say(co, "ended straggler pid=%s role=%s application=%s", pg_cell(res, i, 0),
-                    pg_cell(res, i, 1), pg_cell(res, i, 2));
-        size_t used = strlen(co->report->stragglers);
-        (void)snprintf(co->report->stragglers + used, sizeof co->report->stragglers - used, "%s%s",
-                       used > 0 ? "," : "", pg_cell(res, i, 0));
-    }
+        return err_wrap(err, "who blocks the source's locks");
+    end_sessions(co, res);
     return true;
 }
 
@@ -102,46 +129,73 @@ static bool prepared_blocker(struct cutover *co, struct err *err)
     return false;
 }
 
-/* Waits for the statement that was sent; ends stragglers after grace_ms; takes it back after timeout_ms. */
-static bool await_locks(struct cutover *co, const char *our_pid, int64_t grace_ms, int64_t timeout_ms,
-                        struct err *err)
+#define TAKE_BACK_MS 5000
+
+/* Ends the statement that was sent, however: one that waits for a lock must not be left standing, all writers
+ * of the table would wait behind it. */
+static void take_back(struct cutover *co, const char *our_pid)
 {
-    int64_t start_us = clock_mono_us();
-    int64_t next_end_us = start_us + grace_ms * 1000;
+    int64_t begin_us = clock_mono_us();
+    bool ended = false;
+    for (;;) {
+        PG_RESULT_AUTO res = NULL;
+        struct err ignored = ERR_INIT; /* that it was cancelled */
+        if (pg_poll_result(co->source, &res, &ignored) != PG_POLL_WAIT)
+            return;
+        int64_t waited_ms = (clock_mono_us() - begin_us) / 1000;
+        if (waited_ms > TAKE_BACK_MS && !ended) {
+            PG_RESULT_AUTO gone = NULL;
+            ended = true;
+            (void)!pg_query(co->watch, "SELECT pg_catalog.pg_terminate_backend($1::int)", 1, &our_pid, &gone,
+                            NULL);
+        } else if (waited_ms > 2 * TAKE_BACK_MS) {
+            return; /* the connection is replaced before it is used again */
+        } else {
+            pg_cancel(co->source);
+        }
+        (void)poll(&(struct pollfd){.fd = pg_socket(co->source), .events = POLLIN}, 1, POLL_MS);
+    }
+}
+
+/* Waits for the statement that was sent; with end_writers it ends those who stand in its way; takes it back
+ * after timeout_ms. */
+static bool await_lock(struct cutover *co, const char *our_pid, bool end_writers, int64_t timeout_ms,
+                       struct err *err)
+{
+    int64_t start_us = clock_mono_us(), next_end_us = start_us;
     for (;;) {
         PG_RESULT_AUTO res = NULL;
         enum pg_poll got = pg_poll_result(co->source, &res, err);
         if (got != PG_POLL_WAIT)
             return got == PG_POLL_READY;
         int64_t now_us = clock_mono_us();
-        bool stop = co->talk->stop_asked(co->talk->ctx);
-        if (stop || now_us - start_us > timeout_ms * 1000) {
-            pg_cancel(co->source);
-            while ((got = pg_poll_result(co->source, &res, NULL)) == PG_POLL_WAIT)
-                (void)poll(&(struct pollfd){.fd = pg_socket(co->source), .events = POLLIN}, 1, POLL_MS);
+        bool stop = co->talk->stop_asked(co->talk->ctx), late = now_us - start_us > timeout_ms * 1000;
+        bool asked = !stop && !late && end_writers && now_us >= next_end_us;
+        if (stop || late || (asked && !end_blockers(co, our_pid, err))) {
+            take_back(co, our_pid);
             if (stop)
-                return err_set(err, ERR_INTERRUPTED, "stop was asked for while the source was being closed");
-            return prepared_blocker(co, err) &&
-                   err_set(err, ERR_TIMEOUT, "locks on the source were not granted within %" PRId64 " ms",
-                           timeout_ms);
+                err_set(err, ERR_INTERRUPTED, "stop was asked for while the source was being prepared");
+            else if (late && prepared_blocker(co, err))
+                err_set(err, ERR_TIMEOUT, "a lock on the source was not granted within %" PRId64 " ms%s",
+                        timeout_ms, co->straggler_why);
+            return false;
         }
-        if (now_us >= next_end_us) {
-            if (!end_blockers(co, our_pid, err))
-                return false;
+        if (asked)
             next_end_us = now_us + 200000;
-        }
         (void)poll(&(struct pollfd){.fd = pg_socket(co->source), .events = POLLIN}, 1, POLL_MS);
     }
 }
 
-/* Sends one statement that needs a table's lock, alone in its transaction, and waits for it; ends stragglers.
- */
-static bool locked_statement(struct cutover *co, const char *sql, int64_t grace_ms, int64_t timeout_ms,
+/* Sends one statement that needs a table's lock, alone in its transaction, and waits for it. The server's own
+ * timeout is for the case that we die meanwhile. */
+static bool locked_statement(struct cutover *co, const char *sql, bool end_writers, int64_t timeout_ms,
                              struct err *err)
 {
     char *our_pid CLEANUP(free_ptr) = NULL;
-    return pg_query_text(co->source, "SELECT pg_catalog.pg_backend_pid()::text", 0, NULL, &our_pid, err) &&
-           pg_send(co->source, sql, 0, NULL, err) && await_locks(co, our_pid, grace_ms, timeout_ms, err);
+    return pg_execf(co->source, err, "SET lock_timeout = %" PRId64, timeout_ms + 1000) &&
+           pg_query_text(co->source, "SELECT pg_catalog.pg_backend_pid()::text", 0, NULL, &our_pid, err) &&
+           pg_send(co->source, sql, 0, NULL, err) && await_lock(co, our_pid, end_writers, timeout_ms, err) &&
+           pg_exec(co->source, "SET lock_timeout = 0", err);
 }
 
 static bool has_trigger(struct cutover *co, const char *oid, bool *ret, struct err *err)
@@ -157,7 +211,8 @@ static bool has_trigger(struct cutover *co, const char *oid, bool *ret, struct e
     return true;
 }
 
-/* Writers wait behind us while we wait for those before us: short tries, so that nobody waits for long. */
+/* Writers wait behind us while we wait for those before us: short tries, so that nobody waits for long. After
+ * the grace time who writes on and on is ended: the freeze would do that anyway. */
 #define ARM_TRY_MS 300
 
 static bool arm_table(struct cutover *co, const struct pg_result *tables, int row, struct err *err)
@@ -170,17 +225,19 @@ static bool arm_table(struct cutover *co, const struct pg_result *tables, int ro
                       " BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON ");
     pg_quote_table(&sql, pg_cell(tables, row, 0), pg_cell(tables, row, 1));
     strbuf_adds(&sql, " FOR EACH STATEMENT EXECUTE FUNCTION crossfade.refuse_write()");
-    int64_t deadline_us = clock_mono_us() + config_int(co->cfg, "cutover.freeze_timeout_ms") * 1000;
+    int64_t begin_us = clock_mono_us();
+    int64_t grace_us = config_int(co->cfg, "cutover.straggler_grace_ms") * 1000;
+    int64_t deadline_us = begin_us + grace_us + config_int(co->cfg, "cutover.freeze_timeout_ms") * 1000;
     ok = strbuf_ok(&sql, "trigger", err);
     for (unsigned attempt = 0; ok; attempt++) {
         struct err now = ERR_INIT;
-        if (locked_statement(co, sql.data, INT64_MAX / 2000, ARM_TRY_MS, &now))
+        if (locked_statement(co, sql.data, clock_mono_us() - begin_us >= grace_us, ARM_TRY_MS, &now))
             break;
         if (now.code != ERR_TIMEOUT || clock_mono_us() > deadline_us) {
             *err = now;
             ok = err_wrap(err, "table=%s.%s", pg_cell(tables, row, 0), pg_cell(tables, row, 1));
         } else {
-            (void)poll(NULL, 0, (int)(clock_backoff_us(attempt, 50, 2000) / 1000));
+            (void)poll(NULL, 0, (int)(clock_backoff_us(attempt, 50, 500) / 1000));
         }
     }
     strbuf_release(&sql);
@@ -190,6 +247,7 @@ static bool arm_table(struct cutover *co, const struct pg_result *tables, int ro
 bool freeze_arm(struct cutover *co, struct err *err)
 {
     PG_RESULT_AUTO tables = NULL;
+    co->straggler_why[0] = '\0';
     if (!frozen_tables(co, &tables, err) || !pg_exec(co->source, pass_function_sql, err))
         return false;
     for (int i = 0; i < pg_rows(tables); i++) {
@@ -199,38 +257,100 @@ bool freeze_arm(struct cutover *co, struct err *err)
     return true;
 }
 
-static bool barrier(struct cutover *co, const struct pg_result *tables, int row, int64_t grace_ms,
-                    struct err *err)
+/* Who holds a writer's lock on a published table: all ($2 NULL), or those of a list of transactions. */
+static bool look_for_writers(struct cutover *co, const char *among, struct pg_result **ret, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    strbuf_adds(&sql, "DO $lock$ BEGIN LOCK TABLE ONLY ");
-    pg_quote_table(&sql, pg_cell(tables, row, 0), pg_cell(tables, row, 1));
-    strbuf_adds(&sql, " IN SHARE MODE; END $lock$");
-    bool ok = strbuf_ok(&sql, "LOCK statement", err) &&
-              locked_statement(co, sql.data, grace_ms, config_int(co->cfg, "cutover.freeze_timeout_ms"), err);
+    char publication[64];
+    (void)snprintf(publication, sizeof publication, "crossfade_%s", co->pipeline);
+    const char *params[] = {publication, among};
+    strbuf_addf(
+        &sql,
+        "SELECT DISTINCT coalesce(l.pid, 0), coalesce(a.usename, ''), coalesce(a.application_name, ''),"
+        " l.virtualtransaction, l.relation::regclass::text FROM pg_catalog.pg_locks l"
+        " LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid"
+        " WHERE l.locktype = 'relation' AND l.granted AND l.mode IN " WRITER_MODES
+        " AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = "
+        "current_database())"
+        " AND l.relation IN (SELECT f.oid FROM (%s) f)"
+        " AND ($2::text IS NULL OR l.virtualtransaction = ANY (string_to_array($2, ' ')))",
+        frozen_tables_sql);
+    bool ok = strbuf_ok(&sql, "statement", err) && pg_query(co->watch, sql.data, 2, params, ret, err);
     strbuf_release(&sql);
-    return ok ? true : err_wrap(err, "table=%s.%s", pg_cell(tables, row, 0), pg_cell(tables, row, 1));
+    return ok || err_wrap(err, "who writes to the source");
+}
+
+static bool writers_stay(struct cutover *co, const struct pg_result *rows, int64_t timeout_ms,
+                         struct err *err)
+{
+    return prepared_blocker(co, err) &&
+           err_set(err, ERR_TIMEOUT,
+                   "a transaction that writes to table=%s did not end within %" PRId64
+                   " ms: pid=%s role=%s application=%s%s",
+                   pg_cell(rows, 0, 4), timeout_ms, pg_cell(rows, 0, 0), pg_cell(rows, 0, 1),
+                   pg_cell(rows, 0, 2), co->straggler_why);
+}
+
+/* Ends the sessions of the rows that are applications' (a prepared transaction has pid 0). */
+static bool end_writers(struct cutover *co, const char *among, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    if (!pg_query(co->watch,
+                  "SELECT DISTINCT a.pid, coalesce(a.usename, ''), coalesce(a.application_name, '')"
+                  " FROM pg_catalog.pg_stat_activity a JOIN pg_catalog.pg_locks l ON l.pid = a.pid"
+                  " WHERE " CLIENT_SESSION " AND l.virtualtransaction = ANY (string_to_array($1, ' '))",
+                  1, &among, &res, err))
+        return err_wrap(err, "who writes to the source");
+    end_sessions(co, res);
+    return true;
+}
+
+/* Waits until nobody is left of those who may not have seen the closed function. */
+static bool barrier(struct cutover *co, int64_t grace_us, struct err *err)
+{
+    int64_t timeout_ms = config_int(co->cfg, "cutover.freeze_timeout_ms");
+    int64_t begin_us = clock_mono_us(), next_end_us = begin_us + grace_us;
+    char *among CLEANUP(free_ptr) = NULL;
+    for (;;) {
+        PG_RESULT_AUTO rows = NULL;
+        if (!look_for_writers(co, among, &rows, err))
+            return false;
+        if (pg_rows(rows) == 0)
+            return true;
+        if (among == NULL) {
+            struct strbuf list = STRBUF_INIT(STRBUF_SQL_MAX);
+            for (int i = 0; i < pg_rows(rows); i++)
+                strbuf_addf(&list, "%s%s", i > 0 ? " " : "", pg_cell(rows, i, 3));
+            if (!strbuf_ok(&list, "list of transactions", err)) {
+                strbuf_release(&list);
+                return false;
+            }
+            among = strbuf_detach(&list);
+        }
+        int64_t now_us = clock_mono_us();
+        if (co->talk->stop_asked(co->talk->ctx))
+            return err_set(err, ERR_INTERRUPTED, "stop was asked for while the source was being closed");
+        if (now_us - begin_us > timeout_ms * 1000)
+            return writers_stay(co, rows, timeout_ms, err);
+        if (now_us >= next_end_us) {
+            if (!end_writers(co, among, err))
+                return false;
+            next_end_us = now_us + 500000;
+        }
+        (void)poll(NULL, 0, BARRIER_POLL_MS);
+    }
 }
 
 bool freeze_source(struct cutover *co, struct err *err)
 {
-    int64_t grace_us = config_int(co->cfg, "cutover.straggler_grace_ms") * 1000;
-    PG_RESULT_AUTO tables = NULL;
-    if (!frozen_tables(co, &tables, err))
-        return false;
     if (co->pause_began_wall_us == 0) {
         co->pause_started_us = clock_mono_us();
         co->pause_began_wall_us = clock_wall_us();
     }
-    int64_t begin_us = clock_mono_us();
     if (!pg_exec(co->source, refuse_function_sql, err) || !failpoint("cutover.refusing", err))
         return err_wrap(err, "the source cannot be closed to writers");
-    for (int i = 0; i < pg_rows(tables); i++) {
-        int64_t left_us = begin_us + grace_us - clock_mono_us(); /* the grace is for all tables together */
-        if (!barrier(co, tables, i, MAX_OF(left_us, 0) / 1000, err))
-            return err_wrap(err, "writers of the source do not end");
-    }
-    return true;
+    return barrier(co, config_int(co->cfg, "cutover.straggler_grace_ms") * 1000, err) ||
+           err_wrap(err, "writers of the source do not end");
 }
 
 /* Each table refuses a write that touches no row, tried the way an application would. */
@@ -244,7 +364,11 @@ static bool probe_table(struct cutover *co, const char *schema, const char *tabl
     bool ran = strbuf_ok(&sql, "probe", err) && pg_exec(co->source, sql.data, &probe);
     strbuf_release(&sql);
     if (ran)
-        return err_set(err, ERR_BUG, "table=%s.%s still takes writes after the freeze", schema, table);
+        return err_set(
+            err, ERR_BUSY,
+            "table=%s.%s takes writes although the source is closed: it was made, attached or freed of "
+            "its trigger meanwhile",
+            schema, table);
     if (strcmp(probe.sqlstate, "25006") != 0) {
         *err = probe;
         return err_wrap(err, "probe of table=%s.%s", schema, table);
@@ -276,7 +400,7 @@ static bool drop_triggers(struct cutover *co, const struct pg_result *tables, st
         strbuf_adds(&sql, "DROP TRIGGER IF EXISTS " FREEZE_TRIGGER " ON ");
         pg_quote_table(&sql, pg_cell(tables, i, 0), pg_cell(tables, i, 1));
         ok = strbuf_ok(&sql, "trigger", err);
-        if (ok && !locked_statement(co, sql.data, INT64_MAX / 2000, ARM_TRY_MS, &now)) {
+        if (ok && !locked_statement(co, sql.data, false, ARM_TRY_MS, &now)) {
             left++;
             if (now.code != ERR_TIMEOUT) {
                 *err = now;

@@ -9,9 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/table_filter.h"
 #include "control/http.h"
+#include "core/alloc.h"
 #include "core/clock.h"
 #include "cutover_internal.h"
+#include "pg/source.h"
 
 #define HTTP_TIMEOUT_MS 3000
 
@@ -164,6 +167,92 @@ static void gate_sequences(struct cutover *co)
     strbuf_release(&missing);
 }
 
+struct chosen {
+    const struct table_filter *filter;
+    struct cutover *co;
+    struct strbuf *missing;
+};
+
+static bool is_captured(struct cutover *co, uint32_t oid, uint32_t root_oid, bool *ret, struct err *err)
+{
+    char own[16], root[16];
+    int64_t count;
+    const char *params[] = {co->pipeline, own, root};
+    (void)snprintf(own, sizeof own, "%u", oid);
+    (void)snprintf(root, sizeof root, "%u", root_oid);
+    if (!pg_query_int64(
+            co->source,
+            "SELECT count(*) FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication p ON "
+            "p.oid = r.prpubid WHERE p.pubname = 'crossfade_' || $1 AND r.prrelid IN ($2::oid, $3::oid)",
+            3, params, &count, err))
+        return false;
+    *ret = count > 0;
+    return true;
+}
+
+static bool look_at_table(void *ctx, uint32_t oid, const char *schema, const char *table, uint32_t root_oid,
+                          struct err *err)
+{
+    struct chosen *c = ctx;
+    bool captured;
+    if (!table_filter_matches(c->filter, schema, table))
+        return true;
+    if (!is_captured(c->co, oid, root_oid, &captured, err))
+        return false;
+    if (!captured)
+        strbuf_addf(c->missing, "%s%s.%s", c->missing->len > 0 ? ", " : "", schema, table);
+    return true;
+}
+
+/* A table that was made since, or taken out of the publication, would be left behind in silence. */
+static void gate_publication(struct cutover *co)
+{
+    struct gate_result *gate = add_gate(co, "publication");
+    struct strbuf missing = STRBUF_INIT(1 << 20);
+    struct table_filter *filter = NULL;
+    struct err failed = ERR_INIT;
+    char publication[80];
+    char *faults CLEANUP(free_ptr) = NULL;
+    (void)snprintf(publication, sizeof publication, "crossfade_%s", co->pipeline);
+    (void)snprintf(gate->limit, sizeof gate->limit, "publishes all of source.tables");
+    measured(gate, "%zu tables", co->table_count);
+    struct chosen c = {.co = co, .missing = &missing};
+    bool ok = table_filter_from_config(co->cfg, &filter, &failed);
+    c.filter = filter;
+    ok = ok && source_publication_faults(co->source, publication, &faults, &failed) &&
+         source_tables(co->source, look_at_table, &c, &failed);
+    if (!ok)
+        refuse(gate, "%.200s", failed.text);
+    else if (faults != NULL)
+        refuse(gate, "it was altered: %.160s; start a new copy", faults);
+    else if (missing.len > 0)
+        refuse(gate, "not captured: %.120s; start a new copy, or exclude them in source.tables",
+               missing.data);
+    table_filter_free(filter);
+    strbuf_release(&missing);
+}
+
+/* A subscription's apply worker writes in replica role: no trigger of ours stops it. */
+static void gate_subscriptions(struct cutover *co)
+{
+    struct gate_result *gate = add_gate(co, "subscriptions");
+    char *names CLEANUP(free_ptr) = NULL;
+    struct err failed = ERR_INIT;
+    (void)snprintf(gate->limit, sizeof gate->limit, "none enabled");
+    if (!pg_query_text(
+            co->source,
+            "SELECT string_agg(s.subname, ', ') FROM pg_catalog.pg_subscription s WHERE s.subenabled AND"
+            " s.subdbid = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = "
+            "current_database())",
+            0, NULL, &names, &failed)) {
+        refuse(gate, "%.200s", failed.text);
+        return;
+    }
+    measured(gate, "%s", names != NULL ? "some" : "none");
+    if (names != NULL)
+        refuse(gate, "they write on after the freeze: ALTER SUBSCRIPTION %.120s DISABLE", names);
+}
+
 static void gate_prepared(struct cutover *co)
 {
     struct gate_result *gate = add_gate(co, "prepared_transactions");
@@ -224,6 +313,8 @@ bool gates_run(struct cutover *co, bool *ret_all_ok, struct err *err)
     gate_role(co, "capture_alive", "capture.listen", "capture");
     gate_role(co, "apply_alive", "apply.listen", "apply");
     gate_complete(co);
+    gate_publication(co);
+    gate_subscriptions(co);
     gate_sequences(co);
     gate_prepared(co);
     gate_privileges(co);

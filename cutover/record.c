@@ -14,12 +14,28 @@
 #include "cutover_internal.h"
 #include "sql/embedded.h"
 
+/* Settings of the role or the database must not end our statements and sessions, or let a commit that we
+ * build on be lost with a crash (closing, deciding, the steps). */
+static const char session_sql[] =
+    "SELECT pg_catalog.set_config(s.name, v.setting, false) FROM (VALUES ('statement_timeout', '0'),"
+    " ('lock_timeout', '0'), ('idle_session_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),"
+    " ('transaction_timeout', '0'), ('synchronous_commit', 'local'), ('default_transaction_read_only', "
+    "'off'),"
+    " ('search_path', '')) v (name, setting) JOIN pg_catalog.pg_settings s ON s.name = v.name"
+    " WHERE v.name <> 'synchronous_commit' OR s.setting = 'off'";
+
 static bool connect_one(struct cutover *co, const char *key, struct pg_conn **ret, struct err *err)
 {
     char name[80];
     (void)snprintf(name, sizeof name, "crossfade cutover %s", co->pipeline);
     struct pg_options options = {.application_name = name};
-    return pg_open(config_text(co->cfg, key), &options, ret, err) ? true : err_wrap(err, "%s", key);
+    struct pg_conn *conn = NULL;
+    if (!pg_open(config_text(co->cfg, key), &options, &conn, err) || !pg_exec(conn, session_sql, err)) {
+        pg_close(conn);
+        return err_wrap(err, "%s", key);
+    }
+    *ret = conn;
+    return true;
 }
 
 static bool connect_both(struct cutover *co, struct err *err)
@@ -28,16 +44,35 @@ static bool connect_both(struct cutover *co, struct err *err)
            connect_one(co, "source.url", &co->watch, err) && connect_one(co, "target.url", &co->target, err);
 }
 
-static bool renew(struct cutover *co, struct pg_conn **conn, struct err *err)
+static bool renew(struct cutover *co, const char *key, struct pg_conn **conn, struct err *err)
 {
-    if (pg_exec(*conn, pg_in_transaction(*conn) ? "ROLLBACK" : "SELECT 1", NULL))
+    if (!pg_busy(*conn) && pg_exec(*conn, pg_in_transaction(*conn) ? "ROLLBACK" : "SELECT 1", NULL))
         return true;
     struct pg_conn *fresh = NULL;
-    if (!connect_one(co, "source.url", &fresh, err))
+    if (!connect_one(co, key, &fresh, err))
         return false;
     pg_close(*conn);
     *conn = fresh;
     return true;
+}
+
+/* How long the target may be away while the source is closed to writers. */
+#define TARGET_PATIENCE_US (5 * INT64_C(1000000))
+
+bool cutover_reconnect_target(struct cutover *co, struct err *err)
+{
+    int64_t deadline_us = clock_mono_us() + TARGET_PATIENCE_US;
+    for (unsigned attempt = 0;; attempt++) {
+        struct err now = ERR_INIT;
+        /* The lock went with the session; the server may hold the old one for a moment. */
+        if (renew(co, "target.url", &co->target, &now) && cutover_lock(co, &now))
+            return true;
+        if (clock_mono_us() > deadline_us) {
+            *err = now;
+            return false;
+        }
+        (void)poll(NULL, 0, (int)(clock_backoff_us(attempt, 50, 500) / 1000));
+    }
 }
 
 bool cutover_reconnect_source(struct cutover *co, struct err *err)
@@ -45,7 +80,7 @@ bool cutover_reconnect_source(struct cutover *co, struct err *err)
     int64_t deadline_us = clock_mono_us() + config_int(co->cfg, "cutover.abort_timeout_ms") * 1000;
     for (unsigned attempt = 0;; attempt++) {
         struct err now = ERR_INIT;
-        if (renew(co, &co->source, &now) && renew(co, &co->watch, &now))
+        if (renew(co, "source.url", &co->source, &now) && renew(co, "source.url", &co->watch, &now))
             return true;
         if (err_policy(now.code) == POLICY_HALT || clock_mono_us() > deadline_us) {
             *err = now;
@@ -120,7 +155,8 @@ bool record_state(struct cutover *co, enum cutover_state state, struct err *err)
     if (!pg_query(
             co->target,
             "INSERT INTO crossfade.cutover (cutover_id, pipeline, seq, state, detail) VALUES ($1, $2, $3, $4,"
-            " jsonb_build_object('pause_began_us', $5::bigint, 'final_lsn', $6::text, 'nonce', $7::text))",
+            " jsonb_build_object('pause_began_us', $5::bigint, 'final_lsn', $6::text, 'nonce', $7::text))"
+            " ON CONFLICT (cutover_id, seq) DO UPDATE SET state = EXCLUDED.state, detail = EXCLUDED.detail",
             7, params, &res, err))
         return err_wrap(err, "step %s of cutover %s cannot be recorded on the target",
                         cutover_state_name(state), co->id);
@@ -178,6 +214,20 @@ bool decision_get(struct cutover *co, char ret_state[16], struct err *err)
                   err))
         return err_wrap(err, "the decision row on the source cannot be read");
     (void)snprintf(ret_state, 16, "%s", pg_rows(res) > 0 ? pg_cell(res, 0, 0) : "none");
+    return true;
+}
+
+bool decision_aborted(struct cutover *co, bool *ret, struct err *err)
+{
+    const char *params[] = {co->pipeline, co->id};
+    int64_t count;
+    if (!pg_query_int64(
+            co->source,
+            "SELECT count(*) FROM crossfade.decision WHERE pipeline = $1 AND cutover_id = $2 AND state "
+            "= 'aborted'",
+            2, params, &count, err))
+        return err_wrap(err, "the decision row on the source cannot be read");
+    *ret = count > 0;
     return true;
 }
 

@@ -42,6 +42,11 @@ static bool act_drain(struct cutover *co, struct err *err)
 static bool act_decide(struct cutover *co, struct err *err)
 {
     char stands[16];
+    if (!decision_get(co, stands, err))
+        return false;
+    /* Taken again after a crash it may have been set already. */
+    if (strcmp(stands, "switched") != 0 && !late_none(co, err))
+        return false;
     if (!decision_set(co, "switched", stands, err))
         return false;
     if (strcmp(stands, "switched") != 0)
@@ -156,6 +161,30 @@ static void note_pause_end(struct cutover *co)
                                                      : clock_wall_us() - co->pause_began_wall_us;
 }
 
+/* Writes the next state down. Should the target be away for longer than writers can wait, and nothing be
+ * decided, the source is opened again all the same: the decision row on the source is what counts, and the
+ * steps on the target are closed by whoever comes next. */
+static bool move_on(struct cutover *co, enum cutover_state next, struct err *abort_reason, struct err *err)
+{
+    struct err away = ERR_INIT, failed = ERR_INIT;
+    if (record_state(co, next, &away))
+        return true;
+    if (cutover_reconnect_target(co, &failed) && record_state(co, next, &failed))
+        return true;
+    if (co->state == CUT_SWITCHING || next == CUT_SWITCHING) {
+        *err = failed;
+        return false;
+    }
+    cutover_say(co, "the target is away: %s", failed.text);
+    if (next != CUT_ABORTED && !act_abort(co, err))
+        return false;
+    note_pause_end(co);
+    if (!err_is_set(abort_reason))
+        *abort_reason = away;
+    co->state = CUT_ABORTED;
+    return true;
+}
+
 /* Takes the action of the current state and moves on. *ret_failed holds why the cutover is being aborted. */
 static bool step(struct cutover *co, struct err *abort_reason, struct err *err)
 {
@@ -178,7 +207,7 @@ static bool step(struct cutover *co, struct err *abort_reason, struct err *err)
     }
     if (next == CUT_SWITCHING || next == CUT_ABORTED)
         note_pause_end(co);
-    return record_state(co, next, err);
+    return move_on(co, next, abort_reason, err);
 }
 
 /* If DECIDING's answer was lost in transit, the decision row knows. */
@@ -187,9 +216,12 @@ static bool settle_lost_decision(struct cutover *co, struct err *err)
     char stands[16];
     if (co->state != CUT_ABORTING)
         return true;
-    if (!decision_get(co, stands, err))
+    if (!cutover_reconnect_source(co, err) || !decision_get(co, stands, err))
         return false;
-    return strcmp(stands, "switched") != 0 || record_state(co, CUT_SWITCHING, err);
+    if (strcmp(stands, "switched") != 0)
+        return true;
+    struct err ignored = ERR_INIT;
+    return move_on(co, CUT_SWITCHING, &ignored, err);
 }
 
 bool cutover_walk(struct cutover *co, struct err *err)

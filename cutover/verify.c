@@ -32,6 +32,8 @@ static bool take_fence(struct cutover *co, const struct journal_record *rec, uin
     if (!fence_decode(rec->value, rec->value_len, &fence, err))
         return err_wrap(err, "topic=%s offset=%llu", rec->stream, (unsigned long long)rec->offset);
     *ret_id = fence.id;
+    if (fence.id == co->baseline_fence_id && fence.lsn == co->baseline_lsn)
+        co->baseline_seen = true;
     if (fence.id > co->scanned_fence_id) {
         for (size_t i = 0; i < fence.range_count; i++) {
             if (fence.ranges[i].next_offset > fence.ranges[i].first_offset)
@@ -78,7 +80,7 @@ static bool walk(struct cutover *co, struct journal_reader *jr, const char *stre
 static bool scan_from_verdict(struct cutover *co, struct journal_reader *jr, const char *stream,
                               uint64_t kept, uint64_t next, struct err *err)
 {
-    uint64_t wanted = co->scanned_fence_id + 1, distance = BACK_STEP, first_id = 0;
+    uint64_t wanted = co->scanned_fence_id, distance = BACK_STEP, first_id = 0;
     const char *params[] = {co->pipeline};
     int64_t applied_id;
     if (!pg_query_int64(co->target, "SELECT max(fence_id) FROM crossfade.position WHERE pipeline = $1", 1,
@@ -116,6 +118,8 @@ bool verify_scan(struct cutover *co, struct err *err)
         ok = walk(co, jr, stream, co->scanned_offset, next, &first_id, err);
     if (ok)
         co->scanned_offset = next;
+    /* A PASS over a journal of before says nothing about this one. */
+    co->baseline = co->baseline && co->baseline_seen;
     journal_reader_close(jr);
     free(stream);
     return ok ? true : err_wrap(err, "what changed since the last comparison cannot be read");
@@ -127,14 +131,39 @@ static bool load_baseline(struct cutover *co, bool *ret_found, struct err *err)
     const char *params[] = {co->pipeline};
     PG_RESULT_AUTO res = NULL;
     if (!pg_query(co->target,
-                  "SELECT fence_id FROM crossfade.verdict WHERE pipeline = $1 AND scope = 'full' AND verdict "
-                  "= 'PASS'"
-                  " AND fence_id IS NOT NULL ORDER BY finished_at DESC LIMIT 1",
+                  "SELECT fence_id, lsn, id FROM crossfade.verdict WHERE pipeline = $1 AND scope = 'full'"
+                  " AND verdict = 'PASS' AND fence_id IS NOT NULL AND lsn IS NOT NULL AND detail ? 'shapes'"
+                  " ORDER BY finished_at DESC LIMIT 1",
                   1, params, &res, err))
         return false;
-    *ret_found = pg_rows(res) > 0;
-    if (*ret_found)
-        co->scanned_fence_id = (uint64_t)pg_cell_int64(res, 0, 0);
+    *ret_found = pg_rows(res) > 0 && lsn_parse(pg_cell(res, 0, 1), &co->baseline_lsn);
+    if (*ret_found) {
+        co->baseline_fence_id = co->scanned_fence_id = (uint64_t)pg_cell_int64(res, 0, 0);
+        (void)snprintf(co->baseline_verdict, sizeof co->baseline_verdict, "%s", pg_cell(res, 0, 2));
+    }
+    return true;
+}
+
+/* Marks the tables that are no longer what they were at the PASS: the stream does not tell of that. */
+static bool mark_reshaped(struct cutover *co, struct err *err)
+{
+    char *now CLEANUP(free_ptr) = NULL;
+    PG_RESULT_AUTO res = NULL;
+    if (!compare_shapes(co->source, co->pipeline, &now, err))
+        return false;
+    const char *params[] = {co->baseline_verdict, now};
+    if (!pg_query(
+            co->target,
+            "SELECT n.key FROM crossfade.verdict v, jsonb_each_text($2::jsonb) n WHERE v.id = $1::bigint"
+            " AND (v.detail->'shapes'->>n.key) IS DISTINCT FROM n.value",
+            2, params, &res, err))
+        return false;
+    for (int r = 0; r < pg_rows(res); r++) {
+        for (size_t i = 0; i < co->table_count; i++) {
+            char *name CLEANUP(free_ptr) = xasprintf("%s.%s", co->tables[i].schema, co->tables[i].table);
+            co->tables[i].changed = co->tables[i].changed || strcmp(name, pg_cell(res, r, 0)) == 0;
+        }
+    }
     return true;
 }
 
@@ -149,6 +178,7 @@ bool verify_prepare(struct cutover *co, struct err *err)
     if (!load_baseline(co, &found, err))
         return false;
     co->baseline = found;
+    co->baseline_seen = false;
     return !found || verify_scan(co, err);
 }
 
@@ -188,7 +218,7 @@ bool verify_changed(struct cutover *co, struct err *err)
 {
     if (co->tables[0].topic == NULL && !verify_prepare(co, err)) /* resumed: nothing was walked yet */
         return false;
-    if (co->baseline && !verify_scan(co, err))
+    if (co->baseline && (!verify_scan(co, err) || !mark_reshaped(co, err)))
         return false;
     size_t count;
     const char **patterns = changed_patterns(co, &count);

@@ -206,6 +206,11 @@ bool pg_in_transaction(const struct pg_conn *conn)
     return PQtransactionStatus(conn->pq) != PQTRANS_IDLE;
 }
 
+bool pg_busy(const struct pg_conn *conn)
+{
+    return PQtransactionStatus(conn->pq) == PQTRANS_ACTIVE;
+}
+
 void pg_cancel(struct pg_conn *conn)
 {
     char text[256];

@@ -31,6 +31,8 @@ int pg_server_version(const struct pg_conn *conn);
 const char *pg_database(const struct pg_conn *conn);
 int pg_socket(const struct pg_conn *conn);
 bool pg_in_transaction(const struct pg_conn *conn);
+/* A statement was sent and has not been answered to its end: another one would wait for that first. */
+bool pg_busy(const struct pg_conn *conn);
 /* Asks the server to end the running statement. @thread any */
 void pg_cancel(struct pg_conn *conn);
 

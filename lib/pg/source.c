@@ -178,6 +178,24 @@ bool source_parts_unfit(struct pg_conn *conn, const struct source_table *t, char
     return pg_query_text(conn, sql, 3, params, ret_names, err);
 }
 
+bool source_publication_faults(struct pg_conn *conn, const char *publication, char **ret_faults,
+                               struct err *err)
+{
+    /* Row filters and column lists are of PostgreSQL 15: before, the catalog has no such columns. */
+    static const char sql[] =
+        "SELECT nullif(pg_catalog.concat_ws('; ',"
+        " (SELECT 'it does not publish insert, update, delete and truncate' FROM pg_catalog.pg_publication p"
+        "   WHERE p.pubname = $1 AND NOT (pubinsert AND pubupdate AND pubdelete AND pubtruncate)),"
+        " (SELECT 'publish_via_partition_root is off' FROM pg_catalog.pg_publication p"
+        "   WHERE p.pubname = $1 AND NOT pubviaroot),"
+        " (SELECT 'rows or columns are left out of ' || string_agg(r.prrelid::regclass::text, ', ')"
+        "   FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid"
+        "   WHERE p.pubname = $1 AND (to_jsonb(r)->>'prqual' IS NOT NULL OR to_jsonb(r)->>'prattrs' IS NOT "
+        "NULL))), "
+        "'')";
+    return pg_query_text(conn, sql, 1, &publication, ret_faults, err);
+}
+
 bool source_slot_look(struct pg_conn *conn, const char *slot, struct source_slot *ret, struct err *err)
 {
     static const char sql[] =

@@ -64,6 +64,11 @@ bool source_table_parts(struct pg_conn *conn, struct source_table *t, struct err
 bool source_parts_unfit(struct pg_conn *conn, const struct source_table *t, char **ret_names,
                         struct err *err) MUST_CHECK;
 
+/* What a publication leaves out although it was made to publish everything (kinds of changes, rows, columns,
+ * roots of partitioned tables): somebody altered it. *ret_faults: for a message, malloc'd; NULL = nothing. */
+bool source_publication_faults(struct pg_conn *conn, const char *publication, char **ret_faults,
+                               struct err *err) MUST_CHECK;
+
 struct source_slot {
     bool exists;
     bool logical_pgoutput; /* of this database and this plugin */

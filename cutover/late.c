@@ -1,0 +1,106 @@
+/*
+ * Owns the last look before the decision: what the journal holds behind the final fence. The freeze closes
+ * the ways that applications have; this tells whether somebody found another one (a session or a subscription
+ * in replica role, a partition made meanwhile, a trigger taken away): whatever wrote, its changes are there.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "change/fence.h"
+#include "core/alloc.h"
+#include "cutover_internal.h"
+#include "journal/journal_settings.h"
+
+#define BACK_STEP       400 /* offsets before the end at which the walk begins */
+#define READ_TIMEOUT_MS 10000
+
+struct look {
+    const char *nonce;
+    bool final_seen;
+    char stream[256]; /* of the first change behind the final fence; "" = none */
+    lsn_t lsn;
+};
+
+static bool take_fence(struct look *look, const struct journal_record *rec, struct err *err)
+{
+    struct fence fence = {0};
+    if (!fence_decode(rec->value, rec->value_len, &fence, err))
+        return err_wrap(err, "topic=%s offset=%llu", rec->stream, (unsigned long long)rec->offset);
+    for (size_t i = 0; look->final_seen && look->stream[0] == '\0' && i < fence.range_count; i++) {
+        if (fence.ranges[i].next_offset == fence.ranges[i].first_offset)
+            continue;
+        (void)snprintf(look->stream, sizeof look->stream, "%s", fence.ranges[i].stream);
+        look->lsn = fence.lsn;
+    }
+    if (fence.marker.kind == MARKER_FINAL && strcmp(fence.marker.nonce, look->nonce) == 0)
+        look->final_seen = true;
+    fence_release(&fence);
+    return true;
+}
+
+static bool walk(struct look *look, struct journal_reader *jr, const char *stream, uint64_t first,
+                 uint64_t next, struct err *err)
+{
+    struct journal_range range = {.stream = stream, .first_offset = first, .next_offset = next};
+    struct journal_record rec;
+    if (first < next && !journal_assign(jr, &range, 1, err))
+        return false;
+    while (first < next) {
+        switch (journal_next(jr, READ_TIMEOUT_MS, &rec, err)) {
+        case JOURNAL_RECORD:
+            if (!take_fence(look, &rec, err))
+                return false;
+            break;
+        case JOURNAL_END:
+            return true;
+        case JOURNAL_IDLE:
+            return err_set(err, ERR_TIMEOUT, "topic=%s: the fence stream did not answer", stream);
+        case JOURNAL_ERROR:
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool look_back(struct look *look, struct journal_reader *jr, const char *stream, struct err *err)
+{
+    uint64_t kept, next, first;
+    if (!journal_bounds(jr, stream, 0, &kept, &next, err))
+        return false;
+    for (uint64_t distance = BACK_STEP;; distance *= 4) {
+        first = next - kept > distance ? next - distance : kept;
+        if (!walk(look, jr, stream, first, next, err))
+            return false;
+        if (look->final_seen || first == kept)
+            break;
+    }
+    return look->final_seen || err_set(err, ERR_GAP, "topic=%s does not hold the final fence", stream);
+}
+
+bool late_none(struct cutover *co, struct err *err)
+{
+    struct journal_config config;
+    struct journal_reader *jr = NULL;
+    struct look look = {.nonce = co->nonce};
+    char nonce[40];
+    lsn_t lsn;
+    make_nonce(nonce);
+    /* What was committed before this marker is in the journal before its fence. */
+    if (!freeze_verify(co, err) || !marker_write(co, "ping", nonce, &lsn, err) ||
+        !drain_wait(co, lsn, nonce, config_int(co->cfg, "cutover.drain_timeout_s") * 1000, err))
+        return false;
+    journal_settings(co->cfg, &config);
+    char *stream = journal_fence_stream(config.topic_prefix);
+    bool ok = journal_reader_open(&config, NULL, &jr, err) && look_back(&look, jr, stream, err);
+    journal_reader_close(jr);
+    free(stream);
+    if (!ok)
+        return err_wrap(err, "whether the source stayed closed cannot be told");
+    return look.stream[0] == '\0' ||
+           err_set(err, ERR_BUSY,
+                   "topic=%s lsn=" LSN_FMT ": a change was committed on the source after it was closed: by a "
+                   "session or subscription with "
+                   "session_replication_role = replica, or into a partition made meanwhile? End that first",
+                   look.stream, LSN_ARGS(look.lsn));
+}

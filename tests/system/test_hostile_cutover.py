@@ -1,0 +1,226 @@
+"""Cutovers that the world is against: sessions and servers that go away, writers that triggers do not stop, changes that no stream tells of."""
+
+import json
+import os
+import signal
+import threading
+
+import psycopg
+import pytest
+
+from rig import Postgres, Workdir, wait_until
+from rig.oracle import assert_equal
+from rig.procs import Role
+from rig.scenario import scenario
+
+SETTINGS = {"lag_stable_ms": 100, "max_lag_ms": 30000, "drain_timeout_s": 60, "straggler_grace_ms": 300, "freeze_timeout_ms": 4000}
+SIMPLE = "CREATE TABLE t (id int PRIMARY KEY, v int); CREATE TABLE u (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 1); INSERT INTO u VALUES (1, 1)"
+PARTITIONED = """CREATE TABLE t (id int PRIMARY KEY, v int) PARTITION BY RANGE (id); CREATE TABLE t_low PARTITION OF t FOR VALUES FROM (0) TO (100);
+    CREATE TABLE t_high PARTITION OF t FOR VALUES FROM (100) TO (200); INSERT INTO t VALUES (1, 1), (150, 1)"""
+
+
+class Cut:
+    """A scenario whose two sides are proven equal, and a cutover of it."""
+
+    def __init__(self, folder, made):
+        self.s, self.folder = made, str(folder)
+
+    def compare(self, expected=0):
+        done = self.s.pipeline.run("compare", "run", "--json")
+        assert done.returncode == expected, done.stdout[-3000:] + done.stderr
+
+    def run(self, *words, expected=0):
+        done = self.s.pipeline.run("cutover", *words, "--json")
+        assert done.returncode == expected, f"exit code {done.returncode}\n{done.stdout[-3000:]}{done.stderr}"
+        return json.loads(done.stdout)
+
+    def at(self, point, event, expected):
+        """Runs a cutover; event() happens while it stands still at the point. Returns the report."""
+        log = os.path.join(self.folder, f"{self.s.name}-cutover.log")
+        with Role("cutover run --execute --json", self.s.pipeline.config, log) as process:
+            process.start(failpoint=f"{point}:1:stop")
+            wait_until(lambda: stopped(process.pid), 60, "it stands still")
+            event()
+            process.signal(signal.SIGCONT)
+            code = process.wait(60)
+            assert code == expected, f"exit code {code}\n{process.log_tail(40)}"
+            return process.log_tail(80)
+
+    def serves(self):
+        try:
+            self.s.source("UPDATE t SET v = v")
+            return True
+        except psycopg.errors.ReadOnlySqlTransaction:
+            return False
+
+
+def stopped(pid):
+    with open(f"/proc/{pid}/stat") as f:
+        return f.read().rpartition(")")[2].split()[0] == "T"
+
+
+@pytest.fixture(name="servers", scope="module")
+def fixture_servers():
+    with Workdir("hostile-cutover") as folder, Postgres(folder, "source") as source, Postgres(folder, "target") as target:
+        yield folder, source, target
+
+
+@pytest.fixture(name="cut")
+def fixture_cut(servers, request):
+    with scenario(*servers, getattr(request, "param", SIMPLE), more={"cutover": SETTINGS}) as made:
+        made.start()
+        cut = Cut(servers[0], made)
+        cut.compare()
+        yield cut
+
+
+@pytest.mark.parametrize("victim", ["source sessions", "target sessions", "target"])
+def test_who_goes_away_leaves_the_source_serving(cut, victim):
+    s = cut.s
+
+    def event():
+        if victim == "target":
+            s.target_server.kill9()
+        else:
+            (s.source if victim == "source sessions" else s.target)(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'crossfade cutover%'")
+
+    cut.at("cutover.draining", event, 11)
+    assert cut.serves() and s.source("SELECT state FROM crossfade.decision") == [("aborted",)]
+    if victim == "target":  # nobody could write it down there: the next one finds the decision
+        s.target_server.start()
+        s.wait()
+        assert cut.run("run", "--execute", expected=11)["outcome"] == "aborted"
+    assert cut.run("run", "--execute")["outcome"] == "done" and not cut.serves()
+
+
+def test_straggler_that_may_not_be_ended(servers, cut):
+    """The writer is a superuser, we are not: the cutover gives up, nothing of it stays in the way of other writers."""
+    s = cut.s
+    for server in servers[1:]:
+        server.sql("DO $$ BEGIN CREATE ROLE mover LOGIN REPLICATION; GRANT pg_signal_backend TO mover; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+    for side in (s.source, s.target):
+        side(f"GRANT ALL ON DATABASE {s.name} TO mover; GRANT ALL ON SCHEMA public, crossfade TO mover; ALTER TABLE t OWNER TO mover; ALTER TABLE u OWNER TO mover;"
+             "DO $$ DECLARE r record; BEGIN FOR r IN SELECT oid::regclass AS n FROM pg_class WHERE relnamespace = 'crossfade'::regnamespace AND relkind = 'r' LOOP"
+             " EXECUTE format('ALTER TABLE %s OWNER TO mover', r.n); END LOOP; END $$")
+    for section, url in (("source", s.source_url), ("target", s.target_url)):
+        s.pipeline.settings[section]["url"] = url.replace("postgres@", "mover@")
+    s.pipeline.write()
+    for point in ("cutover.arming", "cutover.freezing"):
+        with psycopg.connect(s.source_url) as writer:
+            log = cut.at(point, lambda: writer.execute("UPDATE t SET v = 5"), 11)
+            assert "superuser" in log, log
+            s.source("SET lock_timeout = '3s'; UPDATE t SET v = 6 WHERE id = 77", "UPDATE u SET v = 7")
+            writer.commit()
+    assert cut.run("run", "--execute")["outcome"] == "done"
+
+
+def test_settings_of_roles_and_databases_do_not_reach_a_cutover(servers, cut):
+    for server in servers[1:]:
+        for setting in ("synchronous_commit = off", "statement_timeout = '200ms'", "lock_timeout = '100ms'", "idle_session_timeout = '1s'",
+                        "idle_in_transaction_session_timeout = '1s'", "default_transaction_isolation = 'serializable'"):
+            server.sql(f"ALTER DATABASE {cut.s.name} SET {setting}")
+    with psycopg.connect(cut.s.source_url, options="-c idle_in_transaction_session_timeout=0 -c lock_timeout=0") as reader:
+        reader.execute("LOCK TABLE t IN SHARE MODE")  # in the way of arming, but no writer: waited for
+        timer = threading.Timer(2, reader.rollback)
+        timer.start()
+        report = cut.run("run", "--execute")
+        timer.join()
+    assert report["outcome"] == "done" and report["stragglers"] == ""
+
+
+def test_maintenance_is_nobodys_straggler(cut):
+    s, done = cut.s, {}
+    s.source("INSERT INTO t SELECT i, 1 FROM generate_series(2, 20000) i")
+
+    def vacuum():
+        try:
+            with psycopg.connect(s.source_url, autocommit=True) as connection:
+                connection.execute("SET vacuum_cost_delay = 100; SET vacuum_cost_limit = 1")
+                connection.execute("VACUUM t")
+        except psycopg.Error as error:
+            done["error"] = error
+
+    thread = threading.Thread(target=vacuum)
+
+    def event():
+        thread.start()
+        wait_until(lambda: s.source("SELECT count(*) FROM pg_stat_progress_vacuum")[0][0] == 1, 20, "it vacuums")
+
+    cut.at("cutover.freezing", event, 0)
+    assert "error" not in done and s.source("SELECT count(*) FROM pg_stat_progress_vacuum") == [(1,)]
+    s.source("SELECT pg_cancel_backend(pid) FROM pg_stat_progress_vacuum")
+    thread.join()
+
+
+@pytest.mark.parametrize("write", ["SET session_replication_role = replica; INSERT INTO t VALUES (77, 7)", "ALTER TABLE t DISABLE TRIGGER USER; INSERT INTO t VALUES (77, 7)",
+                                   "ALTER TABLE t DISABLE TRIGGER USER; INSERT INTO t VALUES (77, 7); ALTER TABLE t ENABLE TRIGGER USER"])
+@pytest.mark.parametrize("point", ["cutover.sequencing", "cutover.deciding"])
+def test_writers_that_no_trigger_stops(cut, write, point):
+    cut.at(point, lambda: cut.s.source(write), 11)
+    cut.s.source("ALTER TABLE t ENABLE TRIGGER USER")
+    assert cut.serves()
+    cut.s.assert_equal(ignore=())
+
+
+@pytest.mark.parametrize("cut", [PARTITIONED], indirect=True)
+def test_partition_that_is_made_behind_the_freeze(cut):
+    cut.s.target("CREATE TABLE t_new PARTITION OF t FOR VALUES FROM (200) TO (300)")
+    cut.at("cutover.deciding", lambda: cut.s.source("CREATE TABLE t_new PARTITION OF t FOR VALUES FROM (200) TO (300)", "INSERT INTO t_new VALUES (201, 1)"), 11)
+    assert cut.serves()
+
+
+@pytest.mark.parametrize("cut, change", [
+    (PARTITIONED, "TRUNCATE t_high"), (PARTITIONED, "DROP TABLE t_high"), (PARTITIONED, "ALTER TABLE t DETACH PARTITION t_high"),
+    (PARTITIONED, "CREATE TABLE more (id int PRIMARY KEY, v int); INSERT INTO more VALUES (250, 1); ALTER TABLE t ATTACH PARTITION more FOR VALUES FROM (200) TO (300)"),
+    (SIMPLE, "ALTER TABLE t ALTER v TYPE bigint USING v * 2; ALTER TABLE t ALTER v TYPE int")], indirect=["cut"])
+def test_changes_that_no_stream_tells_of(cut, change):
+    """After the last PASS: the final comparison looks at the table all the same."""
+    cut.s.source(change)
+    if "DETACH" in change:  # now it is a table of its own
+        assert cut.run("run", "--execute", expected=10)["outcome"] == "refused"
+    else:
+        assert cut.run("run", "--execute", expected=11)["verdict"] == "FAIL"
+    cut.compare(expected=1)
+    assert cut.serves()
+
+
+def test_vacuum_full_after_the_last_comparison(cut):
+    cut.s.source("VACUUM FULL")
+    assert cut.run("run", "--execute")["verdict_scope"].startswith("2 of 2 ")
+
+
+def test_pass_over_an_earlier_journal_does_not_count(cut):
+    cut.s.target("UPDATE crossfade.verdict SET lsn = '0/1'")
+    assert cut.run("run", "--execute")["verdict_scope"].startswith("2 of 2 ")
+
+
+@pytest.mark.parametrize("change, hint", [
+    ("ALTER PUBLICATION {0} DROP TABLE u", "not captured: public.u"), ("ALTER PUBLICATION {0} SET (publish = 'insert, update')", "altered"),
+    ("ALTER PUBLICATION {0} SET TABLE crossfade.marker, t, u WHERE (id > 5)", "altered"), ("CREATE TABLE later (id int PRIMARY KEY)", "not captured: public.later")])
+def test_publication_that_leaves_something_out(cut, change, hint):
+    s = cut.s
+    s.source(change.format(f"crossfade_{s.name}"))
+    gates = {gate["name"]: gate for gate in cut.run("run", "--execute", expected=10)["gates"]}
+    assert hint in gates["publication"]["hint"] and cut.serves()
+    s.capture.terminate()
+    s.capture.start()
+    if "later" in change:
+        s.assert_equal(ignore=("public.later",))
+    else:
+        s.capture.assert_exit(5, 30)
+        assert "publication" in s.capture.log_tail()
+
+
+def test_subscription_on_the_source(servers, cut):
+    s = cut.s
+    s.target("CREATE PUBLICATION upstream")
+    s.source(f"CREATE SUBSCRIPTION feed CONNECTION 'dbname={s.name} host=127.0.0.1 port={servers[2].port} user=postgres' PUBLICATION upstream")
+    try:
+        gates = {gate["name"]: gate for gate in cut.run("run", "--execute", expected=10)["gates"]}
+        assert "feed" in gates["subscriptions"]["hint"]
+    finally:
+        s.source("ALTER SUBSCRIPTION feed DISABLE")
+    assert cut.run("run", "--execute")["outcome"] == "done"
+    s.source("DROP SUBSCRIPTION feed")
+    assert_equal(s.source_url, s.target_url)
