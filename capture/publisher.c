@@ -323,6 +323,9 @@ static void *publisher_main(void *arg)
     struct item *item;
     while ((item = queue_pop(pub->queue, 0)) != NULL)
         refuse_item(pub, item);
+    /* Here, not by whoever joins: the writer may hold a write transaction of LMDB, whose lock belongs to this thread. */
+    schema_stream_close(pub->schemas);
+    journal_writer_close(pub->jw);
     return NULL;
 }
 
@@ -528,8 +531,6 @@ bool cap_publisher_stop(struct cap_publisher *pub, struct err *err)
     if (!ok)
         *err = pub->err;
     cap_fence_writer_free(pub->fences);
-    schema_stream_close(pub->schemas);
-    journal_writer_close(pub->jw);
     struct cap_batch *b;
     while ((b = queue_pop(pub->pool, 0)) != NULL)
         cap_batch_free(b);
