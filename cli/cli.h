@@ -91,6 +91,9 @@ void cli_print_man(void);
 /* Blocks SIGINT and SIGTERM in this and all later threads and turns them into stop_fd as `how` says. Call
  * before threads start. False: not possible. */
 bool cli_signals_init(enum cli_stop how, int *ret_stop_fd, struct err *err) MUST_CHECK;
+/* For a command that looks on until it is stopped (STOP_DEFAULT): SIGINT and SIGTERM become its ordinary end,
+ * exit code 0. */
+void cli_signals_end_well(void);
 
 /* Subcommands. */
 int cmd_capture(struct cli *cli);

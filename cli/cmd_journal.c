@@ -230,6 +230,11 @@ static int print_stream(struct look *look, const char *name, bool follow, bool f
     const struct journal_stream_info *info = find_stream(look, name);
     if (info == NULL)
         return CLI_EXIT_USAGE;
+    if (look->partition >= info->partition_count)
+        return cli_usage_error(look->cli, "--partition: stream %s has partitions 0 to %d", info->name,
+                               (int)info->partition_count - 1);
+    if (follow)
+        cli_signals_end_well();
     bool good = make_ranges(look, info, follow, &ranges, &count, &err);
     if (good && count > 0)
         good = journal_assign(look->reader, ranges, count, &err) && print_records(look, follow, fences, &err);

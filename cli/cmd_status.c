@@ -225,6 +225,7 @@ static void pause_ms(long ms)
 static int watch(const struct cli *cli, bool as_json)
 {
     struct terminal term;
+    cli_signals_end_well();
     terminal_look(&term);
     if (!as_json && term.is_terminal)
         (void)fputs("\033[2J", stdout);

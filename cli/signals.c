@@ -74,3 +74,14 @@ bool cli_signals_init(enum cli_stop how, int *ret_stop_fd, struct err *err)
     *ret_stop_fd = watcher.stop_fd;
     return true;
 }
+
+static void end_well(int number UNUSED)
+{
+    _exit(CLI_EXIT_OK);
+}
+
+void cli_signals_end_well(void)
+{
+    (void)signal(SIGINT, end_well);
+    (void)signal(SIGTERM, end_well);
+}
