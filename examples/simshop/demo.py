@@ -69,6 +69,7 @@ class Demo:
     def __init__(self, args, folder, stack):
         self.args, self.folder, self.stack = args, folder, stack
         self.detached = args.keep
+        self.finished = False
         self.verdicts, self.lag, self.pause = {}, "", ""
 
     # -- servers
@@ -115,8 +116,16 @@ class Demo:
         self.check()
         for role in (self.pipeline.capture, self.pipeline.apply):
             role.detached = self.detached
-            self.stack.callback(lambda r=role: None if self.args.kept else r.close())
+            self.stack.callback(self.end_role, role)
             role.start()
+
+    def end_role(self, role):
+        """Asks it to stop; kills it when something was interrupted: then it may wait long for what is not there any more."""
+        if self.finished:
+            if not self.args.kept:
+                role.close()
+        elif role.running:
+            role.kill9()
 
     def crossfade(self, *words, expect=(0,)):
         """Runs a command and returns its standard output; its progress goes to the terminal."""
@@ -278,6 +287,7 @@ class Demo:
         wrong = [when for when, verdict in self.verdicts.items() if verdict != "PASS"]
         if wrong:
             raise RuntimeError(f"the comparison {wrong[0]} is {self.verdicts[wrong[0]]}")
+        self.finished = True
         if self.args.keep:
             self.args.kept = True
             self.print_how_to_look()
