@@ -39,9 +39,7 @@ class Shop:
 
     def __init__(self, folder, source, target, name, **more):
         self.folder, self.source, self.target, self.name = folder, source, target, name
-        self.url, self.copy = source.create_db(name), target.create_db(name)
-        load_simshop(self.url)
-        copy_schema(self.url, self.copy)
+        self.url, self.copy = source.create_db(name, template="full"), target.create_db(name, template="empty")
         self.pipeline = Pipeline(folder, self.url, self.copy, name=name, more=dict(SETTINGS, **more))
 
     def __enter__(self):
@@ -104,6 +102,9 @@ class Shop:
 @pytest.fixture(name="servers", scope="module")
 def fixture_servers():
     with Workdir("cutover") as folder, Postgres(folder, "source") as source, Postgres(folder, "target") as target:
+        full, empty = source.create_db("full"), target.create_db("empty")
+        load_simshop(full)
+        copy_schema(full, empty)
         yield folder, source, target
 
 
@@ -204,12 +205,14 @@ def test_stragglers_are_ended(servers):
     """Sessions that hold locks: one that sleeps in a transaction, one that just writes; both lose it, nobody else waits long."""
     with Shop(*servers, "slow", cutover=dict(SETTINGS["cutover"], straggler_grace_ms=300)) as shop:
         shop.compare()
-        with shop.source.connect(shop.name, autocommit=False) as idle, shop.source.connect(shop.name, autocommit=False) as copying:
-            idle.execute("INSERT INTO simshop_oltp.ledger (client_id, nonce, kind) VALUES (0, 'straggler', 'x')")
-            copying.execute("LOCK TABLE simshop_oltp.accounts IN EXCLUSIVE MODE")
-            report = shop.cutover("run", "--execute")
+        idle, holding = (shop.source.connect(shop.name, autocommit=False) for _ in range(2))
+        idle.execute("INSERT INTO simshop_oltp.ledger (client_id, nonce, kind) VALUES (0, 'straggler', 'x')")
+        holding.execute("LOCK TABLE simshop_oltp.accounts IN EXCLUSIVE MODE")
+        report = shop.cutover("run", "--execute")
+        for connection in (idle, holding):
             with pytest.raises(psycopg.OperationalError):
-                idle.commit()
+                connection.commit()
+            connection.close()
         assert report["outcome"] == "done" and report["stragglers"]
         assert shop.target.value("SELECT count(*) FROM simshop_oltp.ledger WHERE nonce = 'straggler'", db=shop.name) == 0
         assert_equal(shop.url, shop.copy)
@@ -308,7 +311,7 @@ def test_something_fails_in_the_middle(servers, victim):
         if not shop.pipeline.apply.running:
             shop.pipeline.apply.start()
         if code == 12:  # a person: either way must be open
-            assert shop.decision() == "open"
+            assert shop.decision() == "open", process.log_tail(100)
             shop.cutover("abort", expected=11)
             code = 11
         if code == 11:

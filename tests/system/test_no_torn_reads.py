@@ -24,7 +24,7 @@ def test_sum_of_accounts_under_load(servers):
     shop, copy = source.create_db("shop"), target.create_db("shop")
     load_simshop(shop)
     copy_schema(shop, copy)
-    with Pipeline(folder, shop, copy) as p, Load(shop, folder, clients=4, seed=seed(), mix={"transfer": 20}) as load, SumReader(copy) as reader:
+    with Pipeline(folder, shop, copy) as p, Load(shop, folder, clients=4, seed=seed(), mix={"transfer": 20}) as load, SumReader(copy, complete=True) as reader:
         p.capture.start()
         p.apply.start()
         p.apply.wait_for(lambda status: status.get("complete"), 120, "the copy is complete")

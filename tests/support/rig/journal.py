@@ -24,13 +24,13 @@ def text(value):
 
 def read_kafka(kafka, prefix):
     """All committed records of a prefix's topics whose format is JSON: ({topic: [Record]}, [fence])."""
-    topics = {}
+    fence_topic, topics = prefix + ".fence", {}
     for topic in kafka.topics():
-        if not topic.startswith(prefix + ".") or topic == prefix + ".schemas":
+        if not topic.startswith(prefix + ".") or topic in (fence_topic, prefix + ".schemas"):
             continue
         topics[topic] = [Record(topic, m.partition(), m.offset(), _json(m.key()), _json(m.value()),
                                 {name: value for name, value in m.headers() or []}) for m in kafka.read(topic)]
-    return topics, [r.value for r in topics.pop(prefix + ".fence", [])]
+    return topics, [_json(m.value()) for m in kafka.read(fence_topic)]
 
 
 def _json(data):

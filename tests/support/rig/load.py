@@ -174,12 +174,15 @@ class Load:
 class SumReader:
     """Reads sum(balance) of SimShop's accounts again and again: any other value is half a transaction seen.
 
-    with SumReader(target_url) as reader: …
+    with SumReader(target_url, complete=True) as reader: …
     reader.reads, reader.torn (a list of (time, sum, rows)); empty tables and lost connections are passed over.
+    complete: the database is a target; what a copy that is not complete has brought so far is passed over, too.
     """
 
-    def __init__(self, url, each=1000, pause_s=0.01):
+    def __init__(self, url, each=1000, pause_s=0.01, complete=False):
         self.url, self.each, self.pause_s = url, each, pause_s
+        self.query = "SELECT coalesce(sum(balance), 0), count(*) FROM simshop_oltp.accounts" + (
+            " WHERE (SELECT bool_and(complete) FROM crossfade.position)" if complete else "")
         self.reads, self.torn = 0, []
         self._stop = threading.Event()
         self._thread = None
@@ -199,8 +202,7 @@ class SumReader:
             try:
                 if connection is None or connection.closed:
                     connection = psycopg.connect(self.url, autocommit=True, connect_timeout=5)
-                total, rows = connection.execute(
-                    "SELECT coalesce(sum(balance), 0), count(*) FROM simshop_oltp.accounts").fetchone()
+                total, rows = connection.execute(self.query).fetchone()
             except psycopg.Error:
                 if connection is not None:
                     connection.close()
