@@ -41,6 +41,7 @@ struct check {
     struct check_table *tables;
     size_t table_count;
     char *source_system_id; /* NULL = not known */
+    bool slot_missing;      /* on a source that can be reached */
     bool has_position;      /* the target has been written by this pipeline */
 };
 

@@ -127,6 +127,11 @@ static bool check_fence(struct check *ck, const struct fence *fence, struct err 
                   "the source was restored from a backup: start a new copy with an empty journal",
                   "it is ahead of the source: last fence at " LSN_FMT ", WAL ends at " LSN_FMT,
                   LSN_ARGS(fence->lsn), LSN_ARGS(source_lsn));
+    else if (fence->complete && ck->slot_missing)
+        check_add(ck, SIDE, "last fence", CHECK_FAIL,
+                  "start a new copy with an empty journal: docs/OPERATIONS.md, \"The journal is lost\"",
+                  "fence %" PRIu64 " at " LSN_FMT " needs slot %s, which is gone from the source", fence->id,
+                  LSN_ARGS(fence->lsn), ck->slot);
     else
         check_add(ck, SIDE, "last fence", CHECK_OK, NULL, "fence %" PRIu64 " at " LSN_FMT "%s", fence->id,
                   LSN_ARGS(fence->lsn), fence->complete ? "" : " (first copy under way)");

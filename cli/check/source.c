@@ -139,6 +139,7 @@ static bool check_slot(struct check *ck, struct err *err)
     struct source_slot slot;
     if (!source_slot_look(ck->source, ck->slot, &slot, err))
         return false;
+    ck->slot_missing = !slot.exists;
     if (!slot.exists)
         check_add(ck, SIDE, "slot", CHECK_OK, NULL, "%s will be made", ck->slot);
     else if (!slot.logical_pgoutput)
