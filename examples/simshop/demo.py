@@ -127,10 +127,10 @@ class Demo:
         elif role.running:
             role.kill9()
 
-    def crossfade(self, *words, expect=(0,)):
-        """Runs a command and returns its standard output; its progress goes to the terminal."""
+    def crossfade(self, *words, expect=(0,), quiet=False):
+        """Runs a command and returns its standard output; its progress goes to the terminal unless quiet."""
         argv = [os.environ["CROSSFADE_BIN"], "-c", self.pipeline.config, *words]
-        done = subprocess.run(argv, text=True, stdout=subprocess.PIPE, check=False)
+        done = subprocess.run(argv, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL if quiet else None, check=False)
         if done.returncode not in expect:
             raise RuntimeError(f"`crossfade {' '.join(words)}` ended with {done.returncode}\n{done.stdout}")
         return done.stdout
@@ -139,7 +139,7 @@ class Demo:
         for role in (self.pipeline.capture, self.pipeline.apply):
             if not role.running:
                 raise RuntimeError(f"{role.name} ended with {role.exit_code}\n{role.log_tail()}")
-        return json.loads(self.crossfade("status", "--json", expect=(0, 1)))
+        return json.loads(self.crossfade("status", "--json", expect=(0, 1), quiet=True))
 
     def check(self):
         step("crossfade check")
@@ -239,7 +239,7 @@ class Demo:
         print("\n" + bold("Summary"))
         for name, value in (("rows copied", f"{(status.get('snapshot') or {}).get('rows', 0):,}"),
                             ("changes streamed", f"{self.streamed(status):,}"),
-                            ("lag at the end", f"{self.lag} before the cutover, {status.get('lag_bytes') or 0:,} bytes after it"),
+                            ("lag at the end", self.lag + " before the cutover"),
                             ("write pause", self.pause),
                             ("verdicts", ", ".join(f"{verdict} {when}" for when, verdict in self.verdicts.items())),
                             ("report", report)):
