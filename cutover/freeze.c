@@ -169,7 +169,9 @@ static bool await_lock(struct cutover *co, const char *our_pid, bool end_writers
         if (got != PG_POLL_WAIT)
             return got == PG_POLL_READY;
         int64_t now_us = clock_mono_us();
-        bool stop = co->talk->stop_asked(co->talk->ctx), late = now_us - start_us > timeout_ms * 1000;
+        /* What puts the source back is not stopped by the very signal that it follows from. */
+        bool stop = co->state != CUT_ABORTING && co->talk->stop_asked(co->talk->ctx);
+        bool late = now_us - start_us > timeout_ms * 1000;
         bool asked = !stop && !late && end_writers && now_us >= next_end_us;
         if (stop || late || (asked && !end_blockers(co, our_pid, err))) {
             take_back(co, our_pid);
@@ -388,6 +390,27 @@ bool freeze_verify(struct cutover *co, struct err *err)
     return prepared_blocker(co, err);
 }
 
+#define DROP_TRIES 3
+
+static bool drop_trigger(struct cutover *co, const char *sql, bool *ret_left, struct err *err)
+{
+    *ret_left = false;
+    for (unsigned attempt = 0;; attempt++) {
+        struct err now = ERR_INIT;
+        if (locked_statement(co, sql, false, ARM_TRY_MS, &now))
+            return true;
+        if (now.code != ERR_TIMEOUT && now.code != ERR_BUSY) { /* busy: a prepared transaction */
+            *err = now;
+            return false;
+        }
+        if (attempt + 1 == DROP_TRIES)
+            break;
+        (void)poll(NULL, 0, (int)(clock_backoff_us(attempt, 50, 500) / 1000));
+    }
+    *ret_left = true;
+    return true;
+}
+
 /* Triggers that let everything pass do no harm; those that cannot be dropped now are left and told of. */
 static bool drop_triggers(struct cutover *co, const struct pg_result *tables, struct err *err)
 {
@@ -395,18 +418,12 @@ static bool drop_triggers(struct cutover *co, const struct pg_result *tables, st
     int left = 0;
     bool ok = true;
     for (int i = 0; ok && i < pg_rows(tables); i++) {
-        struct err now = ERR_INIT;
+        bool stays = false;
         strbuf_clear(&sql);
         strbuf_adds(&sql, "DROP TRIGGER IF EXISTS " FREEZE_TRIGGER " ON ");
         pg_quote_table(&sql, pg_cell(tables, i, 0), pg_cell(tables, i, 1));
-        ok = strbuf_ok(&sql, "trigger", err);
-        if (ok && !locked_statement(co, sql.data, false, ARM_TRY_MS, &now)) {
-            left++;
-            if (now.code != ERR_TIMEOUT) {
-                *err = now;
-                ok = false;
-            }
-        }
+        ok = strbuf_ok(&sql, "trigger", err) && drop_trigger(co, sql.data, &stays, err);
+        left += stays;
     }
     if (left > 0)
         cutover_say(co,
@@ -420,6 +437,7 @@ static bool drop_triggers(struct cutover *co, const struct pg_result *tables, st
 bool freeze_undo(struct cutover *co, struct err *err)
 {
     PG_RESULT_AUTO tables = NULL;
+    co->undoing = true;
     if (pg_in_transaction(co->source) && !pg_exec(co->source, "ROLLBACK", err))
         return false;
     if (!frozen_tables(co, &tables, err) || !pg_exec(co->source, pass_function_sql, err) ||
