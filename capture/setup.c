@@ -88,7 +88,8 @@ static bool refuse_identity(const struct source_table *t, const char *parts, str
     return err_set(
         err, ERR_SCHEMA,
         "table=%s.%s%s%s has no replica identity%s: PostgreSQL would refuse its updates and deletes "
-        "once it is published. Add a primary key (not deferrable), or ALTER TABLE … REPLICA IDENTITY "
+        "once it is published. Add a primary key (not deferrable, without generated columns), or ALTER TABLE "
+        "… REPLICA IDENTITY "
         "FULL, or exclude it in source.tables",
         t->schema, t->name, parts != NULL ? " partition " : "", parts != NULL ? parts : "",
         parts != NULL ? " that fits the partitioned table's" : "");
@@ -180,6 +181,15 @@ static bool check_server(struct cap_session *s, struct err *err)
 
 static bool create_control_tables(struct cap_session *s, struct err *err)
 {
+    int64_t there = 0; /* a role with few rights may use what is there, not make it */
+    if (!pg_query_int64(
+            s->sql,
+            "SELECT (to_regclass('crossfade.marker') IS NOT NULL AND to_regclass('crossfade.decision') IS "
+            "NOT NULL)::int",
+            0, NULL, &there, err))
+        return false;
+    if (there == 1)
+        return true;
     /* Two captures of one database may do this at the same time: CREATE … IF NOT EXISTS is not safe against
      * that. */
     if (!pg_exec(s->sql, "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(7236847205432871);", err) ||

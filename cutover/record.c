@@ -114,6 +114,23 @@ static bool load_tables(struct cutover *co, struct err *err)
     return true;
 }
 
+/* A role with few rights may use what is there, not make it. */
+static bool ensure_control_tables(struct cutover *co, struct err *err)
+{
+    int64_t source = 0, target = 0;
+    return pg_query_int64(co->source,
+                          "SELECT (to_regclass('crossfade.marker') IS NOT NULL AND"
+                          " to_regclass('crossfade.decision') IS NOT NULL)::int",
+                          0, NULL, &source, err) &&
+           (source == 1 || pg_exec(co->source, embedded_sql_source_sql, err)) &&
+           pg_query_int64(co->target,
+                          "SELECT (to_regclass('crossfade.position') IS NOT NULL AND"
+                          " to_regclass('crossfade.verdict') IS NOT NULL AND"
+                          " to_regclass('crossfade.cutover') IS NOT NULL)::int",
+                          0, NULL, &target, err) &&
+           (target == 1 || pg_exec(co->target, embedded_sql_target_sql, err));
+}
+
 bool cutover_open(struct cutover *co, const struct config *cfg, const struct cutover_talk *talk,
                   struct cutover_report *report, struct err *err)
 {
@@ -121,8 +138,7 @@ bool cutover_open(struct cutover *co, const struct config *cfg, const struct cut
         .cfg = cfg, .talk = talk, .report = report, .pipeline = config_text(cfg, "pipeline")};
     if (!config_require(cfg, err, "pipeline", "source.url", "target.url", (char *)NULL))
         return false;
-    if (connect_both(co, err) && pg_exec(co->source, embedded_sql_source_sql, err) &&
-        pg_exec(co->target, embedded_sql_target_sql, err) && load_tables(co, err))
+    if (connect_both(co, err) && ensure_control_tables(co, err) && load_tables(co, err))
         return true;
     cutover_close(co);
     return false;

@@ -81,7 +81,8 @@ static enum err_code connect_error_class(const char *text)
  * xmloption). */
 #define OUR_OPTIONS                                                                                          \
     "-c extra_float_digits=1 -c datestyle=ISO,YMD -c intervalstyle=postgres -c timezone=UTC -c "             \
-    "bytea_output=hex -c lc_monetary=C -c array_nulls=on -c xmloption=content"
+    "bytea_output=hex -c lc_monetary=C -c array_nulls=on -c xmloption=content "                              \
+    "-c standard_conforming_strings=on"
 
 /* Server options of the user (from the URL, else PGOPTIONS) and ours. malloc'd. */
 static char *merge_options(const char *url)
@@ -164,6 +165,15 @@ bool pg_open(const char *url, const struct pg_options *options, struct pg_conn *
         return false;
     }
     PQsetNoticeReceiver(conn->pq, silent_notice, NULL);
+    /* Catalogs, operators and functions are PostgreSQL's own, whatever a role's or database's path puts before
+     * them; the rest of the path stays. */
+    if (!pg_exec(conn,
+                 "SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', 'pg_catalog',"
+                 " pg_catalog.current_setting('search_path')), false)",
+                 err)) {
+        pg_close(conn);
+        return false;
+    }
     conn->cancel = PQgetCancel(conn->pq);
     *ret = conn;
     return true;

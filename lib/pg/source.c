@@ -50,7 +50,8 @@ bool source_tables(struct pg_conn *conn, source_each_table *each, void *ctx, str
 static const char columns_sql[] =
     "SELECT a.attname, a.atttypid::oid::bigint, a.atttypmod, a.attnotnull, n.nspname, c.relname, c.relkind = "
     "'p',"
-    "       c.relreplident, k.place, a.attnum, coalesce(ri.yes, false)"
+    "       c.relreplident, k.place, a.attnum, coalesce(ri.yes, false),"
+    "       coalesce(x.indnkeyatts, 0)"
     "  FROM pg_catalog.pg_class c"
     "  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
     "  LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
@@ -81,7 +82,6 @@ static void load_row(const struct pg_result *res, int row, struct source_table *
     };
     int64_t place = pg_is_null(res, row, 8) ? 0 : pg_cell_int64(res, row, 8);
     places[t->column_count++] = (size_t)place;
-    t->key_count += place > 0;
 }
 
 bool source_table_load(struct pg_conn *conn, uint32_t oid, struct source_table *ret, bool *ret_found,
@@ -108,11 +108,15 @@ bool source_table_load(struct pg_conn *conn, uint32_t oid, struct source_table *
     size_t *places = xcalloc(rows, sizeof *places);
     for (size_t i = 0; i < rows; i++)
         load_row(res, (int)i, &t, places);
-    t.key = xcalloc(t.key_count + 1, sizeof *t.key);
+    t.key = xcalloc(rows + 1, sizeof *t.key);
     for (size_t i = 0; i < t.column_count; i++) {
-        if (places[i] > 0 && places[i] <= t.key_count)
+        t.key_count += places[i] > 0;
+        if (places[i] > 0 && places[i] <= rows)
             t.key[places[i] - 1] = i;
     }
+    if ((int64_t)t.key_count !=
+        pg_cell_int64(res, 0, 11)) /* a part of it is not published: what is left may not be unique */
+        t.key_count = 0;
     free(places);
     *ret = t;
     return true;

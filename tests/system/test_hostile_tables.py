@@ -44,6 +44,46 @@ def test_partitions_that_fit(run):
         s.assert_equal()
 
 
+def test_key_with_a_generated_column_is_none(run):
+    """Not published, so the rest of the key is all that could be seen: it is not unique here."""
+    schema = "CREATE TABLE t (v int, a int, g int GENERATED ALWAYS AS (v * 2) STORED, PRIMARY KEY (g, a)); INSERT INTO t (v, a) VALUES (1, 1), (2, 1), (3, 2)"
+    with run(schema) as s:
+        s.capture.start()
+        s.capture.assert_exit(5, 30)
+        s.source("ALTER TABLE t REPLICA IDENTITY FULL")
+        s.start()
+        s.source("UPDATE t SET v = 7 WHERE v = 2", "DELETE FROM t WHERE v = 1")
+        s.assert_equal()
+
+
+def test_settings_of_roles_and_databases(run):
+    """A path that puts other tables before the catalog's, short timeouts, other forms of text; rights to no more than what is there."""
+    def equal():  # the oracle's own sessions would be misled
+        s.wait()
+        assert s.source(rows) == s.target(rows)
+
+    rows = "SELECT id, v::text, w::text FROM public.t ORDER BY id"
+    with run("CREATE TABLE t (id int PRIMARY KEY, v timestamptz, w numeric); INSERT INTO t VALUES (1, now(), 1)") as s:
+        for server, side in ((s.source_server, s.source), (s.target_server, s.target)):
+            for setting in ("search_path = evil, public, pg_catalog", "timezone = 'Asia/Tokyo'", "datestyle = 'SQL,DMY'", "statement_timeout = '2s'",
+                            "idle_session_timeout = '700ms'", "standard_conforming_strings = off", "default_transaction_isolation = 'serializable'"):
+                server.sql(f"ALTER DATABASE {s.name} SET {setting}")
+            side("CREATE SCHEMA evil; CREATE TABLE evil.pg_class (oid int, relname text); CREATE TABLE evil.pg_publication (pubname text, oid int);"
+                 "CREATE TABLE evil.pg_locks (pid int); CREATE TABLE evil.pg_attribute (x int); CREATE TABLE evil.pg_namespace (x int)")
+        s.start()
+        s.source("INSERT INTO t VALUES (2, now(), 2)", "UPDATE t SET w = 3")
+        equal()
+        assert s.pipeline.run("compare", "run").returncode == 0
+        s.capture.terminate()
+        s.source_server.sql("DO $$ BEGIN CREATE ROLE capturer LOGIN REPLICATION; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+        s.source("ALTER TABLE t OWNER TO capturer; GRANT USAGE ON SCHEMA crossfade TO capturer; GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA crossfade TO capturer")
+        s.pipeline.settings["source"]["url"] = s.source_url.replace("postgres@", "capturer@")
+        s.pipeline.write()
+        s.capture.start()
+        s.source("UPDATE t SET w = 4")
+        equal()
+
+
 def test_keys_that_rotate_in_one_statement(run):
     with run("""CREATE TABLE t (id int PRIMARY KEY DEFERRABLE, v text); ALTER TABLE t REPLICA IDENTITY FULL;
             INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c')""") as s:
