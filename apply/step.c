@@ -95,8 +95,23 @@ static bool add_record(struct session *s, const struct journal_record *rec, stru
     return batch_add(s->run->batch, s->run->settings.codec, s->dec, rec, drop_below, err);
 }
 
+/* A fence says how many changes it stands for: fewer mean that the journal has lost some (compaction, records deleted or
+ * written by somebody else), and nothing of it may be committed. */
+static bool all_came(const struct session *s, const struct fence_batch *fences, struct err *err)
+{
+    const struct batch_counts *counts = batch_counts(s->run->batch);
+    uint64_t came = counts->changes + counts->duplicates;
+    if (came == fences->changes)
+        return true;
+    return err_set(
+        err, ERR_GAP,
+        "fences up to id %llu name %llu changes, the journal gave %llu: its topics were changed behind the "
+        "pipeline (compaction, deleted records, another producer). Start a new copy with a new journal",
+        (unsigned long long)fences->last->id, (unsigned long long)fences->changes, (unsigned long long)came);
+}
+
 /* All records of the batch, sorted over all partitions. */
-static bool fill_spool(struct session *s, struct spool *sp, struct err *err)
+static bool fill_spool(struct session *s, const struct fence_batch *fences, struct spool *sp, struct err *err)
 {
     struct journal_record rec;
     for (bool more = true;;) {
@@ -112,6 +127,8 @@ static bool fill_spool(struct session *s, struct spool *sp, struct err *err)
         if (batch_bytes(s->run->batch) > PROBE_BYTES)
             batch_forget_items(s->run->batch);
     }
+    if (!all_came(s, fences, err))
+        return false;
     batch_clear(s->run->batch);
     return spool_finish(sp, err);
 }
@@ -149,7 +166,7 @@ static bool write_through_spool(struct session *s, const struct fence_batch *fen
         return false;
     if (!journal_assign(s->data, fences->ranges, fences->range_count, err))
         return err_wrap(err, "journal");
-    bool ok = spool_open(s->run->settings.batch_max_bytes / 2, &sp, err) && fill_spool(s, sp, err) &&
+    bool ok = spool_open(s->run->settings.batch_max_bytes / 2, &sp, err) && fill_spool(s, fences, sp, err) &&
               write_spooled(s, sp, way, err);
     spool_close(sp);
     return ok;
@@ -172,7 +189,7 @@ static bool read_and_write(struct session *s, const struct fence_batch *fences, 
         if (!next_record(s, &rec, &more, err))
             return false;
         if (!more)
-            return true;
+            return all_came(s, fences, err);
         if (!add_record(s, &rec, err))
             return false;
         if (!batch_is_full(b) && !batch_is_over(b))

@@ -233,6 +233,21 @@ static void test_missing_fence_is_a_gap(void **state)
     end_case(ac);
 }
 
+/* A fence that names a change which the journal does not give: nothing of it is committed. */
+static void test_missing_change_is_a_gap(void **state)
+{
+    struct apply_case *ac = begin_case(TABLE);
+    ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
+    ac_begin(ac);
+    ac_fence(ac, FENCE_STREAM);
+    ac_begin(ac);
+    ac->changes++;
+    ac_fence(ac, FENCE_STREAM);
+    ac_start(ac, NULL);
+    HALTS(ac, 5, "name 1 changes, the journal gave 0");
+    end_case(ac);
+}
+
 static void test_position_of_another_journal_is_refused(void **state)
 {
     struct apply_case *ac = begin_case(TABLE);
@@ -482,6 +497,7 @@ int main(void)
         cmocka_unit_test(test_compare_marker_waits),
         cmocka_unit_test(test_other_source_is_refused),
         cmocka_unit_test(test_missing_fence_is_a_gap),
+        cmocka_unit_test(test_missing_change_is_a_gap),
         cmocka_unit_test(test_position_of_another_journal_is_refused),
         cmocka_unit_test(test_earlier_position_is_taken),
         cmocka_unit_test(test_fence_larger_than_memory),
