@@ -283,11 +283,13 @@ def test_signals(servers):
     with scenario(*servers, T) as s:
         s.start()
         for role in (s.capture, s.apply):
+            role.wait_ready()
             role.signal(signal.SIGTERM)
             role.assert_exit(0, 12)
             assert "halted" not in role.log_text()
         s.start()
         for role in (s.capture, s.apply):
+            role.wait_ready()
             role.signal(signal.SIGINT)
             if role.running:
                 role.signal(signal.SIGINT)
