@@ -47,6 +47,9 @@ static int set_up(void **state)
     pg_server_start(&rig->server);
     ok(pg_open(rig->server.url, &options, &rig->conn, &err));
     ok(pg_open(rig->server.url, &options, &rig->side, &err));
+    ok(pg_exec(rig->conn, "SET search_path = public, pg_catalog",
+               &err)); /* where the cases' types are made */
+    ok(pg_exec(rig->side, "SET search_path = public, pg_catalog", &err));
     ok(pg_exec(rig->conn, case_setup, &err));
     ok(pg_execf(rig->conn, &err, "SELECT setseed(%g)", (double)(rig->seed % 1000000) / 1e6));
     rig->cat = pg_type_catalog_new();
