@@ -1,6 +1,6 @@
 /*
- * Owns: the life of the role. A session opens everything (journal writer first: it settles what a dead one
- * left), recovers the position, copies if there is no complete copy, streams; after an error that may pass
+ * Owns: the life of the role. A session looks whether the slot is free, opens everything (journal writer
+ * first: it settles what a dead one left), recovers the position, copies if there is no complete copy, streams; after an error that may pass
  * everything is closed and the next session begins after a backoff.
  *
  * Failpoints (CROSSFADE_FAILPOINT), in the order of a life:
@@ -153,10 +153,18 @@ static void start_publisher(struct cap_session *s, struct journal_writer *jw, st
     s->status->attempt = config.base.attempt;
 }
 
+/* Taking over the journal fences whoever writes there. Who streams from the slot is alive and stays: only one
+ * that has lost it may be replaced. */
+static bool nobody_streams(struct cap_session *s, struct err *err)
+{
+    struct source_slot slot;
+    return cap_connect(s->settings, false, &s->sql, err) && cap_slot_free(s, &slot, err);
+}
+
 static bool open_source(struct cap_session *s, struct err *err)
 {
-    return cap_connect(s->settings, false, &s->sql, err) && cap_connect(s->settings, true, &s->stream, err) &&
-           cap_check_identity(s, err) && cap_setup_source(s, err);
+    return cap_connect(s->settings, true, &s->stream, err) && cap_check_identity(s, err) &&
+           cap_setup_source(s, err);
 }
 
 static bool run_session(struct cap_session *s, struct err *err)
@@ -165,7 +173,7 @@ static bool run_session(struct cap_session *s, struct err *err)
     struct schema_stream *schemas = NULL;
     lsn_t start_lsn = 0;
     cap_status_show(s, PHASE_STARTING);
-    if (!open_journal(s, &jw, &schemas, err))
+    if (!nobody_streams(s, err) || !open_journal(s, &jw, &schemas, err))
         return false;
     if (!open_source(s, err) ||
         (s->position.complete && (!cap_check_publication(s, err) || !cap_check_slot(s, err)))) {

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from rig import Kafka, Load, Pipeline, Postgres, Workdir, check_ledger, free_port, run_crossfade, wait_until
+from rig import Load, Pipeline, Postgres, Workdir, check_ledger, free_port, run_crossfade, wait_until
 from rig.load import load_simshop
 from rig.oracle import assert_equal
 from rig.postgres import copy_schema
@@ -499,35 +499,6 @@ def test_full_disk_under_the_spill(servers):
             s.assert_equal(120)
         finally:
             s.source_server.configure(logical_decoding_work_mem="64MB")
-
-
-def test_broker_is_away(servers):
-    folder, source, target = servers
-    away_s = count(8, 70)
-    shop, copy = source.create_db("away"), target.create_db("away")
-    load_simshop(shop)
-    copy_schema(shop, copy)
-    try:
-        with Kafka(folder) as kafka, Pipeline(folder, shop, copy, journal=kafka.url, journal_format="json", name="away") as p:
-            p.start()
-            p.apply.wait_for(lambda status: status.get("complete"), 120, "the copy is complete")
-            with Load(shop, folder, clients=2, rate=60, seed=seed()) as load:
-                load.wait_acked(50)
-                kafka.kill9()
-                load.wait_acked(away_s * 40, 200)
-                assert p.capture.running and p.apply.running
-                kafka.start()
-                load.wait_acked(100)
-                kafka.restart()  # an orderly one, too
-                load.wait_acked(50)
-                load.stop()
-                p.wait_caught_up(180)
-            assert_equal(shop, copy)
-            ledger = check_ledger(copy, load.acked, load.unknown, load.run_id)
-            assert not ledger.missing and not ledger.unexpected
-    finally:
-        drop_database(source, "away")
-        drop_database(target, "away")
 
 
 def test_target_is_restarted_under_load(servers):

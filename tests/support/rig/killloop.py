@@ -10,6 +10,7 @@ from .load import Load, SumReader, load_simshop
 from .oracle import assert_equal, check_ledger
 from .pipeline import Pipeline
 from .postgres import Postgres, copy_schema
+from .procs import Role
 from .wait import wait_until
 
 KILLED = -9
@@ -22,7 +23,7 @@ class KillLoop:
     def __init__(self, folder, seed, broker=None, rate=80):
         self.folder, self.seed, self.broker, self.rate = folder, seed, broker, rate
         self.rng = random.Random(seed)
-        self.kills, self.bulks = 0, 0
+        self.kills, self.bulks, self.verdicts = 0, 0, []
         self.source, self.target = Postgres(folder, "source"), Postgres(folder, "target")
         self.pipeline = self.load = self.reader = None
 
@@ -33,7 +34,7 @@ class KillLoop:
         load_simshop(self.shop)
         self.source.sql(BULK, db="shop")
         copy_schema(self.shop, self.copy)
-        more = {"capture": {"heartbeat_interval_ms": 500, "max_memory": "4MiB", "snapshot_chunk_rows": 5000}, "apply": {"batch_max_bytes": "1MiB"}}
+        more = {"compare": {"deadline_ms": 5000}, "capture": {"heartbeat_interval_ms": 500, "max_memory": "4MiB", "snapshot_chunk_rows": 5000}, "apply": {"batch_max_bytes": "1MiB"}}
         # JSON through Kafka, so that a reader of its own can judge it; Avro through LMDB.
         kafka = {"journal": self.broker.url, "journal_format": "json"} if self.broker else {}
         self.pipeline = Pipeline(self.folder, self.shop, self.copy, more=more, **kafka)
@@ -139,21 +140,27 @@ class KillLoop:
     # -- random moments
 
     def victims(self):
-        found = {"capture": 4, "apply": 4, "source": 1, "target": 1}
+        found = {"capture": 4, "apply": 4, "source": 1, "target": 1, "compare": 1}
         if self.broker:
             found["broker"] = 5
         return found
 
     def kill_at_random(self, times):
-        """Kills anything at any moment, and goes on at once: nobody waits for the other to recover."""
-        victims = self.victims()
+        """Kills anything at any moment, and goes on at once: nobody waits for the other to recover.
+
+        Comparisons run meanwhile: they may find no answer, but never a difference.
+        """
+        victims, compare = self.victims(), self._compare_role()
         for _ in range(times):
             time.sleep(self.rng.uniform(0.02, 1.2))
             victim = self.rng.choices(list(victims), list(victims.values()))[0]
             if self.rng.random() < 0.1:
                 self.bulk_in_background()
+            self._look_at(compare)
             print(f"kill {victim}")
-            if victim in ("capture", "apply"):
+            if victim == "compare":
+                compare.kill9()
+            elif victim in ("capture", "apply"):
                 role = getattr(self.pipeline, victim)
                 if not role.running:
                     self._expect_killed(role)
@@ -166,6 +173,18 @@ class KillLoop:
                 server.kill9()
                 server.start()
             self.kills += 1
+        compare.close()
+        print(f"comparisons ended with {self.verdicts}")
+
+    def _compare_role(self):
+        return Role("compare run --json", self.pipeline.config, f"{self.folder}/compare.log").start()
+
+    def _look_at(self, compare):
+        if not compare.running:
+            self.verdicts.append(compare.exit_code)
+            assert compare.exit_code in (0, 3, 4, KILLED), f"compare: exit code {compare.exit_code}\n{compare.log_tail(60)}"
+            assert not compare.sanitizer_reports(), compare.log_tail(100)
+            compare.start()
 
     def bulk_in_background(self):
         try:
