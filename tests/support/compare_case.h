@@ -86,6 +86,9 @@ static inline int set_up(void **state)
                        rig->server.port, i == 0 ? "src" : "dst");
     ok(pg_open(rig->urls[0], &options, &rig->source, &err) &&
        pg_open(rig->urls[1], &options, &rig->target, &err));
+    /* Where the cases' tables are made: sessions of ours have pg_catalog first. */
+    ok(pg_exec(rig->source, "SET search_path = public, pg_catalog", &err) &&
+       pg_exec(rig->target, "SET search_path = public, pg_catalog", &err));
     ok(pg_execf(rig->source, &err, "SELECT setseed(%g)", (double)(rig->seed % 1000000) / 1e6));
     (void)snprintf(rig->reports, sizeof rig->reports, "/tmp/cf-compare-XXXXXX");
     assert_non_null(mkdtemp(rig->reports));
