@@ -119,6 +119,18 @@ def test_replica_identities(run):
         s.assert_equal()
 
 
+def test_many_rows_without_key_in_one_transaction(run):
+    """Plain rows go by COPY, changes of single ones by statements that are known already: each after the other, in order."""
+    with run("CREATE TABLE bag (a int, b text); ALTER TABLE bag REPLICA IDENTITY FULL; INSERT INTO bag SELECT i, 'x' FROM generate_series(1, 20) i; INSERT INTO bag VALUES (NULL, NULL)") as s:
+        s.start()
+        s.source("INSERT INTO bag VALUES (0, 'y'); DELETE FROM bag WHERE a = 1; UPDATE bag SET b = 'z' WHERE a = 2")
+        s.assert_equal()
+        for rows in (1, 5, 50, 5000):
+            s.source(f"INSERT INTO bag SELECT i, repeat('n', 50) FROM generate_series(1000, 999 + {rows}) i; DELETE FROM bag WHERE a = 1000; UPDATE bag SET b = 'u' WHERE a = 1001;"
+                     f"DELETE FROM bag WHERE a IS NULL; INSERT INTO bag SELECT NULL, NULL FROM generate_series(1, {rows})", "DELETE FROM bag WHERE a >= 1000")
+            s.assert_equal()
+
+
 def test_partitioned_tables(run):
     schema = """CREATE TABLE p (id int, at date, v text, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
         CREATE TABLE p_1 PARTITION OF p FOR VALUES FROM ('2025-01-01') TO ('2025-02-01');

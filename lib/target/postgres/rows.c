@@ -249,6 +249,8 @@ static bool queue_upsert(struct pg_target *pt, struct pg_table *tab, const struc
 bool pgt_row_queue(struct pg_target *pt, struct pg_table *tab, const struct target_row *row, struct err *err)
 {
     bool ok = false;
+    if (!pgt_copy_end(pt, err)) /* its rows are in the buffer that parameters are written to next */
+        return false;
     switch (row->op) {
     case TARGET_INSERT:
         ok = queue_insert(pt, tab, row, ROW_PLAIN, &pt->params, err);
