@@ -238,6 +238,9 @@ static bool pgt_write(struct target *tgt, enum target_mode mode, const struct ta
         BUG("write without mode");
     }
     pt->rows_valid = false;
+    for (size_t i = 0; i < pt->queued_count; i++)
+        pt->queued[i].row =
+            NULL; /* they are the caller's and go away; their statements may still be on the way */
     return ok || err_wrap(err, "target");
 }
 
