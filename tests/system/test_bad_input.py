@@ -411,9 +411,12 @@ def test_source_is_another_system(servers):
         assert target.process.running
 
 
-@pytest.mark.parametrize("how", ["files", "basebackup"])
+@pytest.mark.parametrize("how", ["files", "basebackup", "beyond"])
 def test_source_restored_from_a_backup(servers, how):
-    """The same system identifier, an earlier position: the journal holds transactions that this source never had."""
+    """The same system identifier, an earlier position: the journal holds transactions that this source never had.
+
+    beyond: it is written to until its WAL is longer than the journal knows.
+    """
     folder, _, target = servers
     with Postgres(folder, f"restored-{how}") as source, scenario(folder, source, target, T) as s:
         s.start()
@@ -436,6 +439,8 @@ def test_source_restored_from_a_backup(servers, how):
         source.start()
         s.source("INSERT INTO t VALUES (1002, 'written after the restore')")
         assert lsn_value(source.lsn()) < lsn_value(fence), "write more before the restore"
+        while how == "beyond" and lsn_value(source.lsn()) <= lsn_value(fence):
+            s.source("INSERT INTO t SELECT max(id) + 1, repeat('x', 1000) FROM t")
         s.capture.start()
         halts(s.capture, 5)
         assert s.target("SELECT v FROM t WHERE id > 1000") == [("lost by the restore",)]

@@ -24,13 +24,11 @@ def text(value):
 
 def read_kafka(kafka, prefix):
     """All committed records of a prefix's topics whose format is JSON: ({topic: [Record]}, [fence])."""
-    fence_topic, topics = prefix + ".fence", {}
-    for topic in kafka.topics():
-        if not topic.startswith(prefix + ".") or topic in (fence_topic, prefix + ".schemas"):
-            continue
-        topics[topic] = [Record(topic, m.partition(), m.offset(), _json(m.key()), _json(m.value()),
-                                {name: value for name, value in m.headers() or []}) for m in kafka.read(topic)]
-    return topics, [_json(m.value()) for m in kafka.read(fence_topic)]
+    fence_topic = prefix + ".fence"
+    found = kafka.read_all([t for t in kafka.topics() if t.startswith(prefix + ".") and t != prefix + ".schemas"])
+    fences = [_json(m.value()) for m in found.pop(fence_topic)]
+    return {topic: [Record(topic, m.partition(), m.offset(), _json(m.key()), _json(m.value()), dict(m.headers() or []))
+                    for m in messages] for topic, messages in found.items()}, fences
 
 
 def _json(data):

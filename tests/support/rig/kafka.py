@@ -160,23 +160,28 @@ class Kafka:
 
         A read_committed reader of its own that stops at each partition's end.
         """
+        return self.read_all([topic], timeout)[topic]
+
+    def read_all(self, topics, timeout=60):
+        """{topic: records}, all by one reader."""
         from confluent_kafka import Consumer, KafkaError, TopicPartition
         consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": f"rig-{uuid.uuid4()}", "enable.auto.commit": False,
                              "isolation.level": "read_committed", "enable.partition.eof": True, "auto.offset.reset": "earliest"})
         try:
-            partitions = list(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
-            open_partitions, found = set(partitions), []
-            consumer.assign([TopicPartition(topic, p, 0) for p in partitions])
-            while open_partitions:
+            listed = consumer.list_topics(timeout=10).topics
+            left = {(topic, partition) for topic in topics for partition in listed[topic].partitions}
+            found = {topic: [] for topic in topics}
+            consumer.assign([TopicPartition(topic, partition, 0) for topic, partition in left])
+            while left:
                 message = consumer.poll(timeout)
-                assert message is not None, f"{topic}: nothing for {timeout:g} s, open partitions {open_partitions}"
+                assert message is not None, f"nothing for {timeout:g} s, not at their ends: {left}"
                 if message.error() is None:
-                    found.append(message)
+                    found[message.topic()].append(message)
                 elif message.error().code() == KafkaError._PARTITION_EOF:
-                    open_partitions.discard(message.partition())
+                    left.discard((message.topic(), message.partition()))
                 else:
-                    raise RuntimeError(f"{topic}: {message.error()}")
-            return sorted(found, key=lambda m: (m.partition(), m.offset()))
+                    raise RuntimeError(f"{message.topic()}: {message.error()}")
+            return {topic: sorted(messages, key=lambda m: (m.partition(), m.offset())) for topic, messages in found.items()}
         finally:
             consumer.close()
 

@@ -200,6 +200,8 @@ class KillLoop:
         self._start_others(None)
         self.pipeline.apply.wait_for(lambda status: status.get("complete"), 120, "the copy is complete")
         self.load.wait_acked(50)
+        done = self.pipeline.run("compare", "run", timeout=300)  # nothing is left of a hold, or of a wait for a release
+        assert done.returncode == 0, done.stdout + done.stderr
         self.load.stop()
         self.pipeline.wait_caught_up(180)
         assert_equal(self.shop, self.copy)
