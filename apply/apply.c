@@ -127,8 +127,8 @@ static bool turn(struct session *s, struct err *err)
         return wait_for_release(s, err);
     if (!look_ahead(s, err) || !fence_feed_read(s->feed, FENCE_WAIT_MS, most, &ready, err) || !ready)
         return !err_is_set(err);
-    fence_feed_pick(s->feed, most, &fences);
-    return apply_session_apply(s, &fences, err) && after_commit(s, &fences, err);
+    return fence_feed_pick(s->feed, most, &fences, err) && apply_session_apply(s, &fences, err) &&
+           after_commit(s, &fences, err);
 }
 
 static bool run_session(struct apply_run *run, unsigned *failures, struct err *err)

@@ -294,5 +294,6 @@ bool batch_add(struct batch *b, const struct codec_ops *codec, struct decoder *d
     b->counts.reads += it.op == CHANGE_READ;
     b->counts.truncates += it.op == CHANGE_TRUNCATE;
     b->counts.value_bytes += rec->value_len;
+    b->counts.newest_lsn = MAX_OF(b->counts.newest_lsn, it.commit_lsn);
     return true;
 }

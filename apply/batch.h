@@ -25,6 +25,7 @@ struct batch_counts {
     uint64_t truncates;
     uint64_t duplicates;  /* dropped: delivered before */
     uint64_t value_bytes; /* of all records */
+    lsn_t newest_lsn;     /* largest commit LSN taken */
 };
 
 struct batch *batch_new(size_t max_bytes);

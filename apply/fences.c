@@ -245,26 +245,37 @@ static void clear_slots(struct fence_feed *feed, size_t ranges)
     memset(feed->slots, 0, feed->slot_count * sizeof *feed->slots);
 }
 
-/* Ranges of one partition follow each other: first of the first to next of the last. */
-static void merge_range(struct fence_feed *feed, const struct fence_range *range, size_t *count)
+/* Ranges of one partition follow each other: first of the first to next of the last. One that does not was
+ * written into another incarnation of the topic. */
+static bool merge_range(struct fence_feed *feed, const struct fence *fence, const struct fence_range *range,
+                        size_t *count, struct err *err)
 {
     if (range->first_offset == range->next_offset)
-        return;
+        return true;
     uint64_t hash = hash_mix(hash_bytes(range->stream, strlen(range->stream)), (uint64_t)range->partition);
     size_t at = hash & (feed->slot_count - 1);
     for (; feed->slots[at].index != 0; at = (at + 1) & (feed->slot_count - 1)) {
         struct journal_range *known = &feed->ranges[feed->slots[at].index - 1];
         if (feed->slots[at].hash == hash && known->partition == range->partition &&
             strcmp(known->stream, range->stream) == 0) {
+            if (range->first_offset < known->next_offset)
+                return err_set(
+                    err, ERR_IDENTITY,
+                    "topic=%s partition=%d: fence %llu begins at offset=%llu, the fences before it "
+                    "end at %llu: the topic was recreated, and what it held is lost. Start a new "
+                    "copy with a new journal",
+                    range->stream, (int)range->partition, (unsigned long long)fence->id,
+                    (unsigned long long)range->first_offset, (unsigned long long)known->next_offset);
             known->next_offset = range->next_offset;
-            return;
+            return true;
         }
     }
     feed->ranges[*count] = (struct journal_range){.stream = range->stream,
                                                   .partition = range->partition,
                                                   .first_offset = range->first_offset,
                                                   .next_offset = range->next_offset};
-    feed->slots[at] = (struct merged_slot){.hash = hash, .index = (uint32_t)++ * count};
+    feed->slots[at] = (struct merged_slot){.hash = hash, .index = (uint32_t)(++*count)};
+    return true;
 }
 
 /* Somebody looks for this very fence in crossfade.position. */
@@ -283,7 +294,7 @@ static bool ends_batch(const struct fence *fence)
     return fence->kind == FENCE_SNAPSHOT_BEGIN;
 }
 
-static void merge_ranges(struct fence_feed *feed, struct fence_batch *batch)
+static bool merge_ranges(struct fence_feed *feed, struct fence_batch *batch, struct err *err)
 {
     size_t total = 0, count = 0;
     for (size_t i = 0; i < batch->count; i++)
@@ -295,16 +306,19 @@ static void merge_ranges(struct fence_feed *feed, struct fence_batch *batch)
     clear_slots(feed, total);
     for (size_t i = 0; i < batch->count; i++) {
         const struct fence *fence = &feed->items[feed->head + i].fence;
-        for (size_t r = 0; r < fence->range_count; r++)
-            merge_range(feed, &fence->ranges[r], &count);
+        for (size_t r = 0; r < fence->range_count; r++) {
+            if (!merge_range(feed, fence, &fence->ranges[r], &count, err))
+                return false;
+        }
     }
     batch->ranges = feed->ranges;
     batch->range_count = count;
     for (size_t i = 0; i < count; i++)
         batch->many_partitions = batch->many_partitions || feed->ranges[i].partition > 0;
+    return true;
 }
 
-void fence_feed_pick(struct fence_feed *feed, uint64_t max_changes, struct fence_batch *ret)
+bool fence_feed_pick(struct fence_feed *feed, uint64_t max_changes, struct fence_batch *ret, struct err *err)
 {
     struct fence_batch batch = {0};
     BUG_UNLESS(feed->count > 0);
@@ -322,8 +336,10 @@ void fence_feed_pick(struct fence_feed *feed, uint64_t max_changes, struct fence
             break;
     }
     batch.begins_copy = batch.last->kind == FENCE_SNAPSHOT_BEGIN;
-    merge_ranges(feed, &batch);
+    if (!merge_ranges(feed, &batch, err))
+        return false;
     *ret = batch;
+    return true;
 }
 
 void fence_feed_take(struct fence_feed *feed, const struct fence_batch *batch)

@@ -38,8 +38,10 @@ void fence_feed_close(struct fence_feed *feed); /* NULL allowed */
 bool fence_feed_read(struct fence_feed *feed, int timeout_ms, uint64_t max_changes, bool *ret_ready,
                      struct err *err) MUST_CHECK;
 /* The longest batch that starts with the next fence: at most max_changes (but at least one fence), never over
- * a marker that apply stops at, never over the beginning of a copy. */
-void fence_feed_pick(struct fence_feed *feed, uint64_t max_changes, struct fence_batch *ret);
+ * a marker that apply stops at, never over the beginning of a copy. ERR_IDENTITY: their ranges do not follow
+ * each other. */
+bool fence_feed_pick(struct fence_feed *feed, uint64_t max_changes, struct fence_batch *ret,
+                     struct err *err) MUST_CHECK;
 /* The picked batch is committed. */
 void fence_feed_take(struct fence_feed *feed, const struct fence_batch *batch);
 /* Offset behind the last fence of the stream. */

@@ -95,12 +95,21 @@ static bool add_record(struct session *s, const struct journal_record *rec, stru
     return batch_add(s->run->batch, s->run->settings.codec, s->dec, rec, drop_below, err);
 }
 
-/* A fence says how many changes it stands for: fewer mean that the journal has lost some (compaction, records deleted or
+/* A fence says how many changes it stands for, and that none of them is later: a later one means that the topic is not
+ * the one it was. Fewer mean that the journal has lost some (compaction, records deleted or
  * written by somebody else), and nothing of it may be committed. */
 static bool all_came(const struct session *s, const struct fence_batch *fences, struct err *err)
 {
     const struct batch_counts *counts = batch_counts(s->run->batch);
     uint64_t came = counts->changes + counts->duplicates;
+    char newest[LSN_TEXT_MAX], last[LSN_TEXT_MAX];
+    if (counts->newest_lsn > fences->last->lsn)
+        return err_set(
+            err, ERR_IDENTITY,
+            "fence %llu stands at lsn=%s, but the journal gives a change of lsn=%s below it: its topics "
+            "were recreated or written to by somebody else. Start a new copy with a new journal",
+            (unsigned long long)fences->last->id, lsn_format(fences->last->lsn, last),
+            lsn_format(counts->newest_lsn, newest));
     if (came == fences->changes)
         return true;
     return err_set(

@@ -248,6 +248,35 @@ static void test_missing_change_is_a_gap(void **state)
     end_case(ac);
 }
 
+/* Two ways in which a topic shows that it is not the one that the fences were written over. */
+static void test_recreated_topic_is_refused(void **state)
+{
+    struct apply_case *ac = begin_case(TABLE);
+    struct ac_table *t = ac_table(ac, "t", SHAPE);
+    ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
+    for (int i = 1; i <= 2; i++) {
+        ac_begin(ac);
+        ac_insert(ac, t, ROW(number(i), "1", "x"));
+        ac->recreated = i == 2;
+        ac_fence(ac, FENCE_STREAM);
+    }
+    ac_start(ac, NULL);
+    HALTS(ac, 5, "the topic was recreated");
+    end_case(ac);
+
+    ac = begin_case(TABLE);
+    t = ac_table(ac, "t", SHAPE);
+    ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
+    ac_begin(ac);
+    ac_insert(ac, t, ROW("1", "1", "x"));
+    ac->lsn -= 0x90; /* the fence now stands before the change */
+    ac_fence(ac, FENCE_STREAM);
+    ac_start(ac, NULL);
+    HALTS(ac, 5, "were recreated or written to by somebody else");
+    ac_expect(ac, "SELECT count(*) FROM t", "0");
+    end_case(ac);
+}
+
 static void test_position_of_another_journal_is_refused(void **state)
 {
     struct apply_case *ac = begin_case(TABLE);
@@ -498,6 +527,7 @@ int main(void)
         cmocka_unit_test(test_other_source_is_refused),
         cmocka_unit_test(test_missing_fence_is_a_gap),
         cmocka_unit_test(test_missing_change_is_a_gap),
+        cmocka_unit_test(test_recreated_topic_is_refused),
         cmocka_unit_test(test_position_of_another_journal_is_refused),
         cmocka_unit_test(test_earlier_position_is_taken),
         cmocka_unit_test(test_fence_larger_than_memory),

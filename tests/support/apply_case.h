@@ -52,6 +52,7 @@ struct apply_case {
     uint64_t fence_id, attempt, system_id, order, changes;
     uint32_t xid;
     lsn_t lsn; /* of the transaction at hand */
+    bool recreated; /* fences name offsets from 0 on */
     pid_t pid; /* of apply; 0 = not running */
     struct err err;
 };
@@ -327,7 +328,7 @@ static UNUSED void ac_fence_marked(struct apply_case *ac, enum fence_kind kind, 
         if (strcmp(ranges[i].stream, schema_stream) != 0)
             out[used++] = (struct fence_range){.stream = xstrdup(ranges[i].stream),
                                                .partition = ranges[i].partition,
-                                               .first_offset = ranges[i].first_offset,
+                                               .first_offset = ac->recreated ? 0 : ranges[i].first_offset,
                                                .next_offset = ranges[i].next_offset};
     }
     if (kind == FENCE_SNAPSHOT_BEGIN)

@@ -200,6 +200,7 @@ class KillLoop:
         self._start_others(None)
         self.pipeline.apply.wait_for(lambda status: status.get("complete"), 120, "the copy is complete")
         self.load.wait_acked(50)
+        self.pipeline.wait_caught_up(180)  # what the last kill held up: a comparison waits only seconds for apply
         done = self.pipeline.run("compare", "run", timeout=300)  # nothing is left of a hold, or of a wait for a release
         assert done.returncode == 0, done.stdout + done.stderr
         self.load.stop()
