@@ -20,8 +20,14 @@
 /* Frames handled before the clock is read and feedback is due. */
 #define FRAMES_PER_TURN 256
 /* Under sustained load a complete transaction waits at most this long for company. */
-#define BATCH_AGE_US    (10 * 1000)
-#define POLL_MS         50
+#define BATCH_AGE_US (10 * 1000)
+#define POLL_MS      50
+/* While frames come faster than PACE_FRAMES in PACE_WINDOW_US, the socket is left alone for NAP_NS whenever it is empty:
+ * the walsender sends each message by itself, and to wake a sleeping receiver for each costs the source's CPU half as
+ * much again as decoding does (docs/PERFORMANCE.md). */
+#define PACE_WINDOW_US  5000
+#define PACE_FRAMES     200
+#define NAP_NS          2000000
 #define ROOM_POLL_MS    100
 #define STOP_TIMEOUT_MS 3000
 /* An orderly stop does not wait longer than this for a journal that takes nothing: it all comes again. */
@@ -179,7 +185,7 @@ bool cap_stream_commit(struct cap_stream *st, lsn_t commit_lsn, lsn_t commit_end
 static bool read_frames(struct cap_stream *st, bool *ret_idle, struct err *err)
 {
     struct repl_frame frame;
-    for (int i = 0; i < FRAMES_PER_TURN; i++) {
+    for (int i = 0; i < FRAMES_PER_TURN; i++, st->pace.frames++) {
         switch (repl_next(st->session->stream, &frame, err)) {
         case REPL_ERROR:
             return false;
@@ -199,15 +205,29 @@ static bool read_frames(struct cap_stream *st, bool *ret_idle, struct err *err)
     return true;
 }
 
+static bool comes_fast(struct cap_stream *st)
+{
+    struct cap_pace *pace = &st->pace;
+    int64_t took_us = st->now_us - pace->since_us;
+    if (took_us < PACE_WINDOW_US)
+        return pace->fast;
+    pace->fast = pace->frames * (int64_t)PACE_WINDOW_US >= PACE_FRAMES * took_us;
+    pace->frames = 0;
+    pace->since_us = st->now_us;
+    return pace->fast;
+}
+
 static void wait_for_news(struct cap_stream *st)
 {
+    static const struct timespec nap = {.tv_nsec = NAP_NS}, idle = {.tv_nsec = POLL_MS * 1000000};
+    bool fast = comes_fast(st);
     struct pollfd fds[] = {
-        {.fd = pg_socket(st->session->stream), .events = POLLIN},
+        {.fd = fast ? -1 : pg_socket(st->session->stream), .events = POLLIN},
         {.fd = cap_publisher_fd(st->session->publisher), .events = POLLIN},
         {.fd = st->session->stop_fd, .events = POLLIN},
         {.fd = st->asking ? pg_socket(st->side) : -1, .events = POLLIN},
     };
-    (void)poll(fds, ARRAY_LEN(fds), POLL_MS);
+    (void)ppoll(fds, ARRAY_LEN(fds), fast ? &nap : &idle, NULL);
 }
 
 /* The socket is drained: complete transactions go on at once if the publisher has nothing else to do. */

@@ -15,8 +15,16 @@ struct cap_transaction {
     struct cap_marker marker;
 };
 
+/* How fast frames come, for the nap of wait_for_news(). */
+struct cap_pace {
+    int64_t since_us; /* mono; begin of the window */
+    unsigned frames;  /* in it */
+    bool fast;        /* as the last whole window was */
+};
+
 struct cap_stream {
     struct cap_session *session;
+    struct cap_pace pace;
     struct pgoutput *decoder;
     struct cap_relations *relations;
     struct arena arena; /* of the message at hand */

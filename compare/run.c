@@ -286,13 +286,29 @@ static bool prepare(struct run *run, struct err *err)
            (req->table_count == 0 || table_filter_new(req->tables, req->table_count, &run->wanted, err));
 }
 
+/* Somebody named tables, and nothing came of it: say what was named. */
+static void name_patterns(struct run *run)
+{
+    struct strbuf text = STRBUF_INIT(4096);
+    strbuf_addf(&text, "%s:", run->out->reason);
+    for (size_t i = 0; i < run->req->table_count; i++)
+        strbuf_addf(&text, " --table %s", run->req->tables[i]);
+    strbuf_adds(&text, ". Is it spelled right, and one of the pipeline's (source.tables)?");
+    free(run->out->reason);
+    run->out->reason = xstrdup(text.data);
+    strbuf_release(&text);
+}
+
 static bool finish(struct run *run, struct err *err)
 {
     struct compare_result *out = run->out;
     const char *dir =
         run->req->report_dir != NULL ? run->req->report_dir : config_text(run->cfg, "compare.report_dir");
     out->finished_us = clock_wall_us();
+    bool reached = out->verdict != VERDICT_INCONCLUSIVE;
     result_sum_up(out);
+    if (reached && run->req->table_count > 0 && out->table_count == 0)
+        name_patterns(run);
     if (run->req->table_count == 0 && out->table_count == 0)
         out->full = true; /* an INCONCLUSIVE run for all tables */
     return (run->req->skip_report || report_write(out, dir, &out->report_dir, err)) &&

@@ -58,8 +58,8 @@ static bool refuse_after_switch(struct cutover *co, struct err *err)
     if (!record_done_before(co, &done, err))
         return false;
     if (done && co->state == CUT_UNKNOWN)
-        return err_set(err, ERR_CONFIG, "pipeline %s was cut over already (crossfade.decision on the source)",
-                       co->pipeline);
+        return err_set(err, ERR_REFUSED,
+                       "pipeline %s was cut over already (crossfade.decision on the source)", co->pipeline);
     return true;
 }
 
@@ -148,9 +148,9 @@ bool cutover_abort(const struct config *cfg, const struct cutover_talk *talk, st
         return false;
     bool ok = cutover_lock(&co, err) && record_find_open(&co, &found, err) && decision_get(&co, stands, err);
     if (ok && !found)
-        ok = err_set(err, ERR_CONFIG, "no cutover of pipeline %s is open", co.pipeline);
+        ok = err_set(err, ERR_REFUSED, "no cutover of pipeline %s is open", co.pipeline);
     if (ok && strcmp(stands, "switched") == 0)
-        ok = err_set(err, ERR_CONFIG, "cutover %s is decided: the target serves; there is nothing to abort",
+        ok = err_set(err, ERR_REFUSED, "cutover %s is decided: the target serves; there is nothing to abort",
                      co.id);
     if (ok) {
         (void)snprintf(ret->id, sizeof ret->id, "%s", co.id);

@@ -102,7 +102,7 @@ static bool load_tables(struct cutover *co, struct err *err)
                   1, params, &res, err))
         return false;
     if (pg_rows(res) == 0)
-        return err_set(err, ERR_CONFIG,
+        return err_set(err, ERR_REFUSED,
                        "publication %s publishes no table: is `crossfade capture` set up for pipeline %s?",
                        publication, co->pipeline);
     co->table_count = (size_t)pg_rows(res);

@@ -10,6 +10,7 @@
 
 #include "core/clock.h"
 #include "core/failpoint.h"
+#include "core/utf8.h"
 #include "cutover_internal.h"
 
 static bool act_begin(struct cutover *co, struct err *err)
@@ -119,14 +120,21 @@ enum cutover_state cutover_state_parse(const char *name)
     return CUT_UNKNOWN;
 }
 
+/* printf counts bytes. */
+static int columns(const char *text, int want)
+{
+    return want + (int)(strlen(text) - utf8_count(text));
+}
+
 void cutover_describe(struct strbuf *out)
 {
     for (int s = CUT_UNKNOWN + 1; s < CUT_MAX_; s++) {
         const struct transition *t = &table[s];
         if (t->act == NULL)
             continue;
-        strbuf_addf(out, "  %-10s  %-62s  undo: %-32s  then %s, on failure %s\n", names[s], t->action,
-                    t->undo, names[t->next], t->failed != CUT_UNKNOWN ? names[t->failed] : "stay (resume)");
+        strbuf_addf(out, "  %-10s  %-*s  undo: %-*s  then %s, on failure %s\n", names[s],
+                    columns(t->action, 62), t->action, columns(t->undo, 32), t->undo, names[t->next],
+                    t->failed != CUT_UNKNOWN ? names[t->failed] : "stay (resume)");
     }
 }
 

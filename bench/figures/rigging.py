@@ -101,6 +101,22 @@ class Bench:
                 self.source.psql("-c", f'DROP PUBLICATION IF EXISTS "{slot}"', db="bench")
                 subprocess.run(["rm", "-rf", os.path.join(self.folder, f"{name}-journal")], check=True)
 
+    def pids(self, journal, **roles):
+        pids = {name: role.pid for name, role in roles.items()}
+        return {**pids, "broker": self.kafka.process.pid} if journal == "kafka" else pids
+
+    @contextlib.contextmanager
+    def cpu(self, what, **pids):
+        """Says the CPU seconds that processes used inside: with --verbose only. The source's walsenders are looked up at the end."""
+        before = {name: cpu_s(pid) for name, pid in pids.items()}
+        started = time.monotonic()
+        yield
+        took = time.monotonic() - started
+        parts = {name: cpu_s(pid) - before[name] for name, pid in pids.items()}
+        for row in self.source.sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walsender'", db="bench"):
+            parts["walsender"] = parts.get("walsender", 0) + cpu_s(row[0])
+        self.say(f"{what}: {took:.2f} s; CPU seconds: " + ", ".join(f"{n} {s:.2f}" for n, s in parts.items()))
+
     @contextlib.contextmanager
     def memory(self, *roles):
         """Follows RssAnon of roles (LMDB's map is not counted); the peak is kept for the figure `memory`."""
@@ -121,6 +137,16 @@ class Bench:
         finally:
             stop.set()
             watcher.join()
+
+
+def cpu_s(pid):
+    """CPU seconds of a process so far, user and system (proc(5))."""
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            fields = f.read().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def until(role, predicate, timeout=300, what="progress"):

@@ -77,9 +77,11 @@ def drain(bench, journal):
             yard_s = recvlogical(bench, "yard", end_lsn)
         started = time.monotonic()
         p.capture.start()
-        with bench.memory(p.capture):
+        with bench.memory(p.capture), bench.cpu(f"drain {journal}", **bench.pids(journal, capture=p.capture)):
             until(p.capture, lambda s: lsn_value(s.get("journaled_lsn") or "0/0") >= lsn_value(end_lsn), what="the drain")
             ours_s = time.monotonic() - started
+        streamed = p.capture.status()["changes"]
+        assert streamed >= CHANGES, f"{streamed} changes of {CHANGES}"
     bench.drop_target(name)
     bench.say(f"drain {journal}: {CHANGES / ours_s:,.0f} changes/s, pg_recvlogical {CHANGES / yard_s:,.0f}")
     return yard_s / ours_s
@@ -124,7 +126,7 @@ def apply(bench, journal, sync):
         bench.target.psql("-c", "CHECKPOINT")
         started = time.monotonic()
         p.start()
-        with bench.memory(p.capture, p.apply):
+        with bench.memory(p.capture, p.apply), bench.cpu(f"apply {journal}", **bench.pids(journal, capture=p.capture, apply=p.apply)):
             until(p.apply, lambda s: lsn_value(s.get("applied_lsn") or "0/0") >= lsn_value(end_lsn), what="the backlog on the target")
             ours_s = time.monotonic() - started
         total = bench.source.value("SELECT sum(abalance) FROM pgbench_accounts", db="bench")

@@ -33,6 +33,7 @@ static const struct {
     [ERR_INTERRUPTED] = {"interrupted", POLICY_STOP, 0},
     [ERR_INJECTED] = {"injected", POLICY_RECONNECT, 4},
     [ERR_UNSUPPORTED] = {"unsupported", POLICY_HALT, 5},
+    [ERR_REFUSED] = {"refused", POLICY_HALT, 10},
     [ERR_BUG] = {"bug", POLICY_BUG, 70},
 };
 

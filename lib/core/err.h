@@ -36,6 +36,7 @@ enum err_code {
     ERR_INTERRUPTED, /* stop was asked for */
     ERR_INJECTED,    /* a failpoint or fault: decorator said so (tests) */
     ERR_UNSUPPORTED, /* valid, but not built */
+    ERR_REFUSED,     /* the command may not do that in the state that things are in */
     ERR_BUG,         /* an invariant of ours does not hold */
     ERR_MAX_
 };

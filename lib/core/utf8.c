@@ -61,6 +61,14 @@ bool utf8_valid(const char *text, size_t len)
     return true;
 }
 
+size_t utf8_count(const char *text)
+{
+    size_t count = 0;
+    for (; *text != '\0'; text++)
+        count += ((unsigned char)*text & 0xc0) != 0x80;
+    return count;
+}
+
 void utf8_make_valid(char *text)
 {
     for (char *p = text, *end = text + strlen(text); p < end;) {

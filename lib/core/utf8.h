@@ -10,6 +10,8 @@
 bool utf8_valid(const char *text, size_t len);
 /* Length in bytes (1–4) of the character at text, 0 if it is not valid. len >= 1. */
 size_t utf8_char_len(const char *text, size_t len);
+/* Characters of a valid text: what it takes in columns, as long as none is wide or combining. */
+size_t utf8_count(const char *text);
 /* Puts '?' for each byte that is not part of a valid character (messages from servers, cut texts). */
 void utf8_make_valid(char *text);
 

@@ -182,6 +182,7 @@ static bool open_client(struct kafka_writer *w, const struct journal_config *con
         {"message.timeout.ms", "300000"},
         {"message.max.bytes", KAFKA_MESSAGE_MAX},
         {"linger.ms", "5"},
+        {"compression.type", "lz4"},
         {"batch.size", "1000000"},
         {"batch.num.messages", "20000"},
         {"queue.buffering.max.kbytes", "65536"},

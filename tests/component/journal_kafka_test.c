@@ -382,7 +382,7 @@ int main(void)
     bootstrap = getenv("CF_KAFKA_BOOTSTRAP");
     if (bootstrap == NULL) {
         printf("kafka: not run, CF_KAFKA_BOOTSTRAP=host:port is not set\n");
-        return 0;
+        return 77; /* ctest: skipped */
     }
     if (getenv("CF_TEST_FILTER") != NULL)
         cmocka_set_test_filter(getenv("CF_TEST_FILTER"));

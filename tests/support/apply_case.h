@@ -51,9 +51,9 @@ struct apply_case {
     int fence_stream;
     uint64_t fence_id, attempt, system_id, order, changes;
     uint32_t xid;
-    lsn_t lsn; /* of the transaction at hand */
+    lsn_t lsn;      /* of the transaction at hand */
     bool recreated; /* fences name offsets from 0 on */
-    pid_t pid; /* of apply; 0 = not running */
+    pid_t pid;      /* of apply; 0 = not running */
     struct err err;
 };
 

@@ -159,6 +159,19 @@ def test_target_column_is_narrowed_while_streaming(servers):
         s.assert_equal()
 
 
+def test_lock_table_of_the_source_is_too_small(servers):
+    """More partitions than the server can lock at a time: to try again would never help."""
+    folder, _, target = servers
+    small = {"max_locks_per_transaction": 10, "max_connections": 10, "max_worker_processes": 2, "max_wal_senders": 3}
+    with Postgres(folder, "small-locks", settings=small) as source, scenario(folder, source, target, "CREATE TABLE t (id int PRIMARY KEY) PARTITION BY LIST (id)",
+                                                                             target_schema="") as s:
+        for i in range(900):
+            s.source(f"CREATE TABLE t{i} PARTITION OF t FOR VALUES IN ({i})")
+        s.capture.start()
+        halts(s.capture, 5, "max_locks_per_transaction")
+        assert s.slots() == []
+
+
 @pytest.mark.parametrize("source_type,target_type,value", [("bigint", "int", "5000000000"), ("numeric", "numeric(4,2)", "1.234"), ("timestamptz", "date", "'2024-01-01 12:00+00'"), ("text", "int", "'x'")])
 def test_target_type_that_would_change_a_value(servers, source_type, target_type, value):
     """Lossless or refused: at the start, or at the first row that does not fit. Never silently changed."""
