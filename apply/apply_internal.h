@@ -10,7 +10,7 @@
 #include "apply/stopper.h"
 #include "apply/tables.h"
 #include "control/status.h"
-#include "journal/schema_stream.h"
+#include "journal/schema_store.h"
 
 #define SHARD_ALL "1/1"
 
@@ -39,7 +39,7 @@ struct session {
     bool position_found;
     struct fence_feed *feed;
     struct journal_reader *data;
-    struct schema_stream *schemas;
+    struct schema_store *schemas;
     struct schema_source source;
     struct decoder *dec;
     struct table_map *tables;

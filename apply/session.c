@@ -15,8 +15,7 @@ void apply_session_close(struct session *s)
     target_close(s->tgt);
     if (s->dec != NULL)
         s->run->settings.codec->decoder_close(s->dec);
-    if (s->schemas != NULL)
-        schema_stream_close(s->schemas);
+    schema_store_close(s->schemas);
     journal_reader_close(s->data);
     fence_feed_close(s->feed);
     free(s);
@@ -44,9 +43,9 @@ static bool open_journal(struct session *s, struct err *err)
     if (!journal_reader_open(&set->journal, "apply", &s->data, err) ||
         !fence_feed_open(&set->journal, s->position_found ? &s->position : NULL, &s->feed, &deadline_ms,
                          err) ||
-        !schema_stream_open(&set->journal, &s->schemas, err))
+        !schema_store_open(&set->journal, &s->schemas, err))
         return err_wrap(err, "journal");
-    s->source = schema_stream_source(s->schemas);
+    s->source = schema_store_source(s->schemas);
     if (!set->codec->decoder_open(&s->source, &s->dec, err))
         return false;
     if (s->position.marker_kind == MARKER_COMPARE && !s->position.released) /* stopped while waiting at it */

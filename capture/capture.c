@@ -120,14 +120,14 @@ void cap_status_show(struct cap_session *s, enum role_phase phase)
 
 /* The journal's side first: from here on no other capture of this pipeline writes. */
 static bool open_journal(struct cap_session *s, struct journal_writer **ret_jw,
-                         struct schema_stream **ret_schemas, struct err *err)
+                         struct schema_store **ret_schemas, struct err *err)
 {
     struct journal_writer *jw = NULL;
-    struct schema_stream *schemas = NULL;
+    struct schema_store *schemas = NULL;
     if (!journal_writer_open(&s->settings->journal, &jw, err))
         return false;
     if (!cap_position_read(s->settings, &s->position, err) ||
-        !schema_stream_open(&s->settings->journal, &schemas, err)) {
+        !schema_store_open(&s->settings->journal, &schemas, err)) {
         journal_writer_close(jw);
         return false;
     }
@@ -136,7 +136,7 @@ static bool open_journal(struct cap_session *s, struct journal_writer **ret_jw,
     return true;
 }
 
-static void start_publisher(struct cap_session *s, struct journal_writer *jw, struct schema_stream *schemas)
+static void start_publisher(struct cap_session *s, struct journal_writer *jw, struct schema_store *schemas)
 {
     struct cap_publisher_config config = {
         .topic_prefix = s->settings->topic_prefix,
@@ -170,14 +170,14 @@ static bool open_source(struct cap_session *s, struct err *err)
 static bool run_session(struct cap_session *s, struct err *err)
 {
     struct journal_writer *jw = NULL;
-    struct schema_stream *schemas = NULL;
+    struct schema_store *schemas = NULL;
     lsn_t start_lsn = 0;
     cap_status_show(s, PHASE_STARTING);
     if (!nobody_streams(s, err) || !open_journal(s, &jw, &schemas, err))
         return false;
     if (!open_source(s, err) ||
         (s->position.complete && (!cap_check_publication(s, err) || !cap_check_slot(s, err)))) {
-        schema_stream_close(schemas);
+        schema_store_close(schemas);
         journal_writer_close(jw);
         return false;
     }

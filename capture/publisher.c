@@ -47,7 +47,7 @@ struct item {
 struct cap_publisher {
     struct cap_publisher_config config;
     struct journal_writer *jw;
-    struct schema_stream *schemas;
+    struct schema_store *schemas;
     struct cap_fence_writer *fences;
     struct queue *queue, *pool;
     pthread_t thread;
@@ -324,7 +324,7 @@ static void *publisher_main(void *arg)
     while ((item = queue_pop(pub->queue, 0)) != NULL)
         refuse_item(pub, item);
     /* Here, not by whoever joins: the writer may hold a write transaction of LMDB, whose lock belongs to this thread. */
-    schema_stream_close(pub->schemas);
+    schema_store_close(pub->schemas);
     journal_writer_close(pub->jw);
     return NULL;
 }
@@ -380,7 +380,7 @@ static bool register_schema(struct cap_publisher *pub, const char *topic, const 
     char *subject CLEANUP(free_ptr) = xasprintf("%s-%s", topic, part);
     *ret_id = 0;
     return json == NULL ||
-           schema_stream_register(pub->schemas, pub->jw, subject, pub->config.codec->name, json, ret_id, err);
+           schema_store_register(pub->schemas, pub->jw, subject, pub->config.codec->name, json, ret_id, err);
 }
 
 static bool run_register(struct cap_publisher *pub, void *arg, struct err *err)
@@ -499,7 +499,7 @@ void cap_publisher_return(struct cap_publisher *pub, struct cap_batch *batch)
 /* --- life --- */
 
 struct cap_publisher *cap_publisher_start(const struct cap_publisher_config *config,
-                                          struct journal_writer *jw, struct schema_stream *schemas,
+                                          struct journal_writer *jw, struct schema_store *schemas,
                                           lsn_t durable_lsn)
 {
     struct cap_publisher *pub = xcalloc(1, sizeof *pub);

@@ -13,7 +13,7 @@
 #include "capture/batch.h"
 #include "change/codec.h"
 #include "journal/journal.h"
-#include "journal/schema_stream.h"
+#include "journal/schema_store.h"
 
 struct cap_publisher;
 
@@ -51,7 +51,7 @@ struct cap_stream_ids {
 
 /* Takes jw and schemas over (closes them at the end). */
 struct cap_publisher *cap_publisher_start(const struct cap_publisher_config *config,
-                                          struct journal_writer *jw, struct schema_stream *schemas,
+                                          struct journal_writer *jw, struct schema_store *schemas,
                                           lsn_t durable_lsn);
 /* Readable when something changed: progress, room, failure. cap_publisher_progress() clears it. */
 int cap_publisher_fd(const struct cap_publisher *pub);

@@ -12,7 +12,7 @@
 #include "change/codec.h"
 #include "core/alloc.h"
 #include "core/clock.h"
-#include "journal/schema_stream.h"
+#include "journal/schema_store.h"
 
 #define ROW_BYTES_MAX ((size_t)1 << 30) /* PostgreSQL's largest field */
 #define AVRO_MAGIC    0
@@ -24,7 +24,7 @@ struct table_encoder {
 
 struct record_printer {
     struct journal_config config;
-    struct schema_stream *schemas; /* opened with the first Avro record */
+    struct schema_store *schemas; /* opened with the first Avro record */
     const struct codec_ops *avro, *json;
     struct decoder *decoder;
     struct arena arena;
@@ -55,8 +55,7 @@ void record_printer_free(struct record_printer *rp)
     free(rp->encoders);
     if (rp->decoder != NULL)
         rp->avro->decoder_close(rp->decoder);
-    if (rp->schemas != NULL)
-        schema_stream_close(rp->schemas);
+    schema_store_close(rp->schemas);
     arena_release(&rp->arena);
     strbuf_release(&rp->last_key);
     strbuf_release(&rp->last_text);
@@ -99,9 +98,9 @@ static bool open_avro(struct record_printer *rp, struct err *err)
 {
     if (rp->decoder != NULL)
         return true;
-    if (rp->schemas == NULL && !schema_stream_open(&rp->config, &rp->schemas, err))
+    if (rp->schemas == NULL && !schema_store_open(&rp->config, &rp->schemas, err))
         return false;
-    struct schema_source source = schema_stream_source(rp->schemas);
+    struct schema_source source = schema_store_source(rp->schemas);
     return rp->avro->decoder_open(&source, &rp->decoder, err);
 }
 

@@ -78,7 +78,7 @@ static void problem_value(struct loader *ld, const char *where, const struct opt
     char shown[200];
     struct strbuf expected = STRBUF_INIT(2000);
     option_expected(opt, &expected);
-    log_mask_url(raw, shown, sizeof shown);
+    log_mask_url(opt->secret ? "***" : raw, shown, sizeof shown);
     problem(ld, "%s%s: found \"%s\", expected %s", where, opt->key, shown, expected.data);
     strbuf_release(&expected);
 }

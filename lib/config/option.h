@@ -40,6 +40,7 @@ struct option {
     const char *choices;                 /* "a|b|c" */
     const char *pattern;                 /* POSIX extended regular expression for the whole text */
     bool (*item_fits)(const char *text); /* OPT_LIST: whether an item reads; NULL = any text does */
+    bool secret;                         /* the value is never shown */
     const char *items;                   /* OPT_LIST: what an item is, for messages */
     const char *example;
     const char *used_by; /* commands that read it, by names divided by blanks; a '!' in front: they cannot run

@@ -304,7 +304,7 @@ void option_expected(const struct option *opt, struct strbuf *out)
     case OPT_URL:
         strbuf_adds(out, "a URL that begins with one of ");
         add_choices(opt->choices, out);
-        if (strstr(opt->choices, "postgresql") != NULL)
+        if (strstr(opt->choices, "postgresql") != NULL || strstr(opt->choices, "https") != NULL)
             strbuf_adds(out, " (a password's @ is written %40)");
         break;
     case OPT_LISTEN:

@@ -167,6 +167,8 @@ void config_dump(const struct config *cfg, struct strbuf *out)
             dump_list(opt, &setting->value, out);
         else if (setting->value.text == NULL)
             strbuf_adds(out, "(not set)");
+        else if (opt->secret)
+            strbuf_adds(out, "***");
         else
             strbuf_adds(out, log_mask_url(setting->value.text, masked, sizeof masked));
         if (setting->origin == ORIGIN_FILE)

@@ -32,12 +32,21 @@ const struct journal_impl *journal_impl_for(const char *url, struct err *err)
     return NULL;
 }
 
+static char *dup_or_null(const char *text)
+{
+    return text != NULL ? xstrdup(text) : NULL;
+}
+
 void journal_config_copy(struct journal_config *ret, const struct journal_config *config)
 {
     *ret = *config;
     ret->url = xstrdup(config->url);
     ret->pipeline = xstrdup(config->pipeline);
     ret->topic_prefix = xstrdup(config->topic_prefix);
+    ret->registry = dup_or_null(config->registry);
+    ret->registry_user = dup_or_null(config->registry_user);
+    ret->registry_password = dup_or_null(config->registry_password);
+    ret->registry_ca = dup_or_null(config->registry_ca);
     size_t count = 0;
     while (config->kafka_properties != NULL && config->kafka_properties[count] != NULL)
         count++;
@@ -52,6 +61,10 @@ void journal_config_free(struct journal_config *copy)
     free((char *)copy->url);
     free((char *)copy->pipeline);
     free((char *)copy->topic_prefix);
+    free((char *)copy->registry);
+    free((char *)copy->registry_user);
+    free((char *)copy->registry_password);
+    free((char *)copy->registry_ca);
     for (size_t i = 0; copy->kafka_properties != NULL && copy->kafka_properties[i] != NULL; i++)
         free((char *)copy->kafka_properties[i]);
     free((void *)copy->kafka_properties);

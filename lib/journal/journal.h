@@ -69,6 +69,8 @@ struct journal_config {
     int64_t retention_ms;   /* Kafka data topics; lmdb: `keep`. -1 = for ever */
     const char *const
         *kafka_properties; /* "name=value" passed through to librdkafka; NULL-terminated; may be NULL */
+    const char *registry;  /* schema registry's URL; NULL = the built-in stream (schema_store.h) */
+    const char *registry_user, *registry_password, *registry_ca; /* each may be NULL */
 };
 
 struct journal_writer;

@@ -11,6 +11,10 @@ void journal_settings(const struct config *cfg, struct journal_config *ret)
         .partitions = (int)config_int(cfg, "journal.partitions"),
         .replication_factor = (int)config_int(cfg, "journal.replication_factor"),
         .retention_ms = config_int(cfg, "journal.keep"),
+        .registry = config_text(cfg, "journal.registry"),
+        .registry_user = config_text(cfg, "journal.registry_user"),
+        .registry_password = config_text(cfg, "journal.registry_password"),
+        .registry_ca = config_text(cfg, "journal.registry_ca"),
         .kafka_properties = count > 0 ? properties : NULL,
     };
 }

@@ -1,7 +1,5 @@
 /* The built-in schema store, on top of the journal's interface alone. Ids count up from 1 and are never
  * reused. */
-#include "journal/schema_stream.h"
-
 #include <jansson.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -9,6 +7,8 @@
 
 #include "core/alloc.h"
 #include "journal_impl.h"
+#include "schema_home.h"
+#include "schema_stores.h"
 
 #define READ_TIMEOUT_MS 30000
 
@@ -20,6 +20,7 @@ struct entry {
 };
 
 struct schema_stream {
+    struct schema_store base;
     struct journal_config config; /* with texts of our own */
     char *stream;
     pthread_mutex_t lock; /* decoders of several threads may share the source */
@@ -130,6 +131,15 @@ static bool add_record(struct schema_stream *ss, const struct journal_record *re
     json_t *root = rec->value != NULL ? json_loadb(rec->value, rec->value_len, 0, &why) : NULL;
     if (root == NULL)
         return bad_record(ss, rec, "is not JSON", err);
+    const char *registry = schema_home_note(root);
+    if (registry != NULL) {
+        err_set(err, ERR_CONFIG,
+                "topic=%s: this journal's schemas are in the registry %s: set journal.registry, or use a new "
+                "journal.topic_prefix and begin anew",
+                ss->stream, registry);
+        json_decref(root);
+        return false;
+    }
     bool ok = json_unpack(root, "{s:I,s:s,s:I,s:s,s:s}", "id", &id, "subject", &subject, "version", &version,
                           "format", &format, "schema", &schema) == 0;
     if (!ok)
@@ -183,28 +193,9 @@ static bool read_on(struct schema_stream *ss, struct journal_reader *jr, struct 
 
 /* --- life --- */
 
-bool schema_stream_open(const struct journal_config *config, struct schema_stream **ret, struct err *err)
+static void stream_close(struct schema_store *store)
 {
-    struct schema_stream *ss = xcalloc(1, sizeof *ss);
-    journal_config_copy(&ss->config, config);
-    ss->stream = journal_schema_stream(config->topic_prefix);
-    ss->subjects = name_map_new();
-    pthread_mutex_init(&ss->lock, NULL);
-    struct journal_reader *jr = NULL;
-    bool ok = journal_reader_open(&ss->config, NULL, &jr, err) && read_on(ss, jr, err);
-    journal_reader_close(jr);
-    if (!ok) {
-        schema_stream_close(ss);
-        return false;
-    }
-    *ret = ss;
-    return true;
-}
-
-void schema_stream_close(struct schema_stream *ss)
-{
-    if (ss == NULL)
-        return;
+    struct schema_stream *ss = (struct schema_stream *)store;
     journal_reader_close(ss->reader);
     for (size_t i = 0; i < ss->count; i++)
         entry_free(ss->entries[i]);
@@ -216,6 +207,26 @@ void schema_stream_close(struct schema_stream *ss)
     free(ss->stream);
     journal_config_free(&ss->config);
     free(ss);
+}
+
+/* Reads all schemas that are there, through a reader of its own. */
+static bool stream_open(const struct journal_config *config, struct schema_store **ret, struct err *err)
+{
+    struct schema_stream *ss = xcalloc(1, sizeof *ss);
+    ss->base.ops = &schema_store_stream;
+    journal_config_copy(&ss->config, config);
+    ss->stream = journal_schema_stream(config->topic_prefix);
+    ss->subjects = name_map_new();
+    pthread_mutex_init(&ss->lock, NULL);
+    struct journal_reader *jr = NULL;
+    bool ok = journal_reader_open(&ss->config, NULL, &jr, err) && read_on(ss, jr, err);
+    journal_reader_close(jr);
+    if (!ok) {
+        stream_close(&ss->base);
+        return false;
+    }
+    *ret = &ss->base;
+    return true;
 }
 
 /* --- writing --- */
@@ -263,9 +274,10 @@ static bool register_locked(struct schema_stream *ss, struct journal_writer *jw,
     return true;
 }
 
-bool schema_stream_register(struct schema_stream *ss, struct journal_writer *jw, const char *subject,
-                            const char *format, const char *schema_json, uint32_t *ret_id, struct err *err)
+static bool stream_put(struct schema_store *store, struct journal_writer *jw, const char *subject,
+                       const char *format, const char *schema_json, uint32_t *ret_id, struct err *err)
 {
+    struct schema_stream *ss = (struct schema_stream *)store;
     pthread_mutex_lock(&ss->lock);
     bool ok = register_locked(ss, jw, subject, format, schema_json, ret_id, err);
     pthread_mutex_unlock(&ss->lock);
@@ -293,16 +305,19 @@ static bool lookup_locked(struct schema_stream *ss, uint32_t id, const char **re
     return true;
 }
 
-static bool lookup(void *ctx, uint32_t id, const char **ret_json, struct err *err)
+static bool stream_lookup(struct schema_store *store, uint32_t id, const char **ret_json, struct err *err)
 {
-    struct schema_stream *ss = ctx;
+    struct schema_stream *ss = (struct schema_stream *)store;
     pthread_mutex_lock(&ss->lock);
     bool ok = lookup_locked(ss, id, ret_json, err);
     pthread_mutex_unlock(&ss->lock);
     return ok;
 }
 
-struct schema_source schema_stream_source(struct schema_stream *ss)
-{
-    return (struct schema_source){.ctx = ss, .lookup = lookup};
-}
+const struct schema_store_ops schema_store_stream = {
+    .name = "stream",
+    .open = stream_open,
+    .put = stream_put,
+    .lookup = stream_lookup,
+    .close = stream_close,
+};

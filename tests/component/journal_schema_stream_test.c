@@ -1,5 +1,5 @@
 /* The schema stream, on lmdb and, when CF_KAFKA_BOOTSTRAP names a broker, on Kafka. */
-#include "journal/schema_stream.h"
+#include "journal/schema_store.h"
 #include "journal_case.h"
 
 static enum kind kind_now;
@@ -19,18 +19,18 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct schema_stream *open_schemas(struct journal_case *jc)
+static struct schema_store *open_schemas(struct journal_case *jc)
 {
-    struct schema_stream *ss = NULL;
-    OK(jc, schema_stream_open(&jc->config, &ss, &jc->err));
+    struct schema_store *ss = NULL;
+    OK(jc, schema_store_open(&jc->config, &ss, &jc->err));
     return ss;
 }
 
-static uint32_t reg(struct journal_case *jc, struct schema_stream *ss, struct journal_writer *jw,
+static uint32_t reg(struct journal_case *jc, struct schema_store *ss, struct journal_writer *jw,
                     const char *subject, const char *text)
 {
     uint32_t id = 0;
-    OK(jc, schema_stream_register(ss, jw, subject, "avro", text, &id, &jc->err));
+    OK(jc, schema_store_register(ss, jw, subject, "avro", text, &id, &jc->err));
     return id;
 }
 
@@ -45,7 +45,7 @@ static void ids_are_kept(void **state)
 {
     struct journal_case *jc = *state;
     struct journal_writer *jw = open_writer(jc);
-    struct schema_stream *ss = open_schemas(jc);
+    struct schema_store *ss = open_schemas(jc);
     uint32_t one = reg(jc, ss, jw, "t-key", "{\"a\":1}"),
              two = reg(jc, ss, jw, "t-value", "{\"b\":\"\\u00e9\"}");
     assert_int_equal(one, 1);
@@ -54,17 +54,17 @@ static void ids_are_kept(void **state)
     assert_int_equal(reg(jc, ss, jw, "t-key", "{\"a\":2}"), 3);
     assert_int_equal(reg(jc, ss, jw, "u-key", "{\"a\":1}"), 4); /* another subject, another id */
     OK(jc, journal_commit(jw, &jc->err));
-    schema_stream_close(ss);
+    schema_store_close(ss);
     journal_writer_close(jw);
     jw = open_writer(jc);
     ss = open_schemas(jc);
     assert_int_equal(reg(jc, ss, jw, "t-value", "{\"b\":\"\\u00e9\"}"), two);
     assert_int_equal(reg(jc, ss, jw, "t-key", "{\"a\":1}"), one);
     assert_int_equal(reg(jc, ss, jw, "t-value", "{}"), 5);
-    check_text(jc, schema_stream_source(ss), 5, "{}");
-    check_text(jc, schema_stream_source(ss), two, "{\"b\":\"\\u00e9\"}");
-    schema_stream_close(ss);
-    schema_stream_close(NULL);
+    check_text(jc, schema_store_source(ss), 5, "{}");
+    check_text(jc, schema_store_source(ss), two, "{\"b\":\"\\u00e9\"}");
+    schema_store_close(ss);
+    schema_store_close(NULL);
     journal_writer_close(jw);
 }
 
@@ -73,17 +73,17 @@ static void an_aborted_unit_leaves_nothing(void **state)
 {
     struct journal_case *jc = *state;
     struct journal_writer *jw = open_writer(jc);
-    struct schema_stream *ss = open_schemas(jc);
+    struct schema_store *ss = open_schemas(jc);
     reg(jc, ss, jw, "a", "{}");
     OK(jc, journal_commit(jw, &jc->err));
     assert_int_equal(reg(jc, ss, jw, "lost", "{}"), 2);
-    schema_stream_close(ss);
+    schema_store_close(ss);
     journal_writer_close(jw);
     jw = open_writer(jc);
     ss = open_schemas(jc);
     assert_int_equal(reg(jc, ss, jw, "b", "{}"), 2);
     OK(jc, journal_commit(jw, &jc->err));
-    schema_stream_close(ss);
+    schema_store_close(ss);
     journal_writer_close(jw);
 }
 
@@ -91,8 +91,8 @@ static void a_reader_reads_on_for_an_unknown_id(void **state)
 {
     struct journal_case *jc = *state;
     struct journal_writer *jw = open_writer(jc);
-    struct schema_stream *writing = open_schemas(jc), *reading = open_schemas(jc);
-    struct schema_source source = schema_stream_source(reading);
+    struct schema_store *writing = open_schemas(jc), *reading = open_schemas(jc);
+    struct schema_source source = schema_store_source(reading);
     const char *text;
     char schema[64];
     FAILS(jc, ERR_PROTOCOL, source.lookup(source.ctx, 1, &text, &jc->err));
@@ -114,29 +114,29 @@ static void a_reader_reads_on_for_an_unknown_id(void **state)
     FAILS(jc, ERR_PROTOCOL, source.lookup(source.ctx, 21, &text, &jc->err));
     FAILS(jc, ERR_PROTOCOL, source.lookup(source.ctx, 0, &text, &jc->err));
     check_text(jc, source, 1, "{\"n\":1}");
-    schema_stream_close(writing);
-    schema_stream_close(reading);
+    schema_store_close(writing);
+    schema_store_close(reading);
     journal_writer_close(jw);
 }
 
 static void check_bad(struct journal_case *jc, const char *text)
 {
     struct journal_writer *jw = open_writer(jc);
-    struct schema_stream *ss = open_schemas(jc), *none = NULL;
+    struct schema_store *ss = open_schemas(jc), *none = NULL;
     uint32_t id;
-    FAILS(jc, ERR_DATA, schema_stream_register(ss, jw, "bad", "avro", "\xff\xfe", &id, &jc->err));
+    FAILS(jc, ERR_DATA, schema_store_register(ss, jw, "bad", "avro", "\xff\xfe", &id, &jc->err));
     reg(jc, ss, jw, "a", "{}");
     put(jc, jw, 0, "k", text); /* stream 0 is the schema stream: the first that was made */
     OK(jc, journal_commit(jw, &jc->err));
     int64_t until_us = clock_mono_us() + 10000000;
-    while (schema_stream_open(&jc->config, &none, &jc->err) && clock_mono_us() < until_us) {
-        schema_stream_close(none); /* Kafka: not visible yet */
+    while (schema_store_open(&jc->config, &none, &jc->err) && clock_mono_us() < until_us) {
+        schema_store_close(none); /* Kafka: not visible yet */
         usleep(10000);
     }
     assert_int_equal(jc->err.code, ERR_PROTOCOL);
     assert_non_null(strstr(jc->err.text, "offset=1"));
     err_clear(&jc->err);
-    schema_stream_close(ss);
+    schema_store_close(ss);
     journal_writer_close(jw);
 }
 
