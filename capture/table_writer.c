@@ -1,7 +1,6 @@
 /* Owns: the way of a row from the server's bytes into a record. See table_writer.h. */
 #include "capture/table_writer.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,18 +21,6 @@ static bool plan_fields(struct cap_table_writer *tw, const struct source_table *
         schema->field_count = i + 1;
     }
     return true;
-}
-
-/* Avro's rule for namespaces: parts of [A-Za-z0-9_] that do not begin with a digit. */
-static char *avro_name_space(const char *topic)
-{
-    struct strbuf sb = STRBUF_INIT(4096);
-    for (const char *p = topic; *p != '\0'; p++) {
-        if (isdigit((unsigned char)*p) && (p == topic || p[-1] == '.'))
-            strbuf_addc(&sb, '_');
-        strbuf_addc(&sb, *p == '-' ? '_' : *p);
-    }
-    return strbuf_detach(&sb);
 }
 
 static void plan_key(struct table_schema *schema, const struct source_table *t)
@@ -68,7 +55,7 @@ bool cap_table_writer_open(const struct cap_session *s, const struct source_tabl
     tw->codec = s->settings->codec;
     tw->schema = xcalloc(1, sizeof *tw->schema);
     tw->schema->topic = topic_name(s->settings->topic_prefix, t->schema, t->name);
-    tw->schema->name_space = avro_name_space(tw->schema->topic);
+    tw->schema->name_space = topic_name_space(tw->schema->topic);
     tw->schema->schema = xstrdup(t->schema);
     tw->schema->table = xstrdup(t->name);
     tw->schema->fields = xcalloc(t->column_count + 1, sizeof *tw->schema->fields);

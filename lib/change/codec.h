@@ -37,6 +37,8 @@ struct schema_source {
     /* JSON text of the schema with this id, valid as long as the source; false with an err (ERR_PROTOCOL) if
      * unknown. */
     bool (*lookup)(void *ctx, uint32_t id, const char **ret_json, struct err *err);
+    /* Others give ids there, too: a schema of ours that was made for another topic is refused (ERR_PROTOCOL). */
+    bool shared;
 };
 
 struct codec_ops {

@@ -73,6 +73,19 @@ static uint32_t count_versions(const struct decoder *dec, const char *topic)
     return count;
 }
 
+/* Ids are only numbers: a registry that is not the one that a record was written with may have another table's
+ * schema under its id, and the bytes may even fit. Ours tell which topic they were made for. */
+static bool is_of_topic(const struct shape *shape, const char *topic, struct err *err)
+{
+    char *name_space CLEANUP(free_ptr) = topic_name_space(topic);
+    return strcmp(name_space, shape->table->name_space) == 0 ||
+           err_set(
+               err, ERR_PROTOCOL,
+               "the registry has a schema of %s under this id: it is not the registry that the record was "
+               "written with; mend journal.registry and start again: nothing was skipped",
+               shape->table->name_space);
+}
+
 static bool shape_load(struct decoder *dec, const char *topic, uint32_t id, struct shape **ret,
                        struct err *err)
 {
@@ -80,7 +93,8 @@ static bool shape_load(struct decoder *dec, const char *topic, uint32_t id, stru
     if (!dec->schemas.lookup(dec->schemas.ctx, id, &text, err))
         return err_wrap(err, "topic=%s schema=%u", topic, id);
     struct shape *shape = xcalloc(1, sizeof *shape);
-    if (!dec->parse(topic, text, shape, err)) {
+    if (!dec->parse(topic, text, shape, err) ||
+        (dec->schemas.shared && shape->has_hints && !is_of_topic(shape, topic, err))) {
         shape_free(dec, shape);
         return err_wrap(err, "topic=%s schema=%u", topic, id);
     }

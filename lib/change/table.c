@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/strbuf.h"
 
 void table_schema_free(struct table_schema *schema)
 {
@@ -77,6 +78,17 @@ char *topic_name(const char *prefix, const char *schema, const char *table)
     }
     *to = '\0';
     return name;
+}
+
+char *topic_name_space(const char *topic)
+{
+    struct strbuf sb = STRBUF_INIT(4096);
+    for (const char *p = topic; *p != '\0'; p++) {
+        if (isdigit((unsigned char)*p) && (p == topic || p[-1] == '.'))
+            strbuf_addc(&sb, '_');
+        strbuf_addc(&sb, *p == '-' ? '_' : *p);
+    }
+    return strbuf_detach(&sb);
 }
 
 char *topic_unified(const char *topic)

@@ -44,6 +44,9 @@ bool table_schema_same(const struct table_schema *a, const struct table_schema *
 int table_schema_find(const struct table_schema *schema, const char *field_name);
 /* "<prefix>.<schema>.<table>" as Debezium names it: '_' for each UTF-16 unit that Kafka does not take. malloc'd. */
 char *topic_name(const char *prefix, const char *schema, const char *table);
+/* The namespace of its schemas, by Avro's rule: parts of [A-Za-z0-9_] that do not begin with a digit. malloc'd.
+ */
+char *topic_name_space(const char *topic);
 /* The topic's name as Kafka compares it when it creates one: '.' and '_' are the same letter to it. Two
  * tables with equal names of this kind cannot both have a topic. malloc'd. */
 char *topic_unified(const char *topic);

@@ -231,6 +231,7 @@ bool schema_registry_level(const struct journal_config *config, char **ret, stru
 
 const struct schema_store_ops schema_store_registry = {
     .name = "registry",
+    .shared = true,
     .open = registry_open,
     .put = registry_put,
     .lookup = registry_lookup,

@@ -29,7 +29,7 @@ static bool lookup(void *ctx, uint32_t id, const char **ret_json, struct err *er
 
 struct schema_source schema_store_source(struct schema_store *store)
 {
-    return (struct schema_source){.ctx = store, .lookup = lookup};
+    return (struct schema_source){.ctx = store, .lookup = lookup, .shared = store->ops->shared};
 }
 
 void schema_store_close(struct schema_store *store)

@@ -16,6 +16,7 @@ struct schema_store;
 
 struct schema_store_ops {
     const char *name; /* "stream", "registry" */
+    bool shared;      /* others give ids there, too */
     bool (*open)(const struct journal_config *config, struct schema_store **ret, struct err *err);
     bool (*put)(struct schema_store *store, struct journal_writer *jw, const char *subject,
                 const char *format, const char *schema_json, uint32_t *ret_id, struct err *err);

@@ -16,7 +16,7 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "journal/journal.h"
-#include "journal/schema_stream.h"
+#include "journal/schema_store.h"
 
 #define AC_TABLES    12
 #define AC_COLUMNS   8
@@ -45,7 +45,7 @@ struct apply_case {
     struct journal_config journal;
     char journal_url[100];
     struct journal_writer *jw;
-    struct schema_stream *schemas;
+    struct schema_store *schemas;
     struct ac_table tables[AC_TABLES];
     size_t table_count;
     int fence_stream;
@@ -105,7 +105,7 @@ static UNUSED void ac_journal_open(struct apply_case *ac)
 {
     char *fence = journal_fence_stream("t");
     AC_OK(ac, journal_writer_open(&ac->journal, &ac->jw, &ac->err));
-    AC_OK(ac, schema_stream_open(&ac->journal, &ac->schemas, &ac->err));
+    AC_OK(ac, schema_store_open(&ac->journal, &ac->schemas, &ac->err));
     AC_OK(ac, journal_stream(ac->jw, fence, STREAM_FOREVER, &ac->fence_stream, &ac->err));
     free(fence);
 }
@@ -117,7 +117,7 @@ static UNUSED void ac_journal_close(struct apply_case *ac)
         table_schema_free(ac->tables[i].schema);
     }
     ac->table_count = 0;
-    schema_stream_close(ac->schemas);
+    schema_store_close(ac->schemas);
     journal_writer_close(ac->jw);
 }
 
@@ -175,9 +175,9 @@ static UNUSED struct ac_table *ac_table_in(struct apply_case *ac, const char *sc
     char *key_subject = xasprintf("%s-key", s->topic), *value_subject = xasprintf("%s-value", s->topic);
     AC_OK(ac, ac->codec->schema_texts(s, &key_json, &value_json, &ac->err));
     if (key_json != NULL)
-        AC_OK(ac, schema_stream_register(ac->schemas, ac->jw, key_subject, ac->format, key_json,
+        AC_OK(ac, schema_store_register(ac->schemas, ac->jw, key_subject, ac->format, key_json,
                                          &s->key_schema_id, &ac->err));
-    AC_OK(ac, schema_stream_register(ac->schemas, ac->jw, value_subject, ac->format, value_json,
+    AC_OK(ac, schema_store_register(ac->schemas, ac->jw, value_subject, ac->format, value_json,
                                      &s->value_schema_id, &ac->err));
     AC_OK(ac, ac->codec->encoder_open(s, &t->enc, &ac->err));
     AC_OK(ac, journal_stream(ac->jw, s->topic, STREAM_DATA, &t->stream, &ac->err));

@@ -355,6 +355,34 @@ static void same_id_under_two_topics(void **state)
     }
 }
 
+/* Where others give ids too, a schema that was made for another topic is no schema of this one. */
+static void a_schema_of_another_topic_is_refused(void **state)
+{
+    struct rig rig;
+    struct change chg;
+    struct err err = ERR_INIT;
+    rig_open(&rig, "avro", make_table("9 odd-schema", "all_types", all_types, N_ALL));
+    free(rig.table->name_space);
+    rig.table->name_space = topic_name_space(rig.table->topic);
+    assert_string_equal(rig.table->name_space, "shop._9_odd_schema.all_types");
+    free(rig.key_json);
+    free(rig.value_json);
+    assert_true(rig.ops->schema_texts(rig.table, &rig.key_json, &rig.value_json, &err));
+    struct schema_source source = {.ctx = &rig, .lookup = rig_lookup, .shared = true};
+    rig.ops->decoder_close(rig.dec);
+    assert_true(rig.ops->decoder_open(&source, &rig.dec, &err));
+    struct datum row[N_ALL];
+    fill_row(row, 5, 2.5, "new", 3);
+    struct change made = make_change(&rig, CHANGE_INSERT, NULL, row);
+    rig_encode(&rig, &made);
+    assert_true(rig_decode_bytes(&rig, rig.out.data, rig.out.len, &chg, &err));
+    assert_false(rig.ops->decode_value(rig.dec, "shop.public.other", 8, rig.out.data, rig.out.len, &rig.arena,
+                                       &chg, &err));
+    assert_int_equal(err.code, ERR_PROTOCOL);
+    assert_non_null(strstr(err.text, "schema of shop._9_odd_schema.all_types"));
+    rig_close(&rig);
+}
+
 /* --- keys --- */
 
 static void keys_are_written_in_key_order(void **state)
@@ -496,6 +524,7 @@ int main(void)
         cmocka_unit_test(unavailable_is_told_from_text),
         cmocka_unit_test(names_come_back),
         cmocka_unit_test(same_id_under_two_topics),
+        cmocka_unit_test(a_schema_of_another_topic_is_refused),
         cmocka_unit_test(keys_are_written_in_key_order),
         cmocka_unit_test(table_without_key),
         cmocka_unit_test(wrong_changes_are_refused),
