@@ -13,6 +13,7 @@
 #include "core/alloc.h"
 #include "journal/journal.h"
 #include "journal/journal_settings.h"
+#include "journal/schema_registry.h"
 #include "journal_tail.h"
 
 #define SIDE            "journal"
@@ -182,6 +183,22 @@ static bool look_inside(struct check *ck, const struct journal_config *config, s
     return good;
 }
 
+static void check_registry(struct check *ck, const struct journal_config *config)
+{
+    char *level = NULL;
+    struct err why = ERR_INIT;
+    if (config->registry == NULL)
+        return;
+    if (strcmp(config_text(ck->cfg, "journal.format"), "avro") != 0)
+        check_add(ck, SIDE, "registry", CHECK_FAIL, "set journal.format: avro, or remove journal.registry",
+                  "journal.registry is for format avro alone");
+    else if (!schema_registry_level(config, &level, &why))
+        check_add(ck, SIDE, "registry", CHECK_FAIL, "see the message; mend journal.registry", "%s", why.text);
+    else
+        check_add(ck, SIDE, "registry", CHECK_OK, NULL, "answers; compatibility of new subjects: %s", level);
+    free(level);
+}
+
 static void check_spill(struct check *ck)
 {
     const char *path = config_text(ck->cfg, "capture.spill_dir");
@@ -198,6 +215,7 @@ bool check_journal(struct check *ck, struct err *err UNUSED)
     struct err why = ERR_INIT;
     journal_settings(ck->cfg, &config);
     check_spill(ck);
+    check_registry(ck, &config);
     if (check_folder(ck, config.url) && !look_inside(ck, &config, &why))
         check_add(ck, SIDE, "reachable", CHECK_FAIL, hint_for(why.code), "%s", why.text);
     return true;
