@@ -197,7 +197,7 @@ struct refusal {
     uint32_t id;
     int status;
     json_int_t code;
-    const char *message; /* with ": " in front, or "" */
+    const char *message; /* with "; " in front, or "" */
 };
 
 static bool refused_login(const struct refusal *r, struct err *err)
@@ -220,7 +220,7 @@ static bool refused_as_missing(const struct refusal *r, struct err *err)
             "journal.registry, then start again: nothing was skipped%s",
             r->id, r->base, r->message);
     return err_set(err, ERR_CONFIG,
-                   "schema registry %s answers \"not found\" (404, error_code %lld): is its path complete? "
+                   "schema registry %s has nothing there (404, error_code %lld): is its path complete? "
                    "(Apicurio: /apis/ccompat/v7)%s",
                    r->base, (long long)r->code, r->message);
 }
@@ -232,7 +232,7 @@ static bool refused_schema(const struct refusal *r, struct err *err)
             err, ERR_SCHEMA,
             "subject=%s: the schema registry %s refuses the new schema as incompatible with the earlier "
             "ones (409). Nothing was written with it. Allow it there (PUT %s/config/%s "
-            "{\"compatibility\": \"NONE\"}) and start again, or begin a new copy with another "
+            "with compatibility NONE) and start again, or begin a new copy with another "
             "journal.topic_prefix%s",
             r->subject, r->base, r->base, r->subject, r->message);
     return err_set(
@@ -268,7 +268,7 @@ bool registry_refusal(const char *base, const char *subject, uint32_t id, int st
 {
     json_t *root = parse(body, len);
     char *text = text_of(root, "message");
-    char *message = text != NULL ? xasprintf(": it says \"%.*s\"", MESSAGE_SHOWN_MAX, text) : xstrdup("");
+    char *message = text != NULL ? xasprintf("; it says: %.*s", MESSAGE_SHOWN_MAX, text) : xstrdup("");
     struct refusal r = {.base = base,
                         .subject = subject,
                         .id = id,

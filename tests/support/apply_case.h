@@ -176,9 +176,9 @@ static UNUSED struct ac_table *ac_table_in(struct apply_case *ac, const char *sc
     AC_OK(ac, ac->codec->schema_texts(s, &key_json, &value_json, &ac->err));
     if (key_json != NULL)
         AC_OK(ac, schema_store_register(ac->schemas, ac->jw, key_subject, ac->format, key_json,
-                                         &s->key_schema_id, &ac->err));
+                                        &s->key_schema_id, &ac->err));
     AC_OK(ac, schema_store_register(ac->schemas, ac->jw, value_subject, ac->format, value_json,
-                                     &s->value_schema_id, &ac->err));
+                                    &s->value_schema_id, &ac->err));
     AC_OK(ac, ac->codec->encoder_open(s, &t->enc, &ac->err));
     AC_OK(ac, journal_stream(ac->jw, s->topic, STREAM_DATA, &t->stream, &ac->err));
     free(key_json);

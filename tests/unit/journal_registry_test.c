@@ -174,7 +174,11 @@ static const struct {
     enum err_code code;
     const char *words[4];
 } refusals[] = {
-    {SUBJECT, 500, "{\"error_code\":50001,\"message\":\"store\"}", ERR_CONNECT, {BASE, "500", "\"store\""}},
+    {SUBJECT,
+     500,
+     "{\"error_code\":50001,\"message\":\"store\"}",
+     ERR_CONNECT,
+     {BASE, "500", "it says: store"}},
     {SUBJECT, 503, "<html>sorry</html>", ERR_CONNECT, {BASE, "503"}},
     {NULL, 502, "", ERR_CONNECT, {BASE, "502"}},
     {NULL, 429, "", ERR_CONNECT, {"429"}},
@@ -185,7 +189,7 @@ static const struct {
      409,
      "{\"error_code\":409,\"message\":\"INT to STRING\"}",
      ERR_SCHEMA,
-     {"subject=" SUBJECT, "incompatible", "PUT " BASE "/config/" SUBJECT, "\"INT to STRING\""}},
+     {"subject=" SUBJECT, "incompatible", "PUT " BASE "/config/" SUBJECT, "it says: INT to STRING"}},
     {SUBJECT, 422, "{\"error_code\":42201,\"message\":\"bad\"}", ERR_SCHEMA, {"subject=" SUBJECT, "42201"}},
     {NULL,
      404,
