@@ -43,7 +43,7 @@ const struct option option_table[] = {
     {.key = "journal.kafka", .type = OPT_MAP, .example = "{ security.protocol: SASL_SSL, sasl.username: crossfade }", .used_by = "capture apply journal check",
      .help = "Properties handed to librdkafka unchanged (TLS, SASL, tuning)."},
     {.key = "journal.registry", .type = OPT_URL, .choices = "https://|http://", .example = "https://registry:8081", .used_by = "capture apply journal check",
-     .help = "A Confluent-compatible schema registry for format avro, with its path if it has one (Apicurio: /apis/ccompat/v7). User and password may stand in front of the host, percent-encoded. Not set: schemas are kept in the journal itself. Stays as it is for a journal's life."},
+     .help = "A Confluent-compatible schema registry for format avro, with its path if it has one (Apicurio: /apis/ccompat/v7). User and password may stand in front of the host, percent-encoded. Not set: schemas are kept in the journal itself. A journal keeps to the one that it began with."},
     {.key = "journal.registry_user", .type = OPT_TEXT, .example = "crossfade", .used_by = "capture apply journal check",
      .help = "User for the registry's basic authentication."},
     {.key = "journal.registry_password", .type = OPT_TEXT, .secret = true, .example = "${REGISTRY_PASSWORD}", .used_by = "capture apply journal check",

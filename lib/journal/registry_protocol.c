@@ -9,7 +9,7 @@
 #include "core/alloc.h"
 #include "core/strbuf.h"
 
-#define PATH_BYTES_MAX    ((size_t)4096)
+#define PATH_BYTES_MAX    ((size_t)4096) /* a topic's name has at most 249 bytes */
 #define MESSAGE_SHOWN_MAX 400
 #define CODE_NO_SCHEMA    40403
 

@@ -1,4 +1,5 @@
 /* The schema stream, on lmdb and, when CF_KAFKA_BOOTSTRAP names a broker, on Kafka. */
+#include "journal/schema_home.h"
 #include "journal/schema_store.h"
 #include "journal_case.h"
 
@@ -156,11 +157,77 @@ static void bad_records_are_refused(void **state)
     }
 }
 
+/* Waits for the journal to say so: on Kafka a commit may become visible a moment later. */
+static void check_home(struct journal_case *jc, enum schema_home want)
+{
+    enum schema_home home = SCHEMA_HOME_UNKNOWN;
+    int64_t until_us = clock_mono_us() + 10000000;
+    do {
+        OK(jc, schema_home_read(&jc->config, &home, &jc->err));
+    } while (home != want && clock_mono_us() < until_us);
+    assert_int_equal(home, want);
+}
+
+/* Opening a registry's store asks nobody, so none is needed here. */
+static void a_journal_keeps_to_its_store(void **state)
+{
+    struct journal_case *jc = *state;
+    struct schema_store *store = NULL;
+    struct journal_config with = jc->config;
+    with.registry = "http://user:secret@127.0.0.1:1";
+    struct journal_writer *jw = open_writer(jc);
+    check_home(jc, SCHEMA_HOME_UNKNOWN);
+    OK(jc, schema_home_write(jw, jc->prefix, "http://127.0.0.1:1", &jc->err));
+    journal_writer_close(jw); /* without a commit: the note is lost */
+    jw = open_writer(jc);
+    check_home(jc, SCHEMA_HOME_UNKNOWN);
+    store = open_schemas(jc);
+    reg(jc, store, jw, "a", "{}");
+    OK(jc, journal_commit(jw, &jc->err));
+    schema_store_close(store);
+    check_home(jc, SCHEMA_HOME_STREAM);
+    FAILS(jc, ERR_CONFIG, schema_store_open(&with, &store, &jc->err));
+    journal_writer_close(jw);
+}
+
+static void a_note_is_no_schema(void **state)
+{
+    struct journal_case *jc = *state;
+    struct schema_store *store = NULL;
+    struct journal_config with = jc->config;
+    with.registry = "http://user:secret@127.0.0.1:1";
+    struct journal_writer *jw = open_writer(jc);
+    store = open_schemas(jc);
+    OK(jc, schema_home_write(jw, jc->prefix, "http://127.0.0.1:1/path", &jc->err));
+    OK(jc, journal_commit(jw, &jc->err));
+    check_home(jc, SCHEMA_HOME_REGISTRY);
+    /* One that is open already finds out when it reads on. */
+    struct schema_source source = schema_store_source(store);
+    const char *text;
+    FAILS(jc, ERR_CONFIG, source.lookup(source.ctx, 1, &text, &jc->err));
+    schema_store_close(store);
+    if (schema_store_open(&jc->config, &store, &jc->err))
+        fail_msg("the built-in store was opened over a registry's note");
+    assert_non_null(strstr(jc->err.text, "in the registry http://127.0.0.1:1/path"));
+    err_clear(&jc->err);
+    OK(jc, schema_store_open(&with, &store, &jc->err));
+    source = schema_store_source(store);
+    if (source.lookup(source.ctx, 1, &text, &jc->err))
+        fail_msg("nobody listens on port 1");
+    assert_int_equal(jc->err.code, ERR_CONNECT);
+    assert_null(strstr(jc->err.text, "secret"));
+    err_clear(&jc->err);
+    schema_store_close(store);
+    journal_writer_close(jw);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(ids_are_kept, setup, teardown),
     cmocka_unit_test_setup_teardown(an_aborted_unit_leaves_nothing, setup, teardown),
     cmocka_unit_test_setup_teardown(a_reader_reads_on_for_an_unknown_id, setup, teardown),
     cmocka_unit_test_setup_teardown(bad_records_are_refused, setup, teardown),
+    cmocka_unit_test_setup_teardown(a_journal_keeps_to_its_store, setup, teardown),
+    cmocka_unit_test_setup_teardown(a_note_is_no_schema, setup, teardown),
 };
 
 int main(void)

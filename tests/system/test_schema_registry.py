@@ -251,6 +251,8 @@ def test_away_while_a_table_is_registered(servers, registry, front):
         front.fail(500)
         s.apply.start()
         retries(s.apply, "schema registry", "answered 500")
+        done = s.pipeline.run("journal", "cat", "raway.public.t")
+        assert done.returncode == 4 and "answered 500" in done.stderr, done
         front.serve()
         s.assert_equal()
 
