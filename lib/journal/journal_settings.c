@@ -12,5 +12,6 @@ void journal_settings(const struct config *cfg, struct journal_config *ret)
         .replication_factor = (int)config_int(cfg, "journal.replication_factor"),
         .retention_ms = config_int(cfg, "journal.keep"),
         .kafka_properties = count > 0 ? properties : NULL,
+        .topics_must_exist = !config_bool(cfg, "journal.create_topics"),
     };
 }
