@@ -1,7 +1,9 @@
 /* librdkafka's handle: configuration, its callbacks, and its errors in our terms. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/alloc.h"
 #include "core/clock.h"
@@ -111,10 +113,14 @@ bool kafka_stalled(struct kafka_client *client, const char *what, int waited_ms,
 
 void kafka_client_waits(struct kafka_client *client, int64_t since_us, const char *what, const char *reason)
 {
-    if (client->told || clock_mono_us() - since_us < (int64_t)KAFKA_TELL_MS * 1000)
+    if (clock_mono_us() - since_us < (int64_t)KAFKA_TELL_MS * 1000)
+        return;
+    if (client->told &&
+        (reason == NULL || strncmp(reason, client->told_reason, sizeof client->told_reason - 1) == 0))
         return;
     kafka_client_poll(client);
     client->told = true;
+    (void)snprintf(client->told_reason, sizeof client->told_reason, "%s", reason != NULL ? reason : "");
     if (reason == NULL)
         reason = client->last_error[0] != '\0' ? client->last_error : "nothing comes back";
     log_event(LOG_LEVEL_WARN, "kafka_no_answer", "brokers=%s waits_for=\"%s\" reason=\"%s\"", client->brokers,
@@ -215,6 +221,16 @@ static bool set_property(rd_kafka_conf_t *conf, const char *name, const char *va
     return err_set(err, ERR_CONFIG, "kafka journal: property %s (journal.kafka): %s", name, text);
 }
 
+/* OpenSSL's own complaint names no file. */
+static bool file_ok(const char *name, const char *path, struct err *err)
+{
+    size_t len = strlen(name);
+    if (len < 9 || strcmp(name + len - 9, ".location") != 0 || path[0] != '/' || access(path, R_OK) == 0)
+        return true;
+    return err_set(err, ERR_CONFIG, "kafka journal: property %s (journal.kafka): %.300s: %s", name, path,
+                   strerror(errno));
+}
+
 /* "name=value" */
 static bool set_configured(rd_kafka_conf_t *conf, const char *pair, struct err *err)
 {
@@ -228,7 +244,7 @@ static bool set_configured(rd_kafka_conf_t *conf, const char *pair, struct err *
                            "kafka journal: property %s is set by crossfade; take it out of journal.kafka",
                            name);
     }
-    return set_property(conf, name, equals + 1, err);
+    return file_ok(name, equals + 1, err) && set_property(conf, name, equals + 1, err);
 }
 
 /* For a producer's limit the consumer wants a fetch as large; brokers send larger records all the same. */

@@ -44,6 +44,7 @@ struct kafka_client {
     bool auth_failed;
     int64_t down_since_us; /* mono; 0 = some broker answers, as far as is known */
     bool told;             /* that no broker answers */
+    char told_reason[300]; /* as the caller gave it */
     void (*on_trouble)(void *ctx, const char *text);
     void *trouble_ctx;
 };
@@ -72,8 +73,8 @@ bool kafka_fail(struct kafka_client *client, rd_kafka_resp_err_t code, const cha
                 struct err *err);
 /* ERR_CONNECT: no progress for too long. */
 bool kafka_stalled(struct kafka_client *client, const char *what, int waited_ms, struct err *err);
-/* Nothing has been heard since `since_us` (mono): after KAFKA_TELL_MS says so once, in the log and by
- * on_trouble. reason: NULL = what the broker threads met. */
+/* Nothing has been heard since `since_us` (mono): after KAFKA_TELL_MS says so once, and again for another
+ * reason, in the log and by on_trouble. reason: NULL = what the broker threads met. */
 void kafka_client_waits(struct kafka_client *client, int64_t since_us, const char *what, const char *reason);
 /* Something was heard. Cheap. */
 void kafka_client_answered(struct kafka_client *client);

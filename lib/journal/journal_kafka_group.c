@@ -19,6 +19,8 @@
 #define ANSWER_MS 15000
 #define CLOSE_MS  1000
 #define SLICE_MS  50
+/* One try, at the handle: closing it waits for one that is under way. */
+#define TRY_MS "3000"
 
 struct mark {
     const char *stream; /* the reader's */
@@ -80,10 +82,14 @@ static rd_kafka_topic_partition_list_t *take_marks(struct kafka_group *g, int64_
 
 static bool open_client(struct kafka_group *g, struct err *err)
 {
-    const struct kafka_property properties[] = {{"group.id", g->name},
-                                                {"enable.auto.commit", "false"},
-                                                {"enable.auto.offset.store", "false"},
-                                                {"allow.auto.create.topics", "false"}};
+    const struct kafka_property properties[] = {
+        {"group.id", g->name},
+        {"session.timeout.ms", TRY_MS}, /* how long a commit looks for the coordinator */
+        {"heartbeat.interval.ms", "1000"},
+        {"socket.timeout.ms", TRY_MS},
+        {"enable.auto.commit", "false"},
+        {"enable.auto.offset.store", "false"},
+        {"allow.auto.create.topics", "false"}};
     if (g->client.rk != NULL)
         return true;
     if (!kafka_client_open(&g->client, g->config, RD_KAFKA_CONSUMER, properties, ARRAY_LEN(properties), NULL,
@@ -110,24 +116,52 @@ static rd_kafka_event_t *wait_answer(struct kafka_group *g)
     return event;
 }
 
-static bool commit(struct kafka_group *g, const rd_kafka_topic_partition_list_t *list, struct err *err)
+static rd_kafka_resp_err_t try_commit(struct kafka_group *g, const rd_kafka_topic_partition_list_t *list)
 {
-    static const char what[] = "committing the consumer group's offsets";
-    if (!open_client(g, err))
-        return false;
     rd_kafka_resp_err_t code = rd_kafka_commit_queue(g->client.rk, list, g->queue, NULL, NULL);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return kafka_fail(&g->client, code, what, NULL, err);
+        return code;
     rd_kafka_event_t *event = wait_answer(g);
     if (event == NULL)
-        return kafka_fail(&g->client, RD_KAFKA_RESP_ERR__TIMED_OUT, what, "the group's coordinator is silent",
-                          err);
+        return RD_KAFKA_RESP_ERR__TIMED_OUT;
     code = rd_kafka_event_error(event);
     const rd_kafka_topic_partition_list_t *done = rd_kafka_event_topic_partition_list(event);
     for (int i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && done != NULL && i < done->cnt; i++)
         code = done->elems[i].err;
     rd_kafka_event_destroy(event);
-    return code == RD_KAFKA_RESP_ERR_NO_ERROR || kafka_fail(&g->client, code, what, NULL, err);
+    return code;
+}
+
+static bool may_pass(rd_kafka_resp_err_t code)
+{
+    switch ((int)code) {
+    case RD_KAFKA_RESP_ERR__WAIT_COORD:
+    case RD_KAFKA_RESP_ERR__TIMED_OUT:
+    case RD_KAFKA_RESP_ERR__TRANSPORT:
+    case RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS:
+    case RD_KAFKA_RESP_ERR_NOT_COORDINATOR:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* A coordinator is looked for with patience: the brokers make the offsets topic when the first group comes. */
+static bool commit(struct kafka_group *g, const rd_kafka_topic_partition_list_t *list, struct err *err)
+{
+    if (!open_client(g, err))
+        return false;
+    int64_t until_us = clock_mono_us() + (int64_t)ANSWER_MS * 1000;
+    rd_kafka_resp_err_t code;
+    do {
+        int64_t not_before_us = clock_mono_us() + (int64_t)SLICE_MS * 1000;
+        code = try_commit(g, list);
+        while (may_pass(code) && clock_mono_us() < not_before_us)
+            (void)rd_kafka_poll(g->client.rk, SLICE_MS);
+    } while (may_pass(code) && !stop_asked(g) && clock_mono_us() < until_us);
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR ||
+           kafka_fail(&g->client, code, "committing the consumer group's offsets", NULL, err);
 }
 
 /* They are the newest again, unless newer ones came. */

@@ -290,7 +290,7 @@ static void why_topic(struct kafka_client *client, const struct rd_kafka_metadat
         const struct rd_kafka_metadata_partition *p = &topic->partitions[i];
         if (p->leader < 0)
             strbuf_addf(out, "topic=%s partition=%d has no leader", topic->topic, (int)p->id);
-        else if (p->isr_cnt < min)
+        else if (p->isr_cnt < MIN_OF(min, p->replica_cnt)) /* more than there are is not asked of a topic */
             strbuf_addf(out,
                         "topic=%s partition=%d: NOT_ENOUGH_REPLICAS: %d in sync of %d, "
                         "min.insync.replicas=%d: bring the other brokers back, or lower it (kafka-configs "

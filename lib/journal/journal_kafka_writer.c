@@ -11,6 +11,9 @@
 #define SLICE_MS           1000
 #define MESSAGE_TIMEOUT_MS "300000"
 
+/* Topics that are looked at when nothing is taken. */
+#define WHY_TOPICS 3
+
 /* Offsets of one partition in the unit at hand. */
 struct part {
     uint64_t first, next;
@@ -48,6 +51,7 @@ struct kafka_writer {
     struct err report_err;
     int64_t txn_timeout_ms; /* the handle's transaction.timeout.ms */
     int64_t txn_begun_us;   /* mono; of the transaction at hand */
+    int64_t why_after_us;   /* mono; when to look again why nothing is taken */
 };
 
 static struct kafka_writer *writer_of(struct journal_writer *jw)
@@ -193,7 +197,8 @@ static bool init_transactions(struct kafka_writer *w, struct err *err)
         kafka_client_poll(&w->client);
         if (!rd_kafka_error_is_retriable(error) || clock_mono_us() >= until_us || w->client.auth_failed)
             return fail(w, error, what, err);
-        kafka_client_waits(&w->client, begin_us, what, rd_kafka_error_string(error));
+        kafka_client_waits(&w->client, begin_us, what,
+                           w->client.last_error[0] == '\0' ? rd_kafka_error_string(error) : NULL);
         rd_kafka_error_destroy(error);
     }
 }
@@ -364,12 +369,14 @@ static rd_kafka_resp_err_t produce(struct kafka_writer *w, int id, int32_t parti
 
 static void why_stuck(struct kafka_writer *w, struct strbuf *out)
 {
-    for (size_t i = 0; i < w->stream_count && out->len == 0; i++) {
+    int looks = 0;
+    for (size_t i = 0; i < w->stream_count && out->len == 0 && looks < WHY_TOPICS; i++) {
         if (w->streams[i].pending > 0) {
             kafka_topic_why_stuck(&w->client, w->streams[i].name, out);
-            return;
+            looks++;
         }
     }
+    w->why_after_us = clock_mono_us() + (int64_t)KAFKA_TELL_MS * 1000;
 }
 
 /* Nothing has moved since `since_us`. */
@@ -378,8 +385,8 @@ static bool go_on_waiting(struct kafka_writer *w, int64_t since_us, const char *
     struct strbuf why = STRBUF_INIT(800);
     int64_t waited_us = clock_mono_us() - since_us;
     bool stalled = waited_us > (int64_t)KAFKA_STALL_MS * 1000;
-    bool tell = !w->client.told && waited_us >= (int64_t)KAFKA_TELL_MS * 1000;
-    if (stalled || tell)
+    bool look = waited_us >= (int64_t)KAFKA_TELL_MS * 1000 && clock_mono_us() >= w->why_after_us;
+    if (stalled || look)
         why_stuck(w, &why);
     kafka_client_waits(&w->client, since_us, what, why.len > 0 ? why.data : NULL);
     if (stalled && why.len > 0)

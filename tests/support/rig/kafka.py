@@ -56,8 +56,9 @@ def jars():
 class Kafka:
     """with Kafka(folder) as kafka: a running broker at kafka.bootstrap; its data survives kill9 and restart."""
 
-    def __init__(self, folder, name="kafka", heap="512m", properties=None, port=None, detached=False, namespace=None):
-        """properties: more of the broker's, or others. namespace: a rig.netns.Namespace that it runs in."""
+    def __init__(self, folder, name="kafka", heap="512m", properties=None, port=None, detached=False, namespace=None, joins=None):
+        """properties: more of the broker's, or others. namespace: a rig.netns.Namespace that it runs in. joins: another broker,
+        whose controller it uses: both are one cluster."""
         self.name = name
         self.home = os.path.join(str(folder), name)
         self.data = os.path.join(self.home, "data")
@@ -65,7 +66,11 @@ class Kafka:
         self.host = namespace.inside if namespace else "127.0.0.1"
         self.port = port or free_port()
         self.controller_port = free_port()
+        self.cluster = joins.cluster if joins else base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A", 1)
         self.properties = dict(properties or {})
+        if joins:
+            self.properties.update({"process.roles": "broker", "node.id": 2, "listeners": f"PLAINTEXT://{self.host}:{self.port}",
+                                    "controller.quorum.voters": f"1@{joins.host}:{joins.controller_port}"})
         self._config = os.path.join(self.home, "server.properties")
         self._java = ["java", f"-Xmx{heap}", f"-Xms{heap}", "-Djava.awt.headless=true", "-XX:-UsePerfData",
                       f"-Dlog4j.configuration=file:{self.home}/log4j.properties", "-cp", jars()]
@@ -99,8 +104,7 @@ class Kafka:
             f.write(_LOG4J)
 
     def format(self):
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A", 1)
-        done = subprocess.run([*self._java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", self._config],
+        done = subprocess.run([*self._java, "kafka.tools.StorageTool", "format", "-t", self.cluster, "-c", self._config],
                               capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"Kafka's storage could not be formatted\n{done.stdout}{done.stderr}")
@@ -171,6 +175,12 @@ class Kafka:
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         (future,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)]).values()
         return {name: entry.value for name, entry in future.result(30).items()}
+
+    def in_sync(self, topic):
+        """{partition: how many replicas are in sync}"""
+        from confluent_kafka.admin import AdminClient
+        meta = AdminClient({"bootstrap.servers": self.bootstrap}).list_topics(timeout=10).topics[topic]
+        return {number: len(partition.isrs) for number, partition in meta.partitions.items()}
 
     def create_topic(self, topic, partitions=1, **config):
         from confluent_kafka.admin import AdminClient, NewTopic
