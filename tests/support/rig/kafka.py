@@ -154,7 +154,7 @@ class Kafka:
     def tool(self, name, *arguments, timeout=120):
         """One of Kafka's own command-line tools, such as "kafka-consumer-groups"; returns what it says."""
         classes = {"kafka-consumer-groups": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
-                   "kafka-topics": "org.apache.kafka.tools.TopicCommand", "kafka-configs": "kafka.admin.ConfigCommand"}
+                   "kafka-topics": "org.apache.kafka.tools.TopicCommand"}
         done = subprocess.run(["java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData",
                                f"-Dlog4j.configuration=file:{self.home}/log4j.properties", "-cp", jars(), classes[name],
                                "--bootstrap-server", self.bootstrap, *arguments], capture_output=True, text=True, timeout=timeout, check=False)
