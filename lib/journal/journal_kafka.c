@@ -173,9 +173,9 @@ bool kafka_metadata(struct kafka_client *client, rd_kafka_topic_t *topic, const 
 static bool is_refusal(int code, const char *reason)
 {
     static const char *const broke[] = {"transport failure", "disconnected", "timed out", "reset"};
+    /* TLS 1.3: the broker's alert comes as the first answer, thus as a transport error. */
     if (code == RD_KAFKA_RESP_ERR__SSL || code == RD_KAFKA_RESP_ERR__TRANSPORT)
-        return strcasestr(reason, "certificate") !=
-               NULL; /* TLS 1.3: the broker's alert comes as the first answer */
+        return strcasestr(reason, "certificate") != NULL;
     for (size_t i = 0; i < ARRAY_LEN(broke); i++) {
         if (strcasestr(reason, broke[i]) != NULL)
             return false;

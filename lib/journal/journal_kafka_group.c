@@ -17,7 +17,7 @@
 #define EVERY_MS  1000
 #define AGAIN_MS  30000 /* after a failure */
 #define ANSWER_MS 15000
-#define CLOSE_MS  1000
+#define CLOSE_MS  2000
 #define SLICE_MS  50
 /* One try, at the handle: closing it waits for one that is under way. */
 #define TRY_MS "3000"

@@ -90,7 +90,7 @@ bool kafka_group_start(const struct journal_config *config, struct kafka_group *
  * outlive the group. Never waits for a broker. */
 void kafka_group_note(struct kafka_group *g, size_t index, const char *stream, int32_t partition,
                       uint64_t next);
-/* Commits what was noted last, if that takes no longer than a second. NULL allowed. */
+/* Commits what was noted last, if that takes no longer than two seconds. NULL allowed. */
 void kafka_group_stop(struct kafka_group *g);
 
 /* --- journal_kafka_reader.c --- */

@@ -107,8 +107,6 @@ static rd_kafka_event_t *admin_result(struct kafka_client *client, rd_kafka_queu
         if (event == NULL)
             kafka_client_waits(client, begin_us, what, NULL);
     }
-    if (event != NULL && rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR_NO_ERROR)
-        kafka_client_answered(client);
     kafka_client_poll(client);
     return event;
 }
@@ -181,6 +179,8 @@ static bool create(struct kafka_client *client, const struct journal_config *con
     rd_kafka_CreateTopics(client->rk, &topic, 1, options, queue);
     rd_kafka_event_t *event = admin_result(client, queue, KAFKA_REQUEST_MS, "creating a topic");
     bool ok = create_result(client, name, event, ret_ours, err);
+    if (ok)
+        kafka_client_answered(client);
     if (event != NULL)
         rd_kafka_event_destroy(event);
     rd_kafka_AdminOptions_destroy(options);
@@ -254,6 +254,8 @@ static bool check_config(struct kafka_client *client, const char *name, enum str
 {
     rd_kafka_event_t *event = describe(client, name, KAFKA_REQUEST_MS);
     bool ok = entries_ok(client, name, kind, event, err);
+    if (ok)
+        kafka_client_answered(client);
     if (event != NULL)
         rd_kafka_event_destroy(event);
     return ok;
