@@ -195,6 +195,8 @@ bool apply_run(const struct config *cfg, struct status_board *board, int stop_fd
     if (!config_require(cfg, err, "pipeline", "target.url", "journal.url", NULL) ||
         !read_settings(cfg, &run.settings, err))
         return false;
+    run.settings.journal.on_trouble = status_board_trouble;
+    run.settings.journal.trouble_ctx = board;
     strncpy(run.status.pipeline, run.settings.target.pipeline, sizeof run.status.pipeline - 1);
     run.batch = batch_new(run.settings.batch_max_bytes);
     run.stopper = stopper_start(stop_fd, STOP_GRACE_MS);

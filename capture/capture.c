@@ -270,6 +270,8 @@ bool capture_run(const struct config *cfg, struct status_board *board, int stop_
     struct cap_settings settings;
     if (!read_settings(cfg, &settings, err))
         return false;
+    settings.journal.on_trouble = status_board_trouble;
+    settings.journal.trouble_ctx = board;
     struct role r = {
         .settings = &settings, .board = board, .stop_fd = stop_fd, .started_us = clock_mono_us()};
     r.status.role = "capture";

@@ -148,7 +148,9 @@ static void add_role(const struct terminal *term, struct strbuf *out, const char
         strbuf_addf(out, ", %.0f errors, %.0f retries", fleet_number(role, "errors"),
                     fleet_number(role, "retries"));
     strbuf_addc(out, '\n');
-    const char *error = fleet_text(role, "last_error");
+    const char *trouble = fleet_text(role, "trouble"), *error = fleet_text(role, "last_error");
+    if (*trouble != '\0')
+        strbuf_addf(out, "    now: %s\n", trouble);
     if (*error != '\0')
         strbuf_addf(out, "    %s\n", error);
 }

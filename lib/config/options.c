@@ -38,6 +38,8 @@ const struct option option_table[] = {
      .help = "Kafka: partitions of a new data topic. Rows are spread by key."},
     {.key = "journal.replication_factor", .type = OPT_INT, .def = "1", .min = 1, .max = 32767, .used_by = "capture",
      .help = "Kafka: replication factor of new topics. Use 3 wherever there are three brokers."},
+    {.key = "journal.create_topics", .type = OPT_BOOL, .def = "true", .used_by = "capture",
+     .help = "Kafka: false = topics are made by the cluster's operators; capture halts at a missing one, with its name and the command that makes it."},
     {.key = "journal.keep", .type = OPT_DURATION, .unit = UNIT_MS, .def = "24h", .min = 0, .max = 3650 * DAY_MS, .forever = true, .used_by = "capture",
      .help = "How long entries stay after every reader has passed them (Kafka: the data topics' retention), so that a target restored to an earlier state can catch up."},
     {.key = "journal.kafka", .type = OPT_MAP, .example = "{ security.protocol: SASL_SSL, sasl.username: crossfade }", .used_by = "capture apply journal check",

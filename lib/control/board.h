@@ -5,11 +5,14 @@
 
 #include "control/status.h"
 
+#define BOARD_TROUBLE_MAX 600
+
 struct board_view {
     struct role_status status;
-    struct table_status *tables;                   /* = status.tables, owned */
-    int64_t now_us;                                /* wall */
-    int64_t published_us;                          /* wall; when the role spoke last, 0 = never */
+    struct table_status *tables; /* = status.tables, owned */
+    int64_t now_us;              /* wall */
+    int64_t published_us;        /* wall; when the role spoke last, 0 = never */
+    char trouble[BOARD_TROUBLE_MAX];
     double changes_per_s, rows_per_s, bytes_per_s; /* over the last 10 s */
 };
 

@@ -2,6 +2,7 @@
 #include "control/status.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,7 @@ struct status_board {
     pthread_mutex_t lock;
     struct role_status status; /* tables: own copy */
     int64_t published_us;      /* wall */
+    char trouble[BOARD_TROUBLE_MAX];
     struct sample samples[SAMPLES_MAX];
     size_t sample_count; /* ever taken */
 };
@@ -90,6 +92,14 @@ void status_board_publish(struct status_board *board, const struct role_status *
     free(old);
 }
 
+void status_board_trouble(void *ctx, const char *text)
+{
+    struct status_board *board = ctx;
+    pthread_mutex_lock(&board->lock);
+    (void)snprintf(board->trouble, sizeof board->trouble, "%s", text != NULL ? text : "");
+    pthread_mutex_unlock(&board->lock);
+}
+
 /* Oldest sample inside the window; NULL if there is none. */
 static const struct sample *oldest_sample(const struct status_board *board, int64_t now_us)
 {
@@ -114,6 +124,7 @@ void board_look(struct status_board *board, struct board_view *ret)
     pthread_mutex_lock(&board->lock);
     ret->status = board->status;
     ret->published_us = board->published_us;
+    memcpy(ret->trouble, board->trouble, sizeof ret->trouble);
     ret->tables = copy_tables(&board->status);
     ret->status.tables = ret->tables;
     int64_t now_us = clock_mono_us();

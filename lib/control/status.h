@@ -63,6 +63,9 @@ struct status_board *status_board_new(void);
 void status_board_free(struct status_board *board);
 /* Replaces what readers see (deep copy). Cheap: call it a few times a second, not per change. */
 void status_board_publish(struct status_board *board, const struct role_status *status);
+/* What a server that is waited for does wrong, shown by /status until the next call; NULL = nothing any more.
+ * Apart from publish: comes while the role cannot. `board` is a struct status_board. */
+void status_board_trouble(void *board, const char *text);
 /* JSON object for /status: phase, *_lsn as text, lag_bytes, lag_seconds, rates per second over the last 10 s,
  * snapshot {rows, estimate, percent, eta_seconds, tables: […]}, errors. malloc'd. */
 char *status_board_json(struct status_board *board);

@@ -131,6 +131,7 @@ static void set_counters(json_t *root, const struct board_view *view)
     set(root, "retries", json_count(st->retries));
     set(root, "last_error", json_text(st->last_error));
     set(root, "last_error_time", json_time(st->last_error_us));
+    set(root, "trouble", json_text(view->trouble));
 }
 
 uint64_t process_anon_bytes(void)

@@ -68,8 +68,13 @@ struct journal_config {
     int replication_factor; /* Kafka: for new topics; >= 1 */
     int64_t retention_ms;   /* Kafka data topics; lmdb: `keep`. -1 = for ever */
     const char *const
-        *kafka_properties; /* "name=value" passed through to librdkafka; NULL-terminated; may be NULL */
-    const char *registry;  /* schema registry's URL; NULL = the built-in stream (schema_store.h) */
+        *kafka_properties;  /* "name=value" passed through to librdkafka; NULL-terminated; may be NULL */
+    bool topics_must_exist; /* Kafka: a missing topic is ERR_CONFIG, with the command that makes it */
+    /* Called while a server does not answer and the journal keeps trying; text NULL: it answers again. Comes
+     * on the thread that uses the writer or reader. May be NULL. */
+    void (*on_trouble)(void *ctx, const char *text);
+    void *trouble_ctx;
+    const char *registry; /* schema registry's URL; NULL = the built-in stream (schema_store.h) */
     const char *registry_user, *registry_password, *registry_ca; /* each may be NULL */
 };
 

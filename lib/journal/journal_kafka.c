@@ -1,7 +1,9 @@
 /* librdkafka's handle: configuration, its callbacks, and its errors in our terms. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/alloc.h"
 #include "core/clock.h"
@@ -49,17 +51,14 @@ static enum err_code code_of(rd_kafka_resp_err_t code)
     }
 }
 
-static const char *hint_of(const struct kafka_client *client, enum err_code code)
+static const char *hint_of(enum err_code code)
 {
     switch ((int)code) {
     case ERR_AUTH:
-        return "; check the login (journal.kafka: security.protocol, sasl.*) and its rights on the topics "
-               "and the "
-               "transactional id";
+        return "; check login and certificates (journal.kafka: security.protocol, sasl.*, ssl.*) and the "
+               "login's rights on the topics and the transactional id";
     case ERR_FENCED:
-        return "; another capture of this pipeline has taken over: stop one of the two (this also comes "
-               "after being "
-               "stopped for longer than transaction.timeout.ms: then start again)";
+        return "; another capture of this pipeline has taken over: stop one of the two";
     case ERR_DATA:
         return "; raise max.message.bytes of the topic and message.max.bytes in journal.kafka";
     case ERR_GAP:
@@ -88,10 +87,12 @@ bool kafka_error(const struct kafka_client *client, rd_kafka_resp_err_t code, co
     enum err_code mapped = code_of(code);
     if (mapped == ERR_CONNECT && client->auth_failed)
         mapped = ERR_AUTH;
-    bool last = client->last_error[0] != '\0' && (mapped == ERR_CONNECT || mapped == ERR_AUTH);
-    return err_set(err, mapped, "kafka journal %s: %s: %s%s%s%s%s", client->brokers, what,
-                   text != NULL && text[0] != '\0' ? text : rd_kafka_err2str(code), last ? " (" : "",
-                   last ? client->last_error : "", last ? ")" : "", hint_of(client, mapped));
+    if (text == NULL || text[0] == '\0')
+        text = rd_kafka_err2str(code);
+    bool last = client->last_error[0] != '\0' && strcmp(client->last_error, text) != 0 &&
+                (mapped == ERR_CONNECT || mapped == ERR_AUTH);
+    return err_set(err, mapped, "kafka journal %s: %s: %s%s%s%s%s", client->brokers, what, text,
+                   last ? " (" : "", last ? client->last_error : "", last ? ")" : "", hint_of(mapped));
 }
 
 bool kafka_fail(struct kafka_client *client, rd_kafka_resp_err_t code, const char *what, const char *text,
@@ -108,14 +109,88 @@ bool kafka_stalled(struct kafka_client *client, const char *what, int waited_ms,
     return kafka_fail(client, RD_KAFKA_RESP_ERR__TIMED_OUT, what, text, err);
 }
 
+/* --- waiting --- */
+
+void kafka_client_waits(struct kafka_client *client, int64_t since_us, const char *what, const char *reason)
+{
+    if (clock_mono_us() - since_us < (int64_t)KAFKA_TELL_MS * 1000)
+        return;
+    if (client->told &&
+        (reason == NULL || strncmp(reason, client->told_reason, sizeof client->told_reason - 1) == 0))
+        return;
+    kafka_client_poll(client);
+    client->told = true;
+    (void)snprintf(client->told_reason, sizeof client->told_reason, "%s", reason != NULL ? reason : "");
+    if (reason == NULL)
+        reason = client->last_error[0] != '\0' ? client->last_error : "nothing comes back";
+    log_event(LOG_LEVEL_WARN, "kafka_no_answer", "brokers=%s waits_for=\"%s\" reason=\"%s\"", client->brokers,
+              what, reason);
+    char text[600];
+    (void)snprintf(text, sizeof text, "kafka journal %.200s: no answer, still trying: %s: %s",
+                   client->brokers, what, reason);
+    if (client->on_trouble != NULL)
+        client->on_trouble(client->trouble_ctx, text);
+}
+
+void kafka_client_answered(struct kafka_client *client)
+{
+    if (!client->told)
+        return;
+    client->told = false;
+    client->last_error[0] = '\0';
+    log_event(LOG_LEVEL_INFO, "kafka_answers", "brokers=%s", client->brokers);
+    if (client->on_trouble != NULL)
+        client->on_trouble(client->trouble_ctx, NULL);
+}
+
+/* Asked in growing slices: an early look at what the broker threads met, and time enough for a slow one. */
+bool kafka_metadata(struct kafka_client *client, rd_kafka_topic_t *topic, const char *what,
+                    const struct rd_kafka_metadata **ret, struct err *err)
+{
+    int64_t begin_us = clock_mono_us();
+    int slice_ms = KAFKA_TELL_MS, left_ms = KAFKA_REQUEST_MS;
+    rd_kafka_resp_err_t code;
+    for (;;) {
+        code = rd_kafka_metadata(client->rk, topic == NULL, topic, ret, slice_ms);
+        if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+            kafka_client_answered(client);
+            return true;
+        }
+        kafka_client_poll(client);
+        bool again = code == RD_KAFKA_RESP_ERR__TIMED_OUT || code == RD_KAFKA_RESP_ERR__TRANSPORT;
+        left_ms = KAFKA_REQUEST_MS - (int)((clock_mono_us() - begin_us) / 1000);
+        if (!again || client->auth_failed || left_ms <= 0)
+            return kafka_error(client, code, what, NULL, err);
+        kafka_client_waits(client, begin_us, what, NULL);
+        slice_ms = slice_ms * 2 < left_ms / 2 ? slice_ms * 2 : left_ms;
+    }
+}
+
 /* --- callbacks: run inside rd_kafka_poll() and its like, on the owner's thread --- */
+
+/* A login or certificate that was refused. A connection that broke while logging in comes with the same code
+ * and means nothing more than that (librdkafka: SaslAuthenticate's and SaslHandshake's response handlers). */
+static bool is_refusal(int code, const char *reason)
+{
+    static const char *const broke[] = {"transport failure", "disconnected", "timed out", "reset"};
+    /* TLS 1.3: the broker's alert comes as the first answer, thus as a transport error. */
+    if (code == RD_KAFKA_RESP_ERR__SSL || code == RD_KAFKA_RESP_ERR__TRANSPORT)
+        return strcasestr(reason, "certificate") != NULL;
+    for (size_t i = 0; i < ARRAY_LEN(broke); i++) {
+        if (strcasestr(reason, broke[i]) != NULL)
+            return false;
+    }
+    return code == RD_KAFKA_RESP_ERR__AUTHENTICATION;
+}
 
 static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 {
     struct kafka_client *client = opaque;
-    (void)snprintf(client->last_error, sizeof client->last_error, "%s", reason);
-    if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION)
-        client->auth_failed = true;
+    bool refused = is_refusal(code, reason);
+    bool says_more = code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || client->last_error[0] == '\0';
+    if (refused || (says_more && !client->auth_failed))
+        (void)snprintf(client->last_error, sizeof client->last_error, "%s", reason);
+    client->auth_failed = client->auth_failed || refused;
     if ((code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || code == RD_KAFKA_RESP_ERR__TRANSPORT) &&
         client->down_since_us == 0)
         client->down_since_us = clock_mono_us();
@@ -130,17 +205,12 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
 /* --- configuration --- */
 
 /* What the journal's promises stand on is not for sale. */
-static const char *const own_properties[] = {"bootstrap.servers",
-                                             "metadata.broker.list",
-                                             "transactional.id",
-                                             "enable.idempotence",
-                                             "acks",
-                                             "isolation.level",
-                                             "enable.auto.commit",
-                                             "enable.auto.offset.store",
-                                             "auto.offset.reset",
-                                             "request.required.acks",
-                                             "partitioner",
+static const char *const own_properties[] = {"bootstrap.servers",        "metadata.broker.list",
+                                             "transactional.id",         "group.id",
+                                             "enable.idempotence",       "acks",
+                                             "isolation.level",          "enable.auto.commit",
+                                             "enable.auto.offset.store", "auto.offset.reset",
+                                             "request.required.acks",    "partitioner",
                                              "enable.partition.eof"};
 
 static bool set_property(rd_kafka_conf_t *conf, const char *name, const char *value, struct err *err)
@@ -149,6 +219,16 @@ static bool set_property(rd_kafka_conf_t *conf, const char *name, const char *va
     if (rd_kafka_conf_set(conf, name, value, text, sizeof text) == RD_KAFKA_CONF_OK)
         return true;
     return err_set(err, ERR_CONFIG, "kafka journal: property %s (journal.kafka): %s", name, text);
+}
+
+/* OpenSSL's own complaint names no file. */
+static bool file_ok(const char *name, const char *path, struct err *err)
+{
+    size_t len = strlen(name);
+    if (len < 9 || strcmp(name + len - 9, ".location") != 0 || path[0] != '/' || access(path, R_OK) == 0)
+        return true;
+    return err_set(err, ERR_CONFIG, "kafka journal: property %s (journal.kafka): %.300s: %s", name, path,
+                   strerror(errno));
 }
 
 /* "name=value" */
@@ -164,7 +244,7 @@ static bool set_configured(rd_kafka_conf_t *conf, const char *pair, struct err *
                            "kafka journal: property %s is set by crossfade; take it out of journal.kafka",
                            name);
     }
-    return set_property(conf, name, equals + 1, err);
+    return file_ok(name, equals + 1, err) && set_property(conf, name, equals + 1, err);
 }
 
 /* For a producer's limit the consumer wants a fetch as large; brokers send larger records all the same. */
@@ -215,8 +295,10 @@ bool kafka_client_open(struct kafka_client *client, const struct journal_config 
                        struct err *err)
 {
     char text[300];
-    *client =
-        (struct kafka_client){.brokers = brokers_of(config->url), .pipeline = xstrdup(config->pipeline)};
+    *client = (struct kafka_client){.brokers = brokers_of(config->url),
+                                    .pipeline = xstrdup(config->pipeline),
+                                    .on_trouble = config->on_trouble,
+                                    .trouble_ctx = config->trouble_ctx};
     if (client->brokers[0] == '\0')
         return err_set(err, ERR_CONFIG, "journal url \"%s\" names no broker: kafka://host:port,…",
                        config->url);
@@ -242,6 +324,8 @@ void kafka_client_close(struct kafka_client *client)
 {
     if (client->rk != NULL)
         rd_kafka_destroy(client->rk);
+    if (client->told && client->on_trouble != NULL)
+        client->on_trouble(client->trouble_ctx, NULL);
     free(client->brokers);
     free(client->pipeline);
     *client = (struct kafka_client){.rk = NULL};

@@ -24,11 +24,13 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include "core/strbuf.h"
 #include "journal_impl.h"
 
 #define KAFKA_STALL_MS       20000
 #define KAFKA_REQUEST_MS     15000
 #define KAFKA_CLOSE_MS       2000
+#define KAFKA_TELL_MS        2000 /* no answer for so long is told, while it is waited on */
 #define KAFKA_MESSAGE_MAX    "104857600"
 #define KAFKA_PREFETCH_BYTES ((size_t)32 << 20)
 #define KAFKA_PREFETCH_COUNT 60000
@@ -41,6 +43,10 @@ struct kafka_client {
     char last_error[300]; /* as the broker threads said it last; "" = none */
     bool auth_failed;
     int64_t down_since_us; /* mono; 0 = some broker answers, as far as is known */
+    bool told;             /* that no broker answers */
+    char told_reason[300]; /* as the caller gave it */
+    void (*on_trouble)(void *ctx, const char *text);
+    void *trouble_ctx;
 };
 
 /* --- journal_kafka.c --- */
@@ -67,6 +73,14 @@ bool kafka_fail(struct kafka_client *client, rd_kafka_resp_err_t code, const cha
                 struct err *err);
 /* ERR_CONNECT: no progress for too long. */
 bool kafka_stalled(struct kafka_client *client, const char *what, int waited_ms, struct err *err);
+/* Nothing has been heard since `since_us` (mono): after KAFKA_TELL_MS says so once, and again for another
+ * reason, in the log and by on_trouble. reason: NULL = what the broker threads met. */
+void kafka_client_waits(struct kafka_client *client, int64_t since_us, const char *what, const char *reason);
+/* Something was heard. Cheap. */
+void kafka_client_answered(struct kafka_client *client);
+/* Metadata of one topic, or (NULL) of all; KAFKA_REQUEST_MS at most, less when the login is refused. */
+bool kafka_metadata(struct kafka_client *client, rd_kafka_topic_t *topic, const char *what,
+                    const struct rd_kafka_metadata **ret, struct err *err) MUST_CHECK;
 
 /* --- journal_kafka_topics.c --- */
 
@@ -95,6 +109,9 @@ bool kafka_topic_lookup(struct kafka_client *client, const char *name, int32_t *
 bool kafka_topic_ensure(struct kafka_client *client, const struct journal_config *config,
                         struct kafka_topics *topics, const char *name, enum stream_kind kind,
                         int32_t *ret_partitions, struct err *err) MUST_CHECK;
+/* Records for this topic are not taken, and the broker does not say why (librdkafka repeats what may pass):
+ * adds what can be seen from outside, if anything. Takes a few seconds at most. */
+void kafka_topic_why_stuck(struct kafka_client *client, const char *name, struct strbuf *out);
 enum stream_kind kafka_kind_of(const char *topic_prefix, const char *name);
 
 extern const struct journal_writer_ops kafka_writer_ops;

@@ -137,6 +137,7 @@ static enum kafka_look look_at_event(struct kafka_reader *r, struct kafka_part *
     enum kafka_look got = LOOK_ERROR;
     if (msg->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
         kafka_part_client(r, p)->down_since_us = 0;
+        kafka_client_answered(kafka_part_client(r, p));
         p->position = MAX_OF(p->position, (uint64_t)msg->offset);
         p->eof = true;
         p->burst_count = p->burst_bytes = 0;

@@ -37,6 +37,7 @@ static void kafka_reader_close(struct journal_reader *jr)
 {
     struct kafka_reader *r = reader_of(jr);
     release_held(r);
+    kafka_group_stop(r->group);
     for (size_t i = 0; i < r->part_count; i++) {
         struct kafka_part *p = &r->parts[i];
         kafka_part_stop(p);
@@ -50,6 +51,8 @@ static void kafka_reader_close(struct journal_reader *jr)
         close(r->event_fd);
     free(r->parts);
     free(r->active);
+    free(r->applied);
+    free(r->fence_stream);
     name_map_free(r->index);
     journal_config_free(&r->config);
     free(r);
@@ -147,15 +150,21 @@ static void fill_record(const struct kafka_part *p, rd_kafka_message_t *msg, str
 static bool brokers_there(struct kafka_client *client, struct err *err)
 {
     kafka_client_poll(client);
-    if (client->down_since_us == 0 || clock_mono_us() - client->down_since_us < DOWN_US)
+    int64_t down_us = client->down_since_us != 0 ? clock_mono_us() - client->down_since_us : 0;
+    bool tell = !client->told && down_us >= (int64_t)KAFKA_TELL_MS * 1000;
+    if (!tell && down_us < DOWN_US)
         return true;
     const struct rd_kafka_metadata *md;
-    rd_kafka_resp_err_t code = rd_kafka_metadata(client->rk, 0, NULL, &md, KAFKA_REQUEST_MS / 3);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return kafka_fail(client, code, "no broker answers", NULL, err);
-    rd_kafka_metadata_destroy(md);
-    client->down_since_us = 0;
-    return true;
+    rd_kafka_resp_err_t code =
+        rd_kafka_metadata(client->rk, 0, NULL, &md, tell ? KAFKA_TELL_MS / 4 : KAFKA_REQUEST_MS / 3);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        rd_kafka_metadata_destroy(md);
+        client->down_since_us = 0;
+        kafka_client_answered(client);
+        return true;
+    }
+    kafka_client_waits(client, client->down_since_us, "reading", NULL);
+    return down_us < DOWN_US || kafka_fail(client, code, "no broker answers", NULL, err);
 }
 
 /* Waits until any queue got something. */
@@ -331,8 +340,10 @@ static bool kafka_reader_open(const struct journal_config *config, const char *r
     r->index = name_map_new();
     journal_config_copy(&r->config, config);
     r->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    r->fence_stream = journal_fence_stream(config->topic_prefix);
     bool ok = r->event_fd >= 0 || err_set_errno(err, errno, "kafka journal: eventfd");
-    if (!ok || !open_sized(r, err) || !check_pipeline(r, err)) {
+    ok = ok && open_sized(r, err) && check_pipeline(r, err);
+    if (!ok || (reader_name != NULL && !kafka_group_start(&r->config, &r->group, err))) {
         kafka_reader_close(&r->base);
         return false;
     }
@@ -340,9 +351,19 @@ static bool kafka_reader_open(const struct journal_config *config, const char *r
     return true;
 }
 
-/* Retention is the topics' own. */
+/* Retention is the topics' own: only lag tools are told. A unit's commit marker takes the offset behind its
+ * last record of each partition, and the fence is the last record of its own. */
 static bool kafka_confirm(struct journal_reader *jr, uint64_t fence_offset, struct err *err)
 {
+    struct kafka_reader *r = reader_of(jr);
+    if (r->group == NULL)
+        return true;
+    for (size_t i = 0; i < r->applied_count; i++) {
+        const struct kafka_part *p = &r->parts[r->applied[i]];
+        kafka_group_note(r->group, r->applied[i] + 1, p->stream, p->partition, p->end + 1);
+    }
+    r->applied_count = 0;
+    kafka_group_note(r->group, 0, r->fence_stream, 0, fence_offset + 2);
     return true;
 }
 

@@ -42,6 +42,10 @@ struct kafka_reader {
     int event_fd;
     size_t waiting_topics; /* active parts whose topic is not there yet */
     int64_t lookup_after_us;
+    struct kafka_group *group; /* NULL: an unregistered look */
+    char *fence_stream;
+    size_t *applied; /* indexes of the parts of this assignment, until confirm() */
+    size_t applied_count, applied_cap;
     int64_t quiet_since_us; /* mono: since when no range is active but `data` fetches on; 0 = not so */
 };
 
@@ -74,6 +78,20 @@ bool kafka_reader_assign(struct journal_reader *jr, const struct journal_range *
 bool kafka_reader_start_waiting(struct kafka_reader *r, struct err *err) MUST_CHECK;
 /* Stops fetching for ranges when none was asked for in a while. */
 void kafka_reader_stop_quiet(struct kafka_reader *r);
+
+/* --- journal_kafka_group.c --- */
+
+/* Tells the brokers where a registered reader stands, as a consumer group's offsets. */
+struct kafka_group;
+/* config must outlive it. Connects to nobody yet. */
+bool kafka_group_start(const struct journal_config *config, struct kafka_group **ret,
+                       struct err *err) MUST_CHECK;
+/* Everything below `next` is done. index: a small number, always the same one for this partition. stream must
+ * outlive the group. Never waits for a broker. */
+void kafka_group_note(struct kafka_group *g, size_t index, const char *stream, int32_t partition,
+                      uint64_t next);
+/* Commits what was noted last, if that takes no longer than two seconds. NULL allowed. */
+void kafka_group_stop(struct kafka_group *g);
 
 /* --- journal_kafka_reader.c --- */
 

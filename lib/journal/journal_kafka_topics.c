@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/clock.h"
 #include "journal_kafka.h"
 
 /* --- what there is --- */
@@ -32,9 +33,8 @@ bool kafka_topics_load(struct kafka_client *client, const char *prefix, struct k
                        struct err *err)
 {
     const struct rd_kafka_metadata *md;
-    rd_kafka_resp_err_t code = rd_kafka_metadata(client->rk, 1, NULL, &md, KAFKA_REQUEST_MS);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return kafka_fail(client, code, "asking for the topics", NULL, err);
+    if (!kafka_metadata(client, NULL, "asking for the topics", &md, err))
+        return false;
     size_t len = strlen(prefix);
     *ret = (struct kafka_topics){.index = name_map_new()};
     for (int i = 0; i < md->topic_cnt; i++) {
@@ -65,10 +65,10 @@ bool kafka_topic_lookup(struct kafka_client *client, const char *name, int32_t *
 {
     const struct rd_kafka_metadata *md;
     rd_kafka_topic_t *rkt = rd_kafka_topic_new(client->rk, name, NULL);
-    rd_kafka_resp_err_t code = rd_kafka_metadata(client->rk, 0, rkt, &md, KAFKA_REQUEST_MS);
+    bool ok = kafka_metadata(client, rkt, "asking for a topic", &md, err);
     rd_kafka_topic_destroy(rkt);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return kafka_fail(client, code, "asking for a topic", NULL, err);
+    if (!ok)
+        return false;
     int32_t count = 0;
     if (md->topic_cnt == 1 && md->topics[0].err == RD_KAFKA_RESP_ERR_NO_ERROR)
         count = md->topics[0].partition_cnt;
@@ -87,41 +87,61 @@ static bool topic_fail(struct kafka_client *client, rd_kafka_resp_err_t code, co
     return kafka_fail(client, code, what, text, err);
 }
 
-static rd_kafka_AdminOptions_t *admin_options(struct kafka_client *client, rd_kafka_admin_op_t op)
+static rd_kafka_AdminOptions_t *admin_options(struct kafka_client *client, rd_kafka_admin_op_t op,
+                                              int timeout_ms)
 {
     char text[200];
     rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(client->rk, op);
-    (void)rd_kafka_AdminOptions_set_request_timeout(options, KAFKA_REQUEST_MS, text, sizeof text);
+    (void)rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, text, sizeof text);
     return options;
 }
 
-static rd_kafka_event_t *admin_result(struct kafka_client *client, rd_kafka_queue_t *queue)
+/* NULL: nothing came. */
+static rd_kafka_event_t *admin_result(struct kafka_client *client, rd_kafka_queue_t *queue, int timeout_ms,
+                                      const char *what)
 {
-    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, KAFKA_REQUEST_MS + 5000);
+    int64_t begin_us = clock_mono_us(), until_us = begin_us + (int64_t)(timeout_ms + 5000) * 1000;
+    rd_kafka_event_t *event = NULL;
+    while (event == NULL && clock_mono_us() < until_us) {
+        event = rd_kafka_queue_poll(queue, 1000);
+        if (event == NULL)
+            kafka_client_waits(client, begin_us, what, NULL);
+    }
     kafka_client_poll(client);
     return event;
 }
 
 /* --- creating --- */
 
+#define TOPIC_ENTRIES 5
+
+/* A new topic's own configuration. retention: room for a number. */
+static void topic_entries(const struct journal_config *config, enum stream_kind kind, char retention[32],
+                          struct kafka_property ret[TOPIC_ENTRIES])
+{
+    bool forever = kind == STREAM_FOREVER;
+    (void)snprintf(retention, 32, "%lld", forever ? -1LL : (long long)config->retention_ms);
+    ret[0] = (struct kafka_property){"cleanup.policy", "delete"};
+    ret[1] = (struct kafka_property){"retention.ms", retention};
+    ret[2] = (struct kafka_property){"retention.bytes", "-1"};
+    ret[3] = (struct kafka_property){"max.message.bytes", KAFKA_MESSAGE_MAX};
+    ret[4] = (struct kafka_property){"message.timestamp.type", forever ? "CreateTime" : "LogAppendTime"};
+}
+
 static rd_kafka_NewTopic_t *new_topic(const struct journal_config *config, const char *name,
                                       enum stream_kind kind, int32_t partitions, struct err *err)
 {
     char text[300], retention[32];
+    struct kafka_property entries[TOPIC_ENTRIES];
     rd_kafka_NewTopic_t *topic =
         rd_kafka_NewTopic_new(name, partitions, config->replication_factor, text, sizeof text);
     if (topic == NULL) {
         err_set(err, ERR_CONFIG, "kafka journal: topic=%s: %s", name, text);
         return NULL;
     }
-    bool forever = kind == STREAM_FOREVER;
-    (void)snprintf(retention, sizeof retention, "%lld", forever ? -1LL : (long long)config->retention_ms);
-    (void)rd_kafka_NewTopic_set_config(topic, "cleanup.policy", "delete");
-    (void)rd_kafka_NewTopic_set_config(topic, "retention.ms", retention);
-    (void)rd_kafka_NewTopic_set_config(topic, "retention.bytes", "-1");
-    (void)rd_kafka_NewTopic_set_config(topic, "max.message.bytes", KAFKA_MESSAGE_MAX);
-    (void)rd_kafka_NewTopic_set_config(topic, "message.timestamp.type",
-                                       forever ? "CreateTime" : "LogAppendTime");
+    topic_entries(config, kind, retention, entries);
+    for (size_t i = 0; i < TOPIC_ENTRIES; i++)
+        (void)rd_kafka_NewTopic_set_config(topic, entries[i].name, entries[i].value);
     return topic;
 }
 
@@ -152,12 +172,15 @@ static bool create(struct kafka_client *client, const struct journal_config *con
     if (topic == NULL)
         return false;
     rd_kafka_queue_t *queue = rd_kafka_queue_new(client->rk);
-    rd_kafka_AdminOptions_t *options = admin_options(client, RD_KAFKA_ADMIN_OP_CREATETOPICS);
+    rd_kafka_AdminOptions_t *options =
+        admin_options(client, RD_KAFKA_ADMIN_OP_CREATETOPICS, KAFKA_REQUEST_MS);
     char text[200];
     (void)rd_kafka_AdminOptions_set_operation_timeout(options, KAFKA_REQUEST_MS, text, sizeof text);
     rd_kafka_CreateTopics(client->rk, &topic, 1, options, queue);
-    rd_kafka_event_t *event = admin_result(client, queue);
+    rd_kafka_event_t *event = admin_result(client, queue, KAFKA_REQUEST_MS, "creating a topic");
     bool ok = create_result(client, name, event, ret_ours, err);
+    if (ok)
+        kafka_client_answered(client);
     if (event != NULL)
         rd_kafka_event_destroy(event);
     rd_kafka_AdminOptions_destroy(options);
@@ -212,21 +235,86 @@ static bool entries_ok(struct kafka_client *client, const char *name, enum strea
     return true;
 }
 
-static bool check_config(struct kafka_client *client, const char *name, enum stream_kind kind,
-                         struct err *err)
+/* NULL: no answer. */
+static rd_kafka_event_t *describe(struct kafka_client *client, const char *name, int timeout_ms)
 {
     rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, name);
     rd_kafka_queue_t *queue = rd_kafka_queue_new(client->rk);
-    rd_kafka_AdminOptions_t *options = admin_options(client, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
+    rd_kafka_AdminOptions_t *options = admin_options(client, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, timeout_ms);
     rd_kafka_DescribeConfigs(client->rk, &resource, 1, options, queue);
-    rd_kafka_event_t *event = admin_result(client, queue);
-    bool ok = entries_ok(client, name, kind, event, err);
-    if (event != NULL)
-        rd_kafka_event_destroy(event);
+    rd_kafka_event_t *event = admin_result(client, queue, timeout_ms, "reading a topic's configuration");
     rd_kafka_AdminOptions_destroy(options);
     rd_kafka_queue_destroy(queue);
     rd_kafka_ConfigResource_destroy(resource);
+    return event;
+}
+
+static bool check_config(struct kafka_client *client, const char *name, enum stream_kind kind,
+                         struct err *err)
+{
+    rd_kafka_event_t *event = describe(client, name, KAFKA_REQUEST_MS);
+    bool ok = entries_ok(client, name, kind, event, err);
+    if (ok)
+        kafka_client_answered(client);
+    if (event != NULL)
+        rd_kafka_event_destroy(event);
     return ok;
+}
+
+/* --- why nothing is taken --- */
+
+/* 0: not known. */
+static int min_insync(struct kafka_client *client, const char *name)
+{
+    int min = 0;
+    size_t count = 0;
+    rd_kafka_event_t *event = describe(client, name, KAFKA_TELL_MS);
+    if (event == NULL)
+        return 0;
+    const rd_kafka_DescribeConfigs_result_t *result = rd_kafka_event_DescribeConfigs_result(event);
+    const rd_kafka_ConfigResource_t **resources =
+        result != NULL ? rd_kafka_DescribeConfigs_result_resources(result, &count) : NULL;
+    const rd_kafka_ConfigEntry_t **entries =
+        count == 1 ? rd_kafka_ConfigResource_configs(resources[0], &count) : NULL;
+    for (size_t i = 0; entries != NULL && i < count; i++) {
+        if (strcmp(rd_kafka_ConfigEntry_name(entries[i]), "min.insync.replicas") == 0)
+            min = atoi(rd_kafka_ConfigEntry_value(entries[i]));
+    }
+    rd_kafka_event_destroy(event);
+    return min;
+}
+
+static void why_topic(struct kafka_client *client, const struct rd_kafka_metadata_topic *topic,
+                      struct strbuf *out)
+{
+    int min = min_insync(client, topic->topic);
+    for (int i = 0; i < topic->partition_cnt; i++) {
+        const struct rd_kafka_metadata_partition *p = &topic->partitions[i];
+        if (p->leader < 0)
+            strbuf_addf(out, "topic=%s partition=%d has no leader", topic->topic, (int)p->id);
+        else if (p->isr_cnt < MIN_OF(min, p->replica_cnt)) /* more than there are is not asked of a topic */
+            strbuf_addf(out,
+                        "topic=%s partition=%d: NOT_ENOUGH_REPLICAS: %d in sync of %d, "
+                        "min.insync.replicas=%d: bring the other brokers back, or lower it (kafka-configs "
+                        "--alter)",
+                        topic->topic, (int)p->id, p->isr_cnt, p->replica_cnt, min);
+        else
+            continue;
+        return;
+    }
+}
+
+void kafka_topic_why_stuck(struct kafka_client *client, const char *name, struct strbuf *out)
+{
+    const struct rd_kafka_metadata *md;
+    rd_kafka_topic_t *rkt = rd_kafka_topic_new(client->rk, name, NULL);
+    rd_kafka_resp_err_t code = rd_kafka_metadata(client->rk, 0, rkt, &md, KAFKA_TELL_MS / 2);
+    rd_kafka_topic_destroy(rkt);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return;
+    if (md->topic_cnt == 1)
+        why_topic(client, &md->topics[0], out);
+    rd_kafka_metadata_destroy(md);
 }
 
 /* Somebody else made it just now: it may look different, and take a moment to be known. */
@@ -243,12 +331,43 @@ static bool lookup_fresh(struct kafka_client *client, const char *name, int32_t 
     return topic_fail(client, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, "looking up", name, NULL, err);
 }
 
+/* journal.create_topics is off, and the topic was not there when the writer was opened. All topics are asked
+ * for: a broker that creates by itself would make one that is asked for by name. */
+static struct kafka_topic *find_made(struct kafka_client *client, const struct journal_config *config,
+                                     struct kafka_topics *topics, const char *name, enum stream_kind kind,
+                                     int32_t partitions, struct err *err)
+{
+    struct kafka_topics now;
+    struct kafka_property entries[TOPIC_ENTRIES];
+    char retention[32], command[400];
+    if (!kafka_topics_load(client, config->topic_prefix, &now, err))
+        return NULL;
+    const struct kafka_topic *there = kafka_topics_find(&now, name);
+    int32_t count = there != NULL ? there->partition_count : 0;
+    kafka_topics_release(&now);
+    if (count > 0)
+        return add_topic(topics, name, count);
+    topic_entries(config, kind, retention, entries);
+    size_t len = 0;
+    for (size_t i = 0; i < TOPIC_ENTRIES; i++)
+        len += (size_t)snprintf(command + len, sizeof command - len, " --config %s=%s", entries[i].name,
+                                entries[i].value);
+    err_set(err, ERR_CONFIG,
+            "kafka journal: topic=%s does not exist and journal.create_topics is false: create it with "
+            "kafka-topics.sh --bootstrap-server %.300s --create --topic %s --partitions %d "
+            "--replication-factor %d%s",
+            name, client->brokers, name, (int)partitions, config->replication_factor, command);
+    return NULL;
+}
+
 static struct kafka_topic *make(struct kafka_client *client, const struct journal_config *config,
                                 struct kafka_topics *topics, const char *name, enum stream_kind kind,
                                 struct err *err)
 {
     bool ours = false;
     int32_t partitions = kind == STREAM_FOREVER ? 1 : config->partitions;
+    if (config->topics_must_exist)
+        return find_made(client, config, topics, name, kind, partitions, err);
     if (!create(client, config, name, kind, partitions, &ours, err) ||
         (!ours && !lookup_fresh(client, name, &partitions, err)))
         return NULL;

@@ -7,8 +7,12 @@
 #include "core/failpoint.h"
 #include "journal_kafka.h"
 
-#define POLL_EVERY 512
-#define SLICE_MS   1000
+#define POLL_EVERY         512
+#define SLICE_MS           1000
+#define MESSAGE_TIMEOUT_MS "300000"
+
+/* Topics that are looked at when nothing is taken. */
+#define WHY_TOPICS 3
 
 /* Offsets of one partition in the unit at hand. */
 struct part {
@@ -21,6 +25,7 @@ struct stream {
     rd_kafka_topic_t *rkt;
     int32_t part_count;
     struct part *parts;
+    size_t pending; /* records without a report */
 };
 
 struct touch {
@@ -44,6 +49,9 @@ struct kafka_writer {
     size_t range_cap;
     uint64_t reports; /* delivery reports so far: the measure of progress */
     struct err report_err;
+    int64_t txn_timeout_ms; /* the handle's transaction.timeout.ms */
+    int64_t txn_begun_us;   /* mono; of the transaction at hand */
+    int64_t why_after_us;   /* mono; when to look again why nothing is taken */
 };
 
 static struct kafka_writer *writer_of(struct journal_writer *jw)
@@ -51,10 +59,35 @@ static struct kafka_writer *writer_of(struct journal_writer *jw)
     return (struct kafka_writer *)jw;
 }
 
+/* The broker ends a transaction that is open for longer than transaction.timeout.ms, and fences its producer:
+ * the same unit would meet the same end again. */
+static bool outlived(struct kafka_writer *w, struct err *err)
+{
+    int64_t open_ms = (clock_mono_us() - w->txn_begun_us) / 1000;
+    if (err->code != ERR_FENCED || !w->in_txn || open_ms < w->txn_timeout_ms)
+        return false;
+    return err_set(
+        err, ERR_FENCED,
+        "kafka journal %s: the broker ended this transaction: it was open for %lld ms, "
+        "transaction.timeout.ms is %lld (or the process stood still for that long). Nothing is lost: "
+        "start again; if a unit needs that long, raise transaction.timeout.ms in journal.kafka, and "
+        "transaction.max.timeout.ms at the broker if it is lower. (Was it another capture of this "
+        "pipeline that took over? Then stop one of the two.)",
+        w->client.brokers, (long long)open_ms, (long long)w->txn_timeout_ms);
+}
+
 static bool fail(struct kafka_writer *w, rd_kafka_error_t *error, const char *what, struct err *err)
 {
-    kafka_fail(&w->client, rd_kafka_error_code(error), what, rd_kafka_error_string(error), err);
+    rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+    kafka_fail(&w->client, code, what, rd_kafka_error_string(error), err);
     rd_kafka_error_destroy(error);
+    if (code == RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT)
+        return err_set(
+            err, ERR_CONFIG,
+            "kafka journal %s: transaction.timeout.ms=%lld is more than the broker allows: raise "
+            "transaction.max.timeout.ms there, or set a lower transaction.timeout.ms in journal.kafka",
+            w->client.brokers, (long long)w->txn_timeout_ms);
+    (void)outlived(w, err);
     return false;
 }
 
@@ -78,6 +111,7 @@ static void report_failed(struct kafka_writer *w, const rd_kafka_message_t *msg)
     (void)snprintf(what, sizeof what, "topic=%s partition=%d: a record of %zu bytes was not taken", s->name,
                    (int)msg->partition, msg->len + msg->key_len);
     kafka_error(&w->client, msg->err, what, NULL, &w->report_err);
+    (void)outlived(w, &w->report_err);
 }
 
 static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *msg, void *opaque)
@@ -85,6 +119,7 @@ static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *msg, void *opaqu
     struct kafka_client *client = opaque;
     struct kafka_writer *w = (struct kafka_writer *)((char *)client - offsetof(struct kafka_writer, client));
     w->reports++;
+    w->streams[(intptr_t)msg->_private].pending--;
     if (msg->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
         report_failed(w, msg);
         return;
@@ -99,6 +134,7 @@ static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *msg, void *opaqu
         return;
     }
     client->down_since_us = 0;
+    kafka_client_answered(client);
     struct part *part = &s->parts[msg->partition];
     uint64_t offset = (uint64_t)msg->offset;
     if (!part->touched) {
@@ -150,15 +186,20 @@ static void kafka_close(struct journal_writer *jw)
 
 static bool init_transactions(struct kafka_writer *w, struct err *err)
 {
-    int64_t until_us = clock_mono_us() + (int64_t)KAFKA_STALL_MS * 1000;
-    for (;;) {
-        rd_kafka_error_t *error = rd_kafka_init_transactions(w->client.rk, KAFKA_STALL_MS / 2);
-        if (error == NULL)
+    static const char what[] = "taking over as the pipeline's writer (init_transactions)";
+    int64_t begin_us = clock_mono_us(), until_us = begin_us + (int64_t)KAFKA_STALL_MS * 1000;
+    for (;;) { /* a call that timed out is gone on with by the next */
+        rd_kafka_error_t *error = rd_kafka_init_transactions(w->client.rk, KAFKA_TELL_MS);
+        if (error == NULL) {
+            kafka_client_answered(&w->client);
             return true;
-        if (!rd_kafka_error_is_retriable(error) || clock_mono_us() >= until_us || w->client.auth_failed)
-            return fail(w, error, "taking over as the pipeline's writer (init_transactions)", err);
-        rd_kafka_error_destroy(error);
+        }
         kafka_client_poll(&w->client);
+        if (!rd_kafka_error_is_retriable(error) || clock_mono_us() >= until_us || w->client.auth_failed)
+            return fail(w, error, what, err);
+        kafka_client_waits(&w->client, begin_us, what,
+                           w->client.last_error[0] == '\0' ? rd_kafka_error_string(error) : NULL);
+        rd_kafka_error_destroy(error);
     }
 }
 
@@ -172,14 +213,39 @@ static bool check_owner(const struct journal_config *config, struct err *err)
     return true;
 }
 
+/* A property's configured value, NULL if there is none. */
+static const char *configured(const struct journal_config *config, const char *name)
+{
+    size_t len = strlen(name);
+    const char *value = NULL;
+    for (const char *const *p = config->kafka_properties; p != NULL && *p != NULL; p++) {
+        if (strncmp(*p, name, len) == 0 && (*p)[len] == '=')
+            value = *p + len + 1;
+    }
+    return value;
+}
+
+static void read_txn_timeout(struct kafka_writer *w)
+{
+    char text[24];
+    size_t size = sizeof text;
+    if (rd_kafka_conf_get(rd_kafka_conf(w->client.rk), "transaction.timeout.ms", text, &size) ==
+        RD_KAFKA_CONF_OK)
+        w->txn_timeout_ms = atoll(text);
+}
+
 static bool open_client(struct kafka_writer *w, const struct journal_config *config, struct err *err)
 {
+    /* librdkafka wants a record's time to be no longer than its transaction's. */
+    const char *timeout = configured(config, "transaction.timeout.ms");
+    const char *message_timeout =
+        timeout != NULL && atoll(timeout) < atoll(MESSAGE_TIMEOUT_MS) ? timeout : MESSAGE_TIMEOUT_MS;
     const struct kafka_property properties[] = {
         {"transactional.id", config->pipeline},
         {"enable.idempotence", "true"},
         {"acks", "all"},
         {"transaction.timeout.ms", "600000"},
-        {"message.timeout.ms", "300000"},
+        {"message.timeout.ms", message_timeout},
         {"message.max.bytes", KAFKA_MESSAGE_MAX},
         {"linger.ms", "5"},
         {"compression.type", "lz4"},
@@ -188,8 +254,11 @@ static bool open_client(struct kafka_writer *w, const struct journal_config *con
         {"queue.buffering.max.kbytes", "65536"},
         {"queue.buffering.max.messages", "200000"},
     };
-    return kafka_client_open(&w->client, config, RD_KAFKA_PRODUCER, properties, ARRAY_LEN(properties),
-                             on_report, err);
+    if (!kafka_client_open(&w->client, config, RD_KAFKA_PRODUCER, properties, ARRAY_LEN(properties),
+                           on_report, err))
+        return false;
+    read_txn_timeout(w);
+    return true;
 }
 
 static bool kafka_open(const struct journal_config *config, struct journal_writer **ret, struct err *err)
@@ -246,6 +315,7 @@ static bool begin(struct kafka_writer *w, struct err *err)
     if (error != NULL)
         return fail(w, error, "beginning a transaction", err);
     w->in_txn = true;
+    w->txn_begun_us = clock_mono_us();
     return true;
 }
 
@@ -288,11 +358,43 @@ static rd_kafka_resp_err_t produce(struct kafka_writer *w, int id, int32_t parti
         vus[n++].u.headers = headers;
     }
     rd_kafka_error_t *error = rd_kafka_produceva(w->client.rk, vus, n);
-    if (error == NULL)
+    if (error == NULL) {
+        s->pending++;
         return RD_KAFKA_RESP_ERR_NO_ERROR;
+    }
     rd_kafka_resp_err_t code = rd_kafka_error_code(error);
     rd_kafka_error_destroy(error);
     return code;
+}
+
+static void why_stuck(struct kafka_writer *w, struct strbuf *out)
+{
+    int looks = 0;
+    for (size_t i = 0; i < w->stream_count && out->len == 0 && looks < WHY_TOPICS; i++) {
+        if (w->streams[i].pending > 0) {
+            kafka_topic_why_stuck(&w->client, w->streams[i].name, out);
+            looks++;
+        }
+    }
+    w->why_after_us = clock_mono_us() + (int64_t)KAFKA_TELL_MS * 1000;
+}
+
+/* Nothing has moved since `since_us`. */
+static bool go_on_waiting(struct kafka_writer *w, int64_t since_us, const char *what, struct err *err)
+{
+    struct strbuf why = STRBUF_INIT(800);
+    int64_t waited_us = clock_mono_us() - since_us;
+    bool stalled = waited_us > (int64_t)KAFKA_STALL_MS * 1000;
+    bool look = waited_us >= (int64_t)KAFKA_TELL_MS * 1000 && clock_mono_us() >= w->why_after_us;
+    if (stalled || look)
+        why_stuck(w, &why);
+    kafka_client_waits(&w->client, since_us, what, why.len > 0 ? why.data : NULL);
+    if (stalled && why.len > 0)
+        kafka_fail(&w->client, RD_KAFKA_RESP_ERR__TIMED_OUT, what, why.data, err);
+    else if (stalled)
+        kafka_stalled(&w->client, what, KAFKA_STALL_MS, err);
+    strbuf_release(&why);
+    return !stalled;
 }
 
 /* Serves reports until something moved; false after KAFKA_STALL_MS without. */
@@ -304,8 +406,8 @@ static bool wait_progress(struct kafka_writer *w, const char *what, struct err *
         (void)rd_kafka_poll(w->client.rk, 100);
         if (!reports_ok(w, err))
             return false;
-        if (w->reports == seen && clock_mono_us() - begin_us > (int64_t)KAFKA_STALL_MS * 1000)
-            return kafka_stalled(&w->client, what, KAFKA_STALL_MS, err);
+        if (w->reports == seen && !go_on_waiting(w, begin_us, what, err))
+            return false;
     }
     return true;
 }
@@ -372,8 +474,8 @@ static bool wait_reports(struct kafka_writer *w, struct err *err)
         if (w->reports != seen) {
             seen = w->reports;
             moved_us = clock_mono_us();
-        } else if (clock_mono_us() - moved_us > (int64_t)KAFKA_STALL_MS * 1000) {
-            return kafka_stalled(&w->client, "waiting for the records to be taken", KAFKA_STALL_MS, err);
+        } else if (!go_on_waiting(w, moved_us, "waiting for the records to be taken", err)) {
+            return false;
         }
     }
     return reports_ok(w, err);
@@ -414,14 +516,17 @@ static bool kafka_flush(struct journal_writer *jw, const struct journal_range **
 /* A commit that was sent but not answered is asked for again: the coordinator knows. */
 static bool commit_transaction(struct kafka_writer *w, struct err *err)
 {
-    int64_t until_us = clock_mono_us() + (int64_t)KAFKA_STALL_MS * 1000;
+    int64_t begin_us = clock_mono_us(), until_us = begin_us + (int64_t)KAFKA_STALL_MS * 1000;
     for (;;) {
-        rd_kafka_error_t *error = rd_kafka_commit_transaction(w->client.rk, KAFKA_STALL_MS / 4);
-        if (error == NULL)
+        rd_kafka_error_t *error = rd_kafka_commit_transaction(w->client.rk, KAFKA_TELL_MS);
+        if (error == NULL) {
+            kafka_client_answered(&w->client);
             return reports_ok(w, err);
+        }
         if (!rd_kafka_error_is_retriable(error) || clock_mono_us() >= until_us)
             return fail(w, error, "committing", err);
         rd_kafka_error_destroy(error);
+        kafka_client_waits(&w->client, begin_us, "committing", NULL);
         kafka_client_poll(&w->client);
     }
 }

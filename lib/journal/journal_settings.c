@@ -16,5 +16,6 @@ void journal_settings(const struct config *cfg, struct journal_config *ret)
         .registry_password = config_text(cfg, "journal.registry_password"),
         .registry_ca = config_text(cfg, "journal.registry_ca"),
         .kafka_properties = count > 0 ? properties : NULL,
+        .topics_must_exist = !config_bool(cfg, "journal.create_topics"),
     };
 }

@@ -15,9 +15,9 @@ VERSION = "3.9.1"
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.quorum.voters=1@{host}:{controller}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller}
+advertised.listeners=PLAINTEXT://{host}:{port}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs={data}
@@ -56,18 +56,26 @@ def jars():
 class Kafka:
     """with Kafka(folder) as kafka: a running broker at kafka.bootstrap; its data survives kill9 and restart."""
 
-    def __init__(self, folder, name="kafka", heap="512m", properties=None, port=None, detached=False):
+    def __init__(self, folder, name="kafka", heap="512m", properties=None, port=None, detached=False, namespace=None, joins=None):
+        """properties: more of the broker's, or others. namespace: a rig.netns.Namespace that it runs in. joins: another broker,
+        whose controller it uses: both are one cluster."""
         self.name = name
         self.home = os.path.join(str(folder), name)
         self.data = os.path.join(self.home, "data")
         self.log = os.path.join(self.home, "log")
+        self.host = namespace.inside if namespace else "127.0.0.1"
         self.port = port or free_port()
         self.controller_port = free_port()
+        self.cluster = joins.cluster if joins else base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A", 1)
         self.properties = dict(properties or {})
+        if joins:
+            self.properties.update({"process.roles": "broker", "node.id": 2, "listeners": f"PLAINTEXT://{self.host}:{self.port}",
+                                    "controller.quorum.voters": f"1@{joins.host}:{joins.controller_port}"})
         self._config = os.path.join(self.home, "server.properties")
         self._java = ["java", f"-Xmx{heap}", f"-Xms{heap}", "-Djava.awt.headless=true", "-XX:-UsePerfData",
                       f"-Dlog4j.configuration=file:{self.home}/log4j.properties", "-cp", jars()]
-        self.process = Process(f"kafka {name}", [*self._java, "kafka.Kafka", self._config], self.log, detached=detached)
+        enter = namespace.enter if namespace else []
+        self.process = Process(f"kafka {name}", [*enter, *self._java, "kafka.Kafka", self._config], self.log, detached=detached)
 
     def __enter__(self):
         if not self.process.running:
@@ -79,7 +87,7 @@ class Kafka:
 
     @property
     def bootstrap(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     @property
     def url(self):
@@ -90,14 +98,13 @@ class Kafka:
     def write_config(self):
         os.makedirs(self.home, exist_ok=True)
         with open(self._config, "w") as f:
-            f.write(_PROPERTIES.format(port=self.port, controller=self.controller_port, data=self.data))
+            f.write(_PROPERTIES.format(host=self.host, port=self.port, controller=self.controller_port, data=self.data))
             f.writelines(f"{key}={value}\n" for key, value in self.properties.items())
         with open(os.path.join(self.home, "log4j.properties"), "w") as f:
             f.write(_LOG4J)
 
     def format(self):
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A", 1)
-        done = subprocess.run([*self._java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", self._config],
+        done = subprocess.run([*self._java, "kafka.tools.StorageTool", "format", "-t", self.cluster, "-c", self._config],
                               capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"Kafka's storage could not be formatted\n{done.stdout}{done.stderr}")
@@ -143,6 +150,37 @@ class Kafka:
         if check and done.returncode:
             raise RuntimeError(f"kcat {' '.join(arguments)}: exit code {done.returncode}\n{done.stderr}")
         return done
+
+    def tool(self, name, *arguments, timeout=120):
+        """One of Kafka's own command-line tools, such as "kafka-consumer-groups"; returns what it says."""
+        classes = {"kafka-consumer-groups": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+                   "kafka-topics": "org.apache.kafka.tools.TopicCommand"}
+        done = subprocess.run(["java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData",
+                               f"-Dlog4j.configuration=file:{self.home}/log4j.properties", "-cp", jars(), classes[name],
+                               "--bootstrap-server", self.bootstrap, *arguments], capture_output=True, text=True, timeout=timeout, check=False)
+        if done.returncode:
+            raise RuntimeError(f"{name} {' '.join(arguments)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def set_topic(self, topic, **config):
+        """Alters a topic's configuration: set_topic("t", min_insync_replicas=1)."""
+        from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+        entries = [ConfigEntry(key.replace("_", "."), str(value), incremental_operation=AlterConfigOpType.SET) for key, value in config.items()]
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        for future in admin.incremental_alter_configs([ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)]).values():
+            future.result(30)
+
+    def topic_config(self, topic):
+        from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        (future,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)]).values()
+        return {name: entry.value for name, entry in future.result(30).items()}
+
+    def in_sync(self, topic):
+        """{partition: how many replicas are in sync}"""
+        from confluent_kafka.admin import AdminClient
+        meta = AdminClient({"bootstrap.servers": self.bootstrap}).list_topics(timeout=10).topics[topic]
+        return {number: len(partition.isrs) for number, partition in meta.partitions.items()}
 
     def create_topic(self, topic, partitions=1, **config):
         from confluent_kafka.admin import AdminClient, NewTopic
