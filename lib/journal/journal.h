@@ -69,6 +69,9 @@ struct journal_config {
     int64_t retention_ms;   /* Kafka data topics; lmdb: `keep`. -1 = for ever */
     const char *const
         *kafka_properties; /* "name=value" passed through to librdkafka; NULL-terminated; may be NULL */
+    /* Readers: what is missing or damaged inside of a range is passed over (its offset does not come; a record that does not
+     * parse comes with an empty value), and JOURNAL_END comes also when no more of it is there. For `journal verify`. */
+    bool audit;
 };
 
 struct journal_writer;
