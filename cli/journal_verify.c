@@ -15,6 +15,7 @@
 #define TEXT_MAX       ((size_t)1 << 20)
 
 struct verifying {
+    const struct look *look;
     bool json, progress;
     int64_t shown_left;
     int64_t start_us;
@@ -58,6 +59,15 @@ static void print_finding(void *ctx, const struct verify_finding *f)
     if (f->fence_id != 0)
         (void)printf(" fence=%llu", (unsigned long long)f->fence_id);
     (void)printf(": %s\n", f->text);
+}
+
+static bool ask_applied(void *ctx, uint64_t *ret_fence_id)
+{
+    const struct verifying *vf = ctx;
+    struct applied applied;
+    look_applied(vf->look, &applied);
+    *ret_fence_id = applied.fence_id;
+    return applied.known;
 }
 
 static bool show_progress(void *ctx, const struct verify_progress *p)
@@ -162,9 +172,8 @@ static void print_totals_text(const struct verify_totals *t, double seconds, uin
 int journal_run_verify(struct look *look)
 {
     const struct cli *cli = look->cli;
-    struct verifying vf = {.json = cli_flag(cli, "json") != NULL, .start_us = clock_mono_us()};
+    struct verifying vf = {.look = look, .json = cli_flag(cli, "json") != NULL, .start_us = clock_mono_us()};
     struct verify_totals totals = {0};
-    struct applied applied;
     struct err err = ERR_INIT;
     int64_t memory_mb;
     if (!cli_flag_int(cli, "findings", 0, INT64_MAX, FINDINGS_SHOWN, &vf.shown_left) ||
@@ -172,15 +181,13 @@ int journal_run_verify(struct look *look)
         return CLI_EXIT_USAGE;
     int64_t shown_max = vf.shown_left;
     vf.progress = isatty(STDERR_FILENO) == 1;
-    look_applied(look, &applied);
     const struct verify_options options = {.journal = &look->config,
                                            .format = config_text(cli->cfg, "journal.format"),
                                            .dense = strncmp(look->config.url, "lmdb:", 5) == 0,
                                            .memory_bytes = (size_t)memory_mb << 20,
-                                           .applied_known = applied.known,
-                                           .applied_fence_id = applied.fence_id,
                                            .ctx = &vf,
                                            .finding = print_finding,
+                                           .applied = ask_applied,
                                            .progress = vf.progress ? show_progress : NULL};
     bool ok = verify_run(&options, &totals, &err);
     end_line(&vf);

@@ -136,6 +136,22 @@ static bool assign(struct verify *v, bool tail, struct err *err)
     return journal_assign(v->data, ranges, count, err);
 }
 
+/* Trimmed since the fence was read: not the journal's fault. */
+static void clip_expired(struct verify *v)
+{
+    for (size_t i = 0; i < v->slice_count; i++) {
+        struct slice *slice = &v->slices[i];
+        if (slice->expect >= slice->part->first)
+            continue;
+        slice->expect = slice->part->first < slice->next ? slice->part->first : slice->next;
+        if (!v->batch[slice->fence].expired) {
+            v->batch[slice->fence].expired = true;
+            v->totals.expired_fences++;
+            v->expired_lsn = v->batch[slice->fence].fence.lsn;
+        }
+    }
+}
+
 /* What is kept may move on while it is read: then the bounds are asked for again, and reading goes on. */
 static bool read_parts(struct verify *v, bool tail, take_fn *take, struct err *err)
 {
@@ -151,6 +167,7 @@ static bool read_parts(struct verify *v, bool tail, take_fn *take, struct err *e
             if (!verify_part_refresh(v, v->parts[i], err))
                 return false;
         }
+        clip_expired(v);
     }
 }
 
@@ -179,22 +196,6 @@ static void spread_slices(struct verify *v)
     }
 }
 
-/* Trimmed since the fence was read: not the journal's fault. */
-static void clip_expired(struct verify *v)
-{
-    for (size_t i = 0; i < v->slice_count; i++) {
-        struct slice *slice = &v->slices[i];
-        if (slice->expect >= slice->part->first)
-            continue;
-        slice->expect = slice->part->first < slice->next ? slice->part->first : slice->next;
-        if (!v->batch[slice->fence].expired) {
-            v->batch[slice->fence].expired = true;
-            v->totals.expired_fences++;
-            v->expired_lsn = v->batch[slice->fence].fence.lsn;
-        }
-    }
-}
-
 static bool walk_batch(struct verify *v, struct err *err)
 {
     if (v->batch_count == 0)
@@ -202,7 +203,6 @@ static bool walk_batch(struct verify *v, struct err *err)
     spread_slices(v);
     if (!read_parts(v, false, take_record, err))
         return false;
-    clip_expired(v);
     verify_batch_end(v);
     verify_batch_clear(v);
     return true;

@@ -67,11 +67,11 @@ struct verify_options {
     const char *format; /* "avro", "json" */
     bool dense;         /* offsets of a stream have no holes by nature (lmdb) */
     size_t memory_bytes;
-    bool applied_known; /* the target's position is known: … */
-    uint64_t applied_fence_id;
     void *ctx;
     void (*finding)(void *ctx, const struct verify_finding *finding);
-    /* Now and then. False: stop (ERR_INTERRUPTED). */
+    /* The fence that the target has, asked when records of a fence are no longer kept. False: it cannot be asked. */
+    bool (*applied)(void *ctx, uint64_t *ret_fence_id);
+    /* Now and then. False: stop (ERR_INTERRUPTED). NULL allowed, as above. */
     bool (*progress)(void *ctx, const struct verify_progress *progress);
 };
 

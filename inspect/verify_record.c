@@ -227,18 +227,29 @@ bool verify_record(struct verify *v, const struct journal_record *rec, struct er
     return true;
 }
 
-/* Retention may take what was applied, and nothing else. */
-static void tell_expired(struct verify *v, const struct batch_fence *bf)
+/* Retention may take what was applied, and nothing else. The target is asked once for each batch: it moves on. */
+static void tell_expired(struct verify *v)
 {
-    if (!v->options->applied_known || bf->fence.id <= v->options->applied_fence_id)
-        return;
-    struct verify_finding finding = {.kind = VERIFY_GAP,
-                                     .stream = v->fence_stream,
-                                     .offset = bf->offset,
-                                     .lsn = bf->fence.lsn,
-                                     .fence_id = bf->fence.id};
-    verify_find(v, &finding, "records of this fence are no longer kept, and the target has fence %llu only",
-                (unsigned long long)v->options->applied_fence_id);
+    uint64_t applied = 0;
+    bool asked = false;
+    for (size_t i = 0; i < v->batch_count; i++) {
+        const struct batch_fence *bf = &v->batch[i];
+        if (!bf->expired || v->options->applied == NULL)
+            continue;
+        if (!asked && !v->options->applied(v->options->ctx, &applied))
+            return;
+        asked = true;
+        if (bf->fence.id <= applied)
+            continue;
+        struct verify_finding finding = {.kind = VERIFY_GAP,
+                                         .stream = v->fence_stream,
+                                         .offset = bf->offset,
+                                         .lsn = bf->fence.lsn,
+                                         .fence_id = bf->fence.id};
+        verify_find(v, &finding,
+                    "records of this fence are no longer kept, and the target has fence %llu only",
+                    (unsigned long long)applied);
+    }
 }
 
 void verify_batch_end(struct verify *v)
@@ -247,8 +258,6 @@ void verify_batch_end(struct verify *v)
         pass_slices(v, v->slices[i].part, UINT64_MAX);
     for (size_t i = 0; i < v->batch_count; i++) {
         const struct batch_fence *bf = &v->batch[i];
-        if (bf->expired)
-            tell_expired(v, bf);
         if (bf->expired || bf->came == bf->fence.changes)
             continue;
         struct verify_finding finding = {.kind = VERIFY_COUNT,
@@ -259,5 +268,6 @@ void verify_batch_end(struct verify *v)
         verify_find(v, &finding, "the fence counts %llu changes, its ranges hold %llu",
                     (unsigned long long)bf->fence.changes, (unsigned long long)bf->came);
     }
+    tell_expired(v);
     verify_txn_sweep(v);
 }

@@ -9,6 +9,7 @@ import pty
 import re
 import shutil
 import subprocess
+import threading
 
 import pytest
 
@@ -134,6 +135,33 @@ def test_small_memory_is_said(servers):
         end = verify(s.pipeline.config, "--memory", "1")
         assert end.code == 0 and end.totals["copied_share"] in (2, 4) and end.totals["copied_keys"] == 250000
         assert "one key of " in s.pipeline.run("journal", "verify", "--memory", "1").stdout
+
+
+def test_good_while_written_and_trimmed(servers):
+    """What everybody has passed goes away under the walk: that is no finding."""
+    with scenario(*servers, SCHEMA, more={"journal": {"keep": "0s"}}) as s:
+        s.start()
+        stop = threading.Event()
+
+        def write():
+            for n in itertools.count(20000):
+                if stop.is_set():
+                    return
+                s.source(f"INSERT INTO t VALUES ({n}, 'x')", "UPDATE t SET v = v || '.' WHERE id % 50 = 0", f"DELETE FROM t WHERE id = {n}")
+        thread = threading.Thread(target=write)
+        thread.start()
+        try:
+            expired = verdicts = 0
+            while expired == 0 or verdicts < 8:
+                end = verify(s.pipeline.config)
+                assert end.code == 0, end.findings
+                verdicts = verdicts + 1 if expired else 1
+                expired = end.totals["expired_fences"]
+        finally:
+            stop.set()
+            thread.join()
+        s.wait()
+        assert verify(s.pipeline.config).code == 0
 
 
 def test_progress_on_a_terminal(servers):
