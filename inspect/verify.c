@@ -22,6 +22,7 @@
 #define TELL_US         200000
 #define TELL_EVERY      1024
 #define TRIMMED_TRIES   5
+#define PATIENCE        50 /* times 100 ms */
 #define TAIL_TRIES      10
 #define TAIL_PAUSE_MS   200
 
@@ -318,8 +319,10 @@ static bool walk(struct verify *v, const struct journal_config *config, struct e
 bool verify_run(const struct verify_options *options, struct verify_totals *ret, struct err *err)
 {
     struct journal_config config = *options->journal;
-    struct verify v = {
-        .options = options, .codec = codec_by_name(options->format), .totals = {.copied_share = 1}};
+    struct verify v = {.options = options,
+                       .codec = codec_by_name(options->format),
+                       .totals = {.copied_share = 1},
+                       .patience = options->dense ? 0 : PATIENCE};
     if (v.codec == NULL)
         return err_set(err, ERR_CONFIG, "journal.format \"%s\" is unknown", options->format);
     config.audit = true;

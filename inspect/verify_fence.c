@@ -1,9 +1,12 @@
 /* The fence stream: each fence against those before it, and what it says of the partitions. */
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/alloc.h"
 #include "verify_internal.h"
+
+#define PATIENCE_MS 100
 
 struct place {
     struct verify *v;
@@ -82,6 +85,22 @@ static void add_slice(struct verify *v, struct part *part, uint64_t first, uint6
         (struct slice){.part = part, .fence = v->batch_count, .first = first, .next = next, .expect = first};
 }
 
+/* A fence may be younger than the bounds; and Kafka ends a transaction partition by partition, so that its records may come a
+ * moment after it. All waiting together is bounded: a partition that is really too short must not cost that for each fence. */
+static bool wait_for_end(struct verify *v, struct part *part, uint64_t next, struct err *err)
+{
+    if (next <= part->next)
+        return true;
+    if (!verify_part_refresh(v, part, err))
+        return false;
+    for (; next > part->next && v->patience > 0; v->patience--) {
+        (void)poll(NULL, 0, PATIENCE_MS);
+        if (!verify_part_refresh(v, part, err))
+            return false;
+    }
+    return true;
+}
+
 static bool take_range(const struct place *p, const struct fence_range *range, struct batch_fence *bf,
                        struct err *err)
 {
@@ -90,7 +109,7 @@ static bool take_range(const struct place *p, const struct fence_range *range, s
     if (!verify_parts_find(v, range->stream, range->partition, &part, err))
         return false;
     uint64_t first = range->first_offset, next = range->next_offset;
-    if (next > part->next && !verify_part_refresh(v, part, err)) /* (it may be younger than the bounds) */
+    if (!wait_for_end(v, part, next, err))
         return false;
     struct verify_finding finding = at(p, VERIFY_FENCE_OFFSETS);
     finding.stream = range->stream;

@@ -77,6 +77,7 @@ struct verify {
     uint64_t walked, walk_total;
     int64_t told_us;
     bool tail_found;
+    int patience; /* how often it is still waited for a partition's end */
 };
 
 /* --- verify.c --- */

@@ -470,6 +470,7 @@ def test_cat_filters(servers, journal_format):
         lsn = s.source_server.lsn()
         s.source("UPDATE t SET v = 'second' WHERE id IN (7, 8)", "DELETE FROM t WHERE id = 7")
         s.wait()
+        s.capture.terminate()  # its heartbeats make fences
 
         def cat(*words):
             done = s.pipeline.run("journal", "cat", *words)
@@ -496,5 +497,7 @@ def test_cat_filters(servers, journal_format):
             assert done.returncode == 2 and says in done.stderr, done.stderr
 
 
-def test_every_kind_of_finding_was_provoked():
+def test_every_kind_of_finding_was_provoked(request):
+    if request.config.option.keyword:
+        pytest.skip("only some of the tests were run")
     assert provoked == ALL_KINDS
