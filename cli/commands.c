@@ -71,11 +71,15 @@ const struct command command_table[] = {
     {.name = "journal",
      .run = cmd_journal,
      .needs_config = true,
-     .usage = "list | cat STREAM | follow STREAM | fences",
-     .summary = "look into the journal: streams, records and fences as JSON",
-     .text = "STREAM may be written without the topic prefix. Records are printed one per line; nothing is "
-             "changed, no "
-             "reader's position moves.",
+     .usage = "list | cat STREAM | follow STREAM | fences | verify",
+     .summary = "look into the journal: streams, records and fences as JSON; verify all of it",
+     .text =
+         "STREAM may be written without the topic prefix. Records are printed one per line; nothing is "
+         "changed, no reader's position moves. list tells how far apply is behind, where the target can be "
+         "asked. verify walks the whole journal, also while the pipeline runs: fences in order, records "
+         "against "
+         "fences, order, gaps, duplicates. Exit code of verify: 0 good; 1 findings, each with its topic, "
+         "partition, offset and lsn; 4 could not be read to its end.",
      .flags = journal_flags},
     {.name = "docs",
      .run = cmd_docs,

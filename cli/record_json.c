@@ -30,8 +30,9 @@ struct record_printer {
     struct arena arena;
     struct table_encoder *encoders;
     size_t encoder_count;
-    struct strbuf last_key;  /* bytes of the last Avro key … */
-    struct strbuf last_text; /* … and how it was shown */
+    struct strbuf last_key;             /* bytes of the last Avro key … */
+    struct strbuf last_text;            /* … and how it was shown */
+    struct strbuf key_text, value_text; /* of the record at hand */
 };
 
 struct record_printer *record_printer_new(const struct journal_config *config)
@@ -43,6 +44,8 @@ struct record_printer *record_printer_new(const struct journal_config *config)
     arena_init(&rp->arena, 64 << 10, ROW_BYTES_MAX);
     strbuf_init(&rp->last_key, ROW_BYTES_MAX);
     strbuf_init(&rp->last_text, ROW_BYTES_MAX);
+    strbuf_init(&rp->key_text, ROW_BYTES_MAX);
+    strbuf_init(&rp->value_text, ROW_BYTES_MAX);
     return rp;
 }
 
@@ -59,6 +62,8 @@ void record_printer_free(struct record_printer *rp)
     arena_release(&rp->arena);
     strbuf_release(&rp->last_key);
     strbuf_release(&rp->last_text);
+    strbuf_release(&rp->key_text);
+    strbuf_release(&rp->value_text);
     free(rp);
 }
 
@@ -180,40 +185,58 @@ static bool is_number_key(const struct journal_record *rec)
     return rec->key_len == 4 && len > 8 && strcmp(rec->stream + len - 8, ".schemas") == 0;
 }
 
-bool record_print(struct record_printer *rp, const struct journal_record *rec, struct strbuf *out,
+static void add_number(const struct journal_record *rec, struct strbuf *out)
+{
+    const unsigned char *p = rec->key;
+    strbuf_addf(out, "%u", (unsigned)p[0] << 24 | (unsigned)p[1] << 16 | (unsigned)p[2] << 8 | p[3]);
+}
+
+static bool place(const struct journal_record *rec, struct err *err)
+{
+    return err_wrap(err, "topic=%s partition=%d offset=%llu", rec->stream, (int)rec->partition,
+                    (unsigned long long)rec->offset);
+}
+
+bool record_texts(struct record_printer *rp, const struct journal_record *rec, struct record_texts *ret,
                   struct err *err)
 {
-    struct strbuf value = STRBUF_INIT(ROW_BYTES_MAX);
     bool good = true;
+    strbuf_clear(&rp->key_text);
+    strbuf_clear(&rp->value_text);
     if (rec->value == NULL)
-        strbuf_adds(&value, "null");
+        strbuf_adds(&rp->value_text, "null");
     else if (is_avro(rec->value, rec->value_len))
-        good = add_avro(rp, rec, &value, err);
+        good = add_avro(rp, rec, &rp->value_text, err);
     else
-        add_raw(&value, rec->value, rec->value_len);
-    if (good) {
-        char time[ISO_TIME_MAX];
-        strbuf_adds(out, "{\"stream\":");
-        add_string(out, rec->stream);
-        strbuf_addf(out,
-                    ",\"partition\":%d,\"offset\":%llu,\"timestamp\":\"%s\",\"key\":", (int)rec->partition,
-                    (unsigned long long)rec->offset, clock_iso(rec->timestamp_ms * 1000, time));
-        if (is_number_key(rec)) {
-            const unsigned char *p = rec->key;
-            strbuf_addf(out, "%u", (unsigned)p[0] << 24 | (unsigned)p[1] << 16 | (unsigned)p[2] << 8 | p[3]);
-        } else {
-            add_key(rp, rec->key, rec->key_len, out);
-        }
-        strbuf_adds(out, ",\"value\":");
-        strbuf_add(out, value.data, value.len);
-        strbuf_adds(out, ",\"headers\":{");
-        add_headers(rp, rec, out);
-        strbuf_adds(out, "}}\n");
-    }
-    good = good && strbuf_ok(&value, "record", err) && strbuf_ok(out, "record", err);
-    strbuf_release(&value);
-    if (!good)
-        return err_wrap(err, "topic=%s partition=%d offset=%llu", rec->stream, (int)rec->partition,
-                        (unsigned long long)rec->offset);
+        add_raw(&rp->value_text, rec->value, rec->value_len);
+    if (good && is_number_key(rec))
+        add_number(rec, &rp->key_text);
+    else if (good)
+        add_key(rp, rec->key, rec->key_len, &rp->key_text);
+    if (!good || !strbuf_ok(&rp->value_text, "record", err) || !strbuf_ok(&rp->key_text, "record key", err))
+        return place(rec, err);
+    *ret = (struct record_texts){.key = rp->key_text.data, .value = rp->value_text.data};
     return true;
+}
+
+bool record_write(struct record_printer *rp, const struct journal_record *rec,
+                  const struct record_texts *texts, bool envelope_alone, struct strbuf *out, struct err *err)
+{
+    char time[ISO_TIME_MAX];
+    if (envelope_alone) {
+        strbuf_adds(out, texts->value);
+        strbuf_addc(out, '\n');
+        return strbuf_ok(out, "record", err) || place(rec, err);
+    }
+    strbuf_adds(out, "{\"stream\":");
+    add_string(out, rec->stream);
+    strbuf_addf(out, ",\"partition\":%d,\"offset\":%llu,\"timestamp\":\"%s\",\"key\":", (int)rec->partition,
+                (unsigned long long)rec->offset, clock_iso(rec->timestamp_ms * 1000, time));
+    strbuf_adds(out, texts->key);
+    strbuf_adds(out, ",\"value\":");
+    strbuf_adds(out, texts->value);
+    strbuf_adds(out, ",\"headers\":{");
+    add_headers(rp, rec, out);
+    strbuf_adds(out, "}}\n");
+    return strbuf_ok(out, "record", err) || place(rec, err);
 }

@@ -368,7 +368,7 @@ bool envelope_finish(struct shape *shape, struct raw_envelope *raw, struct arena
         return bad(shape, err, "op is unknown or its images do not fit");
     if (!finish_images(shape, raw, err) || !finish_source(shape, raw, arena, &chg.source, err))
         return false;
-    chg.before_key_only = raw->before_key_only;
+    chg.before_key_only = shape->has_hints && raw->before_key_only;
     if (raw->has_transaction) {
         if (raw->total_order < 0 || raw->table_order < 0)
             return bad(shape, err, "transaction order is negative");

@@ -76,6 +76,9 @@ struct journal_config {
     void *trouble_ctx;
     const char *registry; /* schema registry's URL; NULL = the built-in stream (schema_store.h) */
     const char *registry_user, *registry_password, *registry_ca; /* each may be NULL */
+    /* Readers: what is missing or damaged inside of a range is passed over (its offset does not come; a record that does not
+     * parse comes with an empty value), and JOURNAL_END comes also when no more of it is there. For `journal verify`. */
+    bool audit;
 };
 
 struct journal_writer;

@@ -8,6 +8,13 @@
 /* Records of other streams skipped before the transaction is renewed. */
 #define SKIP_BATCH 200000
 
+static void end_range(struct lmdb_reader *r, struct lmdb_range *range)
+{
+    range->cur = range->end;
+    r->open_count--;
+    r->open_data_count -= !range->forever;
+}
+
 static bool keep_record(struct lmdb_reader *r, size_t index, const void *bytes, size_t len, struct err *err)
 {
     struct batch_item item = {.range = (uint32_t)index, .len = (uint32_t)len};
@@ -18,10 +25,27 @@ static bool keep_record(struct lmdb_reader *r, size_t index, const void *bytes, 
     memcpy(out + sizeof item, bytes, len);
     r->batch.len += sizeof item + len;
     struct lmdb_range *range = &r->ranges[index];
-    if (++range->cur == range->end) {
-        r->open_count--;
-        r->open_data_count -= !range->forever;
-    }
+    if (++range->cur == range->end)
+        end_range(r, range);
+    return true;
+}
+
+/* An audit finds what is there: the next record of the stream, or the end of the range. *ret_found false: nothing is left. */
+static bool skip_missing(struct lmdb_reader *r, struct lmdb_range *range, MDB_val *key, MDB_val *val,
+                         bool *ret_found, struct err *err)
+{
+    struct lmdb_at_key from;
+    uint32_t stream = 0;
+    uint64_t offset = 0;
+    lmdb_at_key_make(&from, (uint32_t)range->id, range->cur);
+    *key = (MDB_val){sizeof from, &from};
+    int rc = mdb_cursor_get(r->at_cursor, key, val, MDB_SET_RANGE);
+    if (rc != 0 && rc != MDB_NOTFOUND)
+        return lmdb_fail(r->env, rc, "reading", err);
+    *ret_found = rc == 0 && lmdb_at_key_read(key, &stream, &offset) && stream == (uint32_t)range->id &&
+                 offset < range->end;
+    if (*ret_found)
+        range->cur = offset;
     return true;
 }
 
@@ -39,7 +63,12 @@ static bool fill_forever(struct lmdb_reader *r, size_t index, struct err *err)
     for (MDB_cursor_op op = MDB_SET_KEY; range->cur < end && r->batch.len < LMDB_BATCH_BYTES; op = MDB_NEXT) {
         uint32_t stream;
         uint64_t offset;
-        int rc = mdb_cursor_get(r->at_cursor, &key, &val, op);
+        bool there = true;
+        if (r->audit && !skip_missing(r, range, &key, &val, &there, err))
+            return false;
+        if (!there)
+            return true;
+        int rc = mdb_cursor_get(r->at_cursor, &key, &val, r->audit ? MDB_GET_CURRENT : op);
         if (rc != 0 && rc != MDB_NOTFOUND)
             return lmdb_fail(r->env, rc, "reading", err);
         if (rc != 0 || !lmdb_at_key_read(&key, &stream, &offset) || stream != (uint32_t)range->id ||
@@ -57,15 +86,18 @@ static bool scan_record(struct lmdb_reader *r, const MDB_val *val, struct err *e
 {
     struct lmdb_record_head head;
     if (!lmdb_record_head(val->mv_data, val->mv_size, &head))
-        return lmdb_damaged(r->env, "a record of the log is too short", err);
+        return r->audit || lmdb_damaged(r->env, "a record of the log is too short", err);
     if (head.stream >= r->range_of_count || r->range_of[head.stream] < 0)
         return true;
     size_t index = (size_t)r->range_of[head.stream];
     const struct lmdb_range *range = &r->ranges[index];
+    if (r->audit && range->cur < range->end && head.offset >= range->end)
+        end_range(r, &r->ranges[index]); /* what it lacks does not come any more */
     if (head.offset < range->cur || head.offset >= range->end)
         return true;
-    if (head.offset > range->cur)
+    if (head.offset > range->cur && !r->audit)
         return lmdb_reader_gap(r, range, head.offset, err);
+    r->ranges[index].cur = head.offset;
     return keep_record(r, index, val->mv_data, val->mv_size, err);
 }
 

@@ -142,6 +142,7 @@ static bool lmdb_reader_open(const struct journal_config *config, const char *re
         return false;
     }
     r->name = reader_name != NULL ? xstrdup(reader_name) : NULL;
+    r->audit = config->audit;
     mdb_txn_reset(r->txn);
     *ret = &r->base;
     return true;
@@ -206,12 +207,22 @@ static bool lmdb_reader_bounds(struct journal_reader *jr, const char *stream, in
 
 /* --- reading --- */
 
+/* What is still known of a record that does not parse. */
+static bool damaged_record(const char *bytes, struct journal_record *ret)
+{
+    struct lmdb_record_head head;
+    memcpy(&head, bytes, sizeof head); /* (its length was looked at when it was copied) */
+    *ret = (struct journal_record){.offset = head.offset, .timestamp_ms = head.timestamp_ms, .value = ""};
+    return true;
+}
+
 static enum journal_next take(struct lmdb_reader *r, struct journal_record *ret, struct err *err)
 {
     struct batch_item item;
     const char *p = r->batch.data + r->batch_at;
     memcpy(&item, p, sizeof item);
-    if (!lmdb_record_read(p + sizeof item, item.len, ret)) {
+    if (!lmdb_record_read(p + sizeof item, item.len, ret) &&
+        !(r->audit && damaged_record(p + sizeof item, ret))) {
         lmdb_damaged(r->env, "a record does not parse", err);
         return JOURNAL_ERROR;
     }
@@ -237,6 +248,8 @@ static enum journal_next lmdb_reader_next(struct journal_reader *jr, int timeout
             return take(r, ret, err);
         if (!caught_up)
             continue;
+        if (r->audit)
+            return JOURNAL_END;
         int64_t left_us = until_us - clock_mono_us();
         if (left_us <= 0)
             return JOURNAL_IDLE;

@@ -42,6 +42,7 @@ struct lmdb_reader {
     uint64_t scan_seq;
     struct strbuf batch;
     size_t batch_at;
+    bool audit; /* journal_config.audit */
 };
 
 /* --- journal_lmdb_reader.c --- */

@@ -1,0 +1,8 @@
+/* The reader of Avro record values, schema included. See record.h. */
+#include "record.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
+{
+    fuzz_record("avro", bytes, len);
+    return 0;
+}
