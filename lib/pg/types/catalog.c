@@ -127,6 +127,8 @@ static enum pg_wire wire_by_send(const char *send)
         {"ltree_send", PG_WIRE_VERSIONED_TEXT},
         {"lquery_send", PG_WIRE_VERSIONED_TEXT},
         {"ltxtq_send", PG_WIRE_VERSIONED_TEXT},
+        {"geometry_send", PG_WIRE_EWKB},
+        {"geography_send", PG_WIRE_EWKB},
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
         if (strcmp(table[i].send, send) == 0)
