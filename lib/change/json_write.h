@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "change/datum.h"
 #include "core/strbuf.h"
 
 /* Quoted and escaped. Text must be valid UTF-8. */
@@ -16,5 +17,7 @@ void json_put_int(struct strbuf *out, int64_t v);
 void json_put_float(struct strbuf *out, double v, bool single);
 /* Quoted base64 with padding. */
 void json_put_base64(struct strbuf *out, const void *bytes, size_t len);
+/* A value that is there; not a nested one (json_nested.h). */
+void json_put_scalar(struct strbuf *out, enum phys phys, const struct datum *d);
 
 #endif
