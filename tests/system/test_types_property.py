@@ -317,7 +317,7 @@ def kinds(m, has_postgis):
         scalar.update({"geometry": m.geometry, "geography(Point,4326)": lambda: f"SRID=4326;POINT({m.r.uniform(-180, 180)!r} {m.r.uniform(-90, 90)!r})"})
     made = dict(scalar)
     for kind, make in scalar.items():
-        if kind.startswith(("int2vector", "oidvector", "geography", "interval ")):
+        if kind.startswith(("int2vector", "oidvector", "geography")):
             continue
         base, bracket, modifier = kind.partition("(")
         made[f"{base}{bracket}{modifier}[]" if not kind.startswith("interval ") else f"{kind}[]"] = (lambda make, kind: lambda: m.array(make, ";" if kind == "box" else ":" if kind in ("geometry",) else ","))(make, kind)

@@ -41,7 +41,7 @@ static struct dbz_form numeric_form(const struct subject *s)
     if (s->profile->decimal == DECIMAL_DOUBLE)
         return (struct dbz_form){PHYS_FLOAT64, NULL, dbz_numeric_double, true, true};
     if (s->profile->decimal == DECIMAL_STRING)
-        return (struct dbz_form){PHYS_STRING, NULL, dbz_numeric_text, sized && scale < 0, true};
+        return (struct dbz_form){PHYS_STRING, NULL, dbz_numeric_text, false, false};
     if (sized)
         return (struct dbz_form){PHYS_BYTES, SEMANTIC_DECIMAL, dbz_decimal, false, true};
     return (struct dbz_form){PHYS_STRUCT, SEMANTIC_VARIABLE, dbz_variable, true, true};

@@ -331,8 +331,6 @@ bool pg_reader_plan(struct pg_type_catalog *cat, struct pg_conn *conn, uint32_t 
     r.as_text = !base->has_binary;
     r.digits = pg_typmod_time_digits(typmod);
     r.interval_marks = interval_marks(conn);
-    if (base->wire == PG_WIRE_INTERVAL && r.source_scale == 0xffff)
-        r.source_typmod = typmod;
     *ret = r;
     return true;
 }
