@@ -47,13 +47,15 @@ static void put_map(struct strbuf *out, struct nested_reader *r)
 static void put_body(struct strbuf *out, enum phys phys, const char *semantic, const struct datum *d)
 {
     struct nested_reader r;
+    if (phys != PHYS_MAP && phys != PHYS_STRUCT) {
+        json_put_scalar(out, phys, d);
+        return;
+    }
     nested_open(&r, d->s.p, d->s.len);
     if (phys == PHYS_MAP)
         put_map(out, &r);
-    else if (phys == PHYS_STRUCT)
-        put_struct(out, &r, nested_struct_find(semantic));
     else
-        json_put_scalar(out, phys, d);
+        put_struct(out, &r, nested_struct_find(semantic));
     out->failed |= r.failed != NULL;
 }
 
