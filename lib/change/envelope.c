@@ -92,8 +92,8 @@ bool envelope_check_key(const struct table_schema *schema, size_t index, const s
     return envelope_check_datum(schema, index, d, err);
 }
 
-const struct datum *envelope_datum(const struct field *f, const struct datum *d, bool key_only,
-                                   struct stand_in *room)
+const struct datum *envelope_other_datum(const struct field *f, const struct datum *d, bool key_only,
+                                         struct stand_in *room)
 {
     if (key_only && !f->key) {
         room->datum = f->optional ? (struct datum){.state = DATUM_NULL} : nested_empty(f);

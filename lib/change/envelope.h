@@ -71,8 +71,13 @@ struct stand_in {
 };
 /* What is written for a field of an image: itself, for a key image what Debezium fills in outside the key, or
  * the stand-in of an unavailable value. Never DATUM_UNAVAILABLE. */
-const struct datum *envelope_datum(const struct field *f, const struct datum *d, bool key_only,
-                                   struct stand_in *room);
+const struct datum *envelope_other_datum(const struct field *f, const struct datum *d, bool key_only,
+                                         struct stand_in *room);
+static inline const struct datum *envelope_datum(const struct field *f, const struct datum *d, bool key_only,
+                                                 struct stand_in *room)
+{
+    return !key_only && d->state != DATUM_UNAVAILABLE ? d : envelope_other_datum(f, d, key_only, room);
+}
 /* True if anything must be said in HINTS_FIELD. */
 bool envelope_needs_hints(const struct change *chg);
 size_t envelope_unavailable_count(const struct table_schema *schema, const struct datum *image);
