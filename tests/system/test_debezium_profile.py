@@ -8,6 +8,7 @@ import pytest
 
 from rig import Postgres, Workdir
 from rig.scenario import count, scenario, seed
+from test_kinds import KEYS
 from test_types_property import SCHEMA, Maker, assert_not_distinct, assert_same_text, change, fill, kinds, tables_of
 
 # Modes in which as much as possible is exact.
@@ -82,6 +83,25 @@ def test_what_a_form_holds_comes_back(servers, journal_format, more):
             assert_same_text(s, table, types)
             assert_not_distinct(s, table, types)
         print(f"{journal_format} {more}: {values} values")
+
+
+@pytest.mark.parametrize("journal_format,modes", [("avro", {"decimal_mode": "precise"}), ("json", {"time_mode": "adaptive_time_microseconds", "binary_mode": "hex"})])
+def test_keys_in_these_forms(servers, journal_format, modes):
+    folder, source, target = servers
+    more = {"numeric(10,2)": "i + 0.25", "timestamp(0)": "timestamp '2024-01-01' + i * interval '1 hour'", "time(3)": "time '00:00' + i * interval '1 second'", "bit(12)": "(i * 8)::bit(12)",
+            "money": "i::money", "hstore": "hstore('k', i::text)", "bigint[]": "ARRAY[i, NULL]"}
+    keys = {kind: value for kind, value in dict(KEYS, **more).items() if kind != "numeric" or "decimal_mode" not in modes}
+    tables = {kind: f"t_{i}" for i, kind in enumerate(keys)}
+    schema = "CREATE EXTENSION hstore; CREATE TYPE mood AS ENUM ('sad', 'ok', 'ha''ppy');" + "".join(
+        f"CREATE TABLE {tables[kind]} (k {kind}, i int, v text, PRIMARY KEY (k, i)); INSERT INTO {tables[kind]} SELECT {value}, i, 'v' FROM generate_series(1, 20) i;"
+        for kind, value in keys.items())
+    with scenario(folder, source, target, schema, journal_format=journal_format, more={"journal": dict(EXACT_MODES, **modes)}) as s:
+        s.start()
+        for kind, value in keys.items():
+            t = tables[kind]
+            s.source(f"UPDATE {t} SET v = 'w' WHERE i < 5", f"DELETE FROM {t} WHERE i = 6", f"UPDATE {t} SET i = i + 100 WHERE i = 7",
+                     f"INSERT INTO {t} SELECT {value}, i, 'n' FROM generate_series(201, 210) i", f"UPDATE {t} SET k = (SELECT k FROM {t} WHERE i = 9) WHERE i = 8")
+        s.assert_equal()
 
 
 HALTS = {

@@ -303,7 +303,7 @@ def kinds(m, has_postgis):
         "tid": lambda: f"({m.integer(32, False)},{m.integer(16, False)})", "jsonpath": m.jsonpath, "txid_snapshot": m.snapshot, "pg_snapshot": m.snapshot,
         "hstore": m.hstore, "ltree": m.ltree, "lquery": m.lquery, "ltxtquery": lambda: m.r.choice(("a & b", "!(x|y)", "Top@ & (a_1% | c)")),
         "comp": m.comp, "nest": m.nest, "dom_num": m.dom_num, "dom_dom": m.dom_num, "dom_text": lambda: m.text(30), "dom_tstz": lambda: m.timestamp(3, "+00"), "dom_mood": m.mood,
-        "dom_arr": lambda: m.array(lambda: m.integer(32)), "dom_comp": m.comp, "dom_range": lambda: m.range(m.bound_num),
+        "dom_arr": lambda: m.array(lambda: m.integer(32)), "dom_comp": m.comp, "dom_nest": lambda: m.array(m.nest), "dom_range": lambda: m.range(m.bound_num),
         "int4range": lambda: m.range(m.bound_int), "int8range": lambda: m.range(lambda: m.bound_int(62)), "numrange": lambda: m.range(m.bound_num),
         "tsrange": lambda: m.range(m.bound_stamp), "tstzrange": lambda: m.range(m.bound_stamp), "daterange": lambda: m.range(m.bound_date),
         "floatrange": lambda: m.range(m.bound_num), "textrange": lambda: m.range(m.bound_text),
