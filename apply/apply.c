@@ -23,6 +23,7 @@ static bool read_settings(const struct config *cfg, struct apply_settings *ret, 
                    .shard = SHARD_ALL,
                    .truncate_nonempty = strcmp(config_text(cfg, "apply.on_nonempty"), "truncate") == 0},
         .codec = codec_by_name(config_text(cfg, "journal.format")),
+        .accept_lossy = strcmp(config_text(cfg, "journal.lossy"), "debezium") == 0,
         .batch_max_changes = (uint64_t)config_int(cfg, "apply.batch_max_changes"),
         .batch_max_bytes = (size_t)config_int(cfg, "apply.batch_max_bytes"),
     };

@@ -18,6 +18,7 @@ struct apply_settings {
     struct journal_config journal;
     struct target_options target;
     const struct codec_ops *codec;
+    bool accept_lossy; /* columns whose form does not give back every value */
     uint64_t batch_max_changes;
     size_t batch_max_bytes;
 };

@@ -33,6 +33,8 @@ static bool open_target(struct session *s, struct err *err)
             "while rows "
             "are applied; GRANT SET ON PARAMETER session_replication_role TO that role (15 and later)\"");
     s->tables = table_map_new(s->tgt);
+    if (s->run->settings.accept_lossy)
+        table_map_accept_lossy(s->tables);
     return target_position(s->tgt, &s->position, &s->position_found, err);
 }
 

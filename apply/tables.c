@@ -7,6 +7,7 @@
 
 struct table_map {
     struct target *tgt;
+    bool accept_lossy;
     struct {
         const struct table_schema *schema;
         struct target_table *table;
@@ -21,12 +22,33 @@ struct table_map *table_map_new(struct target *tgt)
     return map;
 }
 
+void table_map_accept_lossy(struct table_map *map)
+{
+    map->accept_lossy = true;
+}
+
 void table_map_free(struct table_map *map)
 {
     if (map == NULL)
         return;
     free(map->items);
     free(map);
+}
+
+/* Promise 5: what may have been changed on its way into the journal is not written as if it had not. */
+static bool check_lossy(const struct table_map *map, const struct table_schema *schema, struct err *err)
+{
+    for (size_t i = 0; !map->accept_lossy && i < schema->field_count; i++) {
+        const struct field *f = &schema->fields[i];
+        if (f->lossy)
+            return err_set(
+                err, ERR_SCHEMA,
+                "table=%s.%s column=%s: the journal holds this %s in a form of type_profile: debezium "
+                "that may not give back every value. Hint: capture with journal.type_profile: exact "
+                "or another mode, or set journal.lossy: debezium to accept what is there",
+                schema->schema, schema->table, f->name, f->source_type != NULL ? f->source_type : "column");
+    }
+    return true;
 }
 
 bool table_map_get(struct table_map *map, const struct table_schema *schema, struct target_table **ret,
@@ -39,7 +61,7 @@ bool table_map_get(struct table_map *map, const struct table_schema *schema, str
         }
     }
     struct target_table *table = NULL;
-    if (!target_prepare(map->tgt, schema, &table, err))
+    if (!check_lossy(map, schema, err) || !target_prepare(map->tgt, schema, &table, err))
         return false;
     if (map->count == map->cap) {
         map->cap = map->cap == 0 ? 32 : 2 * map->cap;

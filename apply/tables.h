@@ -7,6 +7,8 @@
 struct table_map;
 
 struct table_map *table_map_new(struct target *tgt);
+/* Columns whose form does not give back every value are taken as well; otherwise ERR_SCHEMA. */
+void table_map_accept_lossy(struct table_map *map);
 void table_map_free(struct table_map *map); /* NULL allowed */
 /* Prepares the table when it is met first. */
 bool table_map_get(struct table_map *map, const struct table_schema *schema, struct target_table **ret,

@@ -55,6 +55,16 @@ static bool read_settings(const struct config *cfg, struct cap_settings *ret, st
         .max_memory_bytes = (size_t)config_int(cfg, "capture.max_memory"),
         .heartbeat_us = config_int(cfg, "capture.heartbeat_interval_ms") * 1000,
     };
+    const struct type_profile_texts profile = {
+        .profile = config_text(cfg, "journal.type_profile"),
+        .lossy = config_text(cfg, "journal.lossy"),
+        .decimal = config_text(cfg, "journal.decimal_mode"),
+        .time = config_text(cfg, "journal.time_mode"),
+        .interval = config_text(cfg, "journal.interval_mode"),
+        .binary = config_text(cfg, "journal.binary_mode"),
+        .hstore = config_text(cfg, "journal.hstore_mode"),
+    };
+    s.profile = type_profile_of(&profile);
     if (s.codec == NULL)
         return err_set(err, ERR_CONFIG, "journal.format: %s is not known",
                        config_text(cfg, "journal.format"));

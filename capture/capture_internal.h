@@ -12,11 +12,13 @@
 #include "pg/conn.h"
 #include "pg/replication.h"
 #include "pg/source.h"
+#include "pg/types/profile.h"
 
 /* From the configuration; lives as long as capture_run(). */
 struct cap_settings {
     const char *pipeline, *source_url, *topic_prefix, *spill_dir;
     const struct codec_ops *codec;
+    struct type_profile profile;
     struct table_filter *filter;
     struct journal_config journal;
     char slot[72], publication[72], application_name[64];

@@ -219,9 +219,23 @@ static bool publication_exists(struct cap_session *s, bool *ret, struct err *err
     return true;
 }
 
+static void tell_generated(const struct cap_session *s)
+{
+    for (size_t i = 0; i < s->tables.count; i++) {
+        const struct source_table *t = &s->tables.items[i];
+        if (t->generated != NULL)
+            log_event(
+                LOG_LEVEL_INFO, "generated_columns_left_out",
+                "table=%s.%s columns=%s text=\"the server does not send them: the target has to compute "
+                "them as well\"",
+                t->schema, t->name, t->generated);
+    }
+}
+
 bool cap_setup_publication(struct cap_session *s, struct err *err)
 {
     bool exists = false;
+    tell_generated(s);
     if (!check_identity(s, err) || !check_topics(s, err) || !publication_exists(s, &exists, err))
         return false;
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);

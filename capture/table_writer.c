@@ -7,7 +7,8 @@
 #include "core/alloc.h"
 
 static bool plan_fields(struct cap_table_writer *tw, const struct source_table *t,
-                        struct pg_type_catalog *types, struct pg_conn *side, struct err *err)
+                        const struct type_profile *profile, struct pg_type_catalog *types,
+                        struct pg_conn *side, struct err *err)
 {
     struct table_schema *schema = tw->schema;
     for (size_t i = 0; i < t->column_count; i++) {
@@ -15,7 +16,7 @@ static bool plan_fields(struct cap_table_writer *tw, const struct source_table *
         bool key = false;
         for (size_t k = 0; k < t->key_count; k++)
             key = key || t->key[k] == i;
-        if (!pg_reader_plan(types, side, c->type_oid, c->typmod, &tw->readers[i], err))
+        if (!pg_reader_plan_profile(profile, types, side, c->type_oid, c->typmod, &tw->readers[i], err))
             return err_wrap(err, "column=%s", c->name);
         pg_reader_field(&tw->readers[i], c->name, !c->not_null && !key, key, &schema->fields[i]);
         schema->field_count = i + 1;
@@ -64,7 +65,7 @@ bool cap_table_writer_open(const struct cap_session *s, const struct source_tabl
     tw->after = xcalloc(t->column_count + 1, sizeof *tw->after);
     strbuf_init(&tw->scratch, CAP_MESSAGE_BYTES_MAX);
     plan_key(tw->schema, t);
-    if (!plan_fields(tw, t, types, side, err) || !register_schema(tw, pub, err) ||
+    if (!plan_fields(tw, t, &s->settings->profile, types, side, err) || !register_schema(tw, pub, err) ||
         !tw->codec->encoder_open(tw->schema, &tw->encoder, err)) {
         cap_table_writer_free(tw);
         return err_wrap(err, "table=%s.%s", t->schema, t->name);

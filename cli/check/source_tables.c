@@ -6,7 +6,7 @@
 
 #include "check.h"
 #include "core/alloc.h"
-#include "pg/types/read.h"
+#include "pg/types/profile.h"
 
 #define SIDE "tables"
 
@@ -129,9 +129,42 @@ static bool check_table_rights(struct check *ck, struct check_table *t, struct e
     return true;
 }
 
+static struct type_profile read_profile(const struct config *cfg)
+{
+    const struct type_profile_texts texts = {
+        .profile = config_text(cfg, "journal.type_profile"),
+        .lossy = config_text(cfg, "journal.lossy"),
+        .decimal = config_text(cfg, "journal.decimal_mode"),
+        .time = config_text(cfg, "journal.time_mode"),
+        .interval = config_text(cfg, "journal.interval_mode"),
+        .binary = config_text(cfg, "journal.binary_mode"),
+        .hstore = config_text(cfg, "journal.hstore_mode"),
+    };
+    return type_profile_of(&texts);
+}
+
+/* What is not moved, or may not come back as it was. */
+static void check_losses(struct check *ck, const struct check_table *t)
+{
+    const struct source_table *st = &t->source;
+    if (st->generated != NULL)
+        check_add(ck, SIDE, "generated columns", CHECK_OK, NULL,
+                  "%s.%s: %s are left out: the target computes them", st->schema, st->name, st->generated);
+    for (size_t i = 0; t->schema != NULL && i < t->schema->field_count; i++) {
+        const struct field *f = &t->schema->fields[i];
+        if (f->lossy)
+            check_add(
+                ck, SIDE, "type_profile", CHECK_WARN,
+                "journal.type_profile: exact, or another mode; apply takes it with journal.lossy: debezium",
+                "%s.%s: column %s: %s in Debezium's form may not give back every value", st->schema, st->name,
+                f->name, f->source_type);
+    }
+}
+
 /* The table as capture would describe it in the journal. */
 static void plan_columns(struct check *ck, struct check_table *t, struct pg_type_catalog *types)
 {
+    const struct type_profile profile = read_profile(ck->cfg);
     const struct source_table *st = &t->source;
     struct table_schema *schema = xcalloc(1, sizeof *schema);
     schema->topic = topic_name(config_text(ck->cfg, "journal.topic_prefix"), st->schema, st->name);
@@ -144,7 +177,7 @@ static void plan_columns(struct check *ck, struct check_table *t, struct pg_type
         struct pg_column_reader reader;
         struct err why = ERR_INIT;
         const struct source_column *col = &st->columns[i];
-        if (pg_reader_plan(types, ck->source, col->type_oid, col->typmod, &reader, &why)) {
+        if (pg_reader_plan_profile(&profile, types, ck->source, col->type_oid, col->typmod, &reader, &why)) {
             pg_reader_field(&reader, col->name, !col->not_null, false,
                             &schema->fields[schema->field_count++]);
             continue;
@@ -161,6 +194,7 @@ static void plan_columns(struct check *ck, struct check_table *t, struct pg_type
         t->schema = schema;
     else
         table_schema_free(schema);
+    check_losses(ck, t);
 }
 
 struct topic_of {

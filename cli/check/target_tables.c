@@ -151,6 +151,28 @@ static void check_field(struct pair *p, const struct field *field, const struct 
                        p->t->source.schema, p->t->source.name, field->name);
 }
 
+/* A column that the source computes and does not send: the target has to compute it, too. */
+static bool check_generated(struct pair *p, struct err *err)
+{
+    static const char sql[] =
+        "SELECT attname FROM pg_attribute WHERE attrelid = $1::oid AND attnum > 0 AND NOT attisdropped"
+        " AND attgenerated = '' AND attname = ANY ($2::name[]) ORDER BY attnum";
+    const char *params[] = {p->oid, p->t->source.generated};
+    PG_RESULT_AUTO res = NULL;
+    if (p->t->source.generated == NULL)
+        return true;
+    if (!pg_query(p->ck->target, sql, 2, params, &res, err))
+        return false;
+    for (int i = 0; i < pg_rows(res); i++)
+        check_add(
+            p->ck, SIDE, "generated columns", CHECK_WARN,
+            "make it GENERATED ALWAYS AS (…) STORED on the target as well",
+            "%s.%s: column %s is generated on the source, which does not send it, and not on the target: it "
+            "stays empty there",
+            p->t->source.schema, p->t->source.name, pg_cell(res, i, 0));
+    return true;
+}
+
 static bool check_columns(struct pair *p, struct err *err)
 {
     static const char sql[] =
@@ -170,7 +192,7 @@ static bool check_columns(struct pair *p, struct err *err)
             fail(p, "columns", alter_table(p, "ALTER COLUMN", pg_cell(res, i, 0), "SET DEFAULT …"),
                  "the target wants a value for column %s, which the source lacks", pg_cell(res, i, 0));
     }
-    return true;
+    return check_generated(p, err);
 }
 
 /* The same columns as the source's key must be unique on the target, in whatever order. */

@@ -152,11 +152,24 @@ static void read_datum(struct avro_cursor *c, enum phys phys, struct datum *d)
         else if (phys == PHYS_STRING && d->s.p != NULL && !utf8_valid(d->s.p, len))
             cursor_fail(c, "text is not valid UTF-8");
         return;
-    case PHYS_UNKNOWN:
-    case PHYS_MAX_:
+    default:
         cursor_fail(c, "column without a type");
         return;
     }
+}
+
+/* A nested value stays where it is. */
+static void read_nested(struct reader *rd, const struct avro_step *step, const struct field *f,
+                        struct datum *d)
+{
+    struct avro_cursor *c = &rd->c;
+    const uint8_t *start = c->p;
+    skip(rd, step->node, 0);
+    d->state = DATUM_VALUE;
+    d->s.p = (const char *)start;
+    d->s.len = (uint32_t)(c->p - start);
+    if (c->failed == NULL && ((uint64_t)(c->p - start) > UINT32_MAX || !nested_valid(f, start, d->s.len)))
+        cursor_fail(c, "a nested value does not parse");
 }
 
 static struct datum *read_row(struct reader *rd, const struct table_schema *table)
@@ -168,10 +181,12 @@ static struct datum *read_row(struct reader *rd, const struct table_schema *tabl
         return NULL;
     }
     for (size_t i = 0; i < columns->count; i++) {
-        if (enter(&rd->c, &columns->items[i]))
-            read_datum(&rd->c, table->fields[i].phys, &row[i]);
-        else
+        if (!enter(&rd->c, &columns->items[i]))
             row[i].state = DATUM_NULL;
+        else if (table->fields[i].phys >= PHYS_ARRAY)
+            read_nested(rd, &columns->items[i], &table->fields[i], &row[i]);
+        else
+            read_datum(&rd->c, table->fields[i].phys, &row[i]);
     }
     return row;
 }

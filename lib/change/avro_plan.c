@@ -357,19 +357,83 @@ static enum phys phys_of(enum avro_kind kind, const json_t *type)
     }
 }
 
+/* Has the record the members of this struct, in its order? */
+static bool is_struct(const struct avro_node *node, const struct nested_struct *shape)
+{
+    if (shape == NULL || node->count != shape->count)
+        return false;
+    for (size_t i = 0; i < shape->count; i++) {
+        static const enum avro_kind kinds[PHYS_MAX_] = {
+            [PHYS_INT32] = AVRO_KIND_INT, [PHYS_FLOAT64] = AVRO_KIND_DOUBLE, [PHYS_BYTES] = AVRO_KIND_BYTES};
+        const struct nested_member *m = &shape->members[i];
+        struct avro_step step = step_of(node->items[i]);
+        if (strcmp(node->names[i], m->name) != 0 || step.kind != kinds[m->phys] ||
+            step.null_branch != (m->optional ? 0 : -1))
+            return false;
+    }
+    return true;
+}
+
+static bool is_text_map(const struct avro_node *node)
+{
+    struct avro_step step = step_of(node->items[0]);
+    return step.kind == AVRO_KIND_STRING && step.null_branch == 0;
+}
+
+/* The type itself, without null beside it. */
+static const json_t *look_through(const json_t *type, int null_branch)
+{
+    return null_branch >= 0 ? json_array_get(type, null_branch == 0 ? 1 : 0) : type;
+}
+
+/* A type that is used again stands there by its name. */
+static const char *connect_name(const json_t *type)
+{
+    return json_is_string(type) ? json_string_value(type)
+                                : json_string_value(json_object_get(type, "connect.name"));
+}
+
+/* What a column (or an array's element) is made of; UNKNOWN: nothing that is read here. */
+static enum phys value_phys(const struct avro_step *step, const json_t *type)
+{
+    if (step->kind == AVRO_KIND_RECORD)
+        return is_struct(step->node, nested_struct_find(connect_name(type))) ? PHYS_STRUCT : PHYS_UNKNOWN;
+    if (step->kind == AVRO_KIND_MAP)
+        return is_text_map(step->node) ? PHYS_MAP : PHYS_UNKNOWN;
+    return phys_of(step->kind, type);
+}
+
+static void array_column(const struct avro_step *step, const json_t *type, struct draft_column *col)
+{
+    struct avro_step items = step_of(step->node->items[0]);
+    const json_t *item_type = look_through(json_object_get(type, "items"), items.null_branch);
+    col->elem = value_phys(&items, item_type);
+    col->phys = col->elem != PHYS_UNKNOWN && items.null_branch <= 0 ? PHYS_ARRAY : PHYS_UNKNOWN;
+    col->elem_required = items.null_branch < 0;
+    col->semantic = json_is_object(item_type) || col->elem == PHYS_STRUCT ? connect_name(item_type) : NULL;
+    col->value_params = json_object_get(item_type, "connect.parameters");
+}
+
 static bool add_column(struct table_draft *draft, const json_t *field, const struct avro_step *step,
                        struct err *err)
 {
-    const json_t *type = json_object_get(field, "type");
-    const char *name = json_string_value(json_object_get(field, "name"));
-    if (step->null_branch >= 0)
-        type = json_array_get(type, step->null_branch == 0 ? 1 : 0);
-    enum phys phys = phys_of(step->kind, type);
-    if (phys == PHYS_UNKNOWN)
+    const json_t *type = look_through(json_object_get(field, "type"), step->null_branch);
+    struct draft_column col = {.wire_name = json_string_value(json_object_get(field, "name")),
+                               .optional = step->null_branch >= 0,
+                               .params = json_object_get(type, "connect.parameters")};
+    if (step->kind == AVRO_KIND_ARRAY) {
+        array_column(step, type, &col);
+    } else {
+        col.phys = value_phys(step, type);
+        col.semantic = json_is_object(type) || col.phys == PHYS_STRUCT ? connect_name(type) : NULL;
+        col.value_params = col.params;
+    }
+    if (json_object_get(field, "connect.parameters") != NULL) /* of a named type: see avro_schema.c */
+        col.params = json_object_get(field, "connect.parameters");
+    if (col.phys == PHYS_UNKNOWN)
         return err_set(err, ERR_UNSUPPORTED, "schema: column \"%s\" has a nested type, which is not read yet",
-                       name);
-    return table_draft_add(draft, name, phys, json_string_value(json_object_get(type, "connect.name")),
-                           step->null_branch >= 0, json_object_get(type, "connect.parameters"), err);
+                       col.wire_name);
+    return table_draft_add(draft, &col, err);
 }
 
 /* The JSON object that defines the row's record: the non-null branch of `before`. */

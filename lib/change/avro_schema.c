@@ -130,29 +130,80 @@ static void free_names(char **names, size_t count)
     free(names);
 }
 
-/* Avro's own decimal wants to know its precision. */
+/* One schema text under way: a named type is defined where it is used first, then called by its name. */
+struct making {
+    const char *defined[8];
+    size_t count;
+};
+
+/* Avro's own decimal wants to know a precision. */
+#define DECIMAL_PRECISION 64
+
 static bool is_decimal(const struct field *f)
 {
-    return f->semantic != NULL && strcmp(f->semantic, SEMANTIC_DECIMAL) == 0 && f->phys == PHYS_BYTES &&
-           f->source_length > 0;
+    return f->semantic != NULL && strcmp(f->semantic, SEMANTIC_DECIMAL) == 0;
 }
 
-/* Takes params over (NULL = none). */
-static json_t *column_type(const struct field *f, json_t *params)
+static bool is_defined(struct making *m, const char *name)
 {
-    if (params == NULL && f->semantic == NULL && f->phys != PHYS_INT16)
-        return json_string(primitive(f->phys));
+    for (size_t i = 0; i < m->count; i++) {
+        if (strcmp(m->defined[i], name) == 0)
+            return true;
+    }
+    BUG_UNLESS(m->count < ARRAY_LEN(m->defined));
+    m->defined[m->count++] = name;
+    return false;
+}
+
+static json_t *struct_type(struct making *m, const struct nested_struct *shape)
+{
+    if (is_defined(m, shape->semantic))
+        return json_string(shape->semantic);
+    const char *dot = strrchr(shape->semantic, '.');
+    json_t *fields = json_array();
+    for (size_t i = 0; i < shape->count; i++) {
+        const struct nested_member *member = &shape->members[i];
+        json_t *type = json_string(primitive(member->phys));
+        if (member->optional)
+            type = json_pack("[s, o]", "null", type);
+        json_t *field = json_pack("{s:s, s:o}", "name", member->name, "type", type);
+        if (member->optional)
+            json_object_set_new(field, "default", json_null());
+        json_array_append_new(fields, field);
+    }
+    return json_pack("{s:s, s:s, s:s%, s:o, s:s, s:i, s:s}", "type", "record", "name", dot + 1, "namespace",
+                     shape->semantic, (size_t)(dot - shape->semantic), "fields", fields, "connect.doc",
+                     shape->doc, "connect.version", 1, "connect.name", shape->semantic);
+}
+
+/* The type of a value: a column's, or an array's elements'. Takes params over (NULL = none). */
+static json_t *value_type(struct making *m, const struct field *f, enum phys phys, json_t *params)
+{
+    if (phys == PHYS_STRUCT) {
+        json_decref(params); /* stand beside the type: see column() */
+        return struct_type(m, nested_struct_find(f->semantic));
+    }
+    if (phys == PHYS_MAP) {
+        json_t *map = json_pack("{s:s, s:[s, s]}", "type", "map", "values", "null", "string");
+        if (params != NULL)
+            json_object_set_new(map, "connect.parameters", params);
+        return map;
+    }
+    if (params == NULL && f->semantic == NULL && phys != PHYS_INT16)
+        return json_string(primitive(phys));
     json_t *type = json_object();
-    json_object_set_new(type, "type", json_string(primitive(f->phys)));
+    json_object_set_new(type, "type", json_string(primitive(phys)));
     if (is_decimal(f)) {
-        json_object_set_new(type, "scale", json_integer(f->source_scale < 0 ? 0 : f->source_scale));
-        json_object_set_new(type, "precision", json_integer(f->source_length));
+        json_object_set_new(type, "scale", json_integer(f->decimal_scale));
+        json_object_set_new(
+            type, "precision",
+            json_integer(f->decimal_precision > 0 ? f->decimal_precision : DECIMAL_PRECISION));
     }
     if (f->semantic != NULL)
         json_object_set_new(type, "connect.version", json_integer(1));
     if (params != NULL)
         json_object_set_new(type, "connect.parameters", params);
-    if (f->phys == PHYS_INT16)
+    if (phys == PHYS_INT16)
         json_object_set_new(type, "connect.type", json_string("int16"));
     if (f->semantic != NULL)
         json_object_set_new(type, "connect.name", json_string(f->semantic));
@@ -161,14 +212,31 @@ static json_t *column_type(const struct field *f, json_t *params)
     return type;
 }
 
-static json_t *column(const struct field *f, const char *wire_name, json_t *params)
+static json_t *column_type(struct making *m, const struct field *f, json_t *params)
 {
-    json_t *type = column_type(f, params);
+    if (f->phys != PHYS_ARRAY)
+        return value_type(m, f, f->phys, params);
+    json_t *items = value_type(m, f, f->elem, connect_item_parameters(f));
+    if (!f->elem_required)
+        items = json_pack("[s, o]", "null", items);
+    json_t *array = json_pack("{s:s, s:o}", "type", "array", "items", items);
+    if (params != NULL)
+        json_object_set_new(array, "connect.parameters", params);
+    return array;
+}
+
+/* Parameters of a column of a named type stand in the field: the type may be another column's as well. */
+static json_t *column(struct making *m, const struct field *f, const char *wire_name, json_t *params)
+{
+    json_t *beside = f->phys == PHYS_STRUCT ? json_incref(params) : NULL;
+    json_t *type = column_type(m, f, params);
     if (f->optional)
         type = json_pack("[s, o]", "null", type);
     json_t *col = json_pack("{s:s, s:o}", "name", wire_name, "type", type);
     if (f->optional)
         json_object_set_new(col, "default", json_null());
+    if (beside != NULL)
+        json_object_set_new(col, "connect.parameters", beside);
     return col;
 }
 
@@ -192,11 +260,12 @@ static void set_connect_name(json_t *rec, const char *name_space, const char *na
 
 static char *key_text(const struct table_schema *schema, char **names)
 {
+    struct making m = {0};
     json_t *fields = json_array();
     for (size_t i = 0; i < schema->key_count; i++) {
         size_t at = schema->key_fields[i];
         json_array_append_new(
-            fields, column(&schema->fields[at], names[at], connect_key_parameters(&schema->fields[at])));
+            fields, column(&m, &schema->fields[at], names[at], connect_key_parameters(&schema->fields[at])));
     }
     json_t *key = record("Key", schema->name_space, fields, NULL);
     set_connect_name(key, schema->name_space, "Key");
@@ -205,11 +274,12 @@ static char *key_text(const struct table_schema *schema, char **names)
 
 static json_t *row_record(const struct table_schema *schema, char **names)
 {
+    struct making m = {0};
     json_t *fields = json_array();
     for (size_t i = 0; i < schema->field_count; i++) {
         const struct field *f = &schema->fields[i];
         json_t *params = connect_column_parameters(f, connect_key_ordinal(schema, i));
-        json_array_append_new(fields, column(f, names[i], params));
+        json_array_append_new(fields, column(&m, f, names[i], params));
     }
     json_t *row = record("Value", NULL, fields, connect_table_parameters(schema));
     set_connect_name(row, schema->name_space, "Value");

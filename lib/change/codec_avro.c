@@ -79,9 +79,7 @@ static void avro_encoder_close(struct encoder *base)
 static size_t datum_bound(enum phys phys, const struct datum *d)
 {
     size_t size = 1 + AVRO_LONG_MAX;
-    if (d->state == DATUM_UNAVAILABLE)
-        size += UNAVAILABLE_LEN;
-    else if (d->state == DATUM_VALUE && (phys == PHYS_STRING || phys == PHYS_BYTES))
+    if (d->state == DATUM_VALUE && phys >= PHYS_STRING) /* and nested values */
         size += d->s.len;
     return size;
 }
@@ -103,6 +101,11 @@ static uint8_t *put_value(uint8_t *to, enum phys phys, const struct datum *d)
     case PHYS_STRING:
     case PHYS_BYTES:
         return put_bytes(to, d->s.p, d->s.len);
+    case PHYS_ARRAY:
+    case PHYS_STRUCT:
+    case PHYS_MAP:
+        memcpy(to, d->s.p, d->s.len);
+        return to + d->s.len;
     case PHYS_UNKNOWN:
     case PHYS_MAX_:
         break;
@@ -117,8 +120,6 @@ static uint8_t *put_datum(uint8_t *to, const struct field *f, const struct datum
         if (d->state == DATUM_NULL)
             return to;
     }
-    if (d->state == DATUM_UNAVAILABLE)
-        return put_bytes(to, UNAVAILABLE_TEXT, UNAVAILABLE_LEN);
     return put_value(to, f->phys, d);
 }
 
@@ -126,8 +127,9 @@ static uint8_t *put_datum(uint8_t *to, const struct field *f, const struct datum
 static bool bound_image(const struct table_schema *schema, const struct datum *image, bool key_only,
                         size_t *bound, struct err *err)
 {
+    struct stand_in room;
     for (size_t i = 0; image != NULL && i < schema->field_count; i++) {
-        const struct datum *d = envelope_datum(&schema->fields[i], &image[i], key_only);
+        const struct datum *d = envelope_datum(&schema->fields[i], &image[i], key_only, &room);
         if (!envelope_check_datum(schema, i, d, err))
             return false;
         *bound += datum_bound(schema->fields[i].phys, d);
@@ -142,9 +144,11 @@ static uint8_t *put_image(uint8_t *to, const struct table_schema *schema, const 
         *to++ = 0;
         return to;
     }
+    struct stand_in room;
     *to++ = 2;
     for (size_t i = 0; i < schema->field_count; i++)
-        to = put_datum(to, &schema->fields[i], envelope_datum(&schema->fields[i], &image[i], key_only));
+        to =
+            put_datum(to, &schema->fields[i], envelope_datum(&schema->fields[i], &image[i], key_only, &room));
     return to;
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "change/envelope.h"
+#include "change/json_nested.h"
 #include "change/json_schema.h"
 #include "change/json_write.h"
 #include "core/alloc.h"
@@ -89,44 +90,14 @@ static void json_encoder_close(struct encoder *base)
     free(enc);
 }
 
-static void put_value(struct strbuf *out, enum phys phys, const struct datum *d)
-{
-    switch (phys) {
-    case PHYS_BOOL:
-        strbuf_adds(out, d->i != 0 ? "true" : "false");
-        return;
-    case PHYS_INT16:
-    case PHYS_INT32:
-    case PHYS_INT64:
-        json_put_int(out, d->i);
-        return;
-    case PHYS_FLOAT32:
-    case PHYS_FLOAT64:
-        json_put_float(out, d->f, phys == PHYS_FLOAT32);
-        return;
-    case PHYS_STRING:
-        json_put_string(out, d->s.p, d->s.len);
-        return;
-    case PHYS_BYTES:
-        json_put_base64(out, d->s.p, d->s.len);
-        return;
-    case PHYS_UNKNOWN:
-    case PHYS_MAX_:
-        break;
-    }
-    BUG("physical type %d", (int)phys);
-}
-
-static void put_datum(struct strbuf *out, enum phys phys, const struct datum *d)
+static void put_datum(struct strbuf *out, const struct field *f, const struct datum *d)
 {
     if (d->state == DATUM_NULL)
         strbuf_add(out, "null", 4);
-    else if (d->state == DATUM_VALUE)
-        put_value(out, phys, d);
-    else if (phys == PHYS_BYTES)
-        json_put_base64(out, UNAVAILABLE_TEXT, UNAVAILABLE_LEN);
+    else if (f->phys < PHYS_ARRAY)
+        json_put_scalar(out, f->phys, d);
     else
-        json_put_string(out, UNAVAILABLE_TEXT, UNAVAILABLE_LEN);
+        json_put_nested(out, f, d);
 }
 
 /* Member `index`; first: without the comma. */
@@ -137,7 +108,7 @@ static bool put_member(struct json_encoder *enc, struct strbuf *out, size_t inde
     if (!envelope_check_datum(enc->base.schema, index, d, err))
         return false;
     strbuf_add(out, name->p + first, name->len - first);
-    put_datum(out, enc->base.schema->fields[index].phys, d);
+    put_datum(out, &enc->base.schema->fields[index], d);
     return true;
 }
 
@@ -149,9 +120,10 @@ static bool put_image(struct json_encoder *enc, struct strbuf *out, const struct
         strbuf_add(out, "null", 4);
         return true;
     }
+    struct stand_in room;
     strbuf_addc(out, '{');
     for (size_t i = 0; i < schema->field_count; i++) {
-        const struct datum *d = envelope_datum(&schema->fields[i], &image[i], key_only);
+        const struct datum *d = envelope_datum(&schema->fields[i], &image[i], key_only, &room);
         if (!put_member(enc, out, i, d, i == 0, err))
             return false;
     }

@@ -25,11 +25,13 @@ static void set_semantic_parameters(json_t *params, const struct field *field)
     if (field->semantic == NULL)
         return;
     if (strcmp(field->semantic, SEMANTIC_DECIMAL) == 0) {
-        set_number(params, "scale", field->source_scale < 0 ? 0 : field->source_scale);
-        if (field->source_length > 0)
-            set_number(params, "connect.decimal.precision", field->source_length);
+        set_number(params, "scale", field->decimal_scale);
+        if (field->decimal_precision > 0)
+            set_number(params, "connect.decimal.precision", field->decimal_precision);
     } else if (strcmp(field->semantic, SEMANTIC_BITS) == 0) {
-        set_number(params, "length", field->source_length < 0 ? INT32_MAX : field->source_length);
+        set_number(params, "length", field->bits_length > 0 ? field->bits_length : INT32_MAX);
+    } else if (strcmp(field->semantic, SEMANTIC_ENUM) == 0 && field->allowed != NULL) {
+        set_text(params, "allowed", field->allowed);
     }
 }
 
@@ -54,7 +56,7 @@ bool connect_check(const struct table_schema *schema, struct err *err)
             return err_set(err, ERR_BUG, "table=%s.%s column=%s: no physical type", schema->schema,
                            schema->table, f->name);
         if (!check_text("column name", f->name, err) || !check_text("semantic type", f->semantic, err) ||
-            !check_text("type name", f->source_type, err))
+            !check_text("type name", f->source_type, err) || !check_text("enum label", f->allowed, err))
             return err_wrap(err, "table=%s.%s column %zu", schema->schema, schema->table, i + 1);
     }
     for (size_t i = 0; i < schema->key_count; i++) {
@@ -65,7 +67,7 @@ bool connect_check(const struct table_schema *schema, struct err *err)
     return true;
 }
 
-json_t *connect_key_parameters(const struct field *field)
+static json_t *semantic_parameters(const struct field *field)
 {
     json_t *params = json_object();
     set_semantic_parameters(params, field);
@@ -75,10 +77,21 @@ json_t *connect_key_parameters(const struct field *field)
     return NULL;
 }
 
+json_t *connect_key_parameters(const struct field *field)
+{
+    return field->phys != PHYS_ARRAY ? semantic_parameters(field) : NULL;
+}
+
+json_t *connect_item_parameters(const struct field *field)
+{
+    return semantic_parameters(field);
+}
+
 json_t *connect_column_parameters(const struct field *field, size_t key_ordinal)
 {
     json_t *params = json_object();
-    set_semantic_parameters(params, field);
+    if (field->phys != PHYS_ARRAY)
+        set_semantic_parameters(params, field);
     if (field->source_type != NULL)
         set_text(params, PARAM_COLUMN_TYPE, field->source_type);
     if (field->source_length != -1)
@@ -86,6 +99,12 @@ json_t *connect_column_parameters(const struct field *field, size_t key_ordinal)
     if (field->source_scale != -1)
         set_number(params, PARAM_COLUMN_SCALE, field->source_scale);
     set_text(params, PARAM_COLUMN_NAME, field->name);
+    if (field->source_typmod != 0)
+        set_number(params, PARAM_TYPMOD, field->source_typmod);
+    if (field->text_encoding != NULL)
+        set_text(params, PARAM_ENCODING, field->text_encoding);
+    if (field->lossy)
+        set_text(params, PARAM_LOSSY, "true");
     if (key_ordinal != 0)
         set_number(params, PARAM_KEY, (int64_t)key_ordinal);
     return params;
@@ -130,16 +149,17 @@ static bool param_number(const json_t *params, const char *name, int32_t fallbac
     return true;
 }
 
-/* Schemas without source parameters (made by others) still tell a decimal's and a bit string's size. */
-static bool semantic_sizes(const char *semantic, const json_t *params, int32_t *length, int32_t *scale,
-                           struct err *err)
+/* What a decimal, a bit string and an enum say of themselves. */
+static bool semantic_sizes(const char *semantic, const json_t *params, struct field *f, struct err *err)
 {
-    if (semantic == NULL || *length != -1 || *scale != -1)
+    if (semantic == NULL)
         return true;
     if (strcmp(semantic, SEMANTIC_DECIMAL) == 0)
-        return param_number(params, "scale", -1, scale, err) &&
-               param_number(params, "connect.decimal.precision", -1, length, err);
-    return strcmp(semantic, SEMANTIC_BITS) != 0 || param_number(params, "length", -1, length, err);
+        return param_number(params, "scale", 0, &f->decimal_scale, err) &&
+               param_number(params, "connect.decimal.precision", 0, &f->decimal_precision, err);
+    if (strcmp(semantic, SEMANTIC_ENUM) == 0 && param(params, "allowed") != NULL)
+        f->allowed = xstrdup(param(params, "allowed"));
+    return strcmp(semantic, SEMANTIC_BITS) != 0 || param_number(params, "length", 0, &f->bits_length, err);
 }
 
 bool table_draft_init(struct table_draft *draft, size_t count, struct err *err)
@@ -157,37 +177,49 @@ void table_draft_release(struct table_draft *draft)
         free(draft->fields[i].name);
         free(draft->fields[i].semantic);
         free(draft->fields[i].source_type);
+        free(draft->fields[i].allowed);
+        free(draft->fields[i].text_encoding);
     }
     free(draft->fields);
     free(draft->ordinals);
     *draft = (struct table_draft){0};
 }
 
-bool table_draft_add(struct table_draft *draft, const char *wire_name, enum phys phys, const char *semantic,
-                     bool optional, const json_t *params, struct err *err)
+static bool add_column(struct table_draft *draft, const struct draft_column *column, struct err *err)
 {
-    int32_t length = -1, scale = -1, ordinal = 0;
-    if (!param_number(params, PARAM_COLUMN_LENGTH, -1, &length, err) ||
-        !param_number(params, PARAM_COLUMN_SCALE, -1, &scale, err) ||
-        !param_number(params, PARAM_KEY, 0, &ordinal, err))
-        return err_wrap(err, "column \"%s\"", wire_name);
-    if (!semantic_sizes(semantic, params, &length, &scale, err))
-        return err_wrap(err, "column \"%s\"", wire_name);
-    if (ordinal < 0)
-        return err_set(err, ERR_PROTOCOL, "schema: column \"%s\": %s is negative", wire_name, PARAM_KEY);
+    int32_t ordinal = 0;
+    const json_t *params = column->params;
+    struct field *f = &draft->fields[draft->count];
     const char *exact = param(params, PARAM_COLUMN_NAME), *type = param(params, PARAM_COLUMN_TYPE);
-    draft->fields[draft->count] = (struct field){
-        .name = xstrdup(exact != NULL ? exact : wire_name),
-        .phys = phys,
-        .semantic = semantic != NULL ? xstrdup(semantic) : NULL,
-        .optional = optional,
-        .key = ordinal != 0,
+    const char *encoding = param(params, PARAM_ENCODING);
+    *f = (struct field){
+        .name = xstrdup(exact != NULL ? exact : column->wire_name),
+        .phys = column->phys,
+        .elem = column->elem,
+        .elem_required = column->elem_required,
+        .semantic = column->semantic != NULL ? xstrdup(column->semantic) : NULL,
+        .optional = column->optional,
         .source_type = type != NULL ? xstrdup(type) : NULL,
-        .source_length = length,
-        .source_scale = scale,
+        .text_encoding = encoding != NULL ? xstrdup(encoding) : NULL,
+        .lossy = param(params, PARAM_LOSSY) != NULL,
     };
-    draft->ordinals[draft->count++] = (size_t)ordinal;
+    draft->count++; /* released with the draft from here on */
+    if (!param_number(params, PARAM_COLUMN_LENGTH, -1, &f->source_length, err) ||
+        !param_number(params, PARAM_COLUMN_SCALE, -1, &f->source_scale, err) ||
+        !param_number(params, PARAM_TYPMOD, 0, &f->source_typmod, err) ||
+        !param_number(params, PARAM_KEY, 0, &ordinal, err) ||
+        !semantic_sizes(column->semantic, column->value_params, f, err))
+        return false;
+    if (ordinal < 0)
+        return err_set(err, ERR_PROTOCOL, "schema: %s is negative", PARAM_KEY);
+    f->key = ordinal != 0;
+    draft->ordinals[draft->count - 1] = (size_t)ordinal;
     return true;
+}
+
+bool table_draft_add(struct table_draft *draft, const struct draft_column *column, struct err *err)
+{
+    return add_column(draft, column, err) || err_wrap(err, "column \"%s\"", column->wire_name);
 }
 
 /* Key ordinals must be 1..n, each once. */

@@ -20,6 +20,9 @@ enum phys {
     PHYS_FLOAT64,
     PHYS_STRING, /* UTF-8, no NUL inside */
     PHYS_BYTES,
+    PHYS_ARRAY, /* nested values: see change/nested.h */
+    PHYS_STRUCT,
+    PHYS_MAP,
     PHYS_MAX_
 };
 
@@ -36,7 +39,7 @@ struct datum {
         int64_t i; /* BOOL (0/1), INT16, INT32, INT64 */
         double f;  /* FLOAT32 (value fits a float), FLOAT64 */
         struct {
-            const char *p; /* STRING, BYTES: not owned, not NUL-terminated */
+            const char *p; /* STRING, BYTES and nested values: not owned, not NUL-terminated */
             uint32_t len;
         } s;
     };

@@ -61,7 +61,6 @@ bool envelope_check_datum(const struct table_schema *schema, size_t index, const
     const struct field *f = &schema->fields[index];
     const char *why = NULL;
     enum err_code code = ERR_BUG;
-    bool textual = f->phys == PHYS_STRING || f->phys == PHYS_BYTES;
     switch (d->state) {
     case DATUM_NULL:
         if (!f->optional) {
@@ -70,13 +69,12 @@ bool envelope_check_datum(const struct table_schema *schema, size_t index, const
         }
         break;
     case DATUM_UNAVAILABLE:
-        why = textual ? NULL : "only text and bytes have a stand-in for an unavailable value";
         break;
     case DATUM_VALUE:
         if (f->phys == PHYS_STRING && !utf8_valid(d->s.p, d->s.len)) {
             why = "text is not valid UTF-8: the source's encoding must be UTF8";
             code = ERR_DATA;
-        } else if (!textual && !fits(f->phys, d->i)) {
+        } else if (!fits(f->phys, d->i)) {
             why = "number is out of its type's range";
         }
         break;
@@ -94,22 +92,17 @@ bool envelope_check_key(const struct table_schema *schema, size_t index, const s
     return envelope_check_datum(schema, index, d, err);
 }
 
-const struct datum *envelope_datum(const struct field *f, const struct datum *d, bool key_only)
+const struct datum *envelope_other_datum(const struct field *f, const struct datum *d, bool key_only,
+                                         struct stand_in *room)
 {
-    static const struct datum null_value = {.state = DATUM_NULL};
-    static const struct datum empty_values[PHYS_MAX_] = {
-        [PHYS_BOOL] = {.state = DATUM_VALUE, .i = 0},
-        [PHYS_INT16] = {.state = DATUM_VALUE, .i = 0},
-        [PHYS_INT32] = {.state = DATUM_VALUE, .i = 0},
-        [PHYS_INT64] = {.state = DATUM_VALUE, .i = 0},
-        [PHYS_FLOAT32] = {.state = DATUM_VALUE, .f = 0},
-        [PHYS_FLOAT64] = {.state = DATUM_VALUE, .f = 0},
-        [PHYS_STRING] = {.state = DATUM_VALUE, .s = {"", 0}},
-        [PHYS_BYTES] = {.state = DATUM_VALUE, .s = {"", 0}},
-    };
-    if (!key_only || f->key)
+    if (key_only && !f->key) {
+        room->datum = f->optional ? (struct datum){.state = DATUM_NULL} : nested_empty(f);
+        return &room->datum;
+    }
+    if (d->state != DATUM_UNAVAILABLE)
         return d;
-    return f->optional ? &null_value : &empty_values[f->phys];
+    room->datum = nested_stand_in(f, room->bytes);
+    return &room->datum;
 }
 
 size_t envelope_unavailable_count(const struct table_schema *schema, const struct datum *image)
@@ -291,11 +284,8 @@ static bool mark_unavailable(const struct shape *shape, struct datum *image, con
         return bad(shape, err, "unavailable columns without a row");
     for (size_t i = 0; i < list->count; i++) {
         uint32_t at = list->fields[i];
-        if (at >= shape->table->field_count || image[at].state != DATUM_VALUE)
+        if (at >= shape->table->field_count || image[at].state == DATUM_UNAVAILABLE)
             return bad(shape, err, "unavailable column out of range");
-        enum phys phys = shape->table->fields[at].phys;
-        if (phys != PHYS_STRING && phys != PHYS_BYTES)
-            return bad(shape, err, "unavailable column of a type without a stand-in");
         image[at].state = DATUM_UNAVAILABLE;
     }
     return true;

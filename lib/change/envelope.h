@@ -16,6 +16,7 @@
 #define CHANGE_ENVELOPE_H
 
 #include "change/change.h"
+#include "change/nested.h"
 #include "change/shape.h"
 #include "core/arena.h"
 
@@ -63,9 +64,20 @@ bool envelope_check_datum(const struct table_schema *schema, size_t index, const
 /* As above for a column of the record key, which can never be unavailable. */
 bool envelope_check_key(const struct table_schema *schema, size_t index, const struct datum *d,
                         struct err *err) MUST_CHECK;
-/* What is written for a field of an image: itself, or for a key image what Debezium fills in outside the key.
- */
-const struct datum *envelope_datum(const struct field *f, const struct datum *d, bool key_only);
+/* Room for a value that stands for another one. */
+struct stand_in {
+    struct datum datum;
+    char bytes[NESTED_STAND_IN_MAX];
+};
+/* What is written for a field of an image: itself, for a key image what Debezium fills in outside the key, or
+ * the stand-in of an unavailable value. Never DATUM_UNAVAILABLE. */
+const struct datum *envelope_other_datum(const struct field *f, const struct datum *d, bool key_only,
+                                         struct stand_in *room);
+static inline const struct datum *envelope_datum(const struct field *f, const struct datum *d, bool key_only,
+                                                 struct stand_in *room)
+{
+    return !key_only && d->state != DATUM_UNAVAILABLE ? d : envelope_other_datum(f, d, key_only, room);
+}
 /* True if anything must be said in HINTS_FIELD. */
 bool envelope_needs_hints(const struct change *chg);
 size_t envelope_unavailable_count(const struct table_schema *schema, const struct datum *image);

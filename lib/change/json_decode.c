@@ -6,6 +6,7 @@
 
 #include "change/codec_json.h"
 #include "change/envelope.h"
+#include "change/json_nested.h"
 #include "change/json_read.h"
 #include "change/json_schema.h"
 
@@ -41,51 +42,6 @@ static bool take_number(struct json_reader *jr, int64_t *ret)
     return true;
 }
 
-static int64_t take_ranged(struct json_reader *jr, int64_t least, int64_t most)
-{
-    int64_t v = json_take_int(jr);
-    if (v < least || v > most)
-        json_fail(jr, "integer is out of its type's range");
-    return v;
-}
-
-static void take_value(struct json_reader *jr, enum phys phys, struct datum *d)
-{
-    size_t len = 0;
-    d->state = DATUM_VALUE;
-    switch (phys) {
-    case PHYS_BOOL:
-        d->i = json_take_bool(jr);
-        return;
-    case PHYS_INT16:
-        d->i = take_ranged(jr, INT16_MIN, INT16_MAX);
-        return;
-    case PHYS_INT32:
-        d->i = take_ranged(jr, INT32_MIN, INT32_MAX);
-        return;
-    case PHYS_INT64:
-        d->i = json_take_int(jr);
-        return;
-    case PHYS_FLOAT32:
-    case PHYS_FLOAT64:
-        d->f = json_take_float(jr, phys == PHYS_FLOAT32);
-        return;
-    case PHYS_STRING:
-        json_take_string(jr, &d->s.p, &len);
-        break;
-    case PHYS_BYTES:
-        json_take_base64(jr, &d->s.p, &len);
-        break;
-    case PHYS_UNKNOWN:
-    case PHYS_MAX_:
-        json_fail(jr, "column without a type");
-        return;
-    }
-    d->s.len = (uint32_t)len;
-    if (len > UINT32_MAX)
-        json_fail(jr, "value is longer than 4 GiB");
-}
-
 /* The column of this name; nearly always the one after the last. SIZE_MAX if there is none. */
 static size_t find_column(const struct json_plan *plan, size_t guess, const char *name, size_t len)
 {
@@ -107,6 +63,19 @@ static bool complete_row(struct parse *ps, struct datum *row)
         row[i].state = DATUM_NULL;
     }
     return true;
+}
+
+static void take_column(struct json_reader *jr, const struct field *f, struct datum *ret)
+{
+    if (json_take_null(jr)) {
+        ret->state = DATUM_NULL;
+        if (!f->optional)
+            json_fail(jr, "null in a column that is not optional");
+    } else if (f->phys < PHYS_ARRAY) {
+        json_take_scalar(jr, f->phys, ret);
+    } else {
+        json_take_nested(jr, f, ret);
+    }
 }
 
 static struct datum *take_row(struct parse *ps)
@@ -132,12 +101,7 @@ static struct datum *take_row(struct parse *ps)
                       at == SIZE_MAX ? "row has a column that its schema lacks" : "row has a column twice");
             return NULL;
         }
-        if (!json_take_null(jr))
-            take_value(jr, ps->table->fields[at].phys, &row[at]);
-        else if (ps->table->fields[at].optional)
-            row[at].state = DATUM_NULL;
-        else
-            json_fail(jr, "null in a column that is not optional");
+        take_column(jr, &ps->table->fields[at], &row[at]);
     }
     if (jr->failed == NULL && !complete_row(ps, row))
         json_fail(jr, "row lacks a column");
@@ -213,7 +177,7 @@ static void take_unavailable(struct parse *ps, struct unavailable *ret)
             json_fail(jr, "too many unavailable columns");
             return;
         }
-        ret->fields[ret->count++] = (uint32_t)take_ranged(jr, 0, UINT32_MAX);
+        ret->fields[ret->count++] = (uint32_t)json_take_ranged(jr, 0, UINT32_MAX);
     }
 }
 

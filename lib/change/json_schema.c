@@ -37,18 +37,49 @@ static const char tail_fields[] =
 static const char *const type_names[PHYS_MAX_] = {
     [PHYS_BOOL] = "boolean",  [PHYS_INT16] = "int16",    [PHYS_INT32] = "int32",   [PHYS_INT64] = "int64",
     [PHYS_FLOAT32] = "float", [PHYS_FLOAT64] = "double", [PHYS_STRING] = "string", [PHYS_BYTES] = "bytes",
+    [PHYS_ARRAY] = "array",   [PHYS_STRUCT] = "struct",  [PHYS_MAP] = "map",
 };
+
+static json_t *plain(enum phys phys, bool optional)
+{
+    return json_pack("{s:s, s:b}", "type", type_names[phys], "optional", optional);
+}
+
+/* The schema of one value. Takes params over (NULL = none). */
+static json_t *value_schema(enum phys phys, const char *semantic, bool optional, json_t *params)
+{
+    const struct nested_struct *shape = phys == PHYS_STRUCT ? nested_struct_find(semantic) : NULL;
+    json_t *value = plain(phys, optional);
+    if (phys == PHYS_MAP) {
+        json_object_set_new(value, "keys", plain(PHYS_STRING, false));
+        json_object_set_new(value, "values", plain(PHYS_STRING, true));
+    }
+    if (shape != NULL) {
+        json_t *fields = json_array();
+        for (size_t i = 0; i < shape->count; i++) {
+            json_t *member = plain(shape->members[i].phys, shape->members[i].optional);
+            json_object_set_new(member, "field", json_string(shape->members[i].name));
+            json_array_append_new(fields, member);
+        }
+        json_object_set_new(value, "fields", fields);
+        json_object_set_new(value, "doc", json_string(shape->doc));
+    }
+    if (semantic != NULL) {
+        json_object_set_new(value, "name", json_string(semantic));
+        json_object_set_new(value, "version", json_integer(1));
+    }
+    if (params != NULL)
+        json_object_set_new(value, "parameters", params);
+    return value;
+}
 
 /* Takes params over (NULL = none). */
 static json_t *column(const struct field *f, json_t *params)
 {
-    json_t *col = json_pack("{s:s, s:b}", "type", type_names[f->phys], "optional", f->optional);
-    if (f->semantic != NULL) {
-        json_object_set_new(col, "name", json_string(f->semantic));
-        json_object_set_new(col, "version", json_integer(1));
-    }
-    if (params != NULL)
-        json_object_set_new(col, "parameters", params);
+    json_t *col = value_schema(f->phys, f->phys == PHYS_ARRAY ? NULL : f->semantic, f->optional, params);
+    if (f->phys == PHYS_ARRAY)
+        json_object_set_new(
+            col, "items", value_schema(f->elem, f->semantic, !f->elem_required, connect_item_parameters(f)));
     json_object_set_new(col, "field", json_string(f->name));
     return col;
 }
@@ -139,19 +170,40 @@ static enum phys phys_of(const char *type)
     return PHYS_UNKNOWN;
 }
 
-static bool add_column(struct table_draft *draft, const json_t *col, struct err *err)
+/* Is it one of the structs that have a name here, or a map of texts? Others cannot be read. */
+static bool is_known(enum phys phys, const json_t *value)
 {
-    const char *name = json_string_value(json_object_get(col, "field"));
-    const char *type = json_string_value(json_object_get(col, "type"));
-    if (name == NULL || type == NULL)
+    const struct nested_struct *shape = nested_struct_find(json_string_value(json_object_get(value, "name")));
+    if (phys == PHYS_MAP) {
+        const char *keys = json_string_value(json_object_get(json_object_get(value, "keys"), "type"));
+        const char *values = json_string_value(json_object_get(json_object_get(value, "values"), "type"));
+        return keys != NULL && values != NULL && strcmp(keys, "string") == 0 && strcmp(values, "string") == 0;
+    }
+    return phys != PHYS_STRUCT ||
+           (shape != NULL && json_array_size(json_object_get(value, "fields")) == shape->count);
+}
+
+static bool add_column(struct table_draft *draft, const json_t *json, struct err *err)
+{
+    const char *type = json_string_value(json_object_get(json, "type"));
+    struct draft_column col = {.wire_name = json_string_value(json_object_get(json, "field")),
+                               .phys = phys_of(type),
+                               .optional = json_is_true(json_object_get(json, "optional")),
+                               .params = json_object_get(json, "parameters")};
+    if (col.wire_name == NULL || type == NULL)
         return err_set(err, ERR_PROTOCOL, "schema: column %zu has no name or no type", draft->count + 1);
-    enum phys phys = phys_of(type);
-    if (phys == PHYS_UNKNOWN)
+    const json_t *value = col.phys == PHYS_ARRAY ? json_object_get(json, "items") : json;
+    if (col.phys == PHYS_ARRAY) {
+        col.elem = phys_of(json_string_value(json_object_get(value, "type")));
+        col.elem_required = !json_is_true(json_object_get(value, "optional"));
+    }
+    enum phys phys = col.phys == PHYS_ARRAY ? col.elem : col.phys;
+    if (phys == PHYS_UNKNOWN || (col.phys == PHYS_ARRAY && phys == PHYS_ARRAY) || !is_known(phys, value))
         return err_set(err, ERR_UNSUPPORTED, "schema: column \"%s\" has type %.40s, which is not read yet",
-                       name, type);
-    return table_draft_add(draft, name, phys, json_string_value(json_object_get(col, "name")),
-                           json_is_true(json_object_get(col, "optional")), json_object_get(col, "parameters"),
-                           err);
+                       col.wire_name, type);
+    col.semantic = json_string_value(json_object_get(value, "name"));
+    col.value_params = json_object_get(value, "parameters");
+    return table_draft_add(draft, &col, err);
 }
 
 static struct json_plan *make_plan(const json_t *fields)

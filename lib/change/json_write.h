@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "change/datum.h"
 #include "core/strbuf.h"
 
 /* Quoted and escaped. Text must be valid UTF-8. */
@@ -16,5 +17,31 @@ void json_put_int(struct strbuf *out, int64_t v);
 void json_put_float(struct strbuf *out, double v, bool single);
 /* Quoted base64 with padding. */
 void json_put_base64(struct strbuf *out, const void *bytes, size_t len);
+/* A value that is there; not a nested one (json_nested.h). Here, since it runs for each value. */
+static inline void json_put_scalar(struct strbuf *out, enum phys phys, const struct datum *d)
+{
+    switch (phys) {
+    case PHYS_BOOL:
+        strbuf_adds(out, d->i != 0 ? "true" : "false");
+        return;
+    case PHYS_INT16:
+    case PHYS_INT32:
+    case PHYS_INT64:
+        json_put_int(out, d->i);
+        return;
+    case PHYS_FLOAT32:
+    case PHYS_FLOAT64:
+        json_put_float(out, d->f, phys == PHYS_FLOAT32);
+        return;
+    case PHYS_STRING:
+        json_put_string(out, d->s.p, d->s.len);
+        return;
+    case PHYS_BYTES:
+        json_put_base64(out, d->s.p, d->s.len);
+        return;
+    default:
+        BUG("physical type %d", (int)phys);
+    }
+}
 
 #endif

@@ -15,6 +15,8 @@ void table_schema_free(struct table_schema *schema)
         free(schema->fields[i].name);
         free(schema->fields[i].semantic);
         free(schema->fields[i].source_type);
+        free(schema->fields[i].allowed);
+        free(schema->fields[i].text_encoding);
     }
     free(schema->fields);
     free(schema->key_fields);
@@ -32,11 +34,20 @@ static bool same_text(const char *a, const char *b)
     return strcmp(a, b) == 0;
 }
 
+static bool same_details(const struct field *a, const struct field *b)
+{
+    return a->source_typmod == b->source_typmod && a->lossy == b->lossy && a->elem == b->elem &&
+           a->elem_required == b->elem_required && a->decimal_scale == b->decimal_scale &&
+           a->decimal_precision == b->decimal_precision && a->bits_length == b->bits_length &&
+           same_text(a->allowed, b->allowed) && same_text(a->text_encoding, b->text_encoding);
+}
+
 static bool same_field(const struct field *a, const struct field *b)
 {
-    return same_text(a->name, b->name) && a->phys == b->phys && same_text(a->semantic, b->semantic) &&
-           a->optional == b->optional && a->key == b->key && same_text(a->source_type, b->source_type) &&
-           a->source_length == b->source_length && a->source_scale == b->source_scale;
+    return same_details(a, b) && same_text(a->name, b->name) && a->phys == b->phys &&
+           same_text(a->semantic, b->semantic) && a->optional == b->optional && a->key == b->key &&
+           same_text(a->source_type, b->source_type) && a->source_length == b->source_length &&
+           a->source_scale == b->source_scale;
 }
 
 bool table_schema_same(const struct table_schema *a, const struct table_schema *b)

@@ -20,6 +20,17 @@ struct field {
     char *source_type;     /* upper case server type name, arrays with '_' in front: "NUMERIC", "_INT4" */
     int32_t source_length; /* __debezium.source.column.length; -1 = not given */
     int32_t source_scale;  /* __debezium.source.column.scale; -1 = not given */
+    /* What only some columns have; zero otherwise. */
+    int32_t source_typmod;     /* modifier that length and scale do not tell: an interval of certain fields */
+    bool lossy;                /* the encoding may not give back every value of the column */
+    enum phys elem;            /* ARRAY: of its elements, whose meaning `semantic` is then */
+    bool elem_required;        /* ARRAY: elements are never null */
+    int32_t decimal_scale;     /* Decimal */
+    int32_t decimal_precision; /* Decimal; 0 = not given */
+    int32_t bits_length;       /* Bits; 0 = not given */
+    char *text_encoding;       /* text (or bytea) in "hex", "base64" or as "bytes", as Debezium's
+                                  binary.handling.mode has it; NULL = plain */
+    char *allowed;             /* Enum: the labels, with commas between; NULL = not given */
 };
 
 struct table_schema {

@@ -20,6 +20,7 @@ void source_table_release(struct source_table *t)
     free(t->key);
     free(t->schema);
     free(t->name);
+    free(t->generated);
     memset(t, 0, sizeof *t);
 }
 
@@ -51,7 +52,9 @@ static const char columns_sql[] =
     "SELECT a.attname, a.atttypid::oid::bigint, a.atttypmod, a.attnotnull, n.nspname, c.relname, c.relkind = "
     "'p',"
     "       c.relreplident, k.place, a.attnum, coalesce(ri.yes, false),"
-    "       coalesce(x.indnkeyatts, 0)"
+    "       coalesce(x.indnkeyatts, 0),"
+    "       (SELECT pg_catalog.array_agg(g.attname ORDER BY g.attnum) FROM pg_catalog.pg_attribute g"
+    "         WHERE g.attrelid = c.oid AND g.attnum > 0 AND NOT g.attisdropped AND g.attgenerated <> '')"
     "  FROM pg_catalog.pg_class c"
     "  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
     "  LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
@@ -105,6 +108,8 @@ bool source_table_load(struct pg_conn *conn, uint32_t oid, struct source_table *
         .replica_identity = pg_cell(res, 0, 7)[0],
         .columns = xcalloc(rows, sizeof *t.columns),
     };
+    if (!pg_is_null(res, 0, 12))
+        t.generated = xstrdup(pg_cell(res, 0, 12));
     size_t *places = xcalloc(rows, sizeof *places);
     for (size_t i = 0; i < rows; i++)
         load_row(res, (int)i, &t, places);

@@ -42,6 +42,8 @@ struct source_table {
     size_t key_count;
     struct source_part *parts; /* source_table_parts(); several only when partitioned */
     size_t part_count;
+    char *generated; /* generated columns, which are left out (the target computes them): text of a name[];
+                        NULL = none */
 };
 
 void source_table_release(struct source_table *t);

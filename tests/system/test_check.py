@@ -309,3 +309,24 @@ def test_usage(servers):
         assert s.pipeline.run("check", "now").returncode == 2
         done = run_crossfade("check", "--source.url=nonsense", config=s.pipeline.config)
         assert done.returncode == 2 and "source.url" in done.stderr
+
+
+# -- columns that are not sent, forms that lose something
+
+def test_generated_columns_are_named(servers):
+    schema = "CREATE TABLE t (id int PRIMARY KEY, a int, twice int GENERATED ALWAYS AS (a * 2) STORED)"
+    with scenario(*servers, schema, "CREATE TABLE t (id int PRIMARY KEY, a int, twice int)") as s:
+        _, rows = check(s.pipeline)
+        assert any(row[1] == "generated columns" and row[2] == "ok" and "{twice}" in row[3] for row in rows), rows
+        expect(s.pipeline, "warn", "generated columns", "public.t", "twice", "GENERATED")
+        s.capture.start()
+        s.capture.wait_for(lambda status: status.get("complete"), 60, "the copy is complete")
+        assert "generated_columns_left_out table=public.t columns={twice}" in s.capture.log_text()
+
+
+def test_columns_that_a_form_may_change_are_named(servers):
+    more = {"journal": {"type_profile": "debezium"}}
+    with scenario(*servers, "CREATE TABLE t (id int PRIMARY KEY, n numeric, m numeric(10,2), d date)", more=more) as s:
+        expect(s.pipeline, "warn", "type_profile", "public.t", "column n", "journal.lossy")
+        _, rows = check(s.pipeline)
+        assert [row for row in rows if row[1] == "type_profile"] == [row for row in rows if row[1] == "type_profile" and "column n" in row[3]]

@@ -447,9 +447,6 @@ static void refusals_body(struct rig *rig)
     row[6] = text_datum("not utf8 \xff");
     refuse(rig, &bad, ERR_DATA);
     row[6] = text_datum("x");
-    row[5].state = DATUM_UNAVAILABLE;
-    refuse(rig, &bad, ERR_BUG);
-    row[5] = float_datum(1);
     row[2] = int_datum(40000);
     refuse(rig, &bad, ERR_BUG);
     row[2] = int_datum(4);

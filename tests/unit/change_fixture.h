@@ -135,6 +135,9 @@ static UNUSED void assert_datum(const struct field *f, const struct datum *a, co
     switch (f->phys) {
     case PHYS_STRING:
     case PHYS_BYTES:
+    case PHYS_ARRAY:
+    case PHYS_STRUCT:
+    case PHYS_MAP:
         assert_int_equal(a->s.len, b->s.len);
         assert_memory_equal(a->s.p, b->s.p, a->s.len);
         return;

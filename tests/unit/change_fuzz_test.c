@@ -38,11 +38,34 @@ static const struct column_spec columns[] = {
     {"t x", PHYS_STRING, false, 0, NULL, "TEXT", 0, 0},
     {"ot", PHYS_STRING, true, 0, NULL, "JSONB", 0, 0},
     {"y", PHYS_BYTES, true, 0, NULL, "BYTEA", 0, 0},
+    {"ai", PHYS_ARRAY, true, 0, NULL, "_INT4", 10, 0},
+    {"av", PHYS_ARRAY, false, 0, "io.debezium.data.VariableScaleDecimal", "_NUMERIC", 131089, 0},
+    {"am", PHYS_ARRAY, true, 0, NULL, "_HSTORE", 0, 0},
+    {"ae", PHYS_ARRAY, true, 0, "io.debezium.data.Enum", "_MOOD", 0, 0},
+    {"p", PHYS_STRUCT, true, 0, "io.debezium.data.geometry.Point", "POINT", 0, 0},
+    {"m", PHYS_MAP, true, 0, NULL, "HSTORE", 0, 0},
 };
-#define N ARRAY_LEN(columns)
+static const enum phys elements[] = {PHYS_INT32, PHYS_STRUCT, PHYS_MAP, PHYS_STRING};
+#define FIRST_ARRAY 9
+#define N           ARRAY_LEN(columns)
 
 #define SEEDS 7
 static struct datum full[N], sparse[N], key[N];
+
+static struct datum body(const char *bytes, uint32_t len)
+{
+    return (struct datum){.state = DATUM_VALUE, .s = {bytes, len}};
+}
+
+static struct table_schema *make_fuzz_table(void)
+{
+    struct table_schema *t = make_table("public", "fuzz me", columns, N);
+    for (size_t i = 0; i < ARRAY_LEN(elements); i++)
+        t->fields[FIRST_ARRAY + i].elem = elements[i];
+    t->fields[FIRST_ARRAY + 3].elem_required = true;
+    t->fields[FIRST_ARRAY + 3].allowed = xstrdup("ok,x");
+    return t;
+}
 
 static void make_rows(void)
 {
@@ -54,11 +77,18 @@ static void make_rows(void)
                                     float_datum(0.1),
                                     text_datum("t\"ä"),
                                     text_datum("{\"a\":1}"),
-                                    text_datum("\x01\xff\x7f")};
+                                    text_datum("\x01\xff\x7f"),
+                                    body("\x02\x00\x02\x02\x80\x02\x00", 7),
+                                    body("\x02\x02\x04\x02\x05\x00", 6),
+                                    body("\x02\x02\x02\x02k\x02\x02v\x00\x00", 10),
+                                    body("\x02\x04ok\x02\x02x\x00", 8),
+                                    body("\0\0\0\0\0\0\xf8\x3f\0\0\0\0\0\0\x02\xc0\x02\x04\x01\xff\x00", 21),
+                                    body("\x02\x02k\x02\x02v\x02\x02n\x00\x00", 11)};
     memcpy(full, values, sizeof values);
     memcpy(sparse, values, sizeof values);
     sparse[1].state = sparse[3].state = DATUM_NULL;
-    sparse[7].state = sparse[8].state = DATUM_UNAVAILABLE;
+    sparse[7].state = sparse[8].state = sparse[9].state = sparse[14].state = DATUM_UNAVAILABLE;
+    sparse[11].state = sparse[13].state = DATUM_NULL;
     memset(key, 0, sizeof key);
     key[0] = full[0];
 }
@@ -156,7 +186,7 @@ static void fuzz_records(const char *format)
     struct change seeds[SEEDS];
     char *texts[SEEDS];
     size_t lens[SEEDS], taken = 0, rounds = env_number("CF_FUZZ_ROUNDS", 200000);
-    rig_open(&rig, format, make_table("public", "fuzz", columns, N));
+    rig_open(&rig, format, make_fuzz_table());
     make_seeds(&rig, seeds);
     for (size_t i = 0; i < SEEDS; i++) {
         rig_encode(&rig, &seeds[i]);
@@ -211,7 +241,7 @@ static void fuzz_schemas(const char *format)
     struct rig rig;
     struct change seeds[SEEDS];
     size_t rounds = env_number("CF_FUZZ_ROUNDS", 200000) / 20;
-    rig_open(&rig, format, make_table("public", "fuzz", columns, N));
+    rig_open(&rig, format, make_fuzz_table());
     make_seeds(&rig, seeds);
     for (size_t n = 0; n < rounds; n++) {
         struct change chg;

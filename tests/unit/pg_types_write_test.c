@@ -249,7 +249,8 @@ static void decides_for_types_it_does_not_know(void **state)
     struct field mood = named(PHYS_STRING, "io.debezium.data.Enum", "MOOD", 2147483647, 0);
     struct field date =
         named(PHYS_STRING, "io.debezium.data.Enum", "DATE", 2147483647, 0); /* an enum named date */
-    struct field foreign = named(PHYS_BYTES, "org.apache.kafka.connect.data.Decimal", "NUMERIC", 10, 2);
+    struct field decimal = named(PHYS_BYTES, "org.apache.kafka.connect.data.Decimal", "NUMERIC", 10, 2);
+    struct field foreign = named(PHYS_INT64, "io.debezium.time.NanoTimestamp", "TIMESTAMP", 29, 6);
     struct field bare = named(PHYS_INT32, NULL, NULL, -1, -1);
     (void)state;
     assert_true(plan(&dom_num, NUM, NUMERIC(12, 3), &w));
@@ -268,7 +269,9 @@ static void decides_for_types_it_does_not_know(void **state)
     assert_true(plan(&mood, TEXT, -1, &w));
     assert_false(plan(&mood, INT4, -1, &w));
     assert_false(plan(&date, DATE, -1, &w));
-    assert_false(plan(&foreign, NUM, -1, &w));
+    assert_true(plan(&decimal, NUM, NUMERIC(10, 2), &w)); /* as Debezium has it */
+    assert_false(plan(&decimal, NUM, NUMERIC(9, 2), &w));
+    assert_false(plan(&foreign, TIMESTAMP, -1, &w));
     assert_non_null(strstr(err.text, "encoding"));
     assert_true(plan(&bare, INT4, -1, &w));
 }

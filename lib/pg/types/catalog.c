@@ -19,6 +19,7 @@
 struct type_entry {
     uint32_t oid;
     struct pg_type type;
+    char *labels; /* ENUM: see catalog_labels() */
     UT_hash_handle hh;
 };
 
@@ -36,13 +37,14 @@ struct reg_entry {
 struct pg_type_catalog {
     struct type_entry *types;
     struct reg_entry *names;
-    struct strbuf scratch;
+    struct strbuf scratch, body;
 };
 
 struct pg_type_catalog *pg_type_catalog_new(void)
 {
     struct pg_type_catalog *cat = xcalloc(1, sizeof *cat);
     strbuf_init(&cat->scratch, TYPES_TEXT_MAX);
+    strbuf_init(&cat->body, TYPES_TEXT_MAX);
     return cat;
 }
 
@@ -53,6 +55,7 @@ static void free_entry(struct type_entry *e)
     for (size_t i = 0; i < e->type.attr_count; i++)
         free(e->type.attrs[i].name);
     free(e->type.attrs);
+    free(e->labels);
     free(e);
 }
 
@@ -79,15 +82,26 @@ void pg_type_catalog_free(struct pg_type_catalog *cat)
     }
     pg_type_catalog_forget_names(cat);
     strbuf_release(&cat->scratch);
+    strbuf_release(&cat->body);
     free(cat);
+}
+
+static struct strbuf *emptied(struct strbuf *sb)
+{
+    if (sb->cap > (1 << 20)) /* one huge value does not keep its memory */
+        strbuf_release(sb);
+    strbuf_clear(sb);
+    return sb;
 }
 
 struct strbuf *catalog_scratch(struct pg_type_catalog *cat)
 {
-    if (cat->scratch.cap > (1 << 20)) /* one huge value does not keep its memory */
-        strbuf_release(&cat->scratch);
-    strbuf_clear(&cat->scratch);
-    return &cat->scratch;
+    return emptied(&cat->scratch);
+}
+
+struct strbuf *catalog_body(struct pg_type_catalog *cat)
+{
+    return emptied(&cat->body);
 }
 
 const char *catalog_reg_name(const struct pg_type_catalog *cat, uint32_t type, uint32_t value)
@@ -127,6 +141,8 @@ static enum pg_wire wire_by_send(const char *send)
         {"ltree_send", PG_WIRE_VERSIONED_TEXT},
         {"lquery_send", PG_WIRE_VERSIONED_TEXT},
         {"ltxtq_send", PG_WIRE_VERSIONED_TEXT},
+        {"geometry_send", PG_WIRE_EWKB},
+        {"geography_send", PG_WIRE_EWKB},
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
         if (strcmp(table[i].send, send) == 0)
@@ -319,4 +335,24 @@ static bool known_nested(struct pg_type_catalog *cat, struct pg_conn *conn, uint
 bool pg_type_catalog_known(struct pg_type_catalog *cat, struct pg_conn *conn, uint32_t oid, struct err *err)
 {
     return known_nested(cat, conn, oid, 0, err);
+}
+
+bool catalog_labels(struct pg_type_catalog *cat, struct pg_conn *conn, const struct pg_type *type,
+                    const char **ret, struct err *err)
+{
+    struct type_entry *e;
+    char oid_text[16];
+    const char *params[] = {oid_text};
+    HASH_FIND(hh, cat->types, &type->oid, sizeof type->oid, e);
+    if (e == NULL || conn == NULL)
+        return err_set(err, ERR_BUG, "type %s: no enum of the catalog's", type->name);
+    (void)snprintf(oid_text, sizeof oid_text, "%u", type->oid);
+    if (e->labels == NULL &&
+        !pg_query_text(conn,
+                       "SELECT coalesce(pg_catalog.string_agg(enumlabel, ',' ORDER BY enumsortorder), '') "
+                       "FROM pg_catalog.pg_enum WHERE enumtypid = $1::pg_catalog.oid",
+                       1, params, &e->labels, err))
+        return err_wrap(err, "labels of type %s", type->name);
+    *ret = e->labels;
+    return true;
 }

@@ -72,6 +72,7 @@ enum pg_wire {
     PG_WIRE_VECTOR, /* int2vector, oidvector: an array in binary, blanks between numbers in text */
     PG_WIRE_REG,    /* regclass & co.: an OID, whose name only the server knows */
     PG_WIRE_HSTORE,
+    PG_WIRE_EWKB, /* PostGIS: geometry, geography; the text form is the bytes in hexadecimal */
     PG_WIRE_ARRAY,
     PG_WIRE_RANGE,
     PG_WIRE_MULTIRANGE,

@@ -142,6 +142,12 @@ const char *catalog_reg_remember(struct pg_type_catalog *cat, uint32_t type, uin
 /* A buffer for texts on their way into an arena. */
 struct strbuf *catalog_scratch(struct pg_type_catalog *cat);
 
+/* A second one, for nested values whose parts need the first. */
+struct strbuf *catalog_body(struct pg_type_catalog *cat);
+/* Labels of an enum in their order, with commas between; asked once, the catalog's. */
+bool catalog_labels(struct pg_type_catalog *cat, struct pg_conn *conn, const struct pg_type *type,
+                    const char **ret, struct err *err) MUST_CHECK;
+
 /* How the exact profile carries values of a type (domains resolved). */
 void types_rule(const struct pg_type *type, enum phys *ret_phys, const char **ret_semantic);
 /* "_INT4" for arrays, else the upper-case type name. */
@@ -150,6 +156,32 @@ struct pg_column_reader;
 /* Fills phys, semantic and source_* of a reader whose cat and conn are set. */
 bool types_describe(struct pg_column_reader *r, const struct pg_type *declared, const struct pg_type *base,
                     int32_t typmod, struct err *err);
+
+/* How the exact profile reads values of a type. */
+bool (*types_exact_reader(const struct pg_type *base))(const struct pg_column_reader *, const unsigned char *,
+                                                       uint32_t, struct arena *, struct datum *,
+                                                       struct err *);
+/* A text that has come from the server, in the reader's text_encoding. */
+bool debezium_encode_text(const struct pg_column_reader *r, const void *bytes, uint32_t len,
+                          struct arena *arena, struct datum *ret, struct err *err) MUST_CHECK;
+
+/* The shape in front of an array's elements; *in is then at the first of them. */
+#define ARRAY_DIMS_MAX 6
+struct array_shape {
+    int dims;
+    int32_t size[ARRAY_DIMS_MAX];
+    int32_t lower[ARRAY_DIMS_MAX];
+    uint32_t elem;
+    size_t count;
+};
+bool array_shape_read(struct wire_in *in, struct array_shape *ret);
+
+/* Whole numbers of any size as Java's BigInteger.toByteArray has them: big-endian two's complement, as short
+ * as can be. Digits without sign and leading zeros; NULL = the arena is full. */
+const char *decimal_to_bytes(const char *digits, size_t count, bool negative, struct arena *arena,
+                             uint32_t *ret_len);
+/* Back: appends the number with its point `scale` places from the right. False: larger than a numeric. */
+bool decimal_from_bytes(const unsigned char *bytes, size_t len, int scale, struct strbuf *out);
 
 /* float8out/float4out with extra_float_digits 1: shortest digits that read back as the same value. Returns
  * the length. */
@@ -181,6 +213,15 @@ size_t money_text(int64_t cents, char out[32]);
 #define PG_DATE_MIN   (-2451545)
 #define PG_DATE_END   (2145031949) /* 5874898-01-01 */
 #define PG_ZONE_MAX   (16 * 3600)  /* a timetz offset is less, either way */
+
+/* Proleptic Gregorian calendar, as the server's; days since 1970. */
+struct civil {
+    int64_t year; /* astronomical: 0 = 1 BC */
+    unsigned month;
+    unsigned day;
+};
+struct civil civil_from_days(int64_t unix_days);
+int64_t days_from_civil(int64_t year, unsigned month, unsigned day);
 
 size_t date_text(int32_t pg_days, char *out);
 size_t time_text(int64_t us, char *out);

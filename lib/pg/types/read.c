@@ -288,7 +288,7 @@ READER(read_never)
     return err_set(err, ERR_PROTOCOL, "a %s came in binary form, which it does not have", r->source_type);
 }
 
-static pg_read_fn *choose(const struct pg_type *base)
+pg_read_fn *types_exact_reader(const struct pg_type *base)
 {
     static pg_read_fn *const table[PG_WIRE_MAX_] = {
         [PG_WIRE_NONE] = read_never,
@@ -327,7 +327,7 @@ bool pg_reader_plan(struct pg_type_catalog *cat, struct pg_conn *conn, uint32_t 
     struct pg_column_reader r = {.cat = cat, .conn = conn, .oid = base->oid};
     if (!types_describe(&r, declared, base, typmod, err))
         return false;
-    r.read = choose(base);
+    r.read = types_exact_reader(base);
     r.as_text = !base->has_binary;
     r.digits = pg_typmod_time_digits(typmod);
     r.interval_marks = interval_marks(conn);
@@ -341,6 +341,8 @@ bool pg_read_text(const struct pg_column_reader *r, const void *bytes, uint32_t 
     /* A server with `binary` sends text only for types without a send function. */
     if (!r->as_text)
         return err_set(err, ERR_PROTOCOL, "a %s came as text, binary form was asked for", r->source_type);
+    if (r->text_encoding != NULL)
+        return debezium_encode_text(r, bytes, len, arena, ret, err);
     set_string(ret, bytes, len);
     return true;
 }
@@ -355,5 +357,14 @@ void pg_reader_field(const struct pg_column_reader *r, const char *name, bool op
                           .key = key,
                           .source_type = xstrdup(r->source_type),
                           .source_length = r->source_length,
-                          .source_scale = r->source_scale};
+                          .source_scale = r->source_scale,
+                          .source_typmod = r->source_typmod,
+                          .lossy = r->lossy,
+                          .elem = r->elem,
+                          .elem_required = r->elem_required,
+                          .decimal_scale = r->decimal_scale,
+                          .decimal_precision = r->decimal_precision,
+                          .bits_length = r->bits_length,
+                          .allowed = r->allowed != NULL ? xstrdup(r->allowed) : NULL,
+                          .text_encoding = r->text_encoding != NULL ? xstrdup(r->text_encoding) : NULL};
 }

@@ -61,6 +61,14 @@ struct pg_column_reader {
     char source_type[PG_SOURCE_TYPE_MAX];
     int32_t source_length;
     int32_t source_scale;
+    int32_t source_typmod; /* see struct field */
+    /* Of the debezium profile (profile.h); zero in the exact one. See struct field. */
+    bool lossy;
+    enum phys elem;
+    bool elem_required;
+    int32_t decimal_scale, decimal_precision, bits_length;
+    const char *allowed;       /* the catalog's */
+    const char *text_encoding; /* static: "hex", "base64", "bytes"; see struct field */
     bool as_text; /* the type has no binary form: in COPY BINARY select column::text; pgoutput sends text by
                      itself */
     /* The rest is the reader's own. */
@@ -68,6 +76,9 @@ struct pg_column_reader {
     uint32_t oid; /* domains resolved */
     int digits;
     bool interval_marks;
+    const struct type_profile *profile;
+    pg_read_fn *read_elem; /* ARRAY */
+    uint32_t elem_oid;
     struct pg_type_catalog *cat;
     struct pg_conn *conn;
 };

@@ -159,6 +159,9 @@ bool types_describe(struct pg_column_reader *r, const struct pg_type *declared, 
     types_source_name(declared, declared->kind == PG_KIND_ARRAY ? declared_elem : NULL, r->source_type,
                       sizeof r->source_type);
     source_size(elem != NULL ? elem : base, typmod, &r->source_length, &r->source_scale);
+    if ((elem != NULL ? elem : base)->wire == PG_WIRE_INTERVAL &&
+        pg_typmod_interval_range(typmod) != PG_INTERVAL_FULL_RANGE)
+        r->source_typmod = typmod; /* length and scale do not tell which fields */
     types_rule(base, &r->phys, &r->semantic);
     return true;
 }

@@ -27,9 +27,8 @@ static void add_int(struct text_out *t, int64_t v)
     add_uint(t, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
 }
 
-static void add_hex(struct text_out *t, const unsigned char *p, size_t n)
+static void add_digits(struct text_out *t, const char hex[16], const unsigned char *p, size_t n)
 {
-    static const char hex[] = "0123456789abcdef";
     char *to = n <= SIZE_MAX / 2 ? strbuf_reserve(t->out, 2 * n) : NULL;
     if (to == NULL)
         return;
@@ -39,6 +38,11 @@ static void add_hex(struct text_out *t, const unsigned char *p, size_t n)
     }
     t->out->len += 2 * n;
     *to = '\0';
+}
+
+static void add_hex(struct text_out *t, const unsigned char *p, size_t n)
+{
+    add_digits(t, "0123456789abcdef", p, n);
 }
 
 static void add_rest(struct text_out *t, struct wire_in *in)
@@ -167,6 +171,10 @@ static bool add_scalar(struct text_out *t, enum pg_wire wire, struct wire_in *in
     case PG_WIRE_BYTEA:
         strbuf_adds(t->out, "\\x");
         add_hex(t, in->p, in->left);
+        (void)wire_bytes(in, in->left);
+        return true;
+    case PG_WIRE_EWKB:
+        add_digits(t, "0123456789ABCDEF", in->p, in->left);
         (void)wire_bytes(in, in->left);
         return true;
     case PG_WIRE_QCHAR:

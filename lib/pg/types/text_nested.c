@@ -14,12 +14,11 @@
 
 #include "internal.h"
 
-#define ARRAY_DIMS_MAX 6
-#define RANGE_EMPTY    0x01
-#define RANGE_LB_INC   0x02
-#define RANGE_UB_INC   0x04
-#define RANGE_LB_INF   0x08
-#define RANGE_UB_INF   0x10
+#define RANGE_EMPTY  0x01
+#define RANGE_LB_INC 0x02
+#define RANGE_UB_INC 0x04
+#define RANGE_LB_INF 0x08
+#define RANGE_UB_INF 0x10
 
 /* The rest of a part, its length word already read. NULL bytes with len 0 are fine. */
 static bool part(struct text_out *t, uint32_t type, struct wire_in *in, uint32_t len)
@@ -66,21 +65,13 @@ static bool has_special(const struct strbuf *out, size_t start, const char *spec
 
 /* ---- arrays ---- */
 
-struct array_shape {
-    int dims;
-    int32_t size[ARRAY_DIMS_MAX];
-    int32_t lower[ARRAY_DIMS_MAX];
-    uint32_t elem;
-    size_t count;
-};
-
-static bool read_shape(struct text_out *t, struct wire_in *in, struct array_shape *shape)
+bool array_shape_read(struct wire_in *in, struct array_shape *shape)
 {
     uint32_t dims = wire_u32(in);
     (void)wire_u32(in); /* "has nulls": the elements say so themselves */
     shape->elem = wire_u32(in);
     if (in->failed || dims > ARRAY_DIMS_MAX)
-        return text_bad(t, "array");
+        return false;
     shape->dims = (int)dims;
     shape->count = dims > 0 ? 1 : 0;
     for (int i = 0; i < shape->dims; i++) {
@@ -89,10 +80,15 @@ static bool read_shape(struct text_out *t, struct wire_in *in, struct array_shap
         /* each element takes 4 bytes at least: no more than what is left */
         if (in->failed || shape->size[i] < 0 ||
             (size_t)shape->size[i] > in->left / 4 / MAX_OF(shape->count, 1) + 8)
-            return text_bad(t, "array");
+            return false;
         shape->count *= (size_t)shape->size[i];
     }
     return true;
+}
+
+static bool read_shape(struct text_out *t, struct wire_in *in, struct array_shape *shape)
+{
+    return array_shape_read(in, shape) || text_bad(t, "array");
 }
 
 static void add_bounds(struct text_out *t, const struct array_shape *shape)

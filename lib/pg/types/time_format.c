@@ -9,12 +9,6 @@ static const char digit_pairs[] =
     "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
     "8081828384858687888990919293949596979899";
 
-struct civil {
-    int64_t year; /* astronomical: 0 = 1 BC */
-    unsigned month;
-    unsigned day;
-};
-
 static char *put2(char *p, unsigned v)
 {
     memcpy(p, digit_pairs + 2 * v, 2);
@@ -49,8 +43,8 @@ static char *put_str(char *p, const char *s)
     return p + n;
 }
 
-/* Proleptic Gregorian calendar, as the server's; eras of 400 years begin on 1 March. */
-static struct civil civil_from_days(int64_t unix_days)
+/* Eras of 400 years begin on 1 March. */
+struct civil civil_from_days(int64_t unix_days)
 {
     int64_t z = unix_days + 719468;
     int64_t era = (z >= 0 ? z : z - 146096) / 146097;

@@ -66,7 +66,7 @@ static unsigned month_days(int64_t year, unsigned month)
     return month == 2 && leap ? 29 : days[month - 1];
 }
 
-static int64_t days_from_civil(int64_t year, unsigned month, unsigned day)
+int64_t days_from_civil(int64_t year, unsigned month, unsigned day)
 {
     year -= month <= 2;
     int64_t era = (year >= 0 ? year : year - 399) / 400;

@@ -29,12 +29,18 @@ struct pg_column_writer;
 typedef bool pg_write_fn(const struct pg_column_writer *w, const struct datum *value, struct strbuf *out,
                          struct err *err);
 
+/* A value of the debezium profile as the exact one has it; texts are built in `room`. */
+typedef bool pg_adapt_fn(const struct pg_column_writer *w, const struct field *f, const struct datum *value,
+                         struct strbuf *room, struct datum *ret, struct err *err);
+
 /* Plain data: may be copied. Types belong to the catalog, which must outlive it. */
 struct pg_column_writer {
     enum pg_write_mode mode;
     const struct pg_type *target; /* the column's declared type */
     int32_t target_typmod;
     /* The rest is the writer's own. */
+    const struct field *field;  /* the plan's, which must outlive it, if adapt is set */
+    pg_adapt_fn *adapt;         /* NULL: the field is in the exact profile's form already */
     pg_write_fn *binary;        /* appends the value's bytes without their length */
     pg_write_fn *text;          /* appends the text form */
     const struct pg_type *base; /* target with domains resolved */

@@ -197,6 +197,10 @@ static bool fit_interval(struct fit *f)
     if (f->source->wire != PG_WIRE_INTERVAL)
         return no(f, "it is not an interval");
     bool full = pg_typmod_interval_range(f->target_typmod) == PG_INTERVAL_FULL_RANGE;
+    if (f->source_typmod == f->target_typmod)
+        return true;
+    if (f->in_array && !full && f->source_typmod != INTERVAL_UNKNOWN_RANGE)
+        return no(f, "inside an array, the target keeps other fields");
     if (!full && f->source_typmod < 0)
         return no(f, "the target keeps some fields only");
     if (f->in_array && !full && f->source_typmod == INTERVAL_UNKNOWN_RANGE)

@@ -14,6 +14,9 @@ struct encoding {
 };
 /* NULL: not an encoding of the exact profile. */
 const struct encoding *encoding_find(enum phys phys, const char *semantic);
+/* How the field's values become those of the exact profile, as *ret_exact then says (its strings are f's, or
+ * static); NULL: they are. */
+pg_adapt_fn *debezium_adapter(const struct field *f, struct field *ret_exact);
 /* Writes a datum that is encoded like this into a column of this type (domains resolved); NULL: only as text.
  */
 pg_write_fn *binary_writer(const struct encoding *enc, const struct pg_type *target);

@@ -84,7 +84,9 @@ static bool fits(const struct plan *p, const struct pg_type *source, struct err 
     const struct pg_type *source_elem = source->kind == PG_KIND_ARRAY ? pg_type_builtin(source->elem) : NULL;
     const struct pg_type *value = source_elem != NULL ? source_elem : source;
     char text[160];
-    f.source_typmod = source_typmod(value, p->field->source_length, p->field->source_scale);
+    f.source_typmod = p->field->source_typmod != 0
+                          ? p->field->source_typmod
+                          : source_typmod(value, p->field->source_length, p->field->source_scale);
     types_print(source, f.source_typmod, text, sizeof text);
     if (takes_any_text(p->base, p->typmod))
         return true;
@@ -180,17 +182,22 @@ bool pg_writer_plan(const struct field *field, uint32_t target_oid, int32_t targ
                     struct pg_type_catalog *cat, struct pg_conn *conn, struct pg_column_writer *ret,
                     struct err *err)
 {
-    struct plan p = {.field = field, .cat = cat, .conn = conn, .typmod = target_typmod};
+    struct field exact;
+    pg_adapt_fn *adapt = debezium_adapter(field, &exact);
+    struct plan p = {
+        .field = adapt != NULL ? &exact : field, .cat = cat, .conn = conn, .typmod = target_typmod};
     if (!pg_type_catalog_get(cat, conn, target_oid, &p.declared, err) ||
         !pg_type_catalog_base(cat, conn, target_oid, &p.typmod, &p.base, err))
         return err_wrap(err, "column %s", field->name);
-    p.enc = encoding_find(field->phys, field->semantic);
+    p.enc = encoding_find(p.field->phys, p.field->semantic);
     if (p.enc == NULL)
         return refuse(&p, field->semantic != NULL ? field->semantic : "an unknown encoding",
                       "this encoding of values is not read here", err);
     if (!source_fits(&p, err))
         return false;
     struct pg_column_writer w = {.target = p.declared,
+                                 .field = field,
+                                 .adapt = adapt,
                                  .base = p.base,
                                  .target_typmod = p.typmod,
                                  .interval_marks = interval_marks(conn)};
@@ -208,18 +215,30 @@ static bool is_value(const struct datum *value, struct err *err)
                    value->state == DATUM_NULL ? "null" : "not available (unchanged TOAST)");
 }
 
+/* Writes the value in the form that the writers are for. */
+static bool write_adapted(const struct pg_column_writer *w, pg_write_fn *write, const struct datum *value,
+                          struct strbuf *out, struct err *err)
+{
+    struct strbuf room = STRBUF_INIT(TYPES_TEXT_MAX);
+    struct datum exact;
+    bool ok = w->adapt(w, w->field, value, &room, &exact, err) && write(w, &exact, out, err);
+    strbuf_release(&room);
+    return ok;
+}
+
 bool pg_write_binary(const struct pg_column_writer *w, const struct datum *value, struct strbuf *out,
                      struct err *err)
 {
-    return is_value(value, err) && w->binary(w, value, out, err) && strbuf_ok(out, "row", err);
-}
-
-bool pg_write_text(const struct pg_column_writer *w, const struct datum *value, struct strbuf *out,
-                   struct err *err)
-{
-    size_t start = out->len;
     if (!is_value(value, err))
         return false;
+    bool ok = w->adapt == NULL ? w->binary(w, value, out, err) : write_adapted(w, w->binary, value, out, err);
+    return ok && strbuf_ok(out, "row", err);
+}
+
+static bool write_text(const struct pg_column_writer *w, const struct datum *value, struct strbuf *out,
+                       struct err *err)
+{
+    size_t start = out->len;
     if (w->mode == PG_WRITE_BINARY) { /* for its checks: a cast and an assignment round in silence */
         if (!w->binary(w, value, out, err))
             return false;
@@ -227,7 +246,17 @@ bool pg_write_text(const struct pg_column_writer *w, const struct datum *value, 
         if (out->cap != 0)
             out->data[start] = '\0';
     }
-    return w->text(w, value, out, err) && strbuf_ok(out, "text form of a value", err);
+    return w->text(w, value, out, err);
+}
+
+bool pg_write_text(const struct pg_column_writer *w, const struct datum *value, struct strbuf *out,
+                   struct err *err)
+{
+    if (!is_value(value, err))
+        return false;
+    bool ok =
+        w->adapt == NULL ? write_text(w, value, out, err) : write_adapted(w, write_text, value, out, err);
+    return ok && strbuf_ok(out, "text form of a value", err);
 }
 
 bool pg_write_copy(const struct pg_column_writer *w, const struct datum *value, struct strbuf *out,

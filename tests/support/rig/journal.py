@@ -53,7 +53,7 @@ def read_cat(pipeline):
 def _cat(pipeline, stream):
     done = pipeline.run("journal", "cat", stream, timeout=300)
     assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return [json.loads(line) for line in done.stdout.split("\n") if line]  # splitlines() would end lines at U+2028 as well
 
 
 # -- judging
