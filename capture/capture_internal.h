@@ -40,7 +40,8 @@ struct cap_position {
     bool complete; /* the copy is done: streaming goes on at lsn */
     lsn_t lsn;
     int64_t commit_time_us;
-    uint64_t attempt; /* of the last copy; 0 = none */
+    uint64_t attempt;       /* of the last copy; 0 = none */
+    struct fence_copy copy; /* of the last fence */
     struct cap_fence_base base;
     struct cap_hold hold;        /* cuts that were answered */
     struct cap_past_fence *past; /* the last fences of this attempt, oldest first */
@@ -54,6 +55,7 @@ struct cap_tables {
 };
 
 struct cap_relations;
+struct cap_copier;
 struct cap_feedback;
 
 struct cap_session {
