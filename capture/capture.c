@@ -41,6 +41,14 @@
  * moment ago. */
 #define BUSY_PATIENCE_US (30 * INT64_C(1000000))
 
+/* The option table knows no others. */
+static enum cap_snapshot_mode snapshot_mode(const char *name)
+{
+    return strcmp(name, "never") == 0  ? SNAPSHOT_NEVER
+           : strcmp(name, "only") == 0 ? SNAPSHOT_ONLY
+                                       : SNAPSHOT_INITIAL;
+}
+
 static bool read_settings(const struct config *cfg, struct cap_settings *ret, struct err *err)
 {
     struct cap_settings s = {
@@ -49,6 +57,9 @@ static bool read_settings(const struct config *cfg, struct cap_settings *ret, st
         .topic_prefix = config_text(cfg, "journal.topic_prefix"),
         .spill_dir = config_text(cfg, "capture.spill_dir"),
         .codec = codec_by_name(config_text(cfg, "journal.format")),
+        .snapshot_mode = snapshot_mode(config_text(cfg, "capture.snapshot")),
+        .max_rows_per_second = config_int(cfg, "capture.max_rows_per_second"),
+        .max_source_latency_us = config_int(cfg, "capture.max_source_latency_ms") * 1000,
         .snapshot_workers = (int)config_int(cfg, "capture.snapshot_workers"),
         .chunk_rows = config_int(cfg, "capture.snapshot_chunk_rows"),
         .fence_interval_us = config_int(cfg, "capture.fence_interval_ms") * 1000,
@@ -151,7 +162,9 @@ static void start_publisher(struct cap_session *s, struct journal_writer *jw, st
     config.base.pipeline = s->settings->pipeline;
     config.base.system_id = s->identity.system_id;
     config.base.timeline = s->identity.timeline;
-    config.base.attempt = s->position.attempt + !goes_on;
+    config.base.attempt = s->position.attempt;
+    if (!goes_on) /* 0: no rows are copied, the target has them */
+        config.base.attempt = s->settings->snapshot_mode == SNAPSHOT_NEVER ? 0 : s->position.attempt + 1;
     config.complete = s->position.complete;
     s->publisher = cap_publisher_start(&config, jw, schemas, goes_on ? s->position.lsn : 0);
     s->status->attempt = config.base.attempt;

@@ -13,6 +13,8 @@
 #include "pg/replication.h"
 #include "pg/source.h"
 
+enum cap_snapshot_mode { SNAPSHOT_INITIAL = 0, SNAPSHOT_NEVER, SNAPSHOT_ONLY };
+
 /* From the configuration; lives as long as capture_run(). */
 struct cap_settings {
     const char *pipeline, *source_url, *topic_prefix, *spill_dir;
@@ -20,6 +22,9 @@ struct cap_settings {
     struct table_filter *filter;
     struct journal_config journal;
     char slot[72], publication[72], application_name[64];
+    enum cap_snapshot_mode snapshot_mode;
+    int64_t max_rows_per_second;   /* of a copy; 0 = no limit */
+    int64_t max_source_latency_us; /* 0 = no limit */
     int snapshot_workers;
     int64_t chunk_rows;
     int64_t fence_interval_us, heartbeat_us;

@@ -19,6 +19,11 @@
 #define WINDOW_US (300 * 1000)
 /* While the stream has to come to a position, the server is asked so often how far it is. */
 #define ASK_INTERVAL_US (50 * 1000)
+/* A copy that is slowed down lets the stream follow this often. */
+#define SLOW_TURN_US (200 * 1000)
+/* A slowed window: its ranges are to be read in about this time. */
+#define SLOW_WINDOW_S 0.25
+#define SLOW_ROWS_MIN 100
 /* Headers at the beginning of a WAL page and segment (server: xlog_internal.h); an insert position behind them is not reached
  * before the next record. */
 #define WAL_PAGE_BYTES   8192
@@ -39,6 +44,8 @@ struct cap_copier {
     struct cap_snapshot alone_snapshot;
     lsn_t high_lsn;
     int64_t asked_us;
+    int64_t opened_us, slowed_us, slow_log_us; /* mono */
+    uint64_t opened_rows;                      /* copied before the last window */
     struct table_status *tables;
 };
 
@@ -81,6 +88,7 @@ struct cap_copier *cap_copier_open(struct cap_session *s, const struct fence_cop
     c->copy.plan = plan;
     c->copy.visible = c->visible;
     c->copy.rows = xcalloc(s->tables.count + 1, sizeof *c->copy.rows);
+    c->copy.range_rows = cap_copier_range_rows(s->settings);
     c->copy.started_us = clock_wall_us();
     c->copy.event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     BUG_UNLESS(c->copy.event_fd >= 0);
@@ -134,7 +142,7 @@ enum cap_fate cap_copier_fate(const struct cap_copier *c, uint32_t oid, size_t k
 {
     if (oid == c->alone_oid)
         return cap_snapshot_sees(&c->alone_snapshot, xid) ? CAP_DROP : CAP_KEEP;
-    if (cap_plan_table(c->copy.plan, oid) == CAP_TABLE_DONE)
+    if (cap_plan_table_done(c->copy.plan, oid))
         return CAP_KEEP;
     return key_count == 0 ? CAP_DROP : CAP_COMPLETE;
 }
@@ -166,7 +174,7 @@ void cap_copier_show(struct cap_copier *c)
     st->snapshot_rows = st->snapshot_rows_estimate = 0;
     for (size_t i = 0; i < s->tables.count; i++) {
         c->tables[i].rows = atomic_load(&c->copy.rows[i]);
-        c->tables[i].done = cap_plan_table(c->copy.plan, s->tables.items[i].oid) == CAP_TABLE_DONE;
+        c->tables[i].done = cap_plan_table_done(c->copy.plan, s->tables.items[i].oid);
         st->snapshot_rows += c->tables[i].rows;
         st->snapshot_rows_estimate +=
             c->tables[i].done ? c->tables[i].rows : MAX_OF(c->tables[i].rows_estimate, c->tables[i].rows);
@@ -176,6 +184,58 @@ void cap_copier_show(struct cap_copier *c)
     cap_status_show(s, PHASE_SNAPSHOT);
     st->tables = NULL;
     st->table_count = 0;
+}
+
+/* --- slower than possible --- */
+
+static uint64_t copied_rows(const struct cap_copier *c)
+{
+    uint64_t rows = 0;
+    for (size_t i = 0; i < c->session->tables.count; i++)
+        rows += atomic_load(&c->copy.rows[i]);
+    return rows;
+}
+
+/* What the last window read must have had its time before the next one opens. */
+static bool within_rate(const struct cap_copier *c, int64_t now_us)
+{
+    int64_t rate = c->session->settings->max_rows_per_second;
+    if (rate == 0 || c->opened_us == 0)
+        return true;
+    double due_us = (double)(copied_rows(c) - c->opened_rows) / (double)rate * 1e6;
+    return (double)(now_us - c->opened_us) >= due_us;
+}
+
+static bool source_is_slow(struct cap_copier *c, bool *ret_slow, struct err *err)
+{
+    int64_t limit_us = c->session->settings->max_source_latency_us, begin_us = clock_mono_us(), one = 0;
+    *ret_slow = false;
+    if (limit_us == 0)
+        return true;
+    if (!pg_query_int64(c->session->sql, "SELECT count(*) FROM pg_catalog.pg_namespace", 0, NULL, &one, err))
+        return false;
+    int64_t took_us = clock_mono_us() - begin_us;
+    *ret_slow = took_us > limit_us;
+    if (*ret_slow && begin_us - c->slow_log_us > 60 * INT64_C(1000000)) {
+        c->slow_log_us = begin_us;
+        log_event(LOG_LEVEL_WARN, "snapshot_slowed", "latency_ms=%lld limit_ms=%lld",
+                  (long long)(took_us / 1000), (long long)(limit_us / 1000));
+    }
+    return true;
+}
+
+static bool must_wait(struct cap_copier *c, int64_t now_us, bool *ret_wait, struct err *err)
+{
+    *ret_wait = true;
+    return !within_rate(c, now_us) || source_is_slow(c, ret_wait, err);
+}
+
+int64_t cap_copier_range_rows(const struct cap_settings *settings)
+{
+    if (settings->max_rows_per_second == 0)
+        return settings->chunk_rows;
+    double rows = (double)settings->max_rows_per_second * SLOW_WINDOW_S / settings->snapshot_workers;
+    return MIN_OF(settings->chunk_rows, MAX_OF((int64_t)rows, SLOW_ROWS_MIN));
 }
 
 /* --- windows --- */
@@ -189,6 +249,8 @@ static bool open_window(struct cap_stream *st, struct err *err)
     if (!failpoint("capture.snapshot_opened", err))
         return false;
     c->state = alone ? SNAPSHOT : WINDOW;
+    c->opened_us = clock_mono_us();
+    c->opened_rows = copied_rows(c);
     c->alone_oid = alone ? cap_plan_next_oid(copy->plan) : 0;
     pthread_mutex_lock(&copy->lock);
     copy->window.number++;
@@ -263,12 +325,36 @@ static bool end_window(struct cap_stream *st, bool *ret_done, struct err *err)
     struct cap_copier *c = st->copier;
     struct fence_copy place;
     *ret_done = cap_plan_done(c->copy.plan);
+    cap_plan_settle(c->copy.plan);
     cap_plan_place(c->copy.plan, &place);
     c->state = BETWEEN;
     c->alone_oid = 0;
     settle(c);
     cap_copier_show(c);
     return failpoint("capture.snapshot_ended", err) && cap_stream_release(st, &place, *ret_done, err);
+}
+
+/* No window for now: what the stream brings goes on by itself. */
+static bool let_follow(struct cap_stream *st, struct err *err)
+{
+    struct cap_copier *c = st->copier;
+    struct fence_copy place;
+    if (st->now_us - c->slowed_us < SLOW_TURN_US || !reached(st, c->high_lsn))
+        return true;
+    c->slowed_us = st->now_us;
+    cap_plan_place(c->copy.plan, &place);
+    return st->seen_lsn <= st->submitted_lsn || cap_stream_release(st, &place, false, err);
+}
+
+static bool between(struct cap_stream *st, bool *ret_done, struct err *err)
+{
+    struct cap_copier *c = st->copier;
+    bool wait = false;
+    if (cap_plan_done(c->copy.plan)) /* nothing to copy at all */
+        return end_window(st, ret_done, err);
+    if (!must_wait(c, st->now_us, &wait, err))
+        return false;
+    return wait ? let_follow(st, err) : cap_stream_hand_over(st, err) && open_window(st, err);
 }
 
 static bool at_boundary(const struct cap_stream *st)
@@ -285,11 +371,7 @@ bool cap_copier_turn(struct cap_stream *st, bool *ret_done, struct err *err)
         return false;
     switch (c->state) {
     case BETWEEN:
-        if (!at_boundary(st))
-            return true;
-        if (cap_plan_done(c->copy.plan)) /* nothing to copy at all */
-            return end_window(st, ret_done, err);
-        return cap_stream_hand_over(st, err) && open_window(st, err);
+        return !at_boundary(st) || between(st, ret_done, err);
     case SNAPSHOT:
         if (own) {
             take_alone_snapshot(c);

@@ -15,6 +15,7 @@ struct cap_plan {
     const struct cap_session *session;
     struct plan_part *parts;
     size_t count, at; /* at: of the first part that is not given out to its end */
+    size_t settled;   /* what `at` was at the last cap_plan_settle() */
     char **key;       /* where parts[at] stands; NULL = at its beginning */
     size_t key_count;
     uint64_t hash;
@@ -107,7 +108,7 @@ static bool take_place(struct cap_plan *plan, const struct fence_copy *place)
 {
     if (place->plan != plan->hash || place->part > plan->count)
         return false;
-    plan->at = place->part;
+    plan->at = plan->settled = place->part;
     if (place->key_count == 0)
         return true;
     if (plan->at == plan->count || place->key_count != table_at(plan)->key_count)
@@ -122,7 +123,10 @@ struct cap_plan *cap_plan_new(const struct cap_session *s, const struct fence_co
     struct cap_plan *plan = xcalloc(1, sizeof *plan);
     plan->session = s;
     pthread_mutex_init(&plan->lock, NULL);
-    list_parts(plan);
+    if (s->settings->snapshot_mode != SNAPSHOT_NEVER)
+        list_parts(plan);
+    else
+        plan->parts = xcalloc(1, sizeof *plan->parts);
     plan->hash = hash_parts(plan);
     if (place != NULL && place->there && !take_place(plan, place)) {
         cap_plan_free(plan);
@@ -165,18 +169,18 @@ void cap_plan_place(const struct cap_plan *plan, struct fence_copy *ret)
                                .key_count = plan->key != NULL ? plan->key_count : 0};
 }
 
-enum cap_table_state cap_plan_table(struct cap_plan *plan, uint32_t oid)
+void cap_plan_settle(struct cap_plan *plan)
 {
-    bool before = false, after = false;
-    pthread_mutex_lock(&plan->lock);
-    for (size_t i = 0; i < plan->count; i++) { /* a table's parts stand together */
-        if (plan->session->tables.items[plan->parts[i].table].oid != oid)
-            continue;
-        before = before || i < plan->at || (i == plan->at && plan->key != NULL);
-        after = after || i >= plan->at;
+    plan->settled = plan->at;
+}
+
+bool cap_plan_table_done(const struct cap_plan *plan, uint32_t oid)
+{
+    for (size_t i = plan->settled; i < plan->count; i++) {
+        if (plan->session->tables.items[plan->parts[i].table].oid == oid)
+            return false;
     }
-    pthread_mutex_unlock(&plan->lock);
-    return !after ? CAP_TABLE_DONE : before ? CAP_TABLE_BEGUN : CAP_TABLE_PENDING;
+    return true;
 }
 
 /* --- ranges --- */

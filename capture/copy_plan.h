@@ -41,9 +41,11 @@ bool cap_plan_next(struct cap_plan *plan, struct pg_conn *conn, int64_t chunk_ro
 /* Everything given out so far. Valid until the next call. */
 void cap_plan_place(const struct cap_plan *plan, struct fence_copy *ret);
 
-/* How a table stands. @thread any */
-enum cap_table_state { CAP_TABLE_PENDING = 0, CAP_TABLE_BEGUN, CAP_TABLE_DONE };
-enum cap_table_state cap_plan_table(struct cap_plan *plan, uint32_t oid);
+/* Everything given out so far has its fence (or is on the way to it). */
+void cap_plan_settle(struct cap_plan *plan);
+/* All of the table was copied before the last cap_plan_settle(). A table that is copied to its end in the window at hand is not done:
+ * transactions that its last snapshot sees come once more, and change rows that may be gone by then. */
+bool cap_plan_table_done(const struct cap_plan *plan, uint32_t oid);
 
 /* SQL: the key's columns of alias p, and "(p.k1, …) > ('…', …)". */
 void cap_plan_key_list(const struct source_table *t, bool as_text, struct strbuf *sql);

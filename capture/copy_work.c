@@ -303,8 +303,7 @@ static bool work_window(struct worker *w, const struct cap_window *window, struc
     bool found = true;
     while (found && !atomic_load(&w->copy->abort) && clock_mono_us() < window->until_us) {
         struct cap_chunk chunk;
-        if (!cap_plan_next(w->copy->plan, w->side, w->session->settings->chunk_rows, window->alone, &chunk,
-                           &found, err))
+        if (!cap_plan_next(w->copy->plan, w->side, w->copy->range_rows, window->alone, &chunk, &found, err))
             return false;
         bool ok = !found || copy_chunk(w, &chunk, window->base_lsn, err);
         if (found)

@@ -31,8 +31,9 @@ struct cap_copy {
     struct cap_plan *plan;
     const struct cap_visible *visible; /* does not change while a window is open */
     _Atomic uint64_t *rows;            /* per table */
-    int64_t started_us;                /* wall */
-    int event_fd; /* readable when a window has ended, or an alone one has its snapshot */
+    int64_t range_rows;
+    int64_t started_us; /* wall */
+    int event_fd;       /* readable when a window has ended, or an alone one has its snapshot */
     atomic_bool abort;
 
     pthread_mutex_t lock; /* all below */

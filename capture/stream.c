@@ -319,6 +319,7 @@ static bool copy_turn(struct cap_stream *st, struct err *err)
     log_event(LOG_LEVEL_INFO, "snapshot_end", "rows=%llu seconds=%.1f",
               (unsigned long long)status->snapshot_rows,
               (double)(status->snapshot_finished_us - status->snapshot_started_us) / 1e6);
+    st->only_copy = st->session->settings->snapshot_mode == SNAPSHOT_ONLY;
     return failpoint("capture.snapshot_copied", err);
 }
 
@@ -371,7 +372,7 @@ static bool run(struct cap_stream *st, struct err *err)
         return false;
     log_event(LOG_LEVEL_INFO, "stream_begin", "slot=%s lsn=" LSN_FMT, settings->slot,
               LSN_ARGS(st->start_lsn));
-    while (!cap_stop_asked(st->session)) {
+    while (!st->only_copy && !cap_stop_asked(st->session)) {
         if (!turn(st, err))
             return false;
     }
@@ -391,6 +392,7 @@ bool cap_stream_run(struct cap_session *s, lsn_t start_lsn, struct cap_copier *c
         .slot_lsn = s->slot_lsn,
         .history_checked = !from_fence, /* the slot was made a moment ago */
         .copier = copier,
+        .only_copy = copier == NULL && s->settings->snapshot_mode == SNAPSHOT_ONLY,
         .seen_lsn = start_lsn,
         .previous_commit_lsn = start_lsn,
         .received_lsn = start_lsn,

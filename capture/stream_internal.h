@@ -46,6 +46,7 @@ struct cap_stream {
     int64_t now_us, now_wall_us; /* taken once per turn of the loop */
     struct cap_progress progress;
     struct cap_copier *copier; /* a copy runs; NULL = it is complete */
+    bool only_copy;            /* the copy is complete, and more is not wanted */
     lsn_t seen_lsn;            /* everything that ended before it was decoded */
 
     /* feedback.c */
