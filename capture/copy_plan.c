@@ -11,12 +11,20 @@ struct plan_part {
     size_t table, part;
 };
 
+/* Where a table's last part stands in the order. */
+struct last_part {
+    uint32_t oid;
+    size_t index;
+};
+
 struct cap_plan {
     const struct cap_session *session;
     struct plan_part *parts;
-    size_t count, at; /* at: of the first part that is not given out to its end */
-    size_t settled;   /* what `at` was at the last cap_plan_settle() */
-    char **key;       /* where parts[at] stands; NULL = at its beginning */
+    size_t count, at;       /* at: of the first part that is not given out to its end */
+    struct last_part *last; /* by oid; one a table that has parts */
+    size_t last_count;
+    size_t settled; /* what `at` was at the last cap_plan_settle() */
+    char **key;     /* where parts[at] stands; NULL = at its beginning */
     size_t key_count;
     uint64_t hash;
     pthread_mutex_t lock;
@@ -99,6 +107,23 @@ static void list_parts(struct cap_plan *plan)
     qsort_r(plan->parts, plan->count, sizeof *plan->parts, compare_parts, (void *)tables);
 }
 
+static int compare_last(const void *a, const void *b)
+{
+    const struct last_part *x = a, *y = b;
+    return (x->oid > y->oid) - (x->oid < y->oid);
+}
+
+static void list_last(struct cap_plan *plan)
+{
+    plan->last = xcalloc(plan->count + 1, sizeof *plan->last);
+    for (size_t i = 0; i < plan->count; i++) { /* a table's parts stand together */
+        if (i + 1 == plan->count || plan->parts[i + 1].table != plan->parts[i].table)
+            plan->last[plan->last_count++] =
+                (struct last_part){plan->session->tables.items[plan->parts[i].table].oid, i};
+    }
+    qsort(plan->last, plan->last_count, sizeof *plan->last, compare_last);
+}
+
 static const struct source_table *table_at(const struct cap_plan *plan)
 {
     return &plan->session->tables.items[plan->parts[plan->at].table];
@@ -127,6 +152,7 @@ struct cap_plan *cap_plan_new(const struct cap_session *s, const struct fence_co
         list_parts(plan);
     else
         plan->parts = xcalloc(1, sizeof *plan->parts);
+    list_last(plan);
     plan->hash = hash_parts(plan);
     if (place != NULL && place->there && !take_place(plan, place)) {
         cap_plan_free(plan);
@@ -142,6 +168,7 @@ void cap_plan_free(struct cap_plan *plan)
     pthread_mutex_destroy(&plan->lock);
     free_key(plan->key, plan->key_count);
     free(plan->parts);
+    free(plan->last);
     free(plan);
 }
 
@@ -176,11 +203,10 @@ void cap_plan_settle(struct cap_plan *plan)
 
 bool cap_plan_table_done(const struct cap_plan *plan, uint32_t oid)
 {
-    for (size_t i = plan->settled; i < plan->count; i++) {
-        if (plan->session->tables.items[plan->parts[i].table].oid == oid)
-            return false;
-    }
-    return true;
+    const struct last_part key = {.oid = oid};
+    const struct last_part *last =
+        bsearch(&key, plan->last, plan->last_count, sizeof *plan->last, compare_last);
+    return last == NULL || last->index < plan->settled;
 }
 
 /* --- ranges --- */
