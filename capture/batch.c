@@ -26,6 +26,7 @@ void cap_batch_free(struct cap_batch *b)
     free(b->records);
     free(b->bounds);
     free(b->markers);
+    fence_copy_release(&b->copy_fence.place);
     free(b);
 }
 
@@ -38,6 +39,8 @@ void cap_batch_clear(struct cap_batch *b)
     b->changes = 0;
     b->tail_commit_lsn = 0;
     b->snapshot = false;
+    fence_copy_release(&b->copy_fence.place);
+    b->copy_fence = (struct cap_copy_fence){0};
 }
 
 size_t cap_batch_size(const struct cap_batch *b)

@@ -39,6 +39,14 @@ struct cap_boundary {
     bool synthetic; /* not a transaction: a cut between two */
 };
 
+/* A fence of a running copy, behind the batch's last record. */
+struct cap_copy_fence {
+    bool wanted, complete;
+    lsn_t lsn;
+    int64_t commit_time_us;
+    struct fence_copy place; /* the batch's */
+};
+
 struct cap_batch {
     struct strbuf bytes;
     struct cap_record *records;
@@ -49,7 +57,8 @@ struct cap_batch {
     size_t marker_count;
     uint64_t changes;      /* records that are not tombstones */
     lsn_t tail_commit_lsn; /* of the transaction whose records follow the last boundary; 0 = none follow */
-    bool snapshot;         /* rows of a running copy: any point between two batches may get a fence */
+    struct cap_copy_fence copy_fence;
+    bool snapshot; /* rows of a running copy: any point between two batches may get a fence */
 };
 
 struct cap_batch *cap_batch_new(void);

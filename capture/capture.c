@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "capture/capture_internal.h"
+#include "capture/copier.h"
 #include "capture/recover.h"
 #include "capture/setup.h"
 #include "capture/snapshot.h"
@@ -40,6 +41,14 @@
  * moment ago. */
 #define BUSY_PATIENCE_US (30 * INT64_C(1000000))
 
+/* The option table knows no others. */
+static enum cap_snapshot_mode snapshot_mode(const char *name)
+{
+    return strcmp(name, "never") == 0  ? SNAPSHOT_NEVER
+           : strcmp(name, "only") == 0 ? SNAPSHOT_ONLY
+                                       : SNAPSHOT_INITIAL;
+}
+
 static bool read_settings(const struct config *cfg, struct cap_settings *ret, struct err *err)
 {
     struct cap_settings s = {
@@ -48,6 +57,9 @@ static bool read_settings(const struct config *cfg, struct cap_settings *ret, st
         .topic_prefix = config_text(cfg, "journal.topic_prefix"),
         .spill_dir = config_text(cfg, "capture.spill_dir"),
         .codec = codec_by_name(config_text(cfg, "journal.format")),
+        .snapshot_mode = snapshot_mode(config_text(cfg, "capture.snapshot")),
+        .max_rows_per_second = config_int(cfg, "capture.max_rows_per_second"),
+        .max_source_latency_us = config_int(cfg, "capture.max_source_latency_ms") * 1000,
         .snapshot_workers = (int)config_int(cfg, "capture.snapshot_workers"),
         .chunk_rows = config_int(cfg, "capture.snapshot_chunk_rows"),
         .fence_interval_us = config_int(cfg, "capture.fence_interval_ms") * 1000,
@@ -146,7 +158,9 @@ static bool open_journal(struct cap_session *s, struct journal_writer **ret_jw,
     return true;
 }
 
-static void start_publisher(struct cap_session *s, struct journal_writer *jw, struct schema_store *schemas)
+/* goes_on: at the last fence, with the copy that it belongs to. */
+static void start_publisher(struct cap_session *s, struct journal_writer *jw, struct schema_store *schemas,
+                            bool goes_on)
 {
     struct cap_publisher_config config = {
         .topic_prefix = s->settings->topic_prefix,
@@ -158,8 +172,11 @@ static void start_publisher(struct cap_session *s, struct journal_writer *jw, st
     config.base.pipeline = s->settings->pipeline;
     config.base.system_id = s->identity.system_id;
     config.base.timeline = s->identity.timeline;
-    config.base.attempt = s->position.complete ? s->position.attempt : s->position.attempt + 1;
-    s->publisher = cap_publisher_start(&config, jw, schemas, s->position.complete ? s->position.lsn : 0);
+    config.base.attempt = s->position.attempt;
+    if (!goes_on) /* 0: no rows are copied, the target has them */
+        config.base.attempt = s->settings->snapshot_mode == SNAPSHOT_NEVER ? 0 : s->position.attempt + 1;
+    config.complete = s->position.complete;
+    s->publisher = cap_publisher_start(&config, jw, schemas, goes_on ? s->position.lsn : 0);
     s->status->attempt = config.base.attempt;
 }
 
@@ -177,26 +194,59 @@ static bool open_source(struct cap_session *s, struct err *err)
            cap_setup_source(s, err);
 }
 
+/* *ret_goes_on: the stream starts at the last fence. */
+static bool look_at_source(struct cap_session *s, bool *ret_goes_on, struct err *err)
+{
+    const char *why = NULL;
+    *ret_goes_on = s->position.complete;
+    if (!open_source(s, err))
+        return false;
+    if (s->position.complete)
+        return cap_check_publication(s, err) && cap_check_slot(s, err);
+    if (!cap_snapshot_may_resume(s, ret_goes_on, &why, err))
+        return false;
+    if (why != NULL)
+        log_event(LOG_LEVEL_WARN, "snapshot_anew", "attempt=%llu text=\"%s: the copy starts over\"",
+                  (unsigned long long)s->position.attempt + 1, why);
+    return true;
+}
+
+/* A copy that begins or goes on, and the stream beside it. */
+static bool run_copy(struct cap_session *s, bool goes_on, struct err *err)
+{
+    struct cap_snapshot floor = {0};
+    struct cap_copier *copier = NULL;
+    cap_status_show(s, PHASE_SNAPSHOT);
+    if (!goes_on)
+        s->status->snapshot_started_us = clock_wall_us();
+    s->status->snapshot_finished_us = 0;
+    bool ok = goes_on ? cap_snapshot_resume(s, &floor, err) : cap_snapshot_begin(s, &floor, err);
+    if (ok) {
+        copier = cap_copier_open(s, goes_on ? &s->position.copy : NULL, &floor);
+        s->progressed = s->progressed || !goes_on;
+        ok = cap_stream_run(s, goes_on ? s->position.lsn : s->slot_lsn, copier, err);
+    }
+    cap_snapshot_release(&floor);
+    return ok;
+}
+
 static bool run_session(struct cap_session *s, struct err *err)
 {
     struct journal_writer *jw = NULL;
     struct schema_store *schemas = NULL;
-    lsn_t start_lsn = 0;
+    bool goes_on = false;
     cap_status_show(s, PHASE_STARTING);
     if (!nobody_streams(s, err) || !open_journal(s, &jw, &schemas, err))
         return false;
-    if (!open_source(s, err) ||
-        (s->position.complete && (!cap_check_publication(s, err) || !cap_check_slot(s, err)))) {
+    if (!look_at_source(s, &goes_on, err)) {
         schema_store_close(schemas);
         journal_writer_close(jw);
         return false;
     }
-    start_publisher(s, jw, schemas);
-    start_lsn = s->position.lsn;
-    if (!s->position.complete && !cap_snapshot_run(s, &start_lsn, err))
-        return false;
-    s->progressed = s->progressed || !s->position.complete;
-    return cap_stream_run(s, start_lsn, err);
+    start_publisher(s, jw, schemas, goes_on);
+    if (!s->position.complete)
+        return run_copy(s, goes_on, err);
+    return cap_stream_run(s, s->position.lsn, NULL, err);
 }
 
 /* The publisher's own failure is the cause of whatever came after. */

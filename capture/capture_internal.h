@@ -14,6 +14,8 @@
 #include "pg/source.h"
 #include "pg/types/profile.h"
 
+enum cap_snapshot_mode { SNAPSHOT_INITIAL = 0, SNAPSHOT_NEVER, SNAPSHOT_ONLY };
+
 /* From the configuration; lives as long as capture_run(). */
 struct cap_settings {
     const char *pipeline, *source_url, *topic_prefix, *spill_dir;
@@ -22,6 +24,9 @@ struct cap_settings {
     struct table_filter *filter;
     struct journal_config journal;
     char slot[72], publication[72], application_name[64];
+    enum cap_snapshot_mode snapshot_mode;
+    int64_t max_rows_per_second;   /* of a copy; 0 = no limit */
+    int64_t max_source_latency_us; /* 0 = no limit */
     int snapshot_workers;
     int64_t chunk_rows;
     int64_t fence_interval_us, heartbeat_us;
@@ -42,7 +47,8 @@ struct cap_position {
     bool complete; /* the copy is done: streaming goes on at lsn */
     lsn_t lsn;
     int64_t commit_time_us;
-    uint64_t attempt; /* of the last copy; 0 = none */
+    uint64_t attempt;       /* of the last copy; 0 = none */
+    struct fence_copy copy; /* of the last fence */
     struct cap_fence_base base;
     struct cap_hold hold;        /* cuts that were answered */
     struct cap_past_fence *past; /* the last fences of this attempt, oldest first */
@@ -56,6 +62,7 @@ struct cap_tables {
 };
 
 struct cap_relations;
+struct cap_copier;
 struct cap_feedback;
 
 struct cap_session {

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "capture/table_writer.h"
 #include "core/alloc.h"
@@ -11,8 +13,6 @@
 #include "pg/copy_binary.h"
 
 #define LOCK_TIMEOUT_MS 30000
-/* With more, every worker holding every lock could fill the server's lock table. */
-#define LOCK_TABLES_MAX 500
 
 struct worker {
     struct cap_copy *copy;
@@ -41,30 +41,24 @@ static void show_conn(struct cap_copy *copy, int index, struct pg_conn *conn)
     pthread_mutex_unlock(&copy->lock);
 }
 
+static void notify(struct cap_copy *copy)
+{
+    uint64_t one = 1;
+    ssize_t n = write(copy->event_fd, &one, sizeof one);
+    (void)n; /* EAGAIN: the counter is full, so the owner will wake anyway */
+}
+
 void cap_copy_abort(struct cap_copy *copy, int workers)
 {
     atomic_store(&copy->abort, true);
     pthread_mutex_lock(&copy->lock);
+    copy->quit = true;
+    pthread_cond_broadcast(&copy->opened);
     for (int i = 0; i < workers; i++) {
         if (copy->conns[i] != NULL)
             pg_cancel(copy->conns[i]);
     }
     pthread_mutex_unlock(&copy->lock);
-}
-
-bool cap_copy_lock(const struct cap_session *s, struct pg_conn *conn, struct err *err)
-{
-    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    strbuf_addf(&sql, "SET LOCAL lock_timeout = %d; LOCK TABLE ", LOCK_TIMEOUT_MS);
-    for (size_t i = 0; i < s->tables.count; i++) {
-        strbuf_adds(&sql, i > 0 ? ", " : "");
-        strbuf_adds(&sql, s->tables.items[i].partitioned ? "" : "ONLY ");
-        pg_quote_table(&sql, s->tables.items[i].schema, s->tables.items[i].name);
-    }
-    strbuf_adds(&sql, " IN ACCESS SHARE MODE");
-    bool ok = strbuf_ok(&sql, "LOCK TABLE", err) && pg_exec(conn, sql.data, err);
-    strbuf_release(&sql);
-    return ok || err_wrap(err, "locking the tables for the copy");
 }
 
 static bool open_worker(struct worker *w, int index, struct err *err)
@@ -73,14 +67,7 @@ static bool open_worker(struct worker *w, int index, struct err *err)
         !cap_connect(w->session->settings, false, &w->side, err))
         return false;
     show_conn(w->copy, index, w->conn);
-    struct strbuf sql = STRBUF_INIT(256);
-    strbuf_adds(&sql, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET TRANSACTION SNAPSHOT ");
-    pg_quote_literal(&sql, w->copy->snapshot);
-    bool ok = strbuf_ok(&sql, "snapshot", err) && pg_exec(w->conn, sql.data, err);
-    strbuf_release(&sql);
-    if (!ok || w->session->tables.count > LOCK_TABLES_MAX)
-        return ok;
-    return cap_copy_lock(w->session, w->conn, err);
+    return true;
 }
 
 static bool writer_of(struct worker *w, size_t table, struct cap_table_writer **ret, struct err *err)
@@ -98,6 +85,7 @@ static void select_columns(const struct source_table *t, const struct cap_table_
 {
     for (size_t i = 0; i < t->column_count; i++) {
         strbuf_adds(sql, i > 0 ? ", " : "");
+        strbuf_adds(sql, "p.");
         pg_quote_ident(sql, t->columns[i].name);
         strbuf_adds(sql, tw->readers[i].as_text ? "::text" : "");
     }
@@ -113,14 +101,82 @@ static bool begin_copy(struct worker *w, const struct cap_chunk *chunk, const st
     select_columns(t, tw, &sql);
     strbuf_adds(&sql, " FROM ONLY ");
     pg_quote_table(&sql, part->schema, part->name);
-    if (chunk->first_block > 0 || chunk->end_block >= 0)
-        strbuf_addf(&sql, " WHERE ctid >= '(%lld,0)'::pg_catalog.tid", (long long)chunk->first_block);
-    if (chunk->end_block >= 0)
-        strbuf_addf(&sql, " AND ctid < '(%lld,0)'::pg_catalog.tid", (long long)chunk->end_block);
+    strbuf_adds(&sql, " AS p");
+    if (chunk->lower != NULL) {
+        strbuf_adds(&sql, " WHERE ");
+        cap_plan_key_bound(t, ">", chunk->lower, &sql);
+    }
+    if (chunk->upper != NULL) {
+        strbuf_adds(&sql, chunk->lower != NULL ? " AND " : " WHERE ");
+        cap_plan_key_bound(t, "<=", chunk->upper, &sql);
+    }
     strbuf_adds(&sql, ") TO STDOUT (FORMAT binary)");
     bool ok = strbuf_ok(&sql, "COPY", err) && pg_copy_out_begin(w->conn, sql.data, err);
     strbuf_release(&sql);
     return ok;
+}
+
+/* --- snapshots --- */
+
+/* The lock comes before the snapshot, so that nothing has rewritten the part behind its back (a rewriting ALTER and TRUNCATE are
+ * not seen by older snapshots); LOCK TABLE takes none by itself (server: PlannedStmtRequiresSnapshot). */
+static bool look(struct worker *w, const struct source_part *part, struct cap_snapshot *ret_snap,
+                 lsn_t *ret_high_lsn, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    strbuf_addf(
+        &sql,
+        "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL lock_timeout = %d; LOCK TABLE ONLY ",
+        LOCK_TIMEOUT_MS);
+    pg_quote_table(&sql, part->schema, part->name);
+    strbuf_adds(&sql, " IN ACCESS SHARE MODE");
+    bool ok = strbuf_ok(&sql, "LOCK TABLE", err) && pg_exec(w->conn, sql.data, err) &&
+              pg_query(w->conn, "SELECT pg_current_snapshot()::text, pg_current_wal_insert_lsn()::text", 0,
+                       NULL, &res, err);
+    strbuf_release(&sql);
+    if (!ok)
+        return false;
+    if (pg_rows(res) != 1 || !lsn_parse(pg_cell(res, 0, 1), ret_high_lsn))
+        return err_set(err, ERR_PROTOCOL, "no snapshot from the source");
+    return cap_snapshot_parse(pg_cell(res, 0, 0), ret_snap, err);
+}
+
+static void show_snapshot(struct worker *w, struct cap_snapshot *snap, lsn_t high_lsn)
+{
+    struct cap_copy *copy = w->copy;
+    pthread_mutex_lock(&copy->lock);
+    cap_snapshot_release(&copy->own);
+    copy->own = *snap;
+    copy->own_there = true;
+    copy->high_lsn = MAX_OF(copy->high_lsn, high_lsn);
+    bool tell = copy->window.alone;
+    pthread_mutex_unlock(&copy->lock);
+    if (tell)
+        notify(copy);
+}
+
+/* A snapshot that sees all that was published. A transaction that misses is one between its commit record and its end: it takes
+ * a moment, or as long as its synchronous standby does. */
+static bool take_snapshot(struct worker *w, const struct source_part *part, struct err *err)
+{
+    struct timespec nap = {.tv_nsec = 1000000};
+    while (!atomic_load(&w->copy->abort)) {
+        struct cap_snapshot snap = {0};
+        lsn_t high_lsn = 0;
+        if (!look(w, part, &snap, &high_lsn, err))
+            return false;
+        if (cap_visible_covers(w->copy->visible, &snap)) {
+            show_snapshot(w, &snap, high_lsn);
+            return true;
+        }
+        cap_snapshot_release(&snap);
+        if (!pg_exec(w->conn, "ROLLBACK", err))
+            return false;
+        (void)nanosleep(&nap, NULL);
+        nap.tv_nsec = MIN_OF(nap.tv_nsec * 2, 100000000);
+    }
+    return err_set(err, ERR_INTERRUPTED, "the copy was ended");
 }
 
 static bool hand_over(struct worker *w, struct err *err)
@@ -195,18 +251,20 @@ static bool copy_rows(struct worker *w, struct cap_table_writer *tw, const struc
     }
 }
 
-static bool copy_chunk(struct worker *w, const struct cap_chunk *chunk, struct err *err)
+static bool copy_chunk(struct worker *w, const struct cap_chunk *chunk, lsn_t base_lsn, struct err *err)
 {
     struct cap_table_writer *tw = NULL;
-    if (!failpoint("capture.snapshot_chunk", err) || !writer_of(w, chunk->table, &tw, err))
-        return false;
+    const struct source_table *t = &w->session->tables.items[chunk->table];
+    if (!failpoint("capture.snapshot_chunk", err) || !writer_of(w, chunk->table, &tw, err) ||
+        !take_snapshot(w, &t->parts[chunk->part], err))
+        return err_wrap(err, "copy of table=%s.%s", t->schema, t->name);
     struct change base = {
         .op = CHANGE_READ,
         .schema = tw->schema,
         .source = {.server = w->session->settings->topic_prefix,
                    .database = pg_database(w->conn),
-                   .lsn = w->copy->consistent_lsn,
-                   .commit_lsn = w->copy->consistent_lsn,
+                   .lsn = base_lsn,
+                   .commit_lsn = base_lsn,
                    .commit_time_us = w->copy->started_us,
                    .snapshot = SNAPSHOT_TRUE},
         .captured_us = clock_wall_us(),
@@ -214,24 +272,61 @@ static bool copy_chunk(struct worker *w, const struct cap_chunk *chunk, struct e
     copy_binary_init(w->parser, (uint16_t)tw->schema->field_count);
     bool ok = begin_copy(w, chunk, tw, err) && copy_rows(w, tw, &base, chunk->table, err);
     copy_binary_release(w->parser);
-    if (!ok)
-        return err_wrap(err, "copy of table=%s.%s", tw->schema->schema, tw->schema->table);
-    atomic_fetch_sub(&w->copy->chunks_left[chunk->table], 1);
+    if (!ok || !pg_exec(w->conn, "ROLLBACK", err))
+        return err_wrap(err, "copy of table=%s.%s", t->schema, t->name);
     return true;
+}
+
+/* False: there is nothing more to do. */
+static bool next_window(struct cap_copy *copy, struct cap_window *window)
+{
+    pthread_mutex_lock(&copy->lock);
+    while (!copy->quit && copy->window.number == window->number)
+        pthread_cond_wait(&copy->opened, &copy->lock);
+    bool go = !copy->quit;
+    *window = copy->window;
+    pthread_mutex_unlock(&copy->lock);
+    return go;
+}
+
+static void end_window(struct cap_copy *copy)
+{
+    pthread_mutex_lock(&copy->lock);
+    bool last = --copy->working == 0;
+    pthread_mutex_unlock(&copy->lock);
+    if (last)
+        notify(copy);
+}
+
+static bool work_window(struct worker *w, const struct cap_window *window, struct err *err)
+{
+    bool found = true;
+    while (found && !atomic_load(&w->copy->abort) && clock_mono_us() < window->until_us) {
+        struct cap_chunk chunk;
+        if (!cap_plan_next(w->copy->plan, w->side, w->copy->range_rows, window->alone, &chunk, &found, err))
+            return false;
+        bool ok = !found || copy_chunk(w, &chunk, window->base_lsn, err);
+        if (found)
+            cap_chunk_release(&chunk);
+        if (!ok)
+            return false;
+        if (window->alone)
+            break;
+    }
+    return hand_over(w, err);
 }
 
 static bool work(struct worker *w, int index, struct err *err)
 {
+    struct cap_window window = {0};
     if (!open_worker(w, index, err))
         return err_wrap(err, "copy worker");
-    while (!atomic_load(&w->copy->abort)) {
-        size_t i = atomic_fetch_add(&w->copy->next_chunk, 1);
-        if (i >= w->copy->chunk_count)
-            break;
-        if (!copy_chunk(w, &w->copy->chunks[i], err))
+    while (next_window(w->copy, &window)) {
+        if ((!window.alone || index == 0) && !work_window(w, &window, err))
             return false;
+        end_window(w->copy);
     }
-    return hand_over(w, err);
+    return true;
 }
 
 static void close_worker(struct worker *w, int index)
@@ -260,9 +355,10 @@ void *cap_copy_worker_main(void *arg)
         .parser = xcalloc(1, sizeof *w.parser),
     };
     arena_init(&w.arena, 256 << 10, CAP_MESSAGE_BYTES_MAX);
-    if (!work(&w, self->index, &err))
+    if (!work(&w, self->index, &err)) {
         fail(self->copy, &err);
+        notify(self->copy);
+    }
     close_worker(&w, self->index);
-    atomic_fetch_sub(&self->copy->running, 1);
     return NULL;
 }

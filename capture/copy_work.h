@@ -1,7 +1,13 @@
 /*
- * The copy's work: chunks of tables under one exported snapshot, and the threads that copy them. A chunk is a
- * range of blocks (ctid), valid because all workers read under one snapshot and the tables are locked against
- * rewriting.
+ * The copy's threads. They work in windows: the owner holds the stream back and opens one, each worker copies key ranges, every
+ * one under a snapshot of its own, until the window has run its time; when all have ended, the owner lets the held
+ * transactions follow and writes a fence over both. So a snapshot lives for seconds, whatever the copy takes, and the
+ * slot retains no more than a window's WAL.
+ *
+ * Why it is right: a range's rows reach the journal before every transaction that its snapshot does not see
+ * (those are held), and its snapshot sees everything that was published (cap_visible). Transactions that it does see and that are
+ * held come once more, in order, and end in the same state. The fence stands behind all that any snapshot of the window has
+ * seen (high_lsn). The idea is DBLog's (Andreakis, Papapanagiotou, 2020), with the rows in front of the window's changes.
  */
 #ifndef CAPTURE_COPY_WORK_H
 #define CAPTURE_COPY_WORK_H
@@ -10,25 +16,34 @@
 #include <stdatomic.h>
 
 #include "capture/capture_internal.h"
+#include "capture/copy_plan.h"
+#include "capture/visible.h"
 
-struct cap_chunk {
-    size_t table, part;
-    int64_t first_block, end_block; /* end_block -1 = to the end */
+struct cap_window {
+    uint64_t number;  /* of the one that is open or was last */
+    bool alone;       /* one table without key, by one worker */
+    lsn_t base_lsn;   /* rows carry this position: before every transaction that is held */
+    int64_t until_us; /* mono: no range is begun later */
 };
 
 struct cap_copy {
     const struct cap_session *session; /* read only for workers */
-    const char *snapshot;
-    lsn_t consistent_lsn;
+    struct cap_plan *plan;
+    const struct cap_visible *visible; /* does not change while a window is open */
+    _Atomic uint64_t *rows;            /* per table */
+    int64_t range_rows;
     int64_t started_us; /* wall */
-    struct cap_chunk *chunks;
-    size_t chunk_count;
-    atomic_size_t next_chunk;
-    _Atomic uint64_t *rows;     /* per table */
-    atomic_size_t *chunks_left; /* per table */
+    int event_fd;       /* readable when a window has ended, or an alone one has its snapshot */
     atomic_bool abort;
-    atomic_int running;
-    pthread_mutex_t lock; /* first_err, conns */
+
+    pthread_mutex_t lock; /* all below */
+    pthread_cond_t opened;
+    struct cap_window window;
+    int working; /* workers that have not ended it */
+    bool quit;
+    lsn_t high_lsn;          /* insert position after the last snapshot of the window */
+    struct cap_snapshot own; /* the last snapshot taken in the window */
+    bool own_there;
     struct err first_err;
     struct pg_conn **conns; /* of the workers, to cancel; NULL = none */
 };
@@ -39,14 +54,7 @@ struct cap_copy_worker {
     pthread_t thread;
 };
 
-/*
- * Locks all tables for reading until the transaction's end: holds off whatever would move rows (VACUUM FULL,
- * CLUSTER, a rewriting ALTER) or drop them unseen by the snapshot (TRUNCATE). Every worker does so too, at
- * its start: a worker that asked for a lock later would queue behind an ALTER that waits for us.
- * ERR_TRANSIENT when a lock does not come in time.
- */
-bool cap_copy_lock(const struct cap_session *s, struct pg_conn *conn, struct err *err) MUST_CHECK;
-/* Thread: takes chunks until there are none, an error comes or abort is set. arg: struct cap_copy_worker */
+/* Thread: works until copy->quit or abort is set. arg: struct cap_copy_worker */
 void *cap_copy_worker_main(void *arg);
 /* Ends all workers soon: sets abort, cancels their statements. @thread any */
 void cap_copy_abort(struct cap_copy *copy, int workers);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture/reread.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "stream_internal.h"
@@ -199,6 +200,47 @@ static bool put_update(struct cap_stream *st, struct cap_relation *rel, const st
     return put(st, rel, &chg, chg.after, CAP_HEADER_NONE, NULL, err);
 }
 
+/* A row of a table whose copy is not done may be missing on the target: what comes of it must be whole. Values that were not
+ * sent are read from the source, newer than the change perhaps; the next fence stands behind that. A row that is gone needs
+ * nothing more than its deletion. */
+static bool put_completed(struct cap_stream *st, struct cap_relation *rel, const struct pgoutput_message *m,
+                          lsn_t lsn, struct err *err)
+{
+    struct cap_table_writer *tw = rel->writer;
+    bool same = true, there = true, full = m->row.old_kind == PGOUTPUT_OLD_FULL;
+    if (m->row.old_kind != PGOUTPUT_OLD_NONE &&
+        !cap_table_writer_same_key(tw, tw->before, tw->after, &same, err))
+        return false;
+    if (!same && !put_delete(st, rel, lsn, !full, CAP_HEADER_NONE, NULL, err))
+        return false;
+    if (!cap_row_is_whole(tw, tw->after) && !cap_reread(st, rel, &m->row.new_row, &there, err))
+        return false;
+    if (!there)
+        return true;
+    struct change chg = new_change(st, rel, same ? CHANGE_UPDATE : CHANGE_INSERT, lsn);
+    chg.before = same && full ? tw->before : NULL;
+    chg.after = tw->after;
+    return put(st, rel, &chg, chg.after, CAP_HEADER_NONE, NULL, err);
+}
+
+static bool put_change(struct cap_stream *st, struct cap_relation *rel, const struct pgoutput_message *m,
+                       bool complete, lsn_t lsn, struct err *err)
+{
+    switch (m->type) {
+    case PGOUTPUT_INSERT:
+        return put_insert(st, rel, lsn, err);
+    case PGOUTPUT_UPDATE:
+        return complete ? put_completed(st, rel, m, lsn, err) : put_update(st, rel, m, lsn, err);
+    default:
+        return put_delete(st, rel, lsn, m->row.old_kind != PGOUTPUT_OLD_FULL, CAP_HEADER_NONE, NULL, err);
+    }
+}
+
+static enum cap_fate fate_of(const struct cap_stream *st, const struct cap_relation *rel)
+{
+    return st->copier == NULL ? CAP_KEEP : cap_copier_fate(st->copier, rel->oid, rel->key_count, st->txn.xid);
+}
+
 static bool take_row(struct cap_stream *st, const struct pgoutput_message *m, lsn_t lsn, struct err *err)
 {
     struct cap_relation *rel = cap_relations_use(st->relations, m->row.oid, err);
@@ -209,13 +251,10 @@ static bool take_row(struct cap_stream *st, const struct pgoutput_message *m, ls
             take_marker(st, rel, &m->row.new_row);
         return true;
     }
-    bool ok = read_rows(st, rel, m, err);
-    if (ok && m->type == PGOUTPUT_INSERT)
-        ok = put_insert(st, rel, lsn, err);
-    else if (ok && m->type == PGOUTPUT_UPDATE)
-        ok = put_update(st, rel, m, lsn, err);
-    else if (ok)
-        ok = put_delete(st, rel, lsn, m->row.old_kind != PGOUTPUT_OLD_FULL, CAP_HEADER_NONE, NULL, err);
+    enum cap_fate fate = fate_of(st, rel);
+    if (fate == CAP_DROP)
+        return true;
+    bool ok = read_rows(st, rel, m, err) && put_change(st, rel, m, fate == CAP_COMPLETE, lsn, err);
     if (ok)
         return cap_stream_make_room(st, err);
     return err_wrap(err, "table=%s.%s lsn=" LSN_FMT, rel->schema, rel->table, LSN_ARGS(lsn));
@@ -227,7 +266,7 @@ static bool take_truncate(struct cap_stream *st, const struct pgoutput_message *
         struct cap_relation *rel = cap_relations_use(st->relations, m->truncate.oids[i], err);
         if (rel == NULL)
             return false;
-        if (rel->is_marker)
+        if (rel->is_marker || fate_of(st, rel) == CAP_DROP)
             continue;
         struct change chg = new_change(st, rel, CHANGE_TRUNCATE, lsn);
         if (!put(st, rel, &chg, NULL, CAP_HEADER_NONE, NULL, err))
@@ -260,7 +299,7 @@ static bool commit(struct cap_stream *st, const struct pgoutput_message *m, stru
         return err_set(err, ERR_PROTOCOL, "a commit at " LSN_FMT " without its begin",
                        LSN_ARGS(m->commit.commit_lsn));
     st->txn.open = false;
-    st->received_lsn = m->commit.commit_end_lsn;
+    st->received_lsn = st->seen_lsn = m->commit.commit_end_lsn;
     st->last_commit_seen_us = st->now_us;
     if (st->txn.skip) {
         st->skipped_commits++;

@@ -41,11 +41,10 @@ void cap_feedback_close(struct cap_stream *st)
     st->side = NULL;
 }
 
-bool cap_feedback_confirm(struct cap_stream *st, struct err *err)
+static bool confirm(struct cap_stream *st, bool want_reply, struct err *err)
 {
     lsn_t durable_lsn = st->history_checked ? st->progress.durable_lsn : st->slot_lsn;
     lsn_t received_lsn = MAX_OF(st->received_lsn, durable_lsn);
-    bool want_reply = st->now_us - st->last_status_us >= STATUS_INTERVAL_US;
     if ((durable_lsn != st->told_lsn && !failpoint("capture.feedback_before", err)) ||
         !repl_status(st->session->stream, received_lsn, durable_lsn, want_reply, err))
         return false;
@@ -54,6 +53,16 @@ bool cap_feedback_confirm(struct cap_stream *st, struct err *err)
     st->reply_wanted = false;
     st->session->status->confirmed_lsn = durable_lsn;
     return true;
+}
+
+bool cap_feedback_confirm(struct cap_stream *st, struct err *err)
+{
+    return confirm(st, st->now_us - st->last_status_us >= STATUS_INTERVAL_US, err);
+}
+
+bool cap_feedback_ask(struct cap_stream *st, struct err *err)
+{
+    return confirm(st, true, err);
 }
 
 static bool confirm_when_due(struct cap_stream *st, struct err *err)
@@ -143,6 +152,10 @@ bool cap_feedback_keepalive(struct cap_stream *st, const struct repl_frame *fram
 {
     st->reply_wanted = st->reply_wanted || frame->reply_requested;
     st->session->status->source_lsn = MAX_OF(st->session->status->source_lsn, frame->wal_end_lsn);
+    if (!st->txn.open)
+        st->seen_lsn = MAX_OF(st->seen_lsn, frame->wal_end_lsn);
+    if (st->copier != NULL && !st->txn.open)
+        return cap_stream_check_history(st, frame->wal_end_lsn, err);
     if (st->txn.open || st->hold.active || !cap_stream_settled(st))
         return true;
     if (!cap_stream_check_history(st, frame->wal_end_lsn, err))
@@ -169,7 +182,10 @@ bool cap_feedback_turn(struct cap_stream *st, struct err *err)
     if (st->now_us - st->last_show_us >= SHOW_INTERVAL_US) {
         st->last_show_us = st->now_us;
         st->session->status->received_lsn = st->received_lsn;
-        cap_status_show(st->session, st->hold.active ? PHASE_HOLDING : PHASE_STREAMING);
+        if (st->copier != NULL)
+            cap_copier_show(st->copier);
+        else
+            cap_status_show(st->session, st->hold.active ? PHASE_HOLDING : PHASE_STREAMING);
     }
     return true;
 }

@@ -21,12 +21,9 @@
 #include "core/queue.h"
 
 /* Batches that wait; together with the one in work this bounds memory. */
-#define QUEUE_BATCHES 2
-#define POOL_BATCHES  8
-/* A running copy gets a fence after this many bytes or this long. */
-#define SNAPSHOT_FENCE_BYTES ((uint64_t)32 << 20)
-#define SNAPSHOT_FENCE_US    (500 * 1000)
-#define TRIM_INTERVAL_US     (5 * 1000000)
+#define QUEUE_BATCHES    2
+#define POOL_BATCHES     8
+#define TRIM_INTERVAL_US (5 * 1000000)
 
 enum item_kind { ITEM_UNKNOWN = 0, ITEM_BATCH, ITEM_CALL };
 
@@ -68,8 +65,6 @@ struct cap_publisher {
     struct cap_boundary last; /* the fence that is due */
     uint64_t unit_changes, unit_transactions, unit_bytes;
     int64_t last_fence_us, last_trim_us;
-    bool snapshot_due;
-    lsn_t snapshot_lsn;
     bool complete;
 };
 
@@ -97,8 +92,7 @@ static void note_fence(struct cap_publisher *pub, lsn_t lsn, int64_t commit_time
 {
     pthread_mutex_lock(&pub->lock);
     struct cap_progress *p = &pub->progress;
-    if (pub->complete) /* until then nothing that was committed is whole in the journal */
-        p->durable_lsn = lsn;
+    p->durable_lsn = lsn;
     if (commit_time_us != 0)
         p->durable_commit_us = commit_time_us;
     p->fence_id = cap_fence_writer_last_id(pub->fences);
@@ -126,7 +120,7 @@ static bool write_fence(struct cap_publisher *pub, struct fence *fence, struct e
     cap_fence_writer_committed(pub->fences);
     note_fence(pub, fence->lsn, fence->commit_time_us);
     pub->unit_changes = pub->unit_transactions = pub->unit_bytes = 0;
-    pub->fence_due = pub->snapshot_due = false;
+    pub->fence_due = false;
     pub->last_fence_us = clock_mono_us();
     if (pub->last_fence_us - pub->last_trim_us < TRIM_INTERVAL_US)
         return true;
@@ -144,37 +138,34 @@ static bool fence_at(struct cap_publisher *pub, const struct cap_boundary *b,
     return write_fence(pub, &fence, err);
 }
 
-static bool snapshot_fence(struct cap_publisher *pub, struct err *err)
+/* A copy's fence speaks of everything in the unit. */
+static bool copy_fence(struct cap_publisher *pub, const struct cap_copy_fence *wanted, struct err *err)
 {
-    struct fence fence = {.kind = FENCE_SNAPSHOT, .lsn = pub->snapshot_lsn};
+    struct fence fence = {.kind = wanted->complete ? FENCE_STREAM : FENCE_SNAPSHOT,
+                          .lsn = wanted->lsn,
+                          .commit_time_us = wanted->commit_time_us};
+    if (!wanted->complete)
+        fence.copy = wanted->place;
+    BUG_UNLESS(!pub->mid_transaction);
+    pub->complete = wanted->complete;
     return write_fence(pub, &fence, err);
 }
 
 static bool is_due(const struct cap_publisher *pub, int64_t now_us)
 {
-    if (pub->snapshot_due)
-        return pub->unit_bytes >= SNAPSHOT_FENCE_BYTES ||
-               pub->unit_changes >= pub->config.fence_max_changes ||
-               now_us - pub->last_fence_us >= SNAPSHOT_FENCE_US;
-    if (!pub->fence_due)
+    if (!pub->complete || !pub->fence_due)
         return false;
     if (pub->unit_changes + pub->unit_transactions >= pub->config.fence_max_changes)
         return true;
     return now_us - pub->last_fence_us >= pub->config.fence_interval_us && queue_len(pub->queue) == 0;
 }
 
-static bool fence_what_is_due(struct cap_publisher *pub, struct err *err)
-{
-    return pub->snapshot_due ? snapshot_fence(pub, err) : fence_at(pub, &pub->last, NULL, err);
-}
-
 /* Until when the thread may sleep: a fence that waits for its interval. -1 = for ever. */
 static int sleep_ms(const struct cap_publisher *pub)
 {
-    if (!pub->fence_due && !pub->snapshot_due)
+    if (!pub->complete || !pub->fence_due)
         return -1;
-    int64_t interval_us = pub->snapshot_due ? SNAPSHOT_FENCE_US : pub->config.fence_interval_us;
-    int64_t left_us = pub->last_fence_us + interval_us - clock_mono_us();
+    int64_t left_us = pub->last_fence_us + pub->config.fence_interval_us - clock_mono_us();
     return left_us <= 0 ? 0 : (int)(left_us / 1000) + 1;
 }
 
@@ -228,6 +219,19 @@ static bool take_boundary(struct cap_publisher *pub, const struct cap_batch *b,
     return bound->marker == 0 || fence_at(pub, bound, &b->markers[bound->marker - 1], err);
 }
 
+/* Records of a transaction that goes on: what ended before must be fenced first, never inside of it. */
+static bool append_tail(struct cap_publisher *pub, const struct cap_batch *b, size_t from, struct err *err)
+{
+    if (!b->snapshot) {
+        if (pub->complete && pub->fence_due && !fence_at(pub, &pub->last, NULL, err))
+            return false;
+        pub->mid_transaction = true;
+    }
+    if (!append_range(pub, b, from, b->record_count, err))
+        return false;
+    return b->snapshot ? failpoint("capture.snapshot_part", err) : failpoint("capture.txn_part", err);
+}
+
 static bool publish_batch(struct cap_publisher *pub, const struct cap_batch *b, struct err *err)
 {
     size_t done = 0;
@@ -237,20 +241,9 @@ static bool publish_batch(struct cap_publisher *pub, const struct cap_batch *b, 
             return false;
         done = b->bounds[i].record_end;
     }
-    if (done == b->record_count)
-        return true;
-    /* Records of a transaction that goes on: what ended before must be fenced first, never inside of it. */
-    if (!b->snapshot) {
-        if (pub->fence_due && !fence_what_is_due(pub, err))
-            return false;
-        pub->mid_transaction = true;
-    }
-    if (!append_range(pub, b, done, b->record_count, err))
+    if (done < b->record_count && !append_tail(pub, b, done, err))
         return false;
-    if (!b->snapshot)
-        return failpoint("capture.txn_part", err);
-    pub->snapshot_due = true;
-    return failpoint("capture.snapshot_part", err);
+    return !b->copy_fence.wanted || copy_fence(pub, &b->copy_fence, err);
 }
 
 static bool run_item(struct cap_publisher *pub, struct item *item, struct err *err)
@@ -300,7 +293,7 @@ static bool turn(struct cap_publisher *pub, bool *ret_end, struct err *err)
         *ret_end = true;
         return true;
     }
-    if (is_due(pub, clock_mono_us()) && !fence_what_is_due(pub, err))
+    if (is_due(pub, clock_mono_us()) && !fence_at(pub, &pub->last, NULL, err))
         return false;
     if (item != NULL) {
         atomic_fetch_sub(&pub->in_hand, 1);
@@ -402,36 +395,29 @@ bool cap_publisher_register(struct cap_publisher *pub, const char *topic, const 
     return call_and_wait(pub, run_register, &args, err);
 }
 
-struct fence_args {
-    enum fence_kind kind;
+struct begin_args {
     lsn_t lsn;
-    int64_t commit_time_us;
-    bool complete;
+    const struct fence_copy *place;
 };
 
-static bool run_fence(struct cap_publisher *pub, void *arg, struct err *err)
+static bool run_begin_copy(struct cap_publisher *pub, void *arg, struct err *err)
 {
-    const struct fence_args *a = arg;
-    if (pub->mid_transaction)
-        return err_set(err, ERR_BUG, "a fence was asked for inside a transaction: lsn=" LSN_FMT,
-                       LSN_ARGS(a->lsn));
-    pub->complete = a->complete;
-    pub->snapshot_lsn = a->lsn;
-    struct fence fence = {.kind = a->kind, .lsn = a->lsn, .commit_time_us = a->commit_time_us};
+    const struct begin_args *a = arg;
+    struct fence fence = {.kind = FENCE_SNAPSHOT_BEGIN, .lsn = a->lsn, .copy = *a->place};
     return write_fence(pub, &fence, err);
 }
 
-bool cap_publisher_fence(struct cap_publisher *pub, enum fence_kind kind, lsn_t lsn, int64_t commit_time_us,
-                         bool complete, struct err *err)
+bool cap_publisher_begin_copy(struct cap_publisher *pub, lsn_t lsn, const struct fence_copy *place,
+                              struct err *err)
 {
-    struct fence_args args = {kind, lsn, commit_time_us, complete};
-    return call_and_wait(pub, run_fence, &args, err);
+    struct begin_args args = {lsn, place};
+    return call_and_wait(pub, run_begin_copy, &args, err);
 }
 
 static bool run_drain(struct cap_publisher *pub, void *arg, struct err *err)
 {
     (void)arg;
-    return (!pub->fence_due && !pub->snapshot_due) || pub->mid_transaction || fence_what_is_due(pub, err);
+    return !pub->complete || !pub->fence_due || pub->mid_transaction || fence_at(pub, &pub->last, NULL, err);
 }
 
 bool cap_publisher_drain(struct cap_publisher *pub, struct err *err)
@@ -516,7 +502,7 @@ struct cap_publisher *cap_publisher_start(const struct cap_publisher_config *con
     pub->progress.durable_lsn = durable_lsn;
     pub->progress.fence_id = config->base.last_id;
     pub->progress.attempt = config->base.attempt;
-    pub->progress.complete = pub->complete = durable_lsn != 0;
+    pub->progress.complete = pub->complete = config->complete;
     BUG_UNLESS(pthread_create(&pub->thread, NULL, publisher_main, pub) == 0);
     return pub;
 }

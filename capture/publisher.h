@@ -35,6 +35,7 @@ struct cap_publisher_config {
     int64_t fence_interval_us;
     uint64_t fence_max_changes;
     struct cap_fence_base base; /* copied */
+    bool complete; /* false: a copy runs; fences are written where batches ask for them, and nowhere else */
 };
 
 struct cap_progress {
@@ -71,9 +72,9 @@ void cap_publisher_return(struct cap_publisher *pub, struct cap_batch *batch);
 /* Registers a table's schemas and its data stream. */
 bool cap_publisher_register(struct cap_publisher *pub, const char *topic, const char *key_json,
                             const char *value_json, struct cap_stream_ids *ret, struct err *err) MUST_CHECK;
-/* A fence now, durable on return. In a running transaction: ERR_BUG. */
-bool cap_publisher_fence(struct cap_publisher *pub, enum fence_kind kind, lsn_t lsn, int64_t commit_time_us,
-                         bool complete, struct err *err) MUST_CHECK;
+/* The fence with which a copy begins, durable on return. `place` may be changed after it. */
+bool cap_publisher_begin_copy(struct cap_publisher *pub, lsn_t lsn, const struct fence_copy *place,
+                              struct err *err) MUST_CHECK;
 /* Whatever can be fenced is durable on return. */
 bool cap_publisher_drain(struct cap_publisher *pub, struct err *err) MUST_CHECK;
 

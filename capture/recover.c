@@ -27,7 +27,7 @@ static void note_range(struct cap_fence_base *base, const struct fence_range *r)
         .stream = xstrdup(r->stream), .partition = r->partition, .next_offset = r->next_offset};
 }
 
-static bool note_fence(const struct cap_settings *settings, const struct fence *f, struct cap_position *pos,
+static bool note_fence(const struct cap_settings *settings, struct fence *f, struct cap_position *pos,
                        struct err *err)
 {
     if (strcmp(f->pipeline, settings->pipeline) != 0)
@@ -47,6 +47,9 @@ static bool note_fence(const struct cap_settings *settings, const struct fence *
     if (f->commit_time_us != 0)
         pos->commit_time_us = f->commit_time_us;
     pos->attempt = f->attempt;
+    fence_copy_release(&pos->copy);
+    pos->copy = f->copy;
+    f->copy = (struct fence_copy){0};
     pos->base.last_id = f->id;
     pos->base.attempt = f->attempt;
     pos->base.system_id = f->source_system_id;
@@ -114,6 +117,7 @@ void cap_position_release(struct cap_position *pos)
         free(pos->base.ranges[i].stream);
     free(pos->base.ranges);
     free(pos->past);
+    fence_copy_release(&pos->copy);
     *pos = (struct cap_position){0};
 }
 

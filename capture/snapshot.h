@@ -1,18 +1,18 @@
-/* The copy: slot with exported snapshot, all tables in chunks by parallel workers, then the first complete
- * fence. */
+/* The beginning of a copy: slot, first fence, and what is known to be visible; or going on with one that was interrupted. The
+ * copying itself goes on beside the stream (copier.h). */
 #ifndef CAPTURE_SNAPSHOT_H
 #define CAPTURE_SNAPSHOT_H
 
 #include "capture/capture_internal.h"
+#include "capture/visible.h"
 
-/*
- * Makes publication and slot anew and copies everything. s->publisher runs with the new attempt's number; on
- * return the fence that completes the copy is durable and *ret_lsn is its position (the slot's consistent
- * point): streaming starts there on s->stream. ERR_INTERRUPTED when a stop was asked for. @thread owner
- */
-bool cap_snapshot_run(struct cap_session *s, lsn_t *ret_lsn, struct err *err) MUST_CHECK;
-
-/* Blocks of one chunk so that it has about chunk_rows rows; rows < 0 = not known. Pure. */
-int64_t cap_chunk_blocks(int64_t blocks, int64_t rows, int64_t chunk_rows);
+/* Can the copy of the last fence go on? s->tables with parts are loaded either way. *ret_why when not: a few words for the log. */
+bool cap_snapshot_may_resume(struct cap_session *s, bool *ret_may, const char **ret_why,
+                             struct err *err) MUST_CHECK;
+/* Makes publication and slot anew and writes the fence with which a copy begins: durable on return. s->publisher runs with the new
+ * attempt's number. Fills s->slot_lsn: streaming starts there on s->stream. ERR_INTERRUPTED when a stop was asked for. */
+bool cap_snapshot_begin(struct cap_session *s, struct cap_snapshot *ret_floor, struct err *err) MUST_CHECK;
+/* What is visible for sure at some position from the last fence on. Waits for the transactions that run now, as begin does. */
+bool cap_snapshot_resume(struct cap_session *s, struct cap_snapshot *ret_floor, struct err *err) MUST_CHECK;
 
 #endif

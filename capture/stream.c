@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "capture/recover.h"
+#include "core/alloc.h"
 #include "core/clock.h"
 #include "core/failpoint.h"
 #include "core/log.h"
@@ -93,7 +94,7 @@ bool cap_stream_submit(struct cap_stream *st, struct cap_batch *batch, struct er
     return true;
 }
 
-static bool hand_over(struct cap_stream *st, struct err *err)
+bool cap_stream_hand_over(struct cap_stream *st, struct err *err)
 {
     struct cap_batch *batch = st->batch;
     if (batch->record_count == 0 && batch->bound_count == 0)
@@ -115,12 +116,18 @@ static bool hold_back(struct cap_stream *st, struct err *err)
     return true;
 }
 
+/* For a comparison, or while rows are copied that have to come first. */
+static bool holds(const struct cap_stream *st)
+{
+    return st->hold.active || (st->copier != NULL && cap_copier_holds(st->copier));
+}
+
 bool cap_stream_make_room(struct cap_stream *st, struct err *err)
 {
     const struct cap_settings *settings = st->session->settings;
     if (cap_batch_size(st->batch) < settings->batch_bytes && st->batch->changes < settings->fence_max_changes)
         return true;
-    return st->hold.active ? hold_back(st, err) : hand_over(st, err);
+    return holds(st) ? hold_back(st, err) : cap_stream_hand_over(st, err);
 }
 
 /* Everything held goes to the publisher, in order; with a cut, a fence exactly at its position. */
@@ -147,6 +154,42 @@ static bool release_held(struct cap_stream *st, const struct cap_hold_step *step
     return true;
 }
 
+static bool submit_held(struct cap_stream *st, struct err *err)
+{
+    while (cap_spill_count(st->held) > 0) {
+        struct cap_batch *batch = NULL;
+        if (!cap_spill_pop(st->held, &batch, err))
+            return false;
+        if (batch->bound_count > 0)
+            st->submitted_lsn = batch->bounds[batch->bound_count - 1].commit_end_lsn;
+        if (!cap_stream_submit(st, batch, err))
+            return false;
+    }
+    return true;
+}
+
+static void copy_place(struct fence_copy *to, const struct fence_copy *from)
+{
+    *to = *from;
+    to->key = xcalloc(from->key_count + 1, sizeof *to->key);
+    for (size_t i = 0; i < from->key_count; i++)
+        to->key[i] = xstrdup(from->key[i]);
+}
+
+bool cap_stream_release(struct cap_stream *st, const struct fence_copy *place, bool complete, struct err *err)
+{
+    if (!hold_back(st, err) || !submit_held(st, err))
+        return false;
+    struct cap_batch *batch = cap_publisher_batch(st->session->publisher);
+    int64_t time_us =
+        st->last_commit_time_us != 0 ? st->last_commit_time_us : st->session->status->snapshot_started_us;
+    batch->copy_fence = (struct cap_copy_fence){
+        .wanted = true, .complete = complete, .lsn = st->seen_lsn, .commit_time_us = time_us};
+    copy_place(&batch->copy_fence.place, place);
+    st->submitted_lsn = MAX_OF(st->submitted_lsn, st->seen_lsn);
+    return cap_stream_submit(st, batch, err);
+}
+
 static void log_hold(const struct cap_stream *st, const struct cap_hold_step *step, lsn_t commit_lsn)
 {
     const char *what = step->cut ? "cut" : step->hold ? "hold" : step->lapsed ? "hold_lapsed" : NULL;
@@ -159,15 +202,30 @@ static void log_hold(const struct cap_stream *st, const struct cap_hold_step *st
                   LSN_ARGS(commit_lsn));
 }
 
+/* Beside a copy. Markers mean nothing yet: what they ask for needs a complete target. */
+static bool commit_in_copy(struct cap_stream *st, lsn_t commit_lsn, lsn_t commit_end_lsn,
+                           int64_t commit_time_us)
+{
+    if (st->txn.marker.kind != MARKER_NONE && st->txn.marker.kind != MARKER_PING)
+        log_event(LOG_LEVEL_WARN, "marker_ignored", "nonce=%s text=\"the copy is not complete\"",
+                  st->txn.marker.nonce);
+    cap_batch_end_transaction(st->batch, commit_lsn, commit_end_lsn, commit_time_us, NULL);
+    st->last_commit_time_us = commit_time_us;
+    cap_copier_note(st->copier, st->txn.xid);
+    return true;
+}
+
 bool cap_stream_commit(struct cap_stream *st, lsn_t commit_lsn, lsn_t commit_end_lsn, int64_t commit_time_us,
                        struct err *err)
 {
+    if (st->copier != NULL)
+        return commit_in_copy(st, commit_lsn, commit_end_lsn, commit_time_us);
     struct cap_commit c = {commit_lsn, commit_end_lsn, commit_time_us, st->txn.marker};
     struct cap_hold_step step = cap_hold_commit(&st->hold, &c);
     log_hold(st, &step, commit_lsn);
     if (step.release && !release_held(st, &step, err))
         return false;
-    if (step.hold && (!hand_over(st, err) || !failpoint("capture.hold", err)))
+    if (step.hold && (!cap_stream_hand_over(st, err) || !failpoint("capture.hold", err)))
         return false;
     cap_batch_end_transaction(st->batch, commit_lsn, commit_end_lsn, commit_time_us, &step.marker);
     st->last_commit_time_us = commit_time_us;
@@ -176,7 +234,7 @@ bool cap_stream_commit(struct cap_stream *st, lsn_t commit_lsn, lsn_t commit_end
     if (st->hold.active)
         return true;
     bool old = st->now_us - st->batch_since_us >= BATCH_AGE_US && cap_publisher_idle(st->session->publisher);
-    return (step.marker.kind == MARKER_NONE && !old) || hand_over(st, err);
+    return (step.marker.kind == MARKER_NONE && !old) || cap_stream_hand_over(st, err);
 }
 
 /* --- the loop --- */
@@ -205,6 +263,11 @@ static bool read_frames(struct cap_stream *st, bool *ret_idle, struct err *err)
     return true;
 }
 
+static bool is_paused(const struct cap_stream *st)
+{
+    return st->copier != NULL && cap_copier_pauses(st->copier);
+}
+
 static bool comes_fast(struct cap_stream *st)
 {
     struct cap_pace *pace = &st->pace;
@@ -222,10 +285,11 @@ static void wait_for_news(struct cap_stream *st)
     static const struct timespec nap = {.tv_nsec = NAP_NS}, idle = {.tv_nsec = POLL_MS * 1000000};
     bool fast = comes_fast(st);
     struct pollfd fds[] = {
-        {.fd = fast ? -1 : pg_socket(st->session->stream), .events = POLLIN},
+        {.fd = fast || is_paused(st) ? -1 : pg_socket(st->session->stream), .events = POLLIN},
         {.fd = cap_publisher_fd(st->session->publisher), .events = POLLIN},
         {.fd = st->session->stop_fd, .events = POLLIN},
         {.fd = st->asking ? pg_socket(st->side) : -1, .events = POLLIN},
+        {.fd = st->copier != NULL ? cap_copier_fd(st->copier) : -1, .events = POLLIN},
     };
     (void)ppoll(fds, ARRAY_LEN(fds), fast ? &nap : &idle, NULL);
 }
@@ -233,17 +297,38 @@ static void wait_for_news(struct cap_stream *st)
 /* The socket is drained: complete transactions go on at once if the publisher has nothing else to do. */
 static bool forward_when_idle(struct cap_stream *st, struct err *err)
 {
-    if (st->hold.active || st->batch->bound_count == 0 || cap_batch_tail(st->batch) > 0 ||
-        !cap_publisher_idle(st->session->publisher))
+    if (st->copier != NULL || st->hold.active || st->batch->bound_count == 0 ||
+        cap_batch_tail(st->batch) > 0 || !cap_publisher_idle(st->session->publisher))
         return true;
-    return hand_over(st, err);
+    return cap_stream_hand_over(st, err);
+}
+
+static bool copy_turn(struct cap_stream *st, struct err *err)
+{
+    bool done = false;
+    if (st->copier == NULL)
+        return true;
+    if (!cap_copier_turn(st, &done, err))
+        return false;
+    if (!done)
+        return true;
+    cap_copier_close(st->copier);
+    st->copier = NULL;
+    struct role_status *status = st->session->status;
+    status->snapshot_finished_us = clock_wall_us();
+    log_event(LOG_LEVEL_INFO, "snapshot_end", "rows=%llu seconds=%.1f",
+              (unsigned long long)status->snapshot_rows,
+              (double)(status->snapshot_finished_us - status->snapshot_started_us) / 1e6);
+    st->only_copy = st->session->settings->snapshot_mode == SNAPSHOT_ONLY;
+    return failpoint("capture.snapshot_copied", err);
 }
 
 static bool turn(struct cap_stream *st, struct err *err)
 {
-    bool idle = false;
+    bool idle = is_paused(st);
     take_time(st);
-    if (!read_frames(st, &idle, err) || (idle && !forward_when_idle(st, err)))
+    if ((!idle && !read_frames(st, &idle, err)) || !copy_turn(st, err) ||
+        (idle && !forward_when_idle(st, err)))
         return false;
     cap_publisher_progress(st->session->publisher, &st->progress);
     if (st->progress.failed)
@@ -261,9 +346,12 @@ static bool turn(struct cap_stream *st, struct err *err)
 static bool finish(struct cap_stream *st, struct err *err)
 {
     cap_status_show(st->session, PHASE_STOPPING);
-    if (!st->hold.active) {
+    bool copying = st->copier != NULL; /* what has no fence yet comes again */
+    cap_copier_close(st->copier);
+    st->copier = NULL;
+    if (!copying && !st->hold.active) {
         cap_batch_drop_tail(st->batch);
-        if (!hand_over(st, err))
+        if (!cap_stream_hand_over(st, err))
             return false;
     }
     if (!cap_publisher_drain(st->session->publisher, err))
@@ -284,15 +372,16 @@ static bool run(struct cap_stream *st, struct err *err)
         return false;
     log_event(LOG_LEVEL_INFO, "stream_begin", "slot=%s lsn=" LSN_FMT, settings->slot,
               LSN_ARGS(st->start_lsn));
-    while (!cap_stop_asked(st->session)) {
+    while (!st->only_copy && !cap_stop_asked(st->session)) {
         if (!turn(st, err))
             return false;
     }
     return finish(st, err);
 }
 
-bool cap_stream_run(struct cap_session *s, lsn_t start_lsn, struct err *err)
+bool cap_stream_run(struct cap_session *s, lsn_t start_lsn, struct cap_copier *copier, struct err *err)
 {
+    bool from_fence = s->position.complete || start_lsn != s->slot_lsn;
     struct cap_stream st = {
         .session = s,
         .decoder = pgoutput_new(),
@@ -300,18 +389,22 @@ bool cap_stream_run(struct cap_session *s, lsn_t start_lsn, struct err *err)
         .hold = s->position.hold,
         .held = cap_spill_new(s->settings->spill_dir, s->settings->max_memory_bytes),
         .start_lsn = start_lsn,
-        .slot_lsn = s->position.complete ? s->slot_lsn : start_lsn,
-        .history_checked = !s->position.complete, /* it was copied a moment ago */
+        .slot_lsn = s->slot_lsn,
+        .history_checked = !from_fence, /* the slot was made a moment ago */
+        .copier = copier,
+        .only_copy = copier == NULL && s->settings->snapshot_mode == SNAPSHOT_ONLY,
+        .seen_lsn = start_lsn,
         .previous_commit_lsn = start_lsn,
         .received_lsn = start_lsn,
         .submitted_lsn = start_lsn,
-        .told_lsn = s->position.complete ? s->slot_lsn : start_lsn,
+        .told_lsn = s->slot_lsn,
         .last_commit_time_us = s->position.commit_time_us,
     };
     arena_init(&st.arena, 64 << 10, CAP_MESSAGE_BYTES_MAX);
     new_batch(&st);
     cap_publisher_progress(s->publisher, &st.progress);
     bool ok = run(&st, err);
+    cap_copier_close(st.copier);
     cap_feedback_close(&st);
     cap_batch_free(st.batch);
     cap_spill_free(st.held);

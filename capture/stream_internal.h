@@ -3,6 +3,7 @@
 #ifndef CAPTURE_STREAM_INTERNAL_H
 #define CAPTURE_STREAM_INTERNAL_H
 
+#include "capture/copier.h"
 #include "capture/relation.h"
 #include "capture/stream.h"
 
@@ -44,6 +45,9 @@ struct cap_stream {
     int64_t last_commit_time_us; /* wall, of the source */
     int64_t now_us, now_wall_us; /* taken once per turn of the loop */
     struct cap_progress progress;
+    struct cap_copier *copier; /* a copy runs; NULL = it is complete */
+    bool only_copy;            /* the copy is complete, and more is not wanted */
+    lsn_t seen_lsn;            /* everything that ended before it was decoded */
 
     /* feedback.c */
     struct pg_conn *side;
@@ -66,6 +70,11 @@ bool cap_stream_commit(struct cap_stream *st, lsn_t commit_lsn, lsn_t commit_end
                        struct err *err) MUST_CHECK;
 /* Called after each record: hands over or spills a full batch. */
 bool cap_stream_make_room(struct cap_stream *st, struct err *err) MUST_CHECK;
+/* Gives what is complete to the publisher. */
+bool cap_stream_hand_over(struct cap_stream *st, struct err *err) MUST_CHECK;
+/* A window of the copy has ended: what was held follows, and a fence over all. */
+bool cap_stream_release(struct cap_stream *st, const struct fence_copy *place, bool complete,
+                        struct err *err) MUST_CHECK;
 /* Nothing is on its way to the journal. */
 bool cap_stream_settled(const struct cap_stream *st);
 
@@ -76,6 +85,8 @@ bool cap_feedback_open(struct cap_stream *st, struct err *err) MUST_CHECK;
 bool cap_feedback_turn(struct cap_stream *st, struct err *err) MUST_CHECK;
 /* Confirms now. */
 bool cap_feedback_confirm(struct cap_stream *st, struct err *err) MUST_CHECK;
+/* Confirms now, and asks for a keepalive. */
+bool cap_feedback_ask(struct cap_stream *st, struct err *err) MUST_CHECK;
 bool cap_feedback_keepalive(struct cap_stream *st, const struct repl_frame *frame,
                             struct err *err) MUST_CHECK;
 void cap_feedback_close(struct cap_stream *st);

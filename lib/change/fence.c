@@ -11,6 +11,8 @@
 
 /* Ranges that a fence may list: streams × partitions of one pipeline. */
 #define RANGES_MAX 1000000
+/* INDEX_MAX_KEYS of a server as it is built (pg_config_manual.h) */
+#define KEY_COLUMNS_MAX 32
 
 static const char *const kind_names[] = {
     [FENCE_UNKNOWN] = "unknown",
@@ -43,8 +45,17 @@ enum marker_kind marker_kind_parse(const char *name)
     return MARKER_NONE;
 }
 
+void fence_copy_release(struct fence_copy *copy)
+{
+    for (size_t i = 0; i < copy->key_count; i++)
+        free(copy->key[i]);
+    free(copy->key);
+    *copy = (struct fence_copy){0};
+}
+
 void fence_release(struct fence *fence)
 {
+    fence_copy_release(&fence->copy);
     for (size_t i = 0; i < fence->range_count; i++)
         free(fence->ranges[i].stream);
     free(fence->ranges);
@@ -92,6 +103,20 @@ static void put_marker(struct strbuf *out, const struct fence_marker *marker)
     strbuf_addc(out, '}');
 }
 
+static void put_copy(struct strbuf *out, const struct fence_copy *copy)
+{
+    if (!copy->there)
+        return;
+    strbuf_addf(out, ",\"copy\":{\"plan\":\"%016llx\"", (unsigned long long)copy->plan);
+    put_int(out, "part", (int64_t)copy->part);
+    strbuf_adds(out, ",\"key\":[");
+    for (size_t i = 0; i < copy->key_count; i++) {
+        strbuf_adds(out, i > 0 ? "," : "");
+        json_put_string(out, copy->key[i], strlen(copy->key[i]));
+    }
+    strbuf_adds(out, "]}");
+}
+
 static void put_range(struct strbuf *out, const struct fence_range *range)
 {
     strbuf_adds(out, "{\"stream\":");
@@ -137,6 +162,7 @@ bool fence_encode(const struct fence *fence, struct strbuf *out, struct err *err
     put_bool(out, "complete", fence->complete);
     put_bool(out, "full", fence->full);
     put_marker(out, &fence->marker);
+    put_copy(out, &fence->copy);
     put_int(out, "changes", (int64_t)fence->changes);
     put_int(out, "transactions", (int64_t)fence->transactions);
     strbuf_adds(out, ",\"positions\":[");
@@ -237,6 +263,30 @@ static struct fence_marker take_marker(struct take *t)
     return marker;
 }
 
+static void take_copy(struct take *t, struct fence_copy *ret)
+{
+    struct take inner = {.object = json_object_get(t->object, "copy")};
+    if (inner.object == NULL || json_is_null(inner.object))
+        return;
+    const json_t *key = json_object_get(inner.object, "key"), *item;
+    size_t i;
+    char *end = NULL;
+    ret->there = true;
+    ret->plan = strtoull(take_text(&inner, "plan"), &end, 16);
+    ret->part = take_count(&inner, "part");
+    (void)member(&inner, "plan", *end == '\0');
+    (void)member(&inner, "key", json_is_array(key) && json_array_size(key) <= KEY_COLUMNS_MAX);
+    if (inner.wrong == NULL && json_array_size(key) > 0)
+        ret->key = xcalloc(json_array_size(key), sizeof *ret->key);
+    json_array_foreach(key, i, item)
+    {
+        (void)member(&inner, "key", json_is_string(item));
+        if (inner.wrong == NULL)
+            ret->key[ret->key_count++] = xstrdup(json_string_value(item));
+    }
+    (void)member(t, "copy", inner.wrong == NULL);
+}
+
 static void take_ranges(struct take *t, struct fence *f)
 {
     const json_t *list = json_object_get(t->object, "positions"), *item;
@@ -303,6 +353,7 @@ bool fence_decode(const void *text, size_t len, struct fence *ret, struct err *e
         .transactions = take_count(&t, "transactions"),
     };
     f.pipeline = xstrdup(take_text(&t, "pipeline"));
+    take_copy(&t, &f.copy);
     take_ranges(&t, &f);
     if (t.wrong != NULL) {
         fence_release(&f);

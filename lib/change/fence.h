@@ -47,6 +47,16 @@ struct fence_range {
     uint64_t next_offset;  /* one past the last record */
 };
 
+/* How far a running copy has come (capture's; readers of the journal need not care): parts before `part` in the
+ * plan's order are whole, of that part the keys up to `key`. */
+struct fence_copy {
+    bool there;
+    uint64_t plan; /* hash of the order of parts: a place of another order means nothing */
+    uint64_t part;
+    char **key; /* texts; NULL = the part is not begun */
+    size_t key_count;
+};
+
 struct fence {
     int format;
     enum fence_kind kind;
@@ -61,6 +71,7 @@ struct fence {
     bool complete;
     bool full; /* lists all partitions */
     struct fence_marker marker;
+    struct fence_copy copy;
     uint64_t changes; /* records since the previous fence (tombstones not counted) */
     uint64_t transactions;
     struct fence_range *ranges;
@@ -68,6 +79,7 @@ struct fence {
 };
 
 void fence_release(struct fence *fence);
+void fence_copy_release(struct fence_copy *copy);
 bool fence_encode(const struct fence *fence, struct strbuf *out, struct err *err) MUST_CHECK;
 /* Refuses formats newer than FENCE_FORMAT (ERR_UNSUPPORTED) and malformed text (ERR_PROTOCOL). */
 bool fence_decode(const void *text, size_t len, struct fence *ret, struct err *err) MUST_CHECK;

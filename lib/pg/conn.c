@@ -9,6 +9,9 @@
 #include "core/alloc.h"
 #include "core/log.h"
 
+/* Of a binary query: a key has at most INDEX_MAX_KEYS columns. */
+#define PG_PARAMS_MAX 32
+
 enum err_code pg_sqlstate_class(const char *s)
 {
     static const struct {
@@ -286,6 +289,24 @@ bool pg_query(struct pg_conn *conn, const char *sql, int param_count, const char
     char head[72];
     PGresult *res = param_count == 0 ? PQexec(conn->pq, sql)
                                      : PQexecParams(conn->pq, sql, param_count, NULL, params, NULL, NULL, 0);
+    return take_result(conn, res, sql_head(sql, head), ret, err);
+}
+
+bool pg_query_binary(struct pg_conn *conn, const char *sql, size_t param_count, const struct pg_param *params,
+                     struct pg_result **ret, struct err *err)
+{
+    char head[72];
+    Oid types[PG_PARAMS_MAX];
+    const char *values[PG_PARAMS_MAX];
+    int lens[PG_PARAMS_MAX], formats[PG_PARAMS_MAX];
+    BUG_UNLESS(param_count <= PG_PARAMS_MAX);
+    for (size_t i = 0; i < param_count; i++) {
+        types[i] = params[i].type_oid;
+        values[i] = params[i].bytes;
+        lens[i] = params[i].len;
+        formats[i] = params[i].text ? 0 : 1;
+    }
+    PGresult *res = PQexecParams(conn->pq, sql, (int)param_count, types, values, lens, formats, 1);
     return take_result(conn, res, sql_head(sql, head), ret, err);
 }
 

@@ -48,6 +48,16 @@ bool pg_query_text(struct pg_conn *conn, const char *sql, int param_count, const
 bool pg_query_int64(struct pg_conn *conn, const char *sql, int param_count, const char *const *params,
                     int64_t *ret, struct err *err) MUST_CHECK;
 
+/* A parameter in the form in which the server sent it. */
+struct pg_param {
+    uint32_t type_oid;
+    bool text;
+    const void *bytes;
+    int len;
+};
+/* As pg_query; cells come in binary form. */
+bool pg_query_binary(struct pg_conn *conn, const char *sql, size_t param_count, const struct pg_param *params,
+                     struct pg_result **ret, struct err *err) MUST_CHECK;
 /* Asynchronous: send, then wait on pg_socket() until pg_poll_result says it is there. */
 enum pg_poll { PG_POLL_ERROR = 0, PG_POLL_WAIT, PG_POLL_READY };
 bool pg_send(struct pg_conn *conn, const char *sql, int param_count, const char *const *params,

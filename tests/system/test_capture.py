@@ -70,6 +70,7 @@ class Capture:
     def wait(self, timeout=60):
         """Everything committed by now is durable in the journal."""
         lsn = self.lsn()
+        self.role.wait_for(lambda s: s["complete"], timeout, "the copy is complete")
         self.marker("ping", uuid.uuid4().hex)
         self.role.wait_lsn("journaled_lsn", lsn, timeout)
 
@@ -232,7 +233,7 @@ def check_fence_meaning(topics, fences):
         for r in fence["positions"]:
             for offset in range(r["first_offset"], r["next_offset"]):
                 spans[r["stream"], r["partition"], offset] = fence
-    _, stream = events_of(topics, fences)
+    _, stream, _, _ = events_of(topics, fences)
     before = {f["id"]: lsn_value(fences[i - 1]["lsn"]) if i else 0 for i, f in enumerate(fences)}
     for event in stream:
         fence = spans[event.topic, event.partition, event.offset]
@@ -385,7 +386,7 @@ def test_schema_changes(servers):
         c.role.start()
         c.wait()
         topics, fences = read_cat(c.pipeline)
-        _, stream = events_of(topics, fences)
+        _, stream, _, _ = events_of(topics, fences)
         nulls = [e for e in stream if e.topic.endswith(".t") and e.key == {"id": 5}]
         assert [e.after["v"] for e in nulls] == [None, ""]
         assert any(e.topic.endswith(".gone") and e.after == {"id": 1000} for e in stream)

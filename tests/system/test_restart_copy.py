@@ -55,7 +55,7 @@ def test_copy_is_cut_off_and_rows_go(servers, victim):
         if victim == "both":
             s.apply.start()
         s.wait_complete(120)
-        assert s.position()["attempt"] == 2
+        assert s.position()["attempt"] == 1 and "snapshot_resume" in s.capture.log_text()  # it went on
         s.assert_equal()
         s.source("INSERT INTO last VALUES (5)", "UPDATE big SET v = 'after' WHERE id < 100")
         s.assert_equal()

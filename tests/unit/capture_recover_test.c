@@ -8,7 +8,6 @@
 #include <cmocka.h>
 
 #include "capture/recover.h"
-#include "capture/snapshot.h"
 
 static struct cap_position at(uint64_t system_id, uint32_t timeline, lsn_t lsn, bool complete)
 {
@@ -76,20 +75,9 @@ static void the_history_behind_the_slot(void **state)
     assert_true(history_fits(350, 0, 0));   /* where in its fence that transaction was, nobody knows */
 }
 
-static void chunks(void **state)
-{
-    (void)state;
-    assert_int_equal(cap_chunk_blocks(0, 0, 1000), 1);
-    assert_int_equal(cap_chunk_blocks(100, 5000, 1000), 20);
-    assert_int_equal(cap_chunk_blocks(100, 10, 1000), 1000); /* hardly any rows */
-    assert_int_equal(cap_chunk_blocks(100, -1, 1000), 20);   /* never analysed */
-    assert_int_equal(cap_chunk_blocks(1, 1000000, 1000), 1);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(same_server), cmocka_unit_test(forks),
-                                       cmocka_unit_test(the_history_behind_the_slot),
-                                       cmocka_unit_test(chunks)};
+                                       cmocka_unit_test(the_history_behind_the_slot)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,8 @@ static struct fence_range ranges[] = {
     {.stream = (char *)"s", .partition = 3, .first_offset = 0, .next_offset = INT64_MAX},
 };
 
+static char *place_key[] = {(char *)"7", (char *)"o\"n\\e \xc3\xa9\n"};
+
 static struct fence sample(void)
 {
     return (struct fence){
@@ -28,6 +30,11 @@ static struct fence sample(void)
         .complete = true,
         .full = false,
         .marker = {.kind = MARKER_COMPARE, .nonce = "0123456789abcdef", .deadline_ms = 30000},
+        .copy = {.there = true,
+                 .plan = UINT64_C(0x7edcba9876543210),
+                 .part = 9,
+                 .key = place_key,
+                 .key_count = 2},
         .changes = 1234,
         .transactions = 56,
         .ranges = ranges,
@@ -46,6 +53,11 @@ static void assert_same(const struct fence *a, const struct fence *b)
     assert_string_equal(a->marker.nonce, b->marker.nonce);
     assert_true(a->marker.deadline_ms == b->marker.deadline_ms);
     assert_true(a->changes == b->changes && a->transactions == b->transactions);
+    assert_true(a->copy.there == b->copy.there && a->copy.plan == b->copy.plan &&
+                a->copy.part == b->copy.part);
+    assert_int_equal(a->copy.key_count, b->copy.key_count);
+    for (size_t i = 0; i < a->copy.key_count; i++)
+        assert_string_equal(a->copy.key[i], b->copy.key[i]);
     assert_int_equal(a->range_count, b->range_count);
     for (size_t i = 0; i < a->range_count; i++) {
         assert_string_equal(a->ranges[i].stream, b->ranges[i].stream);
@@ -75,11 +87,13 @@ static void fences_come_back(void **state)
     f.marker = (struct fence_marker){.kind = MARKER_NONE};
     f.range_count = 0;
     f.kind = FENCE_SNAPSHOT_BEGIN;
+    f.copy.key_count = 0;
     f.complete = false;
     f.full = true;
     round_trip(&f);
     f.kind = FENCE_SNAPSHOT;
     f.marker = (struct fence_marker){.kind = MARKER_FINAL};
+    f.copy = (struct fence_copy){.there = false};
     round_trip(&f);
 }
 
@@ -150,6 +164,11 @@ static void malformed_fences_are_refused(void **state)
         {"\"complete\":true", "\"complete\":1"},
         {"\"marker\":{\"kind\":\"compare\"", "\"marker\":{\"kind\":\"other\""},
         {"\"nonce\":\"0123", "\"nonce\":\"0123456789012345678901234567890123456789"},
+        {"\"plan\":\"7e", "\"plan\":\"7x"},
+        {"\"plan\":", "\"plane\":"},
+        {"\"part\":9", "\"part\":-9"},
+        {"\"key\":[\"7\"", "\"key\":[7"},
+        {"\"key\":[", "\"kex\":["},
         {"\"first_offset\":10", "\"first_offset\":26"},
         {"\"first_offset\":10", "\"first_offset\":-1"},
         {"\"partition\":3", "\"partition\":-3"},

@@ -115,7 +115,9 @@ bool pgt_ensure_loaded(struct pg_target *pt, struct pg_table *tab, struct err *e
         tab->loading = true; /* settled by the next commit: the row may be of this very transaction */
         return true;
     }
-    return refuse_or_empty(pt, tab, err) && remember(pt, tab, params, err);
+    /* Without a copy the rows are there already, and are to stay. */
+    return (pt->attempt == 0 ? refuse_source(pt, err) : refuse_or_empty(pt, tab, err)) &&
+           remember(pt, tab, params, err);
 }
 
 static bool empty_known(struct pg_target *pt, const struct pg_result *known, struct err *err)

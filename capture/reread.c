@@ -1,0 +1,111 @@
+#include "capture/reread.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "core/alloc.h"
+
+/* Columns in front of the table's own. */
+enum { CELL_SNAPSHOT = 0, CELL_LSN, CELL_FIRST };
+
+bool cap_row_is_whole(const struct cap_table_writer *tw, const struct datum *row)
+{
+    for (size_t i = 0; i < tw->schema->field_count; i++) {
+        if (row[i].state == DATUM_UNAVAILABLE)
+            return false;
+    }
+    return true;
+}
+
+static void make_sql(const struct cap_relation *rel, struct strbuf *sql)
+{
+    strbuf_adds(
+        sql, "SELECT pg_catalog.pg_current_snapshot()::text, pg_catalog.pg_current_wal_insert_lsn()::text");
+    for (size_t i = 0; i < rel->column_count; i++) {
+        strbuf_adds(sql, ", p.");
+        pg_quote_ident(sql, rel->columns[i].name);
+        strbuf_adds(sql, rel->writer->readers[i].as_text ? "::text" : "");
+    }
+    strbuf_adds(sql, " FROM (SELECT) one LEFT JOIN (SELECT true AS \"crossfade there\", t.* FROM ");
+    pg_quote_table(sql, rel->schema, rel->table);
+    strbuf_adds(sql, " AS t WHERE ");
+    for (size_t k = 0; k < rel->key_count; k++) {
+        strbuf_adds(sql, k > 0 ? " AND t." : "t.");
+        pg_quote_ident(sql, rel->columns[rel->key[k]].name);
+        strbuf_addf(sql, " = $%zu", k + 1);
+    }
+    strbuf_adds(sql, ") AS p ON true");
+}
+
+static bool take(struct cap_stream *st, struct cap_relation *rel, const struct pg_result *res,
+                 struct err *err)
+{
+    bool ok = true;
+    struct pgoutput_value *values = xcalloc(rel->column_count + 1, sizeof *values);
+    for (size_t i = 0; i < rel->column_count; i++) {
+        int cell = CELL_FIRST + (int)i;
+        if (pg_is_null(res, 0, cell))
+            values[i].kind = PGOUTPUT_NULL;
+        else
+            values[i] = (struct pgoutput_value){.kind = PGOUTPUT_BINARY,
+                                                .p = pg_cell(res, 0, cell),
+                                                .len = (uint32_t)pg_cell_len(res, 0, cell)};
+    }
+    /* The result goes away; its bytes must not. */
+    for (size_t i = 0; i < rel->column_count; i++) {
+        if (values[i].kind == PGOUTPUT_BINARY)
+            values[i].p = arena_copy(&st->arena, values[i].p, values[i].len);
+    }
+    ok = cap_table_writer_read(rel->writer, values, rel->column_count, &st->arena, rel->writer->after, err);
+    free(values);
+    return ok;
+}
+
+static bool look(struct cap_stream *st, struct cap_relation *rel, const char *sql,
+                 const struct pg_param *params, bool *ret_seen, bool *ret_there, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    struct cap_snapshot snap = {0};
+    lsn_t insert_lsn = 0;
+    if (!pg_query_binary(st->session->sql, sql, rel->key_count, params, &res, err))
+        return false;
+    if (pg_rows(res) != 1 || !lsn_parse(pg_cell(res, 0, CELL_LSN), &insert_lsn))
+        return err_set(err, ERR_PROTOCOL, "reading a row again: %d rows came for its key", pg_rows(res));
+    if (!cap_snapshot_parse(pg_cell(res, 0, CELL_SNAPSHOT), &snap, err))
+        return false;
+    *ret_seen = cap_snapshot_sees(&snap, st->txn.xid);
+    cap_snapshot_release(&snap);
+    if (!*ret_seen)
+        return true;
+    cap_copier_read_ahead(st->copier, insert_lsn);
+    *ret_there = !pg_is_null(res, 0, CELL_FIRST + (int)rel->key[0]); /* a key is never null */
+    return !*ret_there || take(st, rel, res, err);
+}
+
+bool cap_reread(struct cap_stream *st, struct cap_relation *rel, const struct pgoutput_tuple *new_row,
+                bool *ret_there, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    struct pg_param *params = xcalloc(rel->key_count + 1, sizeof *params);
+    for (size_t k = 0; k < rel->key_count; k++) {
+        const struct pgoutput_value *v = &new_row->values[rel->key[k]];
+        params[k] =
+            (struct pg_param){.type_oid = rel->columns[rel->key[k]].type_oid,
+                              .text = v->kind == PGOUTPUT_TEXT,
+                              .bytes = arena_copy(&st->arena, v->p, v->len), /* a text needs its end */
+                              .len = (int)v->len};
+    }
+    make_sql(rel, &sql);
+    struct timespec nap = {.tv_nsec = 1000000};
+    bool seen = false, ok = strbuf_ok(&sql, "SELECT", err);
+    while (ok && !seen) { /* committed, but not out of the list of running transactions yet */
+        ok = look(st, rel, sql.data, params, &seen, ret_there, err);
+        if (ok && !seen)
+            (void)nanosleep(&nap, NULL);
+        if (ok && !seen && cap_stop_asked(st->session))
+            ok = err_set(err, ERR_INTERRUPTED, "stopped while a transaction becomes visible");
+    }
+    free(params);
+    strbuf_release(&sql);
+    return ok || err_wrap(err, "reading a row again");
+}
