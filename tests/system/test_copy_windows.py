@@ -45,6 +45,7 @@ class Writers:
 
     def __init__(self, url, rng):
         self.url, self.rng, self.rounds, self.error = url, rng, 0, None
+        self.rewriting = True
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -75,9 +76,9 @@ class Writers:
         yield f"UPDATE part SET at = (at + 50) % 100 WHERE id = {n}"
         yield f"BEGIN; UPDATE uniq SET u = -{n} WHERE id = {n}; UPDATE uniq SET u = {n} WHERE id = {n % ROWS + 1} AND NOT EXISTS (SELECT FROM uniq x WHERE x.u = {n}); COMMIT"
         yield f"DELETE FROM uniq WHERE id = {n}; INSERT INTO uniq SELECT {ROWS} + {self.rounds}, {n} WHERE NOT EXISTS (SELECT FROM uniq WHERE u = {n})"
-        if self.rounds % 40 == 20:
+        if self.rewriting and self.rounds % 40 == 20:
             yield f"TRUNCATE cleared; INSERT INTO cleared SELECT i, {n} FROM generate_series(1, 300) i"
-        if self.rounds % 25 == 10:
+        if self.rewriting and self.rounds % 25 == 10:
             yield f"VACUUM FULL {rng.choice(['t', 'pair', 'part_1', 'zlast'])}"
         yield f"BEGIN; UPDATE zlast SET v = v + 1 WHERE v % 499 = {n % 499}; SAVEPOINT s; DELETE FROM zlast WHERE v % 499 = {n % 499}; ROLLBACK TO s; COMMIT"
 
@@ -107,6 +108,8 @@ def test_everything_is_written_meanwhile(servers, workers):
     with scenario(*servers, SCHEMA, more={"capture": dict(SLOW["capture"], snapshot_workers=workers)}) as s:
         with Writers(s.source_url, random.Random(seed())) as writers:
             s.start(timeout=120)
+            writers.rewriting, rounds = False, writers.rounds  # a comparison says INCONCLUSIVE of a table that is rewritten under it
+            wait_until(lambda: writers.rounds > rounds + 1, 60, "nothing is rewritten any more")
             done = s.pipeline.run("compare", "run", "--json", timeout=120)  # at a fence right behind the copy, while writers go on
             assert done.returncode == 0, done.stdout[-4000:] + done.stderr
             writers.stop()
