@@ -319,6 +319,7 @@ static bool copy_turn(struct cap_stream *st, struct err *err)
     log_event(LOG_LEVEL_INFO, "snapshot_end", "rows=%llu seconds=%.1f",
               (unsigned long long)status->snapshot_rows,
               (double)(status->snapshot_finished_us - status->snapshot_started_us) / 1e6);
+    cap_status_show(st->session, PHASE_STREAMING); /* before the fence that readers wait for */
     st->only_copy = st->session->settings->snapshot_mode == SNAPSHOT_ONLY;
     return failpoint("capture.snapshot_copied", err);
 }
