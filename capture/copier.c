@@ -256,7 +256,7 @@ static bool open_window(struct cap_stream *st, struct err *err)
     copy->window.number++;
     copy->window.alone = alone;
     copy->window.base_lsn = st->submitted_lsn;
-    copy->window.until_us = clock_mono_us() + WINDOW_US;
+    copy->window.until_us = c->session->settings->max_rows_per_second != 0 ? 0 : c->opened_us + WINDOW_US;
     copy->working = c->worker_count;
     copy->own_there = false;
     pthread_cond_broadcast(&copy->opened);

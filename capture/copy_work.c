@@ -301,7 +301,8 @@ static void end_window(struct cap_copy *copy)
 static bool work_window(struct worker *w, const struct cap_window *window, struct err *err)
 {
     bool found = true;
-    while (found && !atomic_load(&w->copy->abort) && clock_mono_us() < window->until_us) {
+    for (int i = 0; found && !atomic_load(&w->copy->abort) && (i == 0 || clock_mono_us() < window->until_us);
+         i++) {
         struct cap_chunk chunk;
         if (!cap_plan_next(w->copy->plan, w->side, w->copy->range_rows, window->alone, &chunk, &found, err))
             return false;

@@ -23,7 +23,7 @@ struct cap_window {
     uint64_t number;  /* of the one that is open or was last */
     bool alone;       /* one table without key, by one worker */
     lsn_t base_lsn;   /* rows carry this position: before every transaction that is held */
-    int64_t until_us; /* mono: no range is begun later */
+    int64_t until_us; /* mono: no second range is begun later */
 };
 
 struct cap_copy {
