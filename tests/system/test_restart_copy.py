@@ -11,10 +11,10 @@ from rig.oracle import assert_equal
 from rig.postgres import copy_schema
 from rig.scenario import count, scenario, seed
 
-# Rows that are large on the wire and small on disk: the copy gets a fence after every 32 MiB, so it is cut off between two of them.
+# With a limit on rows a second each window takes one range: the copy has many fences, and is cut off between two of them.
 ROWS = "CREATE TABLE big (id int PRIMARY KEY, v text); CREATE TABLE bag (a int, b text); ALTER TABLE bag REPLICA IDENTITY FULL; CREATE TABLE last (id int PRIMARY KEY);" \
        "INSERT INTO big SELECT i, repeat(md5(i::text), 250) FROM generate_series(1, 12000) i; INSERT INTO bag SELECT i % 100, 'x' FROM generate_series(1, 5000) i; INSERT INTO last VALUES (1)"
-HALF = "capture.committed:3"  # the begin, 32 MiB, 64 MiB
+HALF = "capture.committed:6"  # the begin, and five ranges of 500 rows
 
 
 @pytest.fixture(name="servers", scope="module")
@@ -35,7 +35,7 @@ def half_copied(s):
 @pytest.mark.parametrize("victim", ["capture", "both", "source"])
 def test_copy_is_cut_off_and_rows_go(servers, victim):
     folder, source, target = servers
-    with scenario(folder, source, target, ROWS, more={"capture": {"snapshot_workers": 1, "snapshot_chunk_rows": 500}, "apply": {"batch_max_changes": 1000}}) as s:
+    with scenario(folder, source, target, ROWS, more={"capture": {"snapshot_workers": 1, "snapshot_chunk_rows": 500, "max_rows_per_second": 20000}, "apply": {"batch_max_changes": 1000}}) as s:
         s.capture.start(failpoint=HALF + (":stop" if victim == "source" else ":kill"))
         s.apply.start()
         half_copied(s)
