@@ -279,6 +279,7 @@ struct waiting {
                                       = not yet */
     bool decoded;
     double fence_id; /* that apply must reach; -1 = not known yet */
+    bool reached;    /* has caught up; now only the figures of it are waited for */
 };
 
 static bool has_caught_up(struct waiting *wait, const json_t *all)
@@ -298,6 +299,13 @@ static bool has_caught_up(struct waiting *wait, const json_t *all)
     return wait->fence_id >= 0 && fleet_number(apply, "fence_id") >= wait->fence_id;
 }
 
+/* Apply may be at the position before capture has told of its first commit: what is printed then knows the lag. */
+static bool figures_known(const json_t *all)
+{
+    return json_is_number(json_object_get(all, "lag_bytes")) &&
+           json_is_number(json_object_get(all, "lag_seconds"));
+}
+
 static int wait_caught_up(const struct cli *cli, int64_t timeout_s, bool as_json)
 {
     int64_t deadline_us = timeout_s > 0 ? clock_mono_us() + timeout_s * 1000000 : INT64_MAX;
@@ -308,7 +316,8 @@ static int wait_caught_up(const struct cli *cli, int64_t timeout_s, bool as_json
         json_t *all = fleet_status(cli->cfg);
         if (wait.target_lsn == 0)
             wait.target_lsn = wait_target(cli, all);
-        bool done = has_caught_up(&wait, all);
+        wait.reached = wait.reached || has_caught_up(&wait, all);
+        bool done = wait.reached && figures_known(all);
         bool late = !done && clock_mono_us() >= deadline_us;
         if (done || late) {
             if (as_json)

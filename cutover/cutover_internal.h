@@ -54,7 +54,6 @@ struct cutover {
     char baseline_verdict[24]; /* id in crossfade.verdict */
     uint64_t scanned_fence_id; /* fences up to here are in tables[].changed (at first: the PASS's own) */
     uint64_t scanned_offset;   /* where the walk goes on; 0 = not begun */
-    bool undoing;              /* a stop does not keep us from putting the source back */
     char straggler_why[300];   /* why a straggler could not be ended */
     struct cutover_report *report;
 };

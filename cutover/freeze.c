@@ -437,7 +437,6 @@ static bool drop_triggers(struct cutover *co, const struct pg_result *tables, st
 bool freeze_undo(struct cutover *co, struct err *err)
 {
     PG_RESULT_AUTO tables = NULL;
-    co->undoing = true;
     if (pg_in_transaction(co->source) && !pg_exec(co->source, "ROLLBACK", err))
         return false;
     if (!frozen_tables(co, &tables, err) || !pg_exec(co->source, pass_function_sql, err) ||

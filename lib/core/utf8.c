@@ -65,7 +65,7 @@ size_t utf8_count(const char *text)
 {
     size_t count = 0;
     for (; *text != '\0'; text++)
-        count += ((unsigned char)*text & 0xc0) != 0x80;
+        count += !is_tail((unsigned char)*text);
     return count;
 }
 

@@ -165,8 +165,7 @@ def test_lock_table_of_the_source_is_too_small(servers):
     small = {"max_locks_per_transaction": 10, "max_connections": 10, "max_worker_processes": 2, "max_wal_senders": 3}
     with Postgres(folder, "small-locks", settings=small) as source, scenario(folder, source, target, "CREATE TABLE t (id int PRIMARY KEY) PARTITION BY LIST (id)",
                                                                              target_schema="") as s:
-        for i in range(900):
-            s.source(f"CREATE TABLE t{i} PARTITION OF t FOR VALUES IN ({i})")
+        s.source(*(f"CREATE TABLE t{i} PARTITION OF t FOR VALUES IN ({i})" for i in range(900)))
         s.capture.start()
         halts(s.capture, 5, "max_locks_per_transaction")
         assert s.slots() == []
