@@ -25,6 +25,7 @@ struct cap_settings {
     struct journal_config journal;
     char slot[72], publication[72], application_name[64];
     enum cap_snapshot_mode snapshot_mode;
+    bool stop_on_ddl;
     int64_t max_rows_per_second;   /* of a copy; 0 = no limit */
     int64_t max_source_latency_us; /* 0 = no limit */
     int snapshot_workers;
@@ -61,6 +62,7 @@ struct cap_tables {
     size_t count;
 };
 
+struct cap_shapes;
 struct cap_relations;
 struct cap_copier;
 struct cap_feedback;
@@ -77,9 +79,12 @@ struct cap_session {
     lsn_t slot_lsn; /* what the slot has confirmed, <= position.lsn */
     struct cap_tables tables;
     struct cap_publisher *publisher;
+    struct cap_shapes *shapes; /* of the tables, as the journal has them (shapes.h) */
     bool progressed; /* something became durable in this session: backoff starts over */
 };
 
+/* From the configuration. The filter is the caller's to free. */
+bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struct err *err) MUST_CHECK;
 /* A connection to the source without time limits of its own (idle, statement, lock), and with row security
  * off: a hidden row must be an error, never a gap. @thread any */
 bool cap_connect(const struct cap_settings *settings, bool replication, struct pg_conn **ret,

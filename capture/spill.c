@@ -11,7 +11,7 @@
 #define SPILL_MAGIC UINT64_C(0x43465350494c4c31)
 
 struct spilled {
-    uint64_t magic, bytes, records, bounds, markers, changes, tail_commit_lsn;
+    uint64_t magic, bytes, records, bounds, markers, changes, tail_commit_lsn, fence_first;
 };
 
 struct cap_spill {
@@ -98,7 +98,7 @@ static bool read_all(struct cap_spill *s, void *bytes, size_t len, struct err *e
 static bool spill_batch(struct cap_spill *s, struct cap_batch *b, struct err *err)
 {
     struct spilled head = {SPILL_MAGIC,     b->bytes.len, b->record_count,   b->bound_count,
-                           b->marker_count, b->changes,   b->tail_commit_lsn};
+                           b->marker_count, b->changes,   b->tail_commit_lsn, b->fence_first};
     return (s->fd >= 0 || open_file(s, err)) && write_all(s, &head, sizeof head, err) &&
            write_all(s, b->bytes.data, b->bytes.len, err) &&
            write_all(s, b->records, b->record_count * sizeof *b->records, err) &&
@@ -170,6 +170,7 @@ static bool load_batch(struct cap_spill *s, struct cap_batch *b, struct err *err
     b->marker_count = head.markers;
     b->changes = head.changes;
     b->tail_commit_lsn = head.tail_commit_lsn;
+    b->fence_first = head.fence_first != 0;
     return true;
 }
 

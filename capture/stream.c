@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "capture/recover.h"
+#include "capture/shapes.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/failpoint.h"
@@ -374,8 +375,12 @@ static bool run(struct cap_stream *st, struct err *err)
     log_event(LOG_LEVEL_INFO, "stream_begin", "slot=%s lsn=" LSN_FMT, settings->slot,
               LSN_ARGS(st->start_lsn));
     while (!st->only_copy && !cap_stop_asked(st->session)) {
-        if (!turn(st, err))
-            return false;
+        if (turn(st, err))
+            continue;
+        struct err ignored = ERR_INIT; /* what does not become durable now comes again */
+        if (cap_shapes_has_halted(st->session->shapes))
+            (void)!finish(st, &ignored);
+        return false;
     }
     return finish(st, err);
 }
