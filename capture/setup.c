@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture/watch.h"
 #include "core/alloc.h"
 #include "core/log.h"
 #include "sql/embedded.h"
@@ -232,12 +233,46 @@ static void tell_generated(const struct cap_session *s)
     }
 }
 
+/* One that was made beforehand FOR ALL TABLES or for tables of a schema stays as it is: tables that are made later come by
+ * themselves. What source.tables leaves out is left out on our side. */
+static bool widen_publication(struct cap_session *s, bool *ret_wide, struct err *err)
+{
+    bool all = false, schemas = false;
+    if (!source_publication_is_wide(s->sql, s->settings->publication, &all, &schemas, err))
+        return false;
+    if (!all && !schemas)
+        return true;
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    strbuf_adds(&sql, "ALTER PUBLICATION ");
+    pg_quote_ident(&sql, s->settings->publication);
+    strbuf_adds(&sql, " SET (publish = 'insert, update, delete, truncate', publish_via_partition_root = true)");
+    bool ok = pg_exec(s->sql, sql.data, err);
+    strbuf_clear(&sql);
+    int64_t marker = 1;
+    const char *name = s->settings->publication;
+    ok = ok && (all || pg_query_int64(s->sql,
+                                      "SELECT count(*) FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication "
+                                      "p ON p.oid = r.prpubid WHERE p.pubname = $1 AND r.prrelid = "
+                                      "'crossfade.marker'::regclass",
+                                      1, &name, &marker, err));
+    strbuf_adds(&sql, "ALTER PUBLICATION ");
+    pg_quote_ident(&sql, name);
+    strbuf_adds(&sql, " ADD TABLE crossfade.marker");
+    ok = ok && (marker > 0 || pg_exec(s->sql, sql.data, err)) && cap_watch_require(s, err);
+    strbuf_release(&sql);
+    *ret_wide = ok;
+    return ok || err_wrap(err, "publication %s", name);
+}
+
 bool cap_setup_publication(struct cap_session *s, struct err *err)
 {
     bool exists = false;
     tell_generated(s);
     if (!check_identity(s, err) || !check_topics(s, err) || !publication_exists(s, &exists, err))
         return false;
+    bool wide = false;
+    if (exists && (!widen_publication(s, &wide, err) || wide))
+        return wide;
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     strbuf_adds(&sql, exists ? "ALTER PUBLICATION " : "CREATE PUBLICATION ");
     pg_quote_ident(&sql, s->settings->publication);
@@ -263,32 +298,10 @@ bool cap_setup_publication(struct cap_session *s, struct err *err)
     return ok || err_wrap(err, "publication %s", s->settings->publication);
 }
 
-static bool is_published(const struct pg_result *res, const struct source_table *t)
-{
-    for (int i = 0; i < pg_rows(res); i++) {
-        if ((uint32_t)pg_cell_int64(res, i, 0) == t->oid)
-            return true;
-    }
-    return false;
-}
-
-/* Its changes went to the journal once. */
-static bool was_captured(const struct cap_session *s, const struct source_table *t)
-{
-    char *topic CLEANUP(free_ptr) = topic_name(s->settings->topic_prefix, t->schema, t->name);
-    for (size_t i = 0; i < s->position.base.range_count; i++) {
-        if (strcmp(s->position.base.ranges[i].stream, topic) == 0)
-            return true;
-    }
-    return false;
-}
-
 bool cap_check_publication(struct cap_session *s, struct err *err)
 {
     bool exists = false;
-    PG_RESULT_AUTO res = NULL;
     char *faults CLEANUP(free_ptr) = NULL;
-    const char *params[] = {s->settings->publication};
     if (!publication_exists(s, &exists, err))
         return false;
     if (!exists)
@@ -297,11 +310,6 @@ bool cap_check_publication(struct cap_session *s, struct err *err)
                        "copy with an empty "
                        "journal",
                        s->settings->publication);
-    if (!pg_query(s->sql,
-                  "SELECT r.prrelid::bigint FROM pg_catalog.pg_publication_rel r"
-                  " JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid WHERE p.pubname = $1",
-                  1, params, &res, err))
-        return false;
     if (!source_publication_faults(s->sql, s->settings->publication, &faults, err))
         return false;
     if (faults != NULL)
@@ -310,23 +318,7 @@ bool cap_check_publication(struct cap_session *s, struct err *err)
             "publication %s was altered: %s. Changes left out since are lost to this pipeline: start a "
             "new copy with an empty journal",
             s->settings->publication, faults);
-    for (size_t i = 0; i < s->tables.count; i++) {
-        const struct source_table *t = &s->tables.items[i];
-        if (is_published(res, t))
-            continue;
-        if (was_captured(s, t))
-            return err_set(
-                err, ERR_GAP,
-                "table=%s.%s was taken out of publication %s, or made anew under its name: its changes "
-                "are lost to this pipeline. Start a new copy with an empty journal, or exclude the table "
-                "in source.tables",
-                t->schema, t->name, s->settings->publication);
-        log_event(LOG_LEVEL_WARN, "table_not_published",
-                  "table=%s.%s text=\"fits source.tables but was not there when the copy began: it is "
-                  "not replicated\"",
-                  t->schema, t->name);
-    }
-    return true;
+    return cap_watch_look(s, err);
 }
 
 bool cap_slot_free(struct cap_session *s, struct source_slot *ret, struct err *err)

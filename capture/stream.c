@@ -13,6 +13,7 @@
 
 #include "capture/recover.h"
 #include "capture/shapes.h"
+#include "capture/watch.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/failpoint.h"
@@ -30,6 +31,7 @@
 #define PACE_WINDOW_US  5000
 #define PACE_FRAMES     200
 #define NAP_NS          2000000
+#define WATCH_INTERVAL_US (5 * INT64_C(1000000))
 #define ROOM_POLL_MS    100
 #define STOP_TIMEOUT_MS 3000
 /* An orderly stop does not wait longer than this for a journal that takes nothing: it all comes again. */
@@ -325,6 +327,16 @@ static bool copy_turn(struct cap_stream *st, struct err *err)
     return failpoint("capture.snapshot_copied", err);
 }
 
+/* The catalog is looked at as it is now, so this may come before what the stream has to tell. */
+static bool watch(struct cap_stream *st, struct err *err)
+{
+    if (st->copier != NULL || st->now_us - st->last_watch_us < WATCH_INTERVAL_US)
+        return true;
+    bool first = st->last_watch_us == 0; /* looked at a moment ago */
+    st->last_watch_us = st->now_us;
+    return first || cap_watch_look(st->session, err);
+}
+
 static bool turn(struct cap_stream *st, struct err *err)
 {
     bool idle = is_paused(st);
@@ -336,7 +348,7 @@ static bool turn(struct cap_stream *st, struct err *err)
     if (st->progress.failed)
         return publisher_failed(err);
     st->session->progressed = st->session->progressed || st->progress.durable_lsn > st->start_lsn;
-    if (!cap_feedback_turn(st, err))
+    if (!cap_feedback_turn(st, err) || !watch(st, err))
         return false;
     if (idle)
         wait_for_news(st);

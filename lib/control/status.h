@@ -51,6 +51,7 @@ struct role_status {
     uint64_t unapplied_fences;                         /* apply: known in the journal, not applied yet */
     int64_t snapshot_started_us, snapshot_finished_us; /* wall; 0 = not */
     int64_t retained_wal_bytes;                        /* what the slot holds back; -1 = not known */
+    char notice[600]; /* something that a person should look at, though work goes on; "" = nothing */
     char last_error[600];
     int64_t last_error_us;
     size_t table_count;

@@ -65,3 +65,62 @@ def test_stop_and_accept(run):
         s.assert_equal()
         assert s.pipeline.run("capture", "accept-ddl").returncode == 10
         assert rows_of(s, "t") == [("c", {"id": 100, "v": 1}), ("c", {"id": 101, "v": 1}), ("c", {"id": 102, "v": 1, "w": "w"})]
+
+
+EVERY_KIND = [
+    # source, target, when: target is changed before (it must not matter when), or after apply has halted at it
+    ("ALTER TABLE t ADD COLUMN w numeric(8,2)", "UPDATE t SET w = id / 4.0 WHERE id < 5", "ALTER TABLE t ADD COLUMN w numeric(8,2)", 'ADD COLUMN "w" numeric(8,2)'),
+    ("ALTER TABLE t ADD COLUMN x text NOT NULL DEFAULT 'd', ADD COLUMN a int[]", "INSERT INTO t (id, v, a) VALUES (200, 1, '{1,2}')",
+     "ALTER TABLE t ADD COLUMN x text NOT NULL DEFAULT 'd', ADD COLUMN a int[]", 'ADD COLUMN'),
+    ("ALTER TABLE t RENAME COLUMN x TO y", "UPDATE t SET y = 'renamed' WHERE id = 3", "ALTER TABLE t RENAME COLUMN x TO y", 'RENAME COLUMN'),
+    ("ALTER TABLE t ALTER COLUMN v TYPE bigint", "UPDATE t SET v = 5000000000 WHERE id = 4", "ALTER TABLE t ALTER COLUMN v TYPE bigint", 'ALTER COLUMN "v" TYPE int8'),
+    ("ALTER TABLE t ALTER COLUMN v TYPE text", "UPDATE t SET v = 'five' WHERE id = 5", "ALTER TABLE t ALTER COLUMN v TYPE text", 'ALTER COLUMN "v" TYPE text'),
+    ("ALTER TABLE t DROP COLUMN v", "UPDATE t SET y = 'dropped' WHERE id = 6", "ALTER TABLE t DROP COLUMN v", 'DROP COLUMN "v"'),
+    ("ALTER TABLE t DROP CONSTRAINT t_pkey; ALTER TABLE t ADD PRIMARY KEY (id, y)", "DELETE FROM t WHERE id = 7", "ALTER TABLE t DROP CONSTRAINT t_pkey; ALTER TABLE t ADD PRIMARY KEY (id, y)", "key's columns"),
+    ("ALTER TABLE t RENAME TO tt", "INSERT INTO tt (id, y) VALUES (300, 'tt')", "ALTER TABLE t RENAME TO tt", "rename the one that it was"),
+]
+
+
+@pytest.mark.parametrize("mode", ["propagate", "stop"])
+def test_every_kind(run, mode):
+    """One after the other; old rows and new ones around each, in transactions of their own and in the same one."""
+    with run(SCHEMA, more={"capture": {"on_ddl": mode}}) as s:
+        s.start()
+        for number, (ddl, dml, target_ddl, advice) in enumerate(EVERY_KIND):
+            table = "tt" if "TO tt" in ddl else "t"
+            s.source(f"INSERT INTO other VALUES ({number}, 1)", f"UPDATE t SET id = id + 1000 WHERE id = {number + 10}",
+                     f"BEGIN; UPDATE other SET v = 2 WHERE id = {number}; {ddl}; {dml}; UPDATE other SET v = 3 WHERE id = {number}; COMMIT", f"DELETE FROM {table} WHERE id = {1000 + number + 10}")
+            if mode == "stop":
+                s.capture.assert_exit(5, 30)
+                accept(s)
+                s.capture.start()
+            s.apply.assert_exit(5, 30)
+            assert advice in s.apply.log_tail(), s.apply.log_tail()
+            assert s.target(f"SELECT count(*) FROM t WHERE id = {1000 + number + 10}") == [(1,)]  # all before it is there
+            assert s.target(f"SELECT count(*) FROM other WHERE id = {number} AND v > 1") == [(0,)]  # nothing of its transaction
+            s.target(target_ddl)
+            s.apply.start()
+            s.assert_equal()
+        assert s.pipeline.run("compare", "run").returncode == 0
+        assert s.pipeline.run("journal", "verify").returncode == 0
+
+
+def test_two_fast_alters_while_capture_is_away(run):
+    """The catalog is ahead of the stream: columns are gone that rows have, types too."""
+    with run(SCHEMA + "; CREATE TYPE mood AS ENUM ('sad', 'glad'); ALTER TABLE t ADD m mood DEFAULT 'sad'") as s:
+        s.start()
+        s.wait()
+        s.capture.terminate()
+        s.apply.terminate()
+        s.source("INSERT INTO t VALUES (100, 1, 'glad')", "ALTER TABLE t ADD COLUMN w int", "INSERT INTO t VALUES (101, 1, 'sad', 7)", "ALTER TABLE t RENAME COLUMN w TO x; ALTER TABLE t ALTER x TYPE text",
+                 "INSERT INTO t VALUES (102, 1, 'glad', 'x')", "ALTER TABLE t DROP COLUMN v", "INSERT INTO t VALUES (103, 'sad', 'y')")
+        s.capture.start()
+        s.capture.wait_for(lambda status: status["lag_bytes"] == 0 and status["fence_id"], 30)
+        wait_until(lambda: len(rows_of(s, "t")) == 4, 30, "all four are there")
+        assert [row for _, row in rows_of(s, "t")] == [{"id": 100, "v": 1, "m": "glad"}, {"id": 101, "v": 1, "m": "sad", "w": 7}, {"id": 102, "v": 1, "m": "glad", "x": "x"}, {"id": 103, "m": "sad", "x": "y"}]
+        for change in ("ALTER TABLE t ADD COLUMN w int", "ALTER TABLE t RENAME COLUMN w TO x; ALTER TABLE t ALTER x TYPE text", "ALTER TABLE t DROP COLUMN v"):
+            s.apply.start()
+            s.apply.assert_exit(5, 30)
+            s.target(change)
+        s.apply.start()
+        s.assert_equal()
