@@ -140,7 +140,7 @@ static bool turn(struct session *s, struct err *err)
         return wait_for_release(s, err);
     if (!look_ahead(s, err) || !fence_feed_read(s->feed, FENCE_WAIT_MS, most, &ready, err) || !ready)
         return !err_is_set(err);
-    if (!fence_feed_pick(s->feed, s->single_fences > 0 ? 1 : most, &fences, err))
+    if (!fence_feed_pick(s->feed, s->single_fences > 0 ? 0 : most, &fences, err))
         return false;
     s->single_fences -= MIN_OF(s->single_fences, fences.count);
     if (!apply_session_apply(s, &fences, err))
