@@ -1,14 +1,16 @@
 /* Owns: `crossfade capture accept-ddl`. Failpoints: capture.accept_before, capture.accept_committed. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "capture/capture.h"
-#include "capture/setup.h"
 #include "capture/shapes.h"
 #include "core/alloc.h"
+#include "core/clock.h"
 #include "core/failpoint.h"
 
 #define WAITING_MAX 10000
+#define PATIENCE_US (3 * INT64_C(1000000))
 
 struct acceptance {
     const char *table; /* NULL = all */
@@ -26,13 +28,21 @@ static void choose(void *ctx, const struct cap_shape *shape)
         a->shapes[a->count++] = shape;
 }
 
-/* Opening the journal takes it over from whoever writes there: a capture that runs must not be hit. */
+/* Opening the journal takes it over from whoever writes there: a capture that runs must not be hit. The server process of one
+ * that has just ended may take a moment. */
 static bool check_stopped(const struct cap_settings *settings, struct err *err)
 {
-    struct cap_session s = {.settings = settings};
-    struct source_slot slot = {0};
-    bool ok = cap_connect(settings, false, &s.sql, err) && source_slot_look(s.sql, settings->slot, &slot, err);
-    pg_close(s.sql);
+    struct pg_conn *sql = NULL;
+    struct source_slot slot = {.active_pid = 1};
+    struct timespec nap = {.tv_nsec = 100 * 1000000};
+    int64_t until_us = clock_mono_us() + PATIENCE_US;
+    bool ok = cap_connect(settings, false, &sql, err);
+    while (ok && slot.active_pid != 0 && clock_mono_us() < until_us) {
+        ok = source_slot_look(sql, settings->slot, &slot, err);
+        if (ok && slot.active_pid != 0)
+            (void)nanosleep(&nap, NULL);
+    }
+    pg_close(sql);
     return ok && (slot.active_pid == 0 ||
                   err_set(err, ERR_REFUSED, "capture runs (server process %lld streams from slot %s): nothing waits for "
                                             "acceptance while it does",

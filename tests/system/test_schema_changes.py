@@ -5,7 +5,7 @@ import json
 import pytest
 
 from rig import Postgres, Workdir, wait_until
-from rig.journal import read_cat
+from rig.procs import run_crossfade
 from rig.scenario import scenario
 
 SCHEMA = "CREATE TABLE t (id int PRIMARY KEY, v int NOT NULL); INSERT INTO t SELECT i, i FROM generate_series(1, 20) i; CREATE TABLE other (id int PRIMARY KEY, v int)"
@@ -123,4 +123,113 @@ def test_two_fast_alters_while_capture_is_away(run):
             s.apply.assert_exit(5, 30)
             s.target(change)
         s.apply.start()
+        s.assert_equal()
+
+
+POINTS = ["capture.ddl_new_shape", "capture.fence_before", "capture.fence_appended", "capture.committed"]
+
+
+def accept_killed(s, point):
+    done = run_crossfade("capture", "accept-ddl", config=s.pipeline.config, binary=s.pipeline.binary, env=dict(s.pipeline.env or {}, CROSSFADE_FAILPOINT=point))
+    assert done.returncode == -9, done.stderr
+
+
+@pytest.mark.parametrize("mode", ["propagate", "stop"])
+def test_killed_around_a_change(run, mode):
+    """At every point that a change passes, and around the fences behind it; accept-ddl dies as well."""
+    with run(SCHEMA, more={"capture": {"on_ddl": mode}}) as s:
+        s.start()
+        for number, point in enumerate(POINTS):
+            s.wait()
+            s.capture.terminate()
+            change = f"ALTER TABLE t ADD COLUMN c{number} int DEFAULT {number}"
+            s.target(change)
+            s.source(f"INSERT INTO t (id, v) VALUES ({500 + number}, 1)", f"BEGIN; UPDATE t SET v = v + 1 WHERE id < 4; {change}; UPDATE t SET c{number} = -1 WHERE id < 4; COMMIT",
+                     f"INSERT INTO t (id, v) VALUES ({600 + number}, 1)")
+            if mode == "stop":
+                s.capture.start(failpoint="capture.ddl_halt").assert_exit(-9)
+                s.capture.start().assert_exit(5)
+                accept_killed(s, f"capture.accept_{['before', 'committed'][number % 2]}")
+                assert ("nothing waits" in accept(s)) == (number % 2 == 1)
+            s.capture.start(failpoint=point).assert_exit(-9)
+            s.capture.start()
+            s.assert_equal()
+        rows = [row for op, row in rows_of(s, "t") if op == "c" and row["id"] >= 500]
+        assert [row["id"] for row in rows] == [n for number in range(len(POINTS)) for n in (500 + number, 600 + number)]  # each once
+        for number in range(len(POINTS)):
+            assert f"c{number}" not in rows[2 * number] and rows[2 * number + 1][f"c{number}"] == number
+        assert s.pipeline.run("journal", "verify").returncode == 0
+
+
+def test_swap_by_rename(run):
+    """Both tables are captured: what is written under the name is another table's."""
+    schema = "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t SELECT i, i FROM generate_series(1, 20) i; CREATE TABLE t_new (id int PRIMARY KEY, v int); INSERT INTO t_new SELECT i, -i FROM generate_series(1, 20) i"
+    swap = "ALTER TABLE t RENAME TO t_old; ALTER TABLE t_new RENAME TO t"
+    with run(schema) as s:
+        s.start()
+        s.source("UPDATE t SET v = 5 WHERE id = 5", f"BEGIN; {swap}; UPDATE t SET v = 7 WHERE id = 7; COMMIT", "UPDATE t SET v = 8 WHERE id = 8; UPDATE t_old SET v = 9 WHERE id = 9")
+        s.capture.assert_exit(5, 30)
+        assert "another table" in s.capture.log_tail()
+        s.apply.wait_for(lambda status: status["journaled_lsn"] == status["applied_lsn"], 30)
+        s.target(swap)
+        accept(s, "--table", "public.t")
+        s.capture.start()
+        s.assert_equal()
+
+
+def test_swap_with_a_table_that_is_not_published(run):
+    with run(SCHEMA) as s:
+        s.start()
+        s.source("BEGIN; CREATE TABLE t_new (LIKE t INCLUDING ALL); INSERT INTO t_new SELECT * FROM t; DROP TABLE t; ALTER TABLE t_new RENAME TO t; COMMIT")
+        s.capture.assert_exit(5, 30)
+        assert "made anew under its name" in s.capture.log_tail()
+
+
+def test_new_tables(run):
+    """One that nobody publishes is told; one that the publication gets with its creation flows, without a restart."""
+    with run(SCHEMA) as s:
+        s.start()
+        s.source("CREATE TABLE unseen (id int PRIMARY KEY); INSERT INTO unseen VALUES (1)")
+        s.capture.wait_for(lambda status: "public.unseen" in (status.get("trouble") or ""), 30)
+        assert "public.unseen" in s.pipeline.run("status").stdout
+        s.source("DROP TABLE unseen")
+        s.capture.wait_for(lambda status: not status.get("trouble"), 30)
+        new = "CREATE TABLE fresh (id int PRIMARY KEY, v text)"
+        s.target(new)
+        s.source(f"BEGIN; {new}; ALTER PUBLICATION crossfade_{s.name} ADD TABLE fresh; INSERT INTO fresh VALUES (1, 'in it'); COMMIT", "INSERT INTO fresh VALUES (2, 'later')")
+        s.assert_equal()
+        s.capture.kill9()
+        s.capture.start()
+        s.source("UPDATE fresh SET v = 'again'")
+        s.assert_equal()
+
+
+def test_publication_for_all_tables(run):
+    with run(SCHEMA + "; CREATE TABLE hidden (id int PRIMARY KEY)", tables=("public.*", "!public.hidden*")) as s:
+        s.source(f"CREATE PUBLICATION crossfade_{s.name} FOR ALL TABLES")
+        s.start()
+        s.source("CREATE TABLE fresh (id int PRIMARY KEY, v text); CREATE TABLE hidden_too (id int PRIMARY KEY); INSERT INTO fresh VALUES (1, 'x'); INSERT INTO hidden VALUES (1); INSERT INTO hidden_too VALUES (1)")
+        s.apply.assert_exit(5, 30)
+        assert "table=public.fresh: there is no such table" in s.apply.log_tail()
+        s.target("CREATE TABLE fresh (id int PRIMARY KEY, v text)")
+        s.apply.start()
+        s.assert_equal(ignore=("public.hidden", "public.hidden_too"))
+        assert "hidden" not in s.pipeline.run("journal", "list").stdout
+        s.capture.terminate()
+        s.capture.start()
+        s.source("INSERT INTO fresh VALUES (2, 'y')")
+        s.assert_equal(ignore=("public.hidden", "public.hidden_too"))
+
+
+def test_new_partition(run):
+    schema = "CREATE TABLE p (id int PRIMARY KEY, v int) PARTITION BY RANGE (id); CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (100); INSERT INTO p SELECT i, i FROM generate_series(0, 99) i"
+    new = "CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (100) TO (200)"
+    with run(schema, more={"capture": {"on_ddl": "stop"}}) as s:
+        s.start()
+        s.target(new)
+        s.source(f"BEGIN; {new}; INSERT INTO p VALUES (100, 1); COMMIT", "UPDATE p SET id = id + 100 WHERE id = 5", "DELETE FROM p WHERE id = 100")
+        s.assert_equal()
+        s.source("ALTER TABLE p DETACH PARTITION p1")  # its rows leave the table; the target is told by a person
+        s.target("ALTER TABLE p DETACH PARTITION p1")
+        s.source("INSERT INTO p VALUES (150, 1)")
         s.assert_equal()
