@@ -22,8 +22,8 @@ static void choose(void *ctx, const struct cap_shape *shape)
 {
     struct acceptance *a = ctx;
     size_t schema_len = strlen(shape->schema);
-    bool named = a->table != NULL && strncmp(a->table, shape->schema, schema_len) == 0 && a->table[schema_len] == '.' &&
-                 strcmp(a->table + schema_len + 1, shape->table) == 0;
+    bool named = a->table != NULL && strncmp(a->table, shape->schema, schema_len) == 0 &&
+                 a->table[schema_len] == '.' && strcmp(a->table + schema_len + 1, shape->table) == 0;
     if ((a->table == NULL || named) && a->count < WAITING_MAX)
         a->shapes[a->count++] = shape;
 }
@@ -44,8 +44,9 @@ static bool check_stopped(const struct cap_settings *settings, struct err *err)
     }
     pg_close(sql);
     return ok && (slot.active_pid == 0 ||
-                  err_set(err, ERR_REFUSED, "capture runs (server process %lld streams from slot %s): nothing waits for "
-                                            "acceptance while it does",
+                  err_set(err, ERR_REFUSED,
+                          "capture runs (server process %lld streams from slot %s): nothing waits for "
+                          "acceptance while it does",
                           (long long)slot.active_pid, settings->slot));
 }
 
@@ -61,8 +62,8 @@ static bool append(const struct cap_settings *settings, const struct acceptance 
 }
 
 bool capture_accept_ddl(const struct config *cfg, const char *table,
-                        void (*each)(void *ctx, const char *schema, const char *table, const char *change), void *ctx,
-                        struct err *err)
+                        void (*each)(void *ctx, const char *schema, const char *table, const char *change),
+                        void *ctx, struct err *err)
 {
     struct cap_settings settings;
     struct cap_shapes *shapes = NULL;
@@ -77,7 +78,8 @@ bool capture_accept_ddl(const struct config *cfg, const char *table,
         table_filter_free(settings.filter);
     }
     for (size_t i = 0; ok && i < a->count; i++)
-        each(ctx, a->shapes[i]->schema, a->shapes[i]->table, a->shapes[i]->change != NULL ? a->shapes[i]->change : "");
+        each(ctx, a->shapes[i]->schema, a->shapes[i]->table,
+             a->shapes[i]->change != NULL ? a->shapes[i]->change : "");
     cap_shapes_free(shapes);
     free(a);
     return ok;

@@ -85,8 +85,8 @@ static bool is_renamed(const struct tell *t, size_t i)
 {
     const struct cap_shape_column *a = &t->old->columns[i];
     const struct source_column *b = &t->now->columns[i];
-    return t->old->column_count == t->now->column_count && a->type_oid == b->type_oid && a->typmod == b->typmod &&
-           find_now(t, a->name) < 0 && find_old(t, b->name) < 0;
+    return t->old->column_count == t->now->column_count && a->type_oid == b->type_oid &&
+           a->typmod == b->typmod && find_now(t, a->name) < 0 && find_old(t, b->name) < 0;
 }
 
 static void tell_renamed(const struct tell *t, size_t i)
@@ -122,11 +122,12 @@ static bool default_of(const struct tell *t, const char *column, char **ret, str
     char oid_text[16];
     const char *params[] = {oid_text, column};
     (void)snprintf(oid_text, sizeof oid_text, "%u", t->now->oid);
-    return pg_query_text(t->conn,
-                         "SELECT (SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid) FROM pg_catalog.pg_attribute a"
-                         " JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
-                         " WHERE a.attrelid = $1::oid AND a.attname = $2 AND NOT a.attisdropped AND a.attgenerated = '')",
-                         2, params, ret, err);
+    return pg_query_text(
+        t->conn,
+        "SELECT (SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid) FROM pg_catalog.pg_attribute a"
+        " JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
+        " WHERE a.attrelid = $1::oid AND a.attname = $2 AND NOT a.attisdropped AND a.attgenerated = '')",
+        2, params, ret, err);
 }
 
 static bool tell_added(const struct tell *t, size_t i, struct err *err)
@@ -207,7 +208,8 @@ static bool tell_columns(const struct tell *t, struct err *err)
             return false;
     }
     for (size_t i = 0; i < t->now->column_count; i++) {
-        bool is_new = find_old(t, t->now->columns[i].name) < 0 && !(i < t->old->column_count && is_renamed(t, i));
+        bool is_new =
+            find_old(t, t->now->columns[i].name) < 0 && !(i < t->old->column_count && is_renamed(t, i));
         if (is_new && !tell_added(t, i, err))
             return false;
     }
@@ -224,5 +226,6 @@ bool cap_ddl_describe(struct pg_conn *conn, const struct cap_shape *old, const s
     tell_key(&t);
     if (change->len == 0)
         strbuf_adds(change, "the order of its columns");
-    return strbuf_ok(change, "description of a change", err) && strbuf_ok(advice, "description of a change", err);
+    return strbuf_ok(change, "description of a change", err) &&
+           strbuf_ok(advice, "description of a change", err);
 }

@@ -227,8 +227,8 @@ static bool column_from(const json_t *json, struct cap_shape_column *ret)
     const char *name;
     json_int_t type;
     int typmod, key = 0, added = 0;
-    if (json_unpack((json_t *)(uintptr_t)json, "{s:s,s:I,s:i,s?b,s?b}", "name", &name, "type", &type, "modifier",
-                    &typmod, "key", &key, "added", &added) != 0)
+    if (json_unpack((json_t *)(uintptr_t)json, "{s:s,s:I,s:i,s?b,s?b}", "name", &name, "type", &type,
+                    "modifier", &typmod, "key", &key, "added", &added) != 0)
         return false;
     *ret = (struct cap_shape_column){
         .name = xstrdup(name), .type_oid = (uint32_t)type, .typmod = typmod, .key = key, .added = added};
@@ -294,8 +294,8 @@ static bool take_record(struct cap_shapes *shapes, const struct journal_record *
     json_t *root = rec->value != NULL ? json_loadb(rec->value, rec->value_len, 0, NULL) : NULL;
     bool ok = root != NULL && take_parsed(shapes, root);
     json_decref(root);
-    return ok || err_set(err, ERR_PROTOCOL, "topic=%s offset=%llu is no description of a table's shape", rec->stream,
-                         (unsigned long long)rec->offset);
+    return ok || err_set(err, ERR_PROTOCOL, "topic=%s offset=%llu is no description of a table's shape",
+                         rec->stream, (unsigned long long)rec->offset);
 }
 
 static bool read_all(struct cap_shapes *shapes, struct journal_reader *jr, struct err *err)
@@ -352,8 +352,8 @@ static bool append_as(struct journal_writer *jw, const char *topic_prefix, const
     return text != NULL && cap_shape_append(jw, topic_prefix, text, err);
 }
 
-bool cap_shape_append_accepted(struct journal_writer *jw, const char *topic_prefix, const struct cap_shape *shape,
-                               struct err *err)
+bool cap_shape_append_accepted(struct journal_writer *jw, const char *topic_prefix,
+                               const struct cap_shape *shape, struct err *err)
 {
     return append_as(jw, topic_prefix, shape, "accepted", err);
 }
@@ -366,7 +366,8 @@ const struct cap_shape *cap_shapes_current(const struct cap_shapes *shapes, uint
     return k != NULL ? k->current : NULL;
 }
 
-const struct cap_shape *cap_shapes_named(const struct cap_shapes *shapes, const char *schema, const char *table)
+const struct cap_shape *cap_shapes_named(const struct cap_shapes *shapes, const char *schema,
+                                         const char *table)
 {
     const struct known *k = holder_of(shapes, schema, table);
     return k != NULL ? k->current : NULL;
@@ -410,7 +411,8 @@ bool cap_shape_needs_person(const struct cap_settings *settings, enum cap_shape_
     return news == SHAPE_TAKEN || (news == SHAPE_CHANGED && settings->stop_on_ddl);
 }
 
-static const char taken_text[] = "its name belonged to another table before: what the target has under it are that table's rows";
+static const char taken_text[] =
+    "its name belonged to another table before: what the target has under it are that table's rows";
 
 bool cap_shape_refuse(struct cap_shapes *shapes, const struct source_table *t, enum cap_shape_news news,
                       const char *change, struct err *err)
@@ -421,15 +423,18 @@ bool cap_shape_refuse(struct cap_shapes *shapes, const struct source_table *t, e
     shapes->halt = shape_of(t, cap_shapes_current(shapes, t->oid));
     shapes->halt->change = xasprintf("%s%s%s", taken ? taken_text : "", between, change);
     if (taken)
-        return err_set(err, ERR_SCHEMA,
-                       "table=%s.%s is another table now: %s%s%s. Nothing of it was written. When apply has caught up: "
-                       "do the same renames on the target (or fill its table anew), then `crossfade capture accept-ddl "
-                       "--table %s.%s`, and start capture again",
-                       t->schema, t->name, taken_text, between, change, t->schema, t->name);
-    return err_set(err, ERR_SCHEMA,
-                   "table=%s.%s has changed its shape (capture.on_ddl: stop): %s. Nothing of the new shape was written. "
-                   "Change the target as well, then `crossfade capture accept-ddl --table %s.%s`, and start capture again",
-                   t->schema, t->name, change, t->schema, t->name);
+        return err_set(
+            err, ERR_SCHEMA,
+            "table=%s.%s is another table now: %s%s%s. Nothing of it was written. When apply has caught up: "
+            "do the same renames on the target (or fill its table anew), then `crossfade capture accept-ddl "
+            "--table %s.%s`, and start capture again",
+            t->schema, t->name, taken_text, between, change, t->schema, t->name);
+    return err_set(
+        err, ERR_SCHEMA,
+        "table=%s.%s has changed its shape (capture.on_ddl: stop): %s. Nothing of the new shape was written. "
+        "Change the target as well, then `crossfade capture accept-ddl --table %s.%s`, and start capture "
+        "again",
+        t->schema, t->name, change, t->schema, t->name);
 }
 
 bool cap_shapes_has_halted(const struct cap_shapes *shapes)
@@ -448,7 +453,8 @@ static bool is_written(const struct cap_shapes *shapes)
     return ours != NULL && there != NULL && strcmp(ours, there) == 0;
 }
 
-bool cap_shapes_write_halt(const struct cap_shapes *shapes, const struct journal_config *journal, struct err *err)
+bool cap_shapes_write_halt(const struct cap_shapes *shapes, const struct journal_config *journal,
+                           struct err *err)
 {
     struct journal_writer *jw = NULL;
     if (is_written(shapes))
@@ -459,8 +465,8 @@ bool cap_shapes_write_halt(const struct cap_shapes *shapes, const struct journal
     return ok || err_wrap(err, "noting the change of table=%s.%s", shapes->halt->schema, shapes->halt->table);
 }
 
-void cap_shapes_waiting(const struct cap_shapes *shapes, void (*each)(void *ctx, const struct cap_shape *shape),
-                        void *ctx)
+void cap_shapes_waiting(const struct cap_shapes *shapes,
+                        void (*each)(void *ctx, const struct cap_shape *shape), void *ctx)
 {
     for (size_t b = 0; b < BUCKETS; b++) {
         for (const struct known *k = shapes->by_oid[b]; k != NULL; k = k->next) {

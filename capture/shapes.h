@@ -44,14 +44,16 @@ struct cap_shapes;
 
 struct cap_shapes *cap_shapes_new(void);
 /* Reads them from the journal, through a reader of its own. */
-bool cap_shapes_read(const struct journal_config *journal, struct cap_shapes **ret, struct err *err) MUST_CHECK;
+bool cap_shapes_read(const struct journal_config *journal, struct cap_shapes **ret,
+                     struct err *err) MUST_CHECK;
 void cap_shapes_free(struct cap_shapes *shapes); /* NULL allowed */
 
 enum cap_shape_news cap_shapes_judge(const struct cap_shapes *shapes, const struct source_table *t);
 /* The current shape of this table; NULL = none. */
 const struct cap_shape *cap_shapes_current(const struct cap_shapes *shapes, uint32_t oid);
 /* The current shape under this name; NULL = none. */
-const struct cap_shape *cap_shapes_named(const struct cap_shapes *shapes, const char *schema, const char *table);
+const struct cap_shape *cap_shapes_named(const struct cap_shapes *shapes, const char *schema,
+                                         const char *table);
 /* The column came later than the table. */
 bool cap_shapes_is_added(const struct cap_shapes *shapes, const struct source_table *t, const char *column);
 /* t is current from now on. The record that says so, for the journal; malloc'd. NULL with an err. */
@@ -66,11 +68,11 @@ bool cap_shapes_has_halted(const struct cap_shapes *shapes);
 bool cap_shapes_write_halt(const struct cap_shapes *shapes, const struct journal_config *journal,
                            struct err *err) MUST_CHECK;
 /* Calls each() with every shape that waits for acceptance (the newest of each table). */
-void cap_shapes_waiting(const struct cap_shapes *shapes, void (*each)(void *ctx, const struct cap_shape *shape),
-                        void *ctx);
+void cap_shapes_waiting(const struct cap_shapes *shapes,
+                        void (*each)(void *ctx, const struct cap_shape *shape), void *ctx);
 /* Appends "accepted" for this shape to the stream. */
-bool cap_shape_append_accepted(struct journal_writer *jw, const char *topic_prefix, const struct cap_shape *shape,
-                               struct err *err) MUST_CHECK;
+bool cap_shape_append_accepted(struct journal_writer *jw, const char *topic_prefix,
+                               const struct cap_shape *shape, struct err *err) MUST_CHECK;
 
 /* The text of such a record goes into jw's unit. @thread: jw's */
 bool cap_shape_append(struct journal_writer *jw, const char *topic_prefix, const char *text,

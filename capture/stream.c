@@ -31,7 +31,9 @@
 #define PACE_WINDOW_US  5000
 #define PACE_FRAMES     200
 #define NAP_NS          2000000
-#define WATCH_INTERVAL_US (5 * INT64_C(1000000))
+/* Whether tables are published is looked at as often as heartbeats go, within these. */
+#define WATCH_MIN_US INT64_C(1000000)
+#define WATCH_MAX_US (5 * WATCH_MIN_US)
 #define ROOM_POLL_MS    100
 #define STOP_TIMEOUT_MS 3000
 /* An orderly stop does not wait longer than this for a journal that takes nothing: it all comes again. */
@@ -330,7 +332,8 @@ static bool copy_turn(struct cap_stream *st, struct err *err)
 /* The catalog is looked at as it is now, so this may come before what the stream has to tell. */
 static bool watch(struct cap_stream *st, struct err *err)
 {
-    if (st->copier != NULL || st->now_us - st->last_watch_us < WATCH_INTERVAL_US)
+    int64_t every_us = MAX_OF(WATCH_MIN_US, MIN_OF(WATCH_MAX_US, st->session->settings->heartbeat_us));
+    if (st->copier != NULL || st->now_us - st->last_watch_us < every_us)
         return true;
     bool first = st->last_watch_us == 0; /* looked at a moment ago */
     st->last_watch_us = st->now_us;

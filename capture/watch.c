@@ -20,7 +20,8 @@ struct finding {
     size_t count, cap;
 };
 
-static bool find(void *ctx, uint32_t oid, const char *schema, const char *table, uint32_t root_oid, struct err *err)
+static bool find(void *ctx, uint32_t oid, const char *schema, const char *table, uint32_t root_oid,
+                 struct err *err)
 {
     struct finding *f = ctx;
     (void)err;
@@ -80,8 +81,10 @@ static void tell(struct cap_session *s, const struct missing *first, size_t coun
         (void)snprintf(more, sizeof more, " (and %zu more)", count - 1);
     if (count > 0)
         (void)snprintf(text, sizeof text,
-                       "table=%.130s.%.130s%s fits source.tables but was not there when the copy began: it is not replicated. "
-                       "Exclude it, or publish it before it has rows: ALTER PUBLICATION %s ADD TABLE, in the transaction that "
+                       "table=%.130s.%.130s%s fits source.tables but was not there when the copy began: it "
+                       "is not replicated. "
+                       "Exclude it, or publish it before it has rows: ALTER PUBLICATION %s ADD TABLE, in the "
+                       "transaction that "
                        "creates it; or start a new copy",
                        first->schema, first->table, more, s->settings->publication);
     if (strcmp(text, s->status->notice) == 0)
@@ -117,8 +120,10 @@ bool cap_watch_require(struct cap_session *s, struct err *err)
     struct finding f = {.filter = s->settings->filter};
     bool ok = source_unpublished(s->sql, s->settings->publication, find, &f, err);
     if (ok && f.count > 0)
-        ok = err_set(err, ERR_CONFIG, "it does not publish table=%s.%s, which fits source.tables: ALTER PUBLICATION … ADD TABLE",
-                     f.items[0].schema, f.items[0].table);
+        ok = err_set(
+            err, ERR_CONFIG,
+            "it does not publish table=%s.%s, which fits source.tables: ALTER PUBLICATION … ADD TABLE",
+            f.items[0].schema, f.items[0].table);
     forget(&f);
     return ok;
 }

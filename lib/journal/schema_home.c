@@ -6,7 +6,8 @@
 
 #include "core/alloc.h"
 
-#define READ_TIMEOUT_MS 30000
+#define READ_TIMEOUT_MS  30000
+#define SCHEMA_KEY_BYTES 4
 
 const char *schema_home_note(const json_t *root)
 {
@@ -20,7 +21,10 @@ static bool read_first(struct journal_reader *jr, const struct journal_range *ra
     struct journal_record rec;
     if (!journal_assign(jr, range, 1, err))
         return false;
-    enum journal_next got = journal_next(jr, READ_TIMEOUT_MS, &rec, err);
+    enum journal_next got = JOURNAL_RECORD;
+    do { /* records with other keys are about something else (schema_stores.h) */
+        got = journal_next(jr, READ_TIMEOUT_MS, &rec, err);
+    } while (got == JOURNAL_RECORD && rec.key_len != SCHEMA_KEY_BYTES);
     if (got == JOURNAL_ERROR)
         return false;
     if (got == JOURNAL_IDLE)

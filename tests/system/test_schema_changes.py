@@ -6,6 +6,7 @@ import pytest
 
 from rig import Postgres, Workdir, wait_until
 from rig.procs import run_crossfade
+from rig.registry import Registry
 from rig.scenario import scenario
 
 SCHEMA = "CREATE TABLE t (id int PRIMARY KEY, v int NOT NULL); INSERT INTO t SELECT i, i FROM generate_series(1, 20) i; CREATE TABLE other (id int PRIMARY KEY, v int)"
@@ -232,4 +233,65 @@ def test_new_partition(run):
         s.source("ALTER TABLE p DETACH PARTITION p1")  # its rows leave the table; the target is told by a person
         s.target("ALTER TABLE p DETACH PARTITION p1")
         s.source("INSERT INTO p VALUES (150, 1)")
+        s.assert_equal()
+
+
+BIG = "CREATE TABLE t (id int PRIMARY KEY, v int NOT NULL); INSERT INTO t SELECT i, i FROM generate_series(1, 6000) i; CREATE TABLE u (id int PRIMARY KEY, v int); INSERT INTO u SELECT i, i FROM generate_series(1, 3000) i"
+
+
+@pytest.mark.parametrize("mode", ["propagate", "stop"])
+def test_while_the_copy_runs(run, mode):
+    """Ranges are read with the columns of their time; a capture that dies behind the change goes on where it stood."""
+    def copying():
+        status = s.capture.status() or {}
+        return 500 < (status.get("snapshot") or {}).get("rows", 0)
+
+    with run(BIG, more={"capture": {"on_ddl": mode, "max_rows_per_second": 3000, "snapshot_workers": 1}}) as s:
+        s.apply.start()
+        s.capture.start()
+        wait_until(copying, 30, "some is copied")
+        for side in (s.target, s.source):
+            side("ALTER TABLE t ADD COLUMN w text DEFAULT 'w'; ALTER TABLE u ALTER COLUMN v TYPE bigint")
+        s.source("UPDATE t SET w = 'x', v = -v WHERE id % 1000 = 1", "INSERT INTO t VALUES (7000, 1, 'y')", "UPDATE u SET v = 5000000000 WHERE id = 2999")
+        for _ in range(4 if mode == "stop" else 0):  # for each table once, wherever it is met first
+            s.capture.wait(30)
+            assert s.capture.exit_code == 5
+            if "accepted" not in accept(s):
+                break
+            s.capture.start()
+            wait_until(lambda: not s.capture.running or (s.capture.status() or {}).get("complete"), 60, "it goes on")
+            if s.capture.running:
+                break
+        if mode == "propagate":
+            s.capture.kill9()
+            s.capture.start()
+        s.wait_complete(60)
+        s.assert_equal()
+        assert s.position()["attempt"] == 1 and "snapshot_anew" not in s.capture.log_text()
+
+
+def test_default_that_was_computed(run):
+    """A volatile default rewrites the table: what it computed is not in the WAL. Touching the rows moves them."""
+    change = "ALTER TABLE t ADD COLUMN u uuid DEFAULT gen_random_uuid()"
+    with run(SCHEMA) as s:
+        s.start()
+        s.target("ALTER TABLE t ADD COLUMN u uuid")
+        s.source("INSERT INTO t VALUES (100, 1)", change, "INSERT INTO t VALUES (101, 1)")
+        s.wait()
+        assert s.pipeline.run("compare", "run").returncode == 1
+        s.source("UPDATE t SET u = u")
+        s.assert_equal()
+
+
+def test_registry_takes_an_added_column(run):
+    """BACKWARD compatibility, as registries have it by default: a column that came later is optional with default null."""
+    with Workdir("schema-registry") as folder, Registry(folder) as registry, run(SCHEMA, more={"journal": {"registry": registry.url}}) as s:
+        s.start()
+        registry.set_compatibility(f"{s.name}.public.t-value", "BACKWARD")
+        s.target("ALTER TABLE t ADD COLUMN w int NOT NULL DEFAULT 7")
+        s.source("INSERT INTO t VALUES (100, 1)", "ALTER TABLE t ADD COLUMN w int NOT NULL DEFAULT 7", "INSERT INTO t VALUES (101, 1, 8)")
+        s.assert_equal()
+        s.capture.kill9()
+        s.capture.start()
+        s.source("INSERT INTO t VALUES (102, 1, 9)")
         s.assert_equal()
