@@ -46,6 +46,7 @@ struct cap_copier {
     uint32_t *noted;     /* decoded while the window is open */
     size_t noted_count, noted_cap;
     enum state state;
+    bool given_up;      /* a request that cannot be fulfilled */
     uint32_t alone_oid; /* of the table without key in the window at hand; 0 = none */
     struct cap_snapshot alone_snapshot;
     lsn_t high_lsn;
@@ -110,13 +111,19 @@ struct cap_copier *cap_copier_open(struct cap_session *s, const struct fence_cop
     return c;
 }
 
+static void stop_workers(struct cap_copier *c)
+{
+    cap_copy_abort(&c->copy, c->worker_count);
+    for (int i = 0; i < c->worker_count; i++)
+        pthread_join(c->workers[i].thread, NULL);
+    c->worker_count = 0;
+}
+
 void cap_copier_close(struct cap_copier *c)
 {
     if (c == NULL)
         return;
-    cap_copy_abort(&c->copy, c->worker_count);
-    for (int i = 0; i < c->worker_count; i++)
-        pthread_join(c->workers[i].thread, NULL);
+    stop_workers(c);
     pthread_cond_destroy(&c->copy.opened);
     pthread_mutex_destroy(&c->copy.lock);
     close(c->copy.event_fd);
@@ -344,7 +351,7 @@ static bool end_window(struct cap_stream *st, bool *ret_done, struct err *err)
     struct cap_session *s = st->session;
     struct fence_copy place = {.there = true};
     bool more = false;
-    *ret_done = cap_plan_done(c->copy.plan);
+    *ret_done = c->given_up || cap_plan_done(c->copy.plan);
     cap_plan_settle(c->copy.plan);
     c->state = BETWEEN;
     c->alone_oid = 0;
@@ -419,6 +426,25 @@ static bool find_floor(struct cap_stream *st, struct err *err)
     return let_follow(st, err);
 }
 
+/* A condition that the server cannot compute for some row must not take the pipeline down: what is copied by then stays. */
+static bool may_give_up(const struct cap_copier *c, const struct err *err)
+{
+    return c->copy.where != NULL && !c->given_up && (err->code == ERR_SQL || err->code == ERR_DATA);
+}
+
+static void give_up(struct cap_copier *c, const struct err *err)
+{
+    const struct copy_request *req = cap_queue_at_hand(&c->session->queue);
+    log_event(LOG_LEVEL_ERROR, "copy_failed",
+              "table=%s.%s nonce=%s text=\"given up: %s. Ask again with another condition\"", req->schema,
+              req->table, req->nonce, err->text);
+    stop_workers(c);
+    c->copy.first_err = (struct err)ERR_INIT;
+    c->copy.working = 0;
+    c->given_up = true;
+    c->state = CATCHING_UP; /* behind what is copied */
+}
+
 static bool at_boundary(const struct cap_stream *st)
 {
     return !st->txn.open && cap_batch_tail(st->batch) == 0;
@@ -429,8 +455,12 @@ bool cap_copier_turn(struct cap_stream *st, bool *ret_done, struct err *err)
     struct cap_copier *c = st->copier;
     bool own = false, ended = false;
     *ret_done = false;
-    if (!look(c, &own, &ended, err))
-        return false;
+    if (!look(c, &own, &ended, err)) {
+        if (!may_give_up(c, err))
+            return false;
+        give_up(c, err);
+        err_clear(err);
+    }
     switch (c->state) {
     case NO_FLOOR:
         return !at_boundary(st) || find_floor(st, err);

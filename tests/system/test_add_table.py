@@ -170,6 +170,11 @@ def test_rows_once_more(servers):
         ask(s, "resnapshot", "public.old", "--where", "p.id <= 40 -- some")
         copied(s)
         assert s.target("SELECT count(*) FROM old WHERE v = -7") == [(49,)]  # 41 to 49, 61 to 100
+        ask(s, "resnapshot", "old", "--where", "1 / (p.id - 2000) < 5")  # no number for one row: the rest of the pipeline goes on
+        copied(s)
+        assert "copy_failed" in s.capture.log_text() and "division by zero" in s.capture.log_text()
+        s.source("UPDATE old SET v = 3 WHERE id = 3000")
+        wait_until(lambda: s.target("SELECT v FROM old WHERE id = 3000") == [(3,)], 30, "the stream goes on")
         ask(s, "resnapshot", "old")
         copied(s)
         s.assert_equal()
