@@ -20,7 +20,7 @@
 /* In place of a stream's number: the record is a table's shape (shapes.h), not a change. */
 #define CAP_STREAM_SHAPES UINT32_MAX
 
-enum cap_header { CAP_HEADER_NONE = 0, CAP_HEADER_NEW_KEY, CAP_HEADER_OLD_KEY };
+enum cap_header { CAP_HEADER_NONE = 0, CAP_HEADER_NEW_KEY, CAP_HEADER_OLD_KEY, CAP_HEADER_COPYING };
 
 /* Offsets into the batch's bytes; CAP_NONE as length = absent. */
 struct cap_record {

@@ -203,11 +203,12 @@ static bool open_source(struct cap_session *s, struct err *err)
 static bool look_at_source(struct cap_session *s, bool *ret_goes_on, struct err *err)
 {
     const char *why = NULL;
-    *ret_goes_on = s->position.complete;
+    *ret_goes_on = cap_position_streams(&s->position);
     if (!open_source(s, err))
         return false;
-    if (s->position.complete)
-        return cap_check_publication(s, err) && cap_check_slot(s, err);
+    if (*ret_goes_on)
+        return cap_check_publication(s, err) && cap_check_slot(s, err) && cap_queue_check(s, err) &&
+               (s->position.complete || cap_snapshot_load(s, err));
     if (!cap_snapshot_may_resume(s, ret_goes_on, &why, err))
         return false;
     if (why != NULL)
@@ -246,8 +247,11 @@ static bool note_shapes(struct cap_session *s, bool goes_on, struct err *err)
         if (!cap_publisher_note_shape(s->publisher, cap_shapes_forgotten, err))
             return false;
     }
+    const struct copy_request *asked = cap_queue_at_hand(&s->queue);
     for (size_t i = 0; i < s->tables.count; i++) {
-        if (!note_shape(s, &s->tables.items[i], err))
+        struct source_table *t = &s->tables.items[i];
+        bool published = t->from_start || (asked != NULL && asked->oid == t->oid);
+        if (published && !note_shape(s, t, err))
             return false;
     }
     return true;
@@ -259,13 +263,15 @@ static bool run_copy(struct cap_session *s, bool goes_on, struct err *err)
     struct cap_snapshot floor = {0};
     struct cap_copier *copier = NULL;
     cap_status_show(s, PHASE_SNAPSHOT);
-    if (!goes_on)
+    if (!goes_on) /* all tables: also those that were asked for */
+        cap_queue_release(&s->queue);
+    if (!goes_on || s->status->snapshot_finished_us != 0)
         s->status->snapshot_started_us = clock_wall_us();
     s->status->snapshot_finished_us = 0;
-    bool ok = goes_on ? cap_snapshot_resume(s, &floor, err) : cap_snapshot_begin(s, &floor, err);
+    bool ok = goes_on ? cap_snapshot_resume(s, err) : cap_snapshot_begin(s, &floor, err);
     ok = ok && note_shapes(s, goes_on, err);
     if (ok) {
-        copier = cap_copier_open(s, goes_on ? &s->position.copy : NULL, &floor);
+        copier = cap_copier_open(s, goes_on ? &s->position.copy : NULL, goes_on ? NULL : &floor);
         s->progressed = s->progressed || !goes_on;
         ok = cap_stream_run(s, goes_on ? s->position.lsn : s->slot_lsn, copier, err);
     }
@@ -281,6 +287,7 @@ static bool run_session(struct cap_session *s, struct err *err)
     cap_status_show(s, PHASE_STARTING);
     if (!nobody_streams(s, err) || !open_journal(s, &jw, &schemas, err))
         return false;
+    cap_queue_take(&s->queue, &s->position.copy);
     if (!look_at_source(s, &goes_on, err)) {
         schema_store_close(schemas);
         journal_writer_close(jw);
@@ -313,6 +320,7 @@ static bool close_session(struct cap_session *s, bool ok, struct err *err)
     pg_close(s->stream);
     pg_close(s->sql);
     cap_tables_release(&s->tables);
+    cap_queue_release(&s->queue);
     cap_position_release(&s->position);
     return ok;
 }
@@ -329,7 +337,8 @@ struct role {
     int64_t started_us;
 };
 
-static bool one_session(struct role *r, struct err *err)
+/* *ret_again: it has ended only for another to begin. */
+static bool one_session(struct role *r, bool *ret_again, struct err *err)
 {
     struct cap_session s = {
         .settings = r->settings, .board = r->board, .status = &r->status, .stop_fd = r->stop_fd};
@@ -337,6 +346,7 @@ static bool one_session(struct role *r, struct err *err)
     if (!ok && err->code == ERR_INTERRUPTED && cap_stop_asked(&s)) /* an orderly end, wherever it was met */
         ok = true;
     ok = close_session(&s, ok, err);
+    *ret_again = ok && s.again && !cap_stop_asked(&s);
     if (s.progressed) {
         r->failures = 0;
         r->ever_progressed = true;
@@ -391,7 +401,12 @@ bool capture_run(const struct config *cfg, struct status_board *board, int stop_
     bool ok = false, stopped = false;
     while (!stopped) {
         struct err session_err = ERR_INIT;
-        ok = stopped = one_session(&r, &session_err);
+        bool again = false;
+        ok = stopped = one_session(&r, &again, &session_err);
+        if (again) {
+            stopped = false;
+            continue;
+        }
         if (ok)
             break;
         if (!may_retry(&r, &session_err)) {

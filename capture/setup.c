@@ -97,17 +97,21 @@ static bool refuse_identity(const struct source_table *t, const char *parts, str
 }
 
 /* Without a replica identity the server would refuse the application's updates and deletes from now on. */
-static bool check_identity(const struct cap_session *s, struct err *err)
+bool cap_check_table(const struct cap_session *s, const struct source_table *t, struct err *err)
+{
+    char *parts CLEANUP(free_ptr) = NULL;
+    if (t->replica_identity == 'n' || (t->replica_identity != 'f' && t->key_count == 0))
+        return refuse_identity(t, NULL, err);
+    if (t->partitioned && !source_parts_unfit(s->sql, t, &parts, err))
+        return false;
+    return parts == NULL || refuse_identity(t, parts, err);
+}
+
+static bool check_tables(const struct cap_session *s, struct err *err)
 {
     for (size_t i = 0; i < s->tables.count; i++) {
-        const struct source_table *t = &s->tables.items[i];
-        char *parts CLEANUP(free_ptr) = NULL;
-        if (t->replica_identity == 'n' || (t->replica_identity != 'f' && t->key_count == 0))
-            return refuse_identity(t, NULL, err);
-        if (t->partitioned && !source_parts_unfit(s->sql, t, &parts, err))
+        if (!cap_check_table(s, &s->tables.items[i], err))
             return false;
-        if (parts != NULL)
-            return refuse_identity(t, parts, err);
     }
     return true;
 }
@@ -142,7 +146,7 @@ static bool find_shared_topic(struct topic_of *topics, size_t count, struct err 
 }
 
 /* Two tables in one topic would be one table to every reader. */
-static bool check_topics(const struct cap_session *s, struct err *err)
+bool cap_check_topics(const struct cap_session *s, struct err *err)
 {
     struct topic_of *topics = xcalloc(s->tables.count, sizeof *topics);
     bool kafka = strstr(s->settings->journal.url, "kafka://") != NULL; /* also behind fault: */
@@ -186,7 +190,8 @@ static bool create_control_tables(struct cap_session *s, struct err *err)
     if (!pg_query_int64(
             s->sql,
             "SELECT (to_regclass('crossfade.marker') IS NOT NULL AND to_regclass('crossfade.decision') IS "
-            "NOT NULL)::int",
+            "NOT NULL AND EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = "
+            "to_regclass('crossfade.marker') AND a.attname = 'detail'))::int",
             0, NULL, &there, err))
         return false;
     if (there == 1)
@@ -208,6 +213,12 @@ bool cap_setup_source(struct cap_session *s, struct err *err)
 }
 
 /* --- publication --- */
+
+void cap_put_published(const struct source_table *t, struct strbuf *sql)
+{
+    strbuf_adds(sql, t->partitioned ? "" : "ONLY ");
+    pg_quote_table(sql, t->schema, t->name);
+}
 
 static bool publication_exists(struct cap_session *s, bool *ret, struct err *err)
 {
@@ -268,19 +279,23 @@ bool cap_setup_publication(struct cap_session *s, struct err *err)
 {
     bool exists = false;
     tell_generated(s);
-    if (!check_identity(s, err) || !check_topics(s, err) || !publication_exists(s, &exists, err))
+    if (!check_tables(s, err) || !cap_check_topics(s, err) || !publication_exists(s, &exists, err))
         return false;
     bool wide = false;
-    if (exists && (!widen_publication(s, &wide, err) || wide))
-        return wide;
+    if (exists && !widen_publication(s, &wide, err))
+        return false;
+    for (size_t i = 0; i < s->tables.count; i++)
+        s->tables.items[i].from_start = true;
+    if (wide)
+        return true;
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     strbuf_adds(&sql, exists ? "ALTER PUBLICATION " : "CREATE PUBLICATION ");
     pg_quote_ident(&sql, s->settings->publication);
     strbuf_adds(&sql, exists ? " SET TABLE crossfade.marker" : " FOR TABLE crossfade.marker");
     for (size_t i = 0; i < s->tables.count; i++) {
         const struct source_table *t = &s->tables.items[i];
-        strbuf_adds(&sql, t->partitioned ? ", " : ", ONLY ");
-        pg_quote_table(&sql, t->schema, t->name);
+        strbuf_adds(&sql, ", ");
+        cap_put_published(t, &sql);
     }
     if (!exists)
         strbuf_adds(
@@ -318,7 +333,9 @@ bool cap_check_publication(struct cap_session *s, struct err *err)
             "publication %s was altered: %s. Changes left out since are lost to this pipeline: start a "
             "new copy with an empty journal",
             s->settings->publication, faults);
-    return cap_watch_look(s, err);
+    for (size_t i = 0; i < s->tables.count; i++)
+        s->tables.items[i].from_start = true;
+    return cap_watch_look(s, err) && cap_queue_mark_later(s, err);
 }
 
 bool cap_slot_free(struct cap_session *s, struct source_slot *ret, struct err *err)

@@ -83,10 +83,8 @@ static void tell(struct cap_session *s, const struct missing *first, size_t coun
         (void)snprintf(text, sizeof text,
                        "table=%.130s.%.130s%s fits source.tables but was not there when the copy began: it "
                        "is not replicated. "
-                       "Exclude it, or publish it before it has rows: ALTER PUBLICATION %s ADD TABLE, in the "
-                       "transaction that "
-                       "creates it; or start a new copy",
-                       first->schema, first->table, more, s->settings->publication);
+                       "crossfade capture add-table copies it and follows it",
+                       first->schema, first->table, more);
     if (strcmp(text, s->status->notice) == 0)
         return;
     memcpy(s->status->notice, text, sizeof text);
@@ -103,6 +101,8 @@ bool cap_watch_look(struct cap_session *s, struct err *err)
     for (size_t i = 0; ok && i < f.count; i++) {
         if (root_is_missing(&f, &f.items[i]))
             continue;
+        for (size_t k = 0; k < s->tables.count; k++)
+            s->tables.items[k].from_start = s->tables.items[k].from_start && s->tables.items[k].oid != f.items[i].oid;
         if (was_captured(s, &f.items[i]))
             ok = refuse_lost(s, &f.items[i], err);
         if (first == NULL)
