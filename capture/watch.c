@@ -102,7 +102,8 @@ bool cap_watch_look(struct cap_session *s, struct err *err)
         if (root_is_missing(&f, &f.items[i]))
             continue;
         for (size_t k = 0; k < s->tables.count; k++)
-            s->tables.items[k].from_start = s->tables.items[k].from_start && s->tables.items[k].oid != f.items[i].oid;
+            s->tables.items[k].from_start =
+                s->tables.items[k].from_start && s->tables.items[k].oid != f.items[i].oid;
         if (was_captured(s, &f.items[i]))
             ok = refuse_lost(s, &f.items[i], err);
         if (first == NULL)
