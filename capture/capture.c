@@ -219,13 +219,14 @@ static bool look_at_source(struct cap_session *s, bool *ret_goes_on, struct err 
 
 /* What is copied has the shape that the journal knows, or becomes the first that it knows. (What else has changed since, the
  * stream will tell.) */
-static bool note_shape(struct cap_session *s, struct source_table *t, struct err *err)
+static bool note_shape(struct cap_session *s, struct source_table *t, struct pg_type_catalog *types,
+                       struct err *err)
 {
     enum cap_shape_news news = cap_shapes_judge(s->shapes, t);
     for (size_t i = 0; i < t->column_count; i++)
         t->columns[i].not_null = t->columns[i].not_null && !cap_shapes_is_added(s->shapes, t, t->columns[i].name);
     if (news == SHAPE_FIRST) {
-        char *text CLEANUP(free_ptr) = cap_shapes_take(s->shapes, t, err);
+        char *text CLEANUP(free_ptr) = cap_shapes_take(s->shapes, t, types, s->sql, err);
         return text != NULL && cap_publisher_note_shape(s->publisher, text, err);
     }
     if (!cap_shape_needs_person(s->settings, news))
@@ -248,13 +249,15 @@ static bool note_shapes(struct cap_session *s, bool goes_on, struct err *err)
             return false;
     }
     const struct copy_request *asked = cap_queue_at_hand(&s->queue);
-    for (size_t i = 0; i < s->tables.count; i++) {
+    struct pg_type_catalog *types = pg_type_catalog_new();
+    bool ok = true;
+    for (size_t i = 0; ok && i < s->tables.count; i++) {
         struct source_table *t = &s->tables.items[i];
         bool published = t->from_start || (asked != NULL && asked->oid == t->oid);
-        if (published && !note_shape(s, t, err))
-            return false;
+        ok = !published || note_shape(s, t, types, err);
     }
-    return true;
+    pg_type_catalog_free(types);
+    return ok;
 }
 
 /* A copy that begins or goes on, and the stream beside it. */

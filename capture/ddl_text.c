@@ -19,14 +19,22 @@ static void part(struct strbuf *out, const char *between)
     strbuf_adds(out, out->len > 0 ? between : "");
 }
 
-/* A type that is gone by now has no name any more. */
-static bool type_name(struct pg_conn *conn, uint32_t oid, int32_t typmod, char **ret, struct err *err)
+/* A type that is gone by now has no name any more, unless it is remembered. */
+static bool type_name(struct pg_conn *conn, uint32_t oid, int32_t typmod, const struct pg_type *remembered,
+                      char **ret, struct err *err)
 {
     char oid_text[16], typmod_text[16];
     const char *params[] = {oid_text, typmod_text};
     (void)snprintf(oid_text, sizeof oid_text, "%u", oid);
     (void)snprintf(typmod_text, sizeof typmod_text, "%d", (int)typmod);
-    return pg_query_text(conn, "SELECT pg_catalog.format_type($1::oid, $2::int)", 2, params, ret, err);
+    if (!pg_query_text(conn, "SELECT pg_catalog.format_type($1::oid, $2::int)", 2, params, ret, err))
+        return false;
+    if (strcmp(*ret, "???") == 0) {
+        free(*ret);
+        *ret = remembered != NULL ? xasprintf("%s.%s", remembered->schema, remembered->name)
+                                  : xasprintf("type %u", oid);
+    }
+    return true;
 }
 
 static int find_old(const struct tell *t, const char *name)
@@ -105,7 +113,7 @@ static bool tell_dropped(const struct tell *t, size_t i, struct err *err)
 {
     char *type CLEANUP(free_ptr) = NULL;
     const struct cap_shape_column *c = &t->old->columns[i];
-    if (!type_name(t->conn, c->type_oid, c->typmod, &type, err))
+    if (!type_name(t->conn, c->type_oid, c->typmod, c->type, &type, err))
         return false;
     part(t->change, ", ");
     strbuf_addc(t->change, '-');
@@ -135,7 +143,7 @@ static bool tell_added(const struct tell *t, size_t i, struct err *err)
     char *type CLEANUP(free_ptr) = NULL;
     char *value CLEANUP(free_ptr) = NULL;
     const struct source_column *c = &t->now->columns[i];
-    if (!type_name(t->conn, c->type_oid, c->typmod, &type, err) || !default_of(t, c->name, &value, err))
+    if (!type_name(t->conn, c->type_oid, c->typmod, NULL, &type, err) || !default_of(t, c->name, &value, err))
         return false;
     part(t->change, ", ");
     strbuf_addc(t->change, '+');
@@ -156,8 +164,8 @@ static bool tell_type(const struct tell *t, const struct cap_shape_column *a, co
     char *is CLEANUP(free_ptr) = NULL;
     if (a->type_oid == b->type_oid && a->typmod == b->typmod)
         return true;
-    if (!type_name(t->conn, a->type_oid, a->typmod, &was, err) ||
-        !type_name(t->conn, b->type_oid, b->typmod, &is, err))
+    if (!type_name(t->conn, a->type_oid, a->typmod, a->type, &was, err) ||
+        !type_name(t->conn, b->type_oid, b->typmod, NULL, &is, err))
         return false;
     part(t->change, ", ");
     pg_quote_ident(t->change, b->name);

@@ -223,7 +223,7 @@ static bool take_shape_news(struct cap_relations *rels, struct cap_relation *rel
     free(rel->shape_record);
     free(rel->shape_change);
     rel->shape_change = change[0] != '\0' ? xstrdup(change) : NULL;
-    rel->shape_record = cap_shapes_take(rels->session->shapes, &t, err);
+    rel->shape_record = cap_shapes_take(rels->session->shapes, &t, rels->types, rels->side, err);
     return rel->shape_record != NULL;
 }
 
@@ -259,6 +259,7 @@ static bool refresh(struct cap_relations *rels, struct cap_relation *rel, struct
     bool found = false;
     if (!open_side(rels, err) || !source_table_load(rels->side, rel->oid, &now, &found, err))
         return false;
+    cap_shapes_remember_types(rels->session->shapes, rel->oid, rels->types);
     relax_added(rels, rel);
     bool changed = take_catalog(rel, &now);
     source_table_release(&now);

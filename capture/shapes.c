@@ -29,12 +29,35 @@ struct cap_shapes {
 
 /* --- one shape --- */
 
+static void type_free(struct pg_type *type)
+{
+    if (type == NULL)
+        return;
+    free((char *)(uintptr_t)type->schema);
+    free((char *)(uintptr_t)type->name);
+    free(type);
+}
+
+static struct pg_type *type_copy(const struct pg_type *of)
+{
+    struct pg_type *type = xcalloc(1, sizeof *type);
+    *type = (struct pg_type){.oid = of->oid,
+                             .schema = xstrdup(of->schema),
+                             .name = xstrdup(of->name),
+                             .kind = of->kind,
+                             .base = of->base,
+                             .base_typmod = of->base_typmod};
+    return type;
+}
+
 static void shape_free(struct cap_shape *shape)
 {
     if (shape == NULL)
         return;
-    for (size_t i = 0; i < shape->column_count; i++)
+    for (size_t i = 0; i < shape->column_count; i++) {
         free(shape->columns[i].name);
+        type_free(shape->columns[i].type);
+    }
     free(shape->columns);
     free(shape->schema);
     free(shape->table);
@@ -81,6 +104,34 @@ static struct cap_shape *shape_of(const struct source_table *t, const struct cap
                                                       .key = in_key(t, i),
                                                       .added = came_later(before, t->columns[i].name)};
     return shape;
+}
+
+/* What is worth remembering. One that is gone already: as it was remembered before. */
+static void note_types(struct cap_shape *shape, const struct cap_shape *before, struct pg_type_catalog *types,
+                       struct pg_conn *conn)
+{
+    for (size_t i = 0; types != NULL && i < shape->column_count; i++) {
+        struct cap_shape_column *c = &shape->columns[i];
+        const struct pg_type *type = NULL;
+        struct err ignored = ERR_INIT; /* whoever needs the type is told */
+        if (pg_type_builtin(c->type_oid) != NULL)
+            continue;
+        if (!pg_type_catalog_get(types, conn, c->type_oid, &type, &ignored)) {
+            const struct cap_shape_column *old = find_column(before, c->name);
+            type = old != NULL && old->type_oid == c->type_oid ? old->type : NULL;
+        }
+        if (type != NULL && (type->kind == PG_KIND_ENUM || type->kind == PG_KIND_DOMAIN))
+            c->type = type_copy(type);
+    }
+}
+
+void cap_shapes_remember_types(const struct cap_shapes *shapes, uint32_t oid, struct pg_type_catalog *types)
+{
+    const struct cap_shape *shape = cap_shapes_current(shapes, oid);
+    for (size_t i = 0; shape != NULL && i < shape->column_count; i++) {
+        if (shape->columns[i].type != NULL)
+            pg_type_catalog_remember(types, shape->columns[i].type);
+    }
 }
 
 static bool fits(const struct cap_shape *shape, const struct source_table *t)
@@ -201,6 +252,13 @@ static json_t *column_json(const struct cap_shape_column *c)
         json_object_set_new(json, "key", json_true());
     if (json != NULL && c->added)
         json_object_set_new(json, "added", json_true());
+    if (json != NULL && c->type != NULL) {
+        json_t *type = json_pack("{s:s%,s:s,s:s,s:I,s:i}", "kind", &(char){(char)c->type->kind}, (size_t)1,
+                                 "type_schema", c->type->schema, "type_name", c->type->name, "base",
+                                 (json_int_t)c->type->base, "base_modifier", (int)c->type->base_typmod);
+        json_object_update(json, type);
+        json_decref(type);
+    }
     return json;
 }
 
@@ -232,6 +290,20 @@ static bool column_from(const json_t *json, struct cap_shape_column *ret)
         return false;
     *ret = (struct cap_shape_column){
         .name = xstrdup(name), .type_oid = (uint32_t)type, .typmod = typmod, .key = key, .added = added};
+    const char *kind, *type_schema, *type_name;
+    json_int_t base;
+    int base_typmod;
+    if (json_unpack((json_t *)(uintptr_t)json, "{s:s,s:s,s:s,s:I,s:i}", "kind", &kind, "type_schema",
+                    &type_schema, "type_name", &type_name, "base", &base, "base_modifier",
+                    &base_typmod) == 0) {
+        struct pg_type known = {.oid = ret->type_oid,
+                                .schema = type_schema,
+                                .name = type_name,
+                                .kind = (enum pg_kind)kind[0],
+                                .base = (uint32_t)base,
+                                .base_typmod = base_typmod};
+        ret->type = type_copy(&known);
+    }
     return true;
 }
 
@@ -393,9 +465,12 @@ enum cap_shape_news cap_shapes_judge(const struct cap_shapes *shapes, const stru
     return k != NULL && k->current != NULL ? SHAPE_CHANGED : SHAPE_FIRST;
 }
 
-char *cap_shapes_take(struct cap_shapes *shapes, const struct source_table *t, struct err *err)
+char *cap_shapes_take(struct cap_shapes *shapes, const struct source_table *t, struct pg_type_catalog *types,
+                      struct pg_conn *conn, struct err *err)
 {
-    struct cap_shape *shape = shape_of(t, cap_shapes_current(shapes, t->oid));
+    const struct cap_shape *before = cap_shapes_current(shapes, t->oid);
+    struct cap_shape *shape = shape_of(t, before);
+    note_types(shape, before, types, conn);
     char *text = record_of(shape, "current", err);
     if (text == NULL)
         shape_free(shape);

@@ -2,7 +2,8 @@
  * Which shape (columns, types, key) each table had last, as far as the journal knows, and which changes of it were accepted.
  * Kept in stream <prefix>.schemas as records with key "shape" beside the schemas, so that no topic more is needed:
  *
- *   {"table_shape": {"oid", "schema", "table", "columns": [{"name", "type", "modifier", "key", "added"}]},
+ *   {"table_shape": {"oid", "schema", "table", "columns": [{"name", "type", "modifier", "key", "added",
+ *    "kind", "type_schema", "type_name", "base", "base_modifier"}]},
  *    "state": "current" | "halted" | "accepted", "change": text}
  *
  * current: written in the unit of the first record that has this shape. halted: capture has stopped before the first row of
@@ -14,11 +15,13 @@
 #define CAPTURE_SHAPES_H
 
 #include "capture/capture_internal.h"
+#include "pg/types/catalog.h"
 
 struct cap_shape_column {
     char *name;
     uint32_t type_oid;
     int32_t typmod;
+    struct pg_type *type; /* of a user's enum or domain: it may be dropped before its rows are read; NULL = any other */
     bool key;
     bool added; /* not there at first: stays optional, so that schemas evolve compatibly */
 };
@@ -56,8 +59,12 @@ const struct cap_shape *cap_shapes_named(const struct cap_shapes *shapes, const 
                                          const char *table);
 /* The column came later than the table. */
 bool cap_shapes_is_added(const struct cap_shapes *shapes, const struct source_table *t, const char *column);
-/* t is current from now on. The record that says so, for the journal; malloc'd. NULL with an err. */
-char *cap_shapes_take(struct cap_shapes *shapes, const struct source_table *t, struct err *err);
+/* t is current from now on. Types are looked up in `types` (conn idle; both may be NULL). The record that says so, for the journal;
+ * malloc'd. NULL with an err. */
+char *cap_shapes_take(struct cap_shapes *shapes, const struct source_table *t, struct pg_type_catalog *types,
+                      struct pg_conn *conn, struct err *err);
+/* Tells `types` what the current shape knows of its columns' types. */
+void cap_shapes_remember_types(const struct cap_shapes *shapes, uint32_t oid, struct pg_type_catalog *types);
 /* Whether a shape with this news may not be published before somebody has agreed. */
 bool cap_shape_needs_person(const struct cap_settings *settings, enum cap_shape_news news);
 /* Remembers that t's shape stops this session. False with ERR_SCHEMA, which says what to do. */

@@ -32,7 +32,7 @@ static struct source_table table(uint32_t oid, const char *name, size_t column_c
 static void take(struct cap_shapes *shapes, struct source_table t, const char *expected)
 {
     struct err err = ERR_INIT;
-    char *text = cap_shapes_take(shapes, &t, &err);
+    char *text = cap_shapes_take(shapes, &t, NULL, NULL, &err);
     assert_non_null(text);
     assert_non_null(strstr(text, expected));
     assert_int_equal(cap_shapes_judge(shapes, &t), SHAPE_SAME);
