@@ -11,7 +11,7 @@
 #define READ_TIMEOUT_MS 30000
 #define BUCKETS         4096 /* a power of two */
 
-static const char record_key[] = "shape";
+static const char record_key[] = "shape"; /* lib/journal passes over records with it */
 const char cap_shapes_forgotten[] = "{\"table_shape\":null,\"state\":\"forgotten\"}";
 
 struct known {

@@ -128,7 +128,7 @@ static bool add_record(struct schema_stream *ss, const struct journal_record *re
     json_error_t why;
     json_int_t id, version;
     const char *subject, *format, *schema;
-    if (rec->key_len != sizeof ss->max_id) /* a table's shape (capture/shapes.h) */
+    if (schema_record_is_shape(rec))
         return true;
     json_t *root = rec->value != NULL ? json_loadb(rec->value, rec->value_len, 0, &why) : NULL;
     if (root == NULL)
