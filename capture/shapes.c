@@ -19,12 +19,13 @@ struct known {
     struct cap_shape **accepted; /* oldest first */
     size_t accepted_count;
     uint32_t oid;
-    struct known *next;
+    struct known *next, *next_named;
 };
 
 struct cap_shapes {
     struct known *by_oid[BUCKETS];
-    struct cap_shape *halt; /* of this session */
+    struct known *by_name[BUCKETS]; /* of those with a current shape whose name is still theirs */
+    struct cap_shape *halt;         /* of this session */
 };
 
 /* --- one shape --- */
@@ -194,7 +195,7 @@ static void forget_all(struct cap_shapes *shapes)
             shape_free(k->halted);
             free(k);
         }
-        shapes->by_oid[b] = NULL;
+        shapes->by_oid[b] = shapes->by_name[b] = NULL;
     }
 }
 
@@ -207,16 +208,35 @@ void cap_shapes_free(struct cap_shapes *shapes)
     free(shapes);
 }
 
+/* FNV-1a. */
+static struct known **bucket_of(struct cap_shapes *shapes, const char *schema, const char *table)
+{
+    uint32_t hash = 2166136261u;
+    for (const char *c = schema; *c != '\0'; c++)
+        hash = (hash ^ (unsigned char)*c) * 16777619u;
+    hash *= 16777619u;
+    for (const char *c = table; *c != '\0'; c++)
+        hash = (hash ^ (unsigned char)*c) * 16777619u;
+    return &shapes->by_name[hash % BUCKETS];
+}
+
 static struct known *holder_of(const struct cap_shapes *shapes, const char *schema, const char *table)
 {
-    for (size_t b = 0; b < BUCKETS; b++) {
-        for (struct known *k = shapes->by_oid[b]; k != NULL; k = k->next) {
-            if (k->current != NULL && strcmp(k->current->table, table) == 0 &&
-                strcmp(k->current->schema, schema) == 0)
-                return k;
-        }
-    }
-    return NULL;
+    struct known *k = *bucket_of((struct cap_shapes *)(uintptr_t)shapes, schema, table);
+    while (k != NULL && (strcmp(k->current->table, table) != 0 || strcmp(k->current->schema, schema) != 0))
+        k = k->next_named;
+    return k;
+}
+
+/* The name is not k's any more. */
+static void lose_name(struct cap_shapes *shapes, struct known *k)
+{
+    struct known **at = bucket_of(shapes, k->current->schema, k->current->table);
+    while (*at != NULL && *at != k)
+        at = &(*at)->next_named;
+    if (*at == k)
+        *at = k->next_named;
+    k->current->table[0] = '\0';
 }
 
 /* Takes `shape` over. Whoever had the name has it no longer. */
@@ -225,12 +245,17 @@ static void set_current(struct cap_shapes *shapes, struct cap_shape *shape)
     struct known *holder = holder_of(shapes, shape->schema, shape->table);
     struct known *k = known_for(shapes, shape->oid);
     if (holder != NULL && holder != k)
-        holder->current->table[0] = '\0';
+        lose_name(shapes, holder);
+    if (k->current != NULL)
+        lose_name(shapes, k);
     drop_accepted(k);
     shape_free(k->halted);
     shape_free(k->current);
     k->halted = NULL;
     k->current = shape;
+    struct known **at = bucket_of(shapes, shape->schema, shape->table);
+    k->next_named = *at;
+    *at = k;
 }
 
 static void add_accepted(struct cap_shapes *shapes, struct cap_shape *shape)

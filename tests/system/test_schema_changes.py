@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rig import Postgres, Workdir, wait_until
+from rig import Kafka, Postgres, Workdir, wait_until
 from rig.procs import run_crossfade
 from rig.registry import Registry
 from rig.scenario import scenario
@@ -297,3 +297,19 @@ def test_registry_takes_an_added_column(run):
         s.capture.start()
         s.source("INSERT INTO t VALUES (102, 1, 9)")
         s.assert_equal()
+
+
+def test_stop_and_accept_through_kafka(run):
+    with Workdir("schema-kafka") as folder, Kafka(folder) as broker, run(SCHEMA, more=STOP, journal=broker.url, journal_format="json") as s:
+        s.start()
+        s.source("INSERT INTO t VALUES (100, 1)", "BEGIN; INSERT INTO other VALUES (1, 1); ALTER TABLE t RENAME TO tt; ALTER TABLE tt ADD COLUMN w text; INSERT INTO tt VALUES (102, 1, 'w'); COMMIT")
+        s.capture.assert_exit(5, 30)
+        accept_killed(s, "capture.accept_committed")
+        assert "nothing waits" in accept(s)
+        s.capture.start(failpoint="capture.fence_appended").assert_exit(-9)
+        s.capture.start()
+        s.apply.assert_exit(5, 30)
+        s.target("ALTER TABLE t RENAME TO tt; ALTER TABLE tt ADD COLUMN w text")
+        s.apply.start()
+        s.assert_equal()
+        assert s.pipeline.run("journal", "verify").returncode == 0
