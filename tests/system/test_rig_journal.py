@@ -21,7 +21,7 @@ def fixture_url():
 
 
 def envelope(op, before, after, tx=None, order=None):
-    return {"op": op, "before": before, "after": after, "transaction": {"id": tx, "total_order": order} if tx else None}
+    return {"op": op, "before": before, "after": after, "source": {"lsn": 992}, "transaction": {"id": tx, "total_order": order} if tx else None}
 
 
 def row(key, v, at=None):
