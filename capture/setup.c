@@ -232,6 +232,14 @@ static void tell_generated(const struct cap_session *s)
     }
 }
 
+static void add_publication_options(const struct cap_session *s, struct strbuf *sql)
+{
+    strbuf_adds(sql, "(publish = 'insert, update, delete, truncate', publish_via_partition_root = true");
+    if (pg_server_version(s->sql) >= 180000)
+        strbuf_adds(sql, ", publish_generated_columns = stored");
+    strbuf_addc(sql, ')');
+}
+
 bool cap_setup_publication(struct cap_session *s, struct err *err)
 {
     bool exists = false;
@@ -247,16 +255,17 @@ bool cap_setup_publication(struct cap_session *s, struct err *err)
         strbuf_adds(&sql, t->partitioned ? ", " : ", ONLY ");
         pg_quote_table(&sql, t->schema, t->name);
     }
-    if (!exists)
-        strbuf_adds(
-            &sql, " WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true)");
+    if (!exists) {
+        strbuf_adds(&sql, " WITH ");
+        add_publication_options(s, &sql);
+    }
     bool ok = strbuf_ok(&sql, "publication", err) && pg_exec(s->sql, sql.data, err);
     strbuf_clear(&sql);
     if (ok && exists) {
         strbuf_adds(&sql, "ALTER PUBLICATION ");
         pg_quote_ident(&sql, s->settings->publication);
-        strbuf_adds(&sql,
-                    " SET (publish = 'insert, update, delete, truncate', publish_via_partition_root = true)");
+        strbuf_adds(&sql, " SET ");
+        add_publication_options(s, &sql);
         ok = strbuf_ok(&sql, "publication", err) && pg_exec(s->sql, sql.data, err);
     }
     strbuf_release(&sql);

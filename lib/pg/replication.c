@@ -102,6 +102,18 @@ bool repl_create_slot(struct pg_conn *conn, const char *slot, bool temporary, st
     return true;
 }
 
+int repl_protocol_version(int server_version)
+{
+    static const struct {
+        int server, protocol;
+    } newest[] = {{160000, 4}, {150000, 3}, {140000, 2}};
+    for (size_t i = 0; i < ARRAY_LEN(newest); i++) {
+        if (server_version >= newest[i].server)
+            return newest[i].protocol;
+    }
+    return 1;
+}
+
 bool repl_start(struct pg_conn *conn, const char *slot, lsn_t start_lsn, const char *publication,
                 struct err *err)
 {
@@ -109,11 +121,12 @@ bool repl_start(struct pg_conn *conn, const char *slot, lsn_t start_lsn, const c
     char lsn[LSN_TEXT_MAX];
     strbuf_adds(&sql, "START_REPLICATION SLOT ");
     pg_quote_ident(&sql, slot);
-    strbuf_addf(&sql, " LOGICAL %s (proto_version '1', binary 'true', messages 'true', publication_names ",
-                lsn_format(start_lsn, lsn));
+    strbuf_addf(&sql, " LOGICAL %s (proto_version '%d', binary 'true', messages 'true', publication_names ",
+                lsn_format(start_lsn, lsn), repl_protocol_version(pg_server_version(conn)));
     pg_quote_ident(&list, publication); /* a list of identifiers, inside a literal */
     pg_quote_literal(&sql, list.data);
-    strbuf_addc(&sql, ')');
+    /* What others replicated into the source is wanted, too; said aloud where it can be. */
+    strbuf_adds(&sql, pg_server_version(conn) >= 160000 ? ", origin 'any')" : ")");
     bool ok = strbuf_ok(&list, "publication name", err) && strbuf_ok(&sql, "START_REPLICATION", err);
     if (ok) {
         PGresult *res = PQexec(conn->pq, sql.data);

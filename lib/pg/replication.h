@@ -37,6 +37,9 @@ bool repl_timeline_history(struct pg_conn *conn, uint32_t timeline, struct repl_
  * the transactions that run now: pg_cancel() ends the wait. */
 bool repl_create_slot(struct pg_conn *conn, const char *slot, bool temporary, struct repl_slot *ret,
                       struct err *err) MUST_CHECK;
+/* The newest pgoutput protocol of a server (as pg_server_version() tells it): 2 came with PostgreSQL 14, 3 with 15, 4 with 16
+ * (server: logicalproto.h). What a version adds is sent only when an option asks for it. @thread any */
+int repl_protocol_version(int server_version);
 /* Streams the publication's changes in binary form from the later of start_lsn and what the slot has
  * confirmed. */
 bool repl_start(struct pg_conn *conn, const char *slot, lsn_t start_lsn, const char *publication,

@@ -54,11 +54,14 @@ static const char columns_sql[] =
     "       c.relreplident, k.place, a.attnum, coalesce(ri.yes, false),"
     "       coalesce(x.indnkeyatts, 0),"
     "       (SELECT pg_catalog.array_agg(g.attname ORDER BY g.attnum) FROM pg_catalog.pg_attribute g"
-    "         WHERE g.attrelid = c.oid AND g.attnum > 0 AND NOT g.attisdropped AND g.attgenerated <> '')"
+    "         WHERE g.attrelid = c.oid AND g.attnum > 0 AND NOT g.attisdropped AND g.attgenerated <> ALL "
+    "(sent.kinds))"
     "  FROM pg_catalog.pg_class c"
     "  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    "  CROSS JOIN (SELECT CASE WHEN pg_catalog.current_setting('server_version_num')::int >= 180000"
+    "       THEN ARRAY['', 's']::\"char\"[] ELSE ARRAY['']::\"char\"[] END AS kinds) sent"
     "  LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
-    "       AND a.attgenerated = ''"
+    "       AND a.attgenerated = ANY (sent.kinds)"
     "  LEFT JOIN LATERAL (SELECT i.indkey, i.indnkeyatts FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid"
     "       AND CASE WHEN c.relreplident = 'i' THEN i.indisreplident ELSE i.indisprimary END"
     "       AND i.indisvalid AND i.indimmediate LIMIT 1) x ON true"
@@ -190,13 +193,15 @@ bool source_parts_unfit(struct pg_conn *conn, const struct source_table *t, char
 bool source_publication_faults(struct pg_conn *conn, const char *publication, char **ret_faults,
                                struct err *err)
 {
-    /* Row filters and column lists are of PostgreSQL 15: before, the catalog has no such columns. */
+    /* Row filters and column lists are of PostgreSQL 15, pubgencols is of 18: before, the catalog has no such columns. */
     static const char sql[] =
         "SELECT nullif(pg_catalog.concat_ws('; ',"
         " (SELECT 'it does not publish insert, update, delete and truncate' FROM pg_catalog.pg_publication p"
         "   WHERE p.pubname = $1 AND NOT (pubinsert AND pubupdate AND pubdelete AND pubtruncate)),"
         " (SELECT 'publish_via_partition_root is off' FROM pg_catalog.pg_publication p"
         "   WHERE p.pubname = $1 AND NOT pubviaroot),"
+        " (SELECT 'publish_generated_columns is not stored' FROM pg_catalog.pg_publication p"
+        "   WHERE p.pubname = $1 AND to_jsonb(p)->>'pubgencols' <> 's'),"
         " (SELECT 'rows or columns are left out of ' || string_agg(r.prrelid::regclass::text, ', ')"
         "   FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid"
         "   WHERE p.pubname = $1 AND (to_jsonb(r)->>'prqual' IS NOT NULL OR to_jsonb(r)->>'prattrs' IS NOT "

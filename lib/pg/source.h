@@ -10,7 +10,8 @@
 #include "core/lsn.h"
 #include "pg/conn.h"
 
-/* A column that pgoutput publishes: live and not generated, in order of attnum. */
+/* A column that pgoutput publishes, in order of attnum: live, and not generated, or generated and stored on PostgreSQL 18 and
+ * later, whose publications can have them (publish_generated_columns). */
 struct source_column {
     char *name;
     uint32_t type_oid;
@@ -42,8 +43,8 @@ struct source_table {
     size_t key_count;
     struct source_part *parts; /* source_table_parts(); several only when partitioned */
     size_t part_count;
-    char *generated; /* generated columns, which are left out (the target computes them): text of a name[];
-                        NULL = none */
+    char *generated; /* generated columns that are left out (the target computes them; virtual ones always are): text of a
+                        name[]; NULL = none */
 };
 
 void source_table_release(struct source_table *t);

@@ -33,15 +33,34 @@ def default_bindir():
     return subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=True).stdout.strip()
 
 
+def major_programs(major, folder):
+    """Where the programs of that major version are: Debian's (15), or those of tools/deps --postgres-majors, linked into the folder.
+
+    They are not run from the cache: it may lie in a home that the servers' user cannot enter.
+    """
+    debian = f"/usr/lib/postgresql/{major}/bin"
+    if os.path.exists(os.path.join(debian, "postgres")):
+        return debian
+    cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "crossfade", f"postgresql-{major}")
+    if not os.path.exists(os.path.join(cache, "complete")):
+        raise RuntimeError(f"no PostgreSQL {major}: run tools/deps --postgres-majors")
+    programs = os.path.join(str(folder), f"postgresql-{major}")
+    if not os.path.exists(programs):
+        linked = subprocess.run(["cp", "-al", cache, programs], capture_output=True, check=False)
+        if linked.returncode:  # another file system
+            subprocess.run(["cp", "-a", cache, programs], capture_output=True, check=True)
+    return os.path.join(programs, "bin")
+
+
 class Postgres:
-    """with Postgres(folder, "source") as pg: a running server, stopped at the end.
+    """with Postgres(folder, "source") as pg: a running server, stopped at the end. major: of another version than the usual.
 
     Folder gets a subfolder of that name with data, log and socket. Without fsync a server is quick and still survives kill -9.
     """
 
-    def __init__(self, folder, name="postgres", bindir=None, fsync=False, settings=None, port=None, detached=False):
+    def __init__(self, folder, name="postgres", bindir=None, fsync=False, settings=None, port=None, detached=False, major=None):
         self.name = name
-        self.bindir = bindir or default_bindir()
+        self.bindir = bindir or (major_programs(major, folder) if major else default_bindir())
         self.home = os.path.join(str(folder), name)
         self.data = os.path.join(self.home, "data")
         self.log = os.path.join(self.home, "log")
