@@ -26,6 +26,7 @@
 #include "capture/recover.h"
 #include "capture/setup.h"
 #include "capture/snapshot.h"
+#include "capture/standby.h"
 #include "capture/stream.h"
 #include "core/clock.h"
 #include "core/log.h"
@@ -77,6 +78,10 @@ static bool read_settings(const struct config *cfg, struct cap_settings *ret, st
         .hstore = config_text(cfg, "journal.hstore_mode"),
     };
     s.profile = type_profile_of(&profile);
+    if (config_text(cfg, "source.standby_url") != NULL) {
+        s.primary_url = s.source_url;
+        s.source_url = config_text(cfg, "source.standby_url");
+    }
     if (s.codec == NULL)
         return err_set(err, ERR_CONFIG, "journal.format: %s is not known",
                        config_text(cfg, "journal.format"));
@@ -91,11 +96,12 @@ static bool read_settings(const struct config *cfg, struct cap_settings *ret, st
     return true;
 }
 
-bool cap_connect(const struct cap_settings *settings, bool replication, struct pg_conn **ret, struct err *err)
+bool cap_connect_to(const struct cap_settings *settings, const char *url, bool replication,
+                    struct pg_conn **ret, struct err *err)
 {
     struct pg_options options = {.application_name = settings->application_name, .replication = replication};
     struct pg_conn *conn = NULL;
-    if (!pg_open(settings->source_url, &options, &conn, err))
+    if (!pg_open(url, &options, &conn, err))
         return err_wrap(err, "source");
     if (!pg_exec(
             conn,
@@ -107,6 +113,11 @@ bool cap_connect(const struct cap_settings *settings, bool replication, struct p
     }
     *ret = conn;
     return true;
+}
+
+bool cap_connect(const struct cap_settings *settings, bool replication, struct pg_conn **ret, struct err *err)
+{
+    return cap_connect_to(settings, settings->source_url, replication, ret, err);
 }
 
 bool cap_stop_asked(const struct cap_session *s)
@@ -185,7 +196,8 @@ static void start_publisher(struct cap_session *s, struct journal_writer *jw, st
 static bool nobody_streams(struct cap_session *s, struct err *err)
 {
     struct source_slot slot;
-    return cap_connect(s->settings, false, &s->sql, err) && cap_slot_free(s, &slot, err);
+    return cap_connect(s->settings, false, &s->sql, err) && cap_standby_open(s, err) &&
+           cap_slot_free(s, &slot, err);
 }
 
 static bool open_source(struct cap_session *s, struct err *err)
@@ -261,6 +273,7 @@ static bool close_session(struct cap_session *s, bool ok, struct err *err)
     s->publisher = NULL;
     pg_close(s->stream);
     pg_close(s->sql);
+    pg_close(s->primary);
     cap_tables_release(&s->tables);
     cap_position_release(&s->position);
     return ok;

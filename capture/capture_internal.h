@@ -18,7 +18,9 @@ enum cap_snapshot_mode { SNAPSHOT_INITIAL = 0, SNAPSHOT_NEVER, SNAPSHOT_ONLY };
 
 /* From the configuration; lives as long as capture_run(). */
 struct cap_settings {
-    const char *pipeline, *source_url, *topic_prefix, *spill_dir;
+    const char *pipeline, *topic_prefix, *spill_dir;
+    const char *source_url;  /* what is read: the primary or a standby */
+    const char *primary_url; /* of that standby; NULL = source_url is all there is */
     const struct codec_ops *codec;
     struct type_profile profile;
     struct table_filter *filter;
@@ -72,6 +74,8 @@ struct cap_session {
     int stop_fd;
     struct pg_conn *sql;    /* catalog queries, setup; idle otherwise */
     struct pg_conn *stream; /* replication */
+    bool standby;            /* what is read cannot be written */
+    struct pg_conn *primary; /* of the standby; NULL = not known, or it is no standby */
     struct repl_identity identity;
     struct cap_position position;
     lsn_t slot_lsn; /* what the slot has confirmed, <= position.lsn */
@@ -84,6 +88,9 @@ struct cap_session {
  * off: a hidden row must be an error, never a gap. @thread any */
 bool cap_connect(const struct cap_settings *settings, bool replication, struct pg_conn **ret,
                  struct err *err) MUST_CHECK;
+/* The same to another server. @thread any */
+bool cap_connect_to(const struct cap_settings *settings, const char *url, bool replication,
+                    struct pg_conn **ret, struct err *err) MUST_CHECK;
 /* True if an orderly stop was asked for. */
 bool cap_stop_asked(const struct cap_session *s);
 /* Copies what the publisher has done into the status and shows it. */

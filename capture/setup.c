@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "capture/standby.h"
 #include "core/log.h"
 #include "sql/embedded.h"
 
@@ -182,20 +183,25 @@ static bool check_server(struct cap_session *s, struct err *err)
 static bool create_control_tables(struct cap_session *s, struct err *err)
 {
     int64_t there = 0; /* a role with few rights may use what is there, not make it */
+    struct pg_conn *conn = cap_writable(s);
     if (!pg_query_int64(
-            s->sql,
+            conn != NULL ? conn : s->sql,
             "SELECT (to_regclass('crossfade.marker') IS NOT NULL AND to_regclass('crossfade.decision') IS "
             "NOT NULL)::int",
             0, NULL, &there, err))
         return false;
     if (there == 1)
         return true;
+    if (conn == NULL)
+        return err_set(err, ERR_CONFIG,
+                       "source.url is a standby, and crossfade.marker is not there: set source.url to the "
+                       "primary and source.standby_url to this server, and capture makes it itself");
     /* Two captures of one database may do this at the same time: CREATE … IF NOT EXISTS is not safe against
      * that. */
-    if (!pg_exec(s->sql, "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(7236847205432871);", err) ||
-        !pg_exec(s->sql, embedded_sql_source_sql, err) || !pg_exec(s->sql, "COMMIT", err)) {
+    if (!pg_exec(conn, "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(7236847205432871);", err) ||
+        !pg_exec(conn, embedded_sql_source_sql, err) || !pg_exec(conn, "COMMIT", err)) {
         struct err ignored = ERR_INIT;
-        (void)!pg_exec(s->sql, "ROLLBACK", &ignored);
+        (void)!pg_exec(conn, "ROLLBACK", &ignored);
         return err_wrap(err, "control tables on the source");
     }
     return true;
@@ -208,11 +214,11 @@ bool cap_setup_source(struct cap_session *s, struct err *err)
 
 /* --- publication --- */
 
-static bool publication_exists(struct cap_session *s, bool *ret, struct err *err)
+static bool publication_exists(struct cap_session *s, struct pg_conn *conn, bool *ret, struct err *err)
 {
     int64_t n = 0;
     const char *params[] = {s->settings->publication};
-    if (!pg_query_int64(s->sql, "SELECT count(*) FROM pg_catalog.pg_publication WHERE pubname = $1", 1,
+    if (!pg_query_int64(conn, "SELECT count(*) FROM pg_catalog.pg_publication WHERE pubname = $1", 1,
                         params, &n, err))
         return false;
     *ret = n > 0;
@@ -298,7 +304,7 @@ bool cap_check_publication(struct cap_session *s, struct err *err)
     PG_RESULT_AUTO res = NULL;
     char *faults CLEANUP(free_ptr) = NULL;
     const char *params[] = {s->settings->publication};
-    if (!publication_exists(s, &exists, err))
+    if (!publication_exists(s, s->sql, &exists, err))
         return false;
     if (!exists)
         return err_set(err, ERR_GAP,
