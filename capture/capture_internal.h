@@ -72,8 +72,8 @@ struct cap_session {
     struct status_board *board;
     struct role_status *status; /* of the run: survives sessions. @thread owner */
     int stop_fd;
-    struct pg_conn *sql;    /* catalog queries, setup; idle otherwise */
-    struct pg_conn *stream; /* replication */
+    struct pg_conn *sql;     /* catalog queries, setup; idle otherwise */
+    struct pg_conn *stream;  /* replication */
     bool standby;            /* what is read cannot be written */
     struct pg_conn *primary; /* of the standby; NULL = not known, or it is no standby */
     struct repl_identity identity;

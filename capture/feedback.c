@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "capture/standby.h"
 #include "core/clock.h"
 #include "core/failpoint.h"
 #include "core/log.h"
@@ -32,6 +33,7 @@ bool cap_feedback_open(struct cap_stream *st, struct err *err)
 {
     int64_t now_us = clock_mono_us();
     st->last_commit_seen_us = st->last_idle_fence_us = now_us;
+    st->heartbeat_refused = cap_writable(st->session) == NULL;
     return cap_connect(st->session->settings, false, &st->side, err);
 }
 
@@ -81,7 +83,8 @@ static bool ask(struct cap_stream *st, bool heartbeat, struct err *err)
     const char *params[] = {heartbeat ? settings->pipeline : settings->slot};
     st->asking = true;
     st->asking_heartbeat = heartbeat;
-    return pg_send(st->side, heartbeat ? heartbeat_sql : look_sql, 1, params, err);
+    st->asked = heartbeat && st->session->standby ? st->session->primary : st->side;
+    return pg_send(st->asked, heartbeat ? heartbeat_sql : look_sql, 1, params, err);
 }
 
 static bool is_heartbeat_due(const struct cap_stream *st)
@@ -114,7 +117,7 @@ static bool take_answer(struct cap_stream *st, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
     struct err answer = ERR_INIT;
-    switch (pg_poll_result(st->side, &res, &answer)) {
+    switch (pg_poll_result(st->asked, &res, &answer)) {
     case PG_POLL_WAIT:
         return true;
     case PG_POLL_READY:
@@ -130,7 +133,7 @@ static bool take_answer(struct cap_stream *st, struct err *err)
         *err = answer;
         return err_wrap(err, "looking at the source");
     }
-    st->heartbeat_refused = true; /* a standby, or no right to: idle fences do without */
+    st->heartbeat_refused = true; /* no right to: idle fences do without */
     log_event(LOG_LEVEL_WARN, "heartbeat_refused", "text=\"%s\"", answer.text);
     return true;
 }

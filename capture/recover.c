@@ -175,6 +175,11 @@ bool cap_check_identity(struct cap_session *s, struct err *err)
     size_t count = 0;
     if (!repl_identify(s->stream, &s->identity, err))
         return false;
+    if (s->standby && s->position.any &&
+        s->identity.wal_lsn < s->position.lsn) /* started again a moment ago */
+        return err_set(err, ERR_TRANSIENT,
+                       "the standby has replayed up to " LSN_FMT ", the last fence is at " LSN_FMT,
+                       LSN_ARGS(s->identity.wal_lsn), LSN_ARGS(s->position.lsn));
     if (s->position.complete && s->position.base.timeline != s->identity.timeline &&
         !repl_timeline_history(s->stream, s->identity.timeline, &history, &count, err))
         return false;
@@ -193,11 +198,10 @@ bool cap_check_slot(struct cap_session *s, struct err *err)
         return err_set(err, ERR_GAP, "slot %s is gone; the last fence is at " LSN_FMT ". %s",
                        s->settings->slot, LSN_ARGS(s->position.lsn), advice);
     if (slot.lost)
-        return err_set(
-            err, ERR_GAP,
-            "slot %s was invalidated by the server (max_slot_wal_keep_size); the last fence is at " LSN_FMT
-            ". %s",
-            s->settings->slot, LSN_ARGS(s->position.lsn), advice);
+        return err_set(err, ERR_GAP,
+                       "slot %s was invalidated by the server (max_slot_wal_keep_size, or a conflict with "
+                       "recovery on a standby); the last fence is at " LSN_FMT ". %s",
+                       s->settings->slot, LSN_ARGS(s->position.lsn), advice);
     if (slot.confirmed_lsn > s->position.lsn)
         return err_set(err, ERR_GAP,
                        "slot %s is ahead of the journal: confirmed " LSN_FMT ", last fence " LSN_FMT

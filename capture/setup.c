@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/alloc.h"
 #include "capture/standby.h"
+#include "core/alloc.h"
 #include "core/log.h"
 #include "sql/embedded.h"
 
@@ -218,10 +218,49 @@ static bool publication_exists(struct cap_session *s, struct pg_conn *conn, bool
 {
     int64_t n = 0;
     const char *params[] = {s->settings->publication};
-    if (!pg_query_int64(conn, "SELECT count(*) FROM pg_catalog.pg_publication WHERE pubname = $1", 1,
-                        params, &n, err))
+    if (!pg_query_int64(conn, "SELECT count(*) FROM pg_catalog.pg_publication WHERE pubname = $1", 1, params,
+                        &n, err))
         return false;
     *ret = n > 0;
+    return true;
+}
+
+/* The tables that the publication names, by oid. */
+struct oid_set {
+    uint32_t *items; /* sorted */
+    size_t count;
+};
+
+static void oid_set_release(struct oid_set *set)
+{
+    free(set->items);
+    *set = (struct oid_set){0};
+}
+
+static int compare_oids(const void *a, const void *b)
+{
+    const uint32_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+static bool oid_set_has(const struct oid_set *set, uint32_t oid)
+{
+    return set->count > 0 && bsearch(&oid, set->items, set->count, sizeof *set->items, compare_oids) != NULL;
+}
+
+static bool read_published(struct cap_session *s, struct oid_set *ret, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    const char *params[] = {s->settings->publication};
+    if (!pg_query(s->sql,
+                  "SELECT r.prrelid::bigint FROM pg_catalog.pg_publication_rel r"
+                  " JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid WHERE p.pubname = $1 ORDER BY 1",
+                  1, params, &res, err))
+        return false;
+    ret->count = (size_t)pg_rows(res);
+    ret->items = xcalloc(ret->count + 1, sizeof *ret->items);
+    for (size_t i = 0; i < ret->count; i++)
+        ret->items[i] = (uint32_t)pg_cell_int64(res, (int)i, 0);
     return true;
 }
 
@@ -246,11 +285,41 @@ static void add_publication_options(const struct cap_session *s, struct strbuf *
     strbuf_addc(sql, ')');
 }
 
+/* A standby alone: what the primary has must be what capture would make. */
+static bool use_publication(struct cap_session *s, struct err *err)
+{
+    char *faults CLEANUP(free_ptr) = NULL;
+    struct oid_set published CLEANUP(oid_set_release) = {0};
+    static const char advice[] = "Set source.url to the primary and source.standby_url to this server, and "
+                                 "capture makes it itself";
+    if (!read_published(s, &published, err) ||
+        !source_publication_faults(s->sql, s->settings->publication, &faults, err))
+        return false;
+    const struct source_table *missing = NULL;
+    for (size_t i = 0; i < s->tables.count && missing == NULL; i++) {
+        if (!oid_set_has(&published, s->tables.items[i].oid))
+            missing = &s->tables.items[i];
+    }
+    if (missing != NULL)
+        return err_set(err, ERR_CONFIG,
+                       "source.url is a standby, and table=%s.%s is not in publication %s of its primary. %s",
+                       missing->schema, missing->name, s->settings->publication, advice);
+    return faults == NULL ||
+           err_set(err, ERR_CONFIG,
+                   "source.url is a standby, and publication %s is not as capture makes it: %s. %s",
+                   s->settings->publication, faults, advice);
+}
+
 bool cap_setup_publication(struct cap_session *s, struct err *err)
 {
     bool exists = false;
+    struct pg_conn *conn = cap_writable(s);
     tell_generated(s);
-    if (!check_identity(s, err) || !check_topics(s, err) || !publication_exists(s, &exists, err))
+    if (!check_identity(s, err) || !check_topics(s, err) || !cap_standby_check_tables(s, err))
+        return false;
+    if (conn == NULL)
+        return use_publication(s, err);
+    if (!publication_exists(s, conn, &exists, err))
         return false;
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     strbuf_adds(&sql, exists ? "ALTER PUBLICATION " : "CREATE PUBLICATION ");
@@ -265,26 +334,18 @@ bool cap_setup_publication(struct cap_session *s, struct err *err)
         strbuf_adds(&sql, " WITH ");
         add_publication_options(s, &sql);
     }
-    bool ok = strbuf_ok(&sql, "publication", err) && pg_exec(s->sql, sql.data, err);
+    bool ok = strbuf_ok(&sql, "publication", err) && pg_exec(conn, sql.data, err);
     strbuf_clear(&sql);
     if (ok && exists) {
         strbuf_adds(&sql, "ALTER PUBLICATION ");
         pg_quote_ident(&sql, s->settings->publication);
         strbuf_adds(&sql, " SET ");
         add_publication_options(s, &sql);
-        ok = strbuf_ok(&sql, "publication", err) && pg_exec(s->sql, sql.data, err);
+        ok = strbuf_ok(&sql, "publication", err) && pg_exec(conn, sql.data, err);
     }
     strbuf_release(&sql);
+    ok = ok && cap_standby_catch_up(s, err);
     return ok || err_wrap(err, "publication %s", s->settings->publication);
-}
-
-static bool is_published(const struct pg_result *res, const struct source_table *t)
-{
-    for (int i = 0; i < pg_rows(res); i++) {
-        if ((uint32_t)pg_cell_int64(res, i, 0) == t->oid)
-            return true;
-    }
-    return false;
 }
 
 /* Its changes went to the journal once. */
@@ -301,9 +362,8 @@ static bool was_captured(const struct cap_session *s, const struct source_table 
 bool cap_check_publication(struct cap_session *s, struct err *err)
 {
     bool exists = false;
-    PG_RESULT_AUTO res = NULL;
+    struct oid_set published CLEANUP(oid_set_release) = {0};
     char *faults CLEANUP(free_ptr) = NULL;
-    const char *params[] = {s->settings->publication};
     if (!publication_exists(s, s->sql, &exists, err))
         return false;
     if (!exists)
@@ -312,10 +372,7 @@ bool cap_check_publication(struct cap_session *s, struct err *err)
                        "copy with an empty "
                        "journal",
                        s->settings->publication);
-    if (!pg_query(s->sql,
-                  "SELECT r.prrelid::bigint FROM pg_catalog.pg_publication_rel r"
-                  " JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid WHERE p.pubname = $1",
-                  1, params, &res, err))
+    if (!read_published(s, &published, err))
         return false;
     if (!source_publication_faults(s->sql, s->settings->publication, &faults, err))
         return false;
@@ -327,7 +384,7 @@ bool cap_check_publication(struct cap_session *s, struct err *err)
             s->settings->publication, faults);
     for (size_t i = 0; i < s->tables.count; i++) {
         const struct source_table *t = &s->tables.items[i];
-        if (is_published(res, t))
+        if (oid_set_has(&published, t->oid))
             continue;
         if (was_captured(s, t))
             return err_set(

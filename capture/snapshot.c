@@ -15,13 +15,18 @@
 #include "capture/copy_plan.h"
 #include "capture/recover.h"
 #include "capture/setup.h"
+#include "capture/standby.h"
 #include "core/alloc.h"
 #include "core/failpoint.h"
 #include "core/log.h"
 
 /* --- the slot --- */
 
+/* How often a primary is asked for what its standby waits for. */
+#define NUDGE_MS 200
+
 struct watch {
+    const struct cap_session *session;
     int stop_fd, done_fd;
     struct pg_conn *conn;
 };
@@ -31,8 +36,11 @@ static void *watch_main(void *arg)
 {
     struct watch *w = arg;
     struct pollfd fds[2] = {{.fd = w->stop_fd, .events = POLLIN}, {.fd = w->done_fd, .events = POLLIN}};
-    while (poll(fds, 2, -1) < 0 && errno == EINTR)
-        ;
+    int wait_ms = w->session->primary != NULL ? NUDGE_MS : -1, n;
+    while ((n = poll(fds, 2, wait_ms)) == 0 || (n < 0 && errno == EINTR)) {
+        if (n == 0)
+            cap_standby_nudge(w->session);
+    }
     while ((fds[1].revents & POLLIN) == 0) { /* again and again: the first may come before the command runs */
         pg_cancel(w->conn);
         while (poll(&fds[1], 1, 200) < 0 && errno == EINTR)
@@ -44,7 +52,7 @@ static void *watch_main(void *arg)
 static bool create_slot(struct cap_session *s, struct pg_conn *conn, const char *name, bool temporary,
                         struct repl_slot *ret, struct err *err)
 {
-    struct watch watch = {s->stop_fd, eventfd(0, EFD_CLOEXEC), conn};
+    struct watch watch = {s, s->stop_fd, eventfd(0, EFD_CLOEXEC), conn};
     pthread_t thread;
     uint64_t one = 1;
     BUG_UNLESS(watch.done_fd >= 0 && pthread_create(&thread, NULL, watch_main, &watch) == 0);

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include "core/alloc.h"
 #include "core/log.h"
 
 #define OLDEST_VERSION   160000
@@ -45,36 +46,42 @@ static bool same_system(const struct cap_session *s, struct err *err)
         return err_wrap(err, "source.standby_url");
     if (!system_id(settings->primary_url, settings, &primary, err))
         return err_wrap(err, "source.url");
-    return standby == primary ||
-           err_set(err, ERR_CONFIG,
-                   "source.standby_url is a standby of another server than source.url: system identifier %llu against %llu",
-                   (unsigned long long)standby, (unsigned long long)primary);
+    return standby == primary || err_set(err, ERR_CONFIG,
+                                         "source.standby_url is a standby of another server than source.url: "
+                                         "system identifier %llu against %llu",
+                                         (unsigned long long)standby, (unsigned long long)primary);
 }
 
 static bool open_primary(struct cap_session *s, struct err *err)
 {
     bool standby = true;
-    if (!same_system(s, err) || !cap_connect_to(s->settings, s->settings->primary_url, false, &s->primary, err) ||
+    if (!same_system(s, err) ||
+        !cap_connect_to(s->settings, s->settings->primary_url, false, &s->primary, err) ||
         !in_recovery(s->primary, &standby, err))
         return false;
     return !standby || err_set(err, ERR_CONFIG,
-                               "source.url is a standby as well: it has to be the primary, where control tables, publication, "
+                               "source.url is a standby as well: it has to be the primary, where control "
+                               "tables, publication, "
                                "markers and heartbeats are written");
 }
 
 static bool warn_of_settings(struct cap_session *s, struct err *err)
 {
     char *feedback CLEANUP(free_ptr) = NULL;
-    if (!pg_query_text(s->sql, "SELECT pg_catalog.current_setting('hot_standby_feedback')", 0, NULL, &feedback, err))
+    if (!pg_query_text(s->sql, "SELECT pg_catalog.current_setting('hot_standby_feedback')", 0, NULL,
+                       &feedback, err))
         return false;
     if (feedback != NULL && strcmp(feedback, "on") != 0)
         log_event(LOG_LEVEL_WARN, "standby_feedback_off",
-                  "text=\"hot_standby_feedback is off on the standby: vacuum on the primary may invalidate the slot. Turn it on, and "
+                  "text=\"hot_standby_feedback is off on the standby: vacuum on the primary may invalidate "
+                  "the slot. Turn it on, and "
                   "give the standby a slot on the primary (primary_slot_name)\"");
     if (s->primary == NULL)
         log_event(LOG_LEVEL_INFO, "standby_alone",
-                  "text=\"source.url is a standby: no heartbeats, and a slot's creation waits until the primary records its running "
-                  "transactions (SELECT pg_log_standby_snapshot() there). With source.url: the primary, and source.standby_url: this "
+                  "text=\"source.url is a standby: no heartbeats, and a slot's creation waits until the "
+                  "primary records its running "
+                  "transactions (SELECT pg_log_standby_snapshot() there). With source.url: the primary, and "
+                  "source.standby_url: this "
                   "server, capture does both itself\"");
     return true;
 }
@@ -86,12 +93,14 @@ bool cap_standby_open(struct cap_session *s, struct err *err)
     if (!s->standby)
         return s->settings->primary_url == NULL ||
                err_set(err, ERR_CONFIG,
-                       "source.standby_url is no standby (was it promoted?): if it is the primary now, make it source.url and "
+                       "source.standby_url is no standby (was it promoted?): if it is the primary now, make "
+                       "it source.url and "
                        "take source.standby_url away");
     int version = pg_server_version(s->sql);
     if (version < OLDEST_VERSION)
         return err_set(err, ERR_UNSUPPORTED,
-                       "source: PostgreSQL %d does not decode on a standby, 16 is the first that does: capture from the primary",
+                       "source: PostgreSQL %d does not decode on a standby, 16 is the first that does: "
+                       "capture from the primary",
                        version / 10000);
     return (s->settings->primary_url == NULL || open_primary(s, err)) && warn_of_settings(s, err);
 }
@@ -108,7 +117,8 @@ bool cap_standby_catch_up(struct cap_session *s, struct err *err)
         return false;
     const char *params[] = {lsn};
     for (;;) {
-        if (!pg_query_int64(s->sql, "SELECT (pg_catalog.pg_last_wal_replay_lsn() >= $1::pg_lsn)::int", 1, params, &reached, err))
+        if (!pg_query_int64(s->sql, "SELECT (pg_catalog.pg_last_wal_replay_lsn() >= $1::pg_lsn)::int", 1,
+                            params, &reached, err))
             return false;
         if (reached != 0)
             return true;
@@ -120,13 +130,16 @@ bool cap_standby_catch_up(struct cap_session *s, struct err *err)
 
 bool cap_standby_check_tables(const struct cap_session *s, struct err *err)
 {
-    for (size_t i = 0; s->standby && s->settings->snapshot_mode != SNAPSHOT_NEVER && i < s->tables.count; i++) {
+    for (size_t i = 0; s->standby && s->settings->snapshot_mode != SNAPSHOT_NEVER && i < s->tables.count;
+         i++) {
         const struct source_table *t = &s->tables.items[i];
         if (t->key_count == 0)
-            return err_set(err, ERR_SCHEMA,
-                           "table=%s.%s has no key, and a standby does not tell which transactions a snapshot sees, which its copy "
-                           "needs: add a primary key, exclude it in source.tables, or capture from the primary",
-                           t->schema, t->name);
+            return err_set(
+                err, ERR_SCHEMA,
+                "table=%s.%s has no key, and a standby does not tell which transactions a snapshot sees, "
+                "which its copy "
+                "needs: add a primary key, exclude it in source.tables, or capture from the primary",
+                t->schema, t->name);
     }
     return true;
 }

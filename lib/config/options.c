@@ -22,6 +22,8 @@ const struct option option_table[] = {
 
     {.key = "source.url", .type = OPT_URL, .choices = PG_URL, .example = "postgresql://crossfade@db1:5432/shop", .used_by = "!capture !check !compare !cutover status",
      .help = "The database to move away from. Passwords are better left to libpq's own means (PGPASSFILE, service file) or ${VAR}."},
+    {.key = "source.standby_url", .type = OPT_URL, .choices = PG_URL, .example = "postgresql://crossfade@db1-standby:5432/shop", .used_by = "capture",
+     .help = "A hot standby of source.url, PostgreSQL 16 or later: capture copies and decodes there, and writes to source.url only markers, heartbeats and what setting up takes. Tables need a key to be copied there."},
     {.key = "source.tables", .type = OPT_LIST, .item_fits = table_pattern_fits, .items = "patterns schema.table, such as public.*, !public.audit_* or \"My Schema\".\"T\"", .example = "[\"public.*\", \"!public.audit_*\"]", .used_by = "capture check compare cutover",
      .help = "Patterns of the tables to move: schema.table with '*' as wildcard; '!' in front excludes; the last pattern that fits decides; double quotes take a name literally. Default: all but PostgreSQL's own and crossfade's."},
 

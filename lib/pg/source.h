@@ -10,6 +10,12 @@
 #include "core/lsn.h"
 #include "pg/conn.h"
 
+/* SQL: up to where a snapshot taken before can see. On a standby what was received (rows become visible a moment before the replayed
+ * position moves), elsewhere the insert position. */
+#define SOURCE_VISIBLE_LSN                                                                                   \
+    "CASE WHEN pg_catalog.pg_is_in_recovery() THEN GREATEST(pg_catalog.pg_last_wal_receive_lsn(), "          \
+    "pg_catalog.pg_last_wal_replay_lsn()) ELSE pg_catalog.pg_current_wal_insert_lsn() END"
+
 /* A column that pgoutput publishes, in order of attnum: live, and not generated, or generated and stored on PostgreSQL 18 and
  * later, whose publications can have them (publish_generated_columns). */
 struct source_column {
@@ -43,7 +49,8 @@ struct source_table {
     size_t key_count;
     struct source_part *parts; /* source_table_parts(); several only when partitioned */
     size_t part_count;
-    char *generated; /* generated columns that are left out (the target computes them; virtual ones always are): text of a
+    char *
+        generated; /* generated columns that are left out (the target computes them; virtual ones always are): text of a
                         name[]; NULL = none */
 };
 

@@ -1,12 +1,13 @@
 """PostgreSQL 14 to 18 as sources: one life of a pipeline on each, and what differs between them."""
 
+import os
 import re
 import threading
 
 import psycopg
 import pytest
 
-from rig import Postgres, Workdir
+from rig import Postgres, Workdir, wait_until
 from rig.scenario import count, scenario
 
 MAJORS = (14, 15, 16, 17, 18)
@@ -144,3 +145,119 @@ def check_protocol(source, major):
     for command in commands:
         assert f"proto_version '{PROTOCOL[major]}'" in command and "binary 'true'" in command, command
         assert ("origin 'any'" in command) == (major >= 16), command
+
+
+@pytest.mark.parametrize("major", (16, 18))
+def test_decoding_on_a_standby(target, major):
+    """Everything that capture reads comes from a hot standby, everything that it writes goes to the primary; both may be restarted."""
+    folder, target = target
+    with Postgres(folder, f"primary-{major}", major=major) as primary:
+        with primary.standby(folder, f"standby-{major}") as standby, scenario(
+                folder, primary, target, TABLES, TABLES, name=f"standby{major}", tables=["public.*", "!public.bag"],
+                more={"source": {"standby_url": standby.url(f"standby{major}")}, "capture": {"snapshot_chunk_rows": 200, "snapshot_workers": 2, "max_rows_per_second": 8000}}) as s:
+            s.source(ROWS.replace("plain", "computed").replace("INSERT INTO computed (id, v) SELECT i, i FROM generate_series(1, 50) i;", ""))
+            with Writer(s.source_url) as writer:
+                s.capture.start(failpoint="capture.committed:4:kill")
+                s.apply.start()
+                s.capture.wait()
+                s.capture.start()
+                s.wait_complete()
+                for n in range(3):
+                    s.source(changes(n).replace("plain", "computed"))
+                s.wait()
+                standby.restart(immediate=True)
+                s.source(changes(3).replace("plain", "computed"))
+                s.wait()
+            assert writer.done > 50 and "snapshot_resume" in s.capture.log_text()
+            s.assert_equal(ignore=["public.bag"])
+            report = s.pipeline.run("compare", "run", "--json")
+            assert report.returncode == 0, report.stdout + report.stderr
+            slot = "SELECT active, database FROM pg_replication_slots WHERE slot_name = %s"
+            assert standby.sql(slot, (f"crossfade_{s.name}",)) == [(True, s.name)]
+            assert primary.sql(slot, (f"crossfade_{s.name}",)) == []
+            s.capture.terminate()
+            standby.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+
+
+def refused(s, *words):
+    s.capture.start()
+    code = s.capture.wait(30)
+    text = s.capture.log_tail(5)
+    assert code not in (0, None) and all(word in text for word in words), (code, text)
+
+
+def test_what_a_standby_refuses(target):
+    """Each trap is named: no key, no publication, another server, a version that cannot, a promoted standby."""
+    folder, target = target
+    tables = "CREATE TABLE a (id int PRIMARY KEY, v int); CREATE TABLE bag (v int); ALTER TABLE bag REPLICA IDENTITY FULL;"
+    with Postgres(folder, "primary-17", major=17) as primary, primary.standby(folder, "standby-17") as standby:
+        with scenario(folder, primary, target, tables, tables, name="refuse", tables=["public.*"]) as s:
+            settings = s.pipeline.settings["source"]
+
+            def read_from(**urls):
+                settings.pop("standby_url", None)
+                settings.update(urls)
+                s.pipeline.write()
+            standby_url, primary_url = standby.url("refuse"), s.source_url
+            read_from(standby_url=standby_url)
+            refused(s, "table=public.bag has no key", "capture from the primary")
+            read_from(standby_url=target.url("refuse"))
+            refused(s, "source.standby_url is no standby")
+            read_from(url=target.url("refuse"), standby_url=standby_url)
+            refused(s, "system identifier")
+            read_from(url=standby_url, standby_url=standby_url)
+            refused(s, "source.url is a standby as well")
+            s.source("INSERT INTO a SELECT generate_series(1, 1000), 1")
+            settings["tables"] = ["public.a"]
+            with psycopg.connect(primary_url) as running:  # why capture does not trust a standby's lists
+                running.execute("INSERT INTO bag VALUES (1)")
+                s.source("INSERT INTO bag VALUES (2)")
+                replayed(primary, standby)
+                assert s.source("SELECT count(*) FROM pg_snapshot_xip(pg_current_snapshot())")[0][0] >= 1
+                assert standby.value("SELECT count(*) FROM pg_snapshot_xip(pg_current_snapshot())", db="refuse") == 0
+            alone(s, primary, standby, read_from, standby_url)
+            read_from(url=primary_url, standby_url=standby_url)
+            standby.sql("SELECT pg_promote()")
+            refused(s, "source.standby_url is no standby (was it promoted?)")
+            standby.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+
+
+def alone(s, primary, standby, read_from, standby_url):
+    """No way to the primary: what it takes must be there, and somebody else writes down the running transactions."""
+    primary.sql("DROP SCHEMA IF EXISTS crossfade CASCADE; DROP PUBLICATION IF EXISTS crossfade_refuse", db="refuse")
+    read_from(url=standby_url)
+    replayed(primary, standby)
+    refused(s, "crossfade.marker is not there", "source.standby_url")
+    with open(os.path.join(os.path.dirname(__file__), "../../schemas/sql/source.sql")) as f:
+        primary.sql(f.read(), db="refuse")
+    primary.sql("CREATE PUBLICATION crossfade_refuse FOR TABLE crossfade.marker", db="refuse")
+    replayed(primary, standby)
+    refused(s, "table=public.a is not in publication crossfade_refuse")
+    primary.sql("ALTER PUBLICATION crossfade_refuse ADD TABLE a", db="refuse")
+    replayed(primary, standby)
+    refused(s, "publish_via_partition_root is off")
+    primary.sql("ALTER PUBLICATION crossfade_refuse SET (publish_via_partition_root = true)", db="refuse")
+    replayed(primary, standby)
+    s.capture.start()
+    s.apply.start()
+
+    def complete():
+        primary.sql("SELECT pg_log_standby_snapshot()")
+        return (s.apply.status() or {}).get("complete")
+    wait_until(complete, 60, "the copy is complete")
+    s.source("UPDATE a SET v = 2 WHERE id < 10", "DELETE FROM a WHERE id > 900")
+    s.assert_equal(ignore=["public.bag"])
+    s.capture.terminate()
+
+
+def replayed(primary, standby):
+    lsn = primary.value("SELECT pg_current_wal_flush_lsn()::text")
+    wait_until(lambda: standby.value("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", (lsn,)), 30, "the standby has replayed it")
+
+
+def test_no_decoding_on_an_old_standby(target):
+    folder, target = target
+    table = "CREATE TABLE a (id int PRIMARY KEY)"
+    with Postgres(folder, "primary-15", major=15) as primary, primary.standby(folder, "standby-15") as standby:
+        with scenario(folder, primary, target, table, name="old", more={"source": {"standby_url": standby.url("old")}}) as s:
+            refused(s, "PostgreSQL 15 does not decode on a standby")
