@@ -35,6 +35,7 @@ void batch_free(struct batch *b)
         free(b->tables[i].partitions);
     }
     free(b->tables);
+    free(b->slots);
     arena_release(&b->arena);
     free(b);
 }
@@ -91,24 +92,43 @@ const struct item *batch_last_item(const struct batch *b)
     return b->kept ? &b->last_item : NULL;
 }
 
+/* The slot of this stream, or the empty one where it belongs. */
+static uint32_t *find_slot(const struct batch *b, const char *stream, uint64_t hash)
+{
+    size_t at = hash & (b->slot_count - 1);
+    for (; b->slots[at] != 0; at = (at + 1) & (b->slot_count - 1)) {
+        const struct batch_table *bt = &b->tables[b->slots[at] - 1];
+        if (bt->hash == hash && strcmp(bt->stream, stream) == 0)
+            break;
+    }
+    return &b->slots[at];
+}
+
+static void grow_tables(struct batch *b)
+{
+    b->table_cap = b->table_cap == 0 ? 16 : 2 * b->table_cap;
+    b->tables = xrealloc(b->tables, b->table_cap * sizeof *b->tables);
+    free(b->slots);
+    b->slot_count = 4 * b->table_cap;
+    b->slots = xcalloc(b->slot_count, sizeof *b->slots);
+    for (size_t i = 0; i < b->table_count; i++)
+        *find_slot(b, b->tables[i].stream, b->tables[i].hash) = (uint32_t)i + 1;
+}
+
 static struct batch_table *find_table(struct batch *b, const char *stream)
 {
     uint64_t hash = hash_bytes(stream, strlen(stream));
     if (b->last_table < b->table_count && b->tables[b->last_table].hash == hash &&
         strcmp(b->tables[b->last_table].stream, stream) == 0)
         return &b->tables[b->last_table];
-    for (size_t i = 0; i < b->table_count; i++) {
-        if (b->tables[i].hash == hash && strcmp(b->tables[i].stream, stream) == 0) {
-            b->last_table = i;
-            return &b->tables[i];
-        }
+    if (b->table_count == b->table_cap)
+        grow_tables(b);
+    uint32_t *slot = find_slot(b, stream, hash);
+    if (*slot == 0) {
+        b->tables[b->table_count++] = (struct batch_table){.stream = xstrdup(stream), .hash = hash};
+        *slot = (uint32_t)b->table_count;
     }
-    if (b->table_count == b->table_cap) {
-        b->table_cap = b->table_cap == 0 ? 16 : 2 * b->table_cap;
-        b->tables = xrealloc(b->tables, b->table_cap * sizeof *b->tables);
-    }
-    b->last_table = b->table_count++;
-    b->tables[b->last_table] = (struct batch_table){.stream = xstrdup(stream), .hash = hash};
+    b->last_table = *slot - 1;
     return &b->tables[b->last_table];
 }
 

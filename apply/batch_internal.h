@@ -29,6 +29,8 @@ struct batch {
     size_t max_bytes;
     struct batch_table *tables;
     size_t table_count, table_cap, last_table;
+    uint32_t *slots;   /* open addressing by hash: index into tables plus 1, 0 = empty */
+    size_t slot_count; /* a power of two; more than half of them are empty */
     size_t item_count, part_reads, departures;
     uint64_t generation;
     uint32_t next_seq;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "capture/fence_writer.h"
+#include "capture/stream_index.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/failpoint.h"
@@ -59,6 +60,7 @@ struct cap_publisher {
     int *journal_ids; /* by our stream number */
     char **topics;
     size_t stream_count;
+    struct stream_index *streams; /* topic → our stream number */
     bool
         fence_due; /* records or transaction ends are there that no fence names yet, and one may be written */
     bool mid_transaction;     /* records of an unfinished transaction are in the unit */
@@ -355,15 +357,15 @@ struct register_args {
 
 static uint32_t stream_number(struct cap_publisher *pub, const char *topic)
 {
-    for (size_t i = 0; i < pub->stream_count; i++) {
-        if (strcmp(pub->topics[i], topic) == 0)
-            return (uint32_t)i;
+    bool is_new = false;
+    size_t n = stream_index_at(pub->streams, topic, 0, &is_new);
+    if (is_new) {
+        pub->stream_count = n + 1;
+        pub->topics = xrealloc(pub->topics, pub->stream_count * sizeof *pub->topics);
+        pub->journal_ids = xrealloc(pub->journal_ids, pub->stream_count * sizeof *pub->journal_ids);
+        pub->topics[n] = xstrdup(topic);
+        pub->journal_ids[n] = -1;
     }
-    size_t n = pub->stream_count++;
-    pub->topics = xrealloc(pub->topics, pub->stream_count * sizeof *pub->topics);
-    pub->journal_ids = xrealloc(pub->journal_ids, pub->stream_count * sizeof *pub->journal_ids);
-    pub->topics[n] = xstrdup(topic);
-    pub->journal_ids[n] = -1;
     return (uint32_t)n;
 }
 
@@ -493,6 +495,7 @@ struct cap_publisher *cap_publisher_start(const struct cap_publisher_config *con
     pub->jw = jw;
     pub->schemas = schemas;
     pub->fences = cap_fence_writer_new(jw, config->topic_prefix, &config->base);
+    pub->streams = stream_index_new();
     pub->queue = queue_new(QUEUE_BATCHES);
     pub->pool = queue_new(POOL_BATCHES);
     pub->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -525,6 +528,7 @@ bool cap_publisher_stop(struct cap_publisher *pub, struct err *err)
     for (size_t i = 0; i < pub->stream_count; i++)
         free(pub->topics[i]);
     free(pub->topics);
+    stream_index_free(pub->streams);
     free(pub->journal_ids);
     close(pub->event_fd);
     pthread_cond_destroy(&pub->call_done);

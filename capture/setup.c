@@ -55,28 +55,20 @@ static bool is_covered(const struct choosing *c, const struct choice *item)
     return false;
 }
 
-static bool add_table(struct cap_session *s, uint32_t oid, struct err *err)
-{
-    struct source_table t;
-    bool found = false;
-    if (!source_table_load(s->sql, oid, &t, &found, err))
-        return false;
-    if (!found) /* dropped a moment ago */
-        return true;
-    s->tables.items = xrealloc(s->tables.items, (s->tables.count + 1) * sizeof *s->tables.items);
-    s->tables.items[s->tables.count++] = t;
-    return true;
-}
-
 static bool load_tables(struct cap_session *s, struct err *err)
 {
     struct choosing c = {.filter = s->settings->filter};
     bool ok = source_tables(s->sql, choose, &c, err);
     cap_tables_release(&s->tables);
+    uint32_t *oids = xcalloc(c.count + 1, sizeof *oids);
+    size_t count = 0;
     for (size_t i = 0; ok && i < c.count; i++) {
         if (c.items[i].chosen && !is_covered(&c, &c.items[i]))
-            ok = add_table(s, c.items[i].oid, err);
+            oids[count++] = c.items[i].oid;
     }
+    s->tables.items = xcalloc(count + 1, sizeof *s->tables.items);
+    ok = ok && source_tables_load(s->sql, oids, count, s->tables.items, &s->tables.count, err);
+    free(oids);
     free(c.items);
     if (ok && s->tables.count == 0)
         return err_set(err, ERR_CONFIG, "source.tables: no table of database %s fits the patterns",

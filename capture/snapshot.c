@@ -97,11 +97,7 @@ static bool read_floor(struct cap_session *s, const struct repl_slot *slot, stru
 
 static bool load_parts(struct cap_session *s, struct err *err)
 {
-    for (size_t i = 0; i < s->tables.count; i++) {
-        if (!source_table_parts(s->sql, &s->tables.items[i], err))
-            return err_wrap(err, "table=%s.%s", s->tables.items[i].schema, s->tables.items[i].name);
-    }
-    return true;
+    return source_tables_parts(s->sql, s->tables.items, s->tables.count, err);
 }
 
 static bool plan_fits(const struct cap_session *s)

@@ -47,7 +47,7 @@ struct source_table {
      * PostgreSQL, and two rows may hold one key for a while). */
     size_t *key;
     size_t key_count;
-    struct source_part *parts; /* source_table_parts(); several only when partitioned */
+    struct source_part *parts; /* source_tables_parts(); several only when partitioned */
     size_t part_count;
     char *
         generated; /* generated columns that are left out (the target computes them; virtual ones always are): text of a
@@ -62,11 +62,15 @@ void source_table_release(struct source_table *t);
 typedef bool source_each_table(void *ctx, uint32_t oid, const char *schema, const char *table,
                                uint32_t root_oid, struct err *err);
 bool source_tables(struct pg_conn *conn, source_each_table *each, void *ctx, struct err *err) MUST_CHECK;
-/* Columns and key. *ret_found = false: there is no such table. */
+/* Columns and key of several tables, in this order, into ret (room for count); those that are not there are left out. */
+bool source_tables_load(struct pg_conn *conn, const uint32_t *oids, size_t count, struct source_table *ret,
+                        size_t *ret_count, struct err *err) MUST_CHECK;
+/* Of one. *ret_found = false: there is no such table. */
 bool source_table_load(struct pg_conn *conn, uint32_t oid, struct source_table *ret, bool *ret_found,
                        struct err *err) MUST_CHECK;
-/* Fills parts: current size and estimate. */
-bool source_table_parts(struct pg_conn *conn, struct source_table *t, struct err *err) MUST_CHECK;
+/* Fills their parts: current sizes and estimates. */
+bool source_tables_parts(struct pg_conn *conn, struct source_table *tables, size_t count,
+                         struct err *err) MUST_CHECK;
 
 /* Leaf partitions of t whose own replica identity does not do: PostgreSQL would refuse their updates and
  * deletes once they are published, or send old images without t's key. *ret_names: comma-separated, malloc'd;
