@@ -92,6 +92,10 @@ static bool read_settings(const struct config *cfg, struct cap_settings *ret, st
     (void)snprintf(s.application_name, sizeof s.application_name, "crossfade capture %s", s.pipeline);
     if (!table_filter_from_config(cfg, &s.filter, err))
         return false;
+    if (!topic_routing_from_config(cfg, &s.routing, err)) {
+        table_filter_free(s.filter);
+        return false;
+    }
     *ret = s;
     return true;
 }
@@ -365,5 +369,6 @@ bool capture_run(const struct config *cfg, struct status_board *board, int stop_
         ok = stopped = wait_before_retry(&r, &session_err);
     }
     table_filter_free(settings.filter);
+    topic_routing_free(settings.routing);
     return ok;
 }

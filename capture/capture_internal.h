@@ -8,6 +8,7 @@
 #include "capture/spill.h"
 #include "config/config.h"
 #include "config/table_filter.h"
+#include "config/topic_routing.h"
 #include "control/status.h"
 #include "pg/conn.h"
 #include "pg/replication.h"
@@ -24,6 +25,7 @@ struct cap_settings {
     const struct codec_ops *codec;
     struct type_profile profile;
     struct table_filter *filter;
+    struct topic_routing *routing;
     struct journal_config journal;
     char slot[72], publication[72], application_name[64];
     enum cap_snapshot_mode snapshot_mode;

@@ -351,7 +351,7 @@ static bool call_and_wait(struct cap_publisher *pub,
 }
 
 struct register_args {
-    const char *topic, *key_json, *value_json;
+    const char *topic, *subject, *key_json, *value_json;
     struct cap_stream_ids *ret;
 };
 
@@ -369,10 +369,10 @@ static uint32_t stream_number(struct cap_publisher *pub, const char *topic)
     return (uint32_t)n;
 }
 
-static bool register_schema(struct cap_publisher *pub, const char *topic, const char *part, const char *json,
+static bool register_schema(struct cap_publisher *pub, const char *name, const char *part, const char *json,
                             uint32_t *ret_id, struct err *err)
 {
-    char *subject CLEANUP(free_ptr) = xasprintf("%s-%s", topic, part);
+    char *subject CLEANUP(free_ptr) = xasprintf("%s-%s", name, part);
     *ret_id = 0;
     return json == NULL ||
            schema_store_register(pub->schemas, pub->jw, subject, pub->config.codec->name, json, ret_id, err);
@@ -383,17 +383,18 @@ static bool run_register(struct cap_publisher *pub, void *arg, struct err *err)
     struct register_args *a = arg;
     struct cap_stream_ids ids = {.stream = stream_number(pub, a->topic)};
     if (!journal_stream(pub->jw, a->topic, STREAM_DATA, &pub->journal_ids[ids.stream], err) ||
-        !register_schema(pub, a->topic, "key", a->key_json, &ids.key_schema_id, err) ||
-        !register_schema(pub, a->topic, "value", a->value_json, &ids.value_schema_id, err))
+        !register_schema(pub, a->subject, "key", a->key_json, &ids.key_schema_id, err) ||
+        !register_schema(pub, a->subject, "value", a->value_json, &ids.value_schema_id, err))
         return err_wrap(err, "topic=%s", a->topic);
     *a->ret = ids;
     return true;
 }
 
-bool cap_publisher_register(struct cap_publisher *pub, const char *topic, const char *key_json,
-                            const char *value_json, struct cap_stream_ids *ret, struct err *err)
+bool cap_publisher_register(struct cap_publisher *pub, const char *topic, const char *subject,
+                            const char *key_json, const char *value_json, struct cap_stream_ids *ret,
+                            struct err *err)
 {
-    struct register_args args = {topic, key_json, value_json, ret};
+    struct register_args args = {topic, subject != NULL ? subject : topic, key_json, value_json, ret};
     return call_and_wait(pub, run_register, &args, err);
 }
 

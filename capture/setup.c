@@ -7,6 +7,7 @@
 #include "capture/standby.h"
 #include "core/alloc.h"
 #include "core/log.h"
+#include "journal/journal_settings.h"
 #include "sql/embedded.h"
 
 #define OLDEST_VERSION 140000
@@ -106,6 +107,7 @@ static bool check_identity(const struct cap_session *s, struct err *err)
 
 struct topic_of {
     char *name, *unified;
+    bool shared; /* by a rule */
     const struct source_table *table;
 };
 
@@ -123,6 +125,8 @@ static bool find_shared_topic(struct topic_of *topics, size_t count, struct err 
         if (strcmp(a->unified, b->unified) != 0)
             continue;
         bool same = strcmp(a->name, b->name) == 0;
+        if (same && a->shared && b->shared)
+            continue;
         return err_set(err, ERR_SCHEMA,
                        "tables \"%s\".\"%s\" and \"%s\".\"%s\" %s topic=%s%s%s: rename one of the two, or "
                        "exclude it in source.tables",
@@ -133,17 +137,33 @@ static bool find_shared_topic(struct topic_of *topics, size_t count, struct err 
     return true;
 }
 
-/* Two tables in one topic would be one table to every reader. */
+static bool check_reserved(const struct cap_session *s, const struct topic_of *topics, struct err *err)
+{
+    char *fence CLEANUP(free_ptr) = journal_fence_stream(s->settings->topic_prefix);
+    char *schemas CLEANUP(free_ptr) = journal_schema_stream(s->settings->topic_prefix);
+    for (size_t i = 0; i < s->tables.count; i++) {
+        if (strcmp(topics[i].name, fence) == 0 || strcmp(topics[i].name, schemas) == 0)
+            return err_set(err, ERR_CONFIG,
+                           "journal.topic_routing: table=%s.%s would go to topic=%s, which is Crossfade's "
+                           "own: name another",
+                           topics[i].table->schema, topics[i].table->name, topics[i].name);
+    }
+    return true;
+}
+
+/* Two tables in one topic that no rule names would be one table to every reader. */
 static bool check_topics(const struct cap_session *s, struct err *err)
 {
     struct topic_of *topics = xcalloc(s->tables.count, sizeof *topics);
     bool kafka = strstr(s->settings->journal.url, "kafka://") != NULL; /* also behind fault: */
     for (size_t i = 0; i < s->tables.count; i++) {
         const struct source_table *t = &s->tables.items[i];
-        char *name = topic_name(s->settings->topic_prefix, t->schema, t->name);
-        topics[i] = (struct topic_of){name, kafka ? topic_unified(name) : xstrdup(name), t};
+        bool shared = false;
+        char *name =
+            journal_topic(s->settings->routing, s->settings->topic_prefix, t->schema, t->name, &shared);
+        topics[i] = (struct topic_of){name, kafka ? topic_unified(name) : xstrdup(name), shared, t};
     }
-    bool ok = find_shared_topic(topics, s->tables.count, err);
+    bool ok = check_reserved(s, topics, err) && find_shared_topic(topics, s->tables.count, err);
     for (size_t i = 0; i < s->tables.count; i++) {
         free(topics[i].name);
         free(topics[i].unified);
@@ -343,8 +363,10 @@ bool cap_setup_publication(struct cap_session *s, struct err *err)
 /* Its changes went to the journal once. */
 static bool was_captured(const struct cap_session *s, const struct source_table *t)
 {
-    char *topic CLEANUP(free_ptr) = topic_name(s->settings->topic_prefix, t->schema, t->name);
-    for (size_t i = 0; i < s->position.base.range_count; i++) {
+    bool shared = false; /* then its topic does not tell */
+    char *topic CLEANUP(free_ptr) =
+        journal_topic(s->settings->routing, s->settings->topic_prefix, t->schema, t->name, &shared);
+    for (size_t i = 0; !shared && i < s->position.base.range_count; i++) {
         if (strcmp(s->position.base.ranges[i].stream, topic) == 0)
             return true;
     }

@@ -6,6 +6,7 @@
  */
 #include "config/option.h"
 #include "config/table_filter.h"
+#include "config/topic_routing.h"
 
 #define KIB      INT64_C(1024)
 #define MIB      (KIB * 1024)
@@ -50,6 +51,8 @@ const struct option option_table[] = {
      .help = "Debezium profile, hstore: JSON text or a map (hstore.handling.mode)."},
     {.key = "journal.topic_prefix", .type = OPT_TEXT, .def_key = "pipeline", .pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$", .used_by = "capture apply journal check",
      .help = "Topics are named <prefix>.<schema>.<table>. Default: the pipeline's name."},
+    {.key = "journal.topic_routing", .type = OPT_LIST, .item_fits = topic_route_fits, .items = "rules pattern -> topic, such as \"tenant_*.* -> {table}\"", .example = "[\"tenant_*.orders -> orders\", \"log_*.* -> logs\"]", .used_by = "capture journal check cutover",
+     .help = "Many tables into few topics: tables that a pattern fits share topic <prefix>.<topic>; the first rule that fits decides; {schema} and {table} stand for the table's. Keys of a shared topic carry __dbz__physicalTableIdentifier, as Debezium's ByLogicalTableRouter writes it. Apply needs no such setting. Not to be changed while a journal is in use."},
     {.key = "journal.partitions", .type = OPT_INT, .def = "1", .min = 1, .max = 1000, .used_by = "capture",
      .help = "Kafka: partitions of a new data topic. Rows are spread by key."},
     {.key = "journal.replication_factor", .type = OPT_INT, .def = "1", .min = 1, .max = 32767, .used_by = "capture",
