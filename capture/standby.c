@@ -128,18 +128,22 @@ bool cap_standby_catch_up(struct cap_session *s, struct err *err)
     }
 }
 
+bool cap_standby_check_table(const struct source_table *t, struct err *err)
+{
+    return t->key_count > 0 ||
+           err_set(err, ERR_SCHEMA,
+                   "table=%s.%s has no key, and a standby does not tell which transactions a snapshot "
+                   "sees, which its copy "
+                   "needs: add a primary key, exclude it in source.tables, or capture from the primary",
+                   t->schema, t->name);
+}
+
 bool cap_standby_check_tables(const struct cap_session *s, struct err *err)
 {
-    for (size_t i = 0; s->standby && s->settings->snapshot_mode != SNAPSHOT_NEVER && i < s->tables.count;
-         i++) {
-        const struct source_table *t = &s->tables.items[i];
-        if (t->key_count == 0)
-            return err_set(
-                err, ERR_SCHEMA,
-                "table=%s.%s has no key, and a standby does not tell which transactions a snapshot sees, "
-                "which its copy "
-                "needs: add a primary key, exclude it in source.tables, or capture from the primary",
-                t->schema, t->name);
+    bool copies = s->standby && s->settings->snapshot_mode != SNAPSHOT_NEVER;
+    for (size_t i = 0; copies && i < s->tables.count; i++) {
+        if (!cap_standby_check_table(&s->tables.items[i], err))
+            return false;
     }
     return true;
 }

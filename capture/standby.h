@@ -21,6 +21,8 @@ struct pg_conn *cap_writable(const struct cap_session *s);
 /* Waits until the standby has replayed what the primary has written by now. Nothing to do without a primary. */
 bool cap_standby_catch_up(struct cap_session *s, struct err *err) MUST_CHECK;
 /* Which transactions a snapshot sees is not told by a standby: a table without key cannot be copied there. */
+bool cap_standby_check_table(const struct source_table *t, struct err *err) MUST_CHECK;
+/* All that are to be copied; true if s reads from no standby. */
 bool cap_standby_check_tables(const struct cap_session *s, struct err *err) MUST_CHECK;
 /* Called again and again while a slot is made: has the primary record its running transactions. Best effort: it does so by itself
  * every 15 s while something is written. @thread the watch of the slot's creation */

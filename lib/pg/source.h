@@ -47,6 +47,7 @@ struct source_table {
      * PostgreSQL, and two rows may hold one key for a while). */
     size_t *key;
     size_t key_count;
+    bool from_start;           /* the pipeline had it from its first copy on: capture says so */
     struct source_part *parts; /* source_tables_parts(); several only when partitioned */
     size_t part_count;
     char *
