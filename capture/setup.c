@@ -327,6 +327,8 @@ static bool use_publication(struct cap_session *s, struct err *err)
         return err_set(err, ERR_CONFIG,
                        "source.url is a standby, and table=%s.%s is not in publication %s of its primary. %s",
                        missing->schema, missing->name, s->settings->publication, advice);
+    for (size_t i = 0; i < s->tables.count; i++)
+        s->tables.items[i].from_start = true;
     return faults == NULL ||
            err_set(err, ERR_CONFIG,
                    "source.url is a standby, and publication %s is not as capture makes it: %s. %s",
