@@ -61,6 +61,7 @@ bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struc
         .snapshot_mode = snapshot_mode(config_text(cfg, "capture.snapshot")),
         .max_rows_per_second = config_int(cfg, "capture.max_rows_per_second"),
         .max_source_latency_us = config_int(cfg, "capture.max_source_latency_ms") * 1000,
+        .failover_slot = config_bool(cfg, "capture.failover_slot"),
         .max_retained_wal_bytes = config_int(cfg, "capture.max_retained_wal"),
         .snapshot_workers = (int)config_int(cfg, "capture.snapshot_workers"),
         .chunk_rows = config_int(cfg, "capture.snapshot_chunk_rows"),

@@ -32,6 +32,7 @@ struct cap_settings {
     enum cap_snapshot_mode snapshot_mode;
     int64_t max_rows_per_second;    /* of a copy; 0 = no limit */
     int64_t max_source_latency_us;  /* 0 = no limit */
+    bool failover_slot;
     int64_t max_retained_wal_bytes; /* 0 = no limit but the server's */
     int snapshot_workers;
     int64_t chunk_rows;
