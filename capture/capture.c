@@ -65,6 +65,8 @@ static bool read_settings(const struct config *cfg, struct cap_settings *ret, st
         .fence_interval_us = config_int(cfg, "capture.fence_interval_ms") * 1000,
         .fence_max_changes = (uint64_t)config_int(cfg, "capture.fence_max_changes"),
         .max_memory_bytes = (size_t)config_int(cfg, "capture.max_memory"),
+        .streaming = strcmp(config_text(cfg, "capture.streaming"), "on") == 0,
+        .spill_encryption = config_bool(cfg, "capture.spill_encryption"),
         .heartbeat_us = config_int(cfg, "capture.heartbeat_interval_ms") * 1000,
     };
     const struct type_profile_texts profile = {

@@ -32,6 +32,8 @@ struct cap_settings {
     int64_t fence_interval_us, heartbeat_us;
     uint64_t fence_max_changes;
     size_t max_memory_bytes;
+    bool streaming;        /* large transactions are taken while they run */
+    bool spill_encryption; /* of what goes to spill_dir */
     size_t batch_bytes; /* a batch is handed over when it has grown to this */
 };
 

@@ -103,14 +103,15 @@ bool repl_create_slot(struct pg_conn *conn, const char *slot, bool temporary, st
 }
 
 bool repl_start(struct pg_conn *conn, const char *slot, lsn_t start_lsn, const char *publication,
-                struct err *err)
+                bool in_progress, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(4096), list = STRBUF_INIT(1024);
     char lsn[LSN_TEXT_MAX];
     strbuf_adds(&sql, "START_REPLICATION SLOT ");
     pg_quote_ident(&sql, slot);
-    strbuf_addf(&sql, " LOGICAL %s (proto_version '1', binary 'true', messages 'true', publication_names ",
-                lsn_format(start_lsn, lsn));
+    strbuf_addf(&sql, " LOGICAL %s (%s, binary 'true', messages 'true', publication_names ",
+                lsn_format(start_lsn, lsn),
+                in_progress ? "proto_version '2', streaming 'on'" : "proto_version '1'");
     pg_quote_ident(&list, publication); /* a list of identifiers, inside a literal */
     pg_quote_literal(&sql, list.data);
     strbuf_addc(&sql, ')');
