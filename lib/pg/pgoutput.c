@@ -261,7 +261,7 @@ bool pgoutput_streamed(const void *bytes, size_t len, uint32_t *ret_xid, const c
     struct cursor c = {.p = bytes, .end = (const char *)bytes + len};
     uint8_t type = cursor_u8(&c);
     uint32_t xid = cursor_u32(&c);
-    if (c.failed || xid == 0 || strchr("RYIUDTM", type) == NULL)
+    if (c.failed || xid == 0 || type == '\0' || strchr("RYIUDTM", type) == NULL)
         return err_set(err, ERR_PROTOCOL, "pgoutput: malformed message 0x%02x of %zu bytes in a stream block",
                        (unsigned)type, len);
     *ret_xid = xid;
