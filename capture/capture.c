@@ -10,6 +10,7 @@
  * journal capture.snapshot_copied                       all rows given, the completing fence not
  *   capture.fence_before, capture.fence_appended, capture.committed   around each fence and its commit
  *   capture.txn_part                              between parts of a transaction that is larger than a batch
+ *   capture.stream_block, capture.stream_commit   behind a part of a transaction that still runs; before its commit is decoded
  *   capture.feedback_before                       before a newer position is confirmed to the slot
  *   capture.hold, capture.cut                     a comparison's hold begins; its cut is released
  */

@@ -6,6 +6,7 @@
 
 #include "capture/spill_file.h"
 #include "core/alloc.h"
+#include "core/log.h"
 
 #define BLOCK_FIRST_BYTES ((size_t)8 << 10)
 #define BLOCK_BYTES       ((size_t)256 << 10)
@@ -126,8 +127,10 @@ void cap_stored_txn_free(struct cap_stored_txn *txn)
 static bool spill(struct cap_stored_txn *txn, struct err *err)
 {
     struct cap_txn_store *store = txn->store;
-    if (txn->file == NULL)
+    if (txn->file == NULL) {
         txn->file = cap_spill_file_new(store->dir, store->encrypt);
+        log_event(LOG_LEVEL_INFO, "transaction_spills", "xid=%u bytes=%zu", txn->xid, txn->memory_bytes);
+    }
     for (; txn->in_file < txn->block_count; txn->in_file++) {
         struct block *b = &txn->blocks[txn->in_file];
         if (!cap_spill_file_write(txn->file, b->bytes, b->len, &b->sealed, err))

@@ -82,13 +82,13 @@ class Bench:
     # -- pipelines
 
     @contextlib.contextmanager
-    def pipeline(self, journal, target_name):
-        """A pipeline of its own over pgbench_accounts; ends with slot and publication removed."""
+    def pipeline(self, journal, target_name, table="pgbench_accounts", more=None):
+        """A pipeline of its own over one table; ends with slot and publication removed. target_name None: capture alone is used."""
         self.count += 1
         name = f"bench{self.count}"
         url = f"kafka://{self.kafka.bootstrap}" if journal == "kafka" else None
-        with Pipeline(self.folder, self.source.url("bench"), self.target.url(target_name), journal=url, name=name,
-                      tables=["public.pgbench_accounts"]) as p:
+        target_url = self.target.url(target_name) if target_name else self.source.url("bench")
+        with Pipeline(self.folder, self.source.url("bench"), target_url, journal=url, name=name, tables=[f"public.{table}"], more=more) as p:
             try:
                 yield p
             finally:

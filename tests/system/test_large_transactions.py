@@ -148,7 +148,7 @@ def test_the_same_journal_with_and_without(servers):
     folder, source, target = servers
     rng = random.Random(seed())
     with contextlib.ExitStack() as stack:
-        s = stack.enter_context(scenario(folder, source, target, SHOP, more={"capture": {"max_memory": "4MiB", "heartbeat_interval_ms": 60000}}))
+        s = stack.enter_context(scenario(folder, source, target, SHOP, target_schema=SHOP, more={"capture": {"max_memory": "4MiB", "heartbeat_interval_ms": 60000}}))
         whole = stack.enter_context(Pipeline(folder, s.source_url, s.target_url, name=s.name + "_whole", tables=["public.*"],
                                              more={"capture": {"streaming": "off", "heartbeat_interval_ms": 60000}}))
         s.start()
@@ -156,7 +156,7 @@ def test_the_same_journal_with_and_without(servers):
         whole.capture.wait_for(lambda status: status["phase"] == "streaming", 60, "streams")
         s.source("INSERT INTO first VALUES (1)")  # names its predecessor, which each pipeline has seen or not
         sessions = [Session(s.source_url, i, rng) for i in range(SESSIONS)]
-        for _ in range(count(500, 5000)):
+        for _ in range(count(400, 5000)):
             rng.choice(sessions).step()
         for session in sessions:
             session.close()
@@ -203,7 +203,7 @@ def test_memory_is_bounded(servers):
     rows, (folder, source, target) = count(200_000, 5_000_000), servers
     spill = os.path.join(folder, "spill-memory")
     os.mkdir(spill)
-    with scenario(folder, source, target, T, more={"capture": {"spill_dir": spill, **({} if rows > 1_000_000 else {"max_memory": "8MiB"})}}) as s:
+    with scenario(folder, source, target, T, target_schema=T, more={"capture": {"spill_dir": spill, **({} if rows > 1_000_000 else {"max_memory": "8MiB"})}}) as s:
         s.start()
         with psycopg.connect(s.source_url) as connection:
             connection.execute(f"INSERT INTO t SELECT i, 'plainly readable ' || md5(i::text) FROM generate_series(1, {rows}) i")
@@ -227,7 +227,7 @@ def test_what_is_rolled_back_gives_its_space_back(servers):
     folder, source, target = servers
     spill = os.path.join(folder, "spill-back")
     os.mkdir(spill)
-    with scenario(folder, source, target, T, more={"capture": {"spill_dir": spill, "max_memory": "4MiB"}}) as s:
+    with scenario(folder, source, target, T, target_schema=T, more={"capture": {"spill_dir": spill, "max_memory": "4MiB"}}) as s:
         s.start()
         with psycopg.connect(s.source_url) as connection:
             for i in range(count(12, 100)):
@@ -253,7 +253,7 @@ def bulk(number, rows=4000):
 @pytest.mark.parametrize("killed", ["before", "between", "behind", "around"])
 def test_prepared_transactions(servers, killed, end):
     """Published at COMMIT PREPARED, whole, whenever capture is killed."""
-    with scenario(*servers, T) as s:
+    with scenario(*servers, T, target_schema=T) as s:
         def kill(*when):
             if killed in when:
                 s.capture.kill9()
@@ -293,7 +293,7 @@ def test_prepared_transactions(servers, killed, end):
 def test_cut_off_in_the_middle(servers, how):
     """Several streams under way, one committed while nobody listens: all comes again, once."""
     folder, source, target = servers
-    with scenario(folder, source, target, T, more={"capture": {"max_memory": "4MiB"}}) as s, contextlib.ExitStack() as stack:
+    with scenario(folder, source, target, T, target_schema=T, more={"capture": {"max_memory": "4MiB"}}) as s, contextlib.ExitStack() as stack:
         s.start()
         running = [stack.enter_context(psycopg.connect(s.source_url)) for _ in range(4)]
         for turn in range(3):
@@ -321,7 +321,7 @@ def test_cut_off_in_the_middle(servers, how):
 
 def test_stopped_while_it_is_published(servers):
     """A stop does not wait for the end of a large transaction, and what was given of it is nobody's."""
-    with scenario(*servers, T, more={"capture": {"max_memory": "4MiB"}}) as s:
+    with scenario(*servers, T, target_schema=T, more={"capture": {"max_memory": "4MiB"}}) as s:
         s.start()
         s.source(f"INSERT INTO t SELECT i, repeat('x', 300) FROM generate_series(1, {count(60_000, 600_000)}) i")
         wait_until(lambda: s.capture.status()["received_lsn"] != "0/0" and streamed_transactions(s.source_server, s.name) > 0, 60, "it comes")
@@ -336,7 +336,7 @@ def test_a_torn_spill_file(servers):
     folder, source, target = servers
     spill = os.path.join(folder, "spill-torn")
     os.mkdir(spill)
-    with scenario(folder, source, target, T, more={"capture": {"spill_dir": spill, "max_memory": "4MiB"}}) as s:
+    with scenario(folder, source, target, T, target_schema=T, more={"capture": {"spill_dir": spill, "max_memory": "4MiB"}}) as s:
         s.start()
         with psycopg.connect(s.source_url) as connection:
             connection.execute("INSERT INTO t SELECT i, repeat(md5(i::text), 10) FROM generate_series(1, 40000) i")
@@ -360,7 +360,7 @@ def test_full_disk(servers):
     os.mkdir(path)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", path], check=True)
     try:
-        with scenario(folder, source, target, T, more={"capture": {"spill_dir": path, "max_memory": "4MiB"}}) as s:
+        with scenario(folder, source, target, T, target_schema=T, more={"capture": {"spill_dir": path, "max_memory": "4MiB"}}) as s:
             s.start()
             with psycopg.connect(s.source_url) as connection:
                 connection.execute("INSERT INTO t SELECT i, repeat(md5(i::text), 20) FROM generate_series(1, 60000) i")
@@ -385,7 +385,7 @@ def test_beside_a_copy(servers):
         def work():
             with psycopg.connect(s.source_url, autocommit=True) as connection:
                 for turn in range(10_000):
-                    if halt.is_set():
+                    if halt.wait(0.05):
                         return
                     low = turn * 997 % 29000
                     connection.execute(f"BEGIN; UPDATE rows SET n = n + 1 WHERE id BETWEEN {low} AND {low + 900}; SAVEPOINT a; DELETE FROM rows WHERE id = {low}; {bulk(turn + 1, 900)}; "
@@ -399,9 +399,10 @@ def test_beside_a_copy(servers):
             some_were_streamed(s)
             s.capture.kill9()
             s.capture.start()
-            s.wait_complete(120)
+            s.capture.wait_for(lambda status: status["complete"], 120, "the copy is complete")
         finally:
             halt.set()
             worker.join()
+        s.wait_complete(120)
         s.assert_equal(120)
         verify(s.pipeline)
