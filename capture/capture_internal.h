@@ -34,7 +34,7 @@ struct cap_settings {
     size_t max_memory_bytes;
     bool streaming;        /* large transactions are taken while they run */
     bool spill_encryption; /* of what goes to spill_dir */
-    size_t batch_bytes; /* a batch is handed over when it has grown to this */
+    size_t batch_bytes;    /* a batch is handed over when it has grown to this */
 };
 
 /* What is left of a fence for looking back. */
