@@ -19,6 +19,8 @@
 #define WINDOW_US (300 * 1000)
 /* While the stream has to come to a position, the server is asked so often how far it is. */
 #define ASK_INTERVAL_US (50 * 1000)
+/* After so many questions in vain the source is made to flush. */
+#define ASKS_BEFORE_COMMIT 2
 /* A copy that is slowed down lets the stream follow this often. */
 #define SLOW_TURN_US (200 * 1000)
 /* A slowed window: its ranges are to be read in about this time. */
@@ -44,6 +46,7 @@ struct cap_copier {
     struct cap_snapshot alone_snapshot;
     lsn_t high_lsn;
     int64_t asked_us;
+    unsigned asked;                            /* since the window was copied */
     int64_t opened_us, slowed_us, slow_log_us; /* mono */
     uint64_t opened_rows;                      /* copied before the last window */
     struct table_status *tables;
@@ -311,12 +314,17 @@ static bool reached(const struct cap_stream *st, lsn_t lsn)
     return st->seen_lsn >= lsn || (in_page <= WAL_HEADER_BYTES && st->seen_lsn >= lsn - in_page);
 }
 
-/* Asks the server how far it is: an idle one says so only when asked. */
+/* Asks the server how far it is: an idle one says so only when asked. The position waited for is that of the insert, and the
+ * server sends only what is flushed: a record that belongs to no transaction (pruning by our own reading is enough) stays
+ * unflushed until something commits (server: XLogBackgroundFlush). So a commit of ours goes after it. */
 static bool ask(struct cap_stream *st, struct err *err)
 {
-    if (st->now_us - st->copier->asked_us < ASK_INTERVAL_US)
+    struct cap_copier *c = st->copier;
+    if (st->now_us - c->asked_us < ASK_INTERVAL_US)
         return true;
-    st->copier->asked_us = st->now_us;
+    c->asked_us = st->now_us;
+    if (++c->asked % ASKS_BEFORE_COMMIT == 0)
+        cap_feedback_want_commit(st);
     return cap_feedback_ask(st, err);
 }
 
@@ -379,8 +387,10 @@ bool cap_copier_turn(struct cap_stream *st, bool *ret_done, struct err *err)
         }
         return true;
     case WINDOW:
-        if (ended)
+        if (ended) {
             c->state = CATCHING_UP;
+            c->asked = 0;
+        }
         return true;
     case CATCHING_UP:
         if (at_boundary(st) && reached(st, c->high_lsn))
