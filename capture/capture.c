@@ -277,14 +277,17 @@ struct role {
     struct role_status status;
     int stop_fd;
     unsigned failures; /* in a row */
-    bool ever_progressed;
+    bool ever_progressed, whole_only;
     int64_t started_us;
 };
 
 static bool one_session(struct role *r, struct err *err)
 {
-    struct cap_session s = {
-        .settings = r->settings, .board = r->board, .status = &r->status, .stop_fd = r->stop_fd};
+    struct cap_session s = {.settings = r->settings,
+                            .board = r->board,
+                            .status = &r->status,
+                            .stop_fd = r->stop_fd,
+                            .whole_only = &r->whole_only};
     bool ok = run_session(&s, err);
     if (!ok && err->code == ERR_INTERRUPTED && cap_stop_asked(&s)) /* an orderly end, wherever it was met */
         ok = true;

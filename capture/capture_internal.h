@@ -79,6 +79,8 @@ struct cap_session {
     lsn_t slot_lsn; /* what the slot has confirmed, <= position.lsn */
     struct cap_tables tables;
     struct cap_publisher *publisher;
+    bool
+        *whole_only; /* of the run: the server failed at streaming a transaction, and is not asked to again */
     bool progressed; /* something became durable in this session: backoff starts over */
 };
 

@@ -377,11 +377,27 @@ static bool finish(struct cap_stream *st, struct err *err)
     return true;
 }
 
+/* The server looks into its catalog as a running transaction sees it, and some versions stumble when a subtransaction that changed
+ * tables is rolled back meanwhile ("could not open relation with OID …", seen on 17.6). What it reads once the transaction has ended is
+ * sound. */
+static bool failed_at_streaming(const struct err *err)
+{
+    return err->code == ERR_SQL && strstr(err->text, "stream_") != NULL;
+}
+
+static bool ask_for_whole_ones(struct cap_stream *st, struct err *err)
+{
+    *st->session->whole_only = true;
+    err->code = ERR_TRANSIENT;
+    return err_wrap(
+        err, "the server failed while it streamed a running transaction, and is asked for whole ones now");
+}
+
 static bool run(struct cap_stream *st, struct err *err)
 {
     const struct cap_settings *settings = st->session->settings;
-    bool in_progress =
-        settings->streaming && pg_server_version(st->session->stream) >= STREAMING_SINCE_VERSION;
+    bool in_progress = settings->streaming && !*st->session->whole_only &&
+                       pg_server_version(st->session->stream) >= STREAMING_SINCE_VERSION;
     if (!cap_feedback_open(st, err) || !repl_start(st->session->stream, settings->slot, st->slot_lsn,
                                                    settings->publication, in_progress, err))
         return false;
@@ -389,7 +405,7 @@ static bool run(struct cap_stream *st, struct err *err)
               LSN_ARGS(st->start_lsn), in_progress ? "yes" : "no");
     while (!st->only_copy && !st->stopped && !cap_stop_asked(st->session)) {
         if (!turn(st, err))
-            return false;
+            return in_progress && failed_at_streaming(err) ? ask_for_whole_ones(st, err) : false;
     }
     return finish(st, err);
 }
