@@ -96,6 +96,7 @@ class Bench:
                     if role.running:
                         role.terminate()
                 slot = f"crossfade_{name}"
+                wait_until(lambda: not self.source.value("SELECT active FROM pg_replication_slots WHERE slot_name = %s", (slot,), db="bench"), 60, f"slot {slot} is free")
                 self.source.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s",
                                 (slot,), db="bench")
                 self.source.psql("-c", f'DROP PUBLICATION IF EXISTS "{slot}"', db="bench")
