@@ -15,6 +15,7 @@ struct cap_transaction {
     uint32_t xid;
     uint64_t total_order, serial;
     struct cap_marker marker;
+    struct copy_request request; /* schema NULL = none */
 };
 
 /* How fast frames come, for the nap of wait_for_news(). */
