@@ -96,6 +96,10 @@ const struct option option_table[] = {
      .help = "Memory for transactions in progress; what goes beyond is kept in spill_dir until the commit."},
     {.key = "capture.spill_dir", .type = OPT_PATH, .def = "/tmp", .used_by = "capture",
      .help = "Folder for transactions that do not fit into max_memory. Files there vanish with the process."},
+    {.key = "capture.spill_encryption", .type = OPT_BOOL, .def = "true", .used_by = "capture",
+     .help = "What goes to spill_dir is encrypted (AES-256-GCM) with a random key that is in memory only. false: it lies there readable."},
+    {.key = "capture.streaming", .type = OPT_ENUM, .def = "on", .choices = "on|off", .used_by = "capture",
+     .help = "on: large transactions are taken while they run (PostgreSQL 14 and later; the server decides by its logical_decoding_work_mem) and published at their commit. off: they come as a whole behind their commit."},
     {.key = "capture.heartbeat_interval_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "10s", .min = 100, .max = 3600000, .used_by = "capture",
      .help = "An idle source gets a heartbeat this often, so that the slot moves on and lets go of WAL."},
 

@@ -124,14 +124,15 @@ int repl_protocol_version(int server_version)
 }
 
 bool repl_start(struct pg_conn *conn, const char *slot, lsn_t start_lsn, const char *publication,
-                struct err *err)
+                bool in_progress, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(4096), list = STRBUF_INIT(1024);
     char lsn[LSN_TEXT_MAX];
     strbuf_adds(&sql, "START_REPLICATION SLOT ");
     pg_quote_ident(&sql, slot);
-    strbuf_addf(&sql, " LOGICAL %s (proto_version '%d', binary 'true', messages 'true', publication_names ",
-                lsn_format(start_lsn, lsn), repl_protocol_version(pg_server_version(conn)));
+    strbuf_addf(&sql, " LOGICAL %s (proto_version '%d', %sbinary 'true', messages 'true', publication_names ",
+                lsn_format(start_lsn, lsn), repl_protocol_version(pg_server_version(conn)),
+                in_progress ? "streaming 'on', " : "");
     pg_quote_ident(&list, publication); /* a list of identifiers, inside a literal */
     pg_quote_literal(&sql, list.data);
     /* What others replicated into the source is wanted, too; said aloud where it can be. */
