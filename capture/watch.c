@@ -8,6 +8,7 @@
 #include "capture/shapes.h"
 #include "core/alloc.h"
 #include "core/log.h"
+#include "journal/journal_settings.h"
 
 struct missing {
     uint32_t oid, root_oid;
@@ -57,8 +58,10 @@ static bool root_is_missing(const struct finding *f, const struct missing *m)
 /* Its changes went to the journal once. */
 static bool was_captured(const struct cap_session *s, const struct missing *m)
 {
-    char *topic CLEANUP(free_ptr) = topic_name(s->settings->topic_prefix, m->schema, m->table);
-    for (size_t i = 0; i < s->position.base.range_count; i++) {
+    bool shared = false; /* then its topic does not tell */
+    char *topic CLEANUP(free_ptr) =
+        journal_topic(s->settings->routing, s->settings->topic_prefix, m->schema, m->table, &shared);
+    for (size_t i = 0; !shared && i < s->position.base.range_count; i++) {
         if (strcmp(s->position.base.ranges[i].stream, topic) == 0)
             return true;
     }

@@ -2,6 +2,7 @@
 
 import json
 
+import psycopg
 import pytest
 
 from rig import Kafka, Postgres, Workdir, wait_until
@@ -303,3 +304,27 @@ def test_stop_and_accept_through_kafka(run):
         s.apply.start()
         s.assert_equal()
         assert s.pipeline.run("journal", "verify").returncode == 0
+
+
+@pytest.mark.parametrize("mode", ["propagate", "stop"])
+def test_in_a_large_transaction(run, mode):
+    """Taken while it runs, two at once, with the change in the midst of one."""
+    with run(SCHEMA, more={"capture": {"on_ddl": mode}}) as s:
+        s.source(f"ALTER DATABASE {s.name} SET logical_decoding_work_mem = '64kB'")
+        s.start()
+        with psycopg.connect(s.source_url) as other:
+            other.execute("INSERT INTO other SELECT i, i FROM generate_series(1, 3000) i")
+            s.source("BEGIN; INSERT INTO t SELECT i, i FROM generate_series(1001, 4000) i; SAVEPOINT a; ALTER TABLE t ADD COLUMN x int; ROLLBACK TO a; ALTER TABLE t ADD COLUMN w text DEFAULT 'd';"
+                     "INSERT INTO t SELECT i, i, 'w' FROM generate_series(4001, 7000) i; UPDATE t SET v = 0 WHERE id % 10 = 0; COMMIT", "DELETE FROM t WHERE id = 5000")
+            other.execute("UPDATE other SET v = 0")
+            other.commit()
+        if mode == "stop":
+            s.capture.assert_exit(5, 60)
+            accept(s)
+            s.capture.start()
+        s.apply.assert_exit(5, 60)
+        s.target("ALTER TABLE t ADD COLUMN w text DEFAULT 'd'")
+        s.apply.start()
+        s.assert_equal()
+        rows = [row for op, row in rows_of(s, "t") if op == "c"]
+        assert [("w" in row) for row in rows] == [False] * 3000 + [True] * 3000
