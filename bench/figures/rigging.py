@@ -83,12 +83,12 @@ class Bench:
 
     @contextlib.contextmanager
     def pipeline(self, journal, target_name, table="pgbench_accounts", more=None):
-        """A pipeline of its own over one table; ends with slot and publication removed. target_name None: capture alone is used."""
+        """A pipeline of its own over one table, or a list of them; ends with slot and publication removed. target_name None: capture alone is used."""
         self.count += 1
         name = f"bench{self.count}"
         url = f"kafka://{self.kafka.bootstrap}" if journal == "kafka" else None
         target_url = self.target.url(target_name) if target_name else self.source.url("bench")
-        with Pipeline(self.folder, self.source.url("bench"), target_url, journal=url, name=name, tables=[f"public.{table}"], more=more) as p:
+        with Pipeline(self.folder, self.source.url("bench"), target_url, journal=url, name=name, tables=[f"public.{t}" for t in ([table] if isinstance(table, str) else table)], more=more) as p:
             try:
                 yield p
             finally:
