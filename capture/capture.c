@@ -27,6 +27,7 @@
 #include "capture/recover.h"
 #include "capture/setup.h"
 #include "capture/snapshot.h"
+#include "capture/standby.h"
 #include "capture/stream.h"
 #include "core/clock.h"
 #include "core/log.h"
@@ -61,6 +62,7 @@ bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struc
         .snapshot_mode = snapshot_mode(config_text(cfg, "capture.snapshot")),
         .max_rows_per_second = config_int(cfg, "capture.max_rows_per_second"),
         .max_source_latency_us = config_int(cfg, "capture.max_source_latency_ms") * 1000,
+        .failover_slot = config_bool(cfg, "capture.failover_slot"),
         .max_retained_wal_bytes = config_int(cfg, "capture.max_retained_wal"),
         .snapshot_workers = (int)config_int(cfg, "capture.snapshot_workers"),
         .chunk_rows = config_int(cfg, "capture.snapshot_chunk_rows"),
@@ -81,6 +83,10 @@ bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struc
         .hstore = config_text(cfg, "journal.hstore_mode"),
     };
     s.profile = type_profile_of(&profile);
+    if (config_text(cfg, "source.standby_url") != NULL) {
+        s.primary_url = s.source_url;
+        s.source_url = config_text(cfg, "source.standby_url");
+    }
     if (s.codec == NULL)
         return err_set(err, ERR_CONFIG, "journal.format: %s is not known",
                        config_text(cfg, "journal.format"));
@@ -91,15 +97,20 @@ bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struc
     (void)snprintf(s.application_name, sizeof s.application_name, "crossfade capture %s", s.pipeline);
     if (!table_filter_from_config(cfg, &s.filter, err))
         return false;
+    if (!topic_routing_from_config(cfg, &s.routing, err)) {
+        table_filter_free(s.filter);
+        return false;
+    }
     *ret = s;
     return true;
 }
 
-bool cap_connect(const struct cap_settings *settings, bool replication, struct pg_conn **ret, struct err *err)
+bool cap_connect_to(const struct cap_settings *settings, const char *url, bool replication,
+                    struct pg_conn **ret, struct err *err)
 {
     struct pg_options options = {.application_name = settings->application_name, .replication = replication};
     struct pg_conn *conn = NULL;
-    if (!pg_open(settings->source_url, &options, &conn, err))
+    if (!pg_open(url, &options, &conn, err))
         return err_wrap(err, "source");
     if (!pg_exec(
             conn,
@@ -111,6 +122,11 @@ bool cap_connect(const struct cap_settings *settings, bool replication, struct p
     }
     *ret = conn;
     return true;
+}
+
+bool cap_connect(const struct cap_settings *settings, bool replication, struct pg_conn **ret, struct err *err)
+{
+    return cap_connect_to(settings, settings->source_url, replication, ret, err);
 }
 
 bool cap_stop_asked(const struct cap_session *s)
@@ -189,7 +205,8 @@ static void start_publisher(struct cap_session *s, struct journal_writer *jw, st
 static bool nobody_streams(struct cap_session *s, struct err *err)
 {
     struct source_slot slot;
-    return cap_connect(s->settings, false, &s->sql, err) && cap_slot_free(s, &slot, err);
+    return cap_connect(s->settings, false, &s->sql, err) && cap_standby_open(s, err) &&
+           cap_slot_free(s, &slot, err);
 }
 
 static bool open_source(struct cap_session *s, struct err *err)
@@ -269,6 +286,7 @@ static bool close_session(struct cap_session *s, bool ok, struct err *err)
     s->publisher = NULL;
     pg_close(s->stream);
     pg_close(s->sql);
+    pg_close(s->primary);
     cap_tables_release(&s->tables);
     cap_queue_release(&s->queue);
     cap_position_release(&s->position);
@@ -371,5 +389,6 @@ bool capture_run(const struct config *cfg, struct status_board *board, int stop_
         ok = stopped = wait_before_retry(&r, &session_err);
     }
     table_filter_free(settings.filter);
+    topic_routing_free(settings.routing);
     return ok;
 }

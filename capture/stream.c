@@ -310,7 +310,7 @@ static void wait_for_news(struct cap_stream *st)
         {.fd = fast || is_paused(st) ? -1 : pg_socket(st->session->stream), .events = POLLIN},
         {.fd = cap_publisher_fd(st->session->publisher), .events = POLLIN},
         {.fd = st->session->stop_fd, .events = POLLIN},
-        {.fd = st->asking ? pg_socket(st->side) : -1, .events = POLLIN},
+        {.fd = st->asking ? pg_socket(st->asked) : -1, .events = POLLIN},
         {.fd = st->copier != NULL ? cap_copier_fd(st->copier) : -1, .events = POLLIN},
     };
     (void)ppoll(fds, ARRAY_LEN(fds), fast ? &nap : &idle, NULL);
