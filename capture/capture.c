@@ -10,6 +10,7 @@
  * journal capture.snapshot_copied                       all rows given, the completing fence not
  *   capture.fence_before, capture.fence_appended, capture.committed   around each fence and its commit
  *   capture.txn_part                              between parts of a transaction that is larger than a batch
+ *   capture.stream_block, capture.stream_commit   behind a part of a transaction that still runs; before its commit is decoded
  *   capture.feedback_before                       before a newer position is confirmed to the slot
  *   capture.hold, capture.cut                     a comparison's hold begins; its cut is released
  */
@@ -61,12 +62,15 @@ bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struc
         .snapshot_mode = snapshot_mode(config_text(cfg, "capture.snapshot")),
         .max_rows_per_second = config_int(cfg, "capture.max_rows_per_second"),
         .max_source_latency_us = config_int(cfg, "capture.max_source_latency_ms") * 1000,
+        .failover_slot = config_bool(cfg, "capture.failover_slot"),
         .max_retained_wal_bytes = config_int(cfg, "capture.max_retained_wal"),
         .snapshot_workers = (int)config_int(cfg, "capture.snapshot_workers"),
         .chunk_rows = config_int(cfg, "capture.snapshot_chunk_rows"),
         .fence_interval_us = config_int(cfg, "capture.fence_interval_ms") * 1000,
         .fence_max_changes = (uint64_t)config_int(cfg, "capture.fence_max_changes"),
         .max_memory_bytes = (size_t)config_int(cfg, "capture.max_memory"),
+        .streaming = strcmp(config_text(cfg, "capture.streaming"), "on") == 0,
+        .spill_encryption = config_bool(cfg, "capture.spill_encryption"),
         .heartbeat_us = config_int(cfg, "capture.heartbeat_interval_ms") * 1000,
     };
     const struct type_profile_texts profile = {
@@ -297,15 +301,18 @@ struct role {
     struct role_status status;
     int stop_fd;
     unsigned failures; /* in a row */
-    bool ever_progressed;
+    bool ever_progressed, whole_only;
     int64_t started_us;
 };
 
 /* *ret_again: it has ended only for another to begin. */
 static bool one_session(struct role *r, bool *ret_again, struct err *err)
 {
-    struct cap_session s = {
-        .settings = r->settings, .board = r->board, .status = &r->status, .stop_fd = r->stop_fd};
+    struct cap_session s = {.settings = r->settings,
+                            .board = r->board,
+                            .status = &r->status,
+                            .stop_fd = r->stop_fd,
+                            .whole_only = &r->whole_only};
     bool ok = run_session(&s, err);
     if (!ok && err->code == ERR_INTERRUPTED && cap_stop_asked(&s)) /* an orderly end, wherever it was met */
         ok = true;

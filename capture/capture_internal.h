@@ -32,13 +32,16 @@ struct cap_settings {
     enum cap_snapshot_mode snapshot_mode;
     int64_t max_rows_per_second;    /* of a copy; 0 = no limit */
     int64_t max_source_latency_us;  /* 0 = no limit */
+    bool failover_slot;
     int64_t max_retained_wal_bytes; /* 0 = no limit but the server's */
     int snapshot_workers;
     int64_t chunk_rows;
     int64_t fence_interval_us, heartbeat_us;
     uint64_t fence_max_changes;
     size_t max_memory_bytes;
-    size_t batch_bytes; /* a batch is handed over when it has grown to this */
+    bool streaming;        /* large transactions are taken while they run */
+    bool spill_encryption; /* of what goes to spill_dir */
+    size_t batch_bytes;    /* a batch is handed over when it has grown to this */
 };
 
 /* What is left of a fence for looking back. */
@@ -90,6 +93,8 @@ struct cap_session {
     struct cap_request_queue queue;
     bool again; /* the session has ended well, to begin anew with what was asked for */
     struct cap_publisher *publisher;
+    bool
+        *whole_only; /* of the run: the server failed at streaming a transaction, and is not asked to again */
     bool progressed; /* something became durable in this session: backoff starts over */
 };
 

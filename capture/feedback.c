@@ -178,11 +178,12 @@ bool cap_feedback_keepalive(struct cap_stream *st, const struct repl_frame *fram
 {
     st->reply_wanted = st->reply_wanted || frame->reply_requested;
     st->session->status->source_lsn = MAX_OF(st->session->status->source_lsn, frame->wal_end_lsn);
-    if (!st->txn.open)
+    bool inside = st->txn.open || cap_streamed_in_block(st->streamed);
+    if (!inside)
         st->seen_lsn = MAX_OF(st->seen_lsn, frame->wal_end_lsn);
-    if (st->copier != NULL && !st->txn.open)
+    if (st->copier != NULL && !inside)
         return cap_stream_check_history(st, frame->wal_end_lsn, err);
-    if (st->txn.open || st->hold.active || !cap_stream_settled(st))
+    if (inside || st->hold.active || !cap_stream_settled(st))
         return true;
     if (!cap_stream_check_history(st, frame->wal_end_lsn, err))
         return false;

@@ -56,7 +56,9 @@ static bool create_slot(struct cap_session *s, struct repl_slot *ret, struct err
     pthread_t thread;
     uint64_t one = 1;
     BUG_UNLESS(watch.done_fd >= 0 && pthread_create(&thread, NULL, watch_main, &watch) == 0);
-    bool ok = repl_create_slot(s->stream, name, false, ret, err);
+    enum repl_slot_kind kind =
+        s->settings->failover_slot && !s->standby ? REPL_SLOT_FAILOVER : REPL_SLOT_PLAIN;
+    bool ok = repl_create_slot(s->stream, name, kind, ret, err);
     ssize_t n = write(watch.done_fd, &one, sizeof one);
     BUG_UNLESS(n == sizeof one);
     pthread_join(thread, NULL);

@@ -188,7 +188,8 @@ static void a_soak_stays_bounded(void **state)
     enum { UNIT = 20000, BEHIND = 3 };
     struct journal_case *jc = *state;
     const char *mode = getenv("CF_CHECK_MODE");
-    uint64_t units = (mode != NULL && strcmp(mode, "full") == 0 ? 10000000 : 2000000) / UNIT, read = 0;
+    uint64_t changes = mode != NULL && strcmp(mode, "full") == 0 ? 10000000 : 2000000;
+    uint64_t units = changes / UNIT, read = 0;
     int64_t most = 0, early = 0;
     jc->config.retention_ms = 0;
     struct journal_writer *jw = open_writer(jc);
