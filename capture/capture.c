@@ -77,6 +77,8 @@ static bool read_settings(const struct config *cfg, struct cap_settings *ret, st
         .hstore = config_text(cfg, "journal.hstore_mode"),
     };
     s.profile = type_profile_of(&profile);
+    if (s.codec != NULL && config_bool(cfg, "journal.json_schemas"))
+        s.codec = codec_with_schemas(s.codec);
     if (s.codec == NULL)
         return err_set(err, ERR_CONFIG, "journal.format: %s is not known",
                        config_text(cfg, "journal.format"));

@@ -88,9 +88,10 @@ static void add_string(struct strbuf *out, const char *text)
     json_decref(json);
 }
 
-/* JSON bytes as they are when they hold one value on one line; anything else as hex. */
+/* JSON bytes as they are (without a schema beside them) when they hold one value on one line; anything else as hex. */
 static void add_raw(struct strbuf *out, const void *bytes, size_t len)
 {
+    codec_payload(bytes, len, &bytes, &len);
     json_t *json = json_loadb(bytes, len, JSON_DECODE_ANY, NULL);
     if (json != NULL && memchr(bytes, '\n', len) == NULL && memchr(bytes, '\r', len) == NULL)
         strbuf_add(out, bytes, len);

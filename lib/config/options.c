@@ -32,6 +32,8 @@ const struct option option_table[] = {
      .help = "Where changes are kept on their way: kafka://host:port,host:port or lmdb:FOLDER (one machine, no server)."},
     {.key = "journal.format", .type = OPT_ENUM, .def = "avro", .choices = "avro|json", .used_by = "capture apply journal check",
      .help = "How records are written: Avro in Confluent's framing, or plain JSON."},
+    {.key = "journal.json_schemas", .type = OPT_BOOL, .def = "false", .used_by = "capture",
+     .help = "Format json: true writes {\"schema\":…,\"payload\":…}, as JsonConverter does with schemas.enable=true, so that Kafka Connect's sinks can read the topics; false the bare payload."},
     {.key = "journal.type_profile", .type = OPT_ENUM, .def = "exact", .choices = "exact|debezium", .used_by = "capture check",
      .help = "How values are carried: exact gives back each value of each type; debezium is what Debezium's PostgreSQL connector writes, by the five modes below."},
     {.key = "journal.lossy", .type = OPT_ENUM, .def = "halt", .choices = "halt|debezium", .used_by = "capture apply check",
