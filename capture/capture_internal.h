@@ -27,6 +27,7 @@ struct cap_settings {
     enum cap_snapshot_mode snapshot_mode;
     int64_t max_rows_per_second;   /* of a copy; 0 = no limit */
     int64_t max_source_latency_us; /* 0 = no limit */
+    bool transaction_topic, heartbeat_topic, message_topic;
     int snapshot_workers;
     int64_t chunk_rows;
     int64_t fence_interval_us, heartbeat_us;

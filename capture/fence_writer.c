@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "change/meta.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 
@@ -12,7 +13,7 @@
 
 struct cap_fence_writer {
     struct journal_writer *jw;
-    char *pipeline, *fence_stream, *schema_stream;
+    char *pipeline, *topic_prefix, *fence_stream, *schema_stream;
     uint64_t system_id, attempt, last_id, pending_id;
     uint32_t timeline;
     int fence_stream_id;       /* -1 = not opened yet */
@@ -50,6 +51,7 @@ struct cap_fence_writer *cap_fence_writer_new(struct journal_writer *jw, const c
     struct cap_fence_writer *fw = xcalloc(1, sizeof *fw);
     fw->jw = jw;
     fw->pipeline = xstrdup(base->pipeline);
+    fw->topic_prefix = xstrdup(topic_prefix);
     fw->fence_stream = journal_fence_stream(topic_prefix);
     fw->schema_stream = journal_schema_stream(topic_prefix);
     fw->system_id = base->system_id;
@@ -72,6 +74,7 @@ void cap_fence_writer_free(struct cap_fence_writer *fw)
     free(fw->known);
     free(fw->listed);
     strbuf_release(&fw->text);
+    free(fw->topic_prefix);
     free(fw->schema_stream);
     free(fw->fence_stream);
     free(fw->pipeline);
@@ -89,7 +92,8 @@ static void list_ranges(struct cap_fence_writer *fw, const struct journal_range 
     size_t n = 0;
     for (size_t i = 0; i < count; i++) {
         const struct journal_range *r = &ranges[i];
-        if (strcmp(r->stream, fw->fence_stream) == 0 || strcmp(r->stream, fw->schema_stream) == 0)
+        if (strcmp(r->stream, fw->fence_stream) == 0 || strcmp(r->stream, fw->schema_stream) == 0 ||
+            meta_kind_of(fw->topic_prefix, r->stream) != META_KINDS_)
             continue;
         note_known(fw, r->stream, r->partition, r->next_offset);
         const struct fence_range *known = find_known(fw, r->stream, r->partition);

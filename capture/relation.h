@@ -21,6 +21,8 @@ struct cap_relation {
     bool stale;    /* announced again: key and NOT NULL are to be looked up anew before the next use */
     bool *relaxed; /* columns in which a NULL was met although the catalog says NOT NULL now */
     uint64_t txn_serial, txn_changes; /* order within the transaction at hand */
+    uint64_t meta_serial; /* meta.c: the transaction in which it has a place among the changed tables … */
+    size_t meta_index;    /* … this one */
 };
 
 struct cap_relations;

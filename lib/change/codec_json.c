@@ -24,9 +24,9 @@ struct text {
 
 struct json_encoder {
     struct encoder base;
-    struct text *names;       /* per column: ,"name": (the comma is left out in front) */
-    struct text source_head;  /* ,"source":{"version":…,"connector":…,"name": */
-    struct text source_names; /* ,"schema":…,"table":…,"txId": */
+    struct text *names;               /* per column: ,"name": (the comma is left out in front) */
+    struct text source_head;          /* ,"source":{"version":…,"connector":…,"name": */
+    struct text source_names;         /* ,"schema":…,"table":…,"txId": */
     struct text key_head, value_head; /* {"schema":…,"payload": or nothing */
 };
 
@@ -56,7 +56,8 @@ static struct text render_head(struct strbuf *sb, const char *schema_json)
     return render_take(sb);
 }
 
-static bool open_encoder(const struct table_schema *schema, bool with_schemas, struct encoder **ret, struct err *err)
+static bool open_encoder(const struct table_schema *schema, bool with_schemas, struct encoder **ret,
+                         struct err *err)
 {
     char *key_json CLEANUP(free_ptr) = NULL;
     char *value_json CLEANUP(free_ptr) = NULL;
@@ -95,7 +96,8 @@ static bool json_encoder_open(const struct table_schema *schema, struct encoder 
     return open_encoder(schema, false, ret, err);
 }
 
-static bool json_encoder_open_schemas(const struct table_schema *schema, struct encoder **ret, struct err *err)
+static bool json_encoder_open_schemas(const struct table_schema *schema, struct encoder **ret,
+                                      struct err *err)
 {
     return open_encoder(schema, true, ret, err);
 }

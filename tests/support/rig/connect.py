@@ -88,7 +88,7 @@ class Connect:
             assert self.process.running, f"{self.process.name} ended ({self.process.exit_code})\n{self.process.log_tail()}"
             try:
                 return self.request("GET", "/") is not None
-            except (OSError, ValueError):
+            except (OSError, ValueError, RuntimeError):  # its resources come up one after the other
                 return None
         wait_until(answers, timeout, f"{self.process.name} answers", interval=0.2)
         return self
