@@ -5,11 +5,10 @@ import pytest
 from rig import Kafka, Postgres, Workdir
 from rig.connect import JSON, Connect, avro
 from rig.oracle import assert_equal
-from rig.postgres import copy_schema
 from rig.registry import Registry
-from rig.scenario import FULL, scenario
+from rig.scenario import count, scenario
 
-# Large values: an update that leaves one alone sends none, and no sink of Debezium's can tell; a full identity sends it in the old row.
+# numeric without a scale: Debezium's form of it drops zeros at the end, so there are none. Large values: an update that leaves one alone sends none, and no sink of Debezium's can tell; a full identity sends it in the old row.
 SCHEMA = """
 CREATE TYPE mood AS ENUM ('ok', 'sad', 'happy ☺');
 CREATE SCHEMA "Odd";
@@ -29,12 +28,12 @@ CREATE TABLE kinds (id int PRIMARY KEY, a smallint, b int, c bigint, d real, e d
 INSERT INTO customers SELECT i, 'name ' || i, 'c' || i || '@example.org', '1950-01-01'::date + i, i % 3 = 0, i * 1.25, ARRAY['t' || i, 'q"uo,te'],
     jsonb_build_object('i', i, 'x', ARRAY[1, 2]), '2024-02-29 12:00:00.123456+02'::timestamptz + i * interval '1 h' FROM generate_series(1, 1000) i;
 INSERT INTO products SELECT 'sku-' || i, 'Product ☺ ' || i, i / 3.0, i / 7.0, i FROM generate_series(1, 200) i;
-INSERT INTO orders SELECT i, i % 1000 + 1, '2024-01-01'::timestamp + i * interval '1 min 0.000001 s', 'ok', i * 3.50, NULL FROM generate_series(1, 1500) i;
+INSERT INTO orders SELECT i, i % 1000 + 1, '2024-01-01'::timestamp + i * interval '1 min 0.000001 s', 'ok', i + 0.25, NULL FROM generate_series(1, 1500) i;
 INSERT INTO lines SELECT i, l, 'sku-' || (i + l) % 200 + 1, l, 9.99 FROM generate_series(1, 1500) i, generate_series(1, 2) l;
 INSERT INTO papers SELECT i, repeat('body ' || i, 2000), decode(repeat('00ff10', 2000), 'hex'), i FROM generate_series(1, 40) i;
 INSERT INTO "Odd"."Täble" SELECT md5(i::text)::uuid, 'wert ü ' || i FROM generate_series(1, 50) i
 """
-KINDS = """INSERT INTO kinds SELECT %d + i, -i, i, 1234567890123 + i, i / 3.0, i / 7.0, i * 1.10, i / 9.0, i & 1 = 0, 'text ☺ ' || i, 'v' || i, 'ab', decode('00ff' || to_hex(16 + i), 'hex'),
+KINDS = """INSERT INTO kinds SELECT %d + i, -i, i, 1234567890123 + i, i / 3.0, i / 7.0, i + 0.5, i / 9.0, i & 1 = 0, 'text ☺ ' || i, 'v' || i, 'ab', decode('00ff' || to_hex(16 + i), 'hex'),
     '2024-02-29'::date + i, '13:14:15.123456', '13:14:15.123', '2024-02-29 13:14:15.123456', '2024-02-29 13:14:15.123', '2024-02-29 13:14:15.123456+05:30',
     make_interval(hours => i, secs => 6.789012), md5(i::text)::uuid, '{"b": 1,  "a": [1, null]}', '{"b": 1, "a": [1, null, "x"]}', 'happy ☺', '192.168.1.5/24',
     '10.1.0.0/16', '08:00:2b:01:02:03', ARRAY[i, NULL, 3], ARRAY['a', 'b c', NULL, 'd"e'], int4range(1, i + 5), i * 1.5::money,
@@ -49,22 +48,29 @@ CHANGES = [
     "DELETE FROM products WHERE sku = 'sku-7'; INSERT INTO products VALUES ('sku-7', 'again', 1, NULL, 0)",
     "UPDATE \"Odd\".\"Täble\" SET \"välue\" = NULL WHERE \"Key\"::text < '4'", "DELETE FROM \"Odd\".\"Täble\" WHERE \"Key\"::text > 'd'",
 ]
-# What the sink itself cannot take: point without PostGIS and numeric(p,s)[] as Debezium has them; bits as text (it wants Debezium's bytes).
-EXTRA = {"exact": ("m numeric(8,2)[], p point", "ARRAY[i / 4.0, NULL], point(1.5, -i)"), "debezium": ("b bit(8), v bit varying(12)", "B'10000001', B'1011'")}
-FORMATS = ["json-exact", "avro-exact", "json-debezium", "avro-debezium"]
+# What the sink itself cannot take (docs/DEBEZIUM.md): point without PostGIS and numeric(p,s)[] as Debezium has them; bits in any form.
+EXTRA = {"exact": ("m numeric(8,2)[], p point", "ARRAY[i / 4.0, NULL], point(1.5, -i)"), "debezium": ("n numeric(30,12) NOT NULL", "i / 3.0")}
+FORMATS = count(["json-exact", "avro-debezium"], ["json-exact", "json-debezium", "avro-exact", "avro-debezium"])
 
 
 @pytest.fixture(name="servers", scope="module")
 def fixture_servers():
     with Workdir("sink") as folder, Postgres(folder, "source") as source, Postgres(folder, "target") as target, \
-            Kafka(folder) as kafka, Registry(folder) as registry, Connect(folder, kafka) as connect:
-        yield folder, source, target, kafka, registry, connect
+            Kafka(folder) as kafka, Connect(folder, kafka) as connect:
+        yield folder, source, target, kafka, connect
+
+
+@pytest.fixture(name="registry", scope="module")
+def fixture_registry(servers):
+    with Registry(servers[0]) as registry:
+        yield registry
 
 
 @pytest.mark.parametrize("how", FORMATS)
-def test_debezium_sink_makes_the_target_equal(servers, how):
-    folder, source, target, kafka, registry, connect = servers
+def test_debezium_sink_makes_the_target_equal(servers, request, how):
+    folder, source, target, kafka, connect = servers
     journal_format, profile = how.split("-")
+    registry = request.getfixturevalue("registry") if journal_format == "avro" else None
     name = how.replace("-", "_")
     journal = {"type_profile": profile, "lossy": "debezium", "partitions": 2, "json_schemas": True}
     if journal_format == "avro":

@@ -81,7 +81,7 @@ class Connect:
     def close(self):
         self.process.close()
 
-    def start(self, timeout=120):
+    def start(self, timeout=240):
         self.process.start()
 
         def answers():
