@@ -96,17 +96,21 @@ static bool refuse_identity(const struct source_table *t, const char *parts, str
 }
 
 /* Without a replica identity the server would refuse the application's updates and deletes from now on. */
-static bool check_identity(const struct cap_session *s, struct err *err)
+bool cap_check_table(const struct cap_session *s, const struct source_table *t, struct err *err)
+{
+    char *parts CLEANUP(free_ptr) = NULL;
+    if (t->replica_identity == 'n' || (t->replica_identity != 'f' && t->key_count == 0))
+        return refuse_identity(t, NULL, err);
+    if (t->partitioned && !source_parts_unfit(s->sql, t, &parts, err))
+        return false;
+    return parts == NULL || refuse_identity(t, parts, err);
+}
+
+static bool check_tables(const struct cap_session *s, struct err *err)
 {
     for (size_t i = 0; i < s->tables.count; i++) {
-        const struct source_table *t = &s->tables.items[i];
-        char *parts CLEANUP(free_ptr) = NULL;
-        if (t->replica_identity == 'n' || (t->replica_identity != 'f' && t->key_count == 0))
-            return refuse_identity(t, NULL, err);
-        if (t->partitioned && !source_parts_unfit(s->sql, t, &parts, err))
+        if (!cap_check_table(s, &s->tables.items[i], err))
             return false;
-        if (parts != NULL)
-            return refuse_identity(t, parts, err);
     }
     return true;
 }
@@ -141,7 +145,7 @@ static bool find_shared_topic(struct topic_of *topics, size_t count, struct err 
 }
 
 /* Two tables in one topic would be one table to every reader. */
-static bool check_topics(const struct cap_session *s, struct err *err)
+bool cap_check_topics(const struct cap_session *s, struct err *err)
 {
     struct topic_of *topics = xcalloc(s->tables.count, sizeof *topics);
     bool kafka = strstr(s->settings->journal.url, "kafka://") != NULL; /* also behind fault: */
@@ -185,7 +189,8 @@ static bool create_control_tables(struct cap_session *s, struct err *err)
     if (!pg_query_int64(
             s->sql,
             "SELECT (to_regclass('crossfade.marker') IS NOT NULL AND to_regclass('crossfade.decision') IS "
-            "NOT NULL)::int",
+            "NOT NULL AND EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = "
+            "to_regclass('crossfade.marker') AND a.attname = 'detail'))::int",
             0, NULL, &there, err))
         return false;
     if (there == 1)
@@ -207,6 +212,12 @@ bool cap_setup_source(struct cap_session *s, struct err *err)
 }
 
 /* --- publication --- */
+
+void cap_put_published(const struct source_table *t, struct strbuf *sql)
+{
+    strbuf_adds(sql, t->partitioned ? "" : "ONLY ");
+    pg_quote_table(sql, t->schema, t->name);
+}
 
 static bool publication_exists(struct cap_session *s, bool *ret, struct err *err)
 {
@@ -236,7 +247,7 @@ bool cap_setup_publication(struct cap_session *s, struct err *err)
 {
     bool exists = false;
     tell_generated(s);
-    if (!check_identity(s, err) || !check_topics(s, err) || !publication_exists(s, &exists, err))
+    if (!check_tables(s, err) || !cap_check_topics(s, err) || !publication_exists(s, &exists, err))
         return false;
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     strbuf_adds(&sql, exists ? "ALTER PUBLICATION " : "CREATE PUBLICATION ");
@@ -244,8 +255,8 @@ bool cap_setup_publication(struct cap_session *s, struct err *err)
     strbuf_adds(&sql, exists ? " SET TABLE crossfade.marker" : " FOR TABLE crossfade.marker");
     for (size_t i = 0; i < s->tables.count; i++) {
         const struct source_table *t = &s->tables.items[i];
-        strbuf_adds(&sql, t->partitioned ? ", " : ", ONLY ");
-        pg_quote_table(&sql, t->schema, t->name);
+        strbuf_adds(&sql, ", ");
+        cap_put_published(t, &sql);
     }
     if (!exists)
         strbuf_adds(
@@ -260,6 +271,8 @@ bool cap_setup_publication(struct cap_session *s, struct err *err)
         ok = strbuf_ok(&sql, "publication", err) && pg_exec(s->sql, sql.data, err);
     }
     strbuf_release(&sql);
+    for (size_t i = 0; i < s->tables.count; i++)
+        s->tables.items[i].from_start = ok;
     return ok || err_wrap(err, "publication %s", s->settings->publication);
 }
 
@@ -311,8 +324,9 @@ bool cap_check_publication(struct cap_session *s, struct err *err)
             "new copy with an empty journal",
             s->settings->publication, faults);
     for (size_t i = 0; i < s->tables.count; i++) {
-        const struct source_table *t = &s->tables.items[i];
-        if (is_published(res, t))
+        struct source_table *t = &s->tables.items[i];
+        t->from_start = is_published(res, t);
+        if (t->from_start)
             continue;
         if (was_captured(s, t))
             return err_set(
@@ -323,10 +337,10 @@ bool cap_check_publication(struct cap_session *s, struct err *err)
                 t->schema, t->name, s->settings->publication);
         log_event(LOG_LEVEL_WARN, "table_not_published",
                   "table=%s.%s text=\"fits source.tables but was not there when the copy began: it is "
-                  "not replicated\"",
+                  "not replicated. crossfade capture add-table copies it and follows it\"",
                   t->schema, t->name);
     }
-    return true;
+    return cap_queue_mark_later(s, err);
 }
 
 bool cap_slot_free(struct cap_session *s, struct source_slot *ret, struct err *err)

@@ -83,5 +83,7 @@ void codec_payload(const void *text, size_t len, const void **ret, size_t *ret_l
  * key. */
 #define HEADER_NEW_KEY "__debezium.newkey"
 #define HEADER_OLD_KEY "__debezium.oldkey"
+/* Without value: the change lacks values, and its row may not have been copied yet, or is gone; then it means nothing. */
+#define HEADER_COPYING "__crossfade.copying"
 
 #endif

@@ -40,6 +40,7 @@ struct source_table {
      * PostgreSQL, and two rows may hold one key for a while). */
     size_t *key;
     size_t key_count;
+    bool from_start;           /* the pipeline had it from its first copy on: capture says so */
     struct source_part *parts; /* source_table_parts(); several only when partitioned */
     size_t part_count;
     char *generated; /* generated columns, which are left out (the target computes them): text of a name[];

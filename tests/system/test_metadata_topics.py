@@ -12,7 +12,7 @@ from rig.scenario import scenario
 
 SCHEMA = """CREATE TABLE a (id int PRIMARY KEY, v text); CREATE TABLE b (id int PRIMARY KEY, v text);
 INSERT INTO a SELECT i, 'copied' FROM generate_series(1, 500) i"""
-TOPICS = {"transaction_topic": True, "message_topic": True, "heartbeat_topic": True, "partitions": 3}
+TOPICS = {"transaction_topic": True, "message_topic": True, "heartbeat_topic": True, "partitions": 3, "json_schemas": True}
 POINTS = ["capture.fence_before", "capture.fence_appended", "capture.committed", "capture.feedback_before", None]
 
 
@@ -34,9 +34,9 @@ def load(s, number, said, counts):
         s.source(f"INSERT INTO a SELECT {1000 + i * 10} + n, 'v' FROM generate_series(1, 3) n; SELECT pg_logical_emit_message(true, 'in', 'in {i}');"
                  f"INSERT INTO b VALUES ({i}, 'b')", f"SELECT pg_logical_emit_message(false, 'out', 'out {i}')",
                  f"BEGIN; INSERT INTO b VALUES (-1, 'never'); SELECT pg_logical_emit_message(true, 'in', 'never'); ROLLBACK",
-                 f"SELECT pg_logical_emit_message(true, 'alone', 'alone {i}')")
+                 f"SELECT pg_logical_emit_message(true, 'alone', 'alone {i}')", f"UPDATE a SET id = -{i} - 1 WHERE id = {1000 + i * 10 + 1}")
         said += [f"in {i}", f"out {i}", f"alone {i}"]
-        counts += [{"public.a": 3, "public.b": 1}, {}]
+        counts += [{"public.a": 3, "public.b": 1}, {}, {"public.a": 2}]
 
 
 @pytest.mark.parametrize("where", ["lmdb-avro", "kafka-json"])
