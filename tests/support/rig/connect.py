@@ -56,21 +56,44 @@ def plugins():
     return os.path.join(home, "plugins")
 
 
-class Connect:
-    """with Connect(folder, kafka) as connect: connect.create("name", {...}): a worker and its connectors."""
+def jdbc_sink(url, topics, converters, **more):
+    """Settings of Debezium's sink into a PostgreSQL (a libpq URL), by primary key; topics: a regular expression."""
+    u = urllib.parse.urlsplit(url)
+    query = dict(urllib.parse.parse_qsl(u.query))
+    user, password = u.username or query.get("user", "postgres"), u.password or query.get("password", "x")
+    return {
+        "connector.class": "io.debezium.connector.jdbc.JdbcSinkConnector", "tasks.max": "1", "topics.regex": topics,
+        # texts without a type of their own: the server takes them as what the column is
+        "connection.url": f"jdbc:postgresql://{u.hostname}:{u.port}{u.path}?stringtype=unspecified",
+        "connection.username": user, "connection.password": password, "insert.mode": "upsert", "delete.enabled": "true",
+        "primary.key.mode": "record_key", "schema.evolution": "none", "quote.identifiers": "true",
+        "collection.name.format": "${source.schema}.${source.table}", "batch.size": "500", **converters, **more}
 
-    def __init__(self, folder, kafka, name="connect", heap="384m"):
-        self.kafka, self.home, self.port = kafka, os.path.join(str(folder), name), free_port()
+
+class Connect:
+    """with Connect(folder, kafka, {"name": settings}) as connect: a worker that runs these connectors.
+
+    They come in files, as the standalone worker wants them: Apicurio's converter hangs when its class is first met over REST.
+    """
+
+    def __init__(self, folder, kafka, connectors, name="connect", heap="384m"):
+        self.kafka, self.home, self.port, self.connectors = kafka, os.path.join(str(folder), name), free_port(), connectors
         os.makedirs(self.home, exist_ok=True)
-        worker = os.path.join(self.home, "worker.properties")
-        with open(worker, "w") as f:
-            f.write(_WORKER.format(bootstrap=kafka.bootstrap, port=self.port, home=self.home, plugins=plugins()))
+        worker = self._write("worker", _WORKER.format(bootstrap=kafka.bootstrap, port=self.port, home=self.home, plugins=plugins()))
+        files = [self._write(name, "".join(f"{key}={value}\n" for key, value in dict(settings, name=name).items()).replace("\\", "\\\\"))
+                 for name, settings in connectors.items()]
         with open(os.path.join(self.home, "log4j.properties"), "w") as f:
             f.write(_LOG4J)
         java = ["java", f"-Xmx{heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Djava.awt.headless=true",
                 "-Duser.timezone=UTC", f"-Dlog4j.configuration=file:{self.home}/log4j.properties", "-cp", jars(),
-                "org.apache.kafka.connect.cli.ConnectStandalone", worker]
+                "org.apache.kafka.connect.cli.ConnectStandalone", worker, *files]
         self.process = Process(name, java, os.path.join(self.home, "log"), cwd=self.home)
+
+    def _write(self, name, text):
+        path = os.path.join(self.home, name + ".properties")
+        with open(path, "w") as f:
+            f.write(text)
+        return path
 
     def __enter__(self):
         return self.start()
@@ -87,7 +110,7 @@ class Connect:
         def answers():
             assert self.process.running, f"{self.process.name} ended ({self.process.exit_code})\n{self.process.log_tail()}"
             try:
-                return self.request("GET", "/") is not None
+                return all(self.request(f"/connectors/{name}/status")["tasks"] for name in self.connectors)
             except (OSError, ValueError, RuntimeError):  # its resources come up one after the other
                 return None
         wait_until(answers, timeout, f"{self.process.name} answers", interval=0.2)
@@ -95,42 +118,22 @@ class Connect:
 
     # -- its REST interface
 
-    def request(self, method, path, body=None):
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", None if body is None else json.dumps(body).encode(),
-                                         {"Content-Type": "application/json"}, method=method)
+    def request(self, path):
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                text = answer.read()
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=120) as answer:
+                return json.load(answer)
         except urllib.error.HTTPError as error:
-            raise RuntimeError(f"Kafka Connect: {method} {path}: {error.code} {error.read().decode(errors='replace')}") from None
-        return json.loads(text) if text else {}
-
-    def create(self, name, settings):
-        self.request("POST", "/connectors", {"name": name, "config": {"name": name, **settings}})
-
-    def jdbc_sink(self, name, url, topics, converters, **more):
-        """Debezium's sink into a PostgreSQL (a libpq URL), by primary key; topics: a regular expression."""
-        u = urllib.parse.urlsplit(url)
-        query = dict(urllib.parse.parse_qsl(u.query))
-        user, password = u.username or query.pop("user", "postgres"), u.password or query.pop("password", "x")
-        self.create(name, {
-            "connector.class": "io.debezium.connector.jdbc.JdbcSinkConnector", "tasks.max": "1", "topics.regex": topics,
-            # texts without a type of their own: the server takes them as what the column is
-            "connection.url": f"jdbc:postgresql://{u.hostname}:{u.port}{u.path}?stringtype=unspecified",
-            "connection.username": user, "connection.password": password, "insert.mode": "upsert", "delete.enabled": "true",
-            "primary.key.mode": "record_key", "schema.evolution": "none", "quote.identifiers": "true", "database.time_zone": "UTC",
-            "collection.name.format": "${source.schema}.${source.table}", "consumer.override.max.poll.records": "2000",
-            "batch.size": "500", **converters, **more})
+            raise RuntimeError(f"Kafka Connect: {path}: {error.code} {error.read().decode(errors='replace')}") from None
 
     def failure(self, name):
         """Why a connector or its task has failed; None when it has not."""
-        status = self.request("GET", f"/connectors/{name}/status")
+        status = self.request(f"/connectors/{name}/status")
         states = [status["connector"], *status["tasks"]]
         return next((s.get("trace", "failed") for s in states if s["state"] == "FAILED"), None)
 
     def wait_taken(self, name, timeout=120):
         """Waits until the sink has confirmed every record that is committed in its topics now."""
-        pattern = re.compile(self.request("GET", f"/connectors/{name}/config")["topics.regex"])
+        pattern = re.compile(self.connectors[name]["topics.regex"])
         found = self.kafka.read_all([topic for topic in self.kafka.topics() if pattern.fullmatch(topic)])
         ends = {(m.topic(), m.partition()): m.offset() + 1 for messages in found.values() for m in messages}  # markers behind it do not count
         reader = Consumer({"bootstrap.servers": self.kafka.bootstrap, "group.id": f"connect-{name}"})
