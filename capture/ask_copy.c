@@ -8,6 +8,7 @@
 
 #include "capture/capture_internal.h"
 #include "capture/setup.h"
+#include "capture/standby.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/nonce.h"
@@ -96,6 +97,8 @@ static bool check_wish(struct cap_session *s, const struct source_table *t, cons
     if (!ask->add && !published)
         return err_set(err, ERR_CONFIG, "table=%s.%s is not captured yet: add-table adds it", t->schema,
                        t->name);
+    if (ask->add && s->settings->primary_url != NULL && !cap_standby_check_table(t, err))
+        return false;
     if (ask->add)
         return cap_check_table(s, t, err) && cap_check_topics(s, err);
     if (t->key_count == 0)
@@ -185,9 +188,11 @@ bool capture_ask_copy(const struct config *cfg, const struct capture_copy *ask, 
     if (!cap_settings_read(cfg, &settings, err))
         return false;
     struct cap_session s = {.settings = &settings};
-    bool ok = cap_connect(&settings, false, &s.sql, err) && ask_source(&s, ask, err);
+    const char *url = settings.primary_url != NULL ? settings.primary_url : settings.source_url;
+    bool ok = cap_connect_to(&settings, url, false, &s.sql, err) && ask_source(&s, ask, err);
     pg_close(s.sql);
     cap_tables_release(&s.tables);
     table_filter_free(settings.filter);
+    topic_routing_free(settings.routing);
     return ok;
 }

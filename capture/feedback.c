@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "capture/wal_guard.h"
 #include "core/clock.h"
 #include "core/failpoint.h"
 #include "core/log.h"
@@ -24,15 +25,27 @@
 static const char look_sql[] =
     "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()"
     "            ELSE pg_catalog.pg_current_wal_lsn() END,"
-    "       (SELECT s.restart_lsn FROM pg_catalog.pg_replication_slots s WHERE s.slot_name = $1)";
+    "       s.restart_lsn, s.safe_wal_size, s.wal_status"
+    "  FROM (SELECT) AS one LEFT JOIN pg_catalog.pg_replication_slots s ON s.slot_name = $1";
 static const char heartbeat_sql[] =
     "SELECT pg_catalog.pg_logical_emit_message(true, 'crossfade', $1), pg_catalog.pg_current_wal_lsn()";
+
+/* NULL: a standby alone. */
+static struct pg_conn *heartbeat_conn(const struct cap_stream *st)
+{
+    return st->session->standby ? st->session->primary : st->side;
+}
 
 bool cap_feedback_open(struct cap_stream *st, struct err *err)
 {
     int64_t now_us = clock_mono_us();
     st->last_commit_seen_us = st->last_idle_fence_us = now_us;
-    return cap_connect(st->session->settings, false, &st->side, err);
+    if (!cap_connect(st->session->settings, false, &st->side, err))
+        return false;
+    /* A heartbeat that is flushed at once, without waiting for standbys: windows of a copy end by it. */
+    struct pg_conn *beat = heartbeat_conn(st);
+    st->heartbeat_refused = beat == NULL;
+    return beat == NULL || pg_exec(beat, "SET synchronous_commit = local", err);
 }
 
 void cap_feedback_close(struct cap_stream *st)
@@ -81,7 +94,8 @@ static bool ask(struct cap_stream *st, bool heartbeat, struct err *err)
     const char *params[] = {heartbeat ? settings->pipeline : settings->slot};
     st->asking = true;
     st->asking_heartbeat = heartbeat;
-    return pg_send(st->side, heartbeat ? heartbeat_sql : look_sql, 1, params, err);
+    st->asked = heartbeat ? heartbeat_conn(st) : st->side;
+    return pg_send(st->asked, heartbeat ? heartbeat_sql : look_sql, 1, params, err);
 }
 
 static bool is_heartbeat_due(const struct cap_stream *st)
@@ -104,9 +118,14 @@ static void take_look(struct cap_stream *st, const struct pg_result *res)
     lsn_t end_lsn = 0, restart_lsn = 0;
     if (pg_rows(res) == 1 && lsn_parse(pg_cell(res, 0, 0), &end_lsn)) {
         status->source_lsn = MAX_OF(end_lsn, status->source_lsn);
-        status->retained_wal_bytes = -1;
+        struct cap_slot_wal wal = {.retained_bytes = -1,
+                                   .safe_bytes =
+                                       pg_is_null(res, 0, 2) ? -1 : MAX_OF(pg_cell_int64(res, 0, 2), 0),
+                                   .state = pg_cell(res, 0, 3)};
         if (lsn_parse(pg_cell(res, 0, 1), &restart_lsn) && end_lsn >= restart_lsn)
-            status->retained_wal_bytes = (int64_t)(end_lsn - restart_lsn);
+            wal.retained_bytes = (int64_t)(end_lsn - restart_lsn);
+        cap_wal_guard(&wal, st->session->settings->max_retained_wal_bytes, st->session->settings->slot,
+                      status);
     }
 }
 
@@ -114,7 +133,7 @@ static bool take_answer(struct cap_stream *st, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
     struct err answer = ERR_INIT;
-    switch (pg_poll_result(st->side, &res, &answer)) {
+    switch (pg_poll_result(st->asked, &res, &answer)) {
     case PG_POLL_WAIT:
         return true;
     case PG_POLL_READY:
@@ -130,7 +149,7 @@ static bool take_answer(struct cap_stream *st, struct err *err)
         *err = answer;
         return err_wrap(err, "looking at the source");
     }
-    st->heartbeat_refused = true; /* a standby, or no right to: idle fences do without */
+    st->heartbeat_refused = true; /* no right to: idle fences do without */
     log_event(LOG_LEVEL_WARN, "heartbeat_refused", "text=\"%s\"", answer.text);
     return true;
 }
@@ -159,11 +178,12 @@ bool cap_feedback_keepalive(struct cap_stream *st, const struct repl_frame *fram
 {
     st->reply_wanted = st->reply_wanted || frame->reply_requested;
     st->session->status->source_lsn = MAX_OF(st->session->status->source_lsn, frame->wal_end_lsn);
-    if (!st->txn.open)
+    bool inside = st->txn.open || cap_streamed_in_block(st->streamed);
+    if (!inside)
         st->seen_lsn = MAX_OF(st->seen_lsn, frame->wal_end_lsn);
-    if (st->copier != NULL && !st->txn.open)
+    if (st->copier != NULL && !inside)
         return cap_stream_check_history(st, frame->wal_end_lsn, err);
-    if (st->txn.open || st->hold.active || !cap_stream_settled(st))
+    if (inside || st->hold.active || !cap_stream_settled(st))
         return true;
     if (!cap_stream_check_history(st, frame->wal_end_lsn, err))
         return false;

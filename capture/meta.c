@@ -58,7 +58,7 @@ static bool use_topic(struct cap_meta *meta, enum meta_kind kind, struct topic *
     char *name CLEANUP(free_ptr) = meta_topic(kind, settings->topic_prefix);
     meta_schema_texts(kind, settings->codec, &key_json, &value_json);
     topic->registered =
-        cap_publisher_register(meta->session->publisher, name, key_json, value_json, &topic->ids, err);
+        cap_publisher_register(meta->session->publisher, name, NULL, key_json, value_json, &topic->ids, err);
     return topic->registered;
 }
 

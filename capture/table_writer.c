@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "journal/journal_settings.h"
 
 static bool plan_fields(struct cap_table_writer *tw, const struct source_table *t,
                         const struct type_profile *profile, struct pg_type_catalog *types,
@@ -38,7 +39,8 @@ static bool register_schema(struct cap_table_writer *tw, struct cap_publisher *p
     char *value_json CLEANUP(free_ptr) = NULL;
     struct cap_stream_ids ids = {0};
     if (!tw->codec->schema_texts(tw->schema, &key_json, &value_json, err) ||
-        !cap_publisher_register(pub, tw->schema->topic, key_json, value_json, &ids, err))
+        !cap_publisher_register(pub, tw->schema->topic, tw->schema->shared_id, key_json, value_json, &ids,
+                                err))
         return false;
     tw->stream = ids.stream;
     tw->schema->key_schema_id = ids.key_schema_id;
@@ -55,8 +57,12 @@ bool cap_table_writer_open(const struct cap_session *s, const struct source_tabl
     struct cap_table_writer *tw = xcalloc(1, sizeof *tw);
     tw->codec = s->settings->codec;
     tw->schema = xcalloc(1, sizeof *tw->schema);
-    tw->schema->topic = topic_name(s->settings->topic_prefix, t->schema, t->name);
-    tw->schema->name_space = topic_name_space(tw->schema->topic);
+    bool shared = false;
+    char *own CLEANUP(free_ptr) = topic_name(s->settings->topic_prefix, t->schema, t->name);
+    tw->schema->topic =
+        journal_topic(s->settings->routing, s->settings->topic_prefix, t->schema, t->name, &shared);
+    tw->schema->name_space = topic_name_space(own);
+    tw->schema->shared_id = shared ? xstrdup(own) : NULL;
     tw->schema->schema = xstrdup(t->schema);
     tw->schema->table = xstrdup(t->name);
     tw->schema->fields = xcalloc(t->column_count + 1, sizeof *tw->schema->fields);
@@ -151,7 +157,8 @@ static bool put_record(struct cap_table_writer *tw, struct cap_batch *batch, con
     rec->schema_id = chg != NULL ? tw->header_schema_id : 0;
     if (!put_key(tw, batch, key_row, false, &rec->key_at, &rec->key_len, err))
         return false;
-    if (header != CAP_HEADER_NONE && !put_key(tw, batch, header_row, true, &rec->header_at, &rec->header_len, err))
+    if (header != CAP_HEADER_NONE &&
+        !put_key(tw, batch, header_row, true, &rec->header_at, &rec->header_len, err))
         return false;
     if (chg == NULL)
         return true;
@@ -190,7 +197,8 @@ bool cap_table_writer_same_key(struct cap_table_writer *tw, const struct datum *
     if (!tw->codec->encode_header_key(tw->encoder, a, &tw->scratch, err))
         return err_wrap(err, "key");
     size_t len = tw->scratch.len;
-    if (!tw->codec->encode_header_key(tw->encoder, b, &tw->scratch, err) || !strbuf_ok(&tw->scratch, "key", err))
+    if (!tw->codec->encode_header_key(tw->encoder, b, &tw->scratch, err) ||
+        !strbuf_ok(&tw->scratch, "key", err))
         return err_wrap(err, "key");
     *ret_same = tw->scratch.len == 2 * len && memcmp(tw->scratch.data, tw->scratch.data + len, len) == 0;
     return true;

@@ -3,6 +3,7 @@
 
 #include "change/table.h"
 #include "core/alloc.h"
+#include "journal/journal_settings.h"
 #include "journal_look.h"
 
 const struct cli_flag journal_flags[] = {
@@ -41,7 +42,14 @@ static const struct journal_stream_info *named_stream(struct look *look)
         return NULL;
     }
     char *schema CLEANUP(free_ptr) = xstrndup(table, (size_t)(dot - table));
-    char *topic CLEANUP(free_ptr) = topic_name(look->config.topic_prefix, schema, dot + 1);
+    struct topic_routing *routing = NULL;
+    struct err err = ERR_INIT;
+    if (!topic_routing_from_config(look->cli->cfg, &routing, &err)) {
+        (void)cli_usage_error(look->cli, "%s", err.text);
+        return NULL;
+    }
+    char *topic CLEANUP(free_ptr) = journal_topic(routing, look->config.topic_prefix, schema, dot + 1, NULL);
+    topic_routing_free(routing);
     return look_find(look, topic);
 }
 

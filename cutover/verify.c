@@ -171,10 +171,14 @@ bool verify_prepare(struct cutover *co, struct err *err)
 {
     bool found;
     const char *prefix = config_text(co->cfg, "journal.topic_prefix");
+    struct topic_routing *routing = NULL;
+    if (!topic_routing_from_config(co->cfg, &routing, err))
+        return false;
     for (size_t i = 0; i < co->table_count; i++) {
         free(co->tables[i].topic);
-        co->tables[i].topic = topic_name(prefix, co->tables[i].schema, co->tables[i].table);
+        co->tables[i].topic = journal_topic(routing, prefix, co->tables[i].schema, co->tables[i].table, NULL);
     }
+    topic_routing_free(routing);
     if (!load_baseline(co, &found, err))
         return false;
     co->baseline = found;
