@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/evp.h>
-
 #include "change/connect.h"
 #include "change/connect_blocks.h"
 #include "change/json_schema.h"
@@ -90,15 +88,6 @@ static json_t *make_id(const struct change *chg)
     return json_stringn(id, envelope_transaction_id(chg, id));
 }
 
-static json_t *make_base64(const char *bytes, size_t len)
-{
-    char *text = xmalloc((len + 2) / 3 * 4 + 1);
-    (void)EVP_EncodeBlock((unsigned char *)text, (const unsigned char *)bytes, (int)len);
-    json_t *value = json_string(text);
-    free(text);
-    return value;
-}
-
 static json_t *make_message(const struct meta_event *e, const struct change *chg)
 {
     json_t *transaction = json_null();
@@ -109,7 +98,7 @@ static json_t *make_message(const struct meta_event *e, const struct change *chg
     return json_pack("{s:s, s:I, s:o, s:o, s:{s:s, s:o}}", "op", "m", "ts_ms",
                      (json_int_t)(e->captured_us / 1000), "source", make_source(chg), "transaction",
                      transaction, "message", "prefix", e->message_prefix, "content",
-                     make_base64(e->content, e->content_len));
+                     meta_base64(e->content, e->content_len));
 }
 
 static json_t *make_transaction(const struct meta_event *e, const struct change *chg)

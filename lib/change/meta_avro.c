@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/evp.h>
-
 #include "change/avro_wire.h"
+#include "change/json_read.h"
+#include "change/json_write.h"
 #include "core/alloc.h"
 
 enum type { TYPE_STRING = 0, TYPE_LONG, TYPE_BYTES, TYPE_ARRAY, TYPE_STRUCT };
@@ -123,18 +123,20 @@ static void add_text(struct strbuf *out, const void *bytes, size_t len)
     strbuf_add(out, bytes, len);
 }
 
-/* OpenSSL counts the padding as bytes. */
 static void add_base64(struct strbuf *out, const json_t *value)
 {
-    const char *text = json_string_value(value);
-    size_t len = json_string_length(value), padding = 0;
-    while (padding < 2 && padding < len && text[len - 1 - padding] == '=')
-        padding++;
-    unsigned char *bytes = xmalloc(len / 4 * 3 + 1);
-    int n = EVP_DecodeBlock(bytes, (const unsigned char *)text, (int)len);
-    BUG_UNLESS(n >= (int)padding);
-    add_text(out, bytes, (size_t)n - padding);
-    free(bytes);
+    struct arena arena;
+    struct json_reader jr;
+    const char *bytes = NULL;
+    size_t len = json_string_length(value), bytes_len = 0;
+    char *quoted = xasprintf("\"%s\"", json_string_value(value));
+    arena_init(&arena, 4096, len + 4096);
+    json_reader_init(&jr, quoted, len + 2, &arena);
+    json_take_base64(&jr, &bytes, &bytes_len);
+    BUG_UNLESS(jr.failed == NULL);
+    add_text(out, bytes, bytes_len);
+    arena_release(&arena);
+    free(quoted);
 }
 
 static void write_array(const json_t *schema, const json_t *value, struct strbuf *out)
@@ -199,6 +201,15 @@ static json_t *read_text(struct avro_cursor *c)
     return value;
 }
 
+json_t *meta_base64(const void *bytes, size_t len)
+{
+    struct strbuf text = STRBUF_INIT(len / 3 * 4 + 64);
+    json_put_base64(&text, bytes, len);
+    json_t *value = json_stringn(text.data + 1, text.len - 2); /* without its quotes */
+    strbuf_release(&text);
+    return value;
+}
+
 static json_t *read_bytes(struct avro_cursor *c)
 {
     size_t len;
@@ -207,11 +218,7 @@ static json_t *read_bytes(struct avro_cursor *c)
         cursor_fail(c, "bytes are cut short");
         return NULL;
     }
-    char *text = xmalloc((len + 2) / 3 * 4 + 1);
-    (void)EVP_EncodeBlock((unsigned char *)text, bytes, (int)len);
-    json_t *value = json_string(text);
-    free(text);
-    return value;
+    return meta_base64(bytes, len);
 }
 
 static json_t *read_array(const json_t *schema, struct avro_cursor *c)
