@@ -241,12 +241,16 @@ static bool copy_keys(struct batch *b, const struct journal_record *rec, struct 
         other = find_header(rec, HEADER_OLD_KEY);
     else if (rec->header_count > 0 && it->op == CHANGE_UPDATE)
         it->may_miss = find_header(rec, HEADER_COPYING) != NULL;
-    it->key = arena_copy(&b->arena, rec->key, rec->key_len);
-    it->key_len = (uint32_t)rec->key_len;
+    const void *key, *other_key;
+    size_t key_len, other_len;
+    codec_payload(rec->key, rec->key_len, &key, &key_len); /* a header's key has no schema beside it */
+    it->key = arena_copy(&b->arena, key, key_len);
+    it->key_len = (uint32_t)key_len;
     if (other == NULL)
         return it->key != NULL;
-    it->other_key = arena_copy(&b->arena, other->value, other->value_len);
-    it->other_key_len = (uint32_t)other->value_len;
+    codec_payload(other->value, other->value_len, &other_key, &other_len);
+    it->other_key = arena_copy(&b->arena, other_key, other_len);
+    it->other_key_len = (uint32_t)other_len;
     return it->key != NULL && it->other_key != NULL;
 }
 

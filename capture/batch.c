@@ -126,7 +126,7 @@ void cap_batch_drop_tail(struct cap_batch *b)
 {
     while (b->record_count > last_end(b)) {
         b->record_count--;
-        b->changes -= b->records[b->record_count].value_len != CAP_NONE;
+        b->changes -= b->records[b->record_count].value_len != CAP_NONE && !b->records[b->record_count].meta;
     }
     b->tail_commit_lsn = 0;
 }

@@ -30,6 +30,7 @@ struct cap_record {
     uint32_t value_at, value_len; /* absent = tombstone */
     uint32_t header_at, header_len;
     enum cap_header header;
+    bool meta; /* no change of a row: no fence counts it (change/meta.h) */
 };
 
 /* A transaction ends behind record_end - 1. */

@@ -69,6 +69,9 @@ bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struc
         .stop_on_ddl = strcmp(config_text(cfg, "capture.on_ddl"), "stop") == 0,
         .failover_slot = config_bool(cfg, "capture.failover_slot"),
         .max_retained_wal_bytes = config_int(cfg, "capture.max_retained_wal"),
+        .transaction_topic = config_bool(cfg, "journal.transaction_topic"),
+        .heartbeat_topic = config_bool(cfg, "journal.heartbeat_topic"),
+        .message_topic = config_bool(cfg, "journal.message_topic"),
         .snapshot_workers = (int)config_int(cfg, "capture.snapshot_workers"),
         .chunk_rows = config_int(cfg, "capture.snapshot_chunk_rows"),
         .fence_interval_us = config_int(cfg, "capture.fence_interval_ms") * 1000,
@@ -92,6 +95,8 @@ bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struc
         s.primary_url = s.source_url;
         s.source_url = config_text(cfg, "source.standby_url");
     }
+    if (s.codec != NULL && config_bool(cfg, "journal.json_schemas"))
+        s.codec = codec_with_schemas(s.codec);
     if (s.codec == NULL)
         return err_set(err, ERR_CONFIG, "journal.format: %s is not known",
                        config_text(cfg, "journal.format"));

@@ -31,10 +31,11 @@ struct cap_settings {
     char slot[72], publication[72], application_name[64];
     enum cap_snapshot_mode snapshot_mode;
     bool stop_on_ddl;
-    int64_t max_rows_per_second;    /* of a copy; 0 = no limit */
-    int64_t max_source_latency_us;  /* 0 = no limit */
+    int64_t max_rows_per_second;   /* of a copy; 0 = no limit */
+    int64_t max_source_latency_us; /* 0 = no limit */
     bool failover_slot;
     int64_t max_retained_wal_bytes; /* 0 = no limit but the server's */
+    bool transaction_topic, heartbeat_topic, message_topic;
     int snapshot_workers;
     int64_t chunk_rows;
     int64_t fence_interval_us, heartbeat_us;

@@ -170,6 +170,8 @@ static bool put(struct cap_stream *st, struct cap_relation *rel, const struct ch
                 const struct datum *key, enum cap_header header, const struct datum *header_row,
                 struct err *err)
 {
+    if (!cap_meta_change(st, rel, err))
+        return false;
     st->batch->tail_commit_lsn = st->txn.commit_lsn;
     return cap_table_writer_put(rel->writer, st->batch, chg, key, header, header_row, err);
 }
@@ -361,6 +363,7 @@ static bool commit(struct cap_stream *st, const struct pgoutput_message *m, stru
         return true;
     }
     bool ok =
+        cap_meta_commit(st, err) &&
         cap_stream_commit(st, m->commit.commit_lsn, m->commit.commit_end_lsn, m->commit.commit_time_us, err);
     st->previous_commit_lsn = m->commit.commit_lsn;
     return ok;
@@ -393,9 +396,10 @@ bool cap_take_message(struct cap_stream *st, const struct pgoutput_message *m, l
         return err_set(err, ERR_PROTOCOL, "message '%c' where none may come", (int)m->type);
     case PGOUTPUT_ORIGIN:
     case PGOUTPUT_TYPE:
-    case PGOUTPUT_MESSAGE: /* heartbeats: their transaction's end is what matters */
     case PGOUTPUT_UNKNOWN:
         break;
+    case PGOUTPUT_MESSAGE:
+        return cap_meta_message(st, m, err);
     }
     return true;
 }

@@ -196,6 +196,10 @@ bool cap_feedback_keepalive(struct cap_stream *st, const struct repl_frame *fram
         return true;
     st->last_idle_fence_us = st->now_us;
     struct cap_batch *batch = cap_publisher_batch(st->session->publisher);
+    if (!cap_meta_heartbeat(st, batch, err)) {
+        cap_batch_free(batch);
+        return false;
+    }
     cap_batch_end_transaction(batch, frame->wal_end_lsn, frame->wal_end_lsn, st->last_commit_time_us, NULL);
     batch->bounds[0].synthetic = true;
     st->submitted_lsn = frame->wal_end_lsn;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "capture/stream_index.h"
+#include "change/meta.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 
@@ -20,7 +21,7 @@ struct known {
 
 struct cap_fence_writer {
     struct journal_writer *jw;
-    char *pipeline, *fence_stream, *schema_stream;
+    char *pipeline, *topic_prefix, *fence_stream, *schema_stream;
     uint64_t system_id, attempt, last_id, pending_id;
     uint32_t timeline;
     int fence_stream_id; /* -1 = not opened yet */
@@ -55,6 +56,7 @@ struct cap_fence_writer *cap_fence_writer_new(struct journal_writer *jw, const c
     struct cap_fence_writer *fw = xcalloc(1, sizeof *fw);
     fw->jw = jw;
     fw->pipeline = xstrdup(base->pipeline);
+    fw->topic_prefix = xstrdup(topic_prefix);
     fw->fence_stream = journal_fence_stream(topic_prefix);
     fw->schema_stream = journal_schema_stream(topic_prefix);
     fw->system_id = base->system_id;
@@ -79,6 +81,7 @@ void cap_fence_writer_free(struct cap_fence_writer *fw)
     stream_index_free(fw->index);
     free(fw->listed);
     strbuf_release(&fw->text);
+    free(fw->topic_prefix);
     free(fw->schema_stream);
     free(fw->fence_stream);
     free(fw->pipeline);
@@ -96,7 +99,8 @@ static void list_ranges(struct cap_fence_writer *fw, const struct journal_range 
     size_t n = 0;
     for (size_t i = 0; i < count; i++) {
         const struct journal_range *r = &ranges[i];
-        if (strcmp(r->stream, fw->fence_stream) == 0 || strcmp(r->stream, fw->schema_stream) == 0)
+        if (strcmp(r->stream, fw->fence_stream) == 0 || strcmp(r->stream, fw->schema_stream) == 0 ||
+            meta_kind_of(fw->topic_prefix, r->stream) != META_KINDS_)
             continue;
         struct known *known = note_known(fw, r->stream, r->partition, r->next_offset);
         known->listed_in = fence->id;

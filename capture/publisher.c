@@ -203,7 +203,7 @@ static bool append_record(struct cap_publisher *pub, const struct cap_batch *b, 
                                     r->header_len != CAP_NONE ? r->header_len : 0};
     if (r->schema_id != 0)
         rec.headers[rec.header_count++] = (struct journal_header){HEADER_SCHEMA_ID, &id_be, sizeof id_be};
-    pub->unit_changes += r->value_len != CAP_NONE;
+    pub->unit_changes += r->value_len != CAP_NONE && !r->meta;
     pub->unit_bytes += rec.key_len + rec.value_len;
     if (journal_append(pub->jw, pub->journal_ids[r->stream], &rec, err))
         return true;

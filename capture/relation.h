@@ -24,6 +24,8 @@ struct cap_relation {
     char *shape_record; /* to go into the journal before the next record (shapes.h); NULL = none */
     char *shape_change; /* what is different, if anything was before; for the log */
     uint64_t txn_serial, txn_changes; /* order within the transaction at hand */
+    uint64_t meta_serial; /* meta.c: the transaction in which it has a place among the changed tables … */
+    size_t meta_index;    /* … this one */
 };
 
 struct cap_relations;

@@ -6,6 +6,7 @@
 
 #include "capture/standby.h"
 #include "capture/watch.h"
+#include "change/meta.h"
 #include "core/alloc.h"
 #include "core/log.h"
 #include "journal/journal_settings.h"
@@ -147,7 +148,8 @@ static bool check_reserved(const struct cap_session *s, const struct topic_of *t
     char *fence CLEANUP(free_ptr) = journal_fence_stream(s->settings->topic_prefix);
     char *schemas CLEANUP(free_ptr) = journal_schema_stream(s->settings->topic_prefix);
     for (size_t i = 0; i < s->tables.count; i++) {
-        if (strcmp(topics[i].name, fence) == 0 || strcmp(topics[i].name, schemas) == 0)
+        if (strcmp(topics[i].name, fence) == 0 || strcmp(topics[i].name, schemas) == 0 ||
+            meta_kind_of(s->settings->topic_prefix, topics[i].name) != META_KINDS_)
             return err_set(err, ERR_CONFIG,
                            "journal.topic_routing: table=%s.%s would go to topic=%s, which is Crossfade's "
                            "own: name another",
@@ -327,15 +329,18 @@ static bool widen_publication(struct cap_session *s, struct pg_conn *conn, bool 
     strbuf_clear(&sql);
     int64_t marker = 1;
     const char *name = s->settings->publication;
-    ok = ok && (all || pg_query_int64(conn,
-                                      "SELECT count(*) FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication "
-                                      "p ON p.oid = r.prpubid WHERE p.pubname = $1 AND r.prrelid = "
-                                      "'crossfade.marker'::regclass",
-                                      1, &name, &marker, err));
+    ok = ok &&
+         (all || pg_query_int64(
+                     conn,
+                     "SELECT count(*) FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication "
+                     "p ON p.oid = r.prpubid WHERE p.pubname = $1 AND r.prrelid = "
+                     "'crossfade.marker'::regclass",
+                     1, &name, &marker, err));
     strbuf_adds(&sql, "ALTER PUBLICATION ");
     pg_quote_ident(&sql, name);
     strbuf_adds(&sql, " ADD TABLE crossfade.marker");
-    ok = ok && (marker > 0 || pg_exec(conn, sql.data, err)) && cap_standby_catch_up(s, err) && cap_watch_require(s, err);
+    ok = ok && (marker > 0 || pg_exec(conn, sql.data, err)) && cap_standby_catch_up(s, err) &&
+         cap_watch_require(s, err);
     strbuf_release(&sql);
     *ret_wide = ok;
     return ok || err_wrap(err, "publication %s", name);

@@ -447,6 +447,7 @@ bool cap_stream_run(struct cap_session *s, lsn_t start_lsn, struct cap_copier *c
         .session = s,
         .decoder = pgoutput_new(),
         .relations = cap_relations_new(s),
+        .meta = cap_meta_new(s),
         .hold = s->position.hold,
         .held = cap_spill_new(s->settings->spill_dir, s->settings->spill_encryption,
                               s->settings->max_memory_bytes),
@@ -471,6 +472,7 @@ bool cap_stream_run(struct cap_session *s, lsn_t start_lsn, struct cap_copier *c
     cap_feedback_close(&st);
     cap_batch_free(st.batch);
     cap_spill_free(st.held);
+    cap_meta_free(st.meta);
     cap_streamed_free(st.streamed);
     cap_relations_free(st.relations);
     pgoutput_free(st.decoder);

@@ -4,6 +4,7 @@
 #define CAPTURE_STREAM_INTERNAL_H
 
 #include "capture/copier.h"
+#include "capture/meta.h"
 #include "capture/relation.h"
 #include "capture/stream.h"
 #include "capture/streamed.h"
@@ -30,6 +31,7 @@ struct cap_stream {
     struct cap_pace pace;
     struct pgoutput *decoder;
     struct cap_relations *relations;
+    struct cap_meta *meta;
     struct arena arena; /* of the message at hand */
     struct cap_transaction txn;
     struct cap_hold hold;

@@ -134,12 +134,14 @@ static bool in_range(const struct strbuf *sb, size_t from, struct err *err)
 }
 
 static bool put_key(struct cap_table_writer *tw, struct cap_batch *batch, const struct datum *row,
-                    uint32_t *ret_at, uint32_t *ret_len, struct err *err)
+                    bool is_header, uint32_t *ret_at, uint32_t *ret_len, struct err *err)
 {
     size_t at = batch->bytes.len;
     if (row == NULL || tw->schema->key_count == 0)
         return true;
-    if (!tw->codec->encode_key(tw->encoder, row, &batch->bytes, err) || !in_range(&batch->bytes, at, err))
+    bool ok = is_header ? tw->codec->encode_header_key(tw->encoder, row, &batch->bytes, err)
+                        : tw->codec->encode_key(tw->encoder, row, &batch->bytes, err);
+    if (!ok || !in_range(&batch->bytes, at, err))
         return err_wrap(err, "key");
     *ret_at = (uint32_t)at;
     *ret_len = (uint32_t)(batch->bytes.len - at);
@@ -153,9 +155,10 @@ static bool put_record(struct cap_table_writer *tw, struct cap_batch *batch, con
     struct cap_record *rec = cap_batch_add(batch, tw->stream);
     rec->header = header;
     rec->schema_id = chg != NULL ? tw->header_schema_id : 0;
-    if (!put_key(tw, batch, key_row, &rec->key_at, &rec->key_len, err))
+    if (!put_key(tw, batch, key_row, false, &rec->key_at, &rec->key_len, err))
         return false;
-    if (header != CAP_HEADER_NONE && !put_key(tw, batch, header_row, &rec->header_at, &rec->header_len, err))
+    if (header != CAP_HEADER_NONE &&
+        !put_key(tw, batch, header_row, true, &rec->header_at, &rec->header_len, err))
         return false;
     if (chg == NULL)
         return true;
@@ -191,10 +194,11 @@ bool cap_table_writer_same_key(struct cap_table_writer *tw, const struct datum *
     if (tw->schema->key_count == 0)
         return true;
     strbuf_clear(&tw->scratch);
-    if (!tw->codec->encode_key(tw->encoder, a, &tw->scratch, err))
+    if (!tw->codec->encode_header_key(tw->encoder, a, &tw->scratch, err))
         return err_wrap(err, "key");
     size_t len = tw->scratch.len;
-    if (!tw->codec->encode_key(tw->encoder, b, &tw->scratch, err) || !strbuf_ok(&tw->scratch, "key", err))
+    if (!tw->codec->encode_header_key(tw->encoder, b, &tw->scratch, err) ||
+        !strbuf_ok(&tw->scratch, "key", err))
         return err_wrap(err, "key");
     *ret_same = tw->scratch.len == 2 * len && memcmp(tw->scratch.data, tw->scratch.data + len, len) == 0;
     return true;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "change/codec.h"
+#include "change/meta.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "journal/schema_store.h"
@@ -88,9 +89,10 @@ static void add_string(struct strbuf *out, const char *text)
     json_decref(json);
 }
 
-/* JSON bytes as they are when they hold one value on one line; anything else as hex. */
+/* JSON bytes as they are (without a schema beside them) when they hold one value on one line; anything else as hex. */
 static void add_raw(struct strbuf *out, const void *bytes, size_t len)
 {
+    codec_payload(bytes, len, &bytes, &len);
     json_t *json = json_loadb(bytes, len, JSON_DECODE_ANY, NULL);
     if (json != NULL && memchr(bytes, '\n', len) == NULL && memchr(bytes, '\r', len) == NULL)
         strbuf_add(out, bytes, len);
@@ -191,6 +193,18 @@ static void add_number(const struct journal_record *rec, struct strbuf *out)
     strbuf_addf(out, "%u", (unsigned)p[0] << 24 | (unsigned)p[1] << 16 | (unsigned)p[2] << 8 | p[3]);
 }
 
+/* Metadata records are no envelopes: their Avro is read by their own schemas. */
+static bool add_meta(const struct record_printer *rp, const struct journal_record *rec, bool is_key,
+                     struct strbuf *out, struct err *err)
+{
+    const void *bytes = is_key ? rec->key : rec->value;
+    size_t len = is_key ? rec->key_len : rec->value_len;
+    if (is_avro(bytes, len))
+        return meta_show(meta_kind_of(rp->config.topic_prefix, rec->stream), is_key, bytes, len, out, err);
+    add_raw(out, bytes, len);
+    return true;
+}
+
 static bool place(const struct journal_record *rec, struct err *err)
 {
     return err_wrap(err, "topic=%s partition=%d offset=%llu", rec->stream, (int)rec->partition,
@@ -203,15 +217,19 @@ bool record_texts(struct record_printer *rp, const struct journal_record *rec, s
     bool good = true;
     strbuf_clear(&rp->key_text);
     strbuf_clear(&rp->value_text);
-    if (rec->value == NULL)
+    bool meta = rec->key != NULL && rec->value != NULL && rec->stream != NULL &&
+                meta_kind_of(rp->config.topic_prefix, rec->stream) != META_KINDS_;
+    if (meta)
+        good = add_meta(rp, rec, false, &rp->value_text, err) && add_meta(rp, rec, true, &rp->key_text, err);
+    else if (rec->value == NULL)
         strbuf_adds(&rp->value_text, "null");
     else if (is_avro(rec->value, rec->value_len))
         good = add_avro(rp, rec, &rp->value_text, err);
     else
         add_raw(&rp->value_text, rec->value, rec->value_len);
-    if (good && is_number_key(rec))
+    if (good && !meta && is_number_key(rec))
         add_number(rec, &rp->key_text);
-    else if (good)
+    else if (good && !meta)
         add_key(rp, rec->key, rec->key_len, &rp->key_text);
     if (!good || !strbuf_ok(&rp->value_text, "record", err) || !strbuf_ok(&rp->key_text, "record key", err))
         return place(rec, err);

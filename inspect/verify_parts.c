@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "change/meta.h"
 #include "core/alloc.h"
 #include "verify_internal.h"
 
@@ -77,7 +78,8 @@ static void take_stream(void *ctx, const struct journal_stream_info *info)
 {
     struct listing *list = ctx;
     struct verify *v = list->v;
-    if (strcmp(info->name, v->fence_stream) == 0 || strcmp(info->name, v->schema_stream) == 0)
+    if (strcmp(info->name, v->fence_stream) == 0 || strcmp(info->name, v->schema_stream) == 0 ||
+        meta_kind_of(v->options->journal->topic_prefix, info->name) != META_KINDS_) /* no fence names them */
         return;
     list->stream_count++;
     for (int32_t p = 0; p < info->partition_count; p++) {

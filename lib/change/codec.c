@@ -13,3 +13,8 @@ const struct codec_ops *codec_by_name(const char *name)
     }
     return NULL;
 }
+
+const struct codec_ops *codec_with_schemas(const struct codec_ops *codec)
+{
+    return codec == &codec_json_ops ? &codec_json_schemas_ops : codec;
+}

@@ -52,6 +52,9 @@ struct codec_ops {
     /* Appends the record key for this row (key fields of `row`). */
     bool (*encode_key)(struct encoder *enc, const struct datum *row, struct strbuf *out,
                        struct err *err) MUST_CHECK;
+    /* The same key for a header: without the schema that may stand beside a record's key. */
+    bool (*encode_header_key)(struct encoder *enc, const struct datum *row, struct strbuf *out,
+                              struct err *err) MUST_CHECK;
     bool (*encode_value)(struct encoder *enc, const struct change *chg, struct strbuf *out,
                          struct err *err) MUST_CHECK;
     void (*encoder_close)(struct encoder *enc);
@@ -68,6 +71,11 @@ struct codec_ops {
 
 /* NULL if there is no such format. */
 const struct codec_ops *codec_by_name(const char *name);
+/* The codec whose encoders write {"schema":…,"payload":…} (JsonConverter with schemas.enable=true); the same codec if its
+ * format has no such thing. Decoders read both. */
+const struct codec_ops *codec_with_schemas(const struct codec_ops *codec);
+/* What a record of {"schema":…,"payload":…} carries; any other bytes as they are. Points into `text`. */
+void codec_payload(const void *text, size_t len, const void **ret, size_t *ret_len);
 
 /* Record header of json records: 4 bytes big-endian id of the value schema. */
 #define HEADER_SCHEMA_ID "crossfade.schema.id"

@@ -320,6 +320,7 @@ const struct codec_ops codec_avro_ops = {
     .name = "avro",
     .schema_texts = avro_schema_texts,
     .encoder_open = avro_encoder_open,
+    .encode_header_key = avro_encode_key,
     .encode_key = avro_encode_key,
     .encode_value = avro_encode_value,
     .encoder_close = avro_encoder_close,

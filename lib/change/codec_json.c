@@ -1,7 +1,7 @@
 /*
- * The JSON codec: bare envelopes as Kafka Connect's JsonConverter writes them without schemas. Member names
- * are the exact column names. Whatever is the same for all records of a table is rendered once, when the
- * encoder opens.
+ * The JSON codec: envelopes as Kafka Connect's JsonConverter writes them, bare or with their schema beside them.
+ * Member names are the exact column names. Whatever is the same for all records of a table is rendered once,
+ * when the encoder opens.
  */
 #include "change/codec_json.h"
 
@@ -14,8 +14,8 @@
 #include "change/json_write.h"
 #include "core/alloc.h"
 
-/* Rendered parts are names and a few constants. */
-#define RENDERED_MAX ((size_t)1 << 20)
+/* Rendered parts are names and a few constants; with schemas, these. */
+#define RENDERED_MAX ((size_t)64 << 20)
 
 struct text {
     char *p;
@@ -24,9 +24,10 @@ struct text {
 
 struct json_encoder {
     struct encoder base;
-    struct text *names;       /* per column: ,"name": (the comma is left out in front) */
-    struct text source_head;  /* ,"source":{"version":…,"connector":…,"name": */
-    struct text source_names; /* ,"schema":…,"table":…,"txId": */
+    struct text *names;               /* per column: ,"name": (the comma is left out in front) */
+    struct text source_head;          /* ,"source":{"version":…,"connector":…,"name": */
+    struct text source_names;         /* ,"schema":…,"table":…,"txId": */
+    struct text key_head, value_head; /* {"schema":…,"payload": or nothing */
 };
 
 static struct text render_take(struct strbuf *sb)
@@ -43,19 +44,32 @@ static void put_text(struct strbuf *out, const char *text)
 
 static void put_rendered(struct strbuf *out, const struct text *t)
 {
-    strbuf_add(out, t->p, t->len);
+    if (t->len != 0)
+        strbuf_add(out, t->p, t->len);
 }
 
-static bool json_encoder_open(const struct table_schema *schema, struct encoder **ret, struct err *err)
+static struct text render_head(struct strbuf *sb, const char *schema_json)
 {
-    char *key_json = NULL, *value_json = NULL;
+    strbuf_adds(sb, JSON_SCHEMA_HEAD);
+    strbuf_adds(sb, schema_json);
+    strbuf_adds(sb, JSON_PAYLOAD_HEAD);
+    return render_take(sb);
+}
+
+static bool open_encoder(const struct table_schema *schema, bool with_schemas, struct encoder **ret,
+                         struct err *err)
+{
+    char *key_json CLEANUP(free_ptr) = NULL;
+    char *value_json CLEANUP(free_ptr) = NULL;
     if (!json_schema_texts(schema, &key_json, &value_json, err)) /* checks names and types */
         return false;
-    free(key_json);
-    free(value_json);
     struct json_encoder *enc = xcalloc(1, sizeof *enc);
     struct strbuf sb = STRBUF_INIT(RENDERED_MAX);
     enc->base.schema = schema;
+    if (with_schemas && key_json != NULL)
+        enc->key_head = render_head(&sb, key_json);
+    if (with_schemas)
+        enc->value_head = render_head(&sb, value_json);
     enc->names = xcalloc(schema->field_count + 1, sizeof *enc->names);
     for (size_t i = 0; i < schema->field_count; i++) {
         strbuf_addc(&sb, ',');
@@ -77,6 +91,17 @@ static bool json_encoder_open(const struct table_schema *schema, struct encoder 
     return true;
 }
 
+static bool json_encoder_open(const struct table_schema *schema, struct encoder **ret, struct err *err)
+{
+    return open_encoder(schema, false, ret, err);
+}
+
+static bool json_encoder_open_schemas(const struct table_schema *schema, struct encoder **ret,
+                                      struct err *err)
+{
+    return open_encoder(schema, true, ret, err);
+}
+
 static void json_encoder_close(struct encoder *base)
 {
     struct json_encoder *enc = (struct json_encoder *)base;
@@ -87,6 +112,8 @@ static void json_encoder_close(struct encoder *base)
     free(enc->names);
     free(enc->source_head.p);
     free(enc->source_names.p);
+    free(enc->key_head.p);
+    free(enc->value_head.p);
     free(enc);
 }
 
@@ -227,6 +254,7 @@ static bool json_encode_value(struct encoder *base, const struct change *chg, st
     size_t old_len = out->len;
     if (!envelope_check(base, chg, err))
         return false;
+    put_rendered(out, &enc->value_head);
     strbuf_adds(out, "{\"before\":");
     bool ok = put_image(enc, out, chg->before, chg->before_key_only, err);
     strbuf_adds(out, ",\"after\":");
@@ -242,12 +270,12 @@ static bool json_encode_value(struct encoder *base, const struct change *chg, st
     put_nanos(out, chg->captured_us);
     if (envelope_needs_hints(chg))
         put_hints(out, chg);
-    strbuf_addc(out, '}');
+    strbuf_adds(out, enc->value_head.len != 0 ? "}}" : "}");
     return finish(out, old_len, true, "record", err);
 }
 
-static bool json_encode_key(struct encoder *base, const struct datum *row, struct strbuf *out,
-                            struct err *err)
+static bool json_encode_header_key(struct encoder *base, const struct datum *row, struct strbuf *out,
+                                   struct err *err)
 {
     struct json_encoder *enc = (struct json_encoder *)base;
     const struct table_schema *schema = base->schema;
@@ -266,6 +294,19 @@ static bool json_encode_key(struct encoder *base, const struct datum *row, struc
     return finish(out, old_len, ok, "record key", err);
 }
 
+static bool json_encode_key(struct encoder *base, const struct datum *row, struct strbuf *out,
+                            struct err *err)
+{
+    struct json_encoder *enc = (struct json_encoder *)base;
+    size_t old_len = out->len;
+    put_rendered(out, &enc->key_head);
+    if (!json_encode_header_key(base, row, out, err))
+        return finish(out, old_len, false, "record key", err);
+    if (enc->key_head.len != 0)
+        strbuf_addc(out, '}');
+    return finish(out, old_len, true, "record key", err);
+}
+
 static bool json_decoder_open(const struct schema_source *schemas, struct decoder **ret, struct err *err)
 {
     *ret = decoder_new(schemas, json_shape_parse, json_plan_free);
@@ -277,6 +318,20 @@ const struct codec_ops codec_json_ops = {
     .schema_texts = json_schema_texts,
     .encoder_open = json_encoder_open,
     .encode_key = json_encode_key,
+    .encode_header_key = json_encode_header_key,
+    .encode_value = json_encode_value,
+    .encoder_close = json_encoder_close,
+    .decoder_open = json_decoder_open,
+    .decode_value = json_decode_value,
+    .decoder_close = decoder_free,
+};
+
+const struct codec_ops codec_json_schemas_ops = {
+    .name = "json",
+    .schema_texts = json_schema_texts,
+    .encoder_open = json_encoder_open_schemas,
+    .encode_key = json_encode_key,
+    .encode_header_key = json_encode_header_key,
     .encode_value = json_encode_value,
     .encoder_close = json_encoder_close,
     .decoder_open = json_decoder_open,

@@ -20,11 +20,12 @@
 #include "change/shape.h"
 #include "core/arena.h"
 
-#define CONNECTOR_NAME  "postgresql"
-#define SNAPSHOT_VALUES "true,first,first_in_data_collection,last_in_data_collection,last,false,incremental"
-#define HINTS_FIELD     "crossfade"
-#define HINTS_RECORD    "crossfade.Hints"
-#define UNAVAILABLE_LEN (sizeof UNAVAILABLE_TEXT - 1)
+#define CONNECTOR_NAME    "postgresql"
+#define CONNECTOR_PACKAGE "io.debezium.connector.postgresql"
+#define SNAPSHOT_VALUES   "true,first,first_in_data_collection,last_in_data_collection,last,false,incremental"
+#define HINTS_FIELD       "crossfade"
+#define HINTS_RECORD      "crossfade.Hints"
+#define UNAVAILABLE_LEN   (sizeof UNAVAILABLE_TEXT - 1)
 /* Longest "<xid>:<lsn>" and "["<lsn>","<lsn>"]", with NUL. */
 #define TRANSACTION_ID_MAX 40
 #define SEQUENCE_MAX       56

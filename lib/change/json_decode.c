@@ -1,5 +1,5 @@
 /*
- * Decodes bare JSON envelopes. Input is untrusted; members may come in any order, unknown ones outside of the
+ * Decodes JSON envelopes, bare or beside their schema (which is not looked at: its id is in a header). Input is untrusted; members may come in any order, unknown ones outside of the
  * rows are passed over, a member given twice in a row is refused.
  */
 #include <string.h>
@@ -202,35 +202,79 @@ static void take_hints(struct parse *ps)
     }
 }
 
-static void take_envelope(struct parse *ps)
+/* True if the member belongs to an envelope. */
+static bool take_envelope_member(struct parse *ps, const char *name, size_t len)
 {
     struct json_reader *jr = &ps->jr;
     struct raw_envelope *raw = &ps->raw;
+    if (name_is(name, len, "before"))
+        raw->before = take_row(ps);
+    else if (name_is(name, len, "after"))
+        raw->after = take_row(ps);
+    else if (name_is(name, len, "source"))
+        take_source(ps);
+    else if (name_is(name, len, "transaction"))
+        take_transaction(ps);
+    else if (name_is(name, len, "op"))
+        take_span(jr, &raw->op);
+    else if (name_is(name, len, "ts_ms"))
+        (void)take_number(jr, &raw->envelope_ms);
+    else if (name_is(name, len, "ts_us"))
+        raw->has_envelope_us = take_number(jr, &raw->envelope_us);
+    else if (name_is(name, len, HINTS_FIELD))
+        take_hints(ps);
+    else
+        return false;
+    return true;
+}
+
+static void take_payload(struct parse *ps)
+{
+    const char *name;
+    size_t len;
+    bool first = true;
+    json_open(&ps->jr, '{');
+    while (json_member(&ps->jr, &first, &name, &len)) {
+        if (!take_envelope_member(ps, name, len))
+            json_skip(&ps->jr);
+    }
+}
+
+/* An envelope, or {"schema":…,"payload":envelope}. */
+static void take_record(struct parse *ps)
+{
+    struct json_reader *jr = &ps->jr;
     const char *name;
     size_t len;
     bool first = true;
     json_open(jr, '{');
     while (json_member(jr, &first, &name, &len)) {
-        if (name_is(name, len, "before"))
-            raw->before = take_row(ps);
-        else if (name_is(name, len, "after"))
-            raw->after = take_row(ps);
-        else if (name_is(name, len, "source"))
-            take_source(ps);
-        else if (name_is(name, len, "transaction"))
-            take_transaction(ps);
-        else if (name_is(name, len, "op"))
-            take_span(jr, &raw->op);
-        else if (name_is(name, len, "ts_ms"))
-            (void)take_number(jr, &raw->envelope_ms);
-        else if (name_is(name, len, "ts_us"))
-            raw->has_envelope_us = take_number(jr, &raw->envelope_us);
-        else if (name_is(name, len, HINTS_FIELD))
-            take_hints(ps);
+        if (take_envelope_member(ps, name, len))
+            continue;
+        if (name_is(name, len, "payload") && ps->raw.op.p == NULL)
+            take_payload(ps);
         else
             json_skip(jr);
     }
     json_end(jr);
+}
+
+/* Records of ours that carry a schema begin so; a bare key or envelope cannot: no value of a key is a list of structs. */
+#define STRUCT_HEAD JSON_SCHEMA_HEAD "{\"type\":\"struct\",\"fields\":["
+
+void codec_payload(const void *text, size_t len, const void **ret, size_t *ret_len)
+{
+    const size_t head_len = sizeof STRUCT_HEAD - 1, mid_len = sizeof JSON_PAYLOAD_HEAD - 1;
+    *ret = text;
+    *ret_len = len;
+    if (text == NULL || len <= head_len || memcmp(text, STRUCT_HEAD, head_len) != 0)
+        return;
+    /* Inside of the schema these bytes cannot be: quotes in its texts are escaped, and it has no member of this name. */
+    const char *mid = memmem(text, len, JSON_PAYLOAD_HEAD, mid_len), *end = (const char *)text + len;
+    if (mid == NULL || end[-1] != '}')
+        return;
+    *ret = mid + mid_len;
+    *ret_len = (size_t)(end - 1 - (mid + mid_len));
 }
 
 bool json_decode_value(struct decoder *dec, const char *topic, uint32_t schema_id, const void *value,
@@ -243,7 +287,7 @@ bool json_decode_value(struct decoder *dec, const char *topic, uint32_t schema_i
         return false;
     struct parse ps = {.table = shape->table, .plan = shape->plan};
     json_reader_init(&ps.jr, value, len, arena);
-    take_envelope(&ps);
+    take_record(&ps);
     if (ps.jr.failed != NULL)
         return err_set(err, ERR_PROTOCOL, "topic=%s schema=%u: record does not parse: %s", topic, shape->id,
                        ps.jr.failed);

@@ -4,30 +4,14 @@
 #include <string.h>
 
 #include "change/connect.h"
+#include "change/connect_blocks.h"
 #include "change/envelope.h"
 #include "core/alloc.h"
-
-#define FIELD(type, optional, name) "{\"type\":\"" type "\",\"optional\":" optional ",\"field\":\"" name "\"}"
-#define NEED(type, name)            FIELD(type, "false", name)
-#define MAY(type, name)             FIELD(type, "true", name)
-#define INDEXES(name)                                                                                        \
-    "{\"type\":\"array\",\"items\":{\"type\":\"int32\",\"optional\":false},\"optional\":false,\"field\":"    \
-    "\"" name "\"}"
 
 /* What comes after the two images; the same for all tables. */
 /* clang-format off */
 static const char tail_fields[] =
-    "[{\"type\":\"struct\",\"fields\":["
-    NEED("string", "version") "," NEED("string", "connector") "," NEED("string", "name") "," NEED("int64", "ts_ms") ","
-    "{\"type\":\"string\",\"optional\":true,\"name\":\"io.debezium.data.Enum\",\"version\":1,"
-    "\"parameters\":{\"allowed\":\"" SNAPSHOT_VALUES "\"},\"default\":\"false\",\"field\":\"snapshot\"},"
-    NEED("string", "db") "," MAY("string", "sequence") "," MAY("int64", "ts_us") "," MAY("int64", "ts_ns") ","
-    NEED("string", "schema") "," NEED("string", "table") ","
-    MAY("int64", "txId") "," MAY("int64", "lsn") "," MAY("int64", "xmin")
-    "],\"optional\":false,\"name\":\"io.debezium.connector.postgresql.Source\",\"version\":1,\"field\":\"source\"},"
-    "{\"type\":\"struct\",\"fields\":["
-    NEED("string", "id") "," NEED("int64", "total_order") "," NEED("int64", "data_collection_order")
-    "],\"optional\":true,\"name\":\"event.block\",\"version\":1,\"field\":\"transaction\"},"
+    "[" CONNECT_SOURCE "," CONNECT_TRANSACTION ","
     NEED("string", "op") "," MAY("int64", "ts_ms") "," MAY("int64", "ts_us") "," MAY("int64", "ts_ns") ","
     "{\"type\":\"struct\",\"fields\":["
     NEED("boolean", "before_key_only") "," INDEXES("before_unavailable") "," INDEXES("after_unavailable")

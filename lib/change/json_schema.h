@@ -4,6 +4,10 @@
 
 #include "change/shape.h"
 
+/* What stands around the schema of a record that carries it. */
+#define JSON_SCHEMA_HEAD  "{\"schema\":"
+#define JSON_PAYLOAD_HEAD ",\"payload\":"
+
 struct json_column {
     char *name; /* member name on the wire */
     size_t name_len;

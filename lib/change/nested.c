@@ -321,19 +321,23 @@ struct datum nested_stand_in(const struct field *f, char room[NESTED_STAND_IN_MA
 
 struct datum nested_empty(const struct field *f)
 {
-    /* an empty block; scale 0 and no bytes; a point at (0,0) without the rest; no bytes and no srid */
+    /* an empty block; a point at (0,0) without the rest; no bytes and no srid */
     static const char zeros[8 + 8 + 1 + 1] = {0};
+    /* scale 0, one byte 0: a number of no bytes is none for a converter, which would refuse the record */
+    static const char zero_number[] = {0, 2, 0};
     switch (f->phys) {
     case PHYS_FLOAT32:
     case PHYS_FLOAT64:
         return (struct datum){.state = DATUM_VALUE, .f = 0};
     case PHYS_STRING:
     case PHYS_BYTES:
-        return text_datum("", 0);
+        return text_datum(zeros, means(f, SEMANTIC_DECIMAL));
     case PHYS_ARRAY:
     case PHYS_MAP:
         return text_datum(zeros, 1);
     case PHYS_STRUCT:
+        if (means(f, SEMANTIC_VARIABLE))
+            return text_datum(zero_number, sizeof zero_number);
         return text_datum(zeros, means(f, SEMANTIC_POINT) ? sizeof zeros : 2);
     default:
         return (struct datum){.state = DATUM_VALUE, .i = 0};

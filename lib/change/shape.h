@@ -8,7 +8,7 @@
 #include "change/codec.h"
 
 extern const struct codec_ops codec_avro_ops;
-extern const struct codec_ops codec_json_ops;
+extern const struct codec_ops codec_json_ops, codec_json_schemas_ops;
 
 struct encoder {
     const struct table_schema *schema; /* the caller's, outlives the encoder */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "change/meta.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "journal_kafka.h"
@@ -36,10 +37,12 @@ bool kafka_topics_load(struct kafka_client *client, const char *prefix, struct k
     if (!kafka_metadata(client, NULL, "asking for the topics", &md, err))
         return false;
     size_t len = strlen(prefix);
+    char *heartbeat CLEANUP(free_ptr) = meta_topic(META_HEARTBEAT, prefix);
     *ret = (struct kafka_topics){.index = name_map_new()};
     for (int i = 0; i < md->topic_cnt; i++) {
         const struct rd_kafka_metadata_topic *t = &md->topics[i];
-        if (strncmp(t->topic, prefix, len) == 0 && t->topic[len] == '.' && t->partition_cnt > 0)
+        bool ours = strncmp(t->topic, prefix, len) == 0 && t->topic[len] == '.';
+        if (t->partition_cnt > 0 && (ours || strcmp(t->topic, heartbeat) == 0))
             add_topic(ret, t->topic, t->partition_cnt);
     }
     rd_kafka_metadata_destroy(md);
@@ -365,7 +368,8 @@ static struct kafka_topic *make(struct kafka_client *client, const struct journa
                                 struct err *err)
 {
     bool ours = false;
-    int32_t partitions = kind == STREAM_FOREVER ? 1 : config->partitions;
+    bool one = kind == STREAM_FOREVER || meta_kind_of(config->topic_prefix, name) != META_KINDS_;
+    int32_t partitions = one ? 1 : config->partitions;
     if (config->topics_must_exist)
         return find_made(client, config, topics, name, kind, partitions, err);
     if (!create(client, config, name, kind, partitions, &ours, err) ||

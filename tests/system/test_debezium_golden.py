@@ -186,3 +186,110 @@ def test_every_event_as_recorded(servers):
                 compared += 1
         assert compared > 80
         print(f"{compared} events")
+
+
+# -- what stands beside the changes of rows
+
+def schemas_of(s):
+    """{subject: the newest schema} of the journal's own stream."""
+    lines = s.pipeline.run("journal", "cat", s.pipeline.name + ".schemas").stdout.strip().split("\n")
+    return {entry["subject"]: json.loads(entry["schema"]) for entry in (json.loads(line)["value"] for line in lines)}
+
+
+def shape(value):
+    """The names of a payload, with what is below them, and where it is null."""
+    return {k: shape(v) for k, v in value.items()} if isinstance(value, dict) else value is None
+
+
+def without_ours(node):
+    """A Connect schema without our parameters, our field at the envelope's end, and column defaults."""
+    if isinstance(node, list):
+        return [without_ours(n) for n in node if not (isinstance(n, dict) and n.get("field") == "crossfade")]
+    if not isinstance(node, dict):
+        return node
+    parameters = {k: v for k, v in node.get("parameters", {}).items() if not k.startswith(("__debezium", "crossfade"))}
+    kept = {k: without_ours(v) for k, v in node.items() if k not in ("parameters", "default")}
+    return dict(kept, **({"parameters": parameters} if parameters else {}))
+
+
+def renamed(node, name):
+    return json.loads(json.dumps(node).replace('"ev.ev.simple', f'"{name}.ev.simple'))
+
+
+def collections(end):
+    """Of an END: Debezium counts a logical message among the changes, under the name of a Java object."""
+    found = {c["data_collection"]: c["event_count"] for c in end["data_collections"]}
+    messages = sum(found.pop(name) for name in list(found) if "LogicalDecodingMessage" in name)
+    return found, end["event_count"] - messages
+
+
+def check_transactions(ours, theirs):
+    """BEGIN and END of every transaction that changed something, with the same counts in the same order."""
+    assert [r.value["status"] for r in ours] == ["BEGIN", "END"] * (len(ours) // 2)
+    for begin, end in zip(ours[::2], ours[1::2]):
+        assert begin.key == end.key == {"id": end.value["id"]} and begin.value["id"] == end.value["id"], "one id, in both"
+        assert begin.value["event_count"] is None and begin.value["data_collections"] is None and begin.value["ts_ms"] == end.value["ts_ms"]
+    mine = [collections(r.value) for r in ours[1::2]]
+    wanted = [collections(e["value"]) for e in theirs if e["value"]["status"] == "END" and len(e["value"]["data_collections"]) > 0]
+    # The recording was thinned: what is left of it comes in this order. Tables that are not captured here are not in it.
+    wanted = [w for w in wanted if not set(w[0]) & {"ev.nopk", "ev.ri_nothing", "ev.pk_and_idx"}]
+    at = 0
+    for each in wanted:
+        assert each in mine[at:], (each, mine[at:])
+        at = mine.index(each, at) + 1
+    assert len(wanted) > 15
+
+
+def check_messages(ours, theirs, name):
+    assert len(ours) == len(theirs) == 3
+    for record, event in zip(ours, theirs):
+        mine, wanted = record.value, event["value"]
+        assert record.key == event["key"] and shape(mine) == shape(wanted)
+        assert mine["op"] == "m" and mine["message"] == wanted["message"]
+        same = ("connector", "snapshot", "schema", "table", "xmin")
+        assert {k: mine["source"][k] for k in same} == {k: wanted["source"][k] for k in same}
+        assert mine["source"]["name"] == name and mine["source"]["ts_us"] // 1000 == mine["source"]["ts_ms"]
+    # Inside of a transaction: the ordinal of the change before it (Debezium counts the message itself: 5).
+    assert ours[0].value["transaction"]["total_order"] == 4 and ours[0].value["transaction"]["data_collection_order"] == 1
+    alone = ours[2].value["source"]  # outside of transactions: its own place twice, as Debezium has it
+    assert json.loads(alone["sequence"]) == [str(alone["lsn"])] * 2 and alone["txId"] is None
+
+
+@pytest.mark.parametrize("journal_format", ["json", "avro"])
+def test_metadata_topics_as_recorded(servers, journal_format):
+    folder, source, target = servers
+    recorded = golden("meta")
+    settings = {"journal": {"type_profile": "debezium", "lossy": "debezium", "json_schemas": True, "transaction_topic": True,
+                            "heartbeat_topic": True, "message_topic": True}, "capture": {"heartbeat_interval_ms": 200}}
+    tables = ("ev.*", '"My Schema".*', "!ev.nopk", "!ev.ri_nothing", "!ev.dbz_signal", "!ev.altered", "!ev.pk_and_idx")
+    schema = "CREATE EXTENSION hstore; CREATE EXTENSION citext"
+    with scenario(folder, source, target, schema, "", tables=tables, more=settings, journal_format=journal_format) as s:
+        topics, name = capture(s, "events"), s.pipeline.name
+        heartbeats, schemas = topics[f"__debezium-heartbeat.{name}"], schemas_of(s)
+        check_transactions(topics[name + ".transaction"], recorded["transaction"]["records"])
+        check_messages(topics[name + ".message"], recorded["message"]["records"], name)
+        assert len(heartbeats) > 3 and all(r.key == {"serverName": name} and r.value.keys() == {"ts_ms"} for r in heartbeats)
+        times = [r.value["ts_ms"] for r in heartbeats]
+        assert times == sorted(times)
+        for kind in ("transaction", "message", "heartbeat"):
+            topic = f"__debezium-heartbeat.{name}" if kind == "heartbeat" else f"{name}.{kind}"
+            for part in ("key", "value"):
+                if journal_format == "json":
+                    assert schemas[f"{topic}-{part}"] == recorded[kind][part + "_schema"], (kind, part)
+                elif kind != "heartbeat":  # not in the recording
+                    assert schemas[f"{topic}-{part}"] == recorded["avro"][f"{kind}-{part}"], (kind, part)
+        # The envelope itself: every field of it, of source and of transaction; and the schema, field by field.
+        first = {r.value["op"]: r.value for r in reversed(topics[name + ".ev.simple"]) if r.value}
+        for theirs in (e["value"] for e in recorded["envelope"]["records"]):
+            mine = dict(first[theirs["op"]])
+            assert mine.pop("crossfade", None) is None
+            assert list(mine) == list(theirs) and list(mine["source"]) == list(theirs["source"])
+            wanted = shape(theirs)
+            if theirs["op"] == "r":  # the copy's rows belong to no transaction here
+                wanted["transaction"] = True
+            assert shape(mine) == wanted
+        if journal_format == "json":
+            for part in ("key", "value"):
+                assert without_ours(schemas[f"{name}.ev.simple-{part}"]) == without_ours(renamed(recorded["envelope"][part + "_schema"], name))
+        verify = s.pipeline.run("journal", "verify")
+        assert verify.returncode == 0, verify.stdout + verify.stderr

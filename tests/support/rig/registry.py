@@ -36,7 +36,7 @@ class Registry:
         self.home = os.path.join(str(folder), name)
         os.makedirs(self.home, exist_ok=True)
         self.port = free_port()
-        java = ["java", f"-Xmx{heap}", "-Djava.awt.headless=true", "-XX:-UsePerfData", "-Dquarkus.http.host=127.0.0.1",
+        java = ["java", f"-Xmx{heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true", "-XX:-UsePerfData", "-Dquarkus.http.host=127.0.0.1",
                 f"-Dquarkus.http.port={self.port}", "-jar", runner()]
         self.process = Process(name, java, os.path.join(self.home, "log"), cwd=self.home)
 
@@ -54,7 +54,7 @@ class Registry:
     def url(self):
         return f"http://{self.address}{PATH}"
 
-    def start(self, timeout=120):
+    def start(self, timeout=240):
         self.process.start()
 
         def answers():
