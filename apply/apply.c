@@ -118,6 +118,18 @@ static bool look_ahead(struct session *s, struct err *err)
     return true;
 }
 
+/* A table that does not fit stops the fence that needs it, not those before it: a person may have to change the target between
+ * the two (a column that was renamed). True: go on fence by fence. */
+static bool may_split(struct session *s, const struct fence_batch *fences, struct err *err)
+{
+    if (err->code != ERR_SCHEMA || fences->count == 1)
+        return false;
+    log_event(LOG_LEVEL_INFO, "batch_split", "fences=%zu text=\"%s\"", fences->count, err->text);
+    s->single_fences = fences->count;
+    err_clear(err);
+    return true;
+}
+
 /* One turn: wait for fences, apply a batch of them. */
 static bool turn(struct session *s, struct err *err)
 {
@@ -128,8 +140,12 @@ static bool turn(struct session *s, struct err *err)
         return wait_for_release(s, err);
     if (!look_ahead(s, err) || !fence_feed_read(s->feed, FENCE_WAIT_MS, most, &ready, err) || !ready)
         return !err_is_set(err);
-    return fence_feed_pick(s->feed, most, &fences, err) && apply_session_apply(s, &fences, err) &&
-           after_commit(s, &fences, err);
+    if (!fence_feed_pick(s->feed, s->single_fences > 0 ? 0 : most, &fences, err))
+        return false;
+    s->single_fences -= MIN_OF(s->single_fences, fences.count);
+    if (!apply_session_apply(s, &fences, err))
+        return may_split(s, &fences, err);
+    return after_commit(s, &fences, err);
 }
 
 static bool run_session(struct apply_run *run, unsigned *failures, struct err *err)

@@ -44,6 +44,7 @@ struct session {
     struct schema_source source;
     struct decoder *dec;
     struct table_map *tables;
+    size_t single_fences;  /* so many are applied one by one: a table does not fit one of them */
     int64_t wait_until_us; /* mono: the marker at the position is waited for until then; 0 = not */
 };
 

@@ -37,7 +37,7 @@ void fence_feed_close(struct fence_feed *feed); /* NULL allowed */
  * there is one. */
 bool fence_feed_read(struct fence_feed *feed, int timeout_ms, uint64_t max_changes, bool *ret_ready,
                      struct err *err) MUST_CHECK;
-/* The longest batch that starts with the next fence: at most max_changes (but at least one fence), never over
+/* The longest batch that starts with the next fence: at most max_changes (but at least one fence; 0: one that has changes comes alone), never over
  * a marker that apply stops at, never over the beginning of a copy. ERR_IDENTITY: their ranges do not follow
  * each other. */
 bool fence_feed_pick(struct fence_feed *feed, uint64_t max_changes, struct fence_batch *ret,

@@ -38,7 +38,7 @@ void cap_batch_clear(struct cap_batch *b)
     b->record_count = b->bound_count = b->marker_count = 0;
     b->changes = 0;
     b->tail_commit_lsn = 0;
-    b->snapshot = false;
+    b->snapshot = b->fence_first = false;
     fence_copy_release(&b->copy_fence.place);
     b->copy_fence = (struct cap_copy_fence){0};
 }
@@ -89,6 +89,27 @@ void cap_batch_end_transaction(struct cap_batch *b, lsn_t commit_lsn, lsn_t comm
         .commit_time_us = commit_time_us,
     };
     b->tail_commit_lsn = 0;
+}
+
+void cap_batch_part_here(struct cap_batch *b)
+{
+    if (b->bound_count > 0)
+        b->bounds[b->bound_count - 1].fence = true;
+    else
+        b->fence_first = true;
+}
+
+bool cap_batch_add_shape(struct cap_batch *b, const char *text, struct err *err)
+{
+    size_t at = b->bytes.len;
+    struct cap_record *rec = cap_batch_add(b, CAP_STREAM_SHAPES);
+    strbuf_adds(&b->bytes, text);
+    if (!strbuf_ok(&b->bytes, "batch of records", err))
+        return false;
+    rec->value_at = (uint32_t)at;
+    rec->value_len = (uint32_t)(b->bytes.len - at);
+    b->changes++;
+    return true;
 }
 
 static size_t last_end(const struct cap_batch *b)

@@ -17,6 +17,8 @@
 #include "core/strbuf.h"
 
 #define CAP_NONE UINT32_MAX
+/* In place of a stream's number: the record is a table's shape (shapes.h), not a change. */
+#define CAP_STREAM_SHAPES UINT32_MAX
 
 enum cap_header { CAP_HEADER_NONE = 0, CAP_HEADER_NEW_KEY, CAP_HEADER_OLD_KEY, CAP_HEADER_COPYING };
 
@@ -38,6 +40,7 @@ struct cap_boundary {
     lsn_t commit_lsn, commit_end_lsn; /* the fence's lsn is commit_end_lsn */
     int64_t commit_time_us;
     bool synthetic; /* not a transaction: a cut between two */
+    bool fence;     /* a fence is due exactly here: the next transaction has a table's new shape */
 };
 
 /* A fence of a running copy, behind the batch's last record. */
@@ -59,6 +62,7 @@ struct cap_batch {
     uint64_t changes;      /* records that are not tombstones */
     lsn_t tail_commit_lsn; /* of the transaction whose records follow the last boundary; 0 = none follow */
     struct cap_copy_fence copy_fence;
+    bool fence_first; /* as cap_boundary.fence, of a transaction that ended in an earlier batch */
     bool snapshot; /* rows of a running copy: any point between two batches may get a fence */
 };
 
@@ -73,6 +77,10 @@ struct cap_record *cap_batch_add(struct cap_batch *b, uint32_t stream);
 /* A transaction ends here. marker NULL or kind MARKER_NONE = no marker. */
 void cap_batch_end_transaction(struct cap_batch *b, lsn_t commit_lsn, lsn_t commit_end_lsn,
                                int64_t commit_time_us, const struct fence_marker *marker);
+/* What ended before the transaction at hand gets a fence of its own. */
+void cap_batch_part_here(struct cap_batch *b);
+/* A record of stream CAP_STREAM_SHAPES, in the order of the others. */
+bool cap_batch_add_shape(struct cap_batch *b, const char *text, struct err *err) MUST_CHECK;
 /* Records behind the last transaction's end. */
 size_t cap_batch_tail(const struct cap_batch *b);
 /* Forgets them. */

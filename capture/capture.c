@@ -12,6 +12,7 @@
  *   capture.txn_part                              between parts of a transaction that is larger than a batch
  *   capture.stream_block, capture.stream_commit   behind a part of a transaction that still runs; before its commit is decoded
  *   capture.feedback_before                       before a newer position is confirmed to the slot
+ *   capture.ddl_new_shape, capture.ddl_halt      before the first row of a new shape; before the note that it stops capture
  *   capture.hold, capture.cut                     a comparison's hold begins; its cut is released
  */
 #include "capture/capture.h"
@@ -24,11 +25,14 @@
 
 #include "capture/capture_internal.h"
 #include "capture/copier.h"
+#include "capture/ddl_text.h"
 #include "capture/recover.h"
 #include "capture/setup.h"
+#include "capture/shapes.h"
 #include "capture/snapshot.h"
 #include "capture/standby.h"
 #include "capture/stream.h"
+#include "core/alloc.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "journal/journal_settings.h"
@@ -62,6 +66,7 @@ bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struc
         .snapshot_mode = snapshot_mode(config_text(cfg, "capture.snapshot")),
         .max_rows_per_second = config_int(cfg, "capture.max_rows_per_second"),
         .max_source_latency_us = config_int(cfg, "capture.max_source_latency_ms") * 1000,
+        .stop_on_ddl = strcmp(config_text(cfg, "capture.on_ddl"), "stop") == 0,
         .failover_slot = config_bool(cfg, "capture.failover_slot"),
         .max_retained_wal_bytes = config_int(cfg, "capture.max_retained_wal"),
         .transaction_topic = config_bool(cfg, "journal.transaction_topic"),
@@ -174,7 +179,7 @@ static bool open_journal(struct cap_session *s, struct journal_writer **ret_jw,
     if (!journal_writer_open(&s->settings->journal, &jw, err))
         return false;
     if (!cap_position_read(s->settings, &s->position, err) ||
-        !schema_store_open(&s->settings->journal, &schemas, err)) {
+        !cap_shapes_read(&s->settings->journal, &s->shapes, err) || !schema_store_open(&s->settings->journal, &schemas, err)) {
         journal_writer_close(jw);
         return false;
     }
@@ -238,6 +243,49 @@ static bool look_at_source(struct cap_session *s, bool *ret_goes_on, struct err 
     return true;
 }
 
+/* What is copied has the shape that the journal knows, or becomes the first that it knows. (What else has changed since, the
+ * stream will tell.) */
+static bool note_shape(struct cap_session *s, struct source_table *t, struct pg_type_catalog *types,
+                       struct err *err)
+{
+    enum cap_shape_news news = cap_shapes_judge(s->shapes, t);
+    for (size_t i = 0; i < t->column_count; i++)
+        t->columns[i].not_null = t->columns[i].not_null && !cap_shapes_is_added(s->shapes, t, t->columns[i].name);
+    if (news == SHAPE_FIRST) {
+        char *text CLEANUP(free_ptr) = cap_shapes_take(s->shapes, t, types, s->sql, err);
+        return text != NULL && cap_publisher_note_shape(s->publisher, text, err);
+    }
+    if (!cap_shape_needs_person(s->settings, news))
+        return true;
+    const struct cap_shape *old = cap_shapes_current(s->shapes, t->oid);
+    struct strbuf change = STRBUF_INIT(1 << 20), advice = STRBUF_INIT(1 << 20);
+    if (old == NULL || cap_ddl_describe(s->sql, old, t, &change, &advice, err))
+        cap_shape_refuse(s->shapes, t, news, change.data, err);
+    strbuf_release(&change);
+    strbuf_release(&advice);
+    return false;
+}
+
+static bool note_shapes(struct cap_session *s, bool goes_on, struct err *err)
+{
+    if (!goes_on) {
+        cap_shapes_free(s->shapes);
+        s->shapes = cap_shapes_new();
+        if (!cap_publisher_note_shape(s->publisher, cap_shapes_forgotten, err))
+            return false;
+    }
+    const struct copy_request *asked = cap_queue_at_hand(&s->queue);
+    struct pg_type_catalog *types = pg_type_catalog_new();
+    bool ok = true;
+    for (size_t i = 0; ok && i < s->tables.count; i++) {
+        struct source_table *t = &s->tables.items[i];
+        bool published = t->from_start || (asked != NULL && asked->oid == t->oid);
+        ok = !published || note_shape(s, t, types, err);
+    }
+    pg_type_catalog_free(types);
+    return ok;
+}
+
 /* A copy that begins or goes on, and the stream beside it. */
 static bool run_copy(struct cap_session *s, bool goes_on, struct err *err)
 {
@@ -250,6 +298,7 @@ static bool run_copy(struct cap_session *s, bool goes_on, struct err *err)
         s->status->snapshot_started_us = clock_wall_us();
     s->status->snapshot_finished_us = 0;
     bool ok = goes_on ? cap_snapshot_resume(s, err) : cap_snapshot_begin(s, &floor, err);
+    ok = ok && note_shapes(s, goes_on, err);
     if (ok) {
         copier = cap_copier_open(s, goes_on ? &s->position.copy : NULL, goes_on ? NULL : &floor);
         s->progressed = s->progressed || !goes_on;
@@ -289,6 +338,14 @@ static bool close_session(struct cap_session *s, bool ok, struct err *err)
         ok = false;
     }
     s->publisher = NULL;
+    struct err note = ERR_INIT;
+    if (s->shapes != NULL && cap_shapes_has_halted(s->shapes) &&
+        !cap_shapes_write_halt(s->shapes, &s->settings->journal, &note)) { /* the next session comes to it again */
+        *err = note;
+        ok = false;
+    }
+    cap_shapes_free(s->shapes);
+    s->shapes = NULL;
     pg_close(s->stream);
     pg_close(s->sql);
     pg_close(s->primary);

@@ -30,6 +30,7 @@ struct cap_settings {
     struct journal_config journal;
     char slot[72], publication[72], application_name[64];
     enum cap_snapshot_mode snapshot_mode;
+    bool stop_on_ddl;
     int64_t max_rows_per_second;   /* of a copy; 0 = no limit */
     int64_t max_source_latency_us; /* 0 = no limit */
     bool failover_slot;
@@ -74,6 +75,7 @@ struct cap_tables {
     size_t count;
 };
 
+struct cap_shapes;
 struct cap_relations;
 struct cap_copier;
 struct cap_feedback;
@@ -94,6 +96,7 @@ struct cap_session {
     struct cap_request_queue queue;
     bool again; /* the session has ended well, to begin anew with what was asked for */
     struct cap_publisher *publisher;
+    struct cap_shapes *shapes; /* of the tables, as the journal has them (shapes.h) */
     bool
         *whole_only; /* of the run: the server failed at streaming a transaction, and is not asked to again */
     bool progressed; /* something became durable in this session: backoff starts over */

@@ -256,13 +256,31 @@ static bool copy_rows(struct worker *w, struct cap_table_writer *tw, const struc
     }
 }
 
+/* Under the lock: what is read now has the columns that the writer was made for. Else everything is opened anew, and the copy
+ * goes on behind its last fence with the columns of now. */
+static bool columns_hold(struct worker *w, const struct source_table *t, struct err *err)
+{
+    bool hold = false;
+    if (!source_columns_hold(w->conn, t, &hold, err))
+        return false;
+    return hold || err_set(err, ERR_TRANSIENT, "it was altered meanwhile; the copy goes on with its columns of now");
+}
+
+/* Renamed or dropped: likewise (the next session reads the catalog again). */
+static bool copy_failed(const struct source_table *t, struct err *err)
+{
+    if (strcmp(err->sqlstate, "42P01") == 0 || strcmp(err->sqlstate, "42703") == 0 || strcmp(err->sqlstate, "3F000") == 0)
+        err->code = ERR_TRANSIENT;
+    return err_wrap(err, "copy of table=%s.%s", t->schema, t->name);
+}
+
 static bool copy_chunk(struct worker *w, const struct cap_chunk *chunk, lsn_t base_lsn, struct err *err)
 {
     struct cap_table_writer *tw = NULL;
     const struct source_table *t = &w->session->tables.items[chunk->table];
     if (!failpoint("capture.snapshot_chunk", err) || !writer_of(w, chunk->table, &tw, err) ||
-        !take_snapshot(w, &t->parts[chunk->part], err))
-        return err_wrap(err, "copy of table=%s.%s", t->schema, t->name);
+        !take_snapshot(w, &t->parts[chunk->part], err) || !columns_hold(w, t, err))
+        return copy_failed(t, err);
     struct change base = {
         .op = CHANGE_READ,
         .schema = tw->schema,
@@ -277,9 +295,7 @@ static bool copy_chunk(struct worker *w, const struct cap_chunk *chunk, lsn_t ba
     copy_binary_init(w->parser, (uint16_t)tw->schema->field_count);
     bool ok = begin_copy(w, chunk, tw, err) && copy_rows(w, tw, &base, chunk->table, err);
     copy_binary_release(w->parser);
-    if (!ok || !pg_exec(w->conn, "ROLLBACK", err))
-        return err_wrap(err, "copy of table=%s.%s", t->schema, t->name);
-    return true;
+    return (ok && pg_exec(w->conn, "ROLLBACK", err)) || copy_failed(t, err);
 }
 
 /* False: there is nothing more to do. */

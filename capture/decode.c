@@ -10,6 +10,7 @@
 
 #include "capture/reread.h"
 #include "core/clock.h"
+#include "core/failpoint.h"
 #include "core/log.h"
 #include "stream_internal.h"
 
@@ -267,11 +268,39 @@ static enum cap_fate fate_of(const struct cap_stream *st, const struct cap_relat
     return st->copier == NULL ? CAP_KEEP : cap_copier_fate(st->copier, rel->oid, rel->key_count, st->txn.xid);
 }
 
+/* A shape that the journal does not know yet: told in front of the first record that has it. */
+static bool tell_shape(struct cap_stream *st, struct cap_relation *rel, lsn_t lsn, struct err *err)
+{
+    if (rel->shape_record == NULL)
+        return true;
+    if (rel->shape_change != NULL) {
+        log_event(LOG_LEVEL_WARN, "schema_changed", "table=%s.%s lsn=" LSN_FMT " text=\"%s\"", rel->schema, rel->table,
+                  LSN_ARGS(lsn), rel->shape_change);
+        cap_batch_part_here(st->batch);
+    }
+    bool ok = failpoint("capture.ddl_new_shape", err) && cap_batch_add_shape(st->batch, rel->shape_record, err);
+    free(rel->shape_record);
+    free(rel->shape_change);
+    rel->shape_record = rel->shape_change = NULL;
+    return ok;
+}
+
+static struct cap_relation *use_relation(struct cap_stream *st, uint32_t oid, lsn_t lsn, struct err *err)
+{
+    struct cap_relation *rel = cap_relations_use(st->relations, oid, err);
+    if (rel != NULL && tell_shape(st, rel, lsn, err))
+        return rel;
+    err_wrap(err, "lsn=" LSN_FMT, LSN_ARGS(lsn));
+    return NULL;
+}
+
 static bool take_row(struct cap_stream *st, const struct pgoutput_message *m, lsn_t lsn, struct err *err)
 {
-    struct cap_relation *rel = cap_relations_use(st->relations, m->row.oid, err);
+    struct cap_relation *rel = use_relation(st, m->row.oid, lsn, err);
     if (rel == NULL)
         return false;
+    if (rel->unwanted)
+        return true;
     if (rel->is_marker) {
         if (m->type == PGOUTPUT_INSERT)
             take_marker(st, rel, &m->row.new_row);
@@ -289,10 +318,10 @@ static bool take_row(struct cap_stream *st, const struct pgoutput_message *m, ls
 static bool take_truncate(struct cap_stream *st, const struct pgoutput_message *m, lsn_t lsn, struct err *err)
 {
     for (uint32_t i = 0; i < m->truncate.count; i++) {
-        struct cap_relation *rel = cap_relations_use(st->relations, m->truncate.oids[i], err);
+        struct cap_relation *rel = use_relation(st, m->truncate.oids[i], lsn, err);
         if (rel == NULL)
             return false;
-        if (rel->is_marker || fate_of(st, rel) == CAP_DROP)
+        if (rel->is_marker || rel->unwanted || fate_of(st, rel) == CAP_DROP)
             continue;
         struct change chg = new_change(st, rel, CHANGE_TRUNCATE, lsn);
         if (!put(st, rel, &chg, NULL, CAP_HEADER_NONE, NULL, err))

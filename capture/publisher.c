@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "capture/fence_writer.h"
+#include "capture/shapes.h"
 #include "capture/stream_index.h"
 #include "core/alloc.h"
 #include "core/clock.h"
@@ -169,6 +170,13 @@ static int sleep_ms(const struct cap_publisher *pub)
 
 /* --- batches --- */
 
+static bool append_shape(struct cap_publisher *pub, const struct cap_batch *b, const struct cap_record *r,
+                         struct err *err)
+{
+    char *text CLEANUP(free_ptr) = xstrndup(b->bytes.data + r->value_at, r->value_len);
+    return cap_shape_append(pub->jw, pub->config.topic_prefix, text, err);
+}
+
 static bool append_record(struct cap_publisher *pub, const struct cap_batch *b, const struct cap_record *r,
                           struct err *err)
 {
@@ -177,6 +185,8 @@ static bool append_record(struct cap_publisher *pub, const struct cap_batch *b, 
         [CAP_HEADER_OLD_KEY] = HEADER_OLD_KEY,
         [CAP_HEADER_COPYING] = HEADER_COPYING,
     };
+    if (r->stream == CAP_STREAM_SHAPES)
+        return append_shape(pub, b, r, err);
     uint32_t id_be = __builtin_bswap32(r->schema_id);
     struct journal_record rec = {.partition = -1};
     if (r->key_len != CAP_NONE) {
@@ -210,7 +220,8 @@ static bool append_range(struct cap_publisher *pub, const struct cap_batch *b, s
     return true;
 }
 
-/* Takes over a transaction's end: its fence becomes due, or is written at once if it has a marker. */
+/* Takes over a transaction's end: its fence becomes due, or is written at once if it has a marker, or
+ * if what follows is of another shape (apply must be able to stop between the two). */
 static bool take_boundary(struct cap_publisher *pub, const struct cap_batch *b,
                           const struct cap_boundary *bound, struct err *err)
 {
@@ -218,7 +229,9 @@ static bool take_boundary(struct cap_publisher *pub, const struct cap_batch *b,
     pub->fence_due = true;
     pub->mid_transaction = false;
     pub->unit_transactions += !bound->synthetic;
-    return bound->marker == 0 || fence_at(pub, bound, &b->markers[bound->marker - 1], err);
+    if (bound->marker != 0)
+        return fence_at(pub, bound, &b->markers[bound->marker - 1], err);
+    return !bound->fence || !pub->complete || fence_at(pub, bound, NULL, err);
 }
 
 /* Records of a transaction that goes on: what ended before must be fenced first, never inside of it. */
@@ -237,6 +250,8 @@ static bool append_tail(struct cap_publisher *pub, const struct cap_batch *b, si
 static bool publish_batch(struct cap_publisher *pub, const struct cap_batch *b, struct err *err)
 {
     size_t done = 0;
+    if (b->fence_first && pub->complete && pub->fence_due && !fence_at(pub, &pub->last, NULL, err))
+        return false;
     for (size_t i = 0; i < b->bound_count; i++) {
         if (!append_range(pub, b, done, b->bounds[i].record_end, err) ||
             !take_boundary(pub, b, &b->bounds[i], err))
@@ -396,6 +411,16 @@ bool cap_publisher_register(struct cap_publisher *pub, const char *topic, const 
 {
     struct register_args args = {topic, subject != NULL ? subject : topic, key_json, value_json, ret};
     return call_and_wait(pub, run_register, &args, err);
+}
+
+static bool run_note_shape(struct cap_publisher *pub, void *arg, struct err *err)
+{
+    return cap_shape_append(pub->jw, pub->config.topic_prefix, arg, err);
+}
+
+bool cap_publisher_note_shape(struct cap_publisher *pub, const char *text, struct err *err)
+{
+    return call_and_wait(pub, run_note_shape, (void *)(uintptr_t)text, err);
 }
 
 struct begin_args {

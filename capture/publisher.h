@@ -73,6 +73,8 @@ void cap_publisher_return(struct cap_publisher *pub, struct cap_batch *batch);
 bool cap_publisher_register(struct cap_publisher *pub, const char *topic, const char *subject,
                             const char *key_json, const char *value_json, struct cap_stream_ids *ret,
                             struct err *err) MUST_CHECK;
+/* A table's shape (shapes.h) goes into the unit. */
+bool cap_publisher_note_shape(struct cap_publisher *pub, const char *text, struct err *err) MUST_CHECK;
 /* The fence with which a copy begins, durable on return. `place` may be changed after it. */
 bool cap_publisher_begin_copy(struct cap_publisher *pub, lsn_t lsn, const struct fence_copy *place,
                               struct err *err) MUST_CHECK;

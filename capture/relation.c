@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture/ddl_text.h"
+#include "capture/shapes.h"
 #include "core/alloc.h"
 #include "core/log.h"
 
@@ -39,6 +41,8 @@ static void clear_relation(struct cap_relation *rel)
     free(rel->relaxed);
     free(rel->schema);
     free(rel->table);
+    free(rel->shape_record);
+    free(rel->shape_change);
     cap_table_writer_free(rel->writer);
     memset(rel, 0, sizeof *rel);
 }
@@ -173,10 +177,9 @@ static bool open_side(struct cap_relations *rels, struct err *err)
     return rels->side != NULL || cap_connect(rels->session->settings, false, &rels->side, err);
 }
 
-static bool make_writer(struct cap_relations *rels, struct cap_relation *rel, struct err *err)
+static struct source_table table_of(const struct cap_relation *rel)
 {
-    struct cap_table_writer *tw = NULL;
-    struct source_table t = {
+    return (struct source_table){
         .oid = rel->oid,
         .schema = rel->schema,
         .name = rel->table,
@@ -186,6 +189,12 @@ static bool make_writer(struct cap_relations *rels, struct cap_relation *rel, st
         .key = rel->key,
         .key_count = rel->key_count,
     };
+}
+
+static bool make_writer(struct cap_relations *rels, struct cap_relation *rel, struct err *err)
+{
+    struct cap_table_writer *tw = NULL;
+    struct source_table t = table_of(rel);
     if (!cap_table_writer_open(rels->session, &t, rels->types, rels->side, rels->session->publisher, &tw,
                                err))
         return false;
@@ -197,14 +206,65 @@ static bool make_writer(struct cap_relations *rels, struct cap_relation *rel, st
     return true;
 }
 
+/* --- what it was before --- */
+
+static bool describe(struct cap_relations *rels, const struct source_table *t, struct strbuf *change,
+                     struct strbuf *advice, struct err *err)
+{
+    const struct cap_shape *old = cap_shapes_current(rels->session->shapes, t->oid);
+    return old == NULL || cap_ddl_describe(rels->side, old, t, change, advice, err);
+}
+
+/* Remembers the shape, to be told in the journal in front of its first record. */
+static bool take_shape_news(struct cap_relations *rels, struct cap_relation *rel, const char *change,
+                            struct err *err)
+{
+    struct source_table t = table_of(rel);
+    free(rel->shape_record);
+    free(rel->shape_change);
+    rel->shape_change = change[0] != '\0' ? xstrdup(change) : NULL;
+    rel->shape_record = cap_shapes_take(rels->session->shapes, &t, rels->types, rels->side, err);
+    return rel->shape_record != NULL;
+}
+
+static bool judge_shape(struct cap_relations *rels, struct cap_relation *rel, struct err *err)
+{
+    struct strbuf change = STRBUF_INIT(1 << 20), advice = STRBUF_INIT(1 << 20);
+    struct source_table t = table_of(rel);
+    enum cap_shape_news news = cap_shapes_judge(rels->session->shapes, &t);
+    bool ok = news == SHAPE_SAME || describe(rels, &t, &change, &advice, err);
+    if (ok && cap_shape_needs_person(rels->session->settings, news)) {
+        ok = cap_shape_refuse(rels->session->shapes, &t, news, change.data, err);
+    } else if (ok && news != SHAPE_SAME) {
+        if (advice.len > 0)
+            strbuf_addf(&change, "; the target needs: %s", advice.data);
+        ok = strbuf_ok(&change, "description of a change", err) && take_shape_news(rels, rel, change.data, err);
+    }
+    strbuf_release(&change);
+    strbuf_release(&advice);
+    return ok;
+}
+
+/* Columns that came later stay optional: readers of older records have no value for them. */
+static void relax_added(struct cap_relations *rels, struct cap_relation *rel)
+{
+    struct source_table t = table_of(rel);
+    for (size_t i = 0; i < rel->column_count; i++)
+        rel->relaxed[i] = rel->relaxed[i] || cap_shapes_is_added(rels->session->shapes, &t, rel->columns[i].name);
+}
+
 static bool refresh(struct cap_relations *rels, struct cap_relation *rel, struct err *err)
 {
     struct source_table now = {0};
     bool found = false;
     if (!open_side(rels, err) || !source_table_load(rels->side, rel->oid, &now, &found, err))
         return false;
+    cap_shapes_remember_types(rels->session->shapes, rel->oid, rels->types);
+    relax_added(rels, rel);
     bool changed = take_catalog(rel, &now);
     source_table_release(&now);
+    if (!judge_shape(rels, rel, err))
+        return false;
     if ((changed || rel->writer == NULL) && !make_writer(rels, rel, err))
         return false;
     rel->stale = false;
@@ -226,6 +286,9 @@ void cap_relations_announce(struct cap_relations *rels, const struct pgoutput_me
     clear_relation(&e->rel);
     take_shape(&e->rel, m);
     e->rel.stale = true;
+    e->rel.unwanted = !e->rel.is_marker &&
+                      !table_filter_matches(rels->session->settings->filter, e->rel.schema, e->rel.table) &&
+                      cap_shapes_current(rels->session->shapes, e->rel.oid) == NULL;
 }
 
 struct cap_relation *cap_relations_use(struct cap_relations *rels, uint32_t oid, struct err *err)
@@ -236,7 +299,7 @@ struct cap_relation *cap_relations_use(struct cap_relations *rels, uint32_t oid,
         return NULL;
     }
     struct cap_relation *rel = &e->rel;
-    if (!rel->stale || rel->is_marker)
+    if (!rel->stale || rel->is_marker || rel->unwanted)
         return rel;
     if (refresh(rels, rel, err))
         return rel;

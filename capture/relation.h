@@ -13,6 +13,7 @@ struct cap_relation {
     char *schema, *table;
     char replica_identity;
     bool is_marker;                /* crossfade.marker: interpreted, never published */
+    bool unwanted;                 /* published by somebody else's doing: not in source.tables */
     struct source_column *columns; /* as announced */
     size_t column_count;
     size_t *key; /* indexes into columns */
@@ -20,6 +21,8 @@ struct cap_relation {
     struct cap_table_writer *writer; /* NULL until a change needs it, and for the marker table */
     bool stale;    /* announced again: key and NOT NULL are to be looked up anew before the next use */
     bool *relaxed; /* columns in which a NULL was met although the catalog says NOT NULL now */
+    char *shape_record; /* to go into the journal before the next record (shapes.h); NULL = none */
+    char *shape_change; /* what is different, if anything was before; for the log */
     uint64_t txn_serial, txn_changes; /* order within the transaction at hand */
     uint64_t meta_serial; /* meta.c: the transaction in which it has a place among the changed tables … */
     size_t meta_index;    /* … this one */
@@ -31,8 +34,8 @@ struct cap_relations *cap_relations_new(const struct cap_session *s);
 void cap_relations_free(struct cap_relations *rels); /* NULL allowed */
 /* A Relation message came. */
 void cap_relations_announce(struct cap_relations *rels, const struct pgoutput_message *m);
-/* The relation, its writer ready (but for the marker table). NULL with an err; ERR_PROTOCOL if it was never
- * announced. */
+/* The relation, its writer ready (but for the marker table, and one that is not wanted). NULL with an err; ERR_PROTOCOL if it
+ * was never announced, ERR_SCHEMA if its shape has changed and that needs a person. */
 struct cap_relation *cap_relations_use(struct cap_relations *rels, uint32_t oid, struct err *err);
 /* From now on this column may be NULL: makes a new version. */
 bool cap_relations_relax(struct cap_relations *rels, struct cap_relation *rel, size_t column,

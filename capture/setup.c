@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "capture/standby.h"
+#include "capture/watch.h"
 #include "change/meta.h"
 #include "core/alloc.h"
 #include "core/log.h"
@@ -310,6 +311,38 @@ static void add_publication_options(const struct cap_session *s, struct strbuf *
     strbuf_addc(sql, ')');
 }
 
+/* One that was made beforehand FOR ALL TABLES or for tables of a schema stays as it is: tables that are made later come by
+ * themselves. What source.tables leaves out is left out on our side. */
+static bool widen_publication(struct cap_session *s, struct pg_conn *conn, bool *ret_wide, struct err *err)
+{
+    bool all = false, schemas = false;
+    if (!source_publication_is_wide(conn, s->settings->publication, &all, &schemas, err))
+        return false;
+    if (!all && !schemas)
+        return true;
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    strbuf_adds(&sql, "ALTER PUBLICATION ");
+    pg_quote_ident(&sql, s->settings->publication);
+    strbuf_adds(&sql, " SET ");
+    add_publication_options(s, &sql);
+    bool ok = strbuf_ok(&sql, "publication", err) && pg_exec(conn, sql.data, err);
+    strbuf_clear(&sql);
+    int64_t marker = 1;
+    const char *name = s->settings->publication;
+    ok = ok && (all || pg_query_int64(conn,
+                                      "SELECT count(*) FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication "
+                                      "p ON p.oid = r.prpubid WHERE p.pubname = $1 AND r.prrelid = "
+                                      "'crossfade.marker'::regclass",
+                                      1, &name, &marker, err));
+    strbuf_adds(&sql, "ALTER PUBLICATION ");
+    pg_quote_ident(&sql, name);
+    strbuf_adds(&sql, " ADD TABLE crossfade.marker");
+    ok = ok && (marker > 0 || pg_exec(conn, sql.data, err)) && cap_standby_catch_up(s, err) && cap_watch_require(s, err);
+    strbuf_release(&sql);
+    *ret_wide = ok;
+    return ok || err_wrap(err, "publication %s", name);
+}
+
 /* A standby alone: what the primary has must be what capture would make. */
 static bool use_publication(struct cap_session *s, struct err *err)
 {
@@ -348,6 +381,13 @@ bool cap_setup_publication(struct cap_session *s, struct err *err)
         return use_publication(s, err);
     if (!publication_exists(s, conn, &exists, err))
         return false;
+    bool wide = false;
+    if (exists && !widen_publication(s, conn, &wide, err))
+        return false;
+    for (size_t i = 0; i < s->tables.count; i++)
+        s->tables.items[i].from_start = true;
+    if (wide)
+        return true;
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     strbuf_adds(&sql, exists ? "ALTER PUBLICATION " : "CREATE PUBLICATION ");
     pg_quote_ident(&sql, s->settings->publication);
@@ -372,28 +412,12 @@ bool cap_setup_publication(struct cap_session *s, struct err *err)
     }
     strbuf_release(&sql);
     ok = ok && cap_standby_catch_up(s, err);
-    for (size_t i = 0; i < s->tables.count; i++)
-        s->tables.items[i].from_start = ok;
     return ok || err_wrap(err, "publication %s", s->settings->publication);
-}
-
-/* Its changes went to the journal once. */
-static bool was_captured(const struct cap_session *s, const struct source_table *t)
-{
-    bool shared = false; /* then its topic does not tell */
-    char *topic CLEANUP(free_ptr) =
-        journal_topic(s->settings->routing, s->settings->topic_prefix, t->schema, t->name, &shared);
-    for (size_t i = 0; !shared && i < s->position.base.range_count; i++) {
-        if (strcmp(s->position.base.ranges[i].stream, topic) == 0)
-            return true;
-    }
-    return false;
 }
 
 bool cap_check_publication(struct cap_session *s, struct err *err)
 {
     bool exists = false;
-    struct oid_set published CLEANUP(oid_set_release) = {0};
     char *faults CLEANUP(free_ptr) = NULL;
     if (!publication_exists(s, s->sql, &exists, err))
         return false;
@@ -403,8 +427,6 @@ bool cap_check_publication(struct cap_session *s, struct err *err)
                        "copy with an empty "
                        "journal",
                        s->settings->publication);
-    if (!read_published(s, &published, err))
-        return false;
     if (!source_publication_faults(s->sql, s->settings->publication, &faults, err))
         return false;
     if (faults != NULL)
@@ -413,24 +435,9 @@ bool cap_check_publication(struct cap_session *s, struct err *err)
             "publication %s was altered: %s. Changes left out since are lost to this pipeline: start a "
             "new copy with an empty journal",
             s->settings->publication, faults);
-    for (size_t i = 0; i < s->tables.count; i++) {
-        struct source_table *t = &s->tables.items[i];
-        t->from_start = oid_set_has(&published, t->oid);
-        if (t->from_start)
-            continue;
-        if (was_captured(s, t))
-            return err_set(
-                err, ERR_GAP,
-                "table=%s.%s was taken out of publication %s, or made anew under its name: its changes "
-                "are lost to this pipeline. Start a new copy with an empty journal, or exclude the table "
-                "in source.tables",
-                t->schema, t->name, s->settings->publication);
-        log_event(LOG_LEVEL_WARN, "table_not_published",
-                  "table=%s.%s text=\"fits source.tables but was not there when the copy began: it is "
-                  "not replicated. crossfade capture add-table copies it and follows it\"",
-                  t->schema, t->name);
-    }
-    return cap_queue_mark_later(s, err);
+    for (size_t i = 0; i < s->tables.count; i++)
+        s->tables.items[i].from_start = true;
+    return cap_watch_look(s, err) && cap_queue_mark_later(s, err);
 }
 
 bool cap_slot_free(struct cap_session *s, struct source_slot *ret, struct err *err)

@@ -13,6 +13,7 @@ struct spilled {
     struct cap_spill_block parts[PART_MAX];
     uint64_t changes;
     lsn_t tail_commit_lsn;
+    bool fence_first;
 };
 
 struct cap_spill {
@@ -62,7 +63,7 @@ static bool write_part(struct cap_spill *s, const void *bytes, size_t len, struc
 
 static bool spill_batch(struct cap_spill *s, const struct cap_batch *b, struct err *err)
 {
-    struct spilled sp = {.changes = b->changes, .tail_commit_lsn = b->tail_commit_lsn};
+    struct spilled sp = {.changes = b->changes, .tail_commit_lsn = b->tail_commit_lsn, .fence_first = b->fence_first};
     if (!write_part(s, b->bytes.data, b->bytes.len, &sp.parts[PART_BYTES], err) ||
         !write_part(s, b->records, b->record_count * sizeof *b->records, &sp.parts[PART_RECORDS], err) ||
         !write_part(s, b->bounds, b->bound_count * sizeof *b->bounds, &sp.parts[PART_BOUNDS], err) ||
@@ -131,6 +132,7 @@ static bool load_batch(struct cap_spill *s, struct cap_batch *b, struct err *err
     b->bound_cap = b->bound_count + 1;
     b->changes = sp->changes;
     b->tail_commit_lsn = sp->tail_commit_lsn;
+    b->fence_first = sp->fence_first;
     return true;
 }
 

@@ -12,6 +12,8 @@
 #include <string.h>
 
 #include "capture/recover.h"
+#include "capture/shapes.h"
+#include "capture/watch.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/failpoint.h"
@@ -33,6 +35,9 @@
 /* Servers before it have no "streaming". */
 #define STREAMING_SINCE_VERSION 140000
 #define STOP_TIMEOUT_MS         3000
+/* Whether tables are published is looked at as often as heartbeats go, within these. */
+#define WATCH_MIN_US INT64_C(1000000)
+#define WATCH_MAX_US (5 * WATCH_MIN_US)
 /* An orderly stop does not wait longer than this for a journal that takes nothing: it all comes again. */
 #define STOP_PATIENCE_US (4 * INT64_C(1000000))
 
@@ -346,6 +351,17 @@ static bool copy_turn(struct cap_stream *st, struct err *err)
     return failpoint("capture.snapshot_copied", err);
 }
 
+/* The catalog is looked at as it is now, so this may come before what the stream has to tell. */
+static bool watch(struct cap_stream *st, struct err *err)
+{
+    int64_t every_us = MAX_OF(WATCH_MIN_US, MIN_OF(WATCH_MAX_US, st->session->settings->heartbeat_us));
+    if (st->copier != NULL || st->now_us - st->last_watch_us < every_us)
+        return true;
+    bool first = st->last_watch_us == 0; /* looked at a moment ago */
+    st->last_watch_us = st->now_us;
+    return first || cap_watch_look(st->session, err);
+}
+
 static bool turn(struct cap_stream *st, struct err *err)
 {
     bool idle = is_paused(st);
@@ -357,7 +373,7 @@ static bool turn(struct cap_stream *st, struct err *err)
     if (st->progress.failed)
         return publisher_failed(err);
     st->session->progressed = st->session->progressed || st->progress.durable_lsn > st->start_lsn;
-    if (!cap_feedback_turn(st, err))
+    if (!cap_feedback_turn(st, err) || !watch(st, err))
         return false;
     if (idle)
         wait_for_news(st);
@@ -414,8 +430,12 @@ static bool run(struct cap_stream *st, struct err *err)
     log_event(LOG_LEVEL_INFO, "stream_begin", "slot=%s lsn=" LSN_FMT " in_progress=%s", settings->slot,
               LSN_ARGS(st->start_lsn), in_progress ? "yes" : "no");
     while (!st->only_copy && !st->stopped && !st->session->again && !cap_stop_asked(st->session)) {
-        if (!turn(st, err))
-            return in_progress && failed_at_streaming(err) ? ask_for_whole_ones(st, err) : false;
+        if (turn(st, err))
+            continue;
+        struct err ignored = ERR_INIT; /* what does not become durable now comes again */
+        if (cap_shapes_has_halted(st->session->shapes))
+            (void)!finish(st, &ignored);
+        return in_progress && failed_at_streaming(err) ? ask_for_whole_ones(st, err) : false;
     }
     return finish(st, err);
 }

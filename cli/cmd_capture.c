@@ -1,5 +1,8 @@
-/* crossfade capture: source → journal until stopped; add-table, resnapshot: asks it for one table's copy. */
+/* crossfade capture: source → journal until stopped; add-table, resnapshot: asks it for one table's copy; accept-ddl: a change of
+ * a table's shape is agreed to. */
+#include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "capture/ask_copy.h"
@@ -8,8 +11,46 @@
 
 const struct cli_flag capture_flags[] = {
     {"where", "SQL", "resnapshot: only rows p for which this holds"},
+    {"table", "SCHEMA.TABLE", "accept-ddl: of this table only"},
+    {"json", NULL, "accept-ddl: one JSON object per accepted change"},
     {NULL, NULL, NULL},
 };
+
+struct accepted {
+    bool json;
+    size_t count;
+};
+
+static void show(void *ctx, const char *schema, const char *table, const char *change)
+{
+    struct accepted *a = ctx;
+    a->count++;
+    if (!a->json) {
+        printf("accepted: %s.%s: %s\n", schema, table, change);
+        return;
+    }
+    json_t *line = json_pack("{s:s,s:s,s:s}", "schema", schema, "table", table, "change", change);
+    char *text = json_dumps(line, JSON_COMPACT);
+    puts(text != NULL ? text : "{}");
+    free(text);
+    json_decref(line);
+}
+
+static int accept_ddl(struct cli *cli)
+{
+    struct err err = ERR_INIT;
+    struct accepted a = {.json = cli_flag(cli, "json") != NULL};
+    const char *table = cli_flag(cli, "table");
+    if (cli->arg_count > 1)
+        return cli_usage_error(cli, "unexpected argument \"%s\"", cli->args[1]);
+    if (table != NULL && strchr(table, '.') == NULL)
+        return cli_usage_error(cli, "--table: found \"%s\", expected schema.table", table);
+    if (!capture_accept_ddl(cli->cfg, table, show, &a, &err))
+        return cli_error(cli, &err);
+    if (a.count == 0 && !a.json)
+        puts("nothing waits for acceptance");
+    return CLI_EXIT_OK;
+}
 
 static int ask_copy(struct cli *cli, bool add)
 {
@@ -30,11 +71,16 @@ static int ask_copy(struct cli *cli, bool add)
 
 int cmd_capture(struct cli *cli)
 {
-    if (strcmp(cli_arg(cli, 0), "add-table") == 0)
-        return ask_copy(cli, true);
-    if (strcmp(cli_arg(cli, 0), "resnapshot") == 0)
-        return ask_copy(cli, false);
-    if (cli_flag(cli, "where") != NULL)
+    const char *verb = cli_arg(cli, 0);
+    if (cli_flag(cli, "where") != NULL && strcmp(verb, "add-table") != 0 && strcmp(verb, "resnapshot") != 0)
         return cli_usage_error(cli, "--where belongs to resnapshot");
+    if (strcmp(verb, "accept-ddl") == 0)
+        return accept_ddl(cli);
+    if (cli_flag(cli, "table") != NULL || cli_flag(cli, "json") != NULL)
+        return cli_usage_error(cli, "--table and --json belong to accept-ddl");
+    if (strcmp(verb, "add-table") == 0)
+        return ask_copy(cli, true);
+    if (strcmp(verb, "resnapshot") == 0)
+        return ask_copy(cli, false);
     return role_main(cli, "capture.listen", capture_run);
 }

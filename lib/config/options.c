@@ -84,6 +84,8 @@ const struct option option_table[] = {
      .help = "Where capture serves /status, /metrics and /health. Port 0 takes any free one."},
     {.key = "capture.snapshot", .type = OPT_ENUM, .def = "initial", .choices = "initial|never|only", .used_by = "capture",
      .help = "initial: copy all rows, then stream. never: only what is changed from now on (the target has the rows already). only: stop when the copy is complete."},
+    {.key = "capture.on_ddl", .type = OPT_ENUM, .def = "propagate", .choices = "propagate|stop", .used_by = "capture",
+     .help = "When a table's columns, types, key or name have changed. propagate: the journal goes on with the new shape from the first row that has it (apply halts there until the target fits). stop: capture halts before that row, and goes on after `crossfade capture accept-ddl`; the source keeps its WAL meanwhile."},
     {.key = "capture.max_rows_per_second", .type = OPT_INT, .def = "0", .min = 0, .max = 1000000000, .used_by = "capture",
      .help = "Rows that a copy reads from the source in a second, on average; 0 = as fast as it goes."},
     {.key = "capture.max_source_latency_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "0", .min = 0, .max = 3600000, .used_by = "capture",

@@ -8,6 +8,11 @@
 
 #define READ_TIMEOUT_MS 30000
 
+bool schema_record_is_shape(const struct journal_record *rec)
+{
+    return rec->key_len == strlen(SCHEMA_SHAPE_KEY) && memcmp(rec->key, SCHEMA_SHAPE_KEY, rec->key_len) == 0;
+}
+
 const char *schema_home_note(const json_t *root)
 {
     return json_string_value(json_object_get(root, "registry"));
@@ -20,7 +25,10 @@ static bool read_first(struct journal_reader *jr, const struct journal_range *ra
     struct journal_record rec;
     if (!journal_assign(jr, range, 1, err))
         return false;
-    enum journal_next got = journal_next(jr, READ_TIMEOUT_MS, &rec, err);
+    enum journal_next got = JOURNAL_RECORD;
+    do { /* what it says of tables says nothing of schemas */
+        got = journal_next(jr, READ_TIMEOUT_MS, &rec, err);
+    } while (got == JOURNAL_RECORD && schema_record_is_shape(&rec));
     if (got == JOURNAL_ERROR)
         return false;
     if (got == JOURNAL_IDLE)

@@ -19,6 +19,10 @@ enum schema_home {
     SCHEMA_HOME_REGISTRY,
 };
 
+/* Key of records that are no schemas, but shapes of tables (capture/shapes.h). */
+#define SCHEMA_SHAPE_KEY "shape"
+bool schema_record_is_shape(const struct journal_record *rec);
+
 /* Looks, through a reader of its own. */
 bool schema_home_read(const struct journal_config *config, enum schema_home *ret, struct err *err) MUST_CHECK;
 /* The note's URL if this record of the stream is the note, else NULL. Belongs to root. */

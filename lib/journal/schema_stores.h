@@ -6,7 +6,8 @@
 
 /* Stream <prefix>.schemas of the journal itself. Record: key = id as 4 bytes big-endian, value = JSON {"id",
  * "subject", "version", "format", "schema"} (schema as a string). A schema is appended in the same unit as,
- * and before, the first record that uses it. Ids count up from 1. */
+ * and before, the first record that uses it. Ids count up from 1. Records
+ * with key "shape" are not schemas: they are passed over. */
 extern const struct schema_store_ops schema_store_stream;
 /* A Confluent-compatible registry at config->registry; Avro only. */
 extern const struct schema_store_ops schema_store_registry;

@@ -128,6 +128,8 @@ static bool add_record(struct schema_stream *ss, const struct journal_record *re
     json_error_t why;
     json_int_t id, version;
     const char *subject, *format, *schema;
+    if (schema_record_is_shape(rec))
+        return true;
     json_t *root = rec->value != NULL ? json_loadb(rec->value, rec->value_len, 0, &why) : NULL;
     if (root == NULL)
         return bad_record(ss, rec, "is not JSON", err);

@@ -125,6 +125,7 @@ static void load_table(const struct pg_result *res, int first, int rows, struct 
         pg_cell_int64(res, first, 11)) /* a part of it is not published: what is left may not be unique */
         t.key_count = 0;
     free(places);
+    t.live_columns = t.column_count;
     *ret = t;
 }
 

@@ -42,6 +42,7 @@ struct source_table {
     char replica_identity; /* 'd' 'n' 'f' 'i' */
     struct source_column *columns;
     size_t column_count;
+    size_t live_columns; /* column_count as it was loaded */
     /* The key, in its own order: indexes into columns. With replica identity 'i' the index's columns (old
      * images carry no others), else the primary key; a deferrable one is none (it is no identity to
      * PostgreSQL, and two rows may hold one key for a while). */
@@ -69,6 +70,9 @@ bool source_tables_load(struct pg_conn *conn, const uint32_t *oids, size_t count
 /* Of one. *ret_found = false: there is no such table. */
 bool source_table_load(struct pg_conn *conn, uint32_t oid, struct source_table *ret, bool *ret_found,
                        struct err *err) MUST_CHECK;
+/* Whether the catalog, as this connection sees it, still has t's columns under their names and types, and none more. */
+bool source_columns_hold(struct pg_conn *conn, const struct source_table *t, bool *ret_hold,
+                         struct err *err) MUST_CHECK;
 /* Fills their parts: current sizes and estimates. */
 bool source_tables_parts(struct pg_conn *conn, struct source_table *tables, size_t count,
                          struct err *err) MUST_CHECK;
@@ -78,6 +82,14 @@ bool source_tables_parts(struct pg_conn *conn, struct source_table *tables, size
  * NULL = all are fit. */
 bool source_parts_unfit(struct pg_conn *conn, const struct source_table *t, char **ret_names,
                         struct err *err) MUST_CHECK;
+
+/* As source_tables(), of those only that the publication does not publish: by name, by their schema, by FOR ALL TABLES, or as a
+ * partition of one that it does. Takes no locks on them. */
+bool source_unpublished(struct pg_conn *conn, const char *publication, source_each_table *each, void *ctx,
+                        struct err *err) MUST_CHECK;
+/* It publishes FOR ALL TABLES, or tables of a schema: tables that are made later come by themselves. */
+bool source_publication_is_wide(struct pg_conn *conn, const char *publication, bool *ret_all, bool *ret_schemas,
+                                struct err *err) MUST_CHECK;
 
 /* What a publication leaves out although it was made to publish everything (kinds of changes, rows, columns,
  * roots of partitioned tables): somebody altered it. *ret_faults: for a message, malloc'd; NULL = nothing. */

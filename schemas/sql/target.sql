@@ -26,8 +26,14 @@ CREATE TABLE IF NOT EXISTS crossfade.loaded (
     schema_name text   NOT NULL,
     table_name  text   NOT NULL,
     attempt     bigint NOT NULL,
+    table_oid   oid,                            -- knows it again after a rename
     PRIMARY KEY (pipeline, shard, schema_name, table_name)
 );
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'crossfade.loaded'::regclass AND attname = 'table_oid') THEN
+        ALTER TABLE crossfade.loaded ADD COLUMN table_oid oid;
+    END IF;
+END $$;
 
 -- A comparator lets apply go on by inserting its nonce here.
 CREATE TABLE IF NOT EXISTS crossfade.release (

@@ -314,6 +314,21 @@ def test_incompatible_schema(servers, registry, front):
         s.assert_equal()
 
 
+def test_an_added_column_is_compatible(servers, registry):
+    """BACKWARD, as registries have it by default: a column that came later is optional with default null, also after a restart."""
+    with scenario(*servers, SMALL, name="radded", more=with_registry(registry.url)) as s:
+        s.start()
+        registry.set_compatibility("radded.public.t-value", "BACKWARD")
+        s.target("ALTER TABLE t ADD COLUMN w int NOT NULL DEFAULT 7")
+        s.source("INSERT INTO t VALUES (100, 1)", "ALTER TABLE t ADD COLUMN w int NOT NULL DEFAULT 7", "INSERT INTO t VALUES (101, 1, 8)")
+        s.assert_equal()
+        s.capture.kill9()
+        s.capture.start()
+        s.source("INSERT INTO t VALUES (102, 1, 9)")
+        s.assert_equal()
+        assert len(registry.get("/subjects/radded.public.t-value/versions")) == 2
+
+
 def test_unknown_id_and_another_registry(servers, registry, front):
     with Registry(servers[0], "empty") as other, scenario(*servers, SMALL, name="rid", more=with_registry(front.url)) as s:
         s.start()

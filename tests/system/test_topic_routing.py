@@ -4,6 +4,7 @@ import pytest
 
 from rig import Kafka, Postgres, Workdir
 from rig.journal import read_cat
+from rig.registry import Registry
 from rig.scenario import count, scenario
 
 TENANTS = count(6, 200)
@@ -85,9 +86,9 @@ def test_few_topics(servers):
         assert "topic" not in check.stdout.lower().split("fail", 1)[-1] or check.returncode == 0, check.stdout
 
 
-def test_few_topics_in_kafka(servers, kafka):
+def test_few_topics_in_kafka_with_a_registry(servers, kafka):
     folder, source, target = servers
-    with scenario(folder, source, target, schema(), tables=["public.*", "tenant_*.*"], journal=kafka.url, more={"journal": {"topic_routing": ROUTES, "partitions": 3}}) as s:
+    with Registry(folder) as registry, scenario(folder, source, target, schema(), tables=["public.*", "tenant_*.*"], journal=kafka.url, more={"journal": {"topic_routing": ROUTES, "partitions": 3, "registry": registry.url}}) as s:
         live(s)
         check_keys(s)
         assert len([t for t in kafka.topics() if t.startswith(s.name + ".")]) == 6  # four, fences and schemas

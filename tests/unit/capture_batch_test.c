@@ -166,6 +166,34 @@ static void a_spill_without_folder_fails(void **state)
     cap_spill_free(s);
 }
 
+static void a_new_shape_parts_what_ended_before_it(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct cap_batch *b = sample(), *emptied = NULL, *again = NULL;
+    cap_batch_part_here(b);
+    assert_true(b->bounds[2].fence);
+    assert_false(b->fence_first);
+    assert_true(cap_batch_add_shape(b, "{}", &err));
+    assert_int_equal(b->records[4].stream, CAP_STREAM_SHAPES);
+    uint64_t changes = b->changes;
+    cap_batch_drop_tail(b);
+    assert_int_equal(b->changes, changes - 2);
+    cap_batch_clear(b);
+    cap_batch_part_here(b);
+    assert_true(b->fence_first);
+    add(b, "x", 500);
+    struct cap_spill *s = cap_spill_new("/tmp", false, 0);
+    assert_true(cap_spill_push(s, b, &emptied, &err));
+    assert_ptr_equal(emptied, b);
+    assert_false(b->fence_first);
+    assert_true(cap_spill_pop(s, &again, &err));
+    assert_true(again->fence_first);
+    cap_batch_free(again);
+    cap_batch_free(b);
+    cap_spill_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -174,6 +202,7 @@ int main(void)
         cmocka_unit_test(the_tail_can_be_dropped),
         cmocka_unit_test(spilled_batches_come_back_in_order),
         cmocka_unit_test(a_spill_without_folder_fails),
+        cmocka_unit_test(a_new_shape_parts_what_ended_before_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -485,12 +485,36 @@ static void null_and_unavailable(void **state)
     strbuf_release(&out);
 }
 
+static void print_type(uint32_t oid, int32_t typmod, const char *expected)
+{
+    struct strbuf out = STRBUF_INIT(256);
+    struct field f = source(oid, typmod);
+    pg_field_type_print(&f, &out);
+    assert_string_equal(out.data, expected);
+    drop(&f);
+    strbuf_release(&out);
+}
+
+static void prints_the_source_type(void **state)
+{
+    struct strbuf out = STRBUF_INIT(256);
+    struct field mood = {.phys = PHYS_STRING, .semantic = (char *)"io.debezium.data.Enum", .source_type = (char *)"_MOOD"};
+    (void)state;
+    print_type(INT4, -1, "int4");
+    print_type(NUM, NUMERIC(8, 2), "numeric(8,2)");
+    print_type(VARCHAR, CHARS(12), "varchar(12)");
+    pg_field_type_print(&mood, &out);
+    assert_string_equal(out.data, "\"mood\"[]");
+    strbuf_release(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decides_what_fits), cmocka_unit_test(decides_for_types_it_does_not_know),
         cmocka_unit_test(refuses_values),    cmocka_unit_test(refuses_integers_out_of_range),
         cmocka_unit_test(writes_text),       cmocka_unit_test(null_and_unavailable),
+        cmocka_unit_test(prints_the_source_type),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

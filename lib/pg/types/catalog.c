@@ -35,7 +35,7 @@ struct reg_entry {
 };
 
 struct pg_type_catalog {
-    struct type_entry *types;
+    struct type_entry *types, *remembered;
     struct reg_entry *names;
     struct strbuf scratch, body;
 };
@@ -78,6 +78,11 @@ void pg_type_catalog_free(struct pg_type_catalog *cat)
     HASH_ITER(hh, cat->types, e, next)
     {
         HASH_DEL(cat->types, e);
+        free_entry(e);
+    }
+    HASH_ITER(hh, cat->remembered, e, next)
+    {
+        HASH_DEL(cat->remembered, e);
         free_entry(e);
     }
     pg_type_catalog_forget_names(cat);
@@ -241,6 +246,45 @@ static bool load_type(struct pg_conn *conn, uint32_t oid, struct type_entry **re
     return true;
 }
 
+void pg_type_catalog_remember(struct pg_type_catalog *cat, const struct pg_type *type)
+{
+    struct type_entry *e;
+    uint32_t oid = type->oid;
+    HASH_FIND(hh, cat->remembered, &oid, sizeof oid, e);
+    if (e != NULL || (type->kind != PG_KIND_ENUM && type->kind != PG_KIND_DOMAIN))
+        return;
+    e = xcalloc(1, sizeof *e);
+    e->oid = e->type.oid = oid;
+    e->type.schema = xstrdup(type->schema);
+    e->type.name = xstrdup(type->name);
+    e->type.category = type->kind == PG_KIND_ENUM ? 'E' : 'U';
+    e->type.delim = ',';
+    set_kind(&e->type, (char)type->kind, "");
+    e->type.base = type->base;
+    e->type.base_typmod = type->base_typmod;
+    e->type.has_binary = true; /* of a domain: taken from its base */
+    HASH_ADD(hh, cat->remembered, oid, sizeof e->oid, e);
+}
+
+/* As the server has it, else as it is remembered. */
+static bool find_type(struct pg_type_catalog *cat, struct pg_conn *conn, uint32_t oid, struct type_entry **ret,
+                      struct err *err)
+{
+    struct err gone = ERR_INIT;
+    struct type_entry *e = NULL;
+    if (load_type(conn, oid, ret, &gone))
+        return true;
+    if (gone.code == ERR_SCHEMA)
+        HASH_FIND(hh, cat->remembered, &oid, sizeof oid, e);
+    if (e == NULL) {
+        *err = gone;
+        return false;
+    }
+    HASH_DEL(cat->remembered, e);
+    *ret = e;
+    return true;
+}
+
 static bool get_nested(struct pg_type_catalog *cat, struct pg_conn *conn, uint32_t oid, int depth,
                        const struct pg_type **ret, struct err *err)
 {
@@ -257,7 +301,7 @@ static bool get_nested(struct pg_type_catalog *cat, struct pg_conn *conn, uint32
                            "type with oid %u is not built in, and there is no connection to ask", oid);
         if (depth > TYPES_DEPTH_MAX)
             return err_set(err, ERR_UNSUPPORTED, "domains over domains deeper than %d", TYPES_DEPTH_MAX);
-        if (!load_type(conn, oid, &e, err))
+        if (!find_type(cat, conn, oid, &e, err))
             return false;
         if (e->type.kind == PG_KIND_DOMAIN) {
             const struct pg_type *base;

@@ -148,6 +148,9 @@ void pg_type_catalog_forget_names(struct pg_type_catalog *cat);
  * is asked once per OID. ERR_SCHEMA: there is no such type. @thread owner */
 bool pg_type_catalog_get(struct pg_type_catalog *cat, struct pg_conn *conn, uint32_t oid,
                          const struct pg_type **ret, struct err *err) MUST_CHECK;
+/* An enum or a domain as somebody remembers it (schema, name, kind, base, base_typmod of `type`): stands in when the server has it
+ * no longer. */
+void pg_type_catalog_remember(struct pg_type_catalog *cat, const struct pg_type *type);
 /* Follows domains down to what is stored; *typmod (NULL allowed) turns into the outermost modifier that
  * applies. */
 bool pg_type_catalog_base(struct pg_type_catalog *cat, struct pg_conn *conn, uint32_t oid, int32_t *typmod,

@@ -55,6 +55,9 @@ struct pg_column_writer {
 bool pg_writer_plan(const struct field *field, uint32_t target_oid, int32_t target_typmod,
                     struct pg_type_catalog *cat, struct pg_conn *conn, struct pg_column_writer *ret,
                     struct err *err) MUST_CHECK;
+/* Appends the type that the field's column has on the source, as SQL would write it: for hints. A type that is not built in
+ * comes without its schema, and names are in lower case. */
+void pg_field_type_print(const struct field *field, struct strbuf *out);
 /* Appends one COPY BINARY field: 4-byte length and bytes (-1 for null). DATUM_UNAVAILABLE is ERR_BUG: the
  * caller leaves such columns out. Needs no catalog: @thread any, one at a time per `out`. */
 bool pg_write_copy(const struct pg_column_writer *w, const struct datum *value, struct strbuf *out,

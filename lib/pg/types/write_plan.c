@@ -1,9 +1,11 @@
 /* Owns: the plan for one column: what the field's source type was, whether the target keeps it, and the
  * functions. */
+#include <ctype.h>
 #include <stdio.h>
 #include <strings.h>
 
 #include "pg/conn.h"
+#include "pg/types/read.h"
 #include "write_internal.h"
 
 struct plan {
@@ -281,6 +283,33 @@ bool pg_write_copy(const struct pg_column_writer *w, const struct datum *value, 
 static void add_type(const struct pg_type *type, struct strbuf *out)
 {
     pg_quote_table(out, type->schema, type->name);
+}
+
+void pg_field_type_print(const struct field *field, struct strbuf *out)
+{
+    struct plan p = {.field = field, .enc = encoding_find(field->phys, field->semantic)};
+    const char *name = field->source_type != NULL ? field->source_type : "text";
+    bool is_array = name[0] == '_';
+    const struct pg_type *type = pg_type_builtin_named(name);
+    if (type == NULL && field->source_type == NULL && p.enc != NULL)
+        type = pg_type_builtin(p.enc->oid);
+    if (type != NULL) {
+        char text[160];
+        const struct pg_type *value = is_array ? pg_type_builtin(type->elem) : type;
+        int32_t typmod = field->source_typmod != 0
+                             ? field->source_typmod
+                             : source_typmod(value, field->source_length, field->source_scale);
+        types_print(type, typmod, text, sizeof text);
+        strbuf_adds(out, text);
+        return;
+    }
+    char lower[PG_SOURCE_TYPE_MAX];
+    size_t n = 0;
+    for (const char *c = is_array ? name + 1 : name; *c != '\0' && n + 1 < sizeof lower; c++)
+        lower[n++] = (char)tolower((unsigned char)*c);
+    lower[n] = '\0';
+    pg_quote_ident(out, lower);
+    strbuf_adds(out, is_array ? "[]" : "");
 }
 
 void pg_writer_cast(const struct pg_column_writer *w, struct strbuf *out)

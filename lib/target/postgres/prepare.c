@@ -12,6 +12,25 @@ static bool schema_err(const struct table_schema *schema, struct err *err, const
                    name != NULL ? " " : "", name != NULL ? name : "");
 }
 
+/* What makes the target fit; `type`: the field's type ends the statement. */
+static bool alter_hint(const struct table_schema *schema, const char *verb, const char *column,
+                       const struct field *type, const char *rest, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(4096);
+    pg_quote_table(&sql, schema->schema, schema->table);
+    strbuf_addf(&sql, " %s ", verb);
+    pg_quote_ident(&sql, column);
+    if (type != NULL) {
+        strbuf_adds(&sql, strncmp(verb, "ALTER", 5) == 0 ? " TYPE " : " ");
+        pg_field_type_print(type, &sql);
+    }
+    struct err what = *err;
+    err_set(err, what.code, "%s. Hint: on the target ALTER TABLE %s%s, then start apply again: nothing was skipped",
+            what.text, sql.data, rest);
+    strbuf_release(&sql);
+    return false;
+}
+
 void pgt_table_free(struct pg_table *tab)
 {
     if (tab == NULL)
@@ -47,7 +66,8 @@ static bool find_table(struct pg_target *pt, const struct table_schema *schema, 
             2, params, &res, err))
         return false;
     if (pg_rows(res) != 1)
-        return schema_err(schema, err, "there is no such table on the target: create it there", NULL);
+        return schema_err(schema, err, "there is no such table on the target: create it there (or rename the one that it was), then start apply "
+                          "again: nothing was skipped", NULL);
     char kind = pg_cell(res, 0, 1)[0];
     if (kind != 'r' && kind != 'p')
         return schema_err(schema, err, "on the target this is no table that can be written", NULL);
@@ -68,8 +88,10 @@ static bool add_column(struct pg_target *pt, struct pg_table *tab, const struct 
     for (size_t i = 0; i < schema->key_count; i++)
         col->key = col->key || schema->key_fields[i] == field;
     if (!pg_writer_plan(col->field, (uint32_t)pg_cell_int64(res, row, 1), (int32_t)pg_cell_int64(res, row, 2),
-                        pt->types, pt->conn, &col->writer, err))
-        return pgt_table_err(tab, err);
+                        pt->types, pt->conn, &col->writer, err)) {
+        pgt_table_err(tab, err);
+        return err->code == ERR_SCHEMA && alter_hint(schema, "ALTER COLUMN", col->field->name, col->field, "", err);
+    }
     tab->all_binary = tab->all_binary && col->writer.mode == PG_WRITE_BINARY;
     tab->identity_always = tab->identity_always || col->identity_always;
     tab->delete_first = tab->delete_first || (col->identity_always && !col->key);
@@ -102,16 +124,22 @@ static bool read_columns(struct pg_target *pt, struct pg_table *tab, const char 
     tab->all_binary = true;
     for (size_t i = 0; i < schema->field_count; i++) {
         int row = find_column(res, schema->fields[i].name);
-        if (row < 0)
-            return schema_err(schema, err, "the target table lacks column", schema->fields[i].name);
+        if (row < 0) {
+            schema_err(schema, err, "the target table lacks column", schema->fields[i].name);
+            return alter_hint(schema, "ADD COLUMN", schema->fields[i].name, &schema->fields[i],
+                              " (with the source's DEFAULT, for the rows that are there; or RENAME COLUMN, if that is "
+                              "what the source did)",
+                              err);
+        }
         if (!pg_cell_bool(res, row, 5) && !add_column(pt, tab, res, row, i, err))
             return false;
     }
     for (int i = 0; i < pg_rows(res); i++) {
-        if (pg_cell_bool(res, i, 3) && table_schema_find(schema, pg_cell(res, i, 0)) < 0)
-            return schema_err(
-                schema, err,
-                "the source lacks a column that the target table wants a value for:", pg_cell(res, i, 0));
+        if (pg_cell_bool(res, i, 3) && table_schema_find(schema, pg_cell(res, i, 0)) < 0) {
+            schema_err(schema, err,
+                       "the source lacks a column that the target table wants a value for:", pg_cell(res, i, 0));
+            return alter_hint(schema, "DROP COLUMN", pg_cell(res, i, 0), NULL, " (or ALTER COLUMN … DROP NOT NULL)", err);
+        }
     }
     return tab->column_count > 0 || schema_err(schema, err, "no column can be written", NULL);
 }

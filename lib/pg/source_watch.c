@@ -1,0 +1,76 @@
+/* Owns: what has changed behind a session: columns of a table, tables of a publication. See source.h. */
+#include <string.h>
+
+#include "core/alloc.h"
+#include "pg/source.h"
+
+static bool has_column(const struct source_table *t, const struct source_column *c)
+{
+    for (size_t i = 0; i < t->column_count; i++) {
+        const struct source_column *o = &t->columns[i];
+        if (strcmp(o->name, c->name) == 0)
+            return o->type_oid == c->type_oid && o->typmod == c->typmod;
+    }
+    return false;
+}
+
+bool source_columns_hold(struct pg_conn *conn, const struct source_table *t, bool *ret_hold, struct err *err)
+{
+    struct source_table now = {0};
+    bool found = false;
+    if (!source_table_load(conn, t->oid, &now, &found, err))
+        return false;
+    bool hold = found && now.column_count == t->live_columns;
+    for (size_t i = 0; hold && i < t->column_count; i++)
+        hold = has_column(&now, &t->columns[i]);
+    source_table_release(&now);
+    *ret_hold = hold;
+    return true;
+}
+
+/* Tables of a schema are of PostgreSQL 15: before, there is no such catalog. */
+#define SCHEMAS_VERSION 150000
+
+bool source_unpublished(struct pg_conn *conn, const char *publication, source_each_table *each, void *ctx,
+                        struct err *err)
+{
+    static const char sql[] =
+        "SELECT c.oid::bigint, n.nspname, c.relname,"
+        " (CASE WHEN c.relispartition THEN pg_catalog.pg_partition_root(c.oid)::oid ELSE 0 END)::bigint"
+        " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND n.nspname <> 'information_schema'"
+        " AND n.nspname !~ '^pg_' AND n.nspname <> 'crossfade'"
+        " AND NOT EXISTS (SELECT FROM pg_catalog.pg_publication p WHERE p.pubname = $1 AND (p.puballtables"
+        "   OR EXISTS (SELECT FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = p.oid AND (r.prrelid = c.oid"
+        "     OR c.relispartition AND r.prrelid IN (SELECT a.relid FROM pg_catalog.pg_partition_ancestors(c.oid) a)))%s))"
+        " ORDER BY n.nspname, c.relname";
+    static const char by_schema[] =
+        " OR EXISTS (SELECT FROM pg_catalog.pg_publication_namespace s WHERE s.pnpubid = p.oid AND (s.pnnspid = "
+        "c.relnamespace OR c.relispartition AND s.pnnspid IN (SELECT x.relnamespace FROM pg_catalog.pg_class x WHERE x.oid IN "
+        "(SELECT a.relid FROM pg_catalog.pg_partition_ancestors(c.oid) a))))";
+    PG_RESULT_AUTO res = NULL;
+    char *text CLEANUP(free_ptr) = xasprintf(sql, pg_server_version(conn) >= SCHEMAS_VERSION ? by_schema : "");
+    if (!pg_query(conn, text, 1, &publication, &res, err))
+        return false;
+    for (int i = 0; i < pg_rows(res); i++) {
+        if (!each(ctx, (uint32_t)pg_cell_int64(res, i, 0), pg_cell(res, i, 1), pg_cell(res, i, 2), (uint32_t)pg_cell_int64(res, i, 3), err))
+            return false;
+    }
+    return true;
+}
+
+bool source_publication_is_wide(struct pg_conn *conn, const char *publication, bool *ret_all, bool *ret_schemas,
+                                struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    bool schemas = pg_server_version(conn) >= SCHEMAS_VERSION;
+    if (!pg_query(conn,
+                  schemas ? "SELECT puballtables, EXISTS (SELECT FROM pg_catalog.pg_publication_namespace s WHERE "
+                            "s.pnpubid = p.oid) FROM pg_catalog.pg_publication p WHERE pubname = $1"
+                          : "SELECT puballtables, false FROM pg_catalog.pg_publication WHERE pubname = $1",
+                  1, &publication, &res, err))
+        return false;
+    *ret_all = pg_rows(res) == 1 && pg_cell_bool(res, 0, 0);
+    *ret_schemas = pg_rows(res) == 1 && pg_cell_bool(res, 0, 1);
+    return true;
+}
