@@ -68,7 +68,7 @@ def columns_of(s, topic):
     found = None
     for line in s.pipeline.run("journal", "cat", s.pipeline.name + ".schemas").stdout.strip().split("\n"):
         entry = json.loads(line)["value"]
-        if entry["subject"] == topic + "-value":
+        if entry.get("subject") == topic + "-value":
             found = json.loads(entry["schema"])
     return {c["field"]: c for c in [f for f in found["fields"] if f["field"] == "after"][0]["fields"]}
 
