@@ -85,8 +85,13 @@ static bool read_settings(const struct config *cfg, struct cap_settings *ret, st
     (void)snprintf(s.slot, sizeof s.slot, "crossfade_%s", s.pipeline);
     (void)snprintf(s.publication, sizeof s.publication, "crossfade_%s", s.pipeline);
     (void)snprintf(s.application_name, sizeof s.application_name, "crossfade capture %s", s.pipeline);
+    s.filters_changed_accept = strcmp(config_text(cfg, "source.filters_changed"), "accept") == 0;
     if (!table_filter_from_config(cfg, &s.filter, err))
         return false;
+    if (!table_rules_with_salt(cfg, &s.rules, err)) {
+        table_filter_free(s.filter);
+        return false;
+    }
     *ret = s;
     return true;
 }
@@ -352,5 +357,6 @@ bool capture_run(const struct config *cfg, struct status_board *board, int stop_
         ok = stopped = wait_before_retry(&r, &session_err);
     }
     table_filter_free(settings.filter);
+    table_rules_free(settings.rules);
     return ok;
 }

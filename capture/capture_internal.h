@@ -8,6 +8,7 @@
 #include "capture/spill.h"
 #include "config/config.h"
 #include "config/table_filter.h"
+#include "config/table_rules.h"
 #include "control/status.h"
 #include "pg/conn.h"
 #include "pg/replication.h"
@@ -22,6 +23,8 @@ struct cap_settings {
     const struct codec_ops *codec;
     struct type_profile profile;
     struct table_filter *filter;
+    struct table_rules *rules;    /* source.filters */
+    bool filters_changed_accept; /* other rules than the copy's are taken */
     struct journal_config journal;
     char slot[72], publication[72], application_name[64];
     enum cap_snapshot_mode snapshot_mode;

@@ -13,8 +13,11 @@ struct cap_relation {
     char *schema, *table;
     char replica_identity;
     bool is_marker;                /* crossfade.marker: interpreted, never published */
-    struct source_column *columns; /* as announced */
+    struct source_column *columns; /* as announced, but for those that source.filters leaves out */
     size_t column_count;
+    uint16_t *kept;   /* their places in a row as it comes; NULL = all are kept */
+    char **announced; /* all names; NULL = no rule fits the table */
+    size_t announced_count;
     size_t *key; /* indexes into columns */
     size_t key_count;
     struct cap_table_writer *writer; /* NULL until a change needs it, and for the marker table */
@@ -32,6 +35,8 @@ void cap_relations_announce(struct cap_relations *rels, const struct pgoutput_me
 /* The relation, its writer ready (but for the marker table). NULL with an err; ERR_PROTOCOL if it was never
  * announced. */
 struct cap_relation *cap_relations_use(struct cap_relations *rels, uint32_t oid, struct err *err);
+/* Takes what is left out out of the message's rows; *m is then the relation's. */
+void cap_relation_narrow(const struct cap_relation *rel, struct pgoutput_message *m);
 /* From now on this column may be NULL: makes a new version. */
 bool cap_relations_relax(struct cap_relations *rels, struct cap_relation *rel, size_t column,
                          struct err *err) MUST_CHECK;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture/filters.h"
 #include "core/alloc.h"
 #include "core/log.h"
 #include "sql/embedded.h"
@@ -62,6 +63,10 @@ static bool add_table(struct cap_session *s, uint32_t oid, struct err *err)
         return false;
     if (!found) /* dropped a moment ago */
         return true;
+    if (!cap_filters_shape(s->settings->rules, &t, err)) {
+        source_table_release(&t);
+        return false;
+    }
     s->tables.items = xrealloc(s->tables.items, (s->tables.count + 1) * sizeof *s->tables.items);
     s->tables.items[s->tables.count++] = t;
     return true;
@@ -147,7 +152,7 @@ static bool check_topics(const struct cap_session *s, struct err *err)
     bool kafka = strstr(s->settings->journal.url, "kafka://") != NULL; /* also behind fault: */
     for (size_t i = 0; i < s->tables.count; i++) {
         const struct source_table *t = &s->tables.items[i];
-        char *name = topic_name(s->settings->topic_prefix, t->schema, t->name);
+        char *name = cap_filters_topic(s->settings->rules, s->settings->topic_prefix, t->schema, t->name);
         topics[i] = (struct topic_of){name, kafka ? topic_unified(name) : xstrdup(name), t};
     }
     bool ok = find_shared_topic(topics, s->tables.count, err);
@@ -232,25 +237,26 @@ static void tell_generated(const struct cap_session *s)
     }
 }
 
-bool cap_setup_publication(struct cap_session *s, struct err *err)
+/* published: of each table, whether it is; NULL = all are to be. */
+static bool set_publication(struct cap_session *s, bool exists, const bool *published, struct err *err)
 {
-    bool exists = false;
-    tell_generated(s);
-    if (!check_identity(s, err) || !check_topics(s, err) || !publication_exists(s, &exists, err))
-        return false;
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    bool ok = true;
     strbuf_adds(&sql, exists ? "ALTER PUBLICATION " : "CREATE PUBLICATION ");
     pg_quote_ident(&sql, s->settings->publication);
     strbuf_adds(&sql, exists ? " SET TABLE crossfade.marker" : " FOR TABLE crossfade.marker");
-    for (size_t i = 0; i < s->tables.count; i++) {
+    for (size_t i = 0; ok && i < s->tables.count; i++) {
         const struct source_table *t = &s->tables.items[i];
+        if (published != NULL && !published[i])
+            continue;
         strbuf_adds(&sql, t->partitioned ? ", " : ", ONLY ");
         pg_quote_table(&sql, t->schema, t->name);
+        ok = cap_filters_publish(s, t, &sql, err);
     }
     if (!exists)
         strbuf_adds(
             &sql, " WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true)");
-    bool ok = strbuf_ok(&sql, "publication", err) && pg_exec(s->sql, sql.data, err);
+    ok = ok && strbuf_ok(&sql, "publication", err) && pg_exec(s->sql, sql.data, err);
     strbuf_clear(&sql);
     if (ok && exists) {
         strbuf_adds(&sql, "ALTER PUBLICATION ");
@@ -260,7 +266,26 @@ bool cap_setup_publication(struct cap_session *s, struct err *err)
         ok = strbuf_ok(&sql, "publication", err) && pg_exec(s->sql, sql.data, err);
     }
     strbuf_release(&sql);
-    return ok || err_wrap(err, "publication %s", s->settings->publication);
+    return ok;
+}
+
+/* The publication and what it remembers of its tables change together. */
+static bool change_publication(struct cap_session *s, bool exists, const bool *published, struct err *err)
+{
+    if (pg_exec(s->sql, "BEGIN", err) && set_publication(s, exists, published, err) &&
+        cap_filters_remember(s, err) && pg_exec(s->sql, "COMMIT", err))
+        return true;
+    struct err ignored = ERR_INIT; /* the connection may be gone */
+    (void)!pg_exec(s->sql, "ROLLBACK", &ignored);
+    return err_wrap(err, "publication %s", s->settings->publication);
+}
+
+bool cap_setup_publication(struct cap_session *s, struct err *err)
+{
+    bool exists = false;
+    tell_generated(s);
+    return check_identity(s, err) && check_topics(s, err) && cap_filters_check(s, err) &&
+           publication_exists(s, &exists, err) && change_publication(s, exists, NULL, err);
 }
 
 static bool is_published(const struct pg_result *res, const struct source_table *t)
@@ -275,12 +300,38 @@ static bool is_published(const struct pg_result *res, const struct source_table 
 /* Its changes went to the journal once. */
 static bool was_captured(const struct cap_session *s, const struct source_table *t)
 {
-    char *topic CLEANUP(free_ptr) = topic_name(s->settings->topic_prefix, t->schema, t->name);
+    char *topic CLEANUP(free_ptr) =
+        cap_filters_topic(s->settings->rules, s->settings->topic_prefix, t->schema, t->name);
     for (size_t i = 0; i < s->position.base.range_count; i++) {
         if (strcmp(s->position.base.ranges[i].stream, topic) == 0)
             return true;
     }
     return false;
+}
+
+/* Rules other than those of the copy: refused, or taken from here on. */
+static bool check_filters(struct cap_session *s, const struct pg_result *res, struct err *err)
+{
+    char *what CLEANUP(free_ptr) = NULL;
+    bool *published CLEANUP(free_ptr) = xcalloc(s->tables.count + 1, sizeof *published);
+    if (!cap_filters_differ(s, &what, err))
+        return false;
+    if (what == NULL)
+        return true;
+    if (!s->settings->filters_changed_accept)
+        return err_set(err, ERR_GAP,
+                       "%s. What is in the journal and on the target already would stay as it is. Put the "
+                       "rules back, start a "
+                       "new copy with an empty journal, or set source.filters_changed: accept",
+                       what);
+    for (size_t i = 0; i < s->tables.count; i++)
+        published[i] = is_published(res, &s->tables.items[i]);
+    log_event(LOG_LEVEL_WARN, "filters_changed",
+              "publication=%s text=\"%s: taken from here on; rows copied and records written before stay as "
+              "they are\"",
+              s->settings->publication, what);
+    return check_identity(s, err) && check_topics(s, err) && cap_filters_check(s, err) &&
+           change_publication(s, true, published, err);
 }
 
 bool cap_check_publication(struct cap_session *s, struct err *err)
@@ -310,6 +361,8 @@ bool cap_check_publication(struct cap_session *s, struct err *err)
             "publication %s was altered: %s. Changes left out since are lost to this pipeline: start a "
             "new copy with an empty journal",
             s->settings->publication, faults);
+    if (!check_filters(s, res, err))
+        return false;
     for (size_t i = 0; i < s->tables.count; i++) {
         const struct source_table *t = &s->tables.items[i];
         if (is_published(res, t))

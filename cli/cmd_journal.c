@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "change/table.h"
+#include "config/table_rules.h"
 #include "core/alloc.h"
 #include "journal_look.h"
 
@@ -41,7 +42,17 @@ static const struct journal_stream_info *named_stream(struct look *look)
         return NULL;
     }
     char *schema CLEANUP(free_ptr) = xstrndup(table, (size_t)(dot - table));
-    char *topic CLEANUP(free_ptr) = topic_name(look->config.topic_prefix, schema, dot + 1);
+    char *topic CLEANUP(free_ptr) = NULL;
+    struct table_rules *rules = NULL;
+    struct err err = ERR_INIT;
+    if (!table_rules_from_config(look->cli->cfg, &rules, &err)) {
+        (void)cli_usage_error(look->cli, "%s", err.text);
+        return NULL;
+    }
+    const char *renamed = table_rules_topic(rules, schema, dot + 1);
+    topic = renamed != NULL ? xasprintf("%s.%s", look->config.topic_prefix, renamed)
+                            : topic_name(look->config.topic_prefix, schema, dot + 1);
+    table_rules_free(rules);
     return look_find(look, topic);
 }
 

@@ -10,6 +10,7 @@
 #include "change/fence.h"
 #include "change/table.h"
 #include "compare/compare.h"
+#include "config/table_rules.h"
 #include "core/alloc.h"
 #include "cutover_internal.h"
 #include "journal/journal_settings.h"
@@ -167,14 +168,27 @@ static bool mark_reshaped(struct cutover *co, struct err *err)
     return true;
 }
 
+static bool name_topics(struct cutover *co, struct err *err)
+{
+    struct table_rules *rules = NULL;
+    const char *prefix = config_text(co->cfg, "journal.topic_prefix");
+    if (!table_rules_from_config(co->cfg, &rules, err))
+        return false;
+    for (size_t i = 0; i < co->table_count; i++) {
+        const char *topic = table_rules_topic(rules, co->tables[i].schema, co->tables[i].table);
+        free(co->tables[i].topic);
+        co->tables[i].topic = topic != NULL ? xasprintf("%s.%s", prefix, topic)
+                                            : topic_name(prefix, co->tables[i].schema, co->tables[i].table);
+    }
+    table_rules_free(rules);
+    return true;
+}
+
 bool verify_prepare(struct cutover *co, struct err *err)
 {
     bool found;
-    const char *prefix = config_text(co->cfg, "journal.topic_prefix");
-    for (size_t i = 0; i < co->table_count; i++) {
-        free(co->tables[i].topic);
-        co->tables[i].topic = topic_name(prefix, co->tables[i].schema, co->tables[i].table);
-    }
+    if (!name_topics(co, err))
+        return false;
     if (!load_baseline(co, &found, err))
         return false;
     co->baseline = found;

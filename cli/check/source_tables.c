@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture/filters.h"
 #include "check.h"
 #include "core/alloc.h"
 #include "pg/types/profile.h"
@@ -41,6 +42,16 @@ static bool is_covered(const struct listing *l, const struct listed *item)
     return false;
 }
 
+/* What source.filters leaves of it. */
+static void shape_table(struct check *ck, struct check_table *t)
+{
+    struct err why = ERR_INIT;
+    if (cap_filters_shape(ck->rules, &t->source, &why))
+        return;
+    check_add(ck, SIDE, "filters", CHECK_FAIL, NULL, "%s", why.text);
+    t->bad = true;
+}
+
 static bool load_tables(struct check *ck, struct err *err)
 {
     struct listing l = {.filter = ck->filter};
@@ -50,9 +61,11 @@ static bool load_tables(struct check *ck, struct err *err)
         bool found = false;
         if (!l.items[i].chosen || is_covered(&l, &l.items[i]))
             continue;
-        good =
-            source_table_load(ck->source, l.items[i].oid, &ck->tables[ck->table_count].source, &found, err);
+        struct check_table *t = &ck->tables[ck->table_count];
+        good = source_table_load(ck->source, l.items[i].oid, &t->source, &found, err);
         ck->table_count += good && found;
+        if (good && found)
+            shape_table(ck, t);
     }
     free(l.items);
     return good;
@@ -167,7 +180,8 @@ static void plan_columns(struct check *ck, struct check_table *t, struct pg_type
     const struct type_profile profile = read_profile(ck->cfg);
     const struct source_table *st = &t->source;
     struct table_schema *schema = xcalloc(1, sizeof *schema);
-    schema->topic = topic_name(config_text(ck->cfg, "journal.topic_prefix"), st->schema, st->name);
+    schema->topic =
+        cap_filters_topic(ck->rules, config_text(ck->cfg, "journal.topic_prefix"), st->schema, st->name);
     schema->name_space = xstrdup(schema->topic);
     schema->schema = xstrdup(st->schema);
     schema->table = xstrdup(st->name);
@@ -178,8 +192,8 @@ static void plan_columns(struct check *ck, struct check_table *t, struct pg_type
         struct err why = ERR_INIT;
         const struct source_column *col = &st->columns[i];
         if (pg_reader_plan_profile(&profile, types, ck->source, col->type_oid, col->typmod, &reader, &why)) {
-            pg_reader_field(&reader, col->name, !col->not_null, false,
-                            &schema->fields[schema->field_count++]);
+            pg_reader_field(&reader, table_rules_rename(ck->rules, st->schema, st->name, col->name),
+                            !col->not_null, false, &schema->fields[schema->field_count++]);
             continue;
         }
         char *what = xasprintf("column %s: %s", col->name, why.text);

@@ -197,10 +197,15 @@ bool source_publication_faults(struct pg_conn *conn, const char *publication, ch
         "   WHERE p.pubname = $1 AND NOT (pubinsert AND pubupdate AND pubdelete AND pubtruncate)),"
         " (SELECT 'publish_via_partition_root is off' FROM pg_catalog.pg_publication p"
         "   WHERE p.pubname = $1 AND NOT pubviaroot),"
-        " (SELECT 'rows or columns are left out of ' || string_agg(r.prrelid::regclass::text, ', ')"
+        " (SELECT 'rows or columns are left out of ' || string_agg(r.prrelid::regclass::text, ', ') || ', or not as "
+        "they were'"
         "   FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid"
-        "   WHERE p.pubname = $1 AND (to_jsonb(r)->>'prqual' IS NOT NULL OR to_jsonb(r)->>'prattrs' IS NOT "
-        "NULL))), "
+        "   LEFT JOIN pg_catalog.jsonb_to_recordset((SELECT CASE WHEN d LIKE 'crossfade [%' THEN"
+        "     pg_catalog.substr(d, 11) ELSE '[]' END FROM (SELECT pg_catalog.obj_description(x.oid, 'pg_publication') AS d"
+        "       FROM pg_catalog.pg_publication x WHERE x.pubname = $1) y)::jsonb) AS e(oid bigint, qual text, attrs text)"
+        "     ON e.oid = r.prrelid::bigint"
+        "   WHERE p.pubname = $1 AND (pg_catalog.md5(to_jsonb(r)->>'prqual') IS DISTINCT FROM e.qual"
+        "     OR to_jsonb(r)->>'prattrs' IS DISTINCT FROM e.attrs))), "
         "'')";
     return pg_query_text(conn, sql, 1, &publication, ret_faults, err);
 }

@@ -40,6 +40,8 @@ struct source_table {
      * PostgreSQL, and two rows may hold one key for a while). */
     size_t *key;
     size_t key_count;
+    bool key_chosen; /* by a rule of source.filters: another one than the above */
+    bool narrowed;   /* columns are left out by one */
     struct source_part *parts; /* source_table_parts(); several only when partitioned */
     size_t part_count;
     char *generated; /* generated columns, which are left out (the target computes them): text of a name[];
@@ -66,8 +68,8 @@ bool source_table_parts(struct pg_conn *conn, struct source_table *t, struct err
 bool source_parts_unfit(struct pg_conn *conn, const struct source_table *t, char **ret_names,
                         struct err *err) MUST_CHECK;
 
-/* What a publication leaves out although it was made to publish everything (kinds of changes, rows, columns,
- * roots of partitioned tables): somebody altered it. *ret_faults: for a message, malloc'd; NULL = nothing. */
+/* What a publication leaves out although it was not made so (kinds of changes, rows, columns, roots of partitioned
+ * tables; its comment says with which row filters and column lists it was made): somebody altered it. *ret_faults: for a message, malloc'd; NULL = nothing. */
 bool source_publication_faults(struct pg_conn *conn, const char *publication, char **ret_faults,
                                struct err *err) MUST_CHECK;
 

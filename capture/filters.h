@@ -1,0 +1,36 @@
+/*
+ * What source.filters means for capture: which columns a table has for us, what its publication says, and that nothing slips through
+ * when rules, tables or the publication change (DESIGN: a masked column's values are never in the journal).
+ *
+ * The publication's comment remembers what its tables were published with: a digest of the rules, the server's form of row filter and
+ * column list, and the columns whose values nobody may see, by number, since a column may get another name.
+ * @thread: the connection's owner
+ */
+#ifndef CAPTURE_FILTERS_H
+#define CAPTURE_FILTERS_H
+
+#include "capture/capture_internal.h"
+#include "capture/relation.h"
+
+/* Leaves out columns and sets the key. ERR_CONFIG when the rules would collapse rows or lose the key. Also for tables that are only
+ * looked at (check). */
+bool cap_filters_shape(const struct table_rules *rules, struct source_table *t, struct err *err) MUST_CHECK;
+/* The topic: by rule, or Debezium's. malloc'd. */
+char *cap_filters_topic(const struct table_rules *rules, const char *prefix, const char *schema,
+                        const char *table);
+
+/* What can be refused before a copy begins. s->tables are loaded and shaped. */
+bool cap_filters_check(struct cap_session *s, struct err *err) MUST_CHECK;
+/* Behind the table's name in the publication. */
+bool cap_filters_publish(struct cap_session *s, const struct source_table *t, struct strbuf *sql,
+                         struct err *err) MUST_CHECK;
+/* Writes the comment: after the publication was set, in the same transaction. */
+bool cap_filters_remember(struct cap_session *s, struct err *err) MUST_CHECK;
+/* A published table whose rules or columns are not what it was published with. *ret_what: for a message, malloc'd; NULL = none.
+ * ERR_SCHEMA: a column whose values nobody may see has another name now, and no rule for that. */
+bool cap_filters_differ(struct cap_session *s, char **ret_what, struct err *err) MUST_CHECK;
+/* The same for one relation as it was announced, before its rows are read. */
+bool cap_filters_guard(const struct cap_session *s, struct pg_conn *conn, const struct cap_relation *rel,
+                       struct err *err) MUST_CHECK;
+
+#endif
