@@ -37,12 +37,6 @@ bool table_rules_new(const char *const *texts, size_t count, const char *salt, s
     for (size_t i = 0; ok && i < count; i++) {
         ok = table_rule_read(texts[i], &rules->items[i], err);
         rules->count += ok;
-        if (ok && salt == NULL && has_hash(&rules->items[i]))
-            ok = err_set(
-                err, ERR_CONFIG,
-                "source.filters: table %s: a mask by hash needs a salt: set source.mask_salt (as ${VAR}) or "
-                "source.mask_salt_file",
-                rules->items[i].pattern);
     }
     if (!ok) {
         table_rules_free(rules);
