@@ -8,6 +8,7 @@
 #include "capture/mask.h"
 #include "change/table.h"
 #include "core/alloc.h"
+#include "core/log.h"
 
 /* Fewer digits of a hash in a key, and two rows may meet: 32 are 128 bits. */
 #define KEY_HASH_CHARS 32
@@ -248,6 +249,23 @@ static bool check_masks(struct cap_session *s, const struct source_table *t, str
     return true;
 }
 
+static bool count_partitions(struct cap_session *s, const struct source_table *t, const char *condition,
+                             int64_t *ret, struct err *err)
+{
+    char oid[16];
+    const char *params[] = {oid};
+    struct strbuf sql = STRBUF_INIT(4096);
+    (void)snprintf(oid, sizeof oid, "%u", t->oid);
+    strbuf_addf(&sql,
+                "SELECT count(*) FROM pg_catalog.pg_partition_tree($1::oid::regclass) p JOIN "
+                "pg_catalog.pg_class c ON "
+                "c.oid = p.relid WHERE p.isleaf AND p.level > 0 AND %s",
+                condition);
+    bool ok = strbuf_ok(&sql, "SELECT", err) && pg_query_int64(s->sql, sql.data, 1, params, ret, err);
+    strbuf_release(&sql);
+    return ok;
+}
+
 static bool refuse_where_column(const struct source_table *t, const char *column, struct err *err)
 {
     return err_set(
@@ -272,6 +290,14 @@ static bool check_where_columns(struct cap_session *s, const struct source_table
                   " WHERE p.pubname = $1 AND d.refobjsubid > 0 ORDER BY a.attnum",
                   1, &publication, &res, err))
         return false;
+    int64_t not_full = 0; /* partitions write old images by their own identity */
+    if (t->partitioned && !count_partitions(s, t, "c.relreplident <> 'f'", &not_full, err))
+        return false;
+    if (t->replica_identity == 'f' && not_full > 0)
+        return err_set(
+            err, ERR_CONFIG,
+            "where: the table has REPLICA IDENTITY FULL, and partitions have not: PostgreSQL would refuse "
+            "updates and deletes of the application. ALTER TABLE … REPLICA IDENTITY FULL on each of them");
     for (int i = 0; t->replica_identity != 'f' && i < pg_rows(res); i++) {
         int at = find_column(t, pg_cell(res, i, 0));
         if (at < 0 || !t->columns[at].identity)
@@ -318,15 +344,58 @@ static bool check_where(struct cap_session *s, const struct source_table *t, str
     return try_where(s, t, where, err) || err_wrap(err, "source.filters: table=%s.%s", t->schema, t->name);
 }
 
-bool cap_filters_check(struct cap_session *s, struct err *err)
+/* Some unique index holds none but columns of the key. */
+static bool is_unique(struct cap_session *s, const struct source_table *t, bool *ret, struct err *err)
+{
+    char oid[16];
+    int64_t n = 0;
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    const char *params[] = {oid};
+    (void)snprintf(oid, sizeof oid, "%u", t->oid);
+    strbuf_adds(
+        &sql,
+        "SELECT count(*) FROM pg_catalog.pg_index i WHERE i.indrelid = $1::oid AND i.indisunique AND "
+        "i.indisvalid"
+        " AND i.indpred IS NULL AND i.indexprs IS NULL AND NOT EXISTS (SELECT FROM"
+        " pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, place) JOIN pg_catalog.pg_attribute a"
+        " ON a.attrelid = i.indrelid AND a.attnum = k.attnum WHERE k.place <= i.indnkeyatts AND a.attname "
+        "NOT IN (");
+    for (size_t k = 0; k < t->key_count; k++) {
+        strbuf_adds(&sql, k > 0 ? ", " : "");
+        pg_quote_literal(&sql, t->columns[t->key[k]].name);
+    }
+    strbuf_adds(&sql, "))");
+    bool ok = strbuf_ok(&sql, "SELECT", err) && pg_query_int64(s->sql, sql.data, 1, params, &n, err);
+    strbuf_release(&sql);
+    *ret = n > 0;
+    return ok;
+}
+
+static bool check_key(struct cap_session *s, const struct source_table *t, struct err *err)
+{
+    bool unique = false;
+    if (!t->key_chosen)
+        return true;
+    if (!is_unique(s, t, &unique, err))
+        return false;
+    if (!unique)
+        log_event(LOG_LEVEL_WARN, "key_not_unique",
+                  "table=%s.%s text=\"no unique index on the source keeps the key of source.filters unique: "
+                  "of rows that "
+                  "share it the target keeps one, and the copy reads the table once for each of its ranges\"",
+                  t->schema, t->name);
+    return true;
+}
+
+bool cap_filters_check(struct cap_session *s, bool begins, struct err *err)
 {
     struct search search = {s, s->sql};
-    bool ok = table_rules_walk(s->settings->rules, must_exist, &search, err);
+    bool ok = !begins || table_rules_walk(s->settings->rules, must_exist, &search, err);
     struct pg_type_catalog *types = pg_type_catalog_new();
     for (size_t i = 0; ok && i < s->tables.count; i++) {
         const struct source_table *t = &s->tables.items[i];
         if (table_rules_any(s->settings->rules, t->schema, t->name))
-            ok = check_masks(s, t, types, err) && check_where(s, t, err);
+            ok = check_masks(s, t, types, err) && check_where(s, t, err) && check_key(s, t, err);
     }
     pg_type_catalog_free(types);
     return ok;
@@ -337,15 +406,8 @@ bool cap_filters_check(struct cap_session *s, struct err *err)
 /* Old images of such a table (or partition of it) carry all columns: PostgreSQL refuses its updates under a column list. */
 static bool sends_all(struct cap_session *s, const struct source_table *t, bool *ret, struct err *err)
 {
-    char oid[16];
     int64_t full = 0;
-    const char *params[] = {oid};
-    (void)snprintf(oid, sizeof oid, "%u", t->oid);
-    if (t->partitioned &&
-        !pg_query_int64(s->sql,
-                        "SELECT count(*) FROM pg_catalog.pg_partition_tree($1::oid::regclass) p JOIN "
-                        "pg_catalog.pg_class c ON c.oid = p.relid WHERE p.isleaf AND c.relreplident = 'f'",
-                        1, params, &full, err))
+    if (t->partitioned && !count_partitions(s, t, "c.relreplident = 'f'", &full, err))
         return false;
     *ret = t->replica_identity == 'f' || full > 0;
     return true;

@@ -19,8 +19,9 @@ bool cap_filters_shape(const struct table_rules *rules, struct source_table *t, 
 char *cap_filters_topic(const struct table_rules *rules, const char *prefix, const char *schema,
                         const char *table);
 
-/* What can be refused before a copy begins. s->tables are loaded and shaped. */
-bool cap_filters_check(struct cap_session *s, struct err *err) MUST_CHECK;
+/* What can be refused beforehand. s->tables are loaded and shaped. begins: a copy does, so that all that rules name must be there (later
+ * on, columns may have been dropped or renamed). */
+bool cap_filters_check(struct cap_session *s, bool begins, struct err *err) MUST_CHECK;
 /* Behind the table's name in the publication. */
 bool cap_filters_publish(struct cap_session *s, const struct source_table *t, struct strbuf *sql,
                          struct err *err) MUST_CHECK;

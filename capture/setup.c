@@ -284,7 +284,7 @@ bool cap_setup_publication(struct cap_session *s, struct err *err)
 {
     bool exists = false;
     tell_generated(s);
-    return check_identity(s, err) && check_topics(s, err) && cap_filters_check(s, err) &&
+    return check_identity(s, err) && check_topics(s, err) && cap_filters_check(s, true, err) &&
            publication_exists(s, &exists, err) && change_publication(s, exists, NULL, err);
 }
 
@@ -326,12 +326,14 @@ static bool check_filters(struct cap_session *s, const struct pg_result *res, st
                        what);
     for (size_t i = 0; i < s->tables.count; i++)
         published[i] = is_published(res, &s->tables.items[i]);
+    if (!check_identity(s, err) || !check_topics(s, err) || !cap_filters_check(s, false, err) ||
+        !change_publication(s, true, published, err))
+        return false;
     log_event(LOG_LEVEL_WARN, "filters_changed",
               "publication=%s text=\"%s: taken from here on; rows copied and records written before stay as "
               "they are\"",
               s->settings->publication, what);
-    return check_identity(s, err) && check_topics(s, err) && cap_filters_check(s, err) &&
-           change_publication(s, true, published, err);
+    return true;
 }
 
 bool cap_check_publication(struct cap_session *s, struct err *err)

@@ -241,6 +241,15 @@ bool table_rules_protects(const struct table_rules *rules, const char *schema, c
            table_rules_mask(rules, schema, table, column) != NULL;
 }
 
+bool table_rules_hide(const struct table_rules *rules)
+{
+    for (size_t i = 0; rules != NULL && i < rules->count; i++) {
+        if (rules->items[i].mask_count > 0 || rules->items[i].column_count > 0)
+            return true;
+    }
+    return false;
+}
+
 bool table_rules_any(const struct table_rules *rules, const char *schema, const char *table)
 {
     EACH_RULE(rule, rules, schema, table)

@@ -65,6 +65,8 @@ const char *table_rules_rename(const struct table_rules *rules, const char *sche
 /* Nobody may see its values. */
 bool table_rules_protects(const struct table_rules *rules, const char *schema, const char *table,
                           const char *column);
+/* Some rule masks or leaves out columns. */
+bool table_rules_hide(const struct table_rules *rules);
 /* Any rule fits the table. */
 bool table_rules_any(const struct table_rules *rules, const char *schema, const char *table);
 /* The texts of the rules that fit the table, in order: other rules, other text. */
