@@ -204,6 +204,8 @@ static bool copy_keys(struct batch *b, const struct journal_record *rec, struct 
         other = find_header(rec, HEADER_NEW_KEY);
     else if (rec->header_count > 0 && it->op == CHANGE_INSERT)
         other = find_header(rec, HEADER_OLD_KEY);
+    else if (rec->header_count > 0 && it->op == CHANGE_UPDATE)
+        it->may_miss = find_header(rec, HEADER_COPYING) != NULL;
     it->key = arena_copy(&b->arena, rec->key, rec->key_len);
     it->key_len = (uint32_t)rec->key_len;
     if (other == NULL)

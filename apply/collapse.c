@@ -19,6 +19,7 @@ struct image {
     enum entry_kind kind;
     const struct datum *row;
     uint32_t base; /* PATCH: entry whose target row is meant (often its own) */
+    bool may_miss; /* PATCH: that row need not be there */
 };
 
 /* One key that the batch touches. */
@@ -142,9 +143,9 @@ static bool write_over(struct collapse *c, struct entry *e, const struct datum *
     if (!row_is_complete(c->schema, row)) {
         switch (from.kind) {
         case ENTRY_DELETED:
-            return impossible(c, it, "a change of a row that was deleted before");
+            return it->may_miss || impossible(c, it, "a change of a row that was deleted before");
         case ENTRY_UNTOUCHED:
-            next = (struct image){.kind = ENTRY_PATCH, .row = row, .base = own};
+            next = (struct image){.kind = ENTRY_PATCH, .row = row, .base = own, .may_miss = it->may_miss};
             break;
         case ENTRY_PUT:
         case ENTRY_PATCH:
@@ -152,7 +153,8 @@ static bool write_over(struct collapse *c, struct entry *e, const struct datum *
             if (next.row == NULL)
                 return false;
             if (!row_is_complete(c->schema, next.row))
-                next = (struct image){.kind = ENTRY_PATCH, .row = next.row, .base = from.base};
+                next = (struct image){
+                    .kind = ENTRY_PATCH, .row = next.row, .base = from.base, .may_miss = from.may_miss};
             break;
         }
     }
@@ -211,6 +213,12 @@ static void emit(struct action_list *out, enum target_op op, const struct datum 
         .op = op, .row = row, .old = old, .commit_lsn = it->commit_lsn, .total_order = it->total_order};
 }
 
+static void emit_patch(const struct entry *e, const struct datum *old, struct action_list *out)
+{
+    emit(out, TARGET_UPDATE, e->now.row, old, e->last);
+    out->rows[out->count - 1].may_miss = e->now.may_miss;
+}
+
 static void emit_entry(const struct collapse *c, const struct entry *e, struct action_list *out)
 {
     uint32_t self = index_of(c, e);
@@ -221,12 +229,12 @@ static void emit_entry(const struct collapse *c, const struct entry *e, struct a
         break;
     case ENTRY_PATCH:
         if (e->now.base == self) {
-            emit(out, TARGET_UPDATE, e->now.row, NULL, e->last);
+            emit_patch(e, NULL, out);
             break;
         }
         if (!row_lives_elsewhere) /* what stood under the new key before must be gone first */
             emit(out, TARGET_DELETE, NULL, e->key_values, e->last);
-        emit(out, TARGET_UPDATE, e->now.row, c->entries[e->now.base].key_values, e->last);
+        emit_patch(e, c->entries[e->now.base].key_values, out);
         break;
     case ENTRY_DELETED:
         if (!row_lives_elsewhere)
@@ -332,6 +340,7 @@ bool sequence_items(const struct item *items, size_t count, struct arena *arena,
         } else {
             emit(&out, sequence_op(it), it->row, it->key == NULL || it->op == CHANGE_DELETE ? it->old : NULL,
                  it);
+            out.rows[out.count - 1].may_miss = it->may_miss;
         }
     }
     *ret = out;

@@ -289,6 +289,7 @@ static bool ends_batch(const struct fence *fence)
     case MARKER_NONE:
     case MARKER_HOLD:
     case MARKER_PING:
+    case MARKER_COPY:
         break;
     }
     return fence->kind == FENCE_SNAPSHOT_BEGIN;

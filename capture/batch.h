@@ -18,7 +18,7 @@
 
 #define CAP_NONE UINT32_MAX
 
-enum cap_header { CAP_HEADER_NONE = 0, CAP_HEADER_NEW_KEY, CAP_HEADER_OLD_KEY };
+enum cap_header { CAP_HEADER_NONE = 0, CAP_HEADER_NEW_KEY, CAP_HEADER_OLD_KEY, CAP_HEADER_COPYING };
 
 /* Offsets into the batch's bytes; CAP_NONE as length = absent. */
 struct cap_record {

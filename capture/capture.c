@@ -49,7 +49,7 @@ static enum cap_snapshot_mode snapshot_mode(const char *name)
                                        : SNAPSHOT_INITIAL;
 }
 
-static bool read_settings(const struct config *cfg, struct cap_settings *ret, struct err *err)
+bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struct err *err)
 {
     struct cap_settings s = {
         .pipeline = config_text(cfg, "pipeline"),
@@ -203,11 +203,12 @@ static bool open_source(struct cap_session *s, struct err *err)
 static bool look_at_source(struct cap_session *s, bool *ret_goes_on, struct err *err)
 {
     const char *why = NULL;
-    *ret_goes_on = s->position.complete;
+    *ret_goes_on = cap_position_streams(&s->position);
     if (!open_source(s, err))
         return false;
-    if (s->position.complete)
-        return cap_check_publication(s, err) && cap_check_slot(s, err);
+    if (*ret_goes_on)
+        return cap_check_publication(s, err) && cap_check_slot(s, err) && cap_queue_check(s, err) &&
+               (s->position.complete || cap_snapshot_load(s, err));
     if (!cap_snapshot_may_resume(s, ret_goes_on, &why, err))
         return false;
     if (why != NULL)
@@ -222,12 +223,14 @@ static bool run_copy(struct cap_session *s, bool goes_on, struct err *err)
     struct cap_snapshot floor = {0};
     struct cap_copier *copier = NULL;
     cap_status_show(s, PHASE_SNAPSHOT);
-    if (!goes_on)
+    if (!goes_on) /* all tables: also those that were asked for */
+        cap_queue_release(&s->queue);
+    if (!goes_on || s->status->snapshot_finished_us != 0)
         s->status->snapshot_started_us = clock_wall_us();
     s->status->snapshot_finished_us = 0;
-    bool ok = goes_on ? cap_snapshot_resume(s, &floor, err) : cap_snapshot_begin(s, &floor, err);
+    bool ok = goes_on ? cap_snapshot_resume(s, err) : cap_snapshot_begin(s, &floor, err);
     if (ok) {
-        copier = cap_copier_open(s, goes_on ? &s->position.copy : NULL, &floor);
+        copier = cap_copier_open(s, goes_on ? &s->position.copy : NULL, goes_on ? NULL : &floor);
         s->progressed = s->progressed || !goes_on;
         ok = cap_stream_run(s, goes_on ? s->position.lsn : s->slot_lsn, copier, err);
     }
@@ -243,6 +246,7 @@ static bool run_session(struct cap_session *s, struct err *err)
     cap_status_show(s, PHASE_STARTING);
     if (!nobody_streams(s, err) || !open_journal(s, &jw, &schemas, err))
         return false;
+    cap_queue_take(&s->queue, &s->position.copy);
     if (!look_at_source(s, &goes_on, err)) {
         schema_store_close(schemas);
         journal_writer_close(jw);
@@ -267,6 +271,7 @@ static bool close_session(struct cap_session *s, bool ok, struct err *err)
     pg_close(s->stream);
     pg_close(s->sql);
     cap_tables_release(&s->tables);
+    cap_queue_release(&s->queue);
     cap_position_release(&s->position);
     return ok;
 }
@@ -283,7 +288,8 @@ struct role {
     int64_t started_us;
 };
 
-static bool one_session(struct role *r, struct err *err)
+/* *ret_again: it has ended only for another to begin. */
+static bool one_session(struct role *r, bool *ret_again, struct err *err)
 {
     struct cap_session s = {
         .settings = r->settings, .board = r->board, .status = &r->status, .stop_fd = r->stop_fd};
@@ -291,6 +297,7 @@ static bool one_session(struct role *r, struct err *err)
     if (!ok && err->code == ERR_INTERRUPTED && cap_stop_asked(&s)) /* an orderly end, wherever it was met */
         ok = true;
     ok = close_session(&s, ok, err);
+    *ret_again = ok && s.again && !cap_stop_asked(&s);
     if (s.progressed) {
         r->failures = 0;
         r->ever_progressed = true;
@@ -333,7 +340,7 @@ static bool wait_before_retry(struct role *r, const struct err *err)
 bool capture_run(const struct config *cfg, struct status_board *board, int stop_fd, struct err *err)
 {
     struct cap_settings settings;
-    if (!read_settings(cfg, &settings, err))
+    if (!cap_settings_read(cfg, &settings, err))
         return false;
     settings.journal.on_trouble = status_board_trouble;
     settings.journal.trouble_ctx = board;
@@ -345,7 +352,12 @@ bool capture_run(const struct config *cfg, struct status_board *board, int stop_
     bool ok = false, stopped = false;
     while (!stopped) {
         struct err session_err = ERR_INIT;
-        ok = stopped = one_session(&r, &session_err);
+        bool again = false;
+        ok = stopped = one_session(&r, &again, &session_err);
+        if (again) {
+            stopped = false;
+            continue;
+        }
         if (ok)
             break;
         if (!may_retry(&r, &session_err)) {

@@ -5,6 +5,7 @@
 
 #include "capture/hold.h"
 #include "capture/publisher.h"
+#include "capture/request_queue.h"
 #include "capture/spill.h"
 #include "config/config.h"
 #include "config/table_filter.h"
@@ -47,7 +48,7 @@ struct cap_past_fence {
 /* Where the journal stands (recover.h). */
 struct cap_position {
     bool any;      /* there is at least one fence */
-    bool complete; /* the copy is done: streaming goes on at lsn */
+    bool complete; /* no copy is at hand */
     lsn_t lsn;
     int64_t commit_time_us;
     uint64_t attempt;       /* of the last copy; 0 = none */
@@ -57,6 +58,9 @@ struct cap_position {
     struct cap_past_fence *past; /* the last fences of this attempt, oldest first */
     size_t past_count;
 };
+
+/* The first copy is done: the stream must go on at pos->lsn, come what may. */
+bool cap_position_streams(const struct cap_position *pos);
 
 /* The tables of the publication, read once per session. */
 struct cap_tables {
@@ -79,10 +83,14 @@ struct cap_session {
     struct cap_position position;
     lsn_t slot_lsn; /* what the slot has confirmed, <= position.lsn */
     struct cap_tables tables;
+    struct cap_request_queue queue;
+    bool again; /* the session has ended well, to begin anew with what was asked for */
     struct cap_publisher *publisher;
     bool progressed; /* something became durable in this session: backoff starts over */
 };
 
+/* Texts belong to cfg; ret->filter is to be freed with table_filter_free(). */
+bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struct err *err) MUST_CHECK;
 /* A connection to the source without time limits of its own (idle, statement, lock), and with row security
  * off: a hidden row must be an error, never a gap. @thread any */
 bool cap_connect(const struct cap_settings *settings, bool replication, struct pg_conn **ret,

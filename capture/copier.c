@@ -19,6 +19,11 @@
 #define WINDOW_US (300 * 1000)
 /* While the stream has to come to a position, the server is asked so often how far it is. */
 #define ASK_INTERVAL_US (50 * 1000)
+/* After so many questions in vain the source is made to flush. */
+#define ASKS_BEFORE_COMMIT 2
+/* Looking for a floor, and telling what it waits for. */
+#define FLOOR_INTERVAL_US (50 * 1000)
+#define FLOOR_TELL_US     (30 * 1000 * 1000)
 /* A copy that is slowed down lets the stream follow this often. */
 #define SLOW_TURN_US (200 * 1000)
 /* A slowed window: its ranges are to be read in about this time. */
@@ -29,7 +34,7 @@
 #define WAL_PAGE_BYTES   8192
 #define WAL_HEADER_BYTES 40
 
-enum state { BETWEEN = 0, SNAPSHOT, WINDOW, CATCHING_UP };
+enum state { NO_FLOOR = 0, BETWEEN, SNAPSHOT, WINDOW, CATCHING_UP };
 
 struct cap_copier {
     struct cap_session *session;
@@ -37,13 +42,16 @@ struct cap_copier {
     struct cap_copy_worker *workers;
     int worker_count;
     struct cap_visible *visible;
-    uint32_t *noted; /* decoded while the window is open */
+    uint32_t before_xid; /* all that was published before this session has a smaller one */
+    uint32_t *noted;     /* decoded while the window is open */
     size_t noted_count, noted_cap;
     enum state state;
+    bool given_up;      /* a request that cannot be fulfilled */
     uint32_t alone_oid; /* of the table without key in the window at hand; 0 = none */
     struct cap_snapshot alone_snapshot;
     lsn_t high_lsn;
-    int64_t asked_us;
+    int64_t asked_us, floor_since_us;
+    unsigned asked;                            /* since the window was copied */
     int64_t opened_us, slowed_us, slow_log_us; /* mono */
     uint64_t opened_rows;                      /* copied before the last window */
     struct table_status *tables;
@@ -81,14 +89,18 @@ struct cap_copier *cap_copier_open(struct cap_session *s, const struct fence_cop
 {
     struct cap_plan *plan = cap_plan_new(s, place);
     BUG_UNLESS(plan != NULL);
+    struct cap_snapshot none = {0};
     struct cap_copier *c = xcalloc(1, sizeof *c);
     c->session = s;
-    c->visible = cap_visible_new(floor);
+    c->state = floor != NULL ? BETWEEN : NO_FLOOR;
+    c->visible = cap_visible_new(floor != NULL ? floor : &none);
     c->copy.session = s;
     c->copy.plan = plan;
     c->copy.visible = c->visible;
     c->copy.rows = xcalloc(s->tables.count + 1, sizeof *c->copy.rows);
     c->copy.range_rows = cap_copier_range_rows(s->settings);
+    const struct copy_request *req = cap_queue_at_hand(&s->queue);
+    c->copy.where = req != NULL && req->where != NULL ? xstrdup(req->where) : NULL;
     c->copy.started_us = clock_wall_us();
     c->copy.event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     BUG_UNLESS(c->copy.event_fd >= 0);
@@ -99,13 +111,19 @@ struct cap_copier *cap_copier_open(struct cap_session *s, const struct fence_cop
     return c;
 }
 
+static void stop_workers(struct cap_copier *c)
+{
+    cap_copy_abort(&c->copy, c->worker_count);
+    for (int i = 0; i < c->worker_count; i++)
+        pthread_join(c->workers[i].thread, NULL);
+    c->worker_count = 0;
+}
+
 void cap_copier_close(struct cap_copier *c)
 {
     if (c == NULL)
         return;
-    cap_copy_abort(&c->copy, c->worker_count);
-    for (int i = 0; i < c->worker_count; i++)
-        pthread_join(c->workers[i].thread, NULL);
+    stop_workers(c);
     pthread_cond_destroy(&c->copy.opened);
     pthread_mutex_destroy(&c->copy.lock);
     close(c->copy.event_fd);
@@ -114,6 +132,7 @@ void cap_copier_close(struct cap_copier *c)
     cap_visible_free(c->visible);
     cap_plan_free(c->copy.plan);
     free(c->copy.rows);
+    free(c->copy.where);
     free(c->copy.conns);
     free(c->workers);
     free(c->tables);
@@ -128,7 +147,7 @@ int cap_copier_fd(const struct cap_copier *c)
 
 bool cap_copier_holds(const struct cap_copier *c)
 {
-    return c->state != BETWEEN;
+    return c->state > BETWEEN;
 }
 
 bool cap_copier_pauses(const struct cap_copier *c)
@@ -142,14 +161,14 @@ enum cap_fate cap_copier_fate(const struct cap_copier *c, uint32_t oid, size_t k
 {
     if (oid == c->alone_oid)
         return cap_snapshot_sees(&c->alone_snapshot, xid) ? CAP_DROP : CAP_KEEP;
-    if (cap_plan_table_done(c->copy.plan, oid))
+    if (cap_plan_table_done(c->copy.plan, oid) && !cap_queue_waits(&c->session->queue, oid))
         return CAP_KEEP;
     return key_count == 0 ? CAP_DROP : CAP_COMPLETE;
 }
 
 void cap_copier_note(struct cap_copier *c, uint32_t xid)
 {
-    if (c->state == BETWEEN) {
+    if (c->state <= BETWEEN) {
         cap_visible_note(c->visible, xid);
         return;
     }
@@ -311,27 +330,42 @@ static bool reached(const struct cap_stream *st, lsn_t lsn)
     return st->seen_lsn >= lsn || (in_page <= WAL_HEADER_BYTES && st->seen_lsn >= lsn - in_page);
 }
 
-/* Asks the server how far it is: an idle one says so only when asked. */
+/* Asks the server how far it is: an idle one says so only when asked. The position waited for is that of the insert, and the
+ * server sends only what is flushed: a record that belongs to no transaction (pruning by our own reading is enough) stays
+ * unflushed until something commits (server: XLogBackgroundFlush). So a commit of ours goes after it. */
 static bool ask(struct cap_stream *st, struct err *err)
 {
-    if (st->now_us - st->copier->asked_us < ASK_INTERVAL_US)
+    struct cap_copier *c = st->copier;
+    if (st->now_us - c->asked_us < ASK_INTERVAL_US)
         return true;
-    st->copier->asked_us = st->now_us;
+    c->asked_us = st->now_us;
+    if (++c->asked % ASKS_BEFORE_COMMIT == 0)
+        cap_feedback_want_commit(st);
     return cap_feedback_ask(st, err);
 }
 
+/* A copy that was asked for begins in a session of its own: it knows all tables. */
 static bool end_window(struct cap_stream *st, bool *ret_done, struct err *err)
 {
     struct cap_copier *c = st->copier;
-    struct fence_copy place;
-    *ret_done = cap_plan_done(c->copy.plan);
+    struct cap_session *s = st->session;
+    struct fence_copy place = {.there = true};
+    bool more = false;
+    *ret_done = c->given_up || cap_plan_done(c->copy.plan);
     cap_plan_settle(c->copy.plan);
-    cap_plan_place(c->copy.plan, &place);
     c->state = BETWEEN;
     c->alone_oid = 0;
     settle(c);
     cap_copier_show(c);
-    return failpoint("capture.snapshot_ended", err) && cap_stream_release(st, &place, *ret_done, err);
+    if (*ret_done) {
+        more = cap_queue_next(&s->queue);
+        cap_queue_place(&s->queue, &place);
+    } else {
+        cap_plan_place(c->copy.plan, &place);
+    }
+    s->again = more || s->queue.grown;
+    return failpoint("capture.snapshot_ended", err) &&
+           cap_stream_release(st, &place, *ret_done && !more, err);
 }
 
 /* No window for now: what the stream brings goes on by itself. */
@@ -343,6 +377,7 @@ static bool let_follow(struct cap_stream *st, struct err *err)
         return true;
     c->slowed_us = st->now_us;
     cap_plan_place(c->copy.plan, &place);
+    st->session->again = st->session->queue.grown;
     return st->seen_lsn <= st->submitted_lsn || cap_stream_release(st, &place, false, err);
 }
 
@@ -357,6 +392,59 @@ static bool between(struct cap_stream *st, bool *ret_done, struct err *err)
     return wait ? let_follow(st, err) : cap_stream_hand_over(st, err) && open_window(st, err);
 }
 
+/* Nothing is known of what earlier sessions published, but that it was committed: once all that had begun by now is over, snapshots
+ * see it. */
+static bool find_floor(struct cap_stream *st, struct err *err)
+{
+    struct cap_copier *c = st->copier;
+    struct cap_snapshot snap = {0};
+    char *text CLEANUP(free_ptr) = NULL;
+    if (c->before_xid != 0 && st->now_us - c->asked_us < FLOOR_INTERVAL_US)
+        return let_follow(st, err);
+    c->asked_us = st->now_us;
+    if (!pg_query_text(st->session->sql, "SELECT pg_catalog.pg_current_snapshot()::text", 0, NULL, &text,
+                       err) ||
+        !cap_snapshot_parse(text != NULL ? text : "", &snap, err))
+        return err_wrap(err, "snapshot");
+    if (c->before_xid == 0) {
+        c->before_xid = snap.xmax;
+        c->floor_since_us = st->now_us;
+    }
+    if (cap_snapshot_is_past(&snap, c->before_xid)) {
+        cap_visible_begin(c->visible, &snap);
+        c->state = BETWEEN;
+        return true;
+    }
+    cap_snapshot_release(&snap);
+    if (st->now_us - c->floor_since_us >= FLOOR_TELL_US) {
+        c->floor_since_us = st->now_us;
+        log_event(
+            LOG_LEVEL_INFO, "snapshot_waits",
+            "text=\"for transactions that ran when it was taken up: see pg_stat_activity.xact_start and "
+            "pg_prepared_xacts\"");
+    }
+    return let_follow(st, err);
+}
+
+/* A condition that the server cannot compute for some row must not take the pipeline down: what is copied by then stays. */
+static bool may_give_up(const struct cap_copier *c, const struct err *err)
+{
+    return c->copy.where != NULL && !c->given_up && (err->code == ERR_SQL || err->code == ERR_DATA);
+}
+
+static void give_up(struct cap_copier *c, const struct err *err)
+{
+    const struct copy_request *req = cap_queue_at_hand(&c->session->queue);
+    log_event(LOG_LEVEL_ERROR, "copy_failed",
+              "table=%s.%s nonce=%s text=\"given up: %s. Ask again with another condition\"", req->schema,
+              req->table, req->nonce, err->text);
+    stop_workers(c);
+    c->copy.first_err = (struct err)ERR_INIT;
+    c->copy.working = 0;
+    c->given_up = true;
+    c->state = CATCHING_UP; /* behind what is copied */
+}
+
 static bool at_boundary(const struct cap_stream *st)
 {
     return !st->txn.open && cap_batch_tail(st->batch) == 0;
@@ -367,9 +455,15 @@ bool cap_copier_turn(struct cap_stream *st, bool *ret_done, struct err *err)
     struct cap_copier *c = st->copier;
     bool own = false, ended = false;
     *ret_done = false;
-    if (!look(c, &own, &ended, err))
-        return false;
+    if (!look(c, &own, &ended, err)) {
+        if (!may_give_up(c, err))
+            return false;
+        give_up(c, err);
+        err_clear(err);
+    }
     switch (c->state) {
+    case NO_FLOOR:
+        return !at_boundary(st) || find_floor(st, err);
     case BETWEEN:
         return !at_boundary(st) || between(st, ret_done, err);
     case SNAPSHOT:
@@ -379,8 +473,10 @@ bool cap_copier_turn(struct cap_stream *st, bool *ret_done, struct err *err)
         }
         return true;
     case WINDOW:
-        if (ended)
+        if (ended) {
             c->state = CATCHING_UP;
+            c->asked = 0;
+        }
         return true;
     case CATCHING_UP:
         if (at_boundary(st) && reached(st, c->high_lsn))

@@ -12,7 +12,7 @@ struct cap_copier;
 struct cap_stream;
 
 /* `place`: of an earlier session, one that fits; or NULL. floor: exact at a position from which on everything is streamed; taken
- * over. */
+ * over. NULL: it has yet to be found, while the stream goes on. */
 struct cap_copier *cap_copier_open(struct cap_session *s, const struct fence_copy *place,
                                    struct cap_snapshot *floor);
 /* Ends its threads, waits for them. NULL allowed. */
@@ -31,7 +31,7 @@ bool cap_copier_turn(struct cap_stream *st, bool *ret_done, struct err *err) MUS
 int64_t cap_copier_range_rows(const struct cap_settings *settings);
 
 /* What to do with a change of this table in the transaction at hand. */
-enum cap_fate { CAP_KEEP = 0, CAP_DROP, CAP_COMPLETE /* values that were not sent have to be fetched */ };
+enum cap_fate { CAP_KEEP = 0, CAP_DROP, CAP_COMPLETE /* its row may be missing on the target */ };
 enum cap_fate cap_copier_fate(const struct cap_copier *c, uint32_t oid, size_t key_count, uint32_t xid);
 /* Puts the tables' progress into the status and shows it. */
 void cap_copier_show(struct cap_copier *c);

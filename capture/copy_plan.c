@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/log.h"
 
 struct plan_part {
     size_t table, part;
@@ -93,16 +94,27 @@ static uint64_t hash_parts(const struct cap_plan *plan)
     return hash & INT64_MAX;
 }
 
+/* The table that was asked for; else all that the publication had from the beginning (none, if there is to be no copy): one that came
+ * later has to be asked for. */
+static bool is_wanted(const struct cap_session *s, const struct source_table *t)
+{
+    const struct copy_request *req = cap_queue_at_hand(&s->queue);
+    if (s->queue.requested)
+        return req != NULL && req->oid == t->oid;
+    return s->settings->snapshot_mode != SNAPSHOT_NEVER && t->from_start;
+}
+
 static void list_parts(struct cap_plan *plan)
 {
     const struct cap_tables *tables = &plan->session->tables;
+    size_t most = 0;
     for (size_t t = 0; t < tables->count; t++)
-        plan->count += tables->items[t].part_count;
-    plan->parts = xcalloc(plan->count + 1, sizeof *plan->parts);
-    size_t n = 0;
+        most += tables->items[t].part_count;
+    plan->parts = xcalloc(most + 1, sizeof *plan->parts);
     for (size_t t = 0; t < tables->count; t++) {
-        for (size_t p = 0; p < tables->items[t].part_count; p++)
-            plan->parts[n++] = (struct plan_part){t, p};
+        bool wanted = is_wanted(plan->session, &tables->items[t]);
+        for (size_t p = 0; wanted && p < tables->items[t].part_count; p++)
+            plan->parts[plan->count++] = (struct plan_part){t, p};
     }
     qsort_r(plan->parts, plan->count, sizeof *plan->parts, compare_parts, (void *)tables);
 }
@@ -148,17 +160,17 @@ struct cap_plan *cap_plan_new(const struct cap_session *s, const struct fence_co
     struct cap_plan *plan = xcalloc(1, sizeof *plan);
     plan->session = s;
     pthread_mutex_init(&plan->lock, NULL);
-    if (s->settings->snapshot_mode != SNAPSHOT_NEVER)
-        list_parts(plan);
-    else
-        plan->parts = xcalloc(1, sizeof *plan->parts);
+    list_parts(plan);
     list_last(plan);
     plan->hash = hash_parts(plan);
-    if (place != NULL && place->there && !take_place(plan, place)) {
-        cap_plan_free(plan);
-        return NULL;
+    if (place == NULL || !place->there || place->plan == 0 || take_place(plan, place))
+        return plan;
+    if (s->queue.requested) {
+        log_event(LOG_LEVEL_WARN, "copy_anew", "text=\"the table's partitions or key have changed\"");
+        return plan;
     }
-    return plan;
+    cap_plan_free(plan);
+    return NULL;
 }
 
 void cap_plan_free(struct cap_plan *plan)
@@ -207,6 +219,7 @@ void cap_plan_place(const struct cap_plan *plan, struct fence_copy *ret)
                                .part = plan->at,
                                .key = there ? plan->key : NULL,
                                .key_count = there ? plan->key_count : 0};
+    cap_queue_place(&plan->session->queue, ret);
 }
 
 void cap_plan_settle(struct cap_plan *plan)

@@ -24,8 +24,8 @@ void cap_chunk_release(struct cap_chunk *chunk);
 
 struct cap_plan;
 
-/* Tables and their parts are loaded. `place` NULL or not there: from the beginning. NULL when the place was made over other
- * tables, parts or keys. */
+/* Tables and their parts are loaded; the queue says which of them. `place` NULL, not there or not begun: from the beginning. NULL
+ * when the place was made over other tables, parts or keys; the copy of a table that was asked for then begins anew. */
 struct cap_plan *cap_plan_new(const struct cap_session *s, const struct fence_copy *place);
 void cap_plan_free(struct cap_plan *plan); /* NULL allowed */
 

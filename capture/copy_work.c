@@ -113,6 +113,12 @@ static bool begin_copy(struct worker *w, const struct cap_chunk *chunk, const st
         strbuf_adds(&sql, where != NULL || chunk->lower != NULL ? " AND " : " WHERE ");
         cap_plan_key_bound(t, "<=", chunk->upper, &sql);
     }
+    if (w->copy->where != NULL) {
+        bool more = where != NULL || chunk->lower != NULL || chunk->upper != NULL;
+        strbuf_adds(&sql, more ? " AND (" : " WHERE (");
+        strbuf_adds(&sql, w->copy->where);
+        strbuf_adds(&sql, "\n)"); /* behind a comment at its end, too */
+    }
     strbuf_adds(&sql, ") TO STDOUT (FORMAT binary)");
     bool ok = strbuf_ok(&sql, "COPY", err) && pg_copy_out_begin(w->conn, sql.data, err);
     strbuf_release(&sql);

@@ -32,6 +32,7 @@ struct cap_copy {
     const struct cap_visible *visible; /* does not change while a window is open */
     _Atomic uint64_t *rows;            /* per table */
     int64_t range_rows;
+    char *where;        /* only these rows; NULL = all */
     int64_t started_us; /* wall */
     int event_fd;       /* readable when a window has ended, or an alone one has its snapshot */
     atomic_bool abort;

@@ -4,6 +4,7 @@
  * headers; delete → delete + tombstone; truncate → one event per table; a row of crossfade.marker → a marker
  * of its transaction.
  */
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,7 +43,9 @@ static enum marker_kind marker_kind_of(const char *kind)
         const char *name;
         enum marker_kind kind;
     } kinds[] = {
-        {"hold", MARKER_HOLD}, {"cut", MARKER_COMPARE}, {"final", MARKER_FINAL}, {"ping", MARKER_PING}};
+        {"hold", MARKER_HOLD}, {"cut", MARKER_COMPARE}, {"final", MARKER_FINAL},
+        {"ping", MARKER_PING}, {"copy", MARKER_COPY},
+    };
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         if (strcmp(kinds[i].name, kind) == 0)
             return kinds[i].kind;
@@ -50,10 +53,26 @@ static enum marker_kind marker_kind_of(const char *kind)
     return MARKER_NONE;
 }
 
+/* Kind copy is no marker of its transaction's fence. */
+static void take_request(struct cap_stream *st, const char *nonce, const struct pgoutput_value *detail)
+{
+    json_auto_t *object =
+        detail != NULL ? json_loadb(detail->p, detail->len, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    struct copy_request req;
+    if (object == NULL || !copy_request_from_json(object, &req)) {
+        log_event(LOG_LEVEL_WARN, "marker_ignored",
+                  "nonce=%s text=\"kind copy without a detail that says what\"", nonce);
+        return;
+    }
+    copy_request_release(&st->txn.request);
+    st->txn.request = req;
+}
+
 static void take_marker(struct cap_stream *st, const struct cap_relation *rel,
                         const struct pgoutput_tuple *row)
 {
     struct cap_marker m = {0};
+    const struct pgoutput_value *detail = NULL;
     char pipeline[64] = "", kind[16] = "";
     for (size_t i = 0; i < rel->column_count && i < row->count; i++) {
         const struct pgoutput_value *v = &row->values[i];
@@ -70,11 +89,15 @@ static void take_marker(struct cap_stream *st, const struct cap_relation *rel,
             m.cut_lsn = take_u64(v, true);
         else if (strcmp(name, "deadline_ms") == 0)
             m.deadline_ms = (int64_t)take_u64(v, false);
+        else if (strcmp(name, "detail") == 0)
+            detail = v;
     }
     if (strcmp(pipeline, st->session->settings->pipeline) != 0)
         return;
     m.kind = marker_kind_of(kind);
-    if (st->txn.marker.kind != MARKER_NONE)
+    if (m.kind == MARKER_COPY)
+        take_request(st, m.nonce, detail);
+    else if (st->txn.marker.kind != MARKER_NONE)
         log_event(LOG_LEVEL_WARN, "marker_ignored", "nonce=%s text=\"one marker per transaction\"", m.nonce);
     else
         st->txn.marker = m;
@@ -200,9 +223,9 @@ static bool put_update(struct cap_stream *st, struct cap_relation *rel, const st
     return put(st, rel, &chg, chg.after, CAP_HEADER_NONE, NULL, err);
 }
 
-/* A row of a table whose copy is not done may be missing on the target: what comes of it must be whole. Values that were not
- * sent are read from the source, newer than the change perhaps; the next fence stands behind that. A row that is gone needs
- * nothing more than its deletion. */
+/* A row of a table whose copy is not done may be missing on the target: readers are told. A row that is not copied yet will be, with
+ * this change; one that a range's snapshot did not see any more is gone. Only a move may come from what is not copied to what is: then
+ * the values that were not sent are read from the source, newer than the change perhaps, and the next fence stands behind that. */
 static bool put_completed(struct cap_stream *st, struct cap_relation *rel, const struct pgoutput_message *m,
                           lsn_t lsn, struct err *err)
 {
@@ -213,14 +236,15 @@ static bool put_completed(struct cap_stream *st, struct cap_relation *rel, const
         return false;
     if (!same && !put_delete(st, rel, lsn, !full, CAP_HEADER_NONE, NULL, err))
         return false;
-    if (!cap_row_is_whole(tw, tw->after) && !cap_reread(st, rel, &m->row.new_row, &there, err))
+    bool whole = cap_row_is_whole(tw, tw->after);
+    if (!same && !whole && !cap_reread(st, rel, &m->row.new_row, &there, err))
         return false;
-    if (!there)
+    if (!there) /* its deletion comes */
         return true;
     struct change chg = new_change(st, rel, same ? CHANGE_UPDATE : CHANGE_INSERT, lsn);
     chg.before = same && full ? tw->before : NULL;
     chg.after = tw->after;
-    return put(st, rel, &chg, chg.after, CAP_HEADER_NONE, NULL, err);
+    return put(st, rel, &chg, chg.after, same && !whole ? CAP_HEADER_COPYING : CAP_HEADER_NONE, NULL, err);
 }
 
 static bool put_change(struct cap_stream *st, struct cap_relation *rel, const struct pgoutput_message *m,
@@ -284,6 +308,7 @@ static bool begin(struct cap_stream *st, const struct pgoutput_message *m, struc
     if (st->txn.open)
         return err_set(err, ERR_PROTOCOL, "a transaction begins inside another");
     st->now_wall_us = clock_wall_us();
+    copy_request_release(&st->txn.request);
     st->txn = (struct cap_transaction){
         .open = true,
         .skip = m->begin.final_lsn < st->start_lsn,

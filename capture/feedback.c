@@ -89,7 +89,13 @@ static bool is_heartbeat_due(const struct cap_stream *st)
     int64_t interval_us = st->session->settings->heartbeat_us;
     if (st->hold.active)
         interval_us = MIN_OF(interval_us, HOLD_HEARTBEAT_US);
-    return !st->heartbeat_refused && st->now_us - st->last_commit_seen_us >= interval_us;
+    return !st->heartbeat_refused &&
+           (st->commit_wanted || st->now_us - st->last_commit_seen_us >= interval_us);
+}
+
+void cap_feedback_want_commit(struct cap_stream *st)
+{
+    st->commit_wanted = true;
 }
 
 static void take_look(struct cap_stream *st, const struct pg_result *res)
@@ -136,6 +142,7 @@ static bool ask_when_due(struct cap_stream *st, struct err *err)
     if (st->asking)
         return true;
     if (is_heartbeat_due(st)) {
+        st->commit_wanted = false;
         st->last_commit_seen_us =
             st->now_us; /* the next one an interval later, whether this one is seen or not */
         return ask(st, true, err);

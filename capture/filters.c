@@ -387,17 +387,22 @@ static bool check_key(struct cap_session *s, const struct source_table *t, struc
     return true;
 }
 
+bool cap_filters_check_table(struct cap_session *s, const struct source_table *t, struct err *err)
+{
+    if (!table_rules_any(s->settings->rules, t->schema, t->name))
+        return true;
+    struct pg_type_catalog *types = pg_type_catalog_new();
+    bool ok = check_masks(s, t, types, err) && check_where(s, t, err) && check_key(s, t, err);
+    pg_type_catalog_free(types);
+    return ok;
+}
+
 bool cap_filters_check(struct cap_session *s, bool begins, struct err *err)
 {
     struct search search = {s, s->sql};
     bool ok = !begins || table_rules_walk(s->settings->rules, must_exist, &search, err);
-    struct pg_type_catalog *types = pg_type_catalog_new();
-    for (size_t i = 0; ok && i < s->tables.count; i++) {
-        const struct source_table *t = &s->tables.items[i];
-        if (table_rules_any(s->settings->rules, t->schema, t->name))
-            ok = check_masks(s, t, types, err) && check_where(s, t, err) && check_key(s, t, err);
-    }
-    pg_type_catalog_free(types);
+    for (size_t i = 0; ok && i < s->tables.count; i++)
+        ok = cap_filters_check_table(s, &s->tables.items[i], err);
     return ok;
 }
 

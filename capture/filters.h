@@ -22,6 +22,8 @@ char *cap_filters_topic(const struct table_rules *rules, const char *prefix, con
 /* What can be refused beforehand. s->tables are loaded and shaped. begins: a copy does, so that all that rules name must be there (later
  * on, columns may have been dropped or renamed). */
 bool cap_filters_check(struct cap_session *s, bool begins, struct err *err) MUST_CHECK;
+/* What can be refused of one table. */
+bool cap_filters_check_table(struct cap_session *s, const struct source_table *t, struct err *err) MUST_CHECK;
 /* Behind the table's name in the publication. */
 bool cap_filters_publish(struct cap_session *s, const struct source_table *t, struct strbuf *sql,
                          struct err *err) MUST_CHECK;
@@ -30,6 +32,9 @@ bool cap_filters_remember(struct cap_session *s, struct err *err) MUST_CHECK;
 /* A published table whose rules or columns are not what it was published with. *ret_what: for a message, malloc'd; NULL = none.
  * ERR_SCHEMA: a column whose values nobody may see has another name now, and no rule for that. */
 bool cap_filters_differ(struct cap_session *s, char **ret_what, struct err *err) MUST_CHECK;
+/* The table was published with the rules that this capture has. ERR_CONFIG if not: it was added by somebody with others. */
+bool cap_filters_same(const struct cap_session *s, struct pg_conn *conn, uint32_t oid, const char *schema,
+                      const char *table, struct err *err) MUST_CHECK;
 /* The same for one relation as it was announced, before its rows are read. */
 bool cap_filters_guard(const struct cap_session *s, struct pg_conn *conn, const struct cap_relation *rel,
                        struct err *err) MUST_CHECK;

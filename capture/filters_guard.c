@@ -229,12 +229,34 @@ static bool is_announced(const struct cap_relation *rel, const char *name)
     return false;
 }
 
+bool cap_filters_same(const struct cap_session *s, struct pg_conn *conn, uint32_t oid, const char *schema,
+                      const char *table, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    char text[16], digest[CAP_RULE_DIGEST] = "";
+    const char *params[] = {s->settings->publication, text};
+    (void)snprintf(text, sizeof text, "%u", oid);
+    if (!pg_query(conn, "SELECT e.rule FROM" REMEMBERED "WHERE e.oid = $2::bigint", 2, params, &res, err))
+        return false;
+    if (table_rules_any(s->settings->rules, schema, table))
+        cap_mask_rule_digest(s->settings->rules, schema, table, digest);
+    if (strcmp(digest, pg_rows(res) > 0 ? pg_cell(res, 0, 0) : "") == 0)
+        return true;
+    return err_set(
+        err, ERR_CONFIG,
+        "table=%s.%s was added with other rules of source.filters than this capture has: start it with those",
+        schema, table);
+}
+
 bool cap_filters_guard(const struct cap_session *s, struct pg_conn *conn, const struct cap_relation *rel,
                        struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
     PG_RESULT_AUTO lacking = NULL;
     const struct table_rules *rules = s->settings->rules;
+    const struct source_table *t = table_of(s, rel->oid);
+    if ((t == NULL || !t->from_start) && !cap_filters_same(s, conn, rel->oid, rel->schema, rel->table, err))
+        return false;
     if (rel->announced == NULL) /* no rule */
         return true;
     if (!load_protected(conn, s->settings->publication, rel->oid, &res, err))

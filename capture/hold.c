@@ -86,6 +86,7 @@ struct cap_hold_step cap_hold_commit(struct cap_hold *hold, const struct cap_com
     case MARKER_PING:
         step.marker = fence_marker_of(commit->marker.kind, &commit->marker);
         break;
+    case MARKER_COPY: /* no marker of a fence: decode.c takes it out */
     case MARKER_REFUSED:
     case MARKER_NONE:
         break;

@@ -175,7 +175,10 @@ static bool append_record(struct cap_publisher *pub, const struct cap_batch *b, 
                           struct err *err)
 {
     static const char *const header_names[] = {
-        [CAP_HEADER_NEW_KEY] = HEADER_NEW_KEY, [CAP_HEADER_OLD_KEY] = HEADER_OLD_KEY};
+        [CAP_HEADER_NEW_KEY] = HEADER_NEW_KEY,
+        [CAP_HEADER_OLD_KEY] = HEADER_OLD_KEY,
+        [CAP_HEADER_COPYING] = HEADER_COPYING,
+    };
     uint32_t id_be = __builtin_bswap32(r->schema_id);
     struct journal_record rec = {.partition = -1};
     if (r->key_len != CAP_NONE) {
@@ -188,7 +191,8 @@ static bool append_record(struct cap_publisher *pub, const struct cap_batch *b, 
     }
     if (r->header != CAP_HEADER_NONE)
         rec.headers[rec.header_count++] =
-            (struct journal_header){header_names[r->header], b->bytes.data + r->header_at, r->header_len};
+            (struct journal_header){header_names[r->header], b->bytes.data + r->header_at,
+                                    r->header_len != CAP_NONE ? r->header_len : 0};
     if (r->schema_id != 0)
         rec.headers[rec.header_count++] = (struct journal_header){HEADER_SCHEMA_ID, &id_be, sizeof id_be};
     pub->unit_changes += r->value_len != CAP_NONE;

@@ -111,6 +111,11 @@ bool cap_position_read(const struct cap_settings *settings, struct cap_position 
     return true;
 }
 
+bool cap_position_streams(const struct cap_position *pos)
+{
+    return pos->complete || (pos->copy.there && pos->copy.requested);
+}
+
 void cap_position_release(struct cap_position *pos)
 {
     for (size_t i = 0; i < pos->base.range_count; i++)
@@ -157,7 +162,7 @@ bool cap_identity_fits(const struct cap_position *pos, const struct repl_identit
             "the journal was written from a server with system identifier %llu, the source has %llu: another "
             "server. Check source.url, or start a new pipeline with an empty journal",
             (unsigned long long)pos->base.system_id, (unsigned long long)now->system_id);
-    if (!pos->complete) /* the copy starts over anyway */
+    if (!cap_position_streams(pos)) /* the copy starts over anyway */
         return true;
     if (pos->base.timeline != now->timeline && !forked(pos, now, history, history_count, err))
         return false;
@@ -175,7 +180,7 @@ bool cap_check_identity(struct cap_session *s, struct err *err)
     size_t count = 0;
     if (!repl_identify(s->stream, &s->identity, err))
         return false;
-    if (s->position.complete && s->position.base.timeline != s->identity.timeline &&
+    if (cap_position_streams(&s->position) && s->position.base.timeline != s->identity.timeline &&
         !repl_timeline_history(s->stream, s->identity.timeline, &history, &count, err))
         return false;
     bool ok = cap_identity_fits(&s->position, &s->identity, history, count, err);

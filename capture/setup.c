@@ -101,17 +101,21 @@ static bool refuse_identity(const struct source_table *t, const char *parts, str
 }
 
 /* Without a replica identity the server would refuse the application's updates and deletes from now on. */
-static bool check_identity(const struct cap_session *s, struct err *err)
+bool cap_check_table(const struct cap_session *s, const struct source_table *t, struct err *err)
+{
+    char *parts CLEANUP(free_ptr) = NULL;
+    if (t->replica_identity == 'n' || (t->replica_identity != 'f' && t->key_count == 0))
+        return refuse_identity(t, NULL, err);
+    if (t->partitioned && !source_parts_unfit(s->sql, t, &parts, err))
+        return false;
+    return parts == NULL || refuse_identity(t, parts, err);
+}
+
+static bool check_tables(const struct cap_session *s, struct err *err)
 {
     for (size_t i = 0; i < s->tables.count; i++) {
-        const struct source_table *t = &s->tables.items[i];
-        char *parts CLEANUP(free_ptr) = NULL;
-        if (t->replica_identity == 'n' || (t->replica_identity != 'f' && t->key_count == 0))
-            return refuse_identity(t, NULL, err);
-        if (t->partitioned && !source_parts_unfit(s->sql, t, &parts, err))
+        if (!cap_check_table(s, &s->tables.items[i], err))
             return false;
-        if (parts != NULL)
-            return refuse_identity(t, parts, err);
     }
     return true;
 }
@@ -146,7 +150,7 @@ static bool find_shared_topic(struct topic_of *topics, size_t count, struct err 
 }
 
 /* Two tables in one topic would be one table to every reader. */
-static bool check_topics(const struct cap_session *s, struct err *err)
+bool cap_check_topics(const struct cap_session *s, struct err *err)
 {
     struct topic_of *topics = xcalloc(s->tables.count, sizeof *topics);
     bool kafka = strstr(s->settings->journal.url, "kafka://") != NULL; /* also behind fault: */
@@ -190,7 +194,8 @@ static bool create_control_tables(struct cap_session *s, struct err *err)
     if (!pg_query_int64(
             s->sql,
             "SELECT (to_regclass('crossfade.marker') IS NOT NULL AND to_regclass('crossfade.decision') IS "
-            "NOT NULL)::int",
+            "NOT NULL AND EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = "
+            "to_regclass('crossfade.marker') AND a.attname = 'detail'))::int",
             0, NULL, &there, err))
         return false;
     if (there == 1)
@@ -212,6 +217,19 @@ bool cap_setup_source(struct cap_session *s, struct err *err)
 }
 
 /* --- publication --- */
+
+void cap_put_name(const struct source_table *t, struct strbuf *sql)
+{
+    strbuf_adds(sql, t->partitioned ? "" : "ONLY ");
+    pg_quote_table(sql, t->schema, t->name);
+}
+
+bool cap_put_published(struct cap_session *s, const struct source_table *t, struct strbuf *sql,
+                       struct err *err)
+{
+    cap_put_name(t, sql);
+    return cap_filters_publish(s, t, sql, err);
+}
 
 static bool publication_exists(struct cap_session *s, bool *ret, struct err *err)
 {
@@ -249,9 +267,8 @@ static bool set_publication(struct cap_session *s, bool exists, const bool *publ
         const struct source_table *t = &s->tables.items[i];
         if (published != NULL && !published[i])
             continue;
-        strbuf_adds(&sql, t->partitioned ? ", " : ", ONLY ");
-        pg_quote_table(&sql, t->schema, t->name);
-        ok = cap_filters_publish(s, t, &sql, err);
+        strbuf_adds(&sql, ", ");
+        ok = cap_put_published(s, t, &sql, err);
     }
     if (!exists)
         strbuf_adds(
@@ -284,8 +301,11 @@ bool cap_setup_publication(struct cap_session *s, struct err *err)
 {
     bool exists = false;
     tell_generated(s);
-    return check_identity(s, err) && check_topics(s, err) && cap_filters_check(s, true, err) &&
-           publication_exists(s, &exists, err) && change_publication(s, exists, NULL, err);
+    bool ok = check_tables(s, err) && cap_check_topics(s, err) && cap_filters_check(s, true, err) &&
+              publication_exists(s, &exists, err) && change_publication(s, exists, NULL, err);
+    for (size_t i = 0; i < s->tables.count; i++)
+        s->tables.items[i].from_start = ok;
+    return ok;
 }
 
 static bool is_published(const struct pg_result *res, const struct source_table *t)
@@ -326,7 +346,7 @@ static bool check_filters(struct cap_session *s, const struct pg_result *res, st
                        what);
     for (size_t i = 0; i < s->tables.count; i++)
         published[i] = is_published(res, &s->tables.items[i]);
-    if (!check_identity(s, err) || !check_topics(s, err) || !cap_filters_check(s, false, err) ||
+    if (!check_tables(s, err) || !cap_check_topics(s, err) || !cap_filters_check(s, false, err) ||
         !change_publication(s, true, published, err))
         return false;
     log_event(LOG_LEVEL_WARN, "filters_changed",
@@ -366,8 +386,9 @@ bool cap_check_publication(struct cap_session *s, struct err *err)
     if (!check_filters(s, res, err))
         return false;
     for (size_t i = 0; i < s->tables.count; i++) {
-        const struct source_table *t = &s->tables.items[i];
-        if (is_published(res, t))
+        struct source_table *t = &s->tables.items[i];
+        t->from_start = is_published(res, t);
+        if (t->from_start)
             continue;
         if (was_captured(s, t))
             return err_set(
@@ -378,10 +399,10 @@ bool cap_check_publication(struct cap_session *s, struct err *err)
                 t->schema, t->name, s->settings->publication);
         log_event(LOG_LEVEL_WARN, "table_not_published",
                   "table=%s.%s text=\"fits source.tables but was not there when the copy began: it is "
-                  "not replicated\"",
+                  "not replicated. crossfade capture add-table copies it and follows it\"",
                   t->schema, t->name);
     }
-    return true;
+    return cap_queue_mark_later(s, err);
 }
 
 bool cap_slot_free(struct cap_session *s, struct source_slot *ret, struct err *err)

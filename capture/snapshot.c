@@ -41,14 +41,14 @@ static void *watch_main(void *arg)
     return NULL;
 }
 
-static bool create_slot(struct cap_session *s, struct pg_conn *conn, const char *name, bool temporary,
-                        struct repl_slot *ret, struct err *err)
+static bool create_slot(struct cap_session *s, struct repl_slot *ret, struct err *err)
 {
-    struct watch watch = {s->stop_fd, eventfd(0, EFD_CLOEXEC), conn};
+    const char *name = s->settings->slot;
+    struct watch watch = {s->stop_fd, eventfd(0, EFD_CLOEXEC), s->stream};
     pthread_t thread;
     uint64_t one = 1;
     BUG_UNLESS(watch.done_fd >= 0 && pthread_create(&thread, NULL, watch_main, &watch) == 0);
-    bool ok = repl_create_slot(conn, name, temporary, ret, err);
+    bool ok = repl_create_slot(s->stream, name, false, ret, err);
     ssize_t n = write(watch.done_fd, &one, sizeof one);
     BUG_UNLESS(n == sizeof one);
     pthread_join(thread, NULL);
@@ -65,8 +65,7 @@ static bool make_slot(struct cap_session *s, struct repl_slot *ret, struct err *
         return false;
     log_event(LOG_LEVEL_INFO, "slot_create", "slot=%s text=\"waits for the transactions that run now\"",
               s->settings->slot);
-    return failpoint("capture.slot_before", err) &&
-           create_slot(s, s->stream, s->settings->slot, false, ret, err) &&
+    return failpoint("capture.slot_before", err) && create_slot(s, ret, err) &&
            failpoint("capture.slot_created", err);
 }
 
@@ -87,7 +86,7 @@ static bool read_floor(struct cap_session *s, const struct repl_slot *slot, stru
 
 /* --- the tables --- */
 
-static bool load_parts(struct cap_session *s, struct err *err)
+bool cap_snapshot_load(struct cap_session *s, struct err *err)
 {
     for (size_t i = 0; i < s->tables.count; i++) {
         if (!source_table_parts(s->sql, &s->tables.items[i], err))
@@ -124,7 +123,7 @@ bool cap_snapshot_may_resume(struct cap_session *s, bool *ret_may, const char **
     bool published = false;
     *ret_may = false;
     *ret_why = NULL;
-    if (!load_parts(s, err))
+    if (!cap_snapshot_load(s, err))
         return false;
     if (!pos->any || !pos->copy.there)
         return true;
@@ -142,22 +141,18 @@ bool cap_snapshot_may_resume(struct cap_session *s, bool *ret_may, const char **
     return true;
 }
 
-bool cap_snapshot_resume(struct cap_session *s, struct cap_snapshot *ret_floor, struct err *err)
+bool cap_snapshot_resume(struct cap_session *s, struct err *err)
 {
-    struct pg_conn *conn = NULL;
-    struct repl_slot slot;
+    const struct copy_request *req = cap_queue_at_hand(&s->queue);
     struct source_slot ours;
-    char name[80];
-    (void)snprintf(name, sizeof name, "%.50s_resume_%d", s->settings->slot, (int)getpid());
     if (!cap_slot_free(s, &ours, err))
         return false;
     s->slot_lsn = ours.confirmed_lsn;
-    log_event(LOG_LEVEL_INFO, "snapshot_resume", "lsn=" LSN_FMT " part=%llu", LSN_ARGS(s->position.lsn),
-              (unsigned long long)s->position.copy.part);
-    bool ok = cap_connect(s->settings, true, &conn, err) && create_slot(s, conn, name, true, &slot, err) &&
-              read_floor(s, &slot, ret_floor, err);
-    pg_close(conn);
-    return ok || err_wrap(err, "snapshot");
+    log_event(LOG_LEVEL_INFO, "snapshot_resume", "lsn=" LSN_FMT " part=%llu waiting=%zu%s%s%s%s",
+              LSN_ARGS(s->position.lsn), (unsigned long long)s->position.copy.part,
+              s->queue.count - (req != NULL), req != NULL ? " table=" : "", req != NULL ? req->schema : "",
+              req != NULL ? "." : "", req != NULL ? req->table : "");
+    return true;
 }
 
 /* --- beginning --- */
@@ -184,10 +179,10 @@ static bool write_beginning(struct cap_session *s, const struct repl_slot *slot,
 bool cap_snapshot_begin(struct cap_session *s, struct cap_snapshot *ret_floor, struct err *err)
 {
     struct repl_slot slot;
-    if (!cap_setup_publication(s, err) || !make_slot(s, &slot, err))
+    if (!cap_queue_forget_asked(s, err) || !cap_setup_publication(s, err) || !make_slot(s, &slot, err))
         return false;
     s->slot_lsn = slot.consistent_lsn;
-    if (!read_floor(s, &slot, ret_floor, err) || !load_parts(s, err)) {
+    if (!read_floor(s, &slot, ret_floor, err) || !cap_snapshot_load(s, err)) {
         drop_slot(s);
         return err_wrap(err, "snapshot");
     }

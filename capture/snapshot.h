@@ -12,7 +12,9 @@ bool cap_snapshot_may_resume(struct cap_session *s, bool *ret_may, const char **
 /* Makes publication and slot anew and writes the fence with which a copy begins: durable on return. s->publisher runs with the new
  * attempt's number. Fills s->slot_lsn: streaming starts there on s->stream. ERR_INTERRUPTED when a stop was asked for. */
 bool cap_snapshot_begin(struct cap_session *s, struct cap_snapshot *ret_floor, struct err *err) MUST_CHECK;
-/* What is visible for sure at some position from the last fence on. Waits for the transactions that run now, as begin does. */
-bool cap_snapshot_resume(struct cap_session *s, struct cap_snapshot *ret_floor, struct err *err) MUST_CHECK;
+/* Goes on at the last fence: fills s->slot_lsn. */
+bool cap_snapshot_resume(struct cap_session *s, struct err *err) MUST_CHECK;
+/* Loads the parts of all s->tables. */
+bool cap_snapshot_load(struct cap_session *s, struct err *err) MUST_CHECK;
 
 #endif

@@ -168,14 +168,6 @@ static bool submit_held(struct cap_stream *st, struct err *err)
     return true;
 }
 
-static void copy_place(struct fence_copy *to, const struct fence_copy *from)
-{
-    *to = *from;
-    to->key = xcalloc(from->key_count + 1, sizeof *to->key);
-    for (size_t i = 0; i < from->key_count; i++)
-        to->key[i] = xstrdup(from->key[i]);
-}
-
 bool cap_stream_release(struct cap_stream *st, const struct fence_copy *place, bool complete, struct err *err)
 {
     if (!hold_back(st, err) || !submit_held(st, err))
@@ -185,7 +177,7 @@ bool cap_stream_release(struct cap_stream *st, const struct fence_copy *place, b
         st->last_commit_time_us != 0 ? st->last_commit_time_us : st->session->status->snapshot_started_us;
     batch->copy_fence = (struct cap_copy_fence){
         .wanted = true, .complete = complete, .lsn = st->seen_lsn, .commit_time_us = time_us};
-    copy_place(&batch->copy_fence.place, place);
+    batch->copy_fence.place = fence_copy_clone(place);
     st->submitted_lsn = MAX_OF(st->submitted_lsn, st->seen_lsn);
     return cap_stream_submit(st, batch, err);
 }
@@ -212,7 +204,23 @@ static bool commit_in_copy(struct cap_stream *st, lsn_t commit_lsn, lsn_t commit
     cap_batch_end_transaction(st->batch, commit_lsn, commit_end_lsn, commit_time_us, NULL);
     st->last_commit_time_us = commit_time_us;
     cap_copier_note(st->copier, st->txn.xid);
+    if (st->txn.request.schema != NULL) /* goes with the next fence */
+        (void)cap_queue_add(&st->session->queue, &st->txn.request);
     return true;
+}
+
+/* A copy was asked for. Its fence ends here: from now on it goes on over any restart, and this session gives way to one that
+ * begins with it. A comparison that holds is left without answer, as beside any copy. */
+static bool begin_request(struct cap_stream *st, struct err *err)
+{
+    struct fence_copy place = {.there = true};
+    if (!cap_queue_add(&st->session->queue, &st->txn.request))
+        return true;
+    (void)cap_queue_next(&st->session->queue);
+    cap_queue_place(&st->session->queue, &place);
+    st->hold.active = false;
+    st->session->again = true;
+    return cap_stream_release(st, &place, false, err);
 }
 
 bool cap_stream_commit(struct cap_stream *st, lsn_t commit_lsn, lsn_t commit_end_lsn, int64_t commit_time_us,
@@ -229,6 +237,8 @@ bool cap_stream_commit(struct cap_stream *st, lsn_t commit_lsn, lsn_t commit_end
         return false;
     cap_batch_end_transaction(st->batch, commit_lsn, commit_end_lsn, commit_time_us, &step.marker);
     st->last_commit_time_us = commit_time_us;
+    if (st->txn.request.schema != NULL)
+        return begin_request(st, err);
     if (st->batch_since_us == 0)
         st->batch_since_us = st->now_us;
     if (st->hold.active)
@@ -320,7 +330,7 @@ static bool copy_turn(struct cap_stream *st, struct err *err)
               (unsigned long long)status->snapshot_rows,
               (double)(status->snapshot_finished_us - status->snapshot_started_us) / 1e6);
     cap_status_show(st->session, PHASE_STREAMING); /* before the fence that readers wait for */
-    st->only_copy = st->session->settings->snapshot_mode == SNAPSHOT_ONLY;
+    st->only_copy = st->session->settings->snapshot_mode == SNAPSHOT_ONLY && !st->session->again;
     return failpoint("capture.snapshot_copied", err);
 }
 
@@ -373,7 +383,7 @@ static bool run(struct cap_stream *st, struct err *err)
         return false;
     log_event(LOG_LEVEL_INFO, "stream_begin", "slot=%s lsn=" LSN_FMT, settings->slot,
               LSN_ARGS(st->start_lsn));
-    while (!st->only_copy && !cap_stop_asked(st->session)) {
+    while (!st->only_copy && !st->session->again && !cap_stop_asked(st->session)) {
         if (!turn(st, err))
             return false;
     }
@@ -382,7 +392,7 @@ static bool run(struct cap_stream *st, struct err *err)
 
 bool cap_stream_run(struct cap_session *s, lsn_t start_lsn, struct cap_copier *copier, struct err *err)
 {
-    bool from_fence = s->position.complete || start_lsn != s->slot_lsn;
+    bool from_fence = cap_position_streams(&s->position) || start_lsn != s->slot_lsn;
     struct cap_stream st = {
         .session = s,
         .decoder = pgoutput_new(),
@@ -412,5 +422,6 @@ bool cap_stream_run(struct cap_session *s, lsn_t start_lsn, struct cap_copier *c
     cap_relations_free(st.relations);
     pgoutput_free(st.decoder);
     arena_release(&st.arena);
+    copy_request_release(&st.txn.request);
     return ok;
 }

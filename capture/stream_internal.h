@@ -14,6 +14,7 @@ struct cap_transaction {
     uint32_t xid;
     uint64_t total_order, serial;
     struct cap_marker marker;
+    struct copy_request request; /* schema NULL = none */
 };
 
 /* How fast frames come, for the nap of wait_for_news(). */
@@ -54,6 +55,7 @@ struct cap_stream {
     int64_t last_commit_seen_us, last_status_us, last_look_us, last_idle_fence_us, last_show_us; /* mono */
     lsn_t told_lsn;
     bool asking, asking_heartbeat, heartbeat_refused, reply_wanted;
+    bool commit_wanted; /* a heartbeat at once */
 };
 
 /* --- decode.c --- */
@@ -87,6 +89,8 @@ bool cap_feedback_turn(struct cap_stream *st, struct err *err) MUST_CHECK;
 bool cap_feedback_confirm(struct cap_stream *st, struct err *err) MUST_CHECK;
 /* Confirms now, and asks for a keepalive. */
 bool cap_feedback_ask(struct cap_stream *st, struct err *err) MUST_CHECK;
+/* The next turn sends a heartbeat, whose commit makes the source flush and send all that it has. */
+void cap_feedback_want_commit(struct cap_stream *st);
 bool cap_feedback_keepalive(struct cap_stream *st, const struct repl_frame *frame,
                             struct err *err) MUST_CHECK;
 void cap_feedback_close(struct cap_stream *st);

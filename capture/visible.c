@@ -117,6 +117,18 @@ bool cap_visible_covers(const struct cap_visible *v, const struct cap_snapshot *
     return true;
 }
 
+bool cap_snapshot_is_past(const struct cap_snapshot *snap, uint32_t xid)
+{
+    return !precedes(snap->xmin, xid);
+}
+
+void cap_visible_begin(struct cap_visible *v, struct cap_snapshot *floor)
+{
+    cap_snapshot_release(&v->floor);
+    v->floor = *floor;
+    *floor = (struct cap_snapshot){0};
+}
+
 void cap_visible_settle(struct cap_visible *v, struct cap_snapshot *snap)
 {
     cap_snapshot_release(&v->floor);

@@ -4,8 +4,8 @@
  * when it waits for a synchronous standby). A copy of rows taken under a snapshot that misses a published
  * transaction would take its changes back.
  *
- * The floor is the exported snapshot of a slot that was created in this session: it sees exactly what committed before the slot's
- * consistent point. What committed later comes by the stream and is noted.
+ * The floor sees all that was published before this session: the exported snapshot of a slot that was created in it, or any
+ * snapshot for which everything that had begun before the session is over. What comes by the stream since is noted.
  *
  * Transaction ids are compared in 32 bits, modulo, as the server does (server: transam.c, TransactionIdPrecedes).
  * Pure. @thread one writer; cap_visible_covers() from any while nobody notes.
@@ -30,12 +30,16 @@ struct cap_snapshot {
 bool cap_snapshot_parse(const char *text, struct cap_snapshot *ret, struct err *err) MUST_CHECK;
 void cap_snapshot_release(struct cap_snapshot *snap);
 bool cap_snapshot_sees(const struct cap_snapshot *snap, uint32_t xid);
+/* Everything that began before this transaction id was given out is over. */
+bool cap_snapshot_is_past(const struct cap_snapshot *snap, uint32_t xid);
 
 struct cap_visible;
 
 /* Takes the floor over. */
 struct cap_visible *cap_visible_new(struct cap_snapshot *floor);
 void cap_visible_free(struct cap_visible *v); /* NULL allowed */
+/* A floor that was found later: what is noted stays noted. Takes it over. */
+void cap_visible_begin(struct cap_visible *v, struct cap_snapshot *floor);
 /* A transaction that was decoded. */
 void cap_visible_note(struct cap_visible *v, uint32_t xid);
 /* True if the snapshot sees everything that is noted and everything that the floor sees. */

@@ -16,13 +16,18 @@ const struct command command_table[] = {
      .needs_config = true,
      .logs = true,
      .stop = STOP_BOUNDED,
-     .usage = "[run]",
+     .usage = "[run] | add-table TABLE | resnapshot TABLE [--where SQL]",
      .summary = "copy the source's tables and follow its changes into the journal",
      .text = "Runs until stopped: SIGTERM or SIGINT finishes the fence at hand (10 s at most), a second one "
              "exits at once; "
              "nothing is lost either way. Goes on where the journal ends. Exit code 0: stopped; 4: could not "
              "run; 5: halted "
-             "and needs a person."},
+             "and needs a person. add-table publishes a table that came later and has it copied while "
+             "everything else "
+             "goes on; resnapshot has a captured table, or some of its rows, copied once more. Both only "
+             "ask: the capture "
+             "that runs, or the next one, does it.",
+     .flags = capture_flags},
     {.name = "apply",
      .run = cmd_apply,
      .needs_config = true,

@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "core/alloc.h"
 #include "core/clock.h"
+#include "core/nonce.h"
 #include "session.h"
 #include "sql/embedded.h"
 
@@ -37,16 +37,6 @@ bool control_tables_ensure(struct pg_conn *conn, bool source, struct err *err)
     if (err != NULL)
         *err = refused;
     return err_wrap(err, "creating the control tables on the %s", source ? "source" : "target");
-}
-
-static bool make_nonce(char out[40], struct err *err)
-{
-    unsigned char bytes[16];
-    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
-        return err_set(err, ERR_IO, "no random bytes from the system");
-    for (size_t i = 0; i < sizeof bytes; i++)
-        (void)snprintf(out + 2 * i, 3, "%02x", bytes[i]);
-    return true;
 }
 
 #define LOCK_KEY "hashtextextended('crossfade.compare:' || $1, 0)"
@@ -115,12 +105,13 @@ bool fence_open(struct fence_run *run, const struct config *cfg, const struct co
                               .source_url = config_text(cfg, "source.url"),
                               .started_us = clock_mono_us()};
     run->deadline_us = config_int(cfg, "compare.deadline_ms") * 1000;
+    nonce_make(run->nonce);
     return session_open(run->source_url, "source", run->pipeline, &run->source, err) &&
            session_open(config_text(cfg, "target.url"), "target", run->pipeline, &run->target, err) &&
            pg_exec(run->source, "SET synchronous_commit = local", err) &&
            pg_exec(run->target, "SET synchronous_commit = local", err) &&
            control_tables_ensure(run->source, true, err) && control_tables_ensure(run->target, false, err) &&
-           take_lock(run, err) && clean_up_old(run, err) && make_nonce(run->nonce, err);
+           take_lock(run, err) && clean_up_old(run, err);
 }
 
 static bool put_marker(struct fence_run *run, const char *kind, const char *cut_lsn, struct err *err)
@@ -225,7 +216,7 @@ static enum fence_outcome copy_is_done(struct fence_run *run, char **ret_reason,
     *ret_reason =
         pg_cell_int64(res, 0, 0) == 0
             ? xasprintf("apply has not written anything of pipeline %s to the target yet", run->pipeline)
-            : xstrdup("the first copy of the tables is not done yet");
+            : xstrdup("a copy of tables is not done yet");
     return FENCE_INCONCLUSIVE;
 }
 
@@ -286,8 +277,8 @@ static enum fence_outcome judge_row(const struct fence_run *run, const struct pg
     free(*ret_text);
     *ret_text = NULL;
     if (!pg_cell_bool(res, row, 5)) {
-        *ret_text = xasprintf("the first copy of the tables is not done (shard %s, fence %s)", shard,
-                              pg_cell(res, row, 0));
+        *ret_text =
+            xasprintf("a copy of tables is not done (shard %s, fence %s)", shard, pg_cell(res, row, 0));
     } else if (ours && strcmp(kind, "refused") == 0) {
         *ret_text = xasprintf("capture refused the cut: it came too late (compare.deadline_ms is %lld)",
                               (long long)run->deadline_us / 1000);

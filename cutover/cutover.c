@@ -85,7 +85,7 @@ static void new_id(struct cutover *co)
     char nonce[40];
     gmtime_r(&now, &tm);
     size_t n = strftime(co->id, sizeof co->id, "%Y%m%dT%H%M%SZ-", &tm);
-    make_nonce(nonce);
+    nonce_make(nonce);
     (void)snprintf(co->id + n, sizeof co->id - n, "%.8s", nonce);
 }
 

@@ -3,6 +3,7 @@
 #define CUTOVER_INTERNAL_H
 
 #include "core/lsn.h"
+#include "core/nonce.h"
 #include "cutover/cutover.h"
 #include "pg/conn.h"
 
@@ -104,7 +105,6 @@ bool drain_wait(struct cutover *co, lsn_t marker_lsn, const char *nonce, int64_t
                 struct err *err) MUST_CHECK;
 bool position_read(struct cutover *co, lsn_t *ret_lsn, bool *ret_complete, char ret_nonce[40],
                    struct err *err) MUST_CHECK;
-void make_nonce(char out[40]);
 
 /* sequences.c */
 /* Sequences of the source that have no twin on the target: comma-separated names into out ("" = all there).

@@ -5,21 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "core/clock.h"
 #include "cutover_internal.h"
 
 #define POLL_MS 10
-
-void make_nonce(char out[40])
-{
-    unsigned char bytes[16];
-    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
-        BUG("getrandom gave too little");
-    for (size_t i = 0; i < sizeof bytes; i++)
-        (void)snprintf(out + 2 * i, 3, "%02x", bytes[i]);
-}
 
 bool marker_write(struct cutover *co, const char *kind, const char *nonce, lsn_t *ret_lsn, struct err *err)
 {

@@ -77,7 +77,7 @@ static bool round_trip(struct cutover *co, int64_t limit_ms, int64_t *ret_us, st
     char nonce[40];
     lsn_t lsn;
     int64_t start_us = clock_mono_us();
-    make_nonce(nonce);
+    nonce_make(nonce);
     if (!marker_write(co, "ping", nonce, &lsn, err) || !drain_wait(co, lsn, nonce, limit_ms, err))
         return false;
     *ret_us = clock_mono_us() - start_us;

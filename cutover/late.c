@@ -85,7 +85,7 @@ bool late_none(struct cutover *co, struct err *err)
     struct look look = {.nonce = co->nonce};
     char nonce[40];
     lsn_t lsn;
-    make_nonce(nonce);
+    nonce_make(nonce);
     /* What was committed before this marker is in the journal before its fence. */
     if (!freeze_verify(co, err) || !marker_write(co, "ping", nonce, &lsn, err) ||
         !drain_wait(co, lsn, nonce, config_int(co->cfg, "cutover.drain_timeout_s") * 1000, err))

@@ -30,7 +30,7 @@ static bool act_freeze(struct cutover *co, struct err *err)
 
 static bool act_mark(struct cutover *co, struct err *err)
 {
-    make_nonce(co->nonce);
+    nonce_make(co->nonce);
     return marker_write(co, "final", co->nonce, &co->final_lsn, err);
 }
 

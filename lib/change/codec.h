@@ -75,5 +75,7 @@ const struct codec_ops *codec_by_name(const char *name);
  * key. */
 #define HEADER_NEW_KEY "__debezium.newkey"
 #define HEADER_OLD_KEY "__debezium.oldkey"
+/* Without value: the change lacks values, and its row may not have been copied yet, or is gone; then it means nothing. */
+#define HEADER_COPYING "__crossfade.copying"
 
 #endif

@@ -24,6 +24,7 @@ static const char *const kind_names[] = {
 static const char *const marker_names[] = {
     [MARKER_NONE] = "none",       [MARKER_HOLD] = "hold",   [MARKER_COMPARE] = "compare",
     [MARKER_REFUSED] = "refused", [MARKER_FINAL] = "final", [MARKER_PING] = "ping",
+    [MARKER_COPY] = "copy",
 };
 
 const char *fence_kind_name(enum fence_kind kind)
@@ -50,7 +51,22 @@ void fence_copy_release(struct fence_copy *copy)
     for (size_t i = 0; i < copy->key_count; i++)
         free(copy->key[i]);
     free(copy->key);
+    for (size_t i = 0; i < copy->request_count; i++)
+        copy_request_release(&copy->requests[i]);
+    free(copy->requests);
     *copy = (struct fence_copy){0};
+}
+
+struct fence_copy fence_copy_clone(const struct fence_copy *copy)
+{
+    struct fence_copy clone = *copy;
+    clone.key = xcalloc(copy->key_count + 1, sizeof *clone.key);
+    for (size_t i = 0; i < copy->key_count; i++)
+        clone.key[i] = xstrdup(copy->key[i]);
+    clone.requests = xcalloc(copy->request_count + 1, sizeof *clone.requests);
+    for (size_t i = 0; i < copy->request_count; i++)
+        clone.requests[i] = copy_request_clone(&copy->requests[i]);
+    return clone;
 }
 
 void fence_release(struct fence *fence)
@@ -103,6 +119,23 @@ static void put_marker(struct strbuf *out, const struct fence_marker *marker)
     strbuf_addc(out, '}');
 }
 
+static void put_requests(struct strbuf *out, const struct fence_copy *copy)
+{
+    if (copy->request_count == 0)
+        return;
+    put_bool(out, "requested", copy->requested);
+    strbuf_adds(out, ",\"requests\":[");
+    for (size_t i = 0; i < copy->request_count; i++) {
+        json_t *object = copy_request_to_json(&copy->requests[i]);
+        char *text = json_dumps(object, JSON_COMPACT);
+        strbuf_adds(out, i > 0 ? "," : "");
+        strbuf_adds(out, text != NULL ? text : "null");
+        free(text);
+        json_decref(object);
+    }
+    strbuf_addc(out, ']');
+}
+
 static void put_copy(struct strbuf *out, const struct fence_copy *copy)
 {
     if (!copy->there)
@@ -114,7 +147,9 @@ static void put_copy(struct strbuf *out, const struct fence_copy *copy)
         strbuf_adds(out, i > 0 ? "," : "");
         json_put_string(out, copy->key[i], strlen(copy->key[i]));
     }
-    strbuf_adds(out, "]}");
+    strbuf_addc(out, ']');
+    put_requests(out, copy);
+    strbuf_addc(out, '}');
 }
 
 static void put_range(struct strbuf *out, const struct fence_range *range)
@@ -263,6 +298,27 @@ static struct fence_marker take_marker(struct take *t)
     return marker;
 }
 
+static void take_requests(struct take *t, struct fence_copy *ret)
+{
+    const json_t *list = json_object_get(t->object, "requests"), *item;
+    size_t i, count = json_array_size(list);
+    if (list == NULL)
+        return;
+    ret->requested = take_bool(t, "requested");
+    (void)member(t, "requests", count > 0 && count <= COPY_REQUESTS_MAX);
+    if (t->wrong != NULL)
+        return;
+    ret->requests = xcalloc(count, sizeof *ret->requests);
+    json_array_foreach(list, i, item)
+    {
+        if (!copy_request_from_json(item, &ret->requests[i])) {
+            (void)member(t, "requests", false);
+            return;
+        }
+        ret->request_count++;
+    }
+}
+
 static void take_copy(struct take *t, struct fence_copy *ret)
 {
     struct take inner = {.object = json_object_get(t->object, "copy")};
@@ -284,6 +340,7 @@ static void take_copy(struct take *t, struct fence_copy *ret)
         if (inner.wrong == NULL)
             ret->key[ret->key_count++] = xstrdup(json_string_value(item));
     }
+    take_requests(&inner, ret);
     (void)member(t, "copy", inner.wrong == NULL);
 }
 

@@ -8,6 +8,7 @@
 #ifndef CHANGE_FENCE_H
 #define CHANGE_FENCE_H
 
+#include "change/copy_request.h"
 #include "core/err.h"
 #include "core/lsn.h"
 #include "core/strbuf.h"
@@ -30,7 +31,8 @@ enum marker_kind {
     MARKER_COMPARE, /* the cut of a comparison: apply waits after it for the release */
     MARKER_REFUSED, /* a cut that came too late, or without its hold */
     MARKER_FINAL,   /* cutover's last fence */
-    MARKER_PING     /* proves the path: answered by a fence, nothing else */
+    MARKER_PING,    /* proves the path: answered by a fence, nothing else */
+    MARKER_COPY     /* asks for a copy of a table while everything streams; never becomes a fence */
 };
 
 struct fence_marker {
@@ -48,13 +50,17 @@ struct fence_range {
 };
 
 /* How far a running copy has come (capture's; readers of the journal need not care): parts before `part` in the
- * plan's order are whole, of that part the keys up to `key`. */
+ * plan's order are whole, of that part the keys up to `key`. The copy is the first one of all tables (requested false), or that of
+ * the first request, for which everything else streams; further requests wait. */
 struct fence_copy {
     bool there;
-    uint64_t plan; /* hash of the order of parts: a place of another order means nothing */
+    bool requested;
+    uint64_t plan; /* hash of the order of parts: a place of another order means nothing; 0 = not begun */
     uint64_t part;
     char **key; /* texts; NULL = the part is not begun */
     size_t key_count;
+    struct copy_request *requests;
+    size_t request_count;
 };
 
 struct fence {
@@ -80,6 +86,7 @@ struct fence {
 
 void fence_release(struct fence *fence);
 void fence_copy_release(struct fence_copy *copy);
+struct fence_copy fence_copy_clone(const struct fence_copy *copy);
 bool fence_encode(const struct fence *fence, struct strbuf *out, struct err *err) MUST_CHECK;
 /* Refuses formats newer than FENCE_FORMAT (ERR_UNSUPPORTED) and malformed text (ERR_PROTOCOL). */
 bool fence_decode(const void *text, size_t len, struct fence *ret, struct err *err) MUST_CHECK;

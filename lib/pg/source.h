@@ -42,6 +42,7 @@ struct source_table {
     size_t key_count;
     bool key_chosen; /* by a rule of source.filters: another one than the above */
     bool narrowed;   /* columns are left out by one */
+    bool from_start;           /* the pipeline had it from its first copy on: capture says so */
     struct source_part *parts; /* source_table_parts(); several only when partitioned */
     size_t part_count;
     char *generated; /* generated columns, which are left out (the target computes them): text of a name[];

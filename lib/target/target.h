@@ -71,6 +71,7 @@ struct target_row {
     const struct datum *old; /* UPDATE of a row that keeps its key: NULL */
     lsn_t commit_lsn;        /* for messages */
     uint64_t total_order;
+    bool may_miss; /* UPDATE: the row need not be there; otherwise that is an error (ERR_DATA, P0002) */
 };
 
 struct target_batch {

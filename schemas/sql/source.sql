@@ -6,11 +6,14 @@ CREATE TABLE IF NOT EXISTS crossfade.marker (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     pipeline    text        NOT NULL,
     nonce       text        NOT NULL CHECK (nonce ~ '^[0-9a-zA-Z-]{1,39}$'),
-    kind        text        NOT NULL CHECK (kind IN ('hold', 'cut', 'final', 'ping')),
+    kind        text        NOT NULL,
     cut_lsn     pg_lsn,                 -- kind cut: the fence is wanted exactly here
     deadline_ms bigint      NOT NULL DEFAULT 0,
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+ALTER TABLE crossfade.marker ADD COLUMN IF NOT EXISTS detail text; -- kind copy: what is to be copied, as JSON
+ALTER TABLE crossfade.marker DROP CONSTRAINT IF EXISTS marker_kind_check;
+ALTER TABLE crossfade.marker ADD CONSTRAINT marker_kind_check CHECK (kind IN ('hold', 'cut', 'final', 'ping', 'copy'));
 REVOKE ALL ON crossfade.marker FROM PUBLIC;
 
 -- The decision of a cutover: one row, compare-and-set (DESIGN 6).

@@ -396,6 +396,38 @@ static void test_update_of_missing_row_is_named(void **state)
     end_case(ac);
 }
 
+/* Few rows go as single statements, many through staging; a strict update beside them still has to find its row. */
+static void test_update_beside_a_copy_may_miss(void **state)
+{
+    struct apply_case *ac = begin_case("CREATE TABLE t (id int PRIMARY KEY, a int, big text)");
+    struct ac_table *t = ac_table(ac, "t", "id int4 key, a int4, big text");
+    ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
+    ac_read(ac, t, ROW("1", "1", "x"));
+    ac_read(ac, t, ROW("2", "1", "y"));
+    ac_fence(ac, FENCE_SNAPSHOT);
+    for (int round = 0; round < 2; round++) {
+        ac_begin(ac);
+        ac_update_copying(ac, t, ROW("1", "11", UNSENT));
+        ac_delete(ac, t, ROW("2"));
+        ac_update_copying(ac, t, ROW("2", "22", UNSENT));
+        for (int i = 0; i < (round == 0 ? 3 : 300); i++) {
+            char id[16];
+            (void)snprintf(id, sizeof id, "%d", 1000 + i);
+            ac_update_copying(ac, t, ROW(id, "5", UNSENT));
+        }
+        ac_fence(ac, FENCE_SNAPSHOT);
+    }
+    ac_start(ac, NULL);
+    ac_wait(ac);
+    ac_expect(ac, "SELECT * FROM t", "1,11,x");
+    ac_begin(ac);
+    ac_update_copying(ac, t, ROW("7", "7", UNSENT));
+    ac_update(ac, t, NULL, ROW("8", "8", UNSENT));
+    ac_fence(ac, FENCE_STREAM);
+    HALTS(ac, 5, "table=public.t", "id=8", "0 rows were found");
+    end_case(ac);
+}
+
 static void test_json_records(void **state)
 {
     struct apply_case *ac = xmalloc(sizeof *ac);
@@ -443,6 +475,7 @@ int main(void)
         cmocka_unit_test(test_unfit_tables_are_named),
         cmocka_unit_test(test_value_that_does_not_fit_is_named),
         cmocka_unit_test(test_update_of_missing_row_is_named),
+        cmocka_unit_test(test_update_beside_a_copy_may_miss),
         cmocka_unit_test(test_json_records),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);

@@ -264,7 +264,9 @@ static void ac_append(struct apply_case *ac, struct ac_table *t, enum change_op 
         (unsigned char)(t->schema->value_schema_id >> 8), (unsigned char)t->schema->value_schema_id};
     if (strcmp(ac->format, "json") == 0)
         rec.headers[rec.header_count++] = (struct journal_header){HEADER_SCHEMA_ID, id, sizeof id};
-    if (header != NULL) {
+    if (header != NULL && header_row == NULL) {
+        rec.headers[rec.header_count++] = (struct journal_header){header, "", 0};
+    } else if (header != NULL) {
         ac_datums(t, header_row, true, other);
         AC_OK(ac, ac->codec->encode_key(t->enc, other, &other_key, &ac->err));
         rec.headers[rec.header_count++] = (struct journal_header){header, other_key.data, other_key.len};
@@ -296,6 +298,12 @@ static UNUSED void ac_update(struct apply_case *ac, struct ac_table *t, const st
                              const struct ac_row *row)
 {
     ac_append(ac, t, CHANGE_UPDATE, before, row, NULL, NULL);
+}
+
+/* An update beside a copy: its row may not be there. */
+static UNUSED void ac_update_copying(struct apply_case *ac, struct ac_table *t, const struct ac_row *row)
+{
+    ac_append(ac, t, CHANGE_UPDATE, NULL, row, HEADER_COPYING, NULL);
 }
 
 static UNUSED void ac_delete(struct apply_case *ac, struct ac_table *t, const struct ac_row *row)

@@ -375,6 +375,26 @@ static void test_reads_are_inserts(void **state)
     history_free(h);
 }
 
+/* Beside a copy: an update whose row is gone means nothing, one whose row may be elsewhere says so. */
+static void test_updates_beside_a_copy(void **state)
+{
+    struct history *h = history_new();
+    struct action_list list;
+    struct err err = ERR_INIT;
+    add(h, CHANGE_DELETE, 1, NULL, -1);
+    add(h, CHANGE_UPDATE, 1, make_row(h, 1, 1, 1, false), -1);
+    add(h, CHANGE_UPDATE, 2, make_row(h, 2, 1, 1, false), -1);
+    add(h, CHANGE_UPDATE, 3, make_row(h, 3, 1, 1, false), -1);
+    h->items[1].may_miss = h->items[2].may_miss = true;
+    expect_actions(h, "delete 1, update 2, update 3");
+    assert_true(collapse_items(h->items, h->count, true, &h->arena, &list, &err));
+    assert_true(!list.rows[0].may_miss && list.rows[1].may_miss && !list.rows[2].may_miss);
+    assert_true(sequence_items(h->items, h->count, &h->arena, &list, &err));
+    assert_true(!list.rows[0].may_miss && list.rows[1].may_miss && list.rows[2].may_miss &&
+                !list.rows[3].may_miss);
+    history_free(h);
+}
+
 static void test_impossible_history_is_refused(void **state)
 {
     struct history *h = history_new();
@@ -401,6 +421,7 @@ int main(void)
         cmocka_unit_test(test_chain_of_moves_keeps_first_key),
         cmocka_unit_test(test_only_last_state_is_written),
         cmocka_unit_test(test_reads_are_inserts),
+        cmocka_unit_test(test_updates_beside_a_copy),
         cmocka_unit_test(test_impossible_history_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,6 +14,19 @@ static struct fence_range ranges[] = {
 
 static char *place_key[] = {(char *)"7", (char *)"o\"n\\e \xc3\xa9\n"};
 
+static struct copy_request requests[] = {
+    {.nonce = "0123456789abcdef",
+     .oid = UINT32_MAX,
+     .fresh = true,
+     .schema = (char *)"s",
+     .table = (char *)"a\"b"},
+    {.nonce = "n",
+     .oid = 1,
+     .schema = (char *)"s",
+     .table = (char *)"t",
+     .where = (char *)"p.id < 5 -- \xc3\xa9"},
+};
+
 static struct fence sample(void)
 {
     return (struct fence){
@@ -34,7 +47,10 @@ static struct fence sample(void)
                  .plan = UINT64_C(0x7edcba9876543210),
                  .part = 9,
                  .key = place_key,
-                 .key_count = 2},
+                 .key_count = 2,
+                 .requested = true,
+                 .requests = requests,
+                 .request_count = ARRAY_LEN(requests)},
         .changes = 1234,
         .transactions = 56,
         .ranges = ranges,
@@ -58,6 +74,17 @@ static void assert_same(const struct fence *a, const struct fence *b)
     assert_int_equal(a->copy.key_count, b->copy.key_count);
     for (size_t i = 0; i < a->copy.key_count; i++)
         assert_string_equal(a->copy.key[i], b->copy.key[i]);
+    assert_true(a->copy.requested == b->copy.requested);
+    assert_int_equal(a->copy.request_count, b->copy.request_count);
+    for (size_t i = 0; i < a->copy.request_count; i++) {
+        const struct copy_request *x = &a->copy.requests[i], *y = &b->copy.requests[i];
+        assert_true(x->oid == y->oid && x->fresh == y->fresh && (x->where == NULL) == (y->where == NULL));
+        assert_string_equal(x->nonce, y->nonce);
+        assert_string_equal(x->schema, y->schema);
+        assert_string_equal(x->table, y->table);
+        if (x->where != NULL)
+            assert_string_equal(x->where, y->where);
+    }
     assert_int_equal(a->range_count, b->range_count);
     for (size_t i = 0; i < a->range_count; i++) {
         assert_string_equal(a->ranges[i].stream, b->ranges[i].stream);

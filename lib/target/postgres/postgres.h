@@ -44,6 +44,7 @@ enum row_insert { ROW_PLAIN = 0, ROW_UPSERT, ROW_IF_ABSENT, ROW_INSERT_MAX_ };
 /* Which columns an UPDATE has values for. Index = column of the table. */
 struct column_set {
     bool *present;
+    bool may_miss;                  /* its rows need not be there */
     bool moves;                     /* the key's columns are among those to be set */
     bool staged;                    /* its staging table is there */
     bool used;                      /* … and holds rows of this transaction */

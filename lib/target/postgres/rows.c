@@ -259,7 +259,7 @@ bool pgt_row_queue(struct pg_target *pt, struct pg_table *tab, const struct targ
         ok = queue_upsert(pt, tab, row, &pt->params, err);
         break;
     case TARGET_UPDATE:
-        ok = queue_update(pt, tab, row, true, &pt->params, err);
+        ok = queue_update(pt, tab, row, !row->may_miss, &pt->params, err);
         break;
     case TARGET_DELETE:
         ok = queue_delete(pt, tab, row, &pt->params, err);

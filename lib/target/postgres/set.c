@@ -27,7 +27,7 @@ static bool moves_key(const struct pg_table *tab, const struct target_row *row)
 
 static bool set_fits(const struct pg_table *tab, const struct column_set *set, const struct target_row *row)
 {
-    if (set->moves != moves_key(tab, row))
+    if (set->moves != moves_key(tab, row) || set->may_miss != row->may_miss)
         return false;
     for (size_t i = 0; i < tab->column_count; i++) {
         if (set->present[i] != (row->row[tab->columns[i].index].state != DATUM_UNAVAILABLE))
@@ -46,6 +46,7 @@ struct column_set *pgt_column_set(struct pg_table *tab, const struct target_row 
     tab->sets = xrealloc(tab->sets, (tab->set_count + 1) * sizeof *tab->sets);
     struct column_set *set = &tab->sets[tab->set_count++];
     *set = (struct column_set){.moves = moves_key(tab, row),
+                               .may_miss = row->may_miss,
                                .present = xcalloc(tab->column_count, sizeof(bool))};
     for (size_t i = 0; i < tab->column_count; i++)
         set->present[i] = row->row[tab->columns[i].index].state != DATUM_UNAVAILABLE;
@@ -116,6 +117,12 @@ static bool do_deletes(struct pg_target *pt, struct pg_table *tab, struct err *e
     return run(pt, tab, &sql, -1, err);
 }
 
+/* How many rows a set's statement has to find; -1 = that many as there are. */
+static int64_t must_find(const struct column_set *set)
+{
+    return set->may_miss ? -1 : (int64_t)set->row_count;
+}
+
 static bool do_updates(struct pg_target *pt, struct pg_table *tab, struct err *err)
 {
     for (size_t i = 0; i < tab->set_count; i++) {
@@ -131,7 +138,7 @@ static bool do_updates(struct pg_target *pt, struct pg_table *tab, struct err *e
         if (!pgt_stage(pt, tab, STAGE_UPDATE, set, set->rows, set->row_count, err))
             return false;
         sql_merge_update(&sql, tab, set);
-        if (!run(pt, tab, &sql, (int64_t)set->row_count, err))
+        if (!run(pt, tab, &sql, must_find(set), err))
             return false;
     }
     return true;
@@ -230,7 +237,7 @@ static bool take_out(struct pg_target *pt, struct pg_table *tab, struct err *err
         if (!pgt_stage(pt, tab, STAGE_UPDATE, set, set->rows, set->row_count, err))
             return false;
         sql_hold(&sql, tab, set);
-        if (!run(pt, tab, &sql, (int64_t)set->row_count, err))
+        if (!run(pt, tab, &sql, must_find(set), err))
             return false;
     }
     for (size_t i = 0; i < tab->set_count; i++) {

@@ -11,9 +11,9 @@ import operator
 import psycopg
 
 Record = collections.namedtuple("Record", "topic partition offset key value headers")
-Event = collections.namedtuple("Event", "topic partition offset key op before after txid order headers")
+Event = collections.namedtuple("Event", "topic partition offset key op before after txid order headers lsn")
 UNAVAILABLE = "__debezium_unavailable_value"
-NEW_KEY, OLD_KEY = "__debezium.newkey", "__debezium.oldkey"
+NEW_KEY, OLD_KEY, COPYING = "__debezium.newkey", "__debezium.oldkey", "__crossfade.copying"
 
 
 def text(value):
@@ -60,13 +60,15 @@ def _cat(pipeline, stream):
 # -- judging
 
 def events_of(topics, fences):
-    """(rows of the last copy, streamed changes in commit order, all of the last copy's time in the journal's order, changes behind it). No tombstones.
+    """(rows of the last copy, streamed changes in commit order, everything up to the end of the last copy (also one of a single table), changes behind it). No
+    tombstones. A row of a copy stands behind the transactions that its range's window came after.
 
     Every record must lie in exactly one fence's range, and ranges of a partition must not overlap.
     """
     owner = _owners(fences)
     last = max(f["attempt"] for f in fences)
-    complete = min((f["id"] for f in fences if f["attempt"] == last and f["complete"]), default=len(fences) + 1)
+    complete = max((f["id"] + 1 for f in fences if f["attempt"] == last and not f["complete"]), default=1)
+    first = min((f["id"] for f in fences if f["attempt"] == last and f["complete"]), default=len(fences) + 1)
     snapshot, stream, beside, behind = [], [], [], []
     for topic, records in topics.items():
         for record in records:
@@ -76,17 +78,18 @@ def events_of(topics, fences):
             if event is None:
                 continue
             if event.op == "r":
-                if fence["attempt"] == last:
+                if fence["attempt"] == last and fence["id"] <= first:
                     snapshot.append(event)
             else:
                 stream.append(event)
             if fence["attempt"] == last and fence["id"] <= complete:
-                beside.append((fence["id"], record.partition, record.offset, event))
+                place = (_lsn(event.lsn), 0, 0) if event.op == "r" else (commit_lsn(event), 1, event.order)
+                beside.append((fence["id"], *place, record.partition, record.offset, event))
             elif fence["id"] > complete:
                 behind.append(event)
     in_commit_order = operator.itemgetter(0, 1)
     stream, behind = ([e for *_, e in sorted(((commit_lsn(e), e.order, e) for e in events), key=in_commit_order)] for events in (stream, behind))
-    return snapshot, stream, [e for *_, e in sorted(beside, key=operator.itemgetter(0, 1, 2))], behind
+    return snapshot, stream, [e for *_, e in sorted(beside, key=lambda found: found[:-1])], behind
 
 
 def _owners(fences):
@@ -117,7 +120,7 @@ def _event(record):
     value = record.value.get("payload", record.value) if "op" not in record.value else record.value
     transaction = value.get("transaction") or {}
     return Event(record.topic, record.partition, record.offset, record.key, value["op"], value.get("before"), value.get("after"),
-                 transaction.get("id"), transaction.get("total_order"), record.headers)
+                 transaction.get("id"), transaction.get("total_order"), record.headers, value["source"]["lsn"])
 
 
 def commit_lsn(event):
@@ -184,6 +187,8 @@ class Replay:
                 self.moved[event.topic, event.txid] = gone
             return
         if self.copying and key not in rows:
+            if COPYING in event.headers:  # not copied yet, or gone
+                return
             assert OLD_KEY in event.headers or UNAVAILABLE not in event.after.values(), f"{event.topic}@{event.offset}: half a row of {key}, which is not there"
         elif event.op in ("r", "c"):
             assert self.copying or key not in rows, f"{event.topic}@{event.offset}: {event.op} of {key}, which is there already"

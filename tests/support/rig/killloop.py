@@ -14,7 +14,19 @@ from .procs import Role
 from .wait import wait_until
 
 KILLED = -9
+# A copy that was killed goes on behind its last fence: the points of its beginning come first, those of its end last.
+COPY_BEGINS = ["capture.slot_before", "capture.slot_created", "capture.snapshot_begun"]
+COPY_ENDS = ["capture.snapshot_ended", "capture.snapshot_copied"]
 BULK = "CREATE TABLE simshop_oltp.bulk (id int PRIMARY KEY, pad text, n int DEFAULT 0)"
+
+
+def _when(point):
+    """Sorts the points of the first copy as it passes them, and before all others."""
+    if point in COPY_BEGINS:
+        return 0, COPY_BEGINS.index(point)
+    if point in COPY_ENDS:
+        return 2, COPY_ENDS.index(point)
+    return (1 if "snapshot" in point or "copy" in point else 3), 0
 
 
 class KillLoop:
@@ -59,7 +71,7 @@ class KillLoop:
                 continue
             roles = ["capture"] if path.startswith("capture/") else ["apply"] if path.startswith(("apply/", "lib/target/")) else ["capture", "apply"]
             found.append((point, roles))
-        return sorted(found, key=lambda p: not any(word in p[0] for word in ("snapshot", "copy", "attempt", "slot")))
+        return sorted(found, key=lambda p: _when(p[0]))
 
     def kill_at(self, point, roles, nth=1):
         """Runs the roles until one is killed at the point. Returns the name of that role, or None when none came by."""
