@@ -286,11 +286,11 @@ def test_other_rules_for_a_running_pipeline(servers):
         s.target("ALTER TABLE t ALTER d DROP NOT NULL")
         s.pipeline.write()
         s.capture.start()
-        s.capture.wait_log("filters_changed")
+        s.capture.wait_log("filters_changed publication=")
         s.source("UPDATE t SET a = 5 WHERE id = 1", "INSERT INTO t VALUES (3, 3, 'open', 'c', 'd')")
         s.wait()
         assert s.target("SELECT id, a, b, c, d FROM t ORDER BY 1") == [(1, 5, "masked", None, "d"), (2, 2, "open", None, "d"), (3, 3, "masked", None, None)]
-        assert "filters_changed" in s.capture.log_text() and "stay as they are" in s.capture.log_text()
+        assert "filters_changed publication=" in s.capture.log_text() and "stay as they are" in s.capture.log_text()
         s.pipeline.settings["source"]["filters_changed"] = "refuse"
         s.pipeline.write()
         s.capture.terminate()
@@ -341,7 +341,7 @@ def test_a_column_that_the_publication_lacks(servers):
         s.pipeline.settings["source"]["filters_changed"] = "accept"
         s.pipeline.write()
         s.capture.start()
-        s.capture.wait_log("filters_changed")
+        s.capture.wait_log("filters_changed publication=")
         s.source("INSERT INTO t VALUES (2, 2, 'b', 'c', 'd', 8)")
         s.wait()
         assert s.target("SELECT id, e FROM t ORDER BY 1") == [(1, None), (2, 8)]
@@ -355,3 +355,25 @@ def test_somebody_takes_the_row_filter_away(servers):
         s.capture.start()
         s.capture.assert_exit(5, 30)
         assert "not as they were" in s.capture.log_text()
+
+
+def test_a_table_that_comes_later(servers):
+    """add-table publishes it by its rules; a capture that does not know them takes nothing of it."""
+    with scenario(*servers, TABLE, tables=("public.t", "public.late"), more=rules({"table": "public.t", "columns": ["!c"]})) as s:
+        s.start()
+        s.source(f"CREATE TABLE late (id int PRIMARY KEY, secret text, open text); INSERT INTO late SELECT i, '{MARK}', 'o' FROM generate_series(1, 20) i")
+        s.target("CREATE TABLE late (id int PRIMARY KEY, secret text, open text)")
+        s.pipeline.settings["source"]["filters"].append({"table": "public.late", "mask": {"secret": "hash"}, "where": "id <> 7"})
+        s.pipeline.write()
+        done = s.pipeline.run("capture", "add-table", "public.late")
+        assert done.returncode == 0, done.stderr
+        s.source(f"INSERT INTO late VALUES (100, '{MARK}', 'o')")
+        assert s.capture.wait(30) in (2, 5), s.capture.log_tail()
+        assert "public.late" in s.capture.log_text().strip().splitlines()[-1], s.capture.log_tail()
+        s.capture.start()
+        s.apply.wait_for(lambda status: status.get("complete"), 60, "the copy is complete")
+        s.wait()
+        wait_until(lambda: s.target("SELECT count(*) FROM late") == [(20,)], 60, "the table is copied")
+        assert s.target("SELECT DISTINCT secret, open FROM late") == [(sha(MARK), "o")]
+        s.pipeline.close()
+        assert files_with(MARK, os.path.join(s.pipeline.folder, f"{s.name}-journal")) == []
