@@ -60,6 +60,7 @@ bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struc
         .snapshot_mode = snapshot_mode(config_text(cfg, "capture.snapshot")),
         .max_rows_per_second = config_int(cfg, "capture.max_rows_per_second"),
         .max_source_latency_us = config_int(cfg, "capture.max_source_latency_ms") * 1000,
+        .max_retained_wal_bytes = config_int(cfg, "capture.max_retained_wal"),
         .snapshot_workers = (int)config_int(cfg, "capture.snapshot_workers"),
         .chunk_rows = config_int(cfg, "capture.snapshot_chunk_rows"),
         .fence_interval_us = config_int(cfg, "capture.fence_interval_ms") * 1000,
@@ -347,7 +348,7 @@ bool capture_run(const struct config *cfg, struct status_board *board, int stop_
     struct role r = {
         .settings = &settings, .board = board, .stop_fd = stop_fd, .started_us = clock_mono_us()};
     r.status.role = "capture";
-    r.status.retained_wal_bytes = -1;
+    r.status.retained_wal_bytes = r.status.safe_wal_bytes = -1;
     (void)snprintf(r.status.pipeline, sizeof r.status.pipeline, "%s", settings.pipeline);
     bool ok = false, stopped = false;
     while (!stopped) {

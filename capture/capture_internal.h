@@ -29,8 +29,9 @@ struct cap_settings {
     struct journal_config journal;
     char slot[72], publication[72], application_name[64];
     enum cap_snapshot_mode snapshot_mode;
-    int64_t max_rows_per_second;   /* of a copy; 0 = no limit */
-    int64_t max_source_latency_us; /* 0 = no limit */
+    int64_t max_rows_per_second;    /* of a copy; 0 = no limit */
+    int64_t max_source_latency_us;  /* 0 = no limit */
+    int64_t max_retained_wal_bytes; /* 0 = no limit but the server's */
     int snapshot_workers;
     int64_t chunk_rows;
     int64_t fence_interval_us, heartbeat_us;

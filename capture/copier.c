@@ -246,6 +246,8 @@ static bool source_is_slow(struct cap_copier *c, bool *ret_slow, struct err *err
 static bool must_wait(struct cap_copier *c, int64_t now_us, bool *ret_wait, struct err *err)
 {
     *ret_wait = true;
+    if (c->session->status->wal_guard >= WAL_GUARD_THROTTLE)
+        return true;
     return !within_rate(c, now_us) || source_is_slow(c, ret_wait, err);
 }
 

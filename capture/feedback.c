@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "capture/wal_guard.h"
 #include "core/clock.h"
 #include "core/failpoint.h"
 #include "core/log.h"
@@ -24,7 +25,8 @@
 static const char look_sql[] =
     "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()"
     "            ELSE pg_catalog.pg_current_wal_lsn() END,"
-    "       (SELECT s.restart_lsn FROM pg_catalog.pg_replication_slots s WHERE s.slot_name = $1)";
+    "       s.restart_lsn, s.safe_wal_size, s.wal_status"
+    "  FROM (SELECT) AS one LEFT JOIN pg_catalog.pg_replication_slots s ON s.slot_name = $1";
 static const char heartbeat_sql[] =
     "SELECT pg_catalog.pg_logical_emit_message(true, 'crossfade', $1), pg_catalog.pg_current_wal_lsn()";
 
@@ -32,7 +34,9 @@ bool cap_feedback_open(struct cap_stream *st, struct err *err)
 {
     int64_t now_us = clock_mono_us();
     st->last_commit_seen_us = st->last_idle_fence_us = now_us;
-    return cap_connect(st->session->settings, false, &st->side, err);
+    /* A heartbeat that is flushed at once, without waiting for standbys: windows of a copy end by it. */
+    return cap_connect(st->session->settings, false, &st->side, err) &&
+           pg_exec(st->side, "SET synchronous_commit = local", err);
 }
 
 void cap_feedback_close(struct cap_stream *st)
@@ -104,9 +108,14 @@ static void take_look(struct cap_stream *st, const struct pg_result *res)
     lsn_t end_lsn = 0, restart_lsn = 0;
     if (pg_rows(res) == 1 && lsn_parse(pg_cell(res, 0, 0), &end_lsn)) {
         status->source_lsn = MAX_OF(end_lsn, status->source_lsn);
-        status->retained_wal_bytes = -1;
+        struct cap_slot_wal wal = {.retained_bytes = -1,
+                                   .safe_bytes =
+                                       pg_is_null(res, 0, 2) ? -1 : MAX_OF(pg_cell_int64(res, 0, 2), 0),
+                                   .state = pg_cell(res, 0, 3)};
         if (lsn_parse(pg_cell(res, 0, 1), &restart_lsn) && end_lsn >= restart_lsn)
-            status->retained_wal_bytes = (int64_t)(end_lsn - restart_lsn);
+            wal.retained_bytes = (int64_t)(end_lsn - restart_lsn);
+        cap_wal_guard(&wal, st->session->settings->max_retained_wal_bytes, st->session->settings->slot,
+                      status);
     }
 }
 

@@ -23,7 +23,6 @@
 /* Batches that wait; together with the one in work this bounds memory. */
 #define QUEUE_BATCHES    2
 #define POOL_BATCHES     8
-#define TRIM_INTERVAL_US (5 * 1000000)
 
 enum item_kind { ITEM_UNKNOWN = 0, ITEM_BATCH, ITEM_CALL };
 
@@ -64,7 +63,7 @@ struct cap_publisher {
     bool mid_transaction;     /* records of an unfinished transaction are in the unit */
     struct cap_boundary last; /* the fence that is due */
     uint64_t unit_changes, unit_transactions, unit_bytes;
-    int64_t last_fence_us, last_trim_us;
+    int64_t last_fence_us;
     bool complete;
 };
 
@@ -122,10 +121,7 @@ static bool write_fence(struct cap_publisher *pub, struct fence *fence, struct e
     pub->unit_changes = pub->unit_transactions = pub->unit_bytes = 0;
     pub->fence_due = false;
     pub->last_fence_us = clock_mono_us();
-    if (pub->last_fence_us - pub->last_trim_us < TRIM_INTERVAL_US)
-        return true;
-    pub->last_trim_us = pub->last_fence_us;
-    return journal_trim(pub->jw, err);
+    return journal_trim(pub->jw, err); /* paces itself */
 }
 
 static bool fence_at(struct cap_publisher *pub, const struct cap_boundary *b,

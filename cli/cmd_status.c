@@ -126,6 +126,21 @@ static void add_tables(struct strbuf *out, const json_t *snapshot)
         strbuf_addf(out, "    %zu of %zu tables done\n", done, json_array_size(tables));
 }
 
+static void add_guard(const struct terminal *term, struct strbuf *out, const json_t *role)
+{
+    const char *guard = fleet_text(role, "wal_guard");
+    double limit = fleet_number(role, "max_retained_wal_bytes");
+    if (limit > 0) {
+        strbuf_adds(out, " of ");
+        human_bytes(out, limit);
+    }
+    if (guard[0] == '\0' || strcmp(guard, "ok") == 0)
+        return;
+    strbuf_adds(out, " (");
+    terminal_paint(term, out, strcmp(guard, "alert") == 0 ? COLOR_RED : COLOR_YELLOW, guard);
+    strbuf_adds(out, ")");
+}
+
 static void add_role(const struct terminal *term, struct strbuf *out, const char *name, const json_t *role)
 {
     const char *phase = fleet_text(role, "phase");
@@ -139,6 +154,7 @@ static void add_role(const struct terminal *term, struct strbuf *out, const char
         strbuf_adds(out, ", slot keeps ");
         human_bytes(out, retained);
         strbuf_adds(out, " of WAL");
+        add_guard(term, out, role);
     }
     if (memory > 0) {
         strbuf_adds(out, ", memory ");

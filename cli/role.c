@@ -13,7 +13,8 @@ static void publish_starting(const struct cli *cli, struct status_board *board)
     struct role_status status = {.role = cli->command->name,
                                  .phase = PHASE_STARTING,
                                  .phase_since_us = clock_wall_us(),
-                                 .retained_wal_bytes = -1};
+                                 .retained_wal_bytes = -1,
+                                 .safe_wal_bytes = -1};
     strncpy(status.pipeline, config_text(cli->cfg, "pipeline"), sizeof status.pipeline - 1);
     status_board_publish(board, &status);
 }

@@ -84,6 +84,8 @@ const struct option option_table[] = {
      .help = "Rows that a copy reads from the source in a second, on average; 0 = as fast as it goes."},
     {.key = "capture.max_source_latency_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "0", .min = 0, .max = 3600000, .used_by = "capture",
      .help = "A copy pauses while the source takes longer than this for a trivial query; 0 = never."},
+    {.key = "capture.max_retained_wal", .type = OPT_SIZE, .def = "0", .min = 0, .max = 1024 * 1024 * GIB, .used_by = "capture",
+     .help = "WAL that the source may keep for the slot: from half of it on capture warns, from three quarters on a copy pauses, at the whole it raises an alarm (log, status, metric). 0 = only what the server itself allows (max_slot_wal_keep_size)."},
     {.key = "capture.snapshot_workers", .type = OPT_INT, .def = "2", .min = 1, .max = 64, .used_by = "capture check",
      .help = "Connections that copy tables at the same time."},
     {.key = "capture.snapshot_chunk_rows", .type = OPT_INT, .def = "200000", .min = 100, .max = 100000000, .used_by = "capture",

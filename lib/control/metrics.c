@@ -88,6 +88,12 @@ static void add_lag(struct metrics *m, const struct board_view *view)
     if (view->status.retained_wal_bytes >= 0)
         gauge(m, "crossfade_retained_wal_bytes", "WAL that the slot holds back on the source.",
               (double)view->status.retained_wal_bytes);
+    if (view->status.safe_wal_bytes >= 0)
+        gauge(m, "crossfade_safe_wal_bytes", "WAL that may be written until the server drops the slot.",
+              (double)view->status.safe_wal_bytes);
+    if (strcmp(view->status.role, "capture") == 0)
+        gauge(m, "crossfade_wal_guard_level", "0 ok, 1 half of the limit, 2 copies pause, 3 at the limit.",
+              (double)view->status.wal_guard);
 }
 
 static void add_snapshot(struct metrics *m, const struct board_view *view)

@@ -39,12 +39,18 @@ const char *role_phase_name(enum role_phase phase)
     return (unsigned)phase < PHASE_MAX_ ? phase_names[phase] : "unknown";
 }
 
+const char *wal_guard_level_name(enum wal_guard_level level)
+{
+    static const char *const names[] = {"ok", "warn", "throttle", "alert"};
+    return (unsigned)level < sizeof names / sizeof names[0] ? names[level] : "unknown";
+}
+
 struct status_board *status_board_new(void)
 {
     struct status_board *board = xcalloc(1, sizeof *board);
     if (pthread_mutex_init(&board->lock, NULL) != 0)
         BUG("pthread_mutex_init failed");
-    board->status = (struct role_status){.role = "unknown", .retained_wal_bytes = -1};
+    board->status = (struct role_status){.role = "unknown", .retained_wal_bytes = -1, .safe_wal_bytes = -1};
     return board;
 }
 

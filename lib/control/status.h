@@ -31,6 +31,9 @@ struct table_status {
     bool done;
 };
 
+/* How near a slot is to the WAL that the source will keep for it. */
+enum wal_guard_level { WAL_GUARD_OK = 0, WAL_GUARD_WARN, WAL_GUARD_THROTTLE, WAL_GUARD_ALERT };
+
 struct role_status {
     const char *role; /* "capture" or "apply" */
     char pipeline[32];
@@ -51,11 +54,17 @@ struct role_status {
     uint64_t unapplied_fences;                         /* apply: known in the journal, not applied yet */
     int64_t snapshot_started_us, snapshot_finished_us; /* wall; 0 = not */
     int64_t retained_wal_bytes;                        /* what the slot holds back; -1 = not known */
+    int64_t safe_wal_bytes;         /* so much more until the server drops it; -1 = no limit, or not known */
+    int64_t max_retained_wal_bytes; /* the limit that wal_guard goes by; 0 = none */
+    char wal_status[16];            /* pg_replication_slots.wal_status; "" = not known */
+    enum wal_guard_level wal_guard;
     char last_error[600];
     int64_t last_error_us;
     size_t table_count;
     const struct table_status *tables; /* NULL unless a snapshot runs; copied by publish */
 };
+
+const char *wal_guard_level_name(enum wal_guard_level level);
 
 struct status_board;
 

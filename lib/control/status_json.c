@@ -111,6 +111,11 @@ static void set_positions(json_t *root, const struct board_view *view)
     set(root, "caught_up_time", json_time(st->caught_up_us));
     set(root, "retained_wal_bytes",
         st->retained_wal_bytes >= 0 ? json_integer(st->retained_wal_bytes) : json_null());
+    set(root, "safe_wal_bytes", st->safe_wal_bytes >= 0 ? json_integer(st->safe_wal_bytes) : json_null());
+    set(root, "max_retained_wal_bytes",
+        st->max_retained_wal_bytes > 0 ? json_integer(st->max_retained_wal_bytes) : json_null());
+    set(root, "wal_status", json_text(st->wal_status));
+    set(root, "wal_guard", json_string(wal_guard_level_name(st->wal_guard)));
 }
 
 static void set_counters(json_t *root, const struct board_view *view)

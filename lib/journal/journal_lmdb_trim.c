@@ -14,12 +14,13 @@
 #include "core/clock.h"
 #include "journal_lmdb.h"
 
-#define TRIM_EVERY_US   100000
-#define TRIM_WORK_US    20000
-#define TRIM_RECORDS    100000
-#define TRIM_BYTES      ((size_t)16 << 20)
-#define CUT_RECORDS     50000
-#define CHECK_CLOCK_PER 512
+#define TRIM_EVERY_US    100000
+#define TRIM_WORK_US     20000
+#define TRIM_WORK_MAX_US 500000
+#define TRIM_RECORDS     100000
+#define TRIM_BYTES       ((size_t)16 << 20)
+#define CUT_RECORDS      50000
+#define CHECK_CLOCK_PER  512
 
 /* --- the tail --- */
 
@@ -241,20 +242,9 @@ static void forget_rows(struct lmdb_writer *w)
     w->touched_count = 0;
 }
 
-bool lmdb_writer_trim(struct journal_writer *jw, struct err *err)
+/* One transaction's worth. */
+static bool trim_part(struct lmdb_writer *w, uint64_t target, struct err *err)
 {
-    struct lmdb_writer *w = (struct lmdb_writer *)jw;
-    uint64_t target;
-    int64_t now_us = clock_mono_us();
-    if (w->txn != NULL || w->touched_count > 0 || w->keep_ms < 0 || now_us < w->trim_after_us)
-        return true;
-    w->trim_after_us = now_us + TRIM_EVERY_US;
-    int dead = 0;
-    (void)mdb_reader_check(w->env->env, &dead);
-    if (!trim_target(w, &target, err))
-        return false;
-    if (target <= w->meta.first_seq)
-        return true;
     MDB_txn *txn;
     int rc = mdb_txn_begin(w->env->env, NULL, 0, &txn);
     if (rc != 0)
@@ -267,7 +257,28 @@ bool lmdb_writer_trim(struct journal_writer *jw, struct err *err)
     if (rc != 0)
         return lmdb_fail(w->env, rc, "trimming", err);
     forget_rows(w);
-    if (w->meta.first_seq < target)
-        w->trim_after_us = 0; /* stopped by a bound: go on at the next call */
+    return true;
+}
+
+/* Each transaction is small; together they may take a third of the time, or what is written under load would be more than
+ * what can go. */
+bool lmdb_writer_trim(struct journal_writer *jw, struct err *err)
+{
+    struct lmdb_writer *w = (struct lmdb_writer *)jw;
+    uint64_t target;
+    int64_t now_us = clock_mono_us();
+    if (w->txn != NULL || w->touched_count > 0 || w->keep_ms < 0 || now_us < w->trim_after_us)
+        return true;
+    int64_t until_us = now_us + MIN_OF(MAX_OF((now_us - w->trimmed_us) / 2, TRIM_WORK_US), TRIM_WORK_MAX_US);
+    int dead = 0;
+    (void)mdb_reader_check(w->env->env, &dead);
+    if (!trim_target(w, &target, err))
+        return false;
+    while (w->meta.first_seq < target && clock_mono_us() < until_us) {
+        if (!trim_part(w, target, err))
+            return false;
+    }
+    w->trimmed_us = clock_mono_us();
+    w->trim_after_us = w->meta.first_seq < target ? 0 : w->trimmed_us + TRIM_EVERY_US;
     return true;
 }

@@ -2,6 +2,7 @@
  * resource use. */
 #include <errno.h>
 #include <fcntl.h>
+#include <lmdb.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -150,12 +151,19 @@ static void keep_holds_young_entries(void **state)
     journal_writer_close(jw);
 }
 
+static int64_t file_bytes(const struct journal_case *jc)
+{
+    char path[128];
+    struct stat st;
+    (void)snprintf(path, sizeof path, "%s/j/data.mdb", jc->folder);
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_blocks * 512;
+}
+
 /* Written and trimmed over and over, the file stays as large as what is kept. */
 static void trimmed_space_is_used_again(void **state)
 {
     struct journal_case *jc = *state;
-    char path[128];
-    struct stat st;
     jc->config.retention_ms = 0;
     struct journal_writer *jw = open_writer(jc);
     int a = data_stream(jc, jw, "a");
@@ -168,10 +176,42 @@ static void trimmed_space_is_used_again(void **state)
         confirm(jc, "apply", round);
         trim_all(jc, jw, stream_name(jc, "a"), (round + 1) * 10000);
     }
-    (void)snprintf(path, sizeof path, "%s/j/data.mdb", jc->folder);
-    assert_int_equal(stat(path, &st), 0);
-    assert_in_range(st.st_blocks * 512, 1 << 20, 16 << 20);
+    assert_in_range(file_bytes(jc), 1 << 20, 16 << 20);
     journal_reader_close(stuck);
+    journal_writer_close(jw);
+}
+
+/* Ten million changes (a fifth of that unless CF_CHECK_MODE=full), a reader that follows three fences behind: the file grows to what is
+ * written in the second or so between two looks at how far the reader is, and no further (2.5 GB are written in all). What is read is what was written, in order. */
+static void a_soak_stays_bounded(void **state)
+{
+    enum { UNIT = 20000, BEHIND = 3 };
+    struct journal_case *jc = *state;
+    const char *mode = getenv("CF_CHECK_MODE");
+    uint64_t changes = mode != NULL && strcmp(mode, "full") == 0 ? 10000000 : 2000000;
+    uint64_t units = changes / UNIT, read = 0;
+    int64_t most = 0, early = 0;
+    jc->config.retention_ms = 0;
+    struct journal_writer *jw = open_writer(jc);
+    struct journal_reader *jr = open_reader(jc, "apply");
+    int a = data_stream(jc, jw, "a");
+    for (uint64_t n = 0; n < units; n++) {
+        unit(jc, jw, a, UNIT);
+        if (n >= BEHIND) {
+            assign_one(jc, jr, stream_name(jc, "a"), read, read + UNIT);
+            for (int i = 0; i < UNIT; i++, read++)
+                assert_int_equal(get(jc, jr)->offset, read);
+            assert_null(get(jc, jr));
+            OK(jc, journal_confirm(jr, n - BEHIND, &jc->err));
+        }
+        OK(jc, journal_trim(jw, &jc->err));
+        most = file_bytes(jc) > most ? file_bytes(jc) : most;
+        early = n == units / 5 ? most : early;
+    }
+    print_message("%llu changes: the file grew to %lld KiB, %lld KiB after a fifth of them\n",
+                  (unsigned long long)(units * UNIT), (long long)most / 1024, (long long)early / 1024);
+    assert_in_range(most, 1 << 20, 400 << 20);
+    journal_reader_close(jr);
     journal_writer_close(jw);
 }
 
@@ -316,6 +356,50 @@ static void a_reader_in_another_process_is_woken(void **state)
     for (int n = 0; n < 200; n++)
         unit(jc, jw, a, 1);
     assert_int_equal(ended(pid), 0);
+    journal_writer_close(jw);
+}
+
+/* As a foreign tool, or a thread of ours in the middle of a read: a transaction that pins every page freed since. */
+static void pin_and_wait(struct journal_case *jc)
+{
+    char path[128];
+    MDB_env *env;
+    MDB_txn *txn;
+    (void)snprintf(path, sizeof path, "%s/j", jc->folder);
+    if (mdb_env_create(&env) != 0 || mdb_env_set_maxdbs(env, 8) != 0 ||
+        mdb_env_open(env, path, MDB_RDONLY, 0) != 0 || mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) != 0)
+        _exit(1);
+    (void)snprintf(path, sizeof path, "%s/ready", jc->folder);
+    close(open(path, O_CREAT | O_WRONLY, 0600));
+    pause();
+}
+
+static void wait_ready(const struct journal_case *jc)
+{
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/ready", jc->folder);
+    while (access(path, F_OK) != 0)
+        usleep(1000);
+}
+
+/* What a reader that was killed had pinned is used again, while the writer goes on. */
+static void a_dead_reader_is_cleared(void **state)
+{
+    struct journal_case *jc = *state;
+    jc->config.retention_ms = 0;
+    struct journal_writer *jw = open_writer(jc);
+    int a = data_stream(jc, jw, "a");
+    unit(jc, jw, a, 10000);
+    pid_t pid = in_child(pin_and_wait, jc);
+    wait_ready(jc);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(ended(pid), -SIGKILL);
+    for (uint64_t round = 1; round < 40; round++) { /* about 2.5 MB each */
+        unit(jc, jw, a, 10000);
+        confirm(jc, "apply", round);
+        trim_all(jc, jw, stream_name(jc, "a"), (round + 1) * 10000);
+    }
+    assert_in_range(file_bytes(jc), 1 << 20, 16 << 20);
     journal_writer_close(jw);
 }
 
@@ -517,6 +601,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(trimmed_ranges_are_a_gap, setup, teardown),
         cmocka_unit_test_setup_teardown(keep_holds_young_entries, setup, teardown),
         cmocka_unit_test_setup_teardown(trimmed_space_is_used_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_soak_stays_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_dead_reader_is_cleared, setup, teardown),
         cmocka_unit_test_setup_teardown(a_killed_writers_unit_is_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(killed_at_each_point_units_stay_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(a_reader_in_another_process_is_woken, setup, teardown),

@@ -74,7 +74,7 @@ def test_example_configuration_parses(prefix):
     def check(path):
         return subprocess.run([binary, "-c", path, f"--source.url={nowhere}", f"--target.url={nowhere}",
                                f"--journal.url=lmdb:{prefix}/journal", "check"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              timeout=60, check=False, env=dict(os.environ, KAFKA_PASSWORD="x"))
+                              timeout=60, check=False, env=dict(os.environ, KAFKA_PASSWORD="x", REGISTRY_PASSWORD="x"))
     done = check(example)
     assert done.returncode == 1 and "reachable" in done.stdout, done.stdout + done.stderr
     # What is commented out is no less right: every "# key: value" line of it is put in force.

@@ -21,7 +21,7 @@ def fixture_url():
 
 
 def envelope(op, before, after, tx=None, order=None):
-    return {"op": op, "before": before, "after": after, "transaction": {"id": tx, "total_order": order} if tx else None}
+    return {"op": op, "before": before, "after": after, "source": {"lsn": 992}, "transaction": {"id": tx, "total_order": order} if tx else None}
 
 
 def row(key, v, at=None):
@@ -37,7 +37,7 @@ def fixture_journal():
     bag = [(None, envelope("r", None, {"a": 1}), {}), (None, envelope("r", None, {"a": 2}), {}), (None, envelope("u", {"a": 2}, {"a": 1}, "8:1010", 2), {})]
     topics = {name: [Record(name, 0, i, *r) for i, r in enumerate(rows)] for name, rows in ((T, t), (BAG, bag))}
     fences = [(1, "0/3E0", []), (1, "0/3E0", [(T, 0, 1)]), (2, "0/3E0", []), (2, "0/3E0", [(T, 1, 3), (BAG, 0, 2)]), (2, "0/3E9", [(T, 3, 7)]), (2, "0/3F3", [(T, 7, 10), (BAG, 2, 3)])]
-    return topics, [{"id": i, "attempt": attempt, "lsn": lsn, "positions": [{"stream": s, "partition": 0, "first_offset": a, "next_offset": b} for s, a, b in ranges]}
+    return topics, [{"id": i, "attempt": attempt, "complete": i >= 5, "lsn": lsn, "positions": [{"stream": s, "partition": 0, "first_offset": a, "next_offset": b} for s, a, b in ranges]}
                     for i, (attempt, lsn, ranges) in enumerate(fences, 1)]
 
 
