@@ -31,10 +31,13 @@ void batch_free(struct batch *b)
         return;
     for (size_t i = 0; i < b->table_count; i++) {
         free(b->tables[i].stream);
+        free(b->tables[i].schema);
+        free(b->tables[i].table);
         free(b->tables[i].items);
         free(b->tables[i].partitions);
     }
     free(b->tables);
+    free(b->slots);
     arena_release(&b->arena);
     free(b);
 }
@@ -47,6 +50,7 @@ void batch_forget_items(struct batch *b)
         b->tables[i].departures = 0;
     }
     b->item_count = b->departures = b->part_reads = 0;
+    b->last_schema = NULL; /* the decoder may be another one next time */
     arena_clear(&b->arena);
     if (b->arena.reserved_bytes > ARENA_KEEP) /* one huge row is no reason to stay large */
         arena_release(&b->arena);
@@ -91,24 +95,55 @@ const struct item *batch_last_item(const struct batch *b)
     return b->kept ? &b->last_item : NULL;
 }
 
-static struct batch_table *find_table(struct batch *b, const char *stream)
+static bool is_table(const struct batch_table *bt, const char *stream, const char *schema, const char *table,
+                     uint64_t hash)
 {
-    uint64_t hash = hash_bytes(stream, strlen(stream));
-    if (b->last_table < b->table_count && b->tables[b->last_table].hash == hash &&
-        strcmp(b->tables[b->last_table].stream, stream) == 0)
-        return &b->tables[b->last_table];
+    return bt->hash == hash && strcmp(bt->stream, stream) == 0 && strcmp(bt->table, table) == 0 &&
+           strcmp(bt->schema, schema) == 0;
+}
+
+/* The slot of this table, or the empty one where it belongs. */
+static uint32_t *find_slot(const struct batch *b, const char *stream, const char *schema, const char *table,
+                           uint64_t hash)
+{
+    size_t at = hash & (b->slot_count - 1);
+    while (b->slots[at] != 0 && !is_table(&b->tables[b->slots[at] - 1], stream, schema, table, hash))
+        at = (at + 1) & (b->slot_count - 1);
+    return &b->slots[at];
+}
+
+static void grow_tables(struct batch *b)
+{
+    b->table_cap = b->table_cap == 0 ? 16 : 2 * b->table_cap;
+    b->tables = xrealloc(b->tables, b->table_cap * sizeof *b->tables);
+    free(b->slots);
+    b->slot_count = 4 * b->table_cap;
+    b->slots = xcalloc(b->slot_count, sizeof *b->slots);
     for (size_t i = 0; i < b->table_count; i++) {
-        if (b->tables[i].hash == hash && strcmp(b->tables[i].stream, stream) == 0) {
-            b->last_table = i;
-            return &b->tables[i];
-        }
+        const struct batch_table *bt = &b->tables[i];
+        *find_slot(b, bt->stream, bt->schema, bt->table, bt->hash) = (uint32_t)i + 1;
     }
-    if (b->table_count == b->table_cap) {
-        b->table_cap = b->table_cap == 0 ? 16 : 2 * b->table_cap;
-        b->tables = xrealloc(b->tables, b->table_cap * sizeof *b->tables);
+}
+
+/* Several tables may share a stream, and a table has a schema for each of its shapes. */
+static struct batch_table *find_table(struct batch *b, const char *stream, const struct table_schema *schema)
+{
+    if (b->last_schema == schema)
+        return &b->tables[b->last_table];
+    uint64_t hash =
+        hash_mix(hash_bytes(stream, strlen(stream)), hash_bytes(schema->table, strlen(schema->table)));
+    if (b->table_count == b->table_cap)
+        grow_tables(b);
+    uint32_t *slot = find_slot(b, stream, schema->schema, schema->table, hash);
+    if (*slot == 0) {
+        b->tables[b->table_count++] = (struct batch_table){.stream = xstrdup(stream),
+                                                           .schema = xstrdup(schema->schema),
+                                                           .table = xstrdup(schema->table),
+                                                           .hash = hash};
+        *slot = (uint32_t)b->table_count;
     }
-    b->last_table = b->table_count++;
-    b->tables[b->last_table] = (struct batch_table){.stream = xstrdup(stream), .hash = hash};
+    b->last_table = *slot - 1;
+    b->last_schema = schema;
     return &b->tables[b->last_table];
 }
 
@@ -280,7 +315,7 @@ bool batch_add(struct batch *b, const struct codec_ops *codec, struct decoder *d
                       .total_order = chg.total_order,
                       .seq = b->next_seq++,
                       .op = chg.op};
-    struct batch_table *bt = find_table(b, rec->stream);
+    struct batch_table *bt = find_table(b, rec->stream, it.schema);
     if (!take_place(find_partition(b, bt, rec->partition), &it, drop_below)) {
         b->counts.duplicates++;
         return true;

@@ -13,8 +13,10 @@ struct partition_place {
     bool any;
 };
 
+/* Of one table: its stream may hold others as well. */
 struct batch_table {
     char *stream;
+    char *schema, *table; /* names: schemas come and go with the decoder */
     uint64_t hash;
     struct item *items;
     size_t count, cap;
@@ -29,6 +31,9 @@ struct batch {
     size_t max_bytes;
     struct batch_table *tables;
     size_t table_count, table_cap, last_table;
+    const struct table_schema *last_schema; /* of last_table; NULL = any lookup is due */
+    uint32_t *slots;                        /* open addressing by hash: index into tables plus 1, 0 = empty */
+    size_t slot_count;                      /* a power of two; more than half of them are empty */
     size_t item_count, part_reads, departures;
     uint64_t generation;
     uint32_t next_seq;

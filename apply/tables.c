@@ -5,14 +5,19 @@
 
 #include "core/alloc.h"
 
+#define uthash_malloc(size) xmalloc(size)
+#include <uthash.h>
+
+struct entry {
+    const struct table_schema *schema;
+    struct target_table *table;
+    UT_hash_handle hh;
+};
+
 struct table_map {
     struct target *tgt;
     bool accept_lossy;
-    struct {
-        const struct table_schema *schema;
-        struct target_table *table;
-    } * items;
-    size_t count, cap;
+    struct entry *entries;
 };
 
 struct table_map *table_map_new(struct target *tgt)
@@ -31,7 +36,12 @@ void table_map_free(struct table_map *map)
 {
     if (map == NULL)
         return;
-    free(map->items);
+    struct entry *e, *next;
+    HASH_ITER(hh, map->entries, e, next)
+    {
+        HASH_DEL(map->entries, e);
+        free(e);
+    }
     free(map);
 }
 
@@ -54,21 +64,19 @@ static bool check_lossy(const struct table_map *map, const struct table_schema *
 bool table_map_get(struct table_map *map, const struct table_schema *schema, struct target_table **ret,
                    struct err *err)
 {
-    for (size_t i = 0; i < map->count; i++) {
-        if (map->items[i].schema == schema) {
-            *ret = map->items[i].table;
-            return true;
-        }
+    struct entry *e = NULL;
+    HASH_FIND_PTR(map->entries, &schema, e);
+    if (e != NULL) {
+        *ret = e->table;
+        return true;
     }
     struct target_table *table = NULL;
     if (!check_lossy(map, schema, err) || !target_prepare(map->tgt, schema, &table, err))
         return false;
-    if (map->count == map->cap) {
-        map->cap = map->cap == 0 ? 32 : 2 * map->cap;
-        map->items = xrealloc(map->items, map->cap * sizeof *map->items);
-    }
-    map->items[map->count].schema = schema;
-    map->items[map->count++].table = table;
+    e = xcalloc(1, sizeof *e);
+    e->schema = schema;
+    e->table = table;
+    HASH_ADD_PTR(map->entries, schema, e);
     *ret = table;
     return true;
 }

@@ -9,6 +9,7 @@
 #include "capture/capture_internal.h"
 #include "capture/filters.h"
 #include "capture/setup.h"
+#include "capture/standby.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/nonce.h"
@@ -106,6 +107,8 @@ static bool check_wish(struct cap_session *s, const struct source_table *t, cons
     if (!ask->add && !published)
         return err_set(err, ERR_CONFIG, "table=%s.%s is not captured yet: add-table adds it", t->schema,
                        t->name);
+    if (ask->add && s->settings->primary_url != NULL && !cap_standby_check_table(t, err))
+        return false;
     if (ask->add)
         return cap_check_table(s, t, err) && cap_check_topics(s, err) && check_filters(s, t, err);
     if (t->key_count == 0)
@@ -147,7 +150,7 @@ static bool publish(struct cap_session *s, const struct source_table *t, struct 
     pg_quote_ident(&sql, s->settings->publication);
     strbuf_adds(&sql, " ADD TABLE ");
     bool ok = cap_put_published(s, t, &sql, err) && strbuf_ok(&sql, "publication", err) &&
-              pg_exec(s->sql, sql.data, err) && cap_filters_remember(s, err);
+              pg_exec(s->sql, sql.data, err) && cap_filters_remember(s, s->sql, err);
     strbuf_release(&sql);
     return ok || err_wrap(err, "publication %s", s->settings->publication);
 }
@@ -195,10 +198,12 @@ bool capture_ask_copy(const struct config *cfg, const struct capture_copy *ask, 
     if (!cap_settings_read(cfg, &settings, err))
         return false;
     struct cap_session s = {.settings = &settings};
-    bool ok = cap_connect(&settings, false, &s.sql, err) && ask_source(&s, ask, err);
+    const char *url = settings.primary_url != NULL ? settings.primary_url : settings.source_url;
+    bool ok = cap_connect_to(&settings, url, false, &s.sql, err) && ask_source(&s, ask, err);
     pg_close(s.sql);
     cap_tables_release(&s.tables);
     table_filter_free(settings.filter);
     table_rules_free(settings.rules);
+    topic_routing_free(settings.routing);
     return ok;
 }

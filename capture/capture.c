@@ -10,6 +10,7 @@
  * journal capture.snapshot_copied                       all rows given, the completing fence not
  *   capture.fence_before, capture.fence_appended, capture.committed   around each fence and its commit
  *   capture.txn_part                              between parts of a transaction that is larger than a batch
+ *   capture.stream_block, capture.stream_commit   behind a part of a transaction that still runs; before its commit is decoded
  *   capture.feedback_before                       before a newer position is confirmed to the slot
  *   capture.hold, capture.cut                     a comparison's hold begins; its cut is released
  */
@@ -26,6 +27,7 @@
 #include "capture/recover.h"
 #include "capture/setup.h"
 #include "capture/snapshot.h"
+#include "capture/standby.h"
 #include "capture/stream.h"
 #include "core/clock.h"
 #include "core/log.h"
@@ -60,12 +62,15 @@ bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struc
         .snapshot_mode = snapshot_mode(config_text(cfg, "capture.snapshot")),
         .max_rows_per_second = config_int(cfg, "capture.max_rows_per_second"),
         .max_source_latency_us = config_int(cfg, "capture.max_source_latency_ms") * 1000,
+        .failover_slot = config_bool(cfg, "capture.failover_slot"),
         .max_retained_wal_bytes = config_int(cfg, "capture.max_retained_wal"),
         .snapshot_workers = (int)config_int(cfg, "capture.snapshot_workers"),
         .chunk_rows = config_int(cfg, "capture.snapshot_chunk_rows"),
         .fence_interval_us = config_int(cfg, "capture.fence_interval_ms") * 1000,
         .fence_max_changes = (uint64_t)config_int(cfg, "capture.fence_max_changes"),
         .max_memory_bytes = (size_t)config_int(cfg, "capture.max_memory"),
+        .streaming = strcmp(config_text(cfg, "capture.streaming"), "on") == 0,
+        .spill_encryption = config_bool(cfg, "capture.spill_encryption"),
         .heartbeat_us = config_int(cfg, "capture.heartbeat_interval_ms") * 1000,
     };
     const struct type_profile_texts profile = {
@@ -78,6 +83,10 @@ bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struc
         .hstore = config_text(cfg, "journal.hstore_mode"),
     };
     s.profile = type_profile_of(&profile);
+    if (config_text(cfg, "source.standby_url") != NULL) {
+        s.primary_url = s.source_url;
+        s.source_url = config_text(cfg, "source.standby_url");
+    }
     if (s.codec == NULL)
         return err_set(err, ERR_CONFIG, "journal.format: %s is not known",
                        config_text(cfg, "journal.format"));
@@ -89,19 +98,30 @@ bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struc
     s.filters_changed_accept = strcmp(config_text(cfg, "source.filters_changed"), "accept") == 0;
     if (!table_filter_from_config(cfg, &s.filter, err))
         return false;
-    if (!table_rules_with_salt(cfg, &s.rules, err)) {
+    if (!topic_routing_from_config(cfg, &s.routing, err) || !table_rules_with_salt(cfg, &s.rules, err)) {
+        topic_routing_free(s.routing);
         table_filter_free(s.filter);
         return false;
+    }
+    if (table_rules_hide(s.rules) && !s.spill_encryption) {
+        table_filter_free(s.filter);
+        topic_routing_free(s.routing);
+        table_rules_free(s.rules);
+        return err_set(err, ERR_CONFIG,
+                       "capture.spill_encryption: false would let values lie readable in spill_dir that "
+                       "source.filters masks "
+                       "or leaves out: take it away");
     }
     *ret = s;
     return true;
 }
 
-bool cap_connect(const struct cap_settings *settings, bool replication, struct pg_conn **ret, struct err *err)
+bool cap_connect_to(const struct cap_settings *settings, const char *url, bool replication,
+                    struct pg_conn **ret, struct err *err)
 {
     struct pg_options options = {.application_name = settings->application_name, .replication = replication};
     struct pg_conn *conn = NULL;
-    if (!pg_open(settings->source_url, &options, &conn, err))
+    if (!pg_open(url, &options, &conn, err))
         return err_wrap(err, "source");
     if (!pg_exec(
             conn,
@@ -113,6 +133,11 @@ bool cap_connect(const struct cap_settings *settings, bool replication, struct p
     }
     *ret = conn;
     return true;
+}
+
+bool cap_connect(const struct cap_settings *settings, bool replication, struct pg_conn **ret, struct err *err)
+{
+    return cap_connect_to(settings, settings->source_url, replication, ret, err);
 }
 
 bool cap_stop_asked(const struct cap_session *s)
@@ -191,7 +216,8 @@ static void start_publisher(struct cap_session *s, struct journal_writer *jw, st
 static bool nobody_streams(struct cap_session *s, struct err *err)
 {
     struct source_slot slot;
-    return cap_connect(s->settings, false, &s->sql, err) && cap_slot_free(s, &slot, err);
+    return cap_connect(s->settings, false, &s->sql, err) && cap_standby_open(s, err) &&
+           cap_slot_free(s, &slot, err);
 }
 
 static bool open_source(struct cap_session *s, struct err *err)
@@ -271,6 +297,7 @@ static bool close_session(struct cap_session *s, bool ok, struct err *err)
     s->publisher = NULL;
     pg_close(s->stream);
     pg_close(s->sql);
+    pg_close(s->primary);
     cap_tables_release(&s->tables);
     cap_queue_release(&s->queue);
     cap_position_release(&s->position);
@@ -285,15 +312,18 @@ struct role {
     struct role_status status;
     int stop_fd;
     unsigned failures; /* in a row */
-    bool ever_progressed;
+    bool ever_progressed, whole_only;
     int64_t started_us;
 };
 
 /* *ret_again: it has ended only for another to begin. */
 static bool one_session(struct role *r, bool *ret_again, struct err *err)
 {
-    struct cap_session s = {
-        .settings = r->settings, .board = r->board, .status = &r->status, .stop_fd = r->stop_fd};
+    struct cap_session s = {.settings = r->settings,
+                            .board = r->board,
+                            .status = &r->status,
+                            .stop_fd = r->stop_fd,
+                            .whole_only = &r->whole_only};
     bool ok = run_session(&s, err);
     if (!ok && err->code == ERR_INTERRUPTED && cap_stop_asked(&s)) /* an orderly end, wherever it was met */
         ok = true;
@@ -371,5 +401,6 @@ bool capture_run(const struct config *cfg, struct status_board *board, int stop_
     }
     table_filter_free(settings.filter);
     table_rules_free(settings.rules);
+    topic_routing_free(settings.routing);
     return ok;
 }

@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "config/table_filter.h"
 #include "config/table_rules.h"
+#include "config/topic_routing.h"
 #include "control/status.h"
 #include "pg/conn.h"
 #include "pg/replication.h"
@@ -20,24 +21,30 @@ enum cap_snapshot_mode { SNAPSHOT_INITIAL = 0, SNAPSHOT_NEVER, SNAPSHOT_ONLY };
 
 /* From the configuration; lives as long as capture_run(). */
 struct cap_settings {
-    const char *pipeline, *source_url, *topic_prefix, *spill_dir;
+    const char *pipeline, *topic_prefix, *spill_dir;
+    const char *source_url;  /* what is read: the primary or a standby */
+    const char *primary_url; /* of that standby; NULL = source_url is all there is */
     const struct codec_ops *codec;
     struct type_profile profile;
     struct table_filter *filter;
     struct table_rules *rules;    /* source.filters */
     bool filters_changed_accept; /* other rules than the copy's are taken */
+    struct topic_routing *routing;
     struct journal_config journal;
     char slot[72], publication[72], application_name[64];
     enum cap_snapshot_mode snapshot_mode;
     int64_t max_rows_per_second;    /* of a copy; 0 = no limit */
     int64_t max_source_latency_us;  /* 0 = no limit */
+    bool failover_slot;
     int64_t max_retained_wal_bytes; /* 0 = no limit but the server's */
     int snapshot_workers;
     int64_t chunk_rows;
     int64_t fence_interval_us, heartbeat_us;
     uint64_t fence_max_changes;
     size_t max_memory_bytes;
-    size_t batch_bytes; /* a batch is handed over when it has grown to this */
+    bool streaming;        /* large transactions are taken while they run */
+    bool spill_encryption; /* of what goes to spill_dir */
+    size_t batch_bytes;    /* a batch is handed over when it has grown to this */
 };
 
 /* What is left of a fence for looking back. */
@@ -78,8 +85,10 @@ struct cap_session {
     struct status_board *board;
     struct role_status *status; /* of the run: survives sessions. @thread owner */
     int stop_fd;
-    struct pg_conn *sql;    /* catalog queries, setup; idle otherwise */
-    struct pg_conn *stream; /* replication */
+    struct pg_conn *sql;     /* catalog queries, setup; idle otherwise */
+    struct pg_conn *stream;  /* replication */
+    bool standby;            /* what is read cannot be written */
+    struct pg_conn *primary; /* of the standby; NULL = not known, or it is no standby */
     struct repl_identity identity;
     struct cap_position position;
     lsn_t slot_lsn; /* what the slot has confirmed, <= position.lsn */
@@ -87,6 +96,8 @@ struct cap_session {
     struct cap_request_queue queue;
     bool again; /* the session has ended well, to begin anew with what was asked for */
     struct cap_publisher *publisher;
+    bool
+        *whole_only; /* of the run: the server failed at streaming a transaction, and is not asked to again */
     bool progressed; /* something became durable in this session: backoff starts over */
 };
 
@@ -96,6 +107,9 @@ bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struc
  * off: a hidden row must be an error, never a gap. @thread any */
 bool cap_connect(const struct cap_settings *settings, bool replication, struct pg_conn **ret,
                  struct err *err) MUST_CHECK;
+/* The same to another server. @thread any */
+bool cap_connect_to(const struct cap_settings *settings, const char *url, bool replication,
+                    struct pg_conn **ret, struct err *err) MUST_CHECK;
 /* True if an orderly stop was asked for. */
 bool cap_stop_asked(const struct cap_session *s);
 /* Copies what the publisher has done into the status and shows it. */

@@ -412,7 +412,8 @@ static bool find_floor(struct cap_stream *st, struct err *err)
         c->before_xid = snap.xmax;
         c->floor_since_us = st->now_us;
     }
-    if (cap_snapshot_is_past(&snap, c->before_xid)) {
+    if (c->session->standby /* what was published is visible (standby.h) */ ||
+        cap_snapshot_is_past(&snap, c->before_xid)) {
         cap_visible_begin(c->visible, &snap);
         c->state = BETWEEN;
         return true;

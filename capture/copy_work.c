@@ -141,8 +141,8 @@ static bool look(struct worker *w, const struct source_part *part, struct cap_sn
     pg_quote_table(&sql, part->schema, part->name);
     strbuf_adds(&sql, " IN ACCESS SHARE MODE");
     bool ok = strbuf_ok(&sql, "LOCK TABLE", err) && pg_exec(w->conn, sql.data, err) &&
-              pg_query(w->conn, "SELECT pg_current_snapshot()::text, pg_current_wal_insert_lsn()::text", 0,
-                       NULL, &res, err);
+              pg_query(w->conn, "SELECT pg_current_snapshot()::text, (" SOURCE_VISIBLE_LSN ")::text", 0, NULL,
+                       &res, err);
     strbuf_release(&sql);
     if (!ok)
         return false;

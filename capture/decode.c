@@ -339,19 +339,15 @@ static bool commit(struct cap_stream *st, const struct pgoutput_message *m, stru
     return ok;
 }
 
-bool cap_decode(struct cap_stream *st, const struct repl_frame *frame, struct err *err)
+bool cap_take_message(struct cap_stream *st, const struct pgoutput_message *m, lsn_t lsn, struct err *err)
 {
-    struct pgoutput_message m;
-    arena_clear(&st->arena);
-    if (!pgoutput_decode(st->decoder, frame->bytes, frame->len, &m, err))
-        return err_wrap(err, "lsn=" LSN_FMT, LSN_ARGS(frame->start_lsn));
-    switch (m.type) {
+    switch (m->type) {
     case PGOUTPUT_BEGIN:
-        return begin(st, &m, err);
+        return begin(st, m, err);
     case PGOUTPUT_COMMIT:
-        return commit(st, &m, err);
+        return commit(st, m, err);
     case PGOUTPUT_RELATION:
-        cap_relations_announce(st->relations, &m);
+        cap_relations_announce(st->relations, m);
         return true;
     case PGOUTPUT_INSERT:
     case PGOUTPUT_UPDATE:
@@ -359,11 +355,15 @@ bool cap_decode(struct cap_stream *st, const struct repl_frame *frame, struct er
     case PGOUTPUT_TRUNCATE:
         if (!st->txn.open)
             return err_set(err, ERR_PROTOCOL, "a change outside of a transaction: lsn=" LSN_FMT,
-                           LSN_ARGS(frame->start_lsn));
+                           LSN_ARGS(lsn));
         if (st->txn.skip)
             return true;
-        return m.type == PGOUTPUT_TRUNCATE ? take_truncate(st, &m, frame->start_lsn, err)
-                                           : take_row(st, &m, frame->start_lsn, err);
+        return m->type == PGOUTPUT_TRUNCATE ? take_truncate(st, m, lsn, err) : take_row(st, m, lsn, err);
+    case PGOUTPUT_STREAM_START: /* streamed.c has them */
+    case PGOUTPUT_STREAM_STOP:
+    case PGOUTPUT_STREAM_COMMIT:
+    case PGOUTPUT_STREAM_ABORT:
+        return err_set(err, ERR_PROTOCOL, "message '%c' where none may come", (int)m->type);
     case PGOUTPUT_ORIGIN:
     case PGOUTPUT_TYPE:
     case PGOUTPUT_MESSAGE: /* heartbeats: their transaction's end is what matters */
@@ -371,4 +371,20 @@ bool cap_decode(struct cap_stream *st, const struct repl_frame *frame, struct er
         break;
     }
     return true;
+}
+
+bool cap_decode_kept(struct cap_stream *st, const void *bytes, size_t len, lsn_t lsn, struct err *err)
+{
+    struct pgoutput_message m;
+    arena_clear(&st->arena);
+    if (!pgoutput_decode(st->decoder, bytes, len, &m, err))
+        return err_wrap(err, "lsn=" LSN_FMT, LSN_ARGS(lsn));
+    return cap_take_message(st, &m, lsn, err);
+}
+
+bool cap_decode(struct cap_stream *st, const struct repl_frame *frame, struct err *err)
+{
+    bool taken = false;
+    return cap_streamed_take(st, frame, &taken, err) &&
+           (taken || cap_decode_kept(st, frame->bytes, frame->len, frame->start_lsn, err));
 }

@@ -30,13 +30,22 @@ static const char look_sql[] =
 static const char heartbeat_sql[] =
     "SELECT pg_catalog.pg_logical_emit_message(true, 'crossfade', $1), pg_catalog.pg_current_wal_lsn()";
 
+/* NULL: a standby alone. */
+static struct pg_conn *heartbeat_conn(const struct cap_stream *st)
+{
+    return st->session->standby ? st->session->primary : st->side;
+}
+
 bool cap_feedback_open(struct cap_stream *st, struct err *err)
 {
     int64_t now_us = clock_mono_us();
     st->last_commit_seen_us = st->last_idle_fence_us = now_us;
+    if (!cap_connect(st->session->settings, false, &st->side, err))
+        return false;
     /* A heartbeat that is flushed at once, without waiting for standbys: windows of a copy end by it. */
-    return cap_connect(st->session->settings, false, &st->side, err) &&
-           pg_exec(st->side, "SET synchronous_commit = local", err);
+    struct pg_conn *beat = heartbeat_conn(st);
+    st->heartbeat_refused = beat == NULL;
+    return beat == NULL || pg_exec(beat, "SET synchronous_commit = local", err);
 }
 
 void cap_feedback_close(struct cap_stream *st)
@@ -85,7 +94,8 @@ static bool ask(struct cap_stream *st, bool heartbeat, struct err *err)
     const char *params[] = {heartbeat ? settings->pipeline : settings->slot};
     st->asking = true;
     st->asking_heartbeat = heartbeat;
-    return pg_send(st->side, heartbeat ? heartbeat_sql : look_sql, 1, params, err);
+    st->asked = heartbeat ? heartbeat_conn(st) : st->side;
+    return pg_send(st->asked, heartbeat ? heartbeat_sql : look_sql, 1, params, err);
 }
 
 static bool is_heartbeat_due(const struct cap_stream *st)
@@ -123,7 +133,7 @@ static bool take_answer(struct cap_stream *st, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
     struct err answer = ERR_INIT;
-    switch (pg_poll_result(st->side, &res, &answer)) {
+    switch (pg_poll_result(st->asked, &res, &answer)) {
     case PG_POLL_WAIT:
         return true;
     case PG_POLL_READY:
@@ -139,7 +149,7 @@ static bool take_answer(struct cap_stream *st, struct err *err)
         *err = answer;
         return err_wrap(err, "looking at the source");
     }
-    st->heartbeat_refused = true; /* a standby, or no right to: idle fences do without */
+    st->heartbeat_refused = true; /* no right to: idle fences do without */
     log_event(LOG_LEVEL_WARN, "heartbeat_refused", "text=\"%s\"", answer.text);
     return true;
 }
@@ -168,11 +178,12 @@ bool cap_feedback_keepalive(struct cap_stream *st, const struct repl_frame *fram
 {
     st->reply_wanted = st->reply_wanted || frame->reply_requested;
     st->session->status->source_lsn = MAX_OF(st->session->status->source_lsn, frame->wal_end_lsn);
-    if (!st->txn.open)
+    bool inside = st->txn.open || cap_streamed_in_block(st->streamed);
+    if (!inside)
         st->seen_lsn = MAX_OF(st->seen_lsn, frame->wal_end_lsn);
-    if (st->copier != NULL && !st->txn.open)
+    if (st->copier != NULL && !inside)
         return cap_stream_check_history(st, frame->wal_end_lsn, err);
-    if (st->txn.open || st->hold.active || !cap_stream_settled(st))
+    if (inside || st->hold.active || !cap_stream_settled(st))
         return true;
     if (!cap_stream_check_history(st, frame->wal_end_lsn, err))
         return false;

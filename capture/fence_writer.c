@@ -4,44 +4,49 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture/stream_index.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 
 /* Some 100 bytes a range; a full fence over thousands of partitions still fits. */
 #define FENCE_BYTES_MAX ((size_t)8 << 20)
 
+struct known {
+    char *stream;
+    int32_t partition;
+    uint64_t next_offset;
+    uint64_t listed_in; /* id of the last fence that listed it */
+};
+
 struct cap_fence_writer {
     struct journal_writer *jw;
     char *pipeline, *fence_stream, *schema_stream;
     uint64_t system_id, attempt, last_id, pending_id;
     uint32_t timeline;
-    int fence_stream_id;       /* -1 = not opened yet */
-    struct fence_range *known; /* all partitions: next offsets */
-    size_t known_count;
+    int fence_stream_id; /* -1 = not opened yet */
+    struct known *known; /* all partitions, by the index */
+    size_t known_count, known_cap;
+    struct stream_index *index;
     struct fence_range *listed; /* of the fence at hand; streams are borrowed */
     size_t listed_cap;
     struct strbuf text;
 };
 
-static struct fence_range *find_known(struct cap_fence_writer *fw, const char *stream, int32_t partition)
+static struct known *note_known(struct cap_fence_writer *fw, const char *stream, int32_t partition,
+                                uint64_t next_offset)
 {
-    for (size_t i = 0; i < fw->known_count; i++) {
-        if (fw->known[i].partition == partition && strcmp(fw->known[i].stream, stream) == 0)
-            return &fw->known[i];
+    bool is_new = false;
+    size_t at = stream_index_at(fw->index, stream, partition, &is_new);
+    if (is_new) {
+        BUG_UNLESS(at == fw->known_count);
+        if (fw->known_count == fw->known_cap) {
+            fw->known_cap = fw->known_cap != 0 ? fw->known_cap * 2 : 64;
+            fw->known = xrealloc(fw->known, fw->known_cap * sizeof *fw->known);
+        }
+        fw->known[fw->known_count++] = (struct known){.stream = xstrdup(stream), .partition = partition};
     }
-    return NULL;
-}
-
-static void note_known(struct cap_fence_writer *fw, const char *stream, int32_t partition,
-                       uint64_t next_offset)
-{
-    struct fence_range *r = find_known(fw, stream, partition);
-    if (r == NULL) {
-        fw->known = xrealloc(fw->known, (fw->known_count + 1) * sizeof *fw->known);
-        r = &fw->known[fw->known_count++];
-        *r = (struct fence_range){.stream = xstrdup(stream), .partition = partition};
-    }
-    r->next_offset = next_offset;
+    fw->known[at].next_offset = next_offset;
+    return &fw->known[at];
 }
 
 struct cap_fence_writer *cap_fence_writer_new(struct journal_writer *jw, const char *topic_prefix,
@@ -57,9 +62,10 @@ struct cap_fence_writer *cap_fence_writer_new(struct journal_writer *jw, const c
     fw->attempt = base->attempt;
     fw->last_id = base->last_id;
     fw->fence_stream_id = -1;
+    fw->index = stream_index_new();
     strbuf_init(&fw->text, FENCE_BYTES_MAX);
     for (size_t i = 0; i < base->range_count; i++)
-        note_known(fw, base->ranges[i].stream, base->ranges[i].partition, base->ranges[i].next_offset);
+        (void)note_known(fw, base->ranges[i].stream, base->ranges[i].partition, base->ranges[i].next_offset);
     return fw;
 }
 
@@ -70,6 +76,7 @@ void cap_fence_writer_free(struct cap_fence_writer *fw)
     for (size_t i = 0; i < fw->known_count; i++)
         free(fw->known[i].stream);
     free(fw->known);
+    stream_index_free(fw->index);
     free(fw->listed);
     strbuf_release(&fw->text);
     free(fw->schema_stream);
@@ -91,17 +98,13 @@ static void list_ranges(struct cap_fence_writer *fw, const struct journal_range 
         const struct journal_range *r = &ranges[i];
         if (strcmp(r->stream, fw->fence_stream) == 0 || strcmp(r->stream, fw->schema_stream) == 0)
             continue;
-        note_known(fw, r->stream, r->partition, r->next_offset);
-        const struct fence_range *known = find_known(fw, r->stream, r->partition);
+        struct known *known = note_known(fw, r->stream, r->partition, r->next_offset);
+        known->listed_in = fence->id;
         fw->listed[n++] = (struct fence_range){known->stream, r->partition, r->first_offset, r->next_offset};
     }
-    size_t touched = n;
     for (size_t i = 0; fence->full && i < fw->known_count; i++) {
-        const struct fence_range *k = &fw->known[i];
-        bool there = false;
-        for (size_t t = 0; t < touched && !there; t++)
-            there = fw->listed[t].stream == k->stream && fw->listed[t].partition == k->partition;
-        if (!there)
+        const struct known *k = &fw->known[i];
+        if (k->listed_in != fence->id)
             fw->listed[n++] = (struct fence_range){k->stream, k->partition, k->next_offset, k->next_offset};
     }
     fence->ranges = fw->listed;

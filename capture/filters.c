@@ -6,18 +6,23 @@
 #include <string.h>
 
 #include "capture/mask.h"
+#include "capture/standby.h"
 #include "change/table.h"
 #include "core/alloc.h"
 #include "core/log.h"
+#include "journal/journal_settings.h"
 
 /* Fewer digits of a hash in a key, and two rows may meet: 32 are 128 bits. */
 #define KEY_HASH_CHARS 32
 
-char *cap_filters_topic(const struct table_rules *rules, const char *prefix, const char *schema,
-                        const char *table)
+char *cap_filters_topic(const struct table_rules *rules, const struct topic_routing *routing,
+                        const char *prefix, const char *schema, const char *table, bool *ret_shared)
 {
     const char *topic = table_rules_topic(rules, schema, table);
-    return topic != NULL ? xasprintf("%s.%s", prefix, topic) : topic_name(prefix, schema, table);
+    if (topic == NULL)
+        return journal_topic(routing, prefix, schema, table, ret_shared);
+    *ret_shared = false;
+    return xasprintf("%s.%s", prefix, topic);
 }
 
 /* --- columns and key --- */
@@ -276,11 +281,11 @@ static bool refuse_where_column(const struct source_table *t, const char *column
         column, t->schema, t->name);
 }
 
-static bool check_where_columns(struct cap_session *s, const struct source_table *t, const char *publication,
-                                struct err *err)
+static bool check_where_columns(struct cap_session *s, struct pg_conn *conn, const struct source_table *t,
+                                const char *publication, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
-    if (!pg_query(s->sql,
+    if (!pg_query(conn,
                   "SELECT a.attname FROM pg_catalog.pg_publication_rel r"
                   " JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid"
                   " JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_publication_rel'::regclass AND "
@@ -309,6 +314,9 @@ static bool check_where_columns(struct cap_session *s, const struct source_table
 /* The server judges the condition, in a publication that nobody ever sees; and the copy must understand it as well. */
 static bool try_where(struct cap_session *s, const struct source_table *t, const char *where, struct err *err)
 {
+    struct pg_conn *conn = cap_writable(s);
+    if (conn == NULL) /* who made the publication has tried it */
+        return true;
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     char *name CLEANUP(free_ptr) = xasprintf("%.50s_try", s->settings->publication);
     strbuf_adds(&sql, "BEGIN; CREATE PUBLICATION ");
@@ -319,13 +327,13 @@ static bool try_where(struct cap_session *s, const struct source_table *t, const
     pg_quote_table(&sql, t->schema, t->name);
     strbuf_addf(&sql, " AS p WHERE (%s\n)", where);
     bool ok = strbuf_ok(&sql, "where", err);
-    if (ok && !pg_exec(s->sql, sql.data, err))
+    if (ok && !pg_exec(conn, sql.data, err))
         ok = err_policy(err->code) != POLICY_HALT ||
              err_wrap(err, "where (columns stand without their table)");
-    ok = ok && check_where_columns(s, t, name, err);
+    ok = ok && check_where_columns(s, conn, t, name, err);
     strbuf_release(&sql);
     struct err ignored = ERR_INIT; /* what came before is what counts */
-    (void)!pg_exec(s->sql, "ROLLBACK", &ignored);
+    (void)!pg_exec(conn, "ROLLBACK", &ignored);
     return ok;
 }
 

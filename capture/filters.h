@@ -15,9 +15,9 @@
 /* Leaves out columns and sets the key. ERR_CONFIG when the rules would collapse rows or lose the key. Also for tables that are only
  * looked at (check). */
 bool cap_filters_shape(const struct table_rules *rules, struct source_table *t, struct err *err) MUST_CHECK;
-/* The topic: by rule, or Debezium's. malloc'd. */
-char *cap_filters_topic(const struct table_rules *rules, const char *prefix, const char *schema,
-                        const char *table);
+/* The topic: by rule, or as journal_topic() has it. malloc'd. */
+char *cap_filters_topic(const struct table_rules *rules, const struct topic_routing *routing,
+                        const char *prefix, const char *schema, const char *table, bool *ret_shared);
 
 /* What can be refused beforehand. s->tables are loaded and shaped. begins: a copy does, so that all that rules name must be there (later
  * on, columns may have been dropped or renamed). */
@@ -28,7 +28,7 @@ bool cap_filters_check_table(struct cap_session *s, const struct source_table *t
 bool cap_filters_publish(struct cap_session *s, const struct source_table *t, struct strbuf *sql,
                          struct err *err) MUST_CHECK;
 /* Writes the comment: after the publication was set, in the same transaction. */
-bool cap_filters_remember(struct cap_session *s, struct err *err) MUST_CHECK;
+bool cap_filters_remember(struct cap_session *s, struct pg_conn *conn, struct err *err) MUST_CHECK;
 /* A published table whose rules or columns are not what it was published with. *ret_what: for a message, malloc'd; NULL = none.
  * ERR_SCHEMA: a column whose values nobody may see has another name now, and no rule for that. */
 bool cap_filters_differ(struct cap_session *s, char **ret_what, struct err *err) MUST_CHECK;

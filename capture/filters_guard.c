@@ -58,10 +58,11 @@ static char *rules_text(struct cap_session *s)
 }
 
 /* Columns that are left out by us, not by the server (there is no column list), count as well. */
-static bool make_comment(struct cap_session *s, const char *rules, char **ret, struct err *err)
+static bool make_comment(struct cap_session *s, struct pg_conn *conn, const char *rules, char **ret,
+                         struct err *err)
 {
     return pg_query_text(
-        s->sql,
+        conn,
         "SELECT 'crossfade ' || pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('oid', e.oid, 'rule', "
         "e.rule,"
         "  'qual', pg_catalog.md5(pg_catalog.to_jsonb(r)->>'prqual'), 'attrs', "
@@ -79,12 +80,12 @@ static bool make_comment(struct cap_session *s, const char *rules, char **ret, s
         2, (const char *[]){s->settings->publication, rules}, ret, err);
 }
 
-bool cap_filters_remember(struct cap_session *s, struct err *err)
+bool cap_filters_remember(struct cap_session *s, struct pg_conn *conn, struct err *err)
 {
     char *rules CLEANUP(free_ptr) = rules_text(s);
     char *comment CLEANUP(free_ptr) = NULL;
     struct strbuf sql = STRBUF_INIT(COMMENT_BYTES_MAX);
-    if (!make_comment(s, rules, &comment, err))
+    if (!make_comment(s, conn, rules, &comment, err))
         return false;
     strbuf_adds(&sql, "COMMENT ON PUBLICATION ");
     pg_quote_ident(&sql, s->settings->publication);
@@ -93,7 +94,7 @@ bool cap_filters_remember(struct cap_session *s, struct err *err)
         pg_quote_literal(&sql, comment);
     else
         strbuf_adds(&sql, "NULL");
-    bool ok = strbuf_ok(&sql, "comment", err) && pg_exec(s->sql, sql.data, err);
+    bool ok = strbuf_ok(&sql, "comment", err) && pg_exec(conn, sql.data, err);
     strbuf_release(&sql);
     return ok;
 }

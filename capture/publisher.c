@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "capture/fence_writer.h"
+#include "capture/stream_index.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/failpoint.h"
@@ -58,6 +59,7 @@ struct cap_publisher {
     int *journal_ids; /* by our stream number */
     char **topics;
     size_t stream_count;
+    struct stream_index *streams; /* topic → our stream number */
     bool
         fence_due; /* records or transaction ends are there that no fence names yet, and one may be written */
     bool mid_transaction;     /* records of an unfinished transaction are in the unit */
@@ -349,28 +351,28 @@ static bool call_and_wait(struct cap_publisher *pub,
 }
 
 struct register_args {
-    const char *topic, *key_json, *value_json;
+    const char *topic, *subject, *key_json, *value_json;
     struct cap_stream_ids *ret;
 };
 
 static uint32_t stream_number(struct cap_publisher *pub, const char *topic)
 {
-    for (size_t i = 0; i < pub->stream_count; i++) {
-        if (strcmp(pub->topics[i], topic) == 0)
-            return (uint32_t)i;
+    bool is_new = false;
+    size_t n = stream_index_at(pub->streams, topic, 0, &is_new);
+    if (is_new) {
+        pub->stream_count = n + 1;
+        pub->topics = xrealloc(pub->topics, pub->stream_count * sizeof *pub->topics);
+        pub->journal_ids = xrealloc(pub->journal_ids, pub->stream_count * sizeof *pub->journal_ids);
+        pub->topics[n] = xstrdup(topic);
+        pub->journal_ids[n] = -1;
     }
-    size_t n = pub->stream_count++;
-    pub->topics = xrealloc(pub->topics, pub->stream_count * sizeof *pub->topics);
-    pub->journal_ids = xrealloc(pub->journal_ids, pub->stream_count * sizeof *pub->journal_ids);
-    pub->topics[n] = xstrdup(topic);
-    pub->journal_ids[n] = -1;
     return (uint32_t)n;
 }
 
-static bool register_schema(struct cap_publisher *pub, const char *topic, const char *part, const char *json,
+static bool register_schema(struct cap_publisher *pub, const char *name, const char *part, const char *json,
                             uint32_t *ret_id, struct err *err)
 {
-    char *subject CLEANUP(free_ptr) = xasprintf("%s-%s", topic, part);
+    char *subject CLEANUP(free_ptr) = xasprintf("%s-%s", name, part);
     *ret_id = 0;
     return json == NULL ||
            schema_store_register(pub->schemas, pub->jw, subject, pub->config.codec->name, json, ret_id, err);
@@ -381,17 +383,18 @@ static bool run_register(struct cap_publisher *pub, void *arg, struct err *err)
     struct register_args *a = arg;
     struct cap_stream_ids ids = {.stream = stream_number(pub, a->topic)};
     if (!journal_stream(pub->jw, a->topic, STREAM_DATA, &pub->journal_ids[ids.stream], err) ||
-        !register_schema(pub, a->topic, "key", a->key_json, &ids.key_schema_id, err) ||
-        !register_schema(pub, a->topic, "value", a->value_json, &ids.value_schema_id, err))
+        !register_schema(pub, a->subject, "key", a->key_json, &ids.key_schema_id, err) ||
+        !register_schema(pub, a->subject, "value", a->value_json, &ids.value_schema_id, err))
         return err_wrap(err, "topic=%s", a->topic);
     *a->ret = ids;
     return true;
 }
 
-bool cap_publisher_register(struct cap_publisher *pub, const char *topic, const char *key_json,
-                            const char *value_json, struct cap_stream_ids *ret, struct err *err)
+bool cap_publisher_register(struct cap_publisher *pub, const char *topic, const char *subject,
+                            const char *key_json, const char *value_json, struct cap_stream_ids *ret,
+                            struct err *err)
 {
-    struct register_args args = {topic, key_json, value_json, ret};
+    struct register_args args = {topic, subject != NULL ? subject : topic, key_json, value_json, ret};
     return call_and_wait(pub, run_register, &args, err);
 }
 
@@ -493,6 +496,7 @@ struct cap_publisher *cap_publisher_start(const struct cap_publisher_config *con
     pub->jw = jw;
     pub->schemas = schemas;
     pub->fences = cap_fence_writer_new(jw, config->topic_prefix, &config->base);
+    pub->streams = stream_index_new();
     pub->queue = queue_new(QUEUE_BATCHES);
     pub->pool = queue_new(POOL_BATCHES);
     pub->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -525,6 +529,7 @@ bool cap_publisher_stop(struct cap_publisher *pub, struct err *err)
     for (size_t i = 0; i < pub->stream_count; i++)
         free(pub->topics[i]);
     free(pub->topics);
+    stream_index_free(pub->streams);
     free(pub->journal_ids);
     close(pub->event_fd);
     pthread_cond_destroy(&pub->call_done);

@@ -69,9 +69,10 @@ struct cap_batch *cap_publisher_batch(struct cap_publisher *pub);
 void cap_publisher_return(struct cap_publisher *pub, struct cap_batch *batch);
 
 /* The following wait until the publisher has done it (behind everything submitted before). */
-/* Registers a table's schemas and its data stream. */
-bool cap_publisher_register(struct cap_publisher *pub, const char *topic, const char *key_json,
-                            const char *value_json, struct cap_stream_ids *ret, struct err *err) MUST_CHECK;
+/* Registers a table's schemas and its data stream. subject: what the schemas' names begin with; NULL = as the topic. */
+bool cap_publisher_register(struct cap_publisher *pub, const char *topic, const char *subject,
+                            const char *key_json, const char *value_json, struct cap_stream_ids *ret,
+                            struct err *err) MUST_CHECK;
 /* The fence with which a copy begins, durable on return. `place` may be changed after it. */
 bool cap_publisher_begin_copy(struct cap_publisher *pub, lsn_t lsn, const struct fence_copy *place,
                               struct err *err) MUST_CHECK;

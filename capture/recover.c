@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "capture/setup.h"
+#include "capture/stream_index.h"
 #include "core/alloc.h"
 
 /* So many fences back there is a full one, and every cut that could be met again. */
@@ -13,22 +14,19 @@
 
 /* --- the end of the fence stream --- */
 
-static void note_range(struct cap_fence_base *base, const struct fence_range *r)
+static void note_range(struct cap_fence_base *base, struct stream_index *index, const struct fence_range *r)
 {
-    for (size_t i = 0; i < base->range_count; i++) {
-        struct fence_range *known = &base->ranges[i];
-        if (known->partition == r->partition && strcmp(known->stream, r->stream) == 0) {
-            known->next_offset = r->next_offset;
-            return;
-        }
+    bool is_new = false;
+    size_t at = stream_index_at(index, r->stream, r->partition, &is_new);
+    if (is_new) {
+        base->ranges = xrealloc(base->ranges, ++base->range_count * sizeof *base->ranges);
+        base->ranges[at] = (struct fence_range){.stream = xstrdup(r->stream), .partition = r->partition};
     }
-    base->ranges = xrealloc(base->ranges, (base->range_count + 1) * sizeof *base->ranges);
-    base->ranges[base->range_count++] = (struct fence_range){
-        .stream = xstrdup(r->stream), .partition = r->partition, .next_offset = r->next_offset};
+    base->ranges[at].next_offset = r->next_offset;
 }
 
-static bool note_fence(const struct cap_settings *settings, struct fence *f, struct cap_position *pos,
-                       struct err *err)
+static bool note_fence(const struct cap_settings *settings, struct stream_index *index, struct fence *f,
+                       struct cap_position *pos, struct err *err)
 {
     if (strcmp(f->pipeline, settings->pipeline) != 0)
         return err_set(err, ERR_IDENTITY,
@@ -55,14 +53,14 @@ static bool note_fence(const struct cap_settings *settings, struct fence *f, str
     pos->base.system_id = f->source_system_id;
     pos->base.timeline = f->timeline;
     for (size_t i = 0; i < f->range_count; i++)
-        note_range(&pos->base, &f->ranges[i]);
+        note_range(&pos->base, index, &f->ranges[i]);
     if (f->marker.kind == MARKER_COMPARE || f->marker.kind == MARKER_REFUSED)
         cap_hold_note_answered(&pos->hold, f->marker.nonce);
     return true;
 }
 
 static bool read_fences(const struct cap_settings *settings, struct journal_reader *jr,
-                        struct cap_position *pos, struct err *err)
+                        struct stream_index *index, struct cap_position *pos, struct err *err)
 {
     for (;;) {
         struct journal_record rec;
@@ -78,7 +76,7 @@ static bool read_fences(const struct cap_settings *settings, struct journal_read
         case JOURNAL_RECORD:
             if (!fence_decode(rec.value, rec.value_len, &f, err))
                 return err_wrap(err, "fence stream: offset=%llu", (unsigned long long)rec.offset);
-            bool ok = note_fence(settings, &f, pos, err);
+            bool ok = note_fence(settings, index, &f, pos, err);
             fence_release(&f);
             if (!ok)
                 return false;
@@ -91,6 +89,7 @@ bool cap_position_read(const struct cap_settings *settings, struct cap_position 
 {
     struct journal_reader *jr = NULL;
     struct cap_position pos = {0};
+    struct stream_index *index = stream_index_new();
     uint64_t first = 0, next = 0;
     char *stream CLEANUP(free_ptr) = journal_fence_stream(settings->topic_prefix);
     bool ok = journal_reader_open(&settings->journal, NULL, &jr, err) &&
@@ -100,7 +99,8 @@ bool cap_position_read(const struct cap_settings *settings, struct cap_position 
     struct journal_range range = {
         .stream = stream, .partition = 0, .first_offset = from, .next_offset = next};
     if (ok && next > first)
-        ok = journal_assign(jr, &range, 1, err) && read_fences(settings, jr, &pos, err);
+        ok = journal_assign(jr, &range, 1, err) && read_fences(settings, jr, index, &pos, err);
+    stream_index_free(index);
     journal_reader_close(jr);
     if (!ok) {
         cap_position_release(&pos);
@@ -180,6 +180,11 @@ bool cap_check_identity(struct cap_session *s, struct err *err)
     size_t count = 0;
     if (!repl_identify(s->stream, &s->identity, err))
         return false;
+    if (s->standby && s->position.any &&
+        s->identity.wal_lsn < s->position.lsn) /* started again a moment ago */
+        return err_set(err, ERR_TRANSIENT,
+                       "the standby has replayed up to " LSN_FMT ", the last fence is at " LSN_FMT,
+                       LSN_ARGS(s->identity.wal_lsn), LSN_ARGS(s->position.lsn));
     if (cap_position_streams(&s->position) && s->position.base.timeline != s->identity.timeline &&
         !repl_timeline_history(s->stream, s->identity.timeline, &history, &count, err))
         return false;
@@ -198,11 +203,10 @@ bool cap_check_slot(struct cap_session *s, struct err *err)
         return err_set(err, ERR_GAP, "slot %s is gone; the last fence is at " LSN_FMT ". %s",
                        s->settings->slot, LSN_ARGS(s->position.lsn), advice);
     if (slot.lost)
-        return err_set(
-            err, ERR_GAP,
-            "slot %s was invalidated by the server (max_slot_wal_keep_size); the last fence is at " LSN_FMT
-            ". %s",
-            s->settings->slot, LSN_ARGS(s->position.lsn), advice);
+        return err_set(err, ERR_GAP,
+                       "slot %s was invalidated by the server (max_slot_wal_keep_size, or a conflict with "
+                       "recovery on a standby); the last fence is at " LSN_FMT ". %s",
+                       s->settings->slot, LSN_ARGS(s->position.lsn), advice);
     if (slot.confirmed_lsn > s->position.lsn)
         return err_set(err, ERR_GAP,
                        "slot %s is ahead of the journal: confirmed " LSN_FMT ", last fence " LSN_FMT

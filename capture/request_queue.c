@@ -6,6 +6,7 @@
 
 #include "capture/capture_internal.h"
 #include "capture/filters.h"
+#include "capture/standby.h"
 #include "core/alloc.h"
 #include "core/log.h"
 
@@ -157,6 +158,8 @@ bool cap_queue_forget_asked(struct cap_session *s, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
     const char *params[] = {s->settings->pipeline};
-    return pg_query(s->sql, "DELETE FROM crossfade.marker WHERE pipeline = $1 AND kind = 'copy'", 1, params,
+    struct pg_conn *conn = cap_writable(s); /* NULL: nobody could ask, either */
+    return conn == NULL ||
+           pg_query(conn, "DELETE FROM crossfade.marker WHERE pipeline = $1 AND kind = 'copy'", 1, params,
                     &res, err);
 }

@@ -20,8 +20,7 @@ bool cap_row_is_whole(const struct cap_table_writer *tw, const struct datum *row
 /* where: of the rows that are published; NULL = all. One that is not any more is as good as gone: its deletion follows. */
 static void make_sql(const struct cap_relation *rel, const char *where, struct strbuf *sql)
 {
-    strbuf_adds(
-        sql, "SELECT pg_catalog.pg_current_snapshot()::text, pg_catalog.pg_current_wal_insert_lsn()::text");
+    strbuf_adds(sql, "SELECT pg_catalog.pg_current_snapshot()::text, (" SOURCE_VISIBLE_LSN ")::text");
     for (size_t i = 0; i < rel->column_count; i++) {
         strbuf_adds(sql, ", p.");
         pg_quote_ident(sql, rel->columns[i].name);

@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "capture/filters.h"
+#include "capture/standby.h"
 #include "core/alloc.h"
 #include "core/log.h"
+#include "journal/journal_settings.h"
 #include "sql/embedded.h"
 
 #define OLDEST_VERSION 140000
@@ -55,33 +57,23 @@ static bool is_covered(const struct choosing *c, const struct choice *item)
     return false;
 }
 
-static bool add_table(struct cap_session *s, uint32_t oid, struct err *err)
-{
-    struct source_table t;
-    bool found = false;
-    if (!source_table_load(s->sql, oid, &t, &found, err))
-        return false;
-    if (!found) /* dropped a moment ago */
-        return true;
-    if (!cap_filters_shape(s->settings->rules, &t, err)) {
-        source_table_release(&t);
-        return false;
-    }
-    s->tables.items = xrealloc(s->tables.items, (s->tables.count + 1) * sizeof *s->tables.items);
-    s->tables.items[s->tables.count++] = t;
-    return true;
-}
-
 static bool load_tables(struct cap_session *s, struct err *err)
 {
     struct choosing c = {.filter = s->settings->filter};
     bool ok = source_tables(s->sql, choose, &c, err);
     cap_tables_release(&s->tables);
+    uint32_t *oids = xcalloc(c.count + 1, sizeof *oids);
+    size_t count = 0;
     for (size_t i = 0; ok && i < c.count; i++) {
         if (c.items[i].chosen && !is_covered(&c, &c.items[i]))
-            ok = add_table(s, c.items[i].oid, err);
+            oids[count++] = c.items[i].oid;
     }
+    s->tables.items = xcalloc(count + 1, sizeof *s->tables.items);
+    ok = ok && source_tables_load(s->sql, oids, count, s->tables.items, &s->tables.count, err);
+    free(oids);
     free(c.items);
+    for (size_t i = 0; ok && i < s->tables.count; i++)
+        ok = cap_filters_shape(s->settings->rules, &s->tables.items[i], err);
     if (ok && s->tables.count == 0)
         return err_set(err, ERR_CONFIG, "source.tables: no table of database %s fits the patterns",
                        pg_database(s->sql));
@@ -122,6 +114,7 @@ static bool check_tables(const struct cap_session *s, struct err *err)
 
 struct topic_of {
     char *name, *unified;
+    bool shared; /* by a rule */
     const struct source_table *table;
 };
 
@@ -139,6 +132,8 @@ static bool find_shared_topic(struct topic_of *topics, size_t count, struct err 
         if (strcmp(a->unified, b->unified) != 0)
             continue;
         bool same = strcmp(a->name, b->name) == 0;
+        if (same && a->shared && b->shared)
+            continue;
         return err_set(err, ERR_SCHEMA,
                        "tables \"%s\".\"%s\" and \"%s\".\"%s\" %s topic=%s%s%s: rename one of the two, or "
                        "exclude it in source.tables",
@@ -149,17 +144,33 @@ static bool find_shared_topic(struct topic_of *topics, size_t count, struct err 
     return true;
 }
 
-/* Two tables in one topic would be one table to every reader. */
+static bool check_reserved(const struct cap_session *s, const struct topic_of *topics, struct err *err)
+{
+    char *fence CLEANUP(free_ptr) = journal_fence_stream(s->settings->topic_prefix);
+    char *schemas CLEANUP(free_ptr) = journal_schema_stream(s->settings->topic_prefix);
+    for (size_t i = 0; i < s->tables.count; i++) {
+        if (strcmp(topics[i].name, fence) == 0 || strcmp(topics[i].name, schemas) == 0)
+            return err_set(err, ERR_CONFIG,
+                           "journal.topic_routing: table=%s.%s would go to topic=%s, which is Crossfade's "
+                           "own: name another",
+                           topics[i].table->schema, topics[i].table->name, topics[i].name);
+    }
+    return true;
+}
+
+/* Two tables in one topic that no rule names would be one table to every reader. */
 bool cap_check_topics(const struct cap_session *s, struct err *err)
 {
     struct topic_of *topics = xcalloc(s->tables.count, sizeof *topics);
     bool kafka = strstr(s->settings->journal.url, "kafka://") != NULL; /* also behind fault: */
     for (size_t i = 0; i < s->tables.count; i++) {
         const struct source_table *t = &s->tables.items[i];
-        char *name = cap_filters_topic(s->settings->rules, s->settings->topic_prefix, t->schema, t->name);
-        topics[i] = (struct topic_of){name, kafka ? topic_unified(name) : xstrdup(name), t};
+        bool shared = false;
+        char *name = cap_filters_topic(s->settings->rules, s->settings->routing, s->settings->topic_prefix,
+                                       t->schema, t->name, &shared);
+        topics[i] = (struct topic_of){name, kafka ? topic_unified(name) : xstrdup(name), shared, t};
     }
-    bool ok = find_shared_topic(topics, s->tables.count, err);
+    bool ok = check_reserved(s, topics, err) && find_shared_topic(topics, s->tables.count, err);
     for (size_t i = 0; i < s->tables.count; i++) {
         free(topics[i].name);
         free(topics[i].unified);
@@ -191,8 +202,9 @@ static bool check_server(struct cap_session *s, struct err *err)
 static bool create_control_tables(struct cap_session *s, struct err *err)
 {
     int64_t there = 0; /* a role with few rights may use what is there, not make it */
+    struct pg_conn *conn = cap_writable(s);
     if (!pg_query_int64(
-            s->sql,
+            conn != NULL ? conn : s->sql,
             "SELECT (to_regclass('crossfade.marker') IS NOT NULL AND to_regclass('crossfade.decision') IS "
             "NOT NULL AND EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = "
             "to_regclass('crossfade.marker') AND a.attname = 'detail'))::int",
@@ -200,12 +212,16 @@ static bool create_control_tables(struct cap_session *s, struct err *err)
         return false;
     if (there == 1)
         return true;
+    if (conn == NULL)
+        return err_set(err, ERR_CONFIG,
+                       "source.url is a standby, and crossfade.marker is not there: set source.url to the "
+                       "primary and source.standby_url to this server, and capture makes it itself");
     /* Two captures of one database may do this at the same time: CREATE … IF NOT EXISTS is not safe against
      * that. */
-    if (!pg_exec(s->sql, "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(7236847205432871);", err) ||
-        !pg_exec(s->sql, embedded_sql_source_sql, err) || !pg_exec(s->sql, "COMMIT", err)) {
+    if (!pg_exec(conn, "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(7236847205432871);", err) ||
+        !pg_exec(conn, embedded_sql_source_sql, err) || !pg_exec(conn, "COMMIT", err)) {
         struct err ignored = ERR_INIT;
-        (void)!pg_exec(s->sql, "ROLLBACK", &ignored);
+        (void)!pg_exec(conn, "ROLLBACK", &ignored);
         return err_wrap(err, "control tables on the source");
     }
     return true;
@@ -231,14 +247,53 @@ bool cap_put_published(struct cap_session *s, const struct source_table *t, stru
     return cap_filters_publish(s, t, sql, err);
 }
 
-static bool publication_exists(struct cap_session *s, bool *ret, struct err *err)
+static bool publication_exists(struct cap_session *s, struct pg_conn *conn, bool *ret, struct err *err)
 {
     int64_t n = 0;
     const char *params[] = {s->settings->publication};
-    if (!pg_query_int64(s->sql, "SELECT count(*) FROM pg_catalog.pg_publication WHERE pubname = $1", 1,
-                        params, &n, err))
+    if (!pg_query_int64(conn, "SELECT count(*) FROM pg_catalog.pg_publication WHERE pubname = $1", 1, params,
+                        &n, err))
         return false;
     *ret = n > 0;
+    return true;
+}
+
+/* The tables that the publication names, by oid. */
+struct oid_set {
+    uint32_t *items; /* sorted */
+    size_t count;
+};
+
+static void oid_set_release(struct oid_set *set)
+{
+    free(set->items);
+    *set = (struct oid_set){0};
+}
+
+static int compare_oids(const void *a, const void *b)
+{
+    const uint32_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+static bool oid_set_has(const struct oid_set *set, uint32_t oid)
+{
+    return set->count > 0 && bsearch(&oid, set->items, set->count, sizeof *set->items, compare_oids) != NULL;
+}
+
+static bool read_published(struct cap_session *s, struct oid_set *ret, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    const char *params[] = {s->settings->publication};
+    if (!pg_query(s->sql,
+                  "SELECT r.prrelid::bigint FROM pg_catalog.pg_publication_rel r"
+                  " JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid WHERE p.pubname = $1 ORDER BY 1",
+                  1, params, &res, err))
+        return false;
+    ret->count = (size_t)pg_rows(res);
+    ret->items = xcalloc(ret->count + 1, sizeof *ret->items);
+    for (size_t i = 0; i < ret->count; i++)
+        ret->items[i] = (uint32_t)pg_cell_int64(res, (int)i, 0);
     return true;
 }
 
@@ -255,8 +310,44 @@ static void tell_generated(const struct cap_session *s)
     }
 }
 
+static void add_publication_options(const struct cap_session *s, struct strbuf *sql)
+{
+    strbuf_adds(sql, "(publish = 'insert, update, delete, truncate', publish_via_partition_root = true");
+    if (pg_server_version(s->sql) >= 180000)
+        strbuf_adds(sql, ", publish_generated_columns = stored");
+    strbuf_addc(sql, ')');
+}
+
+/* A standby alone: what the primary has must be what capture would make. */
+static bool use_publication(struct cap_session *s, struct err *err)
+{
+    char *faults CLEANUP(free_ptr) = NULL;
+    struct oid_set published CLEANUP(oid_set_release) = {0};
+    static const char advice[] = "Set source.url to the primary and source.standby_url to this server, and "
+                                 "capture makes it itself";
+    if (!read_published(s, &published, err) ||
+        !source_publication_faults(s->sql, s->settings->publication, &faults, err))
+        return false;
+    const struct source_table *missing = NULL;
+    for (size_t i = 0; i < s->tables.count && missing == NULL; i++) {
+        if (!oid_set_has(&published, s->tables.items[i].oid))
+            missing = &s->tables.items[i];
+    }
+    if (missing != NULL)
+        return err_set(err, ERR_CONFIG,
+                       "source.url is a standby, and table=%s.%s is not in publication %s of its primary. %s",
+                       missing->schema, missing->name, s->settings->publication, advice);
+    for (size_t i = 0; i < s->tables.count; i++)
+        s->tables.items[i].from_start = true;
+    return faults == NULL ||
+           err_set(err, ERR_CONFIG,
+                   "source.url is a standby, and publication %s is not as capture makes it: %s. %s",
+                   s->settings->publication, faults, advice);
+}
+
 /* published: of each table, whether it is; NULL = all are to be. */
-static bool set_publication(struct cap_session *s, bool exists, const bool *published, struct err *err)
+static bool set_publication(struct cap_session *s, struct pg_conn *conn, bool exists, const bool *published,
+                            struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     bool ok = true;
@@ -270,59 +361,69 @@ static bool set_publication(struct cap_session *s, bool exists, const bool *publ
         strbuf_adds(&sql, ", ");
         ok = cap_put_published(s, t, &sql, err);
     }
-    if (!exists)
-        strbuf_adds(
-            &sql, " WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true)");
-    ok = ok && strbuf_ok(&sql, "publication", err) && pg_exec(s->sql, sql.data, err);
+    if (!exists) {
+        strbuf_adds(&sql, " WITH ");
+        add_publication_options(s, &sql);
+    }
+    ok = ok && strbuf_ok(&sql, "publication", err) && pg_exec(conn, sql.data, err);
     strbuf_clear(&sql);
     if (ok && exists) {
         strbuf_adds(&sql, "ALTER PUBLICATION ");
         pg_quote_ident(&sql, s->settings->publication);
-        strbuf_adds(&sql,
-                    " SET (publish = 'insert, update, delete, truncate', publish_via_partition_root = true)");
-        ok = strbuf_ok(&sql, "publication", err) && pg_exec(s->sql, sql.data, err);
+        strbuf_adds(&sql, " SET ");
+        add_publication_options(s, &sql);
+        ok = strbuf_ok(&sql, "publication", err) && pg_exec(conn, sql.data, err);
     }
     strbuf_release(&sql);
     return ok;
 }
 
 /* The publication and what it remembers of its tables change together. */
-static bool change_publication(struct cap_session *s, bool exists, const bool *published, struct err *err)
+static bool change_publication(struct cap_session *s, struct pg_conn *conn, bool exists,
+                               const bool *published, struct err *err)
 {
-    if (pg_exec(s->sql, "BEGIN", err) && set_publication(s, exists, published, err) &&
-        cap_filters_remember(s, err) && pg_exec(s->sql, "COMMIT", err))
-        return true;
+    if (pg_exec(conn, "BEGIN", err) && set_publication(s, conn, exists, published, err) &&
+        cap_filters_remember(s, conn, err) && pg_exec(conn, "COMMIT", err))
+        return cap_standby_catch_up(s, err);
     struct err ignored = ERR_INIT; /* the connection may be gone */
-    (void)!pg_exec(s->sql, "ROLLBACK", &ignored);
+    (void)!pg_exec(conn, "ROLLBACK", &ignored);
     return err_wrap(err, "publication %s", s->settings->publication);
+}
+
+/* A publication that somebody else has made. */
+static bool use_filters(struct cap_session *s, struct err *err)
+{
+    char *what CLEANUP(free_ptr) = NULL;
+    if (!cap_filters_differ(s, &what, err))
+        return false;
+    return what == NULL ||
+           err_set(err, ERR_CONFIG,
+                   "source.url is a standby, and its primary's publication was made otherwise: %s", what);
 }
 
 bool cap_setup_publication(struct cap_session *s, struct err *err)
 {
     bool exists = false;
+    struct pg_conn *conn = cap_writable(s);
     tell_generated(s);
-    bool ok = check_tables(s, err) && cap_check_topics(s, err) && cap_filters_check(s, true, err) &&
-              publication_exists(s, &exists, err) && change_publication(s, exists, NULL, err);
+    if (!check_tables(s, err) || !cap_check_topics(s, err) || !cap_standby_check_tables(s, err) ||
+        !cap_filters_check(s, true, err))
+        return false;
+    if (conn == NULL)
+        return use_publication(s, err) && use_filters(s, err);
+    bool ok = publication_exists(s, conn, &exists, err) && change_publication(s, conn, exists, NULL, err);
     for (size_t i = 0; i < s->tables.count; i++)
         s->tables.items[i].from_start = ok;
     return ok;
 }
 
-static bool is_published(const struct pg_result *res, const struct source_table *t)
-{
-    for (int i = 0; i < pg_rows(res); i++) {
-        if ((uint32_t)pg_cell_int64(res, i, 0) == t->oid)
-            return true;
-    }
-    return false;
-}
-
 /* Its changes went to the journal once. */
 static bool was_captured(const struct cap_session *s, const struct source_table *t)
 {
-    char *topic CLEANUP(free_ptr) =
-        cap_filters_topic(s->settings->rules, s->settings->topic_prefix, t->schema, t->name);
-    for (size_t i = 0; i < s->position.base.range_count; i++) {
+    bool shared = false; /* then its topic does not tell */
+    char *topic CLEANUP(free_ptr) = cap_filters_topic(s->settings->rules, s->settings->routing,
+                                                      s->settings->topic_prefix, t->schema, t->name, &shared);
+    for (size_t i = 0; !shared && i < s->position.base.range_count; i++) {
         if (strcmp(s->position.base.ranges[i].stream, topic) == 0)
             return true;
     }
@@ -330,7 +431,7 @@ static bool was_captured(const struct cap_session *s, const struct source_table 
 }
 
 /* Rules other than those of the copy: refused, or taken from here on. */
-static bool check_filters(struct cap_session *s, const struct pg_result *res, struct err *err)
+static bool check_filters(struct cap_session *s, const struct oid_set *there, struct err *err)
 {
     char *what CLEANUP(free_ptr) = NULL;
     bool *published CLEANUP(free_ptr) = xcalloc(s->tables.count + 1, sizeof *published);
@@ -338,16 +439,17 @@ static bool check_filters(struct cap_session *s, const struct pg_result *res, st
         return false;
     if (what == NULL)
         return true;
-    if (!s->settings->filters_changed_accept)
+    struct pg_conn *conn = cap_writable(s);
+    if (!s->settings->filters_changed_accept || conn == NULL)
         return err_set(err, ERR_GAP,
                        "%s. What is in the journal and on the target already would stay as it is. Put the "
                        "rules back, start a "
                        "new copy with an empty journal, or set source.filters_changed: accept",
                        what);
     for (size_t i = 0; i < s->tables.count; i++)
-        published[i] = is_published(res, &s->tables.items[i]);
+        published[i] = oid_set_has(there, s->tables.items[i].oid);
     if (!check_tables(s, err) || !cap_check_topics(s, err) || !cap_filters_check(s, false, err) ||
-        !change_publication(s, true, published, err))
+        !change_publication(s, conn, true, published, err))
         return false;
     log_event(LOG_LEVEL_WARN, "filters_changed",
               "publication=%s text=\"%s: taken from here on; rows copied and records written before stay as "
@@ -359,10 +461,9 @@ static bool check_filters(struct cap_session *s, const struct pg_result *res, st
 bool cap_check_publication(struct cap_session *s, struct err *err)
 {
     bool exists = false;
-    PG_RESULT_AUTO res = NULL;
+    struct oid_set published CLEANUP(oid_set_release) = {0};
     char *faults CLEANUP(free_ptr) = NULL;
-    const char *params[] = {s->settings->publication};
-    if (!publication_exists(s, &exists, err))
+    if (!publication_exists(s, s->sql, &exists, err))
         return false;
     if (!exists)
         return err_set(err, ERR_GAP,
@@ -370,10 +471,7 @@ bool cap_check_publication(struct cap_session *s, struct err *err)
                        "copy with an empty "
                        "journal",
                        s->settings->publication);
-    if (!pg_query(s->sql,
-                  "SELECT r.prrelid::bigint FROM pg_catalog.pg_publication_rel r"
-                  " JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid WHERE p.pubname = $1",
-                  1, params, &res, err))
+    if (!read_published(s, &published, err))
         return false;
     if (!source_publication_faults(s->sql, s->settings->publication, &faults, err))
         return false;
@@ -383,11 +481,11 @@ bool cap_check_publication(struct cap_session *s, struct err *err)
             "publication %s was altered: %s. Changes left out since are lost to this pipeline: start a "
             "new copy with an empty journal",
             s->settings->publication, faults);
-    if (!check_filters(s, res, err))
+    if (!check_filters(s, &published, err))
         return false;
     for (size_t i = 0; i < s->tables.count; i++) {
         struct source_table *t = &s->tables.items[i];
-        t->from_start = is_published(res, t);
+        t->from_start = oid_set_has(&published, t->oid);
         if (t->from_start)
             continue;
         if (was_captured(s, t))

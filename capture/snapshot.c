@@ -15,13 +15,18 @@
 #include "capture/copy_plan.h"
 #include "capture/recover.h"
 #include "capture/setup.h"
+#include "capture/standby.h"
 #include "core/alloc.h"
 #include "core/failpoint.h"
 #include "core/log.h"
 
 /* --- the slot --- */
 
+/* How often a primary is asked for what its standby waits for. */
+#define NUDGE_MS 200
+
 struct watch {
+    const struct cap_session *session;
     int stop_fd, done_fd;
     struct pg_conn *conn;
 };
@@ -31,8 +36,11 @@ static void *watch_main(void *arg)
 {
     struct watch *w = arg;
     struct pollfd fds[2] = {{.fd = w->stop_fd, .events = POLLIN}, {.fd = w->done_fd, .events = POLLIN}};
-    while (poll(fds, 2, -1) < 0 && errno == EINTR)
-        ;
+    int wait_ms = w->session->primary != NULL ? NUDGE_MS : -1, n;
+    while ((n = poll(fds, 2, wait_ms)) == 0 || (n < 0 && errno == EINTR)) {
+        if (n == 0)
+            cap_standby_nudge(w->session);
+    }
     while ((fds[1].revents & POLLIN) == 0) { /* again and again: the first may come before the command runs */
         pg_cancel(w->conn);
         while (poll(&fds[1], 1, 200) < 0 && errno == EINTR)
@@ -44,11 +52,13 @@ static void *watch_main(void *arg)
 static bool create_slot(struct cap_session *s, struct repl_slot *ret, struct err *err)
 {
     const char *name = s->settings->slot;
-    struct watch watch = {s->stop_fd, eventfd(0, EFD_CLOEXEC), s->stream};
+    struct watch watch = {s, s->stop_fd, eventfd(0, EFD_CLOEXEC), s->stream};
     pthread_t thread;
     uint64_t one = 1;
     BUG_UNLESS(watch.done_fd >= 0 && pthread_create(&thread, NULL, watch_main, &watch) == 0);
-    bool ok = repl_create_slot(s->stream, name, false, ret, err);
+    enum repl_slot_kind kind =
+        s->settings->failover_slot && !s->standby ? REPL_SLOT_FAILOVER : REPL_SLOT_PLAIN;
+    bool ok = repl_create_slot(s->stream, name, kind, ret, err);
     ssize_t n = write(watch.done_fd, &one, sizeof one);
     BUG_UNLESS(n == sizeof one);
     pthread_join(thread, NULL);
@@ -88,11 +98,7 @@ static bool read_floor(struct cap_session *s, const struct repl_slot *slot, stru
 
 bool cap_snapshot_load(struct cap_session *s, struct err *err)
 {
-    for (size_t i = 0; i < s->tables.count; i++) {
-        if (!source_table_parts(s->sql, &s->tables.items[i], err))
-            return err_wrap(err, "table=%s.%s", s->tables.items[i].schema, s->tables.items[i].name);
-    }
-    return true;
+    return source_tables_parts(s->sql, s->tables.items, s->tables.count, err);
 }
 
 static bool plan_fits(const struct cap_session *s)

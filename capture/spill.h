@@ -1,6 +1,6 @@
 /*
- * What is held back: batches in order, in memory up to a limit, the rest in an unlinked file (it vanishes
- * with the process). First in, first out; once something is in the file, all later batches go there until it
+ * What is held back: batches in order, in memory up to a limit, the rest in a file
+ * (spill_file.h). First in, first out; once something is in the file, all later batches go there until it
  * is empty again.
  * @thread owner
  */
@@ -11,7 +11,7 @@
 
 struct cap_spill;
 
-struct cap_spill *cap_spill_new(const char *dir, size_t max_memory_bytes);
+struct cap_spill *cap_spill_new(const char *dir, bool encrypt, size_t max_memory_bytes);
 void cap_spill_free(struct cap_spill *s); /* NULL allowed; frees what is inside */
 /* Takes the batch. *ret_free is an emptied batch if it went into the file (for use again), else NULL. */
 bool cap_spill_push(struct cap_spill *s, struct cap_batch *batch, struct cap_batch **ret_free,

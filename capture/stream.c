@@ -26,11 +26,13 @@
 /* While frames come faster than PACE_FRAMES in PACE_WINDOW_US, the socket is left alone for NAP_NS whenever it is empty:
  * the walsender sends each message by itself, and to wake a sleeping receiver for each costs the source's CPU half as
  * much again as decoding does (docs/PERFORMANCE.md). */
-#define PACE_WINDOW_US  5000
-#define PACE_FRAMES     200
-#define NAP_NS          2000000
-#define ROOM_POLL_MS    100
-#define STOP_TIMEOUT_MS 3000
+#define PACE_WINDOW_US 5000
+#define PACE_FRAMES    200
+#define NAP_NS         2000000
+#define ROOM_POLL_MS   100
+/* Servers before it have no "streaming". */
+#define STREAMING_SINCE_VERSION 140000
+#define STOP_TIMEOUT_MS         3000
 /* An orderly stop does not wait longer than this for a journal that takes nothing: it all comes again. */
 #define STOP_PATIENCE_US (4 * INT64_C(1000000))
 
@@ -92,6 +94,16 @@ bool cap_stream_submit(struct cap_stream *st, struct cap_batch *batch, struct er
         }
     }
     return true;
+}
+
+bool cap_stream_breathe(struct cap_stream *st, bool *ret_stop, struct err *err)
+{
+    take_time(st);
+    cap_publisher_progress(st->session->publisher, &st->progress);
+    if (st->progress.failed)
+        return publisher_failed(err);
+    *ret_stop = cap_stop_asked(st->session);
+    return cap_feedback_turn(st, err);
 }
 
 bool cap_stream_hand_over(struct cap_stream *st, struct err *err)
@@ -253,7 +265,7 @@ bool cap_stream_commit(struct cap_stream *st, lsn_t commit_lsn, lsn_t commit_end
 static bool read_frames(struct cap_stream *st, bool *ret_idle, struct err *err)
 {
     struct repl_frame frame;
-    for (int i = 0; i < FRAMES_PER_TURN; i++, st->pace.frames++) {
+    for (int i = 0; i < FRAMES_PER_TURN && !st->stopped; i++, st->pace.frames++) {
         switch (repl_next(st->session->stream, &frame, err)) {
         case REPL_ERROR:
             return false;
@@ -298,7 +310,7 @@ static void wait_for_news(struct cap_stream *st)
         {.fd = fast || is_paused(st) ? -1 : pg_socket(st->session->stream), .events = POLLIN},
         {.fd = cap_publisher_fd(st->session->publisher), .events = POLLIN},
         {.fd = st->session->stop_fd, .events = POLLIN},
-        {.fd = st->asking ? pg_socket(st->side) : -1, .events = POLLIN},
+        {.fd = st->asking ? pg_socket(st->asked) : -1, .events = POLLIN},
         {.fd = st->copier != NULL ? cap_copier_fd(st->copier) : -1, .events = POLLIN},
     };
     (void)ppoll(fds, ARRAY_LEN(fds), fast ? &nap : &idle, NULL);
@@ -375,17 +387,35 @@ static bool finish(struct cap_stream *st, struct err *err)
     return true;
 }
 
+/* The server looks into its catalog as a running transaction sees it, and some versions stumble when a subtransaction that changed
+ * tables is rolled back meanwhile ("could not open relation with OID …", seen on 17.6). What it reads once the transaction has ended is
+ * sound. */
+static bool failed_at_streaming(const struct err *err)
+{
+    return err->code == ERR_SQL && strstr(err->text, "stream_") != NULL;
+}
+
+static bool ask_for_whole_ones(struct cap_stream *st, struct err *err)
+{
+    *st->session->whole_only = true;
+    err->code = ERR_TRANSIENT;
+    return err_wrap(
+        err, "the server failed while it streamed a running transaction, and is asked for whole ones now");
+}
+
 static bool run(struct cap_stream *st, struct err *err)
 {
     const struct cap_settings *settings = st->session->settings;
-    if (!cap_feedback_open(st, err) ||
-        !repl_start(st->session->stream, settings->slot, st->slot_lsn, settings->publication, err))
+    bool in_progress = settings->streaming && !*st->session->whole_only &&
+                       pg_server_version(st->session->stream) >= STREAMING_SINCE_VERSION;
+    if (!cap_feedback_open(st, err) || !repl_start(st->session->stream, settings->slot, st->slot_lsn,
+                                                   settings->publication, in_progress, err))
         return false;
-    log_event(LOG_LEVEL_INFO, "stream_begin", "slot=%s lsn=" LSN_FMT, settings->slot,
-              LSN_ARGS(st->start_lsn));
-    while (!st->only_copy && !st->session->again && !cap_stop_asked(st->session)) {
+    log_event(LOG_LEVEL_INFO, "stream_begin", "slot=%s lsn=" LSN_FMT " in_progress=%s", settings->slot,
+              LSN_ARGS(st->start_lsn), in_progress ? "yes" : "no");
+    while (!st->only_copy && !st->stopped && !st->session->again && !cap_stop_asked(st->session)) {
         if (!turn(st, err))
-            return false;
+            return in_progress && failed_at_streaming(err) ? ask_for_whole_ones(st, err) : false;
     }
     return finish(st, err);
 }
@@ -398,7 +428,9 @@ bool cap_stream_run(struct cap_session *s, lsn_t start_lsn, struct cap_copier *c
         .decoder = pgoutput_new(),
         .relations = cap_relations_new(s),
         .hold = s->position.hold,
-        .held = cap_spill_new(s->settings->spill_dir, s->settings->max_memory_bytes),
+        .held = cap_spill_new(s->settings->spill_dir, s->settings->spill_encryption,
+                              s->settings->max_memory_bytes),
+        .streamed = cap_streamed_new(s->settings),
         .start_lsn = start_lsn,
         .slot_lsn = s->slot_lsn,
         .history_checked = !from_fence, /* the slot was made a moment ago */
@@ -419,6 +451,7 @@ bool cap_stream_run(struct cap_session *s, lsn_t start_lsn, struct cap_copier *c
     cap_feedback_close(&st);
     cap_batch_free(st.batch);
     cap_spill_free(st.held);
+    cap_streamed_free(st.streamed);
     cap_relations_free(st.relations);
     pgoutput_free(st.decoder);
     arena_release(&st.arena);

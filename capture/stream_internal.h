@@ -6,6 +6,7 @@
 #include "capture/copier.h"
 #include "capture/relation.h"
 #include "capture/stream.h"
+#include "capture/streamed.h"
 
 struct cap_transaction {
     bool open, skip;
@@ -33,10 +34,11 @@ struct cap_stream {
     struct cap_transaction txn;
     struct cap_hold hold;
     struct cap_spill *held;
-    struct cap_batch *batch; /* being filled */
-    int64_t batch_since_us;  /* when its first transaction ended; mono, 0 = none did */
-    lsn_t start_lsn;         /* transactions that committed before are in the journal */
-    lsn_t slot_lsn;          /* where the stream begins: <= start_lsn */
+    struct cap_streamed *streamed; /* transactions that run */
+    struct cap_batch *batch;       /* being filled */
+    int64_t batch_since_us;        /* when its first transaction ended; mono, 0 = none did */
+    lsn_t start_lsn;               /* transactions that committed before are in the journal */
+    lsn_t slot_lsn;                /* where the stream begins: <= start_lsn */
     bool history_checked; /* what lies between the two is what the journal holds; nothing is confirmed before
                            */
     uint64_t skipped_commits;
@@ -49,9 +51,11 @@ struct cap_stream {
     struct cap_copier *copier; /* a copy runs; NULL = it is complete */
     bool only_copy;            /* the copy is complete, and more is not wanted */
     lsn_t seen_lsn;            /* everything that ended before it was decoded */
+    bool stopped; /* a stop was asked for inside a transaction: what follows is not to be decoded */
 
     /* feedback.c */
     struct pg_conn *side;
+    struct pg_conn *asked; /* side, or the primary of a standby: heartbeats */
     int64_t last_commit_seen_us, last_status_us, last_look_us, last_idle_fence_us, last_show_us; /* mono */
     lsn_t told_lsn;
     bool asking, asking_heartbeat, heartbeat_refused, reply_wanted;
@@ -61,6 +65,11 @@ struct cap_stream {
 /* --- decode.c --- */
 /* One pgoutput message. */
 bool cap_decode(struct cap_stream *st, const struct repl_frame *frame, struct err *err) MUST_CHECK;
+/* The same for one that was kept while its transaction ran; `lsn`: where the change is. BEGIN and COMMIT may be made up. */
+bool cap_decode_kept(struct cap_stream *st, const void *bytes, size_t len, lsn_t lsn,
+                     struct err *err) MUST_CHECK;
+bool cap_take_message(struct cap_stream *st, const struct pgoutput_message *m, lsn_t lsn,
+                      struct err *err) MUST_CHECK;
 
 /* --- stream.c --- */
 /* The stream has come to `lsn`: once that is start_lsn or later, the history up to there is judged. */
@@ -70,6 +79,8 @@ bool cap_stream_submit(struct cap_stream *st, struct cap_batch *batch, struct er
 /* A transaction ends: what that means for holds, fences and batches. */
 bool cap_stream_commit(struct cap_stream *st, lsn_t commit_lsn, lsn_t commit_end_lsn, int64_t commit_time_us,
                        struct err *err) MUST_CHECK;
+/* Feedback while the loop is busy with one transaction; *ret_stop: somebody wants capture to stop. */
+bool cap_stream_breathe(struct cap_stream *st, bool *ret_stop, struct err *err) MUST_CHECK;
 /* Called after each record: hands over or spills a full batch. */
 bool cap_stream_make_room(struct cap_stream *st, struct err *err) MUST_CHECK;
 /* Gives what is complete to the publisher. */

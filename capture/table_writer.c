@@ -6,6 +6,7 @@
 
 #include "capture/filters.h"
 #include "core/alloc.h"
+#include "journal/journal_settings.h"
 
 static bool plan_mask(struct cap_table_writer *tw, const struct cap_settings *settings,
                       const struct source_table *t, size_t column, struct pg_type_catalog *types,
@@ -53,7 +54,8 @@ static bool register_schema(struct cap_table_writer *tw, struct cap_publisher *p
     char *value_json CLEANUP(free_ptr) = NULL;
     struct cap_stream_ids ids = {0};
     if (!tw->codec->schema_texts(tw->schema, &key_json, &value_json, err) ||
-        !cap_publisher_register(pub, tw->schema->topic, key_json, value_json, &ids, err))
+        !cap_publisher_register(pub, tw->schema->topic, tw->schema->shared_id, key_json, value_json, &ids,
+                                err))
         return false;
     tw->stream = ids.stream;
     tw->schema->key_schema_id = ids.key_schema_id;
@@ -70,8 +72,12 @@ bool cap_table_writer_open(const struct cap_session *s, const struct source_tabl
     struct cap_table_writer *tw = xcalloc(1, sizeof *tw);
     tw->codec = s->settings->codec;
     tw->schema = xcalloc(1, sizeof *tw->schema);
-    tw->schema->topic = cap_filters_topic(s->settings->rules, s->settings->topic_prefix, t->schema, t->name);
-    tw->schema->name_space = topic_name_space(tw->schema->topic);
+    bool shared = false;
+    char *own CLEANUP(free_ptr) = topic_name(s->settings->topic_prefix, t->schema, t->name);
+    tw->schema->topic =
+        cap_filters_topic(s->settings->rules, s->settings->routing, s->settings->topic_prefix, t->schema, t->name, &shared);
+    tw->schema->name_space = topic_name_space(own);
+    tw->schema->shared_id = shared ? xstrdup(own) : NULL;
     tw->schema->schema = xstrdup(t->schema);
     tw->schema->table = xstrdup(t->name);
     tw->schema->fields = xcalloc(t->column_count + 1, sizeof *tw->schema->fields);

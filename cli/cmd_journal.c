@@ -4,6 +4,7 @@
 #include "change/table.h"
 #include "config/table_rules.h"
 #include "core/alloc.h"
+#include "journal/journal_settings.h"
 #include "journal_look.h"
 
 const struct cli_flag journal_flags[] = {
@@ -42,17 +43,21 @@ static const struct journal_stream_info *named_stream(struct look *look)
         return NULL;
     }
     char *schema CLEANUP(free_ptr) = xstrndup(table, (size_t)(dot - table));
-    char *topic CLEANUP(free_ptr) = NULL;
+    struct topic_routing *routing = NULL;
     struct table_rules *rules = NULL;
     struct err err = ERR_INIT;
-    if (!table_rules_from_config(look->cli->cfg, &rules, &err)) {
+    if (!table_rules_from_config(look->cli->cfg, &rules, &err) ||
+        !topic_routing_from_config(look->cli->cfg, &routing, &err)) {
+        table_rules_free(rules);
         (void)cli_usage_error(look->cli, "%s", err.text);
         return NULL;
     }
     const char *renamed = table_rules_topic(rules, schema, dot + 1);
-    topic = renamed != NULL ? xasprintf("%s.%s", look->config.topic_prefix, renamed)
-                            : topic_name(look->config.topic_prefix, schema, dot + 1);
+    char *topic CLEANUP(free_ptr) =
+        renamed != NULL ? xasprintf("%s.%s", look->config.topic_prefix, renamed)
+                        : journal_topic(routing, look->config.topic_prefix, schema, dot + 1, NULL);
     table_rules_free(rules);
+    topic_routing_free(routing);
     return look_find(look, topic);
 }
 

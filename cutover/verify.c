@@ -171,16 +171,23 @@ static bool mark_reshaped(struct cutover *co, struct err *err)
 static bool name_topics(struct cutover *co, struct err *err)
 {
     struct table_rules *rules = NULL;
+    struct topic_routing *routing = NULL;
     const char *prefix = config_text(co->cfg, "journal.topic_prefix");
     if (!table_rules_from_config(co->cfg, &rules, err))
         return false;
+    if (!topic_routing_from_config(co->cfg, &routing, err)) {
+        table_rules_free(rules);
+        return false;
+    }
     for (size_t i = 0; i < co->table_count; i++) {
         const char *topic = table_rules_topic(rules, co->tables[i].schema, co->tables[i].table);
         free(co->tables[i].topic);
-        co->tables[i].topic = topic != NULL ? xasprintf("%s.%s", prefix, topic)
-                                            : topic_name(prefix, co->tables[i].schema, co->tables[i].table);
+        co->tables[i].topic =
+            topic != NULL ? xasprintf("%s.%s", prefix, topic)
+                          : journal_topic(routing, prefix, co->tables[i].schema, co->tables[i].table, NULL);
     }
     table_rules_free(rules);
+    topic_routing_free(routing);
     return true;
 }
 

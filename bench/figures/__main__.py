@@ -7,7 +7,7 @@ import sys
 
 from rig import Workdir
 
-from . import compare, snapshot, stream
+from . import compare, large, snapshot, stream
 from .rigging import Bench
 
 # name: (function, limit, "at most" or "at least", unit)
@@ -20,6 +20,9 @@ FIGURES = {
     "apply-lmdb-async": (stream.apply_lmdb_off, 0.5, ">=", "x rate of a native subscription, synchronous_commit=off"),
     "apply-kafka-sync": (stream.apply_kafka_on, 1.5, ">=", "x rate of a native subscription, synchronous_commit=on"),
     "apply-kafka-async": (stream.apply_kafka_off, 0.5, ">=", "x rate of a native subscription, synchronous_commit=off"),
+    "large-transaction": (large.lmdb, 3.0, ">=", "x shorter from COMMIT to journal than without streaming, LMDB"),
+    "large-transaction-at-once": (large.lmdb_at_once, 1.0, ">=", "x shorter, COMMIT right behind the last row"),
+    "large-transaction-kafka": (large.kafka, 3.0, ">=", "x shorter, Kafka"),
     "compare": (compare.compare, 1.0, "<=", "x time of reladiff"),
 }
 MEMORY_LIMIT_MIB = 256
@@ -28,7 +31,7 @@ MEMORY_LIMIT_MIB = 256
 def show(name, values, limit, sense, unit):
     median = statistics.median(values)
     met = median <= limit if sense == "<=" else median >= limit
-    print(f"{name:<18} {median:8.2f} {min(values):8.2f} {max(values):8.2f}   {sense} {limit:<5g} {'ok    ' if met else 'MISSED'} {unit}",
+    print(f"{name:<24} {median:8.2f} {min(values):8.2f} {max(values):8.2f}   {sense} {limit:<5g} {'ok    ' if met else 'MISSED'} {unit}",
           flush=True)
 
 
@@ -45,7 +48,7 @@ def main():
     unknown = [n for n in args.names if n not in FIGURES]
     if unknown:
         parser.error(f"no such figure: {', '.join(unknown)} (bench/run --list)")
-    print(f"{'name':<18} {'median':>8} {'min':>8} {'max':>8}   limit           unit")
+    print(f"{'name':<24} {'median':>8} {'min':>8} {'max':>8}   limit           unit")
     with Workdir("bench") as folder, contextlib.ExitStack() as stack:
         bench = Bench(folder, stack, args.verbose)
         for name in args.names or FIGURES:

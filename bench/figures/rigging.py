@@ -82,13 +82,13 @@ class Bench:
     # -- pipelines
 
     @contextlib.contextmanager
-    def pipeline(self, journal, target_name):
-        """A pipeline of its own over pgbench_accounts; ends with slot and publication removed."""
+    def pipeline(self, journal, target_name, table="pgbench_accounts", more=None):
+        """A pipeline of its own over one table; ends with slot and publication removed. target_name None: capture alone is used."""
         self.count += 1
         name = f"bench{self.count}"
         url = f"kafka://{self.kafka.bootstrap}" if journal == "kafka" else None
-        with Pipeline(self.folder, self.source.url("bench"), self.target.url(target_name), journal=url, name=name,
-                      tables=["public.pgbench_accounts"]) as p:
+        target_url = self.target.url(target_name) if target_name else self.source.url("bench")
+        with Pipeline(self.folder, self.source.url("bench"), target_url, journal=url, name=name, tables=[f"public.{table}"], more=more) as p:
             try:
                 yield p
             finally:
@@ -96,6 +96,7 @@ class Bench:
                     if role.running:
                         role.terminate()
                 slot = f"crossfade_{name}"
+                wait_until(lambda: not self.source.value("SELECT active FROM pg_replication_slots WHERE slot_name = %s", (slot,), db="bench"), 60, f"slot {slot} is free")
                 self.source.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s",
                                 (slot,), db="bench")
                 self.source.psql("-c", f'DROP PUBLICATION IF EXISTS "{slot}"', db="bench")

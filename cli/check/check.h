@@ -10,6 +10,7 @@
 #include "cli.h"
 #include "config/table_filter.h"
 #include "config/table_rules.h"
+#include "config/topic_routing.h"
 #include "core/lsn.h"
 #include "pg/conn.h"
 #include "pg/source.h"
@@ -40,6 +41,7 @@ struct check {
     struct pg_conn *source, *target; /* NULL = cannot be reached */
     struct table_filter *filter;
     struct table_rules *rules;
+    struct topic_routing *routing;
     struct check_table *tables;
     size_t table_count;
     char *source_system_id; /* NULL = not known */

@@ -7,6 +7,7 @@
 #include "capture/filters.h"
 #include "check.h"
 #include "core/alloc.h"
+#include "journal/journal_settings.h"
 #include "pg/types/profile.h"
 
 #define SIDE "tables"
@@ -180,9 +181,11 @@ static void plan_columns(struct check *ck, struct check_table *t, struct pg_type
     const struct type_profile profile = read_profile(ck->cfg);
     const struct source_table *st = &t->source;
     struct table_schema *schema = xcalloc(1, sizeof *schema);
-    schema->topic =
-        cap_filters_topic(ck->rules, config_text(ck->cfg, "journal.topic_prefix"), st->schema, st->name);
+    bool shared = false;
+    schema->topic = cap_filters_topic(ck->rules, ck->routing, config_text(ck->cfg, "journal.topic_prefix"), st->schema,
+                                  st->name, &shared);
     schema->name_space = xstrdup(schema->topic);
+    schema->shared_id = shared ? xstrdup(schema->topic) : NULL;
     schema->schema = xstrdup(st->schema);
     schema->table = xstrdup(st->name);
     schema->fields = xcalloc(st->column_count + 1, sizeof *schema->fields);
@@ -227,6 +230,8 @@ static void check_topic_pair(struct check *ck, const struct topic_of *a, const s
     if (strcmp(a->unified, b->unified) != 0)
         return;
     bool same = strcmp(one->topic, two->topic) == 0;
+    if (same && one->shared_id != NULL && two->shared_id != NULL) /* as journal.topic_routing says */
+        return;
     char *what =
         xasprintf(same ? "its topic %s is also that of %s.%s"
                        : "Kafka does not tell its topic %s from that of %s.%s ('.' and '_' are one letter)",

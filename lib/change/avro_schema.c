@@ -258,6 +258,13 @@ static void set_connect_name(json_t *rec, const char *name_space, const char *na
     free(full);
 }
 
+static void append_block(json_t *fields, const char *text)
+{
+    json_t *block = json_loads(text, 0, NULL);
+    BUG_UNLESS(block != NULL);
+    json_array_append_new(fields, block);
+}
+
 static char *key_text(const struct table_schema *schema, char **names)
 {
     struct making m = {0};
@@ -267,6 +274,8 @@ static char *key_text(const struct table_schema *schema, char **names)
         json_array_append_new(
             fields, column(&m, &schema->fields[at], names[at], connect_key_parameters(&schema->fields[at])));
     }
+    if (schema->shared_id != NULL)
+        append_block(fields, "{\"name\":\"" SHARED_ID_FIELD "\",\"type\":\"string\"}");
     json_t *key = record("Key", schema->name_space, fields, NULL);
     set_connect_name(key, schema->name_space, "Key");
     return connect_dump(key);
@@ -284,13 +293,6 @@ static json_t *row_record(const struct table_schema *schema, char **names)
     json_t *row = record("Value", NULL, fields, connect_table_parameters(schema));
     set_connect_name(row, schema->name_space, "Value");
     return row;
-}
-
-static void append_block(json_t *fields, const char *text)
-{
-    json_t *block = json_loads(text, 0, NULL);
-    BUG_UNLESS(block != NULL);
-    json_array_append_new(fields, block);
 }
 
 static char *value_text(const struct table_schema *schema, char **names)

@@ -293,6 +293,8 @@ static bool avro_encode_key(struct encoder *base, const struct datum *row, struc
             return false;
         bound += datum_bound(schema->fields[at].phys, &row[at]);
     }
+    if (schema->shared_id != NULL)
+        bound += AVRO_LONG_MAX + strlen(schema->shared_id);
     uint8_t *start = (uint8_t *)strbuf_reserve(out, bound);
     if (start == NULL)
         return strbuf_ok(out, "record key", err);
@@ -301,6 +303,8 @@ static bool avro_encode_key(struct encoder *base, const struct datum *row, struc
         size_t at = schema->key_fields[k];
         to = put_datum(to, &schema->fields[at], &row[at]);
     }
+    if (schema->shared_id != NULL)
+        to = put_text(to, schema->shared_id);
     out->len += (size_t)(to - start);
     out->data[out->len] = '\0';
     return true;

@@ -258,6 +258,10 @@ static bool json_encode_key(struct encoder *base, const struct datum *row, struc
         size_t at = schema->key_fields[k];
         ok = envelope_check_key(schema, at, &row[at], err) && put_member(enc, out, at, &row[at], k == 0, err);
     }
+    if (schema->shared_id != NULL) {
+        strbuf_adds(out, ",\"" SHARED_ID_FIELD "\":");
+        put_text(out, schema->shared_id);
+    }
     strbuf_addc(out, '}');
     return finish(out, old_len, ok, "record key", err);
 }

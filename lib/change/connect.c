@@ -115,6 +115,8 @@ json_t *connect_table_parameters(const struct table_schema *schema)
     json_t *params = json_object();
     set_text(params, PARAM_SCHEMA, schema->schema);
     set_text(params, PARAM_TABLE, schema->table);
+    if (schema->shared_id != NULL)
+        set_text(params, PARAM_TOPIC, schema->topic);
     return params;
 }
 
@@ -274,6 +276,9 @@ bool table_draft_finish(struct table_draft *draft, const char *topic, const char
     } else {
         names_from_topic(topic, &schema->schema, &schema->table);
     }
+    const char *shared = param(table_params, PARAM_TOPIC);
+    if (shared != NULL && strcmp(shared, topic) == 0)
+        schema->shared_id = xstrdup(name_space);
     schema->fields = draft->fields;
     schema->field_count = draft->count;
     schema->key_fields = key_fields;

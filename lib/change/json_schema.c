@@ -119,6 +119,9 @@ static char *key_text(const struct table_schema *schema)
         const struct field *f = &schema->fields[schema->key_fields[i]];
         json_array_append_new(fields, column(f, connect_key_parameters(f)));
     }
+    if (schema->shared_id != NULL)
+        json_array_append_new(fields, json_pack("{s:s, s:b, s:s}", "type", "string", "optional", false,
+                                                "field", SHARED_ID_FIELD));
     return connect_dump(structure(schema->name_space, "Key", false, fields));
 }
 

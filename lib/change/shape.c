@@ -78,7 +78,7 @@ static uint32_t count_versions(const struct decoder *dec, const char *topic)
 static bool is_of_topic(const struct shape *shape, const char *topic, struct err *err)
 {
     char *name_space CLEANUP(free_ptr) = topic_name_space(topic);
-    return strcmp(name_space, shape->table->name_space) == 0 ||
+    return shape->table->shared_id != NULL || strcmp(name_space, shape->table->name_space) == 0 ||
            err_set(
                err, ERR_PROTOCOL,
                "the registry has a schema of %s under this id: it is not the registry that the record was "

@@ -24,6 +24,7 @@ void table_schema_free(struct table_schema *schema)
     free(schema->name_space);
     free(schema->schema);
     free(schema->table);
+    free(schema->shared_id);
     free(schema);
 }
 
@@ -77,7 +78,13 @@ int table_schema_find(const struct table_schema *schema, const char *field_name)
 
 char *topic_name(const char *prefix, const char *schema, const char *table)
 {
-    char *name = xasprintf("%s.%s.%s", prefix, schema, table), *to = name;
+    char *rest CLEANUP(free_ptr) = xasprintf("%s.%s", schema, table);
+    return topic_name_of(prefix, rest);
+}
+
+char *topic_name_of(const char *prefix, const char *rest)
+{
+    char *name = xasprintf("%s.%s", prefix, rest), *to = name;
     for (const char *p = name; *p != '\0'; p++) {
         unsigned char c = (unsigned char)*p;
         while (((unsigned char)p[1] & 0xc0) == 0x80) /* later bytes of the same character */

@@ -33,11 +33,17 @@ struct field {
     char *allowed;             /* Enum: the labels, with commas between; NULL = not given */
 };
 
+/* The field of a key that tells which of a topic's tables it is of, as Debezium's ByLogicalTableRouter names it. */
+#define SHARED_ID_FIELD "__dbz__physicalTableIdentifier"
+
 struct table_schema {
-    char *topic;      /* stream name: <prefix>.<schema>.<table>, characters outside [A-Za-z0-9._-] as '_' */
+    char *
+        topic; /* stream name: <prefix>.<schema>.<table>, characters outside [A-Za-z0-9._-] as '_'; or a shared one */
     char *name_space; /* Avro/Connect namespace: same as topic with Avro's character rules */
     char *schema;     /* source schema name, exact */
     char *table;      /* source table name, exact */
+    char *
+        shared_id; /* the topic holds other tables, too: this one's own name of a topic, which its keys carry; NULL = it is alone */
     struct field *fields;
     size_t field_count;
     size_t *key_fields;     /* indexes into fields, in key order */
@@ -55,6 +61,8 @@ bool table_schema_same(const struct table_schema *a, const struct table_schema *
 int table_schema_find(const struct table_schema *schema, const char *field_name);
 /* "<prefix>.<schema>.<table>" as Debezium names it: '_' for each UTF-16 unit that Kafka does not take. malloc'd. */
 char *topic_name(const char *prefix, const char *schema, const char *table);
+/* "<prefix>.<rest>", by the same rule. malloc'd. */
+char *topic_name_of(const char *prefix, const char *rest);
 /* The namespace of its schemas, by Avro's rule: parts of [A-Za-z0-9_] that do not begin with a digit. malloc'd.
  */
 char *topic_name_space(const char *topic);

@@ -7,6 +7,7 @@
 #include "config/option.h"
 #include "config/table_filter.h"
 #include "config/table_rules.h"
+#include "config/topic_routing.h"
 
 #define KIB      INT64_C(1024)
 #define MIB      (KIB * 1024)
@@ -23,6 +24,8 @@ const struct option option_table[] = {
 
     {.key = "source.url", .type = OPT_URL, .choices = PG_URL, .example = "postgresql://crossfade@db1:5432/shop", .used_by = "!capture !check !compare !cutover status",
      .help = "The database to move away from. Passwords are better left to libpq's own means (PGPASSFILE, service file) or ${VAR}."},
+    {.key = "source.standby_url", .type = OPT_URL, .choices = PG_URL, .example = "postgresql://crossfade@db1-standby:5432/shop", .used_by = "capture",
+     .help = "A hot standby of source.url, PostgreSQL 16 or later: capture copies and decodes there, and writes to source.url only markers, heartbeats and what setting up takes. Tables need a key to be copied there."},
     {.key = "source.tables", .type = OPT_LIST, .item_fits = table_pattern_fits, .items = "patterns schema.table, such as public.*, !public.audit_* or \"My Schema\".\"T\"", .example = "[\"public.*\", \"!public.audit_*\"]", .used_by = "capture check compare cutover",
      .help = "Patterns of the tables to move: schema.table with '*' as wildcard; '!' in front excludes; the last pattern that fits decides; double quotes take a name literally. Default: all but PostgreSQL's own and crossfade's."},
     {.key = "source.filters", .type = OPT_RULES, .item_check = table_rule_check, .items = "rules, each with table: (a pattern) and any of columns:, where:, key:, mask:, rename:, topic:", .example = "[{table: public.users, columns: [\"!password\"], mask: {email: hash, phone: \"partial:0:2\"}}]", .used_by = "capture journal check compare cutover",
@@ -57,6 +60,8 @@ const struct option option_table[] = {
      .help = "Debezium profile, hstore: JSON text or a map (hstore.handling.mode)."},
     {.key = "journal.topic_prefix", .type = OPT_TEXT, .def_key = "pipeline", .pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$", .used_by = "capture apply journal check",
      .help = "Topics are named <prefix>.<schema>.<table>. Default: the pipeline's name."},
+    {.key = "journal.topic_routing", .type = OPT_LIST, .item_fits = topic_route_fits, .items = "rules pattern -> topic, such as \"tenant_*.* -> {table}\"", .example = "[\"tenant_*.orders -> orders\", \"log_*.* -> logs\"]", .used_by = "capture journal check cutover",
+     .help = "Many tables into few topics: tables that a pattern fits share topic <prefix>.<topic>; the first rule that fits decides; {schema} and {table} stand for the table's. Keys of a shared topic carry __dbz__physicalTableIdentifier, as Debezium's ByLogicalTableRouter writes it. Apply needs no such setting. Not to be changed while a journal is in use."},
     {.key = "journal.partitions", .type = OPT_INT, .def = "1", .min = 1, .max = 1000, .used_by = "capture",
      .help = "Kafka: partitions of a new data topic. Rows are spread by key."},
     {.key = "journal.replication_factor", .type = OPT_INT, .def = "1", .min = 1, .max = 32767, .used_by = "capture",
@@ -84,6 +89,8 @@ const struct option option_table[] = {
      .help = "Rows that a copy reads from the source in a second, on average; 0 = as fast as it goes."},
     {.key = "capture.max_source_latency_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "0", .min = 0, .max = 3600000, .used_by = "capture",
      .help = "A copy pauses while the source takes longer than this for a trivial query; 0 = never."},
+    {.key = "capture.failover_slot", .type = OPT_BOOL, .def = "true", .used_by = "capture",
+     .help = "PostgreSQL 17 and later: the slot is one that standbys keep a copy of (sync_replication_slots there, synchronized_standby_slots on the primary), so that capture goes on after one of them was promoted."},
     {.key = "capture.max_retained_wal", .type = OPT_SIZE, .def = "0", .min = 0, .max = 1024 * 1024 * GIB, .used_by = "capture",
      .help = "WAL that the source may keep for the slot: from half of it on capture warns, from three quarters on a copy pauses, at the whole it raises an alarm (log, status, metric). 0 = only what the server itself allows (max_slot_wal_keep_size)."},
     {.key = "capture.snapshot_workers", .type = OPT_INT, .def = "2", .min = 1, .max = 64, .used_by = "capture check",
@@ -98,6 +105,10 @@ const struct option option_table[] = {
      .help = "Memory for transactions in progress; what goes beyond is kept in spill_dir until the commit."},
     {.key = "capture.spill_dir", .type = OPT_PATH, .def = "/tmp", .used_by = "capture",
      .help = "Folder for transactions that do not fit into max_memory. Files there vanish with the process."},
+    {.key = "capture.spill_encryption", .type = OPT_BOOL, .def = "true", .used_by = "capture",
+     .help = "What goes to spill_dir is encrypted (AES-256-GCM) with a random key that is in memory only. false: it lies there readable."},
+    {.key = "capture.streaming", .type = OPT_ENUM, .def = "on", .choices = "on|off", .used_by = "capture",
+     .help = "on: large transactions are taken while they run (PostgreSQL 14 and later; the server decides by its logical_decoding_work_mem) and published at their commit. off: they come as a whole behind their commit."},
     {.key = "capture.heartbeat_interval_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "10s", .min = 100, .max = 3600000, .used_by = "capture",
      .help = "An idle source gets a heartbeat this often, so that the slot moves on and lets go of WAL."},
 

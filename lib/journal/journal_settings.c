@@ -1,5 +1,10 @@
 #include "journal/journal_settings.h"
 
+#include <stdlib.h>
+
+#include "change/table.h"
+#include "core/alloc.h"
+
 void journal_settings(const struct config *cfg, struct journal_config *ret)
 {
     size_t count;
@@ -18,4 +23,13 @@ void journal_settings(const struct config *cfg, struct journal_config *ret)
         .kafka_properties = count > 0 ? properties : NULL,
         .topics_must_exist = !config_bool(cfg, "journal.create_topics"),
     };
+}
+
+char *journal_topic(const struct topic_routing *routing, const char *prefix, const char *schema,
+                    const char *table, bool *ret_shared)
+{
+    char *rest CLEANUP(free_ptr) = topic_routing_find(routing, schema, table);
+    if (ret_shared != NULL)
+        *ret_shared = rest != NULL;
+    return rest != NULL ? topic_name_of(prefix, rest) : topic_name(prefix, schema, table);
 }

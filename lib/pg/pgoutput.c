@@ -73,6 +73,31 @@ static void read_commit(struct cursor *c, struct pgoutput_message *m)
     m->commit.commit_time_us = read_time(c);
 }
 
+static void read_stream_start(struct cursor *c, struct pgoutput_message *m)
+{
+    m->stream_start.xid = cursor_u32(c);
+    uint8_t first = cursor_u8(c);
+    m->stream_start.first = first == 1;
+    if (first > 1 || m->stream_start.xid == 0)
+        c->failed = true;
+}
+
+static void read_stream_commit(struct cursor *c, struct pgoutput_message *m)
+{
+    m->stream_commit.xid = cursor_u32(c);
+    if (cursor_u8(c) != 0) /* flags: none are defined */
+        c->failed = true;
+    m->stream_commit.commit_lsn = cursor_u64(c);
+    m->stream_commit.commit_end_lsn = cursor_u64(c);
+    m->stream_commit.commit_time_us = read_time(c);
+}
+
+static void read_stream_abort(struct cursor *c, struct pgoutput_message *m)
+{
+    m->stream_abort.xid = cursor_u32(c);
+    m->stream_abort.sub_xid = cursor_u32(c);
+}
+
 static void read_relation(struct pgoutput *d, struct cursor *c, struct pgoutput_message *m)
 {
     m->relation.oid = cursor_u32(c);
@@ -193,6 +218,17 @@ static bool read_body(struct pgoutput *d, struct cursor *c, struct pgoutput_mess
     case PGOUTPUT_MESSAGE:
         read_message(c, m);
         return true;
+    case PGOUTPUT_STREAM_START:
+        read_stream_start(c, m);
+        return true;
+    case PGOUTPUT_STREAM_STOP:
+        return true;
+    case PGOUTPUT_STREAM_COMMIT:
+        read_stream_commit(c, m);
+        return true;
+    case PGOUTPUT_STREAM_ABORT:
+        read_stream_abort(c, m);
+        return true;
     case PGOUTPUT_UNKNOWN:
         break;
     }
@@ -216,5 +252,20 @@ bool pgoutput_decode(struct pgoutput *decoder, const void *bytes, size_t len, st
                        "pgoutput: malformed message '%c' of %zu bytes (stopped at byte %zu)", (int)m.type,
                        len, (size_t)(c.p - (const char *)bytes));
     *ret = m;
+    return true;
+}
+
+bool pgoutput_streamed(const void *bytes, size_t len, uint32_t *ret_xid, const char **ret_body,
+                       size_t *ret_body_len, struct err *err)
+{
+    struct cursor c = {.p = bytes, .end = (const char *)bytes + len};
+    uint8_t type = cursor_u8(&c);
+    uint32_t xid = cursor_u32(&c);
+    if (c.failed || xid == 0 || type == '\0' || strchr("RYIUDTM", type) == NULL)
+        return err_set(err, ERR_PROTOCOL, "pgoutput: malformed message 0x%02x of %zu bytes in a stream block",
+                       (unsigned)type, len);
+    *ret_xid = xid;
+    *ret_body = c.p;
+    *ret_body_len = cursor_left(&c);
     return true;
 }

@@ -1,8 +1,11 @@
 /*
- * Decoder of pgoutput, PostgreSQL's built-in logical decoding plugin, protocol version 1 (documentation:
- * "Logical Replication Message Formats"). Pure: bytes in, struct out, no I/O and no allocation after
+ * Decoder of pgoutput, PostgreSQL's built-in logical decoding plugin, protocol versions 1 and 2 (documentation:
+ * "Logical Replication Message Formats"; streaming 'on', not 'parallel'). Pure: bytes in, struct out, no I/O and no allocation after
  * pgoutput_new(). Input is untrusted: every read is checked against the end of the message, a message with
  * bytes left over is refused.
+ *
+ * Between Stream Start and Stop lie messages of one transaction that is still running, each with the id of its (sub)transaction
+ * behind the type: pgoutput_streamed() takes that out, what is left is decoded as any other.
  * @thread: a decoder belongs to one thread.
  */
 #ifndef PG_PGOUTPUT_H
@@ -30,6 +33,10 @@ enum pgoutput_type {
     PGOUTPUT_DELETE = 'D',
     PGOUTPUT_TRUNCATE = 'T',
     PGOUTPUT_MESSAGE = 'M',
+    PGOUTPUT_STREAM_START = 'S',
+    PGOUTPUT_STREAM_STOP = 'E',
+    PGOUTPUT_STREAM_COMMIT = 'c',
+    PGOUTPUT_STREAM_ABORT = 'A',
 };
 
 enum pgoutput_value_kind {
@@ -79,6 +86,18 @@ struct pgoutput_message {
             int64_t commit_time_us;
         } commit;
         struct {
+            uint32_t xid;
+            bool first; /* nothing of this transaction came before */
+        } stream_start;
+        struct {
+            uint32_t xid;
+            lsn_t commit_lsn, commit_end_lsn;
+            int64_t commit_time_us;
+        } stream_commit;
+        struct {
+            uint32_t xid, sub_xid; /* the same: the whole transaction */
+        } stream_abort;
+        struct {
             lsn_t origin_lsn;
             const char *name;
         } origin;
@@ -120,5 +139,9 @@ void pgoutput_free(struct pgoutput *decoder); /* NULL allowed */
 /* One message = the payload of one XLogData. ERR_PROTOCOL if the bytes do not parse. */
 bool pgoutput_decode(struct pgoutput *decoder, const void *bytes, size_t len, struct pgoutput_message *ret,
                      struct err *err) MUST_CHECK;
+
+/* A message inside of a stream block, but Stream Stop and Origin: the bytes without the id are its type and *ret_body. */
+bool pgoutput_streamed(const void *bytes, size_t len, uint32_t *ret_xid, const char **ret_body,
+                       size_t *ret_body_len, struct err *err) MUST_CHECK;
 
 #endif

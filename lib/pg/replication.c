@@ -79,7 +79,16 @@ bool repl_timeline_history(struct pg_conn *conn, uint32_t timeline, struct repl_
     return true;
 }
 
-bool repl_create_slot(struct pg_conn *conn, const char *slot, bool temporary, struct repl_slot *ret,
+/* (server: replication grammar, repl_gram.y; the list in parentheses came with 15, FAILOVER with 17) */
+static const char *slot_options(int server_version, enum repl_slot_kind kind)
+{
+    if (server_version < 150000)
+        return "EXPORT_SNAPSHOT";
+    return kind == REPL_SLOT_FAILOVER && server_version >= 170000 ? "(SNAPSHOT 'export', FAILOVER true)"
+                                                                  : "(SNAPSHOT 'export')";
+}
+
+bool repl_create_slot(struct pg_conn *conn, const char *slot, enum repl_slot_kind kind, struct repl_slot *ret,
                       struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
@@ -87,9 +96,9 @@ bool repl_create_slot(struct pg_conn *conn, const char *slot, bool temporary, st
     struct repl_slot made = {0};
     strbuf_adds(&sql, "CREATE_REPLICATION_SLOT ");
     pg_quote_ident(&sql, slot);
-    strbuf_adds(&sql, temporary ? " TEMPORARY" : "");
+    strbuf_adds(&sql, kind == REPL_SLOT_TEMPORARY ? " TEMPORARY" : "");
     strbuf_adds(&sql, " LOGICAL pgoutput ");
-    strbuf_adds(&sql, pg_server_version(conn) >= 150000 ? "(SNAPSHOT 'export')" : "EXPORT_SNAPSHOT");
+    strbuf_adds(&sql, slot_options(pg_server_version(conn), kind));
     bool ok = strbuf_ok(&sql, "slot name", err) && pg_query(conn, sql.data, 0, NULL, &res, err);
     strbuf_release(&sql);
     if (!ok)
@@ -102,18 +111,32 @@ bool repl_create_slot(struct pg_conn *conn, const char *slot, bool temporary, st
     return true;
 }
 
+int repl_protocol_version(int server_version)
+{
+    static const struct {
+        int server, protocol;
+    } newest[] = {{160000, 4}, {150000, 3}, {140000, 2}};
+    for (size_t i = 0; i < ARRAY_LEN(newest); i++) {
+        if (server_version >= newest[i].server)
+            return newest[i].protocol;
+    }
+    return 1;
+}
+
 bool repl_start(struct pg_conn *conn, const char *slot, lsn_t start_lsn, const char *publication,
-                struct err *err)
+                bool in_progress, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(4096), list = STRBUF_INIT(1024);
     char lsn[LSN_TEXT_MAX];
     strbuf_adds(&sql, "START_REPLICATION SLOT ");
     pg_quote_ident(&sql, slot);
-    strbuf_addf(&sql, " LOGICAL %s (proto_version '1', binary 'true', messages 'true', publication_names ",
-                lsn_format(start_lsn, lsn));
+    strbuf_addf(&sql, " LOGICAL %s (proto_version '%d', %sbinary 'true', messages 'true', publication_names ",
+                lsn_format(start_lsn, lsn), repl_protocol_version(pg_server_version(conn)),
+                in_progress ? "streaming 'on', " : "");
     pg_quote_ident(&list, publication); /* a list of identifiers, inside a literal */
     pg_quote_literal(&sql, list.data);
-    strbuf_addc(&sql, ')');
+    /* What others replicated into the source is wanted, too; said aloud where it can be. */
+    strbuf_adds(&sql, pg_server_version(conn) >= 160000 ? ", origin 'any')" : ")");
     bool ok = strbuf_ok(&list, "publication name", err) && strbuf_ok(&sql, "START_REPLICATION", err);
     if (ok) {
         PGresult *res = PQexec(conn->pq, sql.data);

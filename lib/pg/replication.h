@@ -33,14 +33,23 @@ bool repl_identify(struct pg_conn *conn, struct repl_identity *ret, struct err *
 /* Ancestors of `timeline`, oldest first; none for timeline 1. *ret is malloc'd. */
 bool repl_timeline_history(struct pg_conn *conn, uint32_t timeline, struct repl_timeline **ret,
                            size_t *ret_count, struct err *err) MUST_CHECK;
-/* Logical slot with plugin pgoutput and an exported snapshot. temporary: gone with the connection. Waits for
- * the transactions that run now: pg_cancel() ends the wait. */
-bool repl_create_slot(struct pg_conn *conn, const char *slot, bool temporary, struct repl_slot *ret,
+enum repl_slot_kind {
+    REPL_SLOT_PLAIN = 0,
+    REPL_SLOT_TEMPORARY, /* gone with the connection */
+    REPL_SLOT_FAILOVER /* a standby may keep a copy of it (sync_replication_slots); plain before PostgreSQL 17 */
+};
+
+/* Logical slot with plugin pgoutput and an exported snapshot. Waits for the transactions that run now: pg_cancel() ends the
+ * wait. A failover slot cannot be made on a standby. */
+bool repl_create_slot(struct pg_conn *conn, const char *slot, enum repl_slot_kind kind, struct repl_slot *ret,
                       struct err *err) MUST_CHECK;
+/* The newest pgoutput protocol of a server (as pg_server_version() tells it): 2 came with PostgreSQL 14, 3 with 15, 4 with 16
+ * (server: logicalproto.h). What a version adds is sent only when an option asks for it. @thread any */
+int repl_protocol_version(int server_version);
 /* Streams the publication's changes in binary form from the later of start_lsn and what the slot has
- * confirmed. */
+ * confirmed. in_progress: large transactions before their commit too (PostgreSQL 14 and later). */
 bool repl_start(struct pg_conn *conn, const char *slot, lsn_t start_lsn, const char *publication,
-                struct err *err) MUST_CHECK;
+                bool in_progress, struct err *err) MUST_CHECK;
 
 enum repl_next {
     REPL_ERROR = 0,

@@ -7,16 +7,23 @@
 
 #include "core/alloc.h"
 
-void source_table_release(struct source_table *t)
+static void release_parts(struct source_table *t)
 {
-    for (size_t i = 0; i < t->column_count; i++)
-        free(t->columns[i].name);
     for (size_t i = 0; i < t->part_count; i++) {
         free(t->parts[i].schema);
         free(t->parts[i].name);
     }
-    free(t->columns);
     free(t->parts);
+    t->parts = NULL;
+    t->part_count = 0;
+}
+
+void source_table_release(struct source_table *t)
+{
+    for (size_t i = 0; i < t->column_count; i++)
+        free(t->columns[i].name);
+    release_parts(t);
+    free(t->columns);
     free(t->key);
     free(t->schema);
     free(t->name);
@@ -54,11 +61,15 @@ static const char columns_sql[] =
     "       c.relreplident, k.place, a.attnum, coalesce(ri.yes, false),"
     "       coalesce(x.indnkeyatts, 0),"
     "       (SELECT pg_catalog.array_agg(g.attname ORDER BY g.attnum) FROM pg_catalog.pg_attribute g"
-    "         WHERE g.attrelid = c.oid AND g.attnum > 0 AND NOT g.attisdropped AND g.attgenerated <> '')"
-    "  FROM pg_catalog.pg_class c"
+    "         WHERE g.attrelid = c.oid AND g.attnum > 0 AND NOT g.attisdropped AND g.attgenerated <> ALL "
+    "(sent.kinds)), c.oid"
+    "  FROM pg_catalog.unnest($1::oid[]) WITH ORDINALITY w(oid, n)"
+    "  JOIN pg_catalog.pg_class c ON c.oid = w.oid"
     "  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    "  CROSS JOIN (SELECT CASE WHEN pg_catalog.current_setting('server_version_num')::int >= 180000"
+    "       THEN ARRAY['', 's']::\"char\"[] ELSE ARRAY['']::\"char\"[] END AS kinds) sent"
     "  LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
-    "       AND a.attgenerated = ''"
+    "       AND a.attgenerated = ANY (sent.kinds)"
     "  LEFT JOIN LATERAL (SELECT i.indkey, i.indnkeyatts FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid"
     "       AND CASE WHEN c.relreplident = 'i' THEN i.indisreplident ELSE i.indisprimary END"
     "       AND i.indisvalid AND i.indimmediate LIMIT 1) x ON true"
@@ -68,8 +79,8 @@ static const char columns_sql[] =
     "  LEFT JOIN LATERAL (SELECT c.relreplident = 'f' OR (c.relreplident IN ('d', 'i') AND k.place IS NOT "
     "NULL) AS yes)"
     "       ri ON true"
-    " WHERE c.oid = $1::oid AND c.relkind IN ('r', 'p')"
-    " ORDER BY a.attnum";
+    " WHERE c.relkind IN ('r', 'p')"
+    " ORDER BY w.n, a.attnum";
 
 static void load_row(const struct pg_result *res, int row, struct source_table *t, size_t *places)
 {
@@ -87,76 +98,105 @@ static void load_row(const struct pg_result *res, int row, struct source_table *
     places[t->column_count++] = (size_t)place;
 }
 
-bool source_table_load(struct pg_conn *conn, uint32_t oid, struct source_table *ret, bool *ret_found,
-                       struct err *err)
+/* Rows [first, first + rows) of the answer are one table's. */
+static void load_table(const struct pg_result *res, int first, int rows, struct source_table *ret)
 {
-    PG_RESULT_AUTO res = NULL;
-    char oid_text[16];
-    const char *params[] = {oid_text};
-    (void)snprintf(oid_text, sizeof oid_text, "%u", oid);
-    if (!pg_query(conn, columns_sql, 1, params, &res, err))
-        return false;
-    *ret_found = pg_rows(res) > 0;
-    if (!*ret_found)
-        return true;
-    size_t rows = (size_t)pg_rows(res);
+    size_t max = (size_t)rows;
     struct source_table t = {
-        .oid = oid,
-        .schema = xstrdup(pg_cell(res, 0, 4)),
-        .name = xstrdup(pg_cell(res, 0, 5)),
-        .partitioned = pg_cell_bool(res, 0, 6),
-        .replica_identity = pg_cell(res, 0, 7)[0],
-        .columns = xcalloc(rows, sizeof *t.columns),
+        .oid = cell_oid(res, first, 13),
+        .schema = xstrdup(pg_cell(res, first, 4)),
+        .name = xstrdup(pg_cell(res, first, 5)),
+        .partitioned = pg_cell_bool(res, first, 6),
+        .replica_identity = pg_cell(res, first, 7)[0],
+        .columns = xcalloc(max, sizeof *t.columns),
     };
-    if (!pg_is_null(res, 0, 12))
-        t.generated = xstrdup(pg_cell(res, 0, 12));
-    size_t *places = xcalloc(rows, sizeof *places);
-    for (size_t i = 0; i < rows; i++)
-        load_row(res, (int)i, &t, places);
-    t.key = xcalloc(rows + 1, sizeof *t.key);
+    if (!pg_is_null(res, first, 12))
+        t.generated = xstrdup(pg_cell(res, first, 12));
+    size_t *places = xcalloc(max, sizeof *places);
+    for (int i = 0; i < rows; i++)
+        load_row(res, first + i, &t, places);
+    t.key = xcalloc(max + 1, sizeof *t.key);
     for (size_t i = 0; i < t.column_count; i++) {
         t.key_count += places[i] > 0;
-        if (places[i] > 0 && places[i] <= rows)
+        if (places[i] > 0 && places[i] <= max)
             t.key[places[i] - 1] = i;
     }
     if ((int64_t)t.key_count !=
-        pg_cell_int64(res, 0, 11)) /* a part of it is not published: what is left may not be unique */
+        pg_cell_int64(res, first, 11)) /* a part of it is not published: what is left may not be unique */
         t.key_count = 0;
     free(places);
     *ret = t;
+}
+
+/* A query for each of thousands of tables would be planned as often: several are asked for at once. */
+#define TABLES_AT_ONCE 500
+
+static int rows_of_same(const struct pg_result *res, int first, int column)
+{
+    int n = 1;
+    while (first + n < pg_rows(res) &&
+           strcmp(pg_cell(res, first + n, column), pg_cell(res, first, column)) == 0)
+        n++;
+    return n;
+}
+
+static bool query_oids(struct pg_conn *conn, const char *sql, const uint32_t *oids, size_t count,
+                       struct pg_result **ret, struct err *err)
+{
+    struct strbuf list = STRBUF_INIT(16 * TABLES_AT_ONCE);
+    for (size_t i = 0; i < count; i++)
+        strbuf_addf(&list, "%c%u", i == 0 ? '{' : ',', oids[i]);
+    strbuf_addc(&list, '}');
+    const char *params[] = {list.data};
+    bool ok = strbuf_ok(&list, "list of tables", err) && pg_query(conn, sql, 1, params, ret, err);
+    strbuf_release(&list);
+    return ok;
+}
+
+static bool load_some(struct pg_conn *conn, const uint32_t *oids, size_t count, struct source_table *ret,
+                      size_t *ret_count, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    if (!query_oids(conn, columns_sql, oids, count, &res, err))
+        return false;
+    for (int row = 0, rows; row < pg_rows(res); row += rows) {
+        rows = rows_of_same(res, row, 13);
+        load_table(res, row, rows, &ret[(*ret_count)++]);
+    }
     return true;
 }
 
-bool source_table_parts(struct pg_conn *conn, struct source_table *t, struct err *err)
+bool source_tables_load(struct pg_conn *conn, const uint32_t *oids, size_t count, struct source_table *ret,
+                        size_t *ret_count, struct err *err)
 {
-    /* pg_relation_filenode and _size see the present, whatever snapshot the transaction has. */
-    static const char sql[] =
-        "SELECT c.oid, n.nspname, c.relname, coalesce(pg_catalog.pg_relation_filenode(c.oid), 0)::bigint,"
-        "       coalesce(pg_catalog.pg_relation_size(c.oid), 0) / "
-        "pg_catalog.current_setting('block_size')::bigint,"
-        "       CASE WHEN c.reltuples < 0 THEN -1 WHEN c.relpages = 0 THEN c.reltuples ELSE"
-        "         c.reltuples / c.relpages * (pg_catalog.pg_relation_size(c.oid)"
-        "                                     / pg_catalog.current_setting('block_size')::bigint) END::bigint"
-        "  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE c.oid = $1::oid AND c.relkind = 'r'"
-        "    OR c.oid IN (SELECT p.relid FROM pg_catalog.pg_partition_tree($1::oid::regclass) p"
-        "                  WHERE p.isleaf AND p.level > 0)"
-        " ORDER BY c.oid";
-    PG_RESULT_AUTO res = NULL;
-    char oid_text[16];
-    const char *params[] = {oid_text};
-    (void)snprintf(oid_text, sizeof oid_text, "%u", t->oid);
-    if (!pg_query(conn, sql, 1, params, &res, err))
+    size_t loaded = 0;
+    for (size_t i = 0; i < count; i += TABLES_AT_ONCE) {
+        if (load_some(conn, oids + i, MIN_OF(count - i, TABLES_AT_ONCE), ret, &loaded, err))
+            continue;
+        while (loaded > 0)
+            source_table_release(&ret[--loaded]);
         return false;
-    for (size_t i = 0; i < t->part_count; i++) {
-        free(t->parts[i].schema);
-        free(t->parts[i].name);
     }
-    free(t->parts);
-    t->part_count = (size_t)pg_rows(res);
+    *ret_count = loaded;
+    return true;
+}
+
+bool source_table_load(struct pg_conn *conn, uint32_t oid, struct source_table *ret, bool *ret_found,
+                       struct err *err)
+{
+    size_t count = 0;
+    if (!source_tables_load(conn, &oid, 1, ret, &count, err))
+        return false;
+    *ret_found = count > 0;
+    return true;
+}
+
+static void load_parts(const struct pg_result *res, int first, int rows, struct source_table *t)
+{
+    t->part_count = (size_t)rows;
     t->parts = xcalloc(t->part_count + 1, sizeof *t->parts);
     for (size_t i = 0; i < t->part_count; i++) {
-        int row = (int)i;
+        int row = first + (int)i;
         t->parts[i] = (struct source_part){
             .oid = cell_oid(res, row, 0),
             .schema = xstrdup(pg_cell(res, row, 1)),
@@ -165,6 +205,48 @@ bool source_table_parts(struct pg_conn *conn, struct source_table *t, struct err
             .blocks = pg_cell_int64(res, row, 4),
             .rows_estimate = pg_cell_int64(res, row, 5),
         };
+    }
+}
+
+static bool load_some_parts(struct pg_conn *conn, struct source_table *tables, size_t count, struct err *err)
+{
+    /* pg_relation_filenode and _size see the present, whatever snapshot the transaction has. */
+    static const char sql[] =
+        "SELECT c.oid, n.nspname, c.relname, coalesce(pg_catalog.pg_relation_filenode(c.oid), 0)::bigint,"
+        "       coalesce(pg_catalog.pg_relation_size(c.oid), 0) / "
+        "pg_catalog.current_setting('block_size')::bigint,"
+        "       CASE WHEN c.reltuples < 0 THEN -1 WHEN c.relpages = 0 THEN c.reltuples ELSE"
+        "         c.reltuples / c.relpages * (pg_catalog.pg_relation_size(c.oid)"
+        "                                     / pg_catalog.current_setting('block_size')::bigint) "
+        "END::bigint,"
+        "       w.n"
+        "  FROM pg_catalog.unnest($1::oid[]) WITH ORDINALITY w(oid, n)"
+        " CROSS JOIN LATERAL (SELECT w.oid AS oid, true AS itself UNION ALL"
+        "       SELECT p.relid, false FROM pg_catalog.pg_partition_tree(w.oid::regclass) p"
+        "        WHERE p.isleaf AND p.level > 0) part"
+        "  JOIN pg_catalog.pg_class c ON c.oid = part.oid AND (c.relkind = 'r' OR NOT part.itself)"
+        "  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " ORDER BY w.n, c.oid";
+    PG_RESULT_AUTO res = NULL;
+    uint32_t oids[TABLES_AT_ONCE];
+    for (size_t i = 0; i < count; i++)
+        oids[i] = tables[i].oid;
+    if (!query_oids(conn, sql, oids, count, &res, err))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        release_parts(&tables[i]);
+    for (int row = 0, rows; row < pg_rows(res); row += rows) {
+        rows = rows_of_same(res, row, 6);
+        load_parts(res, row, rows, &tables[pg_cell_int64(res, row, 6) - 1]);
+    }
+    return true;
+}
+
+bool source_tables_parts(struct pg_conn *conn, struct source_table *tables, size_t count, struct err *err)
+{
+    for (size_t i = 0; i < count; i += TABLES_AT_ONCE) {
+        if (!load_some_parts(conn, tables + i, MIN_OF(count - i, TABLES_AT_ONCE), err))
+            return false;
     }
     return true;
 }
@@ -192,13 +274,15 @@ bool source_parts_unfit(struct pg_conn *conn, const struct source_table *t, char
 bool source_publication_faults(struct pg_conn *conn, const char *publication, char **ret_faults,
                                struct err *err)
 {
-    /* Row filters and column lists are of PostgreSQL 15: before, the catalog has no such columns. */
+    /* Row filters and column lists are of PostgreSQL 15, pubgencols is of 18: before, the catalog has no such columns. */
     static const char sql[] =
         "SELECT nullif(pg_catalog.concat_ws('; ',"
         " (SELECT 'it does not publish insert, update, delete and truncate' FROM pg_catalog.pg_publication p"
         "   WHERE p.pubname = $1 AND NOT (pubinsert AND pubupdate AND pubdelete AND pubtruncate)),"
         " (SELECT 'publish_via_partition_root is off' FROM pg_catalog.pg_publication p"
         "   WHERE p.pubname = $1 AND NOT pubviaroot),"
+        " (SELECT 'publish_generated_columns is not stored' FROM pg_catalog.pg_publication p"
+        "   WHERE p.pubname = $1 AND to_jsonb(p)->>'pubgencols' <> 's'),"
         " (SELECT 'rows or columns are left out of ' || string_agg(r.prrelid::regclass::text, ', ') || ', or "
         "not as "
         "they were'"

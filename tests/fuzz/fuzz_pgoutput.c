@@ -1,4 +1,7 @@
-/* The decoder of pgoutput: one message. Whatever it accepts must lie inside of the message. */
+/* The decoder of pgoutput: one message, by itself and as one of a stream block. Whatever it accepts must lie inside of the
+ * message. */
+#include <stdlib.h>
+
 #include "fuzz.h"
 #include "pg/pgoutput.h"
 
@@ -62,17 +65,45 @@ static void check(struct span message, const struct pgoutput_message *m)
     }
 }
 
+static void decode(struct pgoutput *decoder, const void *bytes, size_t len)
+{
+    struct pgoutput_message message;
+    struct err err = ERR_INIT;
+    if (pgoutput_decode(decoder, bytes, len, &message, &err))
+        check((struct span){bytes, (const char *)bytes + len}, &message);
+    else
+        FUZZ_REQUIRE(err.code == ERR_PROTOCOL && err.text[0] != '\0', "error %d", (int)err.code);
+}
+
+/* As capture keeps it until the commit: without the transaction's id. */
+static void decode_streamed(struct pgoutput *decoder, const void *bytes, size_t len)
+{
+    struct err err = ERR_INIT;
+    const char *body = NULL;
+    size_t body_len = 0;
+    uint32_t xid = 0;
+    if (!pgoutput_streamed(bytes, len, &xid, &body, &body_len, &err)) {
+        FUZZ_REQUIRE(err.code == ERR_PROTOCOL && err.text[0] != '\0', "error %d", (int)err.code);
+        return;
+    }
+    FUZZ_REQUIRE(xid != 0, "no transaction");
+    inside((struct span){bytes, (const char *)bytes + len}, body, body_len);
+    char *kept = malloc(1 + body_len); /* of its exact size: reading beyond is seen */
+    if (kept == NULL)
+        abort();
+    kept[0] = *(const char *)bytes;
+    memcpy(kept + 1, body, body_len);
+    decode(decoder, kept, 1 + body_len);
+    free(kept);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
     static struct pgoutput
         *decoder; /* for ever: a real one lives as long, and what a message left must not matter */
-    struct pgoutput_message message;
-    struct err err = ERR_INIT;
     if (decoder == NULL)
         decoder = pgoutput_new();
-    if (pgoutput_decode(decoder, bytes, len, &message, &err))
-        check((struct span){(const char *)bytes, (const char *)bytes + len}, &message);
-    else
-        FUZZ_REQUIRE(err.code == ERR_PROTOCOL && err.text[0] != '\0', "error %d", (int)err.code);
+    decode(decoder, bytes, len);
+    decode_streamed(decoder, bytes, len);
     return 0;
 }

@@ -69,6 +69,7 @@ def record_pgoutput(pg, name, **options):
            "INSERT INTO small VALUES (1000, 'from elsewhere'); COMMIT", db=name)
     pg.sql(f"ALTER DATABASE \"{name}\" SET logical_decoding_work_mem = '64kB'", db=name)  # so that a long transaction is streamed
     pg.sql("INSERT INTO bag SELECT i, i FROM generate_series(1, 2000) i", db=name)
+    pg.sql("BEGIN; INSERT INTO small VALUES (1001, 'x'); SAVEPOINT a; INSERT INTO bag SELECT i, i FROM generate_series(1, 2000) i; ROLLBACK TO SAVEPOINT a; INSERT INTO bag VALUES (1, 2); COMMIT", db=name)
     words = [w for key, value in {"publication_names": "p", "messages": "true", **options}.items() for w in (key, value)]
     rows = pg.sql("SELECT data FROM pg_logical_slot_get_binary_changes(%s, NULL, NULL, VARIADIC %s::text[])", (slot, words), db=name)
     pg.sql("SELECT pg_drop_replication_slot(%s)", (slot,), db=name)

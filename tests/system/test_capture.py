@@ -108,7 +108,7 @@ class Capture:
 
 @pytest.fixture(name="servers", scope="module")
 def fixture_servers():
-    with Workdir("capture") as folder, Postgres(folder, "source") as server:
+    with Workdir("capture") as folder, Postgres(folder, "source", settings={"logical_decoding_work_mem": "64kB"}) as server:
         yield folder, server
 
 

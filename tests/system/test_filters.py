@@ -19,7 +19,7 @@ MARK = "SeCrEtMaRk"
 
 @pytest.fixture(name="servers", scope="module")
 def fixture_servers():
-    with Workdir("filters") as folder, Postgres(folder, "source") as source, Postgres(folder, "target") as target:
+    with Workdir("filters") as folder, Postgres(folder, "source", settings={"logical_decoding_work_mem": "64kB"}) as source, Postgres(folder, "target") as target:
         yield folder, source, target
 
 
@@ -172,6 +172,12 @@ def test_nothing_of_a_masked_value(servers, identity):
                  f"UPDATE users SET big = repeat('{MARK}', 2500)", f"UPDATE users SET big = repeat('{MARK}', 2600)")
         wait_until(lambda: len(spilled(s.capture.pid)) > 1 << 20, 30, "a transaction waits in the spill")
         assert MARK.encode() not in spilled(s.capture.pid)
+        with source.connect(s.name, autocommit=False) as running:  # one that the server streams while it runs
+            running.execute(f"INSERT INTO logins SELECT i, '{MARK}', repeat('{MARK}', 20), 'k' FROM generate_series(10001, 40000) i")
+            running.execute("UPDATE logins SET kept = 'l' WHERE id > 10000")
+            wait_until(lambda: len(spilled(s.capture.pid)) > 1 << 20, 60, "a transaction that runs waits in the spill")
+            assert MARK.encode() not in spilled(s.capture.pid)
+            running.execute("DELETE FROM logins WHERE id > 10100")
         assert_masked(s)
         topics, fences = read_cat(s.pipeline)
         assert sum(map(len, topics.values())) > 900 and MARK not in json.dumps([topics, fences], default=str)
@@ -254,6 +260,12 @@ def test_refused_by_the_reader(servers):
         s.pipeline.write()
         done = s.pipeline.run("check")
         assert done.returncode != 0 and "mask_salt" in done.stderr, done.stderr
+
+
+def test_readable_spill_is_refused(servers):
+    """Transactions that are streamed wait as the server sent them: only encrypted, then."""
+    with scenario(*servers, TABLE, more={**rules({"table": "public.t", "mask": {"b": "hash"}}), "capture": {"spill_encryption": False}}) as s:
+        refused(s, "capture.spill_encryption")
 
 
 def test_salt_in_a_file(servers):

@@ -120,7 +120,7 @@ static void spilled_batches_come_back_in_order(void **state)
             cap_batch_end_transaction(b, 400, 408, 9, &compare);
             if (one == 0) {
                 one = cap_batch_size(b);
-                s = cap_spill_new(dir, 3 * one + one / 2);
+                s = cap_spill_new(dir, true, 3 * one + one / 2);
             }
             assert_true(cap_spill_push(s, b, &emptied, &err));
             assert_int_equal(emptied != NULL, i >= 3);
@@ -158,7 +158,7 @@ static void a_spill_without_folder_fails(void **state)
 {
     (void)state;
     struct err err = ERR_INIT;
-    struct cap_spill *s = cap_spill_new("/nonexistent", 1);
+    struct cap_spill *s = cap_spill_new("/nonexistent", true, 1);
     struct cap_batch *b = sample(), *emptied = NULL;
     assert_false(cap_spill_push(s, b, &emptied, &err));
     assert_int_equal(err.code, ERR_IO);

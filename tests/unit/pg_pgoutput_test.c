@@ -156,6 +156,26 @@ static struct strbuf make_message(void)
     return sb;
 }
 
+static struct strbuf make_stream(char kind)
+{
+    struct strbuf sb = STRBUF_INIT(MESSAGE_MAX);
+    strbuf_addc(&sb, kind);
+    if (kind == 'E')
+        return sb;
+    strbuf_add_be32(&sb, 771);
+    if (kind == 'A') {
+        strbuf_add_be32(&sb, 773);
+        return sb;
+    }
+    strbuf_addc(&sb, kind == 'S');
+    if (kind == 'S')
+        return sb;
+    strbuf_add_be64(&sb, 0x100);
+    strbuf_add_be64(&sb, 0x130);
+    strbuf_add_be64(&sb, 2000);
+    return sb;
+}
+
 static struct strbuf make(int which)
 {
     switch (which) {
@@ -181,12 +201,20 @@ static struct strbuf make(int which)
         return make_delete();
     case 10:
         return make_truncate();
+    case 11:
+        return make_stream('S');
+    case 12:
+        return make_stream('c');
+    case 13:
+        return make_stream('A');
+    case 14:
+        return make_stream('E');
     default:
         return make_message();
     }
 }
 
-#define KINDS 12
+#define KINDS 16
 
 static struct pgoutput_message decoded(struct pgoutput *d, struct strbuf *sb)
 {
@@ -223,6 +251,61 @@ static void reads_transactions(void **state)
     assert_memory_equal(m.message.content, "shop", 4);
     strbuf_release(&sb);
     pgoutput_free(d);
+}
+
+static void reads_streams(void **state)
+{
+    (void)state;
+    struct pgoutput *d = pgoutput_new();
+    struct strbuf sb = make_stream('S');
+    struct pgoutput_message m = decoded(d, &sb);
+    assert_int_equal(m.type, PGOUTPUT_STREAM_START);
+    assert_int_equal(m.stream_start.xid, 771);
+    assert_true(m.stream_start.first);
+    strbuf_release(&sb);
+    sb = make_stream('c');
+    m = decoded(d, &sb);
+    assert_int_equal(m.stream_commit.xid, 771);
+    assert_int_equal(m.stream_commit.commit_lsn, 0x100);
+    assert_int_equal(m.stream_commit.commit_end_lsn, 0x130);
+    assert_int_equal(m.stream_commit.commit_time_us, PG_EPOCH_US + 2000);
+    strbuf_release(&sb);
+    sb = make_stream('A');
+    m = decoded(d, &sb);
+    assert_int_equal(m.stream_abort.xid, 771);
+    assert_int_equal(m.stream_abort.sub_xid, 773);
+    strbuf_release(&sb);
+    sb = make_stream('E');
+    assert_int_equal(decoded(d, &sb).type, PGOUTPUT_STREAM_STOP);
+    strbuf_release(&sb);
+    pgoutput_free(d);
+}
+
+/* In a block each message has the id of its transaction behind the type. */
+static void takes_the_transaction_out(void **state)
+{
+    (void)state;
+    struct strbuf plain = make_update('K'), sb = STRBUF_INIT(MESSAGE_MAX);
+    struct err err = ERR_INIT;
+    const char *body = NULL;
+    size_t body_len = 0;
+    uint32_t xid = 0;
+    strbuf_addc(&sb, plain.data[0]);
+    strbuf_add_be32(&sb, 773);
+    strbuf_add(&sb, plain.data + 1, plain.len - 1);
+    assert_true(pgoutput_streamed(sb.data, sb.len, &xid, &body, &body_len, &err));
+    assert_int_equal(xid, 773);
+    assert_int_equal(body_len, plain.len - 1);
+    assert_memory_equal(body, plain.data + 1, body_len);
+    static const char *const others[] = {"",          "U",           "U\0\0\0",   "U\0\0\0\0row",
+                                         "B\0\0\0\1", "S\0\0\0\1\1", "\0\0\0\0\1"};
+    static const size_t lens[] = {0, 1, 4, 8, 5, 6, 5};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        assert_false(pgoutput_streamed(others[i], lens[i], &xid, &body, &body_len, &err));
+        assert_int_equal(err.code, ERR_PROTOCOL);
+    }
+    strbuf_release(&plain);
+    strbuf_release(&sb);
 }
 
 static void reads_relations(void **state)
@@ -335,7 +418,9 @@ static void refuses_unknown_kinds(void **state)
     (void)state;
     struct pgoutput *d = pgoutput_new();
     struct err err = ERR_INIT;
-    assert_false(decode_copy(d, "S1234567890", 11, &err)); /* stream start: not asked for */
+    assert_false(decode_copy(d, "S1234567890", 11, &err));
+    assert_false(decode_copy(d, "S\0\0\0\0\1", 6, &err));  /* no transaction */
+    assert_false(decode_copy(d, "P1234567890", 11, &err)); /* two-phase: not asked for */
     struct strbuf sb = make_insert();
     char *kind = memchr(sb.data, 'b', sb.len);
     *kind = 'x';
@@ -348,6 +433,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_transactions),
+        cmocka_unit_test(reads_streams),
+        cmocka_unit_test(takes_the_transaction_out),
         cmocka_unit_test(reads_relations),
         cmocka_unit_test(reads_rows),
         cmocka_unit_test(refuses_every_truncation),

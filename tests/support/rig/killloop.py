@@ -36,7 +36,8 @@ class KillLoop:
         self.folder, self.seed, self.broker, self.rate = folder, seed, broker, rate
         self.rng = random.Random(seed)
         self.kills, self.bulks, self.verdicts = 0, 0, []
-        self.source, self.target = Postgres(folder, "source"), Postgres(folder, "target")
+        # The bulks are streamed before they commit.
+        self.source, self.target = Postgres(folder, "source", settings={"logical_decoding_work_mem": "1MB"}), Postgres(folder, "target")
         self.pipeline = self.load = self.reader = None
 
     def __enter__(self):

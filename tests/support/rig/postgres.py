@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -33,15 +34,34 @@ def default_bindir():
     return subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=True).stdout.strip()
 
 
+def major_programs(major, folder):
+    """Where the programs of that major version are: Debian's (15), or those of tools/deps --postgres-majors, linked into the folder.
+
+    They are not run from the cache: it may lie in a home that the servers' user cannot enter.
+    """
+    debian = f"/usr/lib/postgresql/{major}/bin"
+    if os.path.exists(os.path.join(debian, "postgres")):
+        return debian
+    cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "crossfade", f"postgresql-{major}")
+    if not os.path.exists(os.path.join(cache, "complete")):
+        raise RuntimeError(f"no PostgreSQL {major}: run tools/deps --postgres-majors")
+    programs = os.path.join(str(folder), f"postgresql-{major}")
+    if not os.path.exists(programs):
+        linked = subprocess.run(["cp", "-al", cache, programs], capture_output=True, check=False)
+        if linked.returncode:  # another file system
+            subprocess.run(["cp", "-a", cache, programs], capture_output=True, check=True)
+    return os.path.join(programs, "bin")
+
+
 class Postgres:
-    """with Postgres(folder, "source") as pg: a running server, stopped at the end.
+    """with Postgres(folder, "source") as pg: a running server, stopped at the end. major: of another version than the usual.
 
     Folder gets a subfolder of that name with data, log and socket. Without fsync a server is quick and still survives kill -9.
     """
 
-    def __init__(self, folder, name="postgres", bindir=None, fsync=False, settings=None, port=None, detached=False):
+    def __init__(self, folder, name="postgres", bindir=None, fsync=False, settings=None, port=None, detached=False, major=None):
         self.name = name
-        self.bindir = bindir or default_bindir()
+        self.bindir = bindir or (major_programs(major, folder) if major else default_bindir())
         self.home = os.path.join(str(folder), name)
         self.data = os.path.join(self.home, "data")
         self.log = os.path.join(self.home, "log")
@@ -156,6 +176,29 @@ class Postgres:
         self.as_server_user(program, "-h", "127.0.0.1", "-p", self.port, "-U", "postgres", "-D", to, "-X", "stream",
                             "-c", "fast", "--no-sync")
         return to
+
+    def standby(self, folder, name="standby", settings=None):
+        """A hot standby (PostgreSQL 15 and later) that streams from this server through a physical slot; a context manager, too."""
+        made = Postgres(folder, name, bindir=self.bindir, settings=dict(self.settings, hot_standby_feedback="on"))
+        os.makedirs(made.home)
+        give_to_server_user(made.home)
+        slot = "standby_" + re.sub("[^a-z0-9_]", "_", name)
+        self.sql("SELECT pg_create_physical_replication_slot(%s, true)", (slot,))
+        with self.connect() as connection:  # not pg_basebackup: Debian's refuses newer servers
+            connection.execute("SELECT pg_backup_start('standby', true)")
+            self.as_server_user("cp", "-a", self.data, made.data)
+            label = connection.execute("SELECT labelfile FROM pg_backup_stop(false)").fetchone()[0]
+        os.unlink(os.path.join(made.data, "postmaster.pid"))
+        with open(os.path.join(made.data, "backup_label"), "w") as f:
+            f.write(label)
+        made.settings.update(primary_conninfo=f"host=127.0.0.1 port={self.port} user=postgres", primary_slot_name=slot,
+                             wal_receiver_status_interval="100ms")
+        made.settings.update(settings or {})
+        made.write_settings()
+        with open(os.path.join(made.data, "standby.signal"), "w"):
+            pass
+        give_to_server_user(made.data)
+        return made
 
     def backup_path(self, name):
         """Where a copy may lie: the server's user can write there."""
