@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "capture/capture_internal.h"
+#include "capture/filters.h"
 #include "capture/setup.h"
 #include "capture/standby.h"
 #include "core/alloc.h"
@@ -85,6 +86,15 @@ static bool check_condition(struct cap_session *s, const struct source_table *t,
     return err_wrap(err, "--where");
 }
 
+/* What the publication remembers of the rules is written anew: that of the other tables must not change by the way. */
+static bool check_filters(struct cap_session *s, const struct source_table *t, struct err *err)
+{
+    char *what CLEANUP(free_ptr) = NULL;
+    if (!cap_filters_differ(s, &what, err) || !cap_filters_check_table(s, t, err))
+        return false;
+    return what == NULL || err_set(err, ERR_CONFIG, "%s: start capture with these rules first", what);
+}
+
 static bool check_wish(struct cap_session *s, const struct source_table *t, const struct capture_copy *ask,
                        struct err *err)
 {
@@ -100,7 +110,7 @@ static bool check_wish(struct cap_session *s, const struct source_table *t, cons
     if (ask->add && s->settings->primary_url != NULL && !cap_standby_check_table(t, err))
         return false;
     if (ask->add)
-        return cap_check_table(s, t, err) && cap_check_topics(s, err);
+        return cap_check_table(s, t, err) && cap_check_topics(s, err) && check_filters(s, t, err);
     if (t->key_count == 0)
         return err_set(err, ERR_CONFIG,
                        "table=%s.%s has no primary key: a second copy would double its rows. Empty it on the "
@@ -135,12 +145,12 @@ static bool publish(struct cap_session *s, const struct source_table *t, struct 
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     strbuf_addf(&sql, "SET LOCAL lock_timeout = %d; LOCK TABLE ", LOCK_TIMEOUT_MS);
-    cap_put_published(t, &sql);
+    cap_put_name(t, &sql);
     strbuf_adds(&sql, " IN SHARE ROW EXCLUSIVE MODE; ALTER PUBLICATION ");
     pg_quote_ident(&sql, s->settings->publication);
     strbuf_adds(&sql, " ADD TABLE ");
-    cap_put_published(t, &sql);
-    bool ok = strbuf_ok(&sql, "publication", err) && pg_exec(s->sql, sql.data, err);
+    bool ok = cap_put_published(s, t, &sql, err) && strbuf_ok(&sql, "publication", err) &&
+              pg_exec(s->sql, sql.data, err) && cap_filters_remember(s, s->sql, err);
     strbuf_release(&sql);
     return ok || err_wrap(err, "publication %s", s->settings->publication);
 }
@@ -193,6 +203,7 @@ bool capture_ask_copy(const struct config *cfg, const struct capture_copy *ask, 
     pg_close(s.sql);
     cap_tables_release(&s.tables);
     table_filter_free(settings.filter);
+    table_rules_free(settings.rules);
     topic_routing_free(settings.routing);
     return ok;
 }

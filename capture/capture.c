@@ -105,11 +105,22 @@ bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struc
     (void)snprintf(s.slot, sizeof s.slot, "crossfade_%s", s.pipeline);
     (void)snprintf(s.publication, sizeof s.publication, "crossfade_%s", s.pipeline);
     (void)snprintf(s.application_name, sizeof s.application_name, "crossfade capture %s", s.pipeline);
+    s.filters_changed_accept = strcmp(config_text(cfg, "source.filters_changed"), "accept") == 0;
     if (!table_filter_from_config(cfg, &s.filter, err))
         return false;
-    if (!topic_routing_from_config(cfg, &s.routing, err)) {
+    if (!topic_routing_from_config(cfg, &s.routing, err) || !table_rules_with_salt(cfg, &s.rules, err)) {
+        topic_routing_free(s.routing);
         table_filter_free(s.filter);
         return false;
+    }
+    if (table_rules_hide(s.rules) && !s.spill_encryption) {
+        table_filter_free(s.filter);
+        topic_routing_free(s.routing);
+        table_rules_free(s.rules);
+        return err_set(err, ERR_CONFIG,
+                       "capture.spill_encryption: false would let values lie readable in spill_dir that "
+                       "source.filters masks "
+                       "or leaves out: take it away");
     }
     *ret = s;
     return true;
@@ -451,6 +462,7 @@ bool capture_run(const struct config *cfg, struct status_board *board, int stop_
         ok = stopped = wait_before_retry(&r, &session_err);
     }
     table_filter_free(settings.filter);
+    table_rules_free(settings.rules);
     topic_routing_free(settings.routing);
     return ok;
 }

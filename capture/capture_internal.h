@@ -9,6 +9,7 @@
 #include "capture/spill.h"
 #include "config/config.h"
 #include "config/table_filter.h"
+#include "config/table_rules.h"
 #include "config/topic_routing.h"
 #include "control/status.h"
 #include "pg/conn.h"
@@ -26,6 +27,8 @@ struct cap_settings {
     const struct codec_ops *codec;
     struct type_profile profile;
     struct table_filter *filter;
+    struct table_rules *rules;    /* source.filters */
+    bool filters_changed_accept; /* other rules than the copy's are taken */
     struct topic_routing *routing;
     struct journal_config journal;
     char slot[72], publication[72], application_name[64];

@@ -199,13 +199,26 @@ uint32_t cap_plan_next_oid(const struct cap_plan *plan)
     return plan->at < plan->count ? table_at(plan)->oid : 0;
 }
 
+/* Keys stand in fences as the source has them: not where one is masked. Such a part begins again when the copy goes on. */
+static bool may_tell_key(const struct cap_plan *plan)
+{
+    const struct source_table *t = table_at(plan);
+    for (size_t k = 0; k < t->key_count; k++) {
+        if (table_rules_protects(plan->session->settings->rules, t->schema, t->name,
+                                 t->columns[t->key[k]].name))
+            return false;
+    }
+    return true;
+}
+
 void cap_plan_place(const struct cap_plan *plan, struct fence_copy *ret)
 {
+    bool there = plan->key != NULL && may_tell_key(plan);
     *ret = (struct fence_copy){.there = true,
                                .plan = plan->hash,
                                .part = plan->at,
-                               .key = plan->key,
-                               .key_count = plan->key != NULL ? plan->key_count : 0};
+                               .key = there ? plan->key : NULL,
+                               .key_count = there ? plan->key_count : 0};
     cap_queue_place(&plan->session->queue, ret);
 }
 

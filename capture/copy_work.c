@@ -102,16 +102,20 @@ static bool begin_copy(struct worker *w, const struct cap_chunk *chunk, const st
     strbuf_adds(&sql, " FROM ONLY ");
     pg_quote_table(&sql, part->schema, part->name);
     strbuf_adds(&sql, " AS p");
+    const char *where = table_rules_where(w->session->settings->rules, t->schema, t->name);
+    if (where != NULL) /* as the publication has it */
+        strbuf_addf(&sql, " WHERE (%s\n)", where);
     if (chunk->lower != NULL) {
-        strbuf_adds(&sql, " WHERE ");
+        strbuf_adds(&sql, where != NULL ? " AND " : " WHERE ");
         cap_plan_key_bound(t, ">", chunk->lower, &sql);
     }
     if (chunk->upper != NULL) {
-        strbuf_adds(&sql, chunk->lower != NULL ? " AND " : " WHERE ");
+        strbuf_adds(&sql, where != NULL || chunk->lower != NULL ? " AND " : " WHERE ");
         cap_plan_key_bound(t, "<=", chunk->upper, &sql);
     }
     if (w->copy->where != NULL) {
-        strbuf_adds(&sql, chunk->lower != NULL || chunk->upper != NULL ? " AND (" : " WHERE (");
+        bool more = where != NULL || chunk->lower != NULL || chunk->upper != NULL;
+        strbuf_adds(&sql, more ? " AND (" : " WHERE (");
         strbuf_adds(&sql, w->copy->where);
         strbuf_adds(&sql, "\n)"); /* behind a comment at its end, too */
     }

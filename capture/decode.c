@@ -309,7 +309,9 @@ static bool take_row(struct cap_stream *st, const struct pgoutput_message *m, ls
     enum cap_fate fate = fate_of(st, rel);
     if (fate == CAP_DROP)
         return true;
-    bool ok = read_rows(st, rel, m, err) && put_change(st, rel, m, fate == CAP_COMPLETE, lsn, err);
+    struct pgoutput_message row = *m;
+    cap_relation_narrow(rel, &row);
+    bool ok = read_rows(st, rel, &row, err) && put_change(st, rel, &row, fate == CAP_COMPLETE, lsn, err);
     if (ok)
         return cap_stream_make_room(st, err);
     return err_wrap(err, "table=%s.%s lsn=" LSN_FMT, rel->schema, rel->table, LSN_ARGS(lsn));

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "capture/ddl_text.h"
+#include "capture/filters.h"
 #include "capture/shapes.h"
 #include "core/alloc.h"
 #include "core/log.h"
@@ -32,8 +33,20 @@ struct cap_relations *cap_relations_new(const struct cap_session *s)
     return rels;
 }
 
+static void forget_announced(struct cap_relation *rel)
+{
+    for (size_t i = 0; rel->announced != NULL && i < rel->announced_count; i++)
+        free(rel->announced[i]);
+    free(rel->announced);
+    free(rel->kept);
+    rel->announced = NULL;
+    rel->kept = NULL;
+    rel->announced_count = 0;
+}
+
 static void clear_relation(struct cap_relation *rel)
 {
+    forget_announced(rel);
     for (size_t i = 0; i < rel->column_count; i++)
         free(rel->columns[i].name);
     free(rel->columns);
@@ -106,6 +119,61 @@ static void take_shape(struct cap_relation *rel, const struct pgoutput_message *
     }
 }
 
+/* --- what is left out --- */
+
+/* columns: room for those of *m that stay; *m then has these. */
+static void narrow_shape(const struct table_rules *rules, struct pgoutput_message *m,
+                         struct pgoutput_column *columns)
+{
+    uint16_t n = 0;
+    for (uint16_t i = 0; i < m->relation.column_count; i++) {
+        if (table_rules_keeps(rules, m->relation.schema, m->relation.table, m->relation.columns[i].name))
+            columns[n++] = m->relation.columns[i];
+    }
+    m->relation.columns = columns;
+    m->relation.column_count = n;
+}
+
+static void take_announced(const struct table_rules *rules, struct cap_relation *rel,
+                           const struct pgoutput_message *m)
+{
+    size_t n = 0;
+    forget_announced(rel);
+    if (!table_rules_any(rules, rel->schema, rel->table))
+        return;
+    rel->announced_count = m->relation.column_count;
+    rel->announced = xcalloc(rel->announced_count + 1, sizeof *rel->announced);
+    rel->kept = xcalloc(rel->announced_count + 1, sizeof *rel->kept);
+    for (size_t i = 0; i < rel->announced_count; i++) {
+        rel->announced[i] = xstrdup(m->relation.columns[i].name);
+        if (table_rules_keeps(rules, rel->schema, rel->table, rel->announced[i]))
+            rel->kept[n++] = (uint16_t)i;
+    }
+    if (n == rel->announced_count) {
+        free(rel->kept);
+        rel->kept = NULL;
+    }
+}
+
+static void narrow_row(const struct cap_relation *rel, struct pgoutput_tuple *row)
+{
+    if (row->count != rel->announced_count) /* is told where it is read */
+        return;
+    for (size_t i = 0; i < rel->column_count; i++)
+        row->values[i] = row->values[rel->kept[i]];
+    row->count = (uint16_t)rel->column_count;
+}
+
+void cap_relation_narrow(const struct cap_relation *rel, struct pgoutput_message *m)
+{
+    if (rel->kept == NULL)
+        return;
+    if (m->type != PGOUTPUT_INSERT && m->row.old_kind != PGOUTPUT_OLD_NONE)
+        narrow_row(rel, &m->row.old_row);
+    if (m->type != PGOUTPUT_DELETE)
+        narrow_row(rel, &m->row.new_row);
+}
+
 /* --- the key, as far as the message does not tell it --- */
 
 static int find_column(const struct cap_relation *rel, const char *name)
@@ -126,7 +194,7 @@ static bool key_from_catalog(const struct cap_relation *rel, const struct source
     for (size_t i = 0; i < rel->column_count; i++)
         identity_count += rel->columns[i].identity;
     bool by_identity = rel->replica_identity == 'd' || rel->replica_identity == 'i';
-    if (by_identity && identity_count != now->key_count)
+    if (by_identity && identity_count != now->key_count && !now->key_chosen)
         return false;
     for (size_t k = 0; k < now->key_count; k++) {
         int at = find_column(rel, now->columns[now->key[k]].name);
@@ -170,6 +238,17 @@ static bool take_catalog(struct cap_relation *rel, const struct source_table *no
         c->not_null = not_null;
     }
     return changed;
+}
+
+/* A key that was chosen has nothing to stand in for it. */
+static bool key_is_there(const struct cap_relation *rel, const struct source_table *now, struct err *err)
+{
+    size_t *key CLEANUP(free_ptr) = xcalloc(now->key_count + 1, sizeof *key);
+    return !now->key_chosen || key_from_catalog(rel, now, key) ||
+           err_set(err, ERR_SCHEMA,
+                   "the columns that source.filters makes its key are not all in this version of the table: "
+                   "name those "
+                   "that are, or start a new copy with an empty journal");
 }
 
 static bool open_side(struct cap_relations *rels, struct err *err)
@@ -238,7 +317,8 @@ static bool judge_shape(struct cap_relations *rels, struct cap_relation *rel, st
     } else if (ok && news != SHAPE_SAME) {
         if (advice.len > 0)
             strbuf_addf(&change, "; the target needs: %s", advice.data);
-        ok = strbuf_ok(&change, "description of a change", err) && take_shape_news(rels, rel, change.data, err);
+        ok = strbuf_ok(&change, "description of a change", err) &&
+             take_shape_news(rels, rel, change.data, err);
     }
     strbuf_release(&change);
     strbuf_release(&advice);
@@ -250,7 +330,8 @@ static void relax_added(struct cap_relations *rels, struct cap_relation *rel)
 {
     struct source_table t = table_of(rel);
     for (size_t i = 0; i < rel->column_count; i++)
-        rel->relaxed[i] = rel->relaxed[i] || cap_shapes_is_added(rels->session->shapes, &t, rel->columns[i].name);
+        rel->relaxed[i] =
+            rel->relaxed[i] || cap_shapes_is_added(rels->session->shapes, &t, rel->columns[i].name);
 }
 
 static bool refresh(struct cap_relations *rels, struct cap_relation *rel, struct err *err)
@@ -261,6 +342,11 @@ static bool refresh(struct cap_relations *rels, struct cap_relation *rel, struct
         return false;
     cap_shapes_remember_types(rels->session->shapes, rel->oid, rels->types);
     relax_added(rels, rel);
+    if (!cap_filters_shape(rels->session->settings->rules, &now, err) ||
+        !cap_filters_guard(rels->session, rels->side, rel, err) || !key_is_there(rel, &now, err)) {
+        source_table_release(&now);
+        return false;
+    }
     bool changed = take_catalog(rel, &now);
     source_table_release(&now);
     if (!judge_shape(rels, rel, err))
@@ -273,9 +359,15 @@ static bool refresh(struct cap_relations *rels, struct cap_relation *rel, struct
 
 void cap_relations_announce(struct cap_relations *rels, const struct pgoutput_message *m)
 {
+    const struct table_rules *rules = rels->session->settings->rules;
     struct entry *e = find_entry(rels, m->relation.oid);
-    if (e != NULL && same_shape(&e->rel, m)) {
+    struct pgoutput_message narrowed = *m;
+    struct pgoutput_column *columns CLEANUP(free_ptr) =
+        xcalloc((size_t)m->relation.column_count + 1, sizeof *columns);
+    narrow_shape(rules, &narrowed, columns);
+    if (e != NULL && same_shape(&e->rel, &narrowed)) {
         e->rel.stale = true; /* it may come because of a key or NOT NULL that has changed */
+        take_announced(rules, &e->rel, m);
         return;
     }
     if (e == NULL) {
@@ -284,7 +376,8 @@ void cap_relations_announce(struct cap_relations *rels, const struct pgoutput_me
         rels->buckets[m->relation.oid % BUCKETS] = e;
     }
     clear_relation(&e->rel);
-    take_shape(&e->rel, m);
+    take_shape(&e->rel, &narrowed);
+    take_announced(rules, &e->rel, m);
     e->rel.stale = true;
     e->rel.unwanted = !e->rel.is_marker &&
                       !table_filter_matches(rels->session->settings->filter, e->rel.schema, e->rel.table) &&

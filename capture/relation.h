@@ -14,13 +14,16 @@ struct cap_relation {
     char replica_identity;
     bool is_marker;                /* crossfade.marker: interpreted, never published */
     bool unwanted;                 /* published by somebody else's doing: not in source.tables */
-    struct source_column *columns; /* as announced */
+    struct source_column *columns; /* as announced, but for those that source.filters leaves out */
     size_t column_count;
+    uint16_t *kept;   /* their places in a row as it comes; NULL = all are kept */
+    char **announced; /* all names; NULL = no rule fits the table */
+    size_t announced_count;
     size_t *key; /* indexes into columns */
     size_t key_count;
     struct cap_table_writer *writer; /* NULL until a change needs it, and for the marker table */
-    bool stale;    /* announced again: key and NOT NULL are to be looked up anew before the next use */
-    bool *relaxed; /* columns in which a NULL was met although the catalog says NOT NULL now */
+    bool stale;         /* announced again: key and NOT NULL are to be looked up anew before the next use */
+    bool *relaxed;      /* columns in which a NULL was met although the catalog says NOT NULL now */
     char *shape_record; /* to go into the journal before the next record (shapes.h); NULL = none */
     char *shape_change; /* what is different, if anything was before; for the log */
     uint64_t txn_serial, txn_changes; /* order within the transaction at hand */
@@ -37,6 +40,8 @@ void cap_relations_announce(struct cap_relations *rels, const struct pgoutput_me
 /* The relation, its writer ready (but for the marker table, and one that is not wanted). NULL with an err; ERR_PROTOCOL if it
  * was never announced, ERR_SCHEMA if its shape has changed and that needs a person. */
 struct cap_relation *cap_relations_use(struct cap_relations *rels, uint32_t oid, struct err *err);
+/* Takes what is left out out of the message's rows; *m is then the relation's. */
+void cap_relation_narrow(const struct cap_relation *rel, struct pgoutput_message *m);
 /* From now on this column may be NULL: makes a new version. */
 bool cap_relations_relax(struct cap_relations *rels, struct cap_relation *rel, size_t column,
                          struct err *err) MUST_CHECK;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "capture/capture_internal.h"
+#include "capture/filters.h"
 #include "capture/standby.h"
 #include "core/alloc.h"
 #include "core/log.h"
@@ -124,7 +125,8 @@ bool cap_queue_check(struct cap_session *s, struct err *err)
                   req->schema, req->table, req->nonce);
         drop_first(q); /* none left: nothing to copy, the next fence says that all is complete */
     }
-    return true;
+    const struct copy_request *req = cap_queue_at_hand(q);
+    return req == NULL || cap_filters_same(s, s->sql, req->oid, req->schema, req->table, err);
 }
 
 static void mark_later(struct cap_session *s, const char *detail)

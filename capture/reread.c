@@ -17,7 +17,8 @@ bool cap_row_is_whole(const struct cap_table_writer *tw, const struct datum *row
     return true;
 }
 
-static void make_sql(const struct cap_relation *rel, struct strbuf *sql)
+/* where: of the rows that are published; NULL = all. One that is not any more is as good as gone: its deletion follows. */
+static void make_sql(const struct cap_relation *rel, const char *where, struct strbuf *sql)
 {
     strbuf_adds(sql, "SELECT pg_catalog.pg_current_snapshot()::text, (" SOURCE_VISIBLE_LSN ")::text");
     for (size_t i = 0; i < rel->column_count; i++) {
@@ -33,6 +34,8 @@ static void make_sql(const struct cap_relation *rel, struct strbuf *sql)
         pg_quote_ident(sql, rel->columns[rel->key[k]].name);
         strbuf_addf(sql, " = $%zu", k + 1);
     }
+    if (where != NULL)
+        strbuf_addf(sql, " AND (%s\n)", where);
     strbuf_adds(sql, ") AS p ON true");
 }
 
@@ -94,7 +97,7 @@ bool cap_reread(struct cap_stream *st, struct cap_relation *rel, const struct pg
                               .bytes = arena_copy(&st->arena, v->p, v->len), /* a text needs its end */
                               .len = (int)v->len};
     }
-    make_sql(rel, &sql);
+    make_sql(rel, table_rules_where(st->session->settings->rules, rel->schema, rel->table), &sql);
     struct timespec nap = {.tv_nsec = 1000000};
     bool seen = false, ok = strbuf_ok(&sql, "SELECT", err);
     while (ok && !seen) { /* committed, but not out of the list of running transactions yet */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture/filters.h"
 #include "capture/standby.h"
 #include "capture/watch.h"
 #include "change/meta.h"
@@ -73,6 +74,8 @@ static bool load_tables(struct cap_session *s, struct err *err)
     ok = ok && source_tables_load(s->sql, oids, count, s->tables.items, &s->tables.count, err);
     free(oids);
     free(c.items);
+    for (size_t i = 0; ok && i < s->tables.count; i++)
+        ok = cap_filters_shape(s->settings->rules, &s->tables.items[i], err);
     if (ok && s->tables.count == 0)
         return err_set(err, ERR_CONFIG, "source.tables: no table of database %s fits the patterns",
                        pg_database(s->sql));
@@ -166,8 +169,8 @@ bool cap_check_topics(const struct cap_session *s, struct err *err)
     for (size_t i = 0; i < s->tables.count; i++) {
         const struct source_table *t = &s->tables.items[i];
         bool shared = false;
-        char *name =
-            journal_topic(s->settings->routing, s->settings->topic_prefix, t->schema, t->name, &shared);
+        char *name = cap_filters_topic(s->settings->rules, s->settings->routing, s->settings->topic_prefix,
+                                       t->schema, t->name, &shared);
         topics[i] = (struct topic_of){name, kafka ? topic_unified(name) : xstrdup(name), shared, t};
     }
     bool ok = check_reserved(s, topics, err) && find_shared_topic(topics, s->tables.count, err);
@@ -234,10 +237,17 @@ bool cap_setup_source(struct cap_session *s, struct err *err)
 
 /* --- publication --- */
 
-void cap_put_published(const struct source_table *t, struct strbuf *sql)
+void cap_put_name(const struct source_table *t, struct strbuf *sql)
 {
     strbuf_adds(sql, t->partitioned ? "" : "ONLY ");
     pg_quote_table(sql, t->schema, t->name);
+}
+
+bool cap_put_published(struct cap_session *s, const struct source_table *t, struct strbuf *sql,
+                       struct err *err)
+{
+    cap_put_name(t, sql);
+    return cap_filters_publish(s, t, sql, err);
 }
 
 static bool publication_exists(struct cap_session *s, struct pg_conn *conn, bool *ret, struct err *err)
@@ -373,38 +383,27 @@ static bool use_publication(struct cap_session *s, struct err *err)
                    s->settings->publication, faults, advice);
 }
 
-bool cap_setup_publication(struct cap_session *s, struct err *err)
+/* published: of each table, whether it is; NULL = all are to be. */
+static bool set_publication(struct cap_session *s, struct pg_conn *conn, bool exists, const bool *published,
+                            struct err *err)
 {
-    bool exists = false;
-    struct pg_conn *conn = cap_writable(s);
-    tell_generated(s);
-    if (!check_tables(s, err) || !cap_check_topics(s, err) || !cap_standby_check_tables(s, err))
-        return false;
-    if (conn == NULL)
-        return use_publication(s, err);
-    if (!publication_exists(s, conn, &exists, err))
-        return false;
-    bool wide = false;
-    if (exists && !widen_publication(s, conn, &wide, err))
-        return false;
-    for (size_t i = 0; i < s->tables.count; i++)
-        s->tables.items[i].from_start = true;
-    if (wide)
-        return true;
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    bool ok = true;
     strbuf_adds(&sql, exists ? "ALTER PUBLICATION " : "CREATE PUBLICATION ");
     pg_quote_ident(&sql, s->settings->publication);
     strbuf_adds(&sql, exists ? " SET TABLE crossfade.marker" : " FOR TABLE crossfade.marker");
-    for (size_t i = 0; i < s->tables.count; i++) {
+    for (size_t i = 0; ok && i < s->tables.count; i++) {
         const struct source_table *t = &s->tables.items[i];
+        if (published != NULL && !published[i])
+            continue;
         strbuf_adds(&sql, ", ");
-        cap_put_published(t, &sql);
+        ok = cap_put_published(s, t, &sql, err);
     }
     if (!exists) {
         strbuf_adds(&sql, " WITH ");
         add_publication_options(s, &sql);
     }
-    bool ok = strbuf_ok(&sql, "publication", err) && pg_exec(conn, sql.data, err);
+    ok = ok && strbuf_ok(&sql, "publication", err) && pg_exec(conn, sql.data, err);
     strbuf_clear(&sql);
     if (ok && exists) {
         strbuf_adds(&sql, "ALTER PUBLICATION ");
@@ -414,14 +413,89 @@ bool cap_setup_publication(struct cap_session *s, struct err *err)
         ok = strbuf_ok(&sql, "publication", err) && pg_exec(conn, sql.data, err);
     }
     strbuf_release(&sql);
-    ok = ok && cap_standby_catch_up(s, err);
-    return ok || err_wrap(err, "publication %s", s->settings->publication);
+    return ok;
+}
+
+/* The publication and what it remembers of its tables change together. */
+static bool change_publication(struct cap_session *s, struct pg_conn *conn, bool exists,
+                               const bool *published, struct err *err)
+{
+    if (pg_exec(conn, "BEGIN", err) && set_publication(s, conn, exists, published, err) &&
+        cap_filters_remember(s, conn, err) && pg_exec(conn, "COMMIT", err))
+        return cap_standby_catch_up(s, err);
+    struct err ignored = ERR_INIT; /* the connection may be gone */
+    (void)!pg_exec(conn, "ROLLBACK", &ignored);
+    return err_wrap(err, "publication %s", s->settings->publication);
+}
+
+/* A publication that somebody else has made. */
+static bool use_filters(struct cap_session *s, struct err *err)
+{
+    char *what CLEANUP(free_ptr) = NULL;
+    if (!cap_filters_differ(s, &what, err))
+        return false;
+    return what == NULL ||
+           err_set(err, ERR_CONFIG,
+                   "source.url is a standby, and its primary's publication was made otherwise: %s", what);
+}
+
+bool cap_setup_publication(struct cap_session *s, struct err *err)
+{
+    bool exists = false;
+    struct pg_conn *conn = cap_writable(s);
+    tell_generated(s);
+    if (!check_tables(s, err) || !cap_check_topics(s, err) || !cap_standby_check_tables(s, err) ||
+        !cap_filters_check(s, true, err))
+        return false;
+    if (conn == NULL)
+        return use_publication(s, err) && use_filters(s, err);
+    bool wide = false;
+    if (!publication_exists(s, conn, &exists, err) || (exists && !widen_publication(s, conn, &wide, err)))
+        return false;
+    if (wide && s->settings->rules != NULL)
+        return err_set(err, ERR_CONFIG,
+                       "publication %s is one of all tables, or of schemas: it has no room for "
+                       "source.filters. Drop it, and "
+                       "capture makes one of the tables that source.tables chooses",
+                       s->settings->publication);
+    for (size_t i = 0; i < s->tables.count; i++)
+        s->tables.items[i].from_start = true;
+    return wide || change_publication(s, conn, exists, NULL, err);
+}
+
+/* Rules other than those of the copy: refused, or taken from here on. */
+static bool check_filters(struct cap_session *s, const struct oid_set *there, struct err *err)
+{
+    char *what CLEANUP(free_ptr) = NULL;
+    bool *published CLEANUP(free_ptr) = xcalloc(s->tables.count + 1, sizeof *published);
+    if (!cap_filters_differ(s, &what, err))
+        return false;
+    if (what == NULL)
+        return true;
+    struct pg_conn *conn = cap_writable(s);
+    if (!s->settings->filters_changed_accept || conn == NULL)
+        return err_set(err, ERR_GAP,
+                       "%s. What is in the journal and on the target already would stay as it is. Put the "
+                       "rules back, start a "
+                       "new copy with an empty journal, or set source.filters_changed: accept",
+                       what);
+    for (size_t i = 0; i < s->tables.count; i++)
+        published[i] = oid_set_has(there, s->tables.items[i].oid);
+    if (!check_tables(s, err) || !cap_check_topics(s, err) || !cap_filters_check(s, false, err) ||
+        !change_publication(s, conn, true, published, err))
+        return false;
+    log_event(LOG_LEVEL_WARN, "filters_changed",
+              "publication=%s text=\"%s: taken from here on; rows copied and records written before stay as "
+              "they are\"",
+              s->settings->publication, what);
+    return true;
 }
 
 bool cap_check_publication(struct cap_session *s, struct err *err)
 {
     bool exists = false;
     char *faults CLEANUP(free_ptr) = NULL;
+    struct oid_set published CLEANUP(oid_set_release) = {0};
     if (!publication_exists(s, s->sql, &exists, err))
         return false;
     if (!exists)
@@ -438,6 +512,8 @@ bool cap_check_publication(struct cap_session *s, struct err *err)
             "publication %s was altered: %s. Changes left out since are lost to this pipeline: start a "
             "new copy with an empty journal",
             s->settings->publication, faults);
+    if (!read_published(s, &published, err) || !check_filters(s, &published, err))
+        return false;
     for (size_t i = 0; i < s->tables.count; i++)
         s->tables.items[i].from_start = true;
     return cap_watch_look(s, err) && cap_queue_mark_later(s, err);

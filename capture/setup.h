@@ -16,8 +16,11 @@ bool cap_slot_free(struct cap_session *s, struct source_slot *ret, struct err *e
 /* The table has what publishing its updates and deletes takes; no two of s->tables would share a topic. */
 bool cap_check_table(const struct cap_session *s, const struct source_table *t, struct err *err) MUST_CHECK;
 bool cap_check_topics(const struct cap_session *s, struct err *err) MUST_CHECK;
-/* SQL: "ONLY "s"."t"" as a publication names it. */
-void cap_put_published(const struct source_table *t, struct strbuf *sql);
+/* SQL: "ONLY "s"."t"". */
+void cap_put_name(const struct source_table *t, struct strbuf *sql);
+/* The same, and what of the table is published. */
+bool cap_put_published(struct cap_session *s, const struct source_table *t, struct strbuf *sql,
+                       struct err *err) MUST_CHECK;
 void cap_tables_release(struct cap_tables *tables);
 
 #endif

@@ -4,11 +4,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture/filters.h"
 #include "core/alloc.h"
 #include "journal/journal_settings.h"
 
+static bool plan_mask(struct cap_table_writer *tw, const struct cap_settings *settings,
+                      const struct source_table *t, size_t column, struct pg_type_catalog *types,
+                      struct pg_conn *side, struct err *err)
+{
+    const struct source_column *c = &t->columns[column];
+    const struct mask_rule *rule = table_rules_mask(settings->rules, t->schema, t->name, c->name);
+    return rule == NULL || cap_mask_plan(rule, table_rules_salt(settings->rules), c, &tw->readers[column],
+                                         types, side, &tw->masks[column], err);
+}
+
 static bool plan_fields(struct cap_table_writer *tw, const struct source_table *t,
-                        const struct type_profile *profile, struct pg_type_catalog *types,
+                        const struct cap_settings *settings, struct pg_type_catalog *types,
                         struct pg_conn *side, struct err *err)
 {
     struct table_schema *schema = tw->schema;
@@ -17,9 +28,13 @@ static bool plan_fields(struct cap_table_writer *tw, const struct source_table *
         bool key = false;
         for (size_t k = 0; k < t->key_count; k++)
             key = key || t->key[k] == i;
-        if (!pg_reader_plan_profile(profile, types, side, c->type_oid, c->typmod, &tw->readers[i], err))
+        if (!pg_reader_plan_profile(&settings->profile, types, side, c->type_oid, c->typmod, &tw->readers[i],
+                                    err) ||
+            !plan_mask(tw, settings, t, i, types, side, err))
             return err_wrap(err, "column=%s", c->name);
-        pg_reader_field(&tw->readers[i], c->name, !c->not_null && !key, key, &schema->fields[i]);
+        bool optional = (!c->not_null && !key) || tw->masks[i].kind == MASK_NULL;
+        pg_reader_field(&tw->readers[i], table_rules_rename(settings->rules, t->schema, t->name, c->name),
+                        optional, key, &schema->fields[i]);
         schema->field_count = i + 1;
     }
     return true;
@@ -60,18 +75,19 @@ bool cap_table_writer_open(const struct cap_session *s, const struct source_tabl
     bool shared = false;
     char *own CLEANUP(free_ptr) = topic_name(s->settings->topic_prefix, t->schema, t->name);
     tw->schema->topic =
-        journal_topic(s->settings->routing, s->settings->topic_prefix, t->schema, t->name, &shared);
+        cap_filters_topic(s->settings->rules, s->settings->routing, s->settings->topic_prefix, t->schema, t->name, &shared);
     tw->schema->name_space = topic_name_space(own);
     tw->schema->shared_id = shared ? xstrdup(own) : NULL;
     tw->schema->schema = xstrdup(t->schema);
     tw->schema->table = xstrdup(t->name);
     tw->schema->fields = xcalloc(t->column_count + 1, sizeof *tw->schema->fields);
     tw->readers = xcalloc(t->column_count + 1, sizeof *tw->readers);
+    tw->masks = xcalloc(t->column_count + 1, sizeof *tw->masks);
     tw->before = xcalloc(t->column_count + 1, sizeof *tw->before);
     tw->after = xcalloc(t->column_count + 1, sizeof *tw->after);
     strbuf_init(&tw->scratch, CAP_MESSAGE_BYTES_MAX);
     plan_key(tw->schema, t);
-    if (!plan_fields(tw, t, &s->settings->profile, types, side, err) || !register_schema(tw, pub, err) ||
+    if (!plan_fields(tw, t, s->settings, types, side, err) || !register_schema(tw, pub, err) ||
         !tw->codec->encoder_open(tw->schema, &tw->encoder, err)) {
         cap_table_writer_free(tw);
         return err_wrap(err, "table=%s.%s", t->schema, t->name);
@@ -89,6 +105,9 @@ void cap_table_writer_free(struct cap_table_writer *tw)
     strbuf_release(&tw->scratch);
     free(tw->before);
     free(tw->after);
+    for (size_t i = 0; i < tw->schema->field_count; i++)
+        cap_mask_release(&tw->masks[i]);
+    free(tw->masks);
     free(tw->readers);
     table_schema_free(tw->schema);
     free(tw);
@@ -108,7 +127,10 @@ bool cap_table_writer_read(struct cap_table_writer *tw, const struct pgoutput_va
         } else if (v->kind != PGOUTPUT_NULL) {
             bool is_text = v->kind == PGOUTPUT_TEXT || tw->readers[i].as_text;
             out[i].state = DATUM_VALUE;
-            if (!pg_read_value(&tw->readers[i], v->p, v->len, is_text, arena, &out[i], err))
+            bool ok = tw->masks[i].kind != MASK_NONE
+                          ? cap_mask_value(&tw->masks[i], &tw->readers[i], v->p, v->len, arena, &out[i], err)
+                          : pg_read_value(&tw->readers[i], v->p, v->len, is_text, arena, &out[i], err);
+            if (!ok)
                 return err_wrap(err, "column=%s", tw->schema->fields[i].name);
         }
     }

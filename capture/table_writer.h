@@ -8,6 +8,7 @@
 #define CAPTURE_TABLE_WRITER_H
 
 #include "capture/capture_internal.h"
+#include "capture/mask.h"
 #include "core/arena.h"
 #include "pg/pgoutput.h"
 #include "pg/types/read.h"
@@ -18,6 +19,7 @@
 struct cap_table_writer {
     struct table_schema *schema;
     struct pg_column_reader *readers; /* one per field */
+    struct cap_mask *masks;           /* one per field */
     struct encoder *encoder;
     const struct codec_ops *codec;
     uint32_t stream;

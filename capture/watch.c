@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture/filters.h"
 #include "capture/shapes.h"
 #include "core/alloc.h"
 #include "core/log.h"
-#include "journal/journal_settings.h"
 
 struct missing {
     uint32_t oid, root_oid;
@@ -59,8 +59,8 @@ static bool root_is_missing(const struct finding *f, const struct missing *m)
 static bool was_captured(const struct cap_session *s, const struct missing *m)
 {
     bool shared = false; /* then its topic does not tell */
-    char *topic CLEANUP(free_ptr) =
-        journal_topic(s->settings->routing, s->settings->topic_prefix, m->schema, m->table, &shared);
+    char *topic CLEANUP(free_ptr) = cap_filters_topic(
+        s->settings->rules, s->settings->routing, s->settings->topic_prefix, m->schema, m->table, &shared);
     for (size_t i = 0; !shared && i < s->position.base.range_count; i++) {
         if (strcmp(s->position.base.ranges[i].stream, topic) == 0)
             return true;

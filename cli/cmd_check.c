@@ -61,6 +61,7 @@ static void check_release(struct check *ck)
     free(ck->tables);
     free(ck->source_system_id);
     table_filter_free(ck->filter);
+    table_rules_free(ck->rules);
     topic_routing_free(ck->routing);
     pg_close(ck->source);
     pg_close(ck->target);
@@ -70,6 +71,7 @@ static bool run_checks(struct check *ck, struct err *err)
 {
     (void)snprintf(ck->slot, sizeof ck->slot, "crossfade_%s", config_text(ck->cfg, "pipeline"));
     return table_filter_from_config(ck->cfg, &ck->filter, err) &&
+           table_rules_with_salt(ck->cfg, &ck->rules, err) &&
            topic_routing_from_config(ck->cfg, &ck->routing, err) && check_source(ck, err) &&
            check_journal(ck, err) && check_target(ck, err) && check_source_tables(ck, err) &&
            check_target_tables(ck, err);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "change/table.h"
+#include "config/table_rules.h"
 #include "core/alloc.h"
 #include "journal/journal_settings.h"
 #include "journal_look.h"
@@ -43,12 +44,19 @@ static const struct journal_stream_info *named_stream(struct look *look)
     }
     char *schema CLEANUP(free_ptr) = xstrndup(table, (size_t)(dot - table));
     struct topic_routing *routing = NULL;
+    struct table_rules *rules = NULL;
     struct err err = ERR_INIT;
-    if (!topic_routing_from_config(look->cli->cfg, &routing, &err)) {
+    if (!table_rules_from_config(look->cli->cfg, &rules, &err) ||
+        !topic_routing_from_config(look->cli->cfg, &routing, &err)) {
+        table_rules_free(rules);
         (void)cli_usage_error(look->cli, "%s", err.text);
         return NULL;
     }
-    char *topic CLEANUP(free_ptr) = journal_topic(routing, look->config.topic_prefix, schema, dot + 1, NULL);
+    const char *renamed = table_rules_topic(rules, schema, dot + 1);
+    char *topic CLEANUP(free_ptr) =
+        renamed != NULL ? xasprintf("%s.%s", look->config.topic_prefix, renamed)
+                        : journal_topic(routing, look->config.topic_prefix, schema, dot + 1, NULL);
+    table_rules_free(rules);
     topic_routing_free(routing);
     return look_find(look, topic);
 }

@@ -118,7 +118,7 @@ static bool check_rewritten(struct pair *pair, struct plan_table *pt, struct err
     for (int side = 0; side < SIDE_COUNT; side++) {
         (void)snprintf(oids[side], sizeof oids[side], "%u", pt->oid[side]);
         params[side][0] = oids[side];
-        params[side][1] = strncmp(pt->from[side], "ONLY ", 5) == 0 ? "false" : "true";
+        params[side][1] = pt->tree[side] ? "true" : "false";
         st[side] = (struct statement){STRBUF_INIT(4096), 2, params[side]};
         strbuf_adds(&st[side].sql, rewritten_sql);
     }

@@ -8,6 +8,7 @@
 #include "config/table_filter.h"
 #include "core/alloc.h"
 #include "core/strbuf.h"
+#include "moved.h"
 #include "pg/conn.h"
 
 static char *from_clause(const struct cat_table *t)
@@ -130,7 +131,7 @@ static void plan_keys(struct plan_table *pt, const struct cat_table *source, con
 }
 
 static void plan_pair(struct plan_table *pt, const struct cat_table *source, const struct cat_table *target,
-                      bool publication_exists)
+                      const struct table_rules *rules, bool publication_exists)
 {
     if (target == NULL) {
         table_conclude(&pt->out, VERDICT_FAIL, "the table is missing on the target");
@@ -138,8 +139,12 @@ static void plan_pair(struct plan_table *pt, const struct cat_table *source, con
     }
     pt->oid[SIDE_SOURCE] = source->oid;
     pt->oid[SIDE_TARGET] = target->oid;
-    pt->from[SIDE_SOURCE] = from_clause(source);
+    struct cat_table moved = {0};
+    char *from_moved = moved_table(source, rules, &moved, &pt->out);
+    pt->from[SIDE_SOURCE] = from_moved != NULL ? from_moved : from_clause(source);
     pt->from[SIDE_TARGET] = from_clause(target);
+    pt->tree[SIDE_SOURCE] = source->partitioned;
+    pt->tree[SIDE_TARGET] = target->partitioned;
     pt->rows_estimate = source->rows_estimate;
     if (!source->logged)
         table_conclude(&pt->out, VERDICT_INCONCLUSIVE,
@@ -147,11 +152,12 @@ static void plan_pair(struct plan_table *pt, const struct cat_table *source, con
     else if (publication_exists && !source->published)
         table_conclude(&pt->out, VERDICT_INCONCLUSIVE,
                        "not in the publication: its changes are not captured");
-    if (pt->out.verdict != VERDICT_UNKNOWN)
-        return;
-    pair_columns(pt, source, target);
-    plan_keys(pt, source, target);
-    pt->comparable = pt->column_count > 0;
+    if (pt->out.verdict == VERDICT_UNKNOWN) {
+        pair_columns(pt, from_moved != NULL ? &moved : source, target);
+        plan_keys(pt, from_moved != NULL ? &moved : source, target);
+        pt->comparable = pt->column_count > 0;
+    }
+    moved_release(&moved);
 }
 
 static struct plan_table *plan_add(struct plan *plan, const char *schema, const char *table)
@@ -175,8 +181,8 @@ static int by_work(const void *a, const void *b)
 }
 
 void plan_make(const struct catalog cats[SIDE_COUNT], bool publication_exists,
-               const struct table_filter *pipeline_filter, const struct table_filter *wanted,
-               struct plan *ret)
+               const struct table_filter *pipeline_filter, const struct table_rules *rules,
+               const struct table_filter *wanted, struct plan *ret)
 {
     struct plan plan = {.full = true};
     for (size_t i = 0; i < cats[SIDE_SOURCE].table_count; i++) {
@@ -188,7 +194,8 @@ void plan_make(const struct catalog cats[SIDE_COUNT], bool publication_exists,
             continue;
         }
         const struct cat_table *target = catalog_find(&cats[SIDE_TARGET], source->schema, source->name);
-        plan_pair(plan_add(&plan, source->schema, source->name), source, target, publication_exists);
+        plan_pair(plan_add(&plan, source->schema, source->name), source, target, rules,
+                  publication_exists);
     }
     for (size_t i = 0; i < cats[SIDE_TARGET].table_count; i++) {
         const struct cat_table *target = &cats[SIDE_TARGET].tables[i];

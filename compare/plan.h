@@ -28,7 +28,8 @@ struct plan_table {
     struct compare_table out;
     bool comparable; /* false: out has the verdict already */
     uint32_t oid[SIDE_COUNT];
-    char *from[SIDE_COUNT]; /* "ONLY s.t AS t" */
+    char *from[SIDE_COUNT]; /* "ONLY s.t AS t"; on the source, with rules: what of the table was moved, as it was moved */
+    bool tree[SIDE_COUNT];  /* partitions belong to it */
     struct plan_column *columns;
     size_t column_count;
     struct plan_key *keys;
@@ -51,10 +52,11 @@ struct plan {
 };
 
 struct table_filter;
-/* pipeline_filter: the pipeline's tables; wanted: what the request asks for of these (NULL = all). */
+struct table_rules;
+/* pipeline_filter: the pipeline's tables, moved by `rules`; wanted: what the request asks for of these (NULL = all). */
 void plan_make(const struct catalog cats[SIDE_COUNT], bool publication_exists,
-               const struct table_filter *pipeline_filter, const struct table_filter *wanted,
-               struct plan *ret);
+               const struct table_filter *pipeline_filter, const struct table_rules *rules,
+               const struct table_filter *wanted, struct plan *ret);
 void plan_release(struct plan *plan);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "config/table_filter.h"
+#include "config/table_rules.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/failpoint.h"
@@ -21,6 +22,7 @@ struct run {
     struct plan plan;
     struct catalog cats[SIDE_COUNT];
     struct table_filter *pipeline_filter, *wanted;
+    struct table_rules *rules;
     char *shapes; /* compare_shapes() before the snapshot; NULL in frozen mode */
 };
 
@@ -168,7 +170,7 @@ static bool read_plan(struct run *run, struct err *err)
     if (!catalog_mark_published(run->engine.pairs[0].conn[SIDE_SOURCE], publication, &run->cats[SIDE_SOURCE],
                                 &published, err))
         return false;
-    plan_make(run->cats, published, run->pipeline_filter, run->wanted, &run->plan);
+    plan_make(run->cats, published, run->pipeline_filter, run->rules, run->wanted, &run->plan);
     run->engine.plan = &run->plan;
     run->out->full = run->plan.full;
     return true;
@@ -212,6 +214,7 @@ static void close_all(struct run *run)
     catalog_release(&run->cats[SIDE_TARGET]);
     table_filter_free(run->pipeline_filter);
     table_filter_free(run->wanted);
+    table_rules_free(run->rules);
 }
 
 /* 'full', or the tables. */
@@ -283,6 +286,7 @@ static bool prepare(struct run *run, struct err *err)
     run->engine.chunk_rows = config_int(run->cfg, "compare.chunk_rows");
     run->engine.pairs = xcalloc(run->engine.worker_count, sizeof *run->engine.pairs);
     return table_filter_from_config(run->cfg, &run->pipeline_filter, err) &&
+           table_rules_from_config(run->cfg, &run->rules, err) &&
            (req->table_count == 0 || table_filter_new(req->tables, req->table_count, &run->wanted, err));
 }
 

@@ -10,6 +10,7 @@
 #include "change/fence.h"
 #include "change/table.h"
 #include "compare/compare.h"
+#include "config/table_rules.h"
 #include "core/alloc.h"
 #include "cutover_internal.h"
 #include "journal/journal_settings.h"
@@ -167,18 +168,34 @@ static bool mark_reshaped(struct cutover *co, struct err *err)
     return true;
 }
 
+static bool name_topics(struct cutover *co, struct err *err)
+{
+    struct table_rules *rules = NULL;
+    struct topic_routing *routing = NULL;
+    const char *prefix = config_text(co->cfg, "journal.topic_prefix");
+    if (!table_rules_from_config(co->cfg, &rules, err))
+        return false;
+    if (!topic_routing_from_config(co->cfg, &routing, err)) {
+        table_rules_free(rules);
+        return false;
+    }
+    for (size_t i = 0; i < co->table_count; i++) {
+        const char *topic = table_rules_topic(rules, co->tables[i].schema, co->tables[i].table);
+        free(co->tables[i].topic);
+        co->tables[i].topic =
+            topic != NULL ? xasprintf("%s.%s", prefix, topic)
+                          : journal_topic(routing, prefix, co->tables[i].schema, co->tables[i].table, NULL);
+    }
+    table_rules_free(rules);
+    topic_routing_free(routing);
+    return true;
+}
+
 bool verify_prepare(struct cutover *co, struct err *err)
 {
     bool found;
-    const char *prefix = config_text(co->cfg, "journal.topic_prefix");
-    struct topic_routing *routing = NULL;
-    if (!topic_routing_from_config(co->cfg, &routing, err))
+    if (!name_topics(co, err))
         return false;
-    for (size_t i = 0; i < co->table_count; i++) {
-        free(co->tables[i].topic);
-        co->tables[i].topic = journal_topic(routing, prefix, co->tables[i].schema, co->tables[i].table, NULL);
-    }
-    topic_routing_free(routing);
     if (!load_baseline(co, &found, err))
         return false;
     co->baseline = found;

@@ -9,6 +9,7 @@
 #include "change/table.h"
 #include "cli.h"
 #include "config/table_filter.h"
+#include "config/table_rules.h"
 #include "config/topic_routing.h"
 #include "core/lsn.h"
 #include "pg/conn.h"
@@ -39,6 +40,7 @@ struct check {
     char slot[72];                   /* of the pipeline; the publication has the same name */
     struct pg_conn *source, *target; /* NULL = cannot be reached */
     struct table_filter *filter;
+    struct table_rules *rules;
     struct topic_routing *routing;
     struct check_table *tables;
     size_t table_count;

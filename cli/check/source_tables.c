@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture/filters.h"
 #include "check.h"
 #include "core/alloc.h"
 #include "journal/journal_settings.h"
@@ -42,6 +43,16 @@ static bool is_covered(const struct listing *l, const struct listed *item)
     return false;
 }
 
+/* What source.filters leaves of it. */
+static void shape_table(struct check *ck, struct check_table *t)
+{
+    struct err why = ERR_INIT;
+    if (cap_filters_shape(ck->rules, &t->source, &why))
+        return;
+    check_add(ck, SIDE, "filters", CHECK_FAIL, NULL, "%s", why.text);
+    t->bad = true;
+}
+
 static bool load_tables(struct check *ck, struct err *err)
 {
     struct listing l = {.filter = ck->filter};
@@ -51,9 +62,11 @@ static bool load_tables(struct check *ck, struct err *err)
         bool found = false;
         if (!l.items[i].chosen || is_covered(&l, &l.items[i]))
             continue;
-        good =
-            source_table_load(ck->source, l.items[i].oid, &ck->tables[ck->table_count].source, &found, err);
+        struct check_table *t = &ck->tables[ck->table_count];
+        good = source_table_load(ck->source, l.items[i].oid, &t->source, &found, err);
         ck->table_count += good && found;
+        if (good && found)
+            shape_table(ck, t);
     }
     free(l.items);
     return good;
@@ -169,7 +182,7 @@ static void plan_columns(struct check *ck, struct check_table *t, struct pg_type
     const struct source_table *st = &t->source;
     struct table_schema *schema = xcalloc(1, sizeof *schema);
     bool shared = false;
-    schema->topic = journal_topic(ck->routing, config_text(ck->cfg, "journal.topic_prefix"), st->schema,
+    schema->topic = cap_filters_topic(ck->rules, ck->routing, config_text(ck->cfg, "journal.topic_prefix"), st->schema,
                                   st->name, &shared);
     schema->name_space = xstrdup(schema->topic);
     schema->shared_id = shared ? xstrdup(schema->topic) : NULL;
@@ -182,8 +195,8 @@ static void plan_columns(struct check *ck, struct check_table *t, struct pg_type
         struct err why = ERR_INIT;
         const struct source_column *col = &st->columns[i];
         if (pg_reader_plan_profile(&profile, types, ck->source, col->type_oid, col->typmod, &reader, &why)) {
-            pg_reader_field(&reader, col->name, !col->not_null, false,
-                            &schema->fields[schema->field_count++]);
+            pg_reader_field(&reader, table_rules_rename(ck->rules, st->schema, st->name, col->name),
+                            !col->not_null, false, &schema->fields[schema->field_count++]);
             continue;
         }
         char *what = xasprintf("column %s: %s", col->name, why.text);

@@ -14,6 +14,7 @@
 #include "config/config_internal.h"
 #include "config/expand.h"
 #include "config/suggest.h"
+#include "config/table_rule_read.h"
 #include "config/yaml.h"
 #include "core/alloc.h"
 #include "core/log.h"
@@ -146,6 +147,39 @@ static void read_list(struct loader *ld, const struct option *opt, const struct 
     value->set = true;
 }
 
+struct expanding {
+    struct loader *ld;
+    const char *key;
+};
+
+static char *expand_scalar(void *ctx, const struct yaml_node *node)
+{
+    const struct expanding *e = ctx;
+    return expand_node(e->ld, node, e->key);
+}
+
+/* Each map becomes one text. */
+static void read_rules(struct loader *ld, const struct option *opt, const struct yaml_node *node,
+                       struct option_value *value)
+{
+    char where[300];
+    struct expanding expanding = {ld, opt->key};
+    for (size_t i = 0; i < node->child_count; i++) {
+        struct err why = ERR_INIT;
+        struct strbuf text = STRBUF_INIT(FILE_BYTES_MAX);
+        const struct yaml_node *item = &node->children[i];
+        format_where(ld, item->line, item->column, where, sizeof where);
+        if (yaml_flow(item, expand_scalar, &expanding, &text)) {
+            if (strbuf_ok(&text, opt->key, &why) && opt->item_check(text.data, &why))
+                option_value_add(value, NULL, text.data);
+            else
+                problem(ld, "%s%s", where, why.text);
+        }
+        strbuf_release(&text);
+    }
+    value->set = true;
+}
+
 static void read_option(struct loader *ld, size_t index, const struct yaml_node *node)
 {
     const struct option *opt = &option_table[index];
@@ -154,14 +188,14 @@ static void read_option(struct loader *ld, size_t index, const struct yaml_node 
     format_where(ld, node->line, node->column, where, sizeof where);
     setting->origin = ORIGIN_FILE;
     setting->line = node->line;
-    bool many = opt->type == OPT_LIST || opt->type == OPT_MAP;
-    enum yaml_kind wanted = opt->type == OPT_LIST ? YAML_LIST : opt->type == OPT_MAP ? YAML_MAP : YAML_SCALAR;
+    bool many = option_is_many(opt);
+    enum yaml_kind wanted = opt->type == OPT_MAP ? YAML_MAP : many ? YAML_LIST : YAML_SCALAR;
     if (node->kind != wanted) {
         problem_kind(ld, where, opt, node->kind);
         return;
     }
     if (many) {
-        read_list(ld, opt, node, &setting->value);
+        (opt->type == OPT_RULES ? read_rules : read_list)(ld, opt, node, &setting->value);
         return;
     }
     char *text = expand_node(ld, node, opt->key);
@@ -242,13 +276,18 @@ static void read_flag(struct loader *ld, const char *override)
     }
     const struct option *opt = &option_table[index];
     struct setting *setting = &ld->cfg->settings[index];
-    bool many = opt->type == OPT_LIST || opt->type == OPT_MAP;
+    bool many = option_is_many(opt);
     if (many && setting->origin != ORIGIN_FLAG)
         option_value_release(&setting->value);
     setting->origin = ORIGIN_FLAG;
     bool good = true;
+    struct err why = ERR_INIT;
     if (map_name != NULL)
         option_value_add(&setting->value, map_name, text);
+    else if (opt->type == OPT_RULES && !opt->item_check(text, &why)) /* one flag is one rule */
+        problem(ld, "--%s: %s", opt->key, why.text);
+    else if (opt->type == OPT_RULES)
+        option_value_add(&setting->value, NULL, text);
     else if (many)
         good = option_value_split(opt, text, &setting->value);
     else

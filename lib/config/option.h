@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/err.h"
 #include "core/strbuf.h"
 
 enum option_type {
@@ -24,7 +25,8 @@ enum option_type {
     OPT_URL,    /* begins with one of `choices` */
     OPT_LISTEN, /* host:port */
     OPT_PATH,
-    OPT_MAP, /* free keys; kept as a list of "name=value"; values count as secret */
+    OPT_MAP,   /* free keys; kept as a list of "name=value"; values count as secret */
+    OPT_RULES, /* a list of maps; each kept as one text of YAML; values count as secret */
 };
 
 enum duration_unit { UNIT_NONE = 0, UNIT_MS, UNIT_S };
@@ -40,8 +42,9 @@ struct option {
     const char *choices;                 /* "a|b|c" */
     const char *pattern;                 /* POSIX extended regular expression for the whole text */
     bool (*item_fits)(const char *text); /* OPT_LIST: whether an item reads; NULL = any text does */
-    bool secret;                         /* the value is never shown */
-    const char *items;                   /* OPT_LIST: what an item is, for messages */
+    bool (*item_check)(const char *text, struct err *err); /* OPT_RULES: whether an item reads, and why not */
+    bool secret;                                           /* the value is never shown */
+    const char *items; /* OPT_LIST, OPT_RULES: what an item is, for messages */
     const char *example;
     const char *used_by; /* commands that read it, by names divided by blanks; a '!' in front: they cannot run
                             without */
@@ -70,6 +73,8 @@ void option_value_release(struct option_value *value);
 /* "a whole number from 1 to 32", "one of avro, json" … */
 void option_expected(const struct option *opt, struct strbuf *out);
 const char *option_type_name(enum option_type type);
+/* Its value is kept as a list. */
+bool option_is_many(const struct option *opt);
 /* Index in option_table, or -1. */
 int option_find(const char *key);
 /* True if the text is the name of a section ("capture"). */

@@ -35,6 +35,7 @@ static const char *const type_names[] = {
     [OPT_UNKNOWN] = "?", [OPT_TEXT] = "text",         [OPT_ENUM] = "choice", [OPT_INT] = "integer",
     [OPT_SIZE] = "size", [OPT_DURATION] = "duration", [OPT_BOOL] = "bool",   [OPT_LIST] = "list",
     [OPT_URL] = "URL",   [OPT_LISTEN] = "host:port",  [OPT_PATH] = "path",   [OPT_MAP] = "map",
+    [OPT_RULES] = "rules",
 };
 
 const char *option_type_name(enum option_type type)
@@ -175,6 +176,7 @@ static bool fits(const struct option *opt, const char *text, int64_t *ret_number
         return *text != '\0';
     case OPT_LIST:
     case OPT_MAP:
+    case OPT_RULES:
     case OPT_UNKNOWN:
         break;
     }
@@ -316,9 +318,17 @@ void option_expected(const struct option *opt, struct strbuf *out)
     case OPT_MAP:
         strbuf_adds(out, "name: value pairs");
         break;
+    case OPT_RULES:
+        strbuf_addf(out, "a list of %s", opt->items);
+        break;
     case OPT_UNKNOWN:
         break;
     }
+}
+
+bool option_is_many(const struct option *opt)
+{
+    return opt->type == OPT_LIST || opt->type == OPT_MAP || opt->type == OPT_RULES;
 }
 
 int option_find(const char *key)

@@ -6,6 +6,7 @@
  */
 #include "config/option.h"
 #include "config/table_filter.h"
+#include "config/table_rules.h"
 #include "config/topic_routing.h"
 
 #define KIB      INT64_C(1024)
@@ -27,6 +28,14 @@ const struct option option_table[] = {
      .help = "A hot standby of source.url, PostgreSQL 16 or later: capture copies and decodes there, and writes to source.url only markers, heartbeats and what setting up takes. Tables need a key to be copied there."},
     {.key = "source.tables", .type = OPT_LIST, .item_fits = table_pattern_fits, .items = "patterns schema.table, such as public.*, !public.audit_* or \"My Schema\".\"T\"", .example = "[\"public.*\", \"!public.audit_*\"]", .used_by = "capture check compare cutover",
      .help = "Patterns of the tables to move: schema.table with '*' as wildcard; '!' in front excludes; the last pattern that fits decides; double quotes take a name literally. Default: all but PostgreSQL's own and crossfade's."},
+    {.key = "source.filters", .type = OPT_RULES, .item_check = table_rule_check, .items = "rules, each with table: (a pattern) and any of columns:, where:, key:, mask:, rename:, topic:", .example = "[{table: public.users, columns: [\"!password\"], mask: {email: hash, phone: \"partial:0:2\"}}]", .used_by = "capture journal check compare cutover",
+     .help = "What of a table is moved. columns: names with '*', '!' in front leaves out. where: a condition on rows (PostgreSQL 15 and later). key: columns that make the record's key in place of the primary key. mask: for each column hash, \"null\", \"fixed:VALUE\" or \"partial:FIRST:LAST\" (characters that stay). rename: new names of columns. topic: what follows the prefix. Where several rules fit a table, the last one decides. As a flag: one rule, repeated. docs/OPERATIONS.md says what each needs."},
+    {.key = "source.filters_changed", .type = OPT_ENUM, .def = "refuse", .choices = "refuse|accept", .used_by = "capture",
+     .help = "When source.filters is not what the copy was made with. refuse: capture halts and names the table. accept: the publication is altered, and what is captured from now on follows the new rules; rows and records that are there already stay as they are."},
+    {.key = "source.mask_salt", .type = OPT_TEXT, .secret = true, .example = "${MASK_SALT}", .used_by = "capture check",
+     .help = "Salt of masks by hash: SHA-256 over salt and value. Whoever knows it can try values out; another salt gives other hashes."},
+    {.key = "source.mask_salt_file", .type = OPT_PATH, .example = "/run/secrets/mask-salt", .used_by = "capture check",
+     .help = "File that holds the salt, in place of mask_salt; a newline at its end does not count."},
 
     {.key = "target.url", .type = OPT_URL, .choices = PG_URL "|fault:", .example = "postgresql://crossfade@db2:5432/shop", .used_by = "!apply !check !compare !cutover",
      .help = "The database to move to. Its tables must exist."},

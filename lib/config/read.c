@@ -20,7 +20,7 @@ const char *config_text(const struct config *cfg, const char *key)
 {
     const struct option *opt;
     const struct option_value *value = find_value(cfg, key, &opt);
-    if (opt->type == OPT_LIST || opt->type == OPT_MAP)
+    if (option_is_many(opt))
         BUG("option %s is a list", key);
     return value->text;
 }
@@ -48,7 +48,7 @@ const char *const *config_list(const struct config *cfg, const char *key, size_t
     static const char *const none[] = {NULL};
     const struct option *opt;
     const struct option_value *value = find_value(cfg, key, &opt);
-    if (opt->type != OPT_LIST && opt->type != OPT_MAP)
+    if (!option_is_many(opt))
         BUG("option %s is not a list", key);
     if (ret_count != NULL)
         *ret_count = value->list_count;

@@ -148,7 +148,9 @@ static void dump_list(const struct option *opt, const struct option_value *value
         const char *item = value->list[i];
         if (i > 0)
             strbuf_adds(out, ", ");
-        if (opt->type == OPT_MAP) /* any of them may be a password */
+        if (opt->type == OPT_RULES) /* what they put in place of values may come from variables */
+            strbuf_adds(out, "{…}");
+        else if (opt->type == OPT_MAP) /* any of them may be a password */
             strbuf_addf(out, "%.*s=***", (int)strcspn(item, "="), item);
         else
             strbuf_adds(out, item);
@@ -163,7 +165,7 @@ void config_dump(const struct config *cfg, struct strbuf *out)
         const struct option *opt = &option_table[i];
         char masked[1000];
         strbuf_addf(out, "%s = ", opt->key);
-        if (opt->type == OPT_LIST || opt->type == OPT_MAP)
+        if (option_is_many(opt))
             dump_list(opt, &setting->value, out);
         else if (setting->value.text == NULL)
             strbuf_adds(out, "(not set)");

@@ -6,10 +6,8 @@
 #include <string.h>
 
 #include "config/config.h"
+#include "config/pattern.h"
 #include "core/alloc.h"
-
-/* Inside a glob: any run of characters. Not a byte of UTF-8 text, so a quoted '*' stays a star. */
-#define WILDCARD '\x01'
 
 struct pattern {
     bool exclude;
@@ -21,40 +19,14 @@ struct table_filter {
     struct pattern patterns[];
 };
 
-/* Reads one part up to an unquoted '.' or the end; NULL = malformed. malloc'd glob. */
-static char *read_part(const char **at)
-{
-    const char *p = *at;
-    char *glob = xmalloc(strlen(p) + 1);
-    size_t n = 0;
-    bool quoted = *p == '"';
-    p += quoted;
-    while (*p != '\0' && (quoted || *p != '.')) {
-        if (*p == '"' && (!quoted || p[1] != '"'))
-            break;
-        p += quoted && *p == '"'; /* "" */
-        glob[n++] = *p == '*' && !quoted ? WILDCARD : *p;
-        p++;
-    }
-    glob[n] = '\0';
-    bool good = n > 0 && (!quoted || *p == '"');
-    p += quoted && *p == '"';
-    good = good && (*p == '.' || *p == '\0');
-    *at = p;
-    if (good)
-        return glob;
-    free(glob);
-    return NULL;
-}
-
 static bool read_pattern(const char *text, struct pattern *out, struct err *err)
 {
     const char *at = text + (*text == '!');
     out->exclude = *text == '!';
-    out->schema = read_part(&at);
+    out->schema = pattern_read(&at);
     if (out->schema != NULL && *at == '.') {
         at++;
-        out->table = read_part(&at);
+        out->table = pattern_read(&at);
     }
     if (out->table != NULL && *at == '\0')
         return true;
@@ -79,7 +51,7 @@ bool table_filter_new(const char *const *patterns, size_t count, struct table_fi
 {
     bool from_all = count == 0 || patterns[0][0] == '!';
     struct table_filter *filter = xcalloc(1, sizeof *filter + (count + 1) * sizeof filter->patterns[0]);
-    static const char any[] = {WILDCARD, '\0'};
+    static const char any[] = {PATTERN_WILDCARD, '\0'};
     if (from_all)
         filter->patterns[filter->count++] = (struct pattern){.schema = xstrdup(any), .table = xstrdup(any)};
     for (size_t i = 0; i < count; i++) {
@@ -99,29 +71,6 @@ bool table_filter_from_config(const struct config *cfg, struct table_filter **re
     return table_filter_new(patterns, count, ret, err);
 }
 
-/* Iterative: a star is retried one character further on a mismatch, only the last star counts. */
-static bool glob_matches(const char *glob, const char *text)
-{
-    const char *star = NULL, *resume = NULL;
-    while (*text != '\0') {
-        if (*glob == WILDCARD) {
-            star = glob++;
-            resume = text;
-        } else if (*glob == *text) {
-            glob++;
-            text++;
-        } else if (star != NULL) {
-            glob = star + 1;
-            text = ++resume;
-        } else {
-            return false;
-        }
-    }
-    while (*glob == WILDCARD)
-        glob++;
-    return *glob == '\0';
-}
-
 static bool is_system_schema(const char *schema)
 {
     return strncmp(schema, "pg_", 3) == 0 || strcmp(schema, "information_schema") == 0 ||
@@ -134,7 +83,7 @@ bool table_filter_matches(const struct table_filter *filter, const char *schema,
         return false;
     for (size_t i = filter->count; i-- > 0;) {
         const struct pattern *p = &filter->patterns[i];
-        if (glob_matches(p->schema, schema) && glob_matches(p->table, table))
+        if (pattern_matches(p->schema, schema) && pattern_matches(p->table, table))
             return !p->exclude;
     }
     return false;

@@ -265,7 +265,9 @@ bool source_parts_unfit(struct pg_conn *conn, const struct source_table *t, char
         "AND"
         "     CASE WHEN c.relreplident = 'i' THEN i.indisreplident ELSE i.indisprimary END))";
     char oid_text[16], identity[2] = {t->replica_identity, '\0'};
-    const char *params[] = {oid_text, identity, t->key_count > 0 ? "true" : "false"};
+    bool by_key =
+        t->key_count > 0 && !(t->key_chosen && t->replica_identity == 'f'); /* theirs are not the rule's */
+    const char *params[] = {oid_text, identity, by_key ? "true" : "false"};
     (void)snprintf(oid_text, sizeof oid_text, "%u", t->oid);
     return pg_query_text(conn, sql, 3, params, ret_names, err);
 }
@@ -282,10 +284,18 @@ bool source_publication_faults(struct pg_conn *conn, const char *publication, ch
         "   WHERE p.pubname = $1 AND NOT pubviaroot),"
         " (SELECT 'publish_generated_columns is not stored' FROM pg_catalog.pg_publication p"
         "   WHERE p.pubname = $1 AND to_jsonb(p)->>'pubgencols' <> 's'),"
-        " (SELECT 'rows or columns are left out of ' || string_agg(r.prrelid::regclass::text, ', ')"
+        " (SELECT 'rows or columns are left out of ' || string_agg(r.prrelid::regclass::text, ', ') || ', or "
+        "not as "
+        "they were'"
         "   FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid"
-        "   WHERE p.pubname = $1 AND (to_jsonb(r)->>'prqual' IS NOT NULL OR to_jsonb(r)->>'prattrs' IS NOT "
-        "NULL))), "
+        "   LEFT JOIN pg_catalog.jsonb_to_recordset((SELECT CASE WHEN d LIKE 'crossfade [%' THEN"
+        "     pg_catalog.substr(d, 11) ELSE '[]' END FROM (SELECT pg_catalog.obj_description(x.oid, "
+        "'pg_publication') AS d"
+        "       FROM pg_catalog.pg_publication x WHERE x.pubname = $1) y)::jsonb) AS e(oid bigint, qual "
+        "text, attrs text)"
+        "     ON e.oid = r.prrelid::bigint"
+        "   WHERE p.pubname = $1 AND (pg_catalog.md5(to_jsonb(r)->>'prqual') IS DISTINCT FROM e.qual"
+        "     OR to_jsonb(r)->>'prattrs' IS DISTINCT FROM e.attrs))), "
         "'')";
     return pg_query_text(conn, sql, 1, &publication, ret_faults, err);
 }

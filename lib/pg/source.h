@@ -48,6 +48,8 @@ struct source_table {
      * PostgreSQL, and two rows may hold one key for a while). */
     size_t *key;
     size_t key_count;
+    bool key_chosen;           /* by a rule of source.filters: another one than the above */
+    bool narrowed;             /* columns are left out by one */
     bool from_start;           /* the pipeline had it from its first copy on: capture says so */
     struct source_part *parts; /* source_tables_parts(); several only when partitioned */
     size_t part_count;
@@ -88,11 +90,11 @@ bool source_parts_unfit(struct pg_conn *conn, const struct source_table *t, char
 bool source_unpublished(struct pg_conn *conn, const char *publication, source_each_table *each, void *ctx,
                         struct err *err) MUST_CHECK;
 /* It publishes FOR ALL TABLES, or tables of a schema: tables that are made later come by themselves. */
-bool source_publication_is_wide(struct pg_conn *conn, const char *publication, bool *ret_all, bool *ret_schemas,
-                                struct err *err) MUST_CHECK;
+bool source_publication_is_wide(struct pg_conn *conn, const char *publication, bool *ret_all,
+                                bool *ret_schemas, struct err *err) MUST_CHECK;
 
-/* What a publication leaves out although it was made to publish everything (kinds of changes, rows, columns,
- * roots of partitioned tables): somebody altered it. *ret_faults: for a message, malloc'd; NULL = nothing. */
+/* What a publication leaves out although it was not made so (kinds of changes, rows, columns, roots of partitioned
+ * tables; its comment says with which row filters and column lists it was made): somebody altered it. *ret_faults: for a message, malloc'd; NULL = nothing. */
 bool source_publication_faults(struct pg_conn *conn, const char *publication, char **ret_faults,
                                struct err *err) MUST_CHECK;
 

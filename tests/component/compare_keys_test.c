@@ -110,7 +110,7 @@ static void wrong_belief_in_an_order(void **state)
     }
     for (int side = 0; side < SIDE_COUNT; side++)
         ok(catalog_read(pairs[0].conn[side], &cats[side], &err));
-    plan_make(cats, false, filter, NULL, &plan);
+    plan_make(cats, false, filter, NULL, NULL, &plan);
     assert_int_equal(plan.count, 1);
     assert_false(plan.tables[0]->ranges);
     plan.tables[0]->ranges = true;
