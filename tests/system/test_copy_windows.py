@@ -2,7 +2,6 @@
 
 import contextlib
 import random
-import signal
 import threading
 
 import psycopg
