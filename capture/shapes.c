@@ -7,6 +7,7 @@
 
 #include "core/alloc.h"
 #include "core/failpoint.h"
+#include "core/hash.h"
 
 #define READ_TIMEOUT_MS 30000
 #define BUCKETS         4096 /* a power of two */
@@ -208,15 +209,10 @@ void cap_shapes_free(struct cap_shapes *shapes)
     free(shapes);
 }
 
-/* FNV-1a. */
 static struct known **bucket_of(struct cap_shapes *shapes, const char *schema, const char *table)
 {
-    uint32_t hash = 2166136261u;
-    for (const char *c = schema; *c != '\0'; c++)
-        hash = (hash ^ (unsigned char)*c) * 16777619u;
-    hash *= 16777619u;
-    for (const char *c = table; *c != '\0'; c++)
-        hash = (hash ^ (unsigned char)*c) * 16777619u;
+    uint64_t hash = hash_fnv1a(HASH_FNV1A, schema, strlen(schema) + 1);
+    hash = hash_fnv1a(hash, table, strlen(table));
     return &shapes->by_name[hash % BUCKETS];
 }
 
