@@ -9,8 +9,7 @@
 #include "core/failpoint.h"
 #include "core/hash.h"
 
-#define READ_TIMEOUT_MS 30000
-#define BUCKETS         4096 /* a power of two */
+#define BUCKETS 4096 /* a power of two */
 
 static const char record_key[] = "shape"; /* lib/journal passes over records with it */
 const char cap_shapes_forgotten[] = "{\"table_shape\":null,\"state\":\"forgotten\"}";
@@ -395,18 +394,13 @@ static bool read_all(struct cap_shapes *shapes, struct journal_reader *jr, struc
 {
     for (;;) {
         struct journal_record rec;
-        switch (journal_next(jr, READ_TIMEOUT_MS, &rec, err)) {
-        case JOURNAL_ERROR:
-            return false;
-        case JOURNAL_IDLE:
-            return err_set(err, ERR_TIMEOUT, "schema stream: nothing came for %d s", READ_TIMEOUT_MS / 1000);
-        case JOURNAL_END:
+        bool end = false;
+        if (!journal_take(jr, JOURNAL_TAKE_MS, &rec, &end, err))
+            return err_wrap(err, "schema stream");
+        if (end)
             return true;
-        case JOURNAL_RECORD:
-            if (!take_record(shapes, &rec, err))
-                return false;
-            break;
-        }
+        if (!take_record(shapes, &rec, err))
+            return false;
     }
 }
 
