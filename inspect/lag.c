@@ -1,3 +1,4 @@
+/* Owns: reading the fences behind a position. See lag.h. */
 #include "inspect/lag.h"
 
 #include <stdlib.h>
