@@ -63,7 +63,7 @@ struct cap_batch {
     lsn_t tail_commit_lsn; /* of the transaction whose records follow the last boundary; 0 = none follow */
     struct cap_copy_fence copy_fence;
     bool fence_first; /* as cap_boundary.fence, of a transaction that ended in an earlier batch */
-    bool snapshot; /* rows of a running copy: any point between two batches may get a fence */
+    bool snapshot;    /* rows of a running copy: any point between two batches may get a fence */
 };
 
 struct cap_batch *cap_batch_new(void);

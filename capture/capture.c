@@ -190,7 +190,8 @@ static bool open_journal(struct cap_session *s, struct journal_writer **ret_jw,
     if (!journal_writer_open(&s->settings->journal, &jw, err))
         return false;
     if (!cap_position_read(s->settings, &s->position, err) ||
-        !cap_shapes_read(&s->settings->journal, &s->shapes, err) || !schema_store_open(&s->settings->journal, &schemas, err)) {
+        !cap_shapes_read(&s->settings->journal, &s->shapes, err) ||
+        !schema_store_open(&s->settings->journal, &schemas, err)) {
         journal_writer_close(jw);
         return false;
     }
@@ -261,7 +262,8 @@ static bool note_shape(struct cap_session *s, struct source_table *t, struct pg_
 {
     enum cap_shape_news news = cap_shapes_judge(s->shapes, t);
     for (size_t i = 0; i < t->column_count; i++)
-        t->columns[i].not_null = t->columns[i].not_null && !cap_shapes_is_added(s->shapes, t, t->columns[i].name);
+        t->columns[i].not_null =
+            t->columns[i].not_null && !cap_shapes_is_added(s->shapes, t, t->columns[i].name);
     if (news == SHAPE_FIRST) {
         char *text CLEANUP(free_ptr) = cap_shapes_take(s->shapes, t, types, s->sql, err);
         return text != NULL && cap_publisher_note_shape(s->publisher, text, err);
@@ -351,7 +353,8 @@ static bool close_session(struct cap_session *s, bool ok, struct err *err)
     s->publisher = NULL;
     struct err note = ERR_INIT;
     if (s->shapes != NULL && cap_shapes_has_halted(s->shapes) &&
-        !cap_shapes_write_halt(s->shapes, &s->settings->journal, &note)) { /* the next session comes to it again */
+        !cap_shapes_write_halt(s->shapes, &s->settings->journal,
+                               &note)) { /* the next session comes to it again */
         *err = note;
         ok = false;
     }

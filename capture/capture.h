@@ -14,7 +14,7 @@ bool capture_run(const struct config *cfg, struct status_board *board, int stop_
 /* Accepts what capture halted at (capture.on_ddl): of `table` ("schema.table"), or of all with NULL. Calls each() with every
  * change that was accepted; durable on return. Nothing waits: nothing is done. ERR_REFUSED while capture runs. */
 bool capture_accept_ddl(const struct config *cfg, const char *table,
-                        void (*each)(void *ctx, const char *schema, const char *table, const char *change), void *ctx,
-                        struct err *err) MUST_CHECK;
+                        void (*each)(void *ctx, const char *schema, const char *table, const char *change),
+                        void *ctx, struct err *err) MUST_CHECK;
 
 #endif

@@ -27,7 +27,7 @@ struct cap_settings {
     const struct codec_ops *codec;
     struct type_profile profile;
     struct table_filter *filter;
-    struct table_rules *rules;    /* source.filters */
+    struct table_rules *rules;   /* source.filters */
     bool filters_changed_accept; /* other rules than the copy's are taken */
     struct topic_routing *routing;
     struct journal_config journal;

@@ -267,13 +267,15 @@ static bool columns_hold(struct worker *w, const struct source_table *t, struct 
     bool hold = false;
     if (!source_columns_hold(w->conn, t, &hold, err))
         return false;
-    return hold || err_set(err, ERR_TRANSIENT, "it was altered meanwhile; the copy goes on with its columns of now");
+    return hold ||
+           err_set(err, ERR_TRANSIENT, "it was altered meanwhile; the copy goes on with its columns of now");
 }
 
 /* Renamed or dropped: likewise (the next session reads the catalog again). */
 static bool copy_failed(const struct source_table *t, struct err *err)
 {
-    if (strcmp(err->sqlstate, "42P01") == 0 || strcmp(err->sqlstate, "42703") == 0 || strcmp(err->sqlstate, "3F000") == 0)
+    if (strcmp(err->sqlstate, "42P01") == 0 || strcmp(err->sqlstate, "42703") == 0 ||
+        strcmp(err->sqlstate, "3F000") == 0)
         err->code = ERR_TRANSIENT;
     return err_wrap(err, "copy of table=%s.%s", t->schema, t->name);
 }

@@ -274,11 +274,12 @@ static bool tell_shape(struct cap_stream *st, struct cap_relation *rel, lsn_t ls
     if (rel->shape_record == NULL)
         return true;
     if (rel->shape_change != NULL) {
-        log_event(LOG_LEVEL_WARN, "schema_changed", "table=%s.%s lsn=" LSN_FMT " text=\"%s\"", rel->schema, rel->table,
-                  LSN_ARGS(lsn), rel->shape_change);
+        log_event(LOG_LEVEL_WARN, "schema_changed", "table=%s.%s lsn=" LSN_FMT " text=\"%s\"", rel->schema,
+                  rel->table, LSN_ARGS(lsn), rel->shape_change);
         cap_batch_part_here(st->batch);
     }
-    bool ok = failpoint("capture.ddl_new_shape", err) && cap_batch_add_shape(st->batch, rel->shape_record, err);
+    bool ok =
+        failpoint("capture.ddl_new_shape", err) && cap_batch_add_shape(st->batch, rel->shape_record, err);
     free(rel->shape_record);
     free(rel->shape_change);
     rel->shape_record = rel->shape_change = NULL;

@@ -23,8 +23,8 @@
 #include "core/queue.h"
 
 /* Batches that wait; together with the one in work this bounds memory. */
-#define QUEUE_BATCHES    2
-#define POOL_BATCHES     8
+#define QUEUE_BATCHES 2
+#define POOL_BATCHES  8
 
 enum item_kind { ITEM_UNKNOWN = 0, ITEM_BATCH, ITEM_CALL };
 

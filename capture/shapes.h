@@ -21,7 +21,8 @@ struct cap_shape_column {
     char *name;
     uint32_t type_oid;
     int32_t typmod;
-    struct pg_type *type; /* of a user's enum or domain: it may be dropped before its rows are read; NULL = any other */
+    struct pg_type
+        *type; /* of a user's enum or domain: it may be dropped before its rows are read; NULL = any other */
     bool key;
     bool added; /* not there at first: stays optional, so that schemas evolve compatibly */
 };

@@ -63,7 +63,8 @@ static bool write_part(struct cap_spill *s, const void *bytes, size_t len, struc
 
 static bool spill_batch(struct cap_spill *s, const struct cap_batch *b, struct err *err)
 {
-    struct spilled sp = {.changes = b->changes, .tail_commit_lsn = b->tail_commit_lsn, .fence_first = b->fence_first};
+    struct spilled sp = {
+        .changes = b->changes, .tail_commit_lsn = b->tail_commit_lsn, .fence_first = b->fence_first};
     if (!write_part(s, b->bytes.data, b->bytes.len, &sp.parts[PART_BYTES], err) ||
         !write_part(s, b->records, b->record_count * sizeof *b->records, &sp.parts[PART_RECORDS], err) ||
         !write_part(s, b->bounds, b->bound_count * sizeof *b->bounds, &sp.parts[PART_BOUNDS], err) ||

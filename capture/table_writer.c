@@ -74,8 +74,8 @@ bool cap_table_writer_open(const struct cap_session *s, const struct source_tabl
     tw->schema = xcalloc(1, sizeof *tw->schema);
     bool shared = false;
     char *own CLEANUP(free_ptr) = topic_name(s->settings->topic_prefix, t->schema, t->name);
-    tw->schema->topic =
-        cap_filters_topic(s->settings->rules, s->settings->routing, s->settings->topic_prefix, t->schema, t->name, &shared);
+    tw->schema->topic = cap_filters_topic(s->settings->rules, s->settings->routing, s->settings->topic_prefix,
+                                          t->schema, t->name, &shared);
     tw->schema->name_space = topic_name_space(own);
     tw->schema->shared_id = shared ? xstrdup(own) : NULL;
     tw->schema->schema = xstrdup(t->schema);

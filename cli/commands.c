@@ -16,7 +16,8 @@ const struct command command_table[] = {
      .needs_config = true,
      .logs = true,
      .stop = STOP_BOUNDED,
-     .usage = "[run] | add-table TABLE | resnapshot TABLE [--where SQL] | accept-ddl [--table SCHEMA.TABLE] [--json]",
+     .usage = "[run] | add-table TABLE | resnapshot TABLE [--where SQL] | accept-ddl [--table SCHEMA.TABLE] "
+              "[--json]",
      .summary = "copy the source's tables and follow its changes into the journal",
      .text = "Runs until stopped: SIGTERM or SIGINT finishes the fence at hand (10 s at most), a second one "
              "exits at once; "
@@ -26,7 +27,8 @@ const struct command command_table[] = {
              "everything else "
              "goes on; resnapshot has a captured table, or some of its rows, copied once more. Both only "
              "ask: the capture "
-             "that runs, or the next one, does it. accept-ddl agrees to the change of a table's shape at which capture "
+             "that runs, or the next one, does it. accept-ddl agrees to the change of a table's shape at "
+             "which capture "
              "has halted (capture.on_ddl), and changes nothing else; capture is started again after it.",
      .flags = capture_flags},
     {.name = "apply",

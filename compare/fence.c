@@ -176,7 +176,8 @@ static void *slot_main(void *arg)
     struct slot_work *work = arg;
     char name[64];
     (void)snprintf(name, sizeof name, "crossfade_compare_%.16s", work->run->nonce);
-    work->ok = repl_create_slot(work->run->slot_conn, name, REPL_SLOT_TEMPORARY, &work->run->slot, &work->err);
+    work->ok =
+        repl_create_slot(work->run->slot_conn, name, REPL_SLOT_TEMPORARY, &work->run->slot, &work->err);
     (void)eventfd_write(work->done_fd, 1);
     return NULL;
 }

@@ -194,8 +194,7 @@ void plan_make(const struct catalog cats[SIDE_COUNT], bool publication_exists,
             continue;
         }
         const struct cat_table *target = catalog_find(&cats[SIDE_TARGET], source->schema, source->name);
-        plan_pair(plan_add(&plan, source->schema, source->name), source, target, rules,
-                  publication_exists);
+        plan_pair(plan_add(&plan, source->schema, source->name), source, target, rules, publication_exists);
     }
     for (size_t i = 0; i < cats[SIDE_TARGET].table_count; i++) {
         const struct cat_table *target = &cats[SIDE_TARGET].tables[i];

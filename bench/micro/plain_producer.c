@@ -51,8 +51,9 @@ int main(int argc, char **argv)
         return 2;
     for (long n = 0; n < count; n++) {
         size_t len = fill(value, size < 24 ? 24 : size, n);
-        while (rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(argv[2]), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(&n, sizeof n),
-                                 RD_KAFKA_V_VALUE(value, len), RD_KAFKA_V_END) == RD_KAFKA_RESP_ERR__QUEUE_FULL)
+        while (rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(argv[2]), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                                 RD_KAFKA_V_KEY(&n, sizeof n), RD_KAFKA_V_VALUE(value, len),
+                                 RD_KAFKA_V_END) == RD_KAFKA_RESP_ERR__QUEUE_FULL)
             rd_kafka_poll(rk, 10);
         if (n % 1000 == 0)
             rd_kafka_poll(rk, 0);

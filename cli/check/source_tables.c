@@ -182,8 +182,8 @@ static void plan_columns(struct check *ck, struct check_table *t, struct pg_type
     const struct source_table *st = &t->source;
     struct table_schema *schema = xcalloc(1, sizeof *schema);
     bool shared = false;
-    schema->topic = cap_filters_topic(ck->rules, ck->routing, config_text(ck->cfg, "journal.topic_prefix"), st->schema,
-                                  st->name, &shared);
+    schema->topic = cap_filters_topic(ck->rules, ck->routing, config_text(ck->cfg, "journal.topic_prefix"),
+                                      st->schema, st->name, &shared);
     schema->name_space = xstrdup(schema->topic);
     schema->shared_id = shared ? xstrdup(schema->topic) : NULL;
     schema->schema = xstrdup(st->schema);

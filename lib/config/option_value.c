@@ -32,9 +32,9 @@ static const struct unit_name duration_units[] = {
 };
 
 static const char *const type_names[] = {
-    [OPT_UNKNOWN] = "?", [OPT_TEXT] = "text",         [OPT_ENUM] = "choice", [OPT_INT] = "integer",
-    [OPT_SIZE] = "size", [OPT_DURATION] = "duration", [OPT_BOOL] = "bool",   [OPT_LIST] = "list",
-    [OPT_URL] = "URL",   [OPT_LISTEN] = "host:port",  [OPT_PATH] = "path",   [OPT_MAP] = "map",
+    [OPT_UNKNOWN] = "?",   [OPT_TEXT] = "text",         [OPT_ENUM] = "choice", [OPT_INT] = "integer",
+    [OPT_SIZE] = "size",   [OPT_DURATION] = "duration", [OPT_BOOL] = "bool",   [OPT_LIST] = "list",
+    [OPT_URL] = "URL",     [OPT_LISTEN] = "host:port",  [OPT_PATH] = "path",   [OPT_MAP] = "map",
     [OPT_RULES] = "rules",
 };
 

@@ -130,7 +130,8 @@ void board_look(struct status_board *board, struct board_view *ret)
     pthread_mutex_lock(&board->lock);
     ret->status = board->status;
     ret->published_us = board->published_us;
-    memcpy(ret->trouble, board->trouble[0] != '\0' ? board->trouble : board->status.notice, sizeof ret->trouble);
+    memcpy(ret->trouble, board->trouble[0] != '\0' ? board->trouble : board->status.notice,
+           sizeof ret->trouble);
     ret->tables = copy_tables(&board->status);
     ret->status.tables = ret->tables;
     int64_t now_us = clock_mono_us();

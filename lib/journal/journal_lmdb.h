@@ -168,7 +168,7 @@ struct lmdb_writer {
     size_t range_cap;
     int64_t keep_ms;
     int64_t trim_after_us; /* mono: not before */
-    int64_t trimmed_us; /* mono; when the last trimming ended */
+    int64_t trimmed_us;    /* mono; when the last trimming ended */
 };
 
 void lmdb_writer_touch(struct lmdb_writer *w, uint32_t id);

@@ -41,34 +41,40 @@ bool source_unpublished(struct pg_conn *conn, const char *publication, source_ea
         " WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND n.nspname <> 'information_schema'"
         " AND n.nspname !~ '^pg_' AND n.nspname <> 'crossfade'"
         " AND NOT EXISTS (SELECT FROM pg_catalog.pg_publication p WHERE p.pubname = $1 AND (p.puballtables"
-        "   OR EXISTS (SELECT FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = p.oid AND (r.prrelid = c.oid"
-        "     OR c.relispartition AND r.prrelid IN (SELECT a.relid FROM pg_catalog.pg_partition_ancestors(c.oid) a)))%s))"
+        "   OR EXISTS (SELECT FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = p.oid AND (r.prrelid = "
+        "c.oid"
+        "     OR c.relispartition AND r.prrelid IN (SELECT a.relid FROM "
+        "pg_catalog.pg_partition_ancestors(c.oid) a)))%s))"
         " ORDER BY n.nspname, c.relname";
-    static const char by_schema[] =
-        " OR EXISTS (SELECT FROM pg_catalog.pg_publication_namespace s WHERE s.pnpubid = p.oid AND (s.pnnspid = "
-        "c.relnamespace OR c.relispartition AND s.pnnspid IN (SELECT x.relnamespace FROM pg_catalog.pg_class x WHERE x.oid IN "
-        "(SELECT a.relid FROM pg_catalog.pg_partition_ancestors(c.oid) a))))";
+    static const char by_schema[] = " OR EXISTS (SELECT FROM pg_catalog.pg_publication_namespace s WHERE "
+                                    "s.pnpubid = p.oid AND (s.pnnspid = "
+                                    "c.relnamespace OR c.relispartition AND s.pnnspid IN (SELECT "
+                                    "x.relnamespace FROM pg_catalog.pg_class x WHERE x.oid IN "
+                                    "(SELECT a.relid FROM pg_catalog.pg_partition_ancestors(c.oid) a))))";
     PG_RESULT_AUTO res = NULL;
-    char *text CLEANUP(free_ptr) = xasprintf(sql, pg_server_version(conn) >= SCHEMAS_VERSION ? by_schema : "");
+    char *text CLEANUP(free_ptr) =
+        xasprintf(sql, pg_server_version(conn) >= SCHEMAS_VERSION ? by_schema : "");
     if (!pg_query(conn, text, 1, &publication, &res, err))
         return false;
     for (int i = 0; i < pg_rows(res); i++) {
-        if (!each(ctx, (uint32_t)pg_cell_int64(res, i, 0), pg_cell(res, i, 1), pg_cell(res, i, 2), (uint32_t)pg_cell_int64(res, i, 3), err))
+        if (!each(ctx, (uint32_t)pg_cell_int64(res, i, 0), pg_cell(res, i, 1), pg_cell(res, i, 2),
+                  (uint32_t)pg_cell_int64(res, i, 3), err))
             return false;
     }
     return true;
 }
 
-bool source_publication_is_wide(struct pg_conn *conn, const char *publication, bool *ret_all, bool *ret_schemas,
-                                struct err *err)
+bool source_publication_is_wide(struct pg_conn *conn, const char *publication, bool *ret_all,
+                                bool *ret_schemas, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
     bool schemas = pg_server_version(conn) >= SCHEMAS_VERSION;
-    if (!pg_query(conn,
-                  schemas ? "SELECT puballtables, EXISTS (SELECT FROM pg_catalog.pg_publication_namespace s WHERE "
-                            "s.pnpubid = p.oid) FROM pg_catalog.pg_publication p WHERE pubname = $1"
-                          : "SELECT puballtables, false FROM pg_catalog.pg_publication WHERE pubname = $1",
-                  1, &publication, &res, err))
+    if (!pg_query(
+            conn,
+            schemas ? "SELECT puballtables, EXISTS (SELECT FROM pg_catalog.pg_publication_namespace s WHERE "
+                      "s.pnpubid = p.oid) FROM pg_catalog.pg_publication p WHERE pubname = $1"
+                    : "SELECT puballtables, false FROM pg_catalog.pg_publication WHERE pubname = $1",
+            1, &publication, &res, err))
         return false;
     *ret_all = pg_rows(res) == 1 && pg_cell_bool(res, 0, 0);
     *ret_schemas = pg_rows(res) == 1 && pg_cell_bool(res, 0, 1);

@@ -498,7 +498,8 @@ static void print_type(uint32_t oid, int32_t typmod, const char *expected)
 static void prints_the_source_type(void **state)
 {
     struct strbuf out = STRBUF_INIT(256);
-    struct field mood = {.phys = PHYS_STRING, .semantic = (char *)"io.debezium.data.Enum", .source_type = (char *)"_MOOD"};
+    struct field mood = {
+        .phys = PHYS_STRING, .semantic = (char *)"io.debezium.data.Enum", .source_type = (char *)"_MOOD"};
     (void)state;
     print_type(INT4, -1, "int4");
     print_type(NUM, NUMERIC(8, 2), "numeric(8,2)");
@@ -511,9 +512,12 @@ static void prints_the_source_type(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(decides_what_fits), cmocka_unit_test(decides_for_types_it_does_not_know),
-        cmocka_unit_test(refuses_values),    cmocka_unit_test(refuses_integers_out_of_range),
-        cmocka_unit_test(writes_text),       cmocka_unit_test(null_and_unavailable),
+        cmocka_unit_test(decides_what_fits),
+        cmocka_unit_test(decides_for_types_it_does_not_know),
+        cmocka_unit_test(refuses_values),
+        cmocka_unit_test(refuses_integers_out_of_range),
+        cmocka_unit_test(writes_text),
+        cmocka_unit_test(null_and_unavailable),
         cmocka_unit_test(prints_the_source_type),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

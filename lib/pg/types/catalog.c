@@ -267,8 +267,8 @@ void pg_type_catalog_remember(struct pg_type_catalog *cat, const struct pg_type 
 }
 
 /* As the server has it, else as it is remembered. */
-static bool find_type(struct pg_type_catalog *cat, struct pg_conn *conn, uint32_t oid, struct type_entry **ret,
-                      struct err *err)
+static bool find_type(struct pg_type_catalog *cat, struct pg_conn *conn, uint32_t oid,
+                      struct type_entry **ret, struct err *err)
 {
     struct err gone = ERR_INIT;
     struct type_entry *e = NULL;

@@ -54,10 +54,11 @@ static bool remember(struct pg_target *pt, struct pg_table *tab, const char *con
     char attempt[24];
     (void)snprintf(attempt, sizeof attempt, "%llu", (unsigned long long)pt->attempt);
     const char *all[5] = {params[0], params[1], params[2], params[3], attempt};
-    if (!pg_query(pt->conn,
-                  "INSERT INTO crossfade.loaded (pipeline, shard, schema_name, table_name, attempt, table_oid) "
-                  "VALUES ($1, $2, $3, $4, $5::bigint, to_regclass(format('%I.%I', $3::text, $4::text))::oid)",
-                  5, all, &res, err))
+    if (!pg_query(
+            pt->conn,
+            "INSERT INTO crossfade.loaded (pipeline, shard, schema_name, table_name, attempt, table_oid) "
+            "VALUES ($1, $2, $3, $4, $5::bigint, to_regclass(format('%I.%I', $3::text, $4::text))::oid)",
+            5, all, &res, err))
         return false;
     tab->loading = true;
     return true;
@@ -101,10 +102,11 @@ static bool refuse_or_empty(struct pg_target *pt, struct pg_table *tab, struct e
 /* It was filled under another name, and renamed since, as on the source: its rows are ours. */
 static bool known_by_oid(struct pg_target *pt, const char *const params[4], bool *ret_known, struct err *err)
 {
-    return query_bool(pt,
-                      "UPDATE crossfade.loaded SET schema_name = $3, table_name = $4 WHERE pipeline = $1 AND shard = $2 "
-                      "AND table_oid = to_regclass(format('%I.%I', $3::text, $4::text))::oid RETURNING true",
-                      4, params, ret_known, err);
+    return query_bool(
+        pt,
+        "UPDATE crossfade.loaded SET schema_name = $3, table_name = $4 WHERE pipeline = $1 AND shard = $2 "
+        "AND table_oid = to_regclass(format('%I.%I', $3::text, $4::text))::oid RETURNING true",
+        4, params, ret_known, err);
 }
 
 bool pgt_ensure_loaded(struct pg_target *pt, struct pg_table *tab, struct err *err)

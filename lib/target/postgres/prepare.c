@@ -25,7 +25,8 @@ static bool alter_hint(const struct table_schema *schema, const char *verb, cons
         pg_field_type_print(type, &sql);
     }
     struct err what = *err;
-    err_set(err, what.code, "%s. Hint: on the target ALTER TABLE %s%s, then start apply again: nothing was skipped",
+    err_set(err, what.code,
+            "%s. Hint: on the target ALTER TABLE %s%s, then start apply again: nothing was skipped",
             what.text, sql.data, rest);
     strbuf_release(&sql);
     return false;
@@ -66,8 +67,11 @@ static bool find_table(struct pg_target *pt, const struct table_schema *schema, 
             2, params, &res, err))
         return false;
     if (pg_rows(res) != 1)
-        return schema_err(schema, err, "there is no such table on the target: create it there (or rename the one that it was), then start apply "
-                          "again: nothing was skipped", NULL);
+        return schema_err(schema, err,
+                          "there is no such table on the target: create it there (or rename the one that it "
+                          "was), then start apply "
+                          "again: nothing was skipped",
+                          NULL);
     char kind = pg_cell(res, 0, 1)[0];
     if (kind != 'r' && kind != 'p')
         return schema_err(schema, err, "on the target this is no table that can be written", NULL);
@@ -90,7 +94,8 @@ static bool add_column(struct pg_target *pt, struct pg_table *tab, const struct 
     if (!pg_writer_plan(col->field, (uint32_t)pg_cell_int64(res, row, 1), (int32_t)pg_cell_int64(res, row, 2),
                         pt->types, pt->conn, &col->writer, err)) {
         pgt_table_err(tab, err);
-        return err->code == ERR_SCHEMA && alter_hint(schema, "ALTER COLUMN", col->field->name, col->field, "", err);
+        return err->code == ERR_SCHEMA &&
+               alter_hint(schema, "ALTER COLUMN", col->field->name, col->field, "", err);
     }
     tab->all_binary = tab->all_binary && col->writer.mode == PG_WRITE_BINARY;
     tab->identity_always = tab->identity_always || col->identity_always;
@@ -126,19 +131,21 @@ static bool read_columns(struct pg_target *pt, struct pg_table *tab, const char 
         int row = find_column(res, schema->fields[i].name);
         if (row < 0) {
             schema_err(schema, err, "the target table lacks column", schema->fields[i].name);
-            return alter_hint(schema, "ADD COLUMN", schema->fields[i].name, &schema->fields[i],
-                              " (with the source's DEFAULT, for the rows that are there; or RENAME COLUMN, if that is "
-                              "what the source did)",
-                              err);
+            return alter_hint(
+                schema, "ADD COLUMN", schema->fields[i].name, &schema->fields[i],
+                " (with the source's DEFAULT, for the rows that are there; or RENAME COLUMN, if that is "
+                "what the source did)",
+                err);
         }
         if (!pg_cell_bool(res, row, 5) && !add_column(pt, tab, res, row, i, err))
             return false;
     }
     for (int i = 0; i < pg_rows(res); i++) {
         if (pg_cell_bool(res, i, 3) && table_schema_find(schema, pg_cell(res, i, 0)) < 0) {
-            schema_err(schema, err,
-                       "the source lacks a column that the target table wants a value for:", pg_cell(res, i, 0));
-            return alter_hint(schema, "DROP COLUMN", pg_cell(res, i, 0), NULL, " (or ALTER COLUMN … DROP NOT NULL)", err);
+            schema_err(schema, err, "the source lacks a column that the target table wants a value for:",
+                       pg_cell(res, i, 0));
+            return alter_hint(schema, "DROP COLUMN", pg_cell(res, i, 0), NULL,
+                              " (or ALTER COLUMN … DROP NOT NULL)", err);
         }
     }
     return tab->column_count > 0 || schema_err(schema, err, "no column can be written", NULL);
