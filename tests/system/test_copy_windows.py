@@ -153,7 +153,7 @@ def test_killed_again_and_again_it_goes_on(servers):
         assert_journal(*read_cat(s.pipeline), s.source_url, s.name)
 
 
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("workers", count([3], [1, 3]))
 def test_partitions_without_key(servers, workers):
     """Its changes are told apart by what one snapshot sees: all partitions are copied under that one."""
     folder, source, target = servers
