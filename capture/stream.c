@@ -451,7 +451,7 @@ bool cap_stream_run(struct cap_session *s, lsn_t start_lsn, struct cap_copier *c
         .meta = cap_meta_new(s),
         .hold = s->position.hold,
         .held = cap_spill_new(s->settings->spill_dir, s->settings->spill_encryption,
-                              s->settings->max_memory_bytes),
+                              s->settings->half_memory_bytes),
         .streamed = cap_streamed_new(s->settings),
         .start_lsn = start_lsn,
         .slot_lsn = s->slot_lsn,
