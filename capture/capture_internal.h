@@ -44,9 +44,10 @@ struct cap_settings {
     int64_t fence_interval_us, heartbeat_us;
     uint64_t fence_max_changes;
     size_t max_memory_bytes;
-    bool streaming;        /* large transactions are taken while they run */
-    bool spill_encryption; /* of what goes to spill_dir */
-    size_t batch_bytes;    /* a batch is handed over when it has grown to this */
+    size_t half_memory_bytes; /* for what is held back, and as much for transactions that run */
+    bool streaming;           /* large transactions are taken while they run */
+    bool spill_encryption;    /* of what goes to spill_dir */
+    size_t batch_bytes;       /* a batch is handed over when it has grown to this */
 };
 
 /* What is left of a fence for looking back. */

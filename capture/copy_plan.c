@@ -63,11 +63,18 @@ static int compare_parts(const void *a, const void *b, void *ctx)
     const struct cap_tables *tables = ctx;
     const struct plan_part *x = a, *y = b;
     const struct source_table *s = &tables->items[x->table], *t = &tables->items[y->table];
-    const struct source_part *p = &s->parts[x->part], *q = &t->parts[y->part];
     int order = strcmp(s->schema, t->schema);
     order = order != 0 ? order : strcmp(s->name, t->name);
-    order = order != 0 ? order : strcmp(p->schema, q->schema);
+    if (order != 0 || x->part == CAP_WHOLE || y->part == CAP_WHOLE)
+        return order;
+    const struct source_part *p = &s->parts[x->part], *q = &t->parts[y->part];
+    order = strcmp(p->schema, q->schema);
     return order != 0 ? order : strcmp(p->name, q->name);
+}
+
+static const uint32_t *oid_of(const struct source_table *t, size_t part)
+{
+    return part == CAP_WHOLE ? &t->oid : &t->parts[part].oid;
 }
 
 /* A place counts for exactly these parts with exactly these keys. */
@@ -76,7 +83,7 @@ static uint64_t hash_parts(const struct cap_plan *plan)
     uint64_t hash = HASH_FNV1A;
     for (size_t i = 0; i < plan->count; i++) {
         const struct source_table *t = &plan->session->tables.items[plan->parts[i].table];
-        hash = hash_fnv1a(hash, &t->parts[plan->parts[i].part].oid, sizeof(uint32_t));
+        hash = hash_fnv1a(hash, oid_of(t, plan->parts[i].part), sizeof(uint32_t));
         for (size_t k = 0; k < t->key_count; k++) {
             const struct source_column *c = &t->columns[t->key[k]];
             hash = hash_fnv1a(hash, c->name, strlen(c->name) + 1);
@@ -104,8 +111,12 @@ static void list_parts(struct cap_plan *plan)
         most += tables->items[t].part_count;
     plan->parts = xcalloc(most + 1, sizeof *plan->parts);
     for (size_t t = 0; t < tables->count; t++) {
-        bool wanted = is_wanted(plan->session, &tables->items[t]);
-        for (size_t p = 0; wanted && p < tables->items[t].part_count; p++)
+        const struct source_table *table = &tables->items[t];
+        if (!is_wanted(plan->session, table))
+            continue;
+        if (table->key_count == 0 && table->partitioned && table->part_count > 0)
+            plan->parts[plan->count++] = (struct plan_part){t, CAP_WHOLE};
+        for (size_t p = 0; (table->key_count > 0 || !table->partitioned) && p < table->part_count; p++)
             plan->parts[plan->count++] = (struct plan_part){t, p};
     }
     qsort_r(plan->parts, plan->count, sizeof *plan->parts, compare_parts, (void *)tables);

@@ -12,9 +12,13 @@
 
 #include "capture/capture_internal.h"
 
+/* In place of a part: all of a partitioned table. One without key is copied under one snapshot, whatever its partitions: its changes are
+ * told apart by what that snapshot sees, and they come under the table's own name. */
+#define CAP_WHOLE SIZE_MAX
+
 /* (lower, upper] of a part's key; texts as the server writes them. */
 struct cap_chunk {
-    size_t table, part; /* of session->tables */
+    size_t table, part; /* of session->tables; part may be CAP_WHOLE */
     char **lower;       /* NULL = from the first row */
     char **upper;       /* NULL = to the last row */
     size_t key_count;   /* 0 = all rows */

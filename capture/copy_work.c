@@ -91,16 +91,26 @@ static void select_columns(const struct source_table *t, const struct cap_table_
     }
 }
 
+/* Where the rows lie: one part, or all of a partitioned table. */
+static void put_storage(const struct source_table *t, size_t part, struct strbuf *sql)
+{
+    if (part == CAP_WHOLE) {
+        pg_quote_table(sql, t->schema, t->name);
+        return;
+    }
+    strbuf_adds(sql, "ONLY ");
+    pg_quote_table(sql, t->parts[part].schema, t->parts[part].name);
+}
+
 static bool begin_copy(struct worker *w, const struct cap_chunk *chunk, const struct cap_table_writer *tw,
                        struct err *err)
 {
     const struct source_table *t = &w->session->tables.items[chunk->table];
-    const struct source_part *part = &t->parts[chunk->part];
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     strbuf_adds(&sql, "COPY (SELECT ");
     select_columns(t, tw, &sql);
-    strbuf_adds(&sql, " FROM ONLY ");
-    pg_quote_table(&sql, part->schema, part->name);
+    strbuf_adds(&sql, " FROM ");
+    put_storage(t, chunk->part, &sql);
     strbuf_adds(&sql, " AS p");
     const char *where = table_rules_where(w->session->settings->rules, t->schema, t->name);
     if (where != NULL) /* as the publication has it */
@@ -129,16 +139,15 @@ static bool begin_copy(struct worker *w, const struct cap_chunk *chunk, const st
 
 /* The lock comes before the snapshot, so that nothing has rewritten the part behind its back (a rewriting ALTER and TRUNCATE are
  * not seen by older snapshots); LOCK TABLE takes none by itself (server: PlannedStmtRequiresSnapshot). */
-static bool look(struct worker *w, const struct source_part *part, struct cap_snapshot *ret_snap,
+static bool look(struct worker *w, const struct source_table *t, size_t part, struct cap_snapshot *ret_snap,
                  lsn_t *ret_high_lsn, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    strbuf_addf(
-        &sql,
-        "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL lock_timeout = %d; LOCK TABLE ONLY ",
-        LOCK_TIMEOUT_MS);
-    pg_quote_table(&sql, part->schema, part->name);
+    strbuf_addf(&sql,
+                "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL lock_timeout = %d; LOCK TABLE ",
+                LOCK_TIMEOUT_MS);
+    put_storage(t, part, &sql);
     strbuf_adds(&sql, " IN ACCESS SHARE MODE");
     bool ok = strbuf_ok(&sql, "LOCK TABLE", err) && pg_exec(w->conn, sql.data, err) &&
               pg_query(w->conn, "SELECT pg_current_snapshot()::text, (" SOURCE_VISIBLE_LSN ")::text", 0, NULL,
@@ -167,13 +176,13 @@ static void show_snapshot(struct worker *w, struct cap_snapshot *snap, lsn_t hig
 
 /* A snapshot that sees all that was published. A transaction that misses is one between its commit record and its end: it takes
  * a moment, or as long as its synchronous standby does. */
-static bool take_snapshot(struct worker *w, const struct source_part *part, struct err *err)
+static bool take_snapshot(struct worker *w, const struct source_table *t, size_t part, struct err *err)
 {
     struct timespec nap = {.tv_nsec = 1000000};
     while (!atomic_load(&w->copy->abort)) {
         struct cap_snapshot snap = {0};
         lsn_t high_lsn = 0;
-        if (!look(w, part, &snap, &high_lsn, err))
+        if (!look(w, t, part, &snap, &high_lsn, err))
             return false;
         if (cap_visible_covers(w->copy->visible, &snap)) {
             show_snapshot(w, &snap, high_lsn);
@@ -285,7 +294,7 @@ static bool copy_chunk(struct worker *w, const struct cap_chunk *chunk, lsn_t ba
     struct cap_table_writer *tw = NULL;
     const struct source_table *t = &w->session->tables.items[chunk->table];
     if (!failpoint("capture.snapshot_chunk", err) || !writer_of(w, chunk->table, &tw, err) ||
-        !take_snapshot(w, &t->parts[chunk->part], err) || !columns_hold(w, t, err))
+        !take_snapshot(w, t, chunk->part, err) || !columns_hold(w, t, err))
         return copy_failed(t, err);
     struct change base = {
         .op = CHANGE_READ,

@@ -229,9 +229,11 @@ static bool take_boundary(struct cap_publisher *pub, const struct cap_batch *b,
     pub->fence_due = true;
     pub->mid_transaction = false;
     pub->unit_transactions += !bound->synthetic;
+    if (!pub->complete) /* a fence of a copy carries its place: those come by themselves */
+        return true;
     if (bound->marker != 0)
         return fence_at(pub, bound, &b->markers[bound->marker - 1], err);
-    return !bound->fence || !pub->complete || fence_at(pub, bound, NULL, err);
+    return !bound->fence || fence_at(pub, bound, NULL, err);
 }
 
 /* Records of a transaction that goes on: what ended before must be fenced first, never inside of it. */

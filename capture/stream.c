@@ -233,6 +233,7 @@ static bool begin_request(struct cap_stream *st, struct err *err)
     struct fence_copy place = {.there = true};
     if (!cap_queue_add(&st->session->queue, &st->txn.request))
         return true;
+    BUG_UNLESS(!st->session->queue.requested); /* nothing is decoded behind it */
     (void)cap_queue_next(&st->session->queue);
     cap_queue_place(&st->session->queue, &place);
     st->hold.active = false;
@@ -270,7 +271,7 @@ bool cap_stream_commit(struct cap_stream *st, lsn_t commit_lsn, lsn_t commit_end
 static bool read_frames(struct cap_stream *st, bool *ret_idle, struct err *err)
 {
     struct repl_frame frame;
-    for (int i = 0; i < FRAMES_PER_TURN && !st->stopped; i++, st->pace.frames++) {
+    for (int i = 0; i < FRAMES_PER_TURN && !st->stopped && !st->session->again; i++, st->pace.frames++) {
         switch (repl_next(st->session->stream, &frame, err)) {
         case REPL_ERROR:
             return false;
@@ -450,7 +451,7 @@ bool cap_stream_run(struct cap_session *s, lsn_t start_lsn, struct cap_copier *c
         .meta = cap_meta_new(s),
         .hold = s->position.hold,
         .held = cap_spill_new(s->settings->spill_dir, s->settings->spill_encryption,
-                              s->settings->max_memory_bytes),
+                              s->settings->half_memory_bytes),
         .streamed = cap_streamed_new(s->settings),
         .start_lsn = start_lsn,
         .slot_lsn = s->slot_lsn,

@@ -42,7 +42,7 @@ struct cap_streamed *cap_streamed_new(const struct cap_settings *settings)
 {
     struct cap_streamed *sd = xcalloc(1, sizeof *sd);
     sd->store =
-        cap_txn_store_new(settings->spill_dir, settings->spill_encryption, settings->max_memory_bytes);
+        cap_txn_store_new(settings->spill_dir, settings->spill_encryption, settings->half_memory_bytes);
     return sd;
 }
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import signal
 import threading
 
 import psycopg
@@ -178,6 +179,23 @@ def test_rows_once_more(servers):
         ask(s, "resnapshot", "old")
         copied(s)
         s.assert_equal()
+
+
+def test_asked_for_in_one_breath(servers):
+    """Capture reads all questions, and a marker of another kind behind them, at once: none is lost, and no copy starts over."""
+    with scenario(*servers, SCHEMA, tables=["public.*"]) as s:
+        s.start()
+        later(s)
+        s.capture.signal(signal.SIGSTOP)
+        for table in ("later", "heap", "part"):
+            ask(s, "add-table", table)
+        s.source(f"INSERT INTO crossfade.marker (pipeline, nonce, kind) VALUES ('{s.name}', 'ping1', 'ping')", "UPDATE later SET v = 5 WHERE id % 3 = 0")
+        s.capture.signal(signal.SIGCONT)
+        copied(s)
+        s.assert_equal()
+        assert s.position()["attempt"] == 1
+        s.capture.terminate()
+        assert_journal(*read_cat(s.pipeline), s.source_url, s.name)
 
 
 def test_what_cannot_be_asked_for(servers):

@@ -152,6 +152,40 @@ def test_killed_again_and_again_it_goes_on(servers):
         assert_journal(*read_cat(s.pipeline), s.source_url, s.name)
 
 
+@pytest.mark.parametrize("workers", count([3], [1, 3]))
+def test_partitions_without_key(servers, workers):
+    """Its changes are told apart by what one snapshot sees: all partitions are copied under that one."""
+    folder, source, target = servers
+    schema = ("CREATE TABLE bare (a int, at int) PARTITION BY LIST (at); CREATE TABLE bare_0 PARTITION OF bare FOR VALUES IN (0); CREATE TABLE bare_1 PARTITION OF bare FOR VALUES IN (1);"
+              "ALTER TABLE bare REPLICA IDENTITY FULL; ALTER TABLE bare_0 REPLICA IDENTITY FULL; ALTER TABLE bare_1 REPLICA IDENTITY FULL;"
+              "INSERT INTO bare SELECT i, i % 2 FROM generate_series(1, 40000) i; CREATE TABLE z (id int PRIMARY KEY); INSERT INTO z SELECT generate_series(1, 2000)")
+    with scenario(folder, source, target, schema, more={"capture": dict(SLOW["capture"], snapshot_workers=workers)}) as s:
+        stop, error = threading.Event(), []
+
+        def write(leaf):
+            try:
+                with psycopg.connect(s.source_url, autocommit=True) as connection:
+                    n = 0
+                    while not stop.is_set():
+                        n += 1
+                        connection.execute("INSERT INTO bare VALUES (%s, %s)", (100000 + n, leaf))
+                        with contextlib.suppress(psycopg.errors.SerializationFailure):  # the other one has just moved it
+                            connection.execute("UPDATE bare SET at = 1 - at WHERE a = %s", (100000 + n // 2,))
+                        with contextlib.suppress(psycopg.errors.SerializationFailure):
+                            connection.execute("DELETE FROM bare WHERE a = %s AND at = %s", (n, leaf))
+            except Exception as failure:  # shown at the end
+                error.append(failure)
+        writers = [threading.Thread(target=write, args=(leaf,)) for leaf in (0, 1)]
+        for writer in writers:
+            writer.start()
+        s.start(timeout=120)
+        stop.set()
+        for writer in writers:
+            writer.join()
+        assert not error, error
+        s.assert_equal()
+
+
 def test_slot_lets_go_of_wal_during_the_copy(servers):
     """Rows that are read slowly, writers that are not slow: what the slot has not confirmed stays far below what was written."""
     folder, source, target = servers

@@ -165,6 +165,6 @@ def test_the_schema_says_what_may_be_lost(servers):
             s.capture.start()
             s.capture.wait_for(lambda status: status.get("complete"), 60, "the copy is complete")
             schemas = [json.loads(line)["value"] for line in s.pipeline.run("journal", "cat", s.pipeline.name + ".schemas").stdout.strip().split("\n")]
-            row = json.loads([e for e in schemas if e["subject"].endswith("t-value")][-1]["schema"])["fields"][0]["fields"]
+            row = json.loads([e for e in schemas if e.get("subject", "").endswith("t-value")][-1]["schema"])["fields"][0]["fields"]
             assert {c["field"] for c in row if c["parameters"].get("crossfade.lossy") == "true"} == expected
             assert {c["field"]: c["parameters"]["crossfade.encoding"] for c in row if "crossfade.encoding" in c["parameters"]} == {"h": "hex"}

@@ -78,7 +78,7 @@ class Avro:
 
     def __init__(self, bootstrap, prefix):
         self.texts, self.subjects, self.parsed = {}, {}, {}
-        for record in read_topic(bootstrap, prefix + ".schemas"):
+        for record in (r for r in read_topic(bootstrap, prefix + ".schemas") if len(r.key) == 4):  # others are not schemas
             entry = json.loads(record.value)
             assert entry["id"] == struct.unpack(">I", record.key)[0] and entry["format"] == "avro"
             self.texts[entry["id"]] = json.loads(entry["schema"])
@@ -130,7 +130,7 @@ class Json:
 
     def __init__(self, bootstrap, prefix):
         self.texts = {}
-        for record in read_topic(bootstrap, prefix + ".schemas"):
+        for record in (r for r in read_topic(bootstrap, prefix + ".schemas") if len(r.key) == 4):  # others are not schemas
             entry = json.loads(record.value)
             self.texts[entry["id"]] = json.loads(entry["schema"])
 
