@@ -211,7 +211,7 @@ def test_login_and_tls(servers, registry):
             s.start()
             s.source("UPDATE t SET v = -v")
             s.assert_equal()
-            assert cat(s, "rtls.schemas")[0]["value"]["registry"] == front.url
+            assert [r["value"]["registry"] for r in cat(s, "rtls.schemas") if "registry" in r["value"]] == [front.url]
             for text in (s.capture.log_text(), s.apply.log_text(), str(s.capture.status()), str(s.apply.status())):
                 assert "s3cret" not in text and "wr0ng" not in text
 
