@@ -147,7 +147,7 @@ def test_lmdb(servers, registry, front):
             elif value:
                 rows[record["key"]["id"]] = value["after"]["v"]
         assert sorted(rows.items()) == s.source("SELECT id, v FROM t ORDER BY id")
-        assert [r["value"] for r in cat(s, "rl.schemas")] == [{"id": 0, "registry": front.url}]
+        assert [r["value"] for r in cat(s, "rl.schemas") if "table_shape" not in r["value"]] == [{"id": 0, "registry": front.url}]
         # A table's new shape is a new version of its value's schema, at exactly the right record.
         s.target("ALTER TABLE t ADD COLUMN w varchar(20)")
         s.source("ALTER TABLE t ADD COLUMN w varchar(20)", "UPDATE t SET w = 'w' || id")
@@ -195,7 +195,7 @@ def test_login_and_tls(servers, registry):
             s.start()
             s.source("UPDATE t SET v = -v")
             s.assert_equal()
-            assert cat(s, "rtls.schemas")[0]["value"]["registry"] == front.url
+            assert [r["value"]["registry"] for r in cat(s, "rtls.schemas") if "registry" in r["value"]] == [front.url]
             for text in (s.capture.log_text(), s.apply.log_text(), str(s.capture.status()), str(s.apply.status())):
                 assert "s3cret" not in text and "wr0ng" not in text
 
