@@ -75,8 +75,7 @@ bool capture_accept_ddl(const struct config *cfg, const char *table,
         if (ok)
             cap_shapes_waiting(shapes, choose, a);
         ok = ok && (a->count == 0 || append(&settings, a, err));
-        table_filter_free(settings.filter);
-        topic_routing_free(settings.routing);
+        cap_settings_release(&settings);
     }
     for (size_t i = 0; ok && i < a->count; i++)
         each(ctx, a->shapes[i]->schema, a->shapes[i]->table,

@@ -202,8 +202,6 @@ bool capture_ask_copy(const struct config *cfg, const struct capture_copy *ask, 
     bool ok = cap_connect_to(&settings, url, false, &s.sql, err) && ask_source(&s, ask, err);
     pg_close(s.sql);
     cap_tables_release(&s.tables);
-    table_filter_free(settings.filter);
-    table_rules_free(settings.rules);
-    topic_routing_free(settings.routing);
+    cap_settings_release(&settings);
     return ok;
 }

@@ -1,19 +1,21 @@
 /*
  * Owns: the life of the role. A session looks whether the slot is free, opens everything (journal writer
- * first: it settles what a dead one left), recovers the position, copies if there is no complete copy, streams; after an error that may pass
- * everything is closed and the next session begins after a backoff.
+ * first: it settles what a dead one left), recovers the position, copies if there is no complete copy, streams;
+ * after an error that may pass everything is closed and the next session begins after a backoff.
  *
  * Failpoints (CROSSFADE_FAILPOINT), in the order of a life:
- *   capture.slot_before, capture.slot_created     around the slot's creation
- *   capture.snapshot_begun                        behind the first fence of a copy
- *   capture.snapshot_chunk, capture.snapshot_part before each chunk; behind each part of it given to the
- * journal capture.snapshot_copied                       all rows given, the completing fence not
- *   capture.fence_before, capture.fence_appended, capture.committed   around each fence and its commit
- *   capture.txn_part                              between parts of a transaction that is larger than a batch
- *   capture.stream_block, capture.stream_commit   behind a part of a transaction that still runs; before its commit is decoded
- *   capture.feedback_before                       before a newer position is confirmed to the slot
- *   capture.ddl_new_shape, capture.ddl_halt      before the first row of a new shape; before the note that it stops capture
- *   capture.hold, capture.cut                     a comparison's hold begins; its cut is released
+ *   capture.slot_before, capture.slot_created        around the slot's creation
+ *   capture.snapshot_begun                           behind the first fence of a copy
+ *   capture.snapshot_opened, capture.snapshot_ended  around each window of a copy
+ *   capture.snapshot_chunk, capture.snapshot_part    before each range; behind each part of it given to the journal
+ *   capture.snapshot_copied                          all rows given, the completing fence not
+ *   capture.fence_before, capture.fence_appended, capture.committed  around each fence and its commit
+ *   capture.txn_part                                 between parts of a transaction that is larger than a batch
+ *   capture.stream_block, capture.stream_commit      behind a part of a transaction that still runs; before its commit is decoded
+ *   capture.feedback_before                          before a newer position is confirmed to the slot
+ *   capture.ddl_new_shape, capture.ddl_halt          before the first row of a new shape; before the note that it stops capture
+ *   capture.hold, capture.cut                        a comparison's hold begins; its cut is released
+ *   capture.accept_before, capture.accept_committed  accept-ddl: around its unit
  */
 #include "capture/capture.h"
 
@@ -37,95 +39,11 @@
 #include "core/log.h"
 #include "journal/journal_settings.h"
 
-#define BATCH_BYTES_MIN ((size_t)256 << 10)
-#define BATCH_BYTES_MAX ((size_t)4 << 20)
-/* Part of max_memory that one batch may take: several are under way. */
-#define BATCH_MEMORY_SHARE 12
-#define BACKOFF_BASE_MS    250
-#define BACKOFF_MAX_MS     15000
+#define BACKOFF_BASE_MS 250
+#define BACKOFF_MAX_MS  15000
 /* A slot or journal that somebody else uses: at the very start it is more likely a mistake than a death a
  * moment ago. */
 #define BUSY_PATIENCE_US (30 * INT64_C(1000000))
-
-/* The option table knows no others. */
-static enum cap_snapshot_mode snapshot_mode(const char *name)
-{
-    return strcmp(name, "never") == 0  ? SNAPSHOT_NEVER
-           : strcmp(name, "only") == 0 ? SNAPSHOT_ONLY
-                                       : SNAPSHOT_INITIAL;
-}
-
-bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struct err *err)
-{
-    struct cap_settings s = {
-        .pipeline = config_text(cfg, "pipeline"),
-        .source_url = config_text(cfg, "source.url"),
-        .topic_prefix = config_text(cfg, "journal.topic_prefix"),
-        .spill_dir = config_text(cfg, "capture.spill_dir"),
-        .codec = codec_by_name(config_text(cfg, "journal.format")),
-        .snapshot_mode = snapshot_mode(config_text(cfg, "capture.snapshot")),
-        .max_rows_per_second = config_int(cfg, "capture.max_rows_per_second"),
-        .max_source_latency_us = config_int(cfg, "capture.max_source_latency_ms") * 1000,
-        .stop_on_ddl = strcmp(config_text(cfg, "capture.on_ddl"), "stop") == 0,
-        .failover_slot = config_bool(cfg, "capture.failover_slot"),
-        .max_retained_wal_bytes = config_int(cfg, "capture.max_retained_wal"),
-        .transaction_topic = config_bool(cfg, "journal.transaction_topic"),
-        .heartbeat_topic = config_bool(cfg, "journal.heartbeat_topic"),
-        .message_topic = config_bool(cfg, "journal.message_topic"),
-        .snapshot_workers = (int)config_int(cfg, "capture.snapshot_workers"),
-        .chunk_rows = config_int(cfg, "capture.snapshot_chunk_rows"),
-        .fence_interval_us = config_int(cfg, "capture.fence_interval_ms") * 1000,
-        .fence_max_changes = (uint64_t)config_int(cfg, "capture.fence_max_changes"),
-        .max_memory_bytes = (size_t)config_int(cfg, "capture.max_memory"),
-        .streaming = strcmp(config_text(cfg, "capture.streaming"), "on") == 0,
-        .spill_encryption = config_bool(cfg, "capture.spill_encryption"),
-        .heartbeat_us = config_int(cfg, "capture.heartbeat_interval_ms") * 1000,
-    };
-    const struct type_profile_texts profile = {
-        .profile = config_text(cfg, "journal.type_profile"),
-        .lossy = config_text(cfg, "journal.lossy"),
-        .decimal = config_text(cfg, "journal.decimal_mode"),
-        .time = config_text(cfg, "journal.time_mode"),
-        .interval = config_text(cfg, "journal.interval_mode"),
-        .binary = config_text(cfg, "journal.binary_mode"),
-        .hstore = config_text(cfg, "journal.hstore_mode"),
-    };
-    s.profile = type_profile_of(&profile);
-    if (config_text(cfg, "source.standby_url") != NULL) {
-        s.primary_url = s.source_url;
-        s.source_url = config_text(cfg, "source.standby_url");
-    }
-    if (s.codec != NULL && config_bool(cfg, "journal.json_schemas"))
-        s.codec = codec_with_schemas(s.codec);
-    if (s.codec == NULL)
-        return err_set(err, ERR_CONFIG, "journal.format: %s is not known",
-                       config_text(cfg, "journal.format"));
-    s.half_memory_bytes = s.max_memory_bytes / 2;
-    s.batch_bytes = MAX_OF(BATCH_BYTES_MIN, MIN_OF(BATCH_BYTES_MAX, s.max_memory_bytes / BATCH_MEMORY_SHARE));
-    journal_settings(cfg, &s.journal);
-    (void)snprintf(s.slot, sizeof s.slot, "crossfade_%s", s.pipeline);
-    (void)snprintf(s.publication, sizeof s.publication, "crossfade_%s", s.pipeline);
-    (void)snprintf(s.application_name, sizeof s.application_name, "crossfade capture %s", s.pipeline);
-    s.filters_changed_accept = strcmp(config_text(cfg, "source.filters_changed"), "accept") == 0;
-    if (!table_filter_from_config(cfg, &s.filter, err))
-        return false;
-    if (!topic_routing_from_config(cfg, &s.routing, err) || !table_rules_with_salt(cfg, &s.rules, err)) {
-        topic_routing_free(s.routing);
-        table_filter_free(s.filter);
-        return false;
-    }
-    if (table_rules_hide(s.rules) && !s.spill_encryption) {
-        table_filter_free(s.filter);
-        topic_routing_free(s.routing);
-        table_rules_free(s.rules);
-        return err_set(err, ERR_CONFIG,
-                       "capture.spill_encryption: false would let values lie readable in spill_dir that "
-                       "source.filters masks "
-                       "or leaves out: take it away");
-    }
-    *ret = s;
-    return true;
-}
 
 bool cap_connect_to(const struct cap_settings *settings, const char *url, bool replication,
                     struct pg_conn **ret, struct err *err)
@@ -354,8 +272,8 @@ static bool close_session(struct cap_session *s, bool ok, struct err *err)
     s->publisher = NULL;
     struct err note = ERR_INIT;
     if (s->shapes != NULL && cap_shapes_has_halted(s->shapes) &&
-        !cap_shapes_write_halt(s->shapes, &s->settings->journal,
-                               &note)) { /* the next session comes to it again */
+        !cap_shapes_write_halt(s->shapes, &s->settings->journal, &note)) {
+        /* Not noted: the next session comes to it again. */
         *err = note;
         ok = false;
     }
@@ -465,8 +383,6 @@ bool capture_run(const struct config *cfg, struct status_board *board, int stop_
         }
         ok = stopped = wait_before_retry(&r, &session_err);
     }
-    table_filter_free(settings.filter);
-    table_rules_free(settings.rules);
-    topic_routing_free(settings.routing);
+    cap_settings_release(&settings);
     return ok;
 }

@@ -101,13 +101,14 @@ struct cap_session {
     bool again; /* the session has ended well, to begin anew with what was asked for */
     struct cap_publisher *publisher;
     struct cap_shapes *shapes; /* of the tables, as the journal has them (shapes.h) */
-    bool
-        *whole_only; /* of the run: the server failed at streaming a transaction, and is not asked to again */
-    bool progressed; /* something became durable in this session: backoff starts over */
+    bool *whole_only; /* of the run: the server failed at streaming a transaction: it is not asked to again */
+    bool progressed;  /* something became durable in this session: backoff starts over */
 };
 
-/* Texts belong to cfg; ret->filter is to be freed with table_filter_free(). */
+/* settings.c. Texts belong to cfg; the rest goes with cap_settings_release(). */
 bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struct err *err) MUST_CHECK;
+void cap_settings_release(struct cap_settings *s);
+struct type_profile cap_profile_read(const struct config *cfg);
 /* A connection to the source without time limits of its own (idle, statement, lock), and with row security
  * off: a hidden row must be an error, never a gap. @thread any */
 bool cap_connect(const struct cap_settings *settings, bool replication, struct pg_conn **ret,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/hash.h"
 #include "core/log.h"
 
 struct plan_part {
@@ -71,15 +72,6 @@ static int compare_parts(const void *a, const void *b, void *ctx)
     return order != 0 ? order : strcmp(p->name, q->name);
 }
 
-/* FNV-1a, 64 bits. */
-static uint64_t mix(uint64_t hash, const void *bytes, size_t len)
-{
-    const unsigned char *p = bytes;
-    for (size_t i = 0; i < len; i++)
-        hash = (hash ^ p[i]) * UINT64_C(1099511628211);
-    return hash;
-}
-
 static const uint32_t *oid_of(const struct source_table *t, size_t part)
 {
     return part == CAP_WHOLE ? &t->oid : &t->parts[part].oid;
@@ -88,14 +80,14 @@ static const uint32_t *oid_of(const struct source_table *t, size_t part)
 /* A place counts for exactly these parts with exactly these keys. */
 static uint64_t hash_parts(const struct cap_plan *plan)
 {
-    uint64_t hash = UINT64_C(14695981039346656037);
+    uint64_t hash = HASH_FNV1A;
     for (size_t i = 0; i < plan->count; i++) {
         const struct source_table *t = &plan->session->tables.items[plan->parts[i].table];
-        hash = mix(hash, oid_of(t, plan->parts[i].part), sizeof(uint32_t));
+        hash = hash_fnv1a(hash, oid_of(t, plan->parts[i].part), sizeof(uint32_t));
         for (size_t k = 0; k < t->key_count; k++) {
             const struct source_column *c = &t->columns[t->key[k]];
-            hash = mix(hash, c->name, strlen(c->name) + 1);
-            hash = mix(hash, &c->type_oid, sizeof c->type_oid);
+            hash = hash_fnv1a(hash, c->name, strlen(c->name) + 1);
+            hash = hash_fnv1a(hash, &c->type_oid, sizeof c->type_oid);
         }
     }
     return hash & INT64_MAX;

@@ -1,8 +1,8 @@
 /*
- * Owns: what each message of the stream becomes (Debezium's events, DESIGN 3):
- *   insert → create; update → update, or on a key change delete + tombstone + create with newkey/oldkey
- * headers; delete → delete + tombstone; truncate → one event per table; a row of crossfade.marker → a marker
- * of its transaction.
+ * Owns: what each message of the stream becomes (Debezium's events, docs/DEBEZIUM.md):
+ *   insert → create; update → update, or on a key change delete + tombstone + create with newkey/oldkey headers;
+ *   delete → delete + tombstone; truncate → one event per table; a row of crossfade.marker → a marker of its
+ *   transaction.
  */
 #include <jansson.h>
 #include <stdlib.h>

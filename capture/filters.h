@@ -1,6 +1,6 @@
 /*
  * What source.filters means for capture: which columns a table has for us, what its publication says, and that nothing slips through
- * when rules, tables or the publication change (DESIGN: a masked column's values are never in the journal).
+ * when rules, tables or the publication change (a masked column's values are never in the journal).
  *
  * The publication's comment remembers what its tables were published with: a digest of the rules, the server's form of row filter and
  * column list, and the columns whose values nobody may see, by number, since a column may get another name.

@@ -1,3 +1,4 @@
+/* Owns: which transactions a comparison holds back, and until when. See hold.h. */
 #include "capture/hold.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /*
- * Comparisons' holds (DESIGN 5): what a transaction's end means for what capture holds back. Pure: decided by
+ * Comparisons' holds (docs/COMPARE.md): what a transaction's end means for what capture holds back. Pure: decided by
  * the log alone (commit positions and commit times), so a restart decides the same.
  *
  *   hold   from its transaction on nothing is handed to the publisher; the last fence stays before it

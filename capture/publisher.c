@@ -61,8 +61,8 @@ struct cap_publisher {
     char **topics;
     size_t stream_count;
     struct stream_index *streams; /* topic → our stream number */
-    bool
-        fence_due; /* records or transaction ends are there that no fence names yet, and one may be written */
+    /* Records or transaction ends are there that no fence names yet, and one may be written. */
+    bool fence_due;
     bool mid_transaction;     /* records of an unfinished transaction are in the unit */
     struct cap_boundary last; /* the fence that is due */
     uint64_t unit_changes, unit_transactions, unit_bytes;

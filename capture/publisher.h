@@ -2,8 +2,7 @@
  * The publisher: the thread that owns the journal's writer. It takes batches in order, appends their records,
  * and ends each unit with a fence at a transaction's end. Everything that touches the writer happens here.
  *
- *   submitted (owner moved, nothing may be confirmed)  →  durable (cap_progress.durable_lsn: may be
- * confirmed)
+ *   submitted (owner moved, nothing may be confirmed)  →  durable (cap_progress.durable_lsn: may be confirmed)
  *
  * After a failure it takes nothing more: cap_publisher_stop() tells why, and everything is opened anew.
  */
@@ -24,8 +23,8 @@ struct cap_fence_base {
     uint32_t timeline;
     uint64_t attempt;
     uint64_t last_id; /* of the last fence in the journal; 0 = none */
-    struct fence_range
-        *ranges; /* next offsets of all partitions that fences named so far (first_offset not used) */
+    /* Next offsets of all partitions that fences named so far (first_offset not used). */
+    struct fence_range *ranges;
     size_t range_count;
 };
 

@@ -9,8 +9,7 @@
 #include "core/alloc.h"
 
 /* So many fences back there is a full one, and every cut that could be met again. */
-#define FENCES_READ     (2 * FENCE_FULL_EVERY)
-#define READ_TIMEOUT_MS 30000
+#define FENCES_READ (2 * FENCE_FULL_EVERY)
 
 /* --- the end of the fence stream --- */
 
@@ -65,23 +64,17 @@ static bool read_fences(const struct cap_settings *settings, struct journal_read
     for (;;) {
         struct journal_record rec;
         struct fence f = {0};
-        switch (journal_next(jr, READ_TIMEOUT_MS, &rec, err)) {
-        case JOURNAL_ERROR:
-            return false;
-        case JOURNAL_IDLE:
-            return err_set(err, ERR_TIMEOUT, "fence stream: its end did not arrive within %d s",
-                           READ_TIMEOUT_MS / 1000);
-        case JOURNAL_END:
+        bool end = false;
+        if (!journal_take(jr, JOURNAL_TAKE_MS, &rec, &end, err))
+            return err_wrap(err, "fence stream");
+        if (end)
             return true;
-        case JOURNAL_RECORD:
-            if (!fence_decode(rec.value, rec.value_len, &f, err))
-                return err_wrap(err, "fence stream: offset=%llu", (unsigned long long)rec.offset);
-            bool ok = note_fence(settings, index, &f, pos, err);
-            fence_release(&f);
-            if (!ok)
-                return false;
-            break;
-        }
+        if (!fence_decode(rec.value, rec.value_len, &f, err))
+            return err_wrap(err, "fence stream: offset=%llu", (unsigned long long)rec.offset);
+        bool ok = note_fence(settings, index, &f, pos, err);
+        fence_release(&f);
+        if (!ok)
+            return false;
     }
 }
 

@@ -12,8 +12,8 @@
 struct cap_session;
 
 struct cap_request_queue {
-    bool
-        requested; /* the copy at hand is that of items[0] (of nothing when there is none); else it is the first one */
+    /* The copy at hand is that of items[0] (of nothing when there is none); else it is the first one. */
+    bool requested;
     struct copy_request *items;
     size_t count;
     bool grown; /* since the session began: its tables are to be loaded */

@@ -1,3 +1,4 @@
+/* Owns: reading a row again by its key. See reread.h. */
 #include "capture/reread.h"
 
 #include <stdlib.h>

@@ -11,6 +11,7 @@
 #include "core/alloc.h"
 #include "core/log.h"
 #include "journal/journal_settings.h"
+#include "pg/control_tables.h"
 #include "sql/embedded.h"
 
 #define OLDEST_VERSION 140000
@@ -204,30 +205,17 @@ static bool check_server(struct cap_session *s, struct err *err)
 
 static bool create_control_tables(struct cap_session *s, struct err *err)
 {
-    int64_t there = 0; /* a role with few rights may use what is there, not make it */
+    static const char needed[] = "crossfade.marker crossfade.marker.detail crossfade.decision";
     struct pg_conn *conn = cap_writable(s);
-    if (!pg_query_int64(
-            conn != NULL ? conn : s->sql,
-            "SELECT (to_regclass('crossfade.marker') IS NOT NULL AND to_regclass('crossfade.decision') IS "
-            "NOT NULL AND EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = "
-            "to_regclass('crossfade.marker') AND a.attname = 'detail'))::int",
-            0, NULL, &there, err))
+    bool there = false;
+    if (conn != NULL)
+        return pg_control_tables_ensure(conn, needed, embedded_sql_source_sql, "source", err);
+    if (!pg_control_tables_look(s->sql, needed, &there, err))
         return false;
-    if (there == 1)
-        return true;
-    if (conn == NULL)
-        return err_set(err, ERR_CONFIG,
-                       "source.url is a standby, and crossfade.marker is not there: set source.url to the "
-                       "primary and source.standby_url to this server, and capture makes it itself");
-    /* Two captures of one database may do this at the same time: CREATE … IF NOT EXISTS is not safe against
-     * that. */
-    if (!pg_exec(conn, "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(7236847205432871);", err) ||
-        !pg_exec(conn, embedded_sql_source_sql, err) || !pg_exec(conn, "COMMIT", err)) {
-        struct err ignored = ERR_INIT;
-        (void)!pg_exec(conn, "ROLLBACK", &ignored);
-        return err_wrap(err, "control tables on the source");
-    }
-    return true;
+    return there ||
+           err_set(err, ERR_CONFIG,
+                   "source.url is a standby, and crossfade.marker is not there: set source.url to the "
+                   "primary and source.standby_url to this server, and capture makes it itself");
 }
 
 bool cap_setup_source(struct cap_session *s, struct err *err)

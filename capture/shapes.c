@@ -7,9 +7,9 @@
 
 #include "core/alloc.h"
 #include "core/failpoint.h"
+#include "core/hash.h"
 
-#define READ_TIMEOUT_MS 30000
-#define BUCKETS         4096 /* a power of two */
+#define BUCKETS 4096 /* a power of two */
 
 static const char record_key[] = "shape"; /* lib/journal passes over records with it */
 const char cap_shapes_forgotten[] = "{\"table_shape\":null,\"state\":\"forgotten\"}";
@@ -208,15 +208,10 @@ void cap_shapes_free(struct cap_shapes *shapes)
     free(shapes);
 }
 
-/* FNV-1a. */
 static struct known **bucket_of(struct cap_shapes *shapes, const char *schema, const char *table)
 {
-    uint32_t hash = 2166136261u;
-    for (const char *c = schema; *c != '\0'; c++)
-        hash = (hash ^ (unsigned char)*c) * 16777619u;
-    hash *= 16777619u;
-    for (const char *c = table; *c != '\0'; c++)
-        hash = (hash ^ (unsigned char)*c) * 16777619u;
+    uint64_t hash = hash_fnv1a(HASH_FNV1A, schema, strlen(schema) + 1);
+    hash = hash_fnv1a(hash, table, strlen(table));
     return &shapes->by_name[hash % BUCKETS];
 }
 
@@ -399,18 +394,13 @@ static bool read_all(struct cap_shapes *shapes, struct journal_reader *jr, struc
 {
     for (;;) {
         struct journal_record rec;
-        switch (journal_next(jr, READ_TIMEOUT_MS, &rec, err)) {
-        case JOURNAL_ERROR:
-            return false;
-        case JOURNAL_IDLE:
-            return err_set(err, ERR_TIMEOUT, "schema stream: nothing came for %d s", READ_TIMEOUT_MS / 1000);
-        case JOURNAL_END:
+        bool end = false;
+        if (!journal_take(jr, JOURNAL_TAKE_MS, &rec, &end, err))
+            return err_wrap(err, "schema stream");
+        if (end)
             return true;
-        case JOURNAL_RECORD:
-            if (!take_record(shapes, &rec, err))
-                return false;
-            break;
-        }
+        if (!take_record(shapes, &rec, err))
+            return false;
     }
 }
 

@@ -21,8 +21,8 @@ struct cap_shape_column {
     char *name;
     uint32_t type_oid;
     int32_t typmod;
-    struct pg_type
-        *type; /* of a user's enum or domain: it may be dropped before its rows are read; NULL = any other */
+    /* Of a user's enum or domain: it may be dropped before its rows are read. NULL = any other. */
+    struct pg_type *type;
     bool key;
     bool added; /* not there at first: stays optional, so that schemas evolve compatibly */
 };
@@ -72,7 +72,7 @@ bool cap_shape_needs_person(const struct cap_settings *settings, enum cap_shape_
 bool cap_shape_refuse(struct cap_shapes *shapes, const struct source_table *t, enum cap_shape_news news,
                       const char *change, struct err *err);
 bool cap_shapes_has_halted(const struct cap_shapes *shapes);
-/* Writes what cap_shapes_halt() remembered, in a unit of its own; nothing if the journal says so already. No writer is open. */
+/* Writes what cap_shape_refuse() remembered, in a unit of its own; nothing if the journal says so already. No writer is open. */
 bool cap_shapes_write_halt(const struct cap_shapes *shapes, const struct journal_config *journal,
                            struct err *err) MUST_CHECK;
 /* Calls each() with every shape that waits for acceptance (the newest of each table). */

@@ -1,3 +1,4 @@
+/* Owns: batches in memory and in the file, in one order. See spill.h. */
 #include "capture/spill.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* Owns: the files of spill.c and txn_store.c, and their seals. See spill_file.h. The only file here that sees OpenSSL. */
+/* Owns: the files of spill.c and txn_store.c, and their seals. See spill_file.h. Wraps OpenSSL (so does mask.c, for digests). */
 #include "capture/spill_file.h"
 
 #include <errno.h>

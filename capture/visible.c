@@ -1,3 +1,4 @@
+/* Owns: the published transactions that a snapshot must see. See visible.h. */
 #include "capture/visible.h"
 
 #include <errno.h>

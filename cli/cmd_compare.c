@@ -198,7 +198,7 @@ int cmd_compare(struct cli *cli)
     bool ok = compare_run(cli->cfg, &req, &result, &err);
     free(tables);
     clear_progress(&talker);
-    if (!ok) /* DESIGN 7 knows 2 and 4 here, whatever else the error would mean to a role */
+    if (!ok) /* docs/COMPARE.md promises 2 and 4 here, whatever else the error would mean to a role */
         return cli_error(cli, &err) == CLI_EXIT_USAGE ? CLI_EXIT_USAGE : CLI_EXIT_NOT_RUN;
     if (json)
         fputs(result.json, stdout);

@@ -28,8 +28,8 @@ const struct command command_table[] = {
              "goes on; resnapshot has a captured table, or some of its rows, copied once more. Both only "
              "ask: the capture "
              "that runs, or the next one, does it. accept-ddl agrees to the change of a table's shape at "
-             "which capture "
-             "has halted (capture.on_ddl), and changes nothing else; capture is started again after it.",
+             "which capture has halted (capture.on_ddl), and changes nothing else; capture is started again "
+             "after it.",
      .flags = capture_flags},
     {.name = "apply",
      .run = cmd_apply,

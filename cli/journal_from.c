@@ -5,8 +5,6 @@
 
 #include "change/fence.h"
 
-#define READ_TIMEOUT_MS 30000
-
 struct search {
     const struct journal_stream_info *info;
     lsn_t lsn;
@@ -47,19 +45,13 @@ static bool search(struct search *s, struct journal_reader *jr, struct err *err)
 {
     while (s->starts_left > 0) {
         struct journal_record rec;
-        switch (journal_next(jr, READ_TIMEOUT_MS, &rec, err)) {
-        case JOURNAL_RECORD:
-            if (!take(s, &rec, err))
-                return false;
-            break;
-        case JOURNAL_END:
-            return true;
-        case JOURNAL_IDLE:
-            return err_set(err, ERR_TIMEOUT, "the journal gave no record within %d s",
-                           READ_TIMEOUT_MS / 1000);
-        case JOURNAL_ERROR:
+        bool end = false;
+        if (!journal_take(jr, JOURNAL_TAKE_MS, &rec, &end, err))
             return false;
-        }
+        if (end)
+            return true;
+        if (!take(s, &rec, err))
+            return false;
     }
     return true;
 }

@@ -5,8 +5,6 @@
 
 #include "core/alloc.h"
 
-#define READ_TIMEOUT_MS 30000
-
 /* Counts the records of the assigned range and keeps the offsets of the last n in a ring. */
 static bool collect(struct journal_reader *jr, uint64_t *ring, uint64_t n, uint64_t *ret_count,
                     struct err *err)
@@ -14,20 +12,15 @@ static bool collect(struct journal_reader *jr, uint64_t *ring, uint64_t n, uint6
     struct journal_record rec;
     uint64_t count = 0;
     for (;;) {
-        switch (journal_next(jr, READ_TIMEOUT_MS, &rec, err)) {
-        case JOURNAL_RECORD:
-            ring[count++ % n] = rec.offset;
-            break;
-        case JOURNAL_END:
-            *ret_count = count;
-            return true;
-        case JOURNAL_IDLE:
-            return err_set(err, ERR_TIMEOUT, "the journal gave no record within %d s",
-                           READ_TIMEOUT_MS / 1000);
-        case JOURNAL_ERROR:
+        bool end = false;
+        if (!journal_take(jr, JOURNAL_TAKE_MS, &rec, &end, err))
             return false;
-        }
+        if (end)
+            break;
+        ring[count++ % n] = rec.offset;
     }
+    *ret_count = count;
+    return true;
 }
 
 bool journal_tail(struct journal_reader *jr, const char *stream, int32_t partition, uint64_t first,

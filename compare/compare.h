@@ -1,5 +1,5 @@
 /*
- * Comparing both sides of a pipeline (DESIGN 5): at one fence while writes go on, or, when both sides stand
+ * Comparing both sides of a pipeline: at one fence while writes go on, or, when both sides stand
  * still (cutover after its freeze), as they are. What each verdict proves: docs/COMPARE.md.
  *
  * A run that took place ends with a verdict, also an INCONCLUSIVE one; false + err means that it could not
@@ -112,7 +112,7 @@ void compare_result_release(struct compare_result *result);
 const char *compare_verdict_name(enum compare_verdict verdict); /* "PASS" */
 const char *compare_kind_name(enum compare_kind kind);          /* "missing" */
 const char *compare_method_name(enum compare_method method);    /* "ranges" */
-/* DESIGN 7: 0 match, 1 differ, 3 inconclusive. */
+/* 0 match, 1 differ, 3 inconclusive. */
 int compare_exit_code(enum compare_verdict verdict);
 
 struct pg_conn;

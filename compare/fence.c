@@ -12,6 +12,7 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/nonce.h"
+#include "pg/control_tables.h"
 #include "session.h"
 #include "sql/embedded.h"
 
@@ -20,23 +21,10 @@
 
 bool control_tables_ensure(struct pg_conn *conn, bool source, struct err *err)
 {
-    const char *probe = source ? "SELECT (to_regclass('crossfade.marker') IS NOT NULL)::int"
-                               : "SELECT (to_regclass('crossfade.position') IS NOT NULL AND"
-                                 " to_regclass('crossfade.release') IS NOT NULL AND"
-                                 " to_regclass('crossfade.verdict') IS NOT NULL)::int";
-    int64_t there = 0;
-    struct err refused = ERR_INIT;
-    if (!pg_query_int64(conn, probe, 0, NULL, &there, err))
-        return false;
-    if (there == 1 || pg_exec(conn, source ? embedded_sql_source_sql : embedded_sql_target_sql, &refused))
-        return true;
-    if (!pg_query_int64(conn, probe, 0, NULL, &there, err))
-        return false;
-    if (there == 1) /* another session made them meanwhile */
-        return true;
-    if (err != NULL)
-        *err = refused;
-    return err_wrap(err, "creating the control tables on the %s", source ? "source" : "target");
+    if (source)
+        return pg_control_tables_ensure(conn, "crossfade.marker", embedded_sql_source_sql, "source", err);
+    return pg_control_tables_ensure(conn, "crossfade.position crossfade.release crossfade.verdict",
+                                    embedded_sql_target_sql, "target", err);
 }
 
 #define LOCK_KEY "hashtextextended('crossfade.compare:' || $1, 0)"

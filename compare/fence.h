@@ -1,5 +1,5 @@
 /*
- * Bringing both sides to one fence (DESIGN 5):
+ * Bringing both sides to one fence (docs/COMPARE.md, "Why timing makes no difference"):
  *   open   pipeline's advisory lock on the source; control tables
  *   hold   marker 'hold'; temporary slot with an exported snapshot: consistent point C
  *   (the caller imports the snapshot into its source sessions)

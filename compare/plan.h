@@ -28,8 +28,8 @@ struct plan_table {
     struct compare_table out;
     bool comparable; /* false: out has the verdict already */
     uint32_t oid[SIDE_COUNT];
-    char *from
-        [SIDE_COUNT]; /* "ONLY s.t AS t"; on the source, with rules: what of the table was moved, as it was moved */
+    /* "ONLY s.t AS t"; on the source, with rules: what of the table was moved, as it was moved. */
+    char *from[SIDE_COUNT];
     bool tree[SIDE_COUNT]; /* partitions belong to it */
     struct plan_column *columns;
     size_t column_count;

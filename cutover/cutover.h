@@ -1,5 +1,5 @@
 /*
- * Cutover: gates → freeze → final fence → drain → sequences → compare → decide → done (DESIGN 6). The steps
+ * Cutover: gates → freeze → final fence → drain → sequences → compare → decide → done. The steps
  * are data, in states.c. Either it completes or the source goes on serving: every step is written to
  * crossfade.cutover on the target before it is taken, the decision is one row on the source
  * (crossfade.decision, compare-and-set).
@@ -51,7 +51,7 @@ struct cutover_talk {
     bool (*stop_asked)(void *ctx);
 };
 
-/* Exit codes (DESIGN 7). */
+/* Exit codes (docs/OPERATIONS.md). */
 enum {
     CUTOVER_EXIT_DONE = 0,
     CUTOVER_EXIT_REFUSED = 10,

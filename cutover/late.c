@@ -47,18 +47,13 @@ static bool walk(struct look *look, struct journal_reader *jr, const char *strea
     if (first < next && !journal_assign(jr, &range, 1, err))
         return false;
     while (first < next) {
-        switch (journal_next(jr, READ_TIMEOUT_MS, &rec, err)) {
-        case JOURNAL_RECORD:
-            if (!take_fence(look, &rec, err))
-                return false;
-            break;
-        case JOURNAL_END:
+        bool end = false;
+        if (!journal_take(jr, READ_TIMEOUT_MS, &rec, &end, err))
+            return err_wrap(err, "topic=%s", stream);
+        if (end)
             return true;
-        case JOURNAL_IDLE:
-            return err_set(err, ERR_TIMEOUT, "topic=%s: the fence stream did not answer", stream);
-        case JOURNAL_ERROR:
+        if (!take_fence(look, &rec, err))
             return false;
-        }
     }
     return true;
 }

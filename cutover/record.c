@@ -12,6 +12,7 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "cutover_internal.h"
+#include "pg/control_tables.h"
 #include "sql/embedded.h"
 
 /* Settings of the role or the database must not end our statements and sessions, or let a commit that we
@@ -114,21 +115,12 @@ static bool load_tables(struct cutover *co, struct err *err)
     return true;
 }
 
-/* A role with few rights may use what is there, not make it. */
 static bool ensure_control_tables(struct cutover *co, struct err *err)
 {
-    int64_t source = 0, target = 0;
-    return pg_query_int64(co->source,
-                          "SELECT (to_regclass('crossfade.marker') IS NOT NULL AND"
-                          " to_regclass('crossfade.decision') IS NOT NULL)::int",
-                          0, NULL, &source, err) &&
-           (source == 1 || pg_exec(co->source, embedded_sql_source_sql, err)) &&
-           pg_query_int64(co->target,
-                          "SELECT (to_regclass('crossfade.position') IS NOT NULL AND"
-                          " to_regclass('crossfade.verdict') IS NOT NULL AND"
-                          " to_regclass('crossfade.cutover') IS NOT NULL)::int",
-                          0, NULL, &target, err) &&
-           (target == 1 || pg_exec(co->target, embedded_sql_target_sql, err));
+    return pg_control_tables_ensure(co->source, "crossfade.marker crossfade.decision",
+                                    embedded_sql_source_sql, "source", err) &&
+           pg_control_tables_ensure(co->target, "crossfade.position crossfade.verdict crossfade.cutover",
+                                    embedded_sql_target_sql, "target", err);
 }
 
 bool cutover_open(struct cutover *co, const struct config *cfg, const struct cutover_talk *talk,

@@ -59,20 +59,15 @@ static bool walk(struct cutover *co, struct journal_reader *jr, const char *stre
     if (!journal_assign(jr, &range, 1, err))
         return false;
     for (;;) {
-        switch (journal_next(jr, 10000, &rec, err)) {
-        case JOURNAL_RECORD:
-            if (!take_fence(co, &rec, &id, err))
-                return false;
-            if (*ret_first_id == 0)
-                *ret_first_id = id;
-            break;
-        case JOURNAL_END:
+        bool end = false;
+        if (!journal_take(jr, 10000, &rec, &end, err))
+            return err_wrap(err, "topic=%s", stream);
+        if (end)
             return true;
-        case JOURNAL_IDLE:
-            return err_set(err, ERR_TIMEOUT, "topic=%s: the fence stream did not answer within 10 s", stream);
-        case JOURNAL_ERROR:
+        if (!take_fence(co, &rec, &id, err))
             return false;
-        }
+        if (*ret_first_id == 0)
+            *ret_first_id = id;
     }
 }
 

@@ -1,3 +1,4 @@
+/* Owns: the set, and its thinning out. See key_sample.h. */
 #include "inspect/key_sample.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* Owns: reading the fences behind a position. See lag.h. */
 #include "inspect/lag.h"
 
 #include <stdlib.h>
@@ -5,8 +6,6 @@
 
 #include "change/fence.h"
 #include "core/alloc.h"
-
-#define READ_TIMEOUT_MS 30000
 
 static size_t place(const struct lag *lag, const char *name)
 {
@@ -67,19 +66,13 @@ bool lag_read(struct journal_reader *jr, const char *fence_stream, uint64_t next
         return false;
     for (;;) {
         struct journal_record rec;
-        switch (journal_next(jr, READ_TIMEOUT_MS, &rec, err)) {
-        case JOURNAL_RECORD:
-            if (!take(ret, &rec, next_offset, err))
-                return false;
-            break;
-        case JOURNAL_END:
-            return true;
-        case JOURNAL_IDLE:
-            return err_set(err, ERR_TIMEOUT, "the journal gave no record within %d s",
-                           READ_TIMEOUT_MS / 1000);
-        case JOURNAL_ERROR:
+        bool end = false;
+        if (!journal_take(jr, JOURNAL_TAKE_MS, &rec, &end, err))
             return false;
-        }
+        if (end)
+            return true;
+        if (!take(ret, &rec, next_offset, err))
+            return false;
     }
 }
 

@@ -13,18 +13,17 @@
 #include "core/clock.h"
 #include "verify_internal.h"
 
-#define BATCH_CHANGES   ((uint64_t)400000)
-#define BATCH_FENCES    ((size_t)2000)
-#define BATCH_SLICES    ((size_t)200000)
-#define RECENT_BYTES    ((size_t)16 << 20)
-#define ROW_BYTES_MAX   ((size_t)2 << 30)
-#define READ_TIMEOUT_MS 30000
-#define TELL_US         200000
-#define TELL_EVERY      1024
-#define TRIMMED_TRIES   5
-#define PATIENCE        50 /* times 100 ms */
-#define TAIL_TRIES      10
-#define TAIL_PAUSE_MS   200
+#define BATCH_CHANGES ((uint64_t)400000)
+#define BATCH_FENCES  ((size_t)2000)
+#define BATCH_SLICES  ((size_t)200000)
+#define RECENT_BYTES  ((size_t)16 << 20)
+#define ROW_BYTES_MAX ((size_t)2 << 30)
+#define TELL_US       200000
+#define TELL_EVERY    1024
+#define TRIMMED_TRIES 5
+#define PATIENCE      50 /* times 100 ms */
+#define TAIL_TRIES    10
+#define TAIL_PAUSE_MS 200
 
 static const char *const kind_names[VERIFY_KIND_COUNT_] = {
     [VERIFY_FENCE_UNREADABLE] = "fence_unreadable",
@@ -92,19 +91,13 @@ static bool read_all(struct verify *v, struct journal_reader *jr, take_fn *take,
     bool more = true;
     for (uint64_t n = 1; more; n++) {
         struct journal_record rec;
-        switch (journal_next(jr, READ_TIMEOUT_MS, &rec, err)) {
-        case JOURNAL_RECORD:
-            if (!take(v, &rec, &more, err))
-                return false;
-            break;
-        case JOURNAL_END:
-            return true;
-        case JOURNAL_IDLE:
-            return err_set(err, ERR_TIMEOUT, "the journal gave no record within %d s",
-                           READ_TIMEOUT_MS / 1000);
-        case JOURNAL_ERROR:
+        bool end = false;
+        if (!journal_take(jr, JOURNAL_TAKE_MS, &rec, &end, err))
             return false;
-        }
+        if (end)
+            return true;
+        if (!take(v, &rec, &more, err))
+            return false;
         if (n % TELL_EVERY == 0 && !tell(v, err))
             return false;
     }

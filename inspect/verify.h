@@ -50,10 +50,10 @@ struct verify_totals {
         copied; /* records: all; changes: with a position; copied: rows of copies */
     uint64_t transactions;
     uint64_t expired_fences; /* part of their ranges is no longer kept: not counted against the records */
-    uint64_t
-        unchecked_transactions; /* more at once than VERIFY_TRANSACTIONS_MAX: their ordinals were not looked at */
-    uint64_t copied_keys;       /* copied rows with a key … */
-    unsigned copied_share;      /* … of which one of this many was looked for twice (1 = all) */
+    /* More at once than VERIFY_TRANSACTIONS_MAX: their ordinals were not looked at. */
+    uint64_t unchecked_transactions;
+    uint64_t copied_keys;      /* copied rows with a key … */
+    unsigned copied_share;     /* … of which one of this many was looked for twice (1 = all) */
     lsn_t first_lsn, last_lsn; /* of the fences */
     uint64_t findings, by_kind[VERIFY_KIND_COUNT_];
 };

@@ -143,20 +143,6 @@ static bool check_table_rights(struct check *ck, struct check_table *t, struct e
     return true;
 }
 
-static struct type_profile read_profile(const struct config *cfg)
-{
-    const struct type_profile_texts texts = {
-        .profile = config_text(cfg, "journal.type_profile"),
-        .lossy = config_text(cfg, "journal.lossy"),
-        .decimal = config_text(cfg, "journal.decimal_mode"),
-        .time = config_text(cfg, "journal.time_mode"),
-        .interval = config_text(cfg, "journal.interval_mode"),
-        .binary = config_text(cfg, "journal.binary_mode"),
-        .hstore = config_text(cfg, "journal.hstore_mode"),
-    };
-    return type_profile_of(&texts);
-}
-
 /* What is not moved, or may not come back as it was. */
 static void check_losses(struct check *ck, const struct check_table *t)
 {
@@ -178,7 +164,7 @@ static void check_losses(struct check *ck, const struct check_table *t)
 /* The table as capture would describe it in the journal. */
 static void plan_columns(struct check *ck, struct check_table *t, struct pg_type_catalog *types)
 {
-    const struct type_profile profile = read_profile(ck->cfg);
+    const struct type_profile profile = cap_profile_read(ck->cfg);
     const struct source_table *st = &t->source;
     struct table_schema *schema = xcalloc(1, sizeof *schema);
     bool shared = false;

@@ -8,6 +8,9 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "change/datum.h"
+#include "core/utf8.h"
+
 #define AVRO_LONG_MAX 10 /* bytes of the longest varint */
 
 /* --- writing: the caller has reserved enough --- */
@@ -148,6 +151,45 @@ static inline double get_double(struct avro_cursor *c)
     bits = le64toh(bits);
     memcpy(&v, &bits, sizeof v);
     return v;
+}
+
+/* A value of a type that is not nested, into d->i, d->f or d->s (where the record has it). False: it is nested, or none. */
+static inline bool get_scalar(struct avro_cursor *c, enum phys phys, struct datum *d)
+{
+    size_t len;
+    switch (phys) {
+    case PHYS_BOOL:
+        d->i = get_bool(c);
+        return true;
+    case PHYS_INT16:
+        d->i = get_long(c);
+        if (d->i < INT16_MIN || d->i > INT16_MAX)
+            cursor_fail(c, "int16 out of range");
+        return true;
+    case PHYS_INT32:
+        d->i = get_int(c);
+        return true;
+    case PHYS_INT64:
+        d->i = get_long(c);
+        return true;
+    case PHYS_FLOAT32:
+        d->f = (double)get_float(c);
+        return true;
+    case PHYS_FLOAT64:
+        d->f = get_double(c);
+        return true;
+    case PHYS_STRING:
+    case PHYS_BYTES:
+        d->s.p = get_bytes(c, &len);
+        d->s.len = (uint32_t)len;
+        if (len > UINT32_MAX)
+            cursor_fail(c, "value is longer than 4 GiB");
+        else if (phys == PHYS_STRING && d->s.p != NULL && !utf8_valid(d->s.p, len))
+            cursor_fail(c, "text is not valid UTF-8");
+        return true;
+    default:
+        return false;
+    }
 }
 
 #endif

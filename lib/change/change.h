@@ -2,8 +2,8 @@
  * A change: one event as the journal carries it (Debezium's envelope). Datum arrays have schema->field_count
  * entries and belong to the message's arena: valid until the next message.
  *
- * Order of changes of streamed transactions: (commit_lsn, total_order). LSNs alone are not unique. Snapshot
- * rows (op READ) have total_order 0 and commit_lsn = the snapshot's consistent point.
+ * Order of changes of streamed transactions: (commit_lsn, total_order). LSNs alone are not unique. Rows of a
+ * copy (op READ) have total_order 0 and as commit_lsn the place in the stream at which their window was opened.
  */
 #ifndef CHANGE_CHANGE_H
 #define CHANGE_CHANGE_H
@@ -13,7 +13,7 @@
 
 enum change_op {
     CHANGE_UNKNOWN = 0,
-    CHANGE_READ = 'r', /* row of the snapshot */
+    CHANGE_READ = 'r', /* row of a copy */
     CHANGE_INSERT = 'c',
     CHANGE_UPDATE = 'u',
     CHANGE_DELETE = 'd',
@@ -36,8 +36,7 @@ struct change_source {
 struct change {
     enum change_op op;
     const struct table_schema *schema;
-    const struct datum
-        *before; /* NULL = null; key-only images have DATUM_NULL elsewhere (see before_key_only) */
+    const struct datum *before; /* NULL = null; a key-only image has DATUM_NULL elsewhere (before_key_only) */
     const struct datum *after;
     bool before_key_only; /* replica identity gave only the key columns */
     struct change_source source;

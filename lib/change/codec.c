@@ -1,3 +1,4 @@
+/* Owns: the choice of a codec by name. See codec.h. */
 #include "change/codec.h"
 
 #include <string.h>

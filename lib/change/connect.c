@@ -1,3 +1,4 @@
+/* Owns: Connect parameters of columns and tables, made and read. See connect.h. */
 #include "change/connect.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* Owns: the envelope's rules that both codecs share. See envelope.h. */
 #include "change/envelope.h"
 
 #include <stdlib.h>

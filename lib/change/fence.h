@@ -1,9 +1,9 @@
 /*
- * Fences (DESIGN 2): records of stream <prefix>.fence that tie a position of the source to a position of the
- * journal. Always JSON, schema in schemas/fence.schema.json; key = pipeline name.
+ * Fences (docs/ARCHITECTURE.md): records of stream <prefix>.fence that tie a position of the source to a position
+ * of the journal. Always JSON, schema in schemas/fence.schema.json; key = pipeline name.
  *
  *   every transaction whose commit ended at or before `lsn` is in the journal below these offsets, and no
- * later one is.
+ *   later one is.
  */
 #ifndef CHANGE_FENCE_H
 #define CHANGE_FENCE_H

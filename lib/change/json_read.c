@@ -1,3 +1,4 @@
+/* Owns: the pull reader. See json_read.h. */
 #include "change/json_read.h"
 
 #include <math.h>

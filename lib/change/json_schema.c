@@ -1,3 +1,4 @@
+/* Owns: Connect schema JSON, made and read. See json_schema.h. */
 #include "change/json_schema.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* Owns: how values look as JSON text. See json_write.h. */
 #include "change/json_write.h"
 
 #include <math.h>

@@ -3,7 +3,6 @@
 
 #include "change/avro_wire.h"
 #include "change/envelope.h"
-#include "core/utf8.h"
 
 static const struct nested_struct structs[] = {
     {SEMANTIC_VARIABLE,
@@ -106,40 +105,8 @@ static bool enter(struct avro_cursor *c, bool optional)
 
 static void take_scalar(struct avro_cursor *c, enum phys phys, struct datum *d)
 {
-    size_t len;
-    switch (phys) {
-    case PHYS_BOOL:
-        d->i = get_bool(c);
-        return;
-    case PHYS_INT16:
-        d->i = get_long(c);
-        if (d->i < INT16_MIN || d->i > INT16_MAX)
-            cursor_fail(c, "int16 out of range");
-        return;
-    case PHYS_INT32:
-        d->i = get_int(c);
-        return;
-    case PHYS_INT64:
-        d->i = get_long(c);
-        return;
-    case PHYS_FLOAT32:
-        d->f = (double)get_float(c);
-        return;
-    case PHYS_FLOAT64:
-        d->f = get_double(c);
-        return;
-    case PHYS_STRING:
-    case PHYS_BYTES:
-        d->s.p = get_bytes(c, &len);
-        d->s.len = (uint32_t)len;
-        if (len > UINT32_MAX)
-            cursor_fail(c, "value is longer than 4 GiB");
-        else if (phys == PHYS_STRING && d->s.p != NULL && !utf8_valid(d->s.p, len))
-            cursor_fail(c, "text is not valid UTF-8");
-        return;
-    default:
+    if (!get_scalar(c, phys, d))
         cursor_fail(c, "a nested value of a type without a form");
-    }
 }
 
 static void take_member(struct avro_cursor *c, const struct nested_member *m, struct datum *ret)

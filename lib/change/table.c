@@ -1,3 +1,4 @@
+/* Owns: comparing the shapes of tables, and the names of topics. See table.h. */
 #include "change/table.h"
 
 #include <ctype.h>

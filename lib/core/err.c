@@ -1,3 +1,4 @@
+/* Owns: the table of error classes, their policies and exit codes. See err.h. */
 #include "core/err.h"
 
 #include <errno.h>

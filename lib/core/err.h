@@ -78,8 +78,8 @@ static inline bool err_is_set(const struct err *err)
 
 const char *err_code_name(enum err_code code);
 enum err_policy err_policy(enum err_code code);
-/* Exit code of a role or command that ends with this error (DESIGN 7: 2 usage, 4 could not run, 5 needs a
- * person). */
+/* Exit code of a role or command that ends with this error (2 usage, 4 could not run, 5 needs a
+ * person: docs/OPERATIONS.md). */
 int err_exit_code(enum err_code code);
 
 /* An invariant that does not hold: says where, aborts. Restart from the durable position is the design. */

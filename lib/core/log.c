@@ -1,3 +1,4 @@
+/* Owns: the one line of an event, as text or JSON. See log.h; what may be shown of a URL: mask.c. */
 #include "core/log.h"
 
 #include <ctype.h>

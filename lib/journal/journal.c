@@ -219,6 +219,16 @@ enum journal_next journal_next(struct journal_reader *jr, int timeout_ms, struct
     return jr->ops->next(jr, timeout_ms, ret, err);
 }
 
+bool journal_take(struct journal_reader *jr, int timeout_ms, struct journal_record *ret, bool *ret_end,
+                  struct err *err)
+{
+    enum journal_next got = journal_next(jr, timeout_ms, ret, err);
+    *ret_end = got == JOURNAL_END;
+    if (got == JOURNAL_IDLE)
+        return err_set(err, ERR_TIMEOUT, "the journal gave no record within %d s", timeout_ms / 1000);
+    return got != JOURNAL_ERROR;
+}
+
 bool journal_confirm(struct journal_reader *jr, uint64_t fence_offset, struct err *err)
 {
     return jr->ops->confirm(jr, fence_offset, err);

@@ -183,6 +183,11 @@ bool journal_assign(struct journal_reader *jr, const struct journal_range *range
                     struct err *err) MUST_CHECK;
 enum journal_next journal_next(struct journal_reader *jr, int timeout_ms, struct journal_record *ret,
                                struct err *err);
+/* journal_next() over ranges that have an end and are there already: the next record, or *ret_end. Nothing within timeout_ms is
+ * ERR_TIMEOUT. */
+bool journal_take(struct journal_reader *jr, int timeout_ms, struct journal_record *ret, bool *ret_end,
+                  struct err *err) MUST_CHECK;
+#define JOURNAL_TAKE_MS 30000 /* for those who can wait */
 bool journal_confirm(struct journal_reader *jr, uint64_t fence_offset, struct err *err) MUST_CHECK;
 void journal_reader_close(struct journal_reader *jr); /* NULL allowed */
 

@@ -163,7 +163,6 @@ static bool fill_in_txn(struct lmdb_reader *r, bool *ret_caught_up, struct err *
     return true;
 }
 
-/* Fills the empty batch. *ret_caught_up: all there is now was looked at. */
 bool lmdb_reader_fill(struct lmdb_reader *r, bool *ret_caught_up, struct err *err)
 {
     if (r->batch.cap > BATCH_KEEP)

@@ -1,3 +1,4 @@
+/* Owns: from the options to a journal_config. See journal_settings.h. */
 #include "journal/journal_settings.h"
 
 #include <stdlib.h>

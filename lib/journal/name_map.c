@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/hash.h"
 #include "journal_impl.h"
 
 struct slot {
@@ -20,9 +21,7 @@ struct name_map {
 
 static uint64_t hash_name(const char *name)
 {
-    uint64_t h = UINT64_C(14695981039346656037); /* FNV-1a */
-    for (; *name != '\0'; name++)
-        h = (h ^ (unsigned char)*name) * UINT64_C(1099511628211);
+    uint64_t h = hash_fnv1a(HASH_FNV1A, name, strlen(name));
     return h ^ (h >> 29);
 }
 

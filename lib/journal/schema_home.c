@@ -6,8 +6,6 @@
 
 #include "core/alloc.h"
 
-#define READ_TIMEOUT_MS 30000
-
 bool schema_record_is_shape(const struct journal_record *rec)
 {
     return rec->key_len == strlen(SCHEMA_SHAPE_KEY) && memcmp(rec->key, SCHEMA_SHAPE_KEY, rec->key_len) == 0;
@@ -25,16 +23,12 @@ static bool read_first(struct journal_reader *jr, const struct journal_range *ra
     struct journal_record rec;
     if (!journal_assign(jr, range, 1, err))
         return false;
-    enum journal_next got = JOURNAL_RECORD;
+    bool end = false;
     do { /* what it says of tables says nothing of schemas */
-        got = journal_next(jr, READ_TIMEOUT_MS, &rec, err);
-    } while (got == JOURNAL_RECORD && schema_record_is_shape(&rec));
-    if (got == JOURNAL_ERROR)
-        return false;
-    if (got == JOURNAL_IDLE)
-        return err_set(err, ERR_TIMEOUT, "schema stream: topic=%s: nothing came for %d s", range->stream,
-                       READ_TIMEOUT_MS / 1000);
-    if (got == JOURNAL_END)
+        if (!journal_take(jr, JOURNAL_TAKE_MS, &rec, &end, err))
+            return err_wrap(err, "schema stream: topic=%s", range->stream);
+    } while (!end && schema_record_is_shape(&rec));
+    if (end)
         return true;
     json_t *root = rec.value != NULL ? json_loadb(rec.value, rec.value_len, 0, NULL) : NULL;
     *ret = schema_home_note(root) != NULL ? SCHEMA_HOME_REGISTRY : SCHEMA_HOME_STREAM;

@@ -10,8 +10,6 @@
 #include "schema_home.h"
 #include "schema_stores.h"
 
-#define READ_TIMEOUT_MS 30000
-
 struct entry {
     uint32_t id;
     uint32_t version;      /* counts within the subject, from 1 */
@@ -165,22 +163,17 @@ static bool read_to(struct schema_stream *ss, struct journal_reader *jr, uint64_
         return false;
     for (;;) {
         struct journal_record rec;
-        switch (journal_next(jr, READ_TIMEOUT_MS, &rec, err)) {
-        case JOURNAL_ERROR:
-            return false;
-        case JOURNAL_IDLE:
-            return err_set(err, ERR_TIMEOUT, "schema stream: topic=%s: nothing came for %d s", ss->stream,
-                           READ_TIMEOUT_MS / 1000);
-        case JOURNAL_END:
-            ss->next_offset = end;
-            return true;
-        case JOURNAL_RECORD:
-            if (!add_record(ss, &rec, err))
-                return false;
-            ss->next_offset = rec.offset + 1;
+        bool at_end = false;
+        if (!journal_take(jr, JOURNAL_TAKE_MS, &rec, &at_end, err))
+            return err_wrap(err, "schema stream: topic=%s", ss->stream);
+        if (at_end)
             break;
-        }
+        if (!add_record(ss, &rec, err))
+            return false;
+        ss->next_offset = rec.offset + 1;
     }
+    ss->next_offset = end;
+    return true;
 }
 
 /* Reads what came since the last time. */

@@ -41,16 +41,15 @@ bool source_unpublished(struct pg_conn *conn, const char *publication, source_ea
         " WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND n.nspname <> 'information_schema'"
         " AND n.nspname !~ '^pg_' AND n.nspname <> 'crossfade'"
         " AND NOT EXISTS (SELECT FROM pg_catalog.pg_publication p WHERE p.pubname = $1 AND (p.puballtables"
-        "   OR EXISTS (SELECT FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = p.oid AND (r.prrelid = "
-        "c.oid"
-        "     OR c.relispartition AND r.prrelid IN (SELECT a.relid FROM "
-        "pg_catalog.pg_partition_ancestors(c.oid) a)))%s))"
+        "   OR EXISTS (SELECT FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = p.oid"
+        "     AND (r.prrelid = c.oid OR c.relispartition"
+        "       AND r.prrelid IN (SELECT a.relid FROM pg_catalog.pg_partition_ancestors(c.oid) a)))%s))"
         " ORDER BY n.nspname, c.relname";
-    static const char by_schema[] = " OR EXISTS (SELECT FROM pg_catalog.pg_publication_namespace s WHERE "
-                                    "s.pnpubid = p.oid AND (s.pnnspid = "
-                                    "c.relnamespace OR c.relispartition AND s.pnnspid IN (SELECT "
-                                    "x.relnamespace FROM pg_catalog.pg_class x WHERE x.oid IN "
-                                    "(SELECT a.relid FROM pg_catalog.pg_partition_ancestors(c.oid) a))))";
+    static const char by_schema[] =
+        " OR EXISTS (SELECT FROM pg_catalog.pg_publication_namespace s WHERE s.pnpubid = p.oid"
+        "   AND (s.pnnspid = c.relnamespace OR c.relispartition"
+        "     AND s.pnnspid IN (SELECT x.relnamespace FROM pg_catalog.pg_class x"
+        "       WHERE x.oid IN (SELECT a.relid FROM pg_catalog.pg_partition_ancestors(c.oid) a))))";
     PG_RESULT_AUTO res = NULL;
     char *text CLEANUP(free_ptr) =
         xasprintf(sql, pg_server_version(conn) >= SCHEMAS_VERSION ? by_schema : "");

@@ -1,7 +1,7 @@
 -- Control tables on the source. Run by capture (and by compare and cutover before they need them); idempotent.
 CREATE SCHEMA IF NOT EXISTS crossfade;
 
--- Markers travel in the WAL (DESIGN 2): whoever inserts here speaks to capture at a position of the source's history.
+-- Markers travel in the WAL (docs/ARCHITECTURE.md): whoever inserts here speaks to capture at a position of the source's history.
 CREATE TABLE IF NOT EXISTS crossfade.marker (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     pipeline    text        NOT NULL,
@@ -16,7 +16,7 @@ ALTER TABLE crossfade.marker DROP CONSTRAINT IF EXISTS marker_kind_check;
 ALTER TABLE crossfade.marker ADD CONSTRAINT marker_kind_check CHECK (kind IN ('hold', 'cut', 'final', 'ping', 'copy'));
 REVOKE ALL ON crossfade.marker FROM PUBLIC;
 
--- The decision of a cutover: one row, compare-and-set (DESIGN 6).
+-- The decision of a cutover: one row, compare-and-set (docs/ARCHITECTURE.md).
 CREATE TABLE IF NOT EXISTS crossfade.decision (
     pipeline   text        PRIMARY KEY,
     cutover_id text        NOT NULL,

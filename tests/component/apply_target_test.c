@@ -342,6 +342,26 @@ static void test_missing_table_writes_nothing(void **state)
     end_case(ac);
 }
 
+static void test_control_tables_of_an_older_build(void **state)
+{
+    struct apply_case *ac =
+        begin_case("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (id int PRIMARY KEY)");
+    struct ac_table *t = ac_table(ac, "t", "id int4 key");
+    struct ac_table *u = ac_table(ac, "u", "id int4 key");
+    empty_copy(ac);
+    ac_begin(ac);
+    ac_insert(ac, t, ROW("1"));
+    ac_fence(ac, FENCE_STREAM);
+    run_to_end(ac);
+    ac_sql(ac, "ALTER TABLE crossfade.loaded DROP COLUMN table_oid");
+    ac_begin(ac);
+    ac_insert(ac, u, ROW("1"));
+    ac_fence(ac, FENCE_STREAM);
+    run_to_end(ac);
+    ac_expect(ac, "SELECT count(*) FROM t, u", "1");
+    end_case(ac);
+}
+
 static void expect_unfit(const char *ddl, const char *text)
 {
     struct apply_case *ac = begin_case(ddl);
@@ -472,6 +492,7 @@ int main(void)
         cmocka_unit_test(test_partitioned_identity_generated),
         cmocka_unit_test(test_deferrable_key_and_identity_beside_the_key),
         cmocka_unit_test(test_missing_table_writes_nothing),
+        cmocka_unit_test(test_control_tables_of_an_older_build),
         cmocka_unit_test(test_unfit_tables_are_named),
         cmocka_unit_test(test_value_that_does_not_fit_is_named),
         cmocka_unit_test(test_update_of_missing_row_is_named),

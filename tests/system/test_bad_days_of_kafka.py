@@ -11,7 +11,7 @@ from rig.load import load_simshop
 from rig.oracle import assert_equal
 from rig.pipeline import Pipeline
 from rig.postgres import copy_schema
-from rig.procs import Role
+from rig.procs import Role, halts, retries
 from rig.scenario import count, drop_database, scenario, seed
 
 T = "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT i, 'v' || i FROM generate_series(1, 100) i"
@@ -27,13 +27,6 @@ def fixture_servers():
 def fixture_kafka(servers):
     with Kafka(servers[0]) as kafka:
         yield kafka
-
-
-def halts(role, code, *words, timeout=60):
-    role.assert_exit(code, timeout)
-    line = role.log_text().strip().splitlines()[-1]
-    for word in words:
-        assert word in line, f"'{word}' is not in: {line}"
 
 
 def admin(kafka):
@@ -93,7 +86,7 @@ def test_broker_is_away_at_the_start(servers):
             assert s.pipeline.run("check").returncode == 1
             s.start(wait=False)
             for role in (s.capture, s.apply):
-                role.wait_for(lambda status: status["phase"] == "retrying", 60, "retries")
+                retries(role)
             late.start()
             s.wait_complete(120)
             s.assert_equal()
@@ -179,7 +172,7 @@ def test_second_capture_does_not_disturb_the_first(servers, kafka):
         s.start()
         with second_capture(s) as second:
             second.start()
-            second.wait_for(lambda status: status["phase"] == "retrying" and "in use" in status["last_error"], 30, "waits")
+            retries(second, "in use", timeout=30)
             s.source("UPDATE t SET v = 'first'")
             s.assert_equal()
             assert s.capture.running and second.running

@@ -10,7 +10,7 @@ from rig import Load, Pipeline, Postgres, Workdir, check_ledger, free_port, run_
 from rig.load import load_simshop
 from rig.oracle import assert_equal
 from rig.postgres import copy_schema
-from rig.procs import Role, lsn_value
+from rig.procs import Role, halts, lsn_value, retries
 from rig.scenario import count, drop_database, scenario, seed
 
 T = "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT i, 'v' || i FROM generate_series(1, 100) i"
@@ -20,23 +20,6 @@ T = "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT i, 'v' ||
 def fixture_servers():
     with Workdir("bad") as folder, Postgres(folder, "source") as source, Postgres(folder, "target") as target:
         yield folder, source, target
-
-
-def last_line(role):
-    return role.log_text().strip().splitlines()[-1]
-
-
-def halts(role, code, *words, timeout=30):
-    """The role ends by itself with this code, and its last line has these words."""
-    role.assert_exit(code, timeout)
-    for word in words:
-        assert word in last_line(role), f"'{word}' is not in: {last_line(role)}"
-
-
-def complains(role, *words, timeout=30):
-    """The role goes on trying and says why in its status."""
-    return role.wait_for(lambda status: status["phase"] == "retrying" and all(w in (status.get("last_error") or "") for w in words),
-                         timeout, f"retries because of {words}")
 
 
 def check_says(pipeline, *words):
@@ -271,8 +254,8 @@ def test_servers_that_are_away_at_the_start(servers):
         source.stop()
         target.stop()
         s.start(wait=False)
-        complains(s.capture)
-        complains(s.apply)
+        retries(s.capture)
+        retries(s.apply)
         source.start()
         target.start()
         s.wait_complete()
@@ -329,7 +312,7 @@ def test_slot_in_use_by_a_stranger(servers):
             stranger.start()
             wait_until(lambda: source.value("SELECT active FROM pg_replication_slots WHERE slot_name = %s", (slot,)), 20, "the slot is in use")
             s.capture.start()
-            status = complains(s.capture, slot)
+            status = retries(s.capture, slot)
             assert "in use" in status["last_error"] or "active" in status["last_error"]
         s.source("INSERT INTO t VALUES (501, 'x')")
         s.assert_equal()
@@ -478,7 +461,7 @@ def test_full_disk_under_the_journal(servers):
         s.start()
         for turn in range(60):
             s.source(f"INSERT INTO t SELECT i, repeat(md5(i::text), 30) FROM generate_series({turn} * 1000 + 1, {turn} * 1000 + 1000) i")
-        complains(s.capture, "disk is full", timeout=60)
+        retries(s.capture, "disk is full", timeout=60)
         assert s.apply.running
         before = s.target("SELECT count(*) FROM t")[0][0]
         assert before % 1000 == 0  # whole transactions
@@ -493,11 +476,11 @@ def test_full_disk_under_the_journal_and_a_restart(servers):
     with tmpfs(path, "16m"), scenario(*servers, "CREATE TABLE t (id int PRIMARY KEY, v text)", journal=f"lmdb:{path}/journal") as s:
         s.start()
         s.source("INSERT INTO t SELECT i, repeat(md5(i::text), 30) FROM generate_series(1, 50000) i", "INSERT INTO t VALUES (0, 'behind')")
-        complains(s.capture, "disk is full", timeout=60)
+        retries(s.capture, "disk is full", timeout=60)
         s.capture.kill9()
         s.apply.kill9()
         s.start(wait=False)
-        complains(s.capture, "disk is full", timeout=60)
+        retries(s.capture, "disk is full", timeout=60)
         assert s.target("SELECT count(*) FROM t") == [(0,)]
         subprocess.run(["mount", "-o", "remount,size=400m", path], check=True)
         s.assert_equal(120)

@@ -2,7 +2,6 @@
 
 import contextlib
 import random
-import signal
 import threading
 
 import psycopg
@@ -41,7 +40,7 @@ def fixture_servers():
 
 
 class Writers:
-    """Every trap of DESIGN 4, over and over, until it is left."""
+    """Every trap of a copy beside the stream (docs/ARCHITECTURE.md), over and over, until it is left."""
 
     def __init__(self, url, rng):
         self.url, self.rng, self.rounds, self.error = url, rng, 0, None

@@ -12,7 +12,6 @@ import pytest
 
 from rig import Postgres, Workdir
 from rig.journal import read_cat
-from rig.oracle import assert_equal
 from rig.postgres import run_psql
 from rig.scenario import scenario
 

@@ -11,6 +11,7 @@ import pytest
 from rig import Postgres, Workdir, wait_until
 from rig.journal import read_cat
 from rig.kafka import Kafka
+from rig.procs import last_line
 from rig.scenario import scenario
 
 SALT = "pepper-and-salt-4711"
@@ -35,7 +36,7 @@ def refused(s, *parts):
     """Capture halts at start and says why; nothing was made on the source."""
     s.capture.start()
     assert s.capture.wait(30) in (2, 5), s.capture.log_tail()
-    line = s.capture.log_text().strip().splitlines()[-1]
+    line = last_line(s.capture)
     for part in parts:
         assert part in line, line
     assert s.source("SELECT count(*) FROM pg_publication") == [(0,)] and s.slots() == []
@@ -291,7 +292,7 @@ def test_other_rules_for_a_running_pipeline(servers):
         s.pipeline.write()
         s.capture.start()
         s.capture.assert_exit(5, 30)
-        line = s.capture.log_text().strip().splitlines()[-1]
+        line = last_line(s.capture)
         assert "table=public.t" in line and "other rules" in line and "filters_changed: accept" in line, line
         s.pipeline.settings["source"]["filters_changed"] = "accept"
         s.pipeline.settings["source"]["filters"].append({"table": "public.t", "columns": ["!c", "!d"]})
@@ -323,7 +324,7 @@ def test_a_masked_column_gets_another_name(servers, identity, column):
         s.source(f"ALTER TABLE t RENAME {column} TO other", f"INSERT INTO t VALUES (2, 2, '{MARK}', 'SeCrE', 'd')")
         for _ in range(2):  # also when something starts it again and again
             s.capture.assert_exit(5, 30)
-            line = s.capture.log_text().strip().splitlines()[-1]
+            line = last_line(s.capture)
             assert f"column {column} is masked or left out" in line and "other" in line, line
             s.capture.start()
         s.capture.assert_exit(5, 30)
@@ -348,7 +349,7 @@ def test_a_column_that_the_publication_lacks(servers):
         s.target("ALTER TABLE t ADD e int")
         s.source("ALTER TABLE t ADD e int", "INSERT INTO t VALUES (1, 1, 'b', 'c', 'd', 7)")
         s.capture.assert_exit(5, 30)
-        line = s.capture.log_text().strip().splitlines()[-1]
+        line = last_line(s.capture)
         assert "column e was added" in line and "accept" in line, line
         s.pipeline.settings["source"]["filters_changed"] = "accept"
         s.pipeline.write()
@@ -381,7 +382,7 @@ def test_a_table_that_comes_later(servers):
         assert done.returncode == 0, done.stderr
         s.source(f"INSERT INTO late VALUES (100, '{MARK}', 'o')")
         assert s.capture.wait(30) in (2, 5), s.capture.log_tail()
-        assert "public.late" in s.capture.log_text().strip().splitlines()[-1], s.capture.log_tail()
+        assert "public.late" in last_line(s.capture), s.capture.log_tail()
         s.capture.start()
         s.apply.wait_for(lambda status: status.get("complete"), 60, "the copy is complete")
         s.wait()

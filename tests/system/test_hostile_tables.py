@@ -1,6 +1,5 @@
 """Tables as production has them: what publishing them would break there, and rows that are not the ones they seem to be."""
 
-import psycopg
 import pytest
 
 from rig import Postgres, Workdir

@@ -9,7 +9,7 @@ import pytest
 from rig import Kafka, Postgres, Workdir, wait_until
 from rig.journal import assert_journal, read_kafka
 from rig.netns import Namespace, why_not
-from rig.procs import pid_alive
+from rig.procs import halts, last_line, pid_alive, retries
 from rig.scenario import scenario
 
 T = "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT i, 'v' || i FROM generate_series(1, 100) i"
@@ -27,16 +27,6 @@ def fixture_servers():
 def fixture_kafka(servers):
     with Kafka(servers[0], properties=PROPERTIES) as kafka:
         yield kafka
-
-
-def last_line(role):
-    return role.log_text().strip().splitlines()[-1]
-
-
-def halts(role, code, *words, timeout=60):
-    role.assert_exit(code, timeout)
-    for word in words:
-        assert word in last_line(role), f"'{word}' is not in: {last_line(role)}"
 
 
 def stopped(pid):
@@ -235,7 +225,7 @@ def test_broker_is_partitioned_away(servers):
         away.cut()  # for longer than every wait
         s.source("INSERT INTO t VALUES (1000, 'long')")
         for role in (s.capture, s.apply):
-            role.wait_for(lambda status: status["phase"] == "retrying", 90, "has given up once")
+            retries(role, timeout=90)
         with scenario(folder, source, target, T, journal=kafka.url) as other:
             other.capture.start()
             told_in_time(other.capture, 4, away.inside)

@@ -15,9 +15,7 @@ import pytest
 
 from rig import Pipeline, Postgres, Workdir, wait_until
 from rig.journal import assert_journal, read_cat
-from rig.oracle import assert_equal
-from rig.postgres import copy_schema
-from rig.scenario import count, drop_database, scenario, seed
+from rig.scenario import count, scenario, seed
 
 SETTINGS = {"logical_decoding_work_mem": "64kB", "max_prepared_transactions": 10}
 T = "CREATE TABLE t (id int PRIMARY KEY, v text)"

@@ -9,6 +9,7 @@ import fastavro
 import pytest
 
 from rig import Kafka, Postgres, Workdir
+from rig.procs import halts, retries
 from rig.registry import Certificate, Front, Registry
 from rig.scenario import scenario
 
@@ -48,23 +49,6 @@ def changes(s):
     """Some of everything behind the copy."""
     s.source("INSERT INTO t SELECT i, 'new', i, now() FROM generate_series(3001, 4000) i", "UPDATE t SET v = NULL WHERE id % 3 = 0",
              "DELETE FROM t WHERE id % 7 = 0", "UPDATE t SET id = id + 10000 WHERE id < 20", "UPDATE \"odd näme\" SET a = '{}' WHERE k < 'k2'")
-
-
-def last_line(role):
-    return role.log_text().strip().splitlines()[-1]
-
-
-def halts(role, code, *words, timeout=60):
-    role.assert_exit(code, timeout)
-    for word in words:
-        assert word in last_line(role), f"'{word}' is not in: {last_line(role)}"
-
-
-def retries(role, *words, timeout=60):
-    """Waits until the role tries again because of an error with all these words."""
-    def seen(status):
-        return status.get("phase") == "retrying" and all(word in (status.get("last_error") or "") for word in words)
-    return role.wait_for(seen, timeout, f"retries because of {words}")
 
 
 def check(s):

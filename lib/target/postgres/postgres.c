@@ -8,6 +8,7 @@
 
 #include "core/alloc.h"
 #include "core/failpoint.h"
+#include "pg/control_tables.h"
 #include "sql/embedded.h"
 #include "target/target_impl.h"
 
@@ -64,21 +65,11 @@ static bool take_lock(struct pg_target *pt, struct err *err)
                    pt->pipeline, pt->shard);
 }
 
-/* CREATE … IF NOT EXISTS wants privileges even when all is there, and two at once may collide: look first,
- * lock then. */
 static bool make_control_tables(struct pg_target *pt, struct err *err)
 {
-    int64_t there = 0;
-    if (!pg_query_int64(pt->conn,
-                        "SELECT (to_regclass('crossfade.position') IS NOT NULL AND "
-                        "to_regclass('crossfade.loaded') IS NOT NULL "
-                        "AND to_regclass('crossfade.release') IS NOT NULL)::int",
-                        0, NULL, &there, err))
-        return false;
-    if (there == 1)
-        return true;
-    return pg_exec(pt->conn, "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(7236847205432871)", err) &&
-           pg_exec(pt->conn, embedded_sql_target_sql, err) && pg_exec(pt->conn, "COMMIT", err);
+    static const char needed[] =
+        "crossfade.position crossfade.loaded crossfade.loaded.table_oid crossfade.release";
+    return pg_control_tables_ensure(pt->conn, needed, embedded_sql_target_sql, "target", err);
 }
 
 static bool set_up_session(struct pg_target *pt, struct err *err)

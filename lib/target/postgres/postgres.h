@@ -67,10 +67,10 @@ struct pg_table {
     bool identity_always; /* some column is: OVERRIDING SYSTEM VALUE */
     bool all_binary;
     bool arbiter; /* ON CONFLICT can use the key's index (it is not deferrable) */
-    bool
-        delete_first; /* upserts are delete and insert: an identity column that cannot be updated is no key */
-    bool loaded;      /* its row in crossfade.loaded is committed */
-    bool loading;     /* … is written in this transaction */
+    /* Upserts are delete and insert: an identity column that cannot be updated is no key. */
+    bool delete_first;
+    bool loaded;             /* its row in crossfade.loaded is committed */
+    bool loading;            /* … is written in this transaction */
     bool staged[STAGE_MAX_]; /* staging table is there */
     bool used[STAGE_MAX_];   /* … and holds rows of this transaction */
     bool held;               /* REPLACE's table is there */

@@ -69,8 +69,7 @@ static bool find_table(struct pg_target *pt, const struct table_schema *schema, 
     if (pg_rows(res) != 1)
         return schema_err(schema, err,
                           "there is no such table on the target: create it there (or rename the one that it "
-                          "was), then start apply "
-                          "again: nothing was skipped",
+                          "was), then start apply again: nothing was skipped",
                           NULL);
     char kind = pg_cell(res, 0, 1)[0];
     if (kind != 'r' && kind != 'p')

@@ -210,6 +210,15 @@ void sql_merge_upsert(struct strbuf *sb, const struct pg_table *tab, bool plain)
     }
 }
 
+static void add_assignment(struct strbuf *sb, const struct pg_table *tab, size_t column, const char **comma)
+{
+    strbuf_adds(sb, *comma);
+    add_column(sb, &tab->columns[column]);
+    strbuf_adds(sb, " = ");
+    add_staged(sb, tab, column);
+    *comma = ", ";
+}
+
 /* First half of an upsert without ON CONFLICT; nothing is added when there is nothing but the key. */
 void sql_merge_update_existing(struct strbuf *sb, const struct pg_table *tab)
 {
@@ -218,13 +227,8 @@ void sql_merge_update_existing(struct strbuf *sb, const struct pg_table *tab)
         return;
     strbuf_addf(sb, "UPDATE %s t SET ", tab->rows_of);
     for (size_t i = 0; i < tab->column_count; i++) {
-        if (tab->columns[i].identity_always || tab->columns[i].key)
-            continue;
-        strbuf_adds(sb, comma);
-        add_column(sb, &tab->columns[i]);
-        strbuf_adds(sb, " = ");
-        add_staged(sb, tab, i);
-        comma = ", ";
+        if (!tab->columns[i].identity_always && !tab->columns[i].key)
+            add_assignment(sb, tab, i, &comma);
     }
     strbuf_adds(sb, " FROM ");
     add_ordered_stage(sb, tab, STAGE_UPSERT, NULL);
@@ -237,13 +241,8 @@ void sql_merge_update(struct strbuf *sb, const struct pg_table *tab, const struc
     const char *comma = "";
     strbuf_addf(sb, "UPDATE %s t SET ", tab->rows_of);
     for (size_t i = 0; i < tab->column_count; i++) {
-        if (!is_set(tab, set, i))
-            continue;
-        strbuf_adds(sb, comma);
-        add_column(sb, &tab->columns[i]);
-        strbuf_adds(sb, " = ");
-        add_staged(sb, tab, i);
-        comma = ", ";
+        if (is_set(tab, set, i))
+            add_assignment(sb, tab, i, &comma);
     }
     strbuf_adds(sb, " FROM ");
     add_ordered_stage(sb, tab, STAGE_UPDATE, set);

@@ -4,7 +4,6 @@ Nothing of Crossfade takes part but, for LMDB, `crossfade journal cat`.
 """
 
 import collections
-import datetime
 import json
 import operator
 

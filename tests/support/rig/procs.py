@@ -250,6 +250,25 @@ class Role(Process):
         return self.wait_for(lambda status: lsn_value(status.get(field) or "0/0") >= lsn_value(lsn), timeout, f"{field} >= {lsn}")
 
 
+def last_line(role):
+    """The last line of its log: a role that ends says there why."""
+    return role.log_text().strip().splitlines()[-1]
+
+
+def halts(role, code, *words, timeout=60):
+    """Waits until the role ends by itself with this code; its last line has all these words."""
+    role.assert_exit(code, timeout)
+    for word in words:
+        assert word in last_line(role), f"'{word}' is not in: {last_line(role)}"
+
+
+def retries(role, *words, timeout=60):
+    """Waits until the role tries again because of an error with all these words, and returns its status."""
+    def seen(status):
+        return status.get("phase") == "retrying" and all(word in (status.get("last_error") or "") for word in words)
+    return role.wait_for(seen, timeout, f"retries because of {words}")
+
+
 def run_crossfade(*arguments, config=None, binary=None, timeout=120, env=None):
     """Runs a subcommand to its end: subprocess.CompletedProcess with text in stdout and stderr."""
     argv = [binary or find_crossfade()] + (["-c", str(config)] if config else []) + [str(a) for a in arguments]
@@ -257,4 +276,7 @@ def run_crossfade(*arguments, config=None, binary=None, timeout=120, env=None):
                           env=dict(os.environ, **(env or {})), check=False)
 
 
-__all__ = ["Process", "Role", "run_crossfade", "find_crossfade", "lsn_value", "children_of", "pid_alive", "send_signal"]
+__all__ = [
+    "Process", "Role", "halts", "last_line", "retries", "run_crossfade", "find_crossfade", "lsn_value", "children_of", "pid_alive",
+    "send_signal",
+]
