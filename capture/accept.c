@@ -76,6 +76,7 @@ bool capture_accept_ddl(const struct config *cfg, const char *table,
             cap_shapes_waiting(shapes, choose, a);
         ok = ok && (a->count == 0 || append(&settings, a, err));
         table_filter_free(settings.filter);
+        table_rules_free(settings.rules);
         topic_routing_free(settings.routing);
     }
     for (size_t i = 0; ok && i < a->count; i++)
