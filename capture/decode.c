@@ -184,6 +184,12 @@ static bool put_tombstone(struct cap_stream *st, struct cap_relation *rel, const
 
 static bool put_insert(struct cap_stream *st, struct cap_relation *rel, lsn_t lsn, struct err *err)
 {
+    if (!cap_row_is_whole(rel->writer,
+                          rel->writer->after)) /* start refuses such tables; they may have changed */
+        return err_set(err, ERR_UNSUPPORTED,
+                       "an update moved a row into the condition of source.filters (where), and came without "
+                       "its values that are stored out of line: ALTER TABLE … REPLICA IDENTITY FULL (each "
+                       "partition as well), and start a new copy with an empty journal");
     struct change chg = new_change(st, rel, CHANGE_INSERT, lsn);
     chg.after = rel->writer->after;
     return put(st, rel, &chg, chg.after, CAP_HEADER_NONE, NULL, err);

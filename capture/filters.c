@@ -311,6 +311,36 @@ static bool check_where_columns(struct cap_session *s, struct pg_conn *conn, con
     return true;
 }
 
+/* A row that an update moves into the condition comes as an insert, and without its unchanged values that are stored out of line, but
+ * for those that the server has from the old image. */
+static bool check_where_toast(struct pg_conn *conn, const struct source_table *t, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    char oid[16];
+    const char *params[] = {oid};
+    (void)snprintf(oid, sizeof oid, "%u", t->oid);
+    if (t->replica_identity == 'f') /* partitions as well: check_where_columns() */
+        return true;
+    if (!pg_query(conn,
+                  "SELECT DISTINCT a.attname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON "
+                  "a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attstorage <> 'p'"
+                  " WHERE c.reltoastrelid <> 0 AND (c.oid = $1::oid OR c.oid IN (SELECT p.relid FROM"
+                  " pg_catalog.pg_partition_tree($1::oid::regclass) p)) ORDER BY 1",
+                  1, params, &res, err))
+        return false;
+    for (int i = 0; i < pg_rows(res); i++) {
+        int at = find_column(t, pg_cell(res, i, 0));
+        if (at >= 0 && !t->columns[at].identity)
+            return err_set(
+                err, ERR_CONFIG,
+                "where: values of column %s may be stored out of line (TOAST): an update that moves a row "
+                "into the condition would come without them. ALTER TABLE %s.%s REPLICA IDENTITY FULL (each "
+                "partition as well), or leave the column out (columns)",
+                t->columns[at].name, t->schema, t->name);
+    }
+    return true;
+}
+
 /* The server judges the condition, in a publication that nobody ever sees; and the copy must understand it as well. */
 static bool try_where(struct cap_session *s, const struct source_table *t, const char *where, struct err *err)
 {
@@ -330,7 +360,7 @@ static bool try_where(struct cap_session *s, const struct source_table *t, const
     if (ok && !pg_exec(conn, sql.data, err))
         ok = err_policy(err->code) != POLICY_HALT ||
              err_wrap(err, "where (columns stand without their table)");
-    ok = ok && check_where_columns(s, conn, t, name, err);
+    ok = ok && check_where_columns(s, conn, t, name, err) && check_where_toast(conn, t, err);
     strbuf_release(&sql);
     struct err ignored = ERR_INIT; /* what came before is what counts */
     (void)!pg_exec(conn, "ROLLBACK", &ignored);

@@ -2,7 +2,7 @@
  * What source.filters means for capture: which columns a table has for us, what its publication says, and that nothing slips through
  * when rules, tables or the publication change (a masked column's values are never in the journal).
  *
- * The publication's comment remembers what its tables were published with: a digest of the rules, the server's form of row filter and
+ * The publication's comment remembers what its tables were published with: their names, a digest of the rules, the server's form of row filter and
  * column list, and the columns whose values nobody may see, by number, since a column may get another name.
  * @thread: the connection's owner
  */
@@ -35,8 +35,9 @@ bool cap_filters_differ(struct cap_session *s, char **ret_what, struct err *err)
 /* The table was published with the rules that this capture has. ERR_CONFIG if not: it was added by somebody with others. */
 bool cap_filters_same(const struct cap_session *s, struct pg_conn *conn, uint32_t oid, const char *schema,
                       const char *table, struct err *err) MUST_CHECK;
-/* The same for one relation as it was announced, before its rows are read. */
+/* The same for one relation as it was announced, before its rows are read. now: the table as it is (no columns: gone). ERR_SCHEMA: it
+ * has another name, or a column has, and rules that do not fit. */
 bool cap_filters_guard(const struct cap_session *s, struct pg_conn *conn, const struct cap_relation *rel,
-                       struct err *err) MUST_CHECK;
+                       const struct source_table *now, struct err *err) MUST_CHECK;
 
 #endif

@@ -343,7 +343,7 @@ static bool refresh(struct cap_relations *rels, struct cap_relation *rel, struct
     cap_shapes_remember_types(rels->session->shapes, rel->oid, rels->types);
     relax_added(rels, rel);
     if (!cap_filters_shape(rels->session->settings->rules, &now, err) ||
-        !cap_filters_guard(rels->session, rels->side, rel, err) || !key_is_there(rel, &now, err)) {
+        !cap_filters_guard(rels->session, rels->side, rel, &now, err) || !key_is_there(rel, &now, err)) {
         source_table_release(&now);
         return false;
     }

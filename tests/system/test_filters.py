@@ -232,6 +232,9 @@ REFUSED = [
     ({"table": "public.t", "key": ["d"]}, ["key column d", "REPLICA IDENTITY FULL"]),
     ({"table": "public.t", "rename": {"a": "b"}}, ["columns a and b", "named b"]),
     ({"table": "public.t", "where": "b = 'x'"}, ["table=public.t", "column b", "replica identity"]),
+    ({"table": "public.t", "where": "id < 9"}, ["table=public.t", "column b", "TOAST", "REPLICA IDENTITY FULL"]),
+    ({"table": "public.t", "where": "id < 9", "columns": ["id", "d"]}, ["table=public.t", "column d", "TOAST"]),
+    ({"table": "public.p", "where": "id < 9"}, ["table=public.p", "column v", "TOAST"]),
     ({"table": "public.t", "where": "nosuch = 1"}, ["table=public.t", "nosuch"]),
     ({"table": "public.t", "where": "t.id = 1"}, ["table=public.t", "without their table"]),
     ({"table": "public.*", "topic": "one"}, ["would share topic="]),
@@ -240,7 +243,8 @@ REFUSED = [
 
 
 def test_refused_at_start(servers):
-    with scenario(*servers, TABLE + "; ALTER TABLE t ADD c8 varchar(8) NOT NULL UNIQUE; ALTER TABLE t REPLICA IDENTITY USING INDEX t_c8_key") as s:
+    parted = "; CREATE TABLE p (id int PRIMARY KEY, v text) PARTITION BY RANGE (id); CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (100)"
+    with scenario(*servers, TABLE + parted + "; ALTER TABLE t ADD c8 varchar(8) NOT NULL UNIQUE; ALTER TABLE t REPLICA IDENTITY USING INDEX t_c8_key") as s:
         for rule, words in REFUSED:
             index = "c8" in str(rule)
             s.source(f"ALTER TABLE t REPLICA IDENTITY {'USING INDEX t_c8_key' if index else 'DEFAULT'}")
@@ -279,6 +283,45 @@ def test_salt_in_a_file(servers):
         s.source("INSERT INTO t VALUES (1, 1, 'x', 'y', 'z')")
         s.start()
         assert s.target("SELECT b FROM t") == [(sha("x"),)]
+
+
+# -- rows that move into the condition
+
+MOVING = """
+  CREATE TABLE t (id int PRIMARY KEY, v text); ALTER TABLE t ALTER v SET STORAGE EXTERNAL; ALTER TABLE t REPLICA IDENTITY FULL;
+  CREATE TABLE p (id int PRIMARY KEY, v text) PARTITION BY RANGE (id); CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (1000);
+  ALTER TABLE p1 ALTER v SET STORAGE EXTERNAL; ALTER TABLE p REPLICA IDENTITY FULL; ALTER TABLE p1 REPLICA IDENTITY FULL;
+  CREATE TABLE k (id int, name text, n int NOT NULL, PRIMARY KEY (id, name)); ALTER TABLE k ALTER name SET STORAGE EXTERNAL;
+  INSERT INTO t SELECT i, repeat('long', 2000) FROM generate_series(1, 20) i; INSERT INTO p SELECT * FROM t;
+  INSERT INTO k SELECT i, repeat('long', 600), 1 FROM generate_series(1, 20) i"""
+
+
+def test_rows_move_into_the_condition(servers):
+    """With values that are stored out of line, and do not change: whole with REPLICA IDENTITY FULL, and those of the key always (k needs no FULL)."""
+    with scenario(*servers, MOVING, more=rules({"table": "public.*", "where": "id < 10"})) as s:
+        s.start()
+        for table in "tpk":
+            s.source(f"UPDATE {table} SET id = 0 WHERE id = 15", f"UPDATE {table} SET id = 30 WHERE id = 3")
+        s.wait()
+        for table in "tpk":
+            rows = s.source(f"SELECT * FROM {table} WHERE id < 10 ORDER BY id")
+            assert len(rows) == 9 and s.target(f"SELECT * FROM {table} ORDER BY id") == rows, table
+
+
+def test_rows_that_come_without_their_values_are_not_published(servers):
+    """Somebody takes REPLICA IDENTITY FULL away later."""
+    with scenario(*servers, MOVING, more={**rules({"table": "public.*", "where": "id < 10"}), "capture": {"on_ddl": "propagate"}}) as s:
+        s.start()
+        s.source("ALTER TABLE t REPLICA IDENTITY DEFAULT", "UPDATE t SET id = 0 WHERE id = 15")
+        for _ in range(2):
+            s.capture.assert_exit(5, 30)
+            line = s.capture.log_text().strip().splitlines()[-1]
+            assert "table=public.t" in line and "REPLICA IDENTITY FULL" in line and "lsn=" in line, line
+            s.capture.start()
+        s.capture.assert_exit(5, 30)
+        topics, _ = read_cat(s.pipeline)
+        assert 0 not in [record.key["id"] for record in topics[f"{s.name}.public.t"]]
+        assert s.apply.running and s.target("SELECT count(*) FROM t WHERE id = 0") == [(0,)]
 
 
 # -- what changes later
@@ -342,6 +385,55 @@ def test_a_masked_column_gets_another_name(servers, identity, column):
         assert MARK not in json.dumps(topics, default=str) and "SeCrE" not in json.dumps(topics, default=str)
 
 
+@pytest.mark.parametrize("identity", ["DEFAULT", "FULL"])
+@pytest.mark.parametrize("ddl,now", [("CREATE SCHEMA aside; ALTER TABLE users SET SCHEMA aside", "aside.users"), ("ALTER TABLE users RENAME TO people", "public.people")])
+@pytest.mark.parametrize("chosen", [False, True])
+def test_a_masked_table_gets_another_name(servers, identity, ddl, now, chosen):
+    """Rules go by name: capture halts before the first row under one that they do not know, chosen by source.tables or not, and whether changed rules
+    are accepted or not. Rows from before still come under the old name."""
+    schema = f"CREATE TABLE users (id int PRIMARY KEY, a text, b text); ALTER TABLE users REPLICA IDENTITY {identity}; CREATE TABLE u (id int PRIMARY KEY)"
+    filters = [{"table": "public.users", "mask": {"a": "fixed:masked"}, "columns": ["!b"]}]
+    tables = ("public.*", "aside.*") if chosen else ("public.users", "public.u")
+    with scenario(*servers, schema, tables=tables, more={**rules(*filters), "capture": {"on_ddl": "propagate"}}) as s:
+        def hidden():
+            topics, _ = read_cat(s.pipeline)
+            assert MARK not in json.dumps(topics, default=str)
+            return topics
+
+        s.start()
+        s.target("CREATE SCHEMA IF NOT EXISTS aside", f"CREATE TABLE {now} (id int PRIMARY KEY, a text, b text)")
+        s.source(f"INSERT INTO users VALUES (1, '{MARK}', '{MARK}')")
+        s.wait()
+        s.source(f"BEGIN; INSERT INTO users VALUES (2, '{MARK}', '{MARK}'); {ddl}; INSERT INTO {now} VALUES (3, '{MARK}', '{MARK}');"
+                 f" UPDATE {now} SET a = '{MARK}2' WHERE id = 1; COMMIT", f"DELETE FROM {now} WHERE id = 2")
+        for changed in ("refuse", "refuse", "accept"):  # also when something starts it again and again
+            s.capture.assert_exit(5, 30)
+            line = s.capture.log_text().strip().splitlines()[-1]
+            assert f"table={now} was public.users" in line and "accept" in line, line
+            hidden()
+            if not chosen:  # what is remembered of the table stays when another is added
+                s.source("CREATE TABLE IF NOT EXISTS late (id int PRIMARY KEY)")
+                s.pipeline.settings["source"]["tables"] = [*tables, "public.late"]
+                s.pipeline.write()
+                assert s.pipeline.run("capture", "add-table", "public.late").returncode in (0, 2)
+                s.pipeline.settings["source"]["tables"] = list(tables)
+            s.pipeline.settings["source"]["filters_changed"] = changed
+            s.pipeline.write()
+            s.capture.start()
+        s.capture.assert_exit(5, 30)
+        s.target("CREATE TABLE IF NOT EXISTS late (id int PRIMARY KEY)")
+        s.pipeline.settings["source"]["tables"] = ["public.*", "aside.*"]
+        s.pipeline.settings["source"]["filters"] += [{**filters[0], "table": now}]
+        s.pipeline.write()
+        s.capture.start()
+        s.wait()
+        assert s.target("SELECT id, a, b FROM users ORDER BY 1") == [(1, "masked", None), (2, "masked", None)]
+        assert s.target(f"SELECT id, a, b FROM {now} ORDER BY 1") == [(1, "masked", None), (3, "masked", None)]
+        assert f"{s.name}.{now}" in hidden()
+        s.pipeline.close()
+        assert files_with(MARK, os.path.join(s.pipeline.folder, f"{s.name}-journal")) == []
+
+
 def test_a_column_that_the_publication_lacks(servers):
     """A column list does not grow by itself: capture says so before a row comes without the new column."""
     with scenario(*servers, TABLE, more=rules({"table": "public.t", "columns": ["!c"]})) as s:
@@ -361,7 +453,7 @@ def test_a_column_that_the_publication_lacks(servers):
 
 
 def test_somebody_takes_the_row_filter_away(servers):
-    with scenario(*servers, TABLE, more=rules({"table": "public.t", "where": "id < 10"})) as s:
+    with scenario(*servers, TABLE + "; ALTER TABLE t REPLICA IDENTITY FULL", more=rules({"table": "public.t", "where": "id < 10"})) as s:
         s.start()
         s.capture.terminate()
         s.source(f"ALTER PUBLICATION crossfade_{s.name} SET TABLE crossfade.marker, ONLY t, ONLY u")
@@ -374,7 +466,7 @@ def test_a_table_that_comes_later(servers):
     """add-table publishes it by its rules; a capture that does not know them takes nothing of it."""
     with scenario(*servers, TABLE, tables=("public.t", "public.late"), more=rules({"table": "public.t", "columns": ["!c"]})) as s:
         s.start()
-        s.source(f"CREATE TABLE late (id int PRIMARY KEY, secret text, open text); INSERT INTO late SELECT i, '{MARK}', 'o' FROM generate_series(1, 20) i")
+        s.source(f"CREATE TABLE late (id int PRIMARY KEY, secret text, open text); ALTER TABLE late REPLICA IDENTITY FULL; INSERT INTO late SELECT i, '{MARK}', 'o' FROM generate_series(1, 20) i")
         s.target("CREATE TABLE late (id int PRIMARY KEY, secret text, open text)")
         s.pipeline.settings["source"]["filters"].append({"table": "public.late", "mask": {"secret": "hash"}, "where": "id <> 7"})
         s.pipeline.write()
