@@ -434,6 +434,23 @@ def test_a_masked_table_gets_another_name(servers, identity, ddl, now, chosen):
         assert files_with(MARK, os.path.join(s.pipeline.folder, f"{s.name}-journal")) == []
 
 
+def test_shapes_are_accepted_under_rules(servers):
+    """What waits stays masked; with sanitizers: the command leaves neither rules nor salt behind."""
+    more = {**rules({"table": "public.t", "mask": {"b": "hash"}}), "capture": {"on_ddl": "stop"}}
+    with scenario(*servers, TABLE, more=more) as s:
+        s.start()
+        s.source("INSERT INTO t VALUES (1, 1, 'b', 'c', 'd')")
+        s.wait()
+        s.source("ALTER TABLE t ADD e int", f"INSERT INTO t VALUES (2, 2, '{MARK}', 'c', 'd', 5)")
+        s.capture.assert_exit(5, 30)
+        done = s.pipeline.run("capture", "accept-ddl")
+        assert done.returncode == 0 and "public.t" in done.stdout and SALT not in done.stdout + done.stderr, done.stdout + done.stderr
+        s.target("ALTER TABLE t ADD e int")
+        s.capture.start()
+        s.wait()
+        assert s.target("SELECT id, b, e FROM t ORDER BY 1") == [(1, sha("b"), None), (2, sha(MARK), 5)]
+
+
 def test_a_column_that_the_publication_lacks(servers):
     """A column list does not grow by itself: capture says so before a row comes without the new column."""
     with scenario(*servers, TABLE, more=rules({"table": "public.t", "columns": ["!c"]})) as s:
