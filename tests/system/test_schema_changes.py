@@ -328,3 +328,45 @@ def test_in_a_large_transaction(run, mode):
         s.assert_equal()
         rows = [row for op, row in rows_of(s, "t") if op == "c"]
         assert [("w" in row) for row in rows] == [False] * 3000 + [True] * 3000
+
+
+def new_key(table, column):
+    return f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {table}_pkey; ALTER TABLE {table} ADD PRIMARY KEY ({column})"
+
+
+def test_key_changed_behind_full_identity_while_capture_is_away(run):
+    """No message tells the key of a table with REPLICA IDENTITY FULL: rows are taken under the one that they had."""
+    schema = ("CREATE TABLE t (id int PRIMARY KEY, code text NOT NULL); ALTER TABLE t REPLICA IDENTITY FULL; INSERT INTO t VALUES (100, 'old');"
+              "CREATE TABLE k (id int NOT NULL, v text); ALTER TABLE k REPLICA IDENTITY FULL; INSERT INTO k VALUES (100, 'old')")
+    with run(schema) as s:
+        s.start()
+        s.wait()
+        s.capture.terminate()
+        s.source("INSERT INTO t VALUES (1, 'x'), (2, 'x'); INSERT INTO k VALUES (1, 'a'), (1, 'b'), (2, 'a')", "DELETE FROM t WHERE id = 2", "DELETE FROM k WHERE id = 1 AND v = 'a'",
+                 new_key("t", "code"), new_key("k", "id"), "INSERT INTO t VALUES (1, 'y'), (100, 'z')", "UPDATE t SET id = 7 WHERE code = 'old'", "INSERT INTO k VALUES (3, 'c')", "UPDATE k SET v = 'd' WHERE id = 1")
+        s.capture.start()
+        for table, column in (("t", "code"), ("k", "id")):
+            s.apply.wait(30)
+            assert s.apply.exit_code == 5 and f"public.{table}" in s.apply.log_tail(), s.apply.log_tail()
+            if table == "t":
+                assert s.target("SELECT id, code FROM t ORDER BY id") == [(1, "x"), (100, "old")]
+            s.target(new_key(table, column))
+            s.apply.start()
+        s.assert_equal()
+        s.source("INSERT INTO t VALUES (1, 'w')", new_key("t", "id, code"), "INSERT INTO t VALUES (2, 'w')")  # while it keeps up
+        s.apply.assert_exit(5, 30)
+        s.target(new_key("t", "id, code"))
+        s.apply.start()
+        s.assert_equal()
+
+
+def test_key_of_full_identity_that_nobody_knows(run):
+    with run("CREATE TABLE t (id int PRIMARY KEY, code text NOT NULL); ALTER TABLE t REPLICA IDENTITY FULL") as s:
+        s.start()
+        s.wait()
+        s.capture.terminate()
+        s.source("ALTER TABLE t RENAME COLUMN id TO number", "INSERT INTO t VALUES (1, 'x')", new_key("t", "code"))
+        s.capture.start()
+        s.capture.assert_exit(5, 30)
+        log = s.capture.log_tail()
+        assert "table=public.t" in log and "lsn=" in log and "empty journal" in log, log
