@@ -370,3 +370,23 @@ def test_key_of_full_identity_that_nobody_knows(run):
         s.capture.assert_exit(5, 30)
         log = s.capture.log_tail()
         assert "table=public.t" in log and "lsn=" in log and "empty journal" in log, log
+
+
+def copying_big(s):
+    return 500 < ((s.capture.status() or {}).get("snapshot") or {}).get("rows", 0)
+
+
+def test_killed_where_an_abandoned_copy_begins_anew(run):
+    """What the abandoned attempt knew of the tables is forgotten with the first fence of the next."""
+    with run(BIG, more={"capture": {"on_ddl": "stop", "max_rows_per_second": 3000, "snapshot_workers": 1}}) as s:
+        s.capture.start()
+        wait_until(lambda: copying_big(s), 30, "some is copied")
+        s.capture.kill9()
+        for side in (s.target, s.source):
+            side(new_key("t", "v"))
+        s.capture.start(failpoint="capture.snapshot_begun").assert_exit(-9)
+        s.capture.start()
+        s.apply.start()
+        s.wait_complete(60)
+        s.assert_equal()
+        assert s.position()["attempt"] == 2
