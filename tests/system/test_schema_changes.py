@@ -390,3 +390,31 @@ def test_killed_where_an_abandoned_copy_begins_anew(run):
         s.wait_complete(60)
         s.assert_equal()
         assert s.position()["attempt"] == 2
+
+
+LONG = "CREATE TABLE t (id int PRIMARY KEY, v float4, big text); ALTER TABLE t ALTER big SET STORAGE EXTERNAL; INSERT INTO t SELECT i, 1.5, repeat('x', 4000) FROM generate_series(1, 6000) i"
+
+
+def test_row_is_read_again_behind_an_added_column(run):
+    """While it is copied: a row moves, and its long value is not sent."""
+    with run(LONG, more={"capture": {"max_rows_per_second": 2000, "snapshot_workers": 1}}) as s:
+        s.apply.start()
+        s.capture.start()
+        wait_until(lambda: copying_big(s), 30, "some is copied")
+        s.target("ALTER TABLE t ADD COLUMN w int")
+        s.source("BEGIN; UPDATE t SET id = -5 WHERE id = 5900; ALTER TABLE t ADD COLUMN w int; COMMIT")
+        s.wait_complete(60)
+        s.assert_equal()
+
+
+def test_row_cannot_be_read_again_in_its_shape(run):
+    """The same, but what it has moved with is not what its table is then."""
+    with run(LONG, more={"capture": {"max_rows_per_second": 1000, "snapshot_workers": 1}}) as s:
+        s.apply.start()
+        s.capture.start()
+        wait_until(lambda: copying_big(s), 30, "some is copied")
+        s.source("BEGIN; UPDATE t SET id = -5 WHERE id = 5900; ALTER TABLE t ALTER COLUMN v TYPE int; COMMIT")
+        s.capture.assert_exit(5, 60)
+        log = s.capture.log_tail()
+        assert "table=public.t" in log and "lsn=" in log and "empty journal" in log, log
+        assert s.target("SELECT count(*) FROM t WHERE v <> 1.5") == [(0,)]
