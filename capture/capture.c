@@ -200,11 +200,9 @@ static bool note_shape(struct cap_session *s, struct source_table *t, struct pg_
 
 static bool note_shapes(struct cap_session *s, bool goes_on, struct err *err)
 {
-    if (!goes_on) {
+    if (!goes_on) { /* the journal was told by the copy's first fence */
         cap_shapes_free(s->shapes);
         s->shapes = cap_shapes_new();
-        if (!cap_publisher_note_shape(s->publisher, cap_shapes_forgotten, err))
-            return false;
     }
     const struct copy_request *asked = cap_queue_at_hand(&s->queue);
     struct pg_type_catalog *types = pg_type_catalog_new();

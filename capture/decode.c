@@ -294,7 +294,7 @@ static bool tell_shape(struct cap_stream *st, struct cap_relation *rel, lsn_t ls
 
 static struct cap_relation *use_relation(struct cap_stream *st, uint32_t oid, lsn_t lsn, struct err *err)
 {
-    struct cap_relation *rel = cap_relations_use(st->relations, oid, err);
+    struct cap_relation *rel = cap_relations_use(st->relations, oid, st->txn.xid, lsn, err);
     if (rel != NULL && tell_shape(st, rel, lsn, err))
         return rel;
     err_wrap(err, "lsn=" LSN_FMT, LSN_ARGS(lsn));

@@ -434,7 +434,8 @@ static bool run_begin_copy(struct cap_publisher *pub, void *arg, struct err *err
 {
     const struct begin_args *a = arg;
     struct fence fence = {.kind = FENCE_SNAPSHOT_BEGIN, .lsn = a->lsn, .copy = *a->place};
-    return write_fence(pub, &fence, err);
+    return cap_shape_append(pub->jw, pub->config.topic_prefix, cap_shapes_forgotten, err) &&
+           write_fence(pub, &fence, err);
 }
 
 bool cap_publisher_begin_copy(struct cap_publisher *pub, lsn_t lsn, const struct fence_copy *place,

@@ -74,7 +74,8 @@ bool cap_publisher_register(struct cap_publisher *pub, const char *topic, const 
                             struct err *err) MUST_CHECK;
 /* A table's shape (shapes.h) goes into the unit. */
 bool cap_publisher_note_shape(struct cap_publisher *pub, const char *text, struct err *err) MUST_CHECK;
-/* The fence with which a copy begins, durable on return. `place` may be changed after it. */
+/* The fence with which a copy begins, and in its unit that the tables' shapes are forgotten; durable on return. `place` may be
+ * changed after it. */
 bool cap_publisher_begin_copy(struct cap_publisher *pub, lsn_t lsn, const struct fence_copy *place,
                               struct err *err) MUST_CHECK;
 /* Whatever can be fenced is durable on return. */

@@ -1,6 +1,7 @@
 /* Owns: versions of the streamed tables. See relation.h. */
 #include "capture/relation.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -215,15 +216,111 @@ static size_t key_from_message(const struct cap_relation *rel, size_t *key)
     return count;
 }
 
+static bool is_key_of(const struct cap_shape *shape, const char *column)
+{
+    for (size_t i = 0; i < shape->column_count; i++) {
+        if (strcmp(shape->columns[i].name, column) == 0)
+            return shape->columns[i].key;
+    }
+    return false;
+}
+
+static size_t count_key(const struct cap_shape *shape)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < shape->column_count; i++)
+        count += shape->columns[i].key;
+    return count;
+}
+
+/* The key that the journal knows, in terms of the announced columns. False if a column is not there. */
+static bool key_from_shape(const struct cap_relation *rel, const struct cap_shape *shape, size_t *key,
+                           size_t *ret_count)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < rel->column_count; i++) {
+        if (is_key_of(shape, rel->columns[i].name))
+            key[count++] = i;
+    }
+    *ret_count = count;
+    return count == count_key(shape);
+}
+
+static bool same_key(const struct cap_shape *shape, const struct source_table *now)
+{
+    bool same = now->key_count == count_key(shape);
+    for (size_t k = 0; same && k < now->key_count; k++)
+        same = is_key_of(shape, now->columns[now->key[k]].name);
+    return same;
+}
+
+/* Which transaction made the catalog's key, and a position by which it had certainly been made. */
+static bool look_when(struct pg_conn *side, struct cap_relation *rel, struct err *err)
+{
+    static const char sql[] =
+        "SELECT (SELECT i.xmin::text FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c"
+        "         ON c.oid = i.indrelid WHERE c.oid = $1::oid"
+        "        AND CASE WHEN c.relreplident = 'i' THEN i.indisreplident ELSE i.indisprimary END LIMIT 1),"
+        " (" SOURCE_VISIBLE_LSN ")::text";
+    PG_RESULT_AUTO res = NULL;
+    char oid_text[16];
+    const char *params[] = {oid_text};
+    (void)snprintf(oid_text, sizeof oid_text, "%u", rel->oid);
+    if (!pg_query(side, sql, 1, params, &res, err))
+        return false;
+    if (pg_rows(res) != 1 || !lsn_parse(pg_cell(res, 0, 1), &rel->key_lsn))
+        return err_set(err, ERR_PROTOCOL, "no position from the source");
+    rel->key_xid = pg_is_null(res, 0, 0) ? 0 : (uint32_t)pg_cell_int64(res, 0, 0); /* 0: it is gone again */
+    return true;
+}
+
+/* The key in the catalog holds for this change. (Its maker locks the table until it commits: who has a younger xid has seen it, but for
+ * transactions that were at work on the table when the maker began and had not come to it.) */
+static bool key_has_come(const struct cap_relation *rel, uint32_t xid, lsn_t lsn)
+{
+    return lsn >= rel->key_lsn || (rel->key_xid != 0 && (int32_t)(xid - rel->key_xid) >= 0);
+}
+
+/* With replica identity FULL no message tells the key, and the catalog may be ahead of the stream: rows taken under a key that
+ * they did not have yet would be merged. No key does no harm: the old row comes whole. */
+static bool judge_key(struct cap_relations *rels, struct cap_relation *rel, const struct source_table *now,
+                      uint32_t xid, lsn_t lsn, struct err *err)
+{
+    const struct cap_shape *old = cap_shapes_current(rels->session->shapes, rel->oid);
+    rel->key_waits = false;
+    if (rel->replica_identity != 'f' || old == NULL || now->key_count == 0 || now->key_chosen ||
+        same_key(old, now))
+        return true;
+    if (!look_when(rels->side, rel, err))
+        return false;
+    rel->key_waits = !key_has_come(rel, xid, lsn);
+    size_t count, *key CLEANUP(free_ptr) = xcalloc(rel->column_count + 1, sizeof *key);
+    return !rel->key_waits || key_from_shape(rel, old, key, &count) ||
+           err_set(err, ERR_SCHEMA,
+                   "replica identity FULL: this change is older than the table's present key, and of the key "
+                   "that the journal knows a column is gone: under which key it was made cannot be told. "
+                   "Start a new copy with an empty journal (and change keys when capture has caught up)");
+}
+
+/* With replica identity FULL, where the catalog's key does not hold (yet): the journal's. */
+static size_t key_without_catalog(const struct cap_relation *rel, const struct cap_shape *old, size_t *key)
+{
+    size_t count = 0;
+    if (rel->replica_identity == 'f' && old != NULL && key_from_shape(rel, old, key, &count))
+        return count;
+    return key_from_message(rel, key);
+}
+
 /* Takes over key and NOT NULL as they are now (`now` has no columns if the table is gone). True if something
  * differs. */
-static bool take_catalog(struct cap_relation *rel, const struct source_table *now)
+static bool take_catalog(struct cap_relation *rel, const struct source_table *now,
+                         const struct cap_shape *old)
 {
     bool changed = rel->key == NULL;
     size_t *key = xcalloc(rel->column_count + now->key_count + 1, sizeof *key);
     size_t key_count = now->key_count;
-    if (now->column_count == 0 || !key_from_catalog(rel, now, key))
-        key_count = key_from_message(rel, key);
+    if (now->column_count == 0 || rel->key_waits || !key_from_catalog(rel, now, key))
+        key_count = key_without_catalog(rel, old, key);
     changed = changed || key_count != rel->key_count || memcmp(key, rel->key, key_count * sizeof *key) != 0;
     free(rel->key);
     rel->key = key;
@@ -334,7 +431,8 @@ static void relax_added(struct cap_relations *rels, struct cap_relation *rel)
             rel->relaxed[i] || cap_shapes_is_added(rels->session->shapes, &t, rel->columns[i].name);
 }
 
-static bool refresh(struct cap_relations *rels, struct cap_relation *rel, struct err *err)
+static bool refresh(struct cap_relations *rels, struct cap_relation *rel, uint32_t xid, lsn_t lsn,
+                    struct err *err)
 {
     struct source_table now = {0};
     bool found = false;
@@ -343,11 +441,12 @@ static bool refresh(struct cap_relations *rels, struct cap_relation *rel, struct
     cap_shapes_remember_types(rels->session->shapes, rel->oid, rels->types);
     relax_added(rels, rel);
     if (!cap_filters_shape(rels->session->settings->rules, &now, err) ||
-        !cap_filters_guard(rels->session, rels->side, rel, &now, err) || !key_is_there(rel, &now, err)) {
+        !cap_filters_guard(rels->session, rels->side, rel, &now, err) || !key_is_there(rel, &now, err) ||
+        !judge_key(rels, rel, &now, xid, lsn, err)) {
         source_table_release(&now);
         return false;
     }
-    bool changed = take_catalog(rel, &now);
+    bool changed = take_catalog(rel, &now, cap_shapes_current(rels->session->shapes, rel->oid));
     source_table_release(&now);
     if (!judge_shape(rels, rel, err))
         return false;
@@ -384,7 +483,8 @@ void cap_relations_announce(struct cap_relations *rels, const struct pgoutput_me
                       cap_shapes_current(rels->session->shapes, e->rel.oid) == NULL;
 }
 
-struct cap_relation *cap_relations_use(struct cap_relations *rels, uint32_t oid, struct err *err)
+struct cap_relation *cap_relations_use(struct cap_relations *rels, uint32_t oid, uint32_t xid, lsn_t lsn,
+                                       struct err *err)
 {
     struct entry *e = find_entry(rels, oid);
     if (e == NULL) {
@@ -392,9 +492,10 @@ struct cap_relation *cap_relations_use(struct cap_relations *rels, uint32_t oid,
         return NULL;
     }
     struct cap_relation *rel = &e->rel;
+    rel->stale = rel->stale || (rel->key_waits && key_has_come(rel, xid, lsn));
     if (!rel->stale || rel->is_marker || rel->unwanted)
         return rel;
-    if (refresh(rels, rel, err))
+    if (refresh(rels, rel, xid, lsn, err))
         return rel;
     err_wrap(err, "table=%s.%s", rel->schema, rel->table);
     return NULL;

@@ -21,6 +21,9 @@ struct cap_relation {
     size_t announced_count;
     size_t *key; /* indexes into columns */
     size_t key_count;
+    bool key_waits; /* the catalog's key is younger than the rows (identity FULL): the journal's holds … */
+    uint32_t key_xid;                /* … up to this transaction, which made the other … */
+    lsn_t key_lsn;                   /* … and no longer than up to here */
     struct cap_table_writer *writer; /* NULL until a change needs it, and for the marker table */
     bool stale;         /* announced again: key and NOT NULL are to be looked up anew before the next use */
     bool *relaxed;      /* columns in which a NULL was met although the catalog says NOT NULL now */
@@ -37,9 +40,10 @@ struct cap_relations *cap_relations_new(const struct cap_session *s);
 void cap_relations_free(struct cap_relations *rels); /* NULL allowed */
 /* A Relation message came. */
 void cap_relations_announce(struct cap_relations *rels, const struct pgoutput_message *m);
-/* The relation, its writer ready (but for the marker table, and one that is not wanted). NULL with an err; ERR_PROTOCOL if it
- * was never announced, ERR_SCHEMA if its shape has changed and that needs a person. */
-struct cap_relation *cap_relations_use(struct cap_relations *rels, uint32_t oid, struct err *err);
+/* The relation for a change of transaction xid at lsn, its writer ready (but for the marker table, and one that is not wanted).
+ * NULL with an err; ERR_PROTOCOL if it was never announced, ERR_SCHEMA if its shape has changed and that needs a person. */
+struct cap_relation *cap_relations_use(struct cap_relations *rels, uint32_t oid, uint32_t xid, lsn_t lsn,
+                                       struct err *err);
 /* Takes what is left out out of the message's rows; *m is then the relation's. */
 void cap_relation_narrow(const struct cap_relation *rel, struct pgoutput_message *m);
 /* From now on this column may be NULL: makes a new version. */

@@ -2,6 +2,7 @@
 #include "capture/reread.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "core/alloc.h"
@@ -64,13 +65,56 @@ static bool take(struct cap_stream *st, struct cap_relation *rel, const struct p
     return ok;
 }
 
+/* The server has the columns that it announced, in their order, with their types. More behind them (added since) do no harm. */
+static bool same_columns(const struct cap_relation *rel, const struct source_table *now)
+{
+    size_t count = rel->announced != NULL ? rel->announced_count : rel->column_count;
+    bool same = now->column_count >= count && strcmp(now->schema, rel->schema) == 0 &&
+                strcmp(now->name, rel->table) == 0;
+    for (size_t i = 0; same && i < count; i++)
+        same = strcmp(now->columns[i].name,
+                      rel->announced != NULL ? rel->announced[i] : rel->columns[i].name) == 0;
+    for (size_t i = 0; same && i < rel->column_count; i++) {
+        const struct source_column *c = &now->columns[rel->kept != NULL ? rel->kept[i] : i];
+        same = c->type_oid == rel->columns[i].type_oid && c->typmod == rel->columns[i].typmod;
+    }
+    return same;
+}
+
+/* Begins a transaction in which the table stays as the stream has announced it; false with ERR_SCHEMA if it is another already. */
+static bool hold_table(struct pg_conn *conn, const struct cap_relation *rel, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    struct source_table now = {0};
+    bool found = false;
+    strbuf_adds(&sql, "BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY; LOCK TABLE ");
+    pg_quote_table(&sql, rel->schema, rel->table);
+    strbuf_adds(&sql, " IN ACCESS SHARE MODE");
+    bool ok = strbuf_ok(&sql, "LOCK TABLE", err) && pg_exec(conn, sql.data, err) &&
+              source_table_load(conn, rel->oid, &now, &found, err);
+    strbuf_release(&sql);
+    if (!ok)
+        return false;
+    ok = (found && same_columns(rel, &now)) ||
+         err_set(
+             err, ERR_SCHEMA,
+             "the table's columns were changed behind this change, while its rows are copied: values that "
+             "were "
+             "not sent are not there any more in its shape. Start the copy over with an empty journal (and "
+             "change tables when a copy is complete)");
+    source_table_release(&now);
+    return ok;
+}
+
 static bool look(struct cap_stream *st, struct cap_relation *rel, const char *sql,
                  const struct pg_param *params, bool *ret_seen, bool *ret_there, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
     struct cap_snapshot snap = {0};
     lsn_t insert_lsn = 0;
-    if (!pg_query_binary(st->session->sql, sql, rel->key_count, params, &res, err))
+    if (!hold_table(st->session->sql, rel, err) ||
+        !pg_query_binary(st->session->sql, sql, rel->key_count, params, &res, err) ||
+        !pg_exec(st->session->sql, "COMMIT", err))
         return false;
     if (pg_rows(res) != 1 || !lsn_parse(pg_cell(res, 0, CELL_LSN), &insert_lsn))
         return err_set(err, ERR_PROTOCOL, "reading a row again: %d rows came for its key", pg_rows(res));

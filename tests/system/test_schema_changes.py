@@ -328,3 +328,93 @@ def test_in_a_large_transaction(run, mode):
         s.assert_equal()
         rows = [row for op, row in rows_of(s, "t") if op == "c"]
         assert [("w" in row) for row in rows] == [False] * 3000 + [True] * 3000
+
+
+def new_key(table, column):
+    return f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {table}_pkey; ALTER TABLE {table} ADD PRIMARY KEY ({column})"
+
+
+def test_key_changed_behind_full_identity_while_capture_is_away(run):
+    """No message tells the key of a table with REPLICA IDENTITY FULL: rows are taken under the one that they had."""
+    schema = ("CREATE TABLE t (id int PRIMARY KEY, code text NOT NULL); ALTER TABLE t REPLICA IDENTITY FULL; INSERT INTO t VALUES (100, 'old');"
+              "CREATE TABLE k (id int NOT NULL, v text); ALTER TABLE k REPLICA IDENTITY FULL; INSERT INTO k VALUES (100, 'old')")
+    with run(schema) as s:
+        s.start()
+        s.wait()
+        s.capture.terminate()
+        s.source("INSERT INTO t VALUES (1, 'x'), (2, 'x'); INSERT INTO k VALUES (1, 'a'), (1, 'b'), (2, 'a')", "DELETE FROM t WHERE id = 2", "DELETE FROM k WHERE id = 1 AND v = 'a'",
+                 new_key("t", "code"), new_key("k", "id"), "INSERT INTO t VALUES (1, 'y'), (100, 'z')", "UPDATE t SET id = 7 WHERE code = 'old'", "INSERT INTO k VALUES (3, 'c')", "UPDATE k SET v = 'd' WHERE id = 1")
+        s.capture.start()
+        for table, column in (("t", "code"), ("k", "id")):
+            s.apply.wait(30)
+            assert s.apply.exit_code == 5 and f"public.{table}" in s.apply.log_tail(), s.apply.log_tail()
+            if table == "t":
+                assert s.target("SELECT id, code FROM t ORDER BY id") == [(1, "x"), (100, "old")]
+            s.target(new_key(table, column))
+            s.apply.start()
+        s.assert_equal()
+        s.source("INSERT INTO t VALUES (1, 'w')", new_key("t", "id, code"), "INSERT INTO t VALUES (2, 'w')")  # while it keeps up
+        s.apply.assert_exit(5, 30)
+        s.target(new_key("t", "id, code"))
+        s.apply.start()
+        s.assert_equal()
+
+
+def test_key_of_full_identity_that_nobody_knows(run):
+    with run("CREATE TABLE t (id int PRIMARY KEY, code text NOT NULL); ALTER TABLE t REPLICA IDENTITY FULL") as s:
+        s.start()
+        s.wait()
+        s.capture.terminate()
+        s.source("ALTER TABLE t RENAME COLUMN id TO number", "INSERT INTO t VALUES (1, 'x')", new_key("t", "code"))
+        s.capture.start()
+        s.capture.assert_exit(5, 30)
+        log = s.capture.log_tail()
+        assert "table=public.t" in log and "lsn=" in log and "empty journal" in log, log
+
+
+def copying_big(s):
+    return 500 < ((s.capture.status() or {}).get("snapshot") or {}).get("rows", 0)
+
+
+def test_killed_where_an_abandoned_copy_begins_anew(run):
+    """What the abandoned attempt knew of the tables is forgotten with the first fence of the next."""
+    with run(BIG, more={"capture": {"on_ddl": "stop", "max_rows_per_second": 3000, "snapshot_workers": 1}}) as s:
+        s.capture.start()
+        wait_until(lambda: copying_big(s), 30, "some is copied")
+        s.capture.kill9()
+        for side in (s.target, s.source):
+            side(new_key("t", "v"))
+        s.capture.start(failpoint="capture.snapshot_begun").assert_exit(-9)
+        s.capture.start()
+        s.apply.start()
+        s.wait_complete(60)
+        s.assert_equal()
+        assert s.position()["attempt"] == 2
+
+
+LONG = "CREATE TABLE t (id int PRIMARY KEY, v float4, big text); ALTER TABLE t ALTER big SET STORAGE EXTERNAL; INSERT INTO t SELECT i, 1.5, repeat('x', 4000) FROM generate_series(1, 6000) i"
+
+
+def test_row_is_read_again_behind_an_added_column(run):
+    """While it is copied: a row moves, and its long value is not sent."""
+    with run(LONG, more={"capture": {"max_rows_per_second": 2000, "snapshot_workers": 1}}) as s:
+        s.apply.start()
+        s.capture.start()
+        wait_until(lambda: copying_big(s), 30, "some is copied")
+        s.target("ALTER TABLE t ADD COLUMN w int")
+        s.source("BEGIN; UPDATE t SET id = -5 WHERE id = 5900; ALTER TABLE t ADD COLUMN w int; COMMIT")
+        s.wait_complete(60)
+        s.assert_equal()
+
+
+def test_row_cannot_be_read_again_in_its_shape(run):
+    """The same, but what it has moved with is not what its table is then."""
+    with run(LONG, more={"capture": {"max_rows_per_second": 1000, "snapshot_workers": 1}}) as s:
+        s.apply.start()
+        s.capture.start()
+        wait_until(lambda: copying_big(s), 30, "some is copied")
+        s.source("BEGIN; UPDATE t SET id = -5 WHERE id = 5900; ALTER TABLE t ALTER COLUMN v TYPE int; COMMIT")
+        s.capture.assert_exit(5, 60)
+        log = s.capture.log_tail()
+        assert "table=public.t" in log and "lsn=" in log and "empty journal" in log, log
+        assert s.target("SELECT count(*) FROM t WHERE v <> 1.5") == [(0,)]
