@@ -427,6 +427,15 @@ static bool use_filters(struct cap_session *s, struct err *err)
                    "source.url is a standby, and its primary's publication was made otherwise: %s", what);
 }
 
+static bool any_rules(const struct cap_session *s)
+{
+    for (size_t i = 0; i < s->tables.count; i++) {
+        if (table_rules_any(s->settings->rules, s->tables.items[i].schema, s->tables.items[i].name))
+            return true;
+    }
+    return false;
+}
+
 bool cap_setup_publication(struct cap_session *s, struct err *err)
 {
     bool exists = false;
@@ -440,7 +449,7 @@ bool cap_setup_publication(struct cap_session *s, struct err *err)
     bool wide = false;
     if (!publication_exists(s, conn, &exists, err) || (exists && !widen_publication(s, conn, &wide, err)))
         return false;
-    if (wide && s->settings->rules != NULL)
+    if (wide && any_rules(s))
         return err_set(err, ERR_CONFIG,
                        "publication %s is one of all tables, or of schemas: it has no room for "
                        "source.filters. Drop it, and "

@@ -102,6 +102,16 @@ bool kafka_fail(struct kafka_client *client, rd_kafka_resp_err_t code, const cha
     return kafka_error(client, code, what, text, err);
 }
 
+bool kafka_leader_awaited(rd_kafka_resp_err_t code, int64_t until_us)
+{
+    if ((code != RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION &&
+         code != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) ||
+        clock_mono_us() >= until_us)
+        return false;
+    (void)usleep(50000);
+    return true;
+}
+
 bool kafka_stalled(struct kafka_client *client, const char *what, int waited_ms, struct err *err)
 {
     char text[80];

@@ -29,6 +29,7 @@
 
 #define KAFKA_STALL_MS       20000
 #define KAFKA_REQUEST_MS     15000
+#define KAFKA_LEADER_WAIT_US (10 * INT64_C(1000000))
 #define KAFKA_CLOSE_MS       2000
 #define KAFKA_TELL_MS        2000 /* no answer for so long is told, while it is waited on */
 #define KAFKA_MESSAGE_MAX    "104857600"
@@ -71,6 +72,9 @@ bool kafka_error(const struct kafka_client *client, rd_kafka_resp_err_t code, co
 /* As above, and serves callbacks first, so that the text can say what the broker threads met. */
 bool kafka_fail(struct kafka_client *client, rd_kafka_resp_err_t code, const char *what, const char *text,
                 struct err *err);
+/* True, after a moment: the partition has no leader that knows of it (its topic is new, or a broker is leaving), and until_us (mono)
+ * is not over: to be asked again. */
+bool kafka_leader_awaited(rd_kafka_resp_err_t code, int64_t until_us);
 /* ERR_CONNECT: no progress for too long. */
 bool kafka_stalled(struct kafka_client *client, const char *what, int waited_ms, struct err *err);
 /* Nothing has been heard since `since_us` (mono): after KAFKA_TELL_MS says so once, and again for another

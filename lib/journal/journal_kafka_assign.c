@@ -83,7 +83,11 @@ static bool query(struct kafka_reader *r, const size_t *which, size_t count, int
         const struct kafka_part *p = &r->parts[which[i]];
         rd_kafka_topic_partition_list_add(list, p->stream, p->partition)->offset = logical;
     }
-    rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(r->data.rk, list, KAFKA_REQUEST_MS);
+    rd_kafka_resp_err_t code;
+    int64_t until_us = clock_mono_us() + KAFKA_LEADER_WAIT_US;
+    do
+        code = rd_kafka_offsets_for_times(r->data.rk, list, KAFKA_REQUEST_MS);
+    while (kafka_leader_awaited(code, until_us));
     bool ok =
         code == RD_KAFKA_RESP_ERR_NO_ERROR || kafka_fail(&r->data, code, "asking for offsets", NULL, err);
     for (size_t i = 0; ok && i < count; i++) {

@@ -246,8 +246,12 @@ static bool kafka_bounds(struct journal_reader *jr, const char *stream, int32_t 
     if (!kafka_topic_lookup(&r->data, stream, &count, err))
         return false;
     if (partition < count) {
-        rd_kafka_resp_err_t code =
-            rd_kafka_query_watermark_offsets(r->data.rk, stream, partition, &low, &high, KAFKA_REQUEST_MS);
+        rd_kafka_resp_err_t code;
+        int64_t until_us = clock_mono_us() + KAFKA_LEADER_WAIT_US;
+        do
+            code = rd_kafka_query_watermark_offsets(r->data.rk, stream, partition, &low, &high,
+                                                    KAFKA_REQUEST_MS);
+        while (kafka_leader_awaited(code, until_us));
         if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
             char what[320];
             (void)snprintf(what, sizeof what, "asking for offsets: topic=%s partition=%d", stream,
