@@ -145,7 +145,7 @@ def test_killed_again_and_again(servers):
 
 
 def test_asked_for_while_capture_is_away_or_copies(servers):
-    with scenario(*servers, SCHEMA, tables=["public.*"], more={"capture": {"max_rows_per_second": 2000}}) as s:
+    with scenario(*servers, SCHEMA, tables=["public.*"], more={"capture": {"max_rows_per_second": 200}}) as s:
         s.start(wait=False)
         s.capture.wait_for(lambda status: (status.get("snapshot") or {}).get("rows", 0) > 0, 30, "the first copy runs")
         later(s)
