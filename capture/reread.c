@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "capture/filters.h"
 #include "core/alloc.h"
 
 /* Columns in front of the table's own. */
@@ -82,7 +83,8 @@ static bool same_columns(const struct cap_relation *rel, const struct source_tab
 }
 
 /* Begins a transaction in which the table stays as the stream has announced it; false with ERR_SCHEMA if it is another already. */
-static bool hold_table(struct pg_conn *conn, const struct cap_relation *rel, struct err *err)
+static bool hold_table(struct pg_conn *conn, const struct table_rules *rules, const struct cap_relation *rel,
+                       struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     struct source_table now = {0};
@@ -95,6 +97,10 @@ static bool hold_table(struct pg_conn *conn, const struct cap_relation *rel, str
     strbuf_release(&sql);
     if (!ok)
         return false;
+    if (found && !cap_filters_shape(rules, &now, err)) { /* a relation has what stays of its columns */
+        source_table_release(&now);
+        return false;
+    }
     ok = (found && same_columns(rel, &now)) ||
          err_set(
              err, ERR_SCHEMA,
@@ -112,7 +118,7 @@ static bool look(struct cap_stream *st, struct cap_relation *rel, const char *sq
     PG_RESULT_AUTO res = NULL;
     struct cap_snapshot snap = {0};
     lsn_t insert_lsn = 0;
-    if (!hold_table(st->session->sql, rel, err) ||
+    if (!hold_table(st->session->sql, st->session->settings->rules, rel, err) ||
         !pg_query_binary(st->session->sql, sql, rel->key_count, params, &res, err) ||
         !pg_exec(st->session->sql, "COMMIT", err))
         return false;
