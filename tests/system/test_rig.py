@@ -150,10 +150,15 @@ def test_processes_end_with_the_test_process(folder):
     try:
         pid = int(parent.stdout.readline())
         assert pid_alive(pid)
+
+        def program():
+            with open(f"/proc/{pid}/comm", encoding="utf-8") as f:
+                return f.read().strip()
+        wait_until(lambda: program() == "sleep", 60, "setpriv has set the signal and become the program")
     finally:
         parent.kill()
         parent.wait()
-    wait_until(lambda: not pid_alive(pid), 10, "the child has gone with its parent")
+    wait_until(lambda: not pid_alive(pid), 60, "the child has gone with its parent")
 
 
 def test_process_exit_code_and_log(folder):
