@@ -21,6 +21,8 @@
 #define ASK_INTERVAL_US (50 * 1000)
 /* After so many questions in vain the source is made to flush. */
 #define ASKS_BEFORE_COMMIT 2
+/* Transactions noted between windows before it is looked which of them can be forgotten. */
+#define NOTED_MANY 65536
 /* Looking for a floor, and telling what it waits for. */
 #define FLOOR_INTERVAL_US (50 * 1000)
 #define FLOOR_TELL_US     (30 * 1000 * 1000)
@@ -43,6 +45,7 @@ struct cap_copier {
     int worker_count;
     struct cap_visible *visible;
     uint32_t before_xid; /* all that was published before this session has a smaller one */
+    size_t forget_at;    /* so many noted transactions are too many */
     uint32_t *noted;     /* decoded while the window is open */
     size_t noted_count, noted_cap;
     enum state state;
@@ -93,6 +96,7 @@ struct cap_copier *cap_copier_open(struct cap_session *s, const struct fence_cop
     struct cap_copier *c = xcalloc(1, sizeof *c);
     c->session = s;
     c->state = floor != NULL ? BETWEEN : NO_FLOOR;
+    c->forget_at = NOTED_MANY;
     c->visible = cap_visible_new(floor != NULL ? floor : &none);
     c->copy.session = s;
     c->copy.plan = plan;
@@ -370,11 +374,36 @@ static bool end_window(struct cap_stream *st, bool *ret_done, struct err *err)
            cap_stream_release(st, &place, *ret_done && !more, err);
 }
 
+static bool take_look(struct cap_copier *c, struct cap_snapshot *ret, struct err *err)
+{
+    char *text CLEANUP(free_ptr) = NULL;
+    return (pg_query_text(c->session->sql, "SELECT pg_catalog.pg_current_snapshot()::text", 0, NULL, &text,
+                          err) &&
+            cap_snapshot_parse(text != NULL ? text : "", ret, err)) ||
+           err_wrap(err, "snapshot");
+}
+
+/* A pause may last for hours, and each transaction of it is noted. */
+static bool bound_noted(struct cap_copier *c, struct err *err)
+{
+    struct cap_snapshot snap = {0};
+    if (cap_visible_noted(c->visible) < c->forget_at)
+        return true;
+    if (!take_look(c, &snap, err))
+        return false;
+    cap_visible_forget(c->visible, &snap);
+    cap_snapshot_release(&snap);
+    c->forget_at = MAX_OF(2 * cap_visible_noted(c->visible), (size_t)NOTED_MANY);
+    return true;
+}
+
 /* No window for now: what the stream brings goes on by itself. */
 static bool let_follow(struct cap_stream *st, struct err *err)
 {
     struct cap_copier *c = st->copier;
     struct fence_copy place;
+    if (!bound_noted(c, err))
+        return false;
     if (st->now_us - c->slowed_us < SLOW_TURN_US || !reached(st, c->high_lsn))
         return true;
     c->slowed_us = st->now_us;
@@ -400,14 +429,11 @@ static bool find_floor(struct cap_stream *st, struct err *err)
 {
     struct cap_copier *c = st->copier;
     struct cap_snapshot snap = {0};
-    char *text CLEANUP(free_ptr) = NULL;
     if (c->before_xid != 0 && st->now_us - c->asked_us < FLOOR_INTERVAL_US)
         return let_follow(st, err);
     c->asked_us = st->now_us;
-    if (!pg_query_text(st->session->sql, "SELECT pg_catalog.pg_current_snapshot()::text", 0, NULL, &text,
-                       err) ||
-        !cap_snapshot_parse(text != NULL ? text : "", &snap, err))
-        return err_wrap(err, "snapshot");
+    if (!take_look(c, &snap, err))
+        return false;
     if (c->before_xid == 0) {
         c->before_xid = snap.xmax;
         c->floor_since_us = st->now_us;

@@ -40,4 +40,8 @@ bool cap_filters_same(const struct cap_session *s, struct pg_conn *conn, uint32_
 bool cap_filters_guard(const struct cap_session *s, struct pg_conn *conn, const struct cap_relation *rel,
                        const struct source_table *now, struct err *err) MUST_CHECK;
 
+/* A column whose values nobody may see has another name than when the table was published. */
+bool cap_filters_renamed(const struct cap_session *s, struct pg_conn *conn, uint32_t oid, bool *ret_renamed,
+                         struct err *err) MUST_CHECK;
+
 #endif

@@ -377,3 +377,16 @@ bool cap_filters_guard(const struct cap_session *s, struct pg_conn *conn, const 
     }
     return true;
 }
+
+bool cap_filters_renamed(const struct cap_session *s, struct pg_conn *conn, uint32_t oid, bool *ret_renamed,
+                         struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    *ret_renamed = false;
+    if (!load_protected(conn, s->settings->publication, oid, &res, err))
+        return false;
+    for (int i = 0; i < pg_rows(res); i++) /* null: dropped */
+        *ret_renamed =
+            *ret_renamed || (!pg_is_null(res, i, 2) && strcmp(pg_cell(res, i, 1), pg_cell(res, i, 2)) != 0);
+    return true;
+}

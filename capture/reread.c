@@ -66,7 +66,8 @@ static bool take(struct cap_stream *st, struct cap_relation *rel, const struct p
     return ok;
 }
 
-/* The server has the columns that it announced, in their order, with their types. More behind them (added since) do no harm. */
+/* The server has the columns that it announced, in their order, with their types. More behind them (added since) do no harm. now: with
+ * all its columns, or, where the publication's list keeps some from being announced, with those that are. */
 static bool same_columns(const struct cap_relation *rel, const struct source_table *now)
 {
     size_t count = rel->announced != NULL ? rel->announced_count : rel->column_count;
@@ -82,34 +83,42 @@ static bool same_columns(const struct cap_relation *rel, const struct source_tab
     return same;
 }
 
+/* Where the server leaves columns out by itself, their order does not tell that two have changed names. */
+static bool same_as_announced(const struct cap_session *s, const struct cap_relation *rel,
+                              struct source_table *now, bool *ret_same, struct err *err)
+{
+    bool listed = rel->announced != NULL && rel->kept == NULL;
+    bool renamed = false;
+    if (listed && (!cap_filters_shape(s->settings->rules, now, err) ||
+                   !cap_filters_renamed(s, s->sql, rel->oid, &renamed, err)))
+        return false;
+    *ret_same = !renamed && same_columns(rel, now);
+    return true;
+}
+
 /* Begins a transaction in which the table stays as the stream has announced it; false with ERR_SCHEMA if it is another already. */
-static bool hold_table(struct pg_conn *conn, const struct table_rules *rules, const struct cap_relation *rel,
-                       struct err *err)
+static bool hold_table(const struct cap_session *s, const struct cap_relation *rel, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     struct source_table now = {0};
-    bool found = false;
+    bool found = false, same = false;
     strbuf_adds(&sql, "BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY; LOCK TABLE ");
     pg_quote_table(&sql, rel->schema, rel->table);
     strbuf_adds(&sql, " IN ACCESS SHARE MODE");
-    bool ok = strbuf_ok(&sql, "LOCK TABLE", err) && pg_exec(conn, sql.data, err) &&
-              source_table_load(conn, rel->oid, &now, &found, err);
+    bool ok = strbuf_ok(&sql, "LOCK TABLE", err) && pg_exec(s->sql, sql.data, err) &&
+              source_table_load(s->sql, rel->oid, &now, &found, err);
     strbuf_release(&sql);
     if (!ok)
         return false;
-    if (found && !cap_filters_shape(rules, &now, err)) { /* a relation has what stays of its columns */
-        source_table_release(&now);
-        return false;
-    }
-    ok = (found && same_columns(rel, &now)) ||
-         err_set(
-             err, ERR_SCHEMA,
-             "the table's columns were changed behind this change, while its rows are copied: values that "
-             "were "
-             "not sent are not there any more in its shape. Start the copy over with an empty journal (and "
-             "change tables when a copy is complete)");
+    ok = !found || same_as_announced(s, rel, &now, &same, err);
     source_table_release(&now);
-    return ok;
+    if (!ok || same)
+        return ok;
+    return err_set(
+        err, ERR_SCHEMA,
+        "the table's columns were changed behind this change, while its rows are copied: values that were "
+        "not sent are not there any more in its shape. Start the copy over with an empty journal (and change "
+        "tables when a copy is complete)");
 }
 
 static bool look(struct cap_stream *st, struct cap_relation *rel, const char *sql,
@@ -118,7 +127,7 @@ static bool look(struct cap_stream *st, struct cap_relation *rel, const char *sq
     PG_RESULT_AUTO res = NULL;
     struct cap_snapshot snap = {0};
     lsn_t insert_lsn = 0;
-    if (!hold_table(st->session->sql, st->session->settings->rules, rel, err) ||
+    if (!hold_table(st->session, rel, err) ||
         !pg_query_binary(st->session->sql, sql, rel->key_count, params, &res, err) ||
         !pg_exec(st->session->sql, "COMMIT", err))
         return false;

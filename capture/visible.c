@@ -123,6 +123,16 @@ bool cap_snapshot_is_past(const struct cap_snapshot *snap, uint32_t xid)
     return !precedes(snap->xmin, xid);
 }
 
+void cap_visible_forget(struct cap_visible *v, const struct cap_snapshot *snap)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < v->count; i++) {
+        if (!cap_snapshot_sees(snap, v->noted[i]))
+            v->noted[kept++] = v->noted[i];
+    }
+    v->count = kept;
+}
+
 void cap_visible_begin(struct cap_visible *v, struct cap_snapshot *floor)
 {
     cap_snapshot_release(&v->floor);

@@ -38,6 +38,8 @@ struct cap_visible;
 /* Takes the floor over. */
 struct cap_visible *cap_visible_new(struct cap_snapshot *floor);
 void cap_visible_free(struct cap_visible *v); /* NULL allowed */
+/* Forgets what the snapshot sees: every later one will see it, too. Keeps memory bounded while no window opens for long. */
+void cap_visible_forget(struct cap_visible *v, const struct cap_snapshot *snap);
 /* A floor that was found later: what is noted stays noted. Takes it over. */
 void cap_visible_begin(struct cap_visible *v, struct cap_snapshot *floor);
 /* A transaction that was decoded. */

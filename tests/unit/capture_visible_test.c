@@ -88,10 +88,27 @@ static void what_was_published_must_be_seen(void **state)
     cap_visible_free(v);
 }
 
+/* What one snapshot sees all later ones do; what it misses stays asked for. */
+static void what_is_seen_is_forgotten(void **state)
+{
+    (void)state;
+    struct cap_snapshot floor = snapshot("100:100:"), now = snapshot("104:110:104,107");
+    struct cap_visible *v = cap_visible_new(&floor);
+    for (uint32_t xid = 100; xid < 112; xid++)
+        cap_visible_note(v, xid);
+    cap_visible_forget(v, &now);
+    assert_int_equal(cap_visible_noted(v), 4); /* 104, 107, 110, 111 */
+    assert_false(covers(v, "104:112:104"));
+    assert_false(covers(v, "110:112:110"));
+    assert_true(covers(v, "112:112:"));
+    cap_snapshot_release(&now);
+    cap_visible_free(v);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(what_a_snapshot_sees),
-                                       cmocka_unit_test(what_is_no_snapshot),
-                                       cmocka_unit_test(what_was_published_must_be_seen)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_a_snapshot_sees), cmocka_unit_test(what_is_no_snapshot),
+        cmocka_unit_test(what_was_published_must_be_seen), cmocka_unit_test(what_is_seen_is_forgotten)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
