@@ -44,4 +44,7 @@ bool cap_filters_guard(const struct cap_session *s, struct pg_conn *conn, const 
 bool cap_filters_renamed(const struct cap_session *s, struct pg_conn *conn, uint32_t oid, bool *ret_renamed,
                          struct err *err) MUST_CHECK;
 
+/* ERR_SCHEMA: one such column of any table. Before a publication is judged, or made anew: both would go by the new names. */
+bool cap_filters_check_renamed(struct cap_session *s, struct err *err) MUST_CHECK;
+
 #endif

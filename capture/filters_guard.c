@@ -179,7 +179,7 @@ static bool has_moved(const struct source_table *t, const char *was)
     return strcmp(name, was) != 0;
 }
 
-static bool check_renamed(struct cap_session *s, struct err *err)
+bool cap_filters_check_renamed(struct cap_session *s, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
     if (!load_protected(s->sql, s->settings->publication, 0, &res, err))
@@ -258,7 +258,7 @@ bool cap_filters_differ(struct cap_session *s, char **ret_what, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
     *ret_what = NULL;
-    if (!check_renamed(s, err) ||
+    if (!cap_filters_check_renamed(s, err) ||
         !pg_query(s->sql,
                   "SELECT r.prrelid::bigint, coalesce(e.rule, '') FROM pg_catalog.pg_publication_rel r"
                   " JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid AND p.pubname = $1"

@@ -501,7 +501,8 @@ bool cap_check_publication(struct cap_session *s, struct err *err)
                        "copy with an empty "
                        "journal",
                        s->settings->publication);
-    if (!source_publication_faults(s->sql, s->settings->publication, &faults, err))
+    if (!cap_filters_check_renamed(s, err) ||
+        !source_publication_faults(s->sql, s->settings->publication, &faults, err))
         return false;
     if (faults != NULL)
         return err_set(

@@ -124,7 +124,7 @@ def test_rows_that_move_while_they_are_copied(servers, major):
         assert MARK not in json.dumps(list(topics.values()), default=str)
 
 
-@pytest.mark.parametrize("major", [14])
+@pytest.mark.parametrize("major", [14, 15])
 def test_columns_that_swap_names_while_rows_are_copied(servers, major):
     """The one that is left out stands under the other's name by the time a row is read again: nothing of it may be taken."""
     folder, source, target = servers
