@@ -26,6 +26,7 @@ struct cap_settings {
     const char *primary_url; /* of that standby; NULL = source_url is all there is */
     const struct codec_ops *codec;
     struct type_profile profile;
+    bool lean; /* struct table_schema has it */
     struct table_filter *filter;
     struct table_rules *rules;   /* source.filters */
     bool filters_changed_accept; /* other rules than the copy's are taken */

@@ -32,6 +32,14 @@ struct type_profile cap_profile_read(const struct config *cfg)
     return type_profile_of(&texts);
 }
 
+static bool is_lean(const struct config *cfg)
+{
+    const char *envelope = config_text(cfg, "journal.envelope");
+    if (strcmp(envelope, "auto") == 0)
+        return strcmp(config_text(cfg, "journal.type_profile"), "exact") == 0;
+    return strcmp(envelope, "lean") == 0;
+}
+
 static bool read_tables(const struct config *cfg, struct cap_settings *s, struct err *err)
 {
     s->filters_changed_accept = strcmp(config_text(cfg, "source.filters_changed"), "accept") == 0;
@@ -52,6 +60,7 @@ bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struc
         .topic_prefix = config_text(cfg, "journal.topic_prefix"),
         .spill_dir = config_text(cfg, "capture.spill_dir"),
         .profile = cap_profile_read(cfg),
+        .lean = is_lean(cfg),
         .codec = codec_by_name(config_text(cfg, "journal.format")),
         .snapshot_mode = snapshot_mode(config_text(cfg, "capture.snapshot")),
         .max_rows_per_second = config_int(cfg, "capture.max_rows_per_second"),

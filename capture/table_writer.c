@@ -80,6 +80,7 @@ bool cap_table_writer_open(const struct cap_session *s, const struct source_tabl
     tw->schema->shared_id = shared ? xstrdup(own) : NULL;
     tw->schema->schema = xstrdup(t->schema);
     tw->schema->table = xstrdup(t->name);
+    tw->schema->lean = s->settings->lean;
     tw->schema->fields = xcalloc(t->column_count + 1, sizeof *tw->schema->fields);
     tw->readers = xcalloc(t->column_count + 1, sizeof *tw->readers);
     tw->masks = xcalloc(t->column_count + 1, sizeof *tw->masks);

@@ -168,9 +168,9 @@ static uint8_t *put_some(uint8_t *to, int64_t v)
 }
 
 /* Nanoseconds for consumers that want them; null beyond the year 2262. */
-static uint8_t *put_nanos(uint8_t *to, int64_t us)
+static uint8_t *put_nanos(uint8_t *to, int64_t us, bool lean)
 {
-    if (us > INT64_MAX / 1000 || us < INT64_MIN / 1000) {
+    if (lean || us > INT64_MAX / 1000 || us < INT64_MIN / 1000) {
         *to++ = 0;
         return to;
     }
@@ -191,6 +191,7 @@ static uint8_t *put_block(uint8_t *to, const uint8_t *bytes, size_t len)
 static uint8_t *put_source(uint8_t *to, const struct avro_encoder *enc, const struct change *chg)
 {
     const struct change_source *src = &chg->source;
+    bool lean = enc->base.schema->lean;
     char sequence[SEQUENCE_MAX];
     to = put_block(to, enc->source_head, enc->source_head_len);
     to = put_text(to, src->server);
@@ -198,10 +199,14 @@ static uint8_t *put_source(uint8_t *to, const struct avro_encoder *enc, const st
     *to++ = 0; /* snapshot: [string, null] */
     to = put_text(to, envelope_snapshot_text(chg));
     to = put_text(to, src->database);
-    *to++ = 2;
-    to = put_bytes(to, sequence, envelope_sequence(chg, sequence));
+    if (lean) {
+        *to++ = 0;
+    } else {
+        *to++ = 2;
+        to = put_bytes(to, sequence, envelope_sequence(chg, sequence));
+    }
     to = put_some(to, src->commit_time_us);
-    to = put_nanos(to, src->commit_time_us);
+    to = put_nanos(to, src->commit_time_us, lean);
     to = put_block(to, enc->source_names, enc->source_names_len);
     to = put_some(to, src->xid);
     to = put_some(to, (int64_t)src->lsn);
@@ -274,8 +279,11 @@ static bool avro_encode_value(struct encoder *base, const struct change *chg, st
     *to++ = 2;
     *to++ = (uint8_t)chg->op;
     to = put_some(to, chg->captured_us / 1000);
-    to = put_some(to, chg->captured_us);
-    to = put_nanos(to, chg->captured_us);
+    if (schema->lean)
+        *to++ = 0;
+    else
+        to = put_some(to, chg->captured_us);
+    to = put_nanos(to, chg->captured_us, schema->lean);
     to = put_hints(to, chg, hints);
     out->len += (size_t)(to - start);
     out->data[out->len] = '\0';

@@ -165,10 +165,10 @@ static void put_named_int(struct strbuf *out, const char *name_and_colon, int64_
 }
 
 /* Nanoseconds for consumers that want them; null beyond the year 2262. */
-static void put_nanos(struct strbuf *out, int64_t us)
+static void put_nanos(struct strbuf *out, int64_t us, bool lean)
 {
     strbuf_adds(out, ",\"ts_ns\":");
-    if (us > INT64_MAX / 1000 || us < INT64_MIN / 1000)
+    if (lean || us > INT64_MAX / 1000 || us < INT64_MIN / 1000)
         strbuf_adds(out, "null");
     else
         json_put_int(out, us * 1000);
@@ -177,6 +177,7 @@ static void put_nanos(struct strbuf *out, int64_t us)
 static void put_source(struct json_encoder *enc, struct strbuf *out, const struct change *chg)
 {
     const struct change_source *src = &chg->source;
+    bool lean = enc->base.schema->lean;
     char sequence[SEQUENCE_MAX];
     put_rendered(out, &enc->source_head);
     put_text(out, src->server);
@@ -186,9 +187,12 @@ static void put_source(struct json_encoder *enc, struct strbuf *out, const struc
     strbuf_adds(out, ",\"db\":");
     put_text(out, src->database);
     strbuf_adds(out, ",\"sequence\":");
-    json_put_string(out, sequence, envelope_sequence(chg, sequence));
+    if (lean)
+        strbuf_adds(out, "null");
+    else
+        json_put_string(out, sequence, envelope_sequence(chg, sequence));
     put_named_int(out, ",\"ts_us\":", src->commit_time_us);
-    put_nanos(out, src->commit_time_us);
+    put_nanos(out, src->commit_time_us, lean);
     put_rendered(out, &enc->source_names);
     json_put_int(out, src->xid);
     put_named_int(out, ",\"lsn\":", (int64_t)src->lsn);
@@ -266,8 +270,11 @@ static bool json_encode_value(struct encoder *base, const struct change *chg, st
     const char op[] = {',', '"', 'o', 'p', '"', ':', '"', (char)chg->op, '"'};
     strbuf_add(out, op, sizeof op);
     put_named_int(out, ",\"ts_ms\":", chg->captured_us / 1000);
-    put_named_int(out, ",\"ts_us\":", chg->captured_us);
-    put_nanos(out, chg->captured_us);
+    if (base->schema->lean)
+        strbuf_adds(out, ",\"ts_us\":null");
+    else
+        put_named_int(out, ",\"ts_us\":", chg->captured_us);
+    put_nanos(out, chg->captured_us, base->schema->lean);
     if (envelope_needs_hints(chg))
         put_hints(out, chg);
     strbuf_adds(out, enc->value_head.len != 0 ? "}}" : "}");

@@ -50,6 +50,8 @@ struct table_schema {
     size_t key_count;       /* 0 = no key: records have a null key */
     uint32_t key_schema_id; /* ids in the schema store; 0 = not registered yet (or no key) */
     uint32_t value_schema_id;
+    /* Encoders leave null what an envelope says twice: source.sequence and .ts_ns, and its own .ts_us and .ts_ns. */
+    bool lean;
     uint32_t version; /* 1, 2, …: counts shapes of this table in this process, for logs */
 };
 
