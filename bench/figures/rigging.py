@@ -156,4 +156,4 @@ def until(role, predicate, timeout=300, what="progress"):
         status = role.status()
         assert role.running, f"{role.name} ended ({role.exit_code})\n{role.log_tail()}"
         return status is not None and predicate(status)
-    wait_until(holds, timeout, what, interval=0.01)
+    wait_until(holds, timeout, what, interval=0.02)

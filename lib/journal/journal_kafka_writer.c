@@ -1,4 +1,5 @@
 /* The Kafka journal's writer: a transactional producer; a unit is a transaction. See journal_kafka.h. */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,17 @@
 #define POLL_EVERY         512
 #define SLICE_MS           1000
 #define MESSAGE_TIMEOUT_MS "300000"
+
+/*
+ * An idempotent producer of librdkafka sends nothing more to a partition while any of its records is on the way (2.0 to 2.12 compare
+ * its limit of 5 requests with the count of records: rd_kafka_toppar_producer_serve in rdkafka_broker.c), and its thread spins
+ * meanwhile. So what is sent at once should be large. Our own topics take such batches; a broker counts them compressed. Topics that
+ * others made may not: then batches are as small as every topic takes by default, in this process from then on.
+ */
+#define BATCH_BYTES       "4000000"
+#define SMALL_BATCH_BYTES "1000000"
+
+static atomic_bool small_batches;
 
 /* Topics that are looked at when nothing is taken. */
 #define WHY_TOPICS 3
@@ -51,7 +63,9 @@ struct kafka_writer {
     struct err report_err;
     int64_t txn_timeout_ms; /* the handle's transaction.timeout.ms */
     int64_t txn_begun_us;   /* mono; of the transaction at hand */
-    int64_t why_after_us;   /* mono; when to look again why nothing is taken */
+    int64_t now_ms;         /* wall, every POLL_EVERY records: librdkafka would ask for each */
+    bool large_batches;
+    int64_t why_after_us; /* mono; when to look again why nothing is taken */
 };
 
 static struct kafka_writer *writer_of(struct journal_writer *jw)
@@ -108,6 +122,14 @@ static void report_failed(struct kafka_writer *w, const rd_kafka_message_t *msg)
         return;
     char what[320];
     const struct stream *s = &w->streams[(intptr_t)msg->_private];
+    if (msg->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE && w->large_batches) {
+        atomic_store(&small_batches, true);
+        err_set(&w->report_err, ERR_CONNECT,
+                "kafka journal %s: topic=%s partition=%d takes no batches of " BATCH_BYTES
+                " bytes (max.message.bytes): the unit is written again, in batches of " SMALL_BATCH_BYTES,
+                w->client.brokers, s->name, (int)msg->partition);
+        return;
+    }
     (void)snprintf(what, sizeof what, "topic=%s partition=%d: a record of %zu bytes was not taken", s->name,
                    (int)msg->partition, msg->len + msg->key_len);
     kafka_error(&w->client, msg->err, what, NULL, &w->report_err);
@@ -236,6 +258,7 @@ static void read_txn_timeout(struct kafka_writer *w)
 
 static bool open_client(struct kafka_writer *w, const struct journal_config *config, struct err *err)
 {
+    w->large_batches = !atomic_load(&small_batches) && configured(config, "batch.size") == NULL;
     /* librdkafka wants a record's time to be no longer than its transaction's. */
     const char *timeout = configured(config, "transaction.timeout.ms");
     const char *message_timeout =
@@ -249,9 +272,9 @@ static bool open_client(struct kafka_writer *w, const struct journal_config *con
         {"message.max.bytes", KAFKA_MESSAGE_MAX},
         {"linger.ms", "5"},
         {"compression.type", "lz4"},
-        {"batch.size", "1000000"},
-        {"batch.num.messages", "20000"},
-        {"queue.buffering.max.kbytes", "65536"},
+        {"batch.size", w->large_batches ? BATCH_BYTES : SMALL_BATCH_BYTES},
+        {"batch.num.messages", "100000"},
+        {"queue.buffering.max.kbytes", "32768"},
         {"queue.buffering.max.messages", "200000"},
     };
     if (!kafka_client_open(&w->client, config, RD_KAFKA_PRODUCER, properties, ARRAY_LEN(properties),
@@ -316,6 +339,7 @@ static bool begin(struct kafka_writer *w, struct err *err)
         return fail(w, error, "beginning a transaction", err);
     w->in_txn = true;
     w->txn_begun_us = clock_mono_us();
+    w->now_ms = clock_wall_us() / 1000;
     return true;
 }
 
@@ -350,7 +374,7 @@ static rd_kafka_resp_err_t produce(struct kafka_writer *w, int id, int32_t parti
     vus[n].u.mem.ptr = (void *)rec->value;
     vus[n++].u.mem.size = rec->value != NULL ? rec->value_len : 0;
     vus[n].vtype = RD_KAFKA_VTYPE_TIMESTAMP;
-    vus[n++].u.i64 = rec->timestamp_ms;
+    vus[n++].u.i64 = rec->timestamp_ms != 0 ? rec->timestamp_ms : w->now_ms;
     vus[n].vtype = RD_KAFKA_VTYPE_OPAQUE;
     vus[n++].u.ptr = (void *)(intptr_t)id;
     if (headers != NULL) {
@@ -426,7 +450,8 @@ static bool produce_waiting(struct kafka_writer *w, int id, int32_t partition,
         char what[320];
         (void)snprintf(what, sizeof what, "topic=%s partition=%d: a record of %zu bytes", w->streams[id].name,
                        (int)partition, rec->key_len + rec->value_len);
-        ok = kafka_fail(&w->client, code, what, NULL, err);
+        kafka_client_poll(&w->client);
+        ok = reports_ok(w, err) && kafka_fail(&w->client, code, what, NULL, err); /* a report has the cause */
     }
     if (!ok && headers != NULL)
         rd_kafka_headers_destroy(headers);
@@ -456,6 +481,7 @@ static bool kafka_append(struct journal_writer *jw, int stream_id, const struct 
         return false;
     if (++w->since_poll >= POLL_EVERY) {
         w->since_poll = 0;
+        w->now_ms = clock_wall_us() / 1000;
         kafka_client_poll(&w->client);
         if (!reports_ok(w, err))
             return false;

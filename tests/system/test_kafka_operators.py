@@ -80,6 +80,17 @@ def test_topics_must_exist(servers, kafka):
         assert kafka.topic_config(f"{s.name}.public.t")["retention.ms"] == str(7 * 24 * 3600 * 1000)
 
 
+def test_a_topic_of_others_that_takes_small_batches_only(servers, kafka):
+    """It stands with the broker's default limit: what cannot be compressed comes in batches that fit, after one that did not."""
+    table = """CREATE TABLE t (id int PRIMARY KEY, v bytea); ALTER TABLE t ALTER v SET STORAGE EXTERNAL;
+      INSERT INTO t SELECT i, decode(string_agg(md5(i::text || j), ''), 'hex') FROM generate_series(1, 2000) i, generate_series(1, 250) j GROUP BY i"""
+    with scenario(*servers, table, "CREATE TABLE t (id int PRIMARY KEY, v bytea)", journal=kafka.url) as s:
+        kafka.tool("kafka-topics", "--create", "--topic", f"{s.name}.public.t", "--config", "max.message.bytes=1048588", "--config", "retention.ms=-1")
+        s.start()
+        s.assert_equal()
+        assert "takes no batches of 4000000 bytes" in s.capture.log_text() and s.capture.status()["retries"] == 1
+
+
 # -- lag tools
 
 def lags(kafka, group):
