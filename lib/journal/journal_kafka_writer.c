@@ -20,6 +20,12 @@
  */
 #define BATCH_BYTES       "4000000"
 #define SMALL_BATCH_BYTES "1000000"
+/* What ends a wait for more is the flush that ends a unit, not this. */
+#define LINGER_MS "100"
+
+/* Bytes that the library holds, one record more at most: its own limit (queue.buffering.max.kbytes) would never let a record pass that
+ * is larger. */
+#define QUEUE_BYTES ((size_t)16 << 20)
 
 static atomic_bool small_batches;
 
@@ -65,6 +71,7 @@ struct kafka_writer {
     int64_t txn_begun_us;   /* mono; of the transaction at hand */
     int64_t now_ms;         /* wall, every POLL_EVERY records: librdkafka would ask for each */
     bool large_batches;
+    size_t queued_bytes;  /* of keys and values without a report */
     int64_t why_after_us; /* mono; when to look again why nothing is taken */
 };
 
@@ -141,6 +148,7 @@ static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *msg, void *opaqu
     struct kafka_client *client = opaque;
     struct kafka_writer *w = (struct kafka_writer *)((char *)client - offsetof(struct kafka_writer, client));
     w->reports++;
+    w->queued_bytes -= msg->len + msg->key_len;
     w->streams[(intptr_t)msg->_private].pending--;
     if (msg->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
         report_failed(w, msg);
@@ -270,11 +278,11 @@ static bool open_client(struct kafka_writer *w, const struct journal_config *con
         {"transaction.timeout.ms", "600000"},
         {"message.timeout.ms", message_timeout},
         {"message.max.bytes", KAFKA_MESSAGE_MAX},
-        {"linger.ms", "5"},
+        {"linger.ms", LINGER_MS},
         {"compression.type", "lz4"},
         {"batch.size", w->large_batches ? BATCH_BYTES : SMALL_BATCH_BYTES},
         {"batch.num.messages", "100000"},
-        {"queue.buffering.max.kbytes", "32768"},
+        {"queue.buffering.max.kbytes", "1048576"},
         {"queue.buffering.max.messages", "200000"},
     };
     if (!kafka_client_open(&w->client, config, RD_KAFKA_PRODUCER, properties, ARRAY_LEN(properties),
@@ -354,6 +362,11 @@ static rd_kafka_headers_t *headers_of(const struct journal_record *rec)
     return headers;
 }
 
+static size_t record_bytes(const struct journal_record *rec)
+{
+    return (rec->key != NULL ? rec->key_len : 0) + (rec->value != NULL ? rec->value_len : 0);
+}
+
 /* One try. Takes the headers over only on success. */
 static rd_kafka_resp_err_t produce(struct kafka_writer *w, int id, int32_t partition,
                                    const struct journal_record *rec, rd_kafka_headers_t *headers)
@@ -384,6 +397,7 @@ static rd_kafka_resp_err_t produce(struct kafka_writer *w, int id, int32_t parti
     rd_kafka_error_t *error = rd_kafka_produceva(w->client.rk, vus, n);
     if (error == NULL) {
         s->pending++;
+        w->queued_bytes += record_bytes(rec);
         return RD_KAFKA_RESP_ERR_NO_ERROR;
     }
     rd_kafka_resp_err_t code = rd_kafka_error_code(error);
@@ -442,6 +456,8 @@ static bool produce_waiting(struct kafka_writer *w, int id, int32_t partition,
     rd_kafka_headers_t *headers = headers_of(rec);
     rd_kafka_resp_err_t code;
     bool ok = true;
+    while (ok && w->queued_bytes > 0 && w->queued_bytes + record_bytes(rec) > QUEUE_BYTES)
+        ok = wait_progress(w, "waiting for room in the queue", err);
     while (ok && (code = produce(w, id, partition, rec, headers)) != RD_KAFKA_RESP_ERR_NO_ERROR) {
         if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
             ok = wait_progress(w, "waiting for room in the queue", err);
