@@ -371,10 +371,13 @@ static bool commit(struct cap_stream *st, const struct pgoutput_message *m, stru
         st->skipped_commit_time_us = m->commit.commit_time_us;
         return true;
     }
+    /* One that changed nothing here is told of or not, by the server's version and whether it was streamed. */
+    bool counts = st->txn.total_order > 0;
     bool ok =
         cap_meta_commit(st, err) &&
         cap_stream_commit(st, m->commit.commit_lsn, m->commit.commit_end_lsn, m->commit.commit_time_us, err);
-    st->previous_commit_lsn = m->commit.commit_lsn;
+    if (counts)
+        st->previous_commit_lsn = m->commit.commit_lsn;
     return ok;
 }
 
