@@ -1,4 +1,4 @@
-"""Kafka Connect's standalone worker with Debezium's connectors, from what `tools/deps --connect` fetches."""
+"""Kafka Connect's standalone worker with Debezium's JDBC sink and its connectors for PostgreSQL and MariaDB, from what `tools/deps --connect` fetches."""
 
 import json
 import os
