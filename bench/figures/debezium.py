@@ -100,8 +100,8 @@ class Debezium:
         self.connect.close()
         self.reader.close()
         source, slot = self.bench.source, (self.name,)
-        with contextlib.suppress(AssertionError):
-            wait_until(lambda: not source.value("SELECT active FROM pg_replication_slots WHERE slot_name = %s", slot, db="bench"), 60, "its slot is free")
+        wait_until(lambda: not source.value("SELECT active FROM pg_replication_slots WHERE slot_name = %s", slot, db="bench"), 60,
+                   "its slot is free")
         source.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s", slot, db="bench")
         source.psql("-c", f"DROP PUBLICATION IF EXISTS {self.name}", db="bench")
         delete_topics(self.bench.kafka, *self.topics)

@@ -50,7 +50,10 @@ def dump(bench, topic, path):
 
 
 def journal_snapshot(bench, keep_records=False):
-    """(seconds from the start of capture until all rows are in Kafka behind a fence, bytes of the journal); the records go into bench.records."""
+    """(seconds from the start of capture until all rows are in Kafka behind a fence, bytes of the journal).
+
+    keep_records: they are read into the file bench.records, for the plain producer.
+    """
     with bench.pipeline("kafka", None) as p:
         bench.source.psql("-c", "CHECKPOINT", db="bench")
         started = time.monotonic()
@@ -75,6 +78,6 @@ def kafka(bench):
     done = subprocess.run([plain, bench.kafka.bootstrap, topic, bench.records], check=True, capture_output=True, text=True)
     produce_s = float(done.stdout)
     delete_topics(bench.kafka, topic)
-    bench.say(f"journal-snapshot kafka: {ours_s:.2f} s ({int(ACCOUNTS) / ours_s:,.0f} rows/s, {size // int(ACCOUNTS)} bytes each), COPY {copy_s:.2f} s, "
-              f"plain producer {produce_s:.2f} s")
+    bench.say(f"journal-snapshot kafka: {ours_s:.2f} s ({int(ACCOUNTS) / ours_s:,.0f} rows/s, {size // int(ACCOUNTS)} bytes each), "
+              f"COPY {copy_s:.2f} s, plain producer {produce_s:.2f} s")
     return ours_s / (copy_s + produce_s)

@@ -116,7 +116,10 @@ class Bench:
 
     @contextlib.contextmanager
     def cpu(self, what, changes=None, **pids):
-        """CPU seconds that processes, and all of the source's server, use inside. With a number of changes the figure shows them per million."""
+        """CPU seconds that processes, and all of the source's server, use inside.
+
+        With a number of changes the figure shows them per million.
+        """
         def now():
             return {"source server": server_cpu_s(self.source.process.pid), **{name: cpu_s(pid) for name, pid in pids.items()}}
         before, started = now(), time.monotonic()

@@ -63,9 +63,9 @@ def journaled(p, lsn, what):
 
 
 @contextlib.contextmanager
-def stopped_capture(bench, journal, workload):
+def stopped_capture(bench, journal, workload, more=None):
     """A pipeline without a copy that has seen each table once, stopped with its slot in place."""
-    with bench.pipeline(journal, None, table=list(workload.tables), more={"capture": {"snapshot": "never"}}) as p:
+    with bench.pipeline(journal, None, table=list(workload.tables), more={"capture": {"snapshot": "never"}, **(more or {})}) as p:
         p.capture.start()
         until(p.capture, lambda s: s.get("phase") == "streaming", what="streaming")
         workload.touch(bench)

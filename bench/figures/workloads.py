@@ -52,7 +52,8 @@ COLUMNS = {  # table: its columns behind id, what they hold in row i with random
                     " 'text', substr(pool, 1 + i % 9000, 120))",
                     "body = jsonb_set(body, '{n}', to_jsonb(id + 1))"),
     "mixed_note": ("at timestamptz, note text", "now(), substr(pool, 1 + i % 9000, 1000)", "at = now(), note = reverse(note)"),
-    "mixed_file": ("name varchar(80), content bytea", "'file ' || i, decode(substr(pool, 1 + 2 * (i % 4500), 600), 'hex')", "name = name || '.'"),
+    "mixed_file": ("name varchar(80), content bytea", "'file ' || i, decode(substr(pool, 1 + 2 * (i % 4500), 600), 'hex')",
+                   "name = name || '.'"),
     "mixed_order": ("total numeric(12,4), details jsonb, placed timestamptz, note text, seal bytea",
                     "i * 1.0001, jsonb_build_object('item', i, 'price', i / 3.0), now(), substr(pool, 1 + i % 9000, 1000),"
                     " decode(substr(pool, 1 + 2 * (i % 4500), 64), 'hex')",
