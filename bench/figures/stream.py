@@ -76,7 +76,6 @@ def stopped_capture(bench, journal, workload, more=None):
 
 def drain_ours(bench, p, journal, workload, end_lsn):
     """Seconds from the start of capture until the backlog is in the journal."""
-    bench.source.psql("-c", "CHECKPOINT", db="bench")
     started = time.monotonic()
     p.capture.start()
     with bench.memory(p.capture), bench.cpu(f"{workload.name} {journal}", workload.changes, **bench.pids(journal, capture=p.capture)):
