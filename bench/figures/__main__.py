@@ -2,20 +2,23 @@
 
 import argparse
 import contextlib
+import json
 import statistics
 import sys
 
 from rig import Workdir
 
-from . import compare, journalling, large, latency, size, snapshot, stream
+from . import compare, debezium, journalling, large, latency, size, snapshot, stream
 from .rigging import Bench
 
 # name: (function, limit, "at most" or "at least", unit)
 FIGURES = {
     "snapshot-lmdb": (snapshot.lmdb, 3.0, "<=", "x time of COPY | COPY"),
     "snapshot-kafka": (snapshot.kafka, 3.0, "<=", "x time of COPY | COPY"),
-    "drain-lmdb": (stream.drain_lmdb, 0.7, ">=", "x rate of pg_recvlogical"),
-    "drain-kafka": (stream.drain_kafka, 0.7, ">=", "x rate of pg_recvlogical"),
+    "drain-lmdb": (stream.drain_lmdb, 0.9, ">=", "x rate of pg_recvlogical"),
+    "drain-kafka": (stream.drain_kafka, 0.9, ">=", "x rate of pg_recvlogical"),
+    "mixed-drain-lmdb": (stream.mixed_lmdb, 0.9, ">=", "x rate of pg_recvlogical, mixed workload"),
+    "mixed-drain-kafka": (stream.mixed_kafka, 0.9, ">=", "x rate of pg_recvlogical, mixed workload"),
     "apply-lmdb-sync": (stream.apply_lmdb_on, 1.5, ">=", "x rate of a native subscription, synchronous_commit=on"),
     "apply-lmdb-async": (stream.apply_lmdb_off, 0.5, ">=", "x rate of a native subscription, synchronous_commit=off"),
     "apply-kafka-sync": (stream.apply_kafka_on, 1.5, ">=", "x rate of a native subscription, synchronous_commit=on"),
@@ -28,6 +31,11 @@ FIGURES = {
     "latency-kafka-500": (latency.kafka_500, 80, "<=", "ms, p99 from commit to journal at 500 tx/s, Kafka transactions"),
     "latency-lmdb-5000": (latency.lmdb_5000, None, "", "ms, p99 at 5,000 tx/s"),
     "latency-kafka-5000": (latency.kafka_5000, None, "", "ms, p99 at 5,000 tx/s"),
+    "dbz-snapshot-schemas": (debezium.snapshot_schemas, 15, ">=", "x rows/s of Debezium, JSON with schemas (ours: Avro, Kafka)"),
+    "dbz-snapshot": (debezium.snapshot_bare, 5, ">=", "x rows/s of Debezium, JSON without schemas"),
+    "dbz-stream": (debezium.stream_pgbench, 3, ">=", "x changes/s of Debezium, JSON without schemas"),
+    "dbz-mixed": (debezium.stream_mixed, 3, ">=", "x changes/s of Debezium, JSON without schemas, mixed workload"),
+    "bytes-dbz": (debezium.bytes_each, None, "", "bytes a change of Debezium's JSON without schemas, not compressed"),
     "bytes-avro-none": (size.figure("avro", "none"), 0.4, "<=", "x bytes a change of Debezium's JSON without schemas"),
     "bytes-avro-lz4": (size.figure("avro", "lz4"), None, "", "x bytes, lz4"),
     "bytes-avro-zstd": (size.figure("avro", "zstd"), None, "", "x bytes, zstd"),
@@ -39,34 +47,67 @@ FIGURES = {
 MEMORY_LIMIT_MIB = 256
 
 
-def show(name, values, limit, sense, unit):
+LINE = "{:<25} {:>9} {:>9} {:>9}   {:<8} {:<7} {}"
+
+
+def limit_text(limit, sense):
+    return "" if limit is None else f"{sense} {limit:g}"
+
+
+def show(name, values, limit, sense, unit, costs=None, notes=None):
+    """Prints a figure's line, and under it what its CPU time was; the same as a dictionary."""
     median = statistics.median(values)
-    met = "" if limit is None else "ok" if (median <= limit if sense == "<=" else median >= limit) else "MISSED"
-    print(f"{name:<24} {median:8.2f} {min(values):8.2f} {max(values):8.2f}   {sense:<2} {'' if limit is None else f'{limit:g}':<5} {met:<6} {unit}",
-          flush=True)
+    met = None if limit is None else median <= limit if sense == "<=" else median >= limit
+    numbers = [f"{v:,.2f}" for v in (median, min(values), max(values))]
+    print(LINE.format(name, *numbers, limit_text(limit, sense), {None: "", True: "ok", False: "MISSED"}[met], unit), flush=True)
+    costs = {who: statistics.median(each) for who, each in (costs or {}).items()}
+    if costs:
+        print("    CPU seconds per million changes: " + ", ".join(f"{who} {seconds:.2f}" for who, seconds in costs.items()), flush=True)
+    return {"name": name, "values": values, "median": median, "limit": limit, "sense": sense, "met": met, "unit": unit,
+            "cpu_s_per_million": costs, "notes": notes or []}
+
+
+def list_figures():
+    width = max(map(len, FIGURES))
+    for name, (_, limit, sense, unit) in FIGURES.items():
+        print(f"{name:<{width}}  {limit_text(limit, sense):<8} {unit}")
+
+
+def run(names, runs, verbose):
+    """Every figure so many times; the results as they are written to --json."""
+    results = []
+    print(LINE.format("figure", "median", "min", "max", "limit", "", "unit"), flush=True)
+    with Workdir("bench") as folder, contextlib.ExitStack() as stack:
+        bench = Bench(folder, stack, verbose)
+        for name in names:
+            function, limit, sense, unit = FIGURES[name]
+            bench.costs, bench.notes = {}, []
+            values = [function(bench) for _ in range(runs)]
+            results.append(show(name, values, limit, sense, unit, bench.costs, bench.notes))
+        for role, kib in sorted(bench.peak_kib.items()):
+            results.append(show(f"memory-{role}", [kib / 1024], MEMORY_LIMIT_MIB, "<=", "MiB RssAnon at the peak of all of these"))
+    return results
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="bench/run")
-    parser.add_argument("names", nargs="*", metavar="NAME")
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--verbose", action="store_true")
-    parser.add_argument("--list", action="store_true")
+    parser = argparse.ArgumentParser(prog="bench/run", description="Figures as ratios against a yardstick that runs in turn with them.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="figures (--list names them); without any: all")
+    parser.add_argument("--runs", type=int, default=3, help="how often each is measured (default: 3)")
+    parser.add_argument("--verbose", action="store_true", help="the absolute figures, too")
+    parser.add_argument("--json", metavar="FILE", help="writes all results into this file, with every run's value and the absolute figures")
+    parser.add_argument("--list", action="store_true", help="names all figures with their limits")
     args = parser.parse_args()
     if args.list:
-        print("\n".join(FIGURES))
+        list_figures()
         return 0
     unknown = [n for n in args.names if n not in FIGURES]
     if unknown:
         parser.error(f"no such figure: {', '.join(unknown)} (bench/run --list)")
-    print(f"{'name':<24} {'median':>8} {'min':>8} {'max':>8}   limit           unit")
-    with Workdir("bench") as folder, contextlib.ExitStack() as stack:
-        bench = Bench(folder, stack, args.verbose)
-        for name in args.names or FIGURES:
-            function, limit, sense, unit = FIGURES[name]
-            show(name, [function(bench) for _ in range(args.runs)], limit, sense, unit)
-        for role, kib in sorted(bench.peak_kib.items()):
-            show(f"memory-{role}", [kib / 1024], MEMORY_LIMIT_MIB, "<=", "MiB RssAnon at the peak of all of these")
+    results = run(args.names or FIGURES, args.runs, args.verbose)
+    if args.json:
+        with open(args.json, "w") as f:
+            json.dump(results, f, indent=2)
+            f.write("\n")
     return 0
 
 

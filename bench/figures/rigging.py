@@ -1,4 +1,4 @@
-"""What all figures share: two clusters with pgbench's tables, pipelines on them, timing, and memory of the roles."""
+"""What all figures share: two clusters with pgbench's tables, a warm broker, pipelines on them, timing, CPU and memory."""
 
 import contextlib
 import os
@@ -6,8 +6,10 @@ import re
 import subprocess
 import threading
 import time
+import uuid
 
 from rig import Kafka, Pipeline, Postgres
+from rig.procs import children_of
 from rig.wait import wait_until
 
 SERVER = {"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "30min", "wal_compression": "off",
@@ -24,8 +26,13 @@ class Bench:
         self._source = self._target = self._kafka = None
         self.count = 0
         self.peak_kib = {}
+        self.costs = {}  # of the figure that runs: {who: CPU seconds for a million changes, run by run}
+        self.notes = []  # what it has said
+        self.debezium_bytes = None  # of a change, once it was measured (debezium.py)
+        self.records = None  # journalling.py
 
     def say(self, text):
+        self.notes.append(text)
         if self.verbose:
             print(f"  # {text}", flush=True)
 
@@ -48,6 +55,7 @@ class Bench:
     def kafka(self):
         if self._kafka is None:
             self._kafka = self.stack.enter_context(Kafka(self.folder))
+            warm(self._kafka)
         return self._kafka
 
     def pgbench(self, *arguments):
@@ -107,16 +115,24 @@ class Bench:
         return {**pids, "broker": self.kafka.process.pid} if journal == "kafka" else pids
 
     @contextlib.contextmanager
-    def cpu(self, what, **pids):
-        """Says the CPU seconds that processes used inside: with --verbose only. The source's walsenders are looked up at the end."""
-        before = {name: cpu_s(pid) for name, pid in pids.items()}
-        started = time.monotonic()
+    def cpu(self, what, changes=None, **pids):
+        """CPU seconds that processes, and all of the source's server, use inside.
+
+        With a number of changes the figure shows them per million.
+        """
+        def now():
+            return {"source server": server_cpu_s(self.source.process.pid), **{name: cpu_s(pid) for name, pid in pids.items()}}
+        before, started = now(), time.monotonic()
         yield
         took = time.monotonic() - started
-        parts = {name: cpu_s(pid) - before[name] for name, pid in pids.items()}
-        for row in self.source.sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walsender'", db="bench"):
-            parts["walsender"] = parts.get("walsender", 0) + cpu_s(row[0])
+        parts = {name: seconds - before[name] for name, seconds in now().items()}
         self.say(f"{what}: {took:.2f} s; CPU seconds: " + ", ".join(f"{n} {s:.2f}" for n, s in parts.items()))
+        if changes:
+            for name, seconds in parts.items():
+                self.cost(name, seconds, changes)
+
+    def cost(self, who, seconds, changes):
+        self.costs.setdefault(who, []).append(seconds * 1e6 / changes)
 
     @contextlib.contextmanager
     def memory(self, *roles):
@@ -140,14 +156,57 @@ class Bench:
             watcher.join()
 
 
-def cpu_s(pid):
-    """CPU seconds of a process so far, user and system (proc(5))."""
+def cpu_s(pid, reaped=False):
+    """CPU seconds of a process so far, user and system; reaped: also of its children that have ended (proc(5))."""
     try:
         with open(f"/proc/{pid}/stat") as f:
             fields = f.read().rpartition(")")[2].split()
     except FileNotFoundError:
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return sum(int(field) for field in fields[11:15 if reaped else 13]) / os.sysconf("SC_CLK_TCK")
+
+
+def server_cpu_s(pid):
+    """CPU seconds of a PostgreSQL server so far: the postmaster and all its children, those that have ended, too."""
+    return cpu_s(pid, reaped=True) + sum(cpu_s(child) for child in children_of(pid))
+
+
+def warm(kafka):
+    """The first transactions of a fresh broker cost seconds (its JIT compiler; __transaction_state and __consumer_offsets are made).
+    Both sides of a ratio shall meet the same broker, so 60 MB go through it before anything is counted."""
+    from confluent_kafka import Consumer, Producer, TopicPartition
+    kafka.create_topic("warm")
+    common = {"bootstrap.servers": kafka.bootstrap}
+    producer = Producer({**common, "transactional.id": f"warm-{uuid.uuid4()}", "compression.type": "lz4", "linger.ms": 5,
+                         "log_level": 3})  # it would say that it has to try again until the broker has that topic
+    producer.init_transactions(60)
+    for unit in range(30):
+        producer.begin_transaction()
+        for n in range(10000):
+            while True:
+                try:
+                    producer.produce("warm", key=str(n), value=f"{unit} {n} ".encode() * 10 + os.urandom(100))
+                    break
+                except BufferError:
+                    producer.poll(0.01)
+        producer.commit_transaction(60)
+    reader = Consumer({**common, "group.id": "warm", "enable.auto.commit": False, "isolation.level": "read_committed"})
+    reader.assign([TopicPartition("warm", 0, 0)])
+    read = 0
+    while read < 300000:
+        messages = reader.consume(10000, 30)
+        assert messages, f"{read} records of 300000 came back from a fresh broker"
+        read += len(messages)
+    reader.commit(offsets=[TopicPartition("warm", 0, read)], asynchronous=False)
+    reader.close()
+    delete_topics(kafka, "warm")
+
+
+def delete_topics(kafka, *names):
+    from confluent_kafka.admin import AdminClient
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    for future in admin.delete_topics(list(names)).values():
+        future.result(30)
 
 
 def until(role, predicate, timeout=300, what="progress"):

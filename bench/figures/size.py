@@ -1,35 +1,23 @@
-"""bytes-*: bytes in Kafka's log for each change of the backlog, by format and compression, as a share of Debezium's.
+"""bytes-*: bytes in Kafka's log for each change of pgbench's backlog, by format and compression, as a share of Debezium's.
 
-Debezium 3.1 with JsonConverter and without schemas wrote 604 bytes a record for these changes (measured once, of the same rows:
-docs/PERFORMANCE.md). Counted are the topic's segments on disk, keys and record headers included.
+Debezium's own (JSON without schemas, not compressed) are measured once in the same call of bench/run, of the same workload (debezium.py).
+Both drain it from their slots. Counted are the topic's segments on disk, keys, record headers and what Kafka adds to batches included.
 """
 
-import glob
-import os
-
-from rig.procs import lsn_value
-
-from .rigging import until
-from .stream import CHANGES, make_backlog
-
-DEBEZIUM_BYTES = 604
-
-
-def log_bytes(bench, topic):
-    return sum(os.path.getsize(path) for path in glob.glob(os.path.join(bench.kafka.home, "**", f"{topic}-*", "*.log"), recursive=True))
+from .debezium import bytes_of, log_bytes
+from .stream import drain_ours, stopped_capture
+from .workloads import PGBENCH
 
 
 def one(bench, journal_format, compression):
-    more = {"journal": {"format": journal_format, "kafka": {"compression.type": compression}}, "capture": {"snapshot": "never"}}
-    with bench.pipeline("kafka", None, more=more) as p:
-        p.capture.start()
-        until(p.capture, lambda s: s.get("phase") == "streaming", what="streaming")
-        before = log_bytes(bench, f"{p.name}.public.pgbench_accounts")
-        end_lsn = make_backlog(bench)
-        until(p.capture, lambda s: lsn_value(s.get("journaled_lsn") or "0/0") >= lsn_value(end_lsn), what="the backlog")
-        bytes_each = (log_bytes(bench, f"{p.name}.public.pgbench_accounts") - before) / CHANGES
+    journal = {"format": journal_format, "kafka": {"compression.type": compression}}
+    with stopped_capture(bench, "kafka", PGBENCH, {"journal": journal}) as p:
+        topic = f"{p.name}.public.pgbench_accounts"
+        before = log_bytes(bench, topic)
+        drain_ours(bench, p, "kafka", PGBENCH, PGBENCH.make(bench))
+        bytes_each = (log_bytes(bench, topic) - before) / PGBENCH.changes
     bench.say(f"bytes {journal_format} {compression}: {bytes_each:.0f} a change")
-    return bytes_each / DEBEZIUM_BYTES
+    return bytes_each / bytes_of(bench)
 
 
 def figure(journal_format, compression):

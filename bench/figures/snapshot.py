@@ -15,7 +15,8 @@ def one(bench, journal):
     with bench.pipeline(journal, name) as p:
         started = time.monotonic()
         p.start()
-        with bench.memory(p.capture, p.apply):
+        with bench.memory(p.capture, p.apply), bench.cpu(f"snapshot {journal}", int(ACCOUNTS),
+                                                         **bench.pids(journal, capture=p.capture, apply=p.apply)):
             until(p.apply, lambda s: s.get("complete"), what="the snapshot on the target")
             ours_s = time.monotonic() - started
         rows = bench.target.value("SELECT count(*) FROM pgbench_accounts", db=name)

@@ -1,31 +1,22 @@
-"""drain-*: a backlog slot → journal against pg_recvlogical; apply-*: slot → journal → target against a native subscription.
-
-The backlog: 4 clients x 25,000 transactions of 4 updates of random accounts.
+"""drain-*, mixed-drain-*: a backlog slot → journal against pg_recvlogical (binary, to /dev/null) on the same backlog;
+apply-*: slot → journal → target against a native subscription. The backlogs: workloads.py.
 """
 
 import contextlib
-import os
 import subprocess
 import time
 
 from rig.procs import lsn_value
 from rig.wait import wait_until
 
-from .rigging import ACCOUNTS, until
+from .rigging import until
+from .workloads import MIXED, PGBENCH
 
-CLIENTS, TRANSACTIONS = 4, 25000
-CHANGES = CLIENTS * TRANSACTIONS * 4
-SCRIPT = "".join(f"\\set a{i} random(1, {ACCOUNTS})\n" for i in range(4)) + "BEGIN;\n" + "".join(
-    f"UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid = :a{i};\n" for i in range(4)) + "END;\n"
+CHANGES = PGBENCH.changes
 
 
 def make_backlog(bench):
-    """Runs the workload; the WAL position behind it."""
-    path = os.path.join(bench.folder, "backlog.sql")
-    with open(path, "w") as f:
-        f.write(SCRIPT)
-    bench.pgbench("--no-vacuum", "--client", str(CLIENTS), "--jobs", "1", "--transactions", str(TRANSACTIONS), "--file", path)
-    return bench.source.value("SELECT pg_current_wal_flush_lsn()::text", db="bench")
+    return PGBENCH.make(bench)
 
 
 @contextlib.contextmanager
@@ -51,16 +42,15 @@ def recvlogical(bench, name, end_lsn):
 
 
 @contextlib.contextmanager
-def yard_publication(bench):
-    bench.source.psql("-c", "DROP PUBLICATION IF EXISTS yard", "-c", "CREATE PUBLICATION yard FOR TABLE pgbench_accounts",
-                      db="bench")
+def yard_publication(bench, tables=PGBENCH.tables):
+    bench.source.psql("-c", "DROP PUBLICATION IF EXISTS yard", "-c", f"CREATE PUBLICATION yard FOR TABLE {', '.join(tables)}", db="bench")
     try:
         yield
     finally:
         bench.source.psql("-c", "DROP PUBLICATION yard", db="bench")
 
 
-def prepare(p, with_apply):
+def prepare(p):
     """The copy, to its end; then both roles are stopped with the slot in place."""
     p.start()
     until(p.apply, lambda s: s.get("complete"), what="the snapshot on the target")
@@ -68,22 +58,42 @@ def prepare(p, with_apply):
     p.apply.terminate()
 
 
-def drain(bench, journal):
-    name = bench.fresh_target()
-    with yard_publication(bench), bench.pipeline(journal, name) as p:
-        prepare(p, with_apply=False)
-        with slot(bench, "yard"):
-            end_lsn = make_backlog(bench)
-            yard_s = recvlogical(bench, "yard", end_lsn)
-        started = time.monotonic()
+def journaled(p, lsn, what):
+    until(p.capture, lambda s: lsn_value(s.get("journaled_lsn") or "0/0") >= lsn_value(lsn), timeout=600, what=what)
+
+
+@contextlib.contextmanager
+def stopped_capture(bench, journal, workload, more=None):
+    """A pipeline without a copy that has seen each table once, stopped with its slot in place."""
+    with bench.pipeline(journal, None, table=list(workload.tables), more={"capture": {"snapshot": "never"}, **(more or {})}) as p:
         p.capture.start()
-        with bench.memory(p.capture), bench.cpu(f"drain {journal}", **bench.pids(journal, capture=p.capture)):
-            until(p.capture, lambda s: lsn_value(s.get("journaled_lsn") or "0/0") >= lsn_value(end_lsn), what="the drain")
-            ours_s = time.monotonic() - started
-        streamed = p.capture.status()["changes"]
-        assert streamed >= CHANGES, f"{streamed} changes of {CHANGES}"
-    bench.drop_target(name)
-    bench.say(f"drain {journal}: {CHANGES / ours_s:,.0f} changes/s, pg_recvlogical {CHANGES / yard_s:,.0f}")
+        until(p.capture, lambda s: s.get("phase") == "streaming", what="streaming")
+        workload.touch(bench)
+        journaled(p, bench.source.value("SELECT pg_current_wal_flush_lsn()::text", db="bench"), "a change of each table")
+        p.capture.terminate()
+        yield p
+
+
+def drain_ours(bench, p, journal, workload, end_lsn):
+    """Seconds from the start of capture until the backlog is in the journal."""
+    started = time.monotonic()
+    p.capture.start()
+    with bench.memory(p.capture), bench.cpu(f"{workload.name} {journal}", workload.changes, **bench.pids(journal, capture=p.capture)):
+        journaled(p, end_lsn, "the drain")
+        took_s = time.monotonic() - started
+    streamed = p.capture.status()["changes"]
+    assert streamed >= workload.changes, f"{streamed} changes of {workload.changes}"
+    return took_s
+
+
+def drain(bench, journal, workload=PGBENCH):
+    workload.prepare(bench)
+    with yard_publication(bench, workload.tables), stopped_capture(bench, journal, workload) as p:
+        with slot(bench, "yard"):
+            end_lsn = workload.make(bench)
+            yard_s = recvlogical(bench, "yard", end_lsn)
+        ours_s = drain_ours(bench, p, journal, workload, end_lsn)
+    bench.say(f"{workload.name} {journal}: {workload.changes / ours_s:,.0f} changes/s, pg_recvlogical {workload.changes / yard_s:,.0f}")
     return yard_s / ours_s
 
 
@@ -114,7 +124,7 @@ def subscribe(bench, name, sync):
 def apply(bench, journal, sync):
     ours_db, yard_db = bench.fresh_target(synchronous_commit=sync), None
     with yard_publication(bench), bench.pipeline(journal, ours_db) as p:
-        prepare(p, with_apply=True)
+        prepare(p)
         yard_db = bench.fresh_target(with_rows=True)
         with slot(bench, "yard"):
             subscribe(bench, yard_db, sync)
@@ -126,7 +136,7 @@ def apply(bench, journal, sync):
         bench.target.psql("-c", "CHECKPOINT")
         started = time.monotonic()
         p.start()
-        with bench.memory(p.capture, p.apply), bench.cpu(f"apply {journal}", **bench.pids(journal, capture=p.capture, apply=p.apply)):
+        with bench.memory(p.capture, p.apply), bench.cpu(f"apply {journal}", CHANGES, **bench.pids(journal, capture=p.capture, apply=p.apply)):
             until(p.apply, lambda s: lsn_value(s.get("applied_lsn") or "0/0") >= lsn_value(end_lsn), what="the backlog on the target")
             ours_s = time.monotonic() - started
         total = bench.source.value("SELECT sum(abalance) FROM pgbench_accounts", db="bench")
@@ -143,6 +153,14 @@ def drain_lmdb(bench):
 
 def drain_kafka(bench):
     return drain(bench, "kafka")
+
+
+def mixed_lmdb(bench):
+    return drain(bench, "lmdb", MIXED)
+
+
+def mixed_kafka(bench):
+    return drain(bench, "kafka", MIXED)
 
 
 def apply_lmdb_on(bench):

@@ -1,4 +1,4 @@
-"""Kafka Connect's standalone worker with Debezium's JDBC sink, from what `tools/deps --connect` fetches."""
+"""Kafka Connect's standalone worker with Debezium's JDBC sink and its connectors for PostgreSQL and MariaDB, from what `tools/deps --connect` fetches."""
 
 import json
 import os
@@ -15,6 +15,7 @@ from .procs import Process
 from .wait import wait_until
 
 VERSION = "3.1.0.Final"
+SMALL_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")  # for tests: little memory, quick to start
 
 _WORKER = """\
 bootstrap.servers={bootstrap}
@@ -76,17 +77,18 @@ class Connect:
     They come in files, as the standalone worker wants them: Apicurio's converter hangs when its class is first met over REST.
     """
 
-    def __init__(self, folder, kafka, connectors, name="connect", heap="384m"):
+    def __init__(self, folder, kafka, connectors, name="connect", heap="384m", jvm=SMALL_JVM, worker=None):
+        """jvm: options of the Java machine. worker: more of the worker's settings, or others."""
         self.kafka, self.home, self.port, self.connectors = kafka, os.path.join(str(folder), name), free_port(), connectors
         os.makedirs(self.home, exist_ok=True)
-        worker = self._write("worker", _WORKER.format(bootstrap=kafka.bootstrap, port=self.port, home=self.home, plugins=plugins()))
+        worker = self._write("worker", _WORKER.format(bootstrap=kafka.bootstrap, port=self.port, home=self.home, plugins=plugins())
+                             + "".join(f"{key}={value}\n" for key, value in (worker or {}).items()))
         files = [self._write(name, "".join(f"{key}={value}\n" for key, value in dict(settings, name=name).items()).replace("\\", "\\\\"))
                  for name, settings in connectors.items()]
         with open(os.path.join(self.home, "log4j.properties"), "w") as f:
             f.write(_LOG4J)
-        java = ["java", f"-Xmx{heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Djava.awt.headless=true",
-                "-Duser.timezone=UTC", f"-Dlog4j.configuration=file:{self.home}/log4j.properties", "-cp", jars(),
-                "org.apache.kafka.connect.cli.ConnectStandalone", worker, *files]
+        java = ["java", f"-Xmx{heap}", *jvm, "-XX:-UsePerfData", "-Djava.awt.headless=true", "-Duser.timezone=UTC",
+                f"-Dlog4j.configuration=file:{self.home}/log4j.properties", "-cp", jars(), "org.apache.kafka.connect.cli.ConnectStandalone", worker, *files]
         self.process = Process(name, java, os.path.join(self.home, "log"), cwd=self.home)
 
     def _write(self, name, text):
