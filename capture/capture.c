@@ -280,6 +280,7 @@ static bool close_session(struct cap_session *s, bool ok, struct err *err)
     pg_close(s->stream);
     pg_close(s->sql);
     pg_close(s->primary);
+    pg_close(s->timeline);
     cap_tables_release(&s->tables);
     cap_queue_release(&s->queue);
     cap_position_release(&s->position);

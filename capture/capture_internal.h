@@ -93,6 +93,7 @@ struct cap_session {
     struct pg_conn *stream;  /* replication */
     bool standby;            /* what is read cannot be written */
     struct pg_conn *primary; /* of the standby; NULL = not known, or it is no standby */
+    struct pg_conn *timeline; /* asks a standby for its timeline (standby.h); NULL = not yet, or it is none */
     struct repl_identity identity;
     struct cap_position position;
     lsn_t slot_lsn; /* what the slot has confirmed, <= position.lsn */

@@ -13,6 +13,7 @@
 
 #include "capture/recover.h"
 #include "capture/shapes.h"
+#include "capture/standby.h"
 #include "capture/watch.h"
 #include "core/alloc.h"
 #include "core/clock.h"
@@ -82,6 +83,11 @@ bool cap_stream_submit(struct cap_stream *st, struct cap_batch *batch, struct er
 {
     struct cap_publisher *pub = st->session->publisher;
     int64_t stop_seen_us = 0;
+    if ((batch->bound_count > 0 || batch->copy_fence.wanted) &&
+        !cap_standby_same_timeline(st->session, err)) {
+        cap_batch_free(batch);
+        return false;
+    }
     while (!cap_publisher_try_submit(pub, batch)) {
         struct pollfd fd = {.fd = cap_publisher_fd(pub), .events = POLLIN};
         (void)poll(&fd, 1, ROOM_POLL_MS);
