@@ -208,13 +208,25 @@ static bool batch_is_full(const struct verify *v)
            v->slice_count >= BATCH_SLICES;
 }
 
+/* A copy that goes back to a table's first row (it was altered meanwhile) has rows twice, and says so by its place. */
+static bool goes_back(struct verify *v, const struct fence_copy *copy)
+{
+    bool follows = copy->there && v->copy.there && copy->plan == v->copy.plan && copy->plan != 0;
+    bool back = follows && (copy->part < v->copy.part ||
+                            (copy->part == v->copy.part && copy->key_count == 0 && v->copy.key_count > 0));
+    v->copy = (struct copy_place){
+        .there = copy->there, .plan = copy->plan, .part = copy->part, .key_count = copy->key_count};
+    return back;
+}
+
 static bool take_fence(struct verify *v, const struct journal_record *rec, bool *ret_more, struct err *err)
 {
     bool usable;
     size_t before = v->batch_count;
     if (!verify_fence_take(v, rec, &usable, err))
         return false;
-    bool begins = usable && v->batch_count > before && v->batch[before].fence.kind == FENCE_SNAPSHOT_BEGIN;
+    const struct fence *fence = usable && v->batch_count > before ? &v->batch[before].fence : NULL;
+    bool begins = fence != NULL && (goes_back(v, &fence->copy) || fence->kind == FENCE_SNAPSHOT_BEGIN);
     if (!begins && !batch_is_full(v))
         return true;
     if (!walk_batch(v, err))

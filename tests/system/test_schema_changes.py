@@ -103,7 +103,8 @@ def test_every_kind(run, mode):
             s.apply.start()
             s.assert_equal()
         assert s.pipeline.run("compare", "run").returncode == 0
-        assert s.pipeline.run("journal", "verify").returncode == 0
+        verified = s.pipeline.run("journal", "verify", "--findings", "10")
+        assert verified.returncode == 0, verified.stdout
 
 
 def test_two_fast_alters_while_capture_is_away(run):
@@ -161,7 +162,8 @@ def test_killed_around_a_change(run, mode):
         assert [row["id"] for row in rows] == [n for number in range(len(POINTS)) for n in (500 + number, 600 + number)]  # each once
         for number in range(len(POINTS)):
             assert f"c{number}" not in rows[2 * number] and rows[2 * number + 1][f"c{number}"] == number
-        assert s.pipeline.run("journal", "verify").returncode == 0
+        verified = s.pipeline.run("journal", "verify", "--findings", "10")
+        assert verified.returncode == 0, verified.stdout
 
 
 def test_swap_by_rename(run):
@@ -303,7 +305,8 @@ def test_stop_and_accept_through_kafka(run):
         s.target("ALTER TABLE t RENAME TO tt; ALTER TABLE tt ADD COLUMN w text")
         s.apply.start()
         s.assert_equal()
-        assert s.pipeline.run("journal", "verify").returncode == 0
+        verified = s.pipeline.run("journal", "verify", "--findings", "10")
+        assert verified.returncode == 0, verified.stdout
 
 
 @pytest.mark.parametrize("mode", ["propagate", "stop"])
@@ -437,7 +440,8 @@ def test_types_that_do_not_fit_each_other_while_the_copy_runs(run, mode, fate):
             s.wait_complete(60)
         s.assert_equal()
         assert s.position()["attempt"] == 1 and "snapshot_anew" not in s.capture.log_text()
-        assert s.pipeline.run("journal", "verify").returncode == 0
+        verified = s.pipeline.run("journal", "verify", "--findings", "10")
+        assert verified.returncode == 0, verified.stdout
 
 
 LONG = "CREATE TABLE t (id int PRIMARY KEY, v float4, big text); ALTER TABLE t ALTER big SET STORAGE EXTERNAL; INSERT INTO t SELECT i, 1.5, repeat('x', 4000) FROM generate_series(1, 6000) i"
@@ -470,4 +474,5 @@ def test_row_cannot_be_read_again_in_its_shape(run):
         s.wait_complete(60)
         s.assert_equal()
         assert "copy_anew" in s.capture.log_text() and s.position()["attempt"] == 1
-        assert s.pipeline.run("journal", "verify").returncode == 0
+        verified = s.pipeline.run("journal", "verify", "--findings", "10")
+        assert verified.returncode == 0, verified.stdout
