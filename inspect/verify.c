@@ -236,19 +236,34 @@ static bool take_fence(struct verify *v, const struct journal_record *rec, bool 
     return true;
 }
 
+/* The first ones may be trimmed between two looks. */
+static bool assign_fences(struct verify *v, struct journal_range *ret, struct err *err)
+{
+    *ret = (struct journal_range){.stream = v->fence_stream};
+    for (int tries = 1;; tries++) {
+        struct err why = ERR_INIT;
+        if (!journal_bounds(v->fences, v->fence_stream, 0, &ret->first_offset, &ret->next_offset, err))
+            return false;
+        v->next_fence_offset = MAX_OF(v->next_fence_offset, ret->first_offset);
+        ret->first_offset = MIN_OF(v->next_fence_offset, ret->next_offset);
+        if (ret->first_offset == ret->next_offset || journal_assign(v->fences, ret, 1, &why))
+            return true;
+        if (why.code != ERR_GAP || tries == TRIMMED_TRIES) {
+            *err = why;
+            return false;
+        }
+    }
+}
+
 /* The fences that are there now and were not read yet. */
 static bool walk_fences(struct verify *v, struct err *err)
 {
-    struct journal_range range = {.stream = v->fence_stream};
-    if (!journal_bounds(v->fences, v->fence_stream, 0, &range.first_offset, &range.next_offset, err))
+    struct journal_range range;
+    if (!assign_fences(v, &range, err))
         return false;
-    if (v->next_fence_offset < range.first_offset)
-        v->next_fence_offset = range.first_offset;
-    range.first_offset = v->next_fence_offset;
-    if (range.first_offset >= range.next_offset)
+    if (range.first_offset == range.next_offset)
         return true;
-    if (!journal_assign(v->fences, &range, 1, err) || !read_all(v, v->fences, take_fence, err) ||
-        !walk_batch(v, err))
+    if (!read_all(v, v->fences, take_fence, err) || !walk_batch(v, err))
         return false;
     if (v->options->dense && v->next_fence_offset < range.next_offset) {
         struct verify_finding finding = {

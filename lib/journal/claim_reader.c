@@ -47,9 +47,9 @@ static bool fetch(struct claim_reader *cr, const struct claim *claim, struct err
         return true;
     size_t len = strlen(err->text);
     (void)snprintf(err->text + len, sizeof err->text - len,
-                   ". Nothing of it was passed over: bring the file back (a mount, a backup), and start "
-                   "again; if it is lost "
-                   "for good, have the table copied anew (crossfade capture resnapshot)");
+                   ". Nothing was passed over: bring the file back (mount the share, restore it), and start "
+                   "again; if it is lost for good, "
+                   "start a new copy with an empty journal");
     return false;
 }
 

@@ -156,7 +156,7 @@ def test_claim_that_is_missing_or_damaged(servers, kafka):
                 with open(path, "wb") as f:
                     f.write(damage)
             s.apply.start()
-            halts(s.apply, 5, "table=public.t", "lsn=0/", "topic=missing.public.t", "partition=0", f"offset={offset}", path, "resnapshot")
+            halts(s.apply, 5, "table=public.t", "lsn=0/", "topic=missing.public.t", "partition=0", f"offset={offset}", path, "bring the file back")
             verified = s.pipeline.run("journal", "verify")
             assert verified.returncode == 1 and f"offset={offset}" in verified.stdout, verified.stdout
         assert s.target("SELECT count(*) FROM t") == [(0,)]
