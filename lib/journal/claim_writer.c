@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "claims.h"
 #include "core/alloc.h"
@@ -13,14 +14,15 @@
 #include "core/lsn.h"
 #include "core/nonce.h"
 
-#define SWEEP_MIN_MS 1000
-#define SWEEP_MAX_MS 600000
-#define SWEEP_SLICE  32 /* units looked at in one trim() */
-#define NOTE_MAX     ((long long)64 << 20)
-#define LOOK_WAIT_MS 30000
-#define OPEN_SUFFIX  ".open"
-#define KEPT_SUFFIX  ".kept"
-#define CLAIM_SUFFIX ".claim"
+#define SWEEP_MIN_MS  1000
+#define SWEEP_MAX_MS  600000
+#define SWEEP_SLICE   32 /* units looked at in one trim() */
+#define NOTE_MAX      ((long long)64 << 20)
+#define FRESH_WAIT_US (5 * INT64_C(1000000))
+#define LOOK_WAIT_MS  30000
+#define OPEN_SUFFIX   ".open"
+#define KEPT_SUFFIX   ".kept"
+#define CLAIM_SUFFIX  ".claim"
 
 /* Names; stems when their suffix was taken off. */
 struct names {
@@ -161,16 +163,33 @@ static void close_look(struct claim_writer *cw)
     cw->look = NULL;
 }
 
-/* What is left of a range, *ret_any false: nothing. A topic that was deleted or made anew has nothing of it. */
-static bool clip(struct claim_writer *cw, struct journal_range *range, bool *ret_any, struct err *err)
+enum left { LEFT_UNKNOWN = 0, LEFT_NOTHING, LEFT_SOME };
+
+/* What the journal still has of a range, which is cut to it. UNKNOWN: it ends before the range does. Its topic is another one, or the
+ * broker does not show the end of a transaction yet: whoever deletes must not take that for an answer. */
+static bool clip(struct claim_writer *cw, struct journal_range *range, enum left *ret, struct err *err)
 {
     uint64_t first = 0, next = 0;
     const struct journal_reader_ops *ops = cw->look->ops;
     if (!ops->bounds(cw->look, range->stream, range->partition, &first, &next, err))
         return false;
+    *ret = next < range->next_offset ? LEFT_UNKNOWN : first < range->next_offset ? LEFT_SOME : LEFT_NOTHING;
     range->first_offset = MAX_OF(range->first_offset, first);
-    *ret_any = next >= range->next_offset && range->first_offset < range->next_offset;
     return true;
+}
+
+/* The same, when the range has just been settled: a moment's patience. */
+static bool clip_fresh(struct claim_writer *cw, struct journal_range *range, enum left *ret, struct err *err)
+{
+    static const struct timespec nap = {.tv_nsec = 50 * 1000000};
+    int64_t until_us = clock_mono_us() + FRESH_WAIT_US;
+    for (;;) {
+        if (!clip(cw, range, ret, err))
+            return false;
+        if (*ret != LEFT_UNKNOWN || clock_mono_us() >= until_us)
+            return true;
+        (void)nanosleep(&nap, NULL);
+    }
 }
 
 static bool is_of(const struct journal_record *rec, const char *stem)
@@ -204,24 +223,27 @@ static bool find_in(struct claim_writer *cw, const struct journal_range *range, 
     }
 }
 
-/* Whether readers see anything of the unit. Ranges that the journal has let go of since: nobody needs the claims. */
-static bool was_committed(struct claim_writer *cw, const char *stem, json_t *note, bool *ret, struct err *err)
+/* Whether readers see anything of the unit (SOME). Ranges that the journal has let go of since: nobody needs the claims. */
+static bool look_for_unit(struct claim_writer *cw, const char *stem, json_t *note, enum left *ret,
+                          struct err *err)
 {
-    size_t i;
-    json_t *entry;
-    *ret = false;
+    *ret = LEFT_NOTHING;
     if (json_array_size(note) > 0 && !open_look(cw, err))
         return false;
-    json_array_foreach(note, i, entry)
-    {
+    for (size_t i = 0; i < json_array_size(note); i++) {
         struct journal_range range = {0};
-        bool any = false;
-        if (!note_range(entry, &range))
-            continue;
-        if (!clip(cw, &range, &any, err) || (any && !find_in(cw, &range, stem, ret, err)))
+        enum left left = LEFT_UNKNOWN;
+        bool found = false;
+        if (note_range(json_array_get(note, i), &range) && !clip_fresh(cw, &range, &left, err))
             return false;
-        if (*ret)
+        if (left == LEFT_SOME && !find_in(cw, &range, stem, &found, err))
+            return false;
+        if (found) {
+            *ret = LEFT_SOME;
             return true;
+        }
+        if (left == LEFT_UNKNOWN)
+            *ret = LEFT_UNKNOWN;
     }
     return true;
 }
@@ -258,26 +280,40 @@ static bool remove_unit(struct claim_writer *cw, const char *stem, const char *s
 
 /* --- opening --- */
 
+/* The unit is there: what speaks of it gets its lasting name. */
+static bool keep_unit(struct claim_writer *cw, const char *stem, json_t *note, struct err *err)
+{
+    char *text CLEANUP(free_ptr) = json_dumps(note, JSON_COMPACT);
+    cw->any_kept = true;
+    return put_text(cw, stem, KEPT_SUFFIX, text, err) && remove_one(cw, stem, OPEN_SUFFIX, err);
+}
+
+static bool settle_by_note(struct claim_writer *cw, const char *stem, json_t *note, struct err *err)
+{
+    enum left left = LEFT_UNKNOWN;
+    if (!look_for_unit(cw, stem, note, &left, err))
+        return false;
+    switch (left) {
+    case LEFT_SOME:
+        return keep_unit(cw, stem, note, err);
+    case LEFT_NOTHING:
+        return remove_unit(cw, stem, OPEN_SUFFIX, "its unit was not committed", err);
+    case LEFT_UNKNOWN:
+        break;
+    }
+    log_event(LOG_LEVEL_WARN, "claims_unsettled",
+              "unit=%s text=\"a topic ends before the records that were written to it (was it made anew?): "
+              "the unit's files stay; it is looked at when the journal is opened next\"",
+              stem);
+    return true;
+}
+
 static bool settle(struct claim_writer *cw, const char *stem, struct err *err)
 {
     json_t *note = NULL, *kept = NULL;
-    bool committed = false, ok = true;
-    if (!read_note(cw, stem, OPEN_SUFFIX, &note, err) || !read_note(cw, stem, KEPT_SUFFIX, &kept, err)) {
-        json_decref(note);
-        return false;
-    }
-    if (kept == NULL)
-        ok = was_committed(cw, stem, note, &committed, err);
-    if (ok && committed) {
-        char *text = json_dumps(note, JSON_COMPACT);
-        ok = put_text(cw, stem, KEPT_SUFFIX, text, err);
-        free(text);
-    }
-    if (ok && (committed || kept != NULL))
-        ok = remove_one(cw, stem, OPEN_SUFFIX, err);
-    else if (ok)
-        ok = remove_unit(cw, stem, OPEN_SUFFIX, "its unit was not committed", err);
-    cw->any_kept = cw->any_kept || committed;
+    bool ok = read_note(cw, stem, OPEN_SUFFIX, &note, err) && read_note(cw, stem, KEPT_SUFFIX, &kept, err);
+    if (ok)
+        ok = kept != NULL ? remove_one(cw, stem, OPEN_SUFFIX, err) : settle_by_note(cw, stem, note, err);
     json_decref(note);
     json_decref(kept);
     return ok;
@@ -490,22 +526,18 @@ static bool note_kept(void *ctx, const char *name, struct err *err)
 
 static bool sweep_unit(struct claim_writer *cw, const char *stem, struct err *err)
 {
-    json_t *note = NULL, *entry;
-    size_t i;
-    bool any = false, ok = true;
+    json_t *note = NULL;
+    bool gone = true, ok = true;
     if (!read_note(cw, stem, KEPT_SUFFIX, &note, err))
         return false;
-    json_array_foreach(note, i, entry)
-    {
+    for (size_t i = 0; ok && gone && i < json_array_size(note); i++) {
         struct journal_range range = {0};
-        any = !note_range(entry, &range); /* not ours: stays */
-        if (!any)
-            ok = clip(cw, &range, &any, err);
-        if (!ok || any)
-            break;
+        enum left left = LEFT_UNKNOWN; /* not ours: stays */
+        ok = !note_range(json_array_get(note, i), &range) || clip(cw, &range, &left, err);
+        gone = left == LEFT_NOTHING;
     }
     json_decref(note);
-    return ok && (any || remove_unit(cw, stem, KEPT_SUFFIX, "the journal has let go of its records", err));
+    return ok && (!gone || remove_unit(cw, stem, KEPT_SUFFIX, "the journal has let go of its records", err));
 }
 
 bool claim_writer_trim(struct claim_writer *cw, struct err *err)

@@ -92,6 +92,10 @@ bool kafka_metadata(struct kafka_client *client, rd_kafka_topic_t *topic, const 
 size_t kafka_batch_size(const struct journal_record *rec);
 /* The largest record (as above) that the producer takes. */
 size_t kafka_producer_max(const struct kafka_client *client);
+/* ERR_DATA: a record beyond what the queue holds, which would wait for room for ever. (One that only its topic's limit forbids may
+ * pass compressed.) */
+bool kafka_queue_takes(const struct kafka_client *client, const char *topic, size_t producer_max,
+                       const struct journal_record *rec, struct err *err) MUST_CHECK;
 /* Bytes up to which it gathers records into one batch. */
 size_t kafka_producer_batch(const struct kafka_client *client);
 /* max.message.bytes among a topic's settings; SIZE_MAX: not there. */

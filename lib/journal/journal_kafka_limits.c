@@ -56,6 +56,18 @@ size_t kafka_producer_max(const struct kafka_client *client)
     return MIN_OF(conf_number(client, "message.max.bytes"), MIN_OF(queue_kb, SIZE_MAX / 1024) * 1024);
 }
 
+bool kafka_queue_takes(const struct kafka_client *client, const char *topic, size_t producer_max,
+                       const struct journal_record *rec, struct err *err)
+{
+    if (rec->key_len + rec->value_len <= producer_max)
+        return true;
+    return err_set(err, ERR_DATA,
+                   "kafka journal %s: topic=%s: a record of %zu bytes, the producer takes %zu; raise "
+                   "message.max.bytes and queue.buffering.max.kbytes in journal.kafka (and "
+                   "max.message.bytes of the topic), or set journal.large_records to claim",
+                   client->brokers, topic, rec->key_len + rec->value_len, producer_max);
+}
+
 size_t kafka_producer_batch(const struct kafka_client *client)
 {
     return MIN_OF(conf_number(client, "batch.size"), conf_number(client, "message.max.bytes"));

@@ -475,22 +475,6 @@ static bool kafka_fits(struct journal_writer *jw, int stream_id, const struct jo
     return kafka_batch_size(rec) <= w->streams[stream_id].record_max;
 }
 
-/* A record beyond what the queue holds would wait for room for ever; one that only the topic's limit forbids may pass
- * compressed. */
-static bool queue_takes(struct kafka_writer *w, const struct stream *s, int32_t partition,
-                        const struct journal_record *rec, struct err *err)
-{
-    if (rec->key_len + rec->value_len <= w->record_max)
-        return true;
-    return err_set(
-        err, ERR_DATA,
-        "kafka journal %s: topic=%s partition=%d: a record of %zu bytes, the producer takes %zu; raise "
-        "message.max.bytes and queue.buffering.max.kbytes in journal.kafka (and max.message.bytes of the "
-        "topic), "
-        "or set journal.large_records to claim",
-        w->client.brokers, s->name, (int)partition, rec->key_len + rec->value_len, w->record_max);
-}
-
 /* librdkafka gathers records up to its own batch.size; the topic would refuse such a batch though it takes each of them. */
 static bool gather(struct kafka_writer *w, struct stream *s, const struct journal_record *rec,
                    struct err *err)
@@ -514,7 +498,8 @@ static bool kafka_append(struct journal_writer *jw, int stream_id, const struct 
     if (partition >= s->part_count)
         return err_set(err, ERR_BUG, "kafka journal: partition=%d of topic=%s, there are %d", (int)partition,
                        s->name, (int)s->part_count);
-    if (!queue_takes(w, s, partition, rec, err) || !begin(w, err) || !gather(w, s, rec, err))
+    if (!kafka_queue_takes(&w->client, s->name, w->record_max, rec, err) || !begin(w, err) ||
+        !gather(w, s, rec, err))
         return false;
     if (++w->since_poll >= POLL_EVERY) {
         w->since_poll = 0;

@@ -81,7 +81,7 @@ def insert(s, first, lengths):
 @pytest.mark.parametrize("journal_format", ["avro", "json"])
 def test_around_the_limit(servers, kafka, journal_format):
     """Copied and streamed rows of every size around the limit: each goes where it belongs, and not one byte decides wrongly."""
-    sizes = range(LIMIT - 600, LIMIT - 200) if journal_format == "avro" else range(LIMIT * 3 // 4 - 800, LIMIT * 3 // 4 - 200)
+    sizes = range(LIMIT - 500, LIMIT - 250) if journal_format == "avro" else range(LIMIT * 3 // 4 - 800, LIMIT * 3 // 4 - 200)
     with large(servers, kafka, f"around_{journal_format}", partitions=2, journal_format=journal_format) as s:
         insert(s, 1, [*sizes][::2])
         s.start()
@@ -229,7 +229,7 @@ def peak_mb(role):
 
 def test_memory_of_a_very_large_row(servers, kafka):
     """Through a topic with the usual limit. The bound is a few times the row, on either side; docs/OPERATIONS.md says which."""
-    megabytes = count(100, 500)
+    megabytes = count(64, 500)
     with large(servers, kafka, "memory", limit=1048588) as s:
         s.start()
         s.source(f"ALTER TABLE t ALTER v SET STORAGE EXTERNAL; INSERT INTO t SELECT 1, 0, decode(repeat('0123456789abcdef', {megabytes} * 131072), 'hex')")
