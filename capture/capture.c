@@ -180,6 +180,7 @@ static bool note_shape(struct cap_session *s, struct source_table *t, struct pg_
                        struct err *err)
 {
     enum cap_shape_news news = cap_shapes_judge(s->shapes, t);
+    s->altered = s->altered || (news != SHAPE_FIRST && news != SHAPE_SAME);
     for (size_t i = 0; i < t->column_count; i++)
         t->columns[i].not_null =
             t->columns[i].not_null && !cap_shapes_is_added(s->shapes, t, t->columns[i].name);
@@ -222,9 +223,11 @@ static bool run_copy(struct cap_session *s, bool goes_on, struct err *err)
     struct cap_snapshot floor = {0};
     struct cap_copier *copier = NULL;
     cap_status_show(s, PHASE_SNAPSHOT);
-    if (!goes_on) /* all tables: also those that were asked for */
+    if (!goes_on) { /* all tables: also those that were asked for */
         cap_queue_release(&s->queue);
-    if (!goes_on || s->status->snapshot_finished_us != 0)
+        *s->part_lsn = 0;
+    }
+    if (!goes_on || s->status->snapshot_finished_us != 0 || s->status->snapshot_started_us == 0)
         s->status->snapshot_started_us = clock_wall_us();
     s->status->snapshot_finished_us = 0;
     bool ok = goes_on ? cap_snapshot_resume(s, err) : cap_snapshot_begin(s, &floor, err);
@@ -280,6 +283,7 @@ static bool close_session(struct cap_session *s, bool ok, struct err *err)
     pg_close(s->stream);
     pg_close(s->sql);
     pg_close(s->primary);
+    pg_close(s->timeline);
     cap_tables_release(&s->tables);
     cap_queue_release(&s->queue);
     cap_position_release(&s->position);
@@ -295,6 +299,7 @@ struct role {
     int stop_fd;
     unsigned failures; /* in a row */
     bool ever_progressed, whole_only;
+    lsn_t part_lsn;
     int64_t started_us;
 };
 
@@ -305,7 +310,8 @@ static bool one_session(struct role *r, bool *ret_again, struct err *err)
                             .board = r->board,
                             .status = &r->status,
                             .stop_fd = r->stop_fd,
-                            .whole_only = &r->whole_only};
+                            .whole_only = &r->whole_only,
+                            .part_lsn = &r->part_lsn};
     bool ok = run_session(&s, err);
     if (!ok && err->code == ERR_INTERRUPTED && cap_stop_asked(&s)) /* an orderly end, wherever it was met */
         ok = true;

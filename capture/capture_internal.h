@@ -90,10 +90,11 @@ struct cap_session {
     struct status_board *board;
     struct role_status *status; /* of the run: survives sessions. @thread owner */
     int stop_fd;
-    struct pg_conn *sql;     /* catalog queries, setup; idle otherwise */
-    struct pg_conn *stream;  /* replication */
-    bool standby;            /* what is read cannot be written */
-    struct pg_conn *primary; /* of the standby; NULL = not known, or it is no standby */
+    struct pg_conn *sql;      /* catalog queries, setup; idle otherwise */
+    struct pg_conn *stream;   /* replication */
+    bool standby;             /* what is read cannot be written */
+    struct pg_conn *primary;  /* of the standby; NULL = not known, or it is no standby */
+    struct pg_conn *timeline; /* asks a standby for its timeline (standby.h); NULL = not yet, or it is none */
     struct repl_identity identity;
     struct cap_position position;
     lsn_t slot_lsn; /* what the slot has confirmed, <= position.lsn */
@@ -103,7 +104,10 @@ struct cap_session {
     struct cap_publisher *publisher;
     struct cap_shapes *shapes; /* of the tables, as the journal has them (shapes.h) */
     bool *whole_only; /* of the run: the server failed at streaming a transaction: it is not asked to again */
-    bool progressed;  /* something became durable in this session: backoff starts over */
+    lsn_t *
+        part_lsn; /* of the run: a copy that goes on writes a fence exactly here, behind it a table's shape changes; 0 = none */
+    bool altered;    /* a table has another shape on the source than the journal knows yet */
+    bool progressed; /* something became durable in this session: backoff starts over */
 };
 
 /* settings.c. Texts belong to cfg; the rest goes with cap_settings_release(). */

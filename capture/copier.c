@@ -36,6 +36,8 @@
 #define WAL_PAGE_BYTES   8192
 #define WAL_HEADER_BYTES 40
 
+#define ANEW_MAX 16
+
 enum state { NO_FLOOR = 0, BETWEEN, SNAPSHOT, WINDOW, CATCHING_UP };
 
 struct cap_copier {
@@ -49,10 +51,14 @@ struct cap_copier {
     uint32_t *noted;     /* decoded while the window is open */
     size_t noted_count, noted_cap;
     enum state state;
+    uint32_t anew[ANEW_MAX]; /* tables that are to be copied from their first row on */
+    size_t anew_count;
     bool given_up;      /* a request that cannot be fulfilled */
     uint32_t alone_oid; /* of the table without key in the window at hand; 0 = none */
     struct cap_snapshot alone_snapshot;
     lsn_t high_lsn;
+    lsn_t
+        calm_lsn; /* a table was altered: no window before the stream has come here. 0 = none was, or not known yet */
     int64_t asked_us, floor_since_us;
     unsigned asked;                            /* since the window was copied */
     int64_t opened_us, slowed_us, slow_log_us; /* mono */
@@ -186,6 +192,26 @@ void cap_copier_note(struct cap_copier *c, uint32_t xid)
 void cap_copier_read_ahead(struct cap_copier *c, lsn_t insert_lsn)
 {
     c->high_lsn = MAX_OF(c->high_lsn, insert_lsn);
+}
+
+bool cap_copier_begin_anew(struct cap_copier *c, uint32_t oid)
+{
+    for (size_t i = 0; i < c->anew_count; i++) {
+        if (c->anew[i] == oid)
+            return true;
+    }
+    if (c->copy.where != NULL || c->given_up || c->anew_count == ANEW_MAX)
+        return false;
+    c->anew[c->anew_count++] = oid;
+    return true;
+}
+
+/* No worker runs. */
+static void rewind_plan(struct cap_copier *c)
+{
+    for (size_t i = 0; i < c->anew_count; i++)
+        cap_plan_rewind(c->copy.plan, c->anew[i]);
+    c->anew_count = 0;
 }
 
 /* --- showing it --- */
@@ -357,6 +383,7 @@ static bool end_window(struct cap_stream *st, bool *ret_done, struct err *err)
     struct cap_session *s = st->session;
     struct fence_copy place = {.there = true};
     bool more = false;
+    rewind_plan(c);
     *ret_done = c->given_up || cap_plan_done(c->copy.plan);
     cap_plan_settle(c->copy.plan);
     c->state = BETWEEN;
@@ -397,19 +424,37 @@ static bool bound_noted(struct cap_copier *c, struct err *err)
     return true;
 }
 
+bool cap_copier_fence(struct cap_stream *st, struct err *err)
+{
+    struct fence_copy place;
+    rewind_plan(st->copier);
+    cap_plan_place(st->copier->copy.plan, &place);
+    st->session->again = st->session->queue.grown;
+    return cap_stream_release(st, &place, false, err);
+}
+
+bool cap_copier_may_part(struct cap_stream *st, struct err *err)
+{
+    bool changes = st->complete_lsn > st->fenced_lsn;
+    if (!changes && !cap_copier_holds(st->copier))
+        return true;
+    *st->session->part_lsn = changes ? st->complete_lsn : 0;
+    return err_set(
+        err, ERR_TRANSIENT,
+        "it was altered while a range was copied: the copy goes on behind its last fence, with one "
+        "more in front of the change");
+}
+
 /* No window for now: what the stream brings goes on by itself. */
 static bool let_follow(struct cap_stream *st, struct err *err)
 {
     struct cap_copier *c = st->copier;
-    struct fence_copy place;
     if (!bound_noted(c, err))
         return false;
     if (st->now_us - c->slowed_us < SLOW_TURN_US || !reached(st, c->high_lsn))
         return true;
     c->slowed_us = st->now_us;
-    cap_plan_place(c->copy.plan, &place);
-    st->session->again = st->session->queue.grown;
-    return st->seen_lsn <= st->submitted_lsn || cap_stream_release(st, &place, false, err);
+    return st->seen_lsn <= st->submitted_lsn || cap_copier_fence(st, err);
 }
 
 static bool between(struct cap_stream *st, bool *ret_done, struct err *err)
@@ -423,23 +468,45 @@ static bool between(struct cap_stream *st, bool *ret_done, struct err *err)
     return wait ? let_follow(st, err) : cap_stream_hand_over(st, err) && open_window(st, err);
 }
 
+/* Rows that are read now have the columns of now: what the stream still has of the time before must have its fence first. An idle
+ * server tells where it stands only when asked. */
+static bool wait_for_calm(struct cap_stream *st, bool *ret_calm, struct err *err)
+{
+    struct cap_copier *c = st->copier;
+    char *lsn CLEANUP(free_ptr) = NULL;
+    *ret_calm = true;
+    if (!c->session->altered && *c->session->part_lsn == 0)
+        return true;
+    if (c->calm_lsn == 0 &&
+        (!pg_query_text(c->session->sql, "SELECT (" SOURCE_VISIBLE_LSN ")::text", 0, NULL, &lsn, err) ||
+         !(lsn != NULL && lsn_parse(lsn, &c->calm_lsn))))
+        return err_wrap(err, "asking the source for its position");
+    *ret_calm = *c->session->part_lsn == 0 && reached(st, c->calm_lsn);
+    if (*ret_calm)
+        return st->complete_lsn <= st->fenced_lsn || cap_copier_fence(st, err);
+    if (++c->asked % ASKS_BEFORE_COMMIT == 0)
+        cap_feedback_want_commit(st);
+    return cap_feedback_ask(st, err);
+}
+
 /* Nothing is known of what earlier sessions published, but that it was committed: once all that had begun by now is over, snapshots
  * see it. */
 static bool find_floor(struct cap_stream *st, struct err *err)
 {
     struct cap_copier *c = st->copier;
     struct cap_snapshot snap = {0};
+    bool calm = false;
     if (c->before_xid != 0 && st->now_us - c->asked_us < FLOOR_INTERVAL_US)
         return let_follow(st, err);
     c->asked_us = st->now_us;
-    if (!take_look(c, &snap, err))
+    if (!wait_for_calm(st, &calm, err) || !take_look(c, &snap, err))
         return false;
     if (c->before_xid == 0) {
         c->before_xid = snap.xmax;
         c->floor_since_us = st->now_us;
     }
-    if (c->session->standby /* what was published is visible (standby.h) */ ||
-        cap_snapshot_is_past(&snap, c->before_xid)) {
+    if (calm && (c->session->standby /* what was published is visible (standby.h) */ ||
+                 cap_snapshot_is_past(&snap, c->before_xid))) {
         cap_visible_begin(c->visible, &snap);
         c->state = BETWEEN;
         return true;

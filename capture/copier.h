@@ -33,6 +33,15 @@ int64_t cap_copier_range_rows(const struct cap_settings *settings);
 /* What to do with a change of this table in the transaction at hand. */
 enum cap_fate { CAP_KEEP = 0, CAP_DROP, CAP_COMPLETE /* its row may be missing on the target */ };
 enum cap_fate cap_copier_fate(const struct cap_copier *c, uint32_t oid, size_t key_count, uint32_t xid);
+/* No window is open: a fence here, with the place that the copy has come to. The stream stands between two transactions. */
+bool cap_copier_fence(struct cap_stream *st, struct err *err) MUST_CHECK;
+/* The transaction at hand has a table's new shape. Apply must be able to stop in front of it, so no fence may have rows or changes
+ * from before it as well. False with ERR_TRANSIENT: there are some; the session gives its window up, and the next one writes a
+ * fence at that point and opens no window before the stream has come to where the tables are as they are now. */
+bool cap_copier_may_part(struct cap_stream *st, struct err *err) MUST_CHECK;
+/* A row of this table is needed that cannot be read any more as the change at hand has it: its copy begins anew, in front of the
+ * next fence. False: it is no copy of all of its rows. */
+bool cap_copier_begin_anew(struct cap_copier *c, uint32_t oid);
 /* Puts the tables' progress into the status and shows it. */
 void cap_copier_show(struct cap_copier *c);
 /* A transaction was decoded to its end. */

@@ -192,6 +192,20 @@ bool cap_plan_done(const struct cap_plan *plan)
     return plan->at == plan->count;
 }
 
+void cap_plan_rewind(struct cap_plan *plan, uint32_t oid)
+{
+    size_t first = 0;
+    while (first < plan->count && plan->session->tables.items[plan->parts[first].table].oid != oid)
+        first++;
+    if (first > plan->at || first == plan->count)
+        return;
+    free_key(plan->key, plan->key_count);
+    plan->key = NULL;
+    plan->key_count = 0;
+    plan->at = first;
+    plan->settled = MIN_OF(plan->settled, first);
+}
+
 bool cap_plan_next_is_keyless(const struct cap_plan *plan)
 {
     return plan->at < plan->count && table_at(plan)->key_count == 0;

@@ -45,6 +45,9 @@ bool cap_plan_next(struct cap_plan *plan, struct pg_conn *conn, int64_t chunk_ro
 /* Everything given out so far. Valid until the next call. */
 void cap_plan_place(const struct cap_plan *plan, struct fence_copy *ret);
 
+/* The table is to be copied from its first row on once more, with all that comes behind it in the order: what was given out of that
+ * comes again. Nothing if its turn has not come. */
+void cap_plan_rewind(struct cap_plan *plan, uint32_t oid);
 /* Everything given out so far has its fence (or is on the way to it). */
 void cap_plan_settle(struct cap_plan *plan);
 /* All of the table was copied before the last cap_plan_settle(). A table that is copied to its end in the window at hand is not done:

@@ -280,6 +280,8 @@ static bool tell_shape(struct cap_stream *st, struct cap_relation *rel, lsn_t ls
     if (rel->shape_record == NULL)
         return true;
     if (rel->shape_change != NULL) {
+        if (st->copier != NULL && !cap_copier_may_part(st, err))
+            return err_wrap(err, "table=%s.%s", rel->schema, rel->table);
         log_event(LOG_LEVEL_WARN, "schema_changed", "table=%s.%s lsn=" LSN_FMT " text=\"%s\"", rel->schema,
                   rel->table, LSN_ARGS(lsn), rel->shape_change);
         cap_batch_part_here(st->batch);

@@ -178,7 +178,7 @@ static bool append_shape(struct cap_publisher *pub, const struct cap_batch *b, c
 }
 
 static bool append_record(struct cap_publisher *pub, const struct cap_batch *b, const struct cap_record *r,
-                          struct err *err)
+                          lsn_t commit_lsn, struct err *err)
 {
     static const char *const header_names[] = {
         [CAP_HEADER_NEW_KEY] = HEADER_NEW_KEY,
@@ -188,7 +188,7 @@ static bool append_record(struct cap_publisher *pub, const struct cap_batch *b, 
     if (r->stream == CAP_STREAM_SHAPES)
         return append_shape(pub, b, r, err);
     uint32_t id_be = __builtin_bswap32(r->schema_id);
-    struct journal_record rec = {.partition = -1};
+    struct journal_record rec = {.partition = -1, .lsn = commit_lsn};
     if (r->key_len != CAP_NONE) {
         rec.key = b->bytes.data + r->key_at;
         rec.key_len = r->key_len;
@@ -210,11 +210,12 @@ static bool append_record(struct cap_publisher *pub, const struct cap_batch *b, 
     return err_wrap(err, "topic=%s", pub->topics[r->stream]);
 }
 
+/* commit_lsn: of their transaction; 0 = rows of a copy. */
 static bool append_range(struct cap_publisher *pub, const struct cap_batch *b, size_t from, size_t to,
-                         struct err *err)
+                         lsn_t commit_lsn, struct err *err)
 {
     for (size_t i = from; i < to; i++) {
-        if (!append_record(pub, b, &b->records[i], err))
+        if (!append_record(pub, b, &b->records[i], commit_lsn, err))
             return false;
     }
     return true;
@@ -244,7 +245,7 @@ static bool append_tail(struct cap_publisher *pub, const struct cap_batch *b, si
             return false;
         pub->mid_transaction = true;
     }
-    if (!append_range(pub, b, from, b->record_count, err))
+    if (!append_range(pub, b, from, b->record_count, b->tail_commit_lsn, err))
         return false;
     return b->snapshot ? failpoint("capture.snapshot_part", err) : failpoint("capture.txn_part", err);
 }
@@ -255,7 +256,7 @@ static bool publish_batch(struct cap_publisher *pub, const struct cap_batch *b, 
     if (b->fence_first && pub->complete && pub->fence_due && !fence_at(pub, &pub->last, NULL, err))
         return false;
     for (size_t i = 0; i < b->bound_count; i++) {
-        if (!append_range(pub, b, done, b->bounds[i].record_end, err) ||
+        if (!append_range(pub, b, done, b->bounds[i].record_end, b->bounds[i].commit_lsn, err) ||
             !take_boundary(pub, b, &b->bounds[i], err))
             return false;
         done = b->bounds[i].record_end;

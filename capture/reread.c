@@ -7,6 +7,7 @@
 
 #include "capture/filters.h"
 #include "core/alloc.h"
+#include "core/log.h"
 
 /* Columns in front of the table's own. */
 enum { CELL_SNAPSHOT = 0, CELL_LSN, CELL_FIRST };
@@ -96,12 +97,14 @@ static bool same_as_announced(const struct cap_session *s, const struct cap_rela
     return true;
 }
 
-/* Begins a transaction in which the table stays as the stream has announced it; false with ERR_SCHEMA if it is another already. */
-static bool hold_table(const struct cap_session *s, const struct cap_relation *rel, struct err *err)
+/* Begins a transaction in which the table stays as the stream has announced it; *ret_same false: it is another already. */
+static bool hold_table(const struct cap_session *s, const struct cap_relation *rel, bool *ret_same,
+                       struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     struct source_table now = {0};
-    bool found = false, same = false;
+    bool found = false;
+    *ret_same = true;
     strbuf_adds(&sql, "BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY; LOCK TABLE ");
     pg_quote_table(&sql, rel->schema, rel->table);
     strbuf_adds(&sql, " IN ACCESS SHARE MODE");
@@ -110,25 +113,44 @@ static bool hold_table(const struct cap_session *s, const struct cap_relation *r
     strbuf_release(&sql);
     if (!ok)
         return false;
-    ok = !found || same_as_announced(s, rel, &now, &same, err);
+    ok = !found || same_as_announced(s, rel, &now, ret_same, err);
     source_table_release(&now);
-    if (!ok || same)
-        return ok;
-    return err_set(
-        err, ERR_SCHEMA,
-        "the table's columns were changed behind this change, while its rows are copied: values that were "
-        "not sent are not there any more in its shape. Start the copy over with an empty journal (and change "
-        "tables when a copy is complete)");
+    return ok;
 }
 
+/* Values that were not sent are not there any more as the change has them, but its row is: copied once more, it comes. */
+static bool copy_anew(struct cap_stream *st, const struct cap_relation *rel, struct err *err)
+{
+    if (!pg_exec(st->session->sql, "ROLLBACK", err))
+        return false;
+    if (!cap_copier_begin_anew(st->copier, rel->oid))
+        return err_set(err, ERR_SCHEMA,
+                       "the table's columns were changed behind this change, while some of its rows are "
+                       "copied: values that were not sent are not there any more in its shape. Start over "
+                       "with an empty journal (and change tables when a copy is complete)");
+    log_event(LOG_LEVEL_WARN, "copy_anew",
+              "table=%s.%s text=\"its columns were changed behind a change that moves a row: the table is "
+              "copied from its first row on\"",
+              rel->schema, rel->table);
+    return true;
+}
+
+/* *ret_seen: what was read is new enough, or will be copied (then *ret_there is false). */
 static bool look(struct cap_stream *st, struct cap_relation *rel, const char *sql,
                  const struct pg_param *params, bool *ret_seen, bool *ret_there, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
     struct cap_snapshot snap = {0};
     lsn_t insert_lsn = 0;
-    if (!hold_table(st->session, rel, err) ||
-        !pg_query_binary(st->session->sql, sql, rel->key_count, params, &res, err) ||
+    bool same = false;
+    if (!hold_table(st->session, rel, &same, err))
+        return false;
+    if (!same) {
+        *ret_seen = true;
+        *ret_there = false;
+        return copy_anew(st, rel, err);
+    }
+    if (!pg_query_binary(st->session->sql, sql, rel->key_count, params, &res, err) ||
         !pg_exec(st->session->sql, "COMMIT", err))
         return false;
     if (pg_rows(res) != 1 || !lsn_parse(pg_cell(res, 0, CELL_LSN), &insert_lsn))

@@ -177,7 +177,8 @@ static bool write_beginning(struct cap_session *s, const struct repl_slot *slot,
     struct fence_copy place;
     struct cap_plan *plan = cap_plan_new(s, NULL);
     cap_plan_place(plan, &place);
-    bool ok = cap_publisher_begin_copy(s->publisher, slot->consistent_lsn, &place, err);
+    bool ok = cap_standby_same_timeline(s, err) &&
+              cap_publisher_begin_copy(s->publisher, slot->consistent_lsn, &place, err);
     cap_plan_free(plan);
     return ok;
 }

@@ -148,6 +148,23 @@ bool cap_standby_check_tables(const struct cap_session *s, struct err *err)
     return true;
 }
 
+/* IDENTIFY_SYSTEM tells a standby's timeline as that of the last record that was replayed (server: GetStandbyFlushRecPtr()), and
+ * only what was replayed is decoded. */
+bool cap_standby_same_timeline(struct cap_session *s, struct err *err)
+{
+    struct repl_identity now;
+    if (!s->standby)
+        return true;
+    if ((s->timeline == NULL && !cap_connect(s->settings, true, &s->timeline, err)) ||
+        !repl_identify(s->timeline, &now, err))
+        return err_wrap(err, "asking the standby for its timeline");
+    return now.timeline == s->identity.timeline ||
+           err_set(err, ERR_TRANSIENT,
+                   "the standby has gone over from timeline %u to %u (it was promoted, or follows another "
+                   "primary): going on there, at the last fence",
+                   s->identity.timeline, now.timeline);
+}
+
 void cap_standby_nudge(const struct cap_session *s)
 {
     struct err ignored = ERR_INIT; /* no right to: it will come by itself */

@@ -13,6 +13,7 @@
 
 #include "capture/recover.h"
 #include "capture/shapes.h"
+#include "capture/standby.h"
 #include "capture/watch.h"
 #include "core/alloc.h"
 #include "core/clock.h"
@@ -82,6 +83,11 @@ bool cap_stream_submit(struct cap_stream *st, struct cap_batch *batch, struct er
 {
     struct cap_publisher *pub = st->session->publisher;
     int64_t stop_seen_us = 0;
+    if ((batch->bound_count > 0 || batch->copy_fence.wanted) &&
+        !cap_standby_same_timeline(st->session, err)) {
+        cap_batch_free(batch);
+        return false;
+    }
     while (!cap_publisher_try_submit(pub, batch)) {
         struct pollfd fd = {.fd = cap_publisher_fd(pub), .events = POLLIN};
         (void)poll(&fd, 1, ROOM_POLL_MS);
@@ -196,6 +202,7 @@ bool cap_stream_release(struct cap_stream *st, const struct fence_copy *place, b
         .wanted = true, .complete = complete, .lsn = st->seen_lsn, .commit_time_us = time_us};
     batch->copy_fence.place = fence_copy_clone(place);
     st->submitted_lsn = MAX_OF(st->submitted_lsn, st->seen_lsn);
+    st->fenced_lsn = st->seen_lsn;
     return cap_stream_submit(st, batch, err);
 }
 
@@ -213,8 +220,9 @@ static void log_hold(const struct cap_stream *st, const struct cap_hold_step *st
 
 /* Beside a copy. Markers mean nothing yet: what they ask for needs a complete target. */
 static bool commit_in_copy(struct cap_stream *st, lsn_t commit_lsn, lsn_t commit_end_lsn,
-                           int64_t commit_time_us)
+                           int64_t commit_time_us, struct err *err)
 {
+    lsn_t *part_lsn = st->session->part_lsn;
     if (st->txn.marker.kind != MARKER_NONE && st->txn.marker.kind != MARKER_PING)
         log_event(LOG_LEVEL_WARN, "marker_ignored", "nonce=%s text=\"the copy is not complete\"",
                   st->txn.marker.nonce);
@@ -223,7 +231,11 @@ static bool commit_in_copy(struct cap_stream *st, lsn_t commit_lsn, lsn_t commit
     cap_copier_note(st->copier, st->txn.xid);
     if (st->txn.request.schema != NULL) /* goes with the next fence */
         (void)cap_queue_add(&st->session->queue, &st->txn.request);
-    return true;
+    st->complete_lsn = commit_end_lsn;
+    if (*part_lsn == 0 || commit_end_lsn < *part_lsn)
+        return true;
+    *part_lsn = 0;
+    return cap_copier_fence(st, err);
 }
 
 /* A copy was asked for. Its fence ends here: from now on it goes on over any restart, and this session gives way to one that
@@ -245,7 +257,7 @@ bool cap_stream_commit(struct cap_stream *st, lsn_t commit_lsn, lsn_t commit_end
                        struct err *err)
 {
     if (st->copier != NULL)
-        return commit_in_copy(st, commit_lsn, commit_end_lsn, commit_time_us);
+        return commit_in_copy(st, commit_lsn, commit_end_lsn, commit_time_us, err);
     struct cap_commit c = {commit_lsn, commit_end_lsn, commit_time_us, st->txn.marker};
     struct cap_hold_step step = cap_hold_commit(&st->hold, &c);
     log_hold(st, &step, commit_lsn);
@@ -463,6 +475,7 @@ bool cap_stream_run(struct cap_session *s, lsn_t start_lsn, struct cap_copier *c
         .received_lsn = start_lsn,
         .submitted_lsn = start_lsn,
         .told_lsn = s->slot_lsn,
+        .fenced_lsn = start_lsn,
         .last_commit_time_us = s->position.commit_time_us,
     };
     arena_init(&st.arena, 64 << 10, CAP_MESSAGE_BYTES_MAX);

@@ -50,6 +50,8 @@ struct cap_stream {
     int64_t last_commit_time_us; /* wall, of the source */
     int64_t now_us, now_wall_us; /* taken once per turn of the loop */
     struct cap_progress progress;
+    lsn_t complete_lsn,
+        fenced_lsn;            /* beside a copy: end of the last transaction; where its last fence stands */
     struct cap_copier *copier; /* a copy runs; NULL = it is complete */
     bool only_copy;            /* the copy is complete, and more is not wanted */
     lsn_t seen_lsn;            /* everything that ended before it was decoded */

@@ -208,13 +208,25 @@ static bool batch_is_full(const struct verify *v)
            v->slice_count >= BATCH_SLICES;
 }
 
+/* A copy that goes back to a table's first row (it was altered meanwhile) has rows twice, and says so by its place. */
+static bool goes_back(struct verify *v, const struct fence_copy *copy)
+{
+    bool follows = copy->there && v->copy.there && copy->plan == v->copy.plan && copy->plan != 0;
+    bool back = follows && (copy->part < v->copy.part ||
+                            (copy->part == v->copy.part && copy->key_count == 0 && v->copy.key_count > 0));
+    v->copy = (struct copy_place){
+        .there = copy->there, .plan = copy->plan, .part = copy->part, .key_count = copy->key_count};
+    return back;
+}
+
 static bool take_fence(struct verify *v, const struct journal_record *rec, bool *ret_more, struct err *err)
 {
     bool usable;
     size_t before = v->batch_count;
     if (!verify_fence_take(v, rec, &usable, err))
         return false;
-    bool begins = usable && v->batch_count > before && v->batch[before].fence.kind == FENCE_SNAPSHOT_BEGIN;
+    const struct fence *fence = usable && v->batch_count > before ? &v->batch[before].fence : NULL;
+    bool begins = fence != NULL && (goes_back(v, &fence->copy) || fence->kind == FENCE_SNAPSHOT_BEGIN);
     if (!begins && !batch_is_full(v))
         return true;
     if (!walk_batch(v, err))
@@ -224,19 +236,34 @@ static bool take_fence(struct verify *v, const struct journal_record *rec, bool 
     return true;
 }
 
+/* The first ones may be trimmed between two looks. */
+static bool assign_fences(struct verify *v, struct journal_range *ret, struct err *err)
+{
+    *ret = (struct journal_range){.stream = v->fence_stream};
+    for (int tries = 1;; tries++) {
+        struct err why = ERR_INIT;
+        if (!journal_bounds(v->fences, v->fence_stream, 0, &ret->first_offset, &ret->next_offset, err))
+            return false;
+        v->next_fence_offset = MAX_OF(v->next_fence_offset, ret->first_offset);
+        ret->first_offset = MIN_OF(v->next_fence_offset, ret->next_offset);
+        if (ret->first_offset == ret->next_offset || journal_assign(v->fences, ret, 1, &why))
+            return true;
+        if (why.code != ERR_GAP || tries == TRIMMED_TRIES) {
+            *err = why;
+            return false;
+        }
+    }
+}
+
 /* The fences that are there now and were not read yet. */
 static bool walk_fences(struct verify *v, struct err *err)
 {
-    struct journal_range range = {.stream = v->fence_stream};
-    if (!journal_bounds(v->fences, v->fence_stream, 0, &range.first_offset, &range.next_offset, err))
+    struct journal_range range;
+    if (!assign_fences(v, &range, err))
         return false;
-    if (v->next_fence_offset < range.first_offset)
-        v->next_fence_offset = range.first_offset;
-    range.first_offset = v->next_fence_offset;
-    if (range.first_offset >= range.next_offset)
+    if (range.first_offset == range.next_offset)
         return true;
-    if (!journal_assign(v->fences, &range, 1, err) || !read_all(v, v->fences, take_fence, err) ||
-        !walk_batch(v, err))
+    if (!read_all(v, v->fences, take_fence, err) || !walk_batch(v, err))
         return false;
     if (v->options->dense && v->next_fence_offset < range.next_offset) {
         struct verify_finding finding = {

@@ -33,6 +33,13 @@ struct slice {
     uint64_t expect; /* next offset that should come */
 };
 
+/* How far a copy has come (change/fence.h). */
+struct copy_place {
+    bool there;
+    uint64_t plan, part;
+    size_t key_count;
+};
+
 struct batch_fence {
     struct fence fence; /* without its ranges once these are slices */
     uint64_t offset, came;
@@ -72,6 +79,7 @@ struct verify {
     struct fence last; /* without ranges; id 0 = none yet */
     uint64_t next_fence_offset;
     struct txns txns;
+    struct copy_place copy; /* of the last fence */
     struct key_sample copied, recent;
     lsn_t expired_lsn; /* transactions before it may have lost records to retention */
     uint64_t walked, walk_total;

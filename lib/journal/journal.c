@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "claims.h"
 #include "core/alloc.h"
 #include "core/log.h"
 #include "journal_impl.h"
@@ -47,6 +48,7 @@ void journal_config_copy(struct journal_config *ret, const struct journal_config
     ret->registry_user = dup_or_null(config->registry_user);
     ret->registry_password = dup_or_null(config->registry_password);
     ret->registry_ca = dup_or_null(config->registry_ca);
+    ret->claim_store = dup_or_null(config->claim_store);
     size_t count = 0;
     while (config->kafka_properties != NULL && config->kafka_properties[count] != NULL)
         count++;
@@ -65,6 +67,7 @@ void journal_config_free(struct journal_config *copy)
     free((char *)copy->registry_user);
     free((char *)copy->registry_password);
     free((char *)copy->registry_ca);
+    free((char *)copy->claim_store);
     for (size_t i = 0; copy->kafka_properties != NULL && copy->kafka_properties[i] != NULL; i++)
         free((char *)copy->kafka_properties[i]);
     free((void *)copy->kafka_properties);
@@ -118,6 +121,11 @@ bool journal_writer_open(const struct journal_config *config, struct journal_wri
     if (!impl->writer->open(config, &jw, err))
         return false;
     BUG_UNLESS(jw != NULL && jw->ops != NULL);
+    /* A decorator's claims are those of the journal behind it. */
+    if (impl != &journal_impl_fault && !claim_writer_open(config, impl, &jw->claims, err)) {
+        jw->ops->close(jw);
+        return false;
+    }
     *ret = jw;
     return true;
 }
@@ -128,7 +136,10 @@ bool journal_stream(struct journal_writer *jw, const char *name, enum stream_kin
     BUG_UNLESS(name != NULL && (kind == STREAM_DATA || kind == STREAM_FOREVER));
     if (!usable(jw, err))
         return false;
-    return writer_result(jw, name_ok(name, err) && jw->ops->stream(jw, name, kind, ret_id, err));
+    bool ok = writer_result(jw, name_ok(name, err) && jw->ops->stream(jw, name, kind, ret_id, err));
+    if (ok && jw->claims != NULL)
+        claim_writer_note_stream(jw->claims, *ret_id, name, kind);
+    return ok;
 }
 
 bool journal_append(struct journal_writer *jw, int stream_id, const struct journal_record *rec,
@@ -137,6 +148,8 @@ bool journal_append(struct journal_writer *jw, int stream_id, const struct journ
     BUG_UNLESS(stream_id >= 0 && rec->partition >= -1 && rec->header_count <= JOURNAL_HEADERS_MAX);
     if (!usable(jw, err))
         return false;
+    if (jw->claims != NULL && claim_writer_wants(jw->claims, jw, stream_id, rec))
+        return writer_result(jw, claim_writer_append(jw->claims, jw, stream_id, rec, err));
     return writer_result(jw, jw->ops->append(jw, stream_id, rec, err));
 }
 
@@ -152,20 +165,26 @@ bool journal_commit(struct journal_writer *jw, struct err *err)
 {
     if (!usable(jw, err))
         return false;
-    return writer_result(jw, jw->ops->commit(jw, err));
+    if (jw->claims == NULL)
+        return writer_result(jw, jw->ops->commit(jw, err));
+    return writer_result(jw, claim_writer_before_commit(jw->claims, jw, err) && jw->ops->commit(jw, err) &&
+                                 claim_writer_committed(jw->claims, err));
 }
 
 bool journal_trim(struct journal_writer *jw, struct err *err)
 {
     if (!usable(jw, err))
         return false;
-    return writer_result(jw, jw->ops->trim(jw, err));
+    return writer_result(jw, jw->ops->trim(jw, err) &&
+                                 (jw->claims == NULL || claim_writer_trim(jw->claims, err)));
 }
 
 void journal_writer_close(struct journal_writer *jw)
 {
-    if (jw != NULL)
-        jw->ops->close(jw);
+    if (jw == NULL)
+        return;
+    claim_writer_close(jw->claims);
+    jw->ops->close(jw);
 }
 
 static bool reader_name_ok(const char *name, struct err *err)
@@ -187,6 +206,8 @@ bool journal_reader_open(const struct journal_config *config, const char *reader
     if (!impl->reader->open(config, reader_name, &jr, err))
         return false;
     BUG_UNLESS(jr != NULL && jr->ops != NULL);
+    if (impl != &journal_impl_fault)
+        jr->claims = claim_reader_new(config);
     *ret = jr;
     return true;
 }
@@ -216,7 +237,11 @@ bool journal_assign(struct journal_reader *jr, const struct journal_range *range
 enum journal_next journal_next(struct journal_reader *jr, int timeout_ms, struct journal_record *ret,
                                struct err *err)
 {
-    return jr->ops->next(jr, timeout_ms, ret, err);
+    enum journal_next got = jr->ops->next(jr, timeout_ms, ret, err);
+    if (got == JOURNAL_RECORD && ret->header_count > 0 && jr->claims != NULL &&
+        !claim_reader_resolve(jr->claims, ret, err))
+        return JOURNAL_ERROR;
+    return got;
 }
 
 bool journal_take(struct journal_reader *jr, int timeout_ms, struct journal_record *ret, bool *ret_end,
@@ -236,8 +261,10 @@ bool journal_confirm(struct journal_reader *jr, uint64_t fence_offset, struct er
 
 void journal_reader_close(struct journal_reader *jr)
 {
-    if (jr != NULL)
-        jr->ops->close(jr);
+    if (jr == NULL)
+        return;
+    claim_reader_free(jr->claims);
+    jr->ops->close(jr);
 }
 
 char *journal_fence_stream(const char *topic_prefix)

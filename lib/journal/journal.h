@@ -44,6 +44,7 @@ struct journal_record {
     size_t value_len;
     struct journal_header headers[JOURNAL_HEADERS_MAX];
     size_t header_count;
+    uint64_t lsn; /* append: of the change, for messages about a claim (claims.h); 0 = not known. Not stored otherwise */
 };
 
 struct journal_range {
@@ -79,9 +80,15 @@ struct journal_config {
     /* Readers: what is missing or damaged inside of a range is passed over (its offset does not come; a record that does not
      * parse comes with an empty value), and JOURNAL_END comes also when no more of it is there. For `journal verify`. */
     bool audit;
+    /* A value that the journal's server would not take goes into the claim store, a directory (claims.h); else the append
+     * is ERR_DATA. claim_store NULL: there is none, and a reader that meets a claim fails. */
+    const char *claim_store;
+    bool claim_large, claim_encrypt;
 };
 
 struct journal_writer;
+struct claim_writer;
+struct claim_reader;
 struct journal_reader;
 
 struct journal_writer_ops {
@@ -95,6 +102,8 @@ struct journal_writer_ops {
     /* Copies what it needs. May wait for room (backpressure). */
     bool (*append)(struct journal_writer *jw, int stream_id, const struct journal_record *rec,
                    struct err *err);
+    /* Whether the stream takes a record of this size. */
+    bool (*fits)(struct journal_writer *jw, int stream_id, const struct journal_record *rec);
     /* Waits until all appended records have offsets. Ranges: those touched since the last commit; memory is
      * the writer's, valid until the next call. */
     bool (*flush)(struct journal_writer *jw, const struct journal_range **ret_ranges, size_t *ret_count,
@@ -151,14 +160,16 @@ struct journal_impl {
     const struct journal_reader_ops *reader;
 };
 
-/* Every writer and reader struct begins with its ops. `failed` belongs to the wrappers: a call failed, only
- * close is left. (A reader may go on after an error; a failed assign() leaves nothing assigned.) */
+/* Every writer and reader struct begins with its ops. The rest belongs to the wrappers: `failed`: a call failed, only
+ * close is left; claims (NULL = none). (A reader may go on after an error; a failed assign() leaves nothing assigned.) */
 struct journal_writer {
     const struct journal_writer_ops *ops;
     bool failed;
+    struct claim_writer *claims;
 };
 struct journal_reader {
     const struct journal_reader_ops *ops;
+    struct claim_reader *claims;
 };
 
 bool journal_writer_open(const struct journal_config *config, struct journal_writer **ret,

@@ -297,6 +297,12 @@ static bool fault_append(struct journal_writer *jw, int stream_id, const struct 
     FAULT_CALL(fw_of(jw)->fault, SLOT_APPEND, journal_append(fw_of(jw)->inner, stream_id, rec, err));
 }
 
+static bool fault_fits(struct journal_writer *jw, int stream_id, const struct journal_record *rec)
+{
+    struct journal_writer *inner = fw_of(jw)->inner;
+    return inner->ops->fits(inner, stream_id, rec);
+}
+
 static bool fault_flush(struct journal_writer *jw, const struct journal_range **ret_ranges, size_t *ret_count,
                         struct err *err)
 {
@@ -318,6 +324,7 @@ static const struct journal_writer_ops fault_writer_ops = {
     .open = fault_open,
     .stream = fault_stream,
     .append = fault_append,
+    .fits = fault_fits,
     .flush = fault_flush,
     .commit = fault_commit,
     .trim = fault_trim,

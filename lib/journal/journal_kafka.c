@@ -60,7 +60,8 @@ static const char *hint_of(enum err_code code)
     case ERR_FENCED:
         return "; another capture of this pipeline has taken over: stop one of the two";
     case ERR_DATA:
-        return "; raise max.message.bytes of the topic and message.max.bytes in journal.kafka";
+        return "; raise max.message.bytes of the topic and message.max.bytes in journal.kafka, or set "
+               "journal.large_records to claim (and start again, if the topic's limit was lowered)";
     case ERR_GAP:
         return "; the journal no longer holds what the reader needs: make a new snapshot, and raise the "
                "topic's "

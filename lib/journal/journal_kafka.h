@@ -86,12 +86,28 @@ void kafka_client_answered(struct kafka_client *client);
 bool kafka_metadata(struct kafka_client *client, rd_kafka_topic_t *topic, const char *what,
                     const struct rd_kafka_metadata **ret, struct err *err) MUST_CHECK;
 
+/* --- journal_kafka_limits.c --- */
+
+/* Bytes of a batch with this record alone, before compression. */
+size_t kafka_batch_size(const struct journal_record *rec);
+/* The largest record (as above) that the producer takes. */
+size_t kafka_producer_max(const struct kafka_client *client);
+/* ERR_DATA: a record beyond what the queue holds, which would wait for room for ever. (One that only its topic's limit forbids may
+ * pass compressed.) */
+bool kafka_queue_takes(const struct kafka_client *client, const char *topic, size_t producer_max,
+                       const struct journal_record *rec, struct err *err) MUST_CHECK;
+/* Bytes up to which it gathers records into one batch. */
+size_t kafka_producer_batch(const struct kafka_client *client);
+/* max.message.bytes among a topic's settings; SIZE_MAX: not there. */
+size_t kafka_entries_message_max(const rd_kafka_ConfigResource_t *resource);
+
 /* --- journal_kafka_topics.c --- */
 
 struct kafka_topic {
     char *name;
     int32_t partition_count;
     bool checked; /* its configuration was looked at */
+    size_t message_max; /* its max.message.bytes, once it was looked at */
 };
 
 /* Topics of this prefix, known from one metadata request. */
@@ -109,10 +125,10 @@ struct kafka_topic *kafka_topics_find(struct kafka_topics *topics, const char *n
 /* Asks the cluster about one topic; *ret_partitions = 0: it is not there. */
 bool kafka_topic_lookup(struct kafka_client *client, const char *name, int32_t *ret_partitions,
                         struct err *err) MUST_CHECK;
-/* Creates the topic, or checks the existing one's configuration, once. */
+/* Creates the topic, or checks the existing one's configuration, once. *ret is valid until the next call. */
 bool kafka_topic_ensure(struct kafka_client *client, const struct journal_config *config,
                         struct kafka_topics *topics, const char *name, enum stream_kind kind,
-                        int32_t *ret_partitions, struct err *err) MUST_CHECK;
+                        const struct kafka_topic **ret, struct err *err) MUST_CHECK;
 /* Records for this topic are not taken, and the broker does not say why (librdkafka repeats what may pass):
  * adds what can be seen from outside, if anything. Takes a few seconds at most. */
 void kafka_topic_why_stuck(struct kafka_client *client, const char *name, struct strbuf *out);

@@ -213,7 +213,7 @@ static bool entry_ok(const char *name, enum stream_kind kind, const char *key, c
 }
 
 static bool entries_ok(struct kafka_client *client, const char *name, enum stream_kind kind,
-                       rd_kafka_event_t *event, struct err *err)
+                       rd_kafka_event_t *event, size_t *ret_message_max, struct err *err)
 {
     if (event == NULL)
         return kafka_stalled(client, "reading a topic's configuration", KAFKA_REQUEST_MS, err);
@@ -235,6 +235,7 @@ static bool entries_ok(struct kafka_client *client, const char *name, enum strea
         if (value != NULL && !entry_ok(name, kind, rd_kafka_ConfigEntry_name(entries[i]), value, err))
             return false;
     }
+    *ret_message_max = kafka_entries_message_max(resources[0]);
     return true;
 }
 
@@ -253,10 +254,10 @@ static rd_kafka_event_t *describe(struct kafka_client *client, const char *name,
 }
 
 static bool check_config(struct kafka_client *client, const char *name, enum stream_kind kind,
-                         struct err *err)
+                         size_t *ret_message_max, struct err *err)
 {
     rd_kafka_event_t *event = describe(client, name, KAFKA_REQUEST_MS);
-    bool ok = entries_ok(client, name, kind, event, err);
+    bool ok = entries_ok(client, name, kind, event, ret_message_max, err);
     if (ok)
         kafka_client_answered(client);
     if (event != NULL)
@@ -377,17 +378,18 @@ static struct kafka_topic *make(struct kafka_client *client, const struct journa
         return NULL;
     struct kafka_topic *topic = add_topic(topics, name, partitions);
     topic->checked = ours;
+    topic->message_max = strtoull(KAFKA_MESSAGE_MAX, NULL, 10);
     return topic;
 }
 
 bool kafka_topic_ensure(struct kafka_client *client, const struct journal_config *config,
                         struct kafka_topics *topics, const char *name, enum stream_kind kind,
-                        int32_t *ret_partitions, struct err *err)
+                        const struct kafka_topic **ret, struct err *err)
 {
     struct kafka_topic *topic = kafka_topics_find(topics, name);
     if (topic == NULL)
         topic = make(client, config, topics, name, kind, err);
-    if (topic == NULL || (!topic->checked && !check_config(client, name, kind, err)))
+    if (topic == NULL || (!topic->checked && !check_config(client, name, kind, &topic->message_max, err)))
         return false;
     topic->checked = true;
     if (kind == STREAM_FOREVER && topic->partition_count != 1)
@@ -395,6 +397,6 @@ bool kafka_topic_ensure(struct kafka_client *client, const struct journal_config
             err, ERR_CONFIG,
             "kafka journal: topic=%s has %d partitions, it must have one: use another journal.topic_prefix",
             name, (int)topic->partition_count);
-    *ret_partitions = topic->partition_count;
+    *ret = topic;
     return true;
 }

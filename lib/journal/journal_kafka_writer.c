@@ -43,7 +43,10 @@ struct stream {
     rd_kafka_topic_t *rkt;
     int32_t part_count;
     struct part *parts;
-    size_t pending; /* records without a report */
+    size_t pending;    /* records without a report */
+    size_t record_max; /* as kafka_batch_size() counts, by topic and producer */
+    size_t batch_max;  /* 0 = no batch can be too large for the topic */
+    size_t gathered;   /* bytes since nothing was pending; counted if there is a batch_max */
 };
 
 struct touch {
@@ -67,6 +70,7 @@ struct kafka_writer {
     size_t range_cap;
     uint64_t reports; /* delivery reports so far: the measure of progress */
     struct err report_err;
+    size_t record_max;      /* the producer's */
     int64_t txn_timeout_ms; /* the handle's transaction.timeout.ms */
     int64_t txn_begun_us;   /* mono; of the transaction at hand */
     int64_t now_ms;         /* wall, every POLL_EVERY records: librdkafka would ask for each */
@@ -123,6 +127,16 @@ static void touch(struct kafka_writer *w, int stream, int32_t partition)
     w->touched[w->touched_count++] = (struct touch){stream, partition};
 }
 
+/* Always false. */
+static bool smaller_batches(const struct kafka_writer *w, const char *topic, struct err *err)
+{
+    atomic_store(&small_batches, true);
+    return err_set(err, ERR_CONNECT,
+                   "kafka journal %s: topic=%s takes no batches of " BATCH_BYTES
+                   " bytes (max.message.bytes): the producer is opened anew, with batches of " SMALL_BATCH_BYTES,
+                   w->client.brokers, topic);
+}
+
 static void report_failed(struct kafka_writer *w, const rd_kafka_message_t *msg)
 {
     if (err_is_set(&w->report_err))
@@ -130,11 +144,7 @@ static void report_failed(struct kafka_writer *w, const rd_kafka_message_t *msg)
     char what[320];
     const struct stream *s = &w->streams[(intptr_t)msg->_private];
     if (msg->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE && w->large_batches) {
-        atomic_store(&small_batches, true);
-        err_set(&w->report_err, ERR_CONNECT,
-                "kafka journal %s: topic=%s partition=%d takes no batches of " BATCH_BYTES
-                " bytes (max.message.bytes): the unit is written again, in batches of " SMALL_BATCH_BYTES,
-                w->client.brokers, s->name, (int)msg->partition);
+        (void)smaller_batches(w, s->name, &w->report_err);
         return;
     }
     (void)snprintf(what, sizeof what, "topic=%s partition=%d: a record of %zu bytes was not taken", s->name,
@@ -149,7 +159,8 @@ static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *msg, void *opaqu
     struct kafka_writer *w = (struct kafka_writer *)((char *)client - offsetof(struct kafka_writer, client));
     w->reports++;
     w->queued_bytes -= msg->len + msg->key_len;
-    w->streams[(intptr_t)msg->_private].pending--;
+    if (--w->streams[(intptr_t)msg->_private].pending == 0)
+        w->streams[(intptr_t)msg->_private].gathered = 0;
     if (msg->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
         report_failed(w, msg);
         return;
@@ -289,6 +300,7 @@ static bool open_client(struct kafka_writer *w, const struct journal_config *con
                            on_report, err))
         return false;
     read_txn_timeout(w);
+    w->record_max = kafka_producer_max(&w->client);
     return true;
 }
 
@@ -319,9 +331,11 @@ static bool kafka_stream(struct journal_writer *jw, const char *name, enum strea
         *ret_id = id;
         return true;
     }
-    int32_t partitions = 0;
-    if (!kafka_topic_ensure(&w->client, &w->config, &w->topics, name, kind, &partitions, err))
+    const struct kafka_topic *topic = NULL;
+    if (!kafka_topic_ensure(&w->client, &w->config, &w->topics, name, kind, &topic, err))
         return false;
+    if (w->large_batches && topic->message_max < kafka_producer_batch(&w->client))
+        return smaller_batches(w, name, err);
     if (w->stream_count == w->stream_cap) {
         w->stream_cap = w->stream_cap != 0 ? w->stream_cap * 2 : 64;
         w->streams = xrealloc(w->streams, w->stream_cap * sizeof *w->streams);
@@ -329,8 +343,11 @@ static bool kafka_stream(struct journal_writer *jw, const char *name, enum strea
     id = (int)w->stream_count++;
     w->streams[id] = (struct stream){.name = xstrdup(name),
                                      .rkt = rd_kafka_topic_new(w->client.rk, name, NULL),
-                                     .part_count = partitions,
-                                     .parts = xcalloc((size_t)partitions, sizeof(struct part))};
+                                     .part_count = topic->partition_count,
+                                     .record_max = MIN_OF(topic->message_max, w->record_max),
+                                     .parts = xcalloc((size_t)topic->partition_count, sizeof(struct part))};
+    if (topic->message_max < kafka_producer_batch(&w->client))
+        w->streams[id].batch_max = topic->message_max;
     name_map_put(w->names, name, id);
     *ret_id = id;
     return true;
@@ -483,28 +500,6 @@ static int32_t partition_of(const struct stream *s, const struct journal_record 
     return rd_kafka_msg_partitioner_murmur2(s->rkt, rec->key, rec->key_len, s->part_count, NULL, NULL);
 }
 
-static bool kafka_append(struct journal_writer *jw, int stream_id, const struct journal_record *rec,
-                         struct err *err)
-{
-    struct kafka_writer *w = writer_of(jw);
-    BUG_UNLESS((size_t)stream_id < w->stream_count);
-    const struct stream *s = &w->streams[stream_id];
-    int32_t partition = partition_of(s, rec);
-    if (partition >= s->part_count)
-        return err_set(err, ERR_BUG, "kafka journal: partition=%d of topic=%s, there are %d", (int)partition,
-                       s->name, (int)s->part_count);
-    if (!begin(w, err))
-        return false;
-    if (++w->since_poll >= POLL_EVERY) {
-        w->since_poll = 0;
-        w->now_ms = clock_wall_us() / 1000;
-        kafka_client_poll(&w->client);
-        if (!reports_ok(w, err))
-            return false;
-    }
-    return produce_waiting(w, stream_id, partition, rec, err);
-}
-
 static bool wait_reports(struct kafka_writer *w, struct err *err)
 {
     uint64_t seen = w->reports;
@@ -521,6 +516,48 @@ static bool wait_reports(struct kafka_writer *w, struct err *err)
         }
     }
     return reports_ok(w, err);
+}
+
+static bool kafka_fits(struct journal_writer *jw, int stream_id, const struct journal_record *rec)
+{
+    const struct kafka_writer *w = writer_of(jw);
+    return kafka_batch_size(rec) <= w->streams[stream_id].record_max;
+}
+
+/* librdkafka gathers records up to its own batch.size; the topic would refuse such a batch though it takes each of them. */
+static bool gather(struct kafka_writer *w, struct stream *s, const struct journal_record *rec,
+                   struct err *err)
+{
+    if (s->batch_max == 0)
+        return true;
+    size_t size = kafka_batch_size(rec);
+    if (s->gathered > 0 && s->gathered + size > s->batch_max && !wait_reports(w, err))
+        return false;
+    s->gathered += size;
+    return true;
+}
+
+static bool kafka_append(struct journal_writer *jw, int stream_id, const struct journal_record *rec,
+                         struct err *err)
+{
+    struct kafka_writer *w = writer_of(jw);
+    BUG_UNLESS((size_t)stream_id < w->stream_count);
+    struct stream *s = &w->streams[stream_id];
+    int32_t partition = partition_of(s, rec);
+    if (partition >= s->part_count)
+        return err_set(err, ERR_BUG, "kafka journal: partition=%d of topic=%s, there are %d", (int)partition,
+                       s->name, (int)s->part_count);
+    if (!kafka_queue_takes(&w->client, s->name, w->record_max, rec, err) || !begin(w, err) ||
+        !gather(w, s, rec, err))
+        return false;
+    if (++w->since_poll >= POLL_EVERY) {
+        w->since_poll = 0;
+        w->now_ms = clock_wall_us() / 1000;
+        kafka_client_poll(&w->client);
+        if (!reports_ok(w, err))
+            return false;
+    }
+    return produce_waiting(w, stream_id, partition, rec, err);
 }
 
 static int compare_ranges(const void *a, const void *b)
@@ -600,6 +637,7 @@ const struct journal_writer_ops kafka_writer_ops = {
     .open = kafka_open,
     .stream = kafka_stream,
     .append = kafka_append,
+    .fits = kafka_fits,
     .flush = kafka_flush,
     .commit = kafka_commit,
     .trim = kafka_trim,

@@ -57,6 +57,8 @@ static bool fill_forever(struct lmdb_reader *r, size_t index, struct err *err)
     if (!lmdb_row_get(r->env, r->txn, (uint32_t)range->id, &row, NULL, &found, err))
         return false;
     uint64_t end = found ? MIN_OF(range->end, row.next_offset) : 0;
+    if (found && range->cur < row.first_offset && !r->audit) /* trimmed meanwhile */
+        return lmdb_reader_gap(r, range, row.first_offset, err);
     struct lmdb_at_key from;
     lmdb_at_key_make(&from, (uint32_t)range->id, range->cur);
     MDB_val key = {sizeof from, &from}, val;

@@ -4,7 +4,8 @@
  * transactions.
  *
  * How far the head may go is a fence: each record of the fence stream notes where the log stood when it was
- * appended.
+ * appended. Fences follow what they stand for, but the newest FENCES_KEPT of them, the one that the slowest reader stands at, and the
+ * last one older than `keep` (where a target that is restored from that time stands) stay.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,16 @@
 #define TRIM_BYTES       ((size_t)16 << 20)
 #define CUT_RECORDS      50000
 #define CHECK_CLOCK_PER  512
+#define TRIM_FENCES      20000
+/* More than anybody looks back (capture/recover.c): several of them list all partitions. */
+#define FENCES_KEPT 1000
+
+/* What may go. */
+struct target {
+    uint64_t seq;    /* of the log, below it */
+    uint32_t stream; /* of fences, if any may go: those below next_fence, when the log has gone so far */
+    uint64_t next_fence;
+};
 
 /* --- the tail --- */
 
@@ -139,12 +150,13 @@ static bool fence_head(struct lmdb_writer *w, MDB_txn *txn, uint32_t stream, uin
     return true;
 }
 
-/* The log up to the newest of the fences [0, next_fence) that is older than keep; 0 = nothing may go. */
-static bool seq_below(struct lmdb_writer *w, MDB_txn *txn, uint32_t stream, uint64_t next_fence,
-                      uint64_t *ret_seq, struct err *err)
+/* The log up to the newest of the fences below next_fence that is older than keep, and the fences before that one. */
+static bool find_target(struct lmdb_writer *w, MDB_txn *txn, uint32_t stream, uint64_t next_fence,
+                        struct target *ret, struct err *err)
 {
     int64_t newest_ms = clock_wall_us() / 1000 - w->keep_ms;
-    uint64_t low = 0, high = next_fence, seq = 0;
+    const struct lmdb_stream_row *row = &w->streams[stream].row;
+    uint64_t low = row->first_offset, high = MAX_OF(low, next_fence), seq = 0;
     while (low < high) {
         uint64_t mid = low + (high - low) / 2;
         struct lmdb_forever_head head;
@@ -157,17 +169,18 @@ static bool seq_below(struct lmdb_writer *w, MDB_txn *txn, uint32_t stream, uint
             high = mid;
         }
     }
-    *ret_seq = seq;
+    uint64_t most = row->next_offset > FENCES_KEPT ? row->next_offset - FENCES_KEPT : 0;
+    *ret = (struct target){.seq = seq, .stream = stream, .next_fence = low > 0 ? MIN_OF(low - 1, most) : 0};
     return true;
 }
 
-static bool trim_target(struct lmdb_writer *w, uint64_t *ret_seq, struct err *err)
+static bool trim_target(struct lmdb_writer *w, struct target *ret, struct err *err)
 {
     char *name CLEANUP(free_ptr) = journal_fence_stream(w->meta.topic_prefix);
     int id = name_map_get(w->names, name);
     uint64_t next_fence;
     size_t readers;
-    *ret_seq = 0;
+    *ret = (struct target){0};
     if (!lmdb_readers_least(w->env, &next_fence, &readers, err))
         return false;
     if (id < 0 || readers == 0 || next_fence == 0)
@@ -177,7 +190,7 @@ static bool trim_target(struct lmdb_writer *w, uint64_t *ret_seq, struct err *er
     int rc = mdb_txn_begin(w->env->env, NULL, MDB_RDONLY, &txn);
     if (rc != 0)
         return lmdb_fail(w->env, rc, "trimming", err);
-    bool ok = seq_below(w, txn, (uint32_t)id, next_fence, ret_seq, err);
+    bool ok = find_target(w, txn, (uint32_t)id, next_fence, ret, err);
     mdb_txn_abort(txn);
     return ok;
 }
@@ -235,6 +248,38 @@ static bool drop_below(struct lmdb_writer *w, MDB_txn *txn, uint64_t target, str
     return rc == 0 || rc == MDB_NOTFOUND || lmdb_fail(w->env, rc, "trimming", err);
 }
 
+/* Deletes fences in front of target->next_fence. */
+static bool drop_fences(struct lmdb_writer *w, MDB_txn *txn, const struct target *target, struct err *err)
+{
+    MDB_cursor *cursor;
+    struct lmdb_at_key from;
+    struct lmdb_stream_row *row = &w->streams[target->stream].row;
+    int rc = mdb_cursor_open(txn, w->env->at, &cursor);
+    if (rc != 0)
+        return lmdb_fail(w->env, rc, "trimming", err);
+    lmdb_writer_touch(w, target->stream);
+    lmdb_at_key_make(&from, target->stream, row->first_offset);
+    MDB_val key = {sizeof from, &from}, val;
+    MDB_cursor_op op = MDB_SET_KEY;
+    for (size_t n = 0; rc == 0 && n < TRIM_FENCES && row->first_offset < target->next_fence; n++) {
+        rc = mdb_cursor_get(cursor, &key, &val, op);
+        size_t bytes = rc == 0 ? val.mv_size : 0;
+        rc = rc == 0 ? mdb_cursor_del(cursor, 0) : rc;
+        row->first_offset += rc == 0;
+        row->bytes -= MIN_OF(row->bytes, bytes);
+        op = MDB_GET_CURRENT; /* the next one, after a deletion */
+    }
+    mdb_cursor_close(cursor);
+    return rc == 0 || lmdb_fail(w->env, rc, "trimming", err);
+}
+
+/* The log is where the target wants it. */
+static bool fences_may_go(const struct lmdb_writer *w, const struct target *target)
+{
+    return w->meta.first_seq >= target->seq && target->next_fence > 0 &&
+           w->streams[target->stream].row.first_offset < target->next_fence;
+}
+
 static void forget_rows(struct lmdb_writer *w)
 {
     for (size_t i = 0; i < w->touched_count; i++)
@@ -243,13 +288,15 @@ static void forget_rows(struct lmdb_writer *w)
 }
 
 /* One transaction's worth. */
-static bool trim_part(struct lmdb_writer *w, uint64_t target, struct err *err)
+static bool trim_part(struct lmdb_writer *w, const struct target *target, struct err *err)
 {
     MDB_txn *txn;
     int rc = mdb_txn_begin(w->env->env, NULL, 0, &txn);
     if (rc != 0)
         return lmdb_fail(w->env, rc, "trimming", err);
-    if (!drop_below(w, txn, target, err) || !lmdb_writer_put_rows(w, txn, err)) {
+    bool log = w->meta.first_seq < target->seq;
+    if (!(log ? drop_below(w, txn, target->seq, err) : drop_fences(w, txn, target, err)) ||
+        !lmdb_writer_put_rows(w, txn, err)) {
         mdb_txn_abort(txn);
         return false;
     }
@@ -265,7 +312,7 @@ static bool trim_part(struct lmdb_writer *w, uint64_t target, struct err *err)
 bool lmdb_writer_trim(struct journal_writer *jw, struct err *err)
 {
     struct lmdb_writer *w = (struct lmdb_writer *)jw;
-    uint64_t target;
+    struct target target;
     int64_t now_us = clock_mono_us();
     if (w->txn != NULL || w->touched_count > 0 || w->keep_ms < 0 || now_us < w->trim_after_us)
         return true;
@@ -274,11 +321,11 @@ bool lmdb_writer_trim(struct journal_writer *jw, struct err *err)
     (void)mdb_reader_check(w->env->env, &dead);
     if (!trim_target(w, &target, err))
         return false;
-    while (w->meta.first_seq < target && clock_mono_us() < until_us) {
-        if (!trim_part(w, target, err))
+    while ((w->meta.first_seq < target.seq || fences_may_go(w, &target)) && clock_mono_us() < until_us) {
+        if (!trim_part(w, &target, err))
             return false;
     }
     w->trimmed_us = clock_mono_us();
-    w->trim_after_us = w->meta.first_seq < target ? 0 : w->trimmed_us + TRIM_EVERY_US;
+    w->trim_after_us = w->meta.first_seq < target.seq ? 0 : w->trimmed_us + TRIM_EVERY_US;
     return true;
 }

@@ -310,6 +310,14 @@ static bool record_fits(const struct lmdb_writer *w, uint32_t id, const struct j
     return true;
 }
 
+/* PostgreSQL's rows end before LMDB's limit. */
+static bool lmdb_fits(struct journal_writer *jw, int stream_id, const struct journal_record *rec)
+{
+    (void)jw;
+    (void)stream_id;
+    return lmdb_record_size(rec) <= LMDB_RECORD_MAX;
+}
+
 static bool lmdb_append(struct journal_writer *jw, int stream_id, const struct journal_record *rec,
                         struct err *err)
 {
@@ -385,6 +393,7 @@ const struct journal_writer_ops lmdb_writer_ops = {
     .open = lmdb_open,
     .stream = lmdb_stream,
     .append = lmdb_append,
+    .fits = lmdb_fits,
     .flush = lmdb_flush,
     .commit = lmdb_commit,
     .trim = lmdb_writer_trim,

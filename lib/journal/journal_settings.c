@@ -2,6 +2,7 @@
 #include "journal/journal_settings.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "change/table.h"
 #include "core/alloc.h"
@@ -23,6 +24,9 @@ void journal_settings(const struct config *cfg, struct journal_config *ret)
         .registry_ca = config_text(cfg, "journal.registry_ca"),
         .kafka_properties = count > 0 ? properties : NULL,
         .topics_must_exist = !config_bool(cfg, "journal.create_topics"),
+        .claim_store = config_text(cfg, "journal.claim_store"),
+        .claim_large = strcmp(config_text(cfg, "journal.large_records"), "claim") == 0,
+        .claim_encrypt = config_bool(cfg, "capture.spill_encryption"),
     };
 }
 

@@ -110,6 +110,47 @@ static void trim_keeps_what_a_reader_needs(void **state)
     journal_writer_close(jw);
 }
 
+/* A pipeline that runs for years: fences go as well, but for the newest thousand and the one that the slowest reader stands at. */
+static void fences_follow_their_changes(void **state)
+{
+    struct journal_case *jc = *state;
+    uint64_t first, next;
+    jc->config.retention_ms = 0;
+    struct journal_writer *jw = open_writer(jc);
+    int a = data_stream(jc, jw, "a");
+    for (int i = 0; i < 2500; i++)
+        unit(jc, jw, a, 2);
+    struct journal_reader *early = open_reader(jc, NULL), *slow = open_reader(jc, "slow");
+    assign_one(jc, early, jc->fence, 0, 2500);
+    confirm(jc, "apply", 2499);
+    OK(jc, journal_confirm(slow, 700, &jc->err));
+    journal_reader_close(slow);
+    trim_all(jc, jw, jc->fence, 700);
+    bounds(jc, stream_name(jc, "a"), &first, &next);
+    assert_int_equal(first, 1402); /* what fence 700 stands for is gone, and it is still there */
+    confirm(jc, "slow", 2499);
+    trim_all(jc, jw, jc->fence, 1500);
+    bounds(jc, jc->fence, &first, &next);
+    assert_int_equal(next, 2500);
+    struct journal_record rec;
+    assert_int_equal(journal_next(early, 1000, &rec, &jc->err), JOURNAL_ERROR); /* trimmed after assign */
+    assert_int_equal(jc->err.code, ERR_GAP);
+    err_clear(&jc->err);
+    journal_reader_close(early);
+    journal_writer_close(jw);
+    jw = open_writer(jc); /* and it goes on */
+    unit(jc, jw, data_stream(jc, jw, "a"), 2);
+    struct journal_reader *jr = open_reader(jc, NULL);
+    struct journal_range range = {.stream = jc->fence, .first_offset = 1499, .next_offset = 2501};
+    FAILS(jc, ERR_GAP, journal_assign(jr, &range, 1, &jc->err));
+    assign_one(jc, jr, jc->fence, 1500, 2501);
+    for (int i = 1500; i < 2501; i++)
+        assert_int_equal(get(jc, jr)->offset, i);
+    assert_null(get(jc, jr));
+    journal_reader_close(jr);
+    journal_writer_close(jw);
+}
+
 static void trimmed_ranges_are_a_gap(void **state)
 {
     struct journal_case *jc = *state;
@@ -598,6 +639,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(trim_keeps_what_a_reader_needs, setup, teardown),
+        cmocka_unit_test_setup_teardown(fences_follow_their_changes, setup, teardown),
         cmocka_unit_test_setup_teardown(trimmed_ranges_are_a_gap, setup, teardown),
         cmocka_unit_test_setup_teardown(keep_holds_young_entries, setup, teardown),
         cmocka_unit_test_setup_teardown(trimmed_space_is_used_again, setup, teardown),

@@ -1,14 +1,12 @@
 """Copies that are asked for while everything streams: a table that came later, a table or some of its rows once more."""
 
-import contextlib
 import random
 import signal
-import threading
 
 import psycopg
 import pytest
 
-from rig import Postgres, Workdir, wait_until
+from rig import Postgres, Workdir, Writer, wait_until
 from rig.journal import assert_journal, read_cat
 from rig.postgres import run_psql
 from rig.scenario import count, scenario, seed
@@ -38,46 +36,21 @@ def fixture_servers():
         yield folder, source, target
 
 
-class Writer:
-    """Writes to all the tables until it is left: unchanged TOAST, moves, deletions, rows that come twice."""
-
-    def __init__(self, url, rng):
-        self.url, self.rng, self.rounds, self.error = url, rng, 0, None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc):
-        self._stop.set()
-        self._thread.join()
-        assert self.error is None, self.error
-
-    def _statements(self):
-        n = self.rng.randrange(1, ROWS)
+def writes(rng):
+    """To all the tables: unchanged TOAST, moves, deletions, rows that come twice."""
+    def one_round(_):
+        n = rng.randrange(1, ROWS)
         for table in ("old", "later"):
             yield f"UPDATE {table} SET v = v + 1 WHERE id % 97 = {n % 97}"
             yield f"UPDATE {table} SET id = id + {ROWS} WHERE id = {n}"
-            yield f"DELETE FROM {table} WHERE id = {self.rng.randrange(1, ROWS)}"
+            yield f"DELETE FROM {table} WHERE id = {rng.randrange(1, ROWS)}"
             yield f"INSERT INTO {table} VALUES ({n}, -1, repeat('n', 3000)) ON CONFLICT DO NOTHING"
         yield f"BEGIN; UPDATE later SET v = -5 WHERE id < 50; UPDATE old SET v = (SELECT max(v) FROM later) WHERE id = {n}; COMMIT"
         yield f"UPDATE heap SET b = b || 'y' WHERE ctid = (SELECT ctid FROM heap WHERE a = {n % 500} LIMIT 1)"
         yield f"DELETE FROM heap WHERE ctid = (SELECT ctid FROM heap WHERE a = {(n + 7) % 500} LIMIT 1)"
         yield f"INSERT INTO heap VALUES ({n % 500}, 'new'), ({n % 500}, 'new')"
         yield f"UPDATE part SET at = (at + 50) % 100, v = v + 1 WHERE id = {n}"
-
-    def _run(self):
-        try:
-            with psycopg.connect(self.url, autocommit=True) as connection:
-                while not self._stop.is_set():
-                    for statement in self._statements():
-                        with contextlib.suppress(psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected):
-                            connection.execute(statement)
-                    self.rounds += 1
-        except Exception as error:  # shown at the end
-            self.error = error
+    return one_round
 
 
 def later(s):
@@ -103,15 +76,14 @@ def test_tables_that_came_later(servers):
     with scenario(*servers, SCHEMA, tables=["public.*"], more=SLOW) as s:
         s.start()
         later(s)
-        with Writer(s.source_url, random.Random(seed())) as writer:
-            wait_until(lambda: writer.rounds > 2, 30, "writers write")
+        with Writer(s.source_url, writes(random.Random(seed()))) as writer:
+            writer.wait_rounds(3)
             for table in ("later", "heap", "part"):
                 assert "published" in ask(s, "add-table", f"public.{table}")
             copied(s)
-            rounds = writer.rounds
             done = s.pipeline.run("compare", "run", "--json", timeout=120)
             assert done.returncode == 0, done.stdout[-4000:] + done.stderr
-            wait_until(lambda: writer.rounds > rounds + 2, 30, "writers go on")
+            writer.wait_rounds(3)
         s.assert_equal()
         assert s.position()["attempt"] == 1 and s.position()["complete"]
         s.capture.terminate()
@@ -125,7 +97,7 @@ def test_killed_again_and_again(servers):
     with scenario(*servers, SCHEMA, tables=["public.*"], more={"capture": {"max_rows_per_second": 3000}}) as s:
         s.start()
         later(s)
-        with Writer(s.source_url, rng):
+        with Writer(s.source_url, writes(rng)):
             for table in ("later", "heap", "part"):
                 ask(s, "add-table", table)
             for _ in range(count(4, 40)):

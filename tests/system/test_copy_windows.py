@@ -7,7 +7,7 @@ import threading
 import psycopg
 import pytest
 
-from rig import Postgres, Workdir, wait_until
+from rig import Postgres, Workdir, Writer, wait_until
 from rig.journal import assert_journal, read_cat
 from rig.procs import lsn_value
 from rig.scenario import count, scenario, seed
@@ -39,28 +39,13 @@ def fixture_servers():
         yield folder, source, target
 
 
-class Writers:
-    """Every trap of a copy beside the stream (docs/ARCHITECTURE.md), over and over, until it is left."""
+class Traps:
+    """Every trap of a copy beside the stream (docs/ARCHITECTURE.md)."""
 
-    def __init__(self, url, rng):
-        self.url, self.rng, self.rounds, self.error = url, rng, 0, None
-        self.rewriting = True
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+    def __init__(self, rng):
+        self.rng, self.rewriting = rng, True
 
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc):
-        self.stop()
-
-    def stop(self):
-        self._stop.set()
-        self._thread.join()
-        assert self.error is None, self.error
-
-    def statements(self):
+    def __call__(self, round_):
         rng, n = self.rng, self.rng.randrange(1, ROWS)
         yield f"UPDATE t SET v = v + 1 WHERE id IN ({n}, {rng.randrange(1, ROWS)}, {rng.randrange(1, 2 * ROWS)})"  # big is not sent
         yield f"DELETE FROM t WHERE id = {rng.randrange(1, ROWS)}"
@@ -74,27 +59,12 @@ class Writers:
         yield f"INSERT INTO bag VALUES ({n % 500}, 'new'), ({n % 500}, 'new')"
         yield f"UPDATE part SET at = (at + 50) % 100 WHERE id = {n}"
         yield f"BEGIN; UPDATE uniq SET u = -{n} WHERE id = {n}; UPDATE uniq SET u = {n} WHERE id = {n % ROWS + 1} AND NOT EXISTS (SELECT FROM uniq x WHERE x.u = {n}); COMMIT"
-        yield f"DELETE FROM uniq WHERE id = {n}; INSERT INTO uniq SELECT {ROWS} + {self.rounds}, {n} WHERE NOT EXISTS (SELECT FROM uniq WHERE u = {n})"
-        if self.rewriting and self.rounds % 40 == 20:
+        yield f"DELETE FROM uniq WHERE id = {n}; INSERT INTO uniq SELECT {ROWS} + {round_}, {n} WHERE NOT EXISTS (SELECT FROM uniq WHERE u = {n})"
+        if self.rewriting and round_ % 40 == 20:
             yield f"TRUNCATE cleared; INSERT INTO cleared SELECT i, {n} FROM generate_series(1, 300) i"
-        if self.rewriting and self.rounds % 25 == 10:
+        if self.rewriting and round_ % 25 == 10:
             yield f"VACUUM FULL {rng.choice(['t', 'pair', 'part_1', 'zlast'])}"
         yield f"BEGIN; UPDATE zlast SET v = v + 1 WHERE v % 499 = {n % 499}; SAVEPOINT s; DELETE FROM zlast WHERE v % 499 = {n % 499}; ROLLBACK TO s; COMMIT"
-
-    def _run(self):
-        while not self._stop.is_set():
-            try:
-                with psycopg.connect(self.url, autocommit=True) as connection:
-                    while not self._stop.is_set():
-                        for statement in self.statements():
-                            with contextlib.suppress(psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected):
-                                connection.execute(statement)
-                        self.rounds += 1
-            except psycopg.OperationalError:
-                self._stop.wait(0.2)  # the server is away
-            except Exception as error:  # shown by stop()
-                self.error = error
-                return
 
 
 def copying(s):
@@ -105,10 +75,11 @@ def copying(s):
 @pytest.mark.parametrize("workers", [1, 3])
 def test_everything_is_written_meanwhile(servers, workers):
     with scenario(*servers, SCHEMA, more={"capture": dict(SLOW["capture"], snapshot_workers=workers)}) as s:
-        with Writers(s.source_url, random.Random(seed())) as writers:
+        traps = Traps(random.Random(seed()))
+        with Writer(s.source_url, traps, reconnect=True) as writers:
             s.start(timeout=120)
-            writers.rewriting, rounds = False, writers.rounds  # a comparison says INCONCLUSIVE of a table that is rewritten under it
-            wait_until(lambda: writers.rounds > rounds + 1, 60, "nothing is rewritten any more")
+            traps.rewriting = False  # a comparison says INCONCLUSIVE of a table that is rewritten under it
+            writers.wait_rounds(2)
             done = s.pipeline.run("compare", "run", "--json", timeout=120)  # at a fence right behind the copy, while writers go on
             assert done.returncode == 0, done.stdout[-4000:] + done.stderr
             writers.stop()
@@ -123,7 +94,7 @@ def test_killed_again_and_again_it_goes_on(servers):
     """Capture, apply and the source die in the middle; the copy never starts over."""
     folder, source, target = servers
     rng = random.Random(seed())
-    with scenario(folder, source, target, SCHEMA, more=SLOW) as s, Writers(s.source_url, rng) as writers:
+    with scenario(folder, source, target, SCHEMA, more=SLOW) as s, Writer(s.source_url, Traps(rng), reconnect=True) as writers:
         s.apply.start()
         for _ in range(count(5, 40)):
             if not s.capture.running:

@@ -13,7 +13,7 @@ import threading
 
 import pytest
 
-from rig import Kafka, Postgres, Workdir, find_crossfade, run_crossfade
+from rig import Kafka, Postgres, Workdir, Writer, find_crossfade, run_crossfade, wait_until
 from rig.procs import lsn_value
 from rig.scenario import scenario
 
@@ -161,6 +161,30 @@ def test_good_while_written_and_trimmed(servers):
             stop.set()
             thread.join()
         s.wait()
+        assert verify(s.pipeline.config).code == 0
+
+
+def test_good_when_fences_were_trimmed(servers):
+    """A pipeline that runs for long: the fence stream begins later, and everybody who looks back finds what he needs."""
+    def fences():
+        return [json.loads(line)["id"] for line in s.pipeline.run("journal", "fences", "--json").stdout.splitlines()]
+
+    with scenario(*servers, "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 0)", more={"journal": {"keep": 0}}) as s:
+        s.start()
+        with Writer(s.source_url, lambda n: ["UPDATE t SET v = v + 1"]):
+            s.capture.wait_for(lambda status: status["fence_id"] > 1150, 90, "many fences")
+            wait_until(lambda: fences()[0] > 50, 30, "the first are gone")
+            first = fences()[0]
+            assert verify(s.pipeline.config).code == 0
+            s.capture.kill9()
+            s.apply.kill9()
+            s.capture.start()
+            s.apply.start()
+            wait_until(lambda: fences()[0] > first, 60, "more are gone")
+        s.assert_equal()
+        assert s.capture.terminate() == 0 and s.apply.terminate() == 0
+        left = fences()
+        assert 1000 <= len(left) < left[-1] and left == list(range(left[0], left[-1] + 1))
         assert verify(s.pipeline.config).code == 0
 
 

@@ -2,12 +2,11 @@
 
 import os
 import re
-import threading
 
 import psycopg
 import pytest
 
-from rig import Postgres, Workdir, wait_until
+from rig import Postgres, Workdir, Writer, wait_until
 from rig.scenario import count, scenario
 
 MAJORS = (14, 15, 16, 17, 18)
@@ -49,34 +48,10 @@ def changes(n):
     return CHANGES.replace("@", str(n))
 
 
-class Writer(threading.Thread):
-    """Transactions of three statements, one after the other, until it is told to end."""
-
-    def __init__(self, url):
-        super().__init__(daemon=True)
-        self.url, self.ends, self.done, self.error = url, threading.Event(), 0, None
-
-    def run(self):
-        try:
-            with psycopg.connect(self.url) as connection:
-                while not self.ends.wait(0.002):
-                    n = self.done
-                    connection.execute("UPDATE hot SET v = v + 1 WHERE id = %s", (n * 7 % 5000 + 1,))
-                    connection.execute("INSERT INTO hot VALUES (%s, %s)", (10000 + n, n))
-                    connection.execute("DELETE FROM hot WHERE id = %s", (10000 + n - 20,))
-                    connection.commit()
-                    self.done += 1
-        except psycopg.Error as e:
-            self.error = e
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *exc):
-        self.ends.set()
-        self.join(30)
-        assert self.error is None, self.error
+def writes(n):
+    """Transactions of three statements."""
+    yield (f"BEGIN; UPDATE hot SET v = v + 1 WHERE id = {n * 7 % 5000 + 1}; INSERT INTO hot VALUES ({10000 + n}, {n}); "
+           f"DELETE FROM hot WHERE id = {10000 + n - 20}; COMMIT")
 
 
 @pytest.fixture(name="target", scope="module")
@@ -98,7 +73,7 @@ def test_life_of_a_pipeline(target, major):
             s.source(ROWS)
             check = s.pipeline.run("check")
             assert check.returncode == 0, check.stdout + check.stderr
-            with Writer(s.source_url) as writer:
+            with Writer(s.source_url, writes, pause=0.002) as writer:
                 s.capture.start(failpoint="capture.committed:4:kill")  # in the midst of the copy
                 s.apply.start()
                 s.capture.wait()
@@ -113,7 +88,7 @@ def test_life_of_a_pipeline(target, major):
                 for n in range(4, count(6, 30)):
                     s.source(changes(n))
                 s.wait()
-            assert writer.done > 50 and "snapshot_resume" in s.capture.log_text()
+            assert writer.rounds > 50 and "snapshot_resume" in s.capture.log_text()
             s.assert_equal(ignore=["public.plain"])
             check_computed(s, major)
             report = s.pipeline.run("compare", "run", "--json")
@@ -156,7 +131,7 @@ def test_decoding_on_a_standby(target, major):
                 folder, primary, target, TABLES, TABLES, name=f"standby{major}", tables=["public.*", "!public.bag"],
                 more={"source": {"standby_url": standby.url(f"standby{major}")}, "capture": {"snapshot_chunk_rows": 200, "snapshot_workers": 2, "max_rows_per_second": 8000}}) as s:
             s.source(ROWS.replace("plain", "computed").replace("INSERT INTO computed (id, v) SELECT i, i FROM generate_series(1, 50) i;", ""))
-            with Writer(s.source_url) as writer:
+            with Writer(s.source_url, writes, pause=0.002) as writer:
                 s.capture.start(failpoint="capture.committed:4:kill")
                 s.apply.start()
                 s.capture.wait()
@@ -168,7 +143,7 @@ def test_decoding_on_a_standby(target, major):
                 standby.restart(immediate=True)
                 s.source(changes(3).replace("plain", "computed"))
                 s.wait()
-            assert writer.done > 50 and "snapshot_resume" in s.capture.log_text()
+            assert writer.rounds > 50 and "snapshot_resume" in s.capture.log_text()
             s.assert_equal(ignore=["public.bag"])
             report = s.pipeline.run("compare", "run", "--json")
             assert report.returncode == 0, report.stdout + report.stderr

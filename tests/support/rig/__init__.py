@@ -13,8 +13,9 @@ from .postgres import Postgres
 from .procs import Process, Role, find_crossfade, run_crossfade
 from .wait import Timeout, wait_until
 from .workdir import Workdir
+from .writer import Writer
 
 __all__ = [
     "Kafka", "Load", "SumReader", "check_ledger", "compare", "digest", "free_port", "Pipeline", "Postgres",
-    "Process", "Role", "find_crossfade", "run_crossfade", "Timeout", "wait_until", "Workdir",
+    "Process", "Role", "find_crossfade", "run_crossfade", "Timeout", "wait_until", "Workdir", "Writer",
 ]

@@ -1,0 +1,227 @@
+/*
+ * The claim store in a directory: one file an object, WHERE/FOLDER/NAME. A file is written under a name that begins with
+ * a dot, brought to disk, renamed, and the directory brought to disk: nobody sees half of one, and what put() said stays.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/alloc.h"
+#include "journal/claim_store.h"
+
+#define HALF_WRITTEN ".new-"
+
+struct dir_store {
+    struct claim_store base;
+    char *where, *folder;
+};
+
+static struct dir_store *dir_of(struct claim_store *cs)
+{
+    return (struct dir_store *)cs;
+}
+
+static char *path_of(const struct dir_store *d, const char *before, const char *name)
+{
+    return xasprintf("%s/%s%s", d->folder, before, name);
+}
+
+static char *dir_path(const struct claim_store *cs, const char *name)
+{
+    return path_of((const struct dir_store *)cs, "", name);
+}
+
+static struct claim_store *dir_open(const char *where, const char *folder)
+{
+    struct dir_store *d = xcalloc(1, sizeof *d);
+    d->base.ops = &claim_store_dir_ops;
+    d->where = xstrdup(where);
+    d->folder = xasprintf("%s/%s", where, folder);
+    return &d->base;
+}
+
+static void dir_close(struct claim_store *cs)
+{
+    free(dir_of(cs)->where);
+    free(dir_of(cs)->folder);
+    free(cs);
+}
+
+static bool file_failed(int number, const char *verb, const char *path, struct err *err)
+{
+    return err_set_errno(err, number, "claim store (journal.claim_store): %s %s", verb, path);
+}
+
+/* --- writing --- */
+
+static bool sync_dir(const char *path, struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok = fd >= 0 && fsync(fd) == 0;
+    int number = errno;
+    if (fd >= 0)
+        close(fd);
+    return ok || file_failed(number, "bringing to disk", path, err);
+}
+
+/* WHERE itself is the operator's: a share that is not mounted must not be taken for an empty one. */
+static bool make_folder(const struct dir_store *d, struct err *err)
+{
+    if (mkdir(d->folder, 0750) == 0)
+        return sync_dir(d->where, err);
+    if (errno == EEXIST)
+        return true;
+    int number = errno;
+    return file_failed(number, number == ENOENT ? "is the store mounted? Making" : "making", d->folder, err);
+}
+
+static bool write_all(int fd, const char *path, const char *p, size_t len, struct err *err)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, p, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return file_failed(n < 0 ? errno : EIO, "writing", path, err);
+        p += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+static bool fill(int fd, const char *path, const struct claim_source *source, struct err *err)
+{
+    for (;;) {
+        const void *piece = NULL;
+        size_t len = 0;
+        if (!source->next(source->ctx, &piece, &len, err))
+            return false;
+        if (len == 0)
+            break;
+        if (!write_all(fd, path, piece, len, err))
+            return false;
+    }
+    return fsync(fd) == 0 || file_failed(errno, "bringing to disk", path, err);
+}
+
+static bool dir_put(struct claim_store *cs, const char *name, const struct claim_source *source,
+                    struct err *err)
+{
+    struct dir_store *d = dir_of(cs);
+    char *half CLEANUP(free_ptr) = path_of(d, HALF_WRITTEN, name),
+               *path CLEANUP(free_ptr) = path_of(d, "", name);
+    if (!make_folder(d, err))
+        return false;
+    int fd = open(half, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+    if (fd < 0)
+        return file_failed(errno, "making", half, err);
+    bool ok = fill(fd, half, source, err);
+    if (close(fd) != 0 && ok) /* NFS tells of a full disk here at the latest */
+        ok = file_failed(errno, "writing", half, err);
+    if (ok && rename(half, path) != 0)
+        ok = file_failed(errno, "naming", path, err);
+    if (!ok) {
+        (void)unlink(half);
+        return false;
+    }
+    return sync_dir(d->folder, err);
+}
+
+static bool dir_remove(struct claim_store *cs, const char *name, struct err *err)
+{
+    char *path CLEANUP(free_ptr) = path_of(dir_of(cs), "", name);
+    return unlink(path) == 0 || errno == ENOENT || file_failed(errno, "removing", path, err);
+}
+
+/* --- reading --- */
+
+static bool dir_size(struct claim_store *cs, const char *name, long long *ret, struct err *err)
+{
+    struct stat st;
+    char *path CLEANUP(free_ptr) = path_of(dir_of(cs), "", name);
+    bool there = stat(path, &st) == 0;
+    if (!there && errno != ENOENT)
+        return file_failed(errno, "reading", path, err);
+    *ret = there ? (long long)st.st_size : -1;
+    return true;
+}
+
+static bool read_all(int fd, const char *path, char *out, size_t size, struct err *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return file_failed(errno, "reading", path, err);
+    if ((unsigned long long)st.st_size != size)
+        return err_set(err, ERR_PROTOCOL,
+                       "claim store (journal.claim_store): %s has %lld bytes, %zu were written", path,
+                       (long long)st.st_size, size);
+    while (size > 0) {
+        ssize_t n = read(fd, out, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return file_failed(n < 0 ? errno : EIO, "reading", path, err);
+        out += n;
+        size -= (size_t)n;
+    }
+    return true;
+}
+
+static bool dir_get(struct claim_store *cs, const char *name, void *out, size_t size, struct err *err)
+{
+    char *path CLEANUP(free_ptr) = path_of(dir_of(cs), "", name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return err_set(err, ERR_GAP, "claim store (journal.claim_store): %s is not there", path);
+    if (fd < 0)
+        return file_failed(errno, "reading", path, err);
+    bool ok = read_all(fd, path, out, size, err);
+    close(fd);
+    return ok;
+}
+
+static bool each_entry(struct dir_store *d, DIR *dir,
+                       bool (*each)(void *ctx, const char *name, struct err *err), void *ctx, struct err *err)
+{
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(dir);
+        if (entry == NULL)
+            return errno == 0 || file_failed(errno, "reading", d->folder, err);
+        if (strncmp(entry->d_name, HALF_WRITTEN, sizeof HALF_WRITTEN - 1) == 0)
+            (void)unlinkat(dirfd(dir), entry->d_name, 0);
+        else if (claim_name_ok(entry->d_name) && !each(ctx, entry->d_name, err))
+            return false;
+    }
+}
+
+static bool dir_list(struct claim_store *cs, bool (*each)(void *ctx, const char *name, struct err *err),
+                     void *ctx, struct err *err)
+{
+    struct dir_store *d = dir_of(cs);
+    DIR *dir = opendir(d->folder);
+    if (dir == NULL && errno == ENOENT && access(d->where, F_OK) == 0)
+        return true; /* nothing was ever put */
+    if (dir == NULL)
+        return file_failed(errno, "reading", d->folder, err);
+    bool ok = each_entry(d, dir, each, ctx, err);
+    closedir(dir);
+    return ok;
+}
+
+const struct claim_store_ops claim_store_dir_ops = {
+    .name = "directory",
+    .open = dir_open,
+    .put = dir_put,
+    .get = dir_get,
+    .size = dir_size,
+    .remove = dir_remove,
+    .list = dir_list,
+    .path = dir_path,
+    .close = dir_close,
+};
