@@ -24,6 +24,24 @@ bool kafka_writer_outlived(const struct kafka_writer *w, struct err *err)
         w->client.brokers, (long long)open_ms, (long long)w->txn_timeout_ms);
 }
 
+void kafka_writer_explain(struct kafka_writer *w, struct err *err)
+{
+    bool sealed = false;
+    struct err ignored = ERR_INIT; /* then it is opened anew: that is always right */
+    if (w->misplaced.stream == NULL ||
+        !kafka_is_sealed(&w->config, &w->misplaced, w->stamp_writer, &sealed, &ignored))
+        return;
+    w->misplaced.stream = NULL;
+    if (sealed) {
+        err_clear(&w->report_err);
+        err_set(&w->report_err, ERR_FENCED,
+                "kafka journal %s: another capture of this pipeline has taken over: stop one of the two. "
+                "Nothing that this one has written since counts, and nothing is lost",
+                w->client.brokers);
+    }
+    *err = w->report_err;
+}
+
 bool kafka_writer_fail(struct kafka_writer *w, rd_kafka_error_t *error, const char *what, struct err *err)
 {
     rd_kafka_resp_err_t code = rd_kafka_error_code(error);

@@ -57,26 +57,60 @@ uint64_t kafka_stamp_writer(void)
     return id;
 }
 
-bool kafka_tail_is_stamped(const struct journal_config *config, bool *ret, struct err *err)
+struct look {
+    uint64_t writer;
+    bool stamped; /* the last record is */
+    bool sealed;  /* by another one than `writer` */
+};
+
+/* All records of the range, those that do not count included. */
+static bool look_at(struct journal_reader *jr, const struct journal_range *range, struct look *look,
+                    struct err *err)
+{
+    bool end = false;
+    if (!journal_assign(jr, range, 1, err))
+        return false;
+    while (!end) {
+        struct journal_record rec;
+        if (!journal_take(jr, JOURNAL_TAKE_MS, &rec, &end, err))
+            return false;
+        if (end)
+            break;
+        look->stamped = rec.writer != 0;
+        look->sealed = look->sealed || (rec.stray && rec.value == NULL && rec.writer != look->writer);
+    }
+    return true;
+}
+
+static bool open_audit(const struct journal_config *config, struct journal_reader **ret, struct err *err)
 {
     struct journal_config audit = *config;
+    audit.audit = true;
+    return journal_reader_open(&audit, NULL, ret, err);
+}
+
+bool kafka_is_sealed(const struct journal_config *config, const struct journal_range *range, uint64_t writer,
+                     bool *ret, struct err *err)
+{
     struct journal_reader *jr = NULL;
+    struct look look = {.writer = writer};
+    bool ok = open_audit(config, &jr, err) && look_at(jr, range, &look, err);
+    journal_reader_close(jr);
+    *ret = look.sealed;
+    return ok;
+}
+
+bool kafka_tail_is_stamped(const struct journal_config *config, bool *ret, struct err *err)
+{
+    struct journal_reader *jr = NULL;
+    struct look look = {0};
     char *fence CLEANUP(free_ptr) = journal_fence_stream(config->topic_prefix);
     struct journal_range range = {.stream = fence};
     uint64_t first = 0;
-    bool stamped = false, end = false;
-    audit.audit = true;
-    bool ok = journal_reader_open(&audit, NULL, &jr, err) &&
-              journal_bounds(jr, fence, 0, &first, &range.next_offset, err);
+    bool ok = open_audit(config, &jr, err) && journal_bounds(jr, fence, 0, &first, &range.next_offset, err);
     range.first_offset = range.next_offset > first + TAIL_OFFSETS ? range.next_offset - TAIL_OFFSETS : first;
-    ok = ok && journal_assign(jr, &range, 1, err);
-    while (ok && !end) {
-        struct journal_record rec;
-        ok = journal_take(jr, JOURNAL_TAKE_MS, &rec, &end, err);
-        if (ok && !end)
-            stamped = rec.writer != 0;
-    }
+    ok = ok && look_at(jr, &range, &look, err);
     journal_reader_close(jr);
-    *ret = stamped;
+    *ret = look.stamped;
     return ok || err_wrap(err, "the end of the fence stream");
 }

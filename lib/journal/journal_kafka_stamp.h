@@ -30,6 +30,9 @@ bool kafka_stamp_is(const char *header_name);
 /* An id for a writer: random, never 0. */
 uint64_t kafka_stamp_writer(void);
 
+/* Whether another writer's seal stands in this range of a forever stream. */
+bool kafka_is_sealed(const struct journal_config *config, const struct journal_range *range, uint64_t writer,
+                     bool *ret, struct err *err) MUST_CHECK;
 /* Whether the last record of this pipeline's fence stream was written without transactions; false if there is none. */
 bool kafka_tail_is_stamped(const struct journal_config *config, bool *ret, struct err *err) MUST_CHECK;
 

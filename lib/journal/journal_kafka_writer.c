@@ -50,14 +50,13 @@ static void note_place(struct kafka_writer *w, struct stream *s, uint64_t offset
         return;
     }
     uint64_t meant = s->taken_at++;
-    if (offset != meant && !err_is_set(&w->report_err))
-        err_set(&w->report_err, ERR_CONNECT,
-                "kafka journal %s: topic=%s: a record stands at offset=%llu, not at %llu: something else was "
-                "written there, so it "
-                "does not count (another capture of this pipeline has taken over, or a last record of an "
-                "earlier one came late); "
-                "the journal is opened anew",
-                w->client.brokers, s->name, (unsigned long long)offset, (unsigned long long)meant);
+    if (offset == meant || err_is_set(&w->report_err))
+        return;
+    w->misplaced = (struct journal_range){.stream = s->name, .first_offset = meant, .next_offset = offset};
+    err_set(&w->report_err, ERR_CONNECT,
+            "kafka journal %s: topic=%s: a record stands at offset=%llu, not at %llu: a last record of an "
+            "earlier capture came late. It does not count; the journal is opened anew",
+            w->client.brokers, s->name, (unsigned long long)offset, (unsigned long long)meant);
 }
 
 void kafka_writer_on_report(rd_kafka_t *rk, const rd_kafka_message_t *msg, void *opaque)
@@ -99,6 +98,7 @@ static bool reports_ok(struct kafka_writer *w, struct err *err)
     if (!err_is_set(&w->report_err))
         return true;
     *err = w->report_err;
+    kafka_writer_explain(w, err);
     return false;
 }
 

@@ -48,6 +48,7 @@ struct kafka_writer {
     bool idempotent;        /* no transactions */
     bool sealing;           /* what is under way are seals */
     uint64_t stamp_writer, stamp_count;
+    struct journal_range misplaced; /* what stands where our record was meant to; stream NULL = none */
 };
 
 /* --- journal_kafka_writer.c --- */
@@ -66,6 +67,8 @@ bool kafka_writer_open(const struct journal_config *config, struct journal_write
 /* The broker ends a transaction that is open for longer than transaction.timeout.ms, and fences its producer:
  * the same unit would meet the same end again. True: *err says so now. */
 bool kafka_writer_outlived(const struct kafka_writer *w, struct err *err);
+/* If a record of ours was misplaced because another writer has taken over, *err says so: ERR_FENCED. */
+void kafka_writer_explain(struct kafka_writer *w, struct err *err);
 /* Takes over librdkafka's error; returns false. */
 bool kafka_writer_fail(struct kafka_writer *w, rd_kafka_error_t *error, const char *what, struct err *err);
 

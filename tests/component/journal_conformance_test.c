@@ -681,7 +681,7 @@ static void check_late_fence(struct journal_case *jc, bool next_idempotent)
     jc->config.idempotent = next_idempotent;
     two = open_writer(jc);
     put_fence(jc, one, "2");
-    FAILS(jc, ERR_CONNECT, journal_commit(one, &jc->err));
+    FAILS(jc, ERR_FENCED, journal_commit(one, &jc->err));
     check_count(jc, jc->fence, 2);
     put_fence(jc, two, "2");
     if (next_idempotent) { /* something of the first one's stands there: only opening anew shows where */
