@@ -212,7 +212,7 @@ class KillLoop:
         """Traffic ends; everything must come to rest and be equal. read_journal() → (topics, fences)."""
         from .journal import assert_journal
         self._start_others(None)
-        self.pipeline.apply.wait_for(lambda status: status.get("complete"), 120, "the copy is complete")
+        self.pipeline.apply.wait_for(lambda status: status.get("complete"), 240, "the copy is complete")
         self.load.wait_acked(50)
         self.pipeline.wait_caught_up(180)  # what the last kill held up: a comparison waits only seconds for apply
         done = self.pipeline.run("compare", "run", timeout=300)  # nothing is left of a hold, or of a wait for a release
