@@ -245,6 +245,16 @@ static void clear_slots(struct fence_feed *feed, size_t ranges)
     memset(feed->slots, 0, feed->slot_count * sizeof *feed->slots);
 }
 
+static struct journal_range range_of(const struct fence *fence, const struct fence_range *range)
+{
+    return (struct journal_range){.stream = range->stream,
+                                  .partition = range->partition,
+                                  .first_offset = range->first_offset,
+                                  .next_offset = range->next_offset,
+                                  .own = true,
+                                  .writer = fence->writer};
+}
+
 /* Ranges of one partition follow each other: first of the first to next of the last. One that does not was
  * written into another incarnation of the topic. */
 static bool merge_range(struct fence_feed *feed, const struct fence *fence, const struct fence_range *range,
@@ -266,14 +276,13 @@ static bool merge_range(struct fence_feed *feed, const struct fence *fence, cons
                     "copy with a new journal",
                     range->stream, (int)range->partition, (unsigned long long)fence->id,
                     (unsigned long long)range->first_offset, (unsigned long long)known->next_offset);
+            if (known->writer != fence->writer) /* between the two there may be what no fence covers */
+                break;
             known->next_offset = range->next_offset;
             return true;
         }
     }
-    feed->ranges[*count] = (struct journal_range){.stream = range->stream,
-                                                  .partition = range->partition,
-                                                  .first_offset = range->first_offset,
-                                                  .next_offset = range->next_offset};
+    feed->ranges[*count] = range_of(fence, range);
     feed->slots[at] = (struct merged_slot){.hash = hash, .index = (uint32_t)(++*count)};
     return true;
 }

@@ -71,7 +71,8 @@ bool capture_accept_ddl(const struct config *cfg, const char *table,
     a->table = table;
     bool ok = cap_settings_read(cfg, &settings, err);
     if (ok) {
-        ok = cap_shapes_read(&settings.journal, &shapes, err) && check_stopped(&settings, err);
+        ok = cap_shapes_read(&settings.journal, UINT64_MAX, &shapes, NULL, err) &&
+             check_stopped(&settings, err);
         if (ok)
             cap_shapes_waiting(shapes, choose, a);
         ok = ok && (a->count == 0 || append(&settings, a, err));

@@ -30,6 +30,7 @@
 #include "capture/ddl_text.h"
 #include "capture/recover.h"
 #include "capture/setup.h"
+#include "capture/shape_voids.h"
 #include "capture/shapes.h"
 #include "capture/snapshot.h"
 #include "capture/standby.h"
@@ -100,6 +101,16 @@ void cap_status_show(struct cap_session *s, enum role_phase phase)
 
 /* --- a session --- */
 
+/* Shapes that no fence covers are not those of the journal's end: the stream comes to them again. */
+static bool read_shapes(struct cap_session *s, struct journal_writer *jw, struct err *err)
+{
+    bool unfenced = false;
+    uint64_t fenced_next = s->position.base.schemas_next;
+    char *text CLEANUP(free_ptr) = shape_voids_text(fenced_next);
+    return cap_shapes_read(&s->settings->journal, fenced_next, &s->shapes, &unfenced, err) &&
+           (!unfenced || cap_shape_append(jw, s->settings->topic_prefix, text, err));
+}
+
 /* The journal's side first: from here on no other capture of this pipeline writes. */
 static bool open_journal(struct cap_session *s, struct journal_writer **ret_jw,
                          struct schema_store **ret_schemas, struct err *err)
@@ -108,8 +119,7 @@ static bool open_journal(struct cap_session *s, struct journal_writer **ret_jw,
     struct schema_store *schemas = NULL;
     if (!journal_writer_open(&s->settings->journal, &jw, err))
         return false;
-    if (!cap_position_read(s->settings, &s->position, err) ||
-        !cap_shapes_read(&s->settings->journal, &s->shapes, err) ||
+    if (!cap_position_read(s->settings, &s->position, err) || !read_shapes(s, jw, err) ||
         !schema_store_open(&s->settings->journal, &schemas, err)) {
         journal_writer_close(jw);
         return false;

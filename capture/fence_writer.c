@@ -23,6 +23,7 @@ struct cap_fence_writer {
     struct journal_writer *jw;
     char *pipeline, *topic_prefix, *fence_stream, *schema_stream;
     uint64_t system_id, attempt, last_id, pending_id;
+    uint64_t schemas_next;
     uint32_t timeline;
     int fence_stream_id; /* -1 = not opened yet */
     struct known *known; /* all partitions, by the index */
@@ -63,6 +64,7 @@ struct cap_fence_writer *cap_fence_writer_new(struct journal_writer *jw, const c
     fw->timeline = base->timeline;
     fw->attempt = base->attempt;
     fw->last_id = base->last_id;
+    fw->schemas_next = base->schemas_next;
     fw->fence_stream_id = -1;
     fw->index = stream_index_new();
     strbuf_init(&fw->text, FENCE_BYTES_MAX);
@@ -88,6 +90,14 @@ void cap_fence_writer_free(struct cap_fence_writer *fw)
     free(fw);
 }
 
+/* Without transactions, what a unit wrote into the schema stream is there even if its fence never comes: the fence says up to where it
+ * counts. Once that was said it goes on being said. */
+static void note_schemas(struct cap_fence_writer *fw, const struct journal_range *r)
+{
+    if (fw->jw->id != 0 || fw->schemas_next != 0)
+        fw->schemas_next = r->next_offset;
+}
+
 /* The unit's ranges of data streams become the list; a full fence adds those not touched, as empty ranges. */
 static void list_ranges(struct cap_fence_writer *fw, const struct journal_range *ranges, size_t count,
                         struct fence *fence)
@@ -99,7 +109,10 @@ static void list_ranges(struct cap_fence_writer *fw, const struct journal_range 
     size_t n = 0;
     for (size_t i = 0; i < count; i++) {
         const struct journal_range *r = &ranges[i];
-        if (strcmp(r->stream, fw->fence_stream) == 0 || strcmp(r->stream, fw->schema_stream) == 0 ||
+        bool schemas = strcmp(r->stream, fw->schema_stream) == 0;
+        if (schemas)
+            note_schemas(fw, r);
+        if (schemas || strcmp(r->stream, fw->fence_stream) == 0 ||
             meta_kind_of(fw->topic_prefix, r->stream) != META_KINDS_)
             continue;
         struct known *known = note_known(fw, r->stream, r->partition, r->next_offset);
@@ -132,7 +145,9 @@ bool cap_fence_writer_append(struct cap_fence_writer *fw, struct fence *fence, s
     fence->timeline = fw->timeline;
     fence->written_us = clock_wall_us();
     fence->full = fence->id % FENCE_FULL_EVERY == 0 || fence->id == 1;
+    fence->writer = fw->jw->id;
     list_ranges(fw, ranges, count, fence);
+    fence->schemas_next = fw->schemas_next;
     strbuf_clear(&fw->text);
     if (!fence_encode(fence, &fw->text, err) || !strbuf_ok(&fw->text, "fence record", err))
         return false;

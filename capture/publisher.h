@@ -22,7 +22,8 @@ struct cap_fence_base {
     uint64_t system_id;
     uint32_t timeline;
     uint64_t attempt;
-    uint64_t last_id; /* of the last fence in the journal; 0 = none */
+    uint64_t last_id;      /* of the last fence in the journal; 0 = none */
+    uint64_t schemas_next; /* as the last fence has it */
     /* Next offsets of all partitions that fences named so far (first_offset not used). */
     struct fence_range *ranges;
     size_t range_count;

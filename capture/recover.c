@@ -10,6 +10,8 @@
 
 /* So many fences back there is a full one, and every cut that could be met again. */
 #define FENCES_READ (2 * FENCE_FULL_EVERY)
+/* With fewer there need be no full one. */
+#define FENCES_LEAST FENCE_FULL_EVERY
 
 /* --- the end of the fence stream --- */
 
@@ -48,6 +50,7 @@ static bool note_fence(const struct cap_settings *settings, struct stream_index 
     pos->copy = f->copy;
     f->copy = (struct fence_copy){0};
     pos->base.last_id = f->id;
+    pos->base.schemas_next = f->schemas_next;
     pos->base.attempt = f->attempt;
     pos->base.system_id = f->source_system_id;
     pos->base.timeline = f->timeline;
@@ -59,8 +62,10 @@ static bool note_fence(const struct cap_settings *settings, struct stream_index 
 }
 
 static bool read_fences(const struct cap_settings *settings, struct journal_reader *jr,
-                        struct stream_index *index, struct cap_position *pos, struct err *err)
+                        struct stream_index *index, struct cap_position *pos, size_t *ret_count,
+                        struct err *err)
 {
+    *ret_count = 0;
     for (;;) {
         struct journal_record rec;
         struct fence f = {0};
@@ -73,27 +78,41 @@ static bool read_fences(const struct cap_settings *settings, struct journal_read
             return err_wrap(err, "fence stream: offset=%llu", (unsigned long long)rec.offset);
         bool ok = note_fence(settings, index, &f, pos, err);
         fence_release(&f);
+        ++*ret_count;
         if (!ok)
             return false;
     }
+}
+
+/* The fences from this offset on. */
+static bool read_from(const struct cap_settings *settings, struct journal_reader *jr,
+                      const struct journal_range *range, struct cap_position *ret, size_t *ret_count,
+                      struct err *err)
+{
+    struct stream_index *index = stream_index_new();
+    bool ok = journal_assign(jr, range, 1, err) && read_fences(settings, jr, index, ret, ret_count, err);
+    stream_index_free(index);
+    return ok;
 }
 
 bool cap_position_read(const struct cap_settings *settings, struct cap_position *ret, struct err *err)
 {
     struct journal_reader *jr = NULL;
     struct cap_position pos = {0};
-    struct stream_index *index = stream_index_new();
     uint64_t first = 0, next = 0;
     char *stream CLEANUP(free_ptr) = journal_fence_stream(settings->topic_prefix);
     bool ok = journal_reader_open(&settings->journal, NULL, &jr, err) &&
               journal_bounds(jr, stream, 0, &first, &next, err);
-    /* Kafka: commit marks take offsets too, so as many fences need about twice as many offsets. */
-    uint64_t from = next > first + 2 * FENCES_READ ? next - 2 * FENCES_READ : first;
-    struct journal_range range = {
-        .stream = stream, .partition = 0, .first_offset = from, .next_offset = next};
-    if (ok && next > first)
-        ok = journal_assign(jr, &range, 1, err) && read_fences(settings, jr, index, &pos, err);
-    stream_index_free(index);
+    /* Kafka: commit marks take offsets too, so as many fences need about twice as many offsets; what was written without a fence
+     * coming of it (each start leaves a mark of its own) takes more. */
+    size_t count = 0;
+    struct journal_range range = {.stream = stream, .first_offset = next, .next_offset = next};
+    for (uint64_t back = 2 * FENCES_READ; ok && range.first_offset > first && count < FENCES_LEAST;
+         back *= 4) {
+        range.first_offset = next > first + back ? next - back : first;
+        cap_position_release(&pos);
+        ok = read_from(settings, jr, &range, &pos, &count, err);
+    }
     journal_reader_close(jr);
     if (!ok) {
         cap_position_release(&pos);

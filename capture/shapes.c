@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture/shape_voids.h"
 #include "core/alloc.h"
 #include "core/failpoint.h"
 #include "core/hash.h"
@@ -379,19 +380,28 @@ static bool take_parsed(struct cap_shapes *shapes, json_t *root)
     return true;
 }
 
-static bool take_record(struct cap_shapes *shapes, const struct journal_record *rec, struct err *err)
+/* shapes NULL: for what is void alone. */
+static bool take_record(struct cap_shapes *shapes, struct shape_voids *voids,
+                        const struct journal_record *rec, struct err *err)
 {
     if (rec->key_len != strlen(record_key) || memcmp(rec->key, record_key, rec->key_len) != 0)
         return true; /* a schema */
     json_t *root = rec->value != NULL ? json_loadb(rec->value, rec->value_len, 0, NULL) : NULL;
-    bool ok = root != NULL && take_parsed(shapes, root);
+    bool ok = root != NULL;
+    if (ok && shapes == NULL)
+        shape_voids_take(voids, root, rec);
+    else if (ok && !shape_voids_is(root) && !shape_voids_has(voids, root, rec))
+        ok = take_parsed(shapes, root);
     json_decref(root);
     return ok || err_set(err, ERR_PROTOCOL, "topic=%s offset=%llu is no description of a table's shape",
                          rec->stream, (unsigned long long)rec->offset);
 }
 
-static bool read_all(struct cap_shapes *shapes, struct journal_reader *jr, struct err *err)
+static bool read_all(struct cap_shapes *shapes, struct shape_voids *voids, struct journal_reader *jr,
+                     const struct journal_range *range, struct err *err)
 {
+    if (!journal_assign(jr, range, 1, err))
+        return false;
     for (;;) {
         struct journal_record rec;
         bool end = false;
@@ -399,22 +409,27 @@ static bool read_all(struct cap_shapes *shapes, struct journal_reader *jr, struc
             return err_wrap(err, "schema stream");
         if (end)
             return true;
-        if (!take_record(shapes, &rec, err))
+        if (!take_record(shapes, voids, &rec, err))
             return false;
     }
 }
 
-bool cap_shapes_read(const struct journal_config *journal, struct cap_shapes **ret, struct err *err)
+bool cap_shapes_read(const struct journal_config *journal, uint64_t fenced_next, struct cap_shapes **ret,
+                     bool *ret_unfenced, struct err *err)
 {
     struct journal_reader *jr = NULL;
     char *stream CLEANUP(free_ptr) = journal_schema_stream(journal->topic_prefix);
     struct journal_range range = {.stream = stream};
     struct cap_shapes *shapes = cap_shapes_new();
+    struct shape_voids voids = {.fenced_next = fenced_next};
     bool ok = journal_reader_open(journal, NULL, &jr, err) &&
               journal_bounds(jr, stream, 0, &range.first_offset, &range.next_offset, err);
     if (ok && range.first_offset < range.next_offset)
-        ok = journal_assign(jr, &range, 1, err) && read_all(shapes, jr, err);
+        ok = read_all(NULL, &voids, jr, &range, err) && read_all(shapes, &voids, jr, &range, err);
     journal_reader_close(jr);
+    if (ret_unfenced != NULL)
+        *ret_unfenced = voids.unfenced;
+    shape_voids_release(&voids);
     if (!ok) {
         cap_shapes_free(shapes);
         return err_wrap(err, "shapes of tables");

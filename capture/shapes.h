@@ -9,6 +9,10 @@
  * current: written in the unit of the first record that has this shape. halted: capture has stopped before the first row of
  * this shape. accepted: by a person; it becomes current when the stream comes to it. {"table_shape": null, "state":
  * "forgotten"}: a copy begins anew. The last record of a table wins.
+ *
+ * In a journal that is written without transactions, "current" and "forgotten" may stand there although the unit that they belong to
+ * never got its fence. {"table_shape": null, "state": "void", "from": offset} says that those of them from this offset up to this
+ * record mean nothing; the next capture writes it (its last fence says where what is fenced ends).
  * @thread owner
  */
 #ifndef CAPTURE_SHAPES_H
@@ -47,9 +51,10 @@ enum cap_shape_news {
 struct cap_shapes;
 
 struct cap_shapes *cap_shapes_new(void);
-/* Reads them from the journal, through a reader of its own. */
-bool cap_shapes_read(const struct journal_config *journal, struct cap_shapes **ret,
-                     struct err *err) MUST_CHECK;
+/* Reads them from the journal, through a reader of its own. fenced_next: as the last fence has it (schemas_next); UINT64_MAX: what
+ * is behind it is not looked for. *ret_unfenced: some are there that no fence covers; they are not taken. NULL allowed. */
+bool cap_shapes_read(const struct journal_config *journal, uint64_t fenced_next, struct cap_shapes **ret,
+                     bool *ret_unfenced, struct err *err) MUST_CHECK;
 void cap_shapes_free(struct cap_shapes *shapes); /* NULL allowed */
 
 enum cap_shape_news cap_shapes_judge(const struct cap_shapes *shapes, const struct source_table *t);

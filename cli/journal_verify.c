@@ -108,13 +108,14 @@ static void print_totals_json(const struct verify_totals *t, double seconds)
 {
     char first[LSN_TEXT_MAX], last[LSN_TEXT_MAX];
     json_t *totals = json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:s, s:s, s:f}", "fences",
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:I, s:I, s:s, s:s, s:f}", "fences",
         (json_int_t)t->fences, "streams", (json_int_t)t->streams, "partitions", (json_int_t)t->partitions,
         "records", (json_int_t)t->records, "changes", (json_int_t)t->changes, "copied", (json_int_t)t->copied,
         "tombstones", (json_int_t)t->tombstones, "transactions", (json_int_t)t->transactions,
         "expired_fences", (json_int_t)t->expired_fences, "unchecked_transactions",
         (json_int_t)t->unchecked_transactions, "copied_keys", (json_int_t)t->copied_keys, "copied_share",
-        (int)t->copied_share, "first_lsn", lsn_format(t->first_lsn, first), "last_lsn",
+        (int)t->copied_share, "stray_records", (json_int_t)t->stray_records, "stray_fences",
+        (json_int_t)t->stray_fences, "first_lsn", lsn_format(t->first_lsn, first), "last_lsn",
         lsn_format(t->last_lsn, last), "seconds", seconds);
     print_json(json_pack("{s:s, s:o, s:o}", "verdict", t->findings == 0 ? "good" : "findings", "totals",
                          totals, "findings", counts_json(t)));
@@ -135,6 +136,14 @@ static void add_limits(struct strbuf *out, const struct verify_totals *t)
     if (t->unchecked_transactions > 0)
         add_count(out, t->unchecked_transactions,
                   " changes belong to transactions whose ordinals were not looked at\n");
+    if (t->stray_records > 0)
+        add_count(out, t->stray_records,
+                  " records are under no fence of their writer (journal.delivery: idempotent): apply passes "
+                  "over them, other "
+                  "readers see them\n");
+    if (t->stray_fences > 0)
+        add_count(out, t->stray_fences,
+                  " fences came after another capture had taken over: no reader counts them\n");
     if (t->copied_share > 1)
         strbuf_addf(out, "copied rows: one key of %u was looked for twice (--memory raises the share)\n",
                     t->copied_share);

@@ -255,6 +255,9 @@ bool record_write(struct record_printer *rp, const struct journal_record *rec,
     strbuf_adds(out, texts->value);
     strbuf_adds(out, ",\"headers\":{");
     add_headers(rp, rec, out);
-    strbuf_adds(out, "}}\n");
+    strbuf_addc(out, '}');
+    if (rec->writer != 0) /* it counts under a fence of this writer, and under no other */
+        strbuf_addf(out, ",\"writer\":\"%016llx\"", (unsigned long long)rec->writer);
+    strbuf_adds(out, "}\n");
     return strbuf_ok(out, "record", err) || place(rec, err);
 }

@@ -125,7 +125,10 @@ static bool assign(struct verify *v, bool tail, struct err *err)
         const struct part *part = v->parts[i];
         uint64_t until = read_until(v, part, tail);
         if (part->at < until)
-            ranges[count++] = (struct journal_range){part->stream, part->partition, part->at, until};
+            ranges[count++] = (struct journal_range){.stream = part->stream,
+                                                     .partition = part->partition,
+                                                     .first_offset = part->at,
+                                                     .next_offset = until};
     }
     return journal_assign(v->data, ranges, count, err);
 }

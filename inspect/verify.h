@@ -52,8 +52,10 @@ struct verify_totals {
     uint64_t expired_fences; /* part of their ranges is no longer kept: not counted against the records */
     /* More at once than VERIFY_TRANSACTIONS_MAX: their ordinals were not looked at. */
     uint64_t unchecked_transactions;
-    uint64_t copied_keys;      /* copied rows with a key … */
-    unsigned copied_share;     /* … of which one of this many was looked for twice (1 = all) */
+    uint64_t copied_keys;  /* copied rows with a key … */
+    unsigned copied_share; /* … of which one of this many was looked for twice (1 = all) */
+    /* Written without transactions (journal_config.idempotent), and under no fence of their writer: every reader passes over them. */
+    uint64_t stray_records, stray_fences;
     lsn_t first_lsn, last_lsn; /* of the fences */
     uint64_t findings, by_kind[VERIFY_KIND_COUNT_];
 };

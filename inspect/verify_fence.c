@@ -206,6 +206,11 @@ bool verify_fence_take(struct verify *v, const struct journal_record *rec, bool 
     struct fence fence;
     struct err why = ERR_INIT;
     v->next_fence_offset = rec->offset + 1;
+    if (rec->stray) { /* a seal has no value */
+        v->totals.stray_fences += rec->value != NULL;
+        *ret_usable = false;
+        return true;
+    }
     if (rec->value == NULL || !fence_decode(rec->value, rec->value_len, &fence, &why)) {
         FENCE_FINDING(&p, VERIFY_FENCE_UNREADABLE, "%s", rec->value == NULL ? "has no value" : why.text);
         *ret_usable = false;

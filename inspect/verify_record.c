@@ -192,6 +192,14 @@ static void begin_attempt(const struct seen *s)
     part->op = CHANGE_UNKNOWN;
 }
 
+/* Settles whether the fence is the record's: only its own writer's count. True: it is what a unit without transactions has left. */
+static bool is_stray(struct seen *s)
+{
+    if (s->fence != NULL && s->fence->fence.writer != s->rec->writer)
+        s->fence = NULL;
+    return s->fence == NULL && s->rec->writer != 0;
+}
+
 bool verify_record(struct verify *v, const struct journal_record *rec, struct err *err)
 {
     struct seen s = {.v = v, .rec = rec};
@@ -205,6 +213,10 @@ bool verify_record(struct verify *v, const struct journal_record *rec, struct er
         s.part->at = rec->offset + 1;
     }
     s.fence = find_fence(v, s.part, rec->offset);
+    if (is_stray(&s)) {
+        v->totals.stray_records++;
+        return true;
+    }
     uint64_t key_hash = rec->key == NULL ? 0 : hash64(rec->key, rec->key_len, 0) | 1;
     begin_attempt(&s);
     if (rec->value != NULL) {

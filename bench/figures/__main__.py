@@ -29,6 +29,7 @@ FIGURES = {
     "journal-snapshot-kafka": (journalling.kafka, 1.3, "<=", "x time of COPY binary to nowhere + a plain librdkafka producer"),
     "latency-lmdb-500": (latency.lmdb_500, 5, "<=", "ms, p99 from commit to journal at 500 tx/s"),
     "latency-kafka-500": (latency.kafka_500, 80, "<=", "ms, p99 from commit to journal at 500 tx/s, Kafka transactions"),
+    "latency-kafka-idempotent-500": (latency.kafka_idempotent_500, 10, "<=", "ms, p99 from commit to journal at 500 tx/s, Kafka without transactions"),
     "latency-lmdb-5000": (latency.lmdb_5000, None, "", "ms, p99 at 5,000 tx/s"),
     "latency-kafka-5000": (latency.kafka_5000, None, "", "ms, p99 at 5,000 tx/s"),
     "dbz-snapshot-schemas": (debezium.snapshot_schemas, 15, ">=", "x rows/s of Debezium, JSON with schemas (ours: Avro, Kafka)"),

@@ -1,7 +1,8 @@
 """latency-*: from the commit of a row to its record in the journal, read there, at 500 and 5,000 transactions a second.
 
 Rows of a heartbeat table carry clock_timestamp(); what is measured ends when a reader that follows the journal has the record, so it
-includes that reader (confluent_kafka, read_committed; `crossfade journal follow` for LMDB). Some heartbeats at the beginning are left out.
+includes that reader (confluent_kafka, read_committed; `crossfade journal follow` for LMDB). Without transactions a record counts when the
+fence that covers it is read, too. Some heartbeats at the beginning are left out.
 """
 
 import contextlib
@@ -48,6 +49,29 @@ class KafkaReader:
         self.consumer.close()
 
 
+class FencedReader(KafkaReader):
+    """A record is given when its fence is there."""
+
+    def __init__(self, bench, pipeline):
+        from confluent_kafka import TopicPartition
+        super().__init__(bench, pipeline)
+        self.topic, self.fences = f"{pipeline.name}.public.beat", f"{pipeline.name}.fence"
+        self.consumer.assign([TopicPartition(self.topic, 0, 0), TopicPartition(self.fences, 0, 0)])
+        self.waiting, self.fenced = [], 0
+
+    def next(self):
+        while not self.waiting or self.waiting[0].offset() >= self.fenced:
+            message = self.consumer.poll(30)
+            assert message is not None and message.error() is None, message
+            if message.topic() == self.topic:
+                self.waiting.append(message)
+            elif message.value() is not None:
+                for found in json.loads(message.value())["positions"]:
+                    if found["stream"] == self.topic:
+                        self.fenced = max(self.fenced, found["next_offset"])
+        return self.waiting.pop(0).value()
+
+
 class FollowReader:
     def __init__(self, bench, pipeline):
         self.process = subprocess.Popen([find_crossfade(), "-c", pipeline.config, "journal", "follow", "public.beat"], stdout=subprocess.PIPE)
@@ -75,17 +99,17 @@ def read_beats(reader, found):
             found.append(now_us - after["at_us"])
 
 
-def one(bench, journal, rate):
+def one(bench, journal, rate, delivery="transactions"):
     """(p50, p95, p99) in ms."""
     bench.source.psql("-c", "DROP TABLE IF EXISTS beat", "-c", BEAT, "-c", "INSERT INTO beat VALUES (-1, 0)", db="bench")
     tables = ["beat", "pgbench_accounts", "pgbench_history"]
     bench.source.psql("-c", "ALTER TABLE pgbench_history REPLICA IDENTITY FULL", db="bench")
-    with bench.pipeline(journal, None, table=tables, more={"journal": {"format": "json"}, "capture": {"snapshot": "never"}}) as p:
+    with bench.pipeline(journal, None, table=tables, more={"journal": {"format": "json", "delivery": delivery}, "capture": {"snapshot": "never"}}) as p:
         p.capture.start()
         until(p.capture, lambda s: s.get("phase") == "streaming", what="streaming")
         bench.source.psql("-c", "INSERT INTO beat VALUES (-2, 0)", db="bench")
         until(p.capture, lambda s: s["changes"] >= 1, what="the first change")
-        reader = (KafkaReader if journal == "kafka" else FollowReader)(bench, p)
+        reader = (FollowReader if journal != "kafka" else KafkaReader if delivery == "transactions" else FencedReader)(bench, p)
         found = []
         thread = threading.Thread(target=read_beats, args=(reader, found), daemon=True)
         try:
@@ -101,7 +125,7 @@ def one(bench, journal, rate):
         assert len(found) >= BEATS - 1, f"{len(found)} of {BEATS} heartbeats were seen"
     ms = [us / 1000 for us in found[WARM_UP:]]
     result = tuple(percentile(ms, share) for share in (0.5, 0.95, 0.99))
-    bench.say(f"latency {journal} at {rate} tx/s: p50 {result[0]:.1f} ms, p95 {result[1]:.1f} ms, p99 {result[2]:.1f} ms")
+    bench.say(f"latency {journal} ({delivery}) at {rate} tx/s: p50 {result[0]:.1f} ms, p95 {result[1]:.1f} ms, p99 {result[2]:.1f} ms")
     return result[2]
 
 
@@ -119,3 +143,7 @@ def kafka_500(bench):
 
 def kafka_5000(bench):
     return one(bench, "kafka", 5000)
+
+
+def kafka_idempotent_500(bench):
+    return one(bench, "kafka", 500, "idempotent")

@@ -164,7 +164,7 @@ static void put_range(struct strbuf *out, const struct fence_range *range)
 
 static bool encodable(const struct fence *f)
 {
-    const uint64_t numbers[] = {f->id, f->attempt, f->changes, f->transactions};
+    const uint64_t numbers[] = {f->id, f->attempt, f->changes, f->transactions, f->schemas_next};
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
         if (numbers[i] > INT64_MAX)
             return false;
@@ -185,7 +185,8 @@ bool fence_encode(const struct fence *fence, struct strbuf *out, struct err *err
     size_t old_len = out->len;
     if (!encodable(fence))
         return err_set(err, ERR_BUG, "fence %llu: a field is out of range", (unsigned long long)fence->id);
-    strbuf_addf(out, "{\"format\":%d,\"kind\":\"%s\"", FENCE_FORMAT, fence_kind_name(fence->kind));
+    strbuf_addf(out, "{\"format\":%d,\"kind\":\"%s\"", fence->writer != 0 ? FENCE_FORMAT : FENCE_FORMAT_PLAIN,
+                fence_kind_name(fence->kind));
     put_int(out, "id", (int64_t)fence->id);
     put_int(out, "attempt", (int64_t)fence->attempt);
     put_text(out, "pipeline", fence->pipeline);
@@ -200,6 +201,10 @@ bool fence_encode(const struct fence *fence, struct strbuf *out, struct err *err
     put_copy(out, &fence->copy);
     put_int(out, "changes", (int64_t)fence->changes);
     put_int(out, "transactions", (int64_t)fence->transactions);
+    if (fence->writer != 0)
+        strbuf_addf(out, ",\"writer\":\"%016llx\"", (unsigned long long)fence->writer);
+    if (fence->schemas_next != 0)
+        put_int(out, "schemas_next", (int64_t)fence->schemas_next);
     strbuf_adds(out, ",\"positions\":[");
     for (size_t i = 0; i < fence->range_count; i++) {
         if (i != 0)
@@ -262,6 +267,23 @@ static uint64_t take_system_id(struct take *t)
     unsigned long long v = strtoull(text, &end, 10);
     (void)member(t, "source_system_id", text[0] >= '0' && text[0] <= '9' && *end == '\0');
     return v;
+}
+
+/* Both may be missing. */
+static uint64_t take_writer(struct take *t)
+{
+    if (json_object_get(t->object, "writer") == NULL)
+        return 0;
+    const char *text = take_text(t, "writer");
+    char *end = NULL;
+    unsigned long long v = strtoull(text, &end, 16);
+    (void)member(t, "writer", strlen(text) == 16 && *end == '\0' && v != 0);
+    return v;
+}
+
+static uint64_t take_schemas_next(struct take *t)
+{
+    return json_object_get(t->object, "schemas_next") != NULL ? take_count(t, "schemas_next") : 0;
 }
 
 static lsn_t take_lsn(struct take *t)
@@ -408,6 +430,8 @@ bool fence_decode(const void *text, size_t len, struct fence *ret, struct err *e
         .marker = take_marker(&t),
         .changes = take_count(&t, "changes"),
         .transactions = take_count(&t, "transactions"),
+        .writer = take_writer(&t),
+        .schemas_next = take_schemas_next(&t),
     };
     f.pipeline = xstrdup(take_text(&t, "pipeline"));
     take_copy(&t, &f.copy);

@@ -13,7 +13,9 @@
 #include "core/lsn.h"
 #include "core/strbuf.h"
 
-#define FENCE_FORMAT 1
+#define FENCE_FORMAT 2
+/* What is written when a fence needs nothing newer. 2: it names a writer, whose records are the only ones that count. */
+#define FENCE_FORMAT_PLAIN 1
 /* Every n-th fence lists all partitions, not only the touched ones. */
 #define FENCE_FULL_EVERY 100
 
@@ -80,6 +82,9 @@ struct fence {
     struct fence_copy copy;
     uint64_t changes; /* records since the previous fence (tombstones not counted) */
     uint64_t transactions;
+    uint64_t writer; /* journal_writer.id: only its records in the ranges are under this fence */
+    uint64_t
+        schemas_next; /* the schema stream's shapes of tables below this offset are under fences; 0 = not known */
     struct fence_range *ranges;
     size_t range_count;
 };

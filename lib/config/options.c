@@ -76,6 +76,8 @@ const struct option option_table[] = {
      .help = "Kafka: partitions of a new data topic. Rows are spread by key."},
     {.key = "journal.replication_factor", .type = OPT_INT, .def = "1", .min = 1, .max = 32767, .used_by = "capture",
      .help = "Kafka: replication factor of new topics. Use 3 wherever there are three brokers."},
+    {.key = "journal.delivery", .type = OPT_ENUM, .def = "transactions", .choices = "transactions|idempotent", .used_by = "capture",
+     .help = "Kafka: how capture writes. transactions: no change is ever there twice for a read_committed reader; a commit takes 10 to 40 ms. idempotent: no transactions, some milliseconds; after a crash records may be there again (apply and journal verify pass over them, foreign readers must). May be changed between two runs of capture."},
     {.key = "journal.create_topics", .type = OPT_BOOL, .def = "true", .used_by = "capture",
      .help = "Kafka: false = topics are made by the cluster's operators; capture halts at a missing one, with its name and the command that makes it."},
     {.key = "journal.keep", .type = OPT_DURATION, .unit = UNIT_MS, .def = "24h", .min = 0, .max = 3650 * DAY_MS, .forever = true, .used_by = "capture",

@@ -9,6 +9,12 @@
  * durable. After any failed call the writer must be closed and opened again: what was not committed is gone
  * for readers.
  *
+ * Writing without units (journal_config.idempotent, Kafka only). There commit() means that everything is acknowledged; records of
+ * data streams are seen as soon as they are written, also those of a unit that never ends, and of a writer that lives on after another
+ * one has taken over. So each such writer has an id, which fences carry: readers of a range ask for the records of its writer. Streams
+ * that never expire stay exact: a record there is handed out only if it stands where its writer, who knew all before it, meant it to,
+ * and an open ends that for all earlier writers.
+ *
  * Reading. assign() names ranges; next() hands out the records of each partition in order, partitions
  * interleaved in any order. Only committed records are seen. Nothing is ever reset in silence: a range that
  * the journal no longer holds is ERR_GAP.
@@ -45,6 +51,8 @@ struct journal_record {
     struct journal_header headers[JOURNAL_HEADERS_MAX];
     size_t header_count;
     uint64_t lsn; /* append: of the change, for messages about a claim (claims.h); 0 = not known. Not stored otherwise */
+    uint64_t writer; /* set by readers: journal_writer.id of who wrote it */
+    bool stray; /* set by readers with `audit`: of a forever stream, and every other reader passes over it */
 };
 
 struct journal_range {
@@ -52,6 +60,9 @@ struct journal_range {
     int32_t partition;
     uint64_t first_offset;
     uint64_t next_offset; /* one past the last; JOURNAL_FOLLOW = no end */
+    /* Readers: only what this writer (journal_writer.id) wrote is handed out, each record once. Ranges that fences name are read so. */
+    bool own;
+    uint64_t writer;
 };
 #define JOURNAL_FOLLOW UINT64_MAX
 
@@ -84,6 +95,7 @@ struct journal_config {
      * is ERR_DATA. claim_store NULL: there is none, and a reader that meets a claim fails. */
     const char *claim_store;
     bool claim_large, claim_encrypt;
+    bool idempotent; /* Kafka: writers use no transactions (see "Writing without units") */
 };
 
 struct journal_writer;
@@ -166,6 +178,7 @@ struct journal_writer {
     const struct journal_writer_ops *ops;
     bool failed;
     struct claim_writer *claims;
+    uint64_t id; /* 0: what it writes is seen by whole units, or not at all */
 };
 struct journal_reader {
     const struct journal_reader_ops *ops;

@@ -280,7 +280,7 @@ static bool fault_open(const struct journal_config *config, struct journal_write
         return injected(f, SLOT_OPEN_WRITER, err);
     }
     struct fault_writer *fw = xcalloc(1, sizeof *fw);
-    *fw = (struct fault_writer){.base.ops = &fault_writer_ops, .fault = f, .inner = jw};
+    *fw = (struct fault_writer){.base = {.ops = &fault_writer_ops, .id = jw->id}, .fault = f, .inner = jw};
     *ret = &fw->base;
     return true;
 }

@@ -60,6 +60,9 @@ static bool add_range(struct kafka_reader *r, const struct journal_range *range,
         note_applied(r, (size_t)(p - r->parts), range);
         p->first = range->first_offset;
         p->end = range->next_offset;
+        p->span_count = p->span_at = 0;
+        kafka_part_add_span(p, range);
+        r->unmarked = range->own && range->writer != 0;
         activate(r, (size_t)(p - r->parts));
         return true;
     }
@@ -69,6 +72,7 @@ static bool add_range(struct kafka_reader *r, const struct journal_range *range,
                        "kafka journal: two ranges of topic=%s partition=%d overlap or are out of order",
                        range->stream, (int)range->partition);
     p->end = range->next_offset;
+    kafka_part_add_span(p, range);
     return true;
 }
 

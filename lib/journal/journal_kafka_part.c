@@ -6,6 +6,7 @@
 
 #include "core/alloc.h"
 #include "journal_kafka_reader.h"
+#include "journal_kafka_stamp.h"
 
 #define FOLLOW_WAIT_MS "500"
 
@@ -35,7 +36,10 @@ struct kafka_part *kafka_part_find(struct kafka_reader *r, const char *stream, i
     if (follow && r->follow.rk == NULL && !kafka_reader_open_handle(r, &r->follow, FOLLOW_WAIT_MS, err))
         return NULL;
     struct kafka_part *p = add_part(r, name);
-    *p = (struct kafka_part){.stream = xstrdup(stream), .partition = partition, .follow = follow};
+    *p = (struct kafka_part){.stream = xstrdup(stream),
+                             .partition = partition,
+                             .follow = follow,
+                             .kind = kafka_kind_of(r->config.topic_prefix, stream)};
     rd_kafka_t *rk = kafka_part_client(r, p)->rk;
     p->rkt = rd_kafka_topic_new(rk, stream, NULL);
     p->queue = rd_kafka_queue_new(rk);
@@ -168,6 +172,44 @@ static rd_kafka_message_t *take(struct kafka_part *p)
     return msg;
 }
 
+void kafka_part_add_span(struct kafka_part *p, const struct journal_range *range)
+{
+    struct kafka_span *last = p->span_count > 0 ? &p->spans[p->span_count - 1] : NULL;
+    if (last != NULL && last->own == range->own && last->writer == range->writer) {
+        last->end = range->next_offset; /* what lies between is not that writer's */
+        return;
+    }
+    if (p->span_count == p->span_cap) {
+        p->span_cap = p->span_cap != 0 ? p->span_cap * 2 : 1;
+        p->spans = xrealloc(p->spans, p->span_cap * sizeof *p->spans);
+    }
+    p->spans[p->span_count++] = (struct kafka_span){
+        .first = range->first_offset, .end = range->next_offset, .own = range->own, .writer = range->writer};
+}
+
+/* A record of a forever stream that does not stand where it was meant to. */
+static bool is_misplaced(const struct kafka_part *p, uint64_t offset, struct kafka_stamp stamp)
+{
+    return p->kind == STREAM_FOREVER && stamp.writer != 0 && stamp.number != offset;
+}
+
+static bool is_wanted(const struct kafka_reader *r, struct kafka_part *p, uint64_t offset,
+                      struct kafka_stamp stamp)
+{
+    if (p->kind == STREAM_FOREVER)
+        return r->config.audit || !is_misplaced(p, offset, stamp);
+    while (p->span_at + 1 < p->span_count && offset >= p->spans[p->span_at].end)
+        p->span_at++;
+    struct kafka_span *span = &p->spans[p->span_at];
+    if (!span->own)
+        return true;
+    if (offset < span->first || stamp.writer != span->writer ||
+        (stamp.writer != 0 && stamp.number <= span->number))
+        return false;
+    span->number = stamp.number;
+    return true;
+}
+
 enum kafka_look kafka_part_look(struct kafka_reader *r, struct kafka_part *p, struct err *err)
 {
     if (p->position >= p->end)
@@ -190,8 +232,11 @@ enum kafka_look kafka_part_look(struct kafka_reader *r, struct kafka_part *p, st
             return LOOK_FINISHED;
         }
         p->position = offset + 1;
-        if (offset >= p->first) {
+        struct kafka_stamp stamp = kafka_stamp_of(msg, p->kind);
+        if (offset >= p->first && is_wanted(r, p, offset, stamp)) {
             r->held = msg;
+            r->held_writer = stamp.writer;
+            r->held_stray = is_misplaced(p, offset, stamp);
             return LOOK_RECORD;
         }
         rd_kafka_message_destroy(msg);

@@ -11,6 +11,7 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "journal_kafka_reader.h"
+#include "journal_kafka_stamp.h"
 
 #define DOWN_US      10000000
 #define WAIT_MS      1000
@@ -44,6 +45,7 @@ static void kafka_reader_close(struct journal_reader *jr)
         rd_kafka_queue_destroy(p->queue);
         rd_kafka_topic_destroy(p->rkt);
         free(p->stream);
+        free(p->spans);
     }
     kafka_client_close(&r->follow);
     kafka_client_close(&r->data);
@@ -125,16 +127,20 @@ static void fill_headers(rd_kafka_message_t *msg, struct journal_record *ret)
     ret->header_count = 0;
     if (rd_kafka_message_headers(msg, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
         return;
-    size_t n = 0;
-    while (n < JOURNAL_HEADERS_MAX &&
-           rd_kafka_header_get_all(headers, n, &ret->headers[n].name, &ret->headers[n].value,
-                                   &ret->headers[n].value_len) == RD_KAFKA_RESP_ERR_NO_ERROR)
-        n++;
-    ret->header_count = n;
+    struct journal_header *h = ret->headers;
+    for (size_t i = 0; h < ret->headers + JOURNAL_HEADERS_MAX &&
+                       rd_kafka_header_get_all(headers, i, &h->name, &h->value, &h->value_len) ==
+                           RD_KAFKA_RESP_ERR_NO_ERROR;
+         i++)
+        h += !kafka_stamp_is(h->name);
+    ret->header_count = (size_t)(h - ret->headers);
 }
 
-static void fill_record(const struct kafka_part *p, rd_kafka_message_t *msg, struct journal_record *ret)
+static void fill_record(const struct kafka_reader *r, const struct kafka_part *p, struct journal_record *ret)
 {
+    rd_kafka_message_t *msg = r->held;
+    ret->writer = r->held_writer;
+    ret->stray = r->held_stray;
     ret->stream = p->stream;
     ret->partition = p->partition;
     ret->offset = (uint64_t)msg->offset;
@@ -200,7 +206,7 @@ static enum kafka_look look_around(struct kafka_reader *r, struct journal_record
         struct kafka_part *p = &r->parts[r->active[r->turn]];
         enum kafka_look got = kafka_part_look(r, p, err);
         if (got == LOOK_RECORD)
-            fill_record(p, r->held, ret);
+            fill_record(r, p, ret);
         if (got == LOOK_RECORD || got == LOOK_ERROR)
             return got;
         if (got == LOOK_FINISHED) {
@@ -364,10 +370,11 @@ static bool kafka_confirm(struct journal_reader *jr, uint64_t fence_offset, stru
         return true;
     for (size_t i = 0; i < r->applied_count; i++) {
         const struct kafka_part *p = &r->parts[r->applied[i]];
-        kafka_group_note(r->group, r->applied[i] + 1, p->stream, p->partition, p->end + 1);
+        kafka_group_note(r->group, r->applied[i] + 1, p->stream, p->partition,
+                         p->end + (r->unmarked ? 0 : 1));
     }
     r->applied_count = 0;
-    kafka_group_note(r->group, 0, r->fence_stream, 0, fence_offset + 2);
+    kafka_group_note(r->group, 0, r->fence_stream, 0, fence_offset + (r->unmarked ? 1 : 2));
     return true;
 }
 

@@ -4,19 +4,30 @@
 
 #include "journal_kafka.h"
 
+/* A part of a partition's range: of one writer, or of all. */
+struct kafka_span {
+    uint64_t first, end;
+    bool own;
+    uint64_t writer;
+    uint64_t number; /* of the record that came last (journal_kafka_stamp.h) */
+};
+
 /* One partition that was ever assigned, to one of the two handles. */
 struct kafka_part {
     char *stream;
     int32_t partition;
     bool follow; /* belongs to the reader's `follow` handle */
+    enum stream_kind kind;
     rd_kafka_topic_t *rkt;
     rd_kafka_queue_t *queue;
     rd_kafka_message_t *peeked; /* taken from the queue, not wanted yet */
     bool started;
-    bool known;                      /* was started once: position says where it stands */
-    bool eof;                        /* the last thing heard was "end of partition" */
-    uint64_t position;               /* next offset that the queue will give, or later */
-    uint64_t first, end;             /* the range */
+    bool known;               /* was started once: position says where it stands */
+    bool eof;                 /* the last thing heard was "end of partition" */
+    uint64_t position;        /* next offset that the queue will give, or later */
+    uint64_t first, end;      /* the range … */
+    struct kafka_span *spans; /* … and its parts, in order */
+    size_t span_count, span_cap, span_at;
     bool active;                     /* in kafka_reader.active */
     size_t burst_count, burst_bytes; /* taken since the queue was last empty */
 };
@@ -39,6 +50,9 @@ struct kafka_reader {
     size_t active_count, active_cap;
     size_t turn;
     rd_kafka_message_t *held; /* handed out by the last next() */
+    uint64_t held_writer;
+    bool held_stray;
+    bool unmarked; /* of what is applied: no commit marks stand behind units */
     int event_fd;
     size_t waiting_topics; /* active parts whose topic is not there yet */
     int64_t lookup_after_us;
@@ -56,6 +70,8 @@ struct kafka_client *kafka_part_client(struct kafka_reader *r, const struct kafk
 struct kafka_part *kafka_part_find(struct kafka_reader *r, const char *stream, int32_t partition, bool follow,
                                    struct err *err);
 void kafka_part_stop(struct kafka_part *p);
+/* More of its range. */
+void kafka_part_add_span(struct kafka_part *p, const struct journal_range *range);
 /* Fetches from p->first on. */
 bool kafka_part_start(struct kafka_reader *r, struct kafka_part *p, struct err *err) MUST_CHECK;
 bool kafka_part_fail(struct kafka_reader *r, const struct kafka_part *p, rd_kafka_resp_err_t code,

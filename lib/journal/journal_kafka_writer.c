@@ -1,119 +1,26 @@
-/* The Kafka journal's writer: a transactional producer; a unit is a transaction. See journal_kafka.h. */
-#include <stdatomic.h>
+/* The Kafka journal's writer: a transactional producer, a unit is a transaction; or, with journal_config.idempotent, one without
+ * transactions, whose records are stamped. See journal_kafka.h, journal_kafka_stamp.h. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/failpoint.h"
-#include "journal_kafka.h"
+#include "journal_kafka_writer.h"
 
-#define POLL_EVERY         512
-#define SLICE_MS           1000
-#define MESSAGE_TIMEOUT_MS "300000"
-
-/*
- * An idempotent producer of librdkafka sends nothing more to a partition while any of its records is on the way (2.0 to 2.12 compare
- * its limit of 5 requests with the count of records: rd_kafka_toppar_producer_serve in rdkafka_broker.c), and its thread spins
- * meanwhile. So what is sent at once should be large. Our own topics take such batches; a broker counts them compressed. Topics that
- * others made may not: then batches are as small as every topic takes by default, in this process from then on.
- */
-#define BATCH_BYTES       "4000000"
-#define SMALL_BATCH_BYTES "1000000"
-/* What ends a wait for more is the flush that ends a unit, not this. */
-#define LINGER_MS "100"
+#define POLL_EVERY 512
+#define SLICE_MS   1000
 
 /* Bytes that the library holds, one record more at most: its own limit (queue.buffering.max.kbytes) would never let a record pass that
  * is larger. */
 #define QUEUE_BYTES ((size_t)16 << 20)
 
-static atomic_bool small_batches;
-
 /* Topics that are looked at when nothing is taken. */
 #define WHY_TOPICS 3
-
-/* Offsets of one partition in the unit at hand. */
-struct part {
-    uint64_t first, next;
-    bool touched;
-};
-
-struct stream {
-    char *name;
-    rd_kafka_topic_t *rkt;
-    int32_t part_count;
-    struct part *parts;
-    size_t pending;    /* records without a report */
-    size_t record_max; /* as kafka_batch_size() counts, by topic and producer */
-    size_t batch_max;  /* 0 = no batch can be too large for the topic */
-    size_t gathered;   /* bytes since nothing was pending; counted if there is a batch_max */
-};
-
-struct touch {
-    int stream;
-    int32_t partition;
-};
-
-struct kafka_writer {
-    struct journal_writer base;
-    struct kafka_client client;
-    struct journal_config config;
-    struct kafka_topics topics;
-    struct stream *streams;
-    size_t stream_count, stream_cap;
-    struct name_map *names;
-    bool in_txn;
-    unsigned since_poll;
-    struct touch *touched;
-    size_t touched_count, touched_cap;
-    struct journal_range *ranges;
-    size_t range_cap;
-    uint64_t reports; /* delivery reports so far: the measure of progress */
-    struct err report_err;
-    size_t record_max;      /* the producer's */
-    int64_t txn_timeout_ms; /* the handle's transaction.timeout.ms */
-    int64_t txn_begun_us;   /* mono; of the transaction at hand */
-    int64_t now_ms;         /* wall, every POLL_EVERY records: librdkafka would ask for each */
-    bool large_batches;
-    size_t queued_bytes;  /* of keys and values without a report */
-    int64_t why_after_us; /* mono; when to look again why nothing is taken */
-};
 
 static struct kafka_writer *writer_of(struct journal_writer *jw)
 {
     return (struct kafka_writer *)jw;
-}
-
-/* The broker ends a transaction that is open for longer than transaction.timeout.ms, and fences its producer:
- * the same unit would meet the same end again. */
-static bool outlived(struct kafka_writer *w, struct err *err)
-{
-    int64_t open_ms = (clock_mono_us() - w->txn_begun_us) / 1000;
-    if (err->code != ERR_FENCED || !w->in_txn || open_ms < w->txn_timeout_ms)
-        return false;
-    return err_set(
-        err, ERR_FENCED,
-        "kafka journal %s: the broker ended this transaction: it was open for %lld ms, "
-        "transaction.timeout.ms is %lld (or the process stood still for that long). Nothing is lost: "
-        "start again; if a unit needs that long, raise transaction.timeout.ms in journal.kafka, and "
-        "transaction.max.timeout.ms at the broker if it is lower. (Was it another capture of this "
-        "pipeline that took over? Then stop one of the two.)",
-        w->client.brokers, (long long)open_ms, (long long)w->txn_timeout_ms);
-}
-
-static bool fail(struct kafka_writer *w, rd_kafka_error_t *error, const char *what, struct err *err)
-{
-    rd_kafka_resp_err_t code = rd_kafka_error_code(error);
-    kafka_fail(&w->client, code, what, rd_kafka_error_string(error), err);
-    rd_kafka_error_destroy(error);
-    if (code == RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT)
-        return err_set(
-            err, ERR_CONFIG,
-            "kafka journal %s: transaction.timeout.ms=%lld is more than the broker allows: raise "
-            "transaction.max.timeout.ms there, or set a lower transaction.timeout.ms in journal.kafka",
-            w->client.brokers, (long long)w->txn_timeout_ms);
-    (void)outlived(w, err);
-    return false;
 }
 
 /* --- delivery reports --- */
@@ -127,16 +34,6 @@ static void touch(struct kafka_writer *w, int stream, int32_t partition)
     w->touched[w->touched_count++] = (struct touch){stream, partition};
 }
 
-/* Always false. */
-static bool smaller_batches(const struct kafka_writer *w, const char *topic, struct err *err)
-{
-    atomic_store(&small_batches, true);
-    return err_set(err, ERR_CONNECT,
-                   "kafka journal %s: topic=%s takes no batches of " BATCH_BYTES
-                   " bytes (max.message.bytes): the producer is opened anew, with batches of " SMALL_BATCH_BYTES,
-                   w->client.brokers, topic);
-}
-
 static void report_failed(struct kafka_writer *w, const rd_kafka_message_t *msg)
 {
     if (err_is_set(&w->report_err))
@@ -144,16 +41,33 @@ static void report_failed(struct kafka_writer *w, const rd_kafka_message_t *msg)
     char what[320];
     const struct stream *s = &w->streams[(intptr_t)msg->_private];
     if (msg->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE && w->large_batches) {
-        (void)smaller_batches(w, s->name, &w->report_err);
+        (void)kafka_writer_smaller_batches(w, s->name, &w->report_err);
         return;
     }
     (void)snprintf(what, sizeof what, "topic=%s partition=%d: a record of %zu bytes was not taken", s->name,
                    (int)msg->partition, msg->len + msg->key_len);
     kafka_error(&w->client, msg->err, what, NULL, &w->report_err);
-    (void)outlived(w, &w->report_err);
+    (void)kafka_writer_outlived(w, &w->report_err);
 }
 
-static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *msg, void *opaque)
+/* A record of a stamped forever stream must stand where it was meant to: else no reader takes it. */
+static void note_place(struct kafka_writer *w, struct stream *s, uint64_t offset)
+{
+    if (w->sealing) {
+        s->next_at = s->taken_at = offset + 1;
+        return;
+    }
+    uint64_t meant = s->taken_at++;
+    if (offset == meant || err_is_set(&w->report_err))
+        return;
+    w->misplaced = (struct journal_range){.stream = s->name, .first_offset = meant, .next_offset = offset};
+    err_set(&w->report_err, ERR_CONNECT,
+            "kafka journal %s: topic=%s: a record stands at offset=%llu, not at %llu: a last record of an "
+            "earlier capture came late. It does not count; the journal is opened anew",
+            w->client.brokers, s->name, (unsigned long long)offset, (unsigned long long)meant);
+}
+
+void kafka_writer_on_report(rd_kafka_t *rk, const rd_kafka_message_t *msg, void *opaque)
 {
     struct kafka_client *client = opaque;
     struct kafka_writer *w = (struct kafka_writer *)((char *)client - offsetof(struct kafka_writer, client));
@@ -178,6 +92,8 @@ static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *msg, void *opaqu
     kafka_client_answered(client);
     struct part *part = &s->parts[msg->partition];
     uint64_t offset = (uint64_t)msg->offset;
+    if (s->kind == STREAM_FOREVER && (w->idempotent || w->sealing))
+        note_place(w, s, offset);
     if (!part->touched) {
         *part = (struct part){.first = offset, .next = offset + 1, .touched = true};
         touch(w, id, msg->partition);
@@ -192,6 +108,7 @@ static bool reports_ok(struct kafka_writer *w, struct err *err)
     if (!err_is_set(&w->report_err))
         return true;
     *err = w->report_err;
+    kafka_writer_explain(w, err);
     return false;
 }
 
@@ -201,7 +118,8 @@ static void kafka_close(struct journal_writer *jw)
 {
     struct kafka_writer *w = writer_of(jw);
     /* Lets readers pass at once; if it fails, the next writer's opening does the same. */
-    if (w->in_txn && rd_kafka_fatal_error(w->client.rk, NULL, 0) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    if (w->in_txn && !w->idempotent &&
+        rd_kafka_fatal_error(w->client.rk, NULL, 0) == RD_KAFKA_RESP_ERR_NO_ERROR) {
         rd_kafka_error_t *error = rd_kafka_abort_transaction(w->client.rk, KAFKA_CLOSE_MS);
         if (error != NULL)
             rd_kafka_error_destroy(error);
@@ -225,103 +143,6 @@ static void kafka_close(struct journal_writer *jw)
     free(w);
 }
 
-static bool init_transactions(struct kafka_writer *w, struct err *err)
-{
-    static const char what[] = "taking over as the pipeline's writer (init_transactions)";
-    int64_t begin_us = clock_mono_us(), until_us = begin_us + (int64_t)KAFKA_STALL_MS * 1000;
-    for (;;) { /* a call that timed out is gone on with by the next */
-        rd_kafka_error_t *error = rd_kafka_init_transactions(w->client.rk, KAFKA_TELL_MS);
-        if (error == NULL) {
-            kafka_client_answered(&w->client);
-            return true;
-        }
-        kafka_client_poll(&w->client);
-        if (!rd_kafka_error_is_retriable(error) || clock_mono_us() >= until_us || w->client.auth_failed)
-            return fail(w, error, what, err);
-        kafka_client_waits(&w->client, begin_us, what,
-                           w->client.last_error[0] == '\0' ? rd_kafka_error_string(error) : NULL);
-        rd_kafka_error_destroy(error);
-    }
-}
-
-/* The reader's opening looks whether the fences there are this pipeline's. */
-static bool check_owner(const struct journal_config *config, struct err *err)
-{
-    struct journal_reader *jr;
-    if (!kafka_reader_ops.open(config, NULL, &jr, err))
-        return false;
-    jr->ops->close(jr);
-    return true;
-}
-
-/* A property's configured value, NULL if there is none. */
-static const char *configured(const struct journal_config *config, const char *name)
-{
-    size_t len = strlen(name);
-    const char *value = NULL;
-    for (const char *const *p = config->kafka_properties; p != NULL && *p != NULL; p++) {
-        if (strncmp(*p, name, len) == 0 && (*p)[len] == '=')
-            value = *p + len + 1;
-    }
-    return value;
-}
-
-static void read_txn_timeout(struct kafka_writer *w)
-{
-    char text[24];
-    size_t size = sizeof text;
-    if (rd_kafka_conf_get(rd_kafka_conf(w->client.rk), "transaction.timeout.ms", text, &size) ==
-        RD_KAFKA_CONF_OK)
-        w->txn_timeout_ms = atoll(text);
-}
-
-static bool open_client(struct kafka_writer *w, const struct journal_config *config, struct err *err)
-{
-    w->large_batches = !atomic_load(&small_batches) && configured(config, "batch.size") == NULL;
-    /* librdkafka wants a record's time to be no longer than its transaction's. */
-    const char *timeout = configured(config, "transaction.timeout.ms");
-    const char *message_timeout =
-        timeout != NULL && atoll(timeout) < atoll(MESSAGE_TIMEOUT_MS) ? timeout : MESSAGE_TIMEOUT_MS;
-    const struct kafka_property properties[] = {
-        {"transactional.id", config->pipeline},
-        {"enable.idempotence", "true"},
-        {"acks", "all"},
-        {"transaction.timeout.ms", "600000"},
-        {"message.timeout.ms", message_timeout},
-        {"message.max.bytes", KAFKA_MESSAGE_MAX},
-        {"linger.ms", LINGER_MS},
-        {"compression.type", "lz4"},
-        {"batch.size", w->large_batches ? BATCH_BYTES : SMALL_BATCH_BYTES},
-        {"batch.num.messages", "100000"},
-        {"queue.buffering.max.kbytes", "1048576"},
-        {"queue.buffering.max.messages", "200000"},
-    };
-    if (!kafka_client_open(&w->client, config, RD_KAFKA_PRODUCER, properties, ARRAY_LEN(properties),
-                           on_report, err))
-        return false;
-    read_txn_timeout(w);
-    w->record_max = kafka_producer_max(&w->client);
-    return true;
-}
-
-static bool kafka_open(const struct journal_config *config, struct journal_writer **ret, struct err *err)
-{
-    if (!check_owner(config, err))
-        return false;
-    struct kafka_writer *w = xcalloc(1, sizeof *w);
-    w->base.ops = &kafka_writer_ops;
-    w->names = name_map_new();
-    w->config = *config;
-    w->config.topic_prefix = xstrdup(config->topic_prefix);
-    if (!open_client(w, config, err) || !init_transactions(w, err) ||
-        !kafka_topics_load(&w->client, config->topic_prefix, &w->topics, err)) {
-        kafka_close(&w->base);
-        return false;
-    }
-    *ret = &w->base;
-    return true;
-}
-
 static bool kafka_stream(struct journal_writer *jw, const char *name, enum stream_kind kind, int *ret_id,
                          struct err *err)
 {
@@ -335,17 +156,19 @@ static bool kafka_stream(struct journal_writer *jw, const char *name, enum strea
     if (!kafka_topic_ensure(&w->client, &w->config, &w->topics, name, kind, &topic, err))
         return false;
     if (w->large_batches && topic->message_max < kafka_producer_batch(&w->client))
-        return smaller_batches(w, name, err);
+        return kafka_writer_smaller_batches(w, name, err);
     if (w->stream_count == w->stream_cap) {
         w->stream_cap = w->stream_cap != 0 ? w->stream_cap * 2 : 64;
         w->streams = xrealloc(w->streams, w->stream_cap * sizeof *w->streams);
     }
     id = (int)w->stream_count++;
-    w->streams[id] = (struct stream){.name = xstrdup(name),
-                                     .rkt = rd_kafka_topic_new(w->client.rk, name, NULL),
-                                     .part_count = topic->partition_count,
-                                     .record_max = MIN_OF(topic->message_max, w->record_max),
-                                     .parts = xcalloc((size_t)topic->partition_count, sizeof(struct part))};
+    w->streams[id] = (struct stream){
+        .name = xstrdup(name),
+        .rkt = rd_kafka_topic_new(w->client.rk, name, NULL),
+        .part_count = topic->partition_count,
+        .kind = kind,
+        .record_max = MIN_OF(topic->message_max - (w->idempotent ? KAFKA_STAMP_BYTES : 0), w->record_max),
+        .parts = xcalloc((size_t)topic->partition_count, sizeof(struct part))};
     if (topic->message_max < kafka_producer_batch(&w->client))
         w->streams[id].batch_max = topic->message_max;
     name_map_put(w->names, name, id);
@@ -359,20 +182,32 @@ static bool begin(struct kafka_writer *w, struct err *err)
 {
     if (w->in_txn)
         return true;
-    rd_kafka_error_t *error = rd_kafka_begin_transaction(w->client.rk);
+    rd_kafka_error_t *error = w->idempotent ? NULL : rd_kafka_begin_transaction(w->client.rk);
     if (error != NULL)
-        return fail(w, error, "beginning a transaction", err);
+        return kafka_writer_fail(w, error, "beginning a transaction", err);
     w->in_txn = true;
     w->txn_begun_us = clock_mono_us();
     w->now_ms = clock_wall_us() / 1000;
     return true;
 }
 
-static rd_kafka_headers_t *headers_of(const struct journal_record *rec)
+static struct kafka_stamp next_stamp(struct kafka_writer *w, struct stream *s)
 {
-    if (rec->header_count == 0)
+    uint64_t number = KAFKA_STAMP_NOWHERE;
+    if (!w->sealing)
+        number = s->kind == STREAM_FOREVER ? s->next_at++ : ++w->stamp_count;
+    return (struct kafka_stamp){.writer = w->stamp_writer, .number = number};
+}
+
+static rd_kafka_headers_t *headers_of(struct kafka_writer *w, struct stream *s,
+                                      const struct journal_record *rec)
+{
+    bool stamped = w->idempotent || w->sealing;
+    if (rec->header_count == 0 && !stamped)
         return NULL;
-    rd_kafka_headers_t *headers = rd_kafka_headers_new(rec->header_count);
+    rd_kafka_headers_t *headers = rd_kafka_headers_new(rec->header_count + 1);
+    if (stamped)
+        kafka_stamp_add(headers, s->kind, next_stamp(w, s));
     for (size_t i = 0; i < rec->header_count; i++)
         (void)rd_kafka_header_add(headers, rec->headers[i].name, -1, rec->headers[i].value,
                                   (ssize_t)rec->headers[i].value_len);
@@ -470,7 +305,7 @@ static bool wait_progress(struct kafka_writer *w, const char *what, struct err *
 static bool produce_waiting(struct kafka_writer *w, int id, int32_t partition,
                             const struct journal_record *rec, struct err *err)
 {
-    rd_kafka_headers_t *headers = headers_of(rec);
+    rd_kafka_headers_t *headers = headers_of(w, &w->streams[id], rec);
     rd_kafka_resp_err_t code;
     bool ok = true;
     while (ok && w->queued_bytes > 0 && w->queued_bytes + record_bytes(rec) > QUEUE_BYTES)
@@ -500,7 +335,7 @@ static int32_t partition_of(const struct stream *s, const struct journal_record 
     return rd_kafka_msg_partitioner_murmur2(s->rkt, rec->key, rec->key_len, s->part_count, NULL, NULL);
 }
 
-static bool wait_reports(struct kafka_writer *w, struct err *err)
+bool kafka_writer_wait_reports(struct kafka_writer *w, struct err *err)
 {
     uint64_t seen = w->reports;
     int64_t moved_us = clock_mono_us();
@@ -531,7 +366,7 @@ static bool gather(struct kafka_writer *w, struct stream *s, const struct journa
     if (s->batch_max == 0)
         return true;
     size_t size = kafka_batch_size(rec);
-    if (s->gathered > 0 && s->gathered + size > s->batch_max && !wait_reports(w, err))
+    if (s->gathered > 0 && s->gathered + size > s->batch_max && !kafka_writer_wait_reports(w, err))
         return false;
     s->gathered += size;
     return true;
@@ -571,7 +406,7 @@ static bool kafka_flush(struct journal_writer *jw, const struct journal_range **
                         struct err *err)
 {
     struct kafka_writer *w = writer_of(jw);
-    if (!wait_reports(w, err))
+    if (!kafka_writer_wait_reports(w, err))
         return false;
     if (w->range_cap < w->touched_count) {
         w->range_cap = w->touched_cap;
@@ -603,11 +438,22 @@ static bool commit_transaction(struct kafka_writer *w, struct err *err)
             return reports_ok(w, err);
         }
         if (!rd_kafka_error_is_retriable(error) || clock_mono_us() >= until_us)
-            return fail(w, error, "committing", err);
+            return kafka_writer_fail(w, error, "committing", err);
         rd_kafka_error_destroy(error);
         kafka_client_waits(&w->client, begin_us, "committing", NULL);
         kafka_client_poll(&w->client);
     }
+}
+
+bool kafka_writer_end_unit(struct kafka_writer *w, struct err *err)
+{
+    if (!w->idempotent && !commit_transaction(w, err))
+        return false;
+    w->in_txn = false;
+    for (size_t i = 0; i < w->touched_count; i++)
+        w->streams[w->touched[i].stream].parts[w->touched[i].partition].touched = false;
+    w->touched_count = 0;
+    return true;
 }
 
 static bool kafka_commit(struct journal_writer *jw, struct err *err)
@@ -615,13 +461,8 @@ static bool kafka_commit(struct journal_writer *jw, struct err *err)
     struct kafka_writer *w = writer_of(jw);
     if (!w->in_txn)
         return true;
-    if (!wait_reports(w, err) || !failpoint("journal.kafka.commit", err) || !commit_transaction(w, err))
-        return false;
-    w->in_txn = false;
-    for (size_t i = 0; i < w->touched_count; i++)
-        w->streams[w->touched[i].stream].parts[w->touched[i].partition].touched = false;
-    w->touched_count = 0;
-    return failpoint("journal.kafka.committed", err);
+    return kafka_writer_wait_reports(w, err) && failpoint("journal.kafka.commit", err) &&
+           kafka_writer_end_unit(w, err) && failpoint("journal.kafka.committed", err);
 }
 
 /* The topics' retention does it. Serves the handle's callbacks meanwhile (new login tokens, for one). */
@@ -634,7 +475,7 @@ static bool kafka_trim(struct journal_writer *jw, struct err *err)
 
 const struct journal_writer_ops kafka_writer_ops = {
     .name = "kafka",
-    .open = kafka_open,
+    .open = kafka_writer_open,
     .stream = kafka_stream,
     .append = kafka_append,
     .fits = kafka_fits,

@@ -79,6 +79,8 @@ bool lmdb_record_read(const void *bytes, size_t len, struct journal_record *ret)
     if ((uint64_t)head.key_len + head.value_len != (uint64_t)(end - p))
         return false;
     ret->header_count = head.header_count;
+    ret->writer = 0;
+    ret->stray = false;
     ret->offset = head.offset;
     ret->timestamp_ms = head.timestamp_ms;
     ret->key = head.flags & LMDB_RECORD_NULL_KEY ? NULL : p;

@@ -23,6 +23,7 @@ void journal_settings(const struct config *cfg, struct journal_config *ret)
         .registry_password = config_text(cfg, "journal.registry_password"),
         .registry_ca = config_text(cfg, "journal.registry_ca"),
         .kafka_properties = count > 0 ? properties : NULL,
+        .idempotent = strcmp(config_text(cfg, "journal.delivery"), "idempotent") == 0,
         .topics_must_exist = !config_bool(cfg, "journal.create_topics"),
         .claim_store = config_text(cfg, "journal.claim_store"),
         .claim_large = strcmp(config_text(cfg, "journal.large_records"), "claim") == 0,

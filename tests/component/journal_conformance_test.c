@@ -2,7 +2,7 @@
  * One suite for every journal: what journal.h promises, on lmdb, on fault: over lmdb, and on Kafka when
  * CF_KAFKA_BOOTSTRAP=host:port names a broker (tests/system/test_journal_kafka.py starts one and sets it).
  *
- *   journal_conformance_test [lmdb|fault|kafka]    (default: all that can run)
+ *   journal_conformance_test [lmdb|fault|kafka|idempotent]    (default: all that can run)
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -50,7 +50,7 @@ static void check_full_record(const struct journal_case *jc, const struct journa
 {
     assert_true(text_is(rec->key, rec->key_len, "k1"));
     assert_true(text_is(rec->value, rec->value_len, "v1"));
-    if (jc->kind == KIND_KAFKA) /* stamped by the broker, so that retention counts from the writing */
+    if (jc->kind >= KIND_KAFKA) /* stamped by the broker, so that retention counts from the writing */
         assert_true(llabs(rec->timestamp_ms - clock_wall_us() / 1000) < 60000);
     else
         assert_int_equal(rec->timestamp_ms, 1700000000123);
@@ -213,7 +213,7 @@ static void check_count(struct journal_case *jc, const char *stream, uint64_t wa
 {
     uint64_t n = count_once(jc, stream);
     int64_t until_us = clock_mono_us() + 10000000;
-    while (n < want && jc->kind == KIND_KAFKA && clock_mono_us() < until_us)
+    while (n < want && jc->kind >= KIND_KAFKA && clock_mono_us() < until_us)
         n = count_once(jc, stream);
     assert_int_equal(n, want);
 }
@@ -349,6 +349,8 @@ static void write_plan(struct journal_case *jc, struct plan *plan)
         OK(jc, journal_flush(jw, &ranges, &plan->counts[u], &jc->err));
         for (size_t i = 0; i < plan->counts[u]; i++) {
             plan->ranges[u][i] = ranges[i];
+            plan->ranges[u][i].own = true;
+            plan->ranges[u][i].writer = jw->id;
             for (int s = 0; s < STREAMS; s++) {
                 if (strcmp(plan->names[s], ranges[i].stream) == 0)
                     plan->ranges[u][i].stream = plan->names[s];
@@ -587,6 +589,148 @@ static void one_writer_at_a_time(void **state)
     check_count(jc, stream_name(jc, "a"), 3);
 }
 
+/* --- without units: Kafka, journal_config.idempotent --- */
+
+/* What the unit at hand has touched of stream "a", as a fence would say it. The unit goes on. */
+static struct journal_range range_of_a(struct journal_case *jc, struct journal_writer *jw)
+{
+    const struct journal_range *ranges;
+    size_t count = 0;
+    OK(jc, journal_flush(jw, &ranges, &count, &jc->err));
+    struct journal_range range = ranges[0];
+    assert_int_equal(count, 1);
+    range.stream = stream_name(jc, "a");
+    range.own = true;
+    range.writer = jw->id;
+    return range;
+}
+
+static uint64_t count_ranges(struct journal_case *jc, const struct journal_range *ranges, size_t count)
+{
+    struct journal_reader *jr = open_reader(jc, NULL);
+    uint64_t n = 0;
+    char want[32];
+    OK(jc, journal_assign(jr, ranges, count, &jc->err));
+    for (const struct journal_record *rec; (rec = get(jc, jr)) != NULL; n++) {
+        (void)snprintf(want, sizeof want, "%llu", (unsigned long long)n);
+        if (!text_is(rec->value, rec->value_len, want))
+            fail_msg("\"%.*s\" instead of %s", (int)rec->value_len, (const char *)rec->value, want);
+        assert_int_equal(rec->header_count, 0);
+    }
+    journal_reader_close(jr);
+    return n;
+}
+
+/* A unit that never ends, and a writer that lives on and writes between another's records: ranges give what is their writer's. */
+static void ranges_give_their_writers_records(void **state)
+{
+    struct journal_case *jc = *state;
+    struct journal_writer *one = open_writer(jc);
+    struct journal_range ranges[2];
+    int a = data_stream(jc, one, "a");
+    put_numbered(jc, one, a, 0, 2);
+    ranges[0] = range_of_a(jc, one);
+    OK(jc, journal_commit(one, &jc->err));
+    put_numbered(jc, one, a, 100, 105);
+    (void)range_of_a(jc, one);
+    struct journal_writer *two = open_writer(jc);
+    int b = data_stream(jc, two, "a");
+    put_numbered(jc, two, b, 2, 4);
+    (void)range_of_a(jc, two);
+    put_numbered(jc, one, a, 200, 203);
+    (void)range_of_a(jc, one);
+    put_numbered(jc, two, b, 4, 6);
+    ranges[1] = range_of_a(jc, two);
+    OK(jc, journal_commit(two, &jc->err));
+    assert_int_equal(ranges[1].next_offset - ranges[1].first_offset, 7);
+    assert_int_equal(count_ranges(jc, ranges, 2), 6);
+    ranges[0].writer = 0; /* with transactions, or by nobody of ours */
+    assert_int_equal(count_ranges(jc, ranges, 1), 0);
+    journal_writer_close(two);
+    journal_writer_close(one);
+}
+
+static uint64_t count_strays(struct journal_case *jc)
+{
+    struct journal_config audit = jc->config;
+    struct journal_reader *jr = NULL;
+    uint64_t first, next, n = 0;
+    audit.audit = true;
+    OK(jc, journal_reader_open(&audit, NULL, &jr, &jc->err));
+    OK(jc, journal_bounds(jr, jc->fence, 0, &first, &next, &jc->err));
+    assign_one(jc, jr, jc->fence, first, next);
+    for (const struct journal_record *rec; (rec = get(jc, jr)) != NULL;)
+        n += rec->stray && rec->value != NULL;
+    journal_reader_close(jr);
+    return n;
+}
+
+static void put_fence(struct journal_case *jc, struct journal_writer *jw, const char *value)
+{
+    put(jc, jw, fence_stream(jc, jw), PIPELINE, value);
+}
+
+/* Whichever way the next one writes. */
+static void check_late_fence(struct journal_case *jc, bool next_idempotent)
+{
+    struct journal_writer *one = open_writer(jc), *two;
+    put_fence(jc, one, "0");
+    OK(jc, journal_commit(one, &jc->err));
+    put_fence(jc, one, "1");
+    OK(jc, journal_commit(one, &jc->err));
+    jc->config.idempotent = next_idempotent;
+    two = open_writer(jc);
+    put_fence(jc, one, "2");
+    FAILS(jc, ERR_FENCED, journal_commit(one, &jc->err));
+    check_count(jc, jc->fence, 2);
+    put_fence(jc, two, "2");
+    if (next_idempotent) { /* something of the first one's stands there: only opening anew shows where */
+        FAILS(jc, ERR_CONNECT, journal_commit(two, &jc->err));
+        journal_writer_close(two);
+        two = open_writer(jc);
+        put_fence(jc, two, "2");
+    }
+    OK(jc, journal_commit(two, &jc->err));
+    check_count(jc, jc->fence, 3);
+    assert_int_equal(count_strays(jc), next_idempotent ? 2 : 1);
+    journal_writer_close(one);
+    journal_writer_close(two);
+    jc->config.idempotent = true;
+}
+
+static void a_late_fence_does_not_count(void **state)
+{
+    check_late_fence(*state, true);
+}
+
+static void a_late_fence_does_not_count_among_transactions(void **state)
+{
+    check_late_fence(*state, false);
+}
+
+/* Its open transaction would hold up readers for ten minutes. */
+static void a_transactional_writer_is_ended(void **state)
+{
+    struct journal_case *jc = *state;
+    jc->config.idempotent = false;
+    struct journal_writer *one = open_writer(jc), *two;
+    put_fence(jc, one, "0");
+    put_numbered(jc, one, data_stream(jc, one, "a"), 0, 1);
+    OK(jc, journal_commit(one, &jc->err));
+    put_fence(jc, one, "7");
+    const struct journal_range *ranges;
+    size_t count;
+    OK(jc, journal_flush(one, &ranges, &count, &jc->err));
+    jc->config.idempotent = true;
+    two = open_writer(jc);
+    put_fence(jc, two, "1");
+    OK(jc, journal_commit(two, &jc->err));
+    check_count(jc, jc->fence, 2);
+    FAILS(jc, ERR_FENCED, journal_commit(one, &jc->err));
+    journal_writer_close(one);
+    journal_writer_close(two);
+}
+
 /* --- all --- */
 
 static const struct CMUnitTest tests[] = {
@@ -606,8 +750,30 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(one_writer_at_a_time, setup, teardown),
 };
 
+static const struct CMUnitTest without_units[] = {
+    cmocka_unit_test_setup_teardown(records_come_back_as_they_were, setup, teardown),
+    cmocka_unit_test_setup_teardown(large_values, setup, teardown),
+    cmocka_unit_test_setup_teardown(streams_are_listed, setup, teardown),
+    cmocka_unit_test_setup_teardown(flush_tells_what_the_unit_touched, setup, teardown),
+    cmocka_unit_test_setup_teardown(ranges_of_fences_give_each_record_once, setup, teardown),
+    cmocka_unit_test_setup_teardown(assign_in_the_middle, setup, teardown),
+    cmocka_unit_test_setup_teardown(a_follower_gets_each_commit, setup, teardown),
+    cmocka_unit_test_setup_teardown(idle_when_nothing_comes, setup, teardown),
+    cmocka_unit_test_setup_teardown(positions_that_do_not_fit_are_refused, setup, teardown),
+    cmocka_unit_test_setup_teardown(another_pipeline_is_refused, setup, teardown),
+    cmocka_unit_test_setup_teardown(bad_arguments, setup, teardown),
+    cmocka_unit_test_setup_teardown(ranges_give_their_writers_records, setup, teardown),
+    cmocka_unit_test_setup_teardown(a_late_fence_does_not_count, setup, teardown),
+    cmocka_unit_test_setup_teardown(a_late_fence_does_not_count_among_transactions, setup, teardown),
+    cmocka_unit_test_setup_teardown(a_transactional_writer_is_ended, setup, teardown),
+};
+
 static int run(enum kind kind, const char *name)
 {
+    if (kind == KIND_KAFKA_IDEMPOTENT) {
+        kind_now = kind;
+        return _cmocka_run_group_tests(name, without_units, ARRAY_LEN(without_units), NULL, NULL);
+    }
     kind_now = kind;
     return _cmocka_run_group_tests(name, tests, ARRAY_LEN(tests), NULL, NULL);
 }
@@ -629,7 +795,9 @@ int main(int argc, char **argv)
         failed += run(KIND_FAULT, "fault over lmdb");
     if (kafka_bootstrap != NULL && wanted(argc, argv, "kafka"))
         failed += run(KIND_KAFKA, "kafka");
-    else if (kafka_bootstrap == NULL)
+    if (kafka_bootstrap != NULL && wanted(argc, argv, "idempotent"))
+        failed += run(KIND_KAFKA_IDEMPOTENT, "kafka without transactions");
+    if (kafka_bootstrap == NULL)
         printf("kafka: not run, CF_KAFKA_BOOTSTRAP=host:port is not set\n");
     return failed != 0;
 }

@@ -222,9 +222,9 @@ static bool write_on(struct journal_case *jc)
 static bool read_all(struct journal_case *jc)
 {
     struct journal_reader *jr = NULL;
-    struct journal_range ranges[] = {{stream_name(jc, "a"), 0, 0, 2 * UNITS},
-                                     {stream_name(jc, "b"), 0, 0, UNITS},
-                                     {jc->fence, 0, 0, UNITS}};
+    struct journal_range ranges[] = {{stream_name(jc, "a"), 0, 0, 2 * UNITS, false, 0},
+                                     {stream_name(jc, "b"), 0, 0, UNITS, false, 0},
+                                     {jc->fence, 0, 0, UNITS, false, 0}};
     struct journal_record rec;
     enum journal_next got = JOURNAL_ERROR;
     uint64_t records = 0;

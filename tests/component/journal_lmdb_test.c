@@ -317,7 +317,8 @@ static void a_killed_writers_unit_is_cut(void **state)
     bounds(jc, jc->fence, &first, &next);
     assert_int_equal(next, 5);
     struct journal_reader *jr = open_reader(jc, NULL);
-    struct journal_range ranges[] = {{stream_name(jc, "a"), 0, 0, 21}, {stream_name(jc, "fresh"), 0, 0, 10}};
+    struct journal_range ranges[] = {{stream_name(jc, "a"), 0, 0, 21, false, 0},
+                                     {stream_name(jc, "fresh"), 0, 0, 10, false, 0}};
     OK(jc, journal_assign(jr, ranges, 2, &jc->err));
     int n = 0;
     while (get(jc, jr) != NULL)

@@ -19,7 +19,7 @@
 
 #define PIPELINE "shop"
 
-enum kind { KIND_LMDB, KIND_FAULT, KIND_KAFKA };
+enum kind { KIND_LMDB, KIND_FAULT, KIND_KAFKA, KIND_KAFKA_IDEMPOTENT };
 
 struct journal_case {
     enum kind kind;
@@ -55,7 +55,7 @@ static inline void case_init(struct journal_case *jc, enum kind kind, const char
     jc->kind = kind;
     (void)snprintf(jc->prefix, sizeof jc->prefix, "t%ld-%u", (long)getpid(), ++serial);
     (void)snprintf(jc->fence, sizeof jc->fence, "%s.fence", jc->prefix);
-    if (kind == KIND_KAFKA) {
+    if (kind >= KIND_KAFKA) {
         (void)snprintf(jc->url, sizeof jc->url, "kafka://%s", kafka);
     } else {
         (void)snprintf(jc->folder, sizeof jc->folder, "/tmp/cf-journal-XXXXXX");
@@ -68,7 +68,8 @@ static inline void case_init(struct journal_case *jc, enum kind kind, const char
                                          .topic_prefix = jc->prefix,
                                          .partitions = 1,
                                          .replication_factor = 1,
-                                         .retention_ms = 86400000};
+                                         .retention_ms = 86400000,
+                                         .idempotent = kind == KIND_KAFKA_IDEMPOTENT};
 }
 
 static inline void case_done(struct journal_case *jc)

@@ -29,6 +29,10 @@ def test_conformance(kafka):
     run(kafka, "journal_conformance_test", "kafka")
 
 
+def test_conformance_without_transactions(kafka):
+    run(kafka, "journal_conformance_test", "idempotent")
+
+
 def test_schema_stream(kafka):
     run(kafka, "journal_schema_stream_test")
 

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "capture/shape_voids.h"
 #include "capture/shapes.h"
 
 static struct source_column columns[] = {
@@ -103,9 +104,45 @@ static void a_name_belongs_to_one_table(void **state)
     cap_shapes_free(shapes);
 }
 
+static bool is_void(struct shape_voids *voids, const char *state, uint64_t offset, uint64_t writer)
+{
+    json_t *root = json_pack("{s:n,s:s}", "table_shape", "state", state);
+    struct journal_record rec = {.offset = offset, .writer = writer};
+    bool found = shape_voids_has(voids, root, &rec);
+    json_decref(root);
+    return found;
+}
+
+/* Without transactions: what lies behind the last fence, or was made void by a capture that found it so. */
+static void shapes_without_a_fence_do_not_count(void **state)
+{
+    (void)state;
+    struct shape_voids voids = {.fenced_next = 50};
+    char *text = shape_voids_text(20);
+    json_t *root = json_loads(text, 0, NULL);
+    free(text);
+    assert_true(shape_voids_is(root));
+    shape_voids_take(&voids, root, &(struct journal_record){.offset = 30});
+    json_decref(root);
+    assert_false(is_void(&voids, "current", 19, 7));
+    assert_true(is_void(&voids, "current", 20, 7));
+    assert_true(is_void(&voids, "forgotten", 29, 7));
+    assert_false(is_void(&voids, "current", 29, 0)); /* with transactions it is there with its fence */
+    assert_false(is_void(&voids, "halted", 29, 7));
+    assert_false(is_void(&voids, "accepted", 29, 7));
+    assert_false(is_void(&voids, "current", 31, 7));
+    assert_false(voids.unfenced);
+    assert_false(is_void(&voids, "accepted", 60, 7));
+    assert_false(voids.unfenced);
+    assert_true(is_void(&voids, "current", 50, 7));
+    assert_true(voids.unfenced);
+    shape_voids_release(&voids);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(shapes_without_a_fence_do_not_count),
         cmocka_unit_test(a_change_is_told_from_what_is_the_same),
         cmocka_unit_test(columns_that_came_later_are_known),
         cmocka_unit_test(a_name_belongs_to_one_table),

@@ -53,12 +53,16 @@ static struct fence sample(void)
                  .request_count = ARRAY_LEN(requests)},
         .changes = 1234,
         .transactions = 56,
+        .writer = UINT64_C(0xfedcba9876543210),
+        .schemas_next = 77,
         .ranges = ranges,
         .range_count = ARRAY_LEN(ranges)};
 }
 
 static void assert_same(const struct fence *a, const struct fence *b)
 {
+    assert_true(a->writer == b->writer);
+    assert_true(a->schemas_next == b->schemas_next);
     assert_int_equal(a->kind, b->kind);
     assert_true(a->id == b->id && a->attempt == b->attempt && a->lsn == b->lsn);
     assert_string_equal(a->pipeline, b->pipeline);
@@ -121,7 +125,24 @@ static void fences_come_back(void **state)
     f.kind = FENCE_SNAPSHOT;
     f.marker = (struct fence_marker){.kind = MARKER_FINAL};
     f.copy = (struct fence_copy){.there = false};
+    f.writer = f.schemas_next = 0;
     round_trip(&f);
+}
+
+/* An older reader must not take a fence whose ranges hold what does not count; others it may take. */
+static void only_fences_with_a_writer_need_a_new_reader(void **state)
+{
+    struct strbuf sb = STRBUF_INIT(1 << 20);
+    struct err err = ERR_INIT;
+    struct fence f = sample();
+    assert_true(fence_encode(&f, &sb, &err));
+    assert_non_null(strstr(sb.data, "{\"format\":2,"));
+    strbuf_clear(&sb);
+    f.writer = 0;
+    assert_true(fence_encode(&f, &sb, &err));
+    assert_non_null(strstr(sb.data, "{\"format\":1,"));
+    assert_null(strstr(sb.data, "writer"));
+    strbuf_release(&sb);
 }
 
 static void refuse_encode(struct fence f)
@@ -179,8 +200,8 @@ static void malformed_fences_are_refused(void **state)
 {
     static const char *const cases[][2] = {
         {"{\"format\"", "\"format\""},
-        {"\"format\":1", "\"format\":0"},
-        {"\"format\":1", "\"format\":\"1\""},
+        {"\"format\":2", "\"format\":0"},
+        {"\"format\":2", "\"format\":\"1\""},
         {"\"kind\":\"stream\"", "\"kind\":\"unknown\""},
         {"\"id\":41", "\"id\":0"},
         {"\"id\":41", "\"id\":4.5"},
@@ -205,7 +226,7 @@ static void malformed_fences_are_refused(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         refuse_text(cases[i][0], cases[i][1], ERR_PROTOCOL);
-    refuse_text("\"format\":1", "\"format\":2", ERR_UNSUPPORTED);
+    refuse_text("\"format\":2", "\"format\":3", ERR_UNSUPPORTED);
 }
 
 static void names_are_known(void **state)
@@ -221,6 +242,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fences_come_back),
+        cmocka_unit_test(only_fences_with_a_writer_need_a_new_reader),
         cmocka_unit_test(wrong_fences_are_not_written),
         cmocka_unit_test(malformed_fences_are_refused),
         cmocka_unit_test(names_are_known),

@@ -31,6 +31,38 @@ def read_kafka(kafka, prefix):
                     for m in messages] for topic, messages in found.items()}, fences
 
 
+def read_kafka_by_fences(kafka, prefix):
+    """The same of a journal that was written without transactions: what counts there, and how many (records, fences) do not."""
+    fence_topic = prefix + ".fence"
+    found = kafka.read_all([t for t in kafka.topics() if t.startswith(prefix + ".") and t != prefix + ".schemas"])
+    listed = found.pop(fence_topic)
+    fences = [_json(m.value()) for m in listed if _stamp(m, "__crossfade.at") in (None, m.offset())]
+    strays = [0, sum(m.value() is not None for m in listed) - len(fences)]
+    owner, topics = _owners(fences), {}
+    for topic, messages in found.items():
+        topics[topic], numbers = [], {}
+        for m in messages:
+            writer, number = _stamp(m, "__crossfade.by") or (None, 0)
+            fence = owner(topic, m.partition(), m.offset())
+            if writer is not None and (fence is None or fence.get("writer") != writer or number <= numbers.get((m.partition(), writer), 0)):
+                strays[0] += 1
+                continue
+            assert fence is None or fence.get("writer") == writer, f"{topic}/{m.partition()}@{m.offset()} is not by the fence's writer"
+            numbers[m.partition(), writer] = number
+            headers = {name: value for name, value in m.headers() or [] if name != "__crossfade.by"}
+            topics[topic].append(Record(topic, m.partition(), m.offset(), _json(m.key()), _json(m.value()), headers))
+    return topics, fences, strays
+
+
+def _stamp(message, name):
+    """at: the offset that a record is meant for; by: (writer, number). None: it has no stamp."""
+    value = dict(message.headers() or []).get(name)
+    if value is None:
+        return None
+    number = int.from_bytes(value[8:], "big")
+    return number if name.endswith(".at") else (value[:8].hex(), number)
+
+
 def _json(data):
     return None if data is None else json.loads(data)
 

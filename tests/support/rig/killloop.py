@@ -32,10 +32,11 @@ def _when(point):
 class KillLoop:
     """with KillLoop(folder, seed, journal=…) as loop: loop.kill_at(points); loop.kill_at_random(12); loop.finish()"""
 
-    def __init__(self, folder, seed, broker=None, rate=80):
+    def __init__(self, folder, seed, broker=None, rate=80, journal=None):
         self.folder, self.seed, self.broker, self.rate = folder, seed, broker, rate
         self.rng = random.Random(seed)
         self.kills, self.bulks, self.verdicts = 0, 0, []
+        self.journal_settings = journal or {}
         # The bulks are streamed before they commit.
         self.source, self.target = Postgres(folder, "source", settings={"logical_decoding_work_mem": "1MB"}), Postgres(folder, "target")
         self.pipeline = self.load = self.reader = None
@@ -47,7 +48,7 @@ class KillLoop:
         load_simshop(self.shop)
         self.source.sql(BULK, db="shop")
         copy_schema(self.shop, self.copy)
-        more = {"compare": {"deadline_ms": 5000}, "capture": {"heartbeat_interval_ms": 500, "max_memory": "4MiB", "snapshot_chunk_rows": 5000}, "apply": {"batch_max_bytes": "1MiB"}}
+        more = {"compare": {"deadline_ms": 5000}, "capture": {"heartbeat_interval_ms": 500, "max_memory": "4MiB", "snapshot_chunk_rows": 5000}, "apply": {"batch_max_bytes": "1MiB"}, "journal": self.journal_settings}
         # JSON through Kafka, so that a reader of its own can judge it; Avro through LMDB.
         kafka = {"journal": self.broker.url, "journal_format": "json"} if self.broker else {}
         self.pipeline = Pipeline(self.folder, self.shop, self.copy, more=more, **kafka)
@@ -211,7 +212,7 @@ class KillLoop:
         """Traffic ends; everything must come to rest and be equal. read_journal() → (topics, fences)."""
         from .journal import assert_journal
         self._start_others(None)
-        self.pipeline.apply.wait_for(lambda status: status.get("complete"), 120, "the copy is complete")
+        self.pipeline.apply.wait_for(lambda status: status.get("complete"), 240, "the copy is complete")
         self.load.wait_acked(50)
         self.pipeline.wait_caught_up(180)  # what the last kill held up: a comparison waits only seconds for apply
         done = self.pipeline.run("compare", "run", timeout=300)  # nothing is left of a hold, or of a wait for a release
