@@ -106,7 +106,7 @@ static __attribute__((unused)) void mariadb_server_stop(struct mariadb_server *s
 
 static __attribute__((unused)) void mariadb_server_start(struct mariadb_server *s)
 {
-    char data[100], port[32], socket[100];
+    char data[100], port[32], socket[100], tmpdir[100];
     int status = 0;
     *s = (struct mariadb_server){.base = {.folder = "/tmp/cf-mariadb-XXXXXX"}};
     struct pg_server *b = &s->base;
@@ -118,10 +118,11 @@ static __attribute__((unused)) void mariadb_server_start(struct mariadb_server *
     }
     (void)snprintf(data, sizeof data, "--datadir=%s/data", b->folder);
     (void)snprintf(socket, sizeof socket, "--socket=%s/s", b->folder);
+    (void)snprintf(tmpdir, sizeof tmpdir, "--tmpdir=%s", b->folder);
     (void)snprintf(b->bindir, sizeof b->bindir, "/usr/bin");
     char *install[] = {"mariadb-install-db",
                        "--no-defaults",
-                       data,
+                       data, tmpdir,
                        "--auth-root-authentication-method=normal",
                        "--skip-test-db",
                        NULL};
@@ -138,7 +139,7 @@ static __attribute__((unused)) void mariadb_server_start(struct mariadb_server *
                         socket,
                         port,
                         "--bind-address=127.0.0.1",
-                        "--skip-name-resolve",
+                        "--skip-name-resolve", tmpdir,
                         "--innodb-flush-log-at-trx-commit=2",
                         "--innodb-buffer-pool-size=64M",
                         "--sql-mode=",

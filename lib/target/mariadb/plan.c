@@ -187,7 +187,7 @@ static bool plan_typed(struct md_column *col, struct err *err)
         return plan_time(col, err);
     case MD_SRC_UUID:
         if (col->type == MD_UUID)
-            return way(col, MD_BIND_TEXT, md_put_text);
+            return way(col, MD_BIND_TEXT, md_put_uuid);
         if ((col->type == MD_BINARY || col->type == MD_VARBINARY) && col->max_bytes == 16)
             return way(col, MD_BIND_BYTES, md_put_uuid_bytes);
         break;
