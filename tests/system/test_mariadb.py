@@ -45,7 +45,9 @@ class Case:
         return self.server.sql(query, params, self.name)
 
     def start(self, timeout=120):
-        self.pipeline.start()
+        for role in (self.capture, self.apply):
+            if not role.running:
+                role.start()
         self.apply.wait_for(lambda status: status.get("complete"), timeout, "the copy is complete")
         return self
 
@@ -301,7 +303,7 @@ def test_swaps_and_lost_servers(servers):
               "INSERT INTO t SELECT i, i, repeat('x', 9000) FROM generate_series(1, 200) i")
     with case(servers, "swaps", schema, "CREATE TABLE t (id int PRIMARY KEY, u int UNIQUE, big longtext);\n") as s:
         s.start()
-        s.source("UPDATE t SET u = u % 200 + 1", "UPDATE t SET id = 201 - id, u = 201 - u", "UPDATE t SET big = 'short' WHERE id % 7 = 0")
+        s.source("UPDATE t SET u = u % 200 + 1", "UPDATE t SET id = id + 1000, u = 201 - u", "UPDATE t SET big = 'short' WHERE id % 7 = 0")
         s.pipeline.wait_caught_up()
         assert "to=replace" in s.apply.log_text()
 
@@ -312,9 +314,8 @@ def test_swaps_and_lost_servers(servers):
         with s.server.connect("swaps") as other:
             run(other, "SET innodb_lock_wait_timeout = 1")
             run(other, "BEGIN")
-            run(other, "SELECT * FROM t WHERE id = 5 FOR UPDATE")
-            s.source("DELETE FROM t WHERE id = 5")
-            s.server.sql("DO SLEEP(0)")
+            run(other, "SELECT * FROM t WHERE id = 1005 FOR UPDATE")
+            s.source("DELETE FROM t WHERE id = 1005")
             run(other, "ROLLBACK")
         s.pipeline.wait_caught_up()
         s.server.kill9()
@@ -323,7 +324,7 @@ def test_swaps_and_lost_servers(servers):
         s.server.start()
         s.pipeline.wait_caught_up()
         assert same()
-        s.source("INSERT INTO t VALUES (1000, 1, repeat('y', 17 * 1024 * 1024))")
+        s.source("INSERT INTO t VALUES (1, 1, repeat('y', 17 * 1024 * 1024))")
         halts(s.apply, 5, "table=public.t", "max_allowed_packet", "22001")
         s.server.sql("SET GLOBAL max_allowed_packet = 64 * 1024 * 1024")
         s.apply.start()
