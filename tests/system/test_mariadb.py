@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import random
 import re
 import struct
@@ -11,8 +12,10 @@ import psycopg
 import pytest
 
 from rig import Pipeline, Postgres, Workdir
-from rig.mariadb import ROLE_PASSWORD, MariaDB, run
+from rig.certificates import Authority
+from rig.mariadb import ROLE, ROLE_PASSWORD, MariaDB, run
 from rig.procs import halts
+from rig.workdir import server_user
 from rig.scenario import count, drop_database, seed
 from test_types_property import SCHEMA, Maker, change, fill, kinds, tables_of
 
@@ -330,3 +333,40 @@ def test_swaps_and_lost_servers(servers):
         s.apply.start()
         s.pipeline.wait_caught_up()
         assert same()
+
+
+def test_tls_is_verified_unless_told_otherwise_and_passwords_come_from_outside(servers):
+    folder, source, _ = servers
+    authority, stranger = Authority(folder, "authority"), Authority(folder, "stranger")
+    certificate, key = authority.issue("db", "127.0.0.1")
+    if server_user():
+        os.chown(key, server_user().pw_uid, server_user().pw_gid)
+    with MariaDB(folder, "tls", settings={"ssl-cert": certificate, "ssl-key": key, "ssl-ca": authority.certificate}) as server:
+        with case((folder, source, server), "tls", "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)", "CREATE TABLE t (id int PRIMARY KEY);\n") as s:
+            server.sql(f"ALTER USER {ROLE}@'%' REQUIRE SSL")
+            s.capture.start()
+            bare = s.target_url.replace(":p%40ss%2Fword", "")
+
+            def end_of(url, how, *words, env=None):
+                s.pipeline.settings["target"]["url"] = url
+                s.pipeline.write()
+                s.apply.env = dict(env or {}, HOME=folder)
+                s.apply.start()
+                if how == "works":
+                    s.apply.wait_for(lambda status: status.get("complete"), 60, "the copy is complete")
+                    assert s.apply.terminate() == 0
+                elif how == "retries":
+                    s.apply.wait_for(lambda status: status.get("phase") == "retrying" and all(w in (status.get("last_error") or "") for w in words), 60, f"retries because of {words}")
+                    assert s.apply.terminate() == 0
+                else:
+                    halts(s.apply, 4, *words)
+            end_of(s.target_url, "halts", "Access denied")  # the user is one that must come through TLS
+            end_of(f"{s.target_url}?ssl-ca={stranger.certificate}", "retries", "certificate")
+            end_of(f"{s.target_url}?ssl-mode=verify_identity", "retries", "certificate")
+            end_of(f"{s.target_url}?ssl-ca={authority.certificate}", "works")
+            end_of(f"{s.target_url}?ssl-mode=required", "works")
+            end_of(f"{bare}?ssl-ca={authority.certificate}", "halts", "Access denied")
+            end_of(f"{bare}?ssl-ca={authority.certificate}", "works", env={"MARIADB_PWD": ROLE_PASSWORD})
+            with open(f"{folder}/.my.cnf", "w") as f:
+                f.write(f'[client]\npassword = "{ROLE_PASSWORD}"\n')
+            end_of(f"{bare}?ssl-ca={authority.certificate}", "works")
