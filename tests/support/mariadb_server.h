@@ -122,7 +122,8 @@ static __attribute__((unused)) void mariadb_server_start(struct mariadb_server *
     (void)snprintf(b->bindir, sizeof b->bindir, "/usr/bin");
     char *install[] = {"mariadb-install-db",
                        "--no-defaults",
-                       data, tmpdir,
+                       data,
+                       tmpdir,
                        "--auth-root-authentication-method=normal",
                        "--skip-test-db",
                        NULL};
@@ -139,7 +140,8 @@ static __attribute__((unused)) void mariadb_server_start(struct mariadb_server *
                         socket,
                         port,
                         "--bind-address=127.0.0.1",
-                        "--skip-name-resolve", tmpdir,
+                        "--skip-name-resolve",
+                        tmpdir,
                         "--innodb-flush-log-at-trx-commit=2",
                         "--innodb-buffer-pool-size=64M",
                         "--sql-mode=",

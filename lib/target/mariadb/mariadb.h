@@ -247,7 +247,8 @@ void md_column_release(struct md_column *col);
 
 /* values.c, times.c, arrays.c */
 md_put_fn md_put_bool, md_put_int, md_put_float, md_put_decimal, md_put_text, md_put_bytes, md_put_date,
-    md_put_time, md_put_datetime, md_put_uuid, md_put_uuid_bytes, md_put_enum, md_put_bit, md_put_inet, md_put_array;
+    md_put_time, md_put_datetime, md_put_uuid, md_put_uuid_bytes, md_put_enum, md_put_bit, md_put_inet,
+    md_put_array;
 /* Sets *err for a value that does not fit, and returns MD_PUT_UNFIT. */
 enum md_put md_unfit(struct err *err, const char *sqlstate, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* PostgreSQL's text form of the value appended to out; *ret_text points to it (out may move with the next one). */
