@@ -477,6 +477,37 @@ static void test_unfit_tables_are_named(void **state)
     expect_unfit(state, "CREATE VIEW t AS SELECT 1 AS id, 1 AS a", "no table");
 }
 
+/* The server's answer to a COMMIT is lost: what it says when it is asked again decides, nothing comes twice. */
+static void test_lost_commit_is_looked_up(void **state)
+{
+    struct apply_case *ac =
+        begin_case(state, "CREATE TABLE t (a int); CREATE TABLE s (id int PRIMARY KEY, n int)");
+    struct ac_table *t = ac_table(ac, "t", "a int4");
+    struct ac_table *s = ac_table(ac, "s", "id int4 key, n int4");
+    char *url = xasprintf("fault:commit:3:lost:%s", ac->url);
+    assert_true(strlen(url) < sizeof ac->url);
+    memcpy(ac->url, url, strlen(url) + 1);
+    free(url);
+    ac_write_config(ac, "");
+    empty_copy(ac);
+    ac_start(ac, NULL);
+    ac_wait(ac);
+    for (int round = 0; round < 3; round++) {
+        ac_begin(ac);
+        ac_insert(ac, t, ROW("1"));
+        if (round > 0)
+            ac_delete(ac, s, ROW("1"));
+        ac_insert(ac, s, ROW("1", round == 2 ? "2" : "1"));
+        ac_fence(ac, FENCE_STREAM);
+        ac_wait(ac);
+    }
+    ac_stop(ac);
+    assert_true(ac_log_has(ac, "session_lost"));
+    ac_expect(ac, "SELECT count(*) FROM t", "3");
+    ac_expect(ac, "SELECT * FROM s", "1,2");
+    end_case(ac);
+}
+
 static int start_servers(void **state)
 {
     (void)state;
@@ -520,6 +551,7 @@ int main(void)
         BOTH(test_second_apply_is_refused),
         BOTH(test_moved_position_fences_off),
         BOTH(test_unfit_tables_are_named),
+        BOTH(test_lost_commit_is_looked_up),
     };
     return cmocka_run_group_tests(tests, start_servers, stop_servers);
 }
