@@ -15,13 +15,21 @@
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MAX_MS   5000
 
+static enum target_unfit unfit_rule(const char *name)
+{
+    return strcmp(name, "null") == 0      ? TARGET_UNFIT_NULL
+           : strcmp(name, "nearest") == 0 ? TARGET_UNFIT_NEAREST
+                                          : TARGET_UNFIT_HALT;
+}
+
 static bool read_settings(const struct config *cfg, struct apply_settings *ret, struct err *err)
 {
     *ret = (struct apply_settings){
         .target = {.url = config_text(cfg, "target.url"),
                    .pipeline = config_text(cfg, "pipeline"),
                    .shard = SHARD_ALL,
-                   .truncate_nonempty = strcmp(config_text(cfg, "apply.on_nonempty"), "truncate") == 0},
+                   .truncate_nonempty = strcmp(config_text(cfg, "apply.on_nonempty"), "truncate") == 0,
+                   .unfit = unfit_rule(config_text(cfg, "target.unfit"))},
         .codec = codec_by_name(config_text(cfg, "journal.format")),
         .accept_lossy = strcmp(config_text(cfg, "journal.lossy"), "debezium") == 0,
         .batch_max_changes = (uint64_t)config_int(cfg, "apply.batch_max_changes"),

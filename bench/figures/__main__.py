@@ -8,7 +8,7 @@ import sys
 
 from rig import Workdir
 
-from . import compare, debezium, journalling, large, latency, size, snapshot, stream
+from . import compare, debezium, journalling, large, latency, mariadb, size, snapshot, stream
 from .rigging import Bench
 
 # name: (function, limit, "at most" or "at least", unit)
@@ -43,6 +43,8 @@ FIGURES = {
     "bytes-json-none": (size.figure("json", "none"), None, "", "x bytes, our JSON"),
     "bytes-json-lz4": (size.figure("json", "lz4"), None, "", "x bytes, our JSON, lz4"),
     "bytes-json-zstd": (size.figure("json", "zstd"), None, "", "x bytes, our JSON, zstd"),
+    "snapshot-mariadb": (mariadb.snapshot, 2.0, "<=", "x time of LOAD DATA LOCAL INFILE into MariaDB, through LMDB"),
+    "stream-mariadb": (mariadb.stream, 50, ">=", "thousand updates/s, journal to MariaDB"),
     "compare": (compare.compare, 1.0, "<=", "x time of reladiff"),
 }
 MEMORY_LIMIT_MIB = 256

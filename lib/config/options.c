@@ -37,8 +37,10 @@ const struct option option_table[] = {
     {.key = "source.mask_salt_file", .type = OPT_PATH, .example = "/run/secrets/mask-salt", .used_by = "capture check",
      .help = "File that holds the salt, in place of mask_salt; a newline at its end does not count."},
 
-    {.key = "target.url", .type = OPT_URL, .choices = PG_URL "|fault:", .example = "postgresql://crossfade@db2:5432/shop", .used_by = "!apply !check !compare !cutover",
-     .help = "The database to move to. Its tables must exist."},
+    {.key = "target.url", .type = OPT_URL, .choices = PG_URL "|mariadb://|mysql://|fault:", .example = "postgresql://crossfade@db2:5432/shop", .used_by = "!apply !check !compare !cutover",
+     .help = "The database to move to. Its tables must exist. MariaDB (10.11 or later; apply alone): mariadb://user@host:3306/database?ssl-mode=verify_identity&ssl-ca=FILE; its password from the URL, MARIADB_PWD, MYSQL_PWD or ~/.my.cnf."},
+    {.key = "target.unfit", .type = OPT_ENUM, .def = "halt", .choices = "halt|null|nearest", .used_by = "apply",
+     .help = "MariaDB: what becomes of a value that the target's column cannot hold, such as infinity or the year 290000. halt: apply stops and names the row. null: NULL, in columns that take it. nearest: the nearest date, time or float that there is. Columns of a key always halt; so does what a rule has no answer for."},
 
     {.key = "journal.url", .type = OPT_URL, .choices = "kafka://|lmdb:|fault:", .example = "lmdb:/var/lib/crossfade/shop", .used_by = "!capture !apply !journal !check !cutover",
      .help = "Where changes are kept on their way: kafka://host:port,host:port or lmdb:FOLDER (one machine, no server)."},

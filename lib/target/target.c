@@ -12,6 +12,8 @@ static const struct {
 } implementations[] = {
     {"postgresql://", &target_postgres},
     {"postgres://", &target_postgres},
+    {"mariadb://", &target_mariadb},
+    {"mysql://", &target_mariadb},
     {"fault:", &target_fault},
 };
 
@@ -22,7 +24,7 @@ bool target_open(const struct target_options *options, struct target **ret, stru
             return implementations[i].ops->open(options, ret, err);
     }
     char masked[200];
-    return err_set(err, ERR_CONFIG, "target.url: %s: postgresql://… is expected",
+    return err_set(err, ERR_CONFIG, "target.url: %s: postgresql://… or mariadb://… is expected",
                    log_mask_url(options->url, masked, sizeof masked));
 }
 

@@ -1,6 +1,6 @@
 /*
- * The target: where rows go. Implementations are chosen by URL: postgresql://… (postgres://…),
- * fault:SLOT:N:ACTION:URL.
+ * The target: where rows go. Implementations are chosen by URL: postgresql://… (postgres://…), mariadb://…
+ * (mysql://…), fault:SLOT:N:ACTION:URL.
  *
  * A writer's life: open, then over and over begin, write…, commit. All rows written between begin and commit,
  * and the position, become visible at once (promises 1 to 3). After a failed call either begin again
@@ -24,12 +24,21 @@
 #include "change/fence.h"
 #include "core/err.h"
 
+/* What becomes of a value that a column of another dialect cannot hold (infinity, the year 290000). Columns of a key always
+ * halt: another value would be another row. */
+enum target_unfit {
+    TARGET_UNFIT_HALT = 0, /* ERR_DATA with SQLSTATE 22xxx */
+    TARGET_UNFIT_NULL,     /* NULL where the column takes it, else as HALT */
+    TARGET_UNFIT_NEAREST   /* the nearest date, time or float that the column has, else as HALT */
+};
+
 struct target_options {
     const char *url;
     const char *pipeline;
     const char *shard;      /* "1/1" */
     bool truncate_nonempty; /* a table that holds rows before its first copy is emptied; otherwise ERR_SCHEMA
                              */
+    enum target_unfit unfit;
 };
 
 /* The row of crossfade.position. */

@@ -5,6 +5,7 @@
 #include "target/target.h"
 
 extern const struct target_ops target_postgres;
+extern const struct target_ops target_mariadb;
 extern const struct target_ops target_fault;
 
 #endif

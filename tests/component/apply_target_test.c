@@ -1,5 +1,5 @@
-/* apply over a journal that the test writes, into a real PostgreSQL: every operation, in sets and in exact
- * order. */
+/* apply over a journal that the test writes, into a real PostgreSQL: what is PostgreSQL's own. What holds for every target is in
+ * apply_conformance_test.c. */
 #include "apply_case.h"
 
 static struct pg_server server;
@@ -31,71 +31,6 @@ static void run_to_end(struct apply_case *ac)
     ac_start(ac, NULL);
     ac_wait(ac);
     ac_stop(ac);
-}
-
-static void test_copy_and_stream(void **state)
-{
-    struct apply_case *ac = begin_case("CREATE TABLE t (id int PRIMARY KEY, a int, big text)");
-    struct ac_table *t = ac_table(ac, "t", "id int4 key, a int4, big text");
-    ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
-    for (int i = 1; i <= 5; i++) {
-        char id[8];
-        (void)snprintf(id, sizeof id, "%d", i);
-        ac_read(ac, t, ROW(id, "1", "x"));
-    }
-    ac_fence(ac, FENCE_SNAPSHOT);
-    ac_start(ac, NULL);
-    ac_wait(ac);
-    ac_expect(ac, "SELECT count(*), sum(a) FROM t", "5,5");
-    ac_expect(ac, "SELECT complete, attempt, fence_id FROM crossfade.position", "f,1,2");
-    ac_begin(ac);
-    ac_insert(ac, t, ROW("6", "6", NULL));
-    ac_update(ac, t, NULL, ROW("1", "11", UNSENT));
-    ac_update(ac, t, NULL, ROW("2", "22", "y"));
-    ac_delete(ac, t, ROW("3"));
-    ac_move(ac, t, ROW("4"), ROW("40", "4", UNSENT));
-    ac_fence(ac, FENCE_STREAM);
-    ac_wait(ac);
-    ac_stop(ac);
-    ac_expect(ac, "SELECT * FROM t ORDER BY id", "1,11,x;2,22,y;5,1,x;6,6,null;40,4,x");
-    ac_expect(ac, "SELECT complete, fence_id, lsn::text, source_system_id FROM crossfade.position",
-              "t,3,0/1000180,7300000000000000001");
-    end_case(ac);
-}
-
-/* The same through staging: more rows than go as single statements. */
-static void test_large_sets(void **state)
-{
-    struct apply_case *ac = begin_case("CREATE TABLE t (id int PRIMARY KEY, a int, big text)");
-    struct ac_table *t = ac_table(ac, "t", "id int4 key, a int4, big text");
-    char id[16], to[16];
-    ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
-    for (int i = 1; i <= 1000; i++) {
-        (void)snprintf(id, sizeof id, "%d", i);
-        ac_read(ac, t, ROW(id, "1", "x"));
-    }
-    ac_fence(ac, FENCE_SNAPSHOT);
-    ac_begin(ac);
-    for (int i = 1; i <= 1000; i++) {
-        (void)snprintf(id, sizeof id, "%d", i);
-        (void)snprintf(to, sizeof to, "%d", i + 10000);
-        if (i % 5 == 0)
-            ac_delete(ac, t, ROW(id));
-        else if (i % 5 == 1)
-            ac_update(ac, t, NULL, ROW(id, "2", UNSENT));
-        else if (i % 5 == 2)
-            ac_update(ac, t, NULL, ROW(id, "3", NULL));
-        else if (i % 5 == 3)
-            ac_move(ac, t, ROW(id), ROW(to, "4", UNSENT));
-        else
-            ac_move(ac, t, ROW(id), ROW(to, "5", "z"));
-    }
-    ac_fence(ac, FENCE_STREAM);
-    run_to_end(ac);
-    ac_expect(ac, "SELECT a, coalesce(big, '-'), count(*), min(id), max(id) FROM t GROUP BY 1, 2 ORDER BY 1",
-              "2,x,200,1,996;3,-,200,2,997;4,x,200,10003,10998;5,z,200,10004,10999");
-    assert_false(ac_log_has(ac, "batch_again"));
-    end_case(ac);
 }
 
 static void test_foreign_keys_and_triggers(void **state)
@@ -197,36 +132,6 @@ static void test_unique_swap_deferrable(void **state)
     end_case(ac);
 }
 
-static void test_unique_swap_not_deferrable(void **state)
-{
-    struct apply_case *ac = begin_case("CREATE TABLE t (id int PRIMARY KEY, u int UNIQUE, big text)");
-    swap_uniques(ac, ac_table(ac, "t", "id int4 key, u int4, big text"));
-    assert_true(ac_log_has(ac, "from=plain to=ordered"));
-    assert_true(ac_log_has(ac, "from=ordered to=replace"));
-    end_case(ac);
-}
-
-/* Keys that rotate, with values that only the old rows hold. */
-static void test_key_rotation(void **state)
-{
-    struct apply_case *ac = begin_case("CREATE TABLE t (id int PRIMARY KEY, a int, big text)");
-    struct ac_table *t = ac_table(ac, "t", "id int4 key, a int4, big text");
-    empty_copy(ac);
-    ac_begin(ac);
-    ac_insert(ac, t, ROW("1", "1", "one"));
-    ac_insert(ac, t, ROW("2", "2", "two"));
-    ac_fence(ac, FENCE_STREAM);
-    run_to_end(ac);
-    ac_begin(ac);
-    ac_move(ac, t, ROW("1"), ROW("9", "1", UNSENT));
-    ac_move(ac, t, ROW("2"), ROW("1", "2", UNSENT));
-    ac_move(ac, t, ROW("9"), ROW("2", "1", UNSENT));
-    ac_fence(ac, FENCE_STREAM);
-    run_to_end(ac);
-    ac_expect(ac, "SELECT * FROM t ORDER BY id", "1,2,two;2,1,one");
-    end_case(ac);
-}
-
 static void test_no_key_touches_one_of_equals(void **state)
 {
     struct apply_case *ac = begin_case("CREATE TABLE t (a int, b text, n numeric, j json)");
@@ -246,19 +151,6 @@ static void test_no_key_touches_one_of_equals(void **state)
     run_to_end(ac);
     ac_expect(ac, "SELECT * FROM t ORDER BY a, n",
               "1,null,1.0,{\"x\": 1};1,null,1.00,{\"x\": 1};2,c,null,null;5,u,1.0,{\"x\": 1}");
-    end_case(ac);
-}
-
-static void test_no_key_row_that_is_missing(void **state)
-{
-    struct apply_case *ac = begin_case("CREATE TABLE t (a int)");
-    struct ac_table *t = ac_table(ac, "t", "a int4");
-    empty_copy(ac);
-    ac_begin(ac);
-    ac_delete(ac, t, ROW("1"));
-    ac_fence(ac, FENCE_STREAM);
-    ac_start(ac, NULL);
-    HALTS(ac, 5, "table=public.t", "lsn=0/1000200", "0 rows were found");
     end_case(ac);
 }
 
@@ -323,25 +215,6 @@ static void test_deferrable_key_and_identity_beside_the_key(void **state)
     end_case(ac);
 }
 
-static void test_missing_table_writes_nothing(void **state)
-{
-    struct apply_case *ac = begin_case("CREATE TABLE t (id int PRIMARY KEY)");
-    struct ac_table *t = ac_table(ac, "t", "id int4 key");
-    struct ac_table *gone = ac_table(ac, "gone", "id int4 key");
-    empty_copy(ac);
-    ac_begin(ac);
-    ac_insert(ac, t, ROW("1"));
-    ac_insert(ac, gone, ROW("1"));
-    ac_fence(ac, FENCE_STREAM);
-    ac_start(ac, NULL);
-    HALTS(ac, 5, "table=public.gone");
-    ac_expect(ac, "SELECT count(*) FROM t", "0");
-    ac_sql(ac, "CREATE TABLE gone (id int PRIMARY KEY)");
-    run_to_end(ac);
-    ac_expect(ac, "SELECT count(*) FROM t, gone", "1");
-    end_case(ac);
-}
-
 static void test_control_tables_of_an_older_build(void **state)
 {
     struct apply_case *ac =
@@ -359,92 +232,6 @@ static void test_control_tables_of_an_older_build(void **state)
     ac_fence(ac, FENCE_STREAM);
     run_to_end(ac);
     ac_expect(ac, "SELECT count(*) FROM t, u", "1");
-    end_case(ac);
-}
-
-static void expect_unfit(const char *ddl, const char *text)
-{
-    struct apply_case *ac = begin_case(ddl);
-    struct ac_table *t = ac_table(ac, "t", "id int4 key, a int8");
-    empty_copy(ac);
-    ac_begin(ac);
-    ac_insert(ac, t, ROW("1", "1"));
-    ac_fence(ac, FENCE_STREAM);
-    ac_start(ac, NULL);
-    HALTS(ac, 5, "table=public.t", text);
-    end_case(ac);
-}
-
-static void test_unfit_tables_are_named(void **state)
-{
-    expect_unfit("CREATE TABLE t (id int PRIMARY KEY)", "column a");
-    expect_unfit("CREATE TABLE t (id int PRIMARY KEY, a int)", "a");
-    expect_unfit("CREATE TABLE t (id int, a bigint)", "unique index");
-    expect_unfit("CREATE TABLE t (id int PRIMARY KEY, a bigint, b int NOT NULL)", "b");
-    expect_unfit("CREATE VIEW t AS SELECT 1 AS id, 1::bigint AS a", "no table");
-}
-
-static void test_value_that_does_not_fit_is_named(void **state)
-{
-    struct apply_case *ac = begin_case("CREATE TABLE t (id int PRIMARY KEY, a text CHECK (a <> 'bad'))");
-    struct ac_table *t = ac_table(ac, "t", "id int4 key, a text");
-    empty_copy(ac);
-    ac_begin(ac);
-    for (int i = 1; i <= 200; i++) {
-        char id[8];
-        (void)snprintf(id, sizeof id, "%d", i);
-        ac_insert(ac, t, ROW(id, i == 150 ? "bad" : "good"));
-    }
-    ac_fence(ac, FENCE_STREAM);
-    ac_start(ac, NULL);
-    HALTS(ac, 5, "table=public.t", "id=150", "lsn=0/1000200", "23514");
-    ac_expect(ac, "SELECT count(*) FROM t", "0");
-    end_case(ac);
-}
-
-static void test_update_of_missing_row_is_named(void **state)
-{
-    struct apply_case *ac = begin_case("CREATE TABLE t (id int PRIMARY KEY, a int, big text)");
-    struct ac_table *t = ac_table(ac, "t", "id int4 key, a int4, big text");
-    empty_copy(ac);
-    ac_begin(ac);
-    ac_update(ac, t, NULL, ROW("17", "1", UNSENT));
-    ac_fence(ac, FENCE_STREAM);
-    ac_start(ac, NULL);
-    HALTS(ac, 5, "table=public.t", "id=17", "0 rows were found");
-    ac_expect(ac, "SELECT fence_id FROM crossfade.position", "1");
-    end_case(ac);
-}
-
-/* Few rows go as single statements, many through staging; a strict update beside them still has to find its row. */
-static void test_update_beside_a_copy_may_miss(void **state)
-{
-    struct apply_case *ac = begin_case("CREATE TABLE t (id int PRIMARY KEY, a int, big text)");
-    struct ac_table *t = ac_table(ac, "t", "id int4 key, a int4, big text");
-    ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
-    ac_read(ac, t, ROW("1", "1", "x"));
-    ac_read(ac, t, ROW("2", "1", "y"));
-    ac_fence(ac, FENCE_SNAPSHOT);
-    for (int round = 0; round < 2; round++) {
-        ac_begin(ac);
-        ac_update_copying(ac, t, ROW("1", "11", UNSENT));
-        ac_delete(ac, t, ROW("2"));
-        ac_update_copying(ac, t, ROW("2", "22", UNSENT));
-        for (int i = 0; i < (round == 0 ? 3 : 300); i++) {
-            char id[16];
-            (void)snprintf(id, sizeof id, "%d", 1000 + i);
-            ac_update_copying(ac, t, ROW(id, "5", UNSENT));
-        }
-        ac_fence(ac, FENCE_SNAPSHOT);
-    }
-    ac_start(ac, NULL);
-    ac_wait(ac);
-    ac_expect(ac, "SELECT * FROM t", "1,11,x");
-    ac_begin(ac);
-    ac_update_copying(ac, t, ROW("7", "7", UNSENT));
-    ac_update(ac, t, NULL, ROW("8", "8", UNSENT));
-    ac_fence(ac, FENCE_STREAM);
-    HALTS(ac, 5, "table=public.t", "id=8", "0 rows were found");
     end_case(ac);
 }
 
@@ -480,23 +267,13 @@ static int stop_server(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_copy_and_stream),
-        cmocka_unit_test(test_large_sets),
         cmocka_unit_test(test_foreign_keys_and_triggers),
         cmocka_unit_test(test_foreign_keys_without_replica_role),
         cmocka_unit_test(test_unique_swap_deferrable),
-        cmocka_unit_test(test_unique_swap_not_deferrable),
-        cmocka_unit_test(test_key_rotation),
         cmocka_unit_test(test_no_key_touches_one_of_equals),
-        cmocka_unit_test(test_no_key_row_that_is_missing),
         cmocka_unit_test(test_partitioned_identity_generated),
         cmocka_unit_test(test_deferrable_key_and_identity_beside_the_key),
-        cmocka_unit_test(test_missing_table_writes_nothing),
         cmocka_unit_test(test_control_tables_of_an_older_build),
-        cmocka_unit_test(test_unfit_tables_are_named),
-        cmocka_unit_test(test_value_that_does_not_fit_is_named),
-        cmocka_unit_test(test_update_of_missing_row_is_named),
-        cmocka_unit_test(test_update_beside_a_copy_may_miss),
         cmocka_unit_test(test_json_records),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);

@@ -1,11 +1,12 @@
 /*
  * For apply's component tests: a small writer of journals (tables, transactions, fences, without any source),
  * the `crossfade apply` process over it, and looks into the target. One PostgreSQL server for all tests of a
- * program, one database and one LMDB journal per test.
+ * program, one database and one LMDB journal per test. Or one MariaDB server: ac_open_mariadb.
  */
 #ifndef SUPPORT_APPLY_CASE_H
 #define SUPPORT_APPLY_CASE_H
 
+#include "mariadb_server.h"
 #include "pg_server.h"
 
 #include <ctype.h>
@@ -39,6 +40,8 @@ struct ac_table {
 struct apply_case {
     struct pg_server *pg;
     PGconn *db;
+    struct mariadb_server *mariadb; /* NULL: PostgreSQL is the target */
+    MYSQL *my;
     char folder[64], database[64], url[200], config[100], log[100];
     const struct codec_ops *codec;
     const char *format;
@@ -61,6 +64,10 @@ struct apply_case {
 
 static UNUSED void ac_sql(struct apply_case *ac, const char *sql)
 {
+    if (ac->mariadb != NULL) {
+        mariadb_server_sql(ac->my, sql);
+        return;
+    }
     PGresult *res = PQexec(ac->db, sql);
     ExecStatusType status = PQresultStatus(res);
     if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
@@ -73,6 +80,8 @@ static UNUSED const char *ac_rows(struct apply_case *ac, const char *sql)
 {
     static char out[8192];
     size_t len = 0;
+    if (ac->mariadb != NULL)
+        return mariadb_server_rows(ac->my, sql, out, sizeof out);
     PGresult *res = PQexec(ac->db, sql);
     if (PQresultStatus(res) != PGRES_TUPLES_OK)
         fail_msg("%s: %s", sql, PQerrorMessage(ac->db));
@@ -443,6 +452,8 @@ static UNUSED bool ac_position_is(struct apply_case *ac, uint64_t fence_id)
 {
     char want[32];
     (void)snprintf(want, sizeof want, "%llu", (unsigned long long)fence_id);
+    if (ac->mariadb != NULL)
+        return mariadb_server_is(ac->my, "SELECT fence_id FROM crossfade_position WHERE pipeline = 't'", want);
     PGresult *res = PQexec(ac->db, "SELECT fence_id FROM crossfade.position WHERE pipeline = 't'");
     bool same = PQresultStatus(res) == PGRES_TUPLES_OK && PQntuples(res) == 1 &&
                 strcmp(PQgetvalue(res, 0, 0), want) == 0;
@@ -496,12 +507,10 @@ static UNUSED void ac_expect_halt(struct apply_case *ac, int code, const char *c
 
 /* --- life --- */
 
-static UNUSED void ac_open(struct apply_case *ac, struct pg_server *pg, const char *format)
+static void ac_open_rest(struct apply_case *ac, const char *format)
 {
     static unsigned serial;
-    char admin[200];
     memset(ac, 0, sizeof *ac);
-    ac->pg = pg;
     ac->format = format;
     ac->codec = codec_by_name(format);
     ac->system_id = AC_SYSTEM_ID;
@@ -512,13 +521,6 @@ static UNUSED void ac_open(struct apply_case *ac, struct pg_server *pg, const ch
     (void)snprintf(ac->log, sizeof ac->log, "%s/apply.log", ac->folder);
     (void)snprintf(ac->journal_url, sizeof ac->journal_url, "lmdb:%s/journal", ac->folder);
     (void)snprintf(ac->database, sizeof ac->database, "t%u", ++serial);
-    (void)snprintf(ac->url, sizeof ac->url, "postgresql://postgres@127.0.0.1:%d/%s", pg->port, ac->database);
-    (void)snprintf(admin, sizeof admin, "CREATE DATABASE %s", ac->database);
-    ac->db = PQconnectdb(pg->url);
-    ac_sql(ac, admin);
-    PQfinish(ac->db);
-    ac->db = PQconnectdb(ac->url);
-    ac_sql(ac, "SET client_min_messages = warning");
     ac->journal = (struct journal_config){.url = ac->journal_url,
                                           .pipeline = "t",
                                           .topic_prefix = "t",
@@ -526,6 +528,30 @@ static UNUSED void ac_open(struct apply_case *ac, struct pg_server *pg, const ch
                                           .replication_factor = 1,
                                           .retention_ms = 3600000};
     ac_journal_open(ac);
+}
+
+static UNUSED void ac_open(struct apply_case *ac, struct pg_server *pg, const char *format)
+{
+    char admin[200];
+    ac_open_rest(ac, format);
+    ac->pg = pg;
+    (void)snprintf(ac->url, sizeof ac->url, "postgresql://postgres@127.0.0.1:%d/%s", pg->port, ac->database);
+    (void)snprintf(admin, sizeof admin, "CREATE DATABASE %s", ac->database);
+    ac->db = PQconnectdb(pg->url);
+    ac_sql(ac, admin);
+    PQfinish(ac->db);
+    ac->db = PQconnectdb(ac->url);
+    ac_sql(ac, "SET client_min_messages = warning");
+    ac_write_config(ac, "");
+}
+
+/* As the role that apply needs, with rights on its database alone. */
+static UNUSED void ac_open_mariadb(struct apply_case *ac, struct mariadb_server *server, const char *format)
+{
+    ac_open_rest(ac, format);
+    ac->mariadb = server;
+    ac->my = mariadb_server_database(server, ac->database);
+    (void)snprintf(ac->url, sizeof ac->url, "mariadb://crossfade:p%%40ss@127.0.0.1:%d/%s", server->port, ac->database);
     ac_write_config(ac, "");
 }
 
@@ -537,6 +563,8 @@ static UNUSED void ac_close(struct apply_case *ac)
     }
     ac_journal_close(ac);
     PQfinish(ac->db);
+    if (ac->my != NULL)
+        mysql_close(ac->my);
     nftw(ac->folder, pg_server_remove, 16, FTW_DEPTH | FTW_PHYS);
 }
 

@@ -1,0 +1,302 @@
+/* Owns: life of the MariaDB target, its transaction and its position. */
+#include "mariadb.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "core/alloc.h"
+#include "core/failpoint.h"
+#include "core/log.h"
+#include "sql/embedded.h"
+#include "target/target_impl.h"
+
+bool md_begun(struct md_target *mt, struct err *err)
+{
+    if (mt->begun || !mt->in_transaction)
+        return true;
+    mt->begun = md_exec(mt, "START TRANSACTION", err);
+    return mt->begun;
+}
+
+/* The lock belongs to the session: as long as an earlier session of ours lives, its COMMIT may still come. Names of locks are
+ * the server's, up to 64 characters long. */
+static bool take_lock(struct md_target *mt, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    int64_t got = 0;
+    strbuf_adds(&sql, "SELECT GET_LOCK(CONCAT('crossfade apply ', SHA1(CONCAT_WS('\\n', DATABASE(), ");
+    md_quote_literal(&sql, mt->pipeline);
+    strbuf_adds(&sql, ", ");
+    md_quote_literal(&sql, mt->shard);
+    strbuf_adds(&sql, "))), 0)");
+    bool ok = strbuf_ok(&sql, "statement", err) && md_query_int64(mt, sql.data, &got, err);
+    strbuf_release(&sql);
+    return ok && (got == 1 ||
+                  err_set(err, ERR_BUSY, "another apply of pipeline %s, shard %s, is connected to the target",
+                          mt->pipeline, mt->shard));
+}
+
+/* Runs each statement of the file; they end with ";\n". */
+static bool run_script(struct md_target *mt, const char *script, struct err *err)
+{
+    bool ok = true;
+    while (ok && *script != '\0') {
+        const char *end = strstr(script, ";\n");
+        size_t len = end != NULL ? (size_t)(end - script) : strlen(script);
+        char *sql CLEANUP(free_ptr) = xstrndup(script, len);
+        ok = strspn(sql, " \n") == len || md_exec(mt, sql, err);
+        script += len + (end != NULL ? 2 : 0);
+    }
+    return ok;
+}
+
+/* A role with few rights may use what is there, not make it: look first. */
+static bool make_control_tables(struct md_target *mt, struct err *err)
+{
+    int64_t there = 0;
+    if (!md_query_int64(mt,
+                        "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND "
+                        "TABLE_NAME IN "
+                        "('crossfade_position', 'crossfade_loaded', 'crossfade_release')",
+                        &there, err))
+        return false;
+    return there == 3 || run_script(mt, embedded_sql_target_mariadb_sql, err);
+}
+
+static void md_close(struct target *tgt)
+{
+    struct md_target *mt = (struct md_target *)tgt;
+    for (size_t i = 0; i < mt->table_count; i++)
+        md_table_free(mt->tables[i]);
+    md_disconnect(mt);
+    (void)pthread_mutex_destroy(&mt->lock);
+    pg_type_catalog_free(mt->types);
+    strbuf_release(&mt->array.bytes);
+    free(mt->array.indicators);
+    free(mt->array.values);
+    free(mt->array.floats);
+    free(mt->array.offsets);
+    free(mt->array.lengths);
+    free(mt->tables);
+    free(mt->pipeline);
+    free(mt->shard);
+    free(mt->database);
+    free(mt);
+}
+
+static bool md_open(const struct target_options *options, struct target **ret, struct err *err)
+{
+    struct md_target *mt = xcalloc(1, sizeof *mt);
+    mt->base.ops = &target_mariadb;
+    mt->fd = -1;
+    (void)pthread_mutex_init(&mt->lock, NULL);
+    mt->pipeline = xstrdup(options->pipeline);
+    mt->shard = xstrdup(options->shard);
+    mt->truncate_nonempty = options->truncate_nonempty;
+    mt->unfit = options->unfit;
+    mt->types = pg_type_catalog_new();
+    strbuf_init(&mt->array.bytes, MD_TEXT_MAX);
+    if (!md_connect(mt, options->url, err) || !make_control_tables(mt, err) || !take_lock(mt, err)) {
+        md_close(&mt->base);
+        return err_wrap(err, "target");
+    }
+    *ret = &mt->base;
+    return true;
+}
+
+static void forget_transaction(struct md_target *mt, bool committed)
+{
+    for (size_t i = 0; i < mt->table_count; i++) {
+        mt->tables[i]->loaded = mt->tables[i]->loaded || (committed && mt->tables[i]->loading);
+        mt->tables[i]->loading = false;
+    }
+    mt->begun = mt->in_transaction = false;
+}
+
+static bool md_begin(struct target *tgt, uint64_t attempt, struct err *err)
+{
+    struct md_target *mt = (struct md_target *)tgt;
+    if (mt->begun && !md_exec(mt, "ROLLBACK", err))
+        return err_wrap(err, "target");
+    forget_transaction(mt, false);
+    mt->attempt = attempt;
+    mt->in_transaction = true;
+    return true;
+}
+
+static bool md_write(struct target *tgt, enum target_mode mode, const struct target_batch *batches,
+                     size_t count, struct err *err)
+{
+    struct md_target *mt = (struct md_target *)tgt;
+    bool ok = false;
+    switch (mode) {
+    case TARGET_SET:
+    case TARGET_REPLACE:
+        ok = md_write_set(mt, mode, batches, count, err);
+        break;
+    case TARGET_ORDERED:
+        ok = md_write_ordered(mt, batches, count, err);
+        break;
+    case TARGET_RESET:
+        ok = md_reset(mt, err);
+        break;
+    case TARGET_MODE_UNKNOWN:
+        BUG("write without mode");
+    }
+    return ok || err_wrap(err, "target");
+}
+
+static void add_text(struct strbuf *sb, const char *text)
+{
+    if (text == NULL)
+        strbuf_adds(sb, "NULL");
+    else
+        md_quote_literal(sb, text);
+}
+
+/* fence_id = …, fence_offset = …, … */
+static void add_position(struct strbuf *sb, const struct target_position *pos)
+{
+    char lsn[LSN_TEXT_MAX];
+    strbuf_addf(sb,
+                "fence_id = %" PRIu64 ", fence_offset = %" PRIu64 ", lsn = '%s', source_system_id = %" PRIu64
+                ", attempt = %" PRIu64 ", complete = %d, marker_kind = ",
+                pos->fence_id, pos->fence_offset, lsn_format(pos->lsn, lsn), pos->source_system_id,
+                pos->attempt, pos->complete);
+    add_text(sb, pos->marker_kind != MARKER_NONE ? marker_kind_name(pos->marker_kind) : NULL);
+    strbuf_adds(sb, ", marker_nonce = ");
+    add_text(sb, pos->marker_nonce[0] != '\0' ? pos->marker_nonce : NULL);
+    strbuf_adds(sb, ", applied_at = SYSDATE(6), commit_time = ");
+    if (pos->commit_time_us != 0)
+        strbuf_addf(sb, "TIMESTAMPADD(MICROSECOND, %" PRId64 ", '1970-01-01 00:00:00.000000')",
+                    pos->commit_time_us);
+    else
+        strbuf_adds(sb, "NULL");
+}
+
+static void add_ours(struct strbuf *sb, const struct md_target *mt, const char *between)
+{
+    strbuf_adds(sb, "pipeline = ");
+    md_quote_literal(sb, mt->pipeline);
+    strbuf_addf(sb, "%sshard = ", between);
+    md_quote_literal(sb, mt->shard);
+}
+
+static bool moved_on(struct md_target *mt, struct err *err)
+{
+    return err_set(err, ERR_FENCED,
+                   "target: the position of pipeline %s is not the one that this process wrote last: another "
+                   "apply has taken over",
+                   mt->pipeline);
+}
+
+/* Compare and set: exactly the row that this process wrote or read last. */
+static bool move_position(struct md_target *mt, const struct target_position *pos, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    char lsn[LSN_TEXT_MAX];
+    int64_t touched = 0;
+    if (mt->position_found) {
+        strbuf_adds(&sql, "UPDATE crossfade_position SET ");
+        add_position(&sql, pos);
+        strbuf_adds(&sql, " WHERE ");
+        add_ours(&sql, mt, " AND ");
+        strbuf_addf(&sql, " AND fence_id = %" PRIu64 " AND lsn = '%s'", mt->last.fence_id,
+                    lsn_format(mt->last.lsn, lsn));
+    } else {
+        strbuf_adds(&sql, "INSERT INTO crossfade_position SET ");
+        add_ours(&sql, mt, ", ");
+        strbuf_adds(&sql, ", ");
+        add_position(&sql, pos);
+    }
+    bool ok = strbuf_ok(&sql, "statement", err) && md_exec_count(mt, sql.data, &touched, err);
+    strbuf_release(&sql);
+    if (!ok)
+        return strcmp(err->sqlstate, "23505") == 0 ? moved_on(mt, err) : err_wrap(err, "target");
+    return touched == 1 || moved_on(mt, err);
+}
+
+static bool md_commit(struct target *tgt, const struct target_position *position, struct err *err)
+{
+    struct md_target *mt = (struct md_target *)tgt;
+    if (!md_begun(mt, err) || !failpoint("apply.before_commit", err))
+        return err_wrap(err, "target");
+    if (!move_position(mt, position, err))
+        return false;
+    if (!md_exec(mt, "COMMIT", err))
+        return err_wrap(err, "target");
+    mt->last = *position;
+    mt->position_found = true;
+    forget_transaction(mt, true);
+    return true;
+}
+
+static bool parse_position(char **cell, struct target_position *pos)
+{
+    *pos = (struct target_position){
+        .fence_id = strtoull(cell[0], NULL, 10),
+        .fence_offset = strtoull(cell[1], NULL, 10),
+        .source_system_id = strtoull(cell[3], NULL, 10),
+        .attempt = strtoull(cell[4], NULL, 10),
+        .complete = strcmp(cell[5], "0") != 0,
+        .commit_time_us = cell[6] != NULL ? strtoll(cell[6], NULL, 10) : 0,
+        .marker_kind = marker_kind_parse(cell[7] != NULL ? cell[7] : ""),
+        .released = strcmp(cell[9], "0") != 0,
+        .age_us = strtoll(cell[10], NULL, 10),
+    };
+    (void)snprintf(pos->marker_nonce, sizeof pos->marker_nonce, "%s", cell[8] != NULL ? cell[8] : "");
+    return lsn_parse(cell[2], &pos->lsn);
+}
+
+static bool md_position(struct target *tgt, struct target_position *ret, bool *ret_found, struct err *err)
+{
+    struct md_target *mt = (struct md_target *)tgt;
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    struct target_position pos = {0};
+    MD_ROWS rows = {0};
+    strbuf_adds(
+        &sql,
+        "SELECT fence_id, fence_offset, lsn, source_system_id, attempt, complete, "
+        "TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00.000000', commit_time), marker_kind, marker_nonce, "
+        "EXISTS (SELECT 1 FROM crossfade_release r WHERE r.pipeline = p.pipeline AND r.nonce = "
+        "p.marker_nonce), "
+        "TIMESTAMPDIFF(MICROSECOND, applied_at, SYSDATE(6)) FROM crossfade_position p WHERE ");
+    add_ours(&sql, mt, " AND ");
+    bool ok = strbuf_ok(&sql, "statement", err) && md_query(mt, sql.data, &rows, err);
+    strbuf_release(&sql);
+    if (!ok)
+        return err_wrap(err, "target");
+    bool found = md_next(&rows);
+    if (found && !parse_position(rows.cell, &pos))
+        return err_set(err, ERR_PROTOCOL, "target: crossfade_position holds no LSN");
+    mt->last = pos;
+    mt->position_found = found;
+    *ret = pos;
+    *ret_found = found;
+    return true;
+}
+
+/* The call that waits for the server fails; the server rolls back when it sees that. */
+static void md_cancel(struct target *tgt)
+{
+    struct md_target *mt = (struct md_target *)tgt;
+    (void)pthread_mutex_lock(&mt->lock);
+    if (mt->fd >= 0)
+        (void)shutdown(mt->fd, SHUT_RDWR);
+    (void)pthread_mutex_unlock(&mt->lock);
+}
+
+const struct target_ops target_mariadb = {
+    .name = "mariadb",
+    .open = md_open,
+    .prepare = md_prepare,
+    .begin = md_begin,
+    .write = md_write,
+    .commit = md_commit,
+    .position = md_position,
+    .cancel = md_cancel,
+    .close = md_close,
+};
