@@ -7,6 +7,7 @@
 #include "core/clock.h"
 #include "core/failpoint.h"
 #include "core/log.h"
+#include "core/sqlstate.h"
 #include "journal/journal_settings.h"
 
 #define FENCE_WAIT_MS    200
@@ -24,6 +25,8 @@ static bool read_settings(const struct config *cfg, struct apply_settings *ret, 
                    .truncate_nonempty = strcmp(config_text(cfg, "apply.on_nonempty"), "truncate") == 0},
         .codec = codec_by_name(config_text(cfg, "journal.format")),
         .accept_lossy = strcmp(config_text(cfg, "journal.lossy"), "debezium") == 0,
+        .dead_letters = strcmp(config_text(cfg, "apply.on_row_error"), "dead_letter") == 0,
+        .max_dead_letters = (uint64_t)config_int(cfg, "apply.max_dead_letters"),
         .batch_max_changes = (uint64_t)config_int(cfg, "apply.batch_max_changes"),
         .batch_max_bytes = (size_t)config_int(cfg, "apply.batch_max_bytes"),
     };
@@ -138,6 +141,8 @@ static bool turn(struct session *s, struct err *err)
     uint64_t most = changes_that_fit(s->run);
     if (s->wait_until_us != 0)
         return wait_for_release(s, err);
+    if (!apply_session_requests(s, err))
+        return false;
     if (!look_ahead(s, err) || !fence_feed_read(s->feed, FENCE_WAIT_MS, most, &ready, err) || !ready)
         return !err_is_set(err);
     if (!fence_feed_pick(s->feed, s->single_fences > 0 ? 0 : most, &fences, err))
@@ -181,6 +186,17 @@ static bool run_session(struct apply_run *run, unsigned *failures, struct err *e
     return ok;
 }
 
+/* The table of SQLSTATE classes knows what a person may do, where the server's text does not say it. */
+static void add_advice(struct err *err)
+{
+    const struct sqlstate_rule *rule = sqlstate_rule(err->sqlstate);
+    struct err was = *err;
+    if (err->sqlstate[0] == '\0' || rule->advice == NULL || strstr(err->text, "Hint:") != NULL)
+        return;
+    err_set(err, was.code, "%s. Hint: %s", was.text, rule->advice);
+    memcpy(err->sqlstate, was.sqlstate, sizeof was.sqlstate);
+}
+
 /* True: try again. */
 static bool recover(struct apply_run *run, unsigned *failures, struct err *err)
 {
@@ -191,6 +207,8 @@ static bool recover(struct apply_run *run, unsigned *failures, struct err *err)
         err_clear(err);
         return false;
     }
+    if (policy == POLICY_HALT)
+        add_advice(err);
     progress_error(run, err);
     if (policy != POLICY_RECONNECT && policy != POLICY_RETRY) {
         progress_phase(run, PHASE_HALTED);

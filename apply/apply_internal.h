@@ -19,6 +19,8 @@ struct apply_settings {
     struct target_options target;
     const struct codec_ops *codec;
     bool accept_lossy; /* columns whose form does not give back every value */
+    bool dead_letters; /* a row that the target refuses is held there, and the rest goes on */
+    uint64_t max_dead_letters;
     uint64_t batch_max_changes;
     size_t batch_max_bytes;
 };
@@ -44,6 +46,8 @@ struct session {
     struct schema_source source;
     struct decoder *dec;
     struct table_map *tables;
+    struct letters *letters;
+    int64_t look_at_requests_us; /* mono */
     size_t single_fences;  /* so many are applied one by one: a table does not fit one of them */
     int64_t wait_until_us; /* mono: the marker at the position is waited for until then; 0 = not */
 };
@@ -55,6 +59,9 @@ void apply_session_close(struct session *s); /* NULL allowed */
 /* step.c: one batch, from the journal into the target; escalates from sets to exact order where that is
  * needed. */
 bool apply_session_apply(struct session *s, const struct fence_batch *fences, struct err *err) MUST_CHECK;
+
+/* retry.c: what a person has asked for about dead letters. Between batches. */
+bool apply_session_requests(struct session *s, struct err *err) MUST_CHECK;
 
 /* progress.c */
 void progress_phase(struct apply_run *run, enum role_phase phase);

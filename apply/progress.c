@@ -51,6 +51,7 @@ void progress_applied(struct session *s, const struct fence_batch *fences)
     st->fence_id = s->position.fence_id;
     st->attempt = s->position.attempt;
     st->complete = s->position.complete;
+    st->dead_letters = letters_count(s->letters);
     if (fences == NULL)
         return;
     st->changes += counts->changes;

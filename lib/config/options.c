@@ -130,6 +130,10 @@ const struct option option_table[] = {
      .help = "Memory for one batch; a larger fence is spread over several staging rounds of one target transaction."},
     {.key = "apply.on_nonempty", .type = OPT_ENUM, .def = "refuse", .choices = "refuse|truncate", .used_by = "apply check",
      .help = "What to do when a target table holds rows before the first copy: halt and name it, or empty it."},
+    {.key = "apply.on_row_error", .type = OPT_ENUM, .def = "halt", .choices = "halt|dead_letter", .used_by = "apply",
+     .help = "When the target refuses a row (a value, a constraint). halt: nothing of its batch is written, and the row is named. dead_letter: its record is kept whole in crossfade.dead_letter on the target, later changes of its key are kept behind it, and all others go on; `crossfade apply dlq` shows them, and while there are any no comparison passes and no cutover begins."},
+    {.key = "apply.max_dead_letters", .type = OPT_INT, .def = "1000", .min = 1, .max = 1000000, .used_by = "apply",
+     .help = "Apply halts before it holds more dead letters than this, those behind others included."},
 
     {.key = "compare.report_dir", .type = OPT_PATH, .def = "./reports", .used_by = "compare cutover",
      .help = "Reports go to <report_dir>/<fence id>/report.{json,html}; <report_dir>/latest points to the newest."},

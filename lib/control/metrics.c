@@ -124,6 +124,9 @@ static void add_counters(struct metrics *m, const struct role_status *st)
     gauge(m, "crossfade_fence_id", "Last fence at this role.", (double)st->fence_id);
     gauge(m, "crossfade_unapplied_fences", "Fences known in the journal and not applied yet.",
           (double)st->unapplied_fences);
+    if (strcmp(st->role, "apply") == 0)
+        gauge(m, "crossfade_dead_letters", "Records that the target refused, and those behind them.",
+              (double)st->dead_letters);
     gauge(m, "crossfade_complete", "1 once the first copy is done.", st->complete ? 1 : 0);
     if (st->caught_up_us != 0)
         gauge(m, "crossfade_caught_up_timestamp_seconds", "When the role last had nothing left to do.",

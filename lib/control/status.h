@@ -52,6 +52,8 @@ struct role_status {
     char marker_nonce[40]; /* apply: waits for this comparison's release; "" = does not wait */
     uint64_t changes, transactions, fences, snapshot_rows, snapshot_rows_estimate, bytes, errors, retries;
     uint64_t unapplied_fences;                         /* apply: known in the journal, not applied yet */
+    uint64_t dead_letters;                             /* apply: held in the target */
+    uint64_t narrowing_attempts; /* apply: tries made to find rows that the target refuses */
     int64_t snapshot_started_us, snapshot_finished_us; /* wall; 0 = not */
     int64_t retained_wal_bytes;                        /* what the slot holds back; -1 = not known */
     int64_t safe_wal_bytes;         /* so much more until the server drops it; -1 = no limit, or not known */

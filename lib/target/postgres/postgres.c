@@ -68,7 +68,7 @@ static bool take_lock(struct pg_target *pt, struct err *err)
 static bool make_control_tables(struct pg_target *pt, struct err *err)
 {
     static const char needed[] =
-        "crossfade.position crossfade.loaded crossfade.loaded.table_oid crossfade.release";
+        "crossfade.position crossfade.loaded crossfade.loaded.table_oid crossfade.release crossfade.dead_letter";
     return pg_control_tables_ensure(pt->conn, needed, embedded_sql_target_sql, "target", err);
 }
 
@@ -140,23 +140,14 @@ static void forget_transaction(struct pg_target *pt, bool committed)
     if (pt->out.cap > OUT_KEEP) /* one huge row is no reason to stay large */
         strbuf_release(&pt->out);
     pt->queued_count = 0;
-    pt->begun = pt->in_transaction = pt->deferred = false;
+    pt->begun = pt->in_transaction = pt->deferred = pt->saved = false;
 }
 
 static bool pgt_begin(struct target *tgt, uint64_t attempt, struct err *err)
 {
     struct pg_target *pt = (struct pg_target *)tgt;
-    struct err ignored = ERR_INIT;
-    if (pt->copy != NULL)
-        pg_copy_in_abort(pt->conn, "begun anew");
-    pt->copy = NULL;
-    if (pg_pipeline_active(pt->conn) &&
-        ((pg_pipeline_queued(pt->conn) > 0 && !pg_pipeline_sync(pt->conn, NULL, NULL, NULL, &ignored) &&
-          ignored.code == ERR_CONNECT) ||
-         !pg_pipeline_end(pt->conn, &ignored))) {
-        *err = ignored;
+    if (!pgt_recover(pt, err))
         return err_wrap(err, "target");
-    }
     if (pg_in_transaction(pt->conn) && !pg_exec(pt->conn, "ROLLBACK", err))
         return err_wrap(err, "target");
     forget_transaction(pt, false);
@@ -373,4 +364,8 @@ const struct target_ops target_postgres = {
     .position = pgt_position,
     .cancel = pgt_cancel,
     .close = pgt_close,
+    .save = pgt_save,
+    .restore = pgt_restore,
+    .settle = pgt_settle,
+    .letters = &pgt_letters,
 };
