@@ -152,7 +152,7 @@ bool batch_divert(struct batch *b, struct letters *letters, struct err *err)
                 return false;
             if (truncate || !letters_parks(letters, it))
                 bt->items[kept++] = *it;
-            else if (!letters_hold(letters, it, NULL, err))
+            else if (!letters_hold(letters, it, NULL, NULL, err))
                 return false;
         }
         b->item_count -= bt->count - kept;

@@ -20,6 +20,8 @@
 #define PART_ARENA_BLOCK ((size_t)64 << 10)
 /* More rows than this are not set aside: so many rows in each other's way are no matter of order. */
 #define ASIDE_MAX 1000
+/* So few that each may be left out in turn. */
+#define LEAVE_OUT_MAX 64
 
 struct ranked {
     struct item *it;
@@ -36,6 +38,8 @@ struct isolate {
     size_t count;
     struct ranked *aside; /* of the transaction at hand */
     size_t aside_count;
+    int64_t *chains; /* of what was held out of the transaction at hand */
+    size_t chain_count;
     struct batch part; /* the range that is being tried */
     uint64_t attempts;
 };
@@ -51,6 +55,7 @@ static void list_items(struct isolate *iso)
     struct batch *b = iso->b;
     iso->all = xcalloc(b->item_count + 1, sizeof *iso->all);
     iso->aside = xcalloc(b->item_count + 1, sizeof *iso->aside);
+    iso->chains = xcalloc(b->item_count + 1, sizeof *iso->chains);
     for (size_t i = 0; i < b->table_count; i++) {
         for (size_t k = 0; k < b->tables[i].count; k++)
             iso->all[iso->count++] = (struct ranked){.it = &b->tables[i].items[k], .table = (uint32_t)i};
@@ -160,8 +165,21 @@ static size_t find_split(const struct isolate *iso, size_t lo, size_t hi)
 
 static bool hold(struct isolate *iso, struct ranked *r, const struct err *why, struct err *err)
 {
+    int64_t chain = 0;
     r->gone = true;
-    return letters_hold(iso->letters, r->it, why, err);
+    if (!letters_hold(iso->letters, r->it, why, &chain, err))
+        return false;
+    if (why != NULL && iso->chain_count < iso->count)
+        iso->chains[iso->chain_count++] = chain;
+    if (why == NULL || err_fault(why) != FAULT_CONFLICT)
+        return true;
+    /* it may be in the way of what else is held of its transaction: they can only go in together */
+    for (size_t i = 1; i < iso->chain_count; i++) {
+        if (!letters_tie(iso->letters, iso->chains[i], iso->chains[0], err))
+            return false;
+        iso->chains[i] = iso->chains[0];
+    }
+    return true;
 }
 
 static bool is_aside(const struct isolate *iso, const struct item *it)
@@ -212,28 +230,68 @@ static bool divert(struct isolate *iso, size_t lo, size_t hi, size_t *ret_live, 
     return true;
 }
 
-/* The rows of the transaction that only were in the way of others: together, then one by one. */
+/* One row (or both halves of a key change) that was set aside: alone, and if that fails it is held. */
+static bool hold_unit(struct isolate *iso, size_t at, size_t count, struct err *err)
+{
+    struct ranked *r = &iso->aside[at];
+    struct err refused = ERR_INIT;
+    bool parked = letters_parks(iso->letters, r->it);
+    for (size_t k = 0; k < count; k++)
+        r[k].gone = false;
+    if (!parked && try_range(iso, r, count, false, &refused))
+        return true;
+    if (!parked && err_fault(&refused) == FAULT_OTHER)
+        return *err = refused, false;
+    for (size_t k = 0; k < count; k++) {
+        if (!hold(iso, &r[k], parked ? NULL : &refused, err))
+            return false;
+    }
+    return true;
+}
+
+static size_t unit_length(const struct ranked *r, size_t left)
+{
+    return left > 1 && r->it->op == CHANGE_DELETE && r->it->other_key != NULL ? 2 : 1;
+}
+
+/* All but one: if the rest goes in, that one was what the others could not get past. */
+static bool try_without_one(struct isolate *iso, size_t count, bool *ret_done, struct err *err)
+{
+    struct err refused = ERR_INIT;
+    *ret_done = false;
+    for (size_t i = 0, n; i < count && count <= LEAVE_OUT_MAX; i += n) {
+        n = unit_length(&iso->aside[i], count - i);
+        for (size_t k = i; k < i + n; k++)
+            iso->aside[k].gone = true;
+        if (try_range(iso, iso->aside, count, true, &refused)) {
+            *ret_done = true;
+            return hold_unit(iso, i, n, err);
+        }
+        if (err_fault(&refused) == FAULT_OTHER)
+            return *err = refused, false;
+        for (size_t k = i; k < i + n; k++)
+            iso->aside[k].gone = false;
+    }
+    return true;
+}
+
+/* The rows of the transaction that only were in the way of others: together, without one of them, one by one. */
 static bool try_aside(struct isolate *iso, struct err *err)
 {
     struct err refused = ERR_INIT;
     size_t count = iso->aside_count;
+    bool done = false;
     iso->aside_count = 0;
     if (count == 0 || try_range(iso, iso->aside, count, true, &refused))
         return true;
     if (err_fault(&refused) == FAULT_OTHER)
         return *err = refused, false;
+    if (!try_without_one(iso, count, &done, err) || done)
+        return done;
     for (size_t i = 0, n; i < count; i += n) {
-        struct ranked *r = &iso->aside[i];
-        n = i + 1 < count && r->it->op == CHANGE_DELETE && r->it->other_key != NULL ? 2 : 1;
-        bool parked = letters_parks(iso->letters, r->it);
-        if (!parked && try_range(iso, r, n, false, &refused))
-            continue;
-        if (!parked && err_fault(&refused) == FAULT_OTHER)
-            return *err = refused, false;
-        for (size_t k = 0; k < n; k++) {
-            if (!letters_hold(iso->letters, r[k].it, parked ? NULL : &refused, err))
-                return false;
-        }
+        n = unit_length(&iso->aside[i], count - i);
+        if (!hold_unit(iso, i, n, err))
+            return false;
     }
     return true;
 }
@@ -277,6 +335,8 @@ static bool isolate(struct isolate *iso, size_t lo, size_t hi, bool tried, bool 
     if (at == 0)
         return give_up(iso, lo, hi, inside, &refused, err);
     bool into = !inside && same_transaction(&iso->all[at - 1], &iso->all[at]);
+    if (into)
+        iso->chain_count = 0;
     if (!isolate(iso, lo, at, false, inside || into, err) || !isolate(iso, at, hi, false, inside || into, err))
         return false;
     return !into || (try_aside(iso, err) && target_settle(iso->tgt, true, err));
@@ -292,6 +352,7 @@ bool batch_write_isolating(struct batch *b, struct table_map *tables, struct tar
     close_part(&iso);
     free(iso.all);
     free(iso.aside);
+    free(iso.chains);
     *ret_attempts += iso.attempts;
     batch_forget_items(b);
     return ok;

@@ -222,23 +222,28 @@ static bool check_room(const struct letters *l, const struct item *it, const str
                    why != NULL ? ". The last one: " : "", why != NULL ? why->text : "");
 }
 
+bool letters_tie(struct letters *l, int64_t from, int64_t into, struct err *err)
+{
+    struct parked *p, *next;
+    if (from == into)
+        return true;
+    HASH_ITER(hh, l->keys, p, next)
+    {
+        if (p->chain == from)
+            p->chain = into;
+    }
+    return l->ops->tie(l->tgt, from, into, err);
+}
+
 /* The chain that the item belongs to, 0 = a new one. Two that it ties together become one. */
 static bool find_chain(struct letters *l, const struct item *it, int64_t *ret, struct err *err)
 {
     const struct table_schema *t = it->schema;
-    struct parked *p = find(l, t->schema, t->table, it->key, it->key_len), *other = NULL, *each, *next;
+    struct parked *p = find(l, t->schema, t->table, it->key, it->key_len), *other = NULL;
     if (it->other_key != NULL)
         other = find(l, t->schema, t->table, it->other_key, it->other_key_len);
     *ret = p != NULL ? p->chain : other != NULL ? other->chain : 0;
-    if (p == NULL || other == NULL || p->chain == other->chain)
-        return true;
-    int64_t from = other->chain;
-    HASH_ITER(hh, l->keys, each, next)
-    {
-        if (each->chain == from)
-            each->chain = *ret;
-    }
-    return l->ops->tie(l->tgt, from, *ret, err);
+    return p == NULL || other == NULL || letters_tie(l, other->chain, p->chain, err);
 }
 
 static bool put(struct letters *l, const struct item *it, const struct err *why, int64_t *chain,
@@ -290,7 +295,8 @@ static bool put(struct letters *l, const struct item *it, const struct err *why,
     return ok;
 }
 
-bool letters_hold(struct letters *l, const struct item *it, const struct err *why, struct err *err)
+bool letters_hold(struct letters *l, const struct item *it, const struct err *why, int64_t *ret_chain,
+                  struct err *err)
 {
     int64_t chain = 0;
     BUG_UNLESS(it->raw != NULL);
@@ -301,6 +307,8 @@ bool letters_hold(struct letters *l, const struct item *it, const struct err *wh
     if (it->other_key != NULL)
         park(l, it->schema->schema, it->schema->table, it->other_key, it->other_key_len, chain);
     l->count++;
+    if (ret_chain != NULL)
+        *ret_chain = chain;
     return failpoint("apply.dead_letter", err);
 }
 

@@ -26,8 +26,12 @@ void letters_stale(struct letters *l);
 uint64_t letters_count(const struct letters *l); /* held */
 /* Does this change have to go behind a held one? */
 bool letters_parks(const struct letters *l, const struct item *it);
-/* Holds the item's record (item.raw) in the target's table and parks its keys. why NULL: it is behind another one. */
-bool letters_hold(struct letters *l, const struct item *it, const struct err *why, struct err *err) MUST_CHECK;
+/* Holds the item's record (item.raw) in the target's table and parks its keys. why NULL: it is behind another one.
+ * *ret_chain (may be NULL): the chain that it belongs to. */
+bool letters_hold(struct letters *l, const struct item *it, const struct err *why, int64_t *ret_chain,
+                  struct err *err) MUST_CHECK;
+/* Two chains become one: they can only be applied together. */
+bool letters_tie(struct letters *l, int64_t from, int64_t into, struct err *err) MUST_CHECK;
 /* The table was emptied by the source (item NULL: all of them are copied anew): what is held of it means nothing any more. */
 bool letters_void(struct letters *l, const struct item *truncate, struct err *err) MUST_CHECK;
 /* The journal's record of a letter. Points into the letter. */

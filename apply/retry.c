@@ -75,25 +75,27 @@ static bool retry_chain(struct session *s, int64_t chain, struct err *err)
     return begin(s, err) && target_letters(s->tgt)->settle(s->tgt, chain, &why, err) && commit(s, err);
 }
 
+static bool discard(struct session *s, int64_t count, struct err *err)
+{
+    if (!begin(s, err) || !target_letters(s->tgt)->discard(s->tgt, err) || !commit(s, err))
+        return false;
+    log_event(LOG_LEVEL_WARN, "dead_letters_discarded", "count=%" PRId64, count);
+    return true;
+}
+
 bool apply_session_requests(struct session *s, struct err *err)
 {
-    int64_t now_us = clock_mono_us(), discards = 0, chain = 0;
-    if (letters_count(s->letters) == 0 || now_us < s->look_at_requests_us)
+    int64_t discards = 0, chain = 0;
+    if (letters_count(s->letters) == 0 || clock_mono_us() < s->look_at_requests_us)
         return true;
-    const struct target_letters_ops *ops = target_letters(s->tgt);
-    if (!ops->asked(s->tgt, &discards, &chain, err))
-        return false;
-    if (discards > 0) {
-        if (!begin(s, err) || !ops->discard(s->tgt, err) || !commit(s, err))
+    do { /* each round settles what it finds: the number of rounds is bounded by that of letters */
+        if (!target_letters(s->tgt)->asked(s->tgt, &discards, &chain, err) ||
+            (discards > 0 && !discard(s, discards, err)) || (chain != 0 && !retry_chain(s, chain, err)))
             return false;
-        log_event(LOG_LEVEL_WARN, "dead_letters_discarded", "count=%" PRId64, discards);
-    }
-    if (chain != 0 && !retry_chain(s, chain, err))
-        return false;
-    if (chain == 0)
-        s->look_at_requests_us = now_us + LOOK_EVERY_US;
-    s->run->status.dead_letters = letters_count(s->letters);
-    if (discards > 0 || chain != 0)
-        progress_publish(s->run, true);
+        s->run->status.dead_letters = letters_count(s->letters);
+        if (discards > 0 || chain != 0)
+            progress_publish(s->run, true);
+    } while (chain != 0 && !stopper_asked(s->run->stopper));
+    s->look_at_requests_us = clock_mono_us() + LOOK_EVERY_US;
     return true;
 }

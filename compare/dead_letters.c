@@ -7,7 +7,7 @@
 #include "core/alloc.h"
 #include "model.h"
 
-#define REASON "%s.%s: %s dead letters are held: changes that the target refused (crossfade apply dlq list)"
+#define REASON "%s dead letters are held: changes that the target refused (crossfade apply dlq list)"
 
 static struct compare_table *find_table(struct compare_result *out, const char *schema, const char *table)
 {
@@ -16,6 +16,17 @@ static struct compare_table *find_table(struct compare_result *out, const char *
             return &out->tables[i];
     }
     return NULL;
+}
+
+static void say(struct compare_table *t, const char *count)
+{
+    if (t->verdict != VERDICT_FAIL) {
+        table_conclude(t, VERDICT_INCONCLUSIVE, REASON, count);
+        return;
+    }
+    char *reason = xasprintf("%s; " REASON, t->reason, count);
+    free(t->reason);
+    t->reason = reason;
 }
 
 bool dead_letters_conclude(struct pg_conn *target, struct compare_result *out, struct err *err)
@@ -36,11 +47,10 @@ bool dead_letters_conclude(struct pg_conn *target, struct compare_result *out, s
         const char *schema = pg_cell(res, row, 0), *table = pg_cell(res, row, 1), *count = pg_cell(res, row, 2);
         struct compare_table *t = find_table(out, schema, table);
         if (t != NULL) {
-            table_add_note(t, REASON, schema, table, count);
-            table_conclude(t, VERDICT_INCONCLUSIVE, REASON, schema, table, count);
+            say(t, count);
         } else if (out->full) {
             free(out->reason);
-            out->reason = xasprintf(REASON, schema, table, count);
+            out->reason = xasprintf("%s.%s: " REASON, schema, table, count);
             out->verdict = VERDICT_INCONCLUSIVE;
         }
     }
