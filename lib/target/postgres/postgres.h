@@ -71,6 +71,7 @@ struct pg_table {
     bool arbiter; /* ON CONFLICT can use the key's index (it is not deferrable) */
     /* Upserts are delete and insert: an identity column that cannot be updated is no key. */
     bool delete_first;
+    bool has_wards;          /* rows of other tables go, or change, when one of its rows is deleted (ON DELETE CASCADE …) */
     bool loaded;             /* its row in crossfade.loaded is committed */
     bool loading;            /* … is written in this transaction */
     bool staged[STAGE_MAX_]; /* staging table is there */
@@ -167,6 +168,9 @@ bool set_changes_anything(const struct pg_table *tab, const struct column_set *s
 bool pgt_stage(struct pg_target *pt, struct pg_table *tab, enum stage_kind kind, struct column_set *set,
                const struct target_row *const *rows, size_t count, struct err *err) MUST_CHECK;
 bool pgt_copy_end(struct pg_target *pt, struct err *err) MUST_CHECK;
+
+/* False when rows may not be taken out to be put back: foreign keys fire, and would take others with them. */
+bool pgt_may_take_out(const struct pg_target *pt, const struct pg_table *tab, struct err *err) MUST_CHECK;
 
 /* set.c */
 bool pgt_write_set(struct pg_target *pt, enum target_mode mode, const struct target_batch *batches,
