@@ -9,6 +9,7 @@
 #include "apply/fences.h"
 #include "apply/stopper.h"
 #include "apply/tables.h"
+#include "apply/throttle.h"
 #include "control/status.h"
 #include "journal/schema_store.h"
 
@@ -21,7 +22,6 @@ struct apply_settings {
     bool accept_lossy; /* columns whose form does not give back every value */
     bool dead_letters; /* a row that the target refuses is held there, and the rest goes on */
     uint64_t max_dead_letters;
-    uint64_t batch_max_changes;
     size_t batch_max_bytes;
 };
 
@@ -32,6 +32,7 @@ struct apply_run {
     int64_t published_us; /* mono */
     struct stopper *stopper;
     struct batch *batch;
+    struct throttle throttle;
     uint64_t bytes_per_change; /* of late, for sizing batches; 0 = not known */
 };
 
@@ -68,6 +69,9 @@ void progress_phase(struct apply_run *run, enum role_phase phase);
 void progress_publish(struct apply_run *run, bool now);
 void progress_applied(struct session *s, const struct fence_batch *fences);
 void progress_seen(struct session *s, uint64_t fences_end);
+void progress_alarm(struct apply_run *run);
+/* Streaming, copying, or paused. */
+void progress_working(struct session *s);
 void progress_error(struct apply_run *run, const struct err *err);
 
 #endif

@@ -159,6 +159,11 @@ static bool fault_settle(struct target *tgt, bool constraints, struct err *err)
     return target_settle(INNER(tgt), constraints, err);
 }
 
+static bool fault_standbys(struct target *tgt, uint64_t *ret_written, uint64_t *ret_replayed, struct err *err)
+{
+    return target_standbys(INNER(tgt), ret_written, ret_replayed, err);
+}
+
 /* NULL, with *err: the inner target keeps none. */
 static const struct target_letters_ops *inner_letters(struct target *tgt, struct err *err)
 {
@@ -254,5 +259,6 @@ const struct target_ops target_fault = {
     .save = fault_save,
     .restore = fault_restore,
     .settle = fault_settle,
+    .standbys = fault_standbys,
     .letters = &fault_letters,
 };

@@ -100,6 +100,14 @@ bool target_settle(struct target *tgt, bool constraints, struct err *err)
     return tgt->ops->settle(tgt, constraints, err);
 }
 
+bool target_standbys(struct target *tgt, uint64_t *ret_written, uint64_t *ret_replayed, struct err *err)
+{
+    if (tgt->ops->standbys == NULL)
+        return err_set(err, ERR_UNSUPPORTED, "apply.max_replica_lag_ms: targets of this kind do not tell how far their "
+                                             "standbys are");
+    return tgt->ops->standbys(tgt, ret_written, ret_replayed, err);
+}
+
 const struct target_letters_ops *target_letters(const struct target *tgt)
 {
     return tgt->ops->letters;

@@ -126,6 +126,9 @@ struct target_ops {
     bool (*save)(struct target *tgt, struct err *err);
     bool (*restore)(struct target *tgt, struct err *err);
     bool (*settle)(struct target *tgt, bool constraints, struct err *err);
+    /* How far the target's own log is written, and how far the slowest of its connected standbys has replayed it (no standby:
+     * as far). Two numbers that can be compared. NULL: not to be known here. */
+    bool (*standbys)(struct target *tgt, uint64_t *ret_written, uint64_t *ret_replayed, struct err *err);
     const struct target_letters_ops *letters; /* dead_letter.h; NULL = this target keeps none */
 };
 
@@ -142,6 +145,8 @@ bool target_position(struct target *tgt, struct target_position *ret, bool *ret_
 bool target_save(struct target *tgt, struct err *err) MUST_CHECK;
 bool target_restore(struct target *tgt, struct err *err) MUST_CHECK;
 bool target_settle(struct target *tgt, bool constraints, struct err *err) MUST_CHECK;
+/* ERR_UNSUPPORTED: this kind of target cannot tell. */
+bool target_standbys(struct target *tgt, uint64_t *ret_written, uint64_t *ret_replayed, struct err *err) MUST_CHECK;
 /* NULL: the target keeps no dead letters. */
 const struct target_letters_ops *target_letters(const struct target *tgt);
 void target_cancel(struct target *tgt);

@@ -349,6 +349,26 @@ static bool pgt_position(struct target *tgt, struct target_position *ret, bool *
     return true;
 }
 
+/* Physical standbys only: a logical slot's reader is no copy of this server. */
+static bool pgt_standbys(struct target *tgt, uint64_t *ret_written, uint64_t *ret_replayed, struct err *err)
+{
+    struct pg_target *pt = (struct pg_target *)tgt;
+    PG_RESULT_AUTO res = NULL;
+    lsn_t written = 0, replayed = 0;
+    if (!pgt_plain(pt, err) ||
+        !pg_query(pt->conn,
+                  "WITH w AS (SELECT pg_current_wal_lsn() AS lsn) SELECT w.lsn, coalesce((SELECT min(r.replay_lsn) FROM "
+                  "pg_stat_replication r WHERE r.replay_lsn IS NOT NULL AND NOT EXISTS (SELECT 1 FROM pg_replication_slots "
+                  "s WHERE s.active_pid = r.pid AND s.slot_type = 'logical')), w.lsn) FROM w",
+                  0, NULL, &res, err))
+        return err_wrap(err, "target: standbys (GRANT pg_monitor)");
+    if (!lsn_parse(pg_cell(res, 0, 0), &written) || !lsn_parse(pg_cell(res, 0, 1), &replayed))
+        return err_set(err, ERR_PROTOCOL, "target: pg_stat_replication holds no LSN");
+    *ret_written = written;
+    *ret_replayed = replayed;
+    return true;
+}
+
 static void pgt_cancel(struct target *tgt)
 {
     pg_cancel(((struct pg_target *)tgt)->conn);
@@ -367,5 +387,6 @@ const struct target_ops target_postgres = {
     .save = pgt_save,
     .restore = pgt_restore,
     .settle = pgt_settle,
+    .standbys = pgt_standbys,
     .letters = &pgt_letters,
 };
