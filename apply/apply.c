@@ -144,6 +144,7 @@ static bool may_go_on(struct session *s, bool *ret_go, struct err *err)
         if (run->status.throttle == NULL || strcmp(run->status.throttle, "rows_per_second") != 0)
             log_event(LOG_LEVEL_INFO, "throttle", "waits_for=%s",
                       run->status.throttle != NULL ? run->status.throttle : "nothing");
+        progress_working(s);
         progress_publish(run, true);
     }
     *ret_go = run->status.throttle == NULL;
