@@ -64,6 +64,11 @@ void batch_clear(struct batch *b)
     b->next_seq = 0;
 }
 
+void batch_large_parts(struct batch *b, bool large)
+{
+    b->large_parts = large;
+}
+
 void batch_keep_records(struct batch *b, bool keep)
 {
     b->keep_records = keep;
@@ -76,7 +81,7 @@ size_t batch_bytes(const struct batch *b)
 
 bool batch_is_full(const struct batch *b)
 {
-    size_t limit = batch_only_reads(b) ? MIN_OF(READ_PART_BYTES, b->max_bytes) : b->max_bytes;
+    size_t limit = batch_only_reads(b) && !b->large_parts ? MIN_OF(READ_PART_BYTES, b->max_bytes) : b->max_bytes;
     return b->departures == 0 && batch_bytes(b) >= limit;
 }
 

@@ -35,6 +35,9 @@ void batch_free(struct batch *b); /* NULL allowed */
 void batch_clear(struct batch *b);
 /* Forgets items only; counts, and what each partition delivered last, stay. */
 void batch_forget_items(struct batch *b);
+/* Rows of a copy are not written in small parts as they come: foreign keys fire, and a child's part could come before its
+ * parent's. */
+void batch_large_parts(struct batch *b, bool large);
 /* From now on items have their whole records with them, as dead letters need them. */
 void batch_keep_records(struct batch *b, bool keep);
 /* Decodes and keeps one record; tombstones are passed over. drop_below: streamed changes with a lower commit

@@ -39,7 +39,7 @@ struct batch {
     uint32_t next_seq;
     struct item last_item; /* that batch_add kept */
     bool kept;
-    bool keep_records;
+    bool keep_records, large_parts;
     struct batch_counts counts;
 };
 

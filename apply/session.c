@@ -33,6 +33,7 @@ static bool open_target(struct session *s, struct err *err)
             "text=\"the target's role may not set session_replication_role: triggers and foreign keys fire "
             "while rows "
             "are applied; GRANT SET ON PARAMETER session_replication_role TO that role (15 and later)\"");
+    batch_large_parts(s->run->batch, s->tgt->triggers_fire);
     s->tables = table_map_new(s->tgt);
     if (s->run->settings.accept_lossy)
         table_map_accept_lossy(s->tables);

@@ -80,8 +80,8 @@ def fixture_servers():
 def as_applier(s):
     """Owns the tables, as a user of a managed server would, and may no more than that."""
     s.target_server.sql(f"GRANT CREATE ON DATABASE {s.name} TO applier")
-    s.target("DO $$ DECLARE t record; BEGIN FOR t IN SELECT c.oid::regclass AS name FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind IN ('r', 'p') AND nspname = 'public'"
-             " LOOP EXECUTE format('ALTER TABLE %s OWNER TO applier', t.name); END LOOP; END $$")
+    s.target("DO $$ DECLARE t record; BEGIN FOR t IN SELECT c.oid::regclass AS name, nspname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind IN ('r', 'p') AND nspname ~ '^(public|k_)'"
+             " LOOP EXECUTE format('ALTER TABLE %s OWNER TO applier; GRANT USAGE ON SCHEMA %I TO applier', t.name, t.nspname); END LOOP; END $$")
     s.pipeline.settings["target"]["url"] = s.target_url.replace("postgres@", "applier@")
     s.pipeline.write()
 
@@ -94,19 +94,27 @@ def begin(s, role):
 
 
 @pytest.mark.parametrize("role", ["replica", "applier"])
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_target_follows(servers, case, role):
-    schema, target_schema, changes = case
-    with scenario(*servers, schema, target_schema) as s:
+def test_target_follows(servers, role):
+    """All cases side by side, each in a schema of its own: their changes meet in the same batches."""
+    def schema(text, i):
+        return f"CREATE SCHEMA k_{i}; SET search_path = k_{i}; {text}; RESET search_path"
+
+    with scenario(*servers, "; ".join(schema(case[0], i) for i, case in enumerate(CASES.values())), tables=("k_*.*",)) as s:
+        for i, case in enumerate(CASES.values()):
+            if case[1]:
+                s.target(f"DROP SCHEMA k_{i} CASCADE", schema(case[1], i))
         begin(s, role)
-        for change in changes:
-            s.source(change)
+        for step in range(max(len(case[2]) for case in CASES.values())):
+            for i, case in enumerate(CASES.values()):
+                if step < len(case[2]):
+                    s.source(f"SET search_path = k_{i}; {case[2][step]}")
             s.wait()
         s.assert_equal()
         s.apply.terminate()  # all of it in one batch
-        for change in changes:
-            with contextlib.suppress(psycopg.IntegrityError):  # not all of them can be done twice
-                s.source(change)
+        for i, case in enumerate(CASES.values()):
+            for change in case[2]:
+                with contextlib.suppress(psycopg.IntegrityError):  # not all of them can be done twice
+                    s.source(f"SET search_path = k_{i}; {change}")
         s.apply.start()
         s.assert_equal()
 

@@ -74,13 +74,13 @@ static void sort_rows(struct pg_table *tab, const struct target_batch *batch, bo
     }
 }
 
-/* Runs a statement made by sql_*; an empty one is none. */
+/* Runs a statement made by sql_*; an empty one is none. What is queued goes first. */
 static bool run(struct pg_target *pt, const struct pg_table *tab, struct strbuf *sql, int64_t must_touch,
                 struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
     bool ok =
-        sql->len == 0 || (strbuf_ok(sql, "statement", err) &&
+        sql->len == 0 || (strbuf_ok(sql, "statement", err) && pgt_plain(pt, err) &&
                           (pg_query(pt->conn, sql->data, 0, NULL, &res, err) || pgt_table_err(tab, err)));
     strbuf_release(sql);
     if (!ok || must_touch < 0 || res == NULL || pg_affected(res) == must_touch)
