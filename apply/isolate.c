@@ -1,7 +1,7 @@
 /*
  * Owns: narrowing a batch down to the rows that the target refuses. The items, in commit order over all tables, are
  * tried in ranges behind a savepoint; a range that fails is halved, the first half before the second, down to the
- * row, which becomes a dead letter. n rows with one at fault take at most 2 log2 n tries; each try is a set-based write
+ * row, which becomes a dead letter (or ends it: then only because ranges can be written each in its own way). n rows with one at fault take at most 2 log2 n tries; each try is a set-based write
  * of its range, so that the statements grow with the tries and not with the rows.
  *
  * Halves are parted between transactions where that is possible: what only holds at a transaction's end (deferrable
@@ -40,6 +40,7 @@ struct isolate {
     size_t aside_count;
     int64_t *chains; /* of what was held out of the transaction at hand */
     size_t chain_count;
+    bool halts; /* nothing becomes a dead letter: the first row that is refused ends it */
     struct batch part; /* the range that is being tried */
     uint64_t attempts;
 };
@@ -166,6 +167,10 @@ static size_t find_split(const struct isolate *iso, size_t lo, size_t hi)
 static bool hold(struct isolate *iso, struct ranked *r, const struct err *why, struct err *err)
 {
     int64_t chain = 0;
+    if (why != NULL && iso->halts) {
+        *err = *why;
+        return false;
+    }
     r->gone = true;
     if (!letters_hold(iso->letters, r->it, why, &chain, err))
         return false;
@@ -342,10 +347,10 @@ static bool isolate(struct isolate *iso, size_t lo, size_t hi, bool tried, bool 
     return !into || (try_aside(iso, err) && target_settle(iso->tgt, true, err));
 }
 
-bool batch_write_isolating(struct batch *b, struct table_map *tables, struct target *tgt, struct letters *letters,
+bool batch_write_isolating(struct batch *b, struct table_map *tables, struct target *tgt, struct letters *letters, bool halts,
                            uint64_t *ret_attempts, struct err *err)
 {
-    struct isolate iso = {.b = b, .tables = tables, .tgt = tgt, .letters = letters};
+    struct isolate iso = {.b = b, .tables = tables, .tgt = tgt, .letters = letters, .halts = halts};
     list_items(&iso);
     open_part(&iso);
     bool ok = iso.count == 0 || isolate(&iso, 0, iso.count, true, false, err);

@@ -4,7 +4,8 @@
  * look set      sets; every row may meet one that is there ordered  row by row in commit order: for conflicts
  * inside the batch, and to find the row that the target refuses replace  sets; all rows that are touched are
  * taken out first: unique values that no order of single steps can rotate isolate  ranges, halved down to the rows that
- * the target refuses, which become dead letters; only where the configuration says so
+ * the target refuses, which become dead letters where the configuration says so; else for conflicts that each transaction may
+ * solve in another way
  */
 #include <string.h>
 
@@ -57,7 +58,8 @@ static bool write_part(struct session *s, enum way way, struct err *err)
     struct batch *b = s->run->batch;
     bool ok = batch_divert(b, s->letters, err);
     if (way == WAY_ISOLATE)
-        ok = ok && batch_write_isolating(b, s->tables, s->tgt, s->letters, &s->run->status.narrowing_attempts, err);
+        ok = ok && batch_write_isolating(b, s->tables, s->tgt, s->letters, !s->run->settings.dead_letters,
+                                         &s->run->status.narrowing_attempts, err);
     else
         ok = ok && batch_write(b, s->tables, s->tgt, ways[way].mode, way == WAY_PLAIN, err);
     return ok && failpoint("apply.after_part", err);
@@ -240,7 +242,8 @@ bool apply_session_apply(struct session *s, const struct fence_batch *fences, st
         if (apply_way(s, fences, way, &failed))
             return true;
         enum way before = way;
-        bool may_isolate = s->run->settings.dead_letters && way != WAY_ISOLATE && err_fault(&failed) != FAULT_OTHER;
+        bool may_isolate = target_letters(s->tgt) != NULL && way != WAY_ISOLATE && err_fault(&failed) != FAULT_OTHER &&
+                           (s->run->settings.dead_letters || way == WAY_REPLACE);
         if (!next_way(&way, batch_counts(s->run->batch)->reads > 0, &failed)) {
             if (!may_isolate) {
                 *err = failed;

@@ -27,6 +27,7 @@ static const struct sqlstate_rule rules[] = {
     {"23503", ERR_DATA, FAULT_CONFLICT,
      "the row that it refers to (or that refers to it) differs from the source's: is its table in the pipeline? "
      "GRANT SET ON PARAMETER session_replication_role lets the source's order do"},
+    {"23001", ERR_DATA, FAULT_CONFLICT, NULL}, /* ours as well: rows that may not be taken out for a moment */
     {"21000", ERR_DATA, FAULT_CONFLICT, "two keys of the source are one on the target: compare collations"},
     {"428C9", ERR_SQL, FAULT_CONFLICT, NULL},
     /* a row */
