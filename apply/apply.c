@@ -138,9 +138,11 @@ static bool may_go_on(struct session *s, bool *ret_go, struct err *err)
 {
     struct apply_run *run = s->run;
     const char *was = run->status.throttle;
-    if (!throttle_look(&run->throttle, s->tgt, status_board_pause_asked(run->board), &run->status.throttle, err))
+    if (!throttle_look(&run->throttle, s->tgt, status_board_pause_asked(run->board), &run->status.throttle,
+                       err))
         return false;
-    if (run->status.throttle != was && (was == NULL || run->status.throttle == NULL || strcmp(was, run->status.throttle) != 0)) {
+    if (run->status.throttle != was &&
+        (was == NULL || run->status.throttle == NULL || strcmp(was, run->status.throttle) != 0)) {
         if (run->status.throttle == NULL || strcmp(run->status.throttle, "rows_per_second") != 0)
             log_event(LOG_LEVEL_INFO, "throttle", "waits_for=%s",
                       run->status.throttle != NULL ? run->status.throttle : "nothing");
@@ -276,8 +278,10 @@ bool apply_run(const struct config *cfg, struct status_board *board, int stop_fd
     if (!err_is_set(&last))
         progress_phase(&run, PHASE_STOPPING);
     if (stopper_by_file(run.stopper)) {
-        err_set(&last, ERR_SQL, "apply.stop_file: %s is there: stopped at fence %llu, what was under way is rolled back. Remove it "
-                                "and start apply again",
+        err_set(&last, ERR_SQL,
+                "apply.stop_file: %s is there: stopped at fence %llu, what was under way is rolled back. "
+                "Remove it "
+                "and start apply again",
                 config_text(cfg, "apply.stop_file"), (unsigned long long)run.status.fence_id);
         progress_error(&run, &last);
         progress_phase(&run, PHASE_HALTED);

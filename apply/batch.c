@@ -81,7 +81,8 @@ size_t batch_bytes(const struct batch *b)
 
 bool batch_is_full(const struct batch *b)
 {
-    size_t limit = batch_only_reads(b) && !b->large_parts ? MIN_OF(READ_PART_BYTES, b->max_bytes) : b->max_bytes;
+    size_t limit =
+        batch_only_reads(b) && !b->large_parts ? MIN_OF(READ_PART_BYTES, b->max_bytes) : b->max_bytes;
     return b->departures == 0 && batch_bytes(b) >= limit;
 }
 

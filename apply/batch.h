@@ -62,7 +62,8 @@ bool batch_write(struct batch *b, struct table_map *tables, struct target *tgt, 
 bool batch_divert(struct batch *b, struct letters *letters, struct err *err) MUST_CHECK;
 /* isolate.c: as batch_write, with the target's transaction narrowed down to the rows that it refuses, which are held
  * as dead letters (halts: the first of them is the error). *ret_attempts counts what was tried. */
-bool batch_write_isolating(struct batch *b, struct table_map *tables, struct target *tgt, struct letters *letters, bool halts,
-                           uint64_t *ret_attempts, struct err *err) MUST_CHECK;
+bool batch_write_isolating(struct batch *b, struct table_map *tables, struct target *tgt,
+                           struct letters *letters, bool halts, uint64_t *ret_attempts,
+                           struct err *err) MUST_CHECK;
 
 #endif

@@ -124,8 +124,8 @@ static bool write_ordered(struct batch *b, struct table_map *tables, struct targ
     return ok;
 }
 
-bool batch_write_items(struct batch *b, struct table_map *tables, struct target *tgt, enum target_mode mode, bool plain,
-                       struct err *err)
+bool batch_write_items(struct batch *b, struct table_map *tables, struct target *tgt, enum target_mode mode,
+                       bool plain, struct err *err)
 {
     return mode == TARGET_ORDERED ? write_ordered(b, tables, tgt, err)
                                   : write_sets(b, tables, tgt, mode, plain, err);

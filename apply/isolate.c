@@ -40,7 +40,7 @@ struct isolate {
     size_t aside_count;
     int64_t *chains; /* of what was held out of the transaction at hand */
     size_t chain_count;
-    bool halts; /* nothing becomes a dead letter: the first row that is refused ends it */
+    bool halts;        /* nothing becomes a dead letter: the first row that is refused ends it */
     struct batch part; /* the range that is being tried */
     uint64_t attempts;
 };
@@ -191,9 +191,11 @@ static bool is_aside(const struct isolate *iso, const struct item *it)
 {
     for (size_t i = 0; i < iso->aside_count; i++) {
         const struct item *other = iso->aside[i].it;
-        if (strcmp(other->schema->table, it->schema->table) != 0 || strcmp(other->schema->schema, it->schema->schema) != 0)
+        if (strcmp(other->schema->table, it->schema->table) != 0 ||
+            strcmp(other->schema->schema, it->schema->schema) != 0)
             continue;
-        if (it->key == NULL || (it->key_len == other->key_len && memcmp(it->key, other->key, it->key_len) == 0) ||
+        if (it->key == NULL ||
+            (it->key_len == other->key_len && memcmp(it->key, other->key, it->key_len) == 0) ||
             (other->other_key != NULL && it->key_len == other->other_key_len &&
              memcmp(it->key, other->other_key, it->key_len) == 0) ||
             (it->other_key != NULL && it->other_key_len == other->key_len &&
@@ -302,7 +304,8 @@ static bool try_aside(struct isolate *iso, struct err *err)
 }
 
 /* Nothing smaller can be tried. Inside of a parted transaction a conflict may only be a matter of order. */
-static bool give_up(struct isolate *iso, size_t lo, size_t hi, bool inside, const struct err *why, struct err *err)
+static bool give_up(struct isolate *iso, size_t lo, size_t hi, bool inside, const struct err *why,
+                    struct err *err)
 {
     for (size_t i = lo; i < hi; i++) {
         struct ranked *r = &iso->all[i];
@@ -342,13 +345,14 @@ static bool isolate(struct isolate *iso, size_t lo, size_t hi, bool tried, bool 
     bool into = !inside && same_transaction(&iso->all[at - 1], &iso->all[at]);
     if (into)
         iso->chain_count = 0;
-    if (!isolate(iso, lo, at, false, inside || into, err) || !isolate(iso, at, hi, false, inside || into, err))
+    if (!isolate(iso, lo, at, false, inside || into, err) ||
+        !isolate(iso, at, hi, false, inside || into, err))
         return false;
     return !into || (try_aside(iso, err) && target_settle(iso->tgt, true, err));
 }
 
-bool batch_write_isolating(struct batch *b, struct table_map *tables, struct target *tgt, struct letters *letters, bool halts,
-                           uint64_t *ret_attempts, struct err *err)
+bool batch_write_isolating(struct batch *b, struct table_map *tables, struct target *tgt,
+                           struct letters *letters, bool halts, uint64_t *ret_attempts, struct err *err)
 {
     struct isolate iso = {.b = b, .tables = tables, .tgt = tgt, .letters = letters, .halts = halts};
     list_items(&iso);

@@ -204,8 +204,8 @@ bool letters_record(const struct dead_letter *letter, struct journal_record *ret
         p += name + 4 + len;
         left -= name + 4 + len;
     }
-    return left == 0 || err_set(err, ERR_PROTOCOL, "dead letter %" PRId64 ": its headers do not parse",
-                                letter->id);
+    return left == 0 ||
+           err_set(err, ERR_PROTOCOL, "dead letter %" PRId64 ": its headers do not parse", letter->id);
 }
 
 static bool check_room(const struct letters *l, const struct item *it, const struct err *why, struct err *err)
@@ -214,12 +214,13 @@ static bool check_room(const struct letters *l, const struct item *it, const str
         return err_set(err, ERR_UNSUPPORTED, "this target keeps no dead letters");
     if (l->count < l->max)
         return true;
-    return err_set(err, ERR_SQL,
-                   "table=%s.%s lsn=" LSN_FMT ": %" PRIu64 " dead letters are held, as many as "
-                   "apply.max_dead_letters allows. Hint: `crossfade apply dlq list` shows them; mend the target, ask "
-                   "for a retry and start apply again%s%s",
-                   it->schema->schema, it->schema->table, LSN_ARGS(it->commit_lsn), l->count,
-                   why != NULL ? ". The last one: " : "", why != NULL ? why->text : "");
+    return err_set(
+        err, ERR_SQL,
+        "table=%s.%s lsn=" LSN_FMT ": %" PRIu64 " dead letters are held, as many as "
+        "apply.max_dead_letters allows. Hint: `crossfade apply dlq list` shows them; mend the target, ask "
+        "for a retry and start apply again%s%s",
+        it->schema->schema, it->schema->table, LSN_ARGS(it->commit_lsn), l->count,
+        why != NULL ? ". The last one: " : "", why != NULL ? why->text : "");
 }
 
 bool letters_tie(struct letters *l, int64_t from, int64_t into, struct err *err)
@@ -286,10 +287,11 @@ static bool put(struct letters *l, const struct item *it, const struct err *why,
         *chain = id;
     if (ok)
         log_event(why != NULL ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "dead_letter",
-                  "id=%" PRId64 " chain=%" PRId64 " table=%s.%s lsn=" LSN_FMT " topic=%s partition=%d offset=%" PRIu64
-                  " sqlstate=%s text=\"%s\"",
+                  "id=%" PRId64 " chain=%" PRId64 " table=%s.%s lsn=" LSN_FMT
+                  " topic=%s partition=%d offset=%" PRIu64 " sqlstate=%s text=\"%s\"",
                   id, *chain, it->schema->schema, it->schema->table, LSN_ARGS(it->commit_lsn), rec->stream,
-                  (int)rec->partition, rec->offset, letter.sqlstate, why != NULL ? why->text : "behind another one");
+                  (int)rec->partition, rec->offset, letter.sqlstate,
+                  why != NULL ? why->text : "behind another one");
     strbuf_release(&shown);
     strbuf_release(&headers);
     return ok;
@@ -318,7 +320,8 @@ bool letters_void(struct letters *l, const struct item *truncate, struct err *er
     if (l->keys == NULL)
         return true;
     if (truncate != NULL)
-        (void)snprintf(reason, sizeof reason, "TRUNCATE on the source at " LSN_FMT, LSN_ARGS(truncate->commit_lsn));
+        (void)snprintf(reason, sizeof reason, "TRUNCATE on the source at " LSN_FMT,
+                       LSN_ARGS(truncate->commit_lsn));
     if (!l->ops->supersede(l->tgt, truncate != NULL ? truncate->schema->schema : NULL,
                            truncate != NULL ? truncate->schema->table : NULL, reason, err))
         return false;

@@ -30,7 +30,7 @@ void progress_working(struct session *s)
 {
     const char *why = s->run->status.throttle;
     bool paused = why != NULL && (strcmp(why, "paused") == 0 || strcmp(why, "schedule") == 0);
-    progress_phase(s->run, paused                                        ? PHASE_PAUSED
+    progress_phase(s->run, paused                                      ? PHASE_PAUSED
                            : s->position_found && s->position.complete ? PHASE_STREAMING
                                                                        : PHASE_SNAPSHOT);
 }
@@ -46,7 +46,8 @@ void progress_alarm(struct apply_run *run)
         return;
     st->lag_alarm = late;
     log_event(late ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, late ? "lag_alarm" : "lag_alarm_over",
-              "lag_ms=%lld max_lag_ms=%lld", (long long)(lag_us / 1000), (long long)(run->throttle.max_lag_us / 1000));
+              "lag_ms=%lld max_lag_ms=%lld", (long long)(lag_us / 1000),
+              (long long)(run->throttle.max_lag_us / 1000));
     progress_publish(run, true);
 }
 

@@ -39,15 +39,16 @@ static bool commit(struct session *s, struct err *err)
            failpoint("apply.retry_after_commit", err) && letters_begin(s->letters, s->position.fence_id, err);
 }
 
-static bool write_chain(struct session *s, int64_t chain, enum target_mode mode, size_t *ret_count, struct err *err)
+static bool write_chain(struct session *s, int64_t chain, enum target_mode mode, size_t *ret_count,
+                        struct err *err)
 {
     const struct target_letters_ops *ops = target_letters(s->tgt);
     struct refill fill = {.s = s};
     batch_clear(s->run->batch);
     batch_keep_records(s->run->batch, false);
     bool ok = begin(s, err) && ops->each(s->tgt, LETTERS_CHAIN, chain, add_letter, &fill, err) &&
-              batch_write(s->run->batch, s->tables, s->tgt, mode, false, err) && target_settle(s->tgt, true, err) &&
-              ops->settle(s->tgt, chain, NULL, err);
+              batch_write(s->run->batch, s->tables, s->tgt, mode, false, err) &&
+              target_settle(s->tgt, true, err) && ops->settle(s->tgt, chain, NULL, err);
     batch_clear(s->run->batch);
     *ret_count = fill.count;
     return ok && commit(s, err);
@@ -70,8 +71,8 @@ static bool retry_chain(struct session *s, int64_t chain, struct err *err)
         if (i == 0)
             why = refused;
     }
-    log_event(LOG_LEVEL_WARN, "dead_letters_refused", "chain=%" PRId64 " count=%zu sqlstate=%s text=\"%s\"", chain,
-              count, why.sqlstate, why.text);
+    log_event(LOG_LEVEL_WARN, "dead_letters_refused", "chain=%" PRId64 " count=%zu sqlstate=%s text=\"%s\"",
+              chain, count, why.sqlstate, why.text);
     return begin(s, err) && target_letters(s->tgt)->settle(s->tgt, chain, &why, err) && commit(s, err);
 }
 

@@ -39,7 +39,8 @@ static bool open_target(struct session *s, struct err *err)
         table_map_accept_lossy(s->tables);
     const struct apply_settings *set = &s->run->settings;
     if (set->dead_letters && target_letters(s->tgt) == NULL)
-        return err_set(err, ERR_UNSUPPORTED, "apply.on_row_error: dead_letter: this kind of target keeps none yet");
+        return err_set(err, ERR_UNSUPPORTED,
+                       "apply.on_row_error: dead_letter: this kind of target keeps none yet");
     s->letters = letters_new(s->tgt, set->max_dead_letters);
     return target_position(s->tgt, &s->position, &s->position_found, err) &&
            letters_begin(s->letters, s->position.fence_id, err);

@@ -152,7 +152,8 @@ static bool write_spooled(struct session *s, struct spool *sp, enum way way, str
 /* A transaction of the target, for the first time or anew. */
 static bool begin(struct session *s, const struct fence_batch *fences, struct err *err)
 {
-    return target_begin(s->tgt, fences->last->attempt, err) && letters_begin(s->letters, fences->last->id, err) &&
+    return target_begin(s->tgt, fences->last->attempt, err) &&
+           letters_begin(s->letters, fences->last->id, err) &&
            (!fences->begins_copy ||
             (letters_void(s->letters, NULL, err) && target_write(s->tgt, TARGET_RESET, NULL, 0, err)));
 }
@@ -178,7 +179,8 @@ static bool write_through_spool(struct session *s, const struct fence_batch *fen
  * and sets of tables that come from one partition each. */
 static bool parts_may_go(const struct session *s, const struct fence_batch *fences, enum way way)
 {
-    return batch_only_reads(s->run->batch) || (way != WAY_ORDERED && way != WAY_ISOLATE && !fences->many_partitions);
+    return batch_only_reads(s->run->batch) ||
+           (way != WAY_ORDERED && way != WAY_ISOLATE && !fences->many_partitions);
 }
 
 static bool read_and_write(struct session *s, const struct fence_batch *fences, enum way way, struct err *err)
@@ -242,7 +244,8 @@ bool apply_session_apply(struct session *s, const struct fence_batch *fences, st
         if (apply_way(s, fences, way, &failed))
             return true;
         enum way before = way;
-        bool may_isolate = target_letters(s->tgt) != NULL && way != WAY_ISOLATE && err_fault(&failed) != FAULT_OTHER &&
+        bool may_isolate = target_letters(s->tgt) != NULL && way != WAY_ISOLATE &&
+                           err_fault(&failed) != FAULT_OTHER &&
                            (s->run->settings.dead_letters || way == WAY_REPLACE);
         if (!next_way(&way, batch_counts(s->run->batch)->reads > 0, &failed)) {
             if (!may_isolate) {

@@ -16,9 +16,10 @@ bool throttle_schedule(struct throttle *th, const char *text, struct err *err)
     for (const char *p = text != NULL ? text : ""; *p != '\0';) {
         int h1, m1, h2, m2, used = 0;
         if (th->window_count == WINDOWS_MAX || sscanf(p, "%2d:%2d-%2d:%2d%n", &h1, &m1, &h2, &m2, &used) != 4)
-            return err_set(err, ERR_CONFIG,
-                           "apply.schedule: found \"%.80s\", expected windows such as \"22:00-06:00 UTC\" (%d at most)", text,
-                           WINDOWS_MAX);
+            return err_set(
+                err, ERR_CONFIG,
+                "apply.schedule: found \"%.80s\", expected windows such as \"22:00-06:00 UTC\" (%d at most)",
+                text, WINDOWS_MAX);
         if (h1 > 23 || h2 > 24 || m1 > 59 || m2 > 59 || h2 * 60 + m2 > DAY_MIN)
             return err_set(err, ERR_CONFIG, "apply.schedule: \"%.11s\" is no time of the day", p);
         th->windows[th->window_count].from_min = h1 * 60 + m1;
@@ -111,11 +112,12 @@ static bool look_at_standbys(struct throttle *th, struct target *tgt, struct err
     return true;
 }
 
-bool throttle_look(struct throttle *th, struct target *tgt, bool paused, const char **ret_why, struct err *err)
+bool throttle_look(struct throttle *th, struct target *tgt, bool paused, const char **ret_why,
+                   struct err *err)
 {
     if (!look_at_standbys(th, tgt, err))
         return false;
-    *ret_why = paused                                        ? "paused"
+    *ret_why = paused                                       ? "paused"
                : !throttle_in_schedule(th, clock_wall_us()) ? "schedule"
                : th->standby_late                           ? "replica_lag"
                : clock_mono_us() < th->rows_until_us        ? "rows_per_second"

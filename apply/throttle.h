@@ -41,7 +41,8 @@ uint64_t throttle_batch(const struct throttle *th);
 /* A batch was committed. */
 void throttle_note(struct throttle *th, uint64_t changes, int64_t took_us);
 /* NULL: go on. Else why not, as status shows it: "paused", "schedule", "replica_lag", "rows_per_second". */
-bool throttle_look(struct throttle *th, struct target *tgt, bool paused, const char **ret_why, struct err *err) MUST_CHECK;
+bool throttle_look(struct throttle *th, struct target *tgt, bool paused, const char **ret_why,
+                   struct err *err) MUST_CHECK;
 bool throttle_in_schedule(const struct throttle *th, int64_t wall_us);
 /* What was written and what the slowest standby has replayed of it, at a time: *th tells whether it is too late. */
 void throttle_standby(struct throttle *th, uint64_t written, uint64_t replayed, int64_t now_us);

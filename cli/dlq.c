@@ -94,8 +94,9 @@ static bool show_line(void *ctx, const struct letter_view *v, struct err *err)
         return true;
     }
     const struct dead_letter *l = &v->letter;
-    printf("%" PRId64 "  %s%s%s  %s.%s %c %s  lsn=%s  %s  %s\n", l->id, v->state, v->request[0] != '\0' ? ", asked: " : "",
-           v->request, l->schema_name, l->table_name, l->op, l->key_shown, v->commit_lsn, l->sqlstate,
+    printf("%" PRId64 "  %s%s%s  %s.%s %c %s  lsn=%s  %s  %s\n", l->id, v->state,
+           v->request[0] != '\0' ? ", asked: " : "", v->request, l->schema_name, l->table_name, l->op,
+           l->key_shown, v->commit_lsn, l->sqlstate,
            l->behind ? "behind an earlier one of its key" : l->message);
     return true;
 }
@@ -137,7 +138,8 @@ static void print_pairs(const json_t *j)
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)j, key, value)
     {
-        char *text = json_is_string(value) ? xstrdup(json_string_value(value)) : json_dumps(value, JSON_ENCODE_ANY);
+        char *text =
+            json_is_string(value) ? xstrdup(json_string_value(value)) : json_dumps(value, JSON_ENCODE_ANY);
         if (!json_is_null(value))
             printf("%-12s %s\n", key, text != NULL ? text : "?");
         free(text);
@@ -164,7 +166,8 @@ static int show(struct dlq *d)
 {
     struct err err = ERR_INIT;
     if (d->id_count != 1)
-        return cli_usage_error(d->cli, "dlq show: one ID is expected, as `crossfade apply dlq list` shows it");
+        return cli_usage_error(d->cli,
+                               "dlq show: one ID is expected, as `crossfade apply dlq list` shows it");
     d->query.id = d->ids[0];
     if (!target_letters_look(&d->query, show_whole, d, &err))
         return cli_error(d->cli, &err);
@@ -213,8 +216,8 @@ static int wait_for_apply(struct dlq *d, int64_t timeout_s)
         pause_ms(LOOK_AGAIN_MS);
     }
     if (d->json)
-        print_json(json_pack("{s:I,s:I,s:I}", "asked", (json_int_t)d->asked, "held", (json_int_t)d->held, "pending",
-                             (json_int_t)d->open));
+        print_json(json_pack("{s:I,s:I,s:I}", "asked", (json_int_t)d->asked, "held", (json_int_t)d->held,
+                             "pending", (json_int_t)d->open));
     else if (d->open > 0)
         printf("asked for %zu; %zu wait for apply, which does it as soon as it runs\n", d->asked, d->open);
     else
@@ -232,7 +235,8 @@ static int ask(struct dlq *d, const char *request)
     if (all == (d->id_count > 0))
         return cli_usage_error(d->cli, "dlq %s: IDs are expected, or --all", request);
     if (discards && (reason == NULL || reason[0] == '\0'))
-        return cli_usage_error(d->cli, "dlq discard: --reason TEXT is expected: it stays with what is given up");
+        return cli_usage_error(d->cli,
+                               "dlq discard: --reason TEXT is expected: it stays with what is given up");
     if (!discards && reason != NULL)
         return cli_usage_error(d->cli, "--reason belongs to discard");
     if (!cli_flag_int(d->cli, "timeout", 0, 86400, WAIT_DEFAULT_S, &timeout_s))
@@ -241,7 +245,8 @@ static int ask(struct dlq *d, const char *request)
         return cli_error(d->cli, &err);
     d->asked = (size_t)found;
     if (found < (int64_t)d->id_count) {
-        (void)fprintf(stderr, "crossfade apply: %" PRId64 " of %zu dead letters are held\n", found, d->id_count);
+        (void)fprintf(stderr, "crossfade apply: %" PRId64 " of %zu dead letters are held\n", found,
+                      d->id_count);
         return CLI_EXIT_FAILED;
     }
     return wait_for_apply(d, timeout_s);
@@ -257,7 +262,8 @@ static bool read_ids(struct dlq *d)
         char *end = NULL;
         int64_t id = strtoll(d->cli->args[i], &end, 10);
         if (end == d->cli->args[i] || *end != '\0' || id <= 0) {
-            (void)cli_usage_error(d->cli, "dlq: found \"%s\", expected the ID of a dead letter", d->cli->args[i]);
+            (void)cli_usage_error(d->cli, "dlq: found \"%s\", expected the ID of a dead letter",
+                                  d->cli->args[i]);
             return false;
         }
         d->ids[d->id_count++] = id;
@@ -268,9 +274,10 @@ static bool read_ids(struct dlq *d)
 int dlq_main(struct cli *cli)
 {
     const char *verb = cli_arg(cli, 1);
-    struct dlq d = {.cli = cli,
-                    .json = cli_flag(cli, "json") != NULL,
-                    .query = {.url = config_text(cli->cfg, "target.url"), .pipeline = config_text(cli->cfg, "pipeline")}};
+    struct dlq d = {
+        .cli = cli,
+        .json = cli_flag(cli, "json") != NULL,
+        .query = {.url = config_text(cli->cfg, "target.url"), .pipeline = config_text(cli->cfg, "pipeline")}};
     int code = CLI_EXIT_USAGE;
     if (read_ids(&d)) {
         if (strcmp(verb, "list") == 0 && d.id_count == 0)
@@ -280,7 +287,8 @@ int dlq_main(struct cli *cli)
         else if (strcmp(verb, "retry") == 0 || strcmp(verb, "discard") == 0)
             code = ask(&d, verb);
         else
-            code = cli_usage_error(cli, "dlq: list, show ID, retry ID…, or discard ID… --reason TEXT is expected");
+            code = cli_usage_error(cli,
+                                   "dlq: list, show ID, retry ID…, or discard ID… --reason TEXT is expected");
     }
     free(d.ids);
     return code;

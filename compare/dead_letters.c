@@ -39,12 +39,14 @@ bool dead_letters_conclude(struct pg_conn *target, struct compare_result *out, s
     if (there == 0)
         return true;
     if (!pg_query(target,
-                  "SELECT schema_name, table_name, count(*) FROM crossfade.dead_letter WHERE pipeline = $1 AND state = "
+                  "SELECT schema_name, table_name, count(*) FROM crossfade.dead_letter WHERE pipeline = $1 "
+                  "AND state = "
                   "'held' GROUP BY 1, 2 ORDER BY 1, 2",
                   1, params, &res, err))
         return err_wrap(err, "target: are there dead letters? (GRANT SELECT ON crossfade.dead_letter)");
     for (int row = 0; row < pg_rows(res); row++) {
-        const char *schema = pg_cell(res, row, 0), *table = pg_cell(res, row, 1), *count = pg_cell(res, row, 2);
+        const char *schema = pg_cell(res, row, 0), *table = pg_cell(res, row, 1),
+                   *count = pg_cell(res, row, 2);
         struct compare_table *t = find_table(out, schema, table);
         if (t != NULL) {
             say(t, count);

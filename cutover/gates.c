@@ -142,16 +142,19 @@ static void gate_dead_letters(struct cutover *co)
     int64_t there = 0, held = 0;
     struct err failed = ERR_INIT;
     (void)snprintf(gate->limit, sizeof gate->limit, "none held");
-    if (!pg_query_int64(co->target, "SELECT count(to_regclass('crossfade.dead_letter'))", 0, NULL, &there, &failed) ||
-        (there > 0 && !pg_query_int64(co->target,
-                                      "SELECT count(*) FROM crossfade.dead_letter WHERE pipeline = $1 AND state = 'held'",
-                                      1, (const char *[]){co->pipeline}, &held, &failed))) {
+    if (!pg_query_int64(co->target, "SELECT count(to_regclass('crossfade.dead_letter'))", 0, NULL, &there,
+                        &failed) ||
+        (there > 0 &&
+         !pg_query_int64(co->target,
+                         "SELECT count(*) FROM crossfade.dead_letter WHERE pipeline = $1 AND state = 'held'",
+                         1, (const char *[]){co->pipeline}, &held, &failed))) {
         refuse(gate, "%.200s", failed.text);
         return;
     }
     measured(gate, "%" PRId64 " held", held);
     if (held > 0)
-        refuse(gate, "changes are not on the target: `crossfade apply dlq list`; mend it and retry, then compare again");
+        refuse(gate, "changes are not on the target: `crossfade apply dlq list`; mend it and retry, then "
+                     "compare again");
 }
 
 static void gate_complete(struct cutover *co)

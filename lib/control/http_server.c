@@ -73,10 +73,12 @@ static enum MHD_Result answer_command(struct MHD_Connection *conn, struct status
 {
     static const char type[] = "text/plain; charset=utf-8";
     if (!may_command(conn))
-        return answer(conn, MHD_HTTP_FORBIDDEN, type, xstrdup("only from this machine, and not from a browser\n"));
+        return answer(conn, MHD_HTTP_FORBIDDEN, type,
+                      xstrdup("only from this machine, and not from a browser\n"));
     if (!status_board_ask_pause(board, pause))
         return answer(conn, MHD_HTTP_NOT_FOUND, type, xstrdup("this role does not pause\n"));
-    return answer(conn, MHD_HTTP_OK, type, xstrdup(pause ? "pauses behind the fence at hand\n" : "goes on\n"));
+    return answer(conn, MHD_HTTP_OK, type,
+                  xstrdup(pause ? "pauses behind the fence at hand\n" : "goes on\n"));
 }
 
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *conn, const char *url, const char *method,
@@ -94,7 +96,8 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *conn, const 
         *upload_len = 0;
         return MHD_YES;
     }
-    if (strcmp(method, MHD_HTTP_METHOD_POST) == 0 && (strcmp(url, "/pause") == 0 || strcmp(url, "/resume") == 0))
+    if (strcmp(method, MHD_HTTP_METHOD_POST) == 0 &&
+        (strcmp(url, "/pause") == 0 || strcmp(url, "/resume") == 0))
         return answer_command(conn, server->board, strcmp(url, "/pause") == 0);
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
         return answer(conn, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", xstrdup("only GET\n"));

@@ -32,7 +32,7 @@ struct status_board {
 static const char *const phase_names[PHASE_MAX_] = {
     [PHASE_UNKNOWN] = "unknown",     [PHASE_STARTING] = "starting", [PHASE_SNAPSHOT] = "snapshot",
     [PHASE_STREAMING] = "streaming", [PHASE_HOLDING] = "holding",   [PHASE_RETRYING] = "retrying",
-    [PHASE_PAUSED] = "paused",       [PHASE_STOPPING] = "stopping",   [PHASE_HALTED] = "halted",
+    [PHASE_PAUSED] = "paused",       [PHASE_STOPPING] = "stopping", [PHASE_HALTED] = "halted",
 };
 
 const char *role_phase_name(enum role_phase phase)

@@ -20,8 +20,8 @@ struct dead_letter {
     int64_t id;    /* given by the target; in the order in which they were held */
     int64_t chain; /* 0 for put: the id of the first of its chain is taken */
     const char *schema_name, *table_name;
-    char op;               /* enum change_op */
-    const char *key_shown; /* for people */
+    char op;                     /* enum change_op */
+    const char *key_shown;       /* for people */
     const void *key, *other_key; /* as the journal encodes it; NULL = table without key / no key change */
     size_t key_len, other_key_len;
     /* the record, whole */
@@ -97,7 +97,8 @@ struct target_letters_ops {
 bool target_letters_look(const struct letters_query *query,
                          bool (*each)(void *ctx, const struct letter_view *view, struct err *err), void *ctx,
                          struct err *err) MUST_CHECK;
-bool target_letters_ask(const struct letters_query *query, const int64_t *ids, size_t count, const char *request,
-                        const char *reason, int64_t *ret_count, struct err *err) MUST_CHECK;
+bool target_letters_ask(const struct letters_query *query, const int64_t *ids, size_t count,
+                        const char *request, const char *reason, int64_t *ret_count,
+                        struct err *err) MUST_CHECK;
 
 #endif

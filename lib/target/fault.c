@@ -173,7 +173,8 @@ static const struct target_letters_ops *inner_letters(struct target *tgt, struct
     return ops;
 }
 
-static bool letters_put(struct target *tgt, const struct dead_letter *letter, int64_t *ret_id, struct err *err)
+static bool letters_put(struct target *tgt, const struct dead_letter *letter, int64_t *ret_id,
+                        struct err *err)
 {
     const struct target_letters_ops *ops = inner_letters(tgt, err);
     return ops != NULL && ops->put(INNER(tgt), letter, ret_id, err);
@@ -193,8 +194,8 @@ static bool letters_supersede(struct target *tgt, const char *schema_name, const
 }
 
 static bool letters_each(struct target *tgt, enum letters_list what, int64_t chain,
-                         bool (*each)(void *ctx, const struct dead_letter *letter, struct err *err), void *ctx,
-                         struct err *err)
+                         bool (*each)(void *ctx, const struct dead_letter *letter, struct err *err),
+                         void *ctx, struct err *err)
 {
     const struct target_letters_ops *ops = target_letters(INNER(tgt));
     return ops == NULL || ops->each(INNER(tgt), what, chain, each, ctx, err);
@@ -226,8 +227,8 @@ static bool letters_look(const struct letters_query *query,
     return fault_parse(query->url, &inner.url, err) && target_letters_look(&inner, each, ctx, err);
 }
 
-static bool letters_ask(const struct letters_query *query, const int64_t *ids, size_t count, const char *request,
-                        const char *reason, int64_t *ret_count, struct err *err)
+static bool letters_ask(const struct letters_query *query, const int64_t *ids, size_t count,
+                        const char *request, const char *reason, int64_t *ret_count, struct err *err)
 {
     struct letters_query inner = *query;
     return fault_parse(query->url, &inner.url, err) &&

@@ -24,7 +24,8 @@ static const struct target_ops *ops_of(const char *url, struct err *err)
             return implementations[i].ops;
     }
     char masked[200];
-    err_set(err, ERR_CONFIG, "target.url: %s: postgresql://… is expected", log_mask_url(url, masked, sizeof masked));
+    err_set(err, ERR_CONFIG, "target.url: %s: postgresql://… is expected",
+            log_mask_url(url, masked, sizeof masked));
     return NULL;
 }
 
@@ -50,8 +51,8 @@ bool target_letters_look(const struct letters_query *query,
     return ops != NULL && ops->look(query, each, ctx, err);
 }
 
-bool target_letters_ask(const struct letters_query *query, const int64_t *ids, size_t count, const char *request,
-                        const char *reason, int64_t *ret_count, struct err *err)
+bool target_letters_ask(const struct letters_query *query, const int64_t *ids, size_t count,
+                        const char *request, const char *reason, int64_t *ret_count, struct err *err)
 {
     const struct target_letters_ops *ops = letters_of(query->url, err);
     return ops != NULL && ops->ask(query, ids, count, request, reason, ret_count, err);
@@ -103,8 +104,9 @@ bool target_settle(struct target *tgt, bool constraints, struct err *err)
 bool target_standbys(struct target *tgt, uint64_t *ret_written, uint64_t *ret_replayed, struct err *err)
 {
     if (tgt->ops->standbys == NULL)
-        return err_set(err, ERR_UNSUPPORTED, "apply.max_replica_lag_ms: targets of this kind do not tell how far their "
-                                             "standbys are");
+        return err_set(err, ERR_UNSUPPORTED,
+                       "apply.max_replica_lag_ms: targets of this kind do not tell how far their "
+                       "standbys are");
     return tgt->ops->standbys(tgt, ret_written, ret_replayed, err);
 }
 

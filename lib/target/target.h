@@ -146,7 +146,8 @@ bool target_save(struct target *tgt, struct err *err) MUST_CHECK;
 bool target_restore(struct target *tgt, struct err *err) MUST_CHECK;
 bool target_settle(struct target *tgt, bool constraints, struct err *err) MUST_CHECK;
 /* ERR_UNSUPPORTED: this kind of target cannot tell. */
-bool target_standbys(struct target *tgt, uint64_t *ret_written, uint64_t *ret_replayed, struct err *err) MUST_CHECK;
+bool target_standbys(struct target *tgt, uint64_t *ret_written, uint64_t *ret_replayed,
+                     struct err *err) MUST_CHECK;
 /* NULL: the target keeps no dead letters. */
 const struct target_letters_ops *target_letters(const struct target *tgt);
 void target_cancel(struct target *tgt);

@@ -8,8 +8,8 @@
 
 #include "apply/throttle.h"
 
-#define MINUTE INT64_C(60000000)
-#define AT(h, m) ((INT64_C(20000) * 1440 + (h) * 60 + (m)) * MINUTE)
+#define MINUTE   INT64_C(60000000)
+#define AT(h, m) ((INT64_C(20000) * 1440 + (h)*60 + (m)) * MINUTE)
 
 static void schedules(void **state)
 {

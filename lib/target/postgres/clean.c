@@ -16,13 +16,15 @@ static bool query_bool(struct pg_target *pt, const char *sql, int count, const c
 }
 
 /* Where foreign keys fire, to delete rows could take rows of tables along that are none of ours. */
-static bool may_delete(struct pg_target *pt, const char *const *names, size_t count, bool *ret, struct err *err)
+static bool may_delete(struct pg_target *pt, const char *const *names, size_t count, bool *ret,
+                       struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     *ret = true;
     if (!pt->base.triggers_fire)
         return true;
-    strbuf_adds(&sql, "SELECT NOT EXISTS (SELECT 1 FROM pg_constraint WHERE contype = 'f' AND confdeltype IN ('c', 'n', 'd') "
+    strbuf_adds(&sql, "SELECT NOT EXISTS (SELECT 1 FROM pg_constraint WHERE contype = 'f' AND confdeltype IN "
+                      "('c', 'n', 'd') "
                       "AND confrelid IN (");
     for (size_t i = 0; i < count; i++) {
         strbuf_adds(&sql, i > 0 ? ", " : "");
@@ -48,11 +50,13 @@ static bool empty_tables(struct pg_target *pt, const char *const *names, size_t 
     bool ok = pg_exec(pt->conn, "SAVEPOINT crossfade_truncate", err) && strbuf_ok(&sql, "statement", err);
     if (ok && !pg_exec(pt->conn, sql.data, &first)) {
         bool may = false;
-        ok = first.code != ERR_CONNECT && pg_exec(pt->conn, "ROLLBACK TO SAVEPOINT crossfade_truncate", err) &&
+        ok = first.code != ERR_CONNECT &&
+             pg_exec(pt->conn, "ROLLBACK TO SAVEPOINT crossfade_truncate", err) &&
              may_delete(pt, names, count, &may, err);
         if (ok && !may)
             ok = err_set(err, ERR_SQL,
-                         "%s. To delete the rows instead would take rows of other tables along (ON DELETE CASCADE …). Hint: "
+                         "%s. To delete the rows instead would take rows of other tables along (ON DELETE "
+                         "CASCADE …). Hint: "
                          "GRANT SET ON PARAMETER session_replication_role to the target's role",
                          first.text);
         for (size_t i = count; ok && i > 0; i--)

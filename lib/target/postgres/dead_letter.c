@@ -111,14 +111,17 @@ static const char *hex(struct strbuf *sb, const void *bytes, size_t len)
     return sb->data;
 }
 
-static const char INSERT_LETTER[] =
-    "WITH n AS (SELECT nextval('crossfade.dead_letter_id'::regclass) AS id) "
-    "INSERT INTO crossfade.dead_letter (id, chain, pipeline, shard, schema_name, table_name, op, key_shown, key, other_key, "
-    "stream, partition, record_offset, record_time_ms, record_key, record_value, record_headers, commit_lsn, total_order, "
-    "fence_id, behind, sqlstate, message) "
-    "SELECT n.id, coalesce(nullif($1::bigint, 0), n.id), $2, $3, $4, $5, $6, $7, $8::bytea, $9::bytea, $10, $11::integer, "
-    "$12::numeric, $13::bigint, $14::bytea, $15::bytea, $16::bytea, $17::pg_lsn, $18::bigint, $19::bigint, $20::boolean, "
-    "$21, $22 FROM n RETURNING id";
+static const char INSERT_LETTER[] = "WITH n AS (SELECT nextval('crossfade.dead_letter_id'::regclass) AS id) "
+                                    "INSERT INTO crossfade.dead_letter (id, chain, pipeline, shard, "
+                                    "schema_name, table_name, op, key_shown, key, other_key, "
+                                    "stream, partition, record_offset, record_time_ms, record_key, "
+                                    "record_value, record_headers, commit_lsn, total_order, "
+                                    "fence_id, behind, sqlstate, message) "
+                                    "SELECT n.id, coalesce(nullif($1::bigint, 0), n.id), $2, $3, $4, $5, $6, "
+                                    "$7, $8::bytea, $9::bytea, $10, $11::integer, "
+                                    "$12::numeric, $13::bigint, $14::bytea, $15::bytea, $16::bytea, "
+                                    "$17::pg_lsn, $18::bigint, $19::bigint, $20::boolean, "
+                                    "$21, $22 FROM n RETURNING id";
 
 static bool put(struct target *tgt, const struct dead_letter *l, int64_t *ret_id, struct err *err)
 {
@@ -179,10 +182,11 @@ static bool tie(struct target *tgt, int64_t from, int64_t into, struct err *err)
     (void)snprintf(a, sizeof a, "%" PRId64, from);
     (void)snprintf(b, sizeof b, "%" PRId64, into);
     const char *params[] = {pt->pipeline, pt->shard, a, b};
-    return query(tgt,
-                 "UPDATE crossfade.dead_letter SET chain = $4::bigint WHERE pipeline = $1 AND shard = $2 AND state = "
-                 "'held' AND chain = $3::bigint",
-                 4, params, NULL, err);
+    return query(
+        tgt,
+        "UPDATE crossfade.dead_letter SET chain = $4::bigint WHERE pipeline = $1 AND shard = $2 AND state = "
+        "'held' AND chain = $3::bigint",
+        4, params, NULL, err);
 }
 
 static bool supersede(struct target *tgt, const char *schema_name, const char *table_name, const char *reason,
@@ -190,11 +194,12 @@ static bool supersede(struct target *tgt, const char *schema_name, const char *t
 {
     const struct pg_target *pt = (struct pg_target *)tgt;
     const char *params[] = {pt->pipeline, pt->shard, schema_name, table_name, reason};
-    return query(tgt,
-                 "UPDATE crossfade.dead_letter SET state = 'superseded', reason = $5, request = NULL, settled_at = "
-                 "clock_timestamp() WHERE pipeline = $1 AND shard = $2 AND state = 'held' AND ($3::text IS NULL OR "
-                 "(schema_name = $3 AND table_name = $4))",
-                 5, params, NULL, err);
+    return query(
+        tgt,
+        "UPDATE crossfade.dead_letter SET state = 'superseded', reason = $5, request = NULL, settled_at = "
+        "clock_timestamp() WHERE pipeline = $1 AND shard = $2 AND state = 'held' AND ($3::text IS NULL OR "
+        "(schema_name = $3 AND table_name = $4))",
+        5, params, NULL, err);
 }
 
 static int nibble(char c)
@@ -217,7 +222,8 @@ const void *pgt_unhex(const struct pg_result *res, int row, int column, size_t *
 }
 
 /* One row of EACH_*: the record's columns are there with LETTERS_CHAIN only. */
-static bool read_letter(const struct pg_result *res, int row, bool whole, struct dead_letter *l, struct err *err)
+static bool read_letter(const struct pg_result *res, int row, bool whole, struct dead_letter *l,
+                        struct err *err)
 {
     *l = (struct dead_letter){.id = pg_cell_int64(res, row, 0),
                               .chain = pg_cell_int64(res, row, 1),
@@ -250,13 +256,15 @@ static bool each(struct target *tgt, enum letters_list what, int64_t chain,
     const char *params[] = {pt->pipeline, pt->shard, number};
     PG_RESULT_AUTO res = NULL;
     const char *sql =
-        whole ? "SELECT id, chain, schema_name, table_name, op, key, other_key, stream, partition, record_offset, "
-                "record_time_ms, record_key, record_value, record_headers, commit_lsn FROM crossfade.dead_letter WHERE "
+        whole ? "SELECT id, chain, schema_name, table_name, op, key, other_key, stream, partition, "
+                "record_offset, "
+                "record_time_ms, record_key, record_value, record_headers, commit_lsn FROM "
+                "crossfade.dead_letter WHERE "
                 "pipeline = $1 AND shard = $2 AND state = 'held' AND chain = $3::bigint ORDER BY id"
-              : "SELECT id, chain, schema_name, table_name, op, key, other_key FROM crossfade.dead_letter WHERE "
+              : "SELECT id, chain, schema_name, table_name, op, key, other_key FROM crossfade.dead_letter "
+                "WHERE "
                 "pipeline = $1 AND shard = $2 AND state = 'held' ORDER BY id";
-    bool ok = pgt_plain((struct pg_target *)tgt, err) &&
-              pg_exec(pt->conn, "SET bytea_output = 'hex'", err) &&
+    bool ok = pgt_plain((struct pg_target *)tgt, err) && pg_exec(pt->conn, "SET bytea_output = 'hex'", err) &&
               query(tgt, sql, whole ? 3 : 2, params, &res, err);
     for (int row = 0; ok && row < pg_rows(res); row++) {
         struct dead_letter letter;
@@ -270,11 +278,13 @@ static bool asked(struct target *tgt, int64_t *ret_discards, int64_t *ret_chain,
     const struct pg_target *pt = (struct pg_target *)tgt;
     const char *params[] = {pt->pipeline, pt->shard};
     PG_RESULT_AUTO res = NULL;
-    if (!query(tgt,
-               "SELECT count(*) FILTER (WHERE request = 'discard'), coalesce(min(chain) FILTER (WHERE request = "
-               "'retry'), 0) FROM crossfade.dead_letter WHERE pipeline = $1 AND shard = $2 AND state = 'held' AND request "
-               "IS NOT NULL",
-               2, params, &res, err))
+    if (!query(
+            tgt,
+            "SELECT count(*) FILTER (WHERE request = 'discard'), coalesce(min(chain) FILTER (WHERE request = "
+            "'retry'), 0) FROM crossfade.dead_letter WHERE pipeline = $1 AND shard = $2 AND state = 'held' "
+            "AND request "
+            "IS NOT NULL",
+            2, params, &res, err))
         return false;
     *ret_discards = pg_cell_int64(res, 0, 0);
     *ret_chain = pg_cell_int64(res, 0, 1);
@@ -286,7 +296,8 @@ static bool discard(struct target *tgt, struct err *err)
     const struct pg_target *pt = (struct pg_target *)tgt;
     const char *params[] = {pt->pipeline, pt->shard};
     return query(tgt,
-                 "UPDATE crossfade.dead_letter SET state = 'discarded', request = NULL, settled_at = clock_timestamp() "
+                 "UPDATE crossfade.dead_letter SET state = 'discarded', request = NULL, settled_at = "
+                 "clock_timestamp() "
                  "WHERE pipeline = $1 AND shard = $2 AND state = 'held' AND request = 'discard'",
                  2, params, NULL, err);
 }
@@ -299,16 +310,21 @@ static bool settle(struct target *tgt, int64_t chain, const struct err *why, str
     const char *params[] = {pt->pipeline, pt->shard, number, why != NULL ? why->text : NULL,
                             why != NULL && why->sqlstate[0] != '\0' ? why->sqlstate : NULL};
     if (why == NULL)
-        return query(tgt,
-                     "UPDATE crossfade.dead_letter SET state = 'applied', request = NULL, attempts = attempts + 1, "
-                     "settled_at = clock_timestamp() WHERE pipeline = $1 AND shard = $2 AND state = 'held' AND chain = "
-                     "$3::bigint",
-                     3, params, NULL, err);
-    return query(tgt,
-                 "UPDATE crossfade.dead_letter SET request = NULL, attempts = attempts + 1, tried_at = clock_timestamp(), "
-                 "message = CASE WHEN behind THEN message ELSE $4 END, sqlstate = CASE WHEN behind THEN sqlstate ELSE "
-                 "$5 END, last_error = $4 WHERE pipeline = $1 AND shard = $2 AND state = 'held' AND chain = $3::bigint",
-                 5, params, NULL, err);
+        return query(
+            tgt,
+            "UPDATE crossfade.dead_letter SET state = 'applied', request = NULL, attempts = attempts + 1, "
+            "settled_at = clock_timestamp() WHERE pipeline = $1 AND shard = $2 AND state = 'held' AND chain "
+            "= "
+            "$3::bigint",
+            3, params, NULL, err);
+    return query(
+        tgt,
+        "UPDATE crossfade.dead_letter SET request = NULL, attempts = attempts + 1, tried_at = "
+        "clock_timestamp(), "
+        "message = CASE WHEN behind THEN message ELSE $4 END, sqlstate = CASE WHEN behind THEN sqlstate ELSE "
+        "$5 END, last_error = $4 WHERE pipeline = $1 AND shard = $2 AND state = 'held' AND chain = "
+        "$3::bigint",
+        5, params, NULL, err);
 }
 
 const struct target_letters_ops pgt_letters = {

@@ -7,7 +7,8 @@
 
 #define IDS_BYTES_MAX ((size_t)1 << 20)
 
-static bool open_desk(const struct letters_query *query, struct pg_conn **ret, bool *ret_there, struct err *err)
+static bool open_desk(const struct letters_query *query, struct pg_conn **ret, bool *ret_there,
+                      struct err *err)
 {
     struct pg_options options = {.application_name = "crossfade dlq"};
     int64_t there = 0;
@@ -54,10 +55,11 @@ static void read_view(const struct pg_result *res, int row, bool whole, struct l
     v->letter.headers = pgt_unhex(res, row, 26, &v->letter.headers_len);
 }
 
-#define VIEW_COLUMNS                                                                                                   \
-    "id, chain, schema_name, table_name, op, key_shown, stream, partition, record_offset, commit_lsn, total_order, "   \
-    "fence_id, behind, sqlstate, message, state, request, attempts, last_error, "                                      \
-    "to_char(first_seen, 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), to_char(tried_at, "                                     \
+#define VIEW_COLUMNS                                                                                         \
+    "id, chain, schema_name, table_name, op, key_shown, stream, partition, record_offset, commit_lsn, "      \
+    "total_order, "                                                                                          \
+    "fence_id, behind, sqlstate, message, state, request, attempts, last_error, "                            \
+    "to_char(first_seen, 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), to_char(tried_at, "                           \
     "'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), to_char(settled_at, 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), reason"
 
 bool pgt_letters_look(const struct letters_query *query,
@@ -70,12 +72,13 @@ bool pgt_letters_look(const struct letters_query *query,
     char id[24];
     (void)snprintf(id, sizeof id, "%" PRId64, query->id);
     const char *params[] = {query->pipeline, id};
-    const char *sql = whole ? "SELECT " VIEW_COLUMNS ", record_time_ms, record_key, record_value, record_headers FROM "
-                              "crossfade.dead_letter WHERE pipeline = $1 AND id = $2::bigint"
-                      : query->settled
-                          ? "SELECT " VIEW_COLUMNS " FROM crossfade.dead_letter WHERE pipeline = $1 ORDER BY id"
-                          : "SELECT " VIEW_COLUMNS " FROM crossfade.dead_letter WHERE pipeline = $1 AND state = 'held' "
-                            "ORDER BY id";
+    const char *sql =
+        whole ? "SELECT " VIEW_COLUMNS ", record_time_ms, record_key, record_value, record_headers FROM "
+                "crossfade.dead_letter WHERE pipeline = $1 AND id = $2::bigint"
+        : query->settled
+            ? "SELECT " VIEW_COLUMNS " FROM crossfade.dead_letter WHERE pipeline = $1 ORDER BY id"
+            : "SELECT " VIEW_COLUMNS " FROM crossfade.dead_letter WHERE pipeline = $1 AND state = 'held' "
+              "ORDER BY id";
     bool ok = open_desk(query, &conn, &there, err) &&
               (!there || pg_query(conn, sql, whole ? 2 : 1, params, &res, err));
     for (int row = 0; ok && there && row < pg_rows(res); row++) {
@@ -100,10 +103,11 @@ bool pgt_letters_ask(const struct letters_query *query, const int64_t *ids, size
     strbuf_addc(&list, '}');
     const char *params[] = {query->pipeline, count > 0 ? list.data : NULL, request, reason};
     bool ok = strbuf_ok(&list, "list of ids", err) && open_desk(query, &conn, &there, err) &&
-              (!there || pg_query(conn,
-                                  "UPDATE crossfade.dead_letter SET request = $3, reason = $4 WHERE pipeline = $1 AND "
-                                  "state = 'held' AND ($2::bigint[] IS NULL OR id = ANY ($2::bigint[]))",
-                                  4, params, &res, err));
+              (!there ||
+               pg_query(conn,
+                        "UPDATE crossfade.dead_letter SET request = $3, reason = $4 WHERE pipeline = $1 AND "
+                        "state = 'held' AND ($2::bigint[] IS NULL OR id = ANY ($2::bigint[]))",
+                        4, params, &res, err));
     if (ok)
         *ret_count = there ? pg_affected(res) : 0;
     strbuf_release(&list);

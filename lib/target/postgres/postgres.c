@@ -67,8 +67,8 @@ static bool take_lock(struct pg_target *pt, struct err *err)
 
 static bool make_control_tables(struct pg_target *pt, struct err *err)
 {
-    static const char needed[] =
-        "crossfade.position crossfade.loaded crossfade.loaded.table_oid crossfade.release crossfade.dead_letter";
+    static const char needed[] = "crossfade.position crossfade.loaded crossfade.loaded.table_oid "
+                                 "crossfade.release crossfade.dead_letter";
     return pg_control_tables_ensure(pt->conn, needed, embedded_sql_target_sql, "target", err);
 }
 
@@ -357,8 +357,10 @@ static bool pgt_standbys(struct target *tgt, uint64_t *ret_written, uint64_t *re
     lsn_t written = 0, replayed = 0;
     if (!pgt_plain(pt, err) ||
         !pg_query(pt->conn,
-                  "WITH w AS (SELECT pg_current_wal_lsn() AS lsn) SELECT w.lsn, coalesce((SELECT min(r.replay_lsn) FROM "
-                  "pg_stat_replication r WHERE r.replay_lsn IS NOT NULL AND NOT EXISTS (SELECT 1 FROM pg_replication_slots "
+                  "WITH w AS (SELECT pg_current_wal_lsn() AS lsn) SELECT w.lsn, coalesce((SELECT "
+                  "min(r.replay_lsn) FROM "
+                  "pg_stat_replication r WHERE r.replay_lsn IS NOT NULL AND NOT EXISTS (SELECT 1 FROM "
+                  "pg_replication_slots "
                   "s WHERE s.active_pid = r.pid AND s.slot_type = 'logical')), w.lsn) FROM w",
                   0, NULL, &res, err))
         return err_wrap(err, "target: standbys (GRANT pg_monitor)");

@@ -71,7 +71,8 @@ struct pg_table {
     bool arbiter; /* ON CONFLICT can use the key's index (it is not deferrable) */
     /* Upserts are delete and insert: an identity column that cannot be updated is no key. */
     bool delete_first;
-    bool has_wards;          /* rows of other tables go, or change, when one of its rows is deleted (ON DELETE CASCADE …) */
+    bool
+        has_wards; /* rows of other tables go, or change, when one of its rows is deleted (ON DELETE CASCADE …) */
     bool loaded;             /* its row in crossfade.loaded is committed */
     bool loading;            /* … is written in this transaction */
     bool staged[STAGE_MAX_]; /* staging table is there */

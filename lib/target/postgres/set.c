@@ -149,9 +149,12 @@ bool pgt_may_take_out(const struct pg_target *pt, const struct pg_table *tab, st
     if (!pt->base.triggers_fire || !tab->has_wards)
         return true;
     err_set(err, ERR_DATA,
-            "rows would have to be taken out and put back (values that must be unique change places, or an identity column "
-            "that cannot be updated), and foreign keys with ON DELETE CASCADE, SET NULL or SET DEFAULT would take rows of "
-            "other tables with them. Hint: GRANT SET ON PARAMETER session_replication_role to the target's role (15 and "
+            "rows would have to be taken out and put back (values that must be unique change places, or an "
+            "identity column "
+            "that cannot be updated), and foreign keys with ON DELETE CASCADE, SET NULL or SET DEFAULT would "
+            "take rows of "
+            "other tables with them. Hint: GRANT SET ON PARAMETER session_replication_role to the target's "
+            "role (15 and "
             "later), or make those foreign keys NO ACTION until the cutover");
     memcpy(err->sqlstate, "23001", 6); /* restrict_violation */
     return pgt_table_err(tab, err);
