@@ -1,11 +1,12 @@
 /*
  * Owns: one batch, from the journal into the target, in one transaction of it. The way of writing escalates,
- * always from the beginning of the batch, which is read again: plain    sets; rows of a copy go in without a
- * look set      sets; every row may meet one that is there ordered  row by row in commit order: for conflicts
- * inside the batch, and to find the row that the target refuses replace  sets; all rows that are touched are
- * taken out first: unique values that no order of single steps can rotate isolate  ranges, halved down to the rows that
- * the target refuses, which become dead letters where the configuration says so; else for conflicts that each transaction may
- * solve in another way
+ * always from the beginning of the batch, which is read again:
+ * - plain: sets; rows of a copy go in without a look
+ * - set: sets; every row may meet one that is there
+ * - ordered: row by row in commit order: for conflicts inside the batch, and to name the row that is refused
+ * - replace: sets; all rows that are touched are taken out first: unique values that no order can rotate
+ * - isolate: ranges, halved down to the rows that are refused, which become dead letters where the
+ *   configuration says so; else for conflicts that each transaction may solve in another way
  */
 #include <string.h>
 
