@@ -7,10 +7,12 @@
 #include "core/clock.h"
 #include "core/failpoint.h"
 #include "core/log.h"
+#include "core/sqlstate.h"
 #include "journal/journal_settings.h"
 
 #define FENCE_WAIT_MS    200
 #define RELEASE_POLL_US  10000
+#define THROTTLE_POLL_US 50000
 #define STOP_GRACE_MS    8000
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MAX_MS   5000
@@ -32,7 +34,8 @@ static bool read_settings(const struct config *cfg, struct apply_settings *ret, 
                    .unfit = unfit_rule(config_text(cfg, "target.unfit"))},
         .codec = codec_by_name(config_text(cfg, "journal.format")),
         .accept_lossy = strcmp(config_text(cfg, "journal.lossy"), "debezium") == 0,
-        .batch_max_changes = (uint64_t)config_int(cfg, "apply.batch_max_changes"),
+        .dead_letters = strcmp(config_text(cfg, "apply.on_row_error"), "dead_letter") == 0,
+        .max_dead_letters = (uint64_t)config_int(cfg, "apply.max_dead_letters"),
         .batch_max_bytes = (size_t)config_int(cfg, "apply.batch_max_bytes"),
     };
     journal_settings(cfg, &ret->journal);
@@ -43,7 +46,7 @@ static bool read_settings(const struct config *cfg, struct apply_settings *ret, 
 /* How many changes a batch may have so that it likely fits into its memory. */
 static uint64_t changes_that_fit(const struct apply_run *run)
 {
-    uint64_t most = run->settings.batch_max_changes;
+    uint64_t most = throttle_batch(&run->throttle);
     if (run->bytes_per_change == 0)
         return most;
     uint64_t fit = run->settings.batch_max_bytes / run->bytes_per_change;
@@ -138,6 +141,28 @@ static bool may_split(struct session *s, const struct fence_batch *fences, struc
     return true;
 }
 
+/* May the next batch be written? If not, a moment has passed. */
+static bool may_go_on(struct session *s, bool *ret_go, struct err *err)
+{
+    struct apply_run *run = s->run;
+    const char *was = run->status.throttle;
+    if (!throttle_look(&run->throttle, s->tgt, status_board_pause_asked(run->board), &run->status.throttle,
+                       err))
+        return false;
+    if (run->status.throttle != was &&
+        (was == NULL || run->status.throttle == NULL || strcmp(was, run->status.throttle) != 0)) {
+        if (run->status.throttle == NULL || strcmp(run->status.throttle, "rows_per_second") != 0)
+            log_event(LOG_LEVEL_INFO, "throttle", "waits_for=%s",
+                      run->status.throttle != NULL ? run->status.throttle : "nothing");
+        progress_working(s);
+        progress_publish(run, true);
+    }
+    *ret_go = run->status.throttle == NULL;
+    if (!*ret_go)
+        (void)stopper_wait(run->stopper, THROTTLE_POLL_US);
+    return true;
+}
+
 /* One turn: wait for fences, apply a batch of them. */
 static bool turn(struct session *s, struct err *err)
 {
@@ -146,13 +171,24 @@ static bool turn(struct session *s, struct err *err)
     uint64_t most = changes_that_fit(s->run);
     if (s->wait_until_us != 0)
         return wait_for_release(s, err);
-    if (!look_ahead(s, err) || !fence_feed_read(s->feed, FENCE_WAIT_MS, most, &ready, err) || !ready)
+    if (!apply_session_requests(s, err))
+        return false;
+    bool go = false;
+    progress_alarm(s->run);
+    if (!look_ahead(s, err) || !may_go_on(s, &go, err))
+        return false;
+    if (!go)
+        return true;
+    if (!fence_feed_read(s->feed, FENCE_WAIT_MS, most, &ready, err) || !ready)
         return !err_is_set(err);
     if (!fence_feed_pick(s->feed, s->single_fences > 0 ? 0 : most, &fences, err))
         return false;
     s->single_fences -= MIN_OF(s->single_fences, fences.count);
+    int64_t began_us = clock_mono_us();
     if (!apply_session_apply(s, &fences, err))
         return may_split(s, &fences, err);
+    throttle_note(&s->run->throttle, fences.changes, clock_mono_us() - began_us);
+    s->run->status.batch_changes = throttle_batch(&s->run->throttle);
     return after_commit(s, &fences, err);
 }
 
@@ -168,8 +204,7 @@ static bool run_session(struct apply_run *run, unsigned *failures, struct err *e
         enum err_policy policy;
         if (turn(s, err)) {
             if (s->wait_until_us == 0)
-                progress_phase(run,
-                               s->position_found && s->position.complete ? PHASE_STREAMING : PHASE_SNAPSHOT);
+                progress_working(s);
             *failures = 0;
             continue;
         }
@@ -189,6 +224,17 @@ static bool run_session(struct apply_run *run, unsigned *failures, struct err *e
     return ok;
 }
 
+/* The table of SQLSTATE classes knows what a person may do, where the server's text does not say it. */
+static void add_advice(struct err *err)
+{
+    const struct sqlstate_rule *rule = sqlstate_rule(err->sqlstate);
+    struct err was = *err;
+    if (err->sqlstate[0] == '\0' || rule->advice == NULL || strstr(err->text, "Hint:") != NULL)
+        return;
+    err_set(err, was.code, "%s. Hint: %s", was.text, rule->advice);
+    memcpy(err->sqlstate, was.sqlstate, sizeof was.sqlstate);
+}
+
 /* True: try again. */
 static bool recover(struct apply_run *run, unsigned *failures, struct err *err)
 {
@@ -199,6 +245,9 @@ static bool recover(struct apply_run *run, unsigned *failures, struct err *err)
         err_clear(err);
         return false;
     }
+    if (policy == POLICY_HALT)
+        add_advice(err);
+    progress_alarm(run);
     progress_error(run, err);
     if (policy != POLICY_RECONNECT && policy != POLICY_RETRY) {
         progress_phase(run, PHASE_HALTED);
@@ -218,13 +267,15 @@ bool apply_run(const struct config *cfg, struct status_board *board, int stop_fd
     struct apply_run run = {.board = board, .status = {.role = "apply", .retained_wal_bytes = -1}};
     unsigned failures = 0;
     if (!config_require(cfg, err, "pipeline", "target.url", "journal.url", NULL) ||
-        !read_settings(cfg, &run.settings, err))
+        !read_settings(cfg, &run.settings, err) || !throttle_init(&run.throttle, cfg, err))
         return false;
+    run.status.batch_changes = throttle_batch(&run.throttle);
     run.settings.journal.on_trouble = status_board_trouble;
     run.settings.journal.trouble_ctx = board;
+    status_board_can_pause(board);
     strncpy(run.status.pipeline, run.settings.target.pipeline, sizeof run.status.pipeline - 1);
     run.batch = batch_new(run.settings.batch_max_bytes);
-    run.stopper = stopper_start(stop_fd, STOP_GRACE_MS);
+    run.stopper = stopper_start(stop_fd, config_text(cfg, "apply.stop_file"), STOP_GRACE_MS);
     progress_phase(&run, PHASE_STARTING);
     struct err last = ERR_INIT;
     bool again = true;
@@ -234,6 +285,15 @@ bool apply_run(const struct config *cfg, struct status_board *board, int stop_fd
     }
     if (!err_is_set(&last))
         progress_phase(&run, PHASE_STOPPING);
+    if (stopper_by_file(run.stopper)) {
+        err_set(&last, ERR_SQL,
+                "apply.stop_file: %s is there: stopped at fence %llu, what was under way is rolled back. "
+                "Remove it "
+                "and start apply again",
+                config_text(cfg, "apply.stop_file"), (unsigned long long)run.status.fence_id);
+        progress_error(&run, &last);
+        progress_phase(&run, PHASE_HALTED);
+    }
     stopper_end(run.stopper);
     batch_free(run.batch);
     if (err_is_set(&last))

@@ -9,6 +9,7 @@
 #include "apply/fences.h"
 #include "apply/stopper.h"
 #include "apply/tables.h"
+#include "apply/throttle.h"
 #include "control/status.h"
 #include "journal/schema_store.h"
 
@@ -19,7 +20,8 @@ struct apply_settings {
     struct target_options target;
     const struct codec_ops *codec;
     bool accept_lossy; /* columns whose form does not give back every value */
-    uint64_t batch_max_changes;
+    bool dead_letters; /* a row that the target refuses is held there, and the rest goes on */
+    uint64_t max_dead_letters;
     size_t batch_max_bytes;
 };
 
@@ -30,6 +32,7 @@ struct apply_run {
     int64_t published_us; /* mono */
     struct stopper *stopper;
     struct batch *batch;
+    struct throttle throttle;
     uint64_t bytes_per_change; /* of late, for sizing batches; 0 = not known */
 };
 
@@ -44,6 +47,8 @@ struct session {
     struct schema_source source;
     struct decoder *dec;
     struct table_map *tables;
+    struct letters *letters;
+    int64_t look_at_requests_us; /* mono */
     size_t single_fences;  /* so many are applied one by one: a table does not fit one of them */
     int64_t wait_until_us; /* mono: the marker at the position is waited for until then; 0 = not */
 };
@@ -56,11 +61,17 @@ void apply_session_close(struct session *s); /* NULL allowed */
  * needed. */
 bool apply_session_apply(struct session *s, const struct fence_batch *fences, struct err *err) MUST_CHECK;
 
+/* retry.c: what a person has asked for about dead letters. Between batches. */
+bool apply_session_requests(struct session *s, struct err *err) MUST_CHECK;
+
 /* progress.c */
 void progress_phase(struct apply_run *run, enum role_phase phase);
 void progress_publish(struct apply_run *run, bool now);
 void progress_applied(struct session *s, const struct fence_batch *fences);
 void progress_seen(struct session *s, uint64_t fences_end);
+void progress_alarm(struct apply_run *run);
+/* Streaming, copying, or paused. */
+void progress_working(struct session *s);
 void progress_error(struct apply_run *run, const struct err *err);
 
 #endif

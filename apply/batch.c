@@ -64,6 +64,16 @@ void batch_clear(struct batch *b)
     b->next_seq = 0;
 }
 
+void batch_large_parts(struct batch *b, bool large)
+{
+    b->large_parts = large;
+}
+
+void batch_keep_records(struct batch *b, bool keep)
+{
+    b->keep_records = keep;
+}
+
 size_t batch_bytes(const struct batch *b)
 {
     return b->arena.used_bytes + b->item_count * ITEM_COST;
@@ -71,7 +81,8 @@ size_t batch_bytes(const struct batch *b)
 
 bool batch_is_full(const struct batch *b)
 {
-    size_t limit = batch_only_reads(b) ? MIN_OF(READ_PART_BYTES, b->max_bytes) : b->max_bytes;
+    size_t limit =
+        batch_only_reads(b) && !b->large_parts ? MIN_OF(READ_PART_BYTES, b->max_bytes) : b->max_bytes;
     return b->departures == 0 && batch_bytes(b) >= limit;
 }
 
@@ -254,6 +265,27 @@ static bool copy_keys(struct batch *b, const struct journal_record *rec, struct 
     return it->key != NULL && it->other_key != NULL;
 }
 
+/* Key and headers are copied, the value is the batch's already. */
+static bool keep_record(struct batch *b, const struct journal_record *rec, const char *value, struct item *it)
+{
+    struct journal_record *raw = arena_alloc(&b->arena, sizeof *raw);
+    if (raw == NULL)
+        return false;
+    *raw = *rec;
+    raw->value = value;
+    raw->stream = arena_copy(&b->arena, rec->stream, strlen(rec->stream));
+    if (rec->key != NULL)
+        raw->key = arena_copy(&b->arena, rec->key, rec->key_len);
+    bool ok = raw->stream != NULL && (rec->key == NULL || raw->key != NULL);
+    for (size_t i = 0; ok && i < rec->header_count; i++) {
+        raw->headers[i].name = arena_copy(&b->arena, rec->headers[i].name, strlen(rec->headers[i].name));
+        raw->headers[i].value = arena_copy(&b->arena, rec->headers[i].value, rec->headers[i].value_len);
+        ok = raw->headers[i].name != NULL && raw->headers[i].value != NULL;
+    }
+    it->raw = raw;
+    return ok;
+}
+
 static void count_departures(struct batch *b, struct batch_table *bt, const struct item *it)
 {
     if (it->other_key == NULL)
@@ -324,7 +356,8 @@ bool batch_add(struct batch *b, const struct codec_ops *codec, struct decoder *d
         b->counts.duplicates++;
         return true;
     }
-    if (it.op != CHANGE_TRUNCATE && !copy_keys(b, rec, &it))
+    if ((it.op != CHANGE_TRUNCATE && !copy_keys(b, rec, &it)) ||
+        (b->keep_records && !keep_record(b, rec, value, &it)))
         return no_room(rec, err);
     if (!check_item(&it, rec, err))
         return false;

@@ -12,6 +12,7 @@
 #define APPLY_BATCH_H
 
 #include "apply/collapse.h"
+#include "apply/letters.h"
 #include "apply/tables.h"
 #include "change/codec.h"
 #include "journal/journal.h"
@@ -34,6 +35,11 @@ void batch_free(struct batch *b); /* NULL allowed */
 void batch_clear(struct batch *b);
 /* Forgets items only; counts, and what each partition delivered last, stay. */
 void batch_forget_items(struct batch *b);
+/* Rows of a copy are not written in small parts as they come: foreign keys fire, and a child's part could come before its
+ * parent's. */
+void batch_large_parts(struct batch *b, bool large);
+/* From now on items have their whole records with them, as dead letters need them. */
+void batch_keep_records(struct batch *b, bool keep);
 /* Decodes and keeps one record; tombstones are passed over. drop_below: streamed changes with a lower commit
  * LSN were applied before (0 = none). */
 bool batch_add(struct batch *b, const struct codec_ops *codec, struct decoder *dec,
@@ -52,5 +58,12 @@ const struct batch_counts *batch_counts(const struct batch *b);
  * counts stay. */
 bool batch_write(struct batch *b, struct table_map *tables, struct target *tgt, enum target_mode mode,
                  bool plain, struct err *err) MUST_CHECK;
+/* Changes of parked keys leave the batch and are held behind those that are held already. */
+bool batch_divert(struct batch *b, struct letters *letters, struct err *err) MUST_CHECK;
+/* isolate.c: as batch_write, with the target's transaction narrowed down to the rows that it refuses, which are held
+ * as dead letters (halts: the first of them is the error). *ret_attempts counts what was tried. */
+bool batch_write_isolating(struct batch *b, struct table_map *tables, struct target *tgt,
+                           struct letters *letters, bool halts, uint64_t *ret_attempts,
+                           struct err *err) MUST_CHECK;
 
 #endif

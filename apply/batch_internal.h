@@ -39,8 +39,15 @@ struct batch {
     uint32_t next_seq;
     struct item last_item; /* that batch_add kept */
     bool kept;
+    bool keep_records, large_parts;
     struct batch_counts counts;
 };
+
+/* batch_write.c */
+void batch_sort_table(struct batch_table *bt);
+/* What is there, without forgetting it. */
+bool batch_write_items(struct batch *b, struct table_map *tables, struct target *tgt, enum target_mode mode,
+                       bool plain, struct err *err) MUST_CHECK;
 
 int item_order(const struct item *a, const struct item *b);
 

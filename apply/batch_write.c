@@ -18,7 +18,7 @@ static int by_order_of_pointers(const void *a, const void *b)
     return item_order(*x, *y);
 }
 
-static void sort_table(struct batch_table *bt)
+void batch_sort_table(struct batch_table *bt)
 {
     if (bt->unsorted)
         qsort(bt->items, bt->count, sizeof *bt->items, by_order);
@@ -60,7 +60,7 @@ static bool write_sets(struct batch *b, struct table_map *tables, struct target 
             if (done[i] >= bt->count)
                 continue;
             if (done[i] == 0)
-                sort_table(bt);
+                batch_sort_table(bt);
             size_t len = run_length(bt->items, done[i], bt->count);
             ok = collapse_run(b, tables, bt->items + done[i], len, plain, &out[n++], err);
             done[i] += len;
@@ -124,11 +124,39 @@ static bool write_ordered(struct batch *b, struct table_map *tables, struct targ
     return ok;
 }
 
+bool batch_write_items(struct batch *b, struct table_map *tables, struct target *tgt, enum target_mode mode,
+                       bool plain, struct err *err)
+{
+    return mode == TARGET_ORDERED ? write_ordered(b, tables, tgt, err)
+                                  : write_sets(b, tables, tgt, mode, plain, err);
+}
+
 bool batch_write(struct batch *b, struct table_map *tables, struct target *tgt, enum target_mode mode,
                  bool plain, struct err *err)
 {
-    bool ok = mode == TARGET_ORDERED ? write_ordered(b, tables, tgt, err)
-                                     : write_sets(b, tables, tgt, mode, plain, err);
+    bool ok = batch_write_items(b, tables, tgt, mode, plain, err);
     batch_forget_items(b);
     return ok;
+}
+
+bool batch_divert(struct batch *b, struct letters *letters, struct err *err)
+{
+    for (size_t i = 0; i < b->table_count && letters_count(letters) > 0; i++) {
+        struct batch_table *bt = &b->tables[i];
+        size_t kept = 0;
+        batch_sort_table(bt);
+        for (size_t k = 0; k < bt->count; k++) {
+            const struct item *it = &bt->items[k];
+            bool truncate = it->op == CHANGE_TRUNCATE;
+            if (truncate && !letters_void(letters, it, err))
+                return false;
+            if (truncate || !letters_parks(letters, it))
+                bt->items[kept++] = *it;
+            else if (!letters_hold(letters, it, NULL, NULL, err))
+                return false;
+        }
+        b->item_count -= bt->count - kept;
+        bt->count = kept;
+    }
+    return true;
 }

@@ -15,6 +15,8 @@
 #include "core/arena.h"
 #include "target/target.h"
 
+struct journal_record;
+
 /* One change as a batch keeps it. Everything points into the batch's arena. */
 struct item {
     const struct table_schema *schema;
@@ -29,6 +31,7 @@ struct item {
     uint32_t seq; /* arrival in the batch: last tie-breaker of the order */
     enum change_op op;
     bool may_miss; /* it lacks values, and its row need not be there (HEADER_COPYING) */
+    const struct journal_record *raw; /* the record itself; NULL unless the batch keeps them (dead letters) */
 };
 
 struct action_list {

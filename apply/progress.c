@@ -4,6 +4,7 @@
 
 #include "apply/apply_internal.h"
 #include "core/clock.h"
+#include "core/log.h"
 
 #define PUBLISH_EVERY_US 200000
 
@@ -22,6 +23,31 @@ void progress_phase(struct apply_run *run, enum role_phase phase)
         return;
     run->status.phase = phase;
     run->status.phase_since_us = clock_wall_us();
+    progress_publish(run, true);
+}
+
+void progress_working(struct session *s)
+{
+    const char *why = s->run->status.throttle;
+    bool paused = why != NULL && (strcmp(why, "paused") == 0 || strcmp(why, "schedule") == 0);
+    progress_phase(s->run, paused                                      ? PHASE_PAUSED
+                           : s->position_found && s->position.complete ? PHASE_STREAMING
+                                                                       : PHASE_SNAPSHOT);
+}
+
+/* Told once for each time that the lag goes over the limit, or comes back. */
+void progress_alarm(struct apply_run *run)
+{
+    struct role_status *st = &run->status;
+    int64_t since_us = MAX_OF(st->position_commit_us, st->caught_up_us);
+    int64_t lag_us = since_us != 0 ? clock_wall_us() - since_us : 0;
+    bool late = run->throttle.max_lag_us > 0 && lag_us > run->throttle.max_lag_us;
+    if (late == st->lag_alarm)
+        return;
+    st->lag_alarm = late;
+    log_event(late ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, late ? "lag_alarm" : "lag_alarm_over",
+              "lag_ms=%lld max_lag_ms=%lld", (long long)(lag_us / 1000),
+              (long long)(run->throttle.max_lag_us / 1000));
     progress_publish(run, true);
 }
 
@@ -51,6 +77,7 @@ void progress_applied(struct session *s, const struct fence_batch *fences)
     st->fence_id = s->position.fence_id;
     st->attempt = s->position.attempt;
     st->complete = s->position.complete;
+    st->dead_letters = letters_count(s->letters);
     if (fences == NULL)
         return;
     st->changes += counts->changes;

@@ -12,6 +12,7 @@ void apply_session_close(struct session *s)
         return;
     stopper_watch(s->run->stopper, NULL);
     table_map_free(s->tables);
+    letters_free(s->letters);
     target_close(s->tgt);
     if (s->dec != NULL)
         s->run->settings.codec->decoder_close(s->dec);
@@ -32,10 +33,17 @@ static bool open_target(struct session *s, struct err *err)
             "text=\"the target's role may not set session_replication_role: triggers and foreign keys fire "
             "while rows "
             "are applied; GRANT SET ON PARAMETER session_replication_role TO that role (15 and later)\"");
+    batch_large_parts(s->run->batch, s->tgt->triggers_fire);
     s->tables = table_map_new(s->tgt);
     if (s->run->settings.accept_lossy)
         table_map_accept_lossy(s->tables);
-    return target_position(s->tgt, &s->position, &s->position_found, err);
+    const struct apply_settings *set = &s->run->settings;
+    if (set->dead_letters && target_letters(s->tgt) == NULL)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "apply.on_row_error: dead_letter: this kind of target keeps none yet");
+    s->letters = letters_new(s->tgt, set->max_dead_letters);
+    return target_position(s->tgt, &s->position, &s->position_found, err) &&
+           letters_begin(s->letters, s->position.fence_id, err);
 }
 
 static bool open_journal(struct session *s, struct err *err)

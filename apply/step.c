@@ -1,9 +1,12 @@
 /*
  * Owns: one batch, from the journal into the target, in one transaction of it. The way of writing escalates,
- * always from the beginning of the batch, which is read again: plain    sets; rows of a copy go in without a
- * look set      sets; every row may meet one that is there ordered  row by row in commit order: for conflicts
- * inside the batch, and to find the row that the target refuses replace  sets; all rows that are touched are
- * taken out first: unique values that no order of single steps can rotate
+ * always from the beginning of the batch, which is read again:
+ * - plain: sets; rows of a copy go in without a look
+ * - set: sets; every row may meet one that is there
+ * - ordered: row by row in commit order: for conflicts inside the batch, and to name the row that is refused
+ * - replace: sets; all rows that are touched are taken out first: unique values that no order can rotate
+ * - isolate: ranges, halved down to the rows that are refused, which become dead letters where the
+ *   configuration says so; else for conflicts that each transaction may solve in another way
  */
 #include <string.h>
 
@@ -11,12 +14,13 @@
 #include "apply/spool.h"
 #include "core/failpoint.h"
 #include "core/log.h"
+#include "core/sqlstate.h"
 
 #define IDLE_WAIT_MS   100
 #define SILENCE_MAX_MS 60000
 #define PROBE_BYTES    ((size_t)1 << 20)
 
-enum way { WAY_PLAIN = 0, WAY_SET, WAY_ORDERED, WAY_REPLACE };
+enum way { WAY_PLAIN = 0, WAY_SET, WAY_ORDERED, WAY_REPLACE, WAY_ISOLATE };
 
 static const struct {
     const char *name;
@@ -26,42 +30,25 @@ static const struct {
     [WAY_SET] = {"set", TARGET_SET},
     [WAY_ORDERED] = {"ordered", TARGET_ORDERED},
     [WAY_REPLACE] = {"replace", TARGET_REPLACE},
+    [WAY_ISOLATE] = {"isolate", TARGET_MODE_UNKNOWN},
 };
-
-/* Rows against each other: another order may do. 21000: two keys of the source are one on the target; 428C9:
- * an identity column that can only be inserted. */
-static bool is_conflict(const struct err *err)
-{
-    static const char *const states[] = {"23505", "23P01", "23503", "21000", "428C9"};
-    for (size_t i = 0; i < ARRAY_LEN(states); i++) {
-        if (strcmp(err->sqlstate, states[i]) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* A value or row that the target does not take: in order, its key is known. P0002: a row to be changed is not
- * there. */
-static bool is_row_trouble(const struct err *err)
-{
-    return strncmp(err->sqlstate, "22", 2) == 0 || strncmp(err->sqlstate, "23", 2) == 0 ||
-           strcmp(err->sqlstate, "P0002") == 0;
-}
 
 static bool next_way(enum way *way, bool had_reads, const struct err *err)
 {
-    bool conflict = is_conflict(err);
+    bool conflict = err_fault(err) == FAULT_CONFLICT;
+    bool row = err_fault(err) != FAULT_OTHER;
     switch (*way) {
     case WAY_PLAIN:
         *way = conflict && had_reads ? WAY_SET : WAY_ORDERED;
-        return conflict || is_row_trouble(err);
+        return row;
     case WAY_SET:
         *way = WAY_ORDERED;
-        return conflict || is_row_trouble(err);
+        return row;
     case WAY_ORDERED:
         *way = WAY_REPLACE;
         return conflict;
     case WAY_REPLACE:
+    case WAY_ISOLATE:
         break;
     }
     return false;
@@ -69,8 +56,14 @@ static bool next_way(enum way *way, bool had_reads, const struct err *err)
 
 static bool write_part(struct session *s, enum way way, struct err *err)
 {
-    return batch_write(s->run->batch, s->tables, s->tgt, ways[way].mode, way == WAY_PLAIN, err) &&
-           failpoint("apply.after_part", err);
+    struct batch *b = s->run->batch;
+    bool ok = batch_divert(b, s->letters, err);
+    if (way == WAY_ISOLATE)
+        ok = ok && batch_write_isolating(b, s->tables, s->tgt, s->letters, !s->run->settings.dead_letters,
+                                         &s->run->status.narrowing_attempts, err);
+    else
+        ok = ok && batch_write(b, s->tables, s->tgt, ways[way].mode, way == WAY_PLAIN, err);
+    return ok && failpoint("apply.after_part", err);
 }
 
 /* The next record of the batch's ranges. *ret_more false: all are read. */
@@ -161,7 +154,9 @@ static bool write_spooled(struct session *s, struct spool *sp, enum way way, str
 static bool begin(struct session *s, const struct fence_batch *fences, struct err *err)
 {
     return target_begin(s->tgt, fences->last->attempt, err) &&
-           (!fences->begins_copy || target_write(s->tgt, TARGET_RESET, NULL, 0, err));
+           letters_begin(s->letters, fences->last->id, err) &&
+           (!fences->begins_copy ||
+            (letters_void(s->letters, NULL, err) && target_write(s->tgt, TARGET_RESET, NULL, 0, err)));
 }
 
 static bool write_through_spool(struct session *s, const struct fence_batch *fences, enum way way,
@@ -185,7 +180,8 @@ static bool write_through_spool(struct session *s, const struct fence_batch *fen
  * and sets of tables that come from one partition each. */
 static bool parts_may_go(const struct session *s, const struct fence_batch *fences, enum way way)
 {
-    return batch_only_reads(s->run->batch) || (way != WAY_ORDERED && !fences->many_partitions);
+    return batch_only_reads(s->run->batch) ||
+           (way != WAY_ORDERED && way != WAY_ISOLATE && !fences->many_partitions);
 }
 
 static bool read_and_write(struct session *s, const struct fence_batch *fences, enum way way, struct err *err)
@@ -231,9 +227,11 @@ static bool apply_way(struct session *s, const struct fence_batch *fences, enum 
     position_after(fences, &next);
     if (!begin(s, fences, err) || !failpoint("apply.before_write", err))
         return false;
+    batch_keep_records(s->run->batch, way == WAY_ISOLATE || letters_count(s->letters) > 0);
     if (!read_and_write(s, fences, way, err) || !write_part(s, way, err) ||
         !failpoint("apply.after_write", err) || !target_commit(s->tgt, &next, err))
         return false;
+    letters_committed(s->letters);
     s->position = next;
     s->position_found = true;
     return failpoint("apply.after_commit", err);
@@ -247,9 +245,15 @@ bool apply_session_apply(struct session *s, const struct fence_batch *fences, st
         if (apply_way(s, fences, way, &failed))
             return true;
         enum way before = way;
+        bool may_isolate = target_letters(s->tgt) != NULL && way != WAY_ISOLATE &&
+                           err_fault(&failed) != FAULT_OTHER &&
+                           (s->run->settings.dead_letters || way == WAY_REPLACE);
         if (!next_way(&way, batch_counts(s->run->batch)->reads > 0, &failed)) {
-            *err = failed;
-            return false;
+            if (!may_isolate) {
+                *err = failed;
+                return false;
+            }
+            way = WAY_ISOLATE;
         }
         log_event(LOG_LEVEL_INFO, "batch_again", "fence=%llu from=%s to=%s sqlstate=%s text=\"%s\"",
                   (unsigned long long)fences->last->id, ways[before].name, ways[way].name, failed.sqlstate,

@@ -106,7 +106,7 @@ int cmd_docs(struct cli *cli);
 int cmd_compare(struct cli *cli);
 int cmd_cutover(struct cli *cli);
 
-extern const struct cli_flag capture_flags[], status_flags[], journal_flags[], check_flags[], compare_flags[],
-    cutover_flags[];
+extern const struct cli_flag capture_flags[], apply_flags[], status_flags[], journal_flags[], check_flags[],
+    compare_flags[], cutover_flags[];
 
 #endif

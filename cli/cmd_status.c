@@ -164,6 +164,12 @@ static void add_role(const struct terminal *term, struct strbuf *out, const char
         strbuf_addf(out, ", %.0f errors, %.0f retries", fleet_number(role, "errors"),
                     fleet_number(role, "retries"));
     strbuf_addc(out, '\n');
+    if (fleet_number(role, "dead_letters") > 0) {
+        strbuf_adds(out, "    ");
+        terminal_paint(term, out, COLOR_RED, "dead letters");
+        strbuf_addf(out, ": %.0f held, no comparison passes: crossfade apply dlq list\n",
+                    fleet_number(role, "dead_letters"));
+    }
     const char *trouble = fleet_text(role, "trouble"), *error = fleet_text(role, "last_error");
     if (*trouble != '\0')
         strbuf_addf(out, "    now: %s\n", trouble);

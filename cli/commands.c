@@ -36,10 +36,18 @@ const struct command command_table[] = {
      .needs_config = true,
      .logs = true,
      .stop = STOP_BOUNDED,
-     .usage = "[run]",
+     .usage = "[run] | pause | resume | dlq list [--all] [--json] | dlq show ID [--json] | dlq retry {ID… | "
+              "--all} | dlq discard "
+              "{ID… | --all} --reason TEXT",
      .summary = "write the journal's changes into the target",
      .text = "Runs until stopped, as capture does. Rows and position are committed together. Exit codes as "
-             "capture's."},
+             "capture's. pause: it holds at the fence at hand until resume, or until it is started again. "
+             "dlq: dead letters, records that the target refused (apply.on_row_error), with those behind "
+             "them; what belongs together is tried again together, in order. retry and discard only ask: the "
+             "apply "
+             "that runs, or the next one, does it between two batches. Their exit code: 0 done; 1 some are "
+             "still held.",
+     .flags = apply_flags},
     {.name = "status",
      .run = cmd_status,
      .needs_config = true,

@@ -9,6 +9,7 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/failpoint.h"
+#include "dead_letters.h"
 #include "engine.h"
 #include "fence.h"
 #include "report.h"
@@ -198,7 +199,7 @@ static bool compare_tables(struct run *run, struct err *err)
     if (!read_plan(run, err) || !engine_run(&run->engine, run->req, err))
         return false;
     take_tables(run);
-    return true;
+    return dead_letters_conclude(run->engine.pairs[0].conn[SIDE_TARGET], run->out, err);
 }
 
 static void close_all(struct run *run)

@@ -135,6 +135,28 @@ static void gate_verdict_age(struct cutover *co)
         refuse(gate, "compare again: `crossfade compare run`");
 }
 
+/* What the target refused is not on it. */
+static void gate_dead_letters(struct cutover *co)
+{
+    struct gate_result *gate = add_gate(co, "dead_letters");
+    int64_t there = 0, held = 0;
+    struct err failed = ERR_INIT;
+    (void)snprintf(gate->limit, sizeof gate->limit, "none held");
+    if (!pg_query_int64(co->target, "SELECT count(to_regclass('crossfade.dead_letter'))", 0, NULL, &there,
+                        &failed) ||
+        (there > 0 &&
+         !pg_query_int64(co->target,
+                         "SELECT count(*) FROM crossfade.dead_letter WHERE pipeline = $1 AND state = 'held'",
+                         1, (const char *[]){co->pipeline}, &held, &failed))) {
+        refuse(gate, "%.200s", failed.text);
+        return;
+    }
+    measured(gate, "%" PRId64 " held", held);
+    if (held > 0)
+        refuse(gate, "changes are not on the target: `crossfade apply dlq list`; mend it and retry, then "
+                     "compare again");
+}
+
 static void gate_complete(struct cutover *co)
 {
     struct gate_result *gate = add_gate(co, "complete");
@@ -293,6 +315,7 @@ bool gates_run(struct cutover *co, bool *ret_all_ok, struct err *err)
     gate_role(co, "capture_alive", "capture.listen", "capture");
     gate_role(co, "apply_alive", "apply.listen", "apply");
     gate_complete(co);
+    gate_dead_letters(co);
     gate_publication(co);
     gate_subscriptions(co);
     gate_sequences(co);

@@ -1,5 +1,5 @@
-/* HTTP for the roles: GET /status (JSON), /metrics (Prometheus text), /health (200 or 503). And the client
- * side. */
+/* HTTP for the roles: GET /status (JSON), /metrics (Prometheus text), /health (200 or 503); POST /pause, /resume (apply; from
+ * this machine only, whatever the address that it listens at). And the client side. */
 #ifndef CONTROL_HTTP_H
 #define CONTROL_HTTP_H
 
@@ -18,5 +18,8 @@ void http_server_stop(struct http_server *server); /* NULL allowed */
  */
 bool http_get(const char *listen, const char *path, int timeout_ms, char **ret_body, int *ret_status,
               struct err *err) MUST_CHECK;
+/* As http_get, with POST and without a body. */
+bool http_post(const char *listen, const char *path, int timeout_ms, char **ret_body, int *ret_status,
+               struct err *err) MUST_CHECK;
 
 #endif

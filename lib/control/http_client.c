@@ -1,4 +1,4 @@
-/* Wraps libcurl: one GET to a role's own address. No proxy, no redirect, no other protocol, bounded size and
+/* Wraps libcurl: one GET or POST to a role's own address. No proxy, no redirect, no other protocol, bounded size and
  * time. */
 #include <curl/curl.h>
 #include <pthread.h>
@@ -37,8 +37,8 @@ static void set_options(CURL *curl, const char *url, long timeout_ms, struct str
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, body);
 }
 
-bool http_get(const char *listen, const char *path, int timeout_ms, char **ret_body, int *ret_status,
-              struct err *err)
+static bool request(bool post, const char *listen, const char *path, int timeout_ms, char **ret_body,
+                    int *ret_status, struct err *err)
 {
     pthread_once(&curl_once, init_curl);
     CURL *curl = curl_easy_init();
@@ -47,6 +47,11 @@ bool http_get(const char *listen, const char *path, int timeout_ms, char **ret_b
     char *url = xasprintf("http://%s%s", listen, path);
     struct strbuf body = STRBUF_INIT(BODY_BYTES_MAX);
     set_options(curl, url, timeout_ms, &body);
+    if (post) {
+        curl_easy_setopt(curl, CURLOPT_POST, 1L);
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, "");
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, 0L);
+    }
     CURLcode rc = curl_easy_perform(curl);
     long status = 0;
     bool good = rc == CURLE_OK && curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK;
@@ -62,4 +67,16 @@ bool http_get(const char *listen, const char *path, int timeout_ms, char **ret_b
     curl_easy_cleanup(curl);
     free(url);
     return good;
+}
+
+bool http_get(const char *listen, const char *path, int timeout_ms, char **ret_body, int *ret_status,
+              struct err *err)
+{
+    return request(false, listen, path, timeout_ms, ret_body, ret_status, err);
+}
+
+bool http_post(const char *listen, const char *path, int timeout_ms, char **ret_body, int *ret_status,
+               struct err *err)
+{
+    return request(true, listen, path, timeout_ms, ret_body, ret_status, err);
 }

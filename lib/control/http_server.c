@@ -1,5 +1,5 @@
 /*
- * Wraps libmicrohttpd: three read-only pages on a socket that we bind ourselves (for a clear message when
+ * Wraps libmicrohttpd: three read-only pages, and two commands for callers on this machine, on a socket that we bind ourselves (for a clear message when
  * that fails). Its one thread reads copies of the board. Requests are bounded in size, number and time;
  * bodies are thrown away.
  */
@@ -52,6 +52,35 @@ static enum MHD_Result answer_health(struct MHD_Connection *conn, struct status_
                   xstrdup(healthy ? "ok\n" : "not healthy: see /status\n"));
 }
 
+/* From this machine, and not by a page in somebody's browser (those name their origin). */
+static bool may_command(struct MHD_Connection *conn)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    if (info == NULL || MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Origin") != NULL)
+        return false;
+    const struct sockaddr *addr = info->client_addr;
+    if (addr->sa_family == AF_INET) {
+        uint32_t ip = ntohl(((const struct sockaddr_in *)(const void *)addr)->sin_addr.s_addr);
+        return ip >> 24 == 127;
+    }
+    if (addr->sa_family != AF_INET6)
+        return false;
+    const struct in6_addr *ip6 = &((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr;
+    return IN6_IS_ADDR_LOOPBACK(ip6) || (IN6_IS_ADDR_V4MAPPED(ip6) && ip6->s6_addr[12] == 127);
+}
+
+static enum MHD_Result answer_command(struct MHD_Connection *conn, struct status_board *board, bool pause)
+{
+    static const char type[] = "text/plain; charset=utf-8";
+    if (!may_command(conn))
+        return answer(conn, MHD_HTTP_FORBIDDEN, type,
+                      xstrdup("only from this machine, and not from a browser\n"));
+    if (!status_board_ask_pause(board, pause))
+        return answer(conn, MHD_HTTP_NOT_FOUND, type, xstrdup("this role does not pause\n"));
+    return answer(conn, MHD_HTTP_OK, type,
+                  xstrdup(pause ? "pauses behind the fence at hand\n" : "goes on\n"));
+}
+
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *conn, const char *url, const char *method,
                                   const char *version, const char *upload, size_t *upload_len,
                                   void **request_ctx)
@@ -67,6 +96,9 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *conn, const 
         *upload_len = 0;
         return MHD_YES;
     }
+    if (strcmp(method, MHD_HTTP_METHOD_POST) == 0 &&
+        (strcmp(url, "/pause") == 0 || strcmp(url, "/resume") == 0))
+        return answer_command(conn, server->board, strcmp(url, "/pause") == 0);
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
         return answer(conn, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", xstrdup("only GET\n"));
     if (strcmp(url, "/status") == 0)

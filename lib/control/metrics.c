@@ -124,6 +124,14 @@ static void add_counters(struct metrics *m, const struct role_status *st)
     gauge(m, "crossfade_fence_id", "Last fence at this role.", (double)st->fence_id);
     gauge(m, "crossfade_unapplied_fences", "Fences known in the journal and not applied yet.",
           (double)st->unapplied_fences);
+    if (strcmp(st->role, "apply") == 0) {
+        gauge(m, "crossfade_dead_letters", "Records that the target refused, and those behind them.",
+              (double)st->dead_letters);
+        gauge(m, "crossfade_throttled", "1 while apply waits for its schedule, a pause or a limit.",
+              st->throttle != NULL);
+        gauge(m, "crossfade_batch_changes", "Most changes of a batch at present.", (double)st->batch_changes);
+        gauge(m, "crossfade_lag_alarm", "1 while the lag is over apply.max_lag_ms.", st->lag_alarm);
+    }
     gauge(m, "crossfade_complete", "1 once the first copy is done.", st->complete ? 1 : 0);
     if (st->caught_up_us != 0)
         gauge(m, "crossfade_caught_up_timestamp_seconds", "When the role last had nothing left to do.",

@@ -23,6 +23,7 @@ struct status_board {
     pthread_mutex_t lock;
     struct role_status status; /* tables: own copy */
     int64_t published_us;      /* wall */
+    bool can_pause, pause_asked;
     char trouble[BOARD_TROUBLE_MAX];
     struct sample samples[SAMPLES_MAX];
     size_t sample_count; /* ever taken */
@@ -31,7 +32,7 @@ struct status_board {
 static const char *const phase_names[PHASE_MAX_] = {
     [PHASE_UNKNOWN] = "unknown",     [PHASE_STARTING] = "starting", [PHASE_SNAPSHOT] = "snapshot",
     [PHASE_STREAMING] = "streaming", [PHASE_HOLDING] = "holding",   [PHASE_RETRYING] = "retrying",
-    [PHASE_STOPPING] = "stopping",   [PHASE_HALTED] = "halted",
+    [PHASE_PAUSED] = "paused",       [PHASE_STOPPING] = "stopping", [PHASE_HALTED] = "halted",
 };
 
 const char *role_phase_name(enum role_phase phase)
@@ -96,6 +97,30 @@ void status_board_publish(struct status_board *board, const struct role_status *
     take_sample(board, status);
     pthread_mutex_unlock(&board->lock);
     free(old);
+}
+
+void status_board_can_pause(struct status_board *board)
+{
+    pthread_mutex_lock(&board->lock);
+    board->can_pause = true;
+    pthread_mutex_unlock(&board->lock);
+}
+
+bool status_board_ask_pause(struct status_board *board, bool pause)
+{
+    pthread_mutex_lock(&board->lock);
+    bool can = board->can_pause;
+    board->pause_asked = can && pause;
+    pthread_mutex_unlock(&board->lock);
+    return can;
+}
+
+bool status_board_pause_asked(struct status_board *board)
+{
+    pthread_mutex_lock(&board->lock);
+    bool asked = board->pause_asked;
+    pthread_mutex_unlock(&board->lock);
+    return asked;
 }
 
 void status_board_trouble(void *ctx, const char *text)

@@ -18,6 +18,7 @@ enum role_phase {
     PHASE_SNAPSHOT,  /* copying */
     PHASE_STREAMING, /* following the WAL or the journal */
     PHASE_HOLDING,   /* capture: a comparison's hold is on; apply: waits at a comparison's fence */
+    PHASE_PAUSED,    /* apply: by request, or outside of its schedule */
     PHASE_RETRYING,  /* a server is away; last_error says which */
     PHASE_STOPPING,
     PHASE_HALTED, /* needs a person; last_error says why */
@@ -52,6 +53,11 @@ struct role_status {
     char marker_nonce[40]; /* apply: waits for this comparison's release; "" = does not wait */
     uint64_t changes, transactions, fences, snapshot_rows, snapshot_rows_estimate, bytes, errors, retries;
     uint64_t unapplied_fences;                         /* apply: known in the journal, not applied yet */
+    uint64_t dead_letters;                             /* apply: held in the target */
+    const char *throttle;   /* apply: what it waits for before the next batch (throttle.h), NULL = nothing */
+    uint64_t batch_changes; /* apply: most changes of a batch at present */
+    bool lag_alarm;         /* apply: the lag is over apply.max_lag_ms */
+    uint64_t narrowing_attempts; /* apply: tries made to find rows that the target refuses */
     int64_t snapshot_started_us, snapshot_finished_us; /* wall; 0 = not */
     int64_t retained_wal_bytes;                        /* what the slot holds back; -1 = not known */
     int64_t safe_wal_bytes;         /* so much more until the server drops it; -1 = no limit, or not known */
@@ -83,6 +89,12 @@ char *status_board_json(struct status_board *board);
 char *status_board_metrics(struct status_board *board);
 /* False (HTTP 503) when halted or retrying. */
 bool status_board_healthy(struct status_board *board);
+
+/* Somebody wants the role to pause, or to go on (POST /pause, /resume); the role asks at its next step. Refused (false)
+ * before the role has said that it can. */
+void status_board_can_pause(struct status_board *board);
+bool status_board_ask_pause(struct status_board *board, bool pause);
+bool status_board_pause_asked(struct status_board *board);
 
 const char *role_phase_name(enum role_phase phase);
 

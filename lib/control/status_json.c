@@ -126,6 +126,11 @@ static void set_counters(json_t *root, const struct board_view *view)
     set(root, "complete", json_boolean(st->complete));
     set(root, "marker_nonce", json_text(st->marker_nonce));
     set(root, "unapplied_fences", json_count(st->unapplied_fences));
+    set(root, "dead_letters", json_count(st->dead_letters));
+    set(root, "throttle", json_text(st->throttle != NULL ? st->throttle : ""));
+    set(root, "batch_changes", json_count(st->batch_changes));
+    set(root, "lag_alarm", json_boolean(st->lag_alarm));
+    set(root, "narrowing_attempts", json_count(st->narrowing_attempts));
     set(root, "changes", json_count(st->changes));
     set(root, "transactions", json_count(st->transactions));
     set(root, "fences", json_count(st->fences));

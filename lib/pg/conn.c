@@ -8,28 +8,14 @@
 #include "conn_internal.h"
 #include "core/alloc.h"
 #include "core/log.h"
+#include "core/sqlstate.h"
 
 /* Of a binary query: a key has at most INDEX_MAX_KEYS columns. */
 #define PG_PARAMS_MAX 32
 
 enum err_code pg_sqlstate_class(const char *s)
 {
-    static const struct {
-        const char *prefix;
-        enum err_code code;
-    } table[] = {
-        {"08", ERR_CONNECT},      {"57P0", ERR_CONNECT}, {"57014", ERR_TRANSIENT}, {"40", ERR_TRANSIENT},
-        {"55P03", ERR_TRANSIENT}, {"55006", ERR_BUSY},   {"55000", ERR_SQL},       {"53100", ERR_NO_SPACE},
-        {"53200", ERR_SQL}, /* mostly the lock table, which is as small next time; the server's hint says it */
-        {"53", ERR_CONNECT},      {"28", ERR_AUTH},      {"42501", ERR_AUTH},      {"3D000", ERR_CONFIG},
-        {"22", ERR_DATA},         {"23", ERR_DATA},      {"42P01", ERR_SCHEMA},    {"42703", ERR_SCHEMA},
-        {"42804", ERR_SCHEMA},    {"3F000", ERR_SCHEMA}, {"58", ERR_CONNECT},      {"25006", ERR_SQL},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-        if (strncmp(s, table[i].prefix, strlen(table[i].prefix)) == 0)
-            return table[i].code;
-    }
-    return ERR_SQL;
+    return sqlstate_rule(s)->code;
 }
 
 bool pg_fail(struct pg_conn *conn, const PGresult *res, const char *what, struct err *err)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/alloc.h"
+#include "target/dead_letter.h"
 #include "target/target_impl.h"
 
 struct fault_target {
@@ -143,6 +144,109 @@ static void fault_cancel(struct target *tgt)
     target_cancel(INNER(tgt));
 }
 
+static bool fault_save(struct target *tgt, struct err *err)
+{
+    return target_save(INNER(tgt), err);
+}
+
+static bool fault_restore(struct target *tgt, struct err *err)
+{
+    return target_restore(INNER(tgt), err);
+}
+
+static bool fault_settle(struct target *tgt, bool constraints, struct err *err)
+{
+    return target_settle(INNER(tgt), constraints, err);
+}
+
+static bool fault_standbys(struct target *tgt, uint64_t *ret_written, uint64_t *ret_replayed, struct err *err)
+{
+    return target_standbys(INNER(tgt), ret_written, ret_replayed, err);
+}
+
+/* NULL, with *err: the inner target keeps none. */
+static const struct target_letters_ops *inner_letters(struct target *tgt, struct err *err)
+{
+    const struct target_letters_ops *ops = target_letters(INNER(tgt));
+    if (ops == NULL)
+        err_set(err, ERR_UNSUPPORTED, "targets of this kind keep no dead letters yet");
+    return ops;
+}
+
+static bool letters_put(struct target *tgt, const struct dead_letter *letter, int64_t *ret_id,
+                        struct err *err)
+{
+    const struct target_letters_ops *ops = inner_letters(tgt, err);
+    return ops != NULL && ops->put(INNER(tgt), letter, ret_id, err);
+}
+
+static bool letters_tie(struct target *tgt, int64_t from, int64_t into, struct err *err)
+{
+    const struct target_letters_ops *ops = inner_letters(tgt, err);
+    return ops != NULL && ops->tie(INNER(tgt), from, into, err);
+}
+
+static bool letters_supersede(struct target *tgt, const char *schema_name, const char *table_name,
+                              const char *reason, struct err *err)
+{
+    const struct target_letters_ops *ops = inner_letters(tgt, err);
+    return ops != NULL && ops->supersede(INNER(tgt), schema_name, table_name, reason, err);
+}
+
+static bool letters_each(struct target *tgt, enum letters_list what, int64_t chain,
+                         bool (*each)(void *ctx, const struct dead_letter *letter, struct err *err),
+                         void *ctx, struct err *err)
+{
+    const struct target_letters_ops *ops = target_letters(INNER(tgt));
+    return ops == NULL || ops->each(INNER(tgt), what, chain, each, ctx, err);
+}
+
+static bool letters_asked(struct target *tgt, int64_t *ret_discards, int64_t *ret_chain, struct err *err)
+{
+    const struct target_letters_ops *ops = inner_letters(tgt, err);
+    return ops != NULL && ops->asked(INNER(tgt), ret_discards, ret_chain, err);
+}
+
+static bool letters_discard(struct target *tgt, struct err *err)
+{
+    const struct target_letters_ops *ops = inner_letters(tgt, err);
+    return ops != NULL && ops->discard(INNER(tgt), err);
+}
+
+static bool letters_settle(struct target *tgt, int64_t chain, const struct err *why, struct err *err)
+{
+    const struct target_letters_ops *ops = inner_letters(tgt, err);
+    return ops != NULL && ops->settle(INNER(tgt), chain, why, err);
+}
+
+static bool letters_look(const struct letters_query *query,
+                         bool (*each)(void *ctx, const struct letter_view *view, struct err *err), void *ctx,
+                         struct err *err)
+{
+    struct letters_query inner = *query;
+    return fault_parse(query->url, &inner.url, err) && target_letters_look(&inner, each, ctx, err);
+}
+
+static bool letters_ask(const struct letters_query *query, const int64_t *ids, size_t count,
+                        const char *request, const char *reason, int64_t *ret_count, struct err *err)
+{
+    struct letters_query inner = *query;
+    return fault_parse(query->url, &inner.url, err) &&
+           target_letters_ask(&inner, ids, count, request, reason, ret_count, err);
+}
+
+static const struct target_letters_ops fault_letters = {
+    .put = letters_put,
+    .tie = letters_tie,
+    .supersede = letters_supersede,
+    .each = letters_each,
+    .asked = letters_asked,
+    .discard = letters_discard,
+    .settle = letters_settle,
+    .look = letters_look,
+    .ask = letters_ask,
+};
+
 const struct target_ops target_fault = {
     .name = "fault",
     .open = fault_open,
@@ -153,4 +257,9 @@ const struct target_ops target_fault = {
     .position = fault_position,
     .cancel = fault_cancel,
     .close = fault_close,
+    .save = fault_save,
+    .restore = fault_restore,
+    .settle = fault_settle,
+    .standbys = fault_standbys,
+    .letters = &fault_letters,
 };

@@ -4,28 +4,57 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "target/dead_letter.h"
 #include "target/target_impl.h"
 
 static const struct {
     const char *prefix;
     const struct target_ops *ops;
 } implementations[] = {
-    {"postgresql://", &target_postgres},
-    {"postgres://", &target_postgres},
-    {"mariadb://", &target_mariadb},
-    {"mysql://", &target_mariadb},
-    {"fault:", &target_fault},
+    {"postgresql://", &target_postgres}, {"postgres://", &target_postgres}, {"mariadb://", &target_mariadb},
+    {"mysql://", &target_mariadb},       {"fault:", &target_fault},
 };
+
+/* NULL, with *err: none. */
+static const struct target_ops *ops_of(const char *url, struct err *err)
+{
+    for (size_t i = 0; i < ARRAY_LEN(implementations); i++) {
+        if (strncmp(url, implementations[i].prefix, strlen(implementations[i].prefix)) == 0)
+            return implementations[i].ops;
+    }
+    char masked[200];
+    err_set(err, ERR_CONFIG, "target.url: %s: postgresql://… or mariadb://… is expected",
+            log_mask_url(url, masked, sizeof masked));
+    return NULL;
+}
 
 bool target_open(const struct target_options *options, struct target **ret, struct err *err)
 {
-    for (size_t i = 0; i < ARRAY_LEN(implementations); i++) {
-        if (strncmp(options->url, implementations[i].prefix, strlen(implementations[i].prefix)) == 0)
-            return implementations[i].ops->open(options, ret, err);
-    }
-    char masked[200];
-    return err_set(err, ERR_CONFIG, "target.url: %s: postgresql://… or mariadb://… is expected",
-                   log_mask_url(options->url, masked, sizeof masked));
+    const struct target_ops *ops = ops_of(options->url, err);
+    return ops != NULL && ops->open(options, ret, err);
+}
+
+static const struct target_letters_ops *letters_of(const char *url, struct err *err)
+{
+    const struct target_ops *ops = ops_of(url, err);
+    if (ops != NULL && ops->letters == NULL)
+        err_set(err, ERR_UNSUPPORTED, "target.url: targets of this kind keep no dead letters yet");
+    return ops != NULL ? ops->letters : NULL;
+}
+
+bool target_letters_look(const struct letters_query *query,
+                         bool (*each)(void *ctx, const struct letter_view *view, struct err *err), void *ctx,
+                         struct err *err)
+{
+    const struct target_letters_ops *ops = letters_of(query->url, err);
+    return ops != NULL && ops->look(query, each, ctx, err);
+}
+
+bool target_letters_ask(const struct letters_query *query, const int64_t *ids, size_t count,
+                        const char *request, const char *reason, int64_t *ret_count, struct err *err)
+{
+    const struct target_letters_ops *ops = letters_of(query->url, err);
+    return ops != NULL && ops->ask(query, ids, count, request, reason, ret_count, err);
 }
 
 bool target_prepare(struct target *tgt, const struct table_schema *schema, struct target_table **ret,
@@ -54,6 +83,35 @@ bool target_commit(struct target *tgt, const struct target_position *position, s
 bool target_position(struct target *tgt, struct target_position *ret, bool *ret_found, struct err *err)
 {
     return tgt->ops->position(tgt, ret, ret_found, err);
+}
+
+bool target_save(struct target *tgt, struct err *err)
+{
+    return tgt->ops->save(tgt, err);
+}
+
+bool target_restore(struct target *tgt, struct err *err)
+{
+    return tgt->ops->restore(tgt, err);
+}
+
+bool target_settle(struct target *tgt, bool constraints, struct err *err)
+{
+    return tgt->ops->settle(tgt, constraints, err);
+}
+
+bool target_standbys(struct target *tgt, uint64_t *ret_written, uint64_t *ret_replayed, struct err *err)
+{
+    if (tgt->ops->standbys == NULL)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "apply.max_replica_lag_ms: targets of this kind do not tell how far their "
+                       "standbys are");
+    return tgt->ops->standbys(tgt, ret_written, ret_replayed, err);
+}
+
+const struct target_letters_ops *target_letters(const struct target *tgt)
+{
+    return tgt->ops->letters;
 }
 
 void target_cancel(struct target *tgt)

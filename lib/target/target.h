@@ -107,6 +107,8 @@ struct target {
     bool triggers_fire; /* the role may not keep triggers and foreign keys of the target from firing */
 };
 
+struct target_letters_ops;
+
 struct target_ops {
     const char *name;
     bool (*open)(const struct target_options *options, struct target **ret, struct err *err);
@@ -126,6 +128,17 @@ struct target_ops {
     /* Ends a running call with an error soon. */
     void (*cancel)(struct target *tgt);
     void (*close)(struct target *tgt);
+    /* Inside of a transaction, for narrowing a batch down to the row at fault; NULL together with `letters`.
+     * save: from here on restore() takes back; one point at a time, the next save forgets the one before.
+     * settle: everything written since is carried out now, so that what the target refuses shows; constraints:
+     * deferred ones, too. */
+    bool (*save)(struct target *tgt, struct err *err);
+    bool (*restore)(struct target *tgt, struct err *err);
+    bool (*settle)(struct target *tgt, bool constraints, struct err *err);
+    /* How far the target's own log is written, and how far the slowest of its connected standbys has replayed it (no standby:
+     * as far). Two numbers that can be compared. NULL: not to be known here. */
+    bool (*standbys)(struct target *tgt, uint64_t *ret_written, uint64_t *ret_replayed, struct err *err);
+    const struct target_letters_ops *letters; /* dead_letter.h; NULL = this target keeps none */
 };
 
 bool target_open(const struct target_options *options, struct target **ret, struct err *err) MUST_CHECK;
@@ -137,6 +150,15 @@ bool target_write(struct target *tgt, enum target_mode mode, const struct target
 bool target_commit(struct target *tgt, const struct target_position *position, struct err *err) MUST_CHECK;
 bool target_position(struct target *tgt, struct target_position *ret, bool *ret_found,
                      struct err *err) MUST_CHECK;
+/* These only where target_letters() gives something. */
+bool target_save(struct target *tgt, struct err *err) MUST_CHECK;
+bool target_restore(struct target *tgt, struct err *err) MUST_CHECK;
+bool target_settle(struct target *tgt, bool constraints, struct err *err) MUST_CHECK;
+/* ERR_UNSUPPORTED: this kind of target cannot tell. */
+bool target_standbys(struct target *tgt, uint64_t *ret_written, uint64_t *ret_replayed,
+                     struct err *err) MUST_CHECK;
+/* NULL: the target keeps no dead letters. */
+const struct target_letters_ops *target_letters(const struct target *tgt);
 void target_cancel(struct target *tgt);
 void target_close(struct target *tgt); /* NULL allowed; never commits */
 

@@ -43,6 +43,44 @@ CREATE TABLE IF NOT EXISTS crossfade.release (
     PRIMARY KEY (pipeline, nonce)
 );
 
+-- Records that the target refused (apply.on_row_error: dead_letter), and those behind them. Written with the position that
+-- passes them; settled by apply alone, in a transaction with its position.
+CREATE SEQUENCE IF NOT EXISTS crossfade.dead_letter_id;
+CREATE TABLE IF NOT EXISTS crossfade.dead_letter (
+    id             bigint      PRIMARY KEY,     -- in the order in which they were held
+    chain          bigint      NOT NULL,        -- records that have to be applied together, in order
+    pipeline       text        NOT NULL,
+    shard          text        NOT NULL DEFAULT '1/1',
+    state          text        NOT NULL DEFAULT 'held' CHECK (state IN ('held', 'applied', 'discarded', 'superseded')),
+    request        text        CHECK (request IN ('retry', 'discard')),
+    behind         boolean     NOT NULL,        -- waits for an earlier record of its key; else the target refused it
+    schema_name    text        NOT NULL,
+    table_name     text        NOT NULL,
+    op             text        NOT NULL,        -- as in the envelope: r, c, u, d
+    key_shown      text,
+    key            bytea,                       -- null: a table without key
+    other_key      bytea,                       -- of a key change
+    stream         text        NOT NULL,
+    partition      integer     NOT NULL,
+    record_offset  numeric(20) NOT NULL,
+    record_time_ms bigint      NOT NULL,
+    record_key     bytea,
+    record_value   bytea       NOT NULL,
+    record_headers bytea,                       -- of each: name, 0, length in 4 bytes, value
+    commit_lsn     pg_lsn      NOT NULL,
+    total_order    bigint      NOT NULL,
+    fence_id       bigint      NOT NULL,        -- of the batch that passed it
+    sqlstate       text,
+    message        text,
+    attempts       integer     NOT NULL DEFAULT 1,
+    last_error     text,                        -- of the last retry of its chain
+    first_seen     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    tried_at       timestamptz,
+    settled_at     timestamptz,
+    reason         text                         -- why it was discarded or superseded
+);
+CREATE INDEX IF NOT EXISTS dead_letter_held ON crossfade.dead_letter (pipeline, shard, id) WHERE state = 'held';
+
 -- Verdicts of comparisons; cutover's gate reads the last one.
 CREATE TABLE IF NOT EXISTS crossfade.verdict (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -1,6 +1,7 @@
 /* Owns: emptying tables, and crossfade.loaded, which remembers what this pipeline has filled. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "postgres.h"
 
@@ -12,6 +13,28 @@ static bool query_bool(struct pg_target *pt, const char *sql, int count, const c
         return false;
     *ret = pg_rows(res) > 0 && pg_cell_bool(res, 0, 0);
     return true;
+}
+
+/* Where foreign keys fire, to delete rows could take rows of tables along that are none of ours. */
+static bool may_delete(struct pg_target *pt, const char *const *names, size_t count, bool *ret,
+                       struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    *ret = true;
+    if (!pt->base.triggers_fire)
+        return true;
+    strbuf_adds(&sql, "SELECT NOT EXISTS (SELECT 1 FROM pg_constraint WHERE contype = 'f' AND confdeltype IN "
+                      "('c', 'n', 'd') "
+                      "AND confrelid IN (");
+    for (size_t i = 0; i < count; i++) {
+        strbuf_adds(&sql, i > 0 ? ", " : "");
+        pg_quote_literal(&sql, strncmp(names[i], "ONLY ", 5) == 0 ? names[i] + 5 : names[i]);
+        strbuf_adds(&sql, "::regclass");
+    }
+    strbuf_adds(&sql, "))");
+    bool ok = strbuf_ok(&sql, "statement", err) && query_bool(pt, sql.data, 0, NULL, ret, err);
+    strbuf_release(&sql);
+    return ok;
 }
 
 /* TRUNCATE of all in one statement satisfies foreign keys among them. A foreign key from outside forbids it:
@@ -26,7 +49,16 @@ static bool empty_tables(struct pg_target *pt, const char *const *names, size_t 
         strbuf_addf(&sql, "%s%s", i > 0 ? ", " : "", names[i]);
     bool ok = pg_exec(pt->conn, "SAVEPOINT crossfade_truncate", err) && strbuf_ok(&sql, "statement", err);
     if (ok && !pg_exec(pt->conn, sql.data, &first)) {
-        ok = first.code != ERR_CONNECT && pg_exec(pt->conn, "ROLLBACK TO SAVEPOINT crossfade_truncate", err);
+        bool may = false;
+        ok = first.code != ERR_CONNECT &&
+             pg_exec(pt->conn, "ROLLBACK TO SAVEPOINT crossfade_truncate", err) &&
+             may_delete(pt, names, count, &may, err);
+        if (ok && !may)
+            ok = err_set(err, ERR_SQL,
+                         "%s. To delete the rows instead would take rows of other tables along (ON DELETE "
+                         "CASCADE …). Hint: "
+                         "GRANT SET ON PARAMETER session_replication_role to the target's role",
+                         first.text);
         for (size_t i = count; ok && i > 0; i--)
             ok = pg_execf(pt->conn, err, "DELETE FROM %s", names[i - 1]);
         if (first.code == ERR_CONNECT)

@@ -67,8 +67,8 @@ static bool take_lock(struct pg_target *pt, struct err *err)
 
 static bool make_control_tables(struct pg_target *pt, struct err *err)
 {
-    static const char needed[] =
-        "crossfade.position crossfade.loaded crossfade.loaded.table_oid crossfade.release";
+    static const char needed[] = "crossfade.position crossfade.loaded crossfade.loaded.table_oid "
+                                 "crossfade.release crossfade.dead_letter";
     return pg_control_tables_ensure(pt->conn, needed, embedded_sql_target_sql, "target", err);
 }
 
@@ -140,23 +140,14 @@ static void forget_transaction(struct pg_target *pt, bool committed)
     if (pt->out.cap > OUT_KEEP) /* one huge row is no reason to stay large */
         strbuf_release(&pt->out);
     pt->queued_count = 0;
-    pt->begun = pt->in_transaction = pt->deferred = false;
+    pt->begun = pt->in_transaction = pt->deferred = pt->saved = false;
 }
 
 static bool pgt_begin(struct target *tgt, uint64_t attempt, struct err *err)
 {
     struct pg_target *pt = (struct pg_target *)tgt;
-    struct err ignored = ERR_INIT;
-    if (pt->copy != NULL)
-        pg_copy_in_abort(pt->conn, "begun anew");
-    pt->copy = NULL;
-    if (pg_pipeline_active(pt->conn) &&
-        ((pg_pipeline_queued(pt->conn) > 0 && !pg_pipeline_sync(pt->conn, NULL, NULL, NULL, &ignored) &&
-          ignored.code == ERR_CONNECT) ||
-         !pg_pipeline_end(pt->conn, &ignored))) {
-        *err = ignored;
+    if (!pgt_recover(pt, err))
         return err_wrap(err, "target");
-    }
     if (pg_in_transaction(pt->conn) && !pg_exec(pt->conn, "ROLLBACK", err))
         return err_wrap(err, "target");
     forget_transaction(pt, false);
@@ -358,6 +349,28 @@ static bool pgt_position(struct target *tgt, struct target_position *ret, bool *
     return true;
 }
 
+/* Physical standbys only: a logical slot's reader is no copy of this server. */
+static bool pgt_standbys(struct target *tgt, uint64_t *ret_written, uint64_t *ret_replayed, struct err *err)
+{
+    struct pg_target *pt = (struct pg_target *)tgt;
+    PG_RESULT_AUTO res = NULL;
+    lsn_t written = 0, replayed = 0;
+    if (!pgt_plain(pt, err) ||
+        !pg_query(pt->conn,
+                  "WITH w AS (SELECT pg_current_wal_lsn() AS lsn) SELECT w.lsn, coalesce((SELECT "
+                  "min(r.replay_lsn) FROM "
+                  "pg_stat_replication r WHERE r.replay_lsn IS NOT NULL AND NOT EXISTS (SELECT 1 FROM "
+                  "pg_replication_slots "
+                  "s WHERE s.active_pid = r.pid AND s.slot_type = 'logical')), w.lsn) FROM w",
+                  0, NULL, &res, err))
+        return err_wrap(err, "target: standbys (GRANT pg_monitor)");
+    if (!lsn_parse(pg_cell(res, 0, 0), &written) || !lsn_parse(pg_cell(res, 0, 1), &replayed))
+        return err_set(err, ERR_PROTOCOL, "target: pg_stat_replication holds no LSN");
+    *ret_written = written;
+    *ret_replayed = replayed;
+    return true;
+}
+
 static void pgt_cancel(struct target *tgt)
 {
     pg_cancel(((struct pg_target *)tgt)->conn);
@@ -373,4 +386,9 @@ const struct target_ops target_postgres = {
     .position = pgt_position,
     .cancel = pgt_cancel,
     .close = pgt_close,
+    .save = pgt_save,
+    .restore = pgt_restore,
+    .settle = pgt_settle,
+    .standbys = pgt_standbys,
+    .letters = &pgt_letters,
 };

@@ -1,7 +1,8 @@
 /*
  * The PostgreSQL target's own structs. Files: postgres.c (life, transaction, position), prepare.c (does a
  * table fit?), statements.c (SQL texts), stage.c (COPY into staging or straight in), set.c (set-based
- * writes), rows.c (row by row, pipelined), clean.c (emptying tables).
+ * writes), rows.c (row by row, pipelined), clean.c (emptying tables), dead_letter.c (dead letters, savepoints),
+ * letters_desk.c (the same for people).
  *
  * Invariant: at most one of `copy` (a COPY that goes on) and the connection's pipeline is active.
  */
@@ -12,6 +13,7 @@
 #include "pg/conn.h"
 #include "pg/pipeline.h"
 #include "pg/types/write.h"
+#include "target/dead_letter.h"
 #include "target/target.h"
 
 /* Above this, the rows of a table go through staging (measured: both cost the same at about 120). */
@@ -69,6 +71,8 @@ struct pg_table {
     bool arbiter; /* ON CONFLICT can use the key's index (it is not deferrable) */
     /* Upserts are delete and insert: an identity column that cannot be updated is no key. */
     bool delete_first;
+    bool
+        has_wards; /* rows of other tables go, or change, when one of its rows is deleted (ON DELETE CASCADE …) */
     bool loaded;             /* its row in crossfade.loaded is committed */
     bool loading;            /* … is written in this transaction */
     bool staged[STAGE_MAX_]; /* staging table is there */
@@ -122,6 +126,7 @@ struct pg_target {
     bool must_look;  /* a queued statement's row count matters: before COMMIT is sent */
     bool rows_valid; /* queued rows may be read (for messages) */
     bool deferred;   /* SET CONSTRAINTS was sent in this transaction */
+    bool saved;      /* … and so was a savepoint */
 };
 
 /* prepare.c */
@@ -165,6 +170,9 @@ bool pgt_stage(struct pg_target *pt, struct pg_table *tab, enum stage_kind kind,
                const struct target_row *const *rows, size_t count, struct err *err) MUST_CHECK;
 bool pgt_copy_end(struct pg_target *pt, struct err *err) MUST_CHECK;
 
+/* False when rows may not be taken out to be put back: foreign keys fire, and would take others with them. */
+bool pgt_may_take_out(const struct pg_target *pt, const struct pg_table *tab, struct err *err) MUST_CHECK;
+
 /* set.c */
 bool pgt_write_set(struct pg_target *pt, enum target_mode mode, const struct target_batch *batches,
                    size_t count, struct err *err) MUST_CHECK;
@@ -184,5 +192,22 @@ bool pgt_ensure_loaded(struct pg_target *pt, struct pg_table *tab, struct err *e
 bool pgt_truncate(struct pg_target *pt, struct pg_table *const *tabs, size_t count,
                   struct err *err) MUST_CHECK;
 bool pgt_reset(struct pg_target *pt, struct err *err) MUST_CHECK;
+
+/* dead_letter.c */
+extern const struct target_letters_ops pgt_letters;
+/* Out of a COPY or pipeline that may have failed. */
+bool pgt_recover(struct pg_target *pt, struct err *err) MUST_CHECK;
+bool pgt_save(struct target *tgt, struct err *err) MUST_CHECK;
+bool pgt_restore(struct target *tgt, struct err *err) MUST_CHECK;
+bool pgt_settle(struct target *tgt, bool constraints, struct err *err) MUST_CHECK;
+/* The server's hex form of a bytea, in place. NULL for null. */
+const void *pgt_unhex(const struct pg_result *res, int row, int column, size_t *ret_len);
+
+/* letters_desk.c: for people, on a connection of their own */
+bool pgt_letters_look(const struct letters_query *query,
+                      bool (*each)(void *ctx, const struct letter_view *view, struct err *err), void *ctx,
+                      struct err *err) MUST_CHECK;
+bool pgt_letters_ask(const struct letters_query *query, const int64_t *ids, size_t count, const char *request,
+                     const char *reason, int64_t *ret_count, struct err *err) MUST_CHECK;
 
 #endif

@@ -61,7 +61,9 @@ static bool find_table(struct pg_target *pt, const struct table_schema *schema, 
             "SELECT c.oid, c.relkind, (WITH RECURSIVE up(relid, depth) AS (SELECT c.oid, 0 UNION SELECT "
             "k.confrelid, "
             "up.depth + 1 FROM up JOIN pg_constraint k ON k.contype = 'f' AND k.conrelid = up.relid AND "
-            "k.confrelid <> k.conrelid WHERE up.depth < 100) SELECT max(depth) FROM up) "
+            "k.confrelid <> k.conrelid WHERE up.depth < 100) SELECT max(depth) FROM up), EXISTS (SELECT 1 "
+            "FROM pg_constraint k WHERE k.contype = 'f' AND "
+            "k.confrelid = c.oid AND k.confdeltype IN ('c', 'n', 'd')) "
             "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND "
             "c.relname = $2",
             2, params, &res, err))
@@ -77,6 +79,7 @@ static bool find_table(struct pg_target *pt, const struct table_schema *schema, 
     tab->partitioned = kind == 'p';
     tab->rows_of = xasprintf("%s%s", tab->partitioned ? "" : "ONLY ", tab->name);
     tab->base.fk_rank = (int)pg_cell_int64(res, 0, 2);
+    tab->has_wards = pg_cell_bool(res, 0, 3);
     *ret_relid = xstrdup(pg_cell(res, 0, 0));
     return true;
 }

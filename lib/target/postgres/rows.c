@@ -240,7 +240,8 @@ static bool queue_upsert(struct pg_target *pt, struct pg_table *tab, const struc
                          struct row_params *p, struct err *err)
 {
     if (tab->delete_first)
-        return queue_delete(pt, tab, row, p, err) && queue_insert(pt, tab, row, ROW_PLAIN, p, err);
+        return pgt_may_take_out(pt, tab, err) && queue_delete(pt, tab, row, p, err) &&
+               queue_insert(pt, tab, row, ROW_PLAIN, p, err);
     if (tab->arbiter)
         return queue_insert(pt, tab, row, ROW_UPSERT, p, err);
     return queue_update(pt, tab, row, false, p, err) && queue_insert(pt, tab, row, ROW_IF_ABSENT, p, err);

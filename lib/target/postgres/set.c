@@ -74,13 +74,13 @@ static void sort_rows(struct pg_table *tab, const struct target_batch *batch, bo
     }
 }
 
-/* Runs a statement made by sql_*; an empty one is none. */
+/* Runs a statement made by sql_*; an empty one is none. What is queued goes first. */
 static bool run(struct pg_target *pt, const struct pg_table *tab, struct strbuf *sql, int64_t must_touch,
                 struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
     bool ok =
-        sql->len == 0 || (strbuf_ok(sql, "statement", err) &&
+        sql->len == 0 || (strbuf_ok(sql, "statement", err) && pgt_plain(pt, err) &&
                           (pg_query(pt->conn, sql->data, 0, NULL, &res, err) || pgt_table_err(tab, err)));
     strbuf_release(sql);
     if (!ok || must_touch < 0 || res == NULL || pg_affected(res) == must_touch)
@@ -144,9 +144,27 @@ static bool do_updates(struct pg_target *pt, struct pg_table *tab, struct err *e
     return true;
 }
 
+bool pgt_may_take_out(const struct pg_target *pt, const struct pg_table *tab, struct err *err)
+{
+    if (!pt->base.triggers_fire || !tab->has_wards)
+        return true;
+    err_set(err, ERR_DATA,
+            "rows would have to be taken out and put back (values that must be unique change places, or an "
+            "identity column "
+            "that cannot be updated), and foreign keys with ON DELETE CASCADE, SET NULL or SET DEFAULT would "
+            "take rows of "
+            "other tables with them. Hint: GRANT SET ON PARAMETER session_replication_role to the target's "
+            "role (15 and "
+            "later), or make those foreign keys NO ACTION until the cutover");
+    memcpy(err->sqlstate, "23001", 6); /* restrict_violation */
+    return pgt_table_err(tab, err);
+}
+
 static bool merge_upserts(struct pg_target *pt, struct pg_table *tab, bool plain, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    if (!plain && tab->delete_first && !pgt_may_take_out(pt, tab, err))
+        return false;
     if (!plain && tab->delete_first)
         sql_merge_delete(&sql, tab, STAGE_UPSERT, NULL);
     else if (!plain && !tab->arbiter)
@@ -220,7 +238,8 @@ static bool take_out(struct pg_target *pt, struct pg_table *tab, struct err *err
     bool hold = false;
     for (size_t i = 0; i < tab->set_count; i++)
         hold = hold || tab->sets[i].row_count > 0;
-    if (!pgt_plain(pt, err))
+    bool takes_out = hold || tab->row_count[STAGE_UPSERT] > 0;
+    if ((takes_out && !pgt_may_take_out(pt, tab, err)) || !pgt_plain(pt, err))
         return false;
     if (hold) {
         sql_create_hold(&sql, tab);

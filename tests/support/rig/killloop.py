@@ -17,6 +17,8 @@ KILLED = -9
 # A copy that was killed goes on behind its last fence: the points of its beginning come first, those of its end last.
 COPY_BEGINS = ["capture.slot_before", "capture.slot_created", "capture.snapshot_begun"]
 COPY_ENDS = ["capture.snapshot_ended", "capture.snapshot_copied"]
+# test_large_rows.py; test_schema_changes.py; test_kill_dead_letters.py
+NOT_BY_LOAD = ("journal.claim_", "capture.ddl_", "capture.accept_", "apply.dead_letter", "apply.retry_")
 BULK = "CREATE TABLE simshop_oltp.bulk (id int PRIMARY KEY, pad text, n int DEFAULT 0)"
 
 
@@ -69,7 +71,7 @@ class KillLoop:
         other = {"lmdb": "kafka", "kafka": "lmdb"}[journal]
         found = []
         for point, path in failpoints("capture", "apply", "lib").items():
-            if other in path or other in point or point.startswith(("capture.ddl_", "capture.accept_", "journal.claim_")):  # these: test_schema_changes.py, test_large_rows.py
+            if other in path or other in point or point.startswith(NOT_BY_LOAD):
                 continue
             roles = ["capture"] if path.startswith("capture/") else ["apply"] if path.startswith(("apply/", "lib/target/")) else ["capture", "apply"]
             found.append((point, roles))

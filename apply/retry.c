@@ -1,0 +1,102 @@
+/*
+ * Owns: what a person has asked for about dead letters (`crossfade apply dlq retry|discard`): done here, between two
+ * batches, in a transaction of the target that commits the position once more. The lock and the position's
+ * compare-and-set make sure that only one process does it, and that a kill leaves it done or not done.
+ */
+#include <inttypes.h>
+
+#include "apply/apply_internal.h"
+#include "core/clock.h"
+#include "core/failpoint.h"
+#include "core/log.h"
+
+#define LOOK_EVERY_US 300000
+
+struct refill {
+    struct session *s;
+    size_t count;
+};
+
+static bool add_letter(void *ctx, const struct dead_letter *letter, struct err *err)
+{
+    struct refill *fill = ctx;
+    struct session *s = fill->s;
+    struct journal_record rec;
+    fill->count++;
+    return letters_record(letter, &rec, err) &&
+           batch_add(s->run->batch, s->run->settings.codec, s->dec, &rec, 0, err);
+}
+
+static bool begin(struct session *s, struct err *err)
+{
+    letters_stale(s->letters);
+    return target_begin(s->tgt, s->position.attempt, err);
+}
+
+static bool commit(struct session *s, struct err *err)
+{
+    return failpoint("apply.retry_before_commit", err) && target_commit(s->tgt, &s->position, err) &&
+           failpoint("apply.retry_after_commit", err) && letters_begin(s->letters, s->position.fence_id, err);
+}
+
+static bool write_chain(struct session *s, int64_t chain, enum target_mode mode, size_t *ret_count,
+                        struct err *err)
+{
+    const struct target_letters_ops *ops = target_letters(s->tgt);
+    struct refill fill = {.s = s};
+    batch_clear(s->run->batch);
+    batch_keep_records(s->run->batch, false);
+    bool ok = begin(s, err) && ops->each(s->tgt, LETTERS_CHAIN, chain, add_letter, &fill, err) &&
+              batch_write(s->run->batch, s->tables, s->tgt, mode, false, err) &&
+              target_settle(s->tgt, true, err) && ops->settle(s->tgt, chain, NULL, err);
+    batch_clear(s->run->batch);
+    *ret_count = fill.count;
+    return ok && commit(s, err);
+}
+
+/* A chain that still does not go in stays held, with the new error; the pipeline goes on. */
+static bool retry_chain(struct session *s, int64_t chain, struct err *err)
+{
+    static const enum target_mode modes[] = {TARGET_ORDERED, TARGET_REPLACE};
+    struct err why = ERR_INIT;
+    size_t count = 0;
+    for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
+        struct err refused = ERR_INIT;
+        if (write_chain(s, chain, modes[i], &count, &refused)) {
+            log_event(LOG_LEVEL_INFO, "dead_letters_applied", "chain=%" PRId64 " count=%zu", chain, count);
+            return true;
+        }
+        if (err_policy(refused.code) != POLICY_HALT || refused.code == ERR_FENCED)
+            return *err = refused, false;
+        if (i == 0)
+            why = refused;
+    }
+    log_event(LOG_LEVEL_WARN, "dead_letters_refused", "chain=%" PRId64 " count=%zu sqlstate=%s text=\"%s\"",
+              chain, count, why.sqlstate, why.text);
+    return begin(s, err) && target_letters(s->tgt)->settle(s->tgt, chain, &why, err) && commit(s, err);
+}
+
+static bool discard(struct session *s, int64_t count, struct err *err)
+{
+    if (!begin(s, err) || !target_letters(s->tgt)->discard(s->tgt, err) || !commit(s, err))
+        return false;
+    log_event(LOG_LEVEL_WARN, "dead_letters_discarded", "count=%" PRId64, count);
+    return true;
+}
+
+bool apply_session_requests(struct session *s, struct err *err)
+{
+    int64_t discards = 0, chain = 0;
+    if (letters_count(s->letters) == 0 || clock_mono_us() < s->look_at_requests_us)
+        return true;
+    do { /* each round settles what it finds: the number of rounds is bounded by that of letters */
+        if (!target_letters(s->tgt)->asked(s->tgt, &discards, &chain, err) ||
+            (discards > 0 && !discard(s, discards, err)) || (chain != 0 && !retry_chain(s, chain, err)))
+            return false;
+        s->run->status.dead_letters = letters_count(s->letters);
+        if (discards > 0 || chain != 0)
+            progress_publish(s->run, true);
+    } while (chain != 0 && !stopper_asked(s->run->stopper));
+    s->look_at_requests_us = clock_mono_us() + LOOK_EVERY_US;
+    return true;
+}

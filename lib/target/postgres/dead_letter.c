@@ -1,0 +1,340 @@
+/* Owns: crossfade.dead_letter (dead_letter.h), and the savepoints by which a batch is narrowed down to the row at fault. */
+#include "target/dead_letter.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "postgres.h"
+
+#define LETTER_PARAMS 22
+
+bool pgt_recover(struct pg_target *pt, struct err *err)
+{
+    struct err ignored = ERR_INIT;
+    if (pt->copy != NULL)
+        pg_copy_in_abort(pt->conn, "begun anew");
+    pt->copy = NULL;
+    if (!pg_pipeline_active(pt->conn))
+        return true;
+    bool lost = pg_pipeline_queued(pt->conn) > 0 && !pg_pipeline_sync(pt->conn, NULL, NULL, NULL, &ignored) &&
+                ignored.code == ERR_CONNECT;
+    pt->queued_count = 0;
+    pt->must_look = false;
+    if (!lost && pg_pipeline_end(pt->conn, &ignored))
+        return true;
+    *err = ignored;
+    return false;
+}
+
+bool pgt_save(struct target *tgt, struct err *err)
+{
+    struct pg_target *pt = (struct pg_target *)tgt;
+    bool ok = pgt_plain(pt, err) &&
+              (!pt->saved || pg_exec(pt->conn, "RELEASE SAVEPOINT crossfade_part", err)) &&
+              pg_exec(pt->conn, "SAVEPOINT crossfade_part", err);
+    pt->saved = ok;
+    return ok || err_wrap(err, "target");
+}
+
+/* What was made since the savepoint is gone: whether a staging table was is not worth knowing. */
+static void forget_part(struct pg_target *pt)
+{
+    for (size_t i = 0; i < pt->table_count; i++) {
+        struct pg_table *tab = pt->tables[i];
+        tab->loading = false;
+        for (size_t k = 0; k < STAGE_MAX_; k++)
+            tab->staged[k] = false;
+        for (size_t k = 0; k < tab->set_count; k++)
+            tab->sets[k].staged = false;
+    }
+    pt->deferred = false;
+}
+
+bool pgt_restore(struct target *tgt, struct err *err)
+{
+    struct pg_target *pt = (struct pg_target *)tgt;
+    if (!pgt_recover(pt, err) || !pg_exec(pt->conn, "ROLLBACK TO SAVEPOINT crossfade_part", err))
+        return err_wrap(err, "target");
+    forget_part(pt);
+    return true;
+}
+
+bool pgt_settle(struct target *tgt, bool constraints, struct err *err)
+{
+    struct pg_target *pt = (struct pg_target *)tgt;
+    if (!pgt_plain(pt, err))
+        return err_wrap(err, "target");
+    if (!constraints)
+        return true;
+    pt->deferred = false;
+    if (!pg_exec(pt->conn, "SET CONSTRAINTS ALL IMMEDIATE", err) ||
+        !pg_exec(pt->conn, "SET CONSTRAINTS ALL DEFERRED", err))
+        return err_wrap(err, "target");
+    pt->deferred = true;
+    return true;
+}
+
+/* A statement with text parameters inside of the transaction; *ret may be NULL. */
+static bool query(struct target *tgt, const char *sql, int count, const char *const *params,
+                  struct pg_result **ret, struct err *err)
+{
+    struct pg_target *pt = (struct pg_target *)tgt;
+    PG_RESULT_AUTO res = NULL;
+    if (!pgt_plain(pt, err) || !pg_query(pt->conn, sql, count, params, &res, err))
+        return err_wrap(err, "target: crossfade.dead_letter");
+    if (ret != NULL) {
+        *ret = res;
+        res = NULL;
+    }
+    return true;
+}
+
+/* bytea as text; NULL stays NULL. malloc'd into *sb. */
+static const char *hex(struct strbuf *sb, const void *bytes, size_t len)
+{
+    static const char digits[] = "0123456789abcdef";
+    const unsigned char *p = bytes;
+    if (bytes == NULL)
+        return NULL;
+    strbuf_adds(sb, "\\x");
+    char *to = strbuf_reserve(sb, 2 * len);
+    if (to == NULL)
+        return NULL;
+    for (size_t i = 0; i < len; i++) {
+        to[2 * i] = digits[p[i] >> 4];
+        to[2 * i + 1] = digits[p[i] & 15];
+    }
+    sb->len += 2 * len;
+    sb->data[sb->len] = '\0';
+    return sb->data;
+}
+
+static const char INSERT_LETTER[] = "WITH n AS (SELECT nextval('crossfade.dead_letter_id'::regclass) AS id) "
+                                    "INSERT INTO crossfade.dead_letter (id, chain, pipeline, shard, "
+                                    "schema_name, table_name, op, key_shown, key, other_key, "
+                                    "stream, partition, record_offset, record_time_ms, record_key, "
+                                    "record_value, record_headers, commit_lsn, total_order, "
+                                    "fence_id, behind, sqlstate, message) "
+                                    "SELECT n.id, coalesce(nullif($1::bigint, 0), n.id), $2, $3, $4, $5, $6, "
+                                    "$7, $8::bytea, $9::bytea, $10, $11::integer, "
+                                    "$12::numeric, $13::bigint, $14::bytea, $15::bytea, $16::bytea, "
+                                    "$17::pg_lsn, $18::bigint, $19::bigint, $20::boolean, "
+                                    "$21, $22 FROM n RETURNING id";
+
+static bool put(struct target *tgt, const struct dead_letter *l, int64_t *ret_id, struct err *err)
+{
+    const struct pg_target *pt = (struct pg_target *)tgt;
+    struct strbuf bytes[5];
+    const void *const from[] = {l->key, l->other_key, l->record_key, l->value, l->headers};
+    const size_t lens[] = {l->key_len, l->other_key_len, l->record_key_len, l->value_len, l->headers_len};
+    const char *hexed[5];
+    bool ok = true;
+    for (size_t i = 0; i < ARRAY_LEN(bytes); i++) {
+        strbuf_init(&bytes[i], VALUE_MAX);
+        hexed[i] = hex(&bytes[i], from[i], lens[i]);
+        ok = strbuf_ok(&bytes[i], "dead letter", ok ? err : NULL) && ok;
+    }
+    char chain[24], partition[24], offset[24], time_ms[24], order[24], fence[24], lsn[LSN_TEXT_MAX];
+    (void)snprintf(chain, sizeof chain, "%" PRId64, l->chain);
+    (void)snprintf(partition, sizeof partition, "%d", (int)l->partition);
+    (void)snprintf(offset, sizeof offset, "%" PRIu64, l->offset);
+    (void)snprintf(time_ms, sizeof time_ms, "%" PRId64, l->timestamp_ms);
+    (void)snprintf(order, sizeof order, "%" PRIu64, l->total_order);
+    (void)snprintf(fence, sizeof fence, "%" PRIu64, l->fence_id);
+    const char op[] = {l->op, '\0'};
+    const char *params[LETTER_PARAMS] = {chain,
+                                         pt->pipeline,
+                                         pt->shard,
+                                         l->schema_name,
+                                         l->table_name,
+                                         op,
+                                         l->key_shown,
+                                         hexed[0],
+                                         hexed[1],
+                                         l->stream,
+                                         partition,
+                                         offset,
+                                         time_ms,
+                                         hexed[2],
+                                         hexed[3],
+                                         hexed[4],
+                                         lsn_format(l->commit_lsn, lsn),
+                                         order,
+                                         fence,
+                                         l->behind ? "t" : "f",
+                                         l->sqlstate[0] != '\0' ? l->sqlstate : NULL,
+                                         l->message};
+    PG_RESULT_AUTO res = NULL;
+    ok = ok && query(tgt, INSERT_LETTER, LETTER_PARAMS, params, &res, err);
+    if (ok)
+        *ret_id = pg_cell_int64(res, 0, 0);
+    for (size_t i = 0; i < ARRAY_LEN(bytes); i++)
+        strbuf_release(&bytes[i]);
+    return ok;
+}
+
+static bool tie(struct target *tgt, int64_t from, int64_t into, struct err *err)
+{
+    const struct pg_target *pt = (struct pg_target *)tgt;
+    char a[24], b[24];
+    (void)snprintf(a, sizeof a, "%" PRId64, from);
+    (void)snprintf(b, sizeof b, "%" PRId64, into);
+    const char *params[] = {pt->pipeline, pt->shard, a, b};
+    return query(
+        tgt,
+        "UPDATE crossfade.dead_letter SET chain = $4::bigint WHERE pipeline = $1 AND shard = $2 AND state = "
+        "'held' AND chain = $3::bigint",
+        4, params, NULL, err);
+}
+
+static bool supersede(struct target *tgt, const char *schema_name, const char *table_name, const char *reason,
+                      struct err *err)
+{
+    const struct pg_target *pt = (struct pg_target *)tgt;
+    const char *params[] = {pt->pipeline, pt->shard, schema_name, table_name, reason};
+    return query(
+        tgt,
+        "UPDATE crossfade.dead_letter SET state = 'superseded', reason = $5, request = NULL, settled_at = "
+        "clock_timestamp() WHERE pipeline = $1 AND shard = $2 AND state = 'held' AND ($3::text IS NULL OR "
+        "(schema_name = $3 AND table_name = $4))",
+        5, params, NULL, err);
+}
+
+static int nibble(char c)
+{
+    return c <= '9' ? c - '0' : c - 'a' + 10;
+}
+
+/* The server's hex form of a bytea, in place. NULL for null. */
+const void *pgt_unhex(const struct pg_result *res, int row, int column, size_t *ret_len)
+{
+    *ret_len = 0;
+    if (pg_is_null(res, row, column) || pg_cell_len(res, row, column) < 2)
+        return NULL;
+    char *text = (char *)(uintptr_t)pg_cell(res, row, column);
+    size_t len = (pg_cell_len(res, row, column) - 2) / 2;
+    for (size_t i = 0; i < len; i++)
+        text[i] = (char)(nibble(text[2 + 2 * i]) << 4 | nibble(text[3 + 2 * i]));
+    *ret_len = len;
+    return text;
+}
+
+/* One row of EACH_*: the record's columns are there with LETTERS_CHAIN only. */
+static bool read_letter(const struct pg_result *res, int row, bool whole, struct dead_letter *l,
+                        struct err *err)
+{
+    *l = (struct dead_letter){.id = pg_cell_int64(res, row, 0),
+                              .chain = pg_cell_int64(res, row, 1),
+                              .schema_name = pg_cell(res, row, 2),
+                              .table_name = pg_cell(res, row, 3),
+                              .op = pg_cell(res, row, 4)[0]};
+    l->key = pgt_unhex(res, row, 5, &l->key_len);
+    l->other_key = pgt_unhex(res, row, 6, &l->other_key_len);
+    if (!whole)
+        return true;
+    l->stream = pg_cell(res, row, 7);
+    l->partition = (int32_t)pg_cell_int64(res, row, 8);
+    l->offset = strtoull(pg_cell(res, row, 9), NULL, 10);
+    l->timestamp_ms = pg_cell_int64(res, row, 10);
+    l->record_key = pgt_unhex(res, row, 11, &l->record_key_len);
+    l->value = pgt_unhex(res, row, 12, &l->value_len);
+    l->headers = pgt_unhex(res, row, 13, &l->headers_len);
+    return lsn_parse(pg_cell(res, row, 14), &l->commit_lsn) ||
+           err_set(err, ERR_PROTOCOL, "target: crossfade.dead_letter id=%" PRId64 " holds no LSN", l->id);
+}
+
+static bool each(struct target *tgt, enum letters_list what, int64_t chain,
+                 bool (*each_letter)(void *ctx, const struct dead_letter *letter, struct err *err), void *ctx,
+                 struct err *err)
+{
+    const struct pg_target *pt = (struct pg_target *)tgt;
+    char number[24];
+    bool whole = what == LETTERS_CHAIN;
+    (void)snprintf(number, sizeof number, "%" PRId64, chain);
+    const char *params[] = {pt->pipeline, pt->shard, number};
+    PG_RESULT_AUTO res = NULL;
+    const char *sql =
+        whole ? "SELECT id, chain, schema_name, table_name, op, key, other_key, stream, partition, "
+                "record_offset, "
+                "record_time_ms, record_key, record_value, record_headers, commit_lsn FROM "
+                "crossfade.dead_letter WHERE "
+                "pipeline = $1 AND shard = $2 AND state = 'held' AND chain = $3::bigint ORDER BY id"
+              : "SELECT id, chain, schema_name, table_name, op, key, other_key FROM crossfade.dead_letter "
+                "WHERE "
+                "pipeline = $1 AND shard = $2 AND state = 'held' ORDER BY id";
+    bool ok = pgt_plain((struct pg_target *)tgt, err) && pg_exec(pt->conn, "SET bytea_output = 'hex'", err) &&
+              query(tgt, sql, whole ? 3 : 2, params, &res, err);
+    for (int row = 0; ok && row < pg_rows(res); row++) {
+        struct dead_letter letter;
+        ok = read_letter(res, row, whole, &letter, err) && each_letter(ctx, &letter, err);
+    }
+    return ok;
+}
+
+static bool asked(struct target *tgt, int64_t *ret_discards, int64_t *ret_chain, struct err *err)
+{
+    const struct pg_target *pt = (struct pg_target *)tgt;
+    const char *params[] = {pt->pipeline, pt->shard};
+    PG_RESULT_AUTO res = NULL;
+    if (!query(
+            tgt,
+            "SELECT count(*) FILTER (WHERE request = 'discard'), coalesce(min(chain) FILTER (WHERE request = "
+            "'retry'), 0) FROM crossfade.dead_letter WHERE pipeline = $1 AND shard = $2 AND state = 'held' "
+            "AND request "
+            "IS NOT NULL",
+            2, params, &res, err))
+        return false;
+    *ret_discards = pg_cell_int64(res, 0, 0);
+    *ret_chain = pg_cell_int64(res, 0, 1);
+    return true;
+}
+
+static bool discard(struct target *tgt, struct err *err)
+{
+    const struct pg_target *pt = (struct pg_target *)tgt;
+    const char *params[] = {pt->pipeline, pt->shard};
+    return query(tgt,
+                 "UPDATE crossfade.dead_letter SET state = 'discarded', request = NULL, settled_at = "
+                 "clock_timestamp() "
+                 "WHERE pipeline = $1 AND shard = $2 AND state = 'held' AND request = 'discard'",
+                 2, params, NULL, err);
+}
+
+static bool settle(struct target *tgt, int64_t chain, const struct err *why, struct err *err)
+{
+    const struct pg_target *pt = (struct pg_target *)tgt;
+    char number[24];
+    (void)snprintf(number, sizeof number, "%" PRId64, chain);
+    const char *params[] = {pt->pipeline, pt->shard, number, why != NULL ? why->text : NULL,
+                            why != NULL && why->sqlstate[0] != '\0' ? why->sqlstate : NULL};
+    if (why == NULL)
+        return query(
+            tgt,
+            "UPDATE crossfade.dead_letter SET state = 'applied', request = NULL, attempts = attempts + 1, "
+            "settled_at = clock_timestamp() WHERE pipeline = $1 AND shard = $2 AND state = 'held' AND chain "
+            "= "
+            "$3::bigint",
+            3, params, NULL, err);
+    return query(
+        tgt,
+        "UPDATE crossfade.dead_letter SET request = NULL, attempts = attempts + 1, tried_at = "
+        "clock_timestamp(), "
+        "message = CASE WHEN behind THEN message ELSE $4 END, sqlstate = CASE WHEN behind THEN sqlstate ELSE "
+        "$5 END, last_error = $4 WHERE pipeline = $1 AND shard = $2 AND state = 'held' AND chain = "
+        "$3::bigint",
+        5, params, NULL, err);
+}
+
+const struct target_letters_ops pgt_letters = {
+    .put = put,
+    .tie = tie,
+    .supersede = supersede,
+    .each = each,
+    .asked = asked,
+    .discard = discard,
+    .settle = settle,
+    .look = pgt_letters_look,
+    .ask = pgt_letters_ask,
+};
