@@ -18,6 +18,7 @@ struct apply_settings {
     struct journal_config journal;
     struct target_options target;
     const struct codec_ops *codec;
+    struct foreign_settings foreign; /* topics that Debezium wrote, in place of our journal */
     bool accept_lossy; /* columns whose form does not give back every value */
     uint64_t batch_max_changes;
     size_t batch_max_bytes;
@@ -43,6 +44,8 @@ struct session {
     struct schema_store *schemas;
     struct schema_source source;
     struct decoder *dec;
+    struct foreign_decoder *foreign; /* in place of dec; the feed has one of its own */
+    struct foreign_decoder *foreign_ahead;
     struct table_map *tables;
     size_t single_fences;  /* so many are applied one by one: a table does not fit one of them */
     int64_t wait_until_us; /* mono: the marker at the position is waited for until then; 0 = not */

@@ -40,6 +40,7 @@ struct batch {
     struct item last_item; /* that batch_add kept */
     bool kept;
     struct batch_counts counts;
+    struct foreign_decoder *foreign; /* the caller's; NULL: records are ours */
 };
 
 int item_order(const struct item *a, const struct item *b);

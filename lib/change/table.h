@@ -30,6 +30,8 @@ struct field {
     int32_t bits_length;       /* Bits; 0 = not given */
     char *text_encoding;       /* text (or bytea) in "hex", "base64" or as "bytes", as Debezium's
                                   binary.handling.mode has it; NULL = plain */
+    bool foreign;              /* Debezium wrote it (foreign.h): the source's type may not be known */
+    bool unsigned_wraps;       /* an unsigned number of 64 bits: what is beyond 2^63 comes as a negative one */
     char *allowed;             /* Enum: the labels, with commas between; NULL = not given */
 };
 
