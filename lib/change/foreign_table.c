@@ -41,13 +41,23 @@ static void neutral_mysql(struct field *f)
         rename_type(f, "NUMERIC");
         return;
     }
+    f->labels_escaped = means(f, "io.debezium.data.Enum");
     bool text = f->phys == PHYS_STRING && f->semantic == NULL;
     bool sized = text && (begins(type, "VARCHAR") || begins(type, "CHAR"));
-    bool bits = means(f, "io.debezium.data.Bits");
-    rename_type(f, sized ? "VARCHAR" : bits ? "BIT" : NULL);
+    rename_type(f, sized ? "VARCHAR" : NULL);
     if (!sized)
         f->source_length = -1;
     f->source_scale = -1;
+}
+
+/* A bit string tells its length in any case; one without end is a varbit. */
+static void name_bits(struct field *f)
+{
+    if (f->source_type != NULL || f->phys != PHYS_BYTES || !means(f, "io.debezium.data.Bits") || f->bits_length <= 0)
+        return;
+    bool fixed = f->bits_length < INT32_MAX;
+    f->source_type = xstrdup(fixed ? "BIT" : "VARBIT");
+    f->source_length = fixed ? f->bits_length : -1;
 }
 
 static void copy_fields(const struct table_schema *from, bool mysql, struct table_schema *to)
@@ -66,6 +76,7 @@ static void copy_fields(const struct table_schema *from, bool mysql, struct tabl
         f->key = false;
         if (mysql)
             neutral_mysql(f);
+        name_bits(f);
     }
 }
 

@@ -41,10 +41,12 @@ JSON = {f"{part}.converter{key}": value for part in ("key", "value")
                            (".replace.null.with.default", "false"))}
 
 
-def avro(registry):
-    """Apicurio's converter in Confluent's framing, against a rig.registry.Registry."""
+def avro(registry, register=False):
+    """Apicurio's converter in Confluent's framing, against a rig.registry.Registry. register: for those that write."""
     settings = {"": "io.apicurio.registry.utils.converter.AvroConverter", ".apicurio.registry.url": f"http://{registry.address}/apis/registry/v2",
                 ".apicurio.registry.as-confluent": "true", ".apicurio.registry.use-id": "contentId", ".apicurio.registry.headers.enabled": "false"}
+    if register:
+        settings[".apicurio.registry.auto-register"] = "true"
     return {f"{part}.converter{key}": value for part in ("key", "value") for key, value in settings.items()}
 
 
