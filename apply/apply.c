@@ -225,7 +225,8 @@ bool apply_run(const struct config *cfg, struct status_board *board, int stop_fd
     run.settings.journal.on_trouble = run.settings.foreign.journal.on_trouble = status_board_trouble;
     run.settings.journal.trouble_ctx = run.settings.foreign.journal.trouble_ctx = board;
     if (run.settings.foreign.on)
-        (void)snprintf(run.status.promise, sizeof run.status.promise, "%s", foreign_promise(&run.settings.foreign));
+        (void)snprintf(run.status.promise, sizeof run.status.promise, "%s",
+                       foreign_promise(&run.settings.foreign));
     strncpy(run.status.pipeline, run.settings.target.pipeline, sizeof run.status.pipeline - 1);
     run.batch = batch_new(run.settings.batch_max_bytes);
     run.stopper = stopper_start(stop_fd, STOP_GRACE_MS);

@@ -19,7 +19,7 @@ struct apply_settings {
     struct target_options target;
     const struct codec_ops *codec;
     struct foreign_settings foreign; /* topics that Debezium wrote, in place of our journal */
-    bool accept_lossy; /* columns whose form does not give back every value */
+    bool accept_lossy;               /* columns whose form does not give back every value */
     uint64_t batch_max_changes;
     size_t batch_max_bytes;
 };

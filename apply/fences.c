@@ -214,7 +214,8 @@ bool fence_feed_open_foreign(const struct foreign_settings *set, struct foreign_
 {
     if (position != NULL && position->offsets == NULL)
         return err_set(err, ERR_IDENTITY,
-                       "the target was filled by pipeline %s from a journal of its own, not from Debezium's topics: take "
+                       "the target was filled by pipeline %s from a journal of its own, not from Debezium's "
+                       "topics: take "
                        "another pipeline name",
                        set->journal.pipeline);
     struct fence_feed *feed = xcalloc(1, sizeof *feed);
@@ -253,7 +254,8 @@ static bool read_foreign(struct fence_feed *feed, int timeout_ms, uint64_t max_c
 {
     int wait_ms = feed->count == 0 ? timeout_ms : 0;
     bool more = true;
-    while (more && (feed->count == 0 || (feed->queued_changes < max_changes && feed->count < READ_AHEAD_MAX))) {
+    while (more &&
+           (feed->count == 0 || (feed->queued_changes < max_changes && feed->count < READ_AHEAD_MAX))) {
         struct fence fence = {0};
         if (!foreign_feed_next(feed->foreign, wait_ms, &fence, &more, err))
             return false;

@@ -89,11 +89,13 @@ static bool take_up(struct foreign_feed *feed, const struct part *found, struct 
     if (!journal_bounds(feed->reader, found->topic, found->partition, &first, &next, err))
         return false;
     if (first > 0)
-        return err_set(err, ERR_GAP,
-                       "topic=%s partition=%d: its first record kept is offset=%llu: what came before is gone, and "
-                       "nothing of this topic was applied yet. Let the connector write its snapshot into new topics (another "
-                       "topic.prefix), or leave the topic out of source.debezium.topics",
-                       found->topic, (int)found->partition, (unsigned long long)first);
+        return err_set(
+            err, ERR_GAP,
+            "topic=%s partition=%d: its first record kept is offset=%llu: what came before is gone, and "
+            "nothing of this topic was applied yet. Let the connector write its snapshot into new topics "
+            "(another "
+            "topic.prefix), or leave the topic out of source.debezium.topics",
+            found->topic, (int)found->partition, (unsigned long long)first);
     (void)foreign_part_add(feed, found->topic, found->partition, first);
     log_event(LOG_LEVEL_INFO, "topic_taken_up", "topic=%s partition=%d", found->topic, (int)found->partition);
     return true;
@@ -163,6 +165,9 @@ void foreign_feed_close(struct foreign_feed *feed)
         part_release(&feed->parts[i]);
     for (size_t i = 0; i < feed->end_count; i++)
         free(feed->ends[feed->end_head + i].counts);
+    for (size_t i = 0; i < feed->alone_count; i++)
+        free(feed->alone[i].counts);
+    free(feed->alone);
     for (size_t i = 0; i < feed->name_count; i++)
         free(feed->names[i]);
     arena_release(&feed->arena);
@@ -223,7 +228,8 @@ static bool one_producer(struct foreign_feed *feed, const struct foreign_event *
     }
     return (strcmp(feed->server, ev->server) == 0 && strcmp(feed->connector, ev->connector) == 0) ||
            err_set(err, ERR_IDENTITY,
-                   "the record is of the %s connector %s, those before are of the %s connector %s: a pipeline reads one "
+                   "the record is of the %s connector %s, those before are of the %s connector %s: a "
+                   "pipeline reads one "
                    "connector's topics: correct source.debezium.topics",
                    ev->connector, ev->server, feed->connector, feed->server);
 }
@@ -250,15 +256,18 @@ static bool came_before(struct foreign_feed *feed, struct part *p, const struct 
     }
     int order = p->seen.time_us == 0 ? -1 : compare(&p->seen, major, minor);
     if (order > 0 && us > p->seen.time_us + BACKWARDS_US)
-        return err_set(err, ERR_IDENTITY,
-                       "the change was committed later than the one before it, but stands before it in the source's log: "
-                       "the connector reads another server now, or one whose log was reset. Let it make a new snapshot "
-                       "under another topic.prefix, for a new pipeline");
+        return err_set(
+            err, ERR_IDENTITY,
+            "the change was committed later than the one before it, but stands before it in the source's "
+            "log: "
+            "the connector reads another server now, or one whose log was reset. Let it make a new snapshot "
+            "under another topic.prefix, for a new pipeline");
     if (order > 0 && !p->rewound) {
         p->rewound = true;
         p->ties_left = p->seen.ties;
     }
-    bool unique = ev->transaction != 0; /* ordinals are; a place in the log is shared by the rows of a COPY, and by both
+    bool unique =
+        ev->transaction != 0; /* ordinals are; a place in the log is shared by the rows of a COPY, and by both
                                            halves of a key change */
     *ret_before = order > 0 || (order == 0 && (unique || (p->rewound && p->ties_left > 0)));
     if (order == 0 && p->rewound && p->ties_left > 0)
@@ -335,7 +344,8 @@ static void add_change(struct foreign_feed *feed, struct part *p, const struct f
     s->place = p->seen;
     s->newest = MAX_OF(s->newest, MAX_OF(ev->change.source.lsn, ev->change.source.commit_lsn));
     s->time_us = MAX_OF(s->time_us, ev->change.source.commit_time_us);
-    s->streamed |= ev->change.op != CHANGE_READ || ev->change.source.snapshot == SNAPSHOT_LAST || ev->incremental;
+    s->streamed |=
+        ev->change.op != CHANGE_READ || ev->change.source.snapshot == SNAPSHOT_LAST || ev->incremental;
     if (ev->half && ev->other_key != NULL)
         s->halves += ev->change.op == CHANGE_DELETE ? 1 : -1;
 }
@@ -357,7 +367,7 @@ static bool add_end(struct foreign_feed *feed, const struct foreign_event *ev, u
     bool repeated;
     if (!is_repeated(feed, ev, &repeated, err))
         return false;
-    if (repeated || ev->count_count == 0)
+    if (repeated || ev->count_count == 0 || ev->transaction == feed->last_alone)
         return true;
     if (feed->end_head + feed->end_count == feed->end_cap) {
         if (feed->end_head > 0) {
@@ -383,26 +393,46 @@ static bool add_end(struct foreign_feed *feed, const struct foreign_event *ev, u
     return true;
 }
 
+static void add_alone(struct foreign_feed *feed, const struct foreign_event *ev)
+{
+    if (feed->alone_count == feed->alone_cap) {
+        feed->alone_cap = feed->alone_cap == 0 ? 4 : 2 * feed->alone_cap;
+        feed->alone = xrealloc(feed->alone, feed->alone_cap * sizeof *feed->alone);
+    }
+    struct end *e = &feed->alone[feed->alone_count++];
+    *e = (struct end){.transaction = ev->transaction,
+                      .domain = ev->domain,
+                      .order = ev->order,
+                      .end_us = ev->change.source.commit_time_us,
+                      .counts = xcalloc(1, sizeof *e->counts),
+                      .count_count = 1};
+    e->counts[0] = (struct foreign_count){.collection = foreign_intern(feed, ev->collection), .changes = 1};
+}
+
 /* --- reading --- */
 
 static bool check_order(const struct foreign_feed *feed, const struct foreign_event *ev, struct err *err)
 {
     if (feed->set->transaction_topic == NULL || ev->transaction != 0 || ev->change.op == CHANGE_READ)
         return true;
-    return err_set(err, ERR_CONFIG,
-                   "the change does not tell its transaction: set provide.transaction.metadata=true in the connector, "
-                   "or take source.debezium.transaction_topic out");
+    return err_set(
+        err, ERR_CONFIG,
+        "the change does not tell its transaction: set provide.transaction.metadata=true in the connector, "
+        "or take source.debezium.transaction_topic out");
 }
 
 static bool scan_change(struct foreign_feed *feed, struct part *p, const struct foreign_event *ev,
                         uint64_t offset, struct err *err)
 {
     bool before;
-    if (!one_producer(feed, ev, err) || !check_order(feed, ev, err) || !came_before(feed, p, ev, &before, err))
+    if (!one_producer(feed, ev, err) || !check_order(feed, ev, err) ||
+        !came_before(feed, p, ev, &before, err))
         return false;
     if (before)
         return add_gap(p, offset, err);
     add_change(feed, p, ev);
+    if (ev->alone && feed->set->transaction_topic != NULL)
+        add_alone(feed, ev);
     return true;
 }
 
@@ -446,10 +476,13 @@ static bool scan(struct foreign_feed *feed, int timeout_ms, struct err *err)
             return false;
         if (got != JOURNAL_RECORD) {
             feed->idle = true;
+            if (feed->idle_since_us == 0)
+                feed->idle_since_us = clock_mono_us();
             if (got == JOURNAL_END)
                 pause_ms(timeout_ms);
             return true;
         }
+        feed->idle_since_us = 0;
         if (!scan_record(feed, &rec, err))
             return false;
     }

@@ -29,7 +29,8 @@ struct foreign_settings {
 };
 
 /* From source.debezium.*; on = false when that is not configured. ERR_CONFIG. Texts stay cfg's. */
-bool foreign_settings_read(const struct config *cfg, struct foreign_settings *ret, struct err *err) MUST_CHECK;
+bool foreign_settings_read(const struct config *cfg, struct foreign_settings *ret,
+                           struct err *err) MUST_CHECK;
 void foreign_settings_release(struct foreign_settings *set);
 /* What holds for the target, in words for status. */
 const char *foreign_promise(const struct foreign_settings *set);

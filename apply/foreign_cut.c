@@ -13,6 +13,7 @@
 #define FREE_CHANGES_MIN 4000 /* before all is read */
 #define HALVES_WAIT_US   2000000
 #define TELL_AFTER_US    10000000
+#define QUIET_US         1000000
 
 /* What of the partitions' segments a fence takes: so many of each, from the head on. */
 struct cutting {
@@ -81,10 +82,8 @@ static void take_segments(struct foreign_feed *feed, size_t index, size_t count,
     }
     p->head += count;
     p->count -= count;
-    fence->ranges[fence->range_count++] = (struct fence_range){.stream = xstrdup(p->topic),
-                                                               .partition = p->partition,
-                                                               .first_offset = p->cut,
-                                                               .next_offset = next};
+    fence->ranges[fence->range_count++] = (struct fence_range){
+        .stream = xstrdup(p->topic), .partition = p->partition, .first_offset = p->cut, .next_offset = next};
     add_mark(feed, &(struct mark){.fence_id = fence->id, .part = index, .next = next, .place = place});
     p->cut = next;
 }
@@ -184,15 +183,16 @@ static void tell_waiting(struct foreign_feed *feed, const struct foreign_count *
     if (now_us - feed->waiting_since_us < TELL_AFTER_US || now_us - feed->told_us < TELL_AFTER_US)
         return;
     feed->told_us = now_us;
-    (void)snprintf(feed->notice, sizeof feed->notice,
-                   "waits for records of a transaction: the transaction topic tells %llu changes of %.200s, the topics "
-                   "have given %llu: did a transformation take records out, or a topic lose some?",
-                   (unsigned long long)count->changes, count->collection, (unsigned long long)found);
+    (void)snprintf(
+        feed->notice, sizeof feed->notice,
+        "waits for records of a transaction: the transaction topic tells %llu changes of %.200s, the topics "
+        "have given %llu: did a transformation take records out, or a topic lose some?",
+        (unsigned long long)count->changes, count->collection, (unsigned long long)found);
     log_event(LOG_LEVEL_WARN, "transaction_incomplete", "text=\"%s\"", feed->notice);
 }
 
-static bool is_whole(struct foreign_feed *feed, const struct end *e, struct cutting *c, bool *ret, bool *ret_any,
-                     struct err *err)
+static bool is_whole(struct foreign_feed *feed, const struct end *e, struct cutting *c, bool *ret,
+                     bool *ret_any, struct err *err)
 {
     *ret = true;
     *ret_any = false;
@@ -201,11 +201,12 @@ static bool is_whole(struct foreign_feed *feed, const struct end *e, struct cutt
         uint64_t found = count_found(feed, e, count->collection, c);
         *ret_any |= found > 0;
         if (found > count->changes)
-            return err_set(err, ERR_PROTOCOL,
-                           "topic=%s offset=%llu: the transaction's end tells %llu changes of %.200s, the topics hold "
-                           "%llu: another producer writes to them",
-                           feed->set->transaction_topic, (unsigned long long)e->next - 1,
-                           (unsigned long long)count->changes, count->collection, (unsigned long long)found);
+            return err_set(
+                err, ERR_PROTOCOL,
+                "topic=%s offset=%llu: the transaction's end tells %llu changes of %.200s, the topics hold "
+                "%llu: another producer writes to them",
+                feed->set->transaction_topic, (unsigned long long)e->next - 1,
+                (unsigned long long)count->changes, count->collection, (unsigned long long)found);
         if (found == count->changes || (found == 0 && !is_ours(feed, count->collection)))
             continue;
         tell_waiting(feed, count, found);
@@ -223,11 +224,60 @@ static size_t ends_part(const struct foreign_feed *feed)
     return i;
 }
 
-static void drop_end(struct foreign_feed *feed)
+static void drop_end(struct foreign_feed *feed, struct end *e)
 {
-    free(feed->ends[feed->end_head].counts);
-    feed->end_head++;
-    feed->end_count--;
+    free(e->counts);
+    if (feed->end_count > 0 && e == &feed->ends[feed->end_head]) {
+        feed->end_head++;
+        feed->end_count--;
+        return;
+    }
+    size_t at = (size_t)(e - feed->alone);
+    feed->alone_count--;
+    memmove(e, e + 1, (feed->alone_count - at) * sizeof *e);
+}
+
+/* What has an END after all needs none of ours. */
+static struct end *first_alone(struct foreign_feed *feed, const struct end *head)
+{
+    struct end *first = NULL;
+    for (size_t i = 0; i < feed->alone_count; i++) {
+        struct end *e = &feed->alone[i];
+        if (head != NULL && head->transaction == e->transaction) {
+            drop_end(feed, e);
+            i--;
+        } else if (first == NULL || e->order < first->order) {
+            first = e;
+        }
+    }
+    return first;
+}
+
+/* A transaction without END comes before the next that has one; or when nothing else has come for a while. */
+static struct end *next_end(struct foreign_feed *feed)
+{
+    struct end *head = feed->end_count > 0 ? &feed->ends[feed->end_head] : NULL;
+    struct end *alone = first_alone(feed, head);
+    if (alone == NULL)
+        return head;
+    bool quiet = feed->idle && feed->idle_since_us != 0 && clock_mono_us() - feed->idle_since_us > QUIET_US;
+    bool first = head != NULL ? alone->domain != head->domain || alone->order < head->order : quiet;
+    return first ? alone : head;
+}
+
+static void cut_end(struct foreign_feed *feed, struct end *e, struct cutting *c, struct fence *ret)
+{
+    size_t at = ends_part(feed);
+    make_fence(feed, c, true, ret);
+    ret->transactions = 1;
+    ret->commit_time_us = feed->commit_us = MAX_OF(feed->commit_us, e->end_us);
+    struct mark mark = {
+        .fence_id = ret->id, .part = at, .next = e->next, .domain = e->domain, .order = e->order};
+    if (e->next != 0)
+        add_mark(feed, &mark);
+    else
+        feed->last_alone = e->transaction;
+    drop_end(feed, e);
 }
 
 /* The next transaction whose changes are all there, if it is the next in order. */
@@ -235,8 +285,7 @@ static bool cut_whole(struct foreign_feed *feed, struct cutting *c, struct fence
                       struct err *err)
 {
     bool whole = true, any = false;
-    while (feed->end_count > 0 && !any) {
-        const struct end *e = &feed->ends[feed->end_head];
+    for (struct end *e = next_end(feed); e != NULL && !any; e = any ? NULL : next_end(feed)) {
         memset(c->takes, 0, feed->part_count * sizeof *c->takes);
         if (!is_whole(feed, e, c, &whole, &any, err))
             return false;
@@ -245,19 +294,10 @@ static bool cut_whole(struct foreign_feed *feed, struct cutting *c, struct fence
         feed->waiting_since_us = 0;
         feed->notice[0] = '\0';
         if (!any) { /* of tables that are not read */
-            drop_end(feed);
+            drop_end(feed, e);
             continue;
         }
-        size_t at = ends_part(feed);
-        make_fence(feed, c, true, ret);
-        ret->transactions = 1;
-        ret->commit_time_us = feed->commit_us = MAX_OF(feed->commit_us, e->end_us);
-        add_mark(feed, &(struct mark){.fence_id = ret->id,
-                                      .part = at,
-                                      .next = e->next,
-                                      .domain = e->domain,
-                                      .order = e->order});
-        drop_end(feed);
+        cut_end(feed, e, c, ret);
         *ret_ready = true;
     }
     return true;

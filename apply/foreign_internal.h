@@ -89,7 +89,11 @@ struct foreign_feed {
     size_t name_count, name_cap;
     struct end *ends; /* [end_head, end_head + end_count) */
     size_t end_head, end_count, end_cap;
-    struct mark *marks; /* [mark_head, …) */
+    struct end *alone; /* in the order of arrival: of changes that have no END */
+    size_t alone_count, alone_cap;
+    uint64_t last_alone;   /* transaction; 0 = none yet */
+    int64_t idle_since_us; /* mono; 0 = not idle */
+    struct mark *marks;    /* [mark_head, …) */
     size_t mark_head, mark_count, mark_cap;
     struct domains domains, domains_taken;
     char *connector, *server; /* NULL = not seen yet */
@@ -99,7 +103,8 @@ struct foreign_feed {
     bool complete;
     bool streamed; /* the snapshot's end was seen */
     bool idle;     /* all is read that is there */
-    int64_t waiting_since_us, halves_since_us; /* mono; 0 = not for records of a transaction whose end is there; for the other
+    int64_t waiting_since_us,
+        halves_since_us; /* mono; 0 = not for records of a transaction whose end is there; for the other
                                                   half of a key change */
     int64_t told_us;
     char notice[500];

@@ -29,7 +29,8 @@ bool foreign_settings_read(const struct config *cfg, struct foreign_settings *re
     ret->avro = strcmp(config_text(cfg, "source.debezium.format"), "avro") == 0;
     ret->transaction_topic = config_text(cfg, "source.debezium.transaction_topic");
     if (config_text(cfg, "source.url") != NULL || config_text(cfg, "journal.url") != NULL)
-        return err_set(err, ERR_CONFIG, "source.debezium stands in place of source.url and journal.url: take those out");
+        return err_set(err, ERR_CONFIG,
+                       "source.debezium stands in place of source.url and journal.url: take those out");
     if (topics == 0)
         return err_set(err, ERR_CONFIG, "source.debezium.topics is missing: which topics are to be applied?");
     if ((ret->avro && !need(cfg, "source.debezium.registry", err)) ||
@@ -69,7 +70,8 @@ const char *foreign_promise(const struct foreign_settings *set)
 }
 
 /* "schema.table"; without a dot the schema stays. */
-static void rename_table(void *ctx, const char *schema, const char *table, char **ret_schema, char **ret_table)
+static void rename_table(void *ctx, const char *schema, const char *table, char **ret_schema,
+                         char **ret_table)
 {
     char *name CLEANUP(free_ptr) = topic_routing_find(ctx, schema, table);
     const char *dot = name != NULL ? strchr(name, '.') : NULL;
@@ -80,9 +82,8 @@ static void rename_table(void *ctx, const char *schema, const char *table, char 
 struct foreign_decoder *foreign_settings_decoder(const struct foreign_settings *set,
                                                  const struct schema_source *source)
 {
-    struct foreign_options options = {.avro = set->avro,
-                                      .rename = set->tables != NULL ? rename_table : NULL,
-                                      .rename_ctx = set->tables};
+    struct foreign_options options = {
+        .avro = set->avro, .rename = set->tables != NULL ? rename_table : NULL, .rename_ctx = set->tables};
     if (source != NULL)
         options.source = *source;
     return foreign_decoder_open(&options);
@@ -151,8 +152,8 @@ static json_t *state_json(const struct foreign_feed *feed, const struct ahead *a
     for (size_t i = 0; i < feed->part_count; i++)
         json_array_append_new(parts, part_json(&feed->parts[i], a->next[i], &a->places[i]));
     for (size_t i = 0; i < a->domains.count; i++)
-        json_array_append_new(domains, json_pack("[o, o]", number(a->domains.items[i].id),
-                                                 number(a->domains.items[i].order)));
+        json_array_append_new(
+            domains, json_pack("[o, o]", number(a->domains.items[i].id), number(a->domains.items[i].order)));
     return json_pack("{s:i, s:s?, s:s?, s:s?, s:b, s:o, s:I, s:o, s:o}", "format", STATE_FORMAT, "connector",
                      feed->connector, "server", feed->server, "transaction_topic", ends, "complete",
                      (int)feed->complete, "lsn", number(feed->lsn), "commit_us", (json_int_t)feed->commit_us,
@@ -207,9 +208,10 @@ void foreign_feed_take(struct foreign_feed *feed, uint64_t fence_id)
 
 static bool bad(struct err *err)
 {
-    return err_set(err, ERR_PROTOCOL,
-                   "crossfade.position on the target does not hold a place in Debezium's topics: it was filled by "
-                   "another kind of pipeline, or changed by hand");
+    return err_set(
+        err, ERR_PROTOCOL,
+        "crossfade.position on the target does not hold a place in Debezium's topics: it was filled by "
+        "another kind of pipeline, or changed by hand");
 }
 
 static bool read_part(struct foreign_feed *feed, json_t *json, struct err *err)
@@ -217,7 +219,8 @@ static bool read_part(struct foreign_feed *feed, json_t *json, struct err *err)
     const char *topic;
     int partition;
     json_int_t next, major, minor, time_us, ties;
-    if (json_unpack(json, "[s, i, I, I, I, I, I]", &topic, &partition, &next, &major, &minor, &time_us, &ties) != 0 ||
+    if (json_unpack(json, "[s, i, I, I, I, I, I]", &topic, &partition, &next, &major, &minor, &time_us,
+                    &ties) != 0 ||
         partition < 0 || next < 0)
         return bad(err);
     struct part *p = foreign_part_add(feed, topic, partition, (uint64_t)next);
@@ -256,14 +259,15 @@ static bool read_root(struct foreign_feed *feed, json_t *root, struct err *err)
     const char *ends = json_string_value(json_object_get(root, "transaction_topic"));
     json_int_t lsn, commit_us;
     json_t *domains, *parts, *item;
-    if (json_unpack(root, "{s:i, s:b, s:I, s:I, s:o, s:o}", "format", &format, "complete", &complete, "lsn", &lsn,
-                    "commit_us", &commit_us, "domains", &domains, "partitions", &parts) != 0)
+    if (json_unpack(root, "{s:i, s:b, s:I, s:I, s:o, s:o}", "format", &format, "complete", &complete, "lsn",
+                    &lsn, "commit_us", &commit_us, "domains", &domains, "partitions", &parts) != 0)
         return bad(err);
     if (format > STATE_FORMAT)
         return err_set(err, ERR_UNSUPPORTED, "crossfade.position was written by a newer version");
     if (!same_topic(ends, feed->set->transaction_topic))
         return err_set(err, ERR_CONFIG,
-                       "source.debezium.transaction_topic is %s, the target was filled with %s: what was promised cannot "
+                       "source.debezium.transaction_topic is %s, the target was filled with %s: what was "
+                       "promised cannot "
                        "be changed while a pipeline runs",
                        feed->set->transaction_topic != NULL ? feed->set->transaction_topic : "not set",
                        ends != NULL ? ends : "none");

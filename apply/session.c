@@ -70,7 +70,8 @@ static bool open_foreign(struct session *s, struct err *err)
     s->foreign_ahead = foreign_settings_decoder(set, &s->source);
     batch_decode_foreign(s->run->batch, s->foreign);
     bool ok = journal_reader_open(&set->journal, NULL, &s->data, err) &&
-              fence_feed_open_foreign(set, s->foreign_ahead, s->position_found ? &s->position : NULL, &s->feed, err);
+              fence_feed_open_foreign(set, s->foreign_ahead, s->position_found ? &s->position : NULL,
+                                      &s->feed, err);
     s->position.offsets = NULL; /* the target's */
     return ok || err_wrap(err, "debezium");
 }

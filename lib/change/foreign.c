@@ -226,7 +226,7 @@ static bool split(const void *text, size_t len, struct arena *arena, struct span
     json_open(&jr, '{');
     while (json_member(&jr, &first, &name, &name_len)) {
         const char *start = jr.p;
-        struct span *part = name_len == 6 && memcmp(name, "schema", 6) == 0     ? ret_schema
+        struct span *part = name_len == 6 && memcmp(name, "schema", 6) == 0    ? ret_schema
                             : name_len == 7 && memcmp(name, "payload", 7) == 0 ? ret_payload
                                                                                : NULL;
         json_skip(&jr);
@@ -239,7 +239,8 @@ static bool split(const void *text, size_t len, struct arena *arena, struct span
 
 /* The schema of a key or value, and what it describes. */
 static bool open_part(struct foreign_decoder *fd, const char *what, const void *bytes, size_t len,
-                      struct arena *arena, struct foreign_schema **ret, struct span *ret_body, struct err *err)
+                      struct arena *arena, struct foreign_schema **ret, struct span *ret_body,
+                      struct err *err)
 {
     const unsigned char *p = bytes;
     struct span schema;
@@ -255,10 +256,11 @@ static bool open_part(struct foreign_decoder *fd, const char *what, const void *
         return avro_schema(fd, be32toh(id), ret, err);
     }
     if (!split(bytes, len, arena, &schema, ret_body))
-        return err_set(err, ERR_PROTOCOL,
-                       "the %s is not {\"schema\":…,\"payload\":…}: another producer's record, or a converter "
-                       "with schemas.enable=false: set %s.converter.schemas.enable=true",
-                       what, what);
+        return err_set(
+            err, ERR_PROTOCOL,
+            "the %s is not {\"schema\":…,\"payload\":…}: another producer's record, or a converter "
+            "with schemas.enable=false: set %s.converter.schemas.enable=true",
+            what, what);
     return json_schema(fd, schema.p, schema.len, ret, err);
 }
 
@@ -310,7 +312,8 @@ static struct variant *find_variant(struct foreign_shape *fs, const struct forei
                                     struct span schema, struct span table, bool any_key)
 {
     struct variant *v = fs->variants;
-    while (v != NULL && ((!any_key && v->key != key) || !span_is(schema, v->schema) || !span_is(table, v->table)))
+    while (v != NULL &&
+           ((!any_key && v->key != key) || !span_is(schema, v->schema) || !span_is(table, v->table)))
         v = v->next;
     return v;
 }
@@ -422,6 +425,8 @@ static bool judge(struct foreign_decoder *fd, const struct raw_envelope *raw, bo
     chg->source.server = chg->source.database = ret->server;
     if (raw->has_transaction && raw->transaction_id.p != NULL)
         ret->transaction = foreign_transaction(raw->transaction_id);
+    ret->alone = mysql && chg->op == CHANGE_TRUNCATE && ret->transaction != 0 &&
+                 foreign_order(raw->transaction_id, &ret->domain, &ret->order);
     return true;
 }
 
@@ -444,18 +449,19 @@ static bool take_keys(const struct foreign_record *rec, struct arena *arena, str
     bool comes = chg->op == CHANGE_INSERT && rec->old_key != NULL;
     ret->half = leaves || comes;
     if (leaves)
-        ret->other_key = foreign_key_of_header(chg->schema, rec->new_key, rec->new_key_len, arena,
-                                               &ret->other_key_len);
+        ret->other_key =
+            foreign_key_of_header(chg->schema, rec->new_key, rec->new_key_len, arena, &ret->other_key_len);
     if (comes)
-        ret->other_key = foreign_key_of_header(chg->schema, rec->old_key, rec->old_key_len, arena,
-                                               &ret->other_key_len);
+        ret->other_key =
+            foreign_key_of_header(chg->schema, rec->old_key, rec->old_key_len, arena, &ret->other_key_len);
     for (size_t i = 0; comes && ret->other_key == NULL && i < chg->schema->field_count; i++) {
         if (image[i].state == DATUM_UNAVAILABLE)
-            return err_set(err, ERR_DATA,
-                           "table=%s.%s column=%s: the key was changed, this value was not sent, and the header "
-                           "__debezium.oldkey does not tell where it is: set REPLICA IDENTITY FULL on the source, or "
-                           "header.converter to JsonConverter",
-                           chg->schema->schema, chg->schema->table, chg->schema->fields[i].name);
+            return err_set(
+                err, ERR_DATA,
+                "table=%s.%s column=%s: the key was changed, this value was not sent, and the header "
+                "__debezium.oldkey does not tell where it is: set REPLICA IDENTITY FULL on the source, or "
+                "header.converter to JsonConverter",
+                chg->schema->schema, chg->schema->table, chg->schema->fields[i].name);
     }
     return true;
 }
@@ -472,15 +478,17 @@ static bool take_change(struct foreign_decoder *fd, const struct foreign_record 
         return false;
     if (!find_shape(fd, rec->topic, value, &fs, err))
         return false;
-    if (!(fd->options.avro ? avro_decode_raw : json_decode_raw)(&fs->shape, body.p, body.len, arena, &raw, err))
+    if (!(fd->options.avro ? avro_decode_raw : json_decode_raw)(&fs->shape, body.p, body.len, arena, &raw,
+                                                                err))
         return false;
     bool mysql = is_mysql(&raw);
     struct span schema = mysql ? raw.database : raw.schema;
     if (!mysql && !span_is(raw.connector, "postgresql"))
-        return err_set(err, ERR_UNSUPPORTED,
-                       "a record of Debezium's connector \"%.*s\": those for PostgreSQL, MariaDB and MySQL are read",
-                       (int)(raw.connector.p != NULL ? raw.connector.len : 0),
-                       raw.connector.p != NULL ? raw.connector.p : "");
+        return err_set(
+            err, ERR_UNSUPPORTED,
+            "a record of Debezium's connector \"%.*s\": those for PostgreSQL, MariaDB and MySQL are read",
+            (int)(raw.connector.p != NULL ? raw.connector.len : 0),
+            raw.connector.p != NULL ? raw.connector.p : "");
     if (!raw.has_source || raw.server.p == NULL || schema.p == NULL || raw.table.p == NULL)
         return bad(err, "source is missing or not complete");
     if (!judge(fd, &raw, mysql, arena, ret, err))
@@ -519,7 +527,8 @@ bool foreign_decode(struct foreign_decoder *fd, const struct foreign_record *rec
     case FOREIGN_UNKNOWN:
         break;
     }
-    return err_set(err, ERR_PROTOCOL,
-                   "the value is no envelope of Debezium (before, after, source, op): another producer writes to this "
-                   "topic, or a transformation unwraps records");
+    return err_set(
+        err, ERR_PROTOCOL,
+        "the value is no envelope of Debezium (before, after, source, op): another producer writes to this "
+        "topic, or a transformation unwraps records");
 }

@@ -58,9 +58,13 @@ struct foreign_event {
     bool half;
     bool incremental; /* a row of an incremental snapshot, amid the stream */
 
-    /* FOREIGN_END */
+    bool alone; /* MariaDB, MySQL: a TRUNCATE, which is a transaction of its own, without BEGIN and END */
+
+    /* FOREIGN_END, and what is alone */
     uint64_t domain, order; /* of one domain: counts up from transaction to transaction */
-    int64_t end_us;         /* wall; when the source committed it */
+
+    /* FOREIGN_END */
+    int64_t end_us; /* wall; when the source committed it */
     const struct foreign_count *counts;
     size_t count_count;
 };

@@ -29,6 +29,9 @@ void foreign_meta_free(void *meta);
  * differs from record to record; others are the same in all. Never 0. */
 uint64_t foreign_transaction(struct span id);
 
+/* Place of a transaction's id among those of its domain: PostgreSQL's END, a GTID, a place in the binlog. */
+bool foreign_order(struct span id, uint64_t *ret_domain, uint64_t *ret_order);
+
 /* --- foreign_key.c --- */
 
 /* The key's columns of a row. NULL with an err. */

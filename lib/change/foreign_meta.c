@@ -31,8 +31,7 @@ static bool add_count(struct meta *m, struct arena *arena, struct span name, int
 {
     if (m->count == m->cap) {
         size_t cap = m->cap == 0 ? 8 : 2 * m->cap;
-        struct foreign_count *more =
-            cap <= COLLECTIONS_MAX ? arena_alloc(arena, cap * sizeof *more) : NULL;
+        struct foreign_count *more = cap <= COLLECTIONS_MAX ? arena_alloc(arena, cap * sizeof *more) : NULL;
         if (more == NULL)
             return false;
         if (m->count > 0)
@@ -72,7 +71,7 @@ static bool last_number(const char *text, const char *end, const char **ret_begi
 
 /* PostgreSQL: "xid:lsn" (of an END: where the commit ended). MariaDB: "domain-server-number"; MySQL: "uuid:number".
  * Without GTIDs: "file=name.000001,pos=123". */
-static bool order_of(struct span id, uint64_t *ret_domain, uint64_t *ret_order)
+bool foreign_order(struct span id, uint64_t *ret_domain, uint64_t *ret_order)
 {
     const char *end = id.p + id.len, *p;
     uint64_t file;
@@ -90,8 +89,9 @@ static bool order_of(struct span id, uint64_t *ret_domain, uint64_t *ret_order)
     bool number = colon != NULL && last_number(id.p, colon, &p, &file) && p == id.p;
     const char *dash = memchr(id.p, '-', id.len);
     if (!number)
-        *ret_domain = foreign_transaction(
-            (struct span){id.p, colon != NULL ? (size_t)(colon - id.p) : dash != NULL ? (size_t)(dash - id.p) : 0});
+        *ret_domain = foreign_transaction((struct span){id.p, colon != NULL  ? (size_t)(colon - id.p)
+                                                              : dash != NULL ? (size_t)(dash - id.p)
+                                                                             : 0});
     return colon != NULL || dash != NULL;
 }
 
@@ -103,7 +103,7 @@ static bool finish(const struct meta *m, struct foreign_event *ret, struct err *
                                   .transaction = foreign_transaction(m->id),
                                   .counts = m->counts,
                                   .count_count = m->count};
-    if (ret->kind == FOREIGN_END && !order_of(m->id, &ret->domain, &ret->order))
+    if (ret->kind == FOREIGN_END && !foreign_order(m->id, &ret->domain, &ret->order))
         return bad(err, "the id is neither of PostgreSQL, nor a GTID, nor a place in the binlog");
     return !__builtin_mul_overflow(m->ts_ms, 1000, &ret->end_us) || bad(err, "ts_ms is out of range");
 }

@@ -35,7 +35,8 @@ static void rename_type(struct field *f, const char *type)
 static void neutral_mysql(struct field *f)
 {
     const char *type = f->source_type;
-    bool number = begins(type, "DECIMAL") || begins(type, "NUMERIC") || begins(type, "FIXED") || begins(type, "DEC");
+    bool number =
+        begins(type, "DECIMAL") || begins(type, "NUMERIC") || begins(type, "FIXED") || begins(type, "DEC");
     f->unsigned_wraps = f->phys == PHYS_INT64 && begins(type, "BIGINT") && strstr(type, "UNSIGNED") != NULL;
     if (number && (means(f, SEMANTIC_DECIMAL) || (f->semantic == NULL && f->phys != PHYS_BYTES))) {
         rename_type(f, "NUMERIC");
@@ -53,7 +54,8 @@ static void neutral_mysql(struct field *f)
 /* A bit string tells its length in any case; one without end is a varbit. */
 static void name_bits(struct field *f)
 {
-    if (f->source_type != NULL || f->phys != PHYS_BYTES || !means(f, "io.debezium.data.Bits") || f->bits_length <= 0)
+    if (f->source_type != NULL || f->phys != PHYS_BYTES || !means(f, "io.debezium.data.Bits") ||
+        f->bits_length <= 0)
         return;
     bool fixed = f->bits_length < INT32_MAX;
     f->source_type = xstrdup(fixed ? "BIT" : "VARBIT");

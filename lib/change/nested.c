@@ -298,8 +298,9 @@ static bool same_scalar(enum phys phys, const struct datum *a, const struct datu
 bool nested_is_stand_in(const struct field *f, const struct datum *d)
 {
     char room[NESTED_STAND_IN_MAX];
-    struct datum stand_in = f->phys == PHYS_ARRAY || f->phys == PHYS_MAP ? nested_stand_in(f, room)
-                                                                         : (struct datum){.state = DATUM_NULL};
+    struct datum stand_in = f->phys == PHYS_ARRAY || f->phys == PHYS_MAP
+                                ? nested_stand_in(f, room)
+                                : (struct datum){.state = DATUM_NULL};
     struct nested_reader a, b;
     struct datum x[2], y[2];
     size_t count = 0;

@@ -59,7 +59,8 @@ bool kafka_foreign_list(struct kafka_client *client, const char *const *patterns
     for (int i = 0; i < md->topic_cnt; i++) {
         const struct rd_kafka_metadata_topic *t = &md->topics[i];
         struct journal_stream_info info = {.partition_count = t->partition_cnt, .kind = STREAM_DATA};
-        if (t->partition_cnt == 0 || strlen(t->topic) >= sizeof info.name || !journal_foreign_fits(patterns, t->topic))
+        if (t->partition_cnt == 0 || strlen(t->topic) >= sizeof info.name ||
+            !journal_foreign_fits(patterns, t->topic))
             continue;
         (void)snprintf(info.name, sizeof info.name, "%s", t->topic);
         each(ctx, &info);

@@ -23,7 +23,8 @@ static struct err err;
 static json_t *load(const char *file)
 {
     const char *root = getenv("CF_SOURCE_DIR");
-    char *path CLEANUP(free_ptr) = xasprintf("%s/tests/unit/data/foreign/%s", root != NULL ? root : ".", file);
+    char *path CLEANUP(free_ptr) =
+        xasprintf("%s/tests/unit/data/foreign/%s", root != NULL ? root : ".", file);
     json_t *doc = json_load_file(path, 0, NULL);
     if (doc == NULL)
         fail_msg("%s cannot be read; CF_SOURCE_DIR is the source folder", path);
@@ -44,11 +45,13 @@ struct type_name {
 };
 
 static const struct type_name types[] = {
-    {"bool", 16},    {"bytea", 17},      {"int8", 20},        {"int2", 21},     {"int4", 23},        {"text", 25},    {"json", 114},
-    {"xml", 142},    {"point", 600},     {"cidr", 650},       {"float4", 700},  {"float8", 701},     {"money", 790},  {"macaddr", 829},
-    {"inet", 869},   {"_int4", 1007},    {"_text", 1009},     {"bpchar", 1042}, {"varchar", 1043},   {"date", 1082},  {"time", 1083},
-    {"timestamp", 1114}, {"timestamptz", 1184}, {"interval", 1186}, {"_numeric", 1231}, {"timetz", 1266}, {"bit", 1560}, {"varbit", 1562},
-    {"numeric", 1700},   {"uuid", 2950}, {"_uuid", 2951},     {"jsonb", 3802},  {"int4range", 3904},
+    {"bool", 16},     {"bytea", 17},       {"int8", 20},          {"int2", 21},       {"int4", 23},
+    {"text", 25},     {"json", 114},       {"xml", 142},          {"point", 600},     {"cidr", 650},
+    {"float4", 700},  {"float8", 701},     {"money", 790},        {"macaddr", 829},   {"inet", 869},
+    {"_int4", 1007},  {"_text", 1009},     {"bpchar", 1042},      {"varchar", 1043},  {"date", 1082},
+    {"time", 1083},   {"timestamp", 1114}, {"timestamptz", 1184}, {"interval", 1186}, {"_numeric", 1231},
+    {"timetz", 1266}, {"bit", 1560},       {"varbit", 1562},      {"numeric", 1700},  {"uuid", 2950},
+    {"_uuid", 2951},  {"jsonb", 3802},     {"int4range", 3904},
 };
 
 /* "varchar:20", "numeric:10,2" */
@@ -85,7 +88,8 @@ static void assert_value(const char *where, const struct field *f, const struct 
     if (text != NULL) {
         bool ok = pg_write_text(&w, d, &out, &err);
         if (text[0] == '!' ? ok || strstr(err.text, text + 1) == NULL : !ok || strcmp(out.data, text) != 0)
-            fail_msg("%s %s → %s: \"%s\" expected, \"%s\" %s", where, f->name, type, text, out.data, err.text);
+            fail_msg("%s %s → %s: \"%s\" expected, \"%s\" %s", where, f->name, type, text, out.data,
+                     err.text);
     }
     strbuf_release(&out);
 }
@@ -97,7 +101,8 @@ static size_t assert_record(struct foreign_decoder *fd, json_t *doc, json_t *rec
     const char *column;
     json_t *expected;
     size_t count = 0;
-    const char *note = json_string_value(json_object_get(json_object_get(json_object_get(rec, "value"), "after"), "note"));
+    const char *note =
+        json_string_value(json_object_get(json_object_get(json_object_get(rec, "value"), "after"), "note"));
     char *key = record_text(json_object_get(doc, "key_schema"), json_object_get(rec, "key"));
     char *value = record_text(json_object_get(doc, "value_schema"), json_object_get(rec, "value"));
     struct foreign_record fr = {.topic = json_string_value(json_object_get(doc, "topic")),

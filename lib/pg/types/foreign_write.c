@@ -33,7 +33,8 @@ ADAPTER(int_to_bool)
     (void)w, (void)f, (void)room;
     *ret = *value;
     return value->i == 0 || value->i == 1 ||
-           err_set(err, ERR_DATA, "the number %lld is neither 0 nor 1, and the column is boolean", (long long)value->i);
+           err_set(err, ERR_DATA, "the number %lld is neither 0 nor 1, and the column is boolean",
+                   (long long)value->i);
 }
 
 ADAPTER(bool_to_int)
@@ -61,8 +62,9 @@ ADAPTER(unsigned_to_int)
 {
     (void)w, (void)f, (void)room;
     *ret = *value;
-    return value->i >= 0 || err_set(err, ERR_DATA, "the unsigned number %llu does not fit bigint: use numeric(20)",
-                                    (unsigned long long)value->i);
+    return value->i >= 0 ||
+           err_set(err, ERR_DATA, "the unsigned number %llu does not fit bigint: use numeric(20)",
+                   (unsigned long long)value->i);
 }
 
 /* ---- times ---- */
@@ -71,7 +73,8 @@ ADAPTER(nanos)
 {
     (void)w, (void)f, (void)room;
     *ret = (struct datum){.state = DATUM_VALUE, .i = value->i / 1000};
-    return value->i % 1000 == 0 || err_set(err, ERR_DATA, "the time has nanoseconds, of which the column has none");
+    return value->i % 1000 == 0 ||
+           err_set(err, ERR_DATA, "the time has nanoseconds, of which the column has none");
 }
 
 static bool span(int64_t us, struct strbuf *room, struct datum *ret, struct err *err)

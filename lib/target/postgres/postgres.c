@@ -67,8 +67,8 @@ static bool take_lock(struct pg_target *pt, struct err *err)
 
 static bool make_control_tables(struct pg_target *pt, struct err *err)
 {
-    static const char needed[] =
-        "crossfade.position crossfade.position.offsets crossfade.loaded crossfade.loaded.table_oid crossfade.release";
+    static const char needed[] = "crossfade.position crossfade.position.offsets crossfade.loaded "
+                                 "crossfade.loaded.table_oid crossfade.release";
     return pg_control_tables_ensure(pt->conn, needed, embedded_sql_target_sql, "target", err);
 }
 
