@@ -364,7 +364,7 @@ static bool is_repeated(struct foreign_feed *feed, const struct foreign_event *e
 
 static bool add_end(struct foreign_feed *feed, const struct foreign_event *ev, uint64_t next, struct err *err)
 {
-    bool repeated;
+    bool repeated = false;
     if (!is_repeated(feed, ev, &repeated, err))
         return false;
     if (repeated || ev->count_count == 0 || ev->transaction == feed->last_alone)
@@ -424,7 +424,7 @@ static bool check_order(const struct foreign_feed *feed, const struct foreign_ev
 static bool scan_change(struct foreign_feed *feed, struct part *p, const struct foreign_event *ev,
                         uint64_t offset, struct err *err)
 {
-    bool before;
+    bool before = false;
     if (!one_producer(feed, ev, err) || !check_order(feed, ev, err) ||
         !came_before(feed, p, ev, &before, err))
         return false;
