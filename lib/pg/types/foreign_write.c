@@ -208,7 +208,7 @@ bool foreign_text_fits(const struct field *f, const struct field *exact, const s
     bool plain = exact->semantic == NULL || strcmp(exact->semantic, "io.debezium.data.Enum") == 0 ||
                  strcmp(exact->semantic, "io.debezium.data.Json") == 0;
     bool iso = f->semantic != NULL && strncmp(f->semantic, "io.debezium.time.Iso", 20) == 0;
-    bool known = f->source_type != NULL && strcmp(f->source_type, "VARCHAR") != 0;
+    bool known = exact->source_type != NULL && strcmp(exact->source_type, "VARCHAR") != 0;
     if (!f->foreign || exact->phys != PHYS_STRING || !plain || (known && !iso))
         return false;
     switch (base->wire) {
@@ -217,7 +217,7 @@ bool foreign_text_fits(const struct field *f, const struct field *exact, const s
     case PG_WIRE_TIMESTAMP:
         return iso;
     case PG_WIRE_NUMERIC:
-        return f->source_type == NULL && (f->phys != PHYS_STRING || f->semantic == NULL);
+        return exact->source_type == NULL && (f->phys != PHYS_STRING || f->semantic == NULL);
     case PG_WIRE_TEXT:
         return base->kind == PG_KIND_ENUM || (base->oid != PG_OID_VARCHAR && base->oid != PG_OID_BPCHAR) ||
                f->source_length < 0;
