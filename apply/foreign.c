@@ -241,9 +241,20 @@ static int compare(const struct place *a, uint64_t major, uint64_t minor)
     return a->minor < minor ? -1 : a->minor > minor;
 }
 
+/* A new snapshot: the stream behind it may begin anywhere. Rows that were deleted meanwhile are in no record. */
+static void begin_snapshot(struct part *p)
+{
+    if (p->seen.time_us != 0)
+        log_event(LOG_LEVEL_WARN, "snapshot_again",
+                  "topic=%s partition=%d text=\"the connector makes a new snapshot into topics that it "
+                  "streamed to: rows "
+                  "that were deleted on the source since its stream ended stay on the target\"",
+                  p->topic, (int)p->partition);
+    p->seen = (struct place){.major = 0};
+}
+
 /* Was this change delivered before? Keeps the place. */
-static bool came_before(struct foreign_feed *feed, struct part *p, const struct foreign_event *ev,
-                        bool *ret_before, struct err *err)
+static bool came_before(struct part *p, const struct foreign_event *ev, bool *ret_before, struct err *err)
 {
     const struct change *chg = &ev->change;
     uint64_t major = chg->source.commit_lsn, minor = chg->total_order;
@@ -251,7 +262,7 @@ static bool came_before(struct foreign_feed *feed, struct part *p, const struct 
     *ret_before = false;
     if (chg->op == CHANGE_READ) {
         if (chg->source.snapshot == SNAPSHOT_TRUE && ev->transaction == 0 && !ev->incremental)
-            p->seen = (struct place){.major = 0}; /* a new snapshot: what follows may begin anywhere */
+            begin_snapshot(p);
         return true;
     }
     int order = p->seen.time_us == 0 ? -1 : compare(&p->seen, major, minor);
@@ -277,7 +288,6 @@ static bool came_before(struct foreign_feed *feed, struct part *p, const struct 
     p->rewound = p->rewound && order == 0;
     uint64_t ties = order == 0 ? p->seen.ties + 1 : 1;
     p->seen = (struct place){.major = major, .minor = minor, .time_us = MAX_OF(us, 1), .ties = ties};
-    (void)feed;
     return true;
 }
 
@@ -425,8 +435,7 @@ static bool scan_change(struct foreign_feed *feed, struct part *p, const struct 
                         uint64_t offset, struct err *err)
 {
     bool before = false;
-    if (!one_producer(feed, ev, err) || !check_order(feed, ev, err) ||
-        !came_before(feed, p, ev, &before, err))
+    if (!one_producer(feed, ev, err) || !check_order(feed, ev, err) || !came_before(p, ev, &before, err))
         return false;
     if (before)
         return add_gap(p, offset, err);
