@@ -431,11 +431,27 @@ static bool check_order(const struct foreign_feed *feed, const struct foreign_ev
         "or take source.debezium.transaction_topic out");
 }
 
+/* Records without a key go to any partition, and when a connector repeats them, to another one: they could not be told. */
+static bool check_partitions(const struct foreign_feed *feed, const struct part *p,
+                             const struct foreign_event *ev, struct err *err)
+{
+    if (ev->key != NULL || ev->change.op == CHANGE_TRUNCATE || find_part(feed, p->topic, 1) == NULL)
+        return true;
+    return err_set(err, ERR_UNSUPPORTED,
+                   "table=%s has no key, and its topic more than one partition: a connector that begins "
+                   "again repeats records "
+                   "into other partitions, which nobody can tell. Give the table a key "
+                   "(message.key.columns), or the topic one "
+                   "partition",
+                   ev->collection);
+}
+
 static bool scan_change(struct foreign_feed *feed, struct part *p, const struct foreign_event *ev,
                         uint64_t offset, struct err *err)
 {
     bool before = false;
-    if (!one_producer(feed, ev, err) || !check_order(feed, ev, err) || !came_before(p, ev, &before, err))
+    if (!one_producer(feed, ev, err) || !check_order(feed, ev, err) || !check_partitions(feed, p, ev, err) ||
+        !came_before(p, ev, &before, err))
         return false;
     if (before)
         return add_gap(p, offset, err);

@@ -134,7 +134,7 @@ def test_postgresql_topics_in_json(folder, kafka, target):
         copy_schema(source_url, target_url)
         settings = postgres_source("pg", source_url, r"public\..*", JSON, **{
             "provide.transaction.metadata": "true", "column.propagate.source.type": ".*", "interval.handling.mode": "string",
-            "topic.creation.default.partitions": 2, "topic.creation.groups": "ends", "topic.creation.ends.include": r"pg\.transaction",
+            "topic.creation.default.partitions": 2, "topic.creation.groups": "ends", "topic.creation.ends.include": r"pg\.transaction,pg\.public\.nokey",
             "topic.creation.ends.partitions": 1, "topic.creation.ends.replication.factor": 1})
         topics = {"brokers": kafka.bootstrap, "topics": ["pg.public.*"], "transaction_topic": "pg.transaction"}
         with Foreign(folder, "pg", target_url, topics) as f, Connect(folder, kafka, {"pg": settings}) as f.connect:
@@ -234,7 +234,7 @@ def test_mariadb_topics_in_avro(folder, kafka, target):
             INSERT INTO pairs SELECT CONCAT('k', seq), seq, 'v' FROM seq_1_to_50; INSERT INTO account SELECT seq, 100 FROM seq_1_to_20""", "shop")
         settings = mariadb_source("mb", source, kafka, "shop", avro(registry, register=True), **{
             "provide.transaction.metadata": "true", "column.propagate.source.type": ".*", "topic.creation.default.partitions": 2, "topic.creation.groups": "single",
-            "topic.creation.single.include": r"mb\.transaction,mb,history-mb", "topic.creation.single.partitions": 1, "topic.creation.single.replication.factor": 1})
+            "topic.creation.single.include": r"mb\.transaction,mb,history-mb,mb\.shop\.nokey", "topic.creation.single.partitions": 1, "topic.creation.single.replication.factor": 1})
         topics = {"brokers": kafka.bootstrap, "topics": ["mb*"], "transaction_topic": "mb.transaction", "format": "avro", "registry": registry.url, "tables": ["shop.* -> store.{table}"]}
         with Foreign(folder, "mb", target_url, topics) as f, Connect(folder, kafka, {"mb": settings}, name="connect-mb") as f.connect:
             f.apply.start()
