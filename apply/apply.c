@@ -1,6 +1,7 @@
 /* Owns: the apply role's loop: sessions, their errors, the waits at markers, the stop. See apply.h. */
 #include "apply/apply.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "apply/apply_internal.h"
@@ -38,7 +39,12 @@ static bool read_settings(const struct config *cfg, struct apply_settings *ret, 
         .max_dead_letters = (uint64_t)config_int(cfg, "apply.max_dead_letters"),
         .batch_max_bytes = (size_t)config_int(cfg, "apply.batch_max_bytes"),
     };
-    journal_settings(cfg, &ret->journal);
+    if (!foreign_settings_read(cfg, &ret->foreign, err))
+        return false;
+    if (ret->foreign.on)
+        ret->journal = ret->foreign.journal;
+    else
+        journal_settings(cfg, &ret->journal);
     return ret->codec != NULL ||
            err_set(err, ERR_CONFIG, "journal.format: %s is not known", config_text(cfg, "journal.format"));
 }
@@ -125,6 +131,7 @@ static bool look_ahead(struct session *s, struct err *err)
     if (!fence_feed_end(s->feed, &end, err))
         return false;
     progress_seen(s, end);
+    (void)snprintf(s->run->status.notice, sizeof s->run->status.notice, "%s", fence_feed_notice(s->feed));
     progress_publish(s->run, false);
     return true;
 }
@@ -266,13 +273,20 @@ bool apply_run(const struct config *cfg, struct status_board *board, int stop_fd
 {
     struct apply_run run = {.board = board, .status = {.role = "apply", .retained_wal_bytes = -1}};
     unsigned failures = 0;
-    if (!config_require(cfg, err, "pipeline", "target.url", "journal.url", NULL) ||
-        !read_settings(cfg, &run.settings, err) || !throttle_init(&run.throttle, cfg, err))
+    if (!config_require(cfg, err, "pipeline", "target.url", NULL) ||
+        !read_settings(cfg, &run.settings, err) ||
+        (!run.settings.foreign.on && !config_require(cfg, err, "journal.url", NULL)) ||
+        !throttle_init(&run.throttle, cfg, err)) {
+        foreign_settings_release(&run.settings.foreign);
         return false;
+    }
     run.status.batch_changes = throttle_batch(&run.throttle);
-    run.settings.journal.on_trouble = status_board_trouble;
-    run.settings.journal.trouble_ctx = board;
+    run.settings.journal.on_trouble = run.settings.foreign.journal.on_trouble = status_board_trouble;
+    run.settings.journal.trouble_ctx = run.settings.foreign.journal.trouble_ctx = board;
     status_board_can_pause(board);
+    if (run.settings.foreign.on)
+        (void)snprintf(run.status.promise, sizeof run.status.promise, "%s",
+                       foreign_promise(&run.settings.foreign));
     strncpy(run.status.pipeline, run.settings.target.pipeline, sizeof run.status.pipeline - 1);
     run.batch = batch_new(run.settings.batch_max_bytes);
     run.stopper = stopper_start(stop_fd, config_text(cfg, "apply.stop_file"), STOP_GRACE_MS);
@@ -296,6 +310,7 @@ bool apply_run(const struct config *cfg, struct status_board *board, int stop_fd
     }
     stopper_end(run.stopper);
     batch_free(run.batch);
+    foreign_settings_release(&run.settings.foreign);
     if (err_is_set(&last))
         *err = last;
     return !err_is_set(&last);

@@ -19,8 +19,9 @@ struct apply_settings {
     struct journal_config journal;
     struct target_options target;
     const struct codec_ops *codec;
-    bool accept_lossy; /* columns whose form does not give back every value */
-    bool dead_letters; /* a row that the target refuses is held there, and the rest goes on */
+    struct foreign_settings foreign; /* topics that Debezium wrote, in place of our journal */
+    bool accept_lossy;               /* columns whose form does not give back every value */
+    bool dead_letters;               /* a row that the target refuses is held there, and the rest goes on */
     uint64_t max_dead_letters;
     size_t batch_max_bytes;
 };
@@ -46,11 +47,13 @@ struct session {
     struct schema_store *schemas;
     struct schema_source source;
     struct decoder *dec;
+    struct foreign_decoder *foreign; /* in place of dec; the feed has one of its own */
+    struct foreign_decoder *foreign_ahead;
     struct table_map *tables;
     struct letters *letters;
     int64_t look_at_requests_us; /* mono */
-    size_t single_fences;  /* so many are applied one by one: a table does not fit one of them */
-    int64_t wait_until_us; /* mono: the marker at the position is waited for until then; 0 = not */
+    size_t single_fences;        /* so many are applied one by one: a table does not fit one of them */
+    int64_t wait_until_us;       /* mono: the marker at the position is waited for until then; 0 = not */
 };
 
 /* session.c */

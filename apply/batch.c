@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "apply/batch_internal.h"
+#include "apply/foreign.h"
 #include "apply/hash.h"
 #include "core/alloc.h"
 
@@ -331,6 +332,77 @@ static bool check_item(const struct item *it, const struct journal_record *rec, 
     return true;
 }
 
+void batch_decode_foreign(struct batch *b, struct foreign_decoder *foreign)
+{
+    batch_clear(b);
+    b->foreign = foreign;
+}
+
+/* In a partition the order is that of arrival, whatever the places say; between partitions, places are all there is. */
+static void keep_order(struct partition_place *place, struct item *it)
+{
+    const struct item last = {
+        .commit_lsn = place->commit_lsn, .total_order = place->total_order, .op = CHANGE_DELETE};
+    struct item same = *it;
+    same.seq = 0;
+    if (place->any && item_order(&same, &last) < 0) {
+        it->commit_lsn = last.commit_lsn;
+        it->total_order = last.total_order;
+    }
+    place->any = true;
+    place->commit_lsn = it->commit_lsn;
+    place->total_order = it->total_order;
+}
+
+static void count_item(struct batch *b, const struct item *it, const struct journal_record *rec)
+{
+    b->last_item = *it;
+    b->kept = true;
+    b->counts.changes++;
+    b->counts.reads += it->op == CHANGE_READ;
+    b->counts.truncates += it->op == CHANGE_TRUNCATE;
+    b->counts.value_bytes += rec->value_len;
+    b->counts.newest_lsn = MAX_OF(b->counts.newest_lsn, it->commit_lsn);
+}
+
+/* A copy of the record's bytes: values point into it. */
+static const void *keep_bytes(struct batch *b, const void *bytes, size_t len)
+{
+    return bytes != NULL ? arena_copy(&b->arena, bytes, len) : NULL;
+}
+
+static bool add_foreign(struct batch *b, const struct journal_record *rec, struct err *err)
+{
+    struct foreign_record fr = foreign_record_of(rec);
+    struct foreign_event ev;
+    fr.value = keep_bytes(b, rec->value, rec->value_len);
+    if (fr.value == NULL)
+        return no_room(rec, err);
+    if (!foreign_decode(b->foreign, &fr, &b->arena, &ev, err))
+        return record_err(rec, err);
+    if (ev.kind != FOREIGN_CHANGE)
+        return true;
+    const struct change *chg = &ev.change;
+    struct item it = {.schema = chg->schema,
+                      .row = chg->op == CHANGE_DELETE ? NULL : chg->after,
+                      .old = chg->before,
+                      .key = ev.key,
+                      .other_key = ev.other_key,
+                      .key_len = ev.key_len,
+                      .other_key_len = ev.other_key_len,
+                      .commit_lsn = chg->source.commit_lsn,
+                      .total_order = chg->total_order,
+                      .seq = b->next_seq++,
+                      .op = chg->op};
+    struct batch_table *bt = find_table(b, rec->stream, it.schema);
+    keep_order(find_partition(b, bt, rec->partition), &it);
+    if (!check_item(&it, rec, err))
+        return false;
+    append_item(b, bt, &it);
+    count_item(b, &it, rec);
+    return true;
+}
+
 bool batch_add(struct batch *b, const struct codec_ops *codec, struct decoder *dec,
                const struct journal_record *rec, lsn_t drop_below, struct err *err)
 {
@@ -338,6 +410,8 @@ bool batch_add(struct batch *b, const struct codec_ops *codec, struct decoder *d
     b->kept = false;
     if (rec->value == NULL)
         return true;
+    if (b->foreign != NULL)
+        return add_foreign(b, rec, err);
     const char *value = arena_copy(&b->arena, rec->value, rec->value_len);
     if (value == NULL)
         return no_room(rec, err);
@@ -362,12 +436,6 @@ bool batch_add(struct batch *b, const struct codec_ops *codec, struct decoder *d
     if (!check_item(&it, rec, err))
         return false;
     append_item(b, bt, &it);
-    b->last_item = it;
-    b->kept = true;
-    b->counts.changes++;
-    b->counts.reads += it.op == CHANGE_READ;
-    b->counts.truncates += it.op == CHANGE_TRUNCATE;
-    b->counts.value_bytes += rec->value_len;
-    b->counts.newest_lsn = MAX_OF(b->counts.newest_lsn, it.commit_lsn);
+    count_item(b, &it, rec);
     return true;
 }

@@ -15,6 +15,7 @@
 #include "apply/letters.h"
 #include "apply/tables.h"
 #include "change/codec.h"
+#include "change/foreign.h"
 #include "journal/journal.h"
 #include "target/target.h"
 
@@ -31,6 +32,8 @@ struct batch_counts {
 
 struct batch *batch_new(size_t max_bytes);
 void batch_free(struct batch *b); /* NULL allowed */
+/* Records are of Debezium: batch_add takes this decoder, and its codec and dec are not looked at. NULL = no more. */
+void batch_decode_foreign(struct batch *b, struct foreign_decoder *foreign);
 /* Forgets items and counts. */
 void batch_clear(struct batch *b);
 /* Forgets items only; counts, and what each partition delivered last, stay. */

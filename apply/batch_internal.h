@@ -41,6 +41,7 @@ struct batch {
     bool kept;
     bool keep_records, large_parts;
     struct batch_counts counts;
+    struct foreign_decoder *foreign; /* the caller's; NULL: records are ours */
 };
 
 /* batch_write.c */

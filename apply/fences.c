@@ -23,6 +23,7 @@ struct merged_slot {
 };
 
 struct fence_feed {
+    struct foreign_feed *foreign; /* fences are made of Debezium's topics; reader is NULL then */
     struct journal_reader *reader;
     char *stream;
     char *pipeline;
@@ -45,6 +46,7 @@ void fence_feed_close(struct fence_feed *feed)
     for (size_t i = 0; i < feed->count; i++)
         fence_release(&feed->items[feed->head + i].fence);
     journal_reader_close(feed->reader);
+    foreign_feed_close(feed->foreign);
     free(feed->items);
     free(feed->ranges);
     free(feed->slots);
@@ -207,10 +209,70 @@ bool fence_feed_open(const struct journal_config *config, const struct target_po
     return true;
 }
 
+bool fence_feed_open_foreign(const struct foreign_settings *set, struct foreign_decoder *dec,
+                             const struct target_position *position, struct fence_feed **ret, struct err *err)
+{
+    if (position != NULL && position->offsets == NULL)
+        return err_set(err, ERR_IDENTITY,
+                       "the target was filled by pipeline %s from a journal of its own, not from Debezium's "
+                       "topics: take "
+                       "another pipeline name",
+                       set->journal.pipeline);
+    struct fence_feed *feed = xcalloc(1, sizeof *feed);
+    feed->stream = xstrdup("source.debezium");
+    feed->pipeline = xstrdup(set->journal.pipeline);
+    uint64_t id = position != NULL ? position->fence_id : 0;
+    if (!foreign_feed_open(set, dec, id, position != NULL ? position->offsets : NULL, &feed->foreign, err)) {
+        fence_feed_close(feed);
+        return false;
+    }
+    feed->last_id = id;
+    feed->newest_lsn = position != NULL ? position->lsn : 0;
+    *ret = feed;
+    return true;
+}
+
+bool fence_feed_offsets(struct fence_feed *feed, const struct fence_batch *batch, const char **ret,
+                        struct err *err)
+{
+    *ret = NULL;
+    return feed->foreign == NULL || foreign_feed_state(feed->foreign, batch->last->id, ret, err);
+}
+
+bool fence_feed_skips(const struct fence_feed *feed, const struct journal_record *rec)
+{
+    return feed->foreign != NULL && foreign_feed_skips(feed->foreign, rec);
+}
+
+const char *fence_feed_notice(const struct fence_feed *feed)
+{
+    return feed->foreign != NULL ? foreign_feed_notice(feed->foreign) : "";
+}
+
+static bool read_foreign(struct fence_feed *feed, int timeout_ms, uint64_t max_changes, bool *ret_ready,
+                         struct err *err)
+{
+    int wait_ms = feed->count == 0 ? timeout_ms : 0;
+    bool more = true;
+    while (more &&
+           (feed->count == 0 || (feed->queued_changes < max_changes && feed->count < READ_AHEAD_MAX))) {
+        struct fence fence = {0};
+        if (!foreign_feed_next(feed->foreign, wait_ms, &fence, &more, err))
+            return false;
+        if (more)
+            push_fence(feed, &fence, fence.id);
+        wait_ms = 0;
+    }
+    *ret_ready = feed->count > 0;
+    return true;
+}
+
 bool fence_feed_read(struct fence_feed *feed, int timeout_ms, uint64_t max_changes, bool *ret_ready,
                      struct err *err)
 {
     struct journal_record rec;
+    if (feed->foreign != NULL)
+        return read_foreign(feed, timeout_ms, max_changes, ret_ready, err);
     int wait_ms = feed->count == 0 ? timeout_ms : 0;
     while (feed->count == 0 || (feed->queued_changes < max_changes && feed->count < READ_AHEAD_MAX)) {
         enum journal_next got = journal_next(feed->reader, wait_ms, &rec, err);
@@ -354,6 +416,8 @@ bool fence_feed_pick(struct fence_feed *feed, uint64_t max_changes, struct fence
 
 void fence_feed_take(struct fence_feed *feed, const struct fence_batch *batch)
 {
+    if (feed->foreign != NULL)
+        foreign_feed_take(feed->foreign, batch->last->id);
     for (size_t i = 0; i < batch->count; i++) {
         feed->queued_changes -= feed->items[feed->head + i].fence.changes;
         fence_release(&feed->items[feed->head + i].fence);
@@ -365,6 +429,10 @@ void fence_feed_take(struct fence_feed *feed, const struct fence_batch *batch)
 bool fence_feed_end(struct fence_feed *feed, uint64_t *ret_next_offset, struct err *err)
 {
     uint64_t first;
+    if (feed->foreign != NULL) {
+        *ret_next_offset = feed->last_id + 1;
+        return true;
+    }
     return journal_bounds(feed->reader, feed->stream, PARTITION, &first, ret_next_offset, err);
 }
 

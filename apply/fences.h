@@ -6,6 +6,7 @@
 #ifndef APPLY_FENCES_H
 #define APPLY_FENCES_H
 
+#include "apply/foreign.h"
 #include "change/fence.h"
 #include "journal/journal.h"
 #include "target/target.h"
@@ -32,6 +33,17 @@ struct fence_batch {
  */
 bool fence_feed_open(const struct journal_config *config, const struct target_position *position,
                      struct fence_feed **ret, int64_t *ret_deadline_ms, struct err *err) MUST_CHECK;
+/* As above, over Debezium's topics (foreign.h): fences are made here. `dec` must outlive it. */
+bool fence_feed_open_foreign(const struct foreign_settings *set, struct foreign_decoder *dec,
+                             const struct target_position *position, struct fence_feed **ret,
+                             struct err *err) MUST_CHECK;
+/* What the target has to keep beside the position of the batch's last fence; NULL = nothing. Valid until the next call. */
+bool fence_feed_offsets(struct fence_feed *feed, const struct fence_batch *batch, const char **ret,
+                        struct err *err) MUST_CHECK;
+/* Is this record of a batch one that is not counted: delivered before? */
+bool fence_feed_skips(const struct fence_feed *feed, const struct journal_record *rec);
+/* What keeps the feed waiting, in words; "" = nothing. */
+const char *fence_feed_notice(const struct fence_feed *feed);
 void fence_feed_close(struct fence_feed *feed); /* NULL allowed */
 /* Waits up to timeout_ms for a fence, then reads on while there are more, up to max_changes. *ret_ready:
  * there is one. */

@@ -16,9 +16,12 @@ void apply_session_close(struct session *s)
     target_close(s->tgt);
     if (s->dec != NULL)
         s->run->settings.codec->decoder_close(s->dec);
-    schema_store_close(s->schemas);
+    batch_decode_foreign(s->run->batch, NULL);
     journal_reader_close(s->data);
     fence_feed_close(s->feed);
+    foreign_decoder_close(s->foreign);
+    foreign_decoder_close(s->foreign_ahead);
+    schema_store_close(s->schemas);
     free(s);
 }
 
@@ -63,11 +66,30 @@ static bool open_journal(struct session *s, struct err *err)
     return !s->position_found || journal_confirm(s->data, s->position.fence_offset, err);
 }
 
+/* Topics of Debezium: the same parts, but for the fences, which are made of what is read. */
+static bool open_foreign(struct session *s, struct err *err)
+{
+    const struct foreign_settings *set = &s->run->settings.foreign;
+    if (set->avro && !schema_store_open(&set->journal, &s->schemas, err))
+        return err_wrap(err, "schemas");
+    if (s->schemas != NULL)
+        s->source = schema_store_source(s->schemas);
+    s->foreign = foreign_settings_decoder(set, &s->source);
+    s->foreign_ahead = foreign_settings_decoder(set, &s->source);
+    batch_decode_foreign(s->run->batch, s->foreign);
+    bool ok = journal_reader_open(&set->journal, NULL, &s->data, err) &&
+              fence_feed_open_foreign(set, s->foreign_ahead, s->position_found ? &s->position : NULL,
+                                      &s->feed, err);
+    s->position.offsets = NULL; /* the target's */
+    return ok || err_wrap(err, "debezium");
+}
+
 bool apply_session_open(struct apply_run *run, struct session **ret, struct err *err)
 {
     struct session *s = xcalloc(1, sizeof *s);
     s->run = run;
-    if (!open_target(s, err) || !open_journal(s, err)) {
+    bool foreign = run->settings.foreign.on;
+    if (!open_target(s, err) || !(foreign ? open_foreign(s, err) : open_journal(s, err))) {
         apply_session_close(s);
         return false;
     }

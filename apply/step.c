@@ -84,7 +84,10 @@ static bool next_record(struct session *s, struct journal_record *rec, bool *ret
 
 static bool add_record(struct session *s, const struct journal_record *rec, struct err *err)
 {
-    lsn_t drop_below = s->position_found && s->position.complete ? s->position.lsn : 0;
+    if (fence_feed_skips(s->feed, rec))
+        return true;
+    bool ours = s->foreign == NULL; /* of others, the feed tells what came before */
+    lsn_t drop_below = ours && s->position_found && s->position.complete ? s->position.lsn : 0;
     return batch_add(s->run->batch, s->run->settings.codec, s->dec, rec, drop_below, err);
 }
 
@@ -225,6 +228,8 @@ static bool apply_way(struct session *s, const struct fence_batch *fences, enum 
     struct target_position next;
     batch_clear(s->run->batch);
     position_after(fences, &next);
+    if (!fence_feed_offsets(s->feed, fences, &next.offsets, err))
+        return false;
     if (!begin(s, fences, err) || !failpoint("apply.before_write", err))
         return false;
     batch_keep_records(s->run->batch, way == WAY_ISOLATE || letters_count(s->letters) > 0);
@@ -233,6 +238,7 @@ static bool apply_way(struct session *s, const struct fence_batch *fences, enum 
         return false;
     letters_committed(s->letters);
     s->position = next;
+    s->position.offsets = NULL; /* the feed's, for this call only */
     s->position_found = true;
     return failpoint("apply.after_commit", err);
 }

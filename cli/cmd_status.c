@@ -193,7 +193,10 @@ static void add_status(const struct terminal *term, struct strbuf *out, const js
     add_snapshot(out, snapshot);
     if (json_is_null(json_object_get(snapshot, "finished")))
         add_tables(out, snapshot);
-    add_role(term, out, "capture", capture);
+    if (*fleet_text(all, "promise") != '\0')
+        strbuf_addf(out, "  %-10s %s\n", "promise", fleet_text(all, "promise"));
+    if (json_is_object(capture))
+        add_role(term, out, "capture", capture);
     add_role(term, out, "apply", apply);
 }
 

@@ -114,7 +114,8 @@ json_t *fleet_status(const struct config *cfg)
 {
     /* Downstream first: so no position is seen ahead of the one that it follows. */
     json_t *apply = ask_role(cfg, "apply", "apply.listen");
-    json_t *capture = ask_role(cfg, "capture", "capture.listen");
+    bool foreign = config_text(cfg, "source.debezium.brokers") != NULL; /* others capture */
+    json_t *capture = foreign ? json_null() : ask_role(cfg, "capture", "capture.listen");
     lsn_t source_lsn = fleet_lsn(capture, "source_lsn");
     lsn_t journaled_lsn = fleet_lsn(capture, "journaled_lsn");
     lsn_t applied_lsn = fleet_lsn(apply, "applied_lsn");
@@ -130,7 +131,8 @@ json_t *fleet_status(const struct config *cfg)
     json_object_set_new(all, "journaled_lsn", lsn_or_null(journaled_lsn));
     json_object_set_new(all, "applied_lsn", lsn_or_null(applied_lsn));
     json_object_set_new(all, "lag_bytes", bytes_between(source_lsn, applied_lsn));
-    json_object_set_new(all, "lag_seconds", lag_seconds(capture, apply));
+    json_object_set_new(all, "lag_seconds",
+                        foreign ? copy_of(apply, "lag_seconds") : lag_seconds(capture, apply));
     json_t *lag = json_object();
     json_object_set_new(lag, "capture_bytes", bytes_between(source_lsn, journaled_lsn));
     json_object_set_new(lag, "apply_bytes", bytes_between(journaled_lsn, applied_lsn));
@@ -138,7 +140,9 @@ json_t *fleet_status(const struct config *cfg)
     json_object_set_new(lag, "apply_seconds", copy_of(apply, "lag_seconds"));
     json_object_set_new(all, "lag", lag);
     json_object_set_new(all, "complete", json_boolean(fleet_bool(apply, "complete")));
-    json_object_set_new(all, "snapshot", copy_of(capture, "snapshot"));
+    json_object_set_new(all, "snapshot", copy_of(foreign ? apply : capture, "snapshot"));
+    if (foreign)
+        json_object_set_new(all, "promise", copy_of(apply, "promise"));
     json_object_set_new(all, "capture", capture);
     json_object_set_new(all, "apply", apply);
     return all;

@@ -196,6 +196,24 @@ static void read_source(struct reader *rd)
         case ROLE_SOURCE_LSN:
             raw->lsn = get_long(c);
             break;
+        case ROLE_SOURCE_CONNECTOR:
+            raw->connector = read_text(c);
+            break;
+        case ROLE_SOURCE_SCHEMA:
+            raw->schema = read_text(c);
+            break;
+        case ROLE_SOURCE_TABLE:
+            raw->table = read_text(c);
+            break;
+        case ROLE_SOURCE_FILE:
+            raw->file = read_text(c);
+            break;
+        case ROLE_SOURCE_POS:
+            raw->pos = get_long(c);
+            break;
+        case ROLE_SOURCE_ROW:
+            raw->row = get_long(c);
+            break;
         default:
             cursor_fail(c, "plan is wrong");
         }
@@ -297,6 +315,23 @@ static void read_envelope(struct reader *rd, const struct table_schema *table)
     }
 }
 
+bool avro_decode_raw(const struct shape *shape, const void *body, size_t len, struct arena *arena,
+                     struct raw_envelope *ret, struct err *err)
+{
+    struct reader rd = {.c = {.p = body, .end = (const uint8_t *)body + len},
+                        .arena = arena,
+                        .plan = shape->plan,
+                        .steps_left = 1024 + 8 * len};
+    read_envelope(&rd, shape->table);
+    if (rd.c.failed == NULL && rd.c.p != rd.c.end)
+        cursor_fail(&rd.c, "bytes are left over");
+    if (rd.c.failed != NULL)
+        return err_set(err, ERR_PROTOCOL, "topic=%s schema=%u: record does not parse: %s",
+                       shape->table->topic, shape->id, rd.c.failed);
+    *ret = rd.raw;
+    return true;
+}
+
 bool avro_decode_value(struct decoder *dec, const char *topic, uint32_t schema_id, const void *value,
                        size_t len, struct arena *arena, struct change *ret, struct err *err)
 {
@@ -310,15 +345,7 @@ bool avro_decode_value(struct decoder *dec, const char *topic, uint32_t schema_i
     memcpy(&id, bytes + 1, sizeof id);
     if (!decoder_shape(dec, topic, be32toh(id), &shape, err))
         return false;
-    struct reader rd = {.c = {.p = bytes + AVRO_FRAME_BYTES, .end = bytes + len},
-                        .arena = arena,
-                        .plan = shape->plan,
-                        .steps_left = 1024 + 8 * len};
-    read_envelope(&rd, shape->table);
-    if (rd.c.failed == NULL && rd.c.p != rd.c.end)
-        cursor_fail(&rd.c, "bytes are left over");
-    if (rd.c.failed != NULL)
-        return err_set(err, ERR_PROTOCOL, "topic=%s schema=%u: record does not parse: %s", topic, shape->id,
-                       rd.c.failed);
-    return envelope_finish(shape, &rd.raw, arena, ret, err);
+    struct raw_envelope raw;
+    return avro_decode_raw(shape, bytes + AVRO_FRAME_BYTES, len - AVRO_FRAME_BYTES, arena, &raw, err) &&
+           envelope_finish(shape, &raw, arena, ret, err);
 }

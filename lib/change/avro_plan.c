@@ -255,6 +255,12 @@ static const struct role_name source_roles[] = {
     {"sequence", ROLE_SOURCE_SEQUENCE, AVRO_KIND_STRING},
     {"txId", ROLE_SOURCE_TXID, AVRO_KIND_LONG},
     {"lsn", ROLE_SOURCE_LSN, AVRO_KIND_LONG},
+    {"connector", ROLE_SOURCE_CONNECTOR, AVRO_KIND_STRING},
+    {"schema", ROLE_SOURCE_SCHEMA, AVRO_KIND_STRING},
+    {"table", ROLE_SOURCE_TABLE, AVRO_KIND_STRING},
+    {"file", ROLE_SOURCE_FILE, AVRO_KIND_STRING},
+    {"pos", ROLE_SOURCE_POS, AVRO_KIND_LONG},
+    {"row", ROLE_SOURCE_ROW, AVRO_KIND_INT},
     {NULL, ROLE_SKIP, AVRO_KIND_UNKNOWN},
 };
 static const struct role_name transaction_roles[] = {
@@ -493,6 +499,51 @@ bool avro_shape_parse(const char *topic, const char *schema_json, struct shape *
         return false;
     }
     return make_table(topic, root, plan, &ret->table, err);
+}
+
+struct avro_record {
+    struct arena arena;
+    const struct avro_node *root;
+};
+
+bool avro_record_parse(const char *schema_json, struct avro_record **ret, struct err *err)
+{
+    json_error_t why;
+    json_auto_t *json = json_loads(schema_json, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
+    if (json == NULL)
+        return err_set(err, ERR_PROTOCOL, "schema is no JSON: line %d: %s", why.line, why.text);
+    struct avro_record *rec = xcalloc(1, sizeof *rec);
+    struct err inner = ERR_INIT;
+    arena_init(&rec->arena, 4096, PLAN_MAX_BYTES);
+    struct parser ps = {.arena = &rec->arena, .err = &inner};
+    const struct avro_node *root = parse_type(&ps, json, "");
+    if (root == NULL || root->kind != AVRO_KIND_RECORD) {
+        *err = inner;
+        avro_record_free(rec);
+        return err_is_set(err) ? false : err_set(err, ERR_PROTOCOL, "schema is no record");
+    }
+    rec->root = root;
+    *ret = rec;
+    return true;
+}
+
+const struct avro_node *avro_record_root(const struct avro_record *rec)
+{
+    return rec->root;
+}
+
+void avro_record_free(struct avro_record *rec)
+{
+    if (rec == NULL)
+        return;
+    arena_release(&rec->arena);
+    free(rec);
+}
+
+const char *avro_plan_column(const struct avro_plan *plan, size_t index)
+{
+    const struct avro_step *before = find_role(&plan->envelope, ROLE_BEFORE);
+    return before->node->names[index];
 }
 
 void avro_plan_free(void *plan)

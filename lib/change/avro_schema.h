@@ -54,6 +54,12 @@ enum avro_role {
     ROLE_SOURCE_SEQUENCE,
     ROLE_SOURCE_TXID,
     ROLE_SOURCE_LSN,
+    ROLE_SOURCE_CONNECTOR,
+    ROLE_SOURCE_SCHEMA,
+    ROLE_SOURCE_TABLE,
+    ROLE_SOURCE_FILE,
+    ROLE_SOURCE_POS,
+    ROLE_SOURCE_ROW,
     ROLE_TRANSACTION_ID,
     ROLE_TOTAL_ORDER,
     ROLE_TABLE_ORDER,
@@ -84,5 +90,12 @@ bool avro_schema_texts(const struct table_schema *schema, char **ret_key_json, c
 bool avro_shape_parse(const char *topic, const char *schema_json, struct shape *ret,
                       struct err *err) MUST_CHECK;
 void avro_plan_free(void *plan);
+/* Any record's schema as nodes, for those that walk it themselves. */
+struct avro_record;
+bool avro_record_parse(const char *schema_json, struct avro_record **ret, struct err *err) MUST_CHECK;
+const struct avro_node *avro_record_root(const struct avro_record *rec);
+void avro_record_free(struct avro_record *rec); /* NULL allowed */
+/* Name of the row's n-th field, as the schema has it. */
+const char *avro_plan_column(const struct avro_plan *plan, size_t index);
 
 #endif

@@ -7,7 +7,7 @@
 #include "core/alloc.h"
 #include "core/utf8.h"
 
-static bool check_images(enum change_op op, bool has_before, bool has_after)
+bool envelope_images_fit(enum change_op op, bool has_before, bool has_after)
 {
     switch (op) {
     case CHANGE_READ:
@@ -31,7 +31,7 @@ bool envelope_check(const struct encoder *enc, const struct change *chg, struct 
     if (chg->schema != schema)
         return err_set(err, ERR_BUG, "table=%s.%s: a change of another table version reached this encoder",
                        schema->schema, schema->table);
-    if (!check_images(chg->op, chg->before != NULL, chg->after != NULL))
+    if (!envelope_images_fit(chg->op, chg->before != NULL, chg->after != NULL))
         return err_set(err, ERR_BUG, "table=%s.%s lsn=" LSN_FMT ": images do not fit operation %d",
                        schema->schema, schema->table, LSN_ARGS(chg->source.lsn), (int)chg->op);
     for (size_t k = 0; chg->before != NULL && chg->before_key_only && k < schema->key_count; k++) {
@@ -223,7 +223,7 @@ static bool parse_transaction_id(struct span s, lsn_t *ret_lsn)
 }
 
 /* First element of ["prev","lsn"] or [null,"lsn"]. */
-static bool parse_sequence(struct span s, lsn_t *ret_previous)
+bool envelope_parse_sequence(struct span s, lsn_t *ret_previous)
 {
     const char *p = s.p, *end = s.p + s.len;
     uint64_t previous = 0, lsn;
@@ -238,7 +238,7 @@ static bool parse_sequence(struct span s, lsn_t *ret_previous)
            take_char(&p, end, '"') && take_char(&p, end, ']') && p == end;
 }
 
-static bool parse_snapshot(struct span s, enum snapshot_mark *ret)
+bool envelope_parse_snapshot(struct span s, enum snapshot_mark *ret)
 {
     static const char *const running[] = {"true", "first", "first_in_data_collection",
                                           "last_in_data_collection", "incremental"};
@@ -293,12 +293,15 @@ static bool mark_unavailable(const struct shape *shape, struct datum *image, con
 }
 
 /* Debezium's own records: the text alone says it. */
-static void guess_unavailable(const struct table_schema *schema, struct datum *image)
+void envelope_guess_unavailable(const struct table_schema *schema, struct datum *image)
 {
     for (size_t i = 0; image != NULL && i < schema->field_count; i++) {
         enum phys phys = schema->fields[i].phys;
         if ((phys == PHYS_STRING || phys == PHYS_BYTES) && image[i].state == DATUM_VALUE &&
             image[i].s.len == UNAVAILABLE_LEN && memcmp(image[i].s.p, UNAVAILABLE_TEXT, UNAVAILABLE_LEN) == 0)
+            image[i].state = DATUM_UNAVAILABLE;
+        else if (phys >= PHYS_ARRAY && image[i].state == DATUM_VALUE &&
+                 nested_is_stand_in(&schema->fields[i], &image[i]))
             image[i].state = DATUM_UNAVAILABLE;
     }
 }
@@ -307,8 +310,8 @@ static bool finish_images(struct shape *shape, struct raw_envelope *raw, struct 
 {
     const struct table_schema *schema = shape->table;
     if (!shape->has_hints) {
-        guess_unavailable(schema, raw->before);
-        guess_unavailable(schema, raw->after);
+        envelope_guess_unavailable(schema, raw->before);
+        envelope_guess_unavailable(schema, raw->after);
         return true;
     }
     if (raw->before_key_only && (raw->before == NULL || raw->before_unavailable.count != 0))
@@ -332,9 +335,9 @@ static bool finish_source(struct shape *shape, const struct raw_envelope *raw, s
         return bad(shape, err, "source.txId out of range");
     *ret = (struct change_source){
         .lsn = (lsn_t)raw->lsn, .commit_lsn = (lsn_t)raw->lsn, .xid = (uint32_t)raw->xid};
-    if (!parse_snapshot(raw->snapshot, &ret->snapshot))
+    if (!envelope_parse_snapshot(raw->snapshot, &ret->snapshot))
         return bad(shape, err, "source.snapshot is unknown");
-    if (raw->sequence.p != NULL && !parse_sequence(raw->sequence, &ret->previous_commit_lsn))
+    if (raw->sequence.p != NULL && !envelope_parse_sequence(raw->sequence, &ret->previous_commit_lsn))
         return bad(shape, err, "source.sequence is malformed");
     if (raw->has_transaction && !parse_transaction_id(raw->transaction_id, &ret->commit_lsn))
         return bad(shape, err, "transaction.id is malformed");
@@ -355,7 +358,7 @@ bool envelope_finish(struct shape *shape, struct raw_envelope *raw, struct arena
     if (raw->op.p == NULL || raw->op.len != 1)
         return bad(shape, err, "op is missing or unknown");
     chg.op = (enum change_op)raw->op.p[0];
-    if (!check_images(chg.op, raw->before != NULL, raw->after != NULL))
+    if (!envelope_images_fit(chg.op, raw->before != NULL, raw->after != NULL))
         return bad(shape, err, "op is unknown or its images do not fit");
     if (!finish_images(shape, raw, err) || !finish_source(shape, raw, arena, &chg.source, err))
         return false;

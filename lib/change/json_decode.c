@@ -133,6 +133,18 @@ static void take_source(struct parse *ps)
             (void)take_number(jr, &raw->xid);
         else if (name_is(name, len, "lsn"))
             (void)take_number(jr, &raw->lsn);
+        else if (name_is(name, len, "connector"))
+            take_span(jr, &raw->connector);
+        else if (name_is(name, len, "schema"))
+            take_span(jr, &raw->schema);
+        else if (name_is(name, len, "table"))
+            take_span(jr, &raw->table);
+        else if (name_is(name, len, "file"))
+            take_span(jr, &raw->file);
+        else if (name_is(name, len, "pos"))
+            (void)take_number(jr, &raw->pos);
+        else if (name_is(name, len, "row"))
+            (void)take_number(jr, &raw->row);
         else
             json_skip(jr);
     }
@@ -277,6 +289,19 @@ void codec_payload(const void *text, size_t len, const void **ret, size_t *ret_l
     *ret_len = (size_t)(end - 1 - (mid + mid_len));
 }
 
+bool json_decode_raw(const struct shape *shape, const void *value, size_t len, struct arena *arena,
+                     struct raw_envelope *ret, struct err *err)
+{
+    struct parse ps = {.table = shape->table, .plan = shape->plan};
+    json_reader_init(&ps.jr, value, len, arena);
+    take_record(&ps);
+    if (ps.jr.failed != NULL)
+        return err_set(err, ERR_PROTOCOL, "topic=%s schema=%u: record does not parse: %s",
+                       shape->table->topic, shape->id, ps.jr.failed);
+    *ret = ps.raw;
+    return true;
+}
+
 bool json_decode_value(struct decoder *dec, const char *topic, uint32_t schema_id, const void *value,
                        size_t len, struct arena *arena, struct change *ret, struct err *err)
 {
@@ -285,11 +310,7 @@ bool json_decode_value(struct decoder *dec, const char *topic, uint32_t schema_i
         return err_set(err, ERR_PROTOCOL, "topic=%s: record has no header %s", topic, HEADER_SCHEMA_ID);
     if (!decoder_shape(dec, topic, schema_id, &shape, err))
         return false;
-    struct parse ps = {.table = shape->table, .plan = shape->plan};
-    json_reader_init(&ps.jr, value, len, arena);
-    take_record(&ps);
-    if (ps.jr.failed != NULL)
-        return err_set(err, ERR_PROTOCOL, "topic=%s schema=%u: record does not parse: %s", topic, shape->id,
-                       ps.jr.failed);
-    return envelope_finish(shape, &ps.raw, arena, ret, err);
+    struct raw_envelope raw;
+    return json_decode_raw(shape, value, len, arena, &raw, err) &&
+           envelope_finish(shape, &raw, arena, ret, err);
 }

@@ -286,6 +286,39 @@ struct datum nested_stand_in(const struct field *f, char room[NESTED_STAND_IN_MA
     return d.state == DATUM_NULL && !f->optional ? nested_empty(f) : d;
 }
 
+static bool same_scalar(enum phys phys, const struct datum *a, const struct datum *b)
+{
+    if (a->state != b->state || a->state != DATUM_VALUE)
+        return false;
+    if (phys == PHYS_STRING || phys == PHYS_BYTES)
+        return a->s.len == b->s.len && memcmp(a->s.p, b->s.p, a->s.len) == 0;
+    return phys < PHYS_FLOAT32 && a->i == b->i;
+}
+
+bool nested_is_stand_in(const struct field *f, const struct datum *d)
+{
+    char room[NESTED_STAND_IN_MAX];
+    struct datum stand_in = f->phys == PHYS_ARRAY || f->phys == PHYS_MAP
+                                ? nested_stand_in(f, room)
+                                : (struct datum){.state = DATUM_NULL};
+    struct nested_reader a, b;
+    struct datum x[2], y[2];
+    size_t count = 0;
+    if (stand_in.state != DATUM_VALUE)
+        return false;
+    nested_open(&a, d->s.p, d->s.len);
+    nested_open(&b, stand_in.s.p, stand_in.s.len);
+    if (f->phys == PHYS_MAP)
+        return nested_next_entry(&a, &x[0], &x[1]) && nested_next_entry(&b, &y[0], &y[1]) &&
+               same_scalar(PHYS_STRING, &x[0], &y[0]) && same_scalar(PHYS_STRING, &x[1], &y[1]);
+    while (nested_next(&b, f, &y[0])) {
+        if (!nested_next(&a, f, &x[0]) || !same_scalar(f->elem, &x[0], &y[0]))
+            return false;
+        count++;
+    }
+    return count > 0 && !nested_next(&a, f, &x[0]) && a.failed == NULL;
+}
+
 struct datum nested_empty(const struct field *f)
 {
     /* an empty block; a point at (0,0) without the rest; no bytes and no srid */

@@ -75,6 +75,8 @@ bool nested_map_from_json(const char *text, size_t len, struct arena *arena, str
 /* What Debezium writes for a large value that the source did not send, for any kind of column; NULL where it
  * has nothing better (numbers, bit strings). Bodies are built in `room`. */
 struct datum nested_stand_in(const struct field *f, char room[NESTED_STAND_IN_MAX]);
+/* Is this nested value the one that stands for one that was not sent? */
+bool nested_is_stand_in(const struct field *f, const struct datum *d);
 /* "", 0, an empty array, a struct of zeros. */
 struct datum nested_empty(const struct field *f);
 

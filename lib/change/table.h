@@ -30,7 +30,10 @@ struct field {
     int32_t bits_length;       /* Bits; 0 = not given */
     char *text_encoding;       /* text (or bytea) in "hex", "base64" or as "bytes", as Debezium's
                                   binary.handling.mode has it; NULL = plain */
-    char *allowed;             /* Enum: the labels, with commas between; NULL = not given */
+    bool foreign;              /* Debezium wrote it (foreign.h): the source's type may not be known */
+    bool unsigned_wraps; /* an unsigned number of 64 bits: what is beyond 2^63 comes as a negative one */
+    bool labels_escaped; /* Enum: a comma inside of a label may come with a backslash before it */
+    char *allowed;       /* Enum: the labels, with commas between; NULL = not given */
 };
 
 /* The field of a key that tells which of a topic's tables it is of, as Debezium's ByLogicalTableRouter names it. */

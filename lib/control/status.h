@@ -64,6 +64,8 @@ struct role_status {
     int64_t max_retained_wal_bytes; /* the limit that wal_guard goes by; 0 = none */
     char wal_status[16];            /* pg_replication_slots.wal_status; "" = not known */
     enum wal_guard_level wal_guard;
+    char promise
+        [40]; /* apply, over others' topics: what the target always is; "" = a state that the source was in */
     char notice[600]; /* something that a person should look at, though work goes on; "" = nothing */
     char last_error[600];
     int64_t last_error_us;

@@ -174,6 +174,8 @@ char *status_board_json(struct status_board *board)
         json_rounded(st->phase_since_us != 0, (double)MAX_OF(view.now_us - st->phase_since_us, 0) / 1e6));
     set_positions(root, &view);
     set_counters(root, &view);
+    if (st->promise[0] != '\0')
+        set(root, "promise", json_text(st->promise));
     set(root, "snapshot", snapshot_json(&view));
     set(root, "memory_bytes", json_count(process_anon_bytes()));
     board_view_release(&view);

@@ -5,6 +5,7 @@
  */
 #include "journal/journal.h"
 
+#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -265,6 +266,17 @@ void journal_reader_close(struct journal_reader *jr)
         return;
     claim_reader_free(jr->claims);
     jr->ops->close(jr);
+}
+
+bool journal_foreign_fits(const char *const *patterns, const char *topic)
+{
+    bool fits = false;
+    for (; *patterns != NULL; patterns++) {
+        bool excludes = **patterns == '!';
+        if (fnmatch(*patterns + excludes, topic, 0) == 0)
+            fits = !excludes;
+    }
+    return fits;
 }
 
 char *journal_fence_stream(const char *topic_prefix)

@@ -96,6 +96,9 @@ struct journal_config {
     const char *claim_store;
     bool claim_large, claim_encrypt;
     bool idempotent; /* Kafka: writers use no transactions (see "Writing without units") */
+    /* Readers, Kafka: the streams are others' topics, all that these patterns fit ('*', '?', '!' excludes, the last one decides;
+     * NULL-terminated, the caller's); no fence stream is looked for. NULL = topics of the prefix. */
+    const char *const *foreign_topics;
 };
 
 struct journal_writer;
@@ -215,6 +218,8 @@ bool journal_take(struct journal_reader *jr, int timeout_ms, struct journal_reco
 bool journal_confirm(struct journal_reader *jr, uint64_t fence_offset, struct err *err) MUST_CHECK;
 void journal_reader_close(struct journal_reader *jr); /* NULL allowed */
 
+/* Do the patterns of journal_config.foreign_topics fit this topic? */
+bool journal_foreign_fits(const char *const *patterns, const char *topic);
 /* Name of the fence and schema streams of a prefix: "<prefix>.fence", "<prefix>.schemas". malloc'd. */
 char *journal_fence_stream(const char *topic_prefix);
 char *journal_schema_stream(const char *topic_prefix);

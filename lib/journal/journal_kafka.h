@@ -132,6 +132,10 @@ bool kafka_topic_ensure(struct kafka_client *client, const struct journal_config
 /* Records for this topic are not taken, and the broker does not say why (librdkafka repeats what may pass):
  * adds what can be seen from outside, if anything. Takes a few seconds at most. */
 void kafka_topic_why_stuck(struct kafka_client *client, const char *name, struct strbuf *out);
+/* All topics that the patterns fit (journal_config.foreign_topics), without what they hold. */
+bool kafka_foreign_list(struct kafka_client *client, const char *const *patterns,
+                        void (*each)(void *ctx, const struct journal_stream_info *info), void *ctx,
+                        struct err *err) MUST_CHECK;
 enum stream_kind kafka_kind_of(const char *topic_prefix, const char *name);
 
 extern const struct journal_writer_ops kafka_writer_ops;

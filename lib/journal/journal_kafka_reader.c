@@ -94,12 +94,19 @@ bool kafka_reader_open_handle(struct kafka_reader *r, struct kafka_client *clien
                              err);
 }
 
+static void add_partitions(void *ctx, const struct journal_stream_info *info)
+{
+    *(size_t *)ctx += (size_t)info->partition_count;
+}
+
 static bool count_partitions(struct kafka_reader *r, size_t *ret, struct err *err)
 {
     struct kafka_topics topics;
+    *ret = 0;
+    if (r->config.foreign_topics != NULL)
+        return kafka_foreign_list(&r->data, r->config.foreign_topics, add_partitions, ret, err);
     if (!kafka_topics_load(&r->data, r->config.topic_prefix, &topics, err))
         return false;
-    *ret = 0;
     for (size_t i = 0; i < topics.count; i++)
         *ret += (size_t)topics.all[i].partition_count;
     kafka_topics_release(&topics);
@@ -291,6 +298,8 @@ static bool kafka_list(struct journal_reader *jr,
 {
     struct kafka_reader *r = reader_of(jr);
     struct kafka_topics topics;
+    if (r->config.foreign_topics != NULL)
+        return kafka_foreign_list(&r->data, r->config.foreign_topics, each, ctx, err);
     if (!kafka_topics_load(&r->data, r->config.topic_prefix, &topics, err))
         return false;
     bool ok = true;
@@ -352,7 +361,7 @@ static bool kafka_reader_open(const struct journal_config *config, const char *r
     r->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     r->fence_stream = journal_fence_stream(config->topic_prefix);
     bool ok = r->event_fd >= 0 || err_set_errno(err, errno, "kafka journal: eventfd");
-    ok = ok && open_sized(r, err) && check_pipeline(r, err);
+    ok = ok && open_sized(r, err) && (config->foreign_topics != NULL || check_pipeline(r, err));
     if (!ok || (reader_name != NULL && !kafka_group_start(&r->config, &r->group, err))) {
         kafka_reader_close(&r->base);
         return false;

@@ -49,6 +49,26 @@ bool kafka_topics_load(struct kafka_client *client, const char *prefix, struct k
     return true;
 }
 
+bool kafka_foreign_list(struct kafka_client *client, const char *const *patterns,
+                        void (*each)(void *ctx, const struct journal_stream_info *info), void *ctx,
+                        struct err *err)
+{
+    const struct rd_kafka_metadata *md;
+    if (!kafka_metadata(client, NULL, "asking for the topics", &md, err))
+        return false;
+    for (int i = 0; i < md->topic_cnt; i++) {
+        const struct rd_kafka_metadata_topic *t = &md->topics[i];
+        struct journal_stream_info info = {.partition_count = t->partition_cnt, .kind = STREAM_DATA};
+        if (t->partition_cnt == 0 || strlen(t->topic) >= sizeof info.name ||
+            !journal_foreign_fits(patterns, t->topic))
+            continue;
+        (void)snprintf(info.name, sizeof info.name, "%s", t->topic);
+        each(ctx, &info);
+    }
+    rd_kafka_metadata_destroy(md);
+    return true;
+}
+
 void kafka_topics_release(struct kafka_topics *topics)
 {
     for (size_t i = 0; i < topics->count; i++)

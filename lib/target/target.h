@@ -52,6 +52,9 @@ struct target_position {
     int64_t commit_time_us;       /* wall; 0 = none */
     enum marker_kind marker_kind; /* of this very fence */
     char marker_nonce[40];
+    const char *
+        offsets; /* what the reader keeps beside the fence, opaque; NULL = nothing. commit: the caller's, read within the
+                            call; position: the target's, valid until its next call */
     bool released;  /* read only: a comparator has released this marker */
     int64_t age_us; /* read only: time since it was written, by the target's clock */
 };

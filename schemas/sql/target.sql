@@ -15,9 +15,16 @@ CREATE TABLE IF NOT EXISTS crossfade.position (
     commit_time      timestamptz,
     marker_kind      text,                      -- of this very fence, NULL = none
     marker_nonce     text,
+    offsets          text,                      -- places in topics that others write (docs/DEBEZIUM.md)
     applied_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (pipeline, shard)
 );
+
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'crossfade.position'::regclass AND attname = 'offsets') THEN
+        ALTER TABLE crossfade.position ADD COLUMN offsets text;
+    END IF;
+END $$;
 
 -- Tables that this pipeline has filled: a new attempt of the snapshot empties them first.
 CREATE TABLE IF NOT EXISTS crossfade.loaded (

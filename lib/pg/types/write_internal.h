@@ -17,6 +17,12 @@ const struct encoding *encoding_find(enum phys phys, const char *semantic);
 /* How the field's values become those of the exact profile, as *ret_exact then says (its strings are f's, or
  * static); NULL: they are. */
 pg_adapt_fn *debezium_adapter(const struct field *f, struct field *ret_exact);
+/* foreign_write.c: the same for fields that Debezium's connectors wrote, which depends on the target's type as well. */
+pg_adapt_fn *foreign_adapter(const struct field *f, const struct pg_type *base, struct field *ret_exact);
+/* May its text go into this type, though it is not known to be of it? The server judges each value. exact: as adapted. */
+bool foreign_text_fits(const struct field *f, const struct field *exact, const struct pg_type *base);
+/* True: it is a text that only the server can read as one of this type. */
+bool foreign_needs_server(const struct field *exact, const struct pg_type *base);
 /* Writes a datum that is encoded like this into a column of this type (domains resolved); NULL: only as text.
  */
 pg_write_fn *binary_writer(const struct encoding *enc, const struct pg_type *target);

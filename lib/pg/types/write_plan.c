@@ -185,17 +185,18 @@ bool pg_writer_plan(const struct field *field, uint32_t target_oid, int32_t targ
                     struct err *err)
 {
     struct field exact;
-    pg_adapt_fn *adapt = debezium_adapter(field, &exact);
-    struct plan p = {
-        .field = adapt != NULL ? &exact : field, .cat = cat, .conn = conn, .typmod = target_typmod};
+    struct plan p = {.field = field, .cat = cat, .conn = conn, .typmod = target_typmod};
     if (!pg_type_catalog_get(cat, conn, target_oid, &p.declared, err) ||
         !pg_type_catalog_base(cat, conn, target_oid, &p.typmod, &p.base, err))
         return err_wrap(err, "column %s", field->name);
+    pg_adapt_fn *adapt = foreign_adapter(field, p.base, &exact);
+    if (adapt != NULL)
+        p.field = &exact;
     p.enc = encoding_find(p.field->phys, p.field->semantic);
     if (p.enc == NULL)
         return refuse(&p, field->semantic != NULL ? field->semantic : "an unknown encoding",
                       "this encoding of values is not read here", err);
-    if (!source_fits(&p, err))
+    if (!foreign_text_fits(field, p.field, p.base) && !source_fits(&p, err))
         return false;
     struct pg_column_writer w = {.target = p.declared,
                                  .field = field,
@@ -205,6 +206,10 @@ bool pg_writer_plan(const struct field *field, uint32_t target_oid, int32_t targ
                                  .interval_marks = interval_marks(conn)};
     set_limits(&p, &w);
     set_functions(&p, &w);
+    if (foreign_needs_server(p.field, p.base)) {
+        w.mode = PG_WRITE_TEXT;
+        w.binary = w.text;
+    }
     *ret = w;
     return true;
 }

@@ -25,7 +25,7 @@ static const char SESSION[] =
 static const char POSITION_TAIL[] =
     " RETURNING 1) SELECT 1 / count(*) FROM moved"; /* division by zero: another process has moved it */
 
-#define POSITION_PARAMS 13
+#define POSITION_PARAMS 14
 #define OUT_KEEP        ((size_t)4 << 20)
 
 bool pgt_exec(struct pg_target *pt, struct strbuf *sql, struct err *err)
@@ -67,8 +67,8 @@ static bool take_lock(struct pg_target *pt, struct err *err)
 
 static bool make_control_tables(struct pg_target *pt, struct err *err)
 {
-    static const char needed[] = "crossfade.position crossfade.loaded crossfade.loaded.table_oid "
-                                 "crossfade.release crossfade.dead_letter";
+    static const char needed[] = "crossfade.position crossfade.position.offsets crossfade.loaded "
+                                 "crossfade.loaded.table_oid crossfade.release crossfade.dead_letter";
     return pg_control_tables_ensure(pt->conn, needed, embedded_sql_target_sql, "target", err);
 }
 
@@ -96,6 +96,7 @@ static void pgt_close(struct target *tgt)
     free(pt->queued);
     free(pt->tables);
     free(pt->pipeline);
+    free(pt->offsets);
     free(pt->shard);
     free(pt);
 }
@@ -231,10 +232,10 @@ static bool prepare_position(struct pg_target *pt, struct err *err)
     struct strbuf sql = STRBUF_INIT(4096);
     const char *columns =
         "$3::bigint, $4::bigint, $5::pg_lsn, $6::numeric, $7::bigint, $8::boolean, "
-        "timestamptz 'epoch' + $9::bigint * interval '1 microsecond', $10, $11, clock_timestamp()";
+        "timestamptz 'epoch' + $9::bigint * interval '1 microsecond', $10, $11, $14, clock_timestamp()";
     const char *names =
         "fence_id, fence_offset, lsn, source_system_id, attempt, complete, commit_time, marker_kind, "
-        "marker_nonce, applied_at";
+        "marker_nonce, offsets, applied_at";
     strbuf_addf(
         &sql,
         "WITH moved AS (UPDATE crossfade.position SET (%s) = ROW(%s) WHERE pipeline = $1 AND shard = $2 AND "
@@ -277,7 +278,8 @@ static bool queue_position(struct pg_target *pt, const struct target_position *p
         pos->marker_kind != MARKER_NONE ? marker_kind_name(pos->marker_kind) : NULL,
         pos->marker_nonce[0] != '\0' ? pos->marker_nonce : NULL,
         pt->position_found ? text[11] : NULL,
-        pt->position_found ? lsn_format(pt->last.lsn, last_lsn) : NULL};
+        pt->position_found ? lsn_format(pt->last.lsn, last_lsn) : NULL,
+        pos->offsets};
     struct pg_params params = {.count = POSITION_PARAMS, .values = values};
     return pg_pipeline_exec(pt->conn, pt->position_found ? "crossfade_move" : "crossfade_first", &params,
                             err);
@@ -300,6 +302,7 @@ static bool pgt_commit(struct target *tgt, const struct target_position *positio
     if (!ok)
         return err_wrap(err, "target");
     pt->last = *position;
+    pt->last.offsets = NULL;
     pt->position_found = true;
     forget_transaction(pt, true);
     return true;
@@ -332,7 +335,7 @@ static bool pgt_position(struct target *tgt, struct target_position *ret, bool *
                   "(extract(epoch FROM commit_time) * 1000000)::bigint, marker_kind, marker_nonce, EXISTS "
                   "(SELECT 1 FROM "
                   "crossfade.release r WHERE r.pipeline = p.pipeline AND r.nonce = p.marker_nonce), "
-                  "(extract(epoch FROM clock_timestamp() - applied_at) * 1000000)::bigint "
+                  "(extract(epoch FROM clock_timestamp() - applied_at) * 1000000)::bigint, offsets "
                   "FROM crossfade.position p WHERE pipeline = $1 AND shard = $2",
                   2, params, &res, err))
         return err_wrap(err, "target");
@@ -342,9 +345,13 @@ static bool pgt_position(struct target *tgt, struct target_position *ret, bool *
         if (!lsn_parse(pg_cell(res, 0, 2), &pos.lsn))
             return err_set(err, ERR_PROTOCOL, "target: crossfade.position holds no LSN");
     }
+    free(pt->offsets);
+    const char *offsets = found ? pg_cell(res, 0, 11) : NULL;
+    pt->offsets = offsets != NULL && offsets[0] != '\0' ? xstrdup(offsets) : NULL;
     pt->last = pos;
     pt->position_found = found;
     *ret = pos;
+    ret->offsets = pt->offsets;
     *ret_found = found;
     return true;
 }

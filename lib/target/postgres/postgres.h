@@ -108,6 +108,7 @@ struct pg_target {
     struct pg_conn *conn;
     struct pg_type_catalog *types;
     char *pipeline;
+    char *offsets; /* as position() last read them */
     char *shard;
     bool truncate_nonempty;
     bool in_transaction; /* between begin and commit */

@@ -10,6 +10,7 @@ import urllib.request
 from confluent_kafka import Consumer, TopicPartition
 
 from .kafka import jars
+from .mariadb import ROOT_PASSWORD
 from .ports import free_port
 from .procs import Process
 from .wait import wait_until
@@ -42,10 +43,12 @@ JSON = {f"{part}.converter{key}": value for part in ("key", "value")
                            (".replace.null.with.default", "false"))}
 
 
-def avro(registry):
-    """Apicurio's converter in Confluent's framing, against a rig.registry.Registry."""
+def avro(registry, register=False):
+    """Apicurio's converter in Confluent's framing, against a rig.registry.Registry. register: for those that write."""
     settings = {"": "io.apicurio.registry.utils.converter.AvroConverter", ".apicurio.registry.url": f"http://{registry.address}/apis/registry/v2",
                 ".apicurio.registry.as-confluent": "true", ".apicurio.registry.use-id": "contentId", ".apicurio.registry.headers.enabled": "false"}
+    if register:
+        settings[".apicurio.registry.auto-register"] = "true"
     return {f"{part}.converter{key}": value for part in ("key", "value") for key, value in settings.items()}
 
 
@@ -69,6 +72,33 @@ def jdbc_sink(url, topics, converters, **more):
         "connection.username": user, "connection.password": password, "insert.mode": "upsert", "delete.enabled": "true",
         "primary.key.mode": "record_key", "schema.evolution": "none", "quote.identifiers": "true",
         "collection.name.format": "${source.schema}.${source.table}", "batch.size": "500", **converters, **more}
+
+
+def postgres_source(prefix, url, tables, converters, **more):
+    """Settings of Debezium's connector for a PostgreSQL (a libpq URL); tables: table.include.list."""
+    u = urllib.parse.urlsplit(url)
+    query = dict(urllib.parse.parse_qsl(u.query))
+    return {
+        "connector.class": "io.debezium.connector.postgresql.PostgresConnector", "tasks.max": "1", "topic.prefix": prefix,
+        "database.hostname": u.hostname, "database.port": u.port, "database.user": u.username or query.get("user", "postgres"),
+        "database.password": u.password or query.get("password", "x"), "database.dbname": u.path.lstrip("/"), "plugin.name": "pgoutput",
+        "slot.name": prefix, "publication.name": prefix, "publication.autocreate.mode": "filtered", "table.include.list": tables,
+        "skipped.operations": "none", **_SOURCE, **converters, **more}
+
+
+def mariadb_source(prefix, server, kafka, databases, converters, **more):
+    """Settings of Debezium's connector for a rig.mariadb.MariaDB."""
+    return {
+        "connector.class": "io.debezium.connector.mariadb.MariaDbConnector", "tasks.max": "1", "topic.prefix": prefix,
+        "database.hostname": "127.0.0.1", "database.port": server.port, "database.user": "root", "database.password": ROOT_PASSWORD,
+        "database.server.id": 5001, "database.include.list": databases, "database.ssl.mode": "disable", "skipped.operations": "none",
+        "schema.history.internal.kafka.bootstrap.servers": kafka.bootstrap, "schema.history.internal.kafka.topic": f"history-{prefix}",
+        **_SOURCE, **converters, **more}
+
+
+# The broker makes no topics by itself.
+_SOURCE = {"topic.creation.enable": "true", "topic.creation.default.replication.factor": 1, "topic.creation.default.partitions": 1,
+           "poll.interval.ms": 50, "heartbeat.interval.ms": 500}
 
 
 class Connect:

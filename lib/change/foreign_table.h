@@ -1,0 +1,13 @@
+/* Private to the foreign decoder: see foreign_table.c. */
+#ifndef CHANGE_FOREIGN_TABLE_H
+#define CHANGE_FOREIGN_TABLE_H
+
+#include "change/foreign_internal.h"
+
+/* A table of these names (taken over), with the columns of `from` and the key of `key` (NULL = none). wire_names: of
+ * the columns, as the value's schema has them. NULL with ERR_PROTOCOL: the key has another column. */
+struct table_schema *foreign_table_make(const struct table_schema *from, const char *const *wire_names,
+                                        const struct foreign_schema *key, bool mysql, char *schema,
+                                        char *table, struct err *err);
+
+#endif
