@@ -16,19 +16,20 @@
 #define DAY_S    INT64_C(86400)
 #define DAY_MS   (DAY_S * 1000)
 #define PG_URL   "postgresql://|postgres://"
+#define MARIA_URL "mariadb://|mysql://"
 
 /* clang-format off */
 const struct option option_table[] = {
-    {.key = "pipeline", .type = OPT_TEXT, .pattern = "^[a-z][a-z0-9_]{0,30}$", .example = "shop", .used_by = "!capture !apply !status !journal !check !compare !cutover",
+    {.key = "pipeline", .type = OPT_TEXT, .pattern = "^[a-z][a-z0-9_]{0,30}$", .example = "shop", .used_by = "!capture !apply !status !journal !check !compare !cutover !schema",
      .help = "Name of the pipeline: a lower-case letter, then up to 30 letters, digits or '_'. Names the slot, the publication and the journal's transactional id."},
 
-    {.key = "source.url", .type = OPT_URL, .choices = PG_URL, .example = "postgresql://crossfade@db1:5432/shop", .used_by = "!capture !check !compare !cutover status",
+    {.key = "source.url", .type = OPT_URL, .choices = PG_URL, .example = "postgresql://crossfade@db1:5432/shop", .used_by = "!capture !check !compare !cutover !schema status",
      .help = "The database to move away from. Passwords are better left to libpq's own means (PGPASSFILE, service file) or ${VAR}."},
     {.key = "source.standby_url", .type = OPT_URL, .choices = PG_URL, .example = "postgresql://crossfade@db1-standby:5432/shop", .used_by = "capture",
      .help = "A hot standby of source.url, PostgreSQL 16 or later: capture copies and decodes there, and writes to source.url only markers, heartbeats and what setting up takes. Tables need a key to be copied there."},
-    {.key = "source.tables", .type = OPT_LIST, .item_fits = table_pattern_fits, .items = "patterns schema.table, such as public.*, !public.audit_* or \"My Schema\".\"T\"", .example = "[\"public.*\", \"!public.audit_*\"]", .used_by = "capture check compare cutover",
+    {.key = "source.tables", .type = OPT_LIST, .item_fits = table_pattern_fits, .items = "patterns schema.table, such as public.*, !public.audit_* or \"My Schema\".\"T\"", .example = "[\"public.*\", \"!public.audit_*\"]", .used_by = "capture check compare cutover schema",
      .help = "Patterns of the tables to move: schema.table with '*' as wildcard; '!' in front excludes; the last pattern that fits decides; double quotes take a name literally. Default: all but PostgreSQL's own and crossfade's."},
-    {.key = "source.filters", .type = OPT_RULES, .item_check = table_rule_check, .items = "rules, each with table: (a pattern) and any of columns:, where:, key:, mask:, rename:, topic:", .example = "[{table: public.users, columns: [\"!password\"], mask: {email: hash, phone: \"partial:0:2\"}}]", .used_by = "capture journal check compare cutover",
+    {.key = "source.filters", .type = OPT_RULES, .item_check = table_rule_check, .items = "rules, each with table: (a pattern) and any of columns:, where:, key:, mask:, rename:, topic:", .example = "[{table: public.users, columns: [\"!password\"], mask: {email: hash, phone: \"partial:0:2\"}}]", .used_by = "capture journal check compare cutover schema",
      .help = "What of a table is moved. columns: names with '*', '!' in front leaves out. where: a condition on rows (PostgreSQL 15 and later; tables with columns that may be stored out of line, such as text, need REPLICA IDENTITY FULL). key: columns that make the record's key in place of the primary key. mask: for each column hash, \"null\", \"fixed:VALUE\" or \"partial:FIRST:LAST\" (characters that stay). rename: new names of columns. topic: what follows the prefix. Where several rules fit a table, the last one decides. As a flag: one rule, repeated. docs/OPERATIONS.md says what each needs."},
     {.key = "source.filters_changed", .type = OPT_ENUM, .def = "refuse", .choices = "refuse|accept", .used_by = "capture",
      .help = "When source.filters is not what the copy was made with. refuse: capture halts and names the table. accept: the publication is altered, and what is captured from now on follows the new rules; rows and records that are there already stay as they are."},
@@ -37,8 +38,8 @@ const struct option option_table[] = {
     {.key = "source.mask_salt_file", .type = OPT_PATH, .example = "/run/secrets/mask-salt", .used_by = "capture check",
      .help = "File that holds the salt, in place of mask_salt; a newline at its end does not count."},
 
-    {.key = "target.url", .type = OPT_URL, .choices = PG_URL "|fault:", .example = "postgresql://crossfade@db2:5432/shop", .used_by = "!apply !check !compare !cutover",
-     .help = "The database to move to. Its tables must exist."},
+    {.key = "target.url", .type = OPT_URL, .choices = PG_URL "|" MARIA_URL "|fault:", .example = "postgresql://crossfade@db2:5432/shop", .used_by = "!apply !check !compare !cutover !schema",
+     .help = "The database to move to. Its tables must exist; crossfade schema create makes them."},
 
     {.key = "journal.url", .type = OPT_URL, .choices = "kafka://|lmdb:|fault:", .example = "lmdb:/var/lib/crossfade/shop", .used_by = "!capture !apply !journal !check !cutover",
      .help = "Where changes are kept on their way: kafka://host:port,host:port or lmdb:FOLDER (one machine, no server)."},
@@ -139,6 +140,17 @@ const struct option option_table[] = {
      .help = "Rows of a chunk whose SHA-256 is computed inside the databases; a chunk that differs is bisected."},
     {.key = "compare.deadline_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "30s", .min = 1000, .max = DAY_MS, .used_by = "compare cutover",
      .help = "How long capture may hold its fences, and apply may wait, until both sides stand at one fence; then the run is INCONCLUSIVE."},
+
+    {.key = "types", .type = OPT_MAP, .example = "{ public.prices.amount: \"decimal(30,6)\", public.orders.total: \"-\" }", .used_by = "schema",
+     .help = "MariaDB as the target: the type of a column, schema.table.column as on the source (parts with a dot or quote stand in double quotes), as it shall stand in CREATE TABLE; \"-\" leaves the column out. What has no exact rule needs an entry."},
+    {.key = "schema.indexes", .type = OPT_ENUM, .def = "before_snapshot", .choices = "before_snapshot|after_snapshot", .used_by = "schema",
+     .help = "after_snapshot: crossfade schema create makes tables, keys and unique indexes; other indexes and foreign keys are made by crossfade schema create --indexes once the copy is complete, which makes the copy faster."},
+    {.key = "schema.workers", .type = OPT_INT, .def = "2", .min = 1, .max = 64, .used_by = "schema",
+     .help = "Connections that make indexes, and prove foreign keys, at the same time."},
+    {.key = "schema.exclude", .type = OPT_LIST, .items = "patterns \"kind name\", such as \"extension pg_stat_statements\" or \"event trigger *\"", .example = "[\"extension pg_stat_statements\", \"view reports.*\"]", .used_by = "schema",
+     .help = "PostgreSQL as the target: what is left out, with all that needs it; kinds and names as crossfade schema plan lists them, '*' stands for any characters."},
+    {.key = "schema.pg_dump", .type = OPT_PATH, .def = "pg_dump", .example = "/usr/lib/postgresql/17/bin/pg_dump", .used_by = "schema",
+     .help = "PostgreSQL's own program that reads the source's definitions: of the source's major version or later."},
 
     {.key = "cutover.max_lag_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "2s", .min = 0, .max = DAY_MS, .used_by = "cutover",
      .help = "Gate: end-to-end lag must stay below this."},
