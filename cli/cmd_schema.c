@@ -44,6 +44,13 @@ static bool render(const struct schema_plan *plan, const char *format, struct st
     return strbuf_ok(out, "the plan", err);
 }
 
+/* 1: something is to be decided or differs; 2; else 4, whatever the error would mean to a role. */
+static int could_not(const struct cli *cli, const struct err *err)
+{
+    int code = cli_error(cli, err);
+    return err->code == ERR_REFUSED ? CLI_EXIT_FAILED : code == CLI_EXIT_USAGE ? CLI_EXIT_USAGE : CLI_EXIT_NOT_RUN;
+}
+
 static int plan_command(struct cli *cli)
 {
     struct err err = ERR_INIT;
@@ -53,7 +60,7 @@ static int plan_command(struct cli *cli)
     if (strcmp(format, "markdown") != 0 && strcmp(format, "html") != 0 && strcmp(format, "json") != 0)
         return cli_usage_error(cli, "--format: found \"%s\", expected markdown, html or json", format);
     if (!schema_plan_make(cli->cfg, &plan, &err))
-        return cli_error(cli, &err);
+        return could_not(cli, &err);
     struct strbuf text = STRBUF_INIT(SCHEMA_TEXT_BYTES_MAX);
     bool ok = render(plan, format, &text, &err);
     if (ok && path != NULL)
@@ -65,7 +72,7 @@ static int plan_command(struct cli *cli)
         (void)fprintf(stderr, "crossfade schema: %zu decision%s open\n", open, open == 1 ? " is" : "s are");
     strbuf_release(&text);
     schema_plan_free(plan);
-    return ok ? CLI_EXIT_OK : cli_error(cli, &err);
+    return ok ? CLI_EXIT_OK : could_not(cli, &err);
 }
 
 struct talk {
@@ -87,7 +94,10 @@ static void show_line(struct talk *t, const struct schema_progress *p)
     } else if (p->event == SCHEMA_DIFFERS) {
         printf("differs: %s %s: %s\n", p->kind, p->name, p->why);
     } else if (p->event == SCHEMA_WOULD_MAKE) {
-        printf("-- %s %s\n%s;\n\n", p->kind, p->name, p->sql);
+        size_t len = strlen(p->sql);
+        while (len > 0 && (p->sql[len - 1] == '\n' || p->sql[len - 1] == ';'))
+            len--;
+        printf("-- %s %s\n%.*s;\n\n", p->kind, p->name, (int)len, p->sql);
     } else if (p->event == SCHEMA_MADE) {
         printf("made: %s %s\n", p->kind, p->name);
         (void)fflush(stdout);
@@ -154,7 +164,7 @@ static int create_command(struct cli *cli)
                                  .progress = show,
                                  .ctx = &talk};
     if (!schema_plan_make(cli->cfg, &plan, &err))
-        return cli_error(cli, &err);
+        return could_not(cli, &err);
     talk.steps = json_array();
     talk.decisions = json_array();
     schema_plan_each_decision(plan, show_decision, &talk);
@@ -165,8 +175,7 @@ static int create_command(struct cli *cli)
     schema_plan_free(plan);
     if (ok)
         return CLI_EXIT_OK;
-    int code = cli_error(cli, &err);
-    return err.code == ERR_REFUSED ? CLI_EXIT_FAILED : code;
+    return could_not(cli, &err);
 }
 
 int cmd_schema(struct cli *cli)

@@ -196,7 +196,8 @@ static void take_statements(struct splitter *s, const char *from, const char *en
     struct strbuf sql = STRBUF_INIT(DUMP_BYTES_MAX);
     const char *at = text, *statement = NULL;
     size_t len = 0;
-    strbuf_add(&sql, s->sets.data, s->sets.len);
+    if (begins(e->kind, "TABLE") || begins(e->kind, "MATERIALIZED VIEW"))
+        strbuf_add(&sql, s->sets.data, s->sets.len);
     while (dump_next_statement(&at, &statement, &len)) {
         struct strbuf *into = begins(statement, "SET default_") ? &s->sets : &sql;
         if (into == &s->sets && s->sets.len > 4000)

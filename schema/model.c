@@ -26,12 +26,12 @@ static const char tables_sql[] =
 
 /* Domains are followed to their base; an array is told by its element. */
 static const char columns_sql[] =
-    "WITH RECURSIVE d AS (SELECT oid, oid AS base, -1 AS typmod, false AS domain, false AS not_null FROM pg_type"
+    "WITH RECURSIVE d AS (SELECT oid, oid AS base, -1 AS typmod, false AS domain, false AS not_null, typdefault AS def FROM pg_type"
     " WHERE typtype <> 'd' UNION ALL SELECT t.oid, d.base, CASE WHEN t.typtypmod <> -1 THEN t.typtypmod ELSE d.typmod END,"
-    " true, t.typnotnull OR d.not_null FROM pg_type t JOIN d ON t.typbasetype = d.oid WHERE t.typtype = 'd')"
+    " true, t.typnotnull OR d.not_null, coalesce(t.typdefault, d.def) FROM pg_type t JOIN d ON t.typbasetype = d.oid WHERE t.typtype = 'd')"
     " SELECT a.attrelid, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), e.typname, e.typtype,"
     " b.typcategory = 'A' AND b.typelem <> 0, d.domain, CASE WHEN a.atttypmod <> -1 THEN a.atttypmod ELSE d.typmod END,"
-    " a.attnotnull OR d.not_null, pg_get_expr(ad.adbin, ad.adrelid), a.attgenerated, a.attidentity,"
+    " a.attnotnull OR d.not_null, coalesce(pg_get_expr(ad.adbin, ad.adrelid), CASE WHEN d.domain THEN d.def END), a.attgenerated, a.attidentity,"
     " EXISTS (SELECT FROM pg_depend s JOIN pg_depend u ON u.classid = 'pg_attrdef'::regclass AND u.objid = ad.oid AND"
     " u.refclassid = 'pg_class'::regclass AND u.refobjid = s.objid WHERE s.classid = 'pg_class'::regclass AND s.refclassid ="
     " 'pg_class'::regclass AND s.refobjid = a.attrelid AND s.refobjsubid = a.attnum AND s.deptype = 'a'),"
@@ -67,7 +67,7 @@ static const char indexes_sql[] =
     " !~ '^pg_(toast|temp)'"
 #define NOT_OF_EXTENSION(class, oid_column)                                                                  \
     " AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = '" class "'::regclass AND e.objid = "        \
-    oid_column " AND e.deptype = 'e')"
+    oid_column " AND e.deptype IN ('e', 'i') AND (e.deptype = 'e' OR e.classid = 'pg_proc'::regclass))"
 
 /* kind, name, detail, table */
 static const char objects_sql[] =

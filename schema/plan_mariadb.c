@@ -273,7 +273,7 @@ static const char *why_reported(const char *kind)
                  {"event trigger", "MariaDB has none"},
                  {"grant", "users and rights of MariaDB are its own"},
                  {"foreign table", "MariaDB's CONNECT engine, or the application"},
-                 {"sequence", "its value is set at cutover where a column counts on with AUTO_INCREMENT; others are for a person"},
+                 {"sequence", "an AUTO_INCREMENT column goes on behind its greatest value by itself; other sequences are for a person"},
                  {"enum", "stands in each column that has it"},
                  {"domain", "its base type stands in each column that has it; its checks are not kept"},
                  {"range", "kept as text in each column that has it"},

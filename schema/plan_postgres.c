@@ -457,7 +457,7 @@ static void add_entry(struct builder *b, const struct dump_entry *e)
         plan_add_item(b->plan, ITEM_CHANGED, kind, name, "made without rows: REFRESH MATERIALIZED VIEW once the copy is complete", NULL);
     else if (strcmp(e->kind, "SEQUENCE") == 0)
         plan_add_item(b->plan, ITEM_CARRIED, kind, name, "its value is set at cutover", NULL);
-    else if (!minor(e->kind))
+    else if (!minor(e->kind) && strstr(e->name, " _RETURN") == NULL)
         plan_add_item(b->plan, ITEM_CARRIED, kind, name, NULL, NULL);
     if (sql.len > 0) {
         struct plan_step *step = plan_add_step(b->plan, phase_of(b, e), kind, name, model_text(m, sql.data));

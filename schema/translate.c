@@ -298,21 +298,27 @@ static const struct sch_column *read_column(struct checker *k)
 
 static bool read_constant(struct checker *k, const struct sch_column *c)
 {
-    bool parens = take_sign(&k->r, "("), minus = take_sign(&k->r, "-"), ok = false;
-    if (k->r.token.kind == TOKEN_NUMBER && is_number_type(c)) {
+    if (++k->depth > DEPTH_MAX)
+        return false;
+    bool parens = take_sign(&k->r, "("), minus = !parens && take_sign(&k->r, "-"), ok = false;
+    if (parens) {
+        ok = (is_sign(&k->r, "-") || is_sign(&k->r, "(") || k->r.token.kind != TOKEN_SIGN) && read_constant(k, c) &&
+             take_sign(&k->r, ")");
+    } else if (k->r.token.kind == TOKEN_NUMBER && is_number_type(c)) {
         ok = is_number_text(k->r.token.text.data);
         strbuf_addf(k->out, "%s%s", minus ? "-" : "", k->r.token.text.data);
+        next(&k->r);
     } else if (k->r.token.kind == TOKEN_TEXT && is_number_type(c)) {
         ok = !minus && is_number_text(k->r.token.text.data);
         strbuf_adds(k->out, k->r.token.text.data);
+        next(&k->r);
     } else if (k->r.token.kind == TOKEN_TEXT && is_text_type(c)) {
         ok = !minus;
         maria_quote_literal(k->out, k->r.token.text.data);
+        next(&k->r);
     }
-    if (!ok)
-        return false;
-    next(&k->r);
-    return (!parens || take_sign(&k->r, ")")) && skip_casts(&k->r, &k->type);
+    k->depth--;
+    return ok && skip_casts(&k->r, &k->type);
 }
 
 /* = ANY ((ARRAY['a'::text, 'b'::text])::text[]) */

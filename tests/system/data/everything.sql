@@ -56,7 +56,7 @@ CREATE TABLE public.orders (
     state text NOT NULL DEFAULT 'new' CHECK (state IN ('new', 'paid', 'gone')),
     quantity public.positive DEFAULT 1,
     unit_price public.price,
-    doubled integer GENERATED ALWAYS AS (id * 2) STORED,
+    doubled integer GENERATED ALWAYS AS (quantity * 2) STORED,
     code uuid UNIQUE DEFERRABLE INITIALLY DEFERRED
 );
 CREATE INDEX orders_customer ON public.orders (customer_id) INCLUDE (state);
