@@ -312,7 +312,30 @@ static bool is_lost(const struct builder *b, const struct dump_entry *e)
     return e->object_oid != 0 && bsearch(&key, b->lost, b->lost_count, sizeof key, compare_lost) != NULL;
 }
 
-/* A column of a table that is moved, and that cannot be made: nobody has said so yet. */
+static bool extension_is_missing(const struct builder *b, const char *extension)
+{
+    for (size_t i = 0; extension != NULL && i < b->missing_count; i++) {
+        if (strcmp(b->missing[i], extension) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A column of a table that is moved, and that cannot be made: nobody has said so yet. Where its type is missing the table cannot be
+ * made at all: a column that stays behind is made first, too. */
+static void report_lost_column(struct builder *b, const struct sch_table *t, const struct sch_column *c)
+{
+    const char *name = plan_key(b->plan, t, c->name), *table = plan_key(b->plan, t, NULL);
+    if (extension_is_missing(b, c->extension))
+        plan_add_item(b->plan, ITEM_DECIDE, "column", name,
+                      "its type belongs to an extension that is left out: take that along, or leave the table out",
+                      model_textf(&b->plan->model, "source: {tables: [..., \"!%s\"]}", table));
+    else if (!c->left_out)
+        plan_add_item(b->plan, ITEM_DECIDE, "column", name,
+                      "needs something that is left out: leave it out, too, or give it another type on the source",
+                      model_textf(&b->plan->model, "source.filters: [{table: '%s', columns: ['!%s']}]", table, c->name));
+}
+
 static void report_lost_columns(struct builder *b)
 {
     for (size_t i = 0; i < b->lost_count; i++) {
@@ -320,11 +343,8 @@ static void report_lost_columns(struct builder *b)
         const struct sch_table *t =
             l->class_oid == CLASS_RELATION && l->column > 0 ? model_find_oid(&b->plan->model, l->object_oid) : NULL;
         for (size_t c = 0; t != NULL && c < t->column_count; c++) {
-            if (t->columns[c].number == l->column && !t->columns[c].left_out)
-                plan_add_item(b->plan, ITEM_DECIDE, "column", plan_key(b->plan, t, t->columns[c].name),
-                              "needs something that is left out: leave it out, too, or give it another type on the source",
-                              model_textf(&b->plan->model, "source.filters: [{table: '%s', columns: ['!%s']}]",
-                                          plan_key(b->plan, t, NULL), t->columns[c].name));
+            if (t->columns[c].number == l->column)
+                report_lost_column(b, t, &t->columns[c]);
         }
     }
 }
@@ -362,13 +382,57 @@ static const char *shown_name(struct builder *b, const struct dump_entry *e)
                                                                : model_textf(&b->plan->model, "%s.%s", e->schema, e->name);
 }
 
+static size_t entry_of(const struct dump *dump, int id)
+{
+    size_t i = 0;
+    while (i < dump->count && dump->entries[i].id != id)
+        i++;
+    return i;
+}
+
+/* A comment or a grant of a column that is left out: "COLUMN table.column", each quoted where it must be. */
+static bool of_left_out_column(const struct dump_entry *e, const struct sch_table *t)
+{
+    const char *end = NULL;
+    if (t == NULL || strncmp(e->name, "COLUMN ", 7) != 0)
+        return false;
+    free(take_identifier(e->name + 7, &end));
+    char *column CLEANUP(free_ptr) = take_identifier(*end == '.' ? end + 1 : end, &end);
+    size_t at = sch_table_column(t, column);
+    return at != SIZE_MAX && t->columns[at].left_out;
+}
+
+/* An attachment names the partition, or the partition's index, which may also be a constraint's ("table constraint"). */
+static bool attaches_left_out(const struct builder *b, const struct dump_entry *e)
+{
+    bool table = strcmp(e->kind, "TABLE ATTACH") == 0;
+    size_t len = strlen(e->name);
+    if (!table && strcmp(e->kind, "INDEX ATTACH") != 0)
+        return false;
+    for (size_t i = 0; i < b->req->dump->count; i++) {
+        const struct dump_entry *o = &b->req->dump->entries[i];
+        size_t other = strlen(o->name);
+        bool same = other >= len && strcmp(o->name + other - len, e->name) == 0 && (other == len || o->name[other - len - 1] == ' ');
+        if (b->left_out[i] && same && strcmp(o->schema, e->schema) == 0 &&
+            strcmp(o->kind, other > len ? "CONSTRAINT" : table ? "TABLE" : "INDEX") == 0)
+            return true;
+    }
+    return false;
+}
+
+/* What is no object of its own goes with what it is about. */
 static bool needs_left_out(const struct builder *b, const struct dump_entry *e)
 {
+    if (attaches_left_out(b, e))
+        return true;
     for (size_t n = 0; n < e->need_count && e->object_oid == 0; n++) {
-        for (size_t i = 0; i < b->req->dump->count; i++) {
-            if (b->left_out[i] && b->req->dump->entries[i].id == e->needs[n])
-                return true;
-        }
+        size_t i = entry_of(b->req->dump, e->needs[n]);
+        if (i == b->req->dump->count)
+            continue;
+        const struct dump_entry *about = &b->req->dump->entries[i];
+        if (b->left_out[i] ||
+            (about->class_oid == CLASS_RELATION && of_left_out_column(e, table_or_root(b, about->object_oid))))
+            return true;
     }
     return false;
 }

@@ -160,6 +160,13 @@ static char *tell_difference(const char *source, const char *target)
     return xasprintf("is there and is another: %.400s; the source has %.400s", target, source);
 }
 
+/* A view that others need before it can be made is made empty first; this is its second half, which replaces. */
+static bool is_view_body(const struct plan_step *step)
+{
+    size_t len = strlen(step->name);
+    return strcmp(step->kind, "rule") == 0 && len > 8 && strcmp(step->name + len - 8, " _RETURN") == 0;
+}
+
 static bool look(struct side *side, const struct plan_step *step, enum step_state *ret, char **ret_why, struct err *err)
 {
     struct postgres_side *ps = (struct postgres_side *)side;
@@ -175,8 +182,9 @@ static bool look(struct side *side, const struct plan_step *step, enum step_stat
     if (!find_object(ps, o, &there, &def, err))
         return false;
     bool differs = there && !noted && o->def != NULL && def != NULL && strcmp(o->def, def) != 0;
-    *ret = differs ? STEP_DIFFERS : there ? STEP_THERE : STEP_TODO;
-    if (differs)
+    bool body = differs && is_view_body(step);
+    *ret = body ? STEP_TODO : differs ? STEP_DIFFERS : there ? STEP_THERE : STEP_TODO;
+    if (differs && !body)
         *ret_why = tell_difference(o->def, def);
     return true;
 }

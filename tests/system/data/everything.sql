@@ -89,6 +89,7 @@ CREATE TABLE public.events_rest PARTITION OF public.events DEFAULT;
 CREATE INDEX events_what ON public.events (what);
 
 CREATE TABLE public.unlucky (n integer NOT NULL, EXCLUDE USING gist (int4range(n, n + 1) WITH &&));
+ALTER TABLE public.unlucky REPLICA IDENTITY FULL;
 CREATE VIEW public.rich AS SELECT c.id, c.name, count(o.id) AS orders FROM public.customers c LEFT JOIN public.orders o ON
     o.customer_id = c.id WHERE c.balance > 1000 GROUP BY c.id;
 CREATE MATERIALIZED VIEW other.summary AS SELECT state, count(*) AS n FROM public.orders GROUP BY state;
