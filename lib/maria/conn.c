@@ -174,7 +174,10 @@ bool maria_open(const char *url, struct maria_conn **ret, struct err *err)
         BUG("out of memory");
     (void)mysql_options(conn->my, MYSQL_OPT_CONNECT_TIMEOUT, &timeout);
     (void)mysql_options(conn->my, MYSQL_SET_CHARSET_NAME, "utf8mb4");
-    const char *password = u.password != NULL ? u.password : getenv("MARIADB_PASSWORD");
+    const char *env = getenv("MARIADB_PWD");
+    const char *password = u.password != NULL ? u.password : env != NULL ? env : getenv("MYSQL_PWD");
+    if (password == NULL)
+        (void)mysql_options(conn->my, MYSQL_READ_DEFAULT_GROUP, "crossfade");
     bool ok = mysql_real_connect(conn->my, u.host, u.user, password, u.database, u.port, NULL, 0) != NULL;
     if (!ok) {
         (void)fail(conn, "cannot connect", err);

@@ -1,7 +1,7 @@
 /*
  * A connection to MariaDB for statements that come now and then (definitions, questions to the catalog). URLs are
- * mariadb://user[:password]@host[:port]/database; a password that is not there comes from MARIADB_PASSWORD. Parts may be
- * percent-encoded. The session speaks utf8mb4, in UTC and in strict mode.
+ * mariadb://user[:password]@host[:port]/database; a password that is not there comes from MARIADB_PWD,
+ * MYSQL_PWD or ~/.my.cnf (groups client, crossfade). Parts may be percent-encoded. The session speaks utf8mb4, in UTC and in strict mode.
  * @thread: one owner at a time.
  */
 #ifndef MARIA_CONN_H

@@ -5,13 +5,15 @@ import json
 import os
 import re
 import stat
+import urllib.parse
 
 import psycopg
+import pymysql
 import pytest
 
 from rig import Pipeline, Postgres, Workdir
 from rig.json_schema import check_schema
-from rig.mariadb import MariaDB
+from rig.mariadb import ROOT_PASSWORD, MariaDB
 from rig.postgres import run_psql
 
 HERE = os.path.dirname(__file__)
@@ -110,7 +112,7 @@ def fixture_target(folder):
 
 @pytest.fixture(name="mariadb", scope="module")
 def fixture_mariadb(folder):
-    with MariaDB(folder, "mariadb") as server:
+    with MariaDB(folder, "mariadb", settings={"sql-mode": "STRICT_TRANS_TABLES"}) as server:
         yield server
 
 
@@ -273,7 +275,9 @@ def fixture_to_mariadb(folder, source, mariadb, request):
         urls.append(source.create_db(name))
         run_psql(urls[0], *(("-c", sql) if sql else ("-f", EVERYTHING)))
         more = dict(more or {}, **({"types": types} if types else {}))
-        return Pipeline(folder, urls[0], mariadb.create_db(name), name=name, tables=tables, more=more)
+        mariadb.create_db(name)  # the role has rights on it alone; schemas of the source want databases of their own
+        url = f"mariadb://root:{urllib.parse.quote(ROOT_PASSWORD)}@127.0.0.1:{mariadb.port}/{name}"
+        return Pipeline(folder, urls[0], url, name=name, tables=tables, more=more)
     yield begin
     source.sql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
     for database in (name, "other", "My Schema"):
@@ -298,16 +302,17 @@ def test_everything_on_mariadb(to_mariadb, mariadb, folder):
     db = p.name
     assert mariadb.value("SELECT count(*) FROM information_schema.columns WHERE collation_name NOT IN ('utf8mb4_nopad_bin', 'utf8mb4_bin') AND table_schema = '%s'" % db) == "0"
     # Blanks and case count, defaults and checks hold, numbers go on, references are kept.
-    mariadb.sql("INSERT INTO customers (email) VALUES ('a'), ('a '), ('A')", db)
-    assert mariadb.sql("SELECT id, feeling, active, balance, settings, timestampdiff(SECOND, made, utc_timestamp()) < 60 FROM customers WHERE email = 'a '", db) == \
-        [["2", "ok", "1", "-1.50", "{}", "1"]]
+    mariadb.sql("INSERT INTO customers (email) VALUES ('a'), ('a '), ('A')", db=db)
+    assert mariadb.sql("SELECT id, feeling, active, balance, settings, timestampdiff(SECOND, made, utc_timestamp()) < 60 FROM customers WHERE email = 'a '", db=db) == \
+        (("2", "ok", "1", "-1.50", "{}", "1"), )
     for bad in ("INSERT INTO customers (email, balance) VALUES ('b', 2000000)", "INSERT INTO customers (email, name) VALUES ('c', 'nobody')",
                 "INSERT INTO orders (customer_id) VALUES (99)", "INSERT INTO orders (customer_id, state) VALUES (1, 'lost')"):
-        with pytest.raises(RuntimeError):
-            mariadb.sql(bad, db)
+        with pytest.raises(pymysql.err.MySQLError):
+            mariadb.sql(bad, db=db)
     assert mariadb.value("SELECT comment FROM (SELECT table_comment AS comment FROM information_schema.tables WHERE table_schema = '%s' AND table_name = 'customers') t" % db) == "who buys; it's \"them\" \\ all"
     # Something else under the name is refused.
-    mariadb.sql("ALTER TABLE orders MODIFY state varchar(10) NOT NULL; DROP INDEX customers_born_active ON customers; CREATE INDEX customers_born_active ON customers (active)", db)
+    mariadb.script("ALTER TABLE orders MODIFY state varchar(10) NOT NULL;\nDROP INDEX customers_born_active ON customers;\n"
+                   "CREATE INDEX customers_born_active ON customers (active)", db)
     differs = make(p, code=1).stdout
     assert "differs: table public.orders" in differs and "differs: index customers_born_active" in differs
 
@@ -321,14 +326,14 @@ def test_decisions_for_mariadb(to_mariadb, mariadb):
     for words in ("column public.n.amount", 'types: {"public.n.amount": "decimal(38,10)"}', "column public.n.huge", "column public.k.code",
                   'types: {"public.k.code": "varchar(255)"}', 'column public.r."Id"'.replace('"', ""), "rename", "column public.e.t", "types: public.n.amont"):
         assert words in text, words
-    assert mariadb.sql(f"SELECT table_name FROM information_schema.tables WHERE table_schema = '{p.name}'") == []
+    assert mariadb.sql(f"SELECT table_name FROM information_schema.tables WHERE table_schema = '{p.name}'") == ()
     p.settings["types"] = {"public.n.amount": "decimal(38,10)", "public.n.huge": "-", "public.k.code": "varchar(255)", "public.e.t": "varchar(2)"}
     p.settings["source"]["filters"] = [{"table": "public.r", "rename": {"Id": "id_2"}}]
     p.write()
     make(p)
     assert mariadb.sql("SELECT column_name, column_type FROM information_schema.columns WHERE table_schema = '%s' AND table_name IN ('n', 'r', 'wide') ORDER BY table_name, ordinal_position" % p.name) == \
-        [["id", "int(11)"], ["amount", "decimal(38,10)"], ["id", "int(11)"], ["code", "varchar(255)"], ["id_2", "int(11)"],
-         ["id", "int(11)"], ["a", "longtext"], ["b", "varchar(9000)"], ["c", "varchar(100)"]]
+        (("id", "int(11)"), ("amount", "decimal(38,10)"), ("id", "int(11)"), ("code", "varchar(255)"), ("id_2", "int(11)"),
+         ("id", "int(11)"), ("a", "longtext"), ("b", "varchar(9000)"), ("c", "varchar(100)"))
     assert made(p)["made"] == 0
     mariadb.sql("SET GLOBAL sql_mode = ''")
     try:

@@ -1,56 +1,63 @@
-"""A MariaDB server of one's own: mariadb-install-db in a folder, user root without a password on 127.0.0.1."""
+"""A MariaDB server of one's own: a scratch folder, never as root, a free port of 127.0.0.1, users with passwords."""
 
 import os
 import shutil
 import signal
 import subprocess
 
+import pymysql
+
 from .ports import free_port
 from .procs import Process
 from .wait import wait_until
 from .workdir import give_to_server_user, server_user
 
+ROOT_PASSWORD = "root of test"
+ROLE, ROLE_PASSWORD = "crossfade", "p@ss/word"  # what apply comes as; in a URL it needs escapes
 DEFAULTS = {
-    "innodb_buffer_pool_size": "64M",
-    "innodb_log_file_size": "64M",
-    "innodb_flush_log_at_trx_commit": 0,
-    "sql_mode": "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION",
-    "max_connections": 60,
-    "performance_schema": "OFF",
+    "character-set-server": "utf8mb4",
+    "collation-server": "utf8mb4_nopad_bin",
+    "sql-mode": "",  # apply must see to its own
+    "default-time-zone": "+05:00",  # likewise
+    "innodb-buffer-pool-size": "128M",
+    "innodb-flush-log-at-trx-commit": 2,  # quick, and still survives kill -9
+    "innodb-log-file-size": "64M",
+    "max-connections": 60,
+    "skip-name-resolve": None,
 }
 
 
-def find_program(name):
-    found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
-    if not found:
+def _program(name):
+    path = shutil.which(name) or f"/usr/sbin/{name}"
+    if not os.path.exists(path):
         raise RuntimeError(f"no {name}: run tools/deps")
-    return found
+    return path
 
 
 class MariaDB:
-    """with MariaDB(folder, "target") as db: a running server, stopped at the end. settings: options of mariadbd."""
+    """with MariaDB(folder, "target") as db: a running server, stopped at the end. The folder gets a subfolder of that name."""
 
-    def __init__(self, folder, name="mariadb", settings=None, port=None, detached=False):
+    def __init__(self, folder, name="mariadb", settings=None, port=None):
         self.name = name
         self.home = os.path.join(str(folder), name)
-        self.data, self.log = os.path.join(self.home, "data"), os.path.join(self.home, "log")
-        self.socket = os.path.join(self.home, "s")
-        self.port, self.user = port or free_port(), server_user()
+        self.data = os.path.join(self.home, "data")
+        self.log = os.path.join(self.home, "log")
+        self.port = port or free_port()
+        self.user = server_user()
         self.settings = dict(DEFAULTS, **(settings or {}))
-        options = [f"--{key.replace('_', '-')}={value}" for key, value in self.settings.items()]
-        self.process = Process(f"mariadb {name}", [find_program("mariadbd"), "--no-defaults", f"--datadir={self.data}",
-                                                   f"--socket={self.socket}", f"--port={self.port}", "--bind-address=127.0.0.1",
-                                                   f"--pid-file={self.home}/pid", f"--tmpdir={self.home}", *options],
-                               self.log, user=self.user, detached=detached)
+        self.process = Process(f"mariadb {name}", [], self.log, user=self.user, stop_signal=signal.SIGTERM)
 
     def __enter__(self):
         if not os.path.exists(self.data):
             self.install()
-        self.start()
+        if not self.process.running:
+            self.start()
         return self
 
     def __exit__(self, *exc):
         self.close()
+
+    # -- life
 
     def install(self):
         os.makedirs(self.home, exist_ok=True)
@@ -58,27 +65,41 @@ class MariaDB:
         prefix = []
         if self.user:
             prefix = ["setpriv", "--reuid", str(self.user.pw_uid), "--regid", str(self.user.pw_gid), "--clear-groups", "--"]
-        done = subprocess.run(prefix + [find_program("mariadb-install-db"), "--no-defaults", f"--datadir={self.data}",
-                                        "--auth-root-authentication-method=normal", "--skip-test-db", f"--tmpdir={self.home}"],
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=self.home, check=False, timeout=180)
+        done = subprocess.run(prefix + [_program("mariadb-install-db"), "--no-defaults", f"--datadir={self.data}", "--skip-test-db", f"--tmpdir={self.home}",
+                                        "--auth-root-authentication-method=normal"],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=self.home, timeout=300, check=False)
         if done.returncode:
             raise RuntimeError(f"mariadb-install-db: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+        self.start(password="")
+        with self.connect(password="") as connection:
+            run(connection, f"CREATE USER {ROLE}@'%' IDENTIFIED BY '{ROLE_PASSWORD}'")
+            run(connection, f"SET PASSWORD = PASSWORD('{ROOT_PASSWORD}')")
 
-    def start(self, timeout=90):
+    def start(self, timeout=120, password=ROOT_PASSWORD):
+        settings = [f"--{key}" if value is None else f"--{key}={value}" for key, value in self.settings.items()]
+        self.process.argv = [_program("mariadbd"), "--no-defaults", f"--datadir={self.data}", f"--socket={self.home}/s",
+                             f"--port={self.port}", "--bind-address=127.0.0.1", f"--pid-file={self.home}/pid", f"--tmpdir={self.home}"] + settings
         self.process.start()
 
         def answers():
             assert self.process.running, f"{self.process.name} ended ({self.process.exit_code})\n{self.process.log_tail()}"
-            return self._client("SELECT 1").returncode == 0
+            try:
+                self.connect(password=password).close()
+                return True
+            except pymysql.err.OperationalError:
+                return False
         wait_until(answers, timeout, f"{self.process.name} accepts connections")
         return self
 
     def stop(self, timeout=60):
-        self.process.signal(signal.SIGTERM)
-        self.process.wait(timeout)
+        self.process.terminate(timeout)
 
     def kill9(self):
         self.process.kill9()
+
+    def restart(self):
+        self.stop()
+        return self.start()
 
     def close(self):
         if self.process.running:
@@ -87,29 +108,40 @@ class MariaDB:
             except AssertionError:
                 self.kill9()
 
-    def url(self, db, user="root"):
-        return f"mariadb://{user}@127.0.0.1:{self.port}/{db}"
+    # -- SQL
 
-    def _client(self, sql, db=None):
-        argv = [find_program("mariadb"), "--no-defaults", "-h", "127.0.0.1", "-P", str(self.port), "-u", "root", "--batch", "--raw",
-                "--skip-column-names", "--default-character-set=utf8mb4", "--connect-timeout=5"]
-        return subprocess.run(argv + ([db] if db else []), input=sql, capture_output=True, text=True, check=False, timeout=60)
+    def connect(self, db=None, user="root", password=ROOT_PASSWORD):
+        """Cells come as the text that the server sends (bytes for binary columns). Autocommit, UTC."""
+        return pymysql.connect(host="127.0.0.1", port=self.port, user=user, password=password, database=db, charset="utf8mb4",
+                               autocommit=True, conv={}, connect_timeout=10, read_timeout=120, init_command="SET time_zone = '+00:00'")
 
-    def sql(self, sql, db=None):
-        """Runs statements; the rows of all of them as lists of texts ("NULL" for null)."""
-        done = self._client(sql, db)
-        if done.returncode:
-            raise RuntimeError(f"{sql[:200]}: {done.stderr}")
-        return [line.split("\t") for line in done.stdout.splitlines()]
+    def sql(self, query, params=None, db=None):
+        """Runs one statement on a fresh connection; its rows."""
+        with self.connect(db) as connection:
+            return run(connection, query, params)
 
-    def value(self, sql, db=None):
-        rows = self.sql(sql, db)
+    def script(self, text, db=None):
+        """Runs statements that end with ';' at the end of a line."""
+        with self.connect(db) as connection:
+            for statement in text.split(";\n"):
+                if statement.strip(" ;\n"):
+                    run(connection, statement.strip(" ;\n"))
+
+    def value(self, query, params=None, db=None):
+        rows = self.sql(query, params, db)
         return rows[0][0] if rows else None
 
     def create_db(self, name):
-        self.sql(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin")
+        """An empty database; the role gets rights on it alone. Returns the role's URL."""
+        self.sql(f"CREATE DATABASE `{name}`")
+        self.sql(f"GRANT ALL ON `{name}`.* TO {ROLE}@'%'")
         return self.url(name)
 
-    def state(self):
-        return {"kind": "mariadb", "name": self.name, "pid": self.process.pid, "port": self.port, "log": self.log, "home": self.home,
-                "stop": "TERM"}
+    def url(self, db):
+        return f"mariadb://{ROLE}:p%40ss%2Fword@127.0.0.1:{self.port}/{db}"
+
+
+def run(connection, query, params=None):
+    with connection.cursor() as cursor:
+        cursor.execute(query, params)
+        return cursor.fetchall()
