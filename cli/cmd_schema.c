@@ -48,14 +48,17 @@ static bool render(const struct schema_plan *plan, const char *format, struct st
 static int could_not(const struct cli *cli, const struct err *err)
 {
     int code = cli_error(cli, err);
-    return err->code == ERR_REFUSED ? CLI_EXIT_FAILED : code == CLI_EXIT_USAGE ? CLI_EXIT_USAGE : CLI_EXIT_NOT_RUN;
+    return err->code == ERR_REFUSED ? CLI_EXIT_FAILED
+           : code == CLI_EXIT_USAGE ? CLI_EXIT_USAGE
+                                    : CLI_EXIT_NOT_RUN;
 }
 
 static int plan_command(struct cli *cli)
 {
     struct err err = ERR_INIT;
     struct schema_plan *plan = NULL;
-    const char *format = cli_flag(cli, "json") != NULL ? "json" : cli_flag(cli, "format"), *path = cli_flag(cli, "output");
+    const char *format = cli_flag(cli, "json") != NULL ? "json" : cli_flag(cli, "format"),
+               *path = cli_flag(cli, "output");
     format = format != NULL ? format : "markdown";
     if (strcmp(format, "markdown") != 0 && strcmp(format, "html") != 0 && strcmp(format, "json") != 0)
         return cli_usage_error(cli, "--format: found \"%s\", expected markdown, html or json", format);
@@ -110,7 +113,8 @@ static void show(void *ctx, const struct schema_progress *p)
     if (!t->json) {
         show_line(t, p);
     } else if (p->event != SCHEMA_MAKING) {
-        json_t *step = json_pack("{s:s, s:s, s:s, s:s?}", "state", event_name(p->event), "kind", p->kind, "name", p->name, "why", p->why);
+        json_t *step = json_pack("{s:s, s:s, s:s, s:s?}", "state", event_name(p->event), "kind", p->kind,
+                                 "name", p->name, "why", p->why);
         if (step != NULL)
             json_array_append_new(t->steps, step);
     }
@@ -125,7 +129,8 @@ static void show_decision(void *ctx, const char *kind, const char *name, const c
             printf("    %s\n", line);
         return;
     }
-    json_t *decision = json_pack("{s:s, s:s, s:s, s:s?}", "kind", kind, "name", name, "text", text, "configuration", line);
+    json_t *decision =
+        json_pack("{s:s, s:s, s:s, s:s?}", "kind", kind, "name", name, "text", text, "configuration", line);
     if (decision != NULL)
         json_array_append_new(t->decisions, decision);
 }
@@ -141,9 +146,10 @@ static void print_result(const struct talk *t, const struct schema_result *r, bo
             printf("%zu to make, %zu are there; --execute makes them\n", r->todo, r->there);
         return;
     }
-    json_t *j = json_pack("{s:b, s:b, s:I, s:I, s:I, s:I, s:O, s:O}", "ok", ok, "executed", t->execute, "made", (json_int_t)r->made,
-                          "there", (json_int_t)r->there, "differ", (json_int_t)r->differ, "todo", (json_int_t)r->todo, "steps", t->steps,
-                          "decisions", t->decisions);
+    json_t *j =
+        json_pack("{s:b, s:b, s:I, s:I, s:I, s:I, s:O, s:O}", "ok", ok, "executed", t->execute, "made",
+                  (json_int_t)r->made, "there", (json_int_t)r->there, "differ", (json_int_t)r->differ, "todo",
+                  (json_int_t)r->todo, "steps", t->steps, "decisions", t->decisions);
     char *text = json_dumps(j, JSON_INDENT(2));
     puts(text != NULL ? text : "{}");
     free(text);

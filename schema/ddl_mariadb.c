@@ -49,7 +49,8 @@ static bool first_in_key(const struct sch_table *t, size_t column)
 
 static bool is_integer(const struct sch_column *c)
 {
-    return !c->array && (strcmp(c->base, "int2") == 0 || strcmp(c->base, "int4") == 0 || strcmp(c->base, "int8") == 0);
+    return !c->array &&
+           (strcmp(c->base, "int2") == 0 || strcmp(c->base, "int4") == 0 || strcmp(c->base, "int8") == 0);
 }
 
 /* The column that counts on; SIZE_MAX = none. MariaDB has one of a table, and it begins a key. */
@@ -57,19 +58,24 @@ static size_t counting_column(const struct sch_table *t)
 {
     for (size_t i = 0; i < t->column_count; i++) {
         const struct sch_column *c = &t->columns[i];
-        if ((c->identity != 0 || c->serial) && c->map.kind == MAP_EXACT && is_integer(c) && first_in_key(t, i))
+        if ((c->identity != 0 || c->serial) && c->map.kind == MAP_EXACT && is_integer(c) &&
+            first_in_key(t, i))
             return i;
     }
     return SIZE_MAX;
 }
 
-static void report(struct schema_plan *plan, enum item_state state, const char *kind, const struct sch_table *t,
-                   const char *part, const char *text)
+static void report(struct schema_plan *plan, enum item_state state, const char *kind,
+                   const struct sch_table *t, const char *part, const char *text)
 {
-    plan_add_item(plan, state, kind, part != NULL ? model_textf(&plan->model, "%s on %s", part, plan_key(plan, t, NULL)) : plan_key(plan, t, NULL), text, NULL);
+    plan_add_item(plan, state, kind,
+                  part != NULL ? model_textf(&plan->model, "%s on %s", part, plan_key(plan, t, NULL))
+                               : plan_key(plan, t, NULL),
+                  text, NULL);
 }
 
-static void add_default(struct schema_plan *plan, const struct sch_table *t, const struct sch_column *c, struct strbuf *sql)
+static void add_default(struct schema_plan *plan, const struct sch_table *t, const struct sch_column *c,
+                        struct strbuf *sql)
 {
     struct strbuf text = STRBUF_INIT(SQL_BYTES_MAX);
     if (c->identity != 0 || c->serial)
@@ -78,14 +84,15 @@ static void add_default(struct schema_plan *plan, const struct sch_table *t, con
     else if (c->def != NULL && c->map.kind != MAP_CHOSEN && translate_default(c, &text))
         strbuf_addf(sql, " DEFAULT %s", text.data);
     else if (c->def != NULL && (c->map.kind != MAP_CHOSEN || strcasestr(c->map.type, "default") == NULL))
-        report(plan, ITEM_REPORTED, "default", t, c->name, model_textf(&plan->model, "not certain on MariaDB: %s", c->def));
+        report(plan, ITEM_REPORTED, "default", t, c->name,
+               model_textf(&plan->model, "not certain on MariaDB: %s", c->def));
     strbuf_release(&text);
 }
 
 #define COMMENT_CHARS 1024
 
-static void add_comment(struct schema_plan *plan, const struct sch_table *t, const char *part, const char *comment,
-                        size_t max_bytes, const char *before, struct strbuf *sql)
+static void add_comment(struct schema_plan *plan, const struct sch_table *t, const char *part,
+                        const char *comment, size_t max_bytes, const char *before, struct strbuf *sql)
 {
     if (comment == NULL)
         return;
@@ -97,7 +104,8 @@ static void add_comment(struct schema_plan *plan, const struct sch_table *t, con
     maria_quote_literal(sql, comment);
 }
 
-static void add_column(struct schema_plan *plan, const struct sch_table *t, size_t at, bool counts, struct strbuf *sql)
+static void add_column(struct schema_plan *plan, const struct sch_table *t, size_t at, bool counts,
+                       struct strbuf *sql)
 {
     const struct sch_column *c = &t->columns[at];
     bool generated = c->map.kind == MAP_CHOSEN && strcasestr(c->map.type, "generated") != NULL;
@@ -134,22 +142,27 @@ static size_t bytes_of(const struct sch_table *t, const size_t *columns, size_t 
     return bytes;
 }
 
-static void add_key(struct schema_plan *plan, const struct sch_table *t, const struct sch_constraint *k, struct strbuf *sql)
+static void add_key(struct schema_plan *plan, const struct sch_table *t, const struct sch_constraint *k,
+                    struct strbuf *sql)
 {
     bool is_long = false;
     if (!mapped(t, k->columns, k->column_count)) {
-        report(plan, ITEM_LEFT_OUT, k->type == 'p' ? "primary key" : "unique key", t, k->name, "a column of it is not there");
+        report(plan, ITEM_LEFT_OUT, k->type == 'p' ? "primary key" : "unique key", t, k->name,
+               "a column of it is not there");
         return;
     }
     size_t bytes = bytes_of(t, k->columns, k->column_count, &is_long);
     if (k->type == 'u' && strstr(k->def, "NULLS NOT DISTINCT") != NULL) {
-        report(plan, ITEM_REPORTED, "unique key", t, k->name, "NULLS NOT DISTINCT: MariaDB lets several nulls pass");
+        report(plan, ITEM_REPORTED, "unique key", t, k->name,
+               "NULLS NOT DISTINCT: MariaDB lets several nulls pass");
         return;
     }
     if (k->type == 'u' && (is_long || bytes > MARIA_KEY_BYTES))
-        report(plan, ITEM_CHANGED, "unique key", t, k->name, "kept by a hash of the whole value (values are too long for a key): no lookups by it");
+        report(plan, ITEM_CHANGED, "unique key", t, k->name,
+               "kept by a hash of the whole value (values are too long for a key): no lookups by it");
     if (k->deferrable)
-        report(plan, ITEM_CHANGED, k->type == 'p' ? "primary key" : "unique key", t, k->name, "checked at once, not at the commit");
+        report(plan, ITEM_CHANGED, k->type == 'p' ? "primary key" : "unique key", t, k->name,
+               "checked at once, not at the commit");
     strbuf_adds(sql, ",\n  ");
     if (k->type == 'p') {
         strbuf_adds(sql, "PRIMARY KEY (");
@@ -162,7 +175,8 @@ static void add_key(struct schema_plan *plan, const struct sch_table *t, const s
     strbuf_addc(sql, ')');
 }
 
-static void add_check(struct schema_plan *plan, const struct sch_table *t, const struct sch_constraint *k, struct strbuf *sql)
+static void add_check(struct schema_plan *plan, const struct sch_table *t, const struct sch_constraint *k,
+                      struct strbuf *sql)
 {
     struct strbuf text = STRBUF_INIT(SQL_BYTES_MAX);
     if (translate_check(t, k->def, &text)) {
@@ -170,7 +184,8 @@ static void add_check(struct schema_plan *plan, const struct sch_table *t, const
         maria_quote_ident(sql, key_name(plan, k->name));
         strbuf_addf(sql, " CHECK %s", text.data);
     } else {
-        report(plan, ITEM_REPORTED, "check", t, k->name, model_textf(&plan->model, "not certain on MariaDB: %s", k->def));
+        report(plan, ITEM_REPORTED, "check", t, k->name,
+               model_textf(&plan->model, "not certain on MariaDB: %s", k->def));
     }
     strbuf_release(&text);
 }
@@ -184,7 +199,8 @@ static void add_constraints(struct schema_plan *plan, const struct sch_table *t,
         else if (k->type == 'c')
             add_check(plan, t, k, sql);
         else if (k->type == 'x')
-            report(plan, ITEM_REPORTED, "exclusion constraint", t, k->name, model_textf(&plan->model, "MariaDB has none: %s", k->def));
+            report(plan, ITEM_REPORTED, "exclusion constraint", t, k->name,
+                   model_textf(&plan->model, "MariaDB has none: %s", k->def));
     }
 }
 
@@ -192,7 +208,8 @@ static void note_table(struct schema_plan *plan, const struct sch_table *t, size
 {
     if (t->partitioned_by != NULL)
         report(plan, ITEM_CHANGED, "partitioned table", t, NULL,
-               model_textf(&plan->model, "one table without partitions (on the source %zu, by %s)", t->partition_count, t->partitioned_by));
+               model_textf(&plan->model, "one table without partitions (on the source %zu, by %s)",
+                           t->partition_count, t->partitioned_by));
     if (t->unlogged)
         report(plan, ITEM_REPORTED, "table", t, NULL, "unlogged: nothing of it is in the stream");
     if (t->tablespace != NULL)
@@ -200,10 +217,12 @@ static void note_table(struct schema_plan *plan, const struct sch_table *t, size
     if (sch_table_primary(t) == NULL)
         report(plan, ITEM_CHANGED, "table", t, NULL, "has no primary key, and gets none");
     if (counting != SIZE_MAX && t->columns[counting].identity == 'a')
-        report(plan, ITEM_CHANGED, "identity", t, t->columns[counting].name, "AUTO_INCREMENT lets values be given, GENERATED ALWAYS does not");
+        report(plan, ITEM_CHANGED, "identity", t, t->columns[counting].name,
+               "AUTO_INCREMENT lets values be given, GENERATED ALWAYS does not");
 }
 
-static void add_index(struct schema_plan *plan, const struct sch_table *t, const struct sch_index *x, bool later);
+static void add_index(struct schema_plan *plan, const struct sch_table *t, const struct sch_index *x,
+                      bool later);
 
 void plan_mariadb_table(struct schema_plan *plan, const struct sch_table *t, bool indexes_later)
 {
@@ -223,10 +242,11 @@ void plan_mariadb_table(struct schema_plan *plan, const struct sch_table *t, boo
     strbuf_adds(&sql, "\n) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin");
     add_comment(plan, t, NULL, t->comment, 2048, " COMMENT=", &sql);
     if (shown == 0) {
-        plan_add_item(plan, ITEM_DECIDE, "table", plan_key(plan, t, NULL), "MariaDB has no tables without columns",
-                      "source.tables: leave it out");
+        plan_add_item(plan, ITEM_DECIDE, "table", plan_key(plan, t, NULL),
+                      "MariaDB has no tables without columns", "source.tables: leave it out");
     } else {
-        struct plan_step *step = plan_add_step(plan, PHASE_TABLES, "table", plan_key(plan, t, NULL), model_text(&plan->model, sql.data));
+        struct plan_step *step = plan_add_step(plan, PHASE_TABLES, "table", plan_key(plan, t, NULL),
+                                               model_text(&plan->model, sql.data));
         step->database = t->target_database;
         step->table = t->target_name;
     }
@@ -243,7 +263,8 @@ static const char *why_no_index(const struct sch_table *t, const struct sch_inde
     if (x->expression)
         return "on an expression: a generated column with an index";
     if (x->partial)
-        return x->unique ? "unique for some rows only: MariaDB has no partial indexes" : "partial: MariaDB has none";
+        return x->unique ? "unique for some rows only: MariaDB has no partial indexes"
+                         : "partial: MariaDB has none";
     if (strcmp(x->method, "btree") != 0 && strcmp(x->method, "hash") != 0)
         return "its method has no twin on MariaDB";
     if (!mapped(t, x->columns, x->column_count))
@@ -254,14 +275,15 @@ static const char *why_no_index(const struct sch_table *t, const struct sch_inde
 }
 
 /* Long values by their beginning. False = too many of them. */
-static bool add_index_columns(const struct sch_table *t, const struct sch_index *x, bool prefixes, struct strbuf *out,
-                              bool *ret_cut)
+static bool add_index_columns(const struct sch_table *t, const struct sch_index *x, bool prefixes,
+                              struct strbuf *out, bool *ret_cut)
 {
     size_t bytes = 0;
     *ret_cut = false;
     for (size_t i = 0; i < x->column_count; i++) {
         const char *type = t->columns[x->columns[i]].map.type;
-        bool cut = prefixes && (rules_mariadb_is_long(type) || rules_mariadb_key_bytes(type) > MARIA_KEY_BYTES);
+        bool cut =
+            prefixes && (rules_mariadb_is_long(type) || rules_mariadb_key_bytes(type) > MARIA_KEY_BYTES);
         strbuf_adds(out, i > 0 ? "," : "");
         maria_quote_ident(out, t->columns[x->columns[i]].target);
         if (cut)
@@ -272,7 +294,8 @@ static bool add_index_columns(const struct sch_table *t, const struct sch_index 
     return !prefixes || bytes <= MARIA_KEY_BYTES;
 }
 
-static void add_index(struct schema_plan *plan, const struct sch_table *t, const struct sch_index *x, bool later)
+static void add_index(struct schema_plan *plan, const struct sch_table *t, const struct sch_index *x,
+                      bool later)
 {
     const char *why = why_no_index(t, x);
     bool is_long = false, cut = false;
@@ -280,12 +303,14 @@ static void add_index(struct schema_plan *plan, const struct sch_table *t, const
     if (why == NULL && !add_index_columns(t, x, !x->unique, &columns, &cut))
         why = "longer than the 3072 bytes of a key";
     if (why != NULL) {
-        report(plan, ITEM_REPORTED, x->unique ? "unique index" : "index", t, x->name, model_textf(&plan->model, "%s: %s", why, x->def));
+        report(plan, ITEM_REPORTED, x->unique ? "unique index" : "index", t, x->name,
+               model_textf(&plan->model, "%s: %s", why, x->def));
         goto out;
     }
     size_t bytes = bytes_of(t, x->columns, x->column_count, &is_long);
     if (x->unique && (is_long || bytes > MARIA_KEY_BYTES))
-        report(plan, ITEM_CHANGED, "unique index", t, x->name, "kept by a hash of the whole value: no lookups by it");
+        report(plan, ITEM_CHANGED, "unique index", t, x->name,
+               "kept by a hash of the whole value: no lookups by it");
     if (cut)
         report(plan, ITEM_CHANGED, "index", t, x->name, "long values by their first 191 characters");
     if (x->includes)
@@ -295,8 +320,10 @@ static void add_index(struct schema_plan *plan, const struct sch_table *t, const
     strbuf_adds(&sql, x->unique ? " ADD UNIQUE INDEX " : " ADD INDEX ");
     maria_quote_ident(&sql, key_name(plan, x->name));
     strbuf_addf(&sql, " (%s)", columns.data);
-    struct plan_step *step = plan_add_step(plan, x->unique || !later ? PHASE_TABLES : PHASE_INDEXES, "index",
-                                           model_textf(&plan->model, "%s on %s", x->name, plan_key(plan, t, NULL)), model_text(&plan->model, sql.data));
+    struct plan_step *step =
+        plan_add_step(plan, x->unique || !later ? PHASE_TABLES : PHASE_INDEXES, "index",
+                      model_textf(&plan->model, "%s on %s", x->name, plan_key(plan, t, NULL)),
+                      model_text(&plan->model, sql.data));
     step->database = t->target_database;
     step->table = t->target_name;
     step->object = key_name(plan, x->name);
@@ -312,12 +339,13 @@ out:
 static bool same_kind(const char *a, const char *b)
 {
     size_t len = strcspn(a, "(");
-    bool text = strncmp(a, "varchar", 7) == 0 || strncmp(a, "char", 4) == 0 || strncmp(a, "varbinary", 9) == 0;
+    bool text =
+        strncmp(a, "varchar", 7) == 0 || strncmp(a, "char", 4) == 0 || strncmp(a, "varbinary", 9) == 0;
     return text ? len == strcspn(b, "(") && strncmp(a, b, len) == 0 : strcmp(a, b) == 0;
 }
 
-static const char *why_no_foreign_key(const struct schema_plan *plan, const struct sch_table *t, const struct sch_constraint *k,
-                                      const struct sch_table *ref)
+static const char *why_no_foreign_key(const struct schema_plan *plan, const struct sch_table *t,
+                                      const struct sch_constraint *k, const struct sch_table *ref)
 {
     (void)plan;
     if (ref == NULL)
@@ -330,7 +358,8 @@ static const char *why_no_foreign_key(const struct schema_plan *plan, const stru
         return "MATCH FULL: InnoDB lets rows pass where some columns are null";
     for (size_t i = 0; i < k->column_count; i++) {
         size_t at = sch_table_column(ref, k->ref_columns[i]);
-        const char *type = at != SIZE_MAX ? ref->columns[at].map.type : NULL, *own = t->columns[k->columns[i]].map.type;
+        const char *type = at != SIZE_MAX ? ref->columns[at].map.type : NULL,
+                   *own = t->columns[k->columns[i]].map.type;
         if (type == NULL)
             return "a column that it refers to is not there";
         if (rules_mariadb_is_long(own) || rules_mariadb_is_long(type))
@@ -347,7 +376,8 @@ static const char *action_text(char action)
 }
 
 /* Names of foreign keys are one's own in a database, not in a table. */
-static const char *foreign_key_name(struct schema_plan *plan, const struct sch_table *t, const struct sch_constraint *k)
+static const char *foreign_key_name(struct schema_plan *plan, const struct sch_table *t,
+                                    const struct sch_constraint *k)
 {
     for (size_t i = 0; i < plan->step_count; i++) {
         const struct plan_step *s = &plan->steps[i];
@@ -358,12 +388,14 @@ static const char *foreign_key_name(struct schema_plan *plan, const struct sch_t
     return key_name(plan, k->name);
 }
 
-static void add_foreign_key(struct schema_plan *plan, const struct sch_table *t, const struct sch_constraint *k, bool later)
+static void add_foreign_key(struct schema_plan *plan, const struct sch_table *t,
+                            const struct sch_constraint *k, bool later)
 {
     const struct sch_table *ref = model_find(&plan->model, k->ref_schema, k->ref_table);
     const char *why = why_no_foreign_key(plan, t, k, ref);
     if (why != NULL) {
-        report(plan, ITEM_REPORTED, "foreign key", t, k->name, model_textf(&plan->model, "%s: %s", why, k->def));
+        report(plan, ITEM_REPORTED, "foreign key", t, k->name,
+               model_textf(&plan->model, "%s: %s", why, k->def));
         return;
     }
     if (k->deferrable)
@@ -391,8 +423,10 @@ static void add_foreign_key(struct schema_plan *plan, const struct sch_table *t,
         maria_quote_ident(&pairs, to);
     }
     strbuf_addf(&sql, ") ON DELETE %s ON UPDATE %s", action_text(k->on_delete), action_text(k->on_update));
-    struct plan_step *step = plan_add_step(plan, later ? PHASE_FOREIGN_KEYS : PHASE_TABLES, "foreign key",
-                                           model_textf(&plan->model, "%s on %s", k->name, plan_key(plan, t, NULL)), model_text(&plan->model, sql.data));
+    struct plan_step *step =
+        plan_add_step(plan, later ? PHASE_FOREIGN_KEYS : PHASE_TABLES, "foreign key",
+                      model_textf(&plan->model, "%s on %s", k->name, plan_key(plan, t, NULL)),
+                      model_text(&plan->model, sql.data));
     step->database = t->target_database;
     step->table = t->target_name;
     step->object = name;

@@ -85,9 +85,10 @@ static bool start(const char *const *argv, const char *password, struct child *r
     if (code != 0) {
         (void)close(out[0]);
         (void)close(talk[0]);
-        return err_set(err, ERR_CONFIG,
-                       "schema.pg_dump: cannot start %s (%s): install PostgreSQL's client programs, or name the program", argv[0],
-                       strerror(code));
+        return err_set(
+            err, ERR_CONFIG,
+            "schema.pg_dump: cannot start %s (%s): install PostgreSQL's client programs, or name the program",
+            argv[0], strerror(code));
     }
     ret->out = out[0];
     ret->err = talk[0];
@@ -175,7 +176,9 @@ bool dump_program_major(const char *program, int *ret, struct err *err)
     int major = at != NULL ? (int)strtol(at + 13, NULL, 10) : 0;
     strbuf_release(&out);
     if (major == 0)
-        return err_set(err, ERR_CONFIG, "schema.pg_dump: %s does not say which version of PostgreSQL's pg_dump it is", program);
+        return err_set(err, ERR_CONFIG,
+                       "schema.pg_dump: %s does not say which version of PostgreSQL's pg_dump it is",
+                       program);
     *ret = major;
     return true;
 }
@@ -187,7 +190,17 @@ bool dump_run(const char *program, const char *url, const char *snapshot, struct
         return false;
     char *database CLEANUP(free_ptr) = xasprintf("--dbname=%s", conninfo);
     char *at CLEANUP(free_ptr) = xasprintf("--snapshot=%s", snapshot);
-    const char *argv[] = {program,          "--schema-only",      "--verbose", "--no-publications", "--no-subscriptions",
-                          "--no-tablespaces", "--encoding=UTF8", "--exclude-schema=crossfade", "--no-password", at, database, NULL};
+    const char *argv[] = {program,
+                          "--schema-only",
+                          "--verbose",
+                          "--no-publications",
+                          "--no-subscriptions",
+                          "--no-tablespaces",
+                          "--encoding=UTF8",
+                          "--exclude-schema=crossfade",
+                          "--no-password",
+                          at,
+                          database,
+                          NULL};
     return run(argv, password, out, err);
 }

@@ -33,7 +33,8 @@ struct dump {
 /* Asks program ("pg_dump" is looked for in PATH) for its major version; ERR_CONFIG if it is not there. */
 bool dump_program_major(const char *program, int *ret, struct err *err) MUST_CHECK;
 /* All definitions of the database at url, as of the exported snapshot. The password travels in the environment. */
-bool dump_run(const char *program, const char *url, const char *snapshot, struct strbuf *out, struct err *err) MUST_CHECK;
+bool dump_run(const char *program, const char *url, const char *snapshot, struct strbuf *out,
+              struct err *err) MUST_CHECK;
 /* Cuts the output of `pg_dump --verbose`. ERR_PROTOCOL if it does not look like one. @thread any */
 bool dump_split(const char *text, struct dump *ret, struct err *err) MUST_CHECK;
 void dump_release(struct dump *dump);

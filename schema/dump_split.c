@@ -170,7 +170,8 @@ static bool take_name(struct splitter *s, const char *line, struct dump_entry *e
 {
     size_t len = strcspn(line, "\n");
     char *text CLEANUP(free_ptr) = xstrndup(line, len);
-    const char *marks[] = {"; Owner: ", "; Schema: ", "; Type: "}, **fields[] = {&e->owner, &e->schema, &e->kind};
+    const char *marks[] = {"; Owner: ", "; Schema: ", "; Type: "},
+               **fields[] = {&e->owner, &e->schema, &e->kind};
     for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
         char *at = NULL;
         for (char *p = strstr(text, marks[i]); p != NULL; p = strstr(p + 1, marks[i]))
@@ -227,7 +228,8 @@ static bool take_entry(struct splitter *s, const char *from, const char *end, st
         return err_set(err, ERR_PROTOCOL, "pg_dump's output does not read: entry %d has no name", e.id);
     take_statements(s, line, end, &e);
     if ((s->dump->count & (s->dump->count - 1)) == 0)
-        s->dump->entries = xrealloc(s->dump->entries, (s->dump->count == 0 ? 1 : s->dump->count * 2) * sizeof e);
+        s->dump->entries =
+            xrealloc(s->dump->entries, (s->dump->count == 0 ? 1 : s->dump->count * 2) * sizeof e);
     s->dump->entries[s->dump->count++] = e;
     return true;
 }

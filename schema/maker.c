@@ -34,7 +34,8 @@ struct maker {
 
 static bool is_later(enum step_phase phase)
 {
-    return phase == PHASE_INDEXES || phase == PHASE_ATTACH || phase == PHASE_FOREIGN_KEYS || phase == PHASE_LAST;
+    return phase == PHASE_INDEXES || phase == PHASE_ATTACH || phase == PHASE_FOREIGN_KEYS ||
+           phase == PHASE_LAST;
 }
 
 /* With indexes put off, the first run makes tables and keys, the second one the rest. */
@@ -224,9 +225,10 @@ static bool make_all(struct maker *m, struct side *side, struct err *err)
 {
     if (!make_in_order(m, side, PHASE_TABLES, err))
         return false;
-    if (m->req->indexes && (!make_in_parallel(m, PHASE_INDEXES, false, err) || !make_in_order(m, side, PHASE_ATTACH, err) ||
-                            !make_in_order(m, side, PHASE_FOREIGN_KEYS, err) ||
-                            !make_in_parallel(m, PHASE_FOREIGN_KEYS, true, err)))
+    if (m->req->indexes &&
+        (!make_in_parallel(m, PHASE_INDEXES, false, err) || !make_in_order(m, side, PHASE_ATTACH, err) ||
+         !make_in_order(m, side, PHASE_FOREIGN_KEYS, err) ||
+         !make_in_parallel(m, PHASE_FOREIGN_KEYS, true, err)))
         return false;
     return make_in_order(m, side, PHASE_LAST, err);
 }
@@ -243,13 +245,16 @@ static bool copy_is_complete(const struct maker *m, struct err *err)
     if (!pg_open(config_text(m->cfg, "target.url"), &options, &conn, err))
         return err_wrap(err, "target");
     bool there = false;
-    bool ok = pg_control_tables_look(conn, "crossfade.position", &there, err) &&
-              (!there || pg_query_int64(conn, "SELECT count(*) FROM crossfade.position WHERE pipeline = $1 AND NOT complete", 1,
-                                        &pipeline, &open, err));
+    bool ok =
+        pg_control_tables_look(conn, "crossfade.position", &there, err) &&
+        (!there ||
+         pg_query_int64(conn, "SELECT count(*) FROM crossfade.position WHERE pipeline = $1 AND NOT complete",
+                        1, &pipeline, &open, err));
     pg_close(conn);
     if (ok && open > 0)
         return err_set(err, ERR_REFUSED,
-                       "the copy is not complete yet: indexes and foreign keys come after it (crossfade status --wait caught-up)");
+                       "the copy is not complete yet: indexes and foreign keys come after it (crossfade "
+                       "status --wait caught-up)");
     return ok;
 }
 
@@ -261,7 +266,8 @@ static bool create(struct maker *m, struct err *err)
     bool ok = look_at_all(m, side, err);
     if (ok && m->result->differ > 0)
         ok = err_set(err, ERR_REFUSED,
-                     "%zu on the target are there and are others; nothing was made: drop or change them there, or leave them "
+                     "%zu on the target are there and are others; nothing was made: drop or change them "
+                     "there, or leave them "
                      "out",
                      m->result->differ);
     if (ok && m->req->execute)
@@ -277,7 +283,8 @@ bool schema_create(const struct config *cfg, const struct schema_plan *plan, con
     size_t open = schema_plan_decisions(plan);
     *ret = (struct schema_result){0};
     if (open > 0)
-        return err_set(err, ERR_REFUSED, "%zu decision%s open, and nothing is guessed: see crossfade schema plan", open,
+        return err_set(err, ERR_REFUSED,
+                       "%zu decision%s open, and nothing is guessed: see crossfade schema plan", open,
                        open == 1 ? " is" : "s are");
     m.states = xcalloc(plan->step_count + 1, sizeof *m.states);
     bool ok = create(&m, err);

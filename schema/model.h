@@ -27,7 +27,8 @@ enum map_kind {
 
 struct mapping {
     enum map_kind kind;
-    const char *type; /* as it stands in CREATE TABLE, NOT NULL and the like excepted; NULL for DECIDE and LEFT_OUT */
+    const char *
+        type; /* as it stands in CREATE TABLE, NOT NULL and the like excepted; NULL for DECIDE and LEFT_OUT */
     const char *rule; /* short name */
     const char *note; /* what may be lost, what is refused, what to decide; NULL = nothing */
 };
@@ -37,18 +38,19 @@ struct sch_column {
     const char *name;
     const char *target; /* its name on the target */
     const char *type;   /* as SQL writes it */
-    const char *base;   /* name of the base type of a domain, of the element of an array; else of the type itself */
-    char kind;          /* pg_type.typtype of that: b e c r m p */
+    const char
+        *base; /* name of the base type of a domain, of the element of an array; else of the type itself */
+    char kind; /* pg_type.typtype of that: b e c r m p */
     const char *extension; /* that the type belongs to; NULL = none */
     bool array;
     bool domain;
     int32_t typmod;
     bool not_null;
-    const char *def;  /* default, or generation expression; NULL = none */
-    char generated;   /* 's' 'v', 0 = not */
-    char identity;    /* 'a' 'd', 0 = not */
-    bool serial;      /* the default is nextval() of a sequence that the column owns */
-    bool ignores_case; /* nondeterministic collation or citext */
+    const char *def;     /* default, or generation expression; NULL = none */
+    char generated;      /* 's' 'v', 0 = not */
+    char identity;       /* 'a' 'd', 0 = not */
+    bool serial;         /* the default is nextval() of a sequence that the column owns */
+    bool ignores_case;   /* nondeterministic collation or citext */
     const char **labels; /* of an enum */
     size_t label_count;
     const char *comment;

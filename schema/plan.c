@@ -12,19 +12,20 @@ static void *grow(void *list, size_t count, size_t size)
     return (count & (count - 1)) == 0 ? xrealloc(list, (count == 0 ? 1 : count * 2) * size) : list;
 }
 
-void plan_add_item(struct schema_plan *plan, enum item_state state, const char *kind, const char *name, const char *text,
-                   const char *line)
+void plan_add_item(struct schema_plan *plan, enum item_state state, const char *kind, const char *name,
+                   const char *text, const char *line)
 {
     plan->items = grow(plan->items, plan->item_count, sizeof *plan->items);
     plan->items[plan->item_count++] =
         (struct plan_item){.state = state, .kind = kind, .name = name, .text = text, .line = line};
 }
 
-struct plan_step *plan_add_step(struct schema_plan *plan, enum step_phase phase, const char *kind, const char *name,
-                                const char *sql)
+struct plan_step *plan_add_step(struct schema_plan *plan, enum step_phase phase, const char *kind,
+                                const char *name, const char *sql)
 {
     plan->steps = grow(plan->steps, plan->step_count, sizeof *plan->steps);
-    plan->steps[plan->step_count] = (struct plan_step){.phase = phase, .kind = kind, .name = name, .sql = sql};
+    plan->steps[plan->step_count] =
+        (struct plan_step){.phase = phase, .kind = kind, .name = name, .sql = sql};
     return &plan->steps[plan->step_count++];
 }
 
@@ -57,9 +58,9 @@ size_t plan_count_columns(const struct schema_plan *plan, enum map_kind kind)
 
 const char *item_state_name(enum item_state state)
 {
-    static const char *const names[] = {[ITEM_UNKNOWN] = "?",          [ITEM_CARRIED] = "carried",
-                                        [ITEM_CHANGED] = "changed",    [ITEM_REPORTED] = "reported",
-                                        [ITEM_LEFT_OUT] = "left out", [ITEM_DECIDE] = "decide"};
+    static const char *const names[] = {
+        [ITEM_UNKNOWN] = "?",         [ITEM_CARRIED] = "carried",   [ITEM_CHANGED] = "changed",
+        [ITEM_REPORTED] = "reported", [ITEM_LEFT_OUT] = "left out", [ITEM_DECIDE] = "decide"};
     return names[state];
 }
 

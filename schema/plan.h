@@ -28,7 +28,14 @@ struct plan_item {
 };
 
 /* When a step is taken. */
-enum step_phase { PHASE_UNKNOWN = 0, PHASE_TABLES, PHASE_INDEXES, PHASE_ATTACH, PHASE_FOREIGN_KEYS, PHASE_LAST };
+enum step_phase {
+    PHASE_UNKNOWN = 0,
+    PHASE_TABLES,
+    PHASE_INDEXES,
+    PHASE_ATTACH,
+    PHASE_FOREIGN_KEYS,
+    PHASE_LAST
+};
 
 /* One statement on the target, or several that belong together. */
 struct plan_step {
@@ -56,16 +63,17 @@ struct schema_plan {
     size_t item_count;
     struct plan_step *steps;
     size_t step_count;
-    struct source_object *objects; /* PostgreSQL: what the steps make, on the source (side.h); parallel to them */
+    struct source_object
+        *objects; /* PostgreSQL: what the steps make, on the source (side.h); parallel to them */
 };
 
 struct source_object;
 
 /* Texts are kept by pointer: the model's, or constant. */
-void plan_add_item(struct schema_plan *plan, enum item_state state, const char *kind, const char *name, const char *text,
-                   const char *line);
-struct plan_step *plan_add_step(struct schema_plan *plan, enum step_phase phase, const char *kind, const char *name,
-                                const char *sql);
+void plan_add_item(struct schema_plan *plan, enum item_state state, const char *kind, const char *name,
+                   const char *text, const char *line);
+struct plan_step *plan_add_step(struct schema_plan *plan, enum step_phase phase, const char *kind,
+                                const char *name, const char *sql);
 void sch_plan_release(struct schema_plan *plan);
 size_t plan_count(const struct schema_plan *plan, enum item_state state);
 size_t plan_count_columns(const struct schema_plan *plan, enum map_kind kind);

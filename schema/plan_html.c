@@ -61,11 +61,14 @@ static void add_fact(struct strbuf *out, size_t n, const char *label)
 static void add_summary(const struct schema_plan *plan, struct strbuf *out)
 {
     size_t open = plan_count(plan, ITEM_DECIDE);
-    strbuf_addf(out, "<main>\n<header class=\"hero %s\">\n<h1>Crossfade schema plan · ", open > 0 ? "FAIL" : "PASS");
+    strbuf_addf(out, "<main>\n<header class=\"hero %s\">\n<h1>Crossfade schema plan · ",
+                open > 0 ? "FAIL" : "PASS");
     add_escaped(out, plan->pipeline);
-    strbuf_addf(out, "</h1>\n<p class=\"verdict\">%s</p>\n<p class=\"meaning\">", open > 0 ? "DECIDE" : "READY");
+    strbuf_addf(out, "</h1>\n<p class=\"verdict\">%s</p>\n<p class=\"meaning\">",
+                open > 0 ? "DECIDE" : "READY");
     if (open > 0)
-        strbuf_addf(out, "%zu decision%s open. Nothing is guessed, and nothing is made before.", open, open == 1 ? " is" : "s are");
+        strbuf_addf(out, "%zu decision%s open. Nothing is guessed, and nothing is made before.", open,
+                    open == 1 ? " is" : "s are");
     else
         strbuf_adds(out, "Everything has a rule or a decision: crossfade schema create --execute makes it.");
     strbuf_adds(out, "</p>\n<div class=\"sides\"><span><b>Source</b> ");
@@ -94,19 +97,22 @@ static const char *tone_of_item(enum item_state state)
     return state == ITEM_DECIDE ? "FAIL" : state == ITEM_CARRIED ? "PASS" : "INCONCLUSIVE";
 }
 
-static void add_items(const struct schema_plan *plan, enum item_state state, const char *title, struct strbuf *out)
+static void add_items(const struct schema_plan *plan, enum item_state state, const char *title,
+                      struct strbuf *out)
 {
     if (plan_count(plan, state) == 0)
         return;
     strbuf_addf(out,
-                "<h2>%s</h2>\n<div class=\"scroll\"><table><thead><tr><th></th><th>What</th><th>Name</th><th>What to know</th>"
+                "<h2>%s</h2>\n<div "
+                "class=\"scroll\"><table><thead><tr><th></th><th>What</th><th>Name</th><th>What to know</th>"
                 "<th>%s</th></tr></thead><tbody>\n",
                 title, state == ITEM_DECIDE ? "Configuration" : "");
     for (size_t i = 0; i < plan->item_count; i++) {
         const struct plan_item *item = &plan->items[i];
         if (item->state != state)
             continue;
-        strbuf_addf(out, "<tr class=\"%s\"><td><span class=\"chip\">%s</span></td>", tone_of_item(state), item_state_name(state));
+        strbuf_addf(out, "<tr class=\"%s\"><td><span class=\"chip\">%s</span></td>", tone_of_item(state),
+                    item_state_name(state));
         add_cell(out, "soft", item->kind);
         add_cell(out, "name", item->name);
         add_cell(out, "", item->text);
@@ -128,13 +134,15 @@ static void add_table(const struct sch_table *t, struct strbuf *out)
     strbuf_addc(out, '.');
     add_escaped(out, t->name);
     strbuf_addf(out,
-                "</h3><span class=\"soft\">%zu columns</span></summary>\n<div class=\"scroll\"><table><thead><tr><th></th>"
-                "<th>Column</th><th>Source type</th><th>Target type</th><th>Rule</th><th>What to know</th></tr></thead><tbody>\n",
+                "</h3><span class=\"soft\">%zu columns</span></summary>\n<div "
+                "class=\"scroll\"><table><thead><tr><th></th>"
+                "<th>Column</th><th>Source type</th><th>Target type</th><th>Rule</th><th>What to "
+                "know</th></tr></thead><tbody>\n",
                 t->column_count);
     for (size_t i = 0; i < t->column_count; i++) {
         const struct sch_column *c = &t->columns[i];
-        strbuf_addf(out, "<tr class=\"%s\"><td><span class=\"chip\">%s</span></td>", tone_of_column(c->map.kind),
-                    map_kind_name(c->map.kind));
+        strbuf_addf(out, "<tr class=\"%s\"><td><span class=\"chip\">%s</span></td>",
+                    tone_of_column(c->map.kind), map_kind_name(c->map.kind));
         add_cell(out, "name", c->name);
         add_cell(out, "value", c->type);
         add_cell(out, "value", c->map.type);

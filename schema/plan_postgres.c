@@ -17,21 +17,26 @@ static const char lost_sql[] =
     "WITH RECURSIVE lost (classid, objid, objsubid) AS ("
     " SELECT 'pg_class'::regclass::oid, unnest($1::oid[]), 0"
     " UNION SELECT 'pg_class'::regclass::oid, c.t, c.n FROM unnest($2::oid[], $3::int[]) c (t, n)"
-    " UNION SELECT 'pg_class'::regclass::oid, pa.attrelid, pa.attnum FROM unnest($2::oid[], $3::int[]) c (t, n) JOIN"
-    " pg_attribute a ON a.attrelid = c.t AND a.attnum = c.n CROSS JOIN LATERAL pg_partition_tree(c.t) p JOIN pg_attribute pa ON"
+    " UNION SELECT 'pg_class'::regclass::oid, pa.attrelid, pa.attnum FROM unnest($2::oid[], $3::int[]) c (t, "
+    "n) JOIN"
+    " pg_attribute a ON a.attrelid = c.t AND a.attnum = c.n CROSS JOIN LATERAL pg_partition_tree(c.t) p JOIN "
+    "pg_attribute pa ON"
     " pa.attrelid = p.relid AND pa.attname = a.attname"
-    " UNION SELECT 'pg_extension'::regclass::oid, e.oid, 0 FROM pg_extension e WHERE e.extname = ANY ($4::text[])"
+    " UNION SELECT 'pg_extension'::regclass::oid, e.oid, 0 FROM pg_extension e WHERE e.extname = ANY "
+    "($4::text[])"
     " UNION SELECT x.classid, x.objid, x.objsubid FROM lost l CROSS JOIN LATERAL ("
-    " SELECT d.classid, d.objid, d.objsubid FROM pg_depend d WHERE d.refclassid = l.classid AND d.refobjid = l.objid AND"
+    " SELECT d.classid, d.objid, d.objsubid FROM pg_depend d WHERE d.refclassid = l.classid AND d.refobjid = "
+    "l.objid AND"
     " (l.objsubid = 0 OR d.refobjsubid = l.objsubid) AND d.classid <> 'pg_extension'::regclass"
     " UNION ALL SELECT 'pg_class'::regclass::oid, r.ev_class, 0 FROM pg_rewrite r WHERE l.classid ="
     " 'pg_rewrite'::regclass AND r.oid = l.objid AND r.rulename = '_RETURN'"
-    " UNION ALL SELECT 'pg_type'::regclass::oid, t.typarray, 0 FROM pg_type t WHERE l.classid = 'pg_type'::regclass AND"
+    " UNION ALL SELECT 'pg_type'::regclass::oid, t.typarray, 0 FROM pg_type t WHERE l.classid = "
+    "'pg_type'::regclass AND"
     " t.oid = l.objid AND t.typarray <> 0"
     ") x) SELECT DISTINCT classid, objid, objsubid FROM lost ORDER BY 1, 2, 3";
 
-static const char partitions_sql[] =
-    "SELECT c.oid, pg_partition_root(c.oid)::oid FROM pg_class c WHERE c.relispartition AND c.relkind IN ('r', 'p') ORDER BY 1";
+static const char partitions_sql[] = "SELECT c.oid, pg_partition_root(c.oid)::oid FROM pg_class c WHERE "
+                                     "c.relispartition AND c.relkind IN ('r', 'p') ORDER BY 1";
 
 struct lost_object {
     uint32_t class_oid, object_oid;
@@ -76,91 +81,6 @@ enum step_phase plan_phase(const struct dump_entry *e, bool indexes_later)
     return PHASE_TABLES;
 }
 
-/* --- roles --- */
-
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-static bool is_known(const char *const *known, size_t count, const char *name)
-{
-    return strcmp(name, "PUBLIC") == 0 ||
-           bsearch(&name, known, count, sizeof *known, compare_names) != NULL;
-}
-
-/* The identifier at p, unquoted; what follows it in *ret_end. malloc'd. */
-static char *take_identifier(const char *p, const char **ret_end)
-{
-    struct strbuf name = STRBUF_INIT(1000);
-    if (*p == '"') {
-        for (p++; *p != '\0' && (*p != '"' || p[1] == '"'); p++) {
-            p += *p == '"';
-            strbuf_addc(&name, *p);
-        }
-        p += *p == '"';
-    } else {
-        while (isalnum((unsigned char)*p) || *p == '_' || *p == '$')
-            strbuf_addc(&name, *p++);
-    }
-    *ret_end = p;
-    return strbuf_detach(&name);
-}
-
-static const char *last_of(const char *text, const char *word)
-{
-    const char *found = NULL;
-    for (const char *p = strstr(text, word); p != NULL; p = strstr(p + 1, word))
-        found = p;
-    return found;
-}
-
-/* The roles behind each of these words in a statement of fixed form are there. */
-static bool roles_known(const char *statement, const char *const *words, const char *const *known, size_t count)
-{
-    for (; *words != NULL; words++) {
-        const char *at = last_of(statement, *words), *end = NULL;
-        if (at == NULL)
-            continue;
-        char *name CLEANUP(free_ptr) = take_identifier(at + strlen(*words), &end);
-        if (!is_known(known, count, name))
-            return false;
-    }
-    return true;
-}
-
-static bool keeps_statement(const char *s, const char *const *known, size_t count)
-{
-    static const char *const owner[] = {" OWNER TO ", NULL}, *const grant[] = {" TO ", NULL}, *const revoke[] = {" FROM ", NULL},
-                      *const defaults[] = {" FOR ROLE ", " TO ", " FROM ", NULL};
-    if (strncmp(s, "ALTER DEFAULT PRIVILEGES ", 25) == 0)
-        return roles_known(s, defaults, known, count);
-    if (strncmp(s, "ALTER ", 6) == 0)
-        return roles_known(s, owner, known, count);
-    if (strncmp(s, "GRANT ", 6) == 0)
-        return roles_known(s, grant, known, count);
-    if (strncmp(s, "REVOKE ", 7) == 0)
-        return roles_known(s, revoke, known, count);
-    return true;
-}
-
-bool plan_drop_roles(const char *sql, const char *const *known, size_t known_count, struct strbuf *out)
-{
-    const char *at = sql, *from = NULL;
-    size_t len = 0;
-    bool dropped = false;
-    while (dump_next_statement(&at, &from, &len)) {
-        char *statement CLEANUP(free_ptr) = xstrndup(from, len);
-        if (!keeps_statement(statement, known, known_count)) {
-            dropped = true;
-            continue;
-        }
-        strbuf_add(out, from, len);
-        strbuf_addc(out, '\n');
-    }
-    return dropped;
-}
-
 /* --- what the target has --- */
 
 static bool read_roles(struct builder *b, struct err *err)
@@ -173,7 +93,7 @@ static bool read_roles(struct builder *b, struct err *err)
     b->roles = xcalloc((size_t)pg_rows(res) + 1, sizeof *b->roles);
     for (int i = 0; i < pg_rows(res); i++)
         b->roles[b->role_count++] = model_text(&b->plan->model, pg_cell(res, i, 0));
-    qsort(b->roles, b->role_count, sizeof *b->roles, compare_names);
+    qsort(b->roles, b->role_count, sizeof *b->roles, roles_compare);
     return true;
 }
 
@@ -201,11 +121,13 @@ static bool look_at_extensions(struct builder *b, struct err *err)
             continue;
         }
         if (b->req->target != NULL &&
-            !pg_query_int64(b->req->target, "SELECT count(*) FROM pg_available_extensions WHERE name = $1", 1, &e->name, &there, err))
+            !pg_query_int64(b->req->target, "SELECT count(*) FROM pg_available_extensions WHERE name = $1", 1,
+                            &e->name, &there, err))
             return err_wrap(err, "extensions of the target");
         if (there == 0)
             plan_add_item(b->plan, ITEM_DECIDE, "extension", model_text(&b->plan->model, e->name),
-                          "the target's server does not have it: install it there, or leave it out with all that needs it",
+                          "the target's server does not have it: install it there, or leave it out with all "
+                          "that needs it",
                           model_textf(&b->plan->model, "schema: {exclude: [\"extension %s\"]}", e->name));
     }
     return true;
@@ -263,8 +185,8 @@ static void add_names(struct strbuf *out, const char **names, size_t count)
 static bool read_lost(struct builder *b, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
-    struct strbuf tables = STRBUF_INIT(SQL_BYTES_MAX), of = STRBUF_INIT(SQL_BYTES_MAX), numbers = STRBUF_INIT(SQL_BYTES_MAX),
-                  extensions = STRBUF_INIT(SQL_BYTES_MAX);
+    struct strbuf tables = STRBUF_INIT(SQL_BYTES_MAX), of = STRBUF_INIT(SQL_BYTES_MAX),
+                  numbers = STRBUF_INIT(SQL_BYTES_MAX), extensions = STRBUF_INIT(SQL_BYTES_MAX);
     add_oids(&tables, b->plan->model.other_tables, b->plan->model.other_count);
     add_columns(b, &of, &numbers);
     add_names(&extensions, b->missing, b->missing_count);
@@ -327,21 +249,25 @@ static void report_lost_column(struct builder *b, const struct sch_table *t, con
 {
     const char *name = plan_key(b->plan, t, c->name), *table = plan_key(b->plan, t, NULL);
     if (extension_is_missing(b, c->extension))
-        plan_add_item(b->plan, ITEM_DECIDE, "column", name,
-                      "its type belongs to an extension that is left out: take that along, or leave the table out",
-                      model_textf(&b->plan->model, "source: {tables: [..., \"!%s\"]}", table));
+        plan_add_item(
+            b->plan, ITEM_DECIDE, "column", name,
+            "its type belongs to an extension that is left out: take that along, or leave the table out",
+            model_textf(&b->plan->model, "source: {tables: [..., \"!%s\"]}", table));
     else if (!c->left_out)
-        plan_add_item(b->plan, ITEM_DECIDE, "column", name,
-                      "needs something that is left out: leave it out, too, or give it another type on the source",
-                      model_textf(&b->plan->model, "source.filters: [{table: '%s', columns: ['!%s']}]", table, c->name));
+        plan_add_item(
+            b->plan, ITEM_DECIDE, "column", name,
+            "needs something that is left out: leave it out, too, or give it another type on the source",
+            model_textf(&b->plan->model, "source.filters: [{table: '%s', columns: ['!%s']}]", table,
+                        c->name));
 }
 
 static void report_lost_columns(struct builder *b)
 {
     for (size_t i = 0; i < b->lost_count; i++) {
         const struct lost_object *l = &b->lost[i];
-        const struct sch_table *t =
-            l->class_oid == CLASS_RELATION && l->column > 0 ? model_find_oid(&b->plan->model, l->object_oid) : NULL;
+        const struct sch_table *t = l->class_oid == CLASS_RELATION && l->column > 0
+                                        ? model_find_oid(&b->plan->model, l->object_oid)
+                                        : NULL;
         for (size_t c = 0; t != NULL && c < t->column_count; c++) {
             if (t->columns[c].number == l->column)
                 report_lost_column(b, t, &t->columns[c]);
@@ -361,8 +287,9 @@ static const char *lower(struct schema_model *m, const char *text)
 
 static bool minor(const char *kind)
 {
-    static const char *const kinds[] = {"COMMENT", "ACL", "DEFAULT ACL", "SEQUENCE OWNED BY", "TABLE ATTACH", "INDEX ATTACH",
-                                        "ROW SECURITY", "SECURITY LABEL", "DEFAULT"};
+    static const char *const kinds[] = {"COMMENT",      "ACL",          "DEFAULT ACL",  "SEQUENCE OWNED BY",
+                                        "TABLE ATTACH", "INDEX ATTACH", "ROW SECURITY", "SECURITY LABEL",
+                                        "DEFAULT"};
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         if (strcmp(kinds[i], kind) == 0)
             return true;
@@ -378,8 +305,9 @@ static bool again(const struct dump_entry *e)
 
 static const char *shown_name(struct builder *b, const struct dump_entry *e)
 {
-    return strcmp(e->schema, "-") == 0 || e->schema[0] == '\0' ? model_text(&b->plan->model, e->name)
-                                                               : model_textf(&b->plan->model, "%s.%s", e->schema, e->name);
+    return strcmp(e->schema, "-") == 0 || e->schema[0] == '\0'
+               ? model_text(&b->plan->model, e->name)
+               : model_textf(&b->plan->model, "%s.%s", e->schema, e->name);
 }
 
 static size_t entry_of(const struct dump *dump, int id)
@@ -396,8 +324,8 @@ static bool of_left_out_column(const struct dump_entry *e, const struct sch_tabl
     const char *end = NULL;
     if (t == NULL || strncmp(e->name, "COLUMN ", 7) != 0)
         return false;
-    free(take_identifier(e->name + 7, &end));
-    char *column CLEANUP(free_ptr) = take_identifier(*end == '.' ? end + 1 : end, &end);
+    free(roles_identifier(e->name + 7, &end));
+    char *column CLEANUP(free_ptr) = roles_identifier(*end == '.' ? end + 1 : end, &end);
     size_t at = sch_table_column(t, column);
     return at != SIZE_MAX && t->columns[at].left_out;
 }
@@ -412,9 +340,12 @@ static bool attaches_left_out(const struct builder *b, const struct dump_entry *
     for (size_t i = 0; i < b->req->dump->count; i++) {
         const struct dump_entry *o = &b->req->dump->entries[i];
         size_t other = strlen(o->name);
-        bool same = other >= len && strcmp(o->name + other - len, e->name) == 0 && (other == len || o->name[other - len - 1] == ' ');
+        bool same = other >= len && strcmp(o->name + other - len, e->name) == 0 &&
+                    (other == len || o->name[other - len - 1] == ' ');
         if (b->left_out[i] && same && strcmp(o->schema, e->schema) == 0 &&
-            strcmp(o->kind, other > len ? "CONSTRAINT" : table ? "TABLE" : "INDEX") == 0)
+            strcmp(o->kind, other > len ? "CONSTRAINT"
+                            : table     ? "TABLE"
+                                        : "INDEX") == 0)
             return true;
     }
     return false;
@@ -430,8 +361,8 @@ static bool needs_left_out(const struct builder *b, const struct dump_entry *e)
         if (i == b->req->dump->count)
             continue;
         const struct dump_entry *about = &b->req->dump->entries[i];
-        if (b->left_out[i] ||
-            (about->class_oid == CLASS_RELATION && of_left_out_column(e, table_or_root(b, about->object_oid))))
+        if (b->left_out[i] || (about->class_oid == CLASS_RELATION &&
+                               of_left_out_column(e, table_or_root(b, about->object_oid))))
             return true;
     }
     return false;
@@ -459,7 +390,8 @@ static bool is_partitioned(const struct builder *b, const char *schema, const ch
 }
 
 /* A foreign key is checked by a later scan that lets writers pass. pg_dump names it "table constraint" and ends in ";". */
-static void split_foreign_key(struct builder *b, const struct dump_entry *e, struct strbuf *sql, const char **ret_validate)
+static void split_foreign_key(struct builder *b, const struct dump_entry *e, struct strbuf *sql,
+                              const char **ret_validate)
 {
     const char *constraint = strstr(e->sql, "ADD CONSTRAINT "), *end = NULL;
     size_t len = sql->len;
@@ -468,7 +400,7 @@ static void split_foreign_key(struct builder *b, const struct dump_entry *e, str
         len--;
     if (constraint == NULL || len == 0 || sql->data[len - 1] != ';' || strstr(e->sql, " NOT VALID;") != NULL)
         return;
-    char *name CLEANUP(free_ptr) = take_identifier(constraint + 15, &end);
+    char *name CLEANUP(free_ptr) = roles_identifier(constraint + 15, &end);
     size_t table_len = strlen(e->name) - strlen(name);
     if (table_len < 2 || table_len > strlen(e->name))
         return;
@@ -493,7 +425,8 @@ static enum step_phase phase_of(const struct builder *b, const struct dump_entry
     for (size_t i = 0; phase == PHASE_ATTACH && i < b->plan->step_count; i++) {
         const struct plan_step *s = &b->plan->steps[i];
         size_t len = strlen(s->name), tail = strlen(e->name);
-        bool key = s->phase == PHASE_TABLES && (strcmp(s->kind, "constraint") == 0 || strcmp(s->kind, "index") == 0);
+        bool key =
+            s->phase == PHASE_TABLES && (strcmp(s->kind, "constraint") == 0 || strcmp(s->kind, "index") == 0);
         if (key && len > tail && strcmp(s->name + len - tail, e->name) == 0 &&
             (s->name[len - tail - 1] == ' ' || s->name[len - tail - 1] == '.') &&
             strncmp(s->name, e->schema, strlen(e->schema)) == 0)
@@ -518,7 +451,8 @@ static void add_entry(struct builder *b, const struct dump_entry *e)
     if (dropped)
         plan_add_item(b->plan, ITEM_CHANGED, kind, name, "without roles that the target does not have", NULL);
     else if (strcmp(e->kind, "MATERIALIZED VIEW") == 0)
-        plan_add_item(b->plan, ITEM_CHANGED, kind, name, "made without rows: REFRESH MATERIALIZED VIEW once the copy is complete", NULL);
+        plan_add_item(b->plan, ITEM_CHANGED, kind, name,
+                      "made without rows: REFRESH MATERIALIZED VIEW once the copy is complete", NULL);
     else if (strcmp(e->kind, "SEQUENCE") == 0)
         plan_add_item(b->plan, ITEM_CARRIED, kind, name, "its value is set at cutover", NULL);
     else if (!minor(e->kind) && strstr(e->name, " _RETURN") == NULL)
@@ -546,10 +480,11 @@ static bool of_other_table(const struct builder *b, const struct dump_entry *e)
 /* A policy for a role that is not there: it would be another policy without it. */
 static bool lacks_role(const struct builder *b, const struct dump_entry *e)
 {
-    const char *to = strcmp(e->kind, "POLICY") == 0 && b->roles != NULL ? strstr(e->sql, " TO ") : NULL, *end = NULL;
+    const char *to = strcmp(e->kind, "POLICY") == 0 && b->roles != NULL ? strstr(e->sql, " TO ") : NULL,
+               *end = NULL;
     while (to != NULL) {
-        char *name CLEANUP(free_ptr) = take_identifier(to + (*to == ' ' ? 4 : 2), &end);
-        if (name[0] != '\0' && !is_known(b->roles, b->role_count, name) && strcmp(name, "CURRENT_USER") != 0)
+        char *name CLEANUP(free_ptr) = roles_identifier(to + (*to == ' ' ? 4 : 2), &end);
+        if (name[0] != '\0' && !roles_has(b->roles, b->role_count, name) && strcmp(name, "CURRENT_USER") != 0)
             return true;
         to = strncmp(end, ", ", 2) == 0 ? end : NULL;
     }
@@ -567,13 +502,17 @@ static void take_entry(struct builder *b, size_t i)
     } else if (is_lost(b, e) || needs_left_out(b, e)) {
         b->left_out[i] = true;
         if (e->class_oid == CLASS_RELATION && model_find_oid(m, e->object_oid) != NULL)
-            plan_add_item(b->plan, ITEM_DECIDE, "table", name, "needs a table or an extension that is not moved",
+            plan_add_item(b->plan, ITEM_DECIDE, "table", name,
+                          "needs a table or an extension that is not moved",
                           "source.tables: what it inherits from, too, or leave it out");
         else if (!of_other_table(b, e) && !minor(e->kind))
-            plan_add_item(b->plan, ITEM_LEFT_OUT, lower(m, e->kind), name, "needs a table, column or extension that is not moved", NULL);
+            plan_add_item(b->plan, ITEM_LEFT_OUT, lower(m, e->kind), name,
+                          "needs a table, column or extension that is not moved", NULL);
     } else if (lacks_role(b, e)) {
-        plan_add_item(b->plan, ITEM_DECIDE, "policy", name, "is for a role that the target does not have: create the role there, or leave the policy out",
-                      model_textf(m, "schema: {exclude: [\"policy %s\"]}", name));
+        plan_add_item(
+            b->plan, ITEM_DECIDE, "policy", name,
+            "is for a role that the target does not have: create the role there, or leave the policy out",
+            model_textf(m, "schema: {exclude: [\"policy %s\"]}", name));
     } else {
         add_entry(b, e);
     }
@@ -594,13 +533,17 @@ static void add_renames(struct builder *b)
             pg_quote_ident(&sql, col->name);
             strbuf_adds(&sql, " TO ");
             pg_quote_ident(&sql, col->target);
-            struct plan_step *step = plan_add_step(b->plan, PHASE_TABLES, "column name", plan_key(b->plan, tab, col->name), model_text(&b->plan->model, sql.data));
+            struct plan_step *step =
+                plan_add_step(b->plan, PHASE_TABLES, "column name", plan_key(b->plan, tab, col->name),
+                              model_text(&b->plan->model, sql.data));
             step->again = true;
             strbuf_release(&sql);
-            plan_add_item(b->plan, ITEM_CHANGED, "column", plan_key(b->plan, tab, col->name), model_textf(&b->plan->model, "is called %s, by source.filters", col->target), NULL);
+            plan_add_item(b->plan, ITEM_CHANGED, "column", plan_key(b->plan, tab, col->name),
+                          model_textf(&b->plan->model, "is called %s, by source.filters", col->target), NULL);
             if (b->req->indexes_later)
                 plan_add_item(b->plan, ITEM_DECIDE, "column", plan_key(b->plan, tab, col->name),
-                              "indexes that come later would not know its new name", "schema: {indexes: before_snapshot}");
+                              "indexes that come later would not know its new name",
+                              "schema: {indexes: before_snapshot}");
         }
     }
 }
@@ -613,12 +556,18 @@ static void map_columns(struct schema_plan *plan)
         tab->target_name = tab->name;
         for (size_t c = 0; c < tab->column_count; c++) {
             struct sch_column *col = &tab->columns[c];
-            col->map = col->left_out ? (struct mapping){.kind = MAP_LEFT_OUT, .rule = "source.filters", .note = "left out by source.filters"}
-                                     : (struct mapping){.kind = MAP_EXACT, .rule = "same type", .type = col->type};
+            col->map = col->left_out
+                           ? (struct mapping){.kind = MAP_LEFT_OUT,
+                                              .rule = "source.filters",
+                                              .note = "left out by source.filters"}
+                           : (struct mapping){.kind = MAP_EXACT, .rule = "same type", .type = col->type};
         }
         if (tab->tablespace != NULL)
             plan_add_item(plan, ITEM_CHANGED, "table", plan_key(plan, tab, NULL),
-                          model_textf(&plan->model, "lies in the target's default tablespace (on the source in %s)", tab->tablespace), NULL);
+                          model_textf(&plan->model,
+                                      "lies in the target's default tablespace (on the source in %s)",
+                                      tab->tablespace),
+                          NULL);
     }
 }
 
@@ -631,14 +580,16 @@ static void build(struct builder *b)
     report_lost_columns(b);
     if (b->plan->model.other_root_count > 0)
         plan_add_item(b->plan, ITEM_LEFT_OUT, "tables",
-                      model_textf(&b->plan->model, "%zu", b->plan->model.other_root_count), "are not part of the pipeline (source.tables)", NULL);
+                      model_textf(&b->plan->model, "%zu", b->plan->model.other_root_count),
+                      "are not part of the pipeline (source.tables)", NULL);
 }
 
 bool plan_postgres(struct schema_plan *plan, const struct postgres_request *req, struct err *err)
 {
     struct builder b = {.plan = plan, .req = req};
     map_columns(plan);
-    bool ok = read_roles(&b, err) && read_partitions(&b, err) && look_at_extensions(&b, err) && read_lost(&b, err);
+    bool ok =
+        read_roles(&b, err) && read_partitions(&b, err) && look_at_extensions(&b, err) && read_lost(&b, err);
     if (ok)
         build(&b);
     free(b.left_out);

@@ -24,7 +24,8 @@ static void add_cells(struct strbuf *out, const char *const *cells, size_t count
     strbuf_adds(out, "|\n");
 }
 
-static void add_items(const struct schema_plan *plan, enum item_state state, const char *title, struct strbuf *out)
+static void add_items(const struct schema_plan *plan, enum item_state state, const char *title,
+                      struct strbuf *out)
 {
     if (plan_count(plan, state) == 0)
         return;
@@ -44,10 +45,13 @@ static void add_table(const struct schema_plan *plan, const struct sch_table *t,
     add_cell(out, t->schema);
     strbuf_addc(out, '.');
     add_cell(out, t->name);
-    strbuf_adds(out, "\n\n| column | source type | target type | kind | rule | what to know |\n|---|---|---|---|---|---|\n");
+    strbuf_adds(out, "\n\n| column | source type | target type | kind | rule | what to know "
+                     "|\n|---|---|---|---|---|---|\n");
     for (size_t i = 0; i < t->column_count; i++) {
         const struct sch_column *c = &t->columns[i];
-        const char *cells[] = {c->name, c->type, c->map.type != NULL ? c->map.type : "", map_kind_name(c->map.kind), c->map.rule, c->map.note};
+        const char *cells[] = {
+            c->name,     c->type,    c->map.type != NULL ? c->map.type : "", map_kind_name(c->map.kind),
+            c->map.rule, c->map.note};
         add_cells(out, cells, 6);
     }
     (void)plan;
@@ -62,10 +66,12 @@ void schema_plan_markdown(const struct schema_plan *plan, struct strbuf *out)
     strbuf_adds(out, " to ");
     add_cell(out, plan->target_text);
     strbuf_addf(out,
-                ": %zu tables, columns: %zu exact, %zu lossy, %zu chosen, %zu to decide, %zu left out. Decisions open: %zu.\n",
-                plan->model.table_count, plan_count_columns(plan, MAP_EXACT), plan_count_columns(plan, MAP_LOSSY),
-                plan_count_columns(plan, MAP_CHOSEN), plan_count_columns(plan, MAP_DECIDE),
-                plan_count_columns(plan, MAP_LEFT_OUT), plan_count(plan, ITEM_DECIDE));
+                ": %zu tables, columns: %zu exact, %zu lossy, %zu chosen, %zu to decide, %zu left out. "
+                "Decisions open: %zu.\n",
+                plan->model.table_count, plan_count_columns(plan, MAP_EXACT),
+                plan_count_columns(plan, MAP_LOSSY), plan_count_columns(plan, MAP_CHOSEN),
+                plan_count_columns(plan, MAP_DECIDE), plan_count_columns(plan, MAP_LEFT_OUT),
+                plan_count(plan, ITEM_DECIDE));
     add_items(plan, ITEM_DECIDE, "To decide", out);
     add_items(plan, ITEM_CHANGED, "Made, but not as on the source", out);
     add_items(plan, ITEM_REPORTED, "Not made: for a person", out);

@@ -38,7 +38,8 @@ static void map_varchar(struct schema_model *m, const struct sch_column *c, stru
     else if (chars <= MARIA_VARCHAR_CHARS)
         set(ret, MAP_EXACT, model_textf(m, "varchar(%d)", chars), ret->note);
     else
-        set(ret, MAP_LOSSY, "longtext", "the limit on the length is not kept: MariaDB's varchar ends at 16383 characters");
+        set(ret, MAP_LOSSY, "longtext",
+            "the limit on the length is not kept: MariaDB's varchar ends at 16383 characters");
 }
 
 static void map_char(struct schema_model *m, const struct sch_column *c, struct mapping *ret)
@@ -55,7 +56,9 @@ static void map_char(struct schema_model *m, const struct sch_column *c, struct 
 static void map_numeric(struct schema_model *m, const struct sch_column *c, struct mapping *ret)
 {
     if (c->typmod < VARHDR) {
-        set(ret, MAP_DECIDE, NULL, "numeric without precision holds more than any decimal of MariaDB: say which digits are needed, such as decimal(38,10)");
+        set(ret, MAP_DECIDE, NULL,
+            "numeric without precision holds more than any decimal of MariaDB: say which digits are needed, "
+            "such as decimal(38,10)");
         return;
     }
     int precision = (c->typmod - VARHDR) >> 16 & 0xffff, scale = ((c->typmod - VARHDR) & 0x7ff);
@@ -89,21 +92,24 @@ static void map_bit(struct schema_model *m, const struct sch_column *c, struct m
     if (c->typmod < 1 || c->typmod <= MARIA_BIT_BITS)
         set(ret, MAP_EXACT, model_textf(m, "bit(%d)", c->typmod < 1 ? 1 : c->typmod), NULL);
     else
-        set(ret, MAP_LOSSY, c->typmod <= MARIA_VARCHAR_CHARS ? model_textf(m, "varchar(%d)", c->typmod) : "longtext",
+        set(ret, MAP_LOSSY,
+            c->typmod <= MARIA_VARCHAR_CHARS ? model_textf(m, "varchar(%d)", c->typmod) : "longtext",
             "kept as text of 0 and 1: MariaDB's bit ends at 64");
 }
 
 static void map_varbit(struct schema_model *m, const struct sch_column *c, struct mapping *ret)
 {
-    ret->type =
-        c->typmod > 0 && c->typmod <= MARIA_VARCHAR_CHARS ? model_textf(m, "varchar(%d)", c->typmod) : "longtext";
+    ret->type = c->typmod > 0 && c->typmod <= MARIA_VARCHAR_CHARS ? model_textf(m, "varchar(%d)", c->typmod)
+                                                                  : "longtext";
 }
 
-#define FINITE   "NaN and the infinities have no place in it: refused, or by rule at run time"
-#define ZONE     "holds UTC, and does not say so; years 1 to 9999: infinity and years beyond are refused, or go by rule at run time"
-#define YEARS    "years 1 to 9999: infinity, BC and years beyond are refused, or go by rule at run time"
-#define AS_TEXT  "kept as PostgreSQL's text: order, operators and indexes of the type are not"
-#define AS_JSON  "kept as JSON text: what the type checks, and its operators, are not"
+#define FINITE "NaN and the infinities have no place in it: refused, or by rule at run time"
+#define ZONE                                                                                                 \
+    "holds UTC, and does not say so; years 1 to 9999: infinity and years beyond are refused, or go by rule " \
+    "at run time"
+#define YEARS   "years 1 to 9999: infinity, BC and years beyond are refused, or go by rule at run time"
+#define AS_TEXT "kept as PostgreSQL's text: order, operators and indexes of the type are not"
+#define AS_JSON "kept as JSON text: what the type checks, and its operators, are not"
 
 static const struct rule rules[] = {
     {"bool", "boolean", MAP_EXACT, "tinyint(1)", NULL, "true is 1, false is 0"},
@@ -113,14 +119,19 @@ static const struct rule rules[] = {
     {"oid", "oid", MAP_EXACT, "int unsigned", NULL, NULL},
     {"float4", "real", MAP_EXACT, "float", NULL, FINITE},
     {"float8", "double precision", MAP_EXACT, "double", NULL, FINITE},
-    {"numeric", "numeric(p,s)", MAP_EXACT, "decimal(p,s), up to 65 digits and 38 places; without p,s: to decide", map_numeric, FINITE},
-    {"money", "money", MAP_LOSSY, "decimal(19,2)", NULL, "the currency is not kept; a lc_monetary without two places needs another type"},
+    {"numeric", "numeric(p,s)", MAP_EXACT,
+     "decimal(p,s), up to 65 digits and 38 places; without p,s: to decide", map_numeric, FINITE},
+    {"money", "money", MAP_LOSSY, "decimal(19,2)", NULL,
+     "the currency is not kept; a lc_monetary without two places needs another type"},
     {"text", "text", MAP_EXACT, "longtext", NULL, NULL},
-    {"varchar", "character varying(n)", MAP_EXACT, "varchar(n); longtext above 16383 or without n", map_varchar, NULL},
-    {"bpchar", "character(n)", MAP_EXACT, "char(n), above 255 varchar(n)", map_char, "blanks at the end mean nothing, as in PostgreSQL: MariaDB gives them back without"},
+    {"varchar", "character varying(n)", MAP_EXACT, "varchar(n); longtext above 16383 or without n",
+     map_varchar, NULL},
+    {"bpchar", "character(n)", MAP_EXACT, "char(n), above 255 varchar(n)", map_char,
+     "blanks at the end mean nothing, as in PostgreSQL: MariaDB gives them back without"},
     {"char", "\"char\"", MAP_EXACT, "varbinary(1)", NULL, NULL},
     {"name", "name", MAP_EXACT, "varchar(63)", NULL, NULL},
-    {"citext", "citext", MAP_LOSSY, "longtext collate utf8mb4_general_nopad_ci", NULL, "compared without case by MariaDB's rules, which also ignore accents"},
+    {"citext", "citext", MAP_LOSSY, "longtext collate utf8mb4_general_nopad_ci", NULL,
+     "compared without case by MariaDB's rules, which also ignore accents"},
     {"bytea", "bytea", MAP_EXACT, "longblob", NULL, NULL},
     {"uuid", "uuid", MAP_EXACT, "uuid", NULL, NULL},
     {"json", "json", MAP_EXACT, "json", NULL, "nested deeper than 32 levels is refused by MariaDB"},
@@ -130,11 +141,13 @@ static const struct rule rules[] = {
     {"time", "time(p)", MAP_EXACT, "time(p), 6 without p", map_time, NULL},
     {"timetz", "time with time zone", MAP_LOSSY, "varchar(21)", NULL, AS_TEXT},
     {"timestamp", "timestamp(p)", MAP_EXACT, "datetime(p), 6 without p", map_datetime, YEARS},
-    {"timestamptz", "timestamp(p) with time zone", MAP_EXACT, "datetime(p) in UTC, 6 without p", map_datetime, ZONE},
+    {"timestamptz", "timestamp(p) with time zone", MAP_EXACT, "datetime(p) in UTC, 6 without p", map_datetime,
+     ZONE},
     {"interval", "interval", MAP_LOSSY, "varchar(100)", NULL, AS_TEXT},
     {"bit", "bit(n)", MAP_EXACT, "bit(n), above 64 text", map_bit, NULL},
     {"varbit", "bit varying(n)", MAP_LOSSY, "varchar(n) or longtext", map_varbit, "kept as text of 0 and 1"},
-    {"inet", "inet", MAP_LOSSY, "varchar(43)", NULL, "kept as text with its mask; inet6 can be chosen where no value has one"},
+    {"inet", "inet", MAP_LOSSY, "varchar(43)", NULL,
+     "kept as text with its mask; inet6 can be chosen where no value has one"},
     {"cidr", "cidr", MAP_LOSSY, "varchar(43)", NULL, AS_TEXT},
     {"macaddr", "macaddr", MAP_LOSSY, "char(17)", NULL, AS_TEXT},
     {"macaddr8", "macaddr8", MAP_LOSSY, "char(23)", NULL, AS_TEXT},
@@ -154,16 +167,20 @@ static const struct rule rules[] = {
 
 /* Kinds of types that have no name of their own. */
 static const struct rule rule_array = {
-    "[]", "type[] (any array)", MAP_LOSSY, "json", NULL,
-    "kept as JSON: lower bounds, and what the element's type checks, are not"};
-static const struct rule rule_enum = {"enum", "an enum", MAP_EXACT, "enum(labels), in their order", NULL, NULL};
-static const struct rule rule_range = {"range", "a range or multirange", MAP_LOSSY, "longtext", NULL, AS_TEXT};
+    "[]",      "type[] (any array)",
+    MAP_LOSSY, "json",
+    NULL,      "kept as JSON: lower bounds, and what the element's type checks, are not"};
+static const struct rule rule_enum = {"enum", "an enum", MAP_EXACT, "enum(labels), in their order",
+                                      NULL,   NULL};
+static const struct rule rule_range = {"range", "a range or multirange", MAP_LOSSY, "longtext", NULL,
+                                       AS_TEXT};
 static const struct rule rule_composite = {"composite", "a composite type", MAP_LOSSY, "json", NULL, AS_JSON};
 
 const char *map_kind_name(enum map_kind kind)
 {
-    static const char *const names[] = {[MAP_UNKNOWN] = "?",          [MAP_EXACT] = "exact",   [MAP_LOSSY] = "lossy",
-                                        [MAP_DECIDE] = "decide",      [MAP_CHOSEN] = "chosen", [MAP_LEFT_OUT] = "left out"};
+    static const char *const names[] = {
+        [MAP_UNKNOWN] = "?",     [MAP_EXACT] = "exact",   [MAP_LOSSY] = "lossy",
+        [MAP_DECIDE] = "decide", [MAP_CHOSEN] = "chosen", [MAP_LEFT_OUT] = "left out"};
     return names[kind];
 }
 
@@ -216,7 +233,9 @@ static void map_enum(struct schema_model *m, const struct sch_column *c, struct 
     if (fits)
         ret->type = model_text(m, type.data);
     else
-        set(ret, MAP_DECIDE, NULL, "a label that MariaDB's enum does not take as it is (a blank at its end, or longer than 255), or none at all");
+        set(ret, MAP_DECIDE, NULL,
+            "a label that MariaDB's enum does not take as it is (a blank at its end, or longer than 255), or "
+            "none at all");
     m->failed = m->failed || type.failed;
     strbuf_release(&type);
 }
@@ -225,16 +244,22 @@ void rules_mariadb(struct schema_model *model, const struct sch_column *c, struc
 {
     const struct rule *rule = find_rule(c);
     if (rule == NULL) {
-        *ret = (struct mapping){.kind = MAP_DECIDE, .rule = "none", .note = "there is no rule for this type: say what it becomes"};
+        *ret = (struct mapping){.kind = MAP_DECIDE,
+                                .rule = "none",
+                                .note = "there is no rule for this type: say what it becomes"};
         return;
     }
-    *ret = (struct mapping){.kind = rule->kind, .type = rule->target, .rule = rule->source, .note = rule->note};
+    *ret =
+        (struct mapping){.kind = rule->kind, .type = rule->target, .rule = rule->source, .note = rule->note};
     if (rule == &rule_enum)
         map_enum(model, c, ret);
     else if (rule->map != NULL)
         rule->map(model, c, ret);
-    if (c->ignores_case && ret->kind == MAP_EXACT && ret->type != NULL && strncmp(ret->type, "longtext", 8) == 0)
-        set(ret, MAP_DECIDE, NULL, "its collation takes different texts for equal: name a type with a collation of MariaDB that does the same");
+    if (c->ignores_case && ret->kind == MAP_EXACT && ret->type != NULL &&
+        strncmp(ret->type, "longtext", 8) == 0)
+        set(ret, MAP_DECIDE, NULL,
+            "its collation takes different texts for equal: name a type with a collation of MariaDB that "
+            "does the same");
 }
 
 static bool begins(const char *type, const char *word)
@@ -252,7 +277,8 @@ static size_t first_number(const char *type)
 
 bool rules_mariadb_is_long(const char *type)
 {
-    static const char *const names[] = {"longtext", "longblob", "text", "blob", "mediumtext", "mediumblob", "tinytext", "tinyblob", "json", "geometry"};
+    static const char *const names[] = {"longtext",   "longblob", "text",     "blob", "mediumtext",
+                                        "mediumblob", "tinytext", "tinyblob", "json", "geometry"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         if (begins(type, names[i]))
             return true;
@@ -265,8 +291,9 @@ static size_t fixed_bytes(const char *type)
     static const struct {
         const char *name;
         size_t bytes;
-    } fixed[] = {{"tinyint", 1}, {"smallint", 2}, {"int", 4},  {"bigint", 8}, {"float", 4}, {"double", 8},   {"uuid", 16},
-                 {"inet6", 16},  {"date", 3},     {"time", 6}, {"enum", 2},   {"bit", 8},   {"datetime", 8}, {"decimal", 30}};
+    } fixed[] = {{"tinyint", 1}, {"smallint", 2}, {"int", 4},      {"bigint", 8},  {"float", 4},
+                 {"double", 8},  {"uuid", 16},    {"inet6", 16},   {"date", 3},    {"time", 6},
+                 {"enum", 2},    {"bit", 8},      {"datetime", 8}, {"decimal", 30}};
     for (size_t i = 0; i < ARRAY_LEN(fixed); i++) {
         if (begins(type, fixed[i].name))
             return fixed[i].bytes;
@@ -301,7 +328,13 @@ static void add_rule(struct strbuf *out, const struct rule *r)
 
 void rules_markdown(struct strbuf *out)
 {
-    strbuf_adds(out, "| PostgreSQL | MariaDB | kind | what to know |\n|---|---|---|---|\n");
+    strbuf_adds(
+        out,
+        "# Types: PostgreSQL → MariaDB\n\nWritten by `tools/docs` from the rules themselves "
+        "(`schema/rules.c`); docs/SCHEMA.md "
+        "says how they are used. *exact*: every value that the column takes comes back as it was. *lossy*: "
+        "values are kept, something of the type is not. Any other type has no rule and needs an entry in "
+        "`types`.\n\n| PostgreSQL | MariaDB | kind | what to know |\n|---|---|---|---|\n");
     for (size_t i = 0; i < ARRAY_LEN(rules); i++)
         add_rule(out, &rules[i]);
     add_rule(out, &rule_enum);

@@ -14,7 +14,8 @@
 
 #define DUMP_TEXT_MAX ((size_t)1 << 30)
 
-static bool read_model(const struct config *cfg, struct pg_conn *conn, struct schema_plan *plan, struct err *err)
+static bool read_model(const struct config *cfg, struct pg_conn *conn, struct schema_plan *plan,
+                       struct err *err)
 {
     struct table_filter *filter = NULL;
     struct table_rules *rules = NULL;
@@ -28,34 +29,40 @@ static bool read_model(const struct config *cfg, struct pg_conn *conn, struct sc
 static const char *server_text(struct schema_plan *plan, struct pg_conn *conn)
 {
     int version = pg_server_version(conn);
-    return model_textf(&plan->model, "PostgreSQL %d.%d, database %s", version / 10000, version % 10000, pg_database(conn));
+    return model_textf(&plan->model, "PostgreSQL %d.%d, database %s", version / 10000, version % 10000,
+                       pg_database(conn));
 }
 
 /* --- PostgreSQL --- */
 
-static bool check_versions(const char *program, struct pg_conn *source, struct pg_conn *target, struct schema_plan *plan,
-                           struct err *err)
+static bool check_versions(const char *program, struct pg_conn *source, struct pg_conn *target,
+                           struct schema_plan *plan, struct err *err)
 {
     int major = 0, from = pg_server_version(source) / 10000;
     if (!dump_program_major(program, &major, err))
         return false;
     if (major < from)
         return err_set(err, ERR_CONFIG,
-                       "schema.pg_dump: %s is of version %d, and cannot read PostgreSQL %d: install the client programs of %d "
+                       "schema.pg_dump: %s is of version %d, and cannot read PostgreSQL %d: install the "
+                       "client programs of %d "
                        "and name their pg_dump",
                        program, major, from, from);
     if (target != NULL && pg_server_version(target) / 10000 < from)
-        plan_add_item(plan, ITEM_CHANGED, "server", plan->target_text,
-                      "is older than the source: definitions that it does not know are refused when they are made", NULL);
+        plan_add_item(
+            plan, ITEM_CHANGED, "server", plan->target_text,
+            "is older than the source: definitions that it does not know are refused when they are made",
+            NULL);
     return true;
 }
 
-static bool take_dump(const struct config *cfg, struct pg_conn *source, const char *program, struct dump *ret, struct err *err)
+static bool take_dump(const struct config *cfg, struct pg_conn *source, const char *program, struct dump *ret,
+                      struct err *err)
 {
     char *snapshot CLEANUP(free_ptr) = NULL;
     struct strbuf text = STRBUF_INIT(DUMP_TEXT_MAX);
     bool ok = pg_query_text(source, "SELECT pg_export_snapshot()", 0, NULL, &snapshot, err) &&
-              dump_run(program, config_text(cfg, "source.url"), snapshot, &text, err) && dump_split(text.data, ret, err);
+              dump_run(program, config_text(cfg, "source.url"), snapshot, &text, err) &&
+              dump_split(text.data, ret, err);
     strbuf_release(&text);
     return ok;
 }
@@ -71,28 +78,33 @@ static bool open_target(const struct config *cfg, struct schema_plan *plan, stru
         return true;
     }
     plan->target_text = "PostgreSQL, not asked";
-    plan_add_item(plan, ITEM_REPORTED, "target", "could not be asked", model_text(&plan->model, away.text), NULL);
+    plan_add_item(plan, ITEM_REPORTED, "target", "could not be asked", model_text(&plan->model, away.text),
+                  NULL);
     return false;
 }
 
-static bool build_postgres(const struct config *cfg, struct pg_conn *source, struct pg_conn *target, struct schema_plan *plan,
-                           struct err *err)
+static bool build_postgres(const struct config *cfg, struct pg_conn *source, struct pg_conn *target,
+                           struct schema_plan *plan, struct err *err)
 {
     struct dump dump = {0};
     const char *program = config_text(cfg, "schema.pg_dump");
-    struct postgres_request req = {.source = source, .target = target, .dump = &dump, .indexes_later = maker_later(cfg)};
+    struct postgres_request req = {
+        .source = source, .target = target, .dump = &dump, .indexes_later = maker_later(cfg)};
     req.exclude = config_list(cfg, "schema.exclude", &req.exclude_count);
     size_t types = 0;
     (void)config_list(cfg, "types", &types);
     if (types > 0)
-        return err_set(err, ERR_CONFIG, "types: is for a target with other types; PostgreSQL keeps the source's");
-    bool ok = check_versions(program, source, target, plan, err) && take_dump(cfg, source, program, &dump, err) &&
-              plan_postgres(plan, &req, err) && side_postgres_source(source, plan, &plan->objects, err);
+        return err_set(err, ERR_CONFIG,
+                       "types: is for a target with other types; PostgreSQL keeps the source's");
+    bool ok = check_versions(program, source, target, plan, err) &&
+              take_dump(cfg, source, program, &dump, err) && plan_postgres(plan, &req, err) &&
+              side_postgres_source(source, plan, &plan->objects, err);
     dump_release(&dump);
     return ok;
 }
 
-static bool plan_for_postgres(const struct config *cfg, struct pg_conn *source, struct schema_plan *plan, struct err *err)
+static bool plan_for_postgres(const struct config *cfg, struct pg_conn *source, struct schema_plan *plan,
+                              struct err *err)
 {
     struct pg_conn *target = NULL;
     plan->dialect = DIALECT_POSTGRES;
@@ -120,13 +132,16 @@ static bool plan_for_mariadb(const struct config *cfg, struct schema_plan *plan,
     if (side_mariadb_open(config_text(cfg, "target.url"), plan, &side, &away))
         side->ops->close(side);
     else
-        plan_add_item(plan, ITEM_REPORTED, "target", "could not be asked", model_text(&plan->model, away.text), NULL);
+        plan_add_item(plan, ITEM_REPORTED, "target", "could not be asked",
+                      model_text(&plan->model, away.text), NULL);
     return plan_mariadb(plan, types, type_count, maker_later(cfg), err);
 }
 
 static bool make(const struct config *cfg, struct pg_conn *source, struct schema_plan *plan, struct err *err)
 {
-    if (!pg_exec(source, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = pg_catalog", err) ||
+    if (!pg_exec(source,
+                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = pg_catalog",
+                 err) ||
         !read_model(cfg, source, plan, err))
         return false;
     plan->pipeline = model_text(&plan->model, config_text(cfg, "pipeline"));

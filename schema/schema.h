@@ -23,7 +23,8 @@ void schema_plan_free(struct schema_plan *plan); /* NULL allowed */
 /* Open decisions: create refuses while there are any. */
 size_t schema_plan_decisions(const struct schema_plan *plan);
 /* Calls each() for every open decision. line: what to put into the configuration, NULL = something else is to be done. */
-typedef void schema_each_decision(void *ctx, const char *kind, const char *name, const char *text, const char *line);
+typedef void schema_each_decision(void *ctx, const char *kind, const char *name, const char *text,
+                                  const char *line);
 void schema_plan_each_decision(const struct schema_plan *plan, schema_each_decision *each, void *ctx);
 
 void schema_plan_markdown(const struct schema_plan *plan, struct strbuf *out);
@@ -33,7 +34,14 @@ char *schema_plan_json(const struct schema_plan *plan);
 /* The rule table of docs/SCHEMA.md. */
 void schema_rules_markdown(struct strbuf *out);
 
-enum schema_event { SCHEMA_EVENT_UNKNOWN = 0, SCHEMA_WOULD_MAKE, SCHEMA_THERE, SCHEMA_DIFFERS, SCHEMA_MAKING, SCHEMA_MADE };
+enum schema_event {
+    SCHEMA_EVENT_UNKNOWN = 0,
+    SCHEMA_WOULD_MAKE,
+    SCHEMA_THERE,
+    SCHEMA_DIFFERS,
+    SCHEMA_MAKING,
+    SCHEMA_MADE
+};
 
 struct schema_progress {
     enum schema_event event;

@@ -33,7 +33,8 @@ static void add_where(struct strbuf *sql, const char *column, const char *value)
     maria_quote_literal(sql, value);
 }
 
-static bool look_database(struct mariadb_side *ms, const struct plan_step *step, enum step_state *ret, struct err *err)
+static bool look_database(struct mariadb_side *ms, const struct plan_step *step, enum step_state *ret,
+                          struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(SQL_BYTES_MAX);
     bool there = false;
@@ -58,7 +59,8 @@ static void add_lines(const char *shown, const char *wanted, struct strbuf *out)
         char *copy CLEANUP(free_ptr) = xstrndup(line, text);
         char *counter = last ? strstr(copy, " AUTO_INCREMENT=") : NULL;
         if (counter != NULL)
-            memmove(counter, counter + 16 + strspn(counter + 16, "0123456789"), strlen(counter + 16 + strspn(counter + 16, "0123456789")) + 1);
+            memmove(counter, counter + 16 + strspn(counter + 16, "0123456789"),
+                    strlen(counter + 16 + strspn(counter + 16, "0123456789")) + 1);
         bool key = strncmp(copy, "  KEY ", 6) == 0 || strncmp(copy, "  UNIQUE KEY ", 13) == 0 ||
                    (strncmp(copy, "  CONSTRAINT ", 13) == 0 && strstr(copy, " FOREIGN KEY ") != NULL);
         if (key && wanted != NULL && strstr(wanted, copy) == NULL)
@@ -106,19 +108,20 @@ static char *first_difference(const char *wanted, const char *found)
     while (*wanted != '\0' && *found != '\0') {
         size_t w = strcspn(wanted, "\n"), f = strcspn(found, "\n");
         if (w != f || strncmp(wanted, found, w) != 0)
-            return xasprintf("is there and is another: \"%.*s\" where \"%.*s\" should be", (int)MIN_OF(f, 300), found,
-                             (int)MIN_OF(w, 300), wanted);
+            return xasprintf("is there and is another: \"%.*s\" where \"%.*s\" should be",
+                             (int)MIN_OF(f, 300), found, (int)MIN_OF(w, 300), wanted);
         wanted += w + (wanted[w] != '\0');
         found += f + (found[f] != '\0');
     }
     return *wanted == *found ? NULL : xstrdup("is there and has other columns or keys");
 }
 
-static bool look_table(struct mariadb_side *ms, const struct plan_step *step, enum step_state *ret, char **ret_why,
-                       struct err *err)
+static bool look_table(struct mariadb_side *ms, const struct plan_step *step, enum step_state *ret,
+                       char **ret_why, struct err *err)
 {
     char *found CLEANUP(free_ptr) = NULL, *wanted CLEANUP(free_ptr) = NULL;
-    struct strbuf sql = STRBUF_INIT(SQL_BYTES_MAX), a = STRBUF_INIT(SQL_BYTES_MAX), b = STRBUF_INIT(SQL_BYTES_MAX);
+    struct strbuf sql = STRBUF_INIT(SQL_BYTES_MAX), a = STRBUF_INIT(SQL_BYTES_MAX),
+                  b = STRBUF_INIT(SQL_BYTES_MAX);
     bool there = false;
     strbuf_adds(&sql, "SELECT count(*) FROM information_schema.tables WHERE ");
     add_where(&sql, "table_schema", step->database);
@@ -143,8 +146,8 @@ static bool look_table(struct mariadb_side *ms, const struct plan_step *step, en
 
 #define QUOTED(column) "concat('`', replace(" column ", '`', '``'), '`')"
 
-static bool look_named(struct mariadb_side *ms, const char *sql, const struct plan_step *step, enum step_state *ret,
-                       char **ret_why, struct err *err)
+static bool look_named(struct mariadb_side *ms, const char *sql, const struct plan_step *step,
+                       enum step_state *ret, char **ret_why, struct err *err)
 {
     char *found CLEANUP(free_ptr) = NULL;
     if (!maria_query_text(ms->conn, sql, 0, &found, err))
@@ -155,12 +158,14 @@ static bool look_named(struct mariadb_side *ms, const char *sql, const struct pl
     return true;
 }
 
-static bool look_index(struct mariadb_side *ms, const struct plan_step *step, enum step_state *ret, char **ret_why,
-                       struct err *err)
+static bool look_index(struct mariadb_side *ms, const struct plan_step *step, enum step_state *ret,
+                       char **ret_why, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(SQL_BYTES_MAX);
-    strbuf_adds(&sql, "SELECT group_concat(" QUOTED("column_name") ", coalesce(concat('(', sub_part, ')'), '') ORDER BY"
-                      " seq_in_index SEPARATOR ',') FROM information_schema.statistics WHERE ");
+    strbuf_adds(&sql,
+                "SELECT group_concat(" QUOTED(
+                    "column_name") ", coalesce(concat('(', sub_part, ')'), '') ORDER BY"
+                                   " seq_in_index SEPARATOR ',') FROM information_schema.statistics WHERE ");
     add_where(&sql, "table_schema", step->database);
     add_where(&sql, " AND table_name", step->table);
     add_where(&sql, " AND index_name", step->object);
@@ -169,13 +174,79 @@ static bool look_index(struct mariadb_side *ms, const struct plan_step *step, en
     return ok;
 }
 
-static bool look_foreign_key(struct mariadb_side *ms, const struct plan_step *step, enum step_state *ret, char **ret_why,
-                             struct err *err)
+static bool look_foreign_key(struct mariadb_side *ms, const struct plan_step *step, enum step_state *ret,
+                             char **ret_why, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(SQL_BYTES_MAX);
-    strbuf_adds(&sql, "SELECT group_concat(" QUOTED("column_name") ", '>', " QUOTED("referenced_table_schema") ", '.', "
-                      QUOTED("referenced_table_name") ", '.', " QUOTED("referenced_column_name") " ORDER BY ordinal_position"
-                      " SEPARATOR ',') FROM information_schema.key_column_usage WHERE referenced_table_name IS NOT NULL AND ");
+    strbuf_adds(
+        &sql,
+        "SELECT group_concat(" QUOTED("column_name") ", '>', " QUOTED(
+            "referenced_table_schema") ", '.', " QUOTED("referenced_table_name") ", '.', " QUOTED("referenced"
+                                                                                                  "_column_"
+                                                                                                  "name") " O"
+                                                                                                          "RD"
+                                                                                                          "ER"
+                                                                                                          " B"
+                                                                                                          "Y "
+                                                                                                          "or"
+                                                                                                          "di"
+                                                                                                          "na"
+                                                                                                          "l_"
+                                                                                                          "po"
+                                                                                                          "si"
+                                                                                                          "ti"
+                                                                                                          "on"
+                                                                                                          " S"
+                                                                                                          "EP"
+                                                                                                          "AR"
+                                                                                                          "AT"
+                                                                                                          "OR"
+                                                                                                          " '"
+                                                                                                          ",'"
+                                                                                                          ") "
+                                                                                                          "FR"
+                                                                                                          "OM"
+                                                                                                          " i"
+                                                                                                          "nf"
+                                                                                                          "or"
+                                                                                                          "ma"
+                                                                                                          "ti"
+                                                                                                          "on"
+                                                                                                          "_s"
+                                                                                                          "ch"
+                                                                                                          "em"
+                                                                                                          "a."
+                                                                                                          "ke"
+                                                                                                          "y_"
+                                                                                                          "co"
+                                                                                                          "lu"
+                                                                                                          "mn"
+                                                                                                          "_u"
+                                                                                                          "sa"
+                                                                                                          "ge"
+                                                                                                          " W"
+                                                                                                          "HE"
+                                                                                                          "RE"
+                                                                                                          " r"
+                                                                                                          "ef"
+                                                                                                          "er"
+                                                                                                          "en"
+                                                                                                          "ce"
+                                                                                                          "d_"
+                                                                                                          "ta"
+                                                                                                          "bl"
+                                                                                                          "e_"
+                                                                                                          "na"
+                                                                                                          "me"
+                                                                                                          " I"
+                                                                                                          "S "
+                                                                                                          "NO"
+                                                                                                          "T "
+                                                                                                          "NU"
+                                                                                                          "LL"
+                                                                                                          " A"
+                                                                                                          "ND"
+                                                                                                          " ");
     add_where(&sql, "table_schema", step->database);
     add_where(&sql, " AND table_name", step->table);
     add_where(&sql, " AND constraint_name", step->object);
@@ -184,7 +255,8 @@ static bool look_foreign_key(struct mariadb_side *ms, const struct plan_step *st
     return ok;
 }
 
-static bool look(struct side *side, const struct plan_step *step, enum step_state *ret, char **ret_why, struct err *err)
+static bool look(struct side *side, const struct plan_step *step, enum step_state *ret, char **ret_why,
+                 struct err *err)
 {
     struct mariadb_side *ms = (struct mariadb_side *)side;
     if (strcmp(step->kind, "database") == 0)
@@ -228,7 +300,8 @@ static bool check_server(struct maria_conn *conn, struct err *err)
         return false;
     if (mode == NULL || strstr(mode, "STRICT_") == NULL)
         return err_set(err, ERR_REFUSED,
-                       "the server's sql_mode is not strict, so that applications could write values that do not fit: set "
+                       "the server's sql_mode is not strict, so that applications could write values that do "
+                       "not fit: set "
                        "sql_mode=STRICT_TRANS_TABLES in its configuration");
     return maria_exec(conn, "SET SESSION group_concat_max_len = 1048576", err);
 }

@@ -120,7 +120,8 @@ static bool skip_casts(struct reader *r, struct strbuf *ret_type)
         while (r->token.kind == TOKEN_NAME || r->token.kind == TOKEN_QUOTED || is_sign(r, ".")) {
             if (is_word(r, "AND") || is_word(r, "OR") || is_word(r, "IS"))
                 break;
-            strbuf_addf(ret_type, "%s%s", ret_type->len > 0 && !is_sign(r, ".") ? " " : "", r->token.text.data);
+            strbuf_addf(ret_type, "%s%s", ret_type->len > 0 && !is_sign(r, ".") ? " " : "",
+                        r->token.text.data);
             next(r);
         }
         if (ret_type->len == 0)
@@ -210,7 +211,8 @@ static bool take_text_constant(const struct sch_column *c, const char *text, str
     return among(c->base, times) && take_time_text(c, text, out);
 }
 
-static bool read_default(struct reader *r, const struct sch_column *c, struct strbuf *type, struct strbuf *out)
+static bool read_default(struct reader *r, const struct sch_column *c, struct strbuf *type,
+                         struct strbuf *out)
 {
     bool parens = take_sign(r, "("), minus = take_sign(r, "-");
     bool now = is_word(r, "now") || is_word(r, "CURRENT_TIMESTAMP"), call = is_word(r, "now");
@@ -218,7 +220,8 @@ static bool read_default(struct reader *r, const struct sch_column *c, struct st
     bool ok = false;
     if (now) {
         next(r);
-        ok = (!call || (take_sign(r, "(") && take_sign(r, ")"))) && strcmp(c->base, "timestamptz") == 0 && !c->array && !minus;
+        ok = (!call || (take_sign(r, "(") && take_sign(r, ")"))) && strcmp(c->base, "timestamptz") == 0 &&
+             !c->array && !minus;
         strbuf_adds(out, "(utc_timestamp(6))");
         return ok && !parens && r->token.kind == TOKEN_END;
     }
@@ -302,8 +305,8 @@ static bool read_constant(struct checker *k, const struct sch_column *c)
         return false;
     bool parens = take_sign(&k->r, "("), minus = !parens && take_sign(&k->r, "-"), ok = false;
     if (parens) {
-        ok = (is_sign(&k->r, "-") || is_sign(&k->r, "(") || k->r.token.kind != TOKEN_SIGN) && read_constant(k, c) &&
-             take_sign(&k->r, ")");
+        ok = (is_sign(&k->r, "-") || is_sign(&k->r, "(") || k->r.token.kind != TOKEN_SIGN) &&
+             read_constant(k, c) && take_sign(&k->r, ")");
     } else if (k->r.token.kind == TOKEN_NUMBER && is_number_type(c)) {
         ok = is_number_text(k->r.token.text.data);
         strbuf_addf(k->out, "%s%s", minus ? "-" : "", k->r.token.text.data);
@@ -357,7 +360,8 @@ static bool read_null_test(struct checker *k)
 /* Texts are only asked for equality: their order belongs to a collation. */
 static bool read_comparison(struct checker *k)
 {
-    static const char *const any[] = {"=", "<>", "<", ">", "<=", ">=", NULL}, *const equal[] = {"=", "<>", NULL};
+    static const char *const any[] = {"=", "<>", "<", ">", "<=", ">=", NULL}, *const equal[] = {"=", "<>",
+                                                                                                NULL};
     const struct sch_column *c = read_column(k);
     if (c == NULL)
         return false;

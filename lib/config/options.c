@@ -16,7 +16,6 @@
 #define DAY_S    INT64_C(86400)
 #define DAY_MS   (DAY_S * 1000)
 #define PG_URL   "postgresql://|postgres://"
-#define MARIA_URL "mariadb://|mysql://"
 
 /* clang-format off */
 const struct option option_table[] = {
@@ -38,7 +37,7 @@ const struct option option_table[] = {
     {.key = "source.mask_salt_file", .type = OPT_PATH, .example = "/run/secrets/mask-salt", .used_by = "capture check",
      .help = "File that holds the salt, in place of mask_salt; a newline at its end does not count."},
 
-    {.key = "target.url", .type = OPT_URL, .choices = PG_URL "|" MARIA_URL "|fault:", .example = "postgresql://crossfade@db2:5432/shop", .used_by = "!apply !check !compare !cutover !schema",
+    {.key = "target.url", .type = OPT_URL, .choices = PG_URL "|mariadb://|mysql://|fault:", .example = "postgresql://crossfade@db2:5432/shop", .used_by = "!apply !check !compare !cutover !schema",
      .help = "The database to move to. Its tables must exist; crossfade schema create makes them."},
 
     {.key = "journal.url", .type = OPT_URL, .choices = "kafka://|lmdb:|fault:", .example = "lmdb:/var/lib/crossfade/shop", .used_by = "!capture !apply !journal !check !cutover",

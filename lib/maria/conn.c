@@ -24,7 +24,10 @@ bool maria_is_url(const char *url)
 
 static int hex_value(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 static char *decode(const char *p, size_t len)
@@ -107,7 +110,8 @@ bool maria_url_parse(const char *url, struct maria_url *ret, struct err *err)
         u.database = decode(slash + 1, (size_t)(end - slash - 1));
     if (u.user == NULL || u.host[0] == '\0' || u.database == NULL || u.database[0] == '\0') {
         maria_url_release(&u);
-        return err_set(err, ERR_CONFIG, "target.url: user, host and database are needed: mariadb://user@host:port/database");
+        return err_set(err, ERR_CONFIG,
+                       "target.url: user, host and database are needed: mariadb://user@host:port/database");
     }
     if (*end == '?') {
         maria_url_release(&u);
@@ -155,10 +159,11 @@ static bool fail(struct maria_conn *conn, const char *what, struct err *err)
 
 static bool set_up(struct maria_conn *conn, struct err *err)
 {
-    return maria_exec(conn,
-                      "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE,"
-                      "NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', foreign_key_checks = 1",
-                      err);
+    return maria_exec(
+        conn,
+        "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE,"
+        "NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', foreign_key_checks = 1",
+        err);
 }
 
 bool maria_open(const char *url, struct maria_conn **ret, struct err *err)

@@ -27,8 +27,8 @@ bool maria_url_parse(const char *url, struct maria_url *ret, struct err *err) MU
 void maria_url_release(struct maria_url *url);
 
 bool maria_open(const char *url, struct maria_conn **ret, struct err *err) MUST_CHECK;
-void maria_close(struct maria_conn *conn); /* NULL allowed */
-const char *maria_server(const struct maria_conn *conn);   /* "10.11.6-MariaDB" */
+void maria_close(struct maria_conn *conn);                  /* NULL allowed */
+const char *maria_server(const struct maria_conn *conn);    /* "10.11.6-MariaDB" */
 unsigned long maria_version(const struct maria_conn *conn); /* 101106 for 10.11.6 */
 const char *maria_database(const struct maria_conn *conn);
 

@@ -22,7 +22,8 @@ static void add_pair(struct strbuf *out, const char *keyword, const char *value)
     strbuf_addc(out, '\'');
 }
 
-static bool take_options(const PQconninfoOption *options, struct strbuf *out, char **ret_password, struct err *err)
+static bool take_options(const PQconninfoOption *options, struct strbuf *out, char **ret_password,
+                         struct err *err)
 {
     for (const PQconninfoOption *o = options; o->keyword != NULL; o++) {
         if (o->val == NULL)
@@ -31,8 +32,10 @@ static bool take_options(const PQconninfoOption *options, struct strbuf *out, ch
             free(*ret_password);
             *ret_password = xstrdup(o->val);
         } else if (strchr(o->dispchar, '*') != NULL) {
-            return err_set(err, ERR_CONFIG, "%s in a URL cannot be handed on to pg_dump: use a key without one, or a service file",
-                           o->keyword);
+            return err_set(
+                err, ERR_CONFIG,
+                "%s in a URL cannot be handed on to pg_dump: use a key without one, or a service file",
+                o->keyword);
         } else {
             add_pair(out, o->keyword, o->val);
         }
@@ -48,7 +51,8 @@ bool pg_url_split(const char *url, char **ret_conninfo, char **ret_password, str
     if (text != NULL)
         PQfreemem(text); /* may show the password */
     if (options == NULL)
-        return err_set(err, ERR_CONFIG, "cannot read the connection string %s", log_mask_url(url, masked, sizeof masked));
+        return err_set(err, ERR_CONFIG, "cannot read the connection string %s",
+                       log_mask_url(url, masked, sizeof masked));
     bool ok = take_options(options, &out, &password, err);
     PQconninfoFree(options);
     if (!ok) {

@@ -29,7 +29,9 @@ static void names(void **state)
     assert_true(made[strlen(made) - 1] != ' ');
     assert_true(maria_name("emoji \xf0\x9f\x98\x80", made));
     assert_true(utf8_valid(made, strlen(made)));
-    assert_false(maria_name("Stra\xc3\x9f" "e", made));
+    assert_false(maria_name("Stra\xc3\x9f"
+                            "e",
+                            made));
 }
 
 static void databases(void **state)
@@ -56,7 +58,8 @@ static void urls(void **state)
     assert_int_equal(u.port, 3306);
     assert_null(u.password);
     maria_url_release(&u);
-    static const char *const bad[] = {"postgresql://a@b/c", "mariadb://host/d", "mariadb://me@host", "mariadb://me@host:x/d", "mariadb://me@host/d?x=y"};
+    static const char *const bad[] = {"postgresql://a@b/c", "mariadb://host/d", "mariadb://me@host",
+                                      "mariadb://me@host:x/d", "mariadb://me@host/d?x=y"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_false(maria_url_parse(bad[i], &u, &err));
 }
@@ -73,6 +76,7 @@ static void quoting(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(names), cmocka_unit_test(databases), cmocka_unit_test(urls), cmocka_unit_test(quoting)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(names), cmocka_unit_test(databases),
+                                       cmocka_unit_test(urls), cmocka_unit_test(quoting)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,7 +10,7 @@
 #include "schema/rules.h"
 
 #define VARLENA(n)    ((n) + 4)
-#define NUMERIC(p, s) ((((p) << 16) | ((s) & 0x7ff)) + 4)
+#define NUMERIC(p, s) ((((p) << 16) | ((s)&0x7ff)) + 4)
 
 static struct schema_model model;
 
@@ -92,7 +92,8 @@ static void types_of_the_user(void **state)
 {
     (void)state;
     const char *labels[] = {"a", "it's", "back\\slash"}, *blank[] = {"a ", "a"};
-    struct sch_column e = {.name = "c", .base = "mood", .kind = 'e', .typmod = -1, .labels = labels, .label_count = 3};
+    struct sch_column e = {
+        .name = "c", .base = "mood", .kind = 'e', .typmod = -1, .labels = labels, .label_count = 3};
     struct mapping m = {0};
     rules_mariadb(&model, &e, &m);
     assert_string_equal(m.type, "enum('a','it''s','back\\\\slash')");
@@ -122,7 +123,8 @@ static void sizes(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(plain_types), cmocka_unit_test(lengths_and_places), cmocka_unit_test(numerics),
-                                       cmocka_unit_test(types_of_the_user), cmocka_unit_test(sizes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(plain_types), cmocka_unit_test(lengths_and_places),
+                                       cmocka_unit_test(numerics), cmocka_unit_test(types_of_the_user),
+                                       cmocka_unit_test(sizes)};
     return cmocka_run_group_tests(tests, start, end);
 }

@@ -30,7 +30,8 @@ static void defaults(void **state)
     expect_default("jsonb", "'{}'::jsonb", "'{}'");
     expect_default("text", "NULL::text", "NULL");
     expect_default("date", "'2024-02-29'::date", "'2024-02-29'");
-    expect_default("timestamptz", "'2024-02-29 10:00:00+00'::timestamp with time zone", "'2024-02-29 10:00:00'");
+    expect_default("timestamptz", "'2024-02-29 10:00:00+00'::timestamp with time zone",
+                   "'2024-02-29 10:00:00'");
     expect_default("timestamptz", "now()", "(utc_timestamp(6))");
     expect_default("timestamptz", "CURRENT_TIMESTAMP", "(utc_timestamp(6))");
 }
@@ -59,7 +60,8 @@ static struct sch_column columns[] = {
     {.name = "iv", .target = "iv", .base = "interval", .kind = 'b', .map = {.kind = MAP_LOSSY}},
     {.name = "e", .target = "e", .base = "mood", .kind = 'e', .map = {.kind = MAP_EXACT}},
 };
-static const struct sch_table table = {.schema = "public", .name = "t", .columns = columns, .column_count = 5};
+static const struct sch_table table = {
+    .schema = "public", .name = "t", .columns = columns, .column_count = 5};
 
 static void check_becomes(const char *def, const char *want)
 {
@@ -74,11 +76,15 @@ static void checks(void **state)
 {
     (void)state;
     check_becomes("CHECK ((n > 0))", "((`n` > 0))");
-    check_becomes("CHECK (((n > '-1000'::integer) AND (n <= 1000000)))", "(((`n` > -1000) AND (`n` <= 1000000)))");
-    check_becomes("CHECK (((n >= ('-5'::integer)::numeric) OR (n IS NULL)))", "(((`n` >= -5) OR (`n` IS NULL)))");
-    check_becomes("CHECK ((\"Sta te\" = ANY (ARRAY['a'::text, 'it''s'::text])))", "((`st``ate` IN ('a', 'it''s')))");
-    check_becomes("CHECK (((v)::text = ANY ((ARRAY['a'::character varying, 'b'::character varying])::text[])))",
-                 "((`v` IN ('a', 'b')))");
+    check_becomes("CHECK (((n > '-1000'::integer) AND (n <= 1000000)))",
+                  "(((`n` > -1000) AND (`n` <= 1000000)))");
+    check_becomes("CHECK (((n >= ('-5'::integer)::numeric) OR (n IS NULL)))",
+                  "(((`n` >= -5) OR (`n` IS NULL)))");
+    check_becomes("CHECK ((\"Sta te\" = ANY (ARRAY['a'::text, 'it''s'::text])))",
+                  "((`st``ate` IN ('a', 'it''s')))");
+    check_becomes(
+        "CHECK (((v)::text = ANY ((ARRAY['a'::character varying, 'b'::character varying])::text[])))",
+        "((`v` IN ('a', 'b')))");
     check_becomes("CHECK (((v)::text <> 'x'::text)) NO INHERIT", "((`v` <> 'x'))");
     check_becomes("CHECK ((e = 'ok'::public.mood))", "((`e` = 'ok'))");
 }
@@ -101,7 +107,7 @@ static void no_checks(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(defaults), cmocka_unit_test(no_defaults), cmocka_unit_test(checks),
-                                       cmocka_unit_test(no_checks)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(defaults), cmocka_unit_test(no_defaults),
+                                       cmocka_unit_test(checks), cmocka_unit_test(no_checks)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
