@@ -17,7 +17,7 @@
     " FROM (SELECT pg_catalog.obj_description(p.oid, 'pg_publication') AS d FROM pg_catalog.pg_publication " \
     "p"                                                                                                      \
     " WHERE p.pubname = $1) x)::jsonb) AS e(oid bigint, name text, rule text, qual text, attrs text, "       \
-    "columns jsonb) "
+    "columns jsonb, hidden jsonb) "
 
 /* --- remembering --- */
 
@@ -88,7 +88,12 @@ static bool make_comment(struct cap_session *s, struct pg_conn *conn, const char
         "    WHERE a.attrelid = e.oid::oid AND a.attnum > 0 AND NOT a.attisdropped"
         "    AND (a.attname = ANY (e.columns) OR (pg_catalog.to_jsonb(r)->>'prattrs' IS NULL AND "
         "a.attgenerated = ''"
-        "         AND a.attname <> ALL (e.kept)))), '{}')) AS entry"
+        "         AND a.attname <> ALL (e.kept)))), '{}'),"
+        "  'hidden', coalesce((SELECT pg_catalog.jsonb_object_agg(a.attnum, a.attname) FROM "
+        "pg_catalog.pg_attribute a"
+        "    WHERE a.attrelid = e.oid::oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''"
+        "    AND pg_catalog.to_jsonb(r)->>'prattrs' IS NOT NULL AND a.attname <> ALL (e.kept)), '{}')) AS "
+        "entry"
         "  FROM pg_catalog.jsonb_to_recordset($2::jsonb) AS e(oid bigint, name text, rule text, columns "
         "text[], kept "
         "text[])"
@@ -131,21 +136,23 @@ static const struct source_table *table_of(const struct cap_session *s, uint32_t
     return NULL;
 }
 
-/* Columns of which nobody may see the values, and their names now (null: dropped). Of one table, or of all (oid 0). */
-static bool load_protected(struct pg_conn *conn, const char *publication, uint32_t oid,
+/* Columns of which nobody may see the values, and their names now (null: dropped). Of one table, or of all (oid 0). hidden: also those
+ * that the publication's list keeps on the server: it does so by number, whatever they are called, and a new list would go by names. */
+static bool load_protected(struct pg_conn *conn, const char *publication, uint32_t oid, bool hidden,
                            struct pg_result **ret, struct err *err)
 {
     char text[16];
-    const char *params[] = {publication, text};
+    const char *params[] = {publication, text, hidden ? "true" : "false"};
     (void)snprintf(text, sizeof text, "%u", oid);
     return pg_query(
         conn,
         "SELECT e.oid, c.value, a.attname, e.name FROM" REMEMBERED
-        "CROSS JOIN LATERAL pg_catalog.jsonb_each_text(e.columns) AS c(key, value)"
+        "CROSS JOIN LATERAL pg_catalog.jsonb_each_text(CASE WHEN $3::bool AND e.hidden IS NOT NULL"
+        "   THEN e.columns || e.hidden ELSE e.columns END) AS c(key, value)"
         " LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = e.oid::oid AND a.attnum = c.key::int2"
         "   AND NOT a.attisdropped"
         " WHERE $2::bigint IN (0, e.oid) ORDER BY e.oid, c.key::int2",
-        2, params, ret, err);
+        3, params, ret, err);
 }
 
 static bool refuse_renamed(const char *schema, const char *table, const char *was, const char *now,
@@ -182,7 +189,7 @@ static bool has_moved(const struct source_table *t, const char *was)
 bool cap_filters_check_renamed(struct cap_session *s, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
-    if (!load_protected(s->sql, s->settings->publication, 0, &res, err))
+    if (!load_protected(s->sql, s->settings->publication, 0, true, &res, err))
         return false;
     for (int i = 0; i < pg_rows(res); i++) {
         const struct source_table *t = table_of(s, (uint32_t)pg_cell_int64(res, i, 0));
@@ -351,7 +358,7 @@ bool cap_filters_guard(const struct cap_session *s, struct pg_conn *conn, const 
         return false;
     if (rel->announced == NULL) /* no rule, and there was none */
         return true;
-    if (!load_protected(conn, s->settings->publication, rel->oid, &res, err))
+    if (!load_protected(conn, s->settings->publication, rel->oid, false, &res, err))
         return false;
     for (int i = 0; i < pg_rows(res); i++) {
         const char *was = pg_cell(res, i, 1), *is = pg_cell(res, i, 2);
@@ -383,7 +390,7 @@ bool cap_filters_renamed(const struct cap_session *s, struct pg_conn *conn, uint
 {
     PG_RESULT_AUTO res = NULL;
     *ret_renamed = false;
-    if (!load_protected(conn, s->settings->publication, oid, &res, err))
+    if (!load_protected(conn, s->settings->publication, oid, false, &res, err))
         return false;
     for (int i = 0; i < pg_rows(res); i++) /* null: dropped */
         *ret_renamed =
