@@ -297,7 +297,7 @@ static const char *why_reported(const char *kind)
         {"enum", "stands in each column that has it"},
         {"domain", "its base type stands in each column that has it; its checks are not kept"},
         {"range", "kept as text in each column that has it"},
-        {"composite type", "kept as JSON in each column that has it"}};
+        {"composite type", "kept as text in each column that has it"}};
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
         if (strcmp(table[i].kind, kind) == 0)
             return table[i].why;

@@ -339,10 +339,12 @@ static bool attaches_left_out(const struct builder *b, const struct dump_entry *
         return false;
     for (size_t i = 0; i < b->req->dump->count; i++) {
         const struct dump_entry *o = &b->req->dump->entries[i];
+        if (!b->left_out[i])
+            continue;
         size_t other = strlen(o->name);
         bool same = other >= len && strcmp(o->name + other - len, e->name) == 0 &&
                     (other == len || o->name[other - len - 1] == ' ');
-        if (b->left_out[i] && same && strcmp(o->schema, e->schema) == 0 &&
+        if (same && strcmp(o->schema, e->schema) == 0 &&
             strcmp(o->kind, other > len ? "CONSTRAINT"
                             : table     ? "TABLE"
                                         : "INDEX") == 0)

@@ -109,14 +109,13 @@ static void map_varbit(struct schema_model *m, const struct sch_column *c, struc
     "at run time"
 #define YEARS   "years 1 to 9999: infinity, BC and years beyond are refused, or go by rule at run time"
 #define AS_TEXT "kept as PostgreSQL's text: order, operators and indexes of the type are not"
-#define AS_JSON "kept as JSON text: what the type checks, and its operators, are not"
 
 static const struct rule rules[] = {
     {"bool", "boolean", MAP_EXACT, "tinyint(1)", NULL, "true is 1, false is 0"},
     {"int2", "smallint", MAP_EXACT, "smallint", NULL, NULL},
     {"int4", "integer", MAP_EXACT, "int", NULL, NULL},
     {"int8", "bigint", MAP_EXACT, "bigint", NULL, NULL},
-    {"oid", "oid", MAP_EXACT, "int unsigned", NULL, NULL},
+    {"oid", "oid", MAP_EXACT, "bigint", NULL, NULL},
     {"float4", "real", MAP_EXACT, "float", NULL, FINITE},
     {"float8", "double precision", MAP_EXACT, "double", NULL, FINITE},
     {"numeric", "numeric(p,s)", MAP_EXACT,
@@ -128,7 +127,7 @@ static const struct rule rules[] = {
      map_varchar, NULL},
     {"bpchar", "character(n)", MAP_EXACT, "char(n), above 255 varchar(n)", map_char,
      "blanks at the end mean nothing, as in PostgreSQL: MariaDB gives them back without"},
-    {"char", "\"char\"", MAP_EXACT, "varbinary(1)", NULL, NULL},
+    {"char", "\"char\"", MAP_EXACT, "varchar(4)", NULL, NULL},
     {"name", "name", MAP_EXACT, "varchar(63)", NULL, NULL},
     {"citext", "citext", MAP_LOSSY, "longtext collate utf8mb4_general_nopad_ci", NULL,
      "compared without case by MariaDB's rules, which also ignore accents"},
@@ -161,7 +160,7 @@ static const struct rule rules[] = {
     {"tsvector", "tsvector", MAP_LOSSY, "longtext", NULL, AS_TEXT},
     {"tsquery", "tsquery", MAP_LOSSY, "longtext", NULL, AS_TEXT},
     {"pg_lsn", "pg_lsn", MAP_LOSSY, "varchar(17)", NULL, AS_TEXT},
-    {"hstore", "hstore", MAP_LOSSY, "json", NULL, AS_JSON},
+    {"hstore", "hstore", MAP_LOSSY, "longtext", NULL, AS_TEXT},
     {"ltree", "ltree", MAP_LOSSY, "longtext", NULL, AS_TEXT},
 };
 
@@ -174,7 +173,8 @@ static const struct rule rule_enum = {"enum", "an enum", MAP_EXACT, "enum(labels
                                       NULL,   NULL};
 static const struct rule rule_range = {"range", "a range or multirange", MAP_LOSSY, "longtext", NULL,
                                        AS_TEXT};
-static const struct rule rule_composite = {"composite", "a composite type", MAP_LOSSY, "json", NULL, AS_JSON};
+static const struct rule rule_composite = {"composite", "a composite type", MAP_LOSSY, "longtext", NULL,
+                                           AS_TEXT};
 
 const char *map_kind_name(enum map_kind kind)
 {
