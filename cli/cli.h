@@ -105,8 +105,9 @@ int cmd_docs(struct cli *cli);
 /* Written with their modules; listed in commands.c once they exist. */
 int cmd_compare(struct cli *cli);
 int cmd_cutover(struct cli *cli);
+int cmd_schema(struct cli *cli);
 
 extern const struct cli_flag capture_flags[], apply_flags[], status_flags[], journal_flags[], check_flags[],
-    compare_flags[], cutover_flags[];
+    compare_flags[], cutover_flags[], schema_flags[];
 
 #endif

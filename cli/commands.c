@@ -11,6 +11,20 @@ const struct command command_table[] = {
              "something did; 4: could "
              "not run.",
      .flags = check_flags},
+    {.name = "schema",
+     .run = cmd_schema,
+     .needs_config = true,
+     .stop = STOP_TWICE,
+     .usage = "plan [--format markdown|html|json] [--output FILE] | create [--execute] [--indexes] [--json]",
+     .summary = "make the target's schema from the source's",
+     .text = "plan prints what each table and column becomes, what may be lost, and what a person has to "
+             "decide. create "
+             "tells what it would make, and makes it with --execute: statement by statement; run again, it "
+             "goes on where "
+             "it was. What is there and equal is left alone; when something else is there, nothing is made. "
+             "Exit code 0: "
+             "done; 1: a decision is open, or something differs; 4: could not run.",
+     .flags = schema_flags},
     {.name = "capture",
      .run = cmd_capture,
      .needs_config = true,
@@ -100,7 +114,7 @@ const struct command command_table[] = {
     {.name = "docs",
      .run = cmd_docs,
      .hidden = true,
-     .usage = "config | man",
+     .usage = "config | man | types",
      .summary = "print a generated document"},
 };
 

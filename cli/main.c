@@ -126,6 +126,9 @@ static bool take_flag(struct invocation *inv, const char *word, const char *next
         inv->version = true;
         return true;
     }
+    const struct cli_flag *output = strcmp(word, "-o") == 0 ? find_flag(inv->command, "output", 6) : NULL;
+    if (output != NULL)
+        return take_own_flag(inv, output, word, next, ret_used);
     if (strncmp(word, "--", 2) != 0 || word[2] == '\0')
         return complain(inv, word, "unknown flag (see --help)");
     const struct cli_flag *own = find_flag(inv->command, word + 2, strcspn(word + 2, "="));

@@ -19,16 +19,16 @@
 
 /* clang-format off */
 const struct option option_table[] = {
-    {.key = "pipeline", .type = OPT_TEXT, .pattern = "^[a-z][a-z0-9_]{0,30}$", .example = "shop", .used_by = "!capture !apply !status !journal !check !compare !cutover",
+    {.key = "pipeline", .type = OPT_TEXT, .pattern = "^[a-z][a-z0-9_]{0,30}$", .example = "shop", .used_by = "!capture !apply !status !journal !check !compare !cutover !schema",
      .help = "Name of the pipeline: a lower-case letter, then up to 30 letters, digits or '_'. Names the slot, the publication and the journal's transactional id."},
 
-    {.key = "source.url", .type = OPT_URL, .choices = PG_URL, .example = "postgresql://crossfade@db1:5432/shop", .used_by = "!capture !check !compare !cutover status",
+    {.key = "source.url", .type = OPT_URL, .choices = PG_URL, .example = "postgresql://crossfade@db1:5432/shop", .used_by = "!capture !check !compare !cutover !schema status",
      .help = "The database to move away from. Passwords are better left to libpq's own means (PGPASSFILE, service file) or ${VAR}."},
     {.key = "source.standby_url", .type = OPT_URL, .choices = PG_URL, .example = "postgresql://crossfade@db1-standby:5432/shop", .used_by = "capture",
      .help = "A hot standby of source.url, PostgreSQL 16 or later: capture copies and decodes there, and writes to source.url only markers, heartbeats and what setting up takes. Tables need a key to be copied there."},
-    {.key = "source.tables", .type = OPT_LIST, .item_fits = table_pattern_fits, .items = "patterns schema.table, such as public.*, !public.audit_* or \"My Schema\".\"T\"", .example = "[\"public.*\", \"!public.audit_*\"]", .used_by = "capture check compare cutover",
+    {.key = "source.tables", .type = OPT_LIST, .item_fits = table_pattern_fits, .items = "patterns schema.table, such as public.*, !public.audit_* or \"My Schema\".\"T\"", .example = "[\"public.*\", \"!public.audit_*\"]", .used_by = "capture check compare cutover schema",
      .help = "Patterns of the tables to move: schema.table with '*' as wildcard; '!' in front excludes; the last pattern that fits decides; double quotes take a name literally. Default: all but PostgreSQL's own and crossfade's."},
-    {.key = "source.filters", .type = OPT_RULES, .item_check = table_rule_check, .items = "rules, each with table: (a pattern) and any of columns:, where:, key:, mask:, rename:, topic:", .example = "[{table: public.users, columns: [\"!password\"], mask: {email: hash, phone: \"partial:0:2\"}}]", .used_by = "capture journal check compare cutover",
+    {.key = "source.filters", .type = OPT_RULES, .item_check = table_rule_check, .items = "rules, each with table: (a pattern) and any of columns:, where:, key:, mask:, rename:, topic:", .example = "[{table: public.users, columns: [\"!password\"], mask: {email: hash, phone: \"partial:0:2\"}}]", .used_by = "capture journal check compare cutover schema",
      .help = "What of a table is moved. columns: names with '*', '!' in front leaves out. where: a condition on rows (PostgreSQL 15 and later; tables with columns that may be stored out of line, such as text, need REPLICA IDENTITY FULL). key: columns that make the record's key in place of the primary key. mask: for each column hash, \"null\", \"fixed:VALUE\" or \"partial:FIRST:LAST\" (characters that stay). rename: new names of columns. topic: what follows the prefix. Where several rules fit a table, the last one decides. As a flag: one rule, repeated. docs/OPERATIONS.md says what each needs."},
     {.key = "source.filters_changed", .type = OPT_ENUM, .def = "refuse", .choices = "refuse|accept", .used_by = "capture",
      .help = "When source.filters is not what the copy was made with. refuse: capture halts and names the table. accept: the publication is altered, and what is captured from now on follows the new rules; rows and records that are there already stay as they are."},
@@ -58,8 +58,8 @@ const struct option option_table[] = {
     {.key = "source.debezium.registry_ca", .type = OPT_PATH, .example = "/etc/ssl/registry-ca.pem", .used_by = "apply",
      .help = "Certificates (PEM) that the registry's may be signed by, in place of the system's."},
 
-    {.key = "target.url", .type = OPT_URL, .choices = PG_URL "|mariadb://|mysql://|fault:", .example = "postgresql://crossfade@db2:5432/shop", .used_by = "!apply !check !compare !cutover",
-     .help = "The database to move to. Its tables must exist. MariaDB (10.11 or later; apply alone): mariadb://user@host:3306/database?ssl-mode=verify_identity&ssl-ca=FILE; its password from the URL, MARIADB_PWD, MYSQL_PWD or ~/.my.cnf."},
+    {.key = "target.url", .type = OPT_URL, .choices = PG_URL "|mariadb://|mysql://|fault:", .example = "postgresql://crossfade@db2:5432/shop", .used_by = "!apply !check !compare !cutover !schema",
+     .help = "The database to move to. Its tables must exist; crossfade schema create makes them. MariaDB (10.11 or later; apply and schema alone): mariadb://user@host:3306/database?ssl-mode=verify_identity&ssl-ca=FILE; its password from the URL, MARIADB_PWD, MYSQL_PWD or ~/.my.cnf."},
     {.key = "target.unfit", .type = OPT_ENUM, .def = "halt", .choices = "halt|null|nearest", .used_by = "apply",
      .help = "MariaDB: what becomes of a value that the target's column cannot hold, such as infinity or the year 290000. halt: apply stops and names the row. null: NULL, in columns that take it. nearest: the nearest date, time or float that there is. Columns of a key always halt; so does what a rule has no answer for."},
 
@@ -187,6 +187,17 @@ const struct option option_table[] = {
      .help = "Rows of a chunk whose SHA-256 is computed inside the databases; a chunk that differs is bisected."},
     {.key = "compare.deadline_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "30s", .min = 1000, .max = DAY_MS, .used_by = "compare cutover",
      .help = "How long capture may hold its fences, and apply may wait, until both sides stand at one fence; then the run is INCONCLUSIVE."},
+
+    {.key = "types", .type = OPT_MAP, .example = "{ public.prices.amount: \"decimal(30,6)\", public.orders.total: \"-\" }", .used_by = "schema",
+     .help = "MariaDB as the target: the type of a column, schema.table.column as on the source (parts with a dot or quote stand in double quotes), as it shall stand in CREATE TABLE; \"-\" leaves the column out. What has no exact rule needs an entry."},
+    {.key = "schema.indexes", .type = OPT_ENUM, .def = "before_snapshot", .choices = "before_snapshot|after_snapshot", .used_by = "schema",
+     .help = "after_snapshot: crossfade schema create makes tables, keys and unique indexes; other indexes and foreign keys are made by crossfade schema create --indexes once the copy is complete, which makes the copy faster."},
+    {.key = "schema.workers", .type = OPT_INT, .def = "2", .min = 1, .max = 64, .used_by = "schema",
+     .help = "Connections that make indexes, and prove foreign keys, at the same time."},
+    {.key = "schema.exclude", .type = OPT_LIST, .items = "patterns \"kind name\", such as \"extension pg_stat_statements\" or \"event trigger *\"", .example = "[\"extension pg_stat_statements\", \"view reports.*\"]", .used_by = "schema",
+     .help = "PostgreSQL as the target: what is left out, with all that needs it; kinds and names as crossfade schema plan lists them, '*' stands for any characters."},
+    {.key = "schema.pg_dump", .type = OPT_PATH, .def = "pg_dump", .example = "/usr/lib/postgresql/17/bin/pg_dump", .used_by = "schema",
+     .help = "PostgreSQL's own program that reads the source's definitions: of the source's major version or later."},
 
     {.key = "cutover.max_lag_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "2s", .min = 0, .max = DAY_MS, .used_by = "cutover",
      .help = "Gate: end-to-end lag must stay below this."},

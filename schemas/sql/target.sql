@@ -111,4 +111,14 @@ CREATE TABLE IF NOT EXISTS crossfade.cutover (
     at         timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (cutover_id, seq)
 );
+
+-- What crossfade schema create has made, each in the transaction that made it.
+CREATE TABLE IF NOT EXISTS crossfade.schema_step (
+    pipeline text        NOT NULL,
+    step     text        NOT NULL,              -- hash of its kind, name and statements
+    kind     text        NOT NULL,
+    name     text        NOT NULL,
+    made_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (pipeline, step)
+);
 REVOKE ALL ON ALL TABLES IN SCHEMA crossfade FROM PUBLIC;

@@ -14,7 +14,7 @@ from rig.procs import lsn_value
 from rig.scenario import scenario
 
 T = "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT i, 'v' || i FROM generate_series(1, 1000) i"
-COMMANDS = ["check", "capture", "apply", "status", "journal", "compare", "cutover"]
+COMMANDS = ["check", "capture", "apply", "status", "journal", "compare", "cutover", "schema"]
 
 
 @pytest.fixture(name="folder", scope="module")
@@ -82,7 +82,7 @@ def test_wrong_usage(config):
     refused("status", "--wait", "caught-up", "--timeout=soon", config=config, says='found "soon"')
     refused("journal", config=config, says="expected list")
     refused("journal", "cat", config=config, says="expected list")
-    refused("docs", "novel", says="expected config or man")
+    refused("docs", "novel", says="expected config, man or types")
 
 
 # -- configuration

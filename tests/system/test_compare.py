@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from rig import Load, Pipeline, Postgres, Process, Workdir, wait_until
+from rig.json_schema import check_schema
 from rig.load import load_simshop
 from rig.postgres import copy_schema
 from rig.procs import find_crossfade
@@ -23,30 +24,6 @@ SMALL = """CREATE TABLE a (id int PRIMARY KEY, v text); CREATE TABLE b (id int P
 def fixture_servers():
     with Workdir("compare") as folder, Postgres(folder, "source") as source, Postgres(folder, "target") as target:
         yield folder, source, target
-
-
-def check_schema(schema, value, root=None, path="report"):
-    """The part of JSON Schema that the report's schema uses."""
-    root = root or schema
-    if "$ref" in schema:
-        return check_schema(root["$defs"][schema["$ref"].rpartition("/")[2]], value, root, path)
-    if "const" in schema:
-        assert value == schema["const"], path
-    if "enum" in schema:
-        assert value in schema["enum"], f"{path}: {value}"
-    types = schema.get("type", [])
-    if types:
-        known = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "boolean": bool, "null": type(None)}
-        assert any(isinstance(value, known[t]) for t in ([types] if isinstance(types, str) else types)), f"{path}: {value!r}"
-    if isinstance(value, dict) and "properties" in schema:
-        assert not set(schema["required"]) - set(value), path
-        for key, item in value.items():
-            assert key in schema["properties"], f"{path}.{key}"
-            check_schema(schema["properties"][key], item, root, f"{path}.{key}")
-    if isinstance(value, list):
-        for index, item in enumerate(value):
-            check_schema(schema["items"], item, root, f"{path}[{index}]")
-    return None
 
 
 def compare(p, *words, code=0, timeout=180):

@@ -1,0 +1,50 @@
+/*
+ * A connection to MariaDB for statements that come now and then (definitions, questions to the catalog). URLs are
+ * mariadb://user[:password]@host[:port]/database; a password that is not there comes from MARIADB_PWD,
+ * MYSQL_PWD or ~/.my.cnf (groups client, crossfade). Parts may be percent-encoded. The session speaks utf8mb4, in UTC and in strict mode.
+ * @thread: one owner at a time.
+ */
+#ifndef MARIA_CONN_H
+#define MARIA_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "core/err.h"
+#include "core/strbuf.h"
+
+struct maria_conn;
+
+struct maria_url {
+    char *user, *password, *host, *database;
+    unsigned port;
+};
+
+/* Whether the URL names MariaDB at all. */
+bool maria_is_url(const char *url);
+/* ERR_CONFIG says what is missing; no part of the URL that may be secret is shown. */
+bool maria_url_parse(const char *url, struct maria_url *ret, struct err *err) MUST_CHECK;
+void maria_url_release(struct maria_url *url);
+
+bool maria_open(const char *url, struct maria_conn **ret, struct err *err) MUST_CHECK;
+void maria_close(struct maria_conn *conn);                  /* NULL allowed */
+const char *maria_server(const struct maria_conn *conn);    /* "10.11.6-MariaDB" */
+unsigned long maria_version(const struct maria_conn *conn); /* 101106 for 10.11.6 */
+const char *maria_database(const struct maria_conn *conn);
+
+/* One statement whose rows do not matter. */
+bool maria_exec(struct maria_conn *conn, const char *sql, struct err *err) MUST_CHECK;
+/* Calls each() for every row; NULL stands for null. False from each() ends it with its error. */
+typedef bool maria_each_row(void *ctx, char **cells, size_t count, struct err *err);
+bool maria_query(struct maria_conn *conn, const char *sql, maria_each_row *each, void *ctx,
+                 struct err *err) MUST_CHECK;
+/* Column `column` of the first row; malloc'd, NULL for null or without a row. */
+bool maria_query_text(struct maria_conn *conn, const char *sql, size_t column, char **ret,
+                      struct err *err) MUST_CHECK;
+
+/* `name`, with quotes inside doubled. */
+void maria_quote_ident(struct strbuf *sb, const char *name);
+/* 'text' as strict mode with backslash escapes reads it. */
+void maria_quote_literal(struct strbuf *sb, const char *text);
+
+#endif

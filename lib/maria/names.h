@@ -1,0 +1,20 @@
+/*
+ * Names on MariaDB: where a table of PostgreSQL lies (public is the URL's database, any other schema the database of that name),
+ * and what the server takes as a name.
+ * @thread any
+ */
+#ifndef MARIA_NAMES_H
+#define MARIA_NAMES_H
+
+#include <stdbool.h>
+
+#define MARIA_NAME_CHARS 64
+#define MARIA_NAME_BYTES (MARIA_NAME_CHARS * 3 + 1) /* three bytes at most for a character up to U+FFFF */
+
+/* The name as it can stand on the server: no longer than 64 characters, none beyond U+FFFF, no blank at its end. One that has to
+ * be changed ends in eight digits of its hash. True when it had to be. */
+bool maria_name(const char *name, char ret[MARIA_NAME_BYTES]);
+/* The database of a schema; `url_database` is the one that the URL names. */
+const char *maria_database_of(const char *url_database, const char *schema);
+
+#endif

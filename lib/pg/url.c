@@ -1,0 +1,66 @@
+/* Owns: taking a URL apart for programs of PostgreSQL that we start. See url.h. */
+#include "pg/url.h"
+
+#include <libpq-fe.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/log.h"
+#include "core/strbuf.h"
+
+#define CONNINFO_BYTES_MAX 65536
+
+static void add_pair(struct strbuf *out, const char *keyword, const char *value)
+{
+    strbuf_addf(out, "%s%s='", out->len > 0 ? " " : "", keyword);
+    for (; *value != '\0'; value++) {
+        if (*value == '\'' || *value == '\\')
+            strbuf_addc(out, '\\');
+        strbuf_addc(out, *value);
+    }
+    strbuf_addc(out, '\'');
+}
+
+static bool take_options(const PQconninfoOption *options, struct strbuf *out, char **ret_password,
+                         struct err *err)
+{
+    for (const PQconninfoOption *o = options; o->keyword != NULL; o++) {
+        if (o->val == NULL)
+            continue;
+        if (strcmp(o->keyword, "password") == 0) {
+            free(*ret_password);
+            *ret_password = xstrdup(o->val);
+        } else if (strchr(o->dispchar, '*') != NULL) {
+            return err_set(
+                err, ERR_CONFIG,
+                "%s in a URL cannot be handed on to pg_dump: use a key without one, or a service file",
+                o->keyword);
+        } else {
+            add_pair(out, o->keyword, o->val);
+        }
+    }
+    return strbuf_ok(out, "the connection string", err);
+}
+
+bool pg_url_split(const char *url, char **ret_conninfo, char **ret_password, struct err *err)
+{
+    struct strbuf out = STRBUF_INIT(CONNINFO_BYTES_MAX);
+    char masked[300], *password = NULL, *text = NULL;
+    PQconninfoOption *options = PQconninfoParse(url, &text);
+    if (text != NULL)
+        PQfreemem(text); /* may show the password */
+    if (options == NULL)
+        return err_set(err, ERR_CONFIG, "cannot read the connection string %s",
+                       log_mask_url(url, masked, sizeof masked));
+    bool ok = take_options(options, &out, &password, err);
+    PQconninfoFree(options);
+    if (!ok) {
+        free(password);
+        strbuf_release(&out);
+        return false;
+    }
+    *ret_conninfo = strbuf_detach(&out);
+    *ret_password = password;
+    return true;
+}

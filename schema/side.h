@@ -1,0 +1,49 @@
+/*
+ * A connection to the target on which steps of a plan are looked for and taken. One dialect is one file. Private to this module.
+ * @thread: one owner at a time; several may be open.
+ */
+#ifndef SCHEMA_SIDE_H
+#define SCHEMA_SIDE_H
+
+#include "plan.h"
+
+enum step_state {
+    STEP_UNKNOWN = 0,
+    STEP_TODO,
+    STEP_THERE,  /* as it should be */
+    STEP_DIFFERS /* something else is there under the name */
+};
+
+struct side;
+
+struct side_ops {
+    void (*close)(struct side *side);
+    /* why: for DIFFERS; malloc'd. */
+    bool (*look)(struct side *side, const struct plan_step *step, enum step_state *ret, char **ret_why,
+                 struct err *err);
+    bool (*take)(struct side *side, const struct plan_step *step, struct err *err);
+    /* What a foreign key still has to prove. */
+    bool (*validate)(struct side *side, const struct plan_step *step, struct err *err);
+};
+
+struct side {
+    const struct side_ops *ops;
+};
+
+/* What steps are on the source, for comparing: parallel to the plan's steps. PostgreSQL only. */
+struct source_object {
+    const char *type, *names,
+        *args;       /* pg_identify_object_as_address(), arrays as text; NULL = nothing to look for */
+    const char *def; /* NULL = cannot be compared */
+};
+
+/* Asks the source once; the list is the caller's (free()), its texts are the model's. */
+bool side_postgres_source(struct pg_conn *source, struct schema_plan *plan, struct source_object **ret,
+                          struct err *err) MUST_CHECK;
+/* writes: control tables are made where they are missing. */
+bool side_postgres_open(const char *url, const struct schema_plan *plan, const struct source_object *objects,
+                        bool writes, struct side **ret, struct err *err) MUST_CHECK;
+bool side_mariadb_open(const char *url, const struct schema_plan *plan, struct side **ret,
+                       struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,304 @@
+/*
+ * Owns: steps on a PostgreSQL target. What is made is noted in the same transaction (crossfade.schema_step), so that a run that was
+ * killed goes on exactly behind it; what somebody else has made is compared by its definition.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/hash.h"
+#include "pg/control_tables.h"
+#include "side.h"
+#include "sql/embedded.h"
+
+#define OIDS_BYTES_MAX ((size_t)16 << 20)
+
+/* The definition of object (c, o), as far as two servers can be compared by it. Schemas are always shown: the path is empty.
+ * $left_t, $left_n: columns that are left out. */
+#define DEFINITION(left_t, left_n)                                                                           \
+    "CASE c WHEN 1259 THEN (SELECT CASE WHEN r.relkind IN ('r', 'p', 'f') THEN (SELECT "                     \
+    "string_agg(format('%I %s%s%s%s%s',"                                                                     \
+    " a.attname, format_type(a.atttypid, a.atttypmod), CASE WHEN a.attnotnull THEN ' not null' ELSE '' END," \
+    " coalesce(' collate ' || nullif(a.attcollation, t.typcollation)::regcollation::text, ''), CASE WHEN "   \
+    "a.attgenerated <>"                                                                                      \
+    " '' THEN ' generated ' || pg_get_expr(ad.adbin, ad.adrelid) ELSE '' END, CASE a.attidentity WHEN 'a' "  \
+    "THEN"                                                                                                   \
+    " ' identity always' WHEN 'd' THEN ' identity' ELSE '' END), ', ' ORDER BY a.attnum) FROM pg_attribute " \
+    "a JOIN pg_type t"                                                                                       \
+    " ON t.oid = a.atttypid LEFT JOIN pg_attrdef ad ON ad.adrelid = a.attrelid AND ad.adnum = a.attnum "     \
+    "WHERE a.attrelid = o"                                                                                   \
+    " AND a.attnum > 0 AND NOT a.attisdropped AND NOT EXISTS (SELECT FROM unnest(" left_t "::oid[], " left_n \
+    "::text[]) l (t, n) WHERE l.t = o AND l.n = a.attname)) WHEN r.relkind IN ('v', 'm') THEN "              \
+    "pg_get_viewdef(o) WHEN"                                                                                 \
+    " r.relkind IN ('i', 'I') THEN pg_get_indexdef(o) WHEN r.relkind = 'S' THEN (SELECT concat_ws(' ', "     \
+    "seqtypid::regtype,"                                                                                     \
+    " seqstart, seqincrement, seqmin, seqmax, seqcache, seqcycle) FROM pg_sequence WHERE seqrelid = o) END " \
+    "FROM pg_class r"                                                                                        \
+    " WHERE r.oid = o)"                                                                                      \
+    " WHEN 1255 THEN (SELECT CASE WHEN prokind <> 'a' THEN pg_get_functiondef(o) END FROM pg_proc WHERE "    \
+    "oid = o)"                                                                                               \
+    " WHEN 2606 THEN pg_get_constraintdef(o) WHEN 2620 THEN pg_get_triggerdef(o) WHEN 2618 THEN "            \
+    "pg_get_ruledef(o)"                                                                                      \
+    " WHEN 3381 THEN pg_get_statisticsobjdef(o) WHEN 2604 THEN (SELECT pg_get_expr(adbin, adrelid) FROM "    \
+    "pg_attrdef WHERE"                                                                                       \
+    " oid = o) WHEN 1247 THEN (SELECT CASE y.typtype WHEN 'e' THEN (SELECT "                                 \
+    "string_agg(quote_literal(enumlabel), ', ' ORDER"                                                        \
+    " BY enumsortorder) FROM pg_enum WHERE enumtypid = o) WHEN 'd' THEN concat_ws(' ', "                     \
+    "format_type(y.typbasetype,"                                                                             \
+    " y.typtypmod), y.typnotnull, y.typdefault, (SELECT string_agg(pg_get_constraintdef(k.oid), ' ' ORDER "  \
+    "BY k.conname) FROM"                                                                                     \
+    " pg_constraint k WHERE k.contypid = o AND k.contype = 'c')) WHEN 'c' THEN (SELECT "                     \
+    "string_agg(format('%I %s', a.attname,"                                                                  \
+    " format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid "  \
+    "= y.typrelid AND"                                                                                       \
+    " a.attnum > 0 AND NOT a.attisdropped) END FROM pg_type y WHERE y.oid = o) END"
+
+static const char source_sql[] = "SELECT i.type, i.object_names, i.object_args, " DEFINITION(
+    "$3", "$4") " FROM unnest($1::oid[], $2::oid[]) WITH ORDINALITY"
+                " w (c, o, n) LEFT JOIN LATERAL pg_identify_object_as_address(nullif(w.c, 0), nullif(w.o, "
+                "0), 0) i ON true ORDER BY w.n";
+
+static const char target_sql[] = "SELECT " DEFINITION(
+    "'{}'", "'{}'") " FROM (SELECT classid AS c, objid AS o FROM pg_get_object_address($1, $2::text[],"
+                    " $3::text[])) w";
+
+struct postgres_side {
+    struct side base;
+    struct pg_conn *conn;
+    const struct schema_plan *plan;
+    const struct source_object *objects;
+    bool has_notes; /* crossfade.schema_step is there */
+};
+
+static void list_left_out(const struct schema_model *m, struct strbuf *tables, struct strbuf *names)
+{
+    strbuf_addc(tables, '{');
+    strbuf_addc(names, '{');
+    for (size_t t = 0; t < m->table_count; t++) {
+        for (size_t c = 0; c < m->tables[t].column_count; c++) {
+            const char *p = m->tables[t].columns[c].name;
+            if (!m->tables[t].columns[c].left_out)
+                continue;
+            strbuf_addf(tables, "%s%u", tables->len > 1 ? "," : "", m->tables[t].oid);
+            strbuf_adds(names, names->len > 1 ? ",\"" : "\"");
+            for (; *p != '\0'; p++)
+                strbuf_addf(names, "%s%c", *p == '"' || *p == '\\' ? "\\" : "", *p);
+            strbuf_addc(names, '"');
+        }
+    }
+    strbuf_addc(tables, '}');
+    strbuf_addc(names, '}');
+}
+
+static const char *kept(struct schema_plan *plan, const struct pg_result *res, int row, int column)
+{
+    return pg_is_null(res, row, column) ? NULL : model_text(&plan->model, pg_cell(res, row, column));
+}
+
+bool side_postgres_source(struct pg_conn *source, struct schema_plan *plan, struct source_object **ret,
+                          struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    struct strbuf classes = STRBUF_INIT(OIDS_BYTES_MAX), objects = STRBUF_INIT(OIDS_BYTES_MAX),
+                  tables = STRBUF_INIT(OIDS_BYTES_MAX), names = STRBUF_INIT(OIDS_BYTES_MAX);
+    for (size_t i = 0; i < plan->step_count; i++) {
+        strbuf_addf(&classes, "%c%u", i > 0 ? ',' : '{', plan->steps[i].class_oid);
+        strbuf_addf(&objects, "%c%u", i > 0 ? ',' : '{', plan->steps[i].object_oid);
+    }
+    strbuf_adds(&classes, plan->step_count > 0 ? "}" : "{}");
+    strbuf_adds(&objects, plan->step_count > 0 ? "}" : "{}");
+    list_left_out(&plan->model, &tables, &names);
+    const char *params[] = {classes.data, objects.data, tables.data, names.data};
+    bool ok =
+        strbuf_ok(&classes, "the list of objects", err) && pg_query(source, source_sql, 4, params, &res, err);
+    strbuf_release(&classes);
+    strbuf_release(&objects);
+    strbuf_release(&tables);
+    strbuf_release(&names);
+    if (!ok)
+        return err_wrap(err, "definitions of the source");
+    struct source_object *list = xcalloc(plan->step_count + 1, sizeof *list);
+    for (size_t i = 0; i < plan->step_count; i++)
+        list[i] = (struct source_object){.type = kept(plan, res, (int)i, 0),
+                                         .names = kept(plan, res, (int)i, 1),
+                                         .args = kept(plan, res, (int)i, 2),
+                                         .def = kept(plan, res, (int)i, 3)};
+    *ret = list;
+    return true;
+}
+
+static void note_key(const struct plan_step *step, char out[17])
+{
+    uint64_t hash = hash_fnv1a(HASH_FNV1A, step->kind, strlen(step->kind) + 1);
+    hash = hash_fnv1a(hash, step->name, strlen(step->name) + 1);
+    hash = hash_fnv1a(hash, step->sql, strlen(step->sql));
+    (void)snprintf(out, 17, "%016" PRIx64, hash);
+}
+
+static bool is_noted(struct postgres_side *ps, const struct plan_step *step, bool *ret, struct err *err)
+{
+    char key[17];
+    int64_t count = 0;
+    const char *params[] = {ps->plan->pipeline, key};
+    *ret = false;
+    if (!ps->has_notes)
+        return true;
+    note_key(step, key);
+    if (!pg_query_int64(ps->conn,
+                        "SELECT count(*) FROM crossfade.schema_step WHERE pipeline = $1 AND step = $2", 2,
+                        params, &count, err))
+        return false;
+    *ret = count > 0;
+    return true;
+}
+
+/* The target's object with the source's address. *ret_there = false: there is none. def: malloc'd, NULL = not to be compared. */
+static bool find_object(struct postgres_side *ps, const struct source_object *o, bool *ret_there,
+                        char **ret_def, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    struct err refused = ERR_INIT;
+    const char *params[] = {o->type, o->names, o->args};
+    *ret_there = false;
+    if (!pg_query(ps->conn, target_sql, 3, params, &res, &refused)) {
+        if (refused.sqlstate[0] == '4' || refused.sqlstate[0] == '3') /* 42704 and its like: no such thing */
+            return true;
+        if (err != NULL)
+            *err = refused;
+        return false;
+    }
+    *ret_there = pg_rows(res) > 0;
+    if (*ret_there && !pg_is_null(res, 0, 0))
+        *ret_def = xstrdup(pg_cell(res, 0, 0));
+    return true;
+}
+
+static char *tell_difference(const char *source, const char *target)
+{
+    return xasprintf("is there and is another: %.400s; the source has %.400s", target, source);
+}
+
+/* A view that others need before it can be made is made empty first; this is its second half, which replaces. */
+static bool is_view_body(const struct plan_step *step)
+{
+    size_t len = strlen(step->name);
+    return strcmp(step->kind, "rule") == 0 && len > 8 && strcmp(step->name + len - 8, " _RETURN") == 0;
+}
+
+static bool look(struct side *side, const struct plan_step *step, enum step_state *ret, char **ret_why,
+                 struct err *err)
+{
+    struct postgres_side *ps = (struct postgres_side *)side;
+    const struct source_object *o = &ps->objects[step - ps->plan->steps];
+    char *def CLEANUP(free_ptr) = NULL;
+    bool noted = false, there = false;
+    if (!is_noted(ps, step, &noted, err))
+        return false;
+    if (step->again || o->type == NULL) {
+        *ret = noted ? STEP_THERE : STEP_TODO;
+        return true;
+    }
+    if (!find_object(ps, o, &there, &def, err))
+        return false;
+    bool differs = there && !noted && o->def != NULL && def != NULL && strcmp(o->def, def) != 0;
+    bool body = differs && is_view_body(step);
+    *ret = body ? STEP_TODO : differs ? STEP_DIFFERS : there ? STEP_THERE : STEP_TODO;
+    if (differs && !body)
+        *ret_why = tell_difference(o->def, def);
+    return true;
+}
+
+static bool note(struct postgres_side *ps, const struct plan_step *step, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    char key[17];
+    const char *params[] = {ps->plan->pipeline, key, step->kind, step->name};
+    note_key(step, key);
+    return pg_query(ps->conn,
+                    "INSERT INTO crossfade.schema_step (pipeline, step, kind, name) VALUES ($1, $2, $3, $4) "
+                    "ON CONFLICT DO"
+                    " NOTHING",
+                    4, params, &res, err);
+}
+
+static bool in_transaction(struct postgres_side *ps, const struct plan_step *step, const char *sql,
+                           struct err *err)
+{
+    struct err ignored = ERR_INIT;
+    if (pg_exec(ps->conn, "BEGIN", err) && pg_exec(ps->conn, sql, err) && note(ps, step, err) &&
+        pg_exec(ps->conn, "COMMIT", err))
+        return true;
+    if (pg_in_transaction(ps->conn))
+        (void)!pg_exec(ps->conn, "ROLLBACK", &ignored);
+    return false;
+}
+
+/* Somebody has attached the partition, or renamed the column, before. */
+static bool is_done_already(const struct plan_step *step, const struct err *refused)
+{
+    if (strcmp(step->kind, "table attach") == 0)
+        return strcmp(refused->sqlstate, "42809") == 0 &&
+               strstr(refused->text, "is already a partition") != NULL;
+    return false;
+}
+
+static bool take(struct side *side, const struct plan_step *step, struct err *err)
+{
+    struct postgres_side *ps = (struct postgres_side *)side;
+    struct err refused = ERR_INIT;
+    if (in_transaction(ps, step, step->sql, &refused))
+        return true;
+    if (is_done_already(step, &refused))
+        return in_transaction(ps, step, "SELECT", err);
+    if (err != NULL)
+        *err = refused;
+    return err_wrap(err, "%s %s", step->kind, step->name);
+}
+
+static bool validate(struct side *side, const struct plan_step *step, struct err *err)
+{
+    struct postgres_side *ps = (struct postgres_side *)side;
+    return step->validate == NULL || pg_exec(ps->conn, step->validate, err) ||
+           err_wrap(err, "%s %s: validating it", step->kind, step->name);
+}
+
+static void close_side(struct side *side)
+{
+    struct postgres_side *ps = (struct postgres_side *)side;
+    pg_close(ps->conn);
+    free(ps);
+}
+
+static const struct side_ops ops = {.close = close_side, .look = look, .take = take, .validate = validate};
+
+/* As pg_dump's own output begins. */
+static const char session_sql[] = "SET check_function_bodies = false; SET row_security = off; SET "
+                                  "client_min_messages = warning; SET xmloption = content;"
+                                  " SET lock_timeout = 0; SET statement_timeout = 0; SELECT "
+                                  "pg_catalog.set_config('search_path', '', false)";
+
+static bool set_up(struct postgres_side *ps, bool writes, struct err *err)
+{
+    return (!writes || pg_control_tables_ensure(ps->conn, "crossfade.schema_step", embedded_sql_target_sql,
+                                                "target", err)) &&
+           pg_exec(ps->conn, session_sql, err) &&
+           pg_control_tables_look(ps->conn, "crossfade.schema_step", &ps->has_notes, err);
+}
+
+bool side_postgres_open(const char *url, const struct schema_plan *plan, const struct source_object *objects,
+                        bool writes, struct side **ret, struct err *err)
+{
+    const struct pg_options options = {.application_name = "crossfade schema"};
+    struct postgres_side *ps = xcalloc(1, sizeof *ps);
+    ps->base.ops = &ops;
+    ps->plan = plan;
+    ps->objects = objects;
+    if (!pg_open(url, &options, &ps->conn, err) || !set_up(ps, writes, err)) {
+        close_side(&ps->base);
+        return err_wrap(err, "target");
+    }
+    *ret = &ps->base;
+    return true;
+}
