@@ -10,6 +10,7 @@
 
 #define POLL_EVERY 512
 #define SLICE_MS   1000
+#define MARKERS_US 2500
 
 /* Bytes that the library holds, one record more at most: its own limit (queue.buffering.max.kbytes) would never let a record pass that
  * is larger. */
@@ -178,10 +179,22 @@ static bool kafka_stream(struct journal_writer *jw, const char *name, enum strea
 
 /* --- units --- */
 
+/* The coordinator answers a commit before its markers are written, refuses the next transaction's partitions until then, and librdkafka
+ * comes again 20 ms later (CONCURRENT_TRANSACTIONS, rdkafka_txnmgr.c). A shorter pause is the shorter way: at 500 transactions a second
+ * the 99th percentile from commit to journal is 63 ms with 2 ms, 66 with 3, 71 with 6, and 99 without. */
+static void let_markers_pass(const struct kafka_writer *w)
+{
+    int64_t left_us;
+    while (w->committed_us != 0 && (left_us = w->committed_us + MARKERS_US - clock_mono_us()) > 0)
+        (void)rd_kafka_poll(w->client.rk, (int)(left_us / 1000) + 1);
+}
+
 static bool begin(struct kafka_writer *w, struct err *err)
 {
     if (w->in_txn)
         return true;
+    if (!w->idempotent)
+        let_markers_pass(w);
     rd_kafka_error_t *error = w->idempotent ? NULL : rd_kafka_begin_transaction(w->client.rk);
     if (error != NULL)
         return kafka_writer_fail(w, error, "beginning a transaction", err);
@@ -450,6 +463,7 @@ bool kafka_writer_end_unit(struct kafka_writer *w, struct err *err)
     if (!w->idempotent && !commit_transaction(w, err))
         return false;
     w->in_txn = false;
+    w->committed_us = clock_mono_us();
     for (size_t i = 0; i < w->touched_count; i++)
         w->streams[w->touched[i].stream].parts[w->touched[i].partition].touched = false;
     w->touched_count = 0;

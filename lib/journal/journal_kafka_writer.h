@@ -48,6 +48,7 @@ struct kafka_writer {
     size_t record_max;      /* the producer's */
     int64_t txn_timeout_ms; /* the handle's transaction.timeout.ms */
     int64_t txn_begun_us;   /* mono; of the transaction at hand */
+    int64_t committed_us;   /* mono; when the last one was; 0 = none */
     int64_t now_ms;         /* wall, every POLL_EVERY records: librdkafka would ask for each */
     bool large_batches;
     size_t queued_bytes;  /* of keys and values without a report */

@@ -11,6 +11,7 @@ CREATE TABLE IF NOT EXISTS crossfade_position (
     commit_time      datetime(6)         NULL COMMENT 'UTC',
     marker_kind      varchar(20)         NULL COMMENT 'of this very fence',
     marker_nonce     varchar(40)         NULL,
+    offsets          longtext            NULL COMMENT 'places in topics that others write (docs/DEBEZIUM.md)',
     applied_at       datetime(6)         NOT NULL COMMENT 'UTC',
     PRIMARY KEY (pipeline, shard)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='written in the same transaction as the rows it stands for';

@@ -84,6 +84,7 @@ static void md_close(struct target *tgt)
     free(mt->pipeline);
     free(mt->shard);
     free(mt->database);
+    free(mt->offsets);
     free(mt);
 }
 
@@ -169,6 +170,8 @@ static void add_position(struct strbuf *sb, const struct target_position *pos)
     add_text(sb, pos->marker_kind != MARKER_NONE ? marker_kind_name(pos->marker_kind) : NULL);
     strbuf_adds(sb, ", marker_nonce = ");
     add_text(sb, pos->marker_nonce[0] != '\0' ? pos->marker_nonce : NULL);
+    strbuf_adds(sb, ", offsets = ");
+    add_text(sb, pos->offsets);
     strbuf_adds(sb, ", applied_at = SYSDATE(6), commit_time = ");
     if (pos->commit_time_us != 0)
         strbuf_addf(sb, "TIMESTAMPADD(MICROSECOND, %" PRId64 ", '1970-01-01 00:00:00.000000')",
@@ -229,6 +232,7 @@ static bool md_commit(struct target *tgt, const struct target_position *position
     if (!md_exec(mt, "COMMIT", err))
         return err_wrap(err, "target");
     mt->last = *position;
+    mt->last.offsets = NULL; /* the caller's */
     mt->position_found = true;
     forget_transaction(mt, true);
     return true;
@@ -263,7 +267,7 @@ static bool md_position(struct target *tgt, struct target_position *ret, bool *r
         "TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00.000000', commit_time), marker_kind, marker_nonce, "
         "EXISTS (SELECT 1 FROM crossfade_release r WHERE r.pipeline = p.pipeline AND r.nonce = "
         "p.marker_nonce), "
-        "TIMESTAMPDIFF(MICROSECOND, applied_at, SYSDATE(6)) FROM crossfade_position p WHERE ");
+        "TIMESTAMPDIFF(MICROSECOND, applied_at, SYSDATE(6)), offsets FROM crossfade_position p WHERE ");
     add_ours(&sql, mt, " AND ");
     bool ok = strbuf_ok(&sql, "statement", err) && md_query(mt, sql.data, &rows, err);
     strbuf_release(&sql);
@@ -272,8 +276,11 @@ static bool md_position(struct target *tgt, struct target_position *ret, bool *r
     bool found = md_next(&rows);
     if (found && !parse_position(rows.cell, &pos))
         return err_set(err, ERR_PROTOCOL, "target: crossfade_position holds no LSN");
+    free(mt->offsets);
+    mt->offsets = found && rows.cell[11] != NULL ? xstrdup(rows.cell[11]) : NULL;
     mt->last = pos;
     mt->position_found = found;
+    pos.offsets = mt->offsets;
     *ret = pos;
     *ret_found = found;
     return true;

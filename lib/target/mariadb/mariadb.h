@@ -192,6 +192,7 @@ struct md_target {
     char *pipeline;
     char *shard;
     char *database;
+    char *offsets; /* as position() last read them */
     bool truncate_nonempty;
     enum target_unfit unfit;
     bool in_transaction, begun;

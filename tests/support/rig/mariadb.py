@@ -132,7 +132,7 @@ class MariaDB:
 
     def client(self, text, db=None):
         """Runs a script through the client; rows as lists of texts (NULL stays "NULL")."""
-        done = subprocess.run([_program("mariadb"), "--no-defaults", f"--socket={self.home}/s", "-u", "root", "--batch", "--raw", "--skip-column-names",
+        done = subprocess.run([_program("mariadb"), "--no-defaults", "--host=127.0.0.1", f"--port={self.port}", "-u", "root", "--batch", "--raw", "--skip-column-names",
                                "--default-character-set=utf8mb4", *([db] if db else [])], input=text, capture_output=True, text=True, check=False, timeout=120,
                               env={**os.environ, "MYSQL_PWD": ROOT_PASSWORD})
         if done.returncode:
