@@ -30,7 +30,7 @@ struct item {
     uint64_t total_order;
     uint32_t seq; /* arrival in the batch: last tie-breaker of the order */
     enum change_op op;
-    bool may_miss; /* it lacks values, and its row need not be there (HEADER_COPYING) */
+    bool may_miss;                    /* it lacks values, and its row need not be there (HEADER_COPYING) */
     const struct journal_record *raw; /* the record itself; NULL unless the batch keeps them (dead letters) */
 };
 

@@ -52,8 +52,8 @@ struct role_status {
     bool complete;
     char marker_nonce[40]; /* apply: waits for this comparison's release; "" = does not wait */
     uint64_t changes, transactions, fences, snapshot_rows, snapshot_rows_estimate, bytes, errors, retries;
-    uint64_t unapplied_fences;                         /* apply: known in the journal, not applied yet */
-    uint64_t dead_letters;                             /* apply: held in the target */
+    uint64_t unapplied_fences; /* apply: known in the journal, not applied yet */
+    uint64_t dead_letters;     /* apply: held in the target */
     const char *throttle;   /* apply: what it waits for before the next batch (throttle.h), NULL = nothing */
     uint64_t batch_changes; /* apply: most changes of a batch at present */
     bool lag_alarm;         /* apply: the lag is over apply.max_lag_ms */

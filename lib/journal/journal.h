@@ -50,7 +50,8 @@ struct journal_record {
     size_t value_len;
     struct journal_header headers[JOURNAL_HEADERS_MAX];
     size_t header_count;
-    uint64_t lsn; /* append: of the change, for messages about a claim (claims.h); 0 = not known. Not stored otherwise */
+    uint64_t
+        lsn; /* append: of the change, for messages about a claim (claims.h); 0 = not known. Not stored otherwise */
     uint64_t writer; /* set by readers: journal_writer.id of who wrote it */
     bool stray; /* set by readers with `audit`: of a forever stream, and every other reader passes over it */
 };

@@ -106,7 +106,7 @@ size_t kafka_entries_message_max(const rd_kafka_ConfigResource_t *resource);
 struct kafka_topic {
     char *name;
     int32_t partition_count;
-    bool checked; /* its configuration was looked at */
+    bool checked;       /* its configuration was looked at */
     size_t message_max; /* its max.message.bytes, once it was looked at */
 };
 

@@ -103,7 +103,8 @@ static bool config_error(const char *url, const char *text, struct err *err)
 static bool check_url(const char *url, struct err *err)
 {
     if (strncmp(url, "mariadb://", 10) == 0 || strncmp(url, "mysql://", 8) == 0)
-        return err_set(err, ERR_UNSUPPORTED, "a MariaDB database: apply alone can work with it, this needs PostgreSQL");
+        return err_set(err, ERR_UNSUPPORTED,
+                       "a MariaDB database: apply alone can work with it, this needs PostgreSQL");
     if (strchr(url, '=') == NULL && strstr(url, "://") == NULL)
         return true; /* the name of a database */
     char *text = NULL;

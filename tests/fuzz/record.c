@@ -89,7 +89,8 @@ static void write_again(const struct codec_ops *codec, struct change *chg)
 static void fuzz_foreign(bool avro, const char *schema, const char *value, size_t value_len)
 {
     struct strbuf text = STRBUF_INIT(VALUE_MAX * 4);
-    struct foreign_options options = {.avro = avro, .source = {.ctx = (void *)(uintptr_t)schema, .lookup = lookup}};
+    struct foreign_options options = {.avro = avro,
+                                      .source = {.ctx = (void *)(uintptr_t)schema, .lookup = lookup}};
     struct foreign_decoder *fd = foreign_decoder_open(&options);
     struct arena arena;
     struct foreign_event ev;

@@ -453,7 +453,8 @@ static UNUSED bool ac_position_is(struct apply_case *ac, uint64_t fence_id)
     char want[32];
     (void)snprintf(want, sizeof want, "%llu", (unsigned long long)fence_id);
     if (ac->mariadb != NULL)
-        return mariadb_server_is(ac->my, "SELECT fence_id FROM crossfade_position WHERE pipeline = 't'", want);
+        return mariadb_server_is(ac->my, "SELECT fence_id FROM crossfade_position WHERE pipeline = 't'",
+                                 want);
     PGresult *res = PQexec(ac->db, "SELECT fence_id FROM crossfade.position WHERE pipeline = 't'");
     bool same = PQresultStatus(res) == PGRES_TUPLES_OK && PQntuples(res) == 1 &&
                 strcmp(PQgetvalue(res, 0, 0), want) == 0;
@@ -551,7 +552,8 @@ static UNUSED void ac_open_mariadb(struct apply_case *ac, struct mariadb_server 
     ac_open_rest(ac, format);
     ac->mariadb = server;
     ac->my = mariadb_server_database(server, ac->database);
-    (void)snprintf(ac->url, sizeof ac->url, "mariadb://crossfade:p%%40ss@127.0.0.1:%d/%s", server->port, ac->database);
+    (void)snprintf(ac->url, sizeof ac->url, "mariadb://crossfade:p%%40ss@127.0.0.1:%d/%s", server->port,
+                   ac->database);
     ac_write_config(ac, "");
 }
 
