@@ -3,10 +3,10 @@
 #ifndef CAPTURE_CAPTURE_INTERNAL_H
 #define CAPTURE_CAPTURE_INTERNAL_H
 
-#include "capture/hold.h"
-#include "capture/publisher.h"
-#include "capture/request_queue.h"
-#include "capture/spill.h"
+#include "capture/copy/request_queue.h"
+#include "capture/publish/publisher.h"
+#include "capture/spill/spill.h"
+#include "capture/stream/hold.h"
 #include "config/config.h"
 #include "config/table_filter.h"
 #include "config/table_rules.h"

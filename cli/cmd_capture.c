@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "capture/ask_copy.h"
+#include "capture/copy/ask_copy.h"
 #include "capture/capture.h"
 #include "role.h"
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "capture/filters.h"
+#include "capture/filters/filters.h"
 #include "check.h"
 #include "core/alloc.h"
 #include "journal/journal_settings.h"

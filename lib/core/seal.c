@@ -1,4 +1,4 @@
-/* Owns: seals and SHA-256. See seal.h. Wraps OpenSSL (so does capture/mask.c, for the digests of values). */
+/* Owns: seals and SHA-256. See seal.h. Wraps OpenSSL (so does capture/filters/mask.c, for the digests of values). */
 #include "core/seal.h"
 
 #include <openssl/crypto.h>

@@ -23,7 +23,7 @@
 #define CUT_RECORDS      50000
 #define CHECK_CLOCK_PER  512
 #define TRIM_FENCES      20000
-/* More than anybody looks back (capture/recover.c): several of them list all partitions. */
+/* More than anybody looks back (capture/source/recover.c): several of them list all partitions. */
 #define FENCES_KEPT 1000
 
 /* What may go. */

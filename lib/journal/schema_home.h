@@ -19,7 +19,7 @@ enum schema_home {
     SCHEMA_HOME_REGISTRY,
 };
 
-/* Key of records that are no schemas, but shapes of tables (capture/shapes.h). */
+/* Key of records that are no schemas, but shapes of tables (capture/ddl/shapes.h). */
 #define SCHEMA_SHAPE_KEY "shape"
 bool schema_record_is_shape(const struct journal_record *rec);
 

@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "capture/batch.h"
-#include "capture/spill.h"
+#include "capture/publish/batch.h"
+#include "capture/spill/spill.h"
 
 static void add(struct cap_batch *b, const char *value, lsn_t commit_lsn)
 {

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "capture/hold.h"
+#include "capture/stream/hold.h"
 
 #define SECOND INT64_C(1000000)
 

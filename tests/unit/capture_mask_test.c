@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "capture/mask.h"
+#include "capture/filters/mask.h"
 
 struct fixture {
     struct pg_type_catalog *types;

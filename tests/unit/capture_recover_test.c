@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "capture/recover.h"
+#include "capture/source/recover.h"
 
 static struct cap_position at(uint64_t system_id, uint32_t timeline, lsn_t lsn, bool complete)
 {

@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "capture/shape_voids.h"
-#include "capture/shapes.h"
+#include "capture/ddl/shapes.h"
+#include "capture/publish/shape_voids.h"
 
 static struct source_column columns[] = {
     {.name = (char *)"id", .type_oid = 23, .typmod = -1},

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "capture/stream_index.h"
+#include "capture/publish/stream_index.h"
 
 #define STREAMS 20000
 

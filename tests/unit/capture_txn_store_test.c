@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "capture/spill_file.h"
-#include "capture/txn_store.h"
+#include "capture/spill/spill_file.h"
+#include "capture/spill/txn_store.h"
 
 #define KIB ((size_t)1024)
 

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "capture/visible.h"
+#include "capture/copy/visible.h"
 
 static struct cap_snapshot snapshot(const char *text)
 {

@@ -7,7 +7,7 @@
 /* cmocka.h needs those above */
 #include <cmocka.h>
 
-#include "capture/wal_guard.h"
+#include "capture/source/wal_guard.h"
 
 static void levels(void **state)
 {
