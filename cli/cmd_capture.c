@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "capture/copy/ask_copy.h"
 #include "capture/capture.h"
+#include "capture/copy/ask_copy.h"
 #include "role.h"
 
 const struct cli_flag capture_flags[] = {
