@@ -31,6 +31,11 @@ bool foreign_settings_read(const struct config *cfg, struct foreign_settings *re
     if (config_text(cfg, "source.url") != NULL || config_text(cfg, "journal.url") != NULL)
         return err_set(err, ERR_CONFIG,
                        "source.debezium stands in place of source.url and journal.url: take those out");
+    if (strcmp(config_text(cfg, "source.debezium.unfinished"), "accept") != 0)
+        return err_set(err, ERR_CONFIG,
+                       "source.debezium is not finished: docs/DEBEZIUM.md, \"Known faults\", tells when the "
+                       "target comes to differ unseen. To try it nevertheless set "
+                       "source.debezium.unfinished: accept");
     if (topics == 0)
         return err_set(err, ERR_CONFIG, "source.debezium.topics is missing: which topics are to be applied?");
     if ((ret->avro && !need(cfg, "source.debezium.registry", err)) ||

@@ -39,6 +39,8 @@ const struct option option_table[] = {
 
     {.key = "source.debezium.brokers", .type = OPT_TEXT, .example = "kafka1:9092,kafka2:9092", .used_by = "apply status",
      .help = "In place of source.url and journal.url: apply reads topics that Debezium's connectors for PostgreSQL, MariaDB or MySQL wrote (docs/DEBEZIUM.md). The Kafka brokers, host:port,host:port."},
+    {.key = "source.debezium.unfinished", .type = OPT_ENUM, .def = "refuse", .choices = "refuse|accept", .used_by = "apply",
+     .help = "Reading Debezium's topics has known faults that can make the target differ unseen (docs/DEBEZIUM.md, \"Known faults\"): refuse, or accept to try it where that may happen."},
     {.key = "source.debezium.topics", .type = OPT_LIST, .items = "names of topics with '*' and '?' as wildcards, '!' in front excludes", .example = "[\"mb.shop.*\"]", .used_by = "apply",
      .help = "The topics to apply: names with '*' and '?' as wildcards; '!' in front excludes; the last one that fits decides. New topics that fit are taken up as they come. Heartbeats, schema changes and logical messages in them are passed over."},
     {.key = "source.debezium.format", .type = OPT_ENUM, .def = "json", .choices = "json|avro", .used_by = "apply",
