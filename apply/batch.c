@@ -75,6 +75,11 @@ void batch_keep_records(struct batch *b, bool keep)
     b->keep_records = keep;
 }
 
+void batch_take_repeats(struct batch *b, bool take)
+{
+    b->take_repeats = take;
+}
+
 size_t batch_bytes(const struct batch *b)
 {
     return b->arena.used_bytes + b->item_count * ITEM_COST;
@@ -426,7 +431,7 @@ bool batch_add(struct batch *b, const struct codec_ops *codec, struct decoder *d
                       .seq = b->next_seq++,
                       .op = chg.op};
     struct batch_table *bt = find_table(b, rec->stream, it.schema);
-    if (!take_place(find_partition(b, bt, rec->partition), &it, drop_below)) {
+    if (!take_place(find_partition(b, bt, rec->partition), &it, drop_below) && !b->take_repeats) {
         b->counts.duplicates++;
         return true;
     }

@@ -43,6 +43,9 @@ void batch_forget_items(struct batch *b);
 void batch_large_parts(struct batch *b, bool large);
 /* From now on items have their whole records with them, as dead letters need them. */
 void batch_keep_records(struct batch *b, bool keep);
+/* From now on nothing is dropped for coming behind what its partition delivered last: dead letters come in the order in which they were
+ * held. */
+void batch_take_repeats(struct batch *b, bool take);
 /* Decodes and keeps one record; tombstones are passed over. drop_below: streamed changes with a lower commit
  * LSN were applied before (0 = none). */
 bool batch_add(struct batch *b, const struct codec_ops *codec, struct decoder *dec,

@@ -39,7 +39,7 @@ struct batch {
     uint32_t next_seq;
     struct item last_item; /* that batch_add kept */
     bool kept;
-    bool keep_records, large_parts;
+    bool keep_records, large_parts, take_repeats;
     struct batch_counts counts;
     struct foreign_decoder *foreign; /* the caller's; NULL: records are ours */
 };

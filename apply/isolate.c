@@ -211,6 +211,20 @@ static void set_aside(struct isolate *iso, struct ranked *r)
     r->gone = true;
 }
 
+/* A TRUNCATE also takes what comes before it in its transaction and has not been written yet. */
+static void forget_aside(struct isolate *iso, const struct item *truncate)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < iso->aside_count; i++) {
+        const struct item *it = iso->aside[i].it;
+        bool gone = strcmp(it->schema->table, truncate->schema->table) == 0 &&
+                    strcmp(it->schema->schema, truncate->schema->schema) == 0 && item_order(it, truncate) < 0;
+        if (!gone)
+            iso->aside[kept++] = iso->aside[i];
+    }
+    iso->aside_count = kept;
+}
+
 /* Changes whose key is parked by now, or set aside, go behind. *ret_live: what is left to be tried. */
 static bool divert(struct isolate *iso, size_t lo, size_t hi, size_t *ret_live, struct err *err)
 {
@@ -221,6 +235,7 @@ static bool divert(struct isolate *iso, size_t lo, size_t hi, size_t *ret_live, 
             continue;
         if (r->it->op == CHANGE_TRUNCATE) {
             (*ret_live)++;
+            forget_aside(iso, r->it);
             if (!letters_void(iso->letters, r->it, err))
                 return false;
             continue;

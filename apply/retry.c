@@ -27,6 +27,14 @@ static bool add_letter(void *ctx, const struct dead_letter *letter, struct err *
            batch_add(s->run->batch, s->run->settings.codec, s->dec, &rec, 0, err);
 }
 
+/* What is settled as applied must have been in the batch. */
+static bool all_there(const struct refill *fill, struct err *err)
+{
+    uint64_t there = batch_counts(fill->s->run->batch)->changes;
+    return there == fill->count || err_set(err, ERR_BUG, "of %zu dead letters %llu became changes",
+                                           fill->count, (unsigned long long)there);
+}
+
 static bool begin(struct session *s, struct err *err)
 {
     letters_stale(s->letters);
@@ -46,9 +54,11 @@ static bool write_chain(struct session *s, int64_t chain, enum target_mode mode,
     struct refill fill = {.s = s};
     batch_clear(s->run->batch);
     batch_keep_records(s->run->batch, false);
+    batch_take_repeats(s->run->batch, true);
     bool ok = begin(s, err) && ops->each(s->tgt, LETTERS_CHAIN, chain, add_letter, &fill, err) &&
-              batch_write(s->run->batch, s->tables, s->tgt, mode, false, err) &&
+              all_there(&fill, err) && batch_write(s->run->batch, s->tables, s->tgt, mode, false, err) &&
               target_settle(s->tgt, true, err) && ops->settle(s->tgt, chain, NULL, err);
+    batch_take_repeats(s->run->batch, false);
     batch_clear(s->run->batch);
     *ret_count = fill.count;
     return ok && commit(s, err);

@@ -87,3 +87,16 @@ const char *plan_key(struct schema_plan *plan, const struct sch_table *t, const 
     strbuf_release(&key);
     return text;
 }
+
+char *plan_shown_sql(const char *sql)
+{
+    static const char *const secret[] = {"CREATE USER MAPPING ", "ALTER USER MAPPING ", "CREATE SERVER ",
+                                         "ALTER SERVER ", "CREATE FOREIGN DATA WRAPPER "};
+    const char *options = strstr(sql, "OPTIONS (");
+    bool hide = false;
+    for (size_t i = 0; options != NULL && i < ARRAY_LEN(secret); i++) {
+        const char *at = strstr(sql, secret[i]);
+        hide = hide || (at != NULL && at < options);
+    }
+    return hide ? xasprintf("%.*sOPTIONS (not shown)", (int)(options - sql), sql) : xstrdup(sql);
+}

@@ -77,6 +77,8 @@ struct plan_step *plan_add_step(struct schema_plan *plan, enum step_phase phase,
 void sch_plan_release(struct schema_plan *plan);
 size_t plan_count(const struct schema_plan *plan, enum item_state state);
 size_t plan_count_columns(const struct schema_plan *plan, enum map_kind kind);
+/* The statement as people may see it: without the options of foreign servers and their users, which hold passwords. malloc'd. */
+char *plan_shown_sql(const char *sql);
 const char *map_kind_name(enum map_kind kind);
 const char *item_state_name(enum item_state state);
 

@@ -69,11 +69,12 @@ static json_t *item_json(const struct plan_item *item)
 static json_t *step_json(const struct plan_step *step)
 {
     static const char *const phases[] = {"?", "tables", "indexes", "indexes", "foreign keys", "last"};
+    char *shown CLEANUP(free_ptr) = plan_shown_sql(step->sql);
     json_t *j = json_object();
     json_object_set_new(j, "phase", text(phases[step->phase]));
     json_object_set_new(j, "kind", text(step->kind));
     json_object_set_new(j, "name", text(step->name));
-    json_object_set_new(j, "sql", text(step->sql));
+    json_object_set_new(j, "sql", text(shown));
     return j;
 }
 

@@ -37,6 +37,9 @@ TABLES = {"account": "id, balance, note", "ledger": "id, a, b, amount", "slot": 
 # Points of apply that this load does not come by, with the reason.
 NOT_HERE = {
     "apply.copy": "COPY into staging: the PostgreSQL target's",
+    "apply.dead_letter": "this target keeps no dead letters yet",
+    "apply.retry_after_commit": "likewise",
+    "apply.retry_before_commit": "likewise",
     "apply.wait": "the wait at a comparison's fence: compare reads PostgreSQL alone",
 }
 

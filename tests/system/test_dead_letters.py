@@ -132,6 +132,34 @@ def test_truncate_makes_letters_void(servers):
         s.assert_equal()
 
 
+ROGUE = "INSERT INTO t VALUES (99, 'rogue', 1)"
+UNIQUE = "CREATE TABLE t (id int PRIMARY KEY, v text, u int UNIQUE); INSERT INTO t VALUES (50, 'z', 50); CREATE TABLE o (id int PRIMARY KEY, v text)"
+
+
+def test_rows_that_were_held_late_are_retried_too(servers):
+    """A row in another's way is held at the transaction's end, behind one that comes later in it."""
+    with scenario(*servers, UNIQUE, more=ON) as s:
+        s.start()
+        s.wait()
+        s.target("ALTER TABLE t ADD CHECK (length(v) < 7)", ROGUE)
+        s.source("BEGIN; INSERT INTO t VALUES (1, 'a', 1); INSERT INTO t VALUES (2, 'far too long', 2); COMMIT")
+        s.wait()
+        assert len(letters(s)) == 2
+        s.target("ALTER TABLE t DROP CONSTRAINT t_v_check", "DELETE FROM t WHERE id = 99")
+        dlq(s, "retry", "--all")
+        assert not letters(s) and s.target("SELECT * FROM t ORDER BY 1") == s.source("SELECT * FROM t ORDER BY 1")
+
+
+def test_truncate_takes_what_is_still_aside(servers):
+    with scenario(*servers, UNIQUE, more=ON) as s:
+        s.start()
+        s.wait()
+        s.target("ALTER TABLE o ADD CHECK (length(v) < 7)", ROGUE)
+        s.source("BEGIN; INSERT INTO t VALUES (1, 'gone', 1); TRUNCATE t; INSERT INTO t VALUES (2, 'stays', 2); INSERT INTO o VALUES (1, 'far too long'); COMMIT")
+        s.wait()
+        assert s.target("SELECT * FROM t") == [(2, "stays", 2)] and [row[2] for row in letters(s)] == ["o"]
+
+
 def test_table_without_key_is_one_key(servers):
     with scenario(*servers, "CREATE TABLE k (a int, b text); ALTER TABLE k REPLICA IDENTITY FULL; INSERT INTO k VALUES (1, 'x'), (1, 'x'), (2, 'y')", more=ON) as s:
         s.start()
