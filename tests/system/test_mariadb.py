@@ -5,13 +5,14 @@ import json
 import os
 import random
 import re
+import signal
 import struct
 from decimal import Decimal
 
 import psycopg
 import pytest
 
-from rig import Pipeline, Postgres, Workdir
+from rig import Pipeline, Postgres, Workdir, wait_until
 from rig.certificates import Authority
 from rig.mariadb import ROLE, ROLE_PASSWORD, MariaDB, run
 from rig.procs import halts
@@ -376,3 +377,20 @@ def test_tls_is_verified_unless_told_otherwise_and_passwords_come_from_outside(s
             with open(f"{folder}/.my.cnf", "w") as f:
                 f.write(f'[client]\npassword = "{ROLE_PASSWORD}"\n')
             end_of(f"{bare}?ssl-ca={authority.certificate}", "works")
+
+
+def test_an_index_becomes_unique_while_apply_runs(servers):
+    """An upsert that meets another row by it is refused, and the batch goes in in exact order."""
+    with case(servers, "unique_later", "CREATE TABLE t (id int PRIMARY KEY, u text UNIQUE, v text); INSERT INTO t VALUES (9, 'y', 'nine')",
+              "CREATE TABLE t (id int PRIMARY KEY, u varchar(20) COLLATE utf8mb4_nopad_bin, v longtext)") as c:
+        c.start()
+        c.source("UPDATE t SET v = 'first' WHERE id = 9")
+        wait_until(lambda: c.target("SELECT v FROM t") == (("first",),), 60, "the table is in use")
+        c.target("ALTER TABLE t ADD UNIQUE KEY u (u)")
+        os.kill(c.apply.pid, signal.SIGSTOP)  # what follows comes in one batch
+        try:
+            c.source("INSERT INTO t VALUES (5, NULL, 'five')", "UPDATE t SET u = 'z' WHERE id = 9", "UPDATE t SET u = 'y' WHERE id = 5")
+            c.capture.wait_for(lambda status: status["changes"] >= 5, 60, "the journal has the changes")
+        finally:
+            os.kill(c.apply.pid, signal.SIGCONT)
+        wait_until(lambda: c.target("SELECT * FROM t ORDER BY id") == (("5", "y", "five"), ("9", "z", "first")), 60, "both rows")

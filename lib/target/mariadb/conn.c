@@ -20,6 +20,7 @@ static const struct {
     enum err_code code;
 } errors[] = {
     {1062, "23505", ERR_DATA}, /* duplicate key */
+    {1242, "23505", ERR_DATA}, /* an upsert that met another row (sql.c) */
     {1586, "23505", ERR_DATA}, /* … of a named key */
     {1451, "23503", ERR_DATA}, /* foreign keys */
     {1452, "23503", ERR_DATA},      {1216, "23503", ERR_DATA},

@@ -28,21 +28,40 @@ void md_sql_insert(struct strbuf *sb, struct md_table *tab, struct md_stmt *st)
     strbuf_adds(sb, ")");
 }
 
+/* `a` = IF(the row that is there has the whole key, its value, an error): an index may have become unique since the table was looked
+ * at, and would send the row to another one. (1242, a subquery with two rows, stands for a duplicate: conn.c.) */
+static void add_key_guard(struct strbuf *sb, const struct md_table *tab)
+{
+    const struct md_column *first = &tab->columns[tab->key[0]];
+    md_quote_ident(sb, first->field->name);
+    strbuf_adds(sb, " = IF(");
+    for (size_t k = 0; k < tab->key_count; k++) {
+        const char *name = tab->columns[tab->key[k]].field->name;
+        strbuf_adds(sb, k > 0 ? " AND BINARY " : "BINARY ");
+        md_quote_ident(sb, name);
+        strbuf_adds(sb, " <=> BINARY VALUES(");
+        md_quote_ident(sb, name);
+        strbuf_adds(sb, ")");
+    }
+    strbuf_adds(sb, ", ");
+    md_quote_ident(sb, first->field->name);
+    strbuf_adds(sb, ", (SELECT 1 UNION ALL SELECT 2))");
+}
+
 /* Only for tables whose key is their one unique index: any other would send the row to another one. */
 void md_sql_upsert(struct strbuf *sb, struct md_table *tab, struct md_stmt *st)
 {
-    const char *comma = "";
     md_sql_insert(sb, tab, st);
     strbuf_adds(sb, " ON DUPLICATE KEY UPDATE ");
+    add_key_guard(sb, tab);
     for (size_t i = 0; i < tab->column_count; i++) {
-        if (tab->columns[i].key && tab->key_count < tab->column_count)
+        if (tab->columns[i].key)
             continue;
-        strbuf_adds(sb, comma);
+        strbuf_adds(sb, ", ");
         md_quote_ident(sb, tab->columns[i].field->name);
         strbuf_adds(sb, " = VALUES(");
         md_quote_ident(sb, tab->columns[i].field->name);
         strbuf_adds(sb, ")");
-        comma = ", ";
     }
 }
 
