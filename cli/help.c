@@ -131,6 +131,7 @@ void cli_print_man(void)
     (void)printf(
         ".\\\" Made by \"crossfade docs man\" from the command and option tables: change those, not this.\n"
         ".TH CROSSFADE 1 \"\" \"crossfade %s\" \"User Commands\"\n"
+        ".ad l\n" /* long patterns cannot be adjusted */
         ".SH NAME\ncrossfade \\- moves a live database to another one, proven equal, with a way back\n"
         ".SH SYNOPSIS\n.B crossfade\n[\\-c FILE] [\\-\\-KEY=VALUE...] COMMAND [ARGUMENT...]\n"
         ".SH COMMANDS\n",
