@@ -5,36 +5,12 @@
 
 #include "core/alloc.h"
 #include "core/clock.h"
+#include "core/html.h"
 #include "report.h"
 #include "sql/embedded.h"
 
 #define BAR_WIDTH       110.0
 #define OPEN_UP_TO_ROWS 50 /* a longer list of differences starts folded */
-
-static void add_escaped(struct strbuf *out, const char *s)
-{
-    for (; *s != '\0'; s++) {
-        switch (*s) {
-        case '<':
-            strbuf_adds(out, "&lt;");
-            break;
-        case '>':
-            strbuf_adds(out, "&gt;");
-            break;
-        case '&':
-            strbuf_adds(out, "&amp;");
-            break;
-        case '"':
-            strbuf_adds(out, "&quot;");
-            break;
-        default: /* control characters are not allowed in HTML: their pictures are */
-            if ((unsigned char)*s < 0x20 && *s != '\n' && *s != '\t')
-                strbuf_addf(out, "&#x%x;", 0x2400 + (unsigned)*s);
-            else
-                strbuf_addc(out, *s);
-        }
-    }
-}
 
 /* "1,234,567" */
 static void add_count(struct strbuf *out, uint64_t n)
@@ -60,26 +36,13 @@ static void add_duration(struct strbuf *out, int64_t us)
         strbuf_addf(out, "%lld min %02lld s", (long long)us / 60000000, (long long)us / 1000000 % 60);
 }
 
-/* The template up to its next {{…}}; returns what follows that mark. */
-static const char *add_until_mark(struct strbuf *out, const char *template)
-{
-    const char *mark = strstr(template, "{{");
-    const char *end = mark != NULL ? strstr(mark, "}}") : NULL;
-    if (end == NULL) {
-        strbuf_adds(out, template);
-        return "";
-    }
-    strbuf_add(out, template, (size_t)(mark - template));
-    return end + 2;
-}
-
 static void add_head(struct strbuf *out, const struct compare_result *r)
 {
-    const char *rest = add_until_mark(out, embedded_report_head_html);
+    const char *rest = html_add_until_mark(out, embedded_report_head_html);
     strbuf_adds(out, compare_verdict_name(r->verdict));
     strbuf_adds(out, " · comparison of ");
-    add_escaped(out, r->pipeline);
-    rest = add_until_mark(out, rest);
+    html_add_text(out, r->pipeline);
+    rest = html_add_until_mark(out, rest);
     strbuf_adds(out, embedded_report_style_css);
     strbuf_adds(out, rest);
 }
@@ -100,7 +63,7 @@ static void add_meaning(struct strbuf *out, const struct compare_result *r)
         strbuf_adds(out, "What could be compared is equal, but not everything could be. This is not a PASS.");
     if (r->reason != NULL && r->reason[0] != '\0') {
         strbuf_adds(out, " <b>");
-        add_escaped(out, r->reason);
+        html_add_text(out, r->reason);
         strbuf_adds(out, "</b>");
     }
 }
@@ -204,7 +167,7 @@ static void add_side(struct strbuf *out, const char *name, const char *server)
     if (server == NULL)
         return;
     strbuf_addf(out, "<span><b>%s</b> ", name);
-    add_escaped(out, server);
+    html_add_text(out, server);
     strbuf_adds(out, "</span>");
 }
 
@@ -213,7 +176,7 @@ static void add_summary(struct strbuf *out, const struct compare_result *r)
     char time[ISO_TIME_MAX];
     strbuf_addf(out, "<main>\n<header class=\"hero %s\">\n<h1>Crossfade comparison · ",
                 compare_verdict_name(r->verdict));
-    add_escaped(out, r->pipeline);
+    html_add_text(out, r->pipeline);
     strbuf_addf(out, "</h1>\n<p class=\"verdict\">%s</p>\n<p class=\"meaning\">",
                 compare_verdict_name(r->verdict));
     add_meaning(out, r);
@@ -229,9 +192,9 @@ static void add_summary(struct strbuf *out, const struct compare_result *r)
 
 static void add_table_name(struct strbuf *out, const struct compare_table *t)
 {
-    add_escaped(out, t->schema);
+    html_add_text(out, t->schema);
     strbuf_addc(out, '.');
-    add_escaped(out, t->table);
+    html_add_text(out, t->table);
 }
 
 static void add_bar(struct strbuf *out, int64_t us, int64_t longest_us)
@@ -251,12 +214,12 @@ static void add_notes(struct strbuf *out, const struct compare_table *t)
 {
     if (t->reason != NULL && t->reason[0] != '\0') {
         strbuf_adds(out, "<span class=\"why\">");
-        add_escaped(out, t->reason);
+        html_add_text(out, t->reason);
         strbuf_adds(out, "</span>");
     }
     for (size_t i = 0; i < t->note_count; i++) {
         strbuf_adds(out, "<span class=\"note\">");
-        add_escaped(out, t->notes[i]);
+        html_add_text(out, t->notes[i]);
         strbuf_adds(out, "</span>");
     }
 }
@@ -327,14 +290,14 @@ static void add_value(struct strbuf *out, const char *value)
     else if (*value == '\0')
         strbuf_adds(out, "<span class=\"null\">empty</span>");
     else
-        add_escaped(out, value);
+        html_add_text(out, value);
 }
 
 static void add_key(struct strbuf *out, const struct compare_difference *d)
 {
     for (size_t i = 0; i < d->key_count; i++) {
         strbuf_addf(out, "%s<i>", i > 0 ? "\n" : "");
-        add_escaped(out, d->keys[i].name);
+        html_add_text(out, d->keys[i].name);
         strbuf_adds(out, "</i> ");
         add_value(out, d->kind == DIFF_EXTRA ? d->keys[i].target : d->keys[i].source);
     }
@@ -354,7 +317,7 @@ static void add_changed(struct strbuf *out, const struct compare_difference *d)
     strbuf_adds(out, "</td>");
     for (size_t i = 0; i < d->column_count; i++) {
         strbuf_adds(out, i > 0 ? "<tr><td class=\"value\">" : "<td class=\"value\">");
-        add_escaped(out, d->columns[i].name);
+        html_add_text(out, d->columns[i].name);
         strbuf_adds(out, "</td><td class=\"value old\">");
         add_value(out, d->columns[i].source);
         strbuf_adds(out, "</td><td class=\"value new\">");
@@ -374,7 +337,7 @@ static void add_whole_row(struct strbuf *out, const struct compare_difference *d
     strbuf_addf(out, "</td><td colspan=\"3\" class=\"value cells %s\">", missing ? "old" : "new");
     for (size_t i = 0; i < d->column_count; i++) {
         strbuf_adds(out, "<span><i>");
-        add_escaped(out, d->columns[i].name);
+        html_add_text(out, d->columns[i].name);
         strbuf_adds(out, "</i> ");
         add_value(out, missing ? d->columns[i].source : d->columns[i].target);
         strbuf_adds(out, "</span> ");

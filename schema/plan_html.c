@@ -2,53 +2,17 @@
  * escaped. */
 #include <string.h>
 
+#include "core/html.h"
 #include "plan.h"
 #include "schema.h"
 #include "sql/embedded.h"
 
-static void add_escaped(struct strbuf *out, const char *s)
-{
-    for (; *s != '\0'; s++) {
-        switch (*s) {
-        case '<':
-            strbuf_adds(out, "&lt;");
-            break;
-        case '>':
-            strbuf_adds(out, "&gt;");
-            break;
-        case '&':
-            strbuf_adds(out, "&amp;");
-            break;
-        case '"':
-            strbuf_adds(out, "&quot;");
-            break;
-        default: /* control characters are not allowed in HTML: their pictures are */
-            if ((unsigned char)*s < 0x20 && *s != '\n' && *s != '\t')
-                strbuf_addf(out, "&#x%x;", 0x2400 + (unsigned)*s);
-            else
-                strbuf_addc(out, *s);
-        }
-    }
-}
-
-/* The template up to its next {{…}}; what follows that mark. */
-static const char *add_until_mark(struct strbuf *out, const char *template)
-{
-    const char *mark = strstr(template, "{{"), *end = mark != NULL ? strstr(mark, "}}") : NULL;
-    if (end == NULL) {
-        strbuf_adds(out, template);
-        return "";
-    }
-    strbuf_add(out, template, (size_t)(mark - template));
-    return end + 2;
-}
-
 static void add_head(const struct schema_plan *plan, struct strbuf *out)
 {
-    const char *rest = add_until_mark(out, embedded_report_head_html);
+    const char *rest = html_add_until_mark(out, embedded_report_head_html);
     strbuf_adds(out, "Schema plan of ");
-    add_escaped(out, plan->pipeline);
-    rest = add_until_mark(out, rest);
+    html_add_text(out, plan->pipeline);
+    rest = html_add_until_mark(out, rest);
     strbuf_adds(out, embedded_report_style_css);
     strbuf_adds(out, rest);
 }
@@ -63,7 +27,7 @@ static void add_summary(const struct schema_plan *plan, struct strbuf *out)
     size_t open = plan_count(plan, ITEM_DECIDE);
     strbuf_addf(out, "<main>\n<header class=\"hero %s\">\n<h1>Crossfade schema plan · ",
                 open > 0 ? "FAIL" : "PASS");
-    add_escaped(out, plan->pipeline);
+    html_add_text(out, plan->pipeline);
     strbuf_addf(out, "</h1>\n<p class=\"verdict\">%s</p>\n<p class=\"meaning\">",
                 open > 0 ? "DECIDE" : "READY");
     if (open > 0)
@@ -72,9 +36,9 @@ static void add_summary(const struct schema_plan *plan, struct strbuf *out)
     else
         strbuf_adds(out, "Everything has a rule or a decision: crossfade schema create --execute makes it.");
     strbuf_adds(out, "</p>\n<div class=\"sides\"><span><b>Source</b> ");
-    add_escaped(out, plan->source_text);
+    html_add_text(out, plan->source_text);
     strbuf_adds(out, "</span><span><b>Target</b> ");
-    add_escaped(out, plan->target_text);
+    html_add_text(out, plan->target_text);
     strbuf_adds(out, "</span></div>\n</header>\n<div class=\"facts\">\n");
     add_fact(out, plan->model.table_count, "tables");
     add_fact(out, plan_count_columns(plan, MAP_EXACT), "columns exact");
@@ -88,7 +52,7 @@ static void add_summary(const struct schema_plan *plan, struct strbuf *out)
 static void add_cell(struct strbuf *out, const char *class, const char *text)
 {
     strbuf_addf(out, "<td class=\"%s\">", class);
-    add_escaped(out, text != NULL ? text : "");
+    html_add_text(out, text != NULL ? text : "");
     strbuf_adds(out, "</td>");
 }
 
@@ -130,9 +94,9 @@ static const char *tone_of_column(enum map_kind kind)
 static void add_table(const struct sch_table *t, struct strbuf *out)
 {
     strbuf_adds(out, "<details open><summary><h3>");
-    add_escaped(out, t->schema);
+    html_add_text(out, t->schema);
     strbuf_addc(out, '.');
-    add_escaped(out, t->name);
+    html_add_text(out, t->name);
     strbuf_addf(out,
                 "</h3><span class=\"soft\">%zu columns</span></summary>\n<div "
                 "class=\"scroll\"><table><thead><tr><th></th>"

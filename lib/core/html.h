@@ -1,0 +1,12 @@
+/* What pages (reports, plans) are made of. @thread any */
+#ifndef CORE_HTML_H
+#define CORE_HTML_H
+
+#include "core/strbuf.h"
+
+/* The text with everything escaped that means something in HTML; control characters, which are not allowed there, as their pictures. */
+void html_add_text(struct strbuf *out, const char *s);
+/* The template up to its next {{…}}; returns what follows that mark ("" behind the last). */
+const char *html_add_until_mark(struct strbuf *out, const char *template);
+
+#endif
