@@ -276,25 +276,3 @@ bool maria_query_text(struct maria_conn *conn, const char *sql, size_t column, c
     *ret = one.text;
     return true;
 }
-
-void maria_quote_ident(struct strbuf *sb, const char *name)
-{
-    strbuf_addc(sb, '`');
-    for (; *name != '\0'; name++) {
-        if (*name == '`')
-            strbuf_addc(sb, '`');
-        strbuf_addc(sb, *name);
-    }
-    strbuf_addc(sb, '`');
-}
-
-void maria_quote_literal(struct strbuf *sb, const char *text)
-{
-    strbuf_addc(sb, '\'');
-    for (; *text != '\0'; text++) {
-        if (*text == '\'' || *text == '\\')
-            strbuf_addc(sb, *text == '\'' ? '\'' : '\\');
-        strbuf_addc(sb, *text);
-    }
-    strbuf_addc(sb, '\'');
-}

@@ -12,6 +12,7 @@
 
 #include "core/err.h"
 #include "core/strbuf.h"
+#include "maria/quote.h"
 
 struct maria_conn;
 
@@ -41,10 +42,5 @@ bool maria_query(struct maria_conn *conn, const char *sql, maria_each_row *each,
 /* Column `column` of the first row; malloc'd, NULL for null or without a row. */
 bool maria_query_text(struct maria_conn *conn, const char *sql, size_t column, char **ret,
                       struct err *err) MUST_CHECK;
-
-/* `name`, with quotes inside doubled. */
-void maria_quote_ident(struct strbuf *sb, const char *name);
-/* 'text' as strict mode with backslash escapes reads it. */
-void maria_quote_literal(struct strbuf *sb, const char *text);
 
 #endif

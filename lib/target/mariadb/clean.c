@@ -16,9 +16,9 @@ bool md_empty(struct md_target *mt, const struct md_table *tab, struct err *err)
 static void add_ours(struct strbuf *sb, const struct md_target *mt)
 {
     strbuf_adds(sb, "pipeline = ");
-    md_quote_literal(sb, mt->pipeline);
+    maria_quote_literal(sb, mt->pipeline);
     strbuf_adds(sb, " AND shard = ");
-    md_quote_literal(sb, mt->shard);
+    maria_quote_literal(sb, mt->shard);
 }
 
 static bool is_known(struct md_target *mt, const struct md_table *tab, bool *ret, struct err *err)
@@ -28,9 +28,9 @@ static bool is_known(struct md_target *mt, const struct md_table *tab, bool *ret
     strbuf_adds(&sql, "SELECT COUNT(*) FROM crossfade_loaded WHERE ");
     add_ours(&sql, mt);
     strbuf_adds(&sql, " AND schema_name = ");
-    md_quote_literal(&sql, tab->base.schema->schema);
+    maria_quote_literal(&sql, tab->base.schema->schema);
     strbuf_adds(&sql, " AND table_name = ");
-    md_quote_literal(&sql, tab->base.schema->table);
+    maria_quote_literal(&sql, tab->base.schema->table);
     bool ok = strbuf_ok(&sql, "statement", err) && md_query_int64(mt, sql.data, &count, err);
     strbuf_release(&sql);
     *ret = count > 0;
@@ -44,7 +44,7 @@ static bool remember(struct md_target *mt, struct md_table *tab, struct err *err
     strbuf_adds(&sql,
                 "INSERT INTO crossfade_loaded (pipeline, shard, schema_name, table_name, attempt) VALUES (");
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-        md_quote_literal(&sql, texts[i]);
+        maria_quote_literal(&sql, texts[i]);
         strbuf_adds(&sql, ", ");
     }
     strbuf_addf(&sql, "%" PRIu64 ")", mt->attempt);

@@ -160,29 +160,6 @@ bool md_query_int64(struct md_target *mt, const char *sql, int64_t *ret, struct 
     return true;
 }
 
-void md_quote_ident(struct strbuf *sb, const char *name)
-{
-    strbuf_addc(sb, '`');
-    for (; *name != '\0'; name++) {
-        if (*name == '`')
-            strbuf_addc(sb, '`');
-        strbuf_addc(sb, *name);
-    }
-    strbuf_addc(sb, '`');
-}
-
-/* The session's sql_mode has backslash escapes, its character set is utf8mb4: no multi-byte character holds a quote. */
-void md_quote_literal(struct strbuf *sb, const char *text)
-{
-    strbuf_addc(sb, '\'');
-    for (; *text != '\0'; text++) {
-        if (*text == '\'' || *text == '\\')
-            strbuf_addc(sb, '\\');
-        strbuf_addc(sb, *text);
-    }
-    strbuf_addc(sb, '\'');
-}
-
 static void set_tls(MYSQL *my, const struct md_url *url)
 {
     my_bool on = 1, verify = url->tls_verify;

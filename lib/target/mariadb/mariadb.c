@@ -28,9 +28,9 @@ static bool take_lock(struct md_target *mt, struct err *err)
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     int64_t got = 0;
     strbuf_adds(&sql, "SELECT GET_LOCK(CONCAT('crossfade apply ', SHA1(CONCAT_WS('\\n', DATABASE(), ");
-    md_quote_literal(&sql, mt->pipeline);
+    maria_quote_literal(&sql, mt->pipeline);
     strbuf_adds(&sql, ", ");
-    md_quote_literal(&sql, mt->shard);
+    maria_quote_literal(&sql, mt->shard);
     strbuf_adds(&sql, "))), 0)");
     bool ok = strbuf_ok(&sql, "statement", err) && md_query_int64(mt, sql.data, &got, err);
     strbuf_release(&sql);
@@ -155,7 +155,7 @@ static void add_text(struct strbuf *sb, const char *text)
     if (text == NULL)
         strbuf_adds(sb, "NULL");
     else
-        md_quote_literal(sb, text);
+        maria_quote_literal(sb, text);
 }
 
 /* fence_id = …, fence_offset = …, … */
@@ -183,9 +183,9 @@ static void add_position(struct strbuf *sb, const struct target_position *pos)
 static void add_ours(struct strbuf *sb, const struct md_target *mt, const char *between)
 {
     strbuf_adds(sb, "pipeline = ");
-    md_quote_literal(sb, mt->pipeline);
+    maria_quote_literal(sb, mt->pipeline);
     strbuf_addf(sb, "%sshard = ", between);
-    md_quote_literal(sb, mt->shard);
+    maria_quote_literal(sb, mt->shard);
 }
 
 static bool moved_on(struct md_target *mt, struct err *err)

@@ -22,6 +22,7 @@
 #include <pthread.h>
 
 #include "core/strbuf.h"
+#include "maria/quote.h"
 #include "pg/types/write.h"
 #include "target/target.h"
 
@@ -235,8 +236,6 @@ void md_rows_end(struct md_rows *rows);
 #define MD_ROWS CLEANUP(md_rows_end) struct md_rows
 /* The first column of the first row as a number, 0 without a row. */
 bool md_query_int64(struct md_target *mt, const char *sql, int64_t *ret, struct err *err) MUST_CHECK;
-void md_quote_ident(struct strbuf *sb, const char *name);
-void md_quote_literal(struct strbuf *sb, const char *text);
 /* BEGIN, if it was not sent yet. */
 bool md_begun(struct md_target *mt, struct err *err) MUST_CHECK;
 /* Puts the table in front of a message; always false. */

@@ -13,9 +13,9 @@ const char *md_database_of(const struct md_target *mt, const char *schema)
 
 void md_add_table_name(struct strbuf *sb, const struct md_target *mt, const char *schema, const char *table)
 {
-    md_quote_ident(sb, md_database_of(mt, schema));
+    maria_quote_ident(sb, md_database_of(mt, schema));
     strbuf_addc(sb, '.');
-    md_quote_ident(sb, table);
+    maria_quote_ident(sb, table);
 }
 
 static bool schema_err(const struct md_table *tab, struct err *err, const char *what, const char *name)
@@ -30,7 +30,7 @@ static bool hint(const struct md_table *tab, const char *verb, const char *colum
 {
     struct strbuf name = STRBUF_INIT(4096);
     struct err what = *err;
-    md_quote_ident(&name, column);
+    maria_quote_ident(&name, column);
     err_set(err, what.code,
             "%s. Hint: on the target ALTER TABLE %s %s %s%s, then start apply again: nothing was skipped",
             what.text, tab->name, verb, name.data, rest);
@@ -98,9 +98,9 @@ static bool query_catalog(struct md_target *mt, const struct md_table *tab, cons
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     strbuf_addf(&sql, "%s WHERE %s = ", select, schema_column);
-    md_quote_literal(&sql, tab->database);
+    maria_quote_literal(&sql, tab->database);
     strbuf_addf(&sql, " AND %s = ", table_column);
-    md_quote_literal(&sql, tab->base.schema->table);
+    maria_quote_literal(&sql, tab->base.schema->table);
     strbuf_adds(&sql, tail);
     bool ok = strbuf_ok(&sql, "statement", err) && md_query(mt, sql.data, ret, err);
     strbuf_release(&sql);

@@ -12,7 +12,7 @@ static void add_columns(struct strbuf *sb, const struct md_table *tab)
 {
     for (size_t i = 0; i < tab->column_count; i++) {
         strbuf_adds(sb, i > 0 ? ", " : "");
-        md_quote_ident(sb, tab->columns[i].field->name);
+        maria_quote_ident(sb, tab->columns[i].field->name);
     }
 }
 
@@ -33,18 +33,18 @@ void md_sql_insert(struct strbuf *sb, struct md_table *tab, struct md_stmt *st)
 static void add_key_guard(struct strbuf *sb, const struct md_table *tab)
 {
     const struct md_column *first = &tab->columns[tab->key[0]];
-    md_quote_ident(sb, first->field->name);
+    maria_quote_ident(sb, first->field->name);
     strbuf_adds(sb, " = IF(");
     for (size_t k = 0; k < tab->key_count; k++) {
         const char *name = tab->columns[tab->key[k]].field->name;
         strbuf_adds(sb, k > 0 ? " AND BINARY " : "BINARY ");
-        md_quote_ident(sb, name);
+        maria_quote_ident(sb, name);
         strbuf_adds(sb, " <=> BINARY VALUES(");
-        md_quote_ident(sb, name);
+        maria_quote_ident(sb, name);
         strbuf_adds(sb, ")");
     }
     strbuf_adds(sb, ", ");
-    md_quote_ident(sb, first->field->name);
+    maria_quote_ident(sb, first->field->name);
     strbuf_adds(sb, ", (SELECT 1 UNION ALL SELECT 2))");
 }
 
@@ -58,9 +58,9 @@ void md_sql_upsert(struct strbuf *sb, struct md_table *tab, struct md_stmt *st)
         if (tab->columns[i].key)
             continue;
         strbuf_adds(sb, ", ");
-        md_quote_ident(sb, tab->columns[i].field->name);
+        maria_quote_ident(sb, tab->columns[i].field->name);
         strbuf_adds(sb, " = VALUES(");
-        md_quote_ident(sb, tab->columns[i].field->name);
+        maria_quote_ident(sb, tab->columns[i].field->name);
         strbuf_adds(sb, ")");
     }
 }
@@ -80,7 +80,7 @@ static void add_where(struct strbuf *sb, struct md_table *tab, struct md_stmt *s
         bool bytes = tab->key_count == 0 && is_text(col);
         strbuf_adds(sb, i > 0 ? " AND " : "");
         strbuf_adds(sb, bytes ? "CAST(" : "");
-        md_quote_ident(sb, col->field->name);
+        maria_quote_ident(sb, col->field->name);
         strbuf_adds(sb, bytes                 ? " AS BINARY) <=> CAST(? AS BINARY)"
                         : tab->key_count == 0 ? " <=> ?"
                                               : " = ?");
@@ -118,7 +118,7 @@ void md_sql_update(struct strbuf *sb, struct md_table *tab, const struct md_set 
         if (!is_set(tab, set, i))
             continue;
         strbuf_adds(sb, comma);
-        md_quote_ident(sb, tab->columns[i].field->name);
+        maria_quote_ident(sb, tab->columns[i].field->name);
         strbuf_adds(sb, " = ?");
         add_ref(st, &tab->columns[i], false);
         comma = ", ";
@@ -128,7 +128,7 @@ void md_sql_update(struct strbuf *sb, struct md_table *tab, const struct md_set 
 
 static void add_hold_name(struct strbuf *sb, const struct md_table *tab)
 {
-    md_quote_ident(sb, tab->database);
+    maria_quote_ident(sb, tab->database);
     strbuf_addf(sb, ".crossfade_hold%u", tab->id);
 }
 
@@ -154,7 +154,7 @@ void md_sql_hold(struct strbuf *sb, struct md_table *tab, const struct md_set *s
             strbuf_adds(sb, "?");
             add_ref(st, &tab->columns[i], false);
         } else {
-            md_quote_ident(sb, tab->columns[i].field->name);
+            maria_quote_ident(sb, tab->columns[i].field->name);
         }
     }
     strbuf_addf(sb, " FROM %s", tab->name);

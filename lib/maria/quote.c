@@ -1,0 +1,24 @@
+/* See quote.h. */
+#include "maria/quote.h"
+
+void maria_quote_ident(struct strbuf *sb, const char *name)
+{
+    strbuf_addc(sb, '`');
+    for (; *name != '\0'; name++) {
+        if (*name == '`')
+            strbuf_addc(sb, '`');
+        strbuf_addc(sb, *name);
+    }
+    strbuf_addc(sb, '`');
+}
+
+void maria_quote_literal(struct strbuf *sb, const char *text)
+{
+    strbuf_addc(sb, '\'');
+    for (; *text != '\0'; text++) {
+        if (*text == '\'' || *text == '\\')
+            strbuf_addc(sb, *text == '\'' ? '\'' : '\\');
+        strbuf_addc(sb, *text);
+    }
+    strbuf_addc(sb, '\'');
+}

@@ -1,0 +1,13 @@
+/* Quoting for statements on MariaDB. The session is in utf8mb4 (no multi-byte character holds a quote) and has backslash escapes.
+ * @thread any */
+#ifndef MARIA_QUOTE_H
+#define MARIA_QUOTE_H
+
+#include "core/strbuf.h"
+
+/* `name`, with quotes inside doubled. */
+void maria_quote_ident(struct strbuf *sb, const char *name);
+/* 'text', with quotes doubled and backslashes escaped. */
+void maria_quote_literal(struct strbuf *sb, const char *text);
+
+#endif
