@@ -10,6 +10,7 @@ from rig import Workdir
 
 from . import compare, debezium, journalling, large, latency, mariadb, size, snapshot, stream
 from .rigging import Bench
+from .workloads import MIXED, PGBENCH
 
 # name: (function, limit, "at most" or "at least", unit)
 FIGURES = {
@@ -32,10 +33,14 @@ FIGURES = {
     "latency-kafka-idempotent-500": (latency.kafka_idempotent_500, 10, "<=", "ms, p99 from commit to journal at 500 tx/s, Kafka without transactions"),
     "latency-lmdb-5000": (latency.lmdb_5000, None, "", "ms, p99 at 5,000 tx/s"),
     "latency-kafka-5000": (latency.kafka_5000, None, "", "ms, p99 at 5,000 tx/s"),
-    "dbz-snapshot-schemas": (debezium.snapshot_schemas, 15, ">=", "x rows/s of Debezium, JSON with schemas (ours: Avro, Kafka)"),
-    "dbz-snapshot": (debezium.snapshot_bare, 5, ">=", "x rows/s of Debezium, JSON without schemas"),
-    "dbz-stream": (debezium.stream_pgbench, 3, ">=", "x changes/s of Debezium, JSON without schemas"),
-    "dbz-mixed": (debezium.stream_mixed, 3, ">=", "x changes/s of Debezium, JSON without schemas, mixed workload"),
+    "dbz-snapshot-schemas": (debezium.snapshot_figure("usual", True), 15, ">=", "x rows/s of Debezium, JSON with schemas (ours: Avro, Kafka)"),
+    "dbz-snapshot": (debezium.snapshot_figure("usual", False), 5, ">=", "x rows/s of Debezium, JSON without schemas"),
+    "dbz-stream": (debezium.stream_figure("usual", PGBENCH), 3, ">=", "x changes/s of Debezium, JSON without schemas"),
+    "dbz-mixed": (debezium.stream_figure("usual", MIXED), 3, ">=", "x changes/s of Debezium, JSON without schemas, mixed workload"),
+    "dbz-snapshot-schemas-tuned": (debezium.snapshot_figure("tuned", True), None, "", "x rows/s of a tuned and warm Debezium, with schemas"),
+    "dbz-snapshot-tuned": (debezium.snapshot_figure("tuned", False), None, "", "x rows/s of a tuned and warm Debezium, without"),
+    "dbz-stream-tuned": (debezium.stream_figure("tuned", PGBENCH), None, "", "x changes/s of a tuned and warm Debezium"),
+    "dbz-mixed-tuned": (debezium.stream_figure("tuned", MIXED), None, "", "x changes/s of a tuned and warm Debezium, mixed workload"),
     "bytes-dbz": (debezium.bytes_each, None, "", "bytes a change of Debezium's JSON without schemas, not compressed"),
     "bytes-avro-none": (size.figure("avro", "none"), 0.4, "<=", "x bytes a change of Debezium's JSON without schemas"),
     "bytes-avro-lz4": (size.figure("avro", "lz4"), None, "", "x bytes, lz4"),
