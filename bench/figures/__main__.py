@@ -8,22 +8,33 @@ import sys
 
 from rig import Workdir
 
-from . import compare, debezium, journalling, large, latency, mariadb, size, snapshot, stream
+from . import applying, compare, debezium, journalling, large, latency, mariadb, size, snapshot, stream, visible
 from .rigging import Bench
 from .workloads import MIXED, PGBENCH
 
 # name: (function, limit, "at most" or "at least", unit)
 FIGURES = {
-    "snapshot-lmdb": (snapshot.lmdb, 3.0, "<=", "x time of COPY | COPY"),
-    "snapshot-kafka": (snapshot.kafka, 3.0, "<=", "x time of COPY | COPY"),
+    "snapshot-lmdb": (snapshot.lmdb, 1.6, "<=", "x time of COPY | COPY"),
+    "snapshot-kafka": (snapshot.kafka, 2.2, "<=", "x time of COPY | COPY"),
     "drain-lmdb": (stream.drain_lmdb, 0.9, ">=", "x rate of pg_recvlogical"),
     "drain-kafka": (stream.drain_kafka, 0.9, ">=", "x rate of pg_recvlogical"),
     "mixed-drain-lmdb": (stream.mixed_lmdb, 0.9, ">=", "x rate of pg_recvlogical, mixed workload"),
     "mixed-drain-kafka": (stream.mixed_kafka, 0.9, ">=", "x rate of pg_recvlogical, mixed workload"),
-    "apply-lmdb-sync": (stream.apply_lmdb_on, 1.5, ">=", "x rate of a native subscription, synchronous_commit=on"),
-    "apply-lmdb-async": (stream.apply_lmdb_off, 0.5, ">=", "x rate of a native subscription, synchronous_commit=off"),
-    "apply-kafka-sync": (stream.apply_kafka_on, 1.5, ">=", "x rate of a native subscription, synchronous_commit=on"),
-    "apply-kafka-async": (stream.apply_kafka_off, 0.5, ">=", "x rate of a native subscription, synchronous_commit=off"),
+    "apply-lmdb-sync": (applying.figure("lmdb", "on", PGBENCH), 3, ">=", "x rate of a native subscription, synchronous_commit=on"),
+    "apply-lmdb-async": (applying.figure("lmdb", "off", PGBENCH), 1.0, ">=", "x rate of a native subscription, synchronous_commit=off"),
+    "apply-kafka-sync": (applying.figure("kafka", "on", PGBENCH), 3, ">=", "x rate of a native subscription, synchronous_commit=on"),
+    "apply-kafka-async": (applying.figure("kafka", "off", PGBENCH), 0.85, ">=", "x rate of a native subscription, synchronous_commit=off"),
+    "apply-mixed-lmdb-sync": (applying.figure("lmdb", "on", MIXED), 3, ">=", "x rate of a native subscription, synchronous_commit=on, mixed workload"),
+    "apply-mixed-lmdb-async": (applying.figure("lmdb", "off", MIXED), 1.0, ">=", "x rate of a native subscription, synchronous_commit=off, mixed workload"),
+    "apply-mixed-kafka-sync": (applying.figure("kafka", "on", MIXED), 3, ">=", "x rate of a native subscription, synchronous_commit=on, mixed workload"),
+    "apply-mixed-kafka-async": (applying.figure("kafka", "off", MIXED), 0.85, ">=", "x rate of a native subscription, synchronous_commit=off, mixed workload"),
+    "apply-memory-wide": (applying.wide_transaction, 256, "<=", "MiB of apply, a transaction of a million rows of 1 kB"),
+    "dbz-sink": (applying.debezium_sink, 5, ">=", "x changes/s of Debezium with its JDBC sink, source to target"),
+    "visible-lmdb-500": (visible.figure("lmdb", "transactions", 500), 3, "<=", "x p50 of a native subscription, commit to commit at 500 tx/s"),
+    "visible-kafka-idempotent-500": (visible.figure("kafka", "idempotent", 500), 6, "<=", "x p50 of a native subscription"),
+    "visible-kafka-500": (visible.figure("kafka", "transactions", 500), 20, "<=", "x p50 of a native subscription, Kafka transactions"),
+    "visible-lmdb-5000": (visible.figure("lmdb", "transactions", 5000), None, "", "x p50 of a native subscription at 5,000 tx/s"),
+    "visible-kafka-5000": (visible.figure("kafka", "transactions", 5000), None, "", "x p50 of a native subscription at 5,000 tx/s"),
     "large-transaction": (large.lmdb, 3.0, ">=", "x shorter from COMMIT to journal than without streaming, LMDB"),
     "large-transaction-at-once": (large.lmdb_at_once, 1.0, ">=", "x shorter, COMMIT right behind the last row"),
     "large-transaction-kafka": (large.kafka, 3.0, ">=", "x shorter, Kafka"),

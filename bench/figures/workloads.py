@@ -9,7 +9,7 @@ transactions, 50 deletes. The texts are hexadecimal digits (compression halves t
 
 import os
 
-from .rigging import ACCOUNTS
+from .rigging import ACCOUNTS, ACCOUNTS_TABLE
 
 CLIENTS, TRANSACTIONS = 4, 25000
 SCRIPT = "".join(f"\\set a{i} random(1, {ACCOUNTS})\n" for i in range(4)) + "BEGIN;\n" + "".join(
@@ -19,6 +19,7 @@ SCRIPT = "".join(f"\\set a{i} random(1, {ACCOUNTS})\n" for i in range(4)) + "BEG
 class Pgbench:
     name = "drain"
     tables = ("pgbench_accounts",)
+    schema = (ACCOUNTS_TABLE,)
     changes = CLIENTS * TRANSACTIONS * 4
     records = changes  # as Debezium writes them: a delete is followed by a tombstone
 
@@ -100,6 +101,7 @@ END $$;"""
 class Mixed:
     name = "mixed"
     tables = tuple(COLUMNS)
+    schema = tuple(f"CREATE TABLE {t} (id bigint PRIMARY KEY, {columns})" for t, (columns, _, _) in COLUMNS.items())
     changes = ROUNDS * 2000
     records = changes + ROUNDS * 50
 
