@@ -39,6 +39,8 @@ struct target_options {
     bool truncate_nonempty; /* a table that holds rows before its first copy is emptied; otherwise ERR_SCHEMA
                              */
     enum target_unfit unfit;
+    size_t writers;     /* connections that write one batch side by side (crew.h); 0 and 1: one */
+    size_t writer_rows; /* … if there are so many rows for each of them */
 };
 
 /* The row of crossfade.position. */
@@ -64,6 +66,11 @@ struct target_position {
 struct target_table {
     const struct table_schema *schema;
     int fk_rank; /* parents have lower ranks than their children; 0 = no foreign keys */
+    /* Fields of the key by which several writers may share the rows: rows that the target takes for one key have
+     * equal values there. NULL: one writer for the whole table. */
+    size_t *split;
+    size_t split_count;
+    struct crew_table *crew; /* crew.c's */
 };
 
 enum target_op {
@@ -108,10 +115,12 @@ enum target_mode {
 struct target {
     const struct target_ops *ops;
     bool triggers_fire; /* the role may not keep triggers and foreign keys of the target from firing */
+    struct crew *crew;  /* target.c's: other writers beside this one; NULL = none */
 };
 
 struct target_letters_ops;
 struct target_desk_ops;
+struct target_crew_ops;
 
 /* A transaction and what goes into it. */
 struct target_write_ops {
@@ -151,6 +160,7 @@ struct target_ops {
     void (*cancel)(struct target *tgt);
     void (*close)(struct target *tgt);
     const struct target_write_ops *writing;
+    const struct target_crew_ops *crew; /* crew.h; NULL: one writer only */
     /* These three go together; NULL: the target keeps no dead letters. */
     const struct target_narrow_ops *narrow;
     const struct target_letters_ops *letters; /* dead_letter.h */
