@@ -341,20 +341,20 @@ bool crew_begin(struct crew *crew, uint64_t attempt, struct err *err)
 
 static bool prepare_one(struct crew_writer *w, struct err *err)
 {
-    return w->crew->ops->prepare_writer(w->tgt, err) && failpoint("apply.writer_prepared", err);
+    return w->crew->ops->prepare_writer(w->tgt, err) && failpoint("apply.writers_prepared", err);
 }
 
 static bool commit_one(struct crew_writer *w, struct err *err)
 {
-    return w->crew->ops->commit_writer(w->tgt, err) && failpoint("apply.writer_committed", err);
+    return w->crew->ops->commit_writer(w->tgt, err) && failpoint("apply.writers_committed", err);
 }
 
 /* The decision has been taken: from here on nothing may be tried again but through recover(), after a new opening. */
 static bool carry_out(struct crew *crew, const struct target_position *position, struct err *err)
 {
     struct err why = ERR_INIT;
-    if (failpoint("apply.after_decision", &why) && call_all(crew, false, commit_one, &why) &&
-        failpoint("apply.before_finish", &why) && crew->ops->finish(crew->lead, position, &why))
+    if (failpoint("apply.writers_decided", &why) && call_all(crew, false, commit_one, &why) &&
+        failpoint("apply.writers_before_finish", &why) && crew->ops->finish(crew->lead, position, &why))
         return true;
     err_set(err, ERR_CONNECT, "the batch is decided, its writers are not all through: %s", why.text);
     return false;
@@ -363,7 +363,7 @@ static bool carry_out(struct crew *crew, const struct target_position *position,
 static bool commit_shared(struct crew *crew, const struct target_position *position, struct err *err)
 {
     crew->failed = true;
-    return call_all(crew, false, prepare_one, err) && failpoint("apply.before_decision", err) &&
+    return call_all(crew, false, prepare_one, err) && failpoint("apply.writers_before_decision", err) &&
            crew->ops->decide(crew->lead, position, crew->token, err) && carry_out(crew, position, err);
 }
 

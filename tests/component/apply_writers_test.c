@@ -136,10 +136,10 @@ static void test_kill_between_steps(void **state)
     static const struct {
         const char *point;
         bool decided, left; /* something is left prepared for certain */
-    } steps[] = {{"apply.writer_prepared:1", false, true},  {"apply.writer_prepared:2", false, true},
-                 {"apply.before_decision", false, true},    {"apply.after_decision", true, true},
-                 {"apply.writer_committed:1", true, false}, {"apply.writer_committed:2", true, false},
-                 {"apply.before_finish", true, false}};
+    } steps[] = {{"apply.writers_prepared:1", false, true},  {"apply.writer_prepared:2", false, true},
+                 {"apply.writers_before_decision", false, true},    {"apply.writers_decided", true, true},
+                 {"apply.writers_committed:1", true, false}, {"apply.writer_committed:2", true, false},
+                 {"apply.writers_before_finish", true, false}};
     struct apply_case *ac = begin_case(state, DDL);
     struct three s = fill(ac);
     const char *position = ac->mariadb != NULL
@@ -155,7 +155,7 @@ static void test_kill_between_steps(void **state)
         ac_expect(ac, position, want);
         /* what was prepared is settled by the next start, killed once more while it does so */
         if (steps[i].left) {
-            ac_start(ac, "apply.recover");
+            ac_start(ac, "apply.writers_recover");
             assert_int_equal(ac_wait_exit(ac), 1000 + SIGKILL);
         }
         run_to_end(ac);
@@ -189,7 +189,7 @@ static void test_fewer_writers_settle(void **state)
     struct apply_case *ac = begin_case(state, DDL);
     struct three s = fill(ac);
     change(ac, &s);
-    ac_start(ac, "apply.after_decision");
+    ac_start(ac, "apply.writers_decided");
     assert_int_equal(ac_wait_exit(ac), 1000 + SIGKILL);
     ac->always = NULL;
     ac_write_config(ac, "");

@@ -136,7 +136,7 @@ static bool settle(struct md_target *mt, const char *branch, const char *token, 
     bool decided = len > 0 && strncmp(branch, token, len) == 0 && branch[len] == '.';
     char *sql CLEANUP(free_ptr) =
         xasprintf("XA %s '%s','%s'", decided ? "COMMIT" : "ROLLBACK", mt->lock_name, branch);
-    if (!md_exec(mt, sql, err) || !failpoint("apply.recover", err)) {
+    if (!md_exec(mt, sql, err) || !failpoint("apply.writers_recover", err)) {
         if (strcmp(err->sqlstate, NO_SUCH_XA) == 0)
             err->code = ERR_TRANSIENT; /* the connection that prepared it is not closed yet */
         return err_wrap(err, "target: transaction %s of an earlier run", branch);

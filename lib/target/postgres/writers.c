@@ -133,7 +133,7 @@ static bool recover(struct target *lead, struct err *err)
         bool decided = pg_cell_bool(left, i, 1);
         strbuf_adds(&sql, decided ? "COMMIT PREPARED " : "ROLLBACK PREPARED ");
         pg_quote_literal(&sql, pg_cell(left, i, 0));
-        bool ok = pgt_exec(pt, &sql, err) && failpoint("apply.recover", err);
+        bool ok = pgt_exec(pt, &sql, err) && failpoint("apply.writers_recover", err);
         strbuf_release(&sql);
         if (!ok)
             return err_wrap(err, "target: prepared transaction %s of an earlier run", pg_cell(left, i, 0));
