@@ -30,7 +30,7 @@ static bool read_settings(const struct config *cfg, struct apply_settings *ret, 
     *ret = (struct apply_settings){
         .target = {.url = config_text(cfg, "target.url"),
                    .pipeline = config_text(cfg, "pipeline"),
-                   .shard = SHARD_ALL,
+                   .shard = config_text(cfg, "apply.shard"),
                    .truncate_nonempty = strcmp(config_text(cfg, "apply.on_nonempty"), "truncate") == 0,
                    .unfit = unfit_rule(config_text(cfg, "target.unfit")),
                    .writers = (size_t)config_int(cfg, "apply.writers"),
@@ -41,8 +41,13 @@ static bool read_settings(const struct config *cfg, struct apply_settings *ret, 
         .max_dead_letters = (uint64_t)config_int(cfg, "apply.max_dead_letters"),
         .batch_max_bytes = (size_t)config_int(cfg, "apply.batch_max_bytes"),
     };
-    if (!foreign_settings_read(cfg, &ret->foreign, err))
+    if (!shard_parse(ret->target.shard, &ret->shard, err) || !foreign_settings_read(cfg, &ret->foreign, err))
         return false;
+    ret->target.table_shard = shard_of;
+    if (ret->foreign.on && (ret->shard.count > 1 || ret->target.writers > 1))
+        return err_set(
+            err, ERR_CONFIG,
+            "source.debezium: apply.shard and apply.writers are not there yet for topics of Debezium's");
     if (ret->foreign.on)
         ret->journal = ret->foreign.journal;
     else
@@ -293,6 +298,7 @@ bool apply_run(const struct config *cfg, struct status_board *board, int stop_fd
                        foreign_promise(&run.settings.foreign));
     strncpy(run.status.pipeline, run.settings.target.pipeline, sizeof run.status.pipeline - 1);
     run.batch = batch_new(run.settings.batch_max_bytes);
+    batch_of_shard(run.batch, run.settings.shard);
     run.stopper = stopper_start(stop_fd, config_text(cfg, "apply.stop_file"), STOP_GRACE_MS);
     progress_phase(&run, PHASE_STARTING);
     struct err last = ERR_INIT;

@@ -36,6 +36,8 @@ struct target_options {
     const char *url;
     const char *pipeline;
     const char *shard;      /* "1/1" */
+    /* The number of the shard, of `count`, that has this table: needed when n has changed. NULL: never does. */
+    unsigned (*table_shard)(unsigned count, const char *schema, const char *table);
     bool truncate_nonempty; /* a table that holds rows before its first copy is emptied; otherwise ERR_SCHEMA
                              */
     enum target_unfit unfit;

@@ -139,11 +139,12 @@ class Loop:
         if apply.running:
             apply.kill9()
         apply.start(failpoint=f"{point}:{nth}")
-        began = self.fence()
+        began, seen = self.fence(), set()
 
         def over():
             assert apply.exit_code in (None, -9), apply.log_tail()
-            return apply.exit_code == -9 or self.fence() >= began + 60
+            seen.add(self.fence())  # a batch may be of many fences, and the point behind its commit
+            return apply.exit_code == -9 or (max(seen) >= began + 60 and len(seen) >= 4)
         wait_until(over, 60, f"apply is killed at {point}")
         self.kills += apply.exit_code == -9
         return apply.exit_code == -9

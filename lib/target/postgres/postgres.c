@@ -51,7 +51,7 @@ bool pgt_plain(struct pg_target *pt, struct err *err)
 }
 
 /* The lock belongs to the session: as long as an earlier session of ours lives, its COMMIT may still come. */
-static bool take_lock(struct pg_target *pt, struct err *err)
+bool pgt_take_lock(struct pg_target *pt, struct err *err)
 {
     char number[16] = "";
     if (pt->writer > 0)
@@ -86,7 +86,7 @@ static bool set_up_session(struct pg_target *pt, struct err *err)
         *err = refused;
         return false;
     }
-    return (pt->writer > 0 || make_control_tables(pt, err)) && take_lock(pt, err);
+    return (pt->writer > 0 || make_control_tables(pt, err)) && pgt_take_lock(pt, err);
 }
 
 static void pgt_close(struct target *tgt)
@@ -134,6 +134,10 @@ static bool pgt_open(const struct target_options *options, struct target **ret, 
     struct pg_target *pt = NULL;
     if (!pgt_connect(options, 0, &pt, err))
         return false;
+    if (!pgt_change_shards(pt, options, err)) {
+        pgt_close(&pt->base);
+        return err_wrap(err, "target");
+    }
     *ret = &pt->base;
     return true;
 }

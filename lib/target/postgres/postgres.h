@@ -2,7 +2,8 @@
  * The PostgreSQL target's own structs. Files: postgres.c (life, transaction, position), prepare.c (does a
  * table fit?), statements.c (SQL texts), stage.c (COPY into staging or straight in), set.c (set-based
  * writes), rows.c (row by row, pipelined), clean.c (emptying tables), dead_letter.c (dead letters, savepoints),
- * letters_desk.c (the same for people), writers.c (several writers, prepared transactions), arrays.c (their sets).
+ * letters_desk.c (the same for people), writers.c (several writers, prepared transactions), arrays.c (their sets), shards.c
+ * (another number of them).
  *
  * Invariant: at most one of `copy` (a COPY that goes on) and the connection's pipeline is active.
  */
@@ -157,6 +158,7 @@ bool pgt_exec(struct pg_target *pt, struct strbuf *sql, struct err *err) MUST_CH
 /* Connects, and takes the lock of this writer (0: the lead's). */
 bool pgt_connect(const struct target_options *options, unsigned writer, struct pg_target **ret,
                  struct err *err) MUST_CHECK;
+bool pgt_take_lock(struct pg_target *pt, struct err *err) MUST_CHECK;
 void pgt_forget_transaction(struct pg_target *pt, bool committed);
 bool pgt_decide(struct target *lead, const struct target_position *position, const char *token,
                 struct err *err) MUST_CHECK;
@@ -224,6 +226,10 @@ bool pgt_restore(struct target *tgt, struct err *err) MUST_CHECK;
 bool pgt_settle(struct target *tgt, bool constraints, struct err *err) MUST_CHECK;
 /* The server's hex form of a bytea, in place. NULL for null. */
 const void *pgt_unhex(const struct pg_result *res, int row, int column, size_t *ret_len);
+
+/* shards.c: what another number of shards has left becomes ours, or ERR_CONFIG. */
+bool pgt_change_shards(struct pg_target *pt, const struct target_options *options,
+                       struct err *err) MUST_CHECK;
 
 /* writers.c */
 extern const struct target_crew_ops pgt_crew;
