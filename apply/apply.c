@@ -297,6 +297,8 @@ bool apply_run(const struct config *cfg, struct status_board *board, int stop_fd
         (void)snprintf(run.status.promise, sizeof run.status.promise, "%s",
                        foreign_promise(&run.settings.foreign));
     strncpy(run.status.pipeline, run.settings.target.pipeline, sizeof run.status.pipeline - 1);
+    if (run.settings.shard.count > 1)
+        (void)snprintf(run.status.shard, sizeof run.status.shard, "%s", run.settings.target.shard);
     run.batch = batch_new(run.settings.batch_max_bytes);
     batch_of_shard(run.batch, run.settings.shard);
     run.stopper = stopper_start(stop_fd, config_text(cfg, "apply.stop_file"), STOP_GRACE_MS);

@@ -86,6 +86,7 @@ def test_shards_are_killed_and_their_number_changes():
             wait_caught_up(roles, s)
             compare(s)
             assert sorted(positions(s)) == ["1/2", "2/2"]
+            assert [role.status()["shard"] for role in roles] == ["1/2", "2/2"] and 'shard="2/2"' in roles[1].get("/metrics")[1]
             assert s.target("SELECT count(DISTINCT shard) FROM crossfade.loaded") == [(2,)], "all tables are of one shard: the test proves nothing"
 
             # One of the old ones is behind: the new ones refuse.

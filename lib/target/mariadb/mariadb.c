@@ -39,7 +39,7 @@ static bool take_lock(struct md_target *mt, struct err *err)
         return false;
     (void)snprintf(mt->lock_name, sizeof mt->lock_name, "%s", rows.cell[0]);
     md_rows_end(&rows);
-    char number[16] = "";
+    char number[32] = "";
     if (mt->writer > 0)
         (void)snprintf(number, sizeof number, " %u", mt->writer);
     char *lock CLEANUP(free_ptr) =

@@ -53,7 +53,7 @@ bool pgt_plain(struct pg_target *pt, struct err *err)
 /* The lock belongs to the session: as long as an earlier session of ours lives, its COMMIT may still come. */
 bool pgt_take_lock(struct pg_target *pt, struct err *err)
 {
-    char number[16] = "";
+    char number[32] = "";
     if (pt->writer > 0)
         (void)snprintf(number, sizeof number, " writer %u", pt->writer);
     const char *params[] = {pt->pipeline, pt->shard, number};
