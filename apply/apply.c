@@ -30,17 +30,24 @@ static bool read_settings(const struct config *cfg, struct apply_settings *ret, 
     *ret = (struct apply_settings){
         .target = {.url = config_text(cfg, "target.url"),
                    .pipeline = config_text(cfg, "pipeline"),
-                   .shard = SHARD_ALL,
+                   .shard = config_text(cfg, "apply.shard"),
                    .truncate_nonempty = strcmp(config_text(cfg, "apply.on_nonempty"), "truncate") == 0,
-                   .unfit = unfit_rule(config_text(cfg, "target.unfit"))},
+                   .unfit = unfit_rule(config_text(cfg, "target.unfit")),
+                   .writers = (size_t)config_int(cfg, "apply.writers"),
+                   .writer_rows = (size_t)config_int(cfg, "apply.writer_rows")},
         .codec = codec_by_name(config_text(cfg, "journal.format")),
         .accept_lossy = strcmp(config_text(cfg, "journal.lossy"), "debezium") == 0,
         .dead_letters = strcmp(config_text(cfg, "apply.on_row_error"), "dead_letter") == 0,
         .max_dead_letters = (uint64_t)config_int(cfg, "apply.max_dead_letters"),
         .batch_max_bytes = (size_t)config_int(cfg, "apply.batch_max_bytes"),
     };
-    if (!foreign_settings_read(cfg, &ret->foreign, err))
+    if (!shard_parse(ret->target.shard, &ret->shard, err) || !foreign_settings_read(cfg, &ret->foreign, err))
         return false;
+    ret->target.table_shard = shard_of;
+    if (ret->foreign.on && (ret->shard.count > 1 || ret->target.writers > 1))
+        return err_set(
+            err, ERR_CONFIG,
+            "source.debezium: apply.shard and apply.writers are not there yet for topics of Debezium's");
     if (ret->foreign.on)
         ret->journal = ret->foreign.journal;
     else
@@ -290,7 +297,10 @@ bool apply_run(const struct config *cfg, struct status_board *board, int stop_fd
         (void)snprintf(run.status.promise, sizeof run.status.promise, "%s",
                        foreign_promise(&run.settings.foreign));
     strncpy(run.status.pipeline, run.settings.target.pipeline, sizeof run.status.pipeline - 1);
+    if (run.settings.shard.count > 1)
+        (void)snprintf(run.status.shard, sizeof run.status.shard, "%s", run.settings.target.shard);
     run.batch = batch_new(run.settings.batch_max_bytes);
+    batch_of_shard(run.batch, run.settings.shard);
     run.stopper = stopper_start(stop_fd, config_text(cfg, "apply.stop_file"), STOP_GRACE_MS);
     progress_phase(&run, PHASE_STARTING);
     struct err last = ERR_INIT;

@@ -13,11 +13,10 @@
 #include "control/status.h"
 #include "journal/schema_store.h"
 
-#define SHARD_ALL "1/1"
-
 struct apply_settings {
     struct journal_config journal;
     struct target_options target;
+    struct shard shard;
     const struct codec_ops *codec;
     struct foreign_settings foreign; /* topics that Debezium wrote, in place of our journal */
     bool accept_lossy;               /* columns whose form does not give back every value */

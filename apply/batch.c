@@ -143,23 +143,56 @@ static void grow_tables(struct batch *b)
 }
 
 /* Several tables may share a stream, and a table has a schema for each of its shapes. */
+static uint64_t hash_of(const char *stream, const char *table)
+{
+    return hash_mix(hash_bytes(stream, strlen(stream)), hash_bytes(table, strlen(table)));
+}
+
+/* Its index; a new one is made if need be. */
+static size_t table_named(struct batch *b, const char *stream, const char *schema, const char *table)
+{
+    uint64_t hash = hash_of(stream, table);
+    if (b->table_count == b->table_cap)
+        grow_tables(b);
+    uint32_t *slot = find_slot(b, stream, schema, table, hash);
+    if (*slot == 0) {
+        b->tables[b->table_count++] = (struct batch_table){.stream = xstrdup(stream),
+                                                           .schema = xstrdup(schema),
+                                                           .table = xstrdup(table),
+                                                           .elsewhere = !shard_has(&b->shard, schema, table),
+                                                           .hash = hash};
+        *slot = (uint32_t)b->table_count;
+    }
+    return *slot - 1;
+}
+
+void batch_of_shard(struct batch *b, struct shard shard)
+{
+    b->shard = shard;
+}
+
+static bool stream_is_elsewhere(const struct batch *b, const char *stream)
+{
+    return b->shard.count > 1 && b->table_count > 0 &&
+           *find_slot(b, stream, "", "", hash_of(stream, "")) != 0;
+}
+
+/* A record of a table that another shard has. Of a stream that holds nothing else none is looked into again. */
+static void pass_over(struct batch *b, const struct journal_record *rec, const struct change *chg)
+{
+    b->counts.changes++;
+    if (chg == NULL)
+        return;
+    b->counts.newest_lsn = MAX_OF(b->counts.newest_lsn, chg->source.commit_lsn);
+    if (chg->schema->shared_id == NULL)
+        (void)table_named(b, rec->stream, "", "");
+}
+
 static struct batch_table *find_table(struct batch *b, const char *stream, const struct table_schema *schema)
 {
     if (b->last_schema == schema)
         return &b->tables[b->last_table];
-    uint64_t hash =
-        hash_mix(hash_bytes(stream, strlen(stream)), hash_bytes(schema->table, strlen(schema->table)));
-    if (b->table_count == b->table_cap)
-        grow_tables(b);
-    uint32_t *slot = find_slot(b, stream, schema->schema, schema->table, hash);
-    if (*slot == 0) {
-        b->tables[b->table_count++] = (struct batch_table){.stream = xstrdup(stream),
-                                                           .schema = xstrdup(schema->schema),
-                                                           .table = xstrdup(schema->table),
-                                                           .hash = hash};
-        *slot = (uint32_t)b->table_count;
-    }
-    b->last_table = *slot - 1;
+    b->last_table = table_named(b, stream, schema->schema, schema->table);
     b->last_schema = schema;
     return &b->tables[b->last_table];
 }
@@ -417,6 +450,8 @@ bool batch_add(struct batch *b, const struct codec_ops *codec, struct decoder *d
         return true;
     if (b->foreign != NULL)
         return add_foreign(b, rec, err);
+    if (stream_is_elsewhere(b, rec->stream))
+        return pass_over(b, rec, NULL), true;
     const char *value = arena_copy(&b->arena, rec->value, rec->value_len);
     if (value == NULL)
         return no_room(rec, err);
@@ -431,6 +466,8 @@ bool batch_add(struct batch *b, const struct codec_ops *codec, struct decoder *d
                       .seq = b->next_seq++,
                       .op = chg.op};
     struct batch_table *bt = find_table(b, rec->stream, it.schema);
+    if (bt->elsewhere)
+        return pass_over(b, rec, &chg), true;
     if (!take_place(find_partition(b, bt, rec->partition), &it, drop_below) && !b->take_repeats) {
         b->counts.duplicates++;
         return true;

@@ -13,6 +13,7 @@
 
 #include "apply/collapse.h"
 #include "apply/letters.h"
+#include "apply/shard.h"
 #include "apply/tables.h"
 #include "change/codec.h"
 #include "change/foreign.h"
@@ -46,6 +47,8 @@ void batch_keep_records(struct batch *b, bool keep);
 /* From now on nothing is dropped for coming behind what its partition delivered last: dead letters come in the order in which they were
  * held. */
 void batch_take_repeats(struct batch *b, bool take);
+/* Records of tables that another shard has are counted, not kept. Before the first record. */
+void batch_of_shard(struct batch *b, struct shard shard);
 /* Decodes and keeps one record; tombstones are passed over. drop_below: streamed changes with a lower commit
  * LSN were applied before (0 = none). */
 bool batch_add(struct batch *b, const struct codec_ops *codec, struct decoder *dec,

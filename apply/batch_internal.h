@@ -21,6 +21,7 @@ struct batch_table {
     struct item *items;
     size_t count, cap;
     bool unsorted;
+    bool elsewhere; /* another shard's: its items are not kept. Names empty: so are all tables of the stream */
     size_t departures; /* first halves of key changes whose second half is still to come */
     struct partition_place *partitions;
     size_t partition_count;
@@ -41,6 +42,7 @@ struct batch {
     bool kept;
     bool keep_records, large_parts, take_repeats;
     struct batch_counts counts;
+    struct shard shard;
     struct foreign_decoder *foreign; /* the caller's; NULL: records are ours */
 };
 

@@ -1,4 +1,5 @@
 /* Owns: opening and closing everything that belongs to one run from a position of the target on. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "apply/apply_internal.h"
@@ -36,6 +37,12 @@ static bool open_target(struct session *s, struct err *err)
             "text=\"the target's role may not set session_replication_role: triggers and foreign keys fire "
             "while rows "
             "are applied; GRANT SET ON PARAMETER session_replication_role TO that role (15 and later)\"");
+    if (s->tgt->triggers_fire && s->run->settings.shard.count > 1)
+        return err_set(
+            err, ERR_CONFIG,
+            "apply.shard: foreign keys fire on the target, and shards do not wait for each other: GRANT SET "
+            "ON "
+            "PARAMETER session_replication_role to the target's role (15 and later), or use one shard");
     batch_large_parts(s->run->batch, s->tgt->triggers_fire);
     s->tables = table_map_new(s->tgt);
     if (s->run->settings.accept_lossy)
@@ -53,7 +60,10 @@ static bool open_journal(struct session *s, struct err *err)
 {
     const struct apply_settings *set = &s->run->settings;
     int64_t deadline_ms = 0;
-    if (!journal_reader_open(&set->journal, "apply", &s->data, err) ||
+    char name[40] = "apply"; /* each shard has read up to a place of its own */
+    if (set->shard.count > 1)
+        (void)snprintf(name, sizeof name, "apply-%u-%u", set->shard.number, set->shard.count);
+    if (!journal_reader_open(&set->journal, name, &s->data, err) ||
         !fence_feed_open(&set->journal, s->position_found ? &s->position : NULL, &s->feed, &deadline_ms,
                          err) ||
         !schema_store_open(&set->journal, &s->schemas, err))

@@ -23,7 +23,7 @@ bool control_tables_ensure(struct pg_conn *conn, bool source, struct err *err)
 {
     if (source)
         return pg_control_tables_ensure(conn, "crossfade.marker", embedded_sql_source_sql, "source", err);
-    return pg_control_tables_ensure(conn, "crossfade.position crossfade.release crossfade.verdict",
+    return pg_control_tables_ensure(conn, "crossfade.position crossfade.position.pending crossfade.release crossfade.verdict",
                                     embedded_sql_target_sql, "target", err);
 }
 
@@ -268,6 +268,8 @@ static enum fence_outcome judge_row(const struct fence_run *run, const struct pg
     if (!pg_cell_bool(res, row, 5)) {
         *ret_text =
             xasprintf("a copy of tables is not done (shard %s, fence %s)", shard, pg_cell(res, row, 0));
+    } else if (pg_cell_bool(res, row, 6)) {
+        return FENCE_ERROR; /* rows of a later fence are there in part: see target/crew.h */
     } else if (ours && strcmp(kind, "refused") == 0) {
         *ret_text = xasprintf("capture refused the cut: it came too late (compare.deadline_ms is %lld)",
                               (long long)run->deadline_us / 1000);
@@ -292,7 +294,7 @@ static enum fence_outcome position_now(const struct fence_run *run, struct pg_co
     PG_RESULT_AUTO res = NULL;
     if (!pg_query(
             conn,
-            "SELECT fence_id, lsn, coalesce(marker_kind, ''), coalesce(marker_nonce, ''), shard, complete"
+            "SELECT fence_id, lsn, coalesce(marker_kind, ''), coalesce(marker_nonce, ''), shard, complete, pending IS NOT NULL"
             " FROM crossfade.position WHERE pipeline = $1",
             1, &run->pipeline, &res, err))
         return err_wrap(err, "target: crossfade.position"), FENCE_ERROR;

@@ -147,6 +147,10 @@ char *status_board_metrics(struct status_board *board)
     add_label_value(&m.labels, view.status.role);
     strbuf_adds(&m.labels, "\",pipeline=\"");
     add_label_value(&m.labels, view.status.pipeline);
+    if (view.status.shard[0] != '\0') {
+        strbuf_adds(&m.labels, "\",shard=\"");
+        add_label_value(&m.labels, view.status.shard);
+    }
     strbuf_addc(&m.labels, '"');
     head(&m, "crossfade_build_info", "gauge", "Version of the executable.");
     sample(&m, "crossfade_build_info", "version", CF_VERSION, 1);

@@ -38,6 +38,7 @@ enum wal_guard_level { WAL_GUARD_OK = 0, WAL_GUARD_WARN, WAL_GUARD_THROTTLE, WAL
 struct role_status {
     const char *role; /* "capture" or "apply" */
     char pipeline[32];
+    char shard[12]; /* "2/3" (apply); "" = there is one */
     enum role_phase phase;
     int64_t phase_since_us;     /* wall */
     lsn_t source_lsn;           /* where the source's WAL ends, as last heard (capture) */

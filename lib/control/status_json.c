@@ -167,6 +167,8 @@ char *status_board_json(struct status_board *board)
     json_t *root = json_object();
     set(root, "role", json_text(st->role));
     set(root, "pipeline", json_text(st->pipeline));
+    if (st->shard[0] != '\0')
+        set(root, "shard", json_text(st->shard));
     set(root, "version", json_string(CF_VERSION));
     set(root, "pid", json_integer(getpid()));
     set(root, "phase", json_string(role_phase_name(st->phase)));

@@ -11,7 +11,7 @@
 #include "core/sqlstate.h"
 
 /* Of a binary query: a key has at most INDEX_MAX_KEYS columns. */
-#define PG_PARAMS_MAX 32
+#define PG_PARAMS_MAX 512
 
 enum err_code pg_sqlstate_class(const char *s)
 {

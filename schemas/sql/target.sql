@@ -16,6 +16,7 @@ CREATE TABLE IF NOT EXISTS crossfade.position (
     marker_kind      text,                      -- of this very fence, NULL = none
     marker_nonce     text,
     offsets          text,                      -- places in topics that others write (docs/DEBEZIUM.md)
+    pending          jsonb,                     -- decided, and the rows of some writers are still to be committed
     applied_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (pipeline, shard)
 );
@@ -23,6 +24,9 @@ CREATE TABLE IF NOT EXISTS crossfade.position (
 DO $$ BEGIN
     IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'crossfade.position'::regclass AND attname = 'offsets') THEN
         ALTER TABLE crossfade.position ADD COLUMN offsets text;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'crossfade.position'::regclass AND attname = 'pending') THEN
+        ALTER TABLE crossfade.position ADD COLUMN pending jsonb;
     END IF;
 END $$;
 

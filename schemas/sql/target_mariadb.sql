@@ -12,9 +12,12 @@ CREATE TABLE IF NOT EXISTS crossfade_position (
     marker_kind      varchar(20)         NULL COMMENT 'of this very fence',
     marker_nonce     varchar(40)         NULL,
     offsets          longtext            NULL COMMENT 'places in topics that others write (docs/DEBEZIUM.md)',
+    pending          longtext            NULL COMMENT 'decided, and the rows of some writers are still to be committed',
     applied_at       datetime(6)         NOT NULL COMMENT 'UTC',
     PRIMARY KEY (pipeline, shard)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='written in the same transaction as the rows it stands for';
+
+ALTER TABLE crossfade_position ADD COLUMN IF NOT EXISTS pending longtext NULL COMMENT 'decided, and the rows of some writers are still to be committed' AFTER offsets;
 
 CREATE TABLE IF NOT EXISTS crossfade_loaded (
     pipeline    varchar(64)     NOT NULL,

@@ -6,15 +6,19 @@ static struct pg_server postgres;
 static struct mariadb_server mariadb;
 
 /* A test's state: which target it is for. */
-static const char *const on_mariadb = "mariadb";
+static const char *const on_mariadb = "mariadb", *const more_writers = "3 writers";
 
 static struct apply_case *begin_case(void **state, const char *ddl)
 {
     struct apply_case *ac = xmalloc(sizeof *ac);
-    if (strcmp(*state, on_mariadb) == 0)
+    if (strncmp(*state, on_mariadb, strlen(on_mariadb)) == 0)
         ac_open_mariadb(ac, &mariadb, "avro");
     else
         ac_open(ac, &postgres, "avro");
+    if (strstr(*state, more_writers) != NULL) {
+        ac->always = "writers: 3, writer_rows: 1";
+        ac_write_config(ac, "");
+    }
     ac_sql(ac, ddl);
     return ac;
 }
@@ -524,34 +528,36 @@ static int stop_servers(void **state)
     return 0;
 }
 
-#define BOTH(test)                                                                                           \
-    {#test "/postgresql", test, NULL, NULL, (void *)(uintptr_t) "postgresql"},                               \
+#define ON(test, target)                                                                                     \
     {                                                                                                        \
-#test "/mariadb", test, NULL, NULL, (void *)(uintptr_t) "mariadb"                                    \
+#test "/" target, test, NULL, NULL, (void *)(uintptr_t)target                                        \
     }
+#define ALL(test)                                                                                            \
+    ON(test, "postgresql"), ON(test, "mariadb"), ON(test, "postgresql, 3 writers"),                          \
+        ON(test, "mariadb, 3 writers")
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BOTH(test_copy_and_stream),
-        BOTH(test_large_sets),
-        BOTH(test_unique_swap_not_deferrable),
-        BOTH(test_key_rotation),
-        BOTH(test_no_key_row_that_is_missing),
-        BOTH(test_missing_table_writes_nothing),
-        BOTH(test_value_that_does_not_fit_is_named),
-        BOTH(test_update_of_missing_row_is_named),
-        BOTH(test_update_beside_a_copy_may_miss),
-        BOTH(test_foreign_keys),
-        BOTH(test_upsert_meets_another_unique_index),
-        BOTH(test_no_key_touches_one_of_equals),
-        BOTH(test_truncate_beside_rows),
-        BOTH(test_copy_again),
-        BOTH(test_nonempty_table_halts),
-        BOTH(test_second_apply_is_refused),
-        BOTH(test_moved_position_fences_off),
-        BOTH(test_unfit_tables_are_named),
-        BOTH(test_lost_commit_is_looked_up),
+        ALL(test_copy_and_stream),
+        ALL(test_large_sets),
+        ALL(test_unique_swap_not_deferrable),
+        ALL(test_key_rotation),
+        ALL(test_no_key_row_that_is_missing),
+        ALL(test_missing_table_writes_nothing),
+        ALL(test_value_that_does_not_fit_is_named),
+        ALL(test_update_of_missing_row_is_named),
+        ALL(test_update_beside_a_copy_may_miss),
+        ALL(test_foreign_keys),
+        ALL(test_upsert_meets_another_unique_index),
+        ALL(test_no_key_touches_one_of_equals),
+        ALL(test_truncate_beside_rows),
+        ALL(test_copy_again),
+        ALL(test_nonempty_table_halts),
+        ALL(test_second_apply_is_refused),
+        ALL(test_moved_position_fences_off),
+        ALL(test_unfit_tables_are_named),
+        ALL(test_lost_commit_is_looked_up),
     };
     return cmocka_run_group_tests(tests, start_servers, stop_servers);
 }

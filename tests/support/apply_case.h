@@ -45,6 +45,7 @@ struct apply_case {
     char folder[64], database[64], url[200], config[100], log[100];
     const struct codec_ops *codec;
     const char *format;
+    const char *always; /* of the section apply, in each configuration; NULL = nothing */
     struct journal_config journal;
     char journal_url[100];
     struct journal_writer *jw;
@@ -395,8 +396,9 @@ static UNUSED void ac_write_config(struct apply_case *ac, const char *more)
     fprintf(f,
             "pipeline: t\nsource: { url: \"postgresql://localhost/none\" }\ntarget: { url: \"%s\" }\n"
             "journal: { url: \"%s\", format: %s, topic_prefix: t }\n"
-            "apply: { listen: \"127.0.0.1:0\"%s%s }\nlog: { level: debug }\n",
-            ac->url, ac->journal_url, ac->format, more[0] != '\0' ? ", " : "", more);
+            "apply: { listen: \"127.0.0.1:0\"%s%s%s%s }\nlog: { level: debug }\n",
+            ac->url, ac->journal_url, ac->format, more[0] != '\0' ? ", " : "", more,
+            ac->always != NULL ? ", " : "", ac->always != NULL ? ac->always : "");
     assert_int_equal(fclose(f), 0);
 }
 

@@ -143,6 +143,8 @@ static void pg_server_start(struct pg_server *s)
                         "-c",
                         "fsync=off",
                         "-c",
+                        "max_prepared_transactions=20",
+                        "-c",
                         "shared_buffers=32MB",
                         "-c",
                         "wal_level=logical",

@@ -6,8 +6,9 @@
 #include "core/alloc.h"
 #include "mariadb.h"
 
-bool md_empty(struct md_target *mt, const struct md_table *tab, struct err *err)
+bool md_empty(struct md_target *mt, struct md_table *tab, struct err *err)
 {
+    tab->emptied = true;
     char *sql CLEANUP(free_ptr) = xasprintf("DELETE FROM %s", tab->name);
     return md_begun(mt, err) && (md_exec(mt, sql, err) || md_table_err(tab, err));
 }
@@ -74,7 +75,7 @@ static bool refuse_or_empty(struct md_target *mt, struct md_table *tab, struct e
 bool md_ensure_loaded(struct md_target *mt, struct md_table *tab, struct err *err)
 {
     bool known = false;
-    if (tab->loaded || tab->loading)
+    if (tab->loaded || tab->loading || mt->writer > 0) /* the lead has seen to it */
         return true;
     if (!md_begun(mt, err) || !is_known(mt, tab, &known, err))
         return false;

@@ -17,7 +17,7 @@ bool md_begun(struct md_target *mt, struct err *err)
 {
     if (mt->begun || !mt->in_transaction)
         return true;
-    mt->begun = md_exec(mt, "START TRANSACTION", err);
+    mt->begun = mt->writer > 0 ? md_xa_start(mt, err) : md_exec(mt, "START TRANSACTION", err);
     return mt->begun;
 }
 
@@ -26,17 +26,28 @@ bool md_begun(struct md_target *mt, struct err *err)
 static bool take_lock(struct md_target *mt, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    MD_ROWS rows = {0};
     int64_t got = 0;
-    strbuf_adds(&sql, "SELECT GET_LOCK(CONCAT('crossfade apply ', SHA1(CONCAT_WS('\\n', DATABASE(), ");
+    strbuf_adds(&sql, "SELECT SHA1(CONCAT_WS('\\n', DATABASE(), ");
     maria_quote_literal(&sql, mt->pipeline);
     strbuf_adds(&sql, ", ");
     maria_quote_literal(&sql, mt->shard);
-    strbuf_adds(&sql, "))), 0)");
-    bool ok = strbuf_ok(&sql, "statement", err) && md_query_int64(mt, sql.data, &got, err);
+    strbuf_adds(&sql, "))");
+    bool ok = strbuf_ok(&sql, "statement", err) && md_query(mt, sql.data, &rows, err);
     strbuf_release(&sql);
-    return ok && (got == 1 ||
-                  err_set(err, ERR_BUSY, "another apply of pipeline %s, shard %s, is connected to the target",
-                          mt->pipeline, mt->shard));
+    if (!ok || !md_next(&rows))
+        return false;
+    (void)snprintf(mt->lock_name, sizeof mt->lock_name, "%s", rows.cell[0]);
+    md_rows_end(&rows);
+    char number[32] = "";
+    if (mt->writer > 0)
+        (void)snprintf(number, sizeof number, " %u", mt->writer);
+    char *lock CLEANUP(free_ptr) =
+        xasprintf("SELECT GET_LOCK('crossfade apply %s%s', 0)", mt->lock_name, number);
+    return md_query_int64(mt, lock, &got, err) &&
+           (got == 1 ||
+            err_set(err, ERR_BUSY, "another apply of pipeline %s, shard %s, is connected to the target",
+                    mt->pipeline, mt->shard));
 }
 
 /* Runs each statement of the file; they end with ";\n". */
@@ -56,14 +67,18 @@ static bool run_script(struct md_target *mt, const char *script, struct err *err
 /* A role with few rights may use what is there, not make it: look first. */
 static bool make_control_tables(struct md_target *mt, struct err *err)
 {
-    int64_t there = 0;
+    int64_t there = 0, columns = 0;
     if (!md_query_int64(mt,
                         "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND "
                         "TABLE_NAME IN "
                         "('crossfade_position', 'crossfade_loaded', 'crossfade_release')",
-                        &there, err))
+                        &there, err) ||
+        !md_query_int64(mt,
+                        "SELECT COUNT(*) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND "
+                        "TABLE_NAME = 'crossfade_position' AND COLUMN_NAME = 'pending'",
+                        &columns, err))
         return false;
-    return there == 3 || run_script(mt, embedded_sql_target_mariadb_sql, err);
+    return there + columns == 4 || run_script(mt, embedded_sql_target_mariadb_sql, err);
 }
 
 static void md_close(struct target *tgt)
@@ -88,9 +103,12 @@ static void md_close(struct target *tgt)
     free(mt);
 }
 
-static bool md_open(const struct target_options *options, struct target **ret, struct err *err)
+bool md_open_as(const struct target_options *options, unsigned writer, struct md_target **ret,
+                struct err *err)
 {
     struct md_target *mt = xcalloc(1, sizeof *mt);
+    mt->writer = writer;
+    mt->crewed = options->writers > 1;
     mt->base.ops = &target_mariadb;
     mt->fd = -1;
     (void)pthread_mutex_init(&mt->lock, NULL);
@@ -100,7 +118,40 @@ static bool md_open(const struct target_options *options, struct target **ret, s
     mt->unfit = options->unfit;
     mt->types = pg_type_catalog_new();
     strbuf_init(&mt->array.bytes, MD_TEXT_MAX);
-    if (!md_connect(mt, options->url, err) || !make_control_tables(mt, err) || !take_lock(mt, err)) {
+    if (!md_connect(mt, options->url, err) || (writer == 0 && !make_control_tables(mt, err)) ||
+        !take_lock(mt, err)) {
+        md_close(&mt->base);
+        return err_wrap(err, "target");
+    }
+    *ret = mt;
+    return true;
+}
+
+/* Another number of shards than the one that the positions are of. */
+static bool same_shards(struct md_target *mt, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    int64_t others = 0;
+    strbuf_adds(&sql, "SELECT COUNT(*) FROM crossfade_position WHERE pipeline = ");
+    maria_quote_literal(&sql, mt->pipeline);
+    strbuf_adds(&sql, " AND SUBSTRING_INDEX(shard, '/', -1) <> SUBSTRING_INDEX(");
+    maria_quote_literal(&sql, mt->shard);
+    strbuf_adds(&sql, ", '/', -1)");
+    bool ok = strbuf_ok(&sql, "statement", err) && md_query_int64(mt, sql.data, &others, err);
+    strbuf_release(&sql);
+    return ok && (others == 0 ||
+                  err_set(err, ERR_CONFIG,
+                          "apply.shard: %s: the positions of pipeline %s are those of another number of "
+                          "shards, which is not changed on MariaDB yet: set it to what it was",
+                          mt->shard, mt->pipeline));
+}
+
+static bool md_open(const struct target_options *options, struct target **ret, struct err *err)
+{
+    struct md_target *mt = NULL;
+    if (!md_open_as(options, 0, &mt, err))
+        return false;
+    if (!same_shards(mt, err)) {
         md_close(&mt->base);
         return err_wrap(err, "target");
     }
@@ -108,11 +159,11 @@ static bool md_open(const struct target_options *options, struct target **ret, s
     return true;
 }
 
-static void forget_transaction(struct md_target *mt, bool committed)
+void md_forget_transaction(struct md_target *mt, bool committed)
 {
     for (size_t i = 0; i < mt->table_count; i++) {
         mt->tables[i]->loaded = mt->tables[i]->loaded || (committed && mt->tables[i]->loading);
-        mt->tables[i]->loading = false;
+        mt->tables[i]->loading = mt->tables[i]->emptied = false;
     }
     mt->begun = mt->in_transaction = false;
 }
@@ -120,9 +171,9 @@ static void forget_transaction(struct md_target *mt, bool committed)
 static bool md_begin(struct target *tgt, uint64_t attempt, struct err *err)
 {
     struct md_target *mt = (struct md_target *)tgt;
-    if (mt->begun && !md_exec(mt, "ROLLBACK", err))
+    if (mt->begun && !(mt->writer > 0 ? md_xa_abandon(mt, err) : md_exec(mt, "ROLLBACK", err)))
         return err_wrap(err, "target");
-    forget_transaction(mt, false);
+    md_forget_transaction(mt, false);
     mt->attempt = attempt;
     mt->in_transaction = true;
     return true;
@@ -158,6 +209,15 @@ static void add_text(struct strbuf *sb, const char *text)
         maria_quote_literal(sb, text);
 }
 
+static void add_commit_time(struct strbuf *sb, const struct target_position *pos)
+{
+    if (pos->commit_time_us != 0)
+        strbuf_addf(sb, "TIMESTAMPADD(MICROSECOND, %" PRId64 ", '1970-01-01 00:00:00.000000')",
+                    pos->commit_time_us);
+    else
+        strbuf_adds(sb, "NULL");
+}
+
 /* fence_id = …, fence_offset = …, … */
 static void add_position(struct strbuf *sb, const struct target_position *pos)
 {
@@ -173,14 +233,10 @@ static void add_position(struct strbuf *sb, const struct target_position *pos)
     strbuf_adds(sb, ", offsets = ");
     add_text(sb, pos->offsets);
     strbuf_adds(sb, ", applied_at = SYSDATE(6), commit_time = ");
-    if (pos->commit_time_us != 0)
-        strbuf_addf(sb, "TIMESTAMPADD(MICROSECOND, %" PRId64 ", '1970-01-01 00:00:00.000000')",
-                    pos->commit_time_us);
-    else
-        strbuf_adds(sb, "NULL");
+    add_commit_time(sb, pos);
 }
 
-static void add_ours(struct strbuf *sb, const struct md_target *mt, const char *between)
+void md_add_ours(struct strbuf *sb, const struct md_target *mt, const char *between)
 {
     strbuf_adds(sb, "pipeline = ");
     maria_quote_literal(sb, mt->pipeline);
@@ -196,22 +252,49 @@ static bool moved_on(struct md_target *mt, struct err *err)
                    mt->pipeline);
 }
 
+/* 'fence_id', …, 'fence_offset', … */
+static void add_pending(struct strbuf *sb, const struct target_position *pos, const char *token)
+{
+    char lsn[LSN_TEXT_MAX];
+    strbuf_adds(sb, "JSON_OBJECT('token', ");
+    maria_quote_literal(sb, token);
+    strbuf_addf(sb,
+                ", 'fence_id', %" PRIu64 ", 'fence_offset', %" PRIu64
+                ", 'lsn', '%s', 'source_system_id', '%" PRIu64 "', 'attempt', %" PRIu64
+                ", 'complete', %d, 'marker_kind', ",
+                pos->fence_id, pos->fence_offset, lsn_format(pos->lsn, lsn), pos->source_system_id,
+                pos->attempt, pos->complete);
+    add_text(sb, pos->marker_kind != MARKER_NONE ? marker_kind_name(pos->marker_kind) : NULL);
+    strbuf_adds(sb, ", 'marker_nonce', ");
+    add_text(sb, pos->marker_nonce[0] != '\0' ? pos->marker_nonce : NULL);
+    strbuf_adds(sb, ", 'offsets', ");
+    add_text(sb, pos->offsets);
+    strbuf_adds(sb, ", 'applied_at', SYSDATE(6), 'commit_time', ");
+    add_commit_time(sb, pos);
+    strbuf_adds(sb, ")");
+}
+
 /* Compare and set: exactly the row that this process wrote or read last. */
-static bool move_position(struct md_target *mt, const struct target_position *pos, struct err *err)
+static bool move_position(struct md_target *mt, const struct target_position *pos, const char *token,
+                          struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     char lsn[LSN_TEXT_MAX];
     int64_t touched = 0;
     if (mt->position_found) {
-        strbuf_adds(&sql, "UPDATE crossfade_position SET ");
-        add_position(&sql, pos);
+        strbuf_adds(&sql, token != NULL ? "UPDATE crossfade_position SET pending = "
+                                        : "UPDATE crossfade_position SET ");
+        if (token != NULL)
+            add_pending(&sql, pos, token);
+        else
+            add_position(&sql, pos);
         strbuf_adds(&sql, " WHERE ");
-        add_ours(&sql, mt, " AND ");
-        strbuf_addf(&sql, " AND fence_id = %" PRIu64 " AND lsn = '%s'", mt->last.fence_id,
+        md_add_ours(&sql, mt, " AND ");
+        strbuf_addf(&sql, " AND fence_id = %" PRIu64 " AND lsn = '%s' AND pending IS NULL", mt->last.fence_id,
                     lsn_format(mt->last.lsn, lsn));
     } else {
         strbuf_adds(&sql, "INSERT INTO crossfade_position SET ");
-        add_ours(&sql, mt, ", ");
+        md_add_ours(&sql, mt, ", ");
         strbuf_adds(&sql, ", ");
         add_position(&sql, pos);
     }
@@ -222,19 +305,33 @@ static bool move_position(struct md_target *mt, const struct target_position *po
     return touched == 1 || moved_on(mt, err);
 }
 
-static bool md_commit(struct target *tgt, const struct target_position *position, struct err *err)
+static bool commit_with(struct md_target *mt, const struct target_position *position, const char *token,
+                        struct err *err)
 {
-    struct md_target *mt = (struct md_target *)tgt;
     if (!md_begun(mt, err) || !failpoint("apply.before_commit", err))
         return err_wrap(err, "target");
-    if (!move_position(mt, position, err))
+    if (!move_position(mt, position, token, err))
         return false;
     if (!md_exec(mt, "COMMIT", err))
         return err_wrap(err, "target");
+    md_forget_transaction(mt, true);
+    return true;
+}
+
+bool md_decide(struct target *lead, const struct target_position *position, const char *token,
+               struct err *err)
+{
+    return commit_with((struct md_target *)lead, position, token, err);
+}
+
+static bool md_commit(struct target *tgt, const struct target_position *position, struct err *err)
+{
+    struct md_target *mt = (struct md_target *)tgt;
+    if (!commit_with(mt, position, NULL, err))
+        return false;
     mt->last = *position;
     mt->last.offsets = NULL; /* the caller's */
     mt->position_found = true;
-    forget_transaction(mt, true);
     return true;
 }
 
@@ -268,7 +365,7 @@ static bool md_position(struct target *tgt, struct target_position *ret, bool *r
         "EXISTS (SELECT 1 FROM crossfade_release r WHERE r.pipeline = p.pipeline AND r.nonce = "
         "p.marker_nonce), "
         "TIMESTAMPDIFF(MICROSECOND, applied_at, SYSDATE(6)), offsets FROM crossfade_position p WHERE ");
-    add_ours(&sql, mt, " AND ");
+    md_add_ours(&sql, mt, " AND ");
     bool ok = strbuf_ok(&sql, "statement", err) && md_query(mt, sql.data, &rows, err);
     strbuf_release(&sql);
     if (!ok)
@@ -296,14 +393,15 @@ static void md_cancel(struct target *tgt)
     (void)pthread_mutex_unlock(&mt->lock);
 }
 
+static const struct target_write_ops writing = {.begin = md_begin, .write = md_write, .commit = md_commit};
+
 const struct target_ops target_mariadb = {
     .name = "mariadb",
     .open = md_open,
     .prepare = md_prepare,
-    .begin = md_begin,
-    .write = md_write,
-    .commit = md_commit,
     .position = md_position,
     .cancel = md_cancel,
     .close = md_close,
+    .writing = &writing,
+    .crew = &md_crew,
 };

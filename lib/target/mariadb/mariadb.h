@@ -2,7 +2,7 @@
  * The MariaDB target's own structs. Files: mariadb.c (life, transaction, position), conn.c (the client library, queries,
  * errors), url.c (what target.url says), prepare.c (does a table fit?), plan.c (may this field go into this column, and how?),
  * values.c, times.c, arrays.c (one value), stmt.c (prepared statements over arrays of rows), sql.c (their texts), set.c (ways of
- * writing), clean.c (emptying tables).
+ * writing), clean.c (emptying tables), writers.c (several writers, XA).
  *
  * Which table: the source's schema `public` is the URL's database, any other schema is the database of that name. Control tables
  * (crossfade_position, crossfade_loaded, crossfade_release) lie in the URL's database, so that a dump of it holds rows and position,
@@ -24,6 +24,7 @@
 #include "core/strbuf.h"
 #include "maria/quote.h"
 #include "pg/types/write.h"
+#include "target/crew.h"
 #include "target/target.h"
 
 #define MD_MAX_COLUMNS 4096
@@ -180,6 +181,7 @@ struct md_table {
     size_t key_count;
     bool one_unique; /* the key's is the only unique index: ON DUPLICATE KEY can mean nothing else */
     bool loaded, loading;
+    bool emptied; /* in this transaction */
     struct md_stmt insert, upsert, remove;
     struct md_set **sets;
     size_t set_count;
@@ -192,6 +194,11 @@ struct md_target {
     int fd;
     char *pipeline;
     char *shard;
+    unsigned writer;    /* beside the lead, from 1; 0 = the lead */
+    bool crewed;        /* there are several */
+    bool xa_prepared;   /* the writer's transaction */
+    char token[48];     /* … and its name */
+    char lock_name[48]; /* of the pipeline and shard: a hash */
     char *database;
     char *offsets; /* as position() last read them */
     bool truncate_nonempty;
@@ -207,6 +214,21 @@ struct md_target {
     struct md_table **tables;
     size_t table_count;
 };
+
+/* mariadb.c */
+bool md_open_as(const struct target_options *options, unsigned writer, struct md_target **ret,
+                struct err *err) MUST_CHECK;
+void md_forget_transaction(struct md_target *mt, bool committed);
+void md_add_ours(struct strbuf *sb, const struct md_target *mt, const char *between);
+/* Commits with the position as pending. */
+bool md_decide(struct target *lead, const struct target_position *position, const char *token,
+               struct err *err) MUST_CHECK;
+
+/* writers.c */
+extern const struct target_crew_ops md_crew;
+bool md_xa_start(struct md_target *mt, struct err *err) MUST_CHECK;
+/* Out of the writer's transaction, prepared or not. */
+bool md_xa_abandon(struct md_target *mt, struct err *err) MUST_CHECK;
 
 /* url.c: fills what mysql_real_connect wants; malloc'd parts. */
 struct md_url {
@@ -300,7 +322,7 @@ bool md_write_ordered(struct md_target *mt, const struct target_batch *batches, 
 
 /* clean.c */
 bool md_ensure_loaded(struct md_target *mt, struct md_table *tab, struct err *err) MUST_CHECK;
-bool md_empty(struct md_target *mt, const struct md_table *tab, struct err *err) MUST_CHECK;
+bool md_empty(struct md_target *mt, struct md_table *tab, struct err *err) MUST_CHECK;
 bool md_reset(struct md_target *mt, struct err *err) MUST_CHECK;
 
 #endif

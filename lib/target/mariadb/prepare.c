@@ -86,6 +86,7 @@ void md_table_free(struct md_table *tab)
     free(tab->sets);
     free(tab->columns);
     free(tab->key);
+    free(tab->base.split);
     free(tab->name);
     free(tab->database);
     free(tab);
@@ -325,6 +326,37 @@ static bool is_key_column(const struct md_table *tab, const char *name)
     return false;
 }
 
+/* Rows that the target takes for one key have equal values in this column: its equality is that of the datums. */
+static bool tells_apart(const struct md_column *col)
+{
+    const struct field *f = col->field;
+    bool is_integer = f->phys == PHYS_INT16 || f->phys == PHYS_INT32 || f->phys == PHYS_INT64;
+    if (f->text_encoding != NULL || f->foreign)
+        return false;
+    if (is_integer)
+        return f->semantic == NULL && col->type >= MD_TINYINT && col->type <= MD_BIGINT;
+    return f->phys == PHYS_STRING &&
+           (col->type == MD_UUID ||
+            (f->semantic == NULL && col->type == MD_VARCHAR && col->exact_order && !col->pads));
+}
+
+/* By what may several writers share this table? Only where the key is the clustered index, and the only unique one: under READ
+ * COMMITTED that takes locks of rows, while a further unique index, looked through for duplicates, takes those of gaps, and one writer
+ * would wait for another. */
+static void find_split(const struct md_target *mt, struct md_table *tab)
+{
+    bool clustered = tab->one_unique;
+    for (size_t i = 0; i < tab->key_count; i++)
+        clustered = clustered && !tab->columns[tab->key[i]].nullable;
+    if (!mt->crewed || mt->writer > 0 || !clustered)
+        return;
+    tab->base.split = xcalloc(tab->key_count, sizeof *tab->base.split);
+    for (size_t i = 0; i < tab->key_count; i++) {
+        if (tells_apart(&tab->columns[tab->key[i]]))
+            tab->base.split[tab->base.split_count++] = tab->columns[tab->key[i]].index;
+    }
+}
+
 /* A unique index on exactly the key's columns, whole; and is it the only unique one? */
 static bool find_key_index(struct md_target *mt, struct md_table *tab, struct err *err)
 {
@@ -354,6 +386,7 @@ static bool find_key_index(struct md_target *mt, struct md_table *tab, struct er
     found = found || (fits && columns == tab->key_count);
     strbuf_release(&index);
     tab->one_unique = indexes == 1;
+    find_split(mt, tab);
     return found ||
            schema_err(tab, err,
                       "the target table lacks a unique index on exactly the key's columns, in full length",

@@ -73,8 +73,10 @@ bool pgt_truncate(struct pg_target *pt, struct pg_table *const *tabs, size_t cou
     const char **names = malloc(count * sizeof *names);
     if (names == NULL)
         return err_set(err, ERR_NO_MEMORY, "list of tables");
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         names[i] = tabs[i]->rows_of;
+        tabs[i]->emptied = true;
+    }
     bool ok = pgt_plain(pt, err) && empty_tables(pt, names, count, err);
     free(names);
     return ok;
@@ -143,7 +145,7 @@ static bool known_by_oid(struct pg_target *pt, const char *const params[4], bool
 
 bool pgt_ensure_loaded(struct pg_target *pt, struct pg_table *tab, struct err *err)
 {
-    if (tab->loaded || tab->loading)
+    if (tab->loaded || tab->loading || pt->writer > 0) /* the lead has seen to it */
         return true;
     const char *params[4] = {pt->pipeline, pt->shard, tab->base.schema->schema, tab->base.schema->table};
     bool known = false;

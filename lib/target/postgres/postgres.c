@@ -51,14 +51,17 @@ bool pgt_plain(struct pg_target *pt, struct err *err)
 }
 
 /* The lock belongs to the session: as long as an earlier session of ours lives, its COMMIT may still come. */
-static bool take_lock(struct pg_target *pt, struct err *err)
+bool pgt_take_lock(struct pg_target *pt, struct err *err)
 {
-    const char *params[] = {pt->pipeline, pt->shard};
+    char number[32] = "";
+    if (pt->writer > 0)
+        (void)snprintf(number, sizeof number, " writer %u", pt->writer);
+    const char *params[] = {pt->pipeline, pt->shard, number};
     int64_t got = 0;
     if (!pg_query_int64(pt->conn,
                         "SELECT pg_try_advisory_lock(hashtextextended('crossfade apply ' || $1::text || ' ' "
-                        "|| $2::text, 0))::int",
-                        2, params, &got, err))
+                        "|| $2::text || $3::text, 0))::int",
+                        3, params, &got, err))
         return false;
     return got == 1 ||
            err_set(err, ERR_BUSY, "another apply of pipeline %s, shard %s, is connected to the target",
@@ -67,7 +70,8 @@ static bool take_lock(struct pg_target *pt, struct err *err)
 
 static bool make_control_tables(struct pg_target *pt, struct err *err)
 {
-    static const char needed[] = "crossfade.position crossfade.position.offsets crossfade.loaded "
+    static const char needed[] = "crossfade.position crossfade.position.offsets "
+                                 "crossfade.position.pending crossfade.loaded "
                                  "crossfade.loaded.table_oid crossfade.release crossfade.dead_letter";
     return pg_control_tables_ensure(pt->conn, needed, embedded_sql_target_sql, "target", err);
 }
@@ -82,7 +86,7 @@ static bool set_up_session(struct pg_target *pt, struct err *err)
         *err = refused;
         return false;
     }
-    return make_control_tables(pt, err) && take_lock(pt, err);
+    return (pt->writer > 0 || make_control_tables(pt, err)) && pgt_take_lock(pt, err);
 }
 
 static void pgt_close(struct target *tgt)
@@ -101,9 +105,12 @@ static void pgt_close(struct target *tgt)
     free(pt);
 }
 
-static bool pgt_open(const struct target_options *options, struct target **ret, struct err *err)
+bool pgt_connect(const struct target_options *options, unsigned writer, struct pg_target **ret,
+                 struct err *err)
 {
     struct pg_target *pt = xcalloc(1, sizeof *pt);
+    pt->writer = writer;
+    pt->crewed = options->writers > 1;
     char *name = xasprintf("crossfade apply %s", options->pipeline);
     struct pg_options pg = {.application_name = name};
     pt->base.ops = &target_postgres;
@@ -118,17 +125,30 @@ static bool pgt_open(const struct target_options *options, struct target **ret, 
         pgt_close(&pt->base);
         return err_wrap(err, "target");
     }
+    *ret = pt;
+    return true;
+}
+
+static bool pgt_open(const struct target_options *options, struct target **ret, struct err *err)
+{
+    struct pg_target *pt = NULL;
+    if (!pgt_connect(options, 0, &pt, err))
+        return false;
+    if (!pgt_change_shards(pt, options, err)) {
+        pgt_close(&pt->base);
+        return err_wrap(err, "target");
+    }
     *ret = &pt->base;
     return true;
 }
 
 /* After a rollback: staging tables made in that transaction are gone, rows in them as well. */
-static void forget_transaction(struct pg_target *pt, bool committed)
+void pgt_forget_transaction(struct pg_target *pt, bool committed)
 {
     for (size_t i = 0; i < pt->table_count; i++) {
         struct pg_table *tab = pt->tables[i];
         tab->loaded = tab->loaded || (committed && tab->loading);
-        tab->loading = false;
+        tab->loading = tab->emptied = false;
         for (size_t k = 0; k < STAGE_MAX_; k++) {
             tab->used[k] = false;
             tab->staged[k] = tab->staged[k] && committed;
@@ -151,7 +171,7 @@ static bool pgt_begin(struct target *tgt, uint64_t attempt, struct err *err)
         return err_wrap(err, "target");
     if (pg_in_transaction(pt->conn) && !pg_exec(pt->conn, "ROLLBACK", err))
         return err_wrap(err, "target");
-    forget_transaction(pt, false);
+    pgt_forget_transaction(pt, false);
     pt->attempt = attempt;
     pt->in_transaction = true;
     return true;
@@ -233,27 +253,26 @@ static bool prepare_position(struct pg_target *pt, struct err *err)
     const char *columns =
         "$3::bigint, $4::bigint, $5::pg_lsn, $6::numeric, $7::bigint, $8::boolean, "
         "timestamptz 'epoch' + $9::bigint * interval '1 microsecond', $10, $11, $14, clock_timestamp()";
-    const char *names =
-        "fence_id, fence_offset, lsn, source_system_id, attempt, complete, commit_time, marker_kind, "
-        "marker_nonce, offsets, applied_at";
     strbuf_addf(
         &sql,
         "WITH moved AS (UPDATE crossfade.position SET (%s) = ROW(%s) WHERE pipeline = $1 AND shard = $2 AND "
-        "fence_id = $12::bigint AND lsn = $13::pg_lsn%s",
-        names, columns, POSITION_TAIL);
+        "fence_id = $12::bigint AND lsn = $13::pg_lsn AND pending IS NULL%s",
+        POSITION_NAMES, columns, POSITION_TAIL);
     bool ok = strbuf_ok(&sql, "statement", err) && pg_prepare(pt->conn, "crossfade_move", sql.data, err);
     strbuf_clear(&sql);
     strbuf_addf(&sql,
                 "WITH moved AS (INSERT INTO crossfade.position (pipeline, shard, %s) SELECT $1, $2, %s WHERE "
                 "$12::bigint IS NULL AND $13::pg_lsn IS NULL ON CONFLICT DO NOTHING%s",
-                names, columns, POSITION_TAIL);
+                POSITION_NAMES, columns, POSITION_TAIL);
     ok = ok && strbuf_ok(&sql, "statement", err) && pg_prepare(pt->conn, "crossfade_first", sql.data, err);
     strbuf_release(&sql);
     pt->prepared_position = ok;
     return ok;
 }
 
-static bool queue_position(struct pg_target *pt, const struct target_position *pos, struct err *err)
+/* token: of what is decided; NULL: the position moves at once. */
+static bool queue_position(struct pg_target *pt, const struct target_position *pos, const char *token,
+                           struct err *err)
 {
     char text[POSITION_PARAMS][24];
     char lsn[LSN_TEXT_MAX], last_lsn[LSN_TEXT_MAX];
@@ -265,7 +284,7 @@ static bool queue_position(struct pg_target *pt, const struct target_position *p
     for (size_t i = 0; i < POSITION_PARAMS; i++)
         (void)snprintf(text[i], sizeof text[i], "%" PRIu64, numbers[i]);
     (void)snprintf(text[8], sizeof text[8], "%" PRId64, pos->commit_time_us);
-    const char *values[POSITION_PARAMS] = {
+    const char *values[POSITION_PARAMS + 1] = {
         pt->pipeline,
         pt->shard,
         text[2],
@@ -279,21 +298,24 @@ static bool queue_position(struct pg_target *pt, const struct target_position *p
         pos->marker_nonce[0] != '\0' ? pos->marker_nonce : NULL,
         pt->position_found ? text[11] : NULL,
         pt->position_found ? lsn_format(pt->last.lsn, last_lsn) : NULL,
-        pos->offsets};
-    struct pg_params params = {.count = POSITION_PARAMS, .values = values};
+        pos->offsets,
+        token};
+    struct pg_params params = {.count = token != NULL ? POSITION_PARAMS + 1 : POSITION_PARAMS,
+                               .values = values};
+    if (token != NULL)
+        return pg_pipeline_exec(pt->conn, "crossfade_decide", &params, err);
     return pg_pipeline_exec(pt->conn, pt->position_found ? "crossfade_move" : "crossfade_first", &params,
                             err);
 }
 
-static bool pgt_commit(struct target *tgt, const struct target_position *position, struct err *err)
+static bool commit_with(struct pg_target *pt, const struct target_position *position, const char *token,
+                        struct err *err)
 {
-    struct pg_target *pt = (struct pg_target *)tgt;
-    if (!pt->prepared_position && (!pgt_plain(pt, err) || !prepare_position(pt, err)))
-        return err_wrap(err, "target");
     bool ok = pgt_pipeline(pt, err) && failpoint("apply.before_commit", err) &&
               (!pt->must_look || pgt_sync(pt, err));
-    ok = ok && queue_position(pt, position, err) && pg_pipeline_query(pt->conn, "COMMIT", 0, NULL, err) &&
-         pgt_sync(pt, err) && pg_pipeline_end(pt->conn, err);
+    ok = ok && queue_position(pt, position, token, err) &&
+         pg_pipeline_query(pt->conn, "COMMIT", 0, NULL, err) && pgt_sync(pt, err) &&
+         pg_pipeline_end(pt->conn, err);
     if (!ok && strcmp(err->sqlstate, "22012") == 0)
         return err_set(err, ERR_FENCED,
                        "target: the position of pipeline %s is not the one that this process wrote last: "
@@ -301,10 +323,47 @@ static bool pgt_commit(struct target *tgt, const struct target_position *positio
                        pt->pipeline);
     if (!ok)
         return err_wrap(err, "target");
+    pgt_forget_transaction(pt, true);
+    return true;
+}
+
+static bool prepare_decide(struct pg_target *pt, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(4096);
+    strbuf_addf(
+        &sql,
+        "WITH moved AS (UPDATE crossfade.position SET pending = jsonb_build_object('token', $15::text, "
+        "'fence_id', $3::bigint, 'fence_offset', $4::bigint, 'lsn', $5::pg_lsn, 'source_system_id', "
+        "$6::numeric, 'attempt', $7::bigint, 'complete', $8::boolean, 'commit_time', timestamptz 'epoch' + "
+        "$9::bigint * interval '1 microsecond', 'marker_kind', $10::text, 'marker_nonce', $11::text, "
+        "'offsets', $14::text, 'applied_at', clock_timestamp()) WHERE pipeline = $1 AND shard = $2 AND "
+        "fence_id = $12::bigint AND lsn = $13::pg_lsn AND pending IS NULL%s",
+        POSITION_TAIL);
+    bool ok = strbuf_ok(&sql, "statement", err) && pg_prepare(pt->conn, "crossfade_decide", sql.data, err);
+    strbuf_release(&sql);
+    pt->prepared_decide = ok;
+    return ok;
+}
+
+bool pgt_decide(struct target *lead, const struct target_position *position, const char *token,
+                struct err *err)
+{
+    struct pg_target *pt = (struct pg_target *)lead;
+    if (!pt->prepared_decide && (!pgt_plain(pt, err) || !prepare_decide(pt, err)))
+        return err_wrap(err, "target");
+    return commit_with(pt, position, token, err);
+}
+
+static bool pgt_commit(struct target *tgt, const struct target_position *position, struct err *err)
+{
+    struct pg_target *pt = (struct pg_target *)tgt;
+    if (!pt->prepared_position && (!pgt_plain(pt, err) || !prepare_position(pt, err)))
+        return err_wrap(err, "target");
+    if (!commit_with(pt, position, NULL, err))
+        return false;
     pt->last = *position;
     pt->last.offsets = NULL;
     pt->position_found = true;
-    forget_transaction(pt, true);
     return true;
 }
 
@@ -383,19 +442,22 @@ static void pgt_cancel(struct target *tgt)
     pg_cancel(((struct pg_target *)tgt)->conn);
 }
 
+static const struct target_write_ops writing = {.begin = pgt_begin, .write = pgt_write, .commit = pgt_commit};
+
+static const struct target_narrow_ops narrow = {
+    .save = pgt_save, .restore = pgt_restore, .settle = pgt_settle};
+
 const struct target_ops target_postgres = {
     .name = "postgresql",
     .open = pgt_open,
     .prepare = pgt_prepare,
-    .begin = pgt_begin,
-    .write = pgt_write,
-    .commit = pgt_commit,
     .position = pgt_position,
+    .standbys = pgt_standbys,
     .cancel = pgt_cancel,
     .close = pgt_close,
-    .save = pgt_save,
-    .restore = pgt_restore,
-    .settle = pgt_settle,
-    .standbys = pgt_standbys,
+    .writing = &writing,
+    .narrow = &narrow,
     .letters = &pgt_letters,
+    .desk = &pgt_desk,
+    .crew = &pgt_crew,
 };

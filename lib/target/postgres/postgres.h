@@ -2,7 +2,8 @@
  * The PostgreSQL target's own structs. Files: postgres.c (life, transaction, position), prepare.c (does a
  * table fit?), statements.c (SQL texts), stage.c (COPY into staging or straight in), set.c (set-based
  * writes), rows.c (row by row, pipelined), clean.c (emptying tables), dead_letter.c (dead letters, savepoints),
- * letters_desk.c (the same for people).
+ * letters_desk.c (the same for people), writers.c (several writers, prepared transactions), arrays.c (their sets), shards.c
+ * (another number of them).
  *
  * Invariant: at most one of `copy` (a COPY that goes on) and the connection's pipeline is active.
  */
@@ -13,6 +14,7 @@
 #include "pg/conn.h"
 #include "pg/pipeline.h"
 #include "pg/types/write.h"
+#include "target/crew.h"
 #include "target/dead_letter.h"
 #include "target/target.h"
 
@@ -23,6 +25,13 @@
 #define COPY_CHUNK     (64 * 1024)
 #define PG_MAX_COLUMNS 1600 /* of a PostgreSQL table */
 #define VALUE_MAX      ((size_t)1200 << 20)
+/* Parameters of a statement over arrays: as many as pg_query_binary takes. */
+#define PG_ARRAY_PARAMS 512
+/* What a position consists of, beside its pipeline and shard. */
+#define POSITION_NAMES                                                                                       \
+    "fence_id, fence_offset, lsn, source_system_id, attempt, complete, commit_time, marker_kind, "           \
+    "marker_nonce, "                                                                                         \
+    "offsets, applied_at"
 
 struct pg_column {
     const struct field *field;
@@ -68,13 +77,16 @@ struct pg_table {
     bool partitioned;
     bool identity_always; /* some column is: OVERRIDING SYSTEM VALUE */
     bool all_binary;
-    bool arbiter; /* ON CONFLICT can use the key's index (it is not deferrable) */
+    bool arrays;    /* staged as arrays: of a writer beside the lead, and all of its columns can be */
+    bool lead_only; /* triggers fire even in replica role: what they touch may be the other writers' */
+    bool arbiter;   /* ON CONFLICT can use the key's index (it is not deferrable) */
     /* Upserts are delete and insert: an identity column that cannot be updated is no key. */
     bool delete_first;
     bool
         has_wards; /* rows of other tables go, or change, when one of its rows is deleted (ON DELETE CASCADE …) */
     bool loaded;             /* its row in crossfade.loaded is committed */
     bool loading;            /* … is written in this transaction */
+    bool emptied;            /* in this transaction */
     bool staged[STAGE_MAX_]; /* staging table is there */
     bool used[STAGE_MAX_];   /* … and holds rows of this transaction */
     bool held;               /* REPLACE's table is there */
@@ -110,10 +122,14 @@ struct pg_target {
     char *pipeline;
     char *offsets; /* as position() last read them */
     char *shard;
+    unsigned writer;           /* beside the lead, from 1; 0 = the lead */
+    bool crewed;               /* there are several */
+    bool transaction_prepared; /* the writer's */
+    char token[48];            /* of its transaction */
     bool truncate_nonempty;
     bool in_transaction; /* between begin and commit */
     bool begun;          /* … and BEGIN was sent (or queued) */
-    bool prepared_position;
+    bool prepared_position, prepared_decide;
     uint64_t attempt;
     bool position_found; /* what this process read or wrote last */
     struct target_position last;
@@ -139,6 +155,13 @@ void pgt_table_free(struct pg_table *tab);
  * be. */
 bool pgt_plain(struct pg_target *pt, struct err *err) MUST_CHECK;
 bool pgt_exec(struct pg_target *pt, struct strbuf *sql, struct err *err) MUST_CHECK;
+/* Connects, and takes the lock of this writer (0: the lead's). */
+bool pgt_connect(const struct target_options *options, unsigned writer, struct pg_target **ret,
+                 struct err *err) MUST_CHECK;
+bool pgt_take_lock(struct pg_target *pt, struct err *err) MUST_CHECK;
+void pgt_forget_transaction(struct pg_target *pt, bool committed);
+bool pgt_decide(struct target *lead, const struct target_position *position, const char *token,
+                struct err *err) MUST_CHECK;
 /* Put the place in front of a message; always false. */
 bool pgt_table_err(const struct pg_table *tab, struct err *err);
 bool pgt_value_err(const struct pg_table *tab, const struct pg_column *col, const struct target_row *row,
@@ -204,11 +227,21 @@ bool pgt_settle(struct target *tgt, bool constraints, struct err *err) MUST_CHEC
 /* The server's hex form of a bytea, in place. NULL for null. */
 const void *pgt_unhex(const struct pg_result *res, int row, int column, size_t *ret_len);
 
+/* shards.c: what another number of shards has left becomes ours, or ERR_CONFIG. */
+bool pgt_change_shards(struct pg_target *pt, const struct target_options *options,
+                       struct err *err) MUST_CHECK;
+
+/* writers.c */
+extern const struct target_crew_ops pgt_crew;
+
+/* arrays.c: can all columns be elements of arrays? */
+bool pgt_arrays_fit(const struct pg_table *tab);
+/* Runs the statements (released here; empty ones are none) over arrays of the rows. *ret_touched: rows, of all statements. */
+bool pgt_write_arrays(struct pg_target *pt, struct pg_table *tab, enum stage_kind kind,
+                      struct column_set *set, const struct target_row *const *rows, size_t count,
+                      struct strbuf *sql, size_t sql_count, int64_t *ret_touched, struct err *err) MUST_CHECK;
+
 /* letters_desk.c: for people, on a connection of their own */
-bool pgt_letters_look(const struct letters_query *query,
-                      bool (*each)(void *ctx, const struct letter_view *view, struct err *err), void *ctx,
-                      struct err *err) MUST_CHECK;
-bool pgt_letters_ask(const struct letters_query *query, const int64_t *ids, size_t count, const char *request,
-                     const char *reason, int64_t *ret_count, struct err *err) MUST_CHECK;
+extern const struct target_desk_ops pgt_desk;
 
 #endif

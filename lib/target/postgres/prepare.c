@@ -45,6 +45,7 @@ void pgt_table_free(struct pg_table *tab)
     free(tab->sets);
     free(tab->columns);
     free(tab->key);
+    free(tab->base.split);
     free(tab->name);
     free(tab->rows_of);
     free(tab);
@@ -203,6 +204,57 @@ static bool find_key_index(struct pg_target *pt, struct pg_table *tab, const cha
     return ok;
 }
 
+/* Rows that the target takes for one key have equal values in this column: its equality is that of the datums. */
+static bool tells_apart(const struct pg_column *col, bool odd_collations)
+{
+    const struct field *f = col->field;
+    uint32_t oid = col->writer.target->oid;
+    bool is_integer = f->phys == PHYS_INT16 || f->phys == PHYS_INT32 || f->phys == PHYS_INT64;
+    if (f->text_encoding != NULL || f->foreign)
+        return false;
+    if (is_integer)
+        return f->semantic == NULL && (oid == PG_OID_INT2 || oid == PG_OID_INT4 || oid == PG_OID_INT8);
+    if (f->phys != PHYS_STRING)
+        return false;
+    return oid == PG_OID_UUID ||
+           (f->semantic == NULL && !odd_collations && (oid == PG_OID_TEXT || oid == PG_OID_VARCHAR));
+}
+
+/* May several writers share this table, and by what? Each further unique index or exclusion constraint could make one of them wait
+ * for another; so could triggers that fire in replica role. */
+static bool find_split(struct pg_target *pt, struct pg_table *tab, const char *relid, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    if (!pt->crewed || pt->writer > 0)
+        return true;
+    if (!pg_query(pt->conn,
+                  "WITH rels AS (SELECT $1::oid AS relid UNION SELECT relid FROM pg_partition_tree($1::oid)) "
+                  "SELECT (SELECT count(*) FROM "
+                  "pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE (i.indisunique OR "
+                  "i.indisexclusion) AND "
+                  "(i.indrelid = $1::oid OR (i.indrelid IN (SELECT relid FROM rels) AND NOT "
+                  "c.relispartition))), EXISTS "
+                  "(SELECT 1 FROM pg_trigger t WHERE t.tgrelid IN (SELECT relid FROM rels) AND t.tgenabled "
+                  "IN ('A', 'R') "
+                  "AND NOT t.tgisinternal) OR EXISTS (SELECT 1 FROM pg_rewrite r WHERE r.ev_class IN (SELECT "
+                  "relid FROM "
+                  "rels) AND r.ev_enabled IN ('A', 'R')), EXISTS (SELECT 1 FROM pg_attribute a JOIN "
+                  "pg_collation c ON c.oid = "
+                  "a.attcollation WHERE a.attrelid = $1::oid AND NOT c.collisdeterministic)",
+                  1, &relid, &res, err))
+        return false;
+    tab->lead_only = pg_cell_bool(res, 0, 1);
+    if (tab->key_count == 0 || pg_cell_int64(res, 0, 0) != 1)
+        return true;
+    tab->base.split = xcalloc(tab->key_count, sizeof *tab->base.split);
+    for (size_t i = 0; i < tab->key_count; i++) {
+        const struct pg_column *col = &tab->columns[tab->key[i]];
+        if (tells_apart(col, pg_cell_bool(res, 0, 2)))
+            tab->base.split[tab->base.split_count++] = col->index;
+    }
+    return true;
+}
+
 static char *quoted_name(const struct table_schema *schema)
 {
     struct strbuf name = STRBUF_INIT(4096);
@@ -222,7 +274,8 @@ bool pgt_prepare(struct target *tgt, const struct table_schema *schema, struct t
     tab->id = (unsigned)pt->table_count + 1;
     tab->name = quoted_name(schema);
     bool ok = find_table(pt, schema, tab, &relid, err) && read_columns(pt, tab, relid, err) &&
-              find_key(tab, err) && find_key_index(pt, tab, relid, err);
+              find_key(tab, err) && find_key_index(pt, tab, relid, err) && find_split(pt, tab, relid, err);
+    tab->arrays = ok && pt->writer > 0 && pgt_arrays_fit(tab);
     free(relid);
     if (!ok) {
         pgt_table_free(tab);

@@ -74,6 +74,18 @@ static void sort_rows(struct pg_table *tab, const struct target_batch *batch, bo
     }
 }
 
+static bool found_all(const struct pg_table *tab, int64_t touched, int64_t must_touch, struct err *err)
+{
+    if (touched == must_touch)
+        return true;
+    err_set(
+        err, ERR_DATA,
+        "%lld of %lld rows to be changed are not on the target: compare both sides, then start a new copy",
+        (long long)(must_touch - touched), (long long)must_touch);
+    memcpy(err->sqlstate, "P0002", 6); /* no_data_found: replay in order names the row */
+    return pgt_table_err(tab, err);
+}
+
 /* Runs a statement made by sql_*; an empty one is none. What is queued goes first. */
 static bool run(struct pg_target *pt, const struct pg_table *tab, struct strbuf *sql, int64_t must_touch,
                 struct err *err)
@@ -83,14 +95,9 @@ static bool run(struct pg_target *pt, const struct pg_table *tab, struct strbuf 
         sql->len == 0 || (strbuf_ok(sql, "statement", err) && pgt_plain(pt, err) &&
                           (pg_query(pt->conn, sql->data, 0, NULL, &res, err) || pgt_table_err(tab, err)));
     strbuf_release(sql);
-    if (!ok || must_touch < 0 || res == NULL || pg_affected(res) == must_touch)
+    if (!ok || must_touch < 0 || res == NULL)
         return ok;
-    err_set(
-        err, ERR_DATA,
-        "%lld of %lld rows to be changed are not on the target: compare both sides, then start a new copy",
-        (long long)(must_touch - pg_affected(res)), (long long)must_touch);
-    memcpy(err->sqlstate, "P0002", 6); /* no_data_found: replay in order names the row */
-    return pgt_table_err(tab, err);
+    return found_all(tab, pg_affected(res), must_touch, err);
 }
 
 static bool queue_rows(struct pg_target *pt, struct pg_table *tab, const struct target_row *const *rows,
@@ -103,6 +110,36 @@ static bool queue_rows(struct pg_target *pt, struct pg_table *tab, const struct 
     return true;
 }
 
+/* What makes staged rows be there: the first statement may be empty. */
+static void sql_upserts(struct strbuf sql[2], const struct pg_table *tab)
+{
+    if (tab->delete_first)
+        sql_merge_delete(&sql[0], tab, STAGE_UPSERT, NULL);
+    else if (!tab->arbiter)
+        sql_merge_update_existing(&sql[0], tab);
+    sql_merge_upsert(&sql[1], tab, false);
+}
+
+/* A writer beside the lead has no staging tables: arrays, or row by row where a column cannot be an element of one. */
+static bool write_unstaged(struct pg_target *pt, struct pg_table *tab, enum stage_kind kind,
+                           struct column_set *set, const struct target_row *const *rows, size_t count,
+                           int64_t must_touch, struct err *err)
+{
+    struct strbuf sql[2] = {STRBUF_INIT(STRBUF_SQL_MAX), STRBUF_INIT(STRBUF_SQL_MAX)};
+    int64_t touched = 0;
+    if (!tab->arrays)
+        return queue_rows(pt, tab, rows, count, err);
+    if (kind == STAGE_DELETE)
+        sql_merge_delete(&sql[0], tab, kind, NULL);
+    else if (kind == STAGE_UPDATE)
+        sql_merge_update(&sql[0], tab, set);
+    else
+        sql_upserts(sql, tab);
+    if (!pgt_write_arrays(pt, tab, kind, set, rows, count, sql, 2, &touched, err))
+        return false;
+    return must_touch < 0 || found_all(tab, touched, must_touch, err);
+}
+
 static bool do_deletes(struct pg_target *pt, struct pg_table *tab, struct err *err)
 {
     size_t count = tab->row_count[STAGE_DELETE];
@@ -110,6 +147,8 @@ static bool do_deletes(struct pg_target *pt, struct pg_table *tab, struct err *e
         return true;
     if (count <= ROWWISE_MAX)
         return queue_rows(pt, tab, tab->rows[STAGE_DELETE], count, err);
+    if (pt->writer > 0)
+        return write_unstaged(pt, tab, STAGE_DELETE, NULL, tab->rows[STAGE_DELETE], count, -1, err);
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     if (!pgt_stage(pt, tab, STAGE_DELETE, NULL, tab->rows[STAGE_DELETE], count, err))
         return false;
@@ -131,6 +170,11 @@ static bool do_updates(struct pg_target *pt, struct pg_table *tab, struct err *e
             continue;
         if (set->row_count <= ROWWISE_MAX) {
             if (!queue_rows(pt, tab, set->rows, set->row_count, err))
+                return false;
+            continue;
+        }
+        if (pt->writer > 0) {
+            if (!write_unstaged(pt, tab, STAGE_UPDATE, set, set->rows, set->row_count, must_find(set), err))
                 return false;
             continue;
         }
@@ -162,17 +206,17 @@ bool pgt_may_take_out(const struct pg_target *pt, const struct pg_table *tab, st
 
 static bool merge_upserts(struct pg_target *pt, struct pg_table *tab, bool plain, struct err *err)
 {
-    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    struct strbuf sql[2] = {STRBUF_INIT(STRBUF_SQL_MAX), STRBUF_INIT(STRBUF_SQL_MAX)};
     if (!plain && tab->delete_first && !pgt_may_take_out(pt, tab, err))
         return false;
-    if (!plain && tab->delete_first)
-        sql_merge_delete(&sql, tab, STAGE_UPSERT, NULL);
-    else if (!plain && !tab->arbiter)
-        sql_merge_update_existing(&sql, tab);
-    if (!run(pt, tab, &sql, -1, err))
-        return false;
-    sql_merge_upsert(&sql, tab, plain);
-    return run(pt, tab, &sql, -1, err);
+    if (plain)
+        sql_merge_upsert(&sql[1], tab, true);
+    else
+        sql_upserts(sql, tab);
+    if (run(pt, tab, &sql[0], -1, err))
+        return run(pt, tab, &sql[1], -1, err);
+    strbuf_release(&sql[1]);
+    return false;
 }
 
 static bool do_upserts(struct pg_target *pt, struct pg_table *tab, struct err *err)
@@ -181,6 +225,10 @@ static bool do_upserts(struct pg_target *pt, struct pg_table *tab, struct err *e
     size_t direct = tab->row_count[STAGE_DIRECT];
     if (count > 0 && count <= ROWWISE_MAX) {
         if (!queue_rows(pt, tab, tab->rows[STAGE_UPSERT], count, err))
+            return false;
+    } else if (count > 0 && pt->writer > 0) {
+        if ((tab->delete_first && !pgt_may_take_out(pt, tab, err)) ||
+            !write_unstaged(pt, tab, STAGE_UPSERT, NULL, tab->rows[STAGE_UPSERT], count, -1, err))
             return false;
     } else if (count > 0) {
         if (!pgt_stage(pt, tab, STAGE_UPSERT, NULL, tab->rows[STAGE_UPSERT], count, err) ||
@@ -201,7 +249,7 @@ static bool do_keyless(struct pg_target *pt, struct pg_table *tab, const struct 
         for (end = i; end < batch->row_count && batch->rows[end].op == TARGET_INSERT; end++)
             push(&tab->rows[STAGE_DIRECT], &tab->row_count[STAGE_DIRECT], &tab->row_cap[STAGE_DIRECT],
                  &batch->rows[end]);
-        bool copy = end - i > ROWWISE_MAX || pt->copy == tab;
+        bool copy = (end - i > ROWWISE_MAX || pt->copy == tab) && (pt->writer == 0 || tab->all_binary);
         if (end == i) {
             if (!pgt_row_queue(pt, tab, &batch->rows[end++], err))
                 return false;

@@ -55,6 +55,36 @@ bool stage_has_column(const struct pg_table *tab, enum stage_kind kind, const st
     return kind == STAGE_UPSERT || kind == STAGE_DIRECT || (kind == STAGE_UPDATE && is_set(tab, set, i));
 }
 
+/* What rows are read from, as s: the staging table, or arrays. */
+static void add_stage(struct strbuf *sb, const struct pg_table *tab, enum stage_kind kind,
+                      const struct column_set *set)
+{
+    struct strbuf names = STRBUF_INIT(STRBUF_SQL_MAX);
+    size_t number = 0;
+    if (!tab->arrays) {
+        sql_stage_name(sb, tab, kind, set);
+        strbuf_adds(sb, " s");
+        return;
+    }
+    strbuf_adds(sb, "unnest(");
+    for (size_t i = 0; kind != STAGE_UPSERT && i < tab->key_count; i++) {
+        strbuf_addf(sb, "%s$%zu::", number > 0 ? ", " : "", number + 1);
+        pg_writer_staging_type(&tab->columns[tab->key[i]].writer, sb);
+        strbuf_adds(sb, "[]");
+        strbuf_addf(&names, "%so%zu", number++ > 0 ? ", " : "", i);
+    }
+    for (size_t i = 0; i < tab->column_count; i++) {
+        if (!stage_has_column(tab, kind, set, i))
+            continue;
+        strbuf_addf(sb, "%s$%zu::", number > 0 ? ", " : "", number + 1);
+        pg_writer_staging_type(&tab->columns[i].writer, sb);
+        strbuf_adds(sb, "[]");
+        strbuf_addf(&names, "%sc%zu", number++ > 0 ? ", " : "", i);
+    }
+    strbuf_addf(sb, ") s (%s)", names.data);
+    strbuf_release(&names);
+}
+
 void sql_create_stage(struct strbuf *sb, const struct pg_table *tab, enum stage_kind kind,
                       const struct column_set *set)
 {
@@ -132,8 +162,7 @@ static void add_ordered_stage(struct strbuf *sb, const struct pg_table *tab, enu
                               const struct column_set *set)
 {
     strbuf_adds(sb, "(SELECT * FROM ");
-    sql_stage_name(sb, tab, kind, set);
-    strbuf_adds(sb, " s");
+    add_stage(sb, tab, kind, set);
     add_key_order(sb, tab, kind == STAGE_UPSERT);
     strbuf_adds(sb, " OFFSET 0) s");
 }
@@ -198,8 +227,7 @@ void sql_merge_upsert(struct strbuf *sb, const struct pg_table *tab, bool plain)
         add_staged(sb, tab, i);
     }
     strbuf_adds(sb, " FROM ");
-    sql_stage_name(sb, tab, STAGE_UPSERT, NULL);
-    strbuf_adds(sb, " s");
+    add_stage(sb, tab, STAGE_UPSERT, NULL);
     if (!plain && tab->arbiter && !tab->delete_first) {
         add_key_order(sb, tab, true);
         add_on_conflict(sb, tab);

@@ -1,0 +1,34 @@
+/* Owns: which tables are this process's, and passing over the records of all others. They are read and counted all the same: a fence
+ * says how many changes it stands for, not how many of which table (step.c, all_came). */
+#include "apply/shard.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "apply/batch_internal.h"
+#include "core/hash.h"
+
+bool shard_parse(const char *text, struct shard *ret, struct err *err)
+{
+    struct shard found = {0};
+    int used = 0;
+    if (sscanf(text, "%4u/%4u%n", &found.number, &found.count, &used) != 2 || text[used] != '\0' ||
+        found.number < 1 || found.number > found.count)
+        return err_set(err, ERR_CONFIG, "apply.shard: %s: k/n is expected, with k from 1 to n", text);
+    *ret = found;
+    return true;
+}
+
+unsigned shard_of(unsigned count, const char *schema, const char *table)
+{
+    uint64_t hash = hash_fnv1a(HASH_FNV1A, schema, strlen(schema) + 1);
+    hash = hash_fnv1a(hash, table, strlen(table));
+    hash ^= hash >> 33;
+    hash *= UINT64_C(0xFF51AFD7ED558CCD);
+    return (unsigned)((hash ^ (hash >> 33)) % count) + 1;
+}
+
+bool shard_has(const struct shard *shard, const char *schema, const char *table)
+{
+    return shard->count <= 1 || shard_of(shard->count, schema, table) == shard->number;
+}
