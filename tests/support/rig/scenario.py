@@ -8,6 +8,7 @@ import random
 import psycopg
 
 from .oracle import assert_equal
+from . import privileges
 from .pipeline import Pipeline
 from .postgres import copy_schema, run_psql
 from .wait import wait_until
@@ -31,32 +32,46 @@ def seed():
 class Scenario:
     """Two databases with the same tables and a pipeline between them. See scenario()."""
 
-    def __init__(self, folder, source, target, name, tables, schema, target_schema, more, pipeline):
+    def __init__(self, folder, source, target, name, tables, schema, target_schema, more, superuser, pipeline):
         self.source_server, self.target_server, self.name = source, target, name
         self.source_url, self.target_url = source.create_db(name), target.create_db(name)
+        self.superuser = superuser
+        if not superuser:
+            for server in (source, target):
+                privileges.make_roles(server)
+            privileges.give_to_owner(source, name)
         if schema:
             self.source(schema)
         if target_schema is None:
             copy_schema(self.source_url, self.target_url)
         elif target_schema:
             run_psql(self.target_url, "-c", target_schema)
+        if not superuser:
+            privileges.prepare_source(source, name)
+            privileges.prepare_target(target, name)
         settings = {"capture": {"heartbeat_interval_ms": 500}}
         for section, keys in (more or {}).items():
             settings.setdefault(section, {}).update(keys)
-        self.pipeline = Pipeline(folder, self.source_url, self.target_url, name=name, tables=tables, more=settings, **pipeline)
+        self.pipeline = Pipeline(folder, self.source_url, self.target_url, name=name, tables=tables, more=settings,
+                                 roles=not superuser, **pipeline)
         self.capture, self.apply = self.pipeline.capture, self.pipeline.apply
 
     def source(self, *statements):
-        """Each argument is sent to the source as it is: several statements in one argument are one transaction."""
+        """Each argument is sent to the source as it is: several statements in one argument are one transaction. They come as the
+        owner of the application's tables, who is no superuser, unless the scenario is one of superusers."""
+        return self._run(self.source_url, statements, "" if self.superuser else f" -c role={privileges.OWNER}")
+
+    def admin(self, *statements):
+        """As source(), by the source's administrator: for what takes a superuser, and for looking into schema crossfade."""
         return self._run(self.source_url, statements)
 
     def target(self, *statements):
         return self._run(self.target_url, statements)
 
     @staticmethod
-    def _run(url, statements):
+    def _run(url, statements, options=""):
         rows = None
-        with psycopg.connect(url, autocommit=True, options="-c timezone=UTC") as connection:
+        with psycopg.connect(url, autocommit=True, options="-c timezone=UTC" + options) as connection:
             for statement in statements:
                 cursor = connection.execute(statement)
                 rows = cursor.fetchall() if cursor.description else None
@@ -116,13 +131,14 @@ def drop_database(server, name):
 
 
 @contextlib.contextmanager
-def scenario(folder, source, target, schema="", target_schema=None, tables=("public.*",), more=None, name=None, **pipeline):
+def scenario(folder, source, target, schema="", target_schema=None, tables=("public.*",), more=None, name=None, superuser=None, **pipeline):
     """with scenario(folder, source, target, "CREATE TABLE …") as s: s.start(); s.source("INSERT …"); s.assert_equal()
 
     schema: run on the source; the target gets a copy of it without rows, unless target_schema is given ("" = nothing).
+    superuser: None, and Crossfade comes as the roles of docs/PRIVILEGES.md; else why this test cannot do so: everything comes as a superuser.
     The databases, slots and roles go away at the end; a role that a sanitizer complained about fails the test.
     """
-    made = Scenario(folder, source, target, name or f"s{next(_numbers)}", tables, schema, target_schema, more, pipeline)
+    made = Scenario(folder, source, target, name or f"s{next(_numbers)}", tables, schema, target_schema, more, superuser, pipeline)
     try:
         yield made
         made.pipeline.close()
