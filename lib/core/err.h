@@ -56,7 +56,8 @@ struct err {
     int sys_errno;    /* 0 if none */
     char sqlstate[6]; /* "" if none */
     char text[1200];  /* NUL-terminated, one line, no secrets, no values of rows */
-    char detail[600]; /* "", or all that a server said, values of rows with it: for a dead letter, never for a log */
+    char detail
+        [600]; /* "", or all that a server said, values of rows with it: for a dead letter, never for a log */
 };
 
 #define ERR_INIT                                                                                             \

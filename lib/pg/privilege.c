@@ -1,6 +1,7 @@
 /* Owns: from a refused statement to the GRANT that would let it pass. See privilege.h. */
 #include "pg/privilege.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #include "pg/conn.h"
@@ -23,8 +24,8 @@ static const char *rights_on(const char *kind, const char *statement)
 {
     static const struct {
         const char *kind, *rights;
-    } others[] = {{"schema", "USAGE"},     {"database", "CREATE"},   {"sequence", "SELECT, UPDATE"},
-                  {"function", "EXECUTE"}, {"type", "USAGE"},        {"language", "USAGE"},
+    } others[] = {{"schema", "USAGE"},     {"database", "CREATE"},     {"sequence", "SELECT, UPDATE"},
+                  {"function", "EXECUTE"}, {"type", "USAGE"},          {"language", "USAGE"},
                   {"parameter", "SET"},    {"foreign server", "USAGE"}};
     if (strcmp(kind, "schema") == 0 && strncmp(statement, "CREATE", 6) == 0)
         return "USAGE, CREATE";
@@ -50,6 +51,8 @@ void pg_privilege_hint(const char *role, const char *statement, const char *mess
         }
     }
     if (rights != NULL) {
+        for (char *p = kind; *p != '\0'; p++)
+            *p = (char)toupper((unsigned char)*p);
         strbuf_addf(sb, " Hint: GRANT %s ON %s %s TO ", rights, kind, name + 1);
         if (role != NULL)
             pg_quote_ident(sb, role);

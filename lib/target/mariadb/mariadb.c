@@ -21,24 +21,6 @@ bool md_begun(struct md_target *mt, struct err *err)
     return mt->begun;
 }
 
-/* The lock belongs to the session: as long as an earlier session of ours lives, its COMMIT may still come. Names of locks are
- * the server's, up to 64 characters long. */
-static bool take_lock(struct md_target *mt, struct err *err)
-{
-    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    int64_t got = 0;
-    strbuf_adds(&sql, "SELECT GET_LOCK(CONCAT('crossfade apply ', SHA1(CONCAT_WS('\\n', DATABASE(), ");
-    maria_quote_literal(&sql, mt->pipeline);
-    strbuf_adds(&sql, ", ");
-    maria_quote_literal(&sql, mt->shard);
-    strbuf_adds(&sql, "))), 0)");
-    bool ok = strbuf_ok(&sql, "statement", err) && md_query_int64(mt, sql.data, &got, err);
-    strbuf_release(&sql);
-    return ok && (got == 1 ||
-                  err_set(err, ERR_BUSY, "another apply of pipeline %s, shard %s, is connected to the target",
-                          mt->pipeline, mt->shard));
-}
-
 /* Runs each statement of the file; they end with ";\n". */
 static bool run_script(struct md_target *mt, const char *script, struct err *err)
 {
@@ -100,7 +82,7 @@ static bool md_open(const struct target_options *options, struct target **ret, s
     mt->unfit = options->unfit;
     mt->types = pg_type_catalog_new();
     strbuf_init(&mt->array.bytes, MD_TEXT_MAX);
-    if (!md_connect(mt, options->url, err) || !make_control_tables(mt, err) || !take_lock(mt, err)) {
+    if (!md_connect(mt, options->url, err) || !make_control_tables(mt, err) || !md_take_lock(mt, err)) {
         md_close(&mt->base);
         return err_wrap(err, "target");
     }
