@@ -34,7 +34,7 @@ class Case:
         folder, self.source_server, self.server = servers
         self.name = name
         self.source_url = self.source_server.create_db(name)
-        self.target_url = self.server.create_db(name)
+        self.target_url = self.server.create_db(name, jobs=("apply",))
         self.source(schema)
         self.server.script(target_schema, name)
         settings = {"capture": {"heartbeat_interval_ms": 500}, **(more or {})}
