@@ -9,7 +9,7 @@
 #include "core/alloc.h"
 #include "core/log.h"
 #include "core/sqlstate.h"
-#include "pg/privilege.h"
+#include "pg/message.h"
 
 /* Of a binary query: a key has at most INDEX_MAX_KEYS columns. */
 #define PG_PARAMS_MAX 32
@@ -17,32 +17,6 @@
 enum err_code pg_sqlstate_class(const char *s)
 {
     return sqlstate_rule(s)->code;
-}
-
-/* In these classes the server's details are about objects, sessions and limits, never about values of rows ("Failing row
- * contains (…)", "Key (mail)=(…) already exists"). Documentation: "PostgreSQL Error Codes". */
-static bool detail_is_harmless(const char *state)
-{
-    static const char classes[][3] = {"08", "0A", "25", "26", "28", "2B", "3D", "3F",
-                                      "40", "42", "53", "54", "55", "57", "58"};
-    for (size_t i = 0; i < ARRAY_LEN(classes); i++) {
-        if (strncmp(state, classes[i], 2) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* The primary message as it may stand in a log. Of data exceptions it quotes the value (invalid input syntax for type integer:
- * "hush"), which may hold quotation marks itself, or shows its bytes behind a colon. */
-static void safe_message(const char *state, const char *text, char *out, size_t size)
-{
-    const char *first = strncmp(state, "22", 2) == 0 ? strchr(text, '"') : NULL;
-    const char *last = first != NULL ? strrchr(text, '"') : NULL;
-    if (first == NULL)
-        (void)snprintf(out, size, "%s", text);
-    else
-        (void)snprintf(out, size, "%.*s\"…\"%.*s", (int)(first - text), text, (int)strcspn(last + 1, ":"),
-                       last > first ? last + 1 : "");
 }
 
 /* " table=s.t column=c constraint=k", as far as the server says. */
@@ -68,8 +42,8 @@ static void server_text(struct pg_conn *conn, const PGresult *res, const char *s
     const char *detail = PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL);
     const char *hint = PQresultErrorField(res, PG_DIAG_MESSAGE_HINT);
     const char *context = PQresultErrorField(res, PG_DIAG_CONTEXT);
-    bool harmless = detail_is_harmless(state);
-    safe_message(state, text != NULL ? text : "?", message, sizeof message);
+    bool harmless = pg_detail_is_harmless(state);
+    pg_safe_message(state, text != NULL ? text : "?", message, sizeof message);
     strbuf_adds(sb, message);
     if (harmless && detail != NULL)
         strbuf_addf(sb, " Detail: %s", detail);
@@ -111,7 +85,7 @@ bool pg_fail(struct pg_conn *conn, const PGresult *res, const char *what, struct
     struct strbuf text = STRBUF_INIT(STRBUF_SQL_MAX), detail = STRBUF_INIT(STRBUF_SQL_MAX);
     server_text(conn, res, state, what, &text);
     err_set(err, code, "%s: %s (SQLSTATE %s)", what, text.data, state);
-    if (err != NULL && !detail_is_harmless(state)) {
+    if (err != NULL && !pg_detail_is_harmless(state)) {
         add_detail(res, &detail);
         err_set_detail(err, detail.data);
     }

@@ -9,13 +9,14 @@
 #include <cmocka.h>
 
 #include "target/mariadb/mariadb.h"
+#include "maria/url.h"
 
 static void test_url_parts(void **state)
 {
     struct err err = ERR_INIT;
     struct maria_url url;
     assert_true(maria_url_parse("mariadb://me%40x:p%3Aw%2Fd@db.example:3307/my%20db?ssl-ca=%2Fetc%2Fca.pem",
-                             &url, &err));
+                                &url, &err));
     assert_string_equal(url.user, "me@x");
     assert_string_equal(url.password, "p:w/d");
     assert_string_equal(url.host, "db.example");
@@ -206,9 +207,17 @@ static void test_error_numbers(void **state)
     assert_false(maria_fail(1062, "23000", "Duplicate entry 'hush for key 'x'' for key 'u'", "write", &err));
     assert_null(strstr(err.text, "hush"));
     assert_non_null(strstr(err.text, "for key 'u'"));
+    assert_non_null(strstr(err.detail, "hush")); /* for a dead letter */
     assert_false(maria_fail(1366, "22007", "Incorrect integer value: 'hush' for column `d`.`t`.`a` at row 1",
-                         "write", &err));
+                            "write", &err));
     assert_null(strstr(err.text, "hush"));
+    assert_false(maria_fail(1142, "42000", "INSERT command denied to user 'me'@'host' for table `d`.`t`",
+                            "write", &err));
+    assert_non_null(strstr(err.text, "Hint: GRANT INSERT ON `d`.`t` TO 'me'@'host';"));
+    assert_string_equal(err.detail, "");
+    assert_false(
+        maria_fail(1044, "42000", "Access denied for user 'me'@'%' to database 'd'", "connect", &err));
+    assert_non_null(strstr(err.text, "docs/PRIVILEGES.md"));
 }
 
 int main(void)

@@ -1,10 +1,38 @@
-/* Owns: from a refused statement to the GRANT that would let it pass. See privilege.h. */
-#include "pg/privilege.h"
+/* Owns: what of a server's error may be shown, and from a refused statement to the GRANT that would let it pass. See message.h. */
+#include "pg/message.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "core/attr.h"
 #include "pg/conn.h"
+
+/* In these classes the server's details are about objects, sessions and limits, never about values of rows ("Failing row
+ * contains (…)", "Key (mail)=(…) already exists"). Documentation: "PostgreSQL Error Codes". */
+bool pg_detail_is_harmless(const char *state)
+{
+    static const char classes[][3] = {"08", "0A", "25", "26", "28", "2B", "3D", "3F",
+                                      "40", "42", "53", "54", "55", "57", "58"};
+    for (size_t i = 0; i < ARRAY_LEN(classes); i++) {
+        if (strncmp(state, classes[i], 2) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The primary message as it may stand in a log. Of data exceptions it quotes the value (invalid input syntax for type integer:
+ * "hush"), which may hold quotation marks itself, or shows its bytes behind a colon. */
+void pg_safe_message(const char *state, const char *text, char *out, size_t size)
+{
+    const char *first = strncmp(state, "22", 2) == 0 ? strchr(text, '"') : NULL;
+    const char *last = first != NULL ? strrchr(text, '"') : NULL;
+    if (first == NULL)
+        (void)snprintf(out, size, "%s", text);
+    else
+        (void)snprintf(out, size, "%.*s\"…\"%.*s", (int)(first - text), text, (int)strcspn(last + 1, ":"),
+                       last > first ? last + 1 : "");
+}
 
 /* What a role needs that writes a table at all, so that it is not told one by one. */
 #define WRITER_RIGHTS "SELECT, INSERT, UPDATE, DELETE, TRUNCATE"
