@@ -3,6 +3,7 @@
 
 import json
 
+import psycopg
 import pytest
 
 from rig import Postgres, Workdir, privileges
@@ -16,6 +17,7 @@ from rig.wait import wait_until
 
 SCHEMA = """CREATE TABLE t (id int PRIMARY KEY, v text NOT NULL, n int CHECK (n < 1000));
 CREATE TABLE parts (id int PRIMARY KEY, v text) PARTITION BY RANGE (id); CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (1000000);
+CREATE SEQUENCE tickets; SELECT setval('tickets', 41);
 INSERT INTO t SELECT i, 'v' || i, 1 FROM generate_series(1, 500) i; INSERT INTO parts SELECT i, 'p' FROM generate_series(1, 100) i"""
 MARIADB_SCHEMA = """CREATE TABLE t (id int PRIMARY KEY, v longtext NOT NULL, n int CHECK (n < 500)) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 CREATE TABLE parts (id int PRIMARY KEY, v longtext) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
@@ -127,6 +129,20 @@ def test_postgres_to_postgres(case, publication):
     c.pipeline.wait_caught_up()
     assert_equal(c.source_url, c.target_url)
     no_superuser(c.target_server)
+
+
+def test_cutover(case):
+    c = case("cut_over", "tables").start()
+    privileges.run_block(c.source_server, c.name, "source-cutover", owner=OWNER)
+    privileges.run_block(c.target_server, c.name, "target-cutover")
+    c.pipeline.settings["cutover"] = {"lag_stable_ms": 100, "max_lag_ms": 30000, "drain_timeout_s": 60, "straggler_grace_ms": 300, "freeze_timeout_ms": 4000}
+    c.pipeline.write()
+    assert c.pipeline.run("compare", "run").returncode == 0
+    done = c.pipeline.run("cutover", "run", "--execute", "--json", job="cutover")
+    assert done.returncode == 0 and json.loads(done.stdout)["outcome"] == "done", done.stdout + done.stderr
+    assert c.target_server.value("SELECT last_value FROM tickets", db=c.name) >= 41
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        c.source("UPDATE t SET v = v")
 
 
 def test_postgres_to_mariadb(case):

@@ -11,6 +11,7 @@ from . import privileges
 from .ports import free_port
 from .procs import Role, run_crossfade
 
+JOBS = {"compare": privileges.COMPARE, "cutover": privileges.CUTOVER}  # with a configuration of their own
 SIMSHOP_TABLES = ("simshop_oltp.*", "simshop_dw.*")
 
 
@@ -67,8 +68,9 @@ class Pipeline:
             f.write("\n")
         with open(self.config, encoding="utf-8") as f:
             text = f.read()
-        with open(self.config + ".compare", "w", encoding="utf-8") as f:
-            f.write(text.replace(f"//{privileges.CAPTURE}@", f"//{privileges.COMPARE}@").replace(f"//{privileges.APPLY}@", f"//{privileges.COMPARE}@"))
+        for job, role in JOBS.items():
+            with open(f"{self.config}.{job}", "w", encoding="utf-8") as f:
+                f.write(text.replace(f"//{privileges.CAPTURE}@", f"//{role}@").replace(f"//{privileges.APPLY}@", f"//{role}@"))
 
     def _role(self, subcommand, port):
         log = os.path.join(self.folder, f"{self.name}-{subcommand}.log")
@@ -83,9 +85,11 @@ class Pipeline:
         for role in (self.capture, self.apply):
             role.close()
 
-    def run(self, *words, timeout=120):
-        """Runs a subcommand with this configuration: run("compare", "run", "--json").returncode, .stdout, .stderr."""
-        config = self.config + ".compare" if words and words[0] == "compare" else self.config
+    def run(self, *words, timeout=120, job=None):
+        """Runs a subcommand with this configuration: run("compare", "run", "--json").returncode, .stdout, .stderr. job: whose role it
+        comes as, where roles are in play ("cutover")."""
+        job = job or ("compare" if words and words[0] == "compare" else None)
+        config = f"{self.config}.{job}" if job else self.config
         return run_crossfade(*words, config=config, binary=self.binary, env=self.env, timeout=timeout)
 
     def wait_caught_up(self, timeout=120):
