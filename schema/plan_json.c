@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/alloc.h"
 #include "plan.h"
 #include "schema.h"
-#include "core/alloc.h"
 #include "json/text.h"
 
 #define PLAN_FORMAT 1
