@@ -13,6 +13,7 @@
 
 #define FENCE_WAIT_MS    200
 #define RELEASE_POLL_US  10000
+#define TOUCH_US         15000000
 #define THROTTLE_POLL_US 50000
 #define STOP_GRACE_MS    8000
 #define BACKOFF_FIRST_MS 100
@@ -80,12 +81,38 @@ static void show_marker(struct session *s)
            s->wait_until_us != 0 ? sizeof st->marker_nonce : 1);
 }
 
+/* The position as the target has it: still the one that this process wrote last. */
+static bool look_at_position(struct session *s, struct err *err)
+{
+    bool found;
+    uint64_t ours = s->position.fence_id;
+    if (!target_position(s->tgt, &s->position, &found, err))
+        return false;
+    if (found == s->position_found && (!found || s->position.fence_id == ours))
+        return true;
+    return err_set(err, ERR_FENCED,
+                   "crossfade.position was moved while this process waited at fence %llu: another apply "
+                   "has taken over, or somebody changed it by hand",
+                   (unsigned long long)ours);
+}
+
+/* A target that hears nothing for long may take us for dead (lib/target/mariadb/lock.c), and so may what lies in between. */
+static bool keep_in_touch(struct session *s, struct err *err)
+{
+    int64_t now_us = clock_mono_us();
+    if (s->spoken_us == 0 || now_us - s->spoken_us < TOUCH_US) {
+        s->spoken_us = s->spoken_us == 0 ? now_us : s->spoken_us;
+        return true;
+    }
+    s->spoken_us = now_us;
+    return look_at_position(s, err);
+}
+
 /* At a comparison's fence: nothing is applied until the comparator releases it, or its deadline has passed.
  */
 static bool wait_for_release(struct session *s, struct err *err)
 {
     struct apply_run *run = s->run;
-    bool found;
     if (!failpoint("apply.wait", err))
         return false;
     show_marker(s);
@@ -97,15 +124,8 @@ static bool wait_for_release(struct session *s, struct err *err)
         if (stopper_wait(run->stopper, RELEASE_POLL_US))
             return true; /* the next start waits on */
         late = clock_mono_us() >= s->wait_until_us;
-        uint64_t ours = s->position.fence_id;
-        if (!target_position(s->tgt, &s->position, &found, err))
+        if (!look_at_position(s, err))
             return false;
-        if (!found || s->position.fence_id != ours)
-            return err_set(
-                err, ERR_FENCED,
-                "crossfade.position was moved while this process waited at fence %llu: another apply "
-                "has taken over, or somebody changed it by hand",
-                (unsigned long long)ours);
         progress_publish(run, false);
     }
     log_event(LOG_LEVEL_INFO, s->position.released ? "released" : "release_deadline", "fence=%llu nonce=%s",
@@ -185,7 +205,7 @@ static bool turn(struct session *s, struct err *err)
     uint64_t most = changes_that_fit(s->run);
     if (s->wait_until_us != 0)
         return wait_for_release(s, err);
-    if (!apply_session_requests(s, err))
+    if (!keep_in_touch(s, err) || !apply_session_requests(s, err))
         return false;
     bool go = false;
     progress_alarm(s->run);
@@ -198,6 +218,7 @@ static bool turn(struct session *s, struct err *err)
     if (!fence_feed_pick(s->feed, s->single_fences > 0 ? 0 : most, &fences, err))
         return false;
     s->single_fences -= MIN_OF(s->single_fences, fences.count);
+    s->spoken_us = clock_mono_us();
     int64_t began_us = clock_mono_us();
     if (!apply_session_apply(s, &fences, err))
         return may_split(s, &fences, err);

@@ -51,6 +51,7 @@ struct session {
     struct table_map *tables;
     struct letters *letters;
     int64_t look_at_requests_us; /* mono */
+    int64_t spoken_us;           /* mono: the target was last asked or written then */
     size_t single_fences;        /* so many are applied one by one: a table does not fit one of them */
     int64_t wait_until_us;       /* mono: the marker at the position is waited for until then; 0 = not */
 };

@@ -252,6 +252,7 @@ static bool put(struct letters *l, const struct item *it, const struct err *why,
 {
     const struct journal_record *rec = it->raw;
     struct strbuf shown = STRBUF_INIT(2000), headers = STRBUF_INIT(HEADERS_MAX_BYTES);
+    char whole[ERR_WHOLE_MAX];
     int64_t id = 0;
     show_key(&shown, it);
     pack_headers(&headers, rec);
@@ -280,7 +281,7 @@ static bool put(struct letters *l, const struct item *it, const struct err *why,
                                  .behind = why == NULL};
     if (why != NULL) {
         memcpy(letter.sqlstate, why->sqlstate, sizeof letter.sqlstate);
-        letter.message = why->text;
+        letter.message = err_whole(why, whole);
     }
     bool ok = strbuf_ok(&headers, "headers of a dead letter", err) && l->ops->put(l->tgt, &letter, &id, err);
     if (ok && *chain == 0)

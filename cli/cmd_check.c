@@ -65,6 +65,7 @@ static void check_release(struct check *ck)
     topic_routing_free(ck->routing);
     pg_close(ck->source);
     pg_close(ck->target);
+    maria_close(ck->mariadb);
 }
 
 static bool run_checks(struct check *ck, struct err *err)

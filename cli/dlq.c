@@ -12,10 +12,10 @@
 #include "apply/letters.h"
 #include "core/alloc.h"
 #include "core/clock.h"
-#include "core/utf8.h"
 #include "journal/journal_settings.h"
 #include "record_json.h"
 #include "target/dead_letter.h"
+#include "json/text.h"
 
 #define IDS_MAX        10000
 #define LOOK_AGAIN_MS  100
@@ -33,18 +33,6 @@ struct dlq {
     size_t open, held, asked;
 };
 
-/* Server texts may hold bytes that are not UTF-8; JSON may not. */
-static json_t *text_or_null(const char *text)
-{
-    if (text == NULL || text[0] == '\0')
-        return json_null();
-    char *copy = xstrdup(text);
-    utf8_make_valid(copy);
-    json_t *json = json_string(copy);
-    free(copy);
-    return json != NULL ? json : json_null();
-}
-
 static json_t *view_json(const struct letter_view *v)
 {
     const struct dead_letter *l = &v->letter;
@@ -52,27 +40,27 @@ static json_t *view_json(const struct letter_view *v)
     json_t *j = json_object();
     json_object_set_new(j, "id", json_integer(l->id));
     json_object_set_new(j, "chain", json_integer(l->chain));
-    json_object_set_new(j, "state", text_or_null(v->state));
-    json_object_set_new(j, "request", text_or_null(v->request));
+    json_object_set_new(j, "state", json_text_or_null(v->state));
+    json_object_set_new(j, "request", json_text_or_null(v->request));
     json_object_set_new(j, "behind", json_boolean(l->behind));
-    json_object_set_new(j, "schema", text_or_null(l->schema_name));
-    json_object_set_new(j, "table", text_or_null(l->table_name));
-    json_object_set_new(j, "op", text_or_null(op));
-    json_object_set_new(j, "key", text_or_null(l->key_shown));
-    json_object_set_new(j, "topic", text_or_null(l->stream));
+    json_object_set_new(j, "schema", json_text_or_null(l->schema_name));
+    json_object_set_new(j, "table", json_text_or_null(l->table_name));
+    json_object_set_new(j, "op", json_text_or_null(op));
+    json_object_set_new(j, "key", json_text_or_null(l->key_shown));
+    json_object_set_new(j, "topic", json_text_or_null(l->stream));
     json_object_set_new(j, "partition", json_integer(l->partition));
     json_object_set_new(j, "offset", json_integer((json_int_t)l->offset));
-    json_object_set_new(j, "commit_lsn", text_or_null(v->commit_lsn));
+    json_object_set_new(j, "commit_lsn", json_text_or_null(v->commit_lsn));
     json_object_set_new(j, "total_order", json_integer((json_int_t)l->total_order));
     json_object_set_new(j, "fence_id", json_integer((json_int_t)l->fence_id));
-    json_object_set_new(j, "sqlstate", text_or_null(l->sqlstate));
-    json_object_set_new(j, "message", text_or_null(l->message));
+    json_object_set_new(j, "sqlstate", json_text_or_null(l->sqlstate));
+    json_object_set_new(j, "message", json_text_or_null(l->message));
     json_object_set_new(j, "attempts", json_integer(v->attempts));
-    json_object_set_new(j, "last_error", text_or_null(v->last_error));
-    json_object_set_new(j, "first_seen", text_or_null(v->first_seen));
-    json_object_set_new(j, "tried_at", text_or_null(v->tried_at));
-    json_object_set_new(j, "settled_at", text_or_null(v->settled_at));
-    json_object_set_new(j, "reason", text_or_null(v->reason));
+    json_object_set_new(j, "last_error", json_text_or_null(v->last_error));
+    json_object_set_new(j, "first_seen", json_text_or_null(v->first_seen));
+    json_object_set_new(j, "tried_at", json_text_or_null(v->tried_at));
+    json_object_set_new(j, "settled_at", json_text_or_null(v->settled_at));
+    json_object_set_new(j, "reason", json_text_or_null(v->reason));
     return j;
 }
 

@@ -7,33 +7,13 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "report.h"
-
-/* Never NULL: what a server sent is UTF-8, but a report must not fail on one that is not. */
-static json_t *text(const char *s)
-{
-    if (s == NULL)
-        return json_null();
-    json_t *j = json_string(s);
-    if (j != NULL)
-        return j;
-    char *copy = xstrdup(s);
-    for (char *p = copy; *p != '\0'; p++)
-        *p = (unsigned char)*p < 0x80 ? *p : '?';
-    j = json_string(copy);
-    free(copy);
-    return j;
-}
-
-static json_t *number(uint64_t n)
-{
-    return json_integer((json_int_t)n);
-}
+#include "json/text.h"
 
 static json_t *texts(char *const *list, size_t count)
 {
     json_t *array = json_array();
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(array, text(list[i]));
+        json_array_append_new(array, json_text(list[i]));
     return array;
 }
 
@@ -47,9 +27,9 @@ static json_t *cells(const struct compare_cell *list, size_t count)
     json_t *array = json_array();
     for (size_t i = 0; i < count; i++) {
         json_t *cell = json_object();
-        json_object_set_new(cell, "name", text(list[i].name));
-        json_object_set_new(cell, "source", text(list[i].source));
-        json_object_set_new(cell, "target", text(list[i].target));
+        json_object_set_new(cell, "name", json_text(list[i].name));
+        json_object_set_new(cell, "source", json_text(list[i].source));
+        json_object_set_new(cell, "target", json_text(list[i].target));
         json_array_append_new(array, cell);
     }
     return array;
@@ -60,18 +40,18 @@ static json_t *key_object(const struct compare_difference *d)
     json_t *key = json_object();
     for (size_t i = 0; i < d->key_count; i++)
         json_object_set_new(key, d->keys[i].name,
-                            text(d->kind == DIFF_EXTRA ? d->keys[i].target : d->keys[i].source));
+                            json_text(d->kind == DIFF_EXTRA ? d->keys[i].target : d->keys[i].source));
     return key;
 }
 
 static json_t *difference_json(const struct compare_difference *d)
 {
     json_t *j = json_object();
-    json_object_set_new(j, "kind", text(compare_kind_name(d->kind)));
+    json_object_set_new(j, "kind", json_text(compare_kind_name(d->kind)));
     json_object_set_new(j, "key", key_object(d));
     json_object_set_new(j, "columns", cells(d->columns, d->column_count));
-    json_object_set_new(j, "copies_source", number(d->copies_source));
-    json_object_set_new(j, "copies_target", number(d->copies_target));
+    json_object_set_new(j, "copies_source", json_amount(d->copies_source));
+    json_object_set_new(j, "copies_target", json_amount(d->copies_target));
     return j;
 }
 
@@ -80,17 +60,17 @@ static json_t *table_json(const struct compare_table *t)
     json_t *j = json_object(), *differences = json_array();
     for (size_t i = 0; i < t->difference_count; i++)
         json_array_append_new(differences, difference_json(&t->differences[i]));
-    json_object_set_new(j, "schema", text(t->schema));
-    json_object_set_new(j, "table", text(t->table));
-    json_object_set_new(j, "verdict", text(compare_verdict_name(t->verdict)));
-    json_object_set_new(j, "reason", text(t->reason));
-    json_object_set_new(j, "method", text(compare_method_name(t->method)));
+    json_object_set_new(j, "schema", json_text(t->schema));
+    json_object_set_new(j, "table", json_text(t->table));
+    json_object_set_new(j, "verdict", json_text(compare_verdict_name(t->verdict)));
+    json_object_set_new(j, "reason", json_text(t->reason));
+    json_object_set_new(j, "method", json_text(compare_method_name(t->method)));
     json_object_set_new(j, "key", texts(t->keys, t->key_count));
-    json_object_set_new(j, "columns_compared", number(t->column_count));
-    json_object_set_new(j, "rows_source", number(t->rows_source));
-    json_object_set_new(j, "rows_target", number(t->rows_target));
-    json_object_set_new(j, "parts", number(t->chunks));
-    json_object_set_new(j, "parts_differing", number(t->chunks_differing));
+    json_object_set_new(j, "columns_compared", json_amount(t->column_count));
+    json_object_set_new(j, "rows_source", json_amount(t->rows_source));
+    json_object_set_new(j, "rows_target", json_amount(t->rows_target));
+    json_object_set_new(j, "parts", json_amount(t->chunks));
+    json_object_set_new(j, "parts_differing", json_amount(t->chunks_differing));
     json_object_set_new(j, "duration_ms", milliseconds(t->duration_us));
     json_object_set_new(j, "notes", texts(t->notes, t->note_count));
     json_object_set_new(j, "differences", differences);
@@ -101,13 +81,13 @@ static json_t *table_json(const struct compare_table *t)
 static json_t *summary_json(const struct compare_result *r)
 {
     json_t *j = json_object();
-    json_object_set_new(j, "tables", number(r->table_count));
-    json_object_set_new(j, "passed", number(r->passed));
-    json_object_set_new(j, "failed", number(r->failed));
-    json_object_set_new(j, "inconclusive", number(r->inconclusive));
-    json_object_set_new(j, "rows_source", number(r->rows_source));
-    json_object_set_new(j, "rows_target", number(r->rows_target));
-    json_object_set_new(j, "differences", number(r->differences));
+    json_object_set_new(j, "tables", json_amount(r->table_count));
+    json_object_set_new(j, "passed", json_amount(r->passed));
+    json_object_set_new(j, "failed", json_amount(r->failed));
+    json_object_set_new(j, "inconclusive", json_amount(r->inconclusive));
+    json_object_set_new(j, "rows_source", json_amount(r->rows_source));
+    json_object_set_new(j, "rows_target", json_amount(r->rows_target));
+    json_object_set_new(j, "differences", json_amount(r->differences));
     return j;
 }
 
@@ -115,10 +95,10 @@ static json_t *fence_json(const struct compare_result *r)
 {
     char lsn[LSN_TEXT_MAX];
     json_t *j = json_object();
-    json_object_set_new(j, "mode", text(r->frozen ? "frozen" : "fence"));
-    json_object_set_new(j, "id", r->fence_id > 0 ? number(r->fence_id) : json_null());
-    json_object_set_new(j, "lsn", r->lsn != 0 ? text(lsn_format(r->lsn, lsn)) : json_null());
-    json_object_set_new(j, "nonce", r->nonce[0] != '\0' ? text(r->nonce) : json_null());
+    json_object_set_new(j, "mode", json_text(r->frozen ? "frozen" : "fence"));
+    json_object_set_new(j, "id", r->fence_id > 0 ? json_amount(r->fence_id) : json_null());
+    json_object_set_new(j, "lsn", r->lsn != 0 ? json_text(lsn_format(r->lsn, lsn)) : json_null());
+    json_object_set_new(j, "nonce", r->nonce[0] != '\0' ? json_text(r->nonce) : json_null());
     json_object_set_new(j, "reached_ms", milliseconds(r->fence_us));
     json_object_set_new(j, "apply_held_ms", milliseconds(r->hold_us));
     return j;
@@ -130,19 +110,19 @@ bool report_json(const struct compare_result *r, char **ret, struct err *err)
     json_t *j = json_object(), *tables = json_array();
     for (size_t i = 0; i < r->table_count; i++)
         json_array_append_new(tables, table_json(&r->tables[i]));
-    json_object_set_new(j, "format", number(REPORT_FORMAT));
-    json_object_set_new(j, "crossfade", text(CF_VERSION));
-    json_object_set_new(j, "pipeline", text(r->pipeline));
-    json_object_set_new(j, "verdict", text(compare_verdict_name(r->verdict)));
-    json_object_set_new(j, "reason", text(r->reason));
-    json_object_set_new(j, "scope", text(r->full ? "full" : "part"));
+    json_object_set_new(j, "format", json_amount(REPORT_FORMAT));
+    json_object_set_new(j, "crossfade", json_text(CF_VERSION));
+    json_object_set_new(j, "pipeline", json_text(r->pipeline));
+    json_object_set_new(j, "verdict", json_text(compare_verdict_name(r->verdict)));
+    json_object_set_new(j, "reason", json_text(r->reason));
+    json_object_set_new(j, "scope", json_text(r->full ? "full" : "part"));
     json_object_set_new(j, "fence", fence_json(r));
-    json_object_set_new(j, "started_at", text(clock_iso(r->started_us, time)));
-    json_object_set_new(j, "finished_at", text(clock_iso(r->finished_us, time)));
+    json_object_set_new(j, "started_at", json_text(clock_iso(r->started_us, time)));
+    json_object_set_new(j, "finished_at", json_text(clock_iso(r->finished_us, time)));
     json_object_set_new(j, "duration_ms", milliseconds(r->finished_us - r->started_us));
-    json_object_set_new(j, "source", text(r->server[0]));
-    json_object_set_new(j, "target", text(r->server[1]));
-    json_object_set_new(j, "report_dir", text(r->report_dir));
+    json_object_set_new(j, "source", json_text(r->server[0]));
+    json_object_set_new(j, "target", json_text(r->server[1]));
+    json_object_set_new(j, "report_dir", json_text(r->report_dir));
     json_object_set_new(j, "summary", summary_json(r));
     json_object_set_new(j, "tables", tables);
     char *dump = json_dumps(j, JSON_INDENT(2));

@@ -309,39 +309,88 @@ static void add_publication_options(const struct cap_session *s, struct strbuf *
     strbuf_addc(sql, ')');
 }
 
-/* One that was made beforehand FOR ALL TABLES or for tables of a schema stays as it is: tables that are made later come by
- * themselves. What source.tables leaves out is left out on our side. */
-static bool widen_publication(struct cap_session *s, struct pg_conn *conn, bool *ret_wide, struct err *err)
+/* Of the publication and of the tables that it is to have, which our role does not own; NULL: it owns them all. Only owners may
+ * put a table into a publication. *ret_table, *ret_owner: malloc'd. */
+static bool find_foreign(struct cap_session *s, struct pg_conn *conn, char **ret_table, char **ret_owner,
+                         struct err *err)
 {
-    bool all = false, schemas = false;
-    if (!source_publication_is_wide(conn, s->settings->publication, &all, &schemas, err))
+    struct strbuf oids = STRBUF_INIT(STRBUF_SQL_MAX);
+    PG_RESULT_AUTO res = NULL;
+    strbuf_addc(&oids, '{');
+    for (size_t i = 0; i < s->tables.count; i++)
+        strbuf_addf(&oids, "%s%u", i > 0 ? "," : "", s->tables.items[i].oid);
+    strbuf_addc(&oids, '}');
+    const char *params[] = {s->settings->publication, oids.data};
+    bool ok =
+        strbuf_ok(&oids, "tables", err) &&
+        pg_query(conn,
+                 "SELECT * FROM (SELECT 'publication ' || pg_catalog.quote_ident(pubname), pubowner FROM"
+                 " pg_catalog.pg_publication WHERE pubname = $1"
+                 " UNION ALL SELECT 'table ' || c.oid::regclass::text, c.relowner FROM pg_catalog.pg_class c"
+                 " WHERE c.oid = ANY ($2::oid[])) x (name, owner), LATERAL (SELECT pg_catalog.quote_ident("
+                 "pg_catalog.pg_get_userbyid(x.owner))) o (role)"
+                 " WHERE NOT pg_catalog.pg_has_role(x.owner, 'USAGE') LIMIT 1",
+                 2, params, &res, err);
+    strbuf_release(&oids);
+    if (!ok || pg_rows(res) == 0)
+        return ok;
+    *ret_table = xstrdup(pg_cell(res, 0, 0));
+    *ret_owner = xstrdup(pg_cell(res, 0, 2));
+    return true;
+}
+
+static bool publishes_marker(struct cap_session *s, struct pg_conn *conn, bool *ret, struct err *err)
+{
+    const char *name = s->settings->publication;
+    int64_t marker = 0;
+    if (!pg_query_int64(conn,
+                        "SELECT count(*) FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication "
+                        "p ON p.oid = r.prpubid WHERE p.pubname = $1 AND r.prrelid = "
+                        "'crossfade.marker'::regclass",
+                        1, &name, &marker, err))
         return false;
-    if (!all && !schemas)
-        return true;
+    *ret = marker > 0;
+    return true;
+}
+
+/* What a publication that stays lacks: our kinds of changes, and the markers. Touched only where it must be, since that
+ * takes its owner. */
+static bool complete_publication(struct cap_session *s, struct pg_conn *conn, bool has_marker,
+                                 struct err *err)
+{
+    char *faults CLEANUP(free_ptr) = NULL;
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    if (!source_publication_faults(conn, s->settings->publication, &faults, err))
+        return false;
     strbuf_adds(&sql, "ALTER PUBLICATION ");
     pg_quote_ident(&sql, s->settings->publication);
     strbuf_adds(&sql, " SET ");
     add_publication_options(s, &sql);
-    bool ok = strbuf_ok(&sql, "publication", err) && pg_exec(conn, sql.data, err);
+    bool ok = faults == NULL || (strbuf_ok(&sql, "publication", err) && pg_exec(conn, sql.data, err));
     strbuf_clear(&sql);
-    int64_t marker = 1;
-    const char *name = s->settings->publication;
-    ok = ok &&
-         (all || pg_query_int64(
-                     conn,
-                     "SELECT count(*) FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication "
-                     "p ON p.oid = r.prpubid WHERE p.pubname = $1 AND r.prrelid = "
-                     "'crossfade.marker'::regclass",
-                     1, &name, &marker, err));
     strbuf_adds(&sql, "ALTER PUBLICATION ");
-    pg_quote_ident(&sql, name);
+    pg_quote_ident(&sql, s->settings->publication);
     strbuf_adds(&sql, " ADD TABLE crossfade.marker");
-    ok = ok && (marker > 0 || pg_exec(conn, sql.data, err)) && cap_standby_catch_up(s, err) &&
-         cap_watch_require(s, err);
+    ok = ok && (has_marker || (strbuf_ok(&sql, "publication", err) && pg_exec(conn, sql.data, err)));
     strbuf_release(&sql);
-    *ret_wide = ok;
-    return ok || err_wrap(err, "publication %s", name);
+    return ok;
+}
+
+/* One that was made beforehand FOR ALL TABLES or for tables of a schema stays as it is: tables that are made later come by
+ * themselves; and so does one of which our role may not change the tables. What source.tables leaves out is left out on our side. */
+static bool keep_publication(struct cap_session *s, struct pg_conn *conn, bool foreign, bool *ret_kept,
+                             struct err *err)
+{
+    bool all = false, schemas = false, marker = true;
+    if (!source_publication_is_wide(conn, s->settings->publication, &all, &schemas, err))
+        return false;
+    if (!all && !schemas && !foreign)
+        return true;
+    bool ok = (all || publishes_marker(s, conn, &marker, err)) &&
+              complete_publication(s, conn, marker, err) && cap_standby_catch_up(s, err) &&
+              cap_watch_require(s, err);
+    *ret_kept = ok;
+    return ok || err_wrap(err, "publication %s", s->settings->publication);
 }
 
 /* A standby alone: what the primary has must be what capture would make. */
@@ -446,18 +495,27 @@ bool cap_setup_publication(struct cap_session *s, struct err *err)
         return false;
     if (conn == NULL)
         return use_publication(s, err) && use_filters(s, err);
-    bool wide = false;
-    if (!publication_exists(s, conn, &exists, err) || (exists && !widen_publication(s, conn, &wide, err)))
+    char *what CLEANUP(free_ptr) = NULL;
+    char *owner CLEANUP(free_ptr) = NULL;
+    bool kept = false;
+    if (!publication_exists(s, conn, &exists, err) || !find_foreign(s, conn, &what, &owner, err))
         return false;
-    if (wide && any_rules(s))
+    if (!exists && what != NULL)
+        return err_set(err, ERR_AUTH,
+                       "publication %s is not there, and our role may not make it: %s belongs to role %s. "
+                       "GRANT %s TO %s, or have the owners make the publication (docs/PRIVILEGES.md)",
+                       s->settings->publication, what, owner, owner, pg_user(conn));
+    if (exists && !keep_publication(s, conn, what != NULL, &kept, err))
+        return false;
+    if (kept && any_rules(s))
         return err_set(err, ERR_CONFIG,
-                       "publication %s is one of all tables, or of schemas: it has no room for "
-                       "source.filters. Drop it, and "
-                       "capture makes one of the tables that source.tables chooses",
-                       s->settings->publication);
+                       "publication %s is one of all tables or of schemas, or our role may not change it: it "
+                       "has no room for source.filters. Drop it and see that our role owns the tables (GRANT "
+                       "their owner TO %s), and capture makes one of the tables that source.tables chooses",
+                       s->settings->publication, pg_user(conn));
     for (size_t i = 0; i < s->tables.count; i++)
         s->tables.items[i].from_start = true;
-    return wide || change_publication(s, conn, exists, NULL, err);
+    return kept || change_publication(s, conn, exists, NULL, err);
 }
 
 /* Rules other than those of the copy: refused, or taken from here on. */

@@ -12,6 +12,7 @@
 #include "config/table_rules.h"
 #include "config/topic_routing.h"
 #include "core/lsn.h"
+#include "maria/conn.h"
 #include "pg/conn.h"
 #include "pg/source.h"
 #include "pg/types/catalog.h"
@@ -39,6 +40,7 @@ struct check {
     size_t count;
     char slot[72];                   /* of the pipeline; the publication has the same name */
     struct pg_conn *source, *target; /* NULL = cannot be reached */
+    struct maria_conn *mariadb;      /* the target, where it is one */
     struct table_filter *filter;
     struct table_rules *rules;
     struct topic_routing *routing;
@@ -61,6 +63,9 @@ bool check_source(struct check *ck, struct err *err) MUST_CHECK;
 bool check_source_lsn(struct check *ck, lsn_t *ret, struct err *err) MUST_CHECK;
 bool check_source_tables(struct check *ck, struct err *err) MUST_CHECK;
 bool check_target(struct check *ck, struct err *err) MUST_CHECK;
+/* In place of both, for a target in MariaDB; before the source's tables are known, and once more when they are. */
+bool check_mariadb(struct check *ck, struct err *err) MUST_CHECK;
+bool check_mariadb_tables(struct check *ck, struct err *err) MUST_CHECK;
 bool check_target_tables(struct check *ck, struct err *err) MUST_CHECK;
 bool check_journal(struct check *ck, struct err *err) MUST_CHECK;
 

@@ -91,8 +91,10 @@ static void check_replication(struct check *ck)
     if (pg_open(config_text(ck->cfg, "source.url"), &options, &conn, &why))
         check_add(ck, SIDE, "replication", CHECK_OK, NULL, "a replication connection is accepted");
     else
-        check_add(ck, SIDE, "replication", CHECK_FAIL,
-                  "ALTER ROLE … REPLICATION, and allow the connection in pg_hba.conf", "%s", why.text);
+        check_add_hint(ck, SIDE, "replication", CHECK_FAIL,
+                       xasprintf("ALTER ROLE \"%s\" REPLICATION, and allow the connection in pg_hba.conf",
+                                 pg_user(ck->source)),
+                       "%s", why.text);
     pg_close(conn);
 }
 
@@ -103,25 +105,30 @@ static bool check_create(struct check *ck, struct err *err)
         " EXISTS (SELECT FROM pg_namespace WHERE nspname = 'crossfade'),"
         " coalesce((SELECT has_schema_privilege(oid, 'USAGE') AND has_schema_privilege(oid, 'CREATE')"
         "            FROM pg_namespace WHERE nspname = 'crossfade'), true),"
-        " (SELECT pg_has_role(pubowner, 'USAGE') FROM pg_publication WHERE pubname = $1)";
+        " (SELECT pg_has_role(pubowner, 'USAGE') OR puballtables FROM pg_publication WHERE pubname = $1)";
     PG_RESULT_AUTO res = NULL;
     const char *params[] = {ck->slot};
     if (!pg_query(ck->source, sql, 1, params, &res, err))
         return false;
     bool create = pg_cell_bool(res, 0, 0), made = pg_cell_bool(res, 0, 1) && !pg_is_null(res, 0, 3);
     if (!pg_cell_bool(res, 0, 2))
-        check_add(ck, SIDE, "schema crossfade", CHECK_FAIL,
-                  "GRANT USAGE, CREATE ON SCHEMA crossfade TO our role",
-                  "the schema is there, but our role may not use it");
+        check_add_hint(ck, SIDE, "schema crossfade", CHECK_FAIL,
+                       xasprintf("GRANT USAGE, CREATE ON SCHEMA crossfade TO \"%s\"", pg_user(ck->source)),
+                       "the schema is there, but our role may not use it");
     if (!pg_is_null(res, 0, 3) && !pg_cell_bool(res, 0, 3))
-        check_add(ck, SIDE, "publication", CHECK_FAIL, "ALTER PUBLICATION … OWNER TO our role, or drop it",
-                  "publication %s belongs to another role", ck->slot);
+        check_add_hint(
+            ck, SIDE, "publication", CHECK_FAIL,
+            xasprintf("ALTER PUBLICATION \"%s\" OWNER TO \"%s\", or drop it", ck->slot, pg_user(ck->source)),
+            "publication %s belongs to another role", ck->slot);
     if (create || made)
         check_add(ck, SIDE, "create", CHECK_OK, NULL, "schema crossfade and the publication %s",
                   made ? "are there" : "can be made");
     else
-        check_add(ck, SIDE, "create", CHECK_FAIL, "GRANT CREATE ON DATABASE … TO our role",
-                  "our role may not create a schema and a publication");
+        check_add_hint(ck, SIDE, "create", CHECK_FAIL,
+                       xasprintf("GRANT CREATE ON DATABASE \"%s\" TO \"%s\"; or have both made beforehand "
+                                 "(docs/PRIVILEGES.md)",
+                                 pg_database(ck->source), pg_user(ck->source)),
+                       "our role may not create a schema and a publication");
     return true;
 }
 

@@ -105,13 +105,20 @@ static void check_table_row(struct check *ck, struct check_table *t, const struc
             ck, SIDE, "replica identity", CHECK_WARN, "a primary key makes apply and compare much faster",
             "%s.%s: no key, replica identity full: changes are applied row by row", st->schema, st->name);
     if (!pg_cell_bool(res, 0, 1) && !pg_cell_bool(res, 0, 4))
-        fail(ck, t, "owner", alter_table(t, "OWNER TO our role, or GRANT the owning role to it"),
+        fail(ck, t, "owner",
+             alter_table(t, "OWNER TO our role, or GRANT the owning role to it, or have the publication made "
+                            "beforehand (docs/PRIVILEGES.md)"),
              "only its owner may add it to a publication");
     if (!pg_cell_bool(res, 0, 2))
-        fail(ck, t, "select", xasprintf("GRANT SELECT ON %s.%s TO our role", st->schema, st->name),
+        fail(ck, t, "select",
+             xasprintf("GRANT SELECT ON \"%s\".\"%s\" TO \"%s\"", st->schema, st->name, pg_user(ck->source)),
              "may not be read");
+    if (!pg_cell_bool(res, 0, 5))
+        fail(ck, t, "schema",
+             xasprintf("GRANT USAGE ON SCHEMA \"%s\" TO \"%s\"", st->schema, pg_user(ck->source)),
+             "its schema may not be used");
     if (pg_cell_bool(res, 0, 3))
-        fail(ck, t, "row security", xstrdup("ALTER ROLE … BYPASSRLS"),
+        fail(ck, t, "row security", xasprintf("ALTER ROLE \"%s\" BYPASSRLS", pg_user(ck->source)),
              "row security would hide rows from the copy");
 }
 
@@ -123,6 +130,8 @@ static bool check_table_rights(struct check *ck, struct check_table *t, struct e
         " pg_has_role(c.relowner, 'USAGE'), has_table_privilege(c.oid, 'SELECT'), row_security_active(c.oid),"
         " EXISTS (SELECT FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid"
         "          WHERE p.pubname = $2 AND r.prrelid = c.oid)"
+        "   OR EXISTS (SELECT FROM pg_publication WHERE pubname = $2 AND puballtables),"
+        " has_schema_privilege(c.relnamespace, 'USAGE')"
         " FROM pg_class c WHERE c.oid = $1::oid";
     char oid[16];
     const char *params[] = {oid, ck->slot};

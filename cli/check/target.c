@@ -3,29 +3,42 @@
 #include <string.h>
 
 #include "check.h"
+#include "core/alloc.h"
+#include "maria/url.h"
 
 #define SIDE "target"
 
 static bool check_create(struct check *ck, struct err *err)
 {
     static const char sql[] =
-        "SELECT has_database_privilege(current_database(), 'CREATE'), to_regclass('crossfade.position') IS "
-        "NOT NULL,"
+        "SELECT has_database_privilege(current_database(), 'CREATE'),"
+        " (SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = 'crossfade') AND"
+        " to_regclass('crossfade.position') IS NOT NULL,"
         " (SELECT has_schema_privilege(oid, 'USAGE') AND has_schema_privilege(oid, 'CREATE')"
-        "    FROM pg_namespace WHERE nspname = 'crossfade')";
+        "    FROM pg_namespace WHERE nspname = 'crossfade'),"
+        " has_database_privilege(current_database(), 'TEMPORARY')";
     PG_RESULT_AUTO res = NULL;
     if (!pg_query(ck->target, sql, 0, NULL, &res, err))
         return false;
     bool schema_there = !pg_is_null(res, 0, 2);
     if (schema_there && !pg_cell_bool(res, 0, 2))
-        check_add(ck, SIDE, "create", CHECK_FAIL, "GRANT USAGE, CREATE ON SCHEMA crossfade TO our role",
-                  "schema crossfade is there, but our role may not use it");
+        check_add_hint(ck, SIDE, "create", CHECK_FAIL,
+                       xasprintf("GRANT USAGE, CREATE ON SCHEMA crossfade TO \"%s\"", pg_user(ck->target)),
+                       "schema crossfade is there, but our role may not use it");
     else if (!schema_there && !pg_cell_bool(res, 0, 0))
-        check_add(ck, SIDE, "create", CHECK_FAIL, "GRANT CREATE ON DATABASE … TO our role",
-                  "our role may not create the schema crossfade");
+        check_add_hint(ck, SIDE, "create", CHECK_FAIL,
+                       xasprintf("GRANT CREATE ON DATABASE \"%s\" TO \"%s\"; or CREATE SCHEMA crossfade "
+                                 "AUTHORIZATION \"%s\"",
+                                 pg_database(ck->target), pg_user(ck->target), pg_user(ck->target)),
+                       "our role may not create the schema crossfade");
     else
         check_add(ck, SIDE, "create", CHECK_OK, NULL, "schema crossfade %s",
                   schema_there ? "is there" : "can be made");
+    if (!pg_cell_bool(res, 0, 3))
+        check_add_hint(ck, SIDE, "temporary", CHECK_FAIL,
+                       xasprintf("GRANT TEMPORARY ON DATABASE \"%s\" TO \"%s\"", pg_database(ck->target),
+                                 pg_user(ck->target)),
+                       "our role may not make staging tables");
     ck->has_position = schema_there && pg_cell_bool(res, 0, 1) && pg_cell_bool(res, 0, 2);
     return true;
 }
@@ -43,9 +56,11 @@ static bool check_triggers(struct check *ck, struct err *err)
     if (allowed)
         check_add(ck, SIDE, "session_replication_role", CHECK_OK, NULL, "can be set: triggers do not fire");
     else
-        check_add(
+        check_add_hint(
             ck, SIDE, "session_replication_role", CHECK_WARN,
-            "GRANT SET ON PARAMETER session_replication_role TO our role (15 and later), else a superuser",
+            xasprintf("GRANT SET ON PARAMETER session_replication_role TO \"%s\" (15 and later), else a "
+                      "superuser",
+                      pg_user(ck->target)),
             "cannot be set: the target's triggers and foreign keys will fire for replicated rows");
     return true;
 }
@@ -94,6 +109,8 @@ static bool check_position(struct check *ck, struct err *err)
 
 bool check_target(struct check *ck, struct err *err)
 {
+    if (maria_is_url(config_text(ck->cfg, "target.url")))
+        return check_mariadb(ck, err);
     if (!check_server(ck, SIDE, "target.url", &ck->target, err))
         return false;
     if (ck->target == NULL)

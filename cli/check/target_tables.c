@@ -81,7 +81,8 @@ static bool check_exists(struct pair *p, bool *ret_there, struct err *err)
     static const char sql[] =
         "SELECT c.oid, c.relkind, has_table_privilege(c.oid, 'SELECT'), has_table_privilege(c.oid, 'INSERT'),"
         " has_table_privilege(c.oid, 'UPDATE'), has_table_privilege(c.oid, 'DELETE'),"
-        " has_table_privilege(c.oid, 'TRUNCATE'), row_security_active(c.oid)"
+        " has_table_privilege(c.oid, 'TRUNCATE'), row_security_active(c.oid),"
+        " has_schema_privilege(n.oid, 'USAGE')"
         " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = "
         "$2";
     const char *params[] = {p->t->source.schema, p->t->source.name};
@@ -105,12 +106,21 @@ static bool check_exists(struct pair *p, bool *ret_there, struct err *err)
     static const char *const rights[] = {"SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE"};
     for (int i = 0; i < 5; i++) {
         if (!pg_cell_bool(res, 0, 2 + i))
-            fail(p, "privileges",
-                 xstrdup("on the target: GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE … TO our role"),
-                 "our role lacks %s on the target", rights[i]);
+            fail(
+                p, "privileges",
+                xasprintf("on the target: GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON \"%s\".\"%s\" TO "
+                          "\"%s\"",
+                          p->t->source.schema, p->t->source.name, pg_user(p->ck->target)),
+                "our role lacks %s on the target", rights[i]);
     }
+    if (!pg_cell_bool(res, 0, 8))
+        fail(p, "privileges",
+             xasprintf("on the target: GRANT USAGE ON SCHEMA \"%s\" TO \"%s\"", p->t->source.schema,
+                       pg_user(p->ck->target)),
+             "our role may not use its schema on the target");
     if (pg_cell_bool(res, 0, 7))
-        fail(p, "row security", xstrdup("on the target: ALTER ROLE … BYPASSRLS"),
+        fail(p, "row security",
+             xasprintf("on the target: ALTER ROLE \"%s\" BYPASSRLS", pg_user(p->ck->target)),
              "row security on the target would hide or refuse rows");
     return true;
 }
@@ -289,6 +299,8 @@ static bool check_pair(struct pair *p, struct err *err)
 
 bool check_target_tables(struct check *ck, struct err *err)
 {
+    if (maria_is_url(config_text(ck->cfg, "target.url")))
+        return check_mariadb_tables(ck, err);
     struct pg_type_catalog *types = pg_type_catalog_new();
     size_t ready = 0;
     bool good = true;

@@ -3,6 +3,7 @@
  * that fails). Its one thread reads copies of the board. Requests are bounded in size, number and time;
  * bodies are thrown away.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -24,6 +26,7 @@
 struct http_server {
     struct MHD_Daemon *daemon;
     struct status_board *board;
+    char *host; /* that it was told to listen at */
     int port;
 };
 
@@ -52,11 +55,10 @@ static enum MHD_Result answer_health(struct MHD_Connection *conn, struct status_
                   xstrdup(healthy ? "ok\n" : "not healthy: see /status\n"));
 }
 
-/* From this machine, and not by a page in somebody's browser (those name their origin). */
-static bool may_command(struct MHD_Connection *conn)
+static bool from_this_machine(struct MHD_Connection *conn)
 {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    if (info == NULL || MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Origin") != NULL)
+    if (info == NULL)
         return false;
     const struct sockaddr *addr = info->client_addr;
     if (addr->sa_family == AF_INET) {
@@ -69,13 +71,41 @@ static bool may_command(struct MHD_Connection *conn)
     return IN6_IS_ADDR_LOOPBACK(ip6) || (IN6_IS_ADDR_V4MAPPED(ip6) && ip6->s6_addr[12] == 127);
 }
 
-static enum MHD_Result answer_command(struct MHD_Connection *conn, struct status_board *board, bool pause)
+/* Host: the address that we listen at, or a name that can only mean this machine. A page whose name somebody's DNS has made to
+ * point here (rebinding) is of the same origin for its browser, but its name stays in Host. */
+static bool host_is_ours(const struct http_server *server, const char *host)
+{
+    char name[256];
+    struct in_addr ip4;
+    if (host == NULL)
+        return false;
+    const char *end = host[0] == '[' ? strchr(host, ']') : host + strcspn(host, ":");
+    const char *begin = host + (host[0] == '[');
+    if (end == NULL || (size_t)(end - begin) >= sizeof name)
+        return false;
+    (void)snprintf(name, sizeof name, "%.*s", (int)(end - begin), begin);
+    if (inet_pton(AF_INET, name, &ip4) == 1 && ntohl(ip4.s_addr) >> 24 == 127)
+        return true;
+    return strcasecmp(name, "localhost") == 0 || strcmp(name, "::1") == 0 ||
+           strcasecmp(name, server->host) == 0;
+}
+
+/* From this machine, and not by a page in somebody's browser: those name their origin, and browsers say who asks. */
+static bool may_command(const struct http_server *server, struct MHD_Connection *conn)
+{
+    return from_this_machine(conn) && MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Origin") == NULL &&
+           MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Sec-Fetch-Site") == NULL &&
+           host_is_ours(server, MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Host"));
+}
+
+static enum MHD_Result answer_command(const struct http_server *server, struct MHD_Connection *conn,
+                                      bool pause)
 {
     static const char type[] = "text/plain; charset=utf-8";
-    if (!may_command(conn))
+    if (!may_command(server, conn))
         return answer(conn, MHD_HTTP_FORBIDDEN, type,
-                      xstrdup("only from this machine, and not from a browser\n"));
-    if (!status_board_ask_pause(board, pause))
+                      xstrdup("only from this machine, by its name or address, and not from a browser\n"));
+    if (!status_board_ask_pause(server->board, pause))
         return answer(conn, MHD_HTTP_NOT_FOUND, type, xstrdup("this role does not pause\n"));
     return answer(conn, MHD_HTTP_OK, type,
                   xstrdup(pause ? "pauses behind the fence at hand\n" : "goes on\n"));
@@ -98,7 +128,7 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *conn, const 
     }
     if (strcmp(method, MHD_HTTP_METHOD_POST) == 0 &&
         (strcmp(url, "/pause") == 0 || strcmp(url, "/resume") == 0))
-        return answer_command(conn, server->board, strcmp(url, "/pause") == 0);
+        return answer_command(server, conn, strcmp(url, "/pause") == 0);
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
         return answer(conn, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", xstrdup("only GET\n"));
     if (strcmp(url, "/status") == 0)
@@ -147,7 +177,7 @@ static bool bind_address(const struct addrinfo *ai, const char *listen_text, int
     return err_set_errno(err, bind_errno, "listen=%s: cannot be bound", listen_text);
 }
 
-static bool open_socket(const char *listen_text, int *ret_fd, struct err *err)
+static bool open_socket(const char *listen_text, char **ret_host, int *ret_fd, struct err *err)
 {
     char *host = NULL;
     const char *port = NULL;
@@ -156,11 +186,14 @@ static bool open_socket(const char *listen_text, int *ret_fd, struct err *err)
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
     struct addrinfo *found = NULL;
     int rc = getaddrinfo(host, port, &hints, &found);
-    free(host);
-    if (rc != 0)
-        return err_set(err, ERR_CONFIG, "listen=%s: %s", listen_text, gai_strerror(rc));
-    bool good = bind_address(found, listen_text, ret_fd, err);
-    freeaddrinfo(found);
+    bool good = rc == 0 ? bind_address(found, listen_text, ret_fd, err)
+                        : err_set(err, ERR_CONFIG, "listen=%s: %s", listen_text, gai_strerror(rc));
+    if (rc == 0)
+        freeaddrinfo(found);
+    if (good)
+        *ret_host = host;
+    else
+        free(host);
     return good;
 }
 
@@ -179,9 +212,11 @@ bool http_server_start(const char *listen_text, struct status_board *board, stru
                        struct err *err)
 {
     int fd = -1;
-    if (!open_socket(listen_text, &fd, err))
+    char *host = NULL;
+    if (!open_socket(listen_text, &host, &fd, err))
         return false;
     struct http_server *server = xcalloc(1, sizeof *server);
+    server->host = host;
     server->board = board;
     server->port = port_of(fd);
     server->daemon = MHD_start_daemon(
@@ -190,6 +225,7 @@ bool http_server_start(const char *listen_text, struct status_board *board, stru
         (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_END);
     if (server->daemon == NULL) {
         close(fd);
+        free(server->host);
         free(server);
         return err_set(err, ERR_IO, "listen=%s: the HTTP server did not start", listen_text);
     }
@@ -207,5 +243,6 @@ void http_server_stop(struct http_server *server)
     if (server == NULL)
         return;
     MHD_stop_daemon(server->daemon);
+    free(server->host);
     free(server);
 }

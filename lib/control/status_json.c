@@ -6,26 +6,8 @@
 #include <unistd.h>
 
 #include "control/board.h"
-#include "core/alloc.h"
 #include "core/clock.h"
-
-/* Texts come from servers and may hold bytes that are not UTF-8; JSON may not. */
-static json_t *json_text(const char *text)
-{
-    if (text[0] == '\0')
-        return json_null();
-    json_t *json = json_string(text);
-    if (json != NULL)
-        return json;
-    char *copy = xstrdup(text);
-    for (char *p = copy; *p != '\0'; p++) {
-        if ((unsigned char)*p >= 0x80)
-            *p = '?';
-    }
-    json = json_string(copy);
-    free(copy);
-    return json;
-}
+#include "json/text.h"
 
 static json_t *json_lsn(lsn_t lsn)
 {
@@ -62,7 +44,7 @@ static json_t *tables_json(const struct board_view *view)
     for (size_t i = 0; i < view->status.table_count; i++) {
         const struct table_status *table = &view->tables[i];
         json_t *item = json_object();
-        set(item, "name", json_text(table->name));
+        set(item, "name", json_text_or_null(table->name));
         set(item, "rows", json_count(table->rows));
         set(item, "estimate", table->rows_estimate != 0 ? json_count(table->rows_estimate) : json_null());
         set(item, "done", json_boolean(table->done));
@@ -114,7 +96,7 @@ static void set_positions(json_t *root, const struct board_view *view)
     set(root, "safe_wal_bytes", st->safe_wal_bytes >= 0 ? json_integer(st->safe_wal_bytes) : json_null());
     set(root, "max_retained_wal_bytes",
         st->max_retained_wal_bytes > 0 ? json_integer(st->max_retained_wal_bytes) : json_null());
-    set(root, "wal_status", json_text(st->wal_status));
+    set(root, "wal_status", json_text_or_null(st->wal_status));
     set(root, "wal_guard", json_string(wal_guard_level_name(st->wal_guard)));
 }
 
@@ -124,10 +106,10 @@ static void set_counters(json_t *root, const struct board_view *view)
     set(root, "fence_id", json_count(st->fence_id));
     set(root, "attempt", json_count(st->attempt));
     set(root, "complete", json_boolean(st->complete));
-    set(root, "marker_nonce", json_text(st->marker_nonce));
+    set(root, "marker_nonce", json_text_or_null(st->marker_nonce));
     set(root, "unapplied_fences", json_count(st->unapplied_fences));
     set(root, "dead_letters", json_count(st->dead_letters));
-    set(root, "throttle", json_text(st->throttle != NULL ? st->throttle : ""));
+    set(root, "throttle", json_text_or_null(st->throttle != NULL ? st->throttle : ""));
     set(root, "batch_changes", json_count(st->batch_changes));
     set(root, "lag_alarm", json_boolean(st->lag_alarm));
     set(root, "narrowing_attempts", json_count(st->narrowing_attempts));
@@ -139,9 +121,9 @@ static void set_counters(json_t *root, const struct board_view *view)
     set(root, "bytes_per_second", json_rounded(true, view->bytes_per_s));
     set(root, "errors", json_count(st->errors));
     set(root, "retries", json_count(st->retries));
-    set(root, "last_error", json_text(st->last_error));
+    set(root, "last_error", json_text_or_null(st->last_error));
     set(root, "last_error_time", json_time(st->last_error_us));
-    set(root, "trouble", json_text(view->trouble));
+    set(root, "trouble", json_text_or_null(view->trouble));
 }
 
 uint64_t process_anon_bytes(void)
@@ -165,10 +147,10 @@ char *status_board_json(struct status_board *board)
     board_look(board, &view);
     const struct role_status *st = &view.status;
     json_t *root = json_object();
-    set(root, "role", json_text(st->role));
-    set(root, "pipeline", json_text(st->pipeline));
+    set(root, "role", json_text_or_null(st->role));
+    set(root, "pipeline", json_text_or_null(st->pipeline));
     if (st->shard[0] != '\0')
-        set(root, "shard", json_text(st->shard));
+        set(root, "shard", json_text_or_null(st->shard));
     set(root, "version", json_string(CF_VERSION));
     set(root, "pid", json_integer(getpid()));
     set(root, "phase", json_string(role_phase_name(st->phase)));
@@ -177,7 +159,7 @@ char *status_board_json(struct status_board *board)
     set_positions(root, &view);
     set_counters(root, &view);
     if (st->promise[0] != '\0')
-        set(root, "promise", json_text(st->promise));
+        set(root, "promise", json_text_or_null(st->promise));
     set(root, "snapshot", snapshot_json(&view));
     set(root, "memory_bytes", json_count(process_anon_bytes()));
     board_view_release(&view);

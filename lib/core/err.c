@@ -106,6 +106,19 @@ bool err_wrap(struct err *err, const char *fmt, ...)
     return false;
 }
 
+void err_set_detail(struct err *err, const char *detail)
+{
+    (void)snprintf(err->detail, sizeof err->detail, "%s", detail);
+    tidy(err->detail);
+}
+
+const char *err_whole(const struct err *err, char out[ERR_WHOLE_MAX])
+{
+    (void)snprintf(out, ERR_WHOLE_MAX, "%s%s%s%s", err->text, err->detail[0] != '\0' ? " [" : "", err->detail,
+                   err->detail[0] != '\0' ? "]" : "");
+    return out;
+}
+
 void err_clear(struct err *err)
 {
     *err = (struct err)ERR_INIT;

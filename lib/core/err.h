@@ -55,7 +55,9 @@ struct err {
     enum err_code code;
     int sys_errno;    /* 0 if none */
     char sqlstate[6]; /* "" if none */
-    char text[1200];  /* NUL-terminated, one line, no secrets */
+    char text[1200];  /* NUL-terminated, one line, no secrets, no values of rows */
+    char detail
+        [600]; /* "", or all that a server said, values of rows with it: for a dead letter, never for a log */
 };
 
 #define ERR_INIT                                                                                             \
@@ -70,6 +72,11 @@ bool err_set(struct err *err, enum err_code code, const char *fmt, ...) PRINTF_L
 bool err_set_errno(struct err *err, int sys_errno, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Puts "place: " in front of the text; code stays. Always returns false. */
 bool err_wrap(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Cut to what there is room for. */
+void err_set_detail(struct err *err, const char *detail);
+/* Text and detail: for a place that is as well guarded as the rows themselves. Returns out. */
+#define ERR_WHOLE_MAX 1900
+const char *err_whole(const struct err *err, char out[ERR_WHOLE_MAX]);
 void err_clear(struct err *err);
 static inline bool err_is_set(const struct err *err)
 {

@@ -1,7 +1,6 @@
 /*
- * A connection to MariaDB for statements that come now and then (definitions, questions to the catalog). URLs are
- * mariadb://user[:password]@host[:port]/database; a password that is not there comes from MARIADB_PWD,
- * MYSQL_PWD or ~/.my.cnf (groups client, crossfade). Parts may be percent-encoded. The session speaks utf8mb4, in UTC and in strict mode.
+ * A connection to MariaDB for statements that come now and then (definitions, questions to the catalog). URL, TLS and passwords:
+ * url.h, connect.h. The session speaks utf8mb4, in UTC and in strict mode.
  * @thread: one owner at a time.
  */
 #ifndef MARIA_CONN_H
@@ -13,19 +12,9 @@
 #include "core/err.h"
 #include "core/strbuf.h"
 #include "maria/quote.h"
+#include "maria/url.h"
 
 struct maria_conn;
-
-struct maria_url {
-    char *user, *password, *host, *database;
-    unsigned port;
-};
-
-/* Whether the URL names MariaDB at all. */
-bool maria_is_url(const char *url);
-/* ERR_CONFIG says what is missing; no part of the URL that may be secret is shown. */
-bool maria_url_parse(const char *url, struct maria_url *ret, struct err *err) MUST_CHECK;
-void maria_url_release(struct maria_url *url);
 
 bool maria_open(const char *url, struct maria_conn **ret, struct err *err) MUST_CHECK;
 void maria_close(struct maria_conn *conn);                  /* NULL allowed */

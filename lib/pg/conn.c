@@ -9,6 +9,7 @@
 #include "core/alloc.h"
 #include "core/log.h"
 #include "core/sqlstate.h"
+#include "pg/message.h"
 
 /* Of a binary query: a key has at most INDEX_MAX_KEYS columns. */
 #define PG_PARAMS_MAX 512
@@ -18,25 +19,80 @@ enum err_code pg_sqlstate_class(const char *s)
     return sqlstate_rule(s)->code;
 }
 
-bool pg_fail(struct pg_conn *conn, const PGresult *res, const char *what, struct err *err)
+/* " table=s.t column=c constraint=k", as far as the server says. */
+static void add_objects(struct strbuf *sb, const PGresult *res)
 {
-    const char *state = res != NULL ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
-    const char *text = res != NULL ? PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) : NULL;
-    if (state == NULL) { /* no answer of the server: the connection is gone */
-        text = conn != NULL && conn->pq != NULL ? PQerrorMessage(conn->pq) : "no connection";
-        return err_set(err, ERR_CONNECT, "%s: %s", what, text);
-    }
+    const char *schema = PQresultErrorField(res, PG_DIAG_SCHEMA_NAME);
+    const char *table = PQresultErrorField(res, PG_DIAG_TABLE_NAME);
+    const char *column = PQresultErrorField(res, PG_DIAG_COLUMN_NAME);
+    const char *constraint = PQresultErrorField(res, PG_DIAG_CONSTRAINT_NAME);
+    if (table != NULL)
+        strbuf_addf(sb, " table=%s.%s", schema != NULL ? schema : "?", table);
+    if (column != NULL)
+        strbuf_addf(sb, " column=%s", column);
+    if (constraint != NULL)
+        strbuf_addf(sb, " constraint=%s", constraint);
+}
+
+static void server_text(struct pg_conn *conn, const PGresult *res, const char *state, const char *what,
+                        struct strbuf *sb)
+{
+    char message[400];
+    const char *text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
     const char *detail = PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL);
     const char *hint = PQresultErrorField(res, PG_DIAG_MESSAGE_HINT);
     const char *context = PQresultErrorField(res, PG_DIAG_CONTEXT);
+    bool harmless = pg_detail_is_harmless(state);
+    pg_safe_message(state, text != NULL ? text : "?", message, sizeof message);
+    strbuf_adds(sb, message);
+    if (harmless && detail != NULL)
+        strbuf_addf(sb, " Detail: %s", detail);
+    if (!harmless)
+        add_objects(sb, res);
+    if (hint != NULL)
+        strbuf_addf(sb, " Hint: %s", hint);
+    if (harmless && context != NULL)
+        strbuf_addf(sb, " At: %s", context);
+    if (strcmp(state, "42501") == 0)
+        pg_privilege_hint(conn != NULL ? PQuser(conn->pq) : NULL, what, text, sb);
+}
+
+/* What is left out of the text, for err->detail. */
+static void add_detail(const PGresult *res, struct strbuf *sb)
+{
+    static const struct {
+        int field;
+        const char *name;
+    } parts[] = {
+        {PG_DIAG_MESSAGE_PRIMARY, ""}, {PG_DIAG_MESSAGE_DETAIL, " Detail: "}, {PG_DIAG_CONTEXT, " At: "}};
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        const char *part = PQresultErrorField(res, parts[i].field);
+        if (part != NULL)
+            strbuf_addf(sb, "%s%s", parts[i].name, part);
+    }
+}
+
+bool pg_fail(struct pg_conn *conn, const PGresult *res, const char *what, struct err *err)
+{
+    const char *state = res != NULL ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
+    if (state == NULL) { /* no answer of the server: the connection is gone */
+        const char *text = conn != NULL && conn->pq != NULL ? PQerrorMessage(conn->pq) : "no connection";
+        return err_set(err, ERR_CONNECT, "%s: %s", what, text);
+    }
     enum err_code code = pg_sqlstate_class(state);
     if (conn != NULL && PQstatus(conn->pq) == CONNECTION_BAD)
         code = ERR_CONNECT;
-    err_set(err, code, "%s: %s%s%s%s%s%s%s (SQLSTATE %s)", what, text != NULL ? text : "?",
-            detail ? " Detail: " : "", detail ? detail : "", hint ? " Hint: " : "", hint ? hint : "",
-            context ? " At: " : "", context ? context : "", state);
+    struct strbuf text = STRBUF_INIT(STRBUF_SQL_MAX), detail = STRBUF_INIT(STRBUF_SQL_MAX);
+    server_text(conn, res, state, what, &text);
+    err_set(err, code, "%s: %s (SQLSTATE %s)", what, text.data, state);
+    if (err != NULL && !pg_detail_is_harmless(state)) {
+        add_detail(res, &detail);
+        err_set_detail(err, detail.data);
+    }
     if (err != NULL)
         (void)snprintf(err->sqlstate, sizeof err->sqlstate, "%.5s", state);
+    strbuf_release(&text);
+    strbuf_release(&detail);
     return false;
 }
 
@@ -48,11 +104,15 @@ static void silent_notice(void *arg, const PGresult *res)
     }
 }
 
+/* Server: postinit.c; 16 and later: "permission denied to start WAL sender". */
+#define NOT_REPLICATING "must be superuser or replication role to start walsender"
+
 static enum err_code connect_error_class(const char *text)
 {
     /* libpq gives no SQLSTATE for a failed connect: its text is all there is. */
     static const char *const auth[] = {"authentication failed", "no password supplied",
-                                       "no pg_hba.conf entry", "does not exist", "permission denied"};
+                                       "no pg_hba.conf entry",  "does not exist",
+                                       "permission denied",     NOT_REPLICATING};
     static const char *const config[] = {"invalid connection option", "invalid integer value",
                                          "invalid port number", "invalid sslmode value"};
     for (size_t i = 0; i < ARRAY_LEN(auth); i++) {
@@ -123,7 +183,9 @@ static bool connect_error(const char *url, PGconn *pq, struct err *err)
     char masked[300];
     if (code == ERR_CONFIG)
         return config_error(url, text, err);
-    return err_set(err, code, "cannot connect to %s: %s", log_mask_url(url, masked, sizeof masked), text);
+    bool walsender = strstr(text, NOT_REPLICATING) != NULL || strstr(text, "WAL sender") != NULL;
+    return err_set(err, code, "cannot connect to %s: %s%s", log_mask_url(url, masked, sizeof masked), text,
+                   walsender ? " Hint: ALTER ROLE … REPLICATION (docs/PRIVILEGES.md)" : "");
 }
 
 bool pg_open(const char *url, const struct pg_options *options, struct pg_conn **ret, struct err *err)
@@ -197,6 +259,11 @@ int pg_server_version(const struct pg_conn *conn)
 const char *pg_database(const struct pg_conn *conn)
 {
     return PQdb(conn->pq);
+}
+
+const char *pg_user(const struct pg_conn *conn)
+{
+    return PQuser(conn->pq);
 }
 
 int pg_socket(const struct pg_conn *conn)

@@ -29,6 +29,7 @@ void pg_close(struct pg_conn *conn); /* NULL allowed */
 /* 150003 for 15.3 */
 int pg_server_version(const struct pg_conn *conn);
 const char *pg_database(const struct pg_conn *conn);
+const char *pg_user(const struct pg_conn *conn); /* our role */
 int pg_socket(const struct pg_conn *conn);
 bool pg_in_transaction(const struct pg_conn *conn);
 /* A statement was sent and has not been answered to its end: another one would wait for that first. */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/alloc.h"
 #include "core/log.h"
 #include "target/crew.h"
 #include "target/dead_letter.h"
@@ -147,4 +148,24 @@ void target_close(struct target *tgt)
         return;
     crew_close(tgt->crew);
     tgt->ops->close(tgt);
+}
+
+bool target_find_key(const struct table_schema *schema, size_t column_count,
+                     size_t (*field_of)(const void *tab, size_t column), const void *tab, size_t **ret_key,
+                     struct err *err)
+{
+    size_t *key = xcalloc(schema->key_count + 1, sizeof *key);
+    for (size_t i = 0; i < schema->key_count; i++) {
+        size_t column = 0;
+        while (column < column_count && field_of(tab, column) != schema->key_fields[i])
+            column++;
+        if (column == column_count) {
+            free(key);
+            return err_set(err, ERR_SCHEMA, "table=%s.%s: a column of the key is generated on the target: %s",
+                           schema->schema, schema->table, schema->fields[schema->key_fields[i]].name);
+        }
+        key[i] = column;
+    }
+    *ret_key = key;
+    return true;
 }

@@ -1,5 +1,9 @@
 -- Control tables on the source. Run by capture (and by compare and cutover before they need them); idempotent.
-CREATE SCHEMA IF NOT EXISTS crossfade;
+DO $$ BEGIN -- IF NOT EXISTS would ask for CREATE on the database even then
+    IF to_regnamespace('crossfade') IS NULL THEN
+        CREATE SCHEMA crossfade;
+    END IF;
+END $$;
 
 -- Markers travel in the WAL (docs/ARCHITECTURE.md): whoever inserts here speaks to capture at a position of the source's history.
 CREATE TABLE IF NOT EXISTS crossfade.marker (

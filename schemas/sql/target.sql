@@ -1,5 +1,9 @@
 -- Control tables on the target. Run by apply (and by compare and cutover before they need them); idempotent.
-CREATE SCHEMA IF NOT EXISTS crossfade;
+DO $$ BEGIN -- IF NOT EXISTS would ask for CREATE on the database even then
+    IF to_regnamespace('crossfade') IS NULL THEN
+        CREATE SCHEMA crossfade;
+    END IF;
+END $$;
 
 -- Written in the same transaction as the rows it stands for (promises 1 and 2).
 CREATE TABLE IF NOT EXISTS crossfade.position (

@@ -161,7 +161,7 @@ def test_asked_for_in_one_breath(servers):
         s.capture.signal(signal.SIGSTOP)
         for table in ("later", "heap", "part"):
             ask(s, "add-table", table)
-        s.source(f"INSERT INTO crossfade.marker (pipeline, nonce, kind) VALUES ('{s.name}', 'ping1', 'ping')", "UPDATE later SET v = 5 WHERE id % 3 = 0")
+        s.admin(f"INSERT INTO crossfade.marker (pipeline, nonce, kind) VALUES ('{s.name}', 'ping1', 'ping')", "UPDATE later SET v = 5 WHERE id % 3 = 0")
         s.capture.signal(signal.SIGCONT)
         copied(s)
         s.assert_equal()

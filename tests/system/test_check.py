@@ -58,7 +58,7 @@ def test_all_is_well(servers):
         assert "\033" not in text.stdout
         # It only looks.
         assert s.slots() == [] and s.source("SELECT count(*) FROM pg_publication") == [(0,)]
-        assert s.source("SELECT to_regnamespace('crossfade')") == [(None,)] == s.target("SELECT to_regnamespace('crossfade')")
+        assert s.admin("SELECT to_regclass('crossfade.marker')") == [(None,)] == s.target("SELECT to_regclass('crossfade.position')")
 
 
 # -- servers
@@ -101,28 +101,28 @@ def test_no_slot_left(servers):
         used = s.source("SELECT count(*) FROM pg_replication_slots")[0][0]
         free = int(source.value("SHOW max_replication_slots")) - used
         for i in range(free):
-            s.source(f"SELECT pg_create_physical_replication_slot('filler_{i}')")
+            s.admin(f"SELECT pg_create_physical_replication_slot('filler_{i}')")
         try:
             expect(s.pipeline, "fail", "max_replication_slots", "none is free")
-            s.source("SELECT pg_drop_replication_slot('filler_0')")
+            s.admin("SELECT pg_drop_replication_slot('filler_0')")
             expect(s.pipeline, "warn", "max_replication_slots", "comparison")
         finally:
-            s.source("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'filler%'")
+            s.admin("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'filler%'")
 
 
 def test_slots_that_are_there(servers):
     with scenario(*servers, T) as s:
         name = s.pipeline.name
-        s.source(f"SELECT pg_create_logical_replication_slot('crossfade_{name}', 'test_decoding')")
+        s.admin(f"SELECT pg_create_logical_replication_slot('crossfade_{name}', 'test_decoding')")
         try:
             expect(s.pipeline, "fail", "slot", "another database or plugin")
         finally:
-            s.source(f"SELECT pg_drop_replication_slot('crossfade_{name}')")
-        s.source("SELECT pg_create_logical_replication_slot('crossfade_forgotten', 'pgoutput')")
+            s.admin(f"SELECT pg_drop_replication_slot('crossfade_{name}')")
+        s.admin("SELECT pg_create_logical_replication_slot('crossfade_forgotten', 'pgoutput')")
         try:
             expect(s.pipeline, "warn", "other slots", "crossfade_forgotten")
         finally:
-            s.source("SELECT pg_drop_replication_slot('crossfade_forgotten')")
+            s.admin("SELECT pg_drop_replication_slot('crossfade_forgotten')")
 
 
 def test_encoding(servers):
@@ -150,7 +150,7 @@ def with_user(url, user):
 
 def test_privileges_on_the_source(servers):
     folder, source, target = servers
-    with scenario(folder, source, target, T) as s:
+    with scenario(folder, source, target, T, superuser="it tries a role of its own") as s:
         role = f"low_{s.name}"
         s.source(f"CREATE ROLE {role} LOGIN")
         s.pipeline.settings["source"]["url"] = with_user(s.source_url, role)
@@ -173,7 +173,7 @@ def test_privileges_on_the_source(servers):
 
 def test_privileges_on_the_target(servers):
     folder, source, target = servers
-    with scenario(folder, source, target, T) as s:
+    with scenario(folder, source, target, T, superuser="it tries a role of its own") as s:
         role = f"low_{s.name}"
         s.target(f"CREATE ROLE {role} LOGIN")
         s.pipeline.settings["target"]["url"] = with_user(s.target_url, role)

@@ -79,7 +79,7 @@ def fixture_servers():
 
 def as_applier(s):
     """Owns the tables, as a user of a managed server would, and may no more than that."""
-    s.target_server.sql(f"GRANT CREATE ON DATABASE {s.name} TO applier")
+    s.target("ALTER SCHEMA crossfade OWNER TO applier")
     s.target("DO $$ DECLARE t record; BEGIN FOR t IN SELECT c.oid::regclass AS name, nspname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind IN ('r', 'p') AND nspname ~ '^(public|k_)'"
              " LOOP EXECUTE format('ALTER TABLE %s OWNER TO applier; GRANT USAGE ON SCHEMA %I TO applier', t.name, t.nspname); END LOOP; END $$")
     s.pipeline.settings["target"]["url"] = s.target_url.replace("postgres@", "applier@")

@@ -218,7 +218,7 @@ def test_nothing_of_a_masked_value(servers, identity):
         s.source(f"UPDATE users SET born = '2001-01-01' WHERE email = '{MARK}5'", f"INSERT INTO logins VALUES (5000, '{MARK}', '{MARK}', 'k')",
                  f"DELETE FROM users WHERE email = '{MARK}6'")
         assert_masked(s)
-        s.source(f"INSERT INTO crossfade.marker (pipeline, nonce, kind, deadline_ms) VALUES ('{s.name}', 'a', 'hold', 4000)",
+        s.admin(f"INSERT INTO crossfade.marker (pipeline, nonce, kind, deadline_ms) VALUES ('{s.name}', 'a', 'hold', 4000)",
                  f"UPDATE users SET big = repeat('{MARK}', 2500)", f"UPDATE users SET big = repeat('{MARK}', 2600)")
         wait_until(lambda: len(spilled(s.capture.pid)) > 1 << 20, 30, "a transaction waits in the spill")
         assert MARK.encode() not in spilled(s.capture.pid)
@@ -522,7 +522,7 @@ def test_somebody_takes_the_row_filter_away(servers):
     with scenario(*servers, TABLE + "; ALTER TABLE t REPLICA IDENTITY FULL", more=rules({"table": "public.t", "where": "id < 10"})) as s:
         s.start()
         s.capture.terminate()
-        s.source(f"ALTER PUBLICATION crossfade_{s.name} SET TABLE crossfade.marker, ONLY t, ONLY u")
+        s.admin(f"ALTER PUBLICATION crossfade_{s.name} SET TABLE crossfade.marker, ONLY t, ONLY u")
         s.capture.start()
         s.capture.assert_exit(5, 30)
         assert "not as they were" in s.capture.log_text()

@@ -448,7 +448,7 @@ def test_records_deleted_in_kafka(servers, kafka):
         s.capture.start()
         s.source("UPDATE t SET v = 'not applied'")
         lsn = s.source_server.lsn()
-        s.source(f"INSERT INTO crossfade.marker (pipeline, nonce, kind) VALUES ('{s.name}', 'n', 'ping')")
+        s.admin(f"INSERT INTO crossfade.marker (pipeline, nonce, kind) VALUES ('{s.name}', 'n', 'ping')")
         s.capture.wait_lsn("journaled_lsn", lsn)
         s.capture.terminate()
         assert verify(s.pipeline.config).code == 0
@@ -468,7 +468,7 @@ def test_list_tells_the_lag(servers):
         s.apply.terminate()
         s.source("UPDATE t SET v = 'later' WHERE id <= 100", "INSERT INTO bag VALUES (7)")
         lsn = s.source_server.lsn()
-        s.source(f"INSERT INTO crossfade.marker (pipeline, nonce, kind) VALUES ('{s.name}', 'n', 'ping')")
+        s.admin(f"INSERT INTO crossfade.marker (pipeline, nonce, kind) VALUES ('{s.name}', 'n', 'ping')")
         s.capture.wait_lsn("journaled_lsn", lsn)
         s.capture.terminate()
         lines = {line["stream"]: line for line in map(json.loads, s.pipeline.run("journal", "list", "--json").stdout.splitlines())}

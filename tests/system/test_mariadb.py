@@ -17,7 +17,7 @@ from rig.certificates import Authority
 from rig.mariadb import ROLE, ROLE_PASSWORD, MariaDB, run
 from rig.procs import halts
 from rig.workdir import server_user
-from rig.scenario import count, drop_database, seed
+from rig.scenario import FULL, count, drop_database, seed
 from test_types_property import SCHEMA, Maker, change, fill, kinds, tables_of
 
 
@@ -34,7 +34,7 @@ class Case:
         folder, self.source_server, self.server = servers
         self.name = name
         self.source_url = self.source_server.create_db(name)
-        self.target_url = self.server.create_db(name)
+        self.target_url = self.server.create_db(name, jobs=("apply",))
         self.source(schema)
         self.server.script(target_schema, name)
         settings = {"capture": {"heartbeat_interval_ms": 500}, **(more or {})}
@@ -377,6 +377,28 @@ def test_tls_is_verified_unless_told_otherwise_and_passwords_come_from_outside(s
             with open(f"{folder}/.my.cnf", "w") as f:
                 f.write(f'[client]\npassword = "{ROLE_PASSWORD}"\n')
             end_of(f"{bare}?ssl-ca={authority.certificate}", "works")
+            for url, words in ((s.target_url, "Access denied"), (f"{s.target_url}?ssl-ca={stranger.certificate}", "certificate"),
+                               (f"{s.target_url}?ssl-ca={authority.certificate}", None)):  # one reader of URLs for all commands
+                s.pipeline.settings["target"]["url"] = url
+                s.pipeline.write()
+                for command in (("schema", "plan"), ("check",)):
+                    done = s.pipeline.run(*command)
+                    assert (words or "") in done.stdout + done.stderr and ("cannot connect" in done.stdout) == (words is not None), f"{url}\n{done.stdout}{done.stderr}"
+                    assert "ss/word" not in done.stdout + done.stderr and "ss%2Fword" not in done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not FULL, reason="takes a minute")
+def test_a_dead_hosts_session_is_ended(servers):
+    """It holds the lock and says nothing more: nobody can tell it from one that is dead but by its silence."""
+    with case(servers, "silent", "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)", "CREATE TABLE t (id int PRIMARY KEY);\n") as s:
+        dead = s.server.connect("silent", ROLE, ROLE_PASSWORD)
+        assert run(dead, "SELECT GET_LOCK(CONCAT('crossfade apply ', SHA1(CONCAT_WS('\\n', DATABASE(), 'silent', '1/1'))), 0)") == (("1",),)
+        s.capture.start()
+        s.apply.start()
+        s.apply.wait_for(lambda status: "another apply" in (status.get("last_error") or ""), 60, "the lock is respected")
+        s.apply.wait_for(lambda status: status.get("complete"), 120, "the copy is complete")
+        assert "silent_session_ended" in s.apply.log_text()
+        dead.close()
 
 
 def test_an_index_becomes_unique_while_apply_runs(servers):

@@ -201,7 +201,7 @@ def test_new_tables(run):
         s.capture.wait_for(lambda status: not status.get("trouble"), 30)
         new = "CREATE TABLE fresh (id int PRIMARY KEY, v text)"
         s.target(new)
-        s.source(f"BEGIN; {new}; ALTER PUBLICATION crossfade_{s.name} ADD TABLE fresh; INSERT INTO fresh VALUES (1, 'in it'); COMMIT", "INSERT INTO fresh VALUES (2, 'later')")
+        s.admin(f"BEGIN; {new}; GRANT ALL ON fresh TO PUBLIC; ALTER PUBLICATION crossfade_{s.name} ADD TABLE fresh; INSERT INTO fresh VALUES (1, 'in it'); COMMIT", "INSERT INTO fresh VALUES (2, 'later')")
         s.assert_equal()
         s.capture.kill9()
         s.capture.start()
@@ -210,8 +210,9 @@ def test_new_tables(run):
 
 
 def test_publication_for_all_tables(run):
-    with run(SCHEMA + "; CREATE TABLE hidden (id int PRIMARY KEY)", tables=("public.*", "!public.hidden*")) as s:
-        s.source(f"CREATE PUBLICATION crossfade_{s.name} FOR ALL TABLES")
+    with run(SCHEMA + "; CREATE TABLE hidden (id int PRIMARY KEY)", tables=("public.*", "!public.hidden*"),
+             superuser="capture is to mend the options of a publication that only a superuser can own") as s:
+        s.admin(f"CREATE PUBLICATION crossfade_{s.name} FOR ALL TABLES")
         s.start()
         s.source("CREATE TABLE fresh (id int PRIMARY KEY, v text); CREATE TABLE hidden_too (id int PRIMARY KEY); INSERT INTO fresh VALUES (1, 'x'); INSERT INTO hidden VALUES (1); INSERT INTO hidden_too VALUES (1)")
         s.apply.assert_exit(5, 30)

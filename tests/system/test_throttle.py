@@ -48,6 +48,12 @@ def test_pause_and_resume(servers):
         s.start()
         s.wait()
         assert post(s, "/pause", Origin="http://example.org") == 403 and post(s, "/stop") == 405
+        # A page of a browser on this machine, whose name somebody's DNS has made to point here.
+        for headers in ({"Host": f"rebound.example:{s.apply.port}"}, {"Host": "127.0.0.1.rebound.example"}, {"Host": "[::2]"}, {"Host": "10.0.0.1"},
+                        {"Sec-Fetch-Site": "same-origin"}, {"Origin": "null"}):
+            assert post(s, "/pause", **headers) == 403, headers
+        for host in ("localhost", f"127.0.0.1:{s.apply.port}", f"LocalHost:{s.apply.port}", "[::1]:80"):
+            assert post(s, "/resume", Host=host) == 200, host
         assert s.pipeline.run("apply", "pause").returncode == 0
         assert waits_for(s, "paused")["phase"] == "paused"
         before, told = s.position()["fence_id"], s.apply.log_text().count("apply lag_alarm ")

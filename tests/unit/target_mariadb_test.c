@@ -9,13 +9,14 @@
 #include <cmocka.h>
 
 #include "target/mariadb/mariadb.h"
+#include "maria/url.h"
 
 static void test_url_parts(void **state)
 {
     struct err err = ERR_INIT;
-    struct md_url url;
-    assert_true(md_url_parse("mariadb://me%40x:p%3Aw%2Fd@db.example:3307/my%20db?ssl-ca=%2Fetc%2Fca.pem",
-                             &url, &err));
+    struct maria_url url;
+    assert_true(maria_url_parse("mariadb://me%40x:p%3Aw%2Fd@db.example:3307/my%20db?ssl-ca=%2Fetc%2Fca.pem",
+                                &url, &err));
     assert_string_equal(url.user, "me@x");
     assert_string_equal(url.password, "p:w/d");
     assert_string_equal(url.host, "db.example");
@@ -23,21 +24,21 @@ static void test_url_parts(void **state)
     assert_string_equal(url.database, "my db");
     assert_string_equal(url.ssl_ca, "/etc/ca.pem");
     assert_true(url.tls && url.tls_verify);
-    md_url_release(&url);
-    assert_true(md_url_parse("mysql://[::1]/d?ssl_mode=required&socket=/s", &url, &err));
+    maria_url_release(&url);
+    assert_true(maria_url_parse("mysql://[::1]/d?ssl_mode=required&socket=/s", &url, &err));
     assert_string_equal(url.host, "::1");
     assert_int_equal(url.port, 3306);
     assert_null(url.user);
     assert_null(url.password);
     assert_true(url.tls && !url.tls_verify);
-    md_url_release(&url);
-    assert_true(md_url_parse("mariadb://u:a@b@h/d?ssl-ca=/c&ssl-mode=disabled", &url, &err));
+    maria_url_release(&url);
+    assert_true(maria_url_parse("mariadb://u:a@b@h/d?ssl-ca=/c&ssl-mode=disabled", &url, &err));
     assert_string_equal(url.password, "a@b");
     assert_false(url.tls);
-    md_url_release(&url);
-    assert_true(md_url_parse("mariadb://u@h/d?ssl-mode=verify_identity", &url, &err));
+    maria_url_release(&url);
+    assert_true(maria_url_parse("mariadb://u@h/d?ssl-mode=verify_identity", &url, &err));
     assert_true(url.tls && url.tls_verify);
-    md_url_release(&url);
+    maria_url_release(&url);
 }
 
 static void test_url_refusals_show_no_password(void **state)
@@ -55,8 +56,8 @@ static void test_url_refusals_show_no_password(void **state)
                                       "mariadb://u:secret@h/d?ssl-ca-and-much-more=1"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct err err = ERR_INIT;
-        struct md_url url;
-        assert_false(md_url_parse(bad[i], &url, &err));
+        struct maria_url url;
+        assert_false(maria_url_parse(bad[i], &url, &err));
         assert_int_equal(err.code, ERR_CONFIG);
         assert_null(strstr(err.text, "secret"));
     }
@@ -198,17 +199,25 @@ static void test_error_numbers(void **state)
                  {9999, POLICY_HALT, "HY000"}};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct err err = ERR_INIT;
-        assert_false(md_fail(cases[i].number, "HY000", "text", "write", &err));
+        assert_false(maria_fail(cases[i].number, "HY000", "text", "write", &err));
         assert_int_equal(err_policy(err.code), cases[i].policy);
         assert_string_equal(err.sqlstate, cases[i].sqlstate);
     }
     struct err err = ERR_INIT;
-    assert_false(md_fail(1062, "23000", "Duplicate entry 'hush for key 'x'' for key 'u'", "write", &err));
+    assert_false(maria_fail(1062, "23000", "Duplicate entry 'hush for key 'x'' for key 'u'", "write", &err));
     assert_null(strstr(err.text, "hush"));
     assert_non_null(strstr(err.text, "for key 'u'"));
-    assert_false(md_fail(1366, "22007", "Incorrect integer value: 'hush' for column `d`.`t`.`a` at row 1",
-                         "write", &err));
+    assert_non_null(strstr(err.detail, "hush")); /* for a dead letter */
+    assert_false(maria_fail(1366, "22007", "Incorrect integer value: 'hush' for column `d`.`t`.`a` at row 1",
+                            "write", &err));
     assert_null(strstr(err.text, "hush"));
+    assert_false(maria_fail(1142, "42000", "INSERT command denied to user 'me'@'host' for table `d`.`t`",
+                            "write", &err));
+    assert_non_null(strstr(err.text, "Hint: GRANT INSERT ON `d`.`t` TO 'me'@'host';"));
+    assert_string_equal(err.detail, "");
+    assert_false(
+        maria_fail(1044, "42000", "Access denied for user 'me'@'%' to database 'd'", "connect", &err));
+    assert_non_null(strstr(err.text, "docs/PRIVILEGES.md"));
 }
 
 int main(void)

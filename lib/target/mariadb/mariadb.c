@@ -21,35 +21,6 @@ bool md_begun(struct md_target *mt, struct err *err)
     return mt->begun;
 }
 
-/* The lock belongs to the session: as long as an earlier session of ours lives, its COMMIT may still come. Names of locks are
- * the server's, up to 64 characters long. */
-static bool take_lock(struct md_target *mt, struct err *err)
-{
-    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    MD_ROWS rows = {0};
-    int64_t got = 0;
-    strbuf_adds(&sql, "SELECT SHA1(CONCAT_WS('\\n', DATABASE(), ");
-    maria_quote_literal(&sql, mt->pipeline);
-    strbuf_adds(&sql, ", ");
-    maria_quote_literal(&sql, mt->shard);
-    strbuf_adds(&sql, "))");
-    bool ok = strbuf_ok(&sql, "statement", err) && md_query(mt, sql.data, &rows, err);
-    strbuf_release(&sql);
-    if (!ok || !md_next(&rows))
-        return false;
-    (void)snprintf(mt->lock_name, sizeof mt->lock_name, "%s", rows.cell[0]);
-    md_rows_end(&rows);
-    char number[32] = "";
-    if (mt->writer > 0)
-        (void)snprintf(number, sizeof number, " %u", mt->writer);
-    char *lock CLEANUP(free_ptr) =
-        xasprintf("SELECT GET_LOCK('crossfade apply %s%s', 0)", mt->lock_name, number);
-    return md_query_int64(mt, lock, &got, err) &&
-           (got == 1 ||
-            err_set(err, ERR_BUSY, "another apply of pipeline %s, shard %s, is connected to the target",
-                    mt->pipeline, mt->shard));
-}
-
 /* Runs each statement of the file; they end with ";\n". */
 static bool run_script(struct md_target *mt, const char *script, struct err *err)
 {
@@ -119,7 +90,7 @@ bool md_open_as(const struct target_options *options, unsigned writer, struct md
     mt->types = pg_type_catalog_new();
     strbuf_init(&mt->array.bytes, MD_TEXT_MAX);
     if (!md_connect(mt, options->url, err) || (writer == 0 && !make_control_tables(mt, err)) ||
-        !take_lock(mt, err)) {
+        !md_take_lock(mt, err)) {
         md_close(&mt->base);
         return err_wrap(err, "target");
     }

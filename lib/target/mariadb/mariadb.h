@@ -1,6 +1,6 @@
 /*
- * The MariaDB target's own structs. Files: mariadb.c (life, transaction, position), conn.c (the client library, queries,
- * errors), url.c (what target.url says), prepare.c (does a table fit?), plan.c (may this field go into this column, and how?),
+ * The MariaDB target's own structs. Files: mariadb.c (life, transaction, position), conn.c (session, queries),
+ * lock.c (one writer at a time), prepare.c (does a table fit?), plan.c (may this field go into this column, and how?),
  * values.c, times.c, arrays.c (one value), stmt.c (prepared statements over arrays of rows), sql.c (their texts), set.c (ways of
  * writing), clean.c (emptying tables), writers.c (several writers, XA).
  *
@@ -22,6 +22,7 @@
 #include <pthread.h>
 
 #include "core/strbuf.h"
+#include "maria/connect.h"
 #include "maria/quote.h"
 #include "pg/types/write.h"
 #include "target/crew.h"
@@ -230,16 +231,6 @@ bool md_xa_start(struct md_target *mt, struct err *err) MUST_CHECK;
 /* Out of the writer's transaction, prepared or not. */
 bool md_xa_abandon(struct md_target *mt, struct err *err) MUST_CHECK;
 
-/* url.c: fills what mysql_real_connect wants; malloc'd parts. */
-struct md_url {
-    char *host, *user, *password, *database, *socket;
-    char *ssl_ca, *ssl_cert, *ssl_key;
-    unsigned port;
-    bool tls, tls_verify;
-};
-bool md_url_parse(const char *url, struct md_url *ret, struct err *err) MUST_CHECK;
-void md_url_release(struct md_url *url);
-
 /* conn.c */
 struct md_rows {
     MYSQL_RES *res;
@@ -247,8 +238,6 @@ struct md_rows {
 };
 bool md_connect(struct md_target *mt, const char *url, struct err *err) MUST_CHECK;
 void md_disconnect(struct md_target *mt);
-/* An error of the server or of the library; `what` says at what. Values are taken out of the text. Always false. */
-bool md_fail(unsigned number, const char *state, const char *text, const char *what, struct err *err);
 bool md_exec(struct md_target *mt, const char *sql, struct err *err) MUST_CHECK;
 /* As md_exec; *ret_touched = rows found (not: changed). */
 bool md_exec_count(struct md_target *mt, const char *sql, int64_t *ret_touched, struct err *err) MUST_CHECK;
@@ -262,6 +251,9 @@ bool md_query_int64(struct md_target *mt, const char *sql, int64_t *ret, struct 
 bool md_begun(struct md_target *mt, struct err *err) MUST_CHECK;
 /* Puts the table in front of a message; always false. */
 bool md_table_err(const struct md_table *tab, struct err *err);
+
+/* lock.c: ERR_BUSY while another apply of this pipeline's shard is connected. */
+bool md_take_lock(struct md_target *mt, struct err *err) MUST_CHECK;
 
 /* plan.c: ERR_SCHEMA says why not. The column's description is filled. */
 bool md_plan(struct md_target *mt, struct md_column *col, struct err *err) MUST_CHECK;

@@ -5,6 +5,7 @@
 
 #include "core/alloc.h"
 #include "mariadb.h"
+#include "target/target_impl.h"
 
 const char *md_database_of(const struct md_target *mt, const char *schema)
 {
@@ -301,19 +302,17 @@ static bool read_columns(struct md_target *mt, struct md_table *tab, struct err 
     return tab->column_count > 0 || schema_err(tab, err, "no column can be written", NULL);
 }
 
+static size_t field_of(const void *tab, size_t column)
+{
+    return ((const struct md_table *)tab)->columns[column].index;
+}
+
 static bool find_key(struct md_table *tab, struct err *err)
 {
     const struct table_schema *schema = tab->base.schema;
-    tab->key = xcalloc(schema->key_count + 1, sizeof *tab->key);
-    for (size_t i = 0; i < schema->key_count; i++) {
-        size_t column = 0;
-        while (column < tab->column_count && tab->columns[column].index != schema->key_fields[i])
-            column++;
-        if (column == tab->column_count)
-            return schema_err(tab, err, "a column of the key is generated on the target:",
-                              schema->fields[schema->key_fields[i]].name);
-        tab->key[tab->key_count++] = column;
-    }
+    if (!target_find_key(schema, tab->column_count, field_of, tab, &tab->key, err))
+        return false;
+    tab->key_count = schema->key_count;
     return true;
 }
 

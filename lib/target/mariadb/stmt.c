@@ -40,8 +40,8 @@ bool md_all_found(const struct md_table *tab, int64_t found, int64_t wanted, str
 
 static bool stmt_fail(struct md_stmt *st, const char *what, struct err *err)
 {
-    return md_fail(mysql_stmt_errno(st->stmt), mysql_stmt_sqlstate(st->stmt), mysql_stmt_error(st->stmt),
-                   what, err);
+    return maria_fail(mysql_stmt_errno(st->stmt), mysql_stmt_sqlstate(st->stmt), mysql_stmt_error(st->stmt),
+                      what, err);
 }
 
 void md_stmt_release(struct md_stmt *st)

@@ -305,9 +305,9 @@ static bool discard(struct target *tgt, struct err *err)
 static bool settle(struct target *tgt, int64_t chain, const struct err *why, struct err *err)
 {
     const struct pg_target *pt = (struct pg_target *)tgt;
-    char number[24];
+    char number[24], whole[ERR_WHOLE_MAX];
     (void)snprintf(number, sizeof number, "%" PRId64, chain);
-    const char *params[] = {pt->pipeline, pt->shard, number, why != NULL ? why->text : NULL,
+    const char *params[] = {pt->pipeline, pt->shard, number, why != NULL ? err_whole(why, whole) : NULL,
                             why != NULL && why->sqlstate[0] != '\0' ? why->sqlstate : NULL};
     if (why == NULL)
         return query(

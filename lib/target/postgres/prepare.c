@@ -5,6 +5,7 @@
 
 #include "core/alloc.h"
 #include "postgres.h"
+#include "target/target_impl.h"
 
 static bool schema_err(const struct table_schema *schema, struct err *err, const char *what, const char *name)
 {
@@ -154,19 +155,17 @@ static bool read_columns(struct pg_target *pt, struct pg_table *tab, const char 
     return tab->column_count > 0 || schema_err(schema, err, "no column can be written", NULL);
 }
 
+static size_t field_of(const void *tab, size_t column)
+{
+    return ((const struct pg_table *)tab)->columns[column].index;
+}
+
 static bool find_key(struct pg_table *tab, struct err *err)
 {
     const struct table_schema *schema = tab->base.schema;
-    tab->key = xcalloc(schema->key_count + 1, sizeof *tab->key);
-    for (size_t i = 0; i < schema->key_count; i++) {
-        size_t column = 0;
-        while (column < tab->column_count && tab->columns[column].index != schema->key_fields[i])
-            column++;
-        if (column == tab->column_count)
-            return schema_err(schema, err, "a column of the key is generated on the target:",
-                              schema->fields[schema->key_fields[i]].name);
-        tab->key[tab->key_count++] = column;
-    }
+    if (!target_find_key(schema, tab->column_count, field_of, tab, &tab->key, err))
+        return false;
+    tab->key_count = schema->key_count;
     return true;
 }
 

@@ -8,6 +8,7 @@ import subprocess
 import pymysql
 
 from .ports import free_port
+from .privileges import grant_mariadb
 from .procs import Process
 from .wait import wait_until
 from .workdir import give_to_server_user, server_user
@@ -143,10 +144,11 @@ class MariaDB:
         rows = self.sql(query, params, db)
         return rows[0][0] if rows else None
 
-    def create_db(self, name):
-        """An empty database; the role gets rights on it alone. Returns the role's URL."""
+    def create_db(self, name, jobs=("apply", "schema")):
+        """An empty database; the role gets the rights that docs/PRIVILEGES.md has for these jobs, on it alone. Returns the role's URL."""
         self.sql(f"CREATE DATABASE `{name}`")
-        self.sql(f"GRANT ALL ON `{name}`.* TO {ROLE}@'%'")
+        for job in jobs:
+            grant_mariadb(self, name, ROLE, ROLE_PASSWORD, f"mariadb-{job}")
         return self.url(name)
 
     def url(self, db):

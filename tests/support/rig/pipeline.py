@@ -7,20 +7,23 @@ import uuid
 
 import psycopg
 
+from . import privileges
 from .ports import free_port
 from .procs import Role, run_crossfade
 
+JOBS = {"compare": privileges.COMPARE, "cutover": privileges.CUTOVER}  # with a configuration of their own
 SIMSHOP_TABLES = ("simshop_oltp.*", "simshop_dw.*")
 
 
 class Pipeline:
     """with Pipeline(folder, source_url, target_url) as p: p.capture.start(); p.apply.start(); p.wait_caught_up()
 
+    roles: its parts come as the roles of docs/PRIVILEGES.md, not as the URLs' superuser; compare with a configuration of its own.
     journal: None for an LMDB journal in the folder, or any URL. more: further keys by section, {"capture": {"snapshot_workers": 1}}.
     """
 
     def __init__(self, folder, source_url, target_url, journal=None, name="shop", tables=SIMSHOP_TABLES, journal_format="avro",
-                 more=None, binary=None, env=None):
+                 more=None, binary=None, env=None, roles=False):
         self.folder, self.name, self.binary, self.env = str(folder), name, binary, env
         self.source_url, self.target_url = source_url, target_url
         self.capture_port, self.apply_port = free_port(), free_port()
@@ -28,8 +31,8 @@ class Pipeline:
         self.config = os.path.join(self.folder, f"{name}.yaml")
         self.settings = {
             "pipeline": name,
-            "source": {"url": source_url, "tables": list(tables)},
-            "target": {"url": target_url},
+            "source": {"url": privileges.as_role(source_url, privileges.CAPTURE) if roles else source_url, "tables": list(tables)},
+            "target": {"url": privileges.as_role(target_url, privileges.APPLY) if roles else target_url},
             "journal": {"url": journal or "lmdb:" + os.path.join(self.folder, f"{name}-journal"), "format": journal_format,
                         "topic_prefix": name},
             "capture": {"listen": f"127.0.0.1:{self.capture_port}"},
@@ -63,6 +66,11 @@ class Pipeline:
         with open(self.config, "w") as f:
             json.dump(self.settings, f, indent=2)
             f.write("\n")
+        with open(self.config, encoding="utf-8") as f:
+            text = f.read()
+        for job, role in JOBS.items():
+            with open(f"{self.config}.{job}", "w", encoding="utf-8") as f:
+                f.write(text.replace(f"//{privileges.CAPTURE}@", f"//{role}@").replace(f"//{privileges.APPLY}@", f"//{role}@"))
 
     def _role(self, subcommand, port):
         log = os.path.join(self.folder, f"{self.name}-{subcommand}.log")
@@ -77,9 +85,12 @@ class Pipeline:
         for role in (self.capture, self.apply):
             role.close()
 
-    def run(self, *words, timeout=120):
-        """Runs a subcommand with this configuration: run("compare", "run", "--json").returncode, .stdout, .stderr."""
-        return run_crossfade(*words, config=self.config, binary=self.binary, env=self.env, timeout=timeout)
+    def run(self, *words, timeout=120, job=None):
+        """Runs a subcommand with this configuration: run("compare", "run", "--json").returncode, .stdout, .stderr. job: whose role it
+        comes as, where roles are in play ("cutover")."""
+        job = job or ("compare" if words and words[0] == "compare" else None)
+        config = f"{self.config}.{job}" if job else self.config
+        return run_crossfade(*words, config=config, binary=self.binary, env=self.env, timeout=timeout)
 
     def wait_caught_up(self, timeout=120):
         """Waits until all that the source has committed by now is committed on the target, and returns that LSN.

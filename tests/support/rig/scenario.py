@@ -4,13 +4,23 @@ import contextlib
 import itertools
 import os
 import random
+import sys
 
 import psycopg
 
 from .oracle import assert_equal
+from . import privileges
 from .pipeline import Pipeline
 from .postgres import copy_schema, run_psql
 from .wait import wait_until
+
+# The switch: modules whose scenarios come as the roles of docs/PRIVILEGES.md. Those of others come as a superuser, until somebody has seen them
+# pass with roles (CF_ROLES=all tries that) and puts them here.
+WITH_ROLES = {
+    "test_add_table", "test_bad_input", "test_check", "test_cli", "test_compare", "test_constraints", "test_dead_letters", "test_kinds", "test_metadata_topics",
+    "test_schema_changes", "test_topic_routing", "test_topics",
+}
+UNSAID = "its module is not in rig.scenario.WITH_ROLES"
 
 FULL = os.environ.get("CF_CHECK_MODE") == "full"
 _numbers = itertools.count(1)
@@ -31,32 +41,46 @@ def seed():
 class Scenario:
     """Two databases with the same tables and a pipeline between them. See scenario()."""
 
-    def __init__(self, folder, source, target, name, tables, schema, target_schema, more, pipeline):
+    def __init__(self, folder, source, target, name, tables, schema, target_schema, more, superuser, pipeline):
         self.source_server, self.target_server, self.name = source, target, name
         self.source_url, self.target_url = source.create_db(name), target.create_db(name)
+        self.superuser = superuser
+        if not superuser:
+            for server in (source, target):
+                privileges.make_roles(server)
+            privileges.give_to_owner(source, name)
         if schema:
             self.source(schema)
         if target_schema is None:
             copy_schema(self.source_url, self.target_url)
         elif target_schema:
             run_psql(self.target_url, "-c", target_schema)
+        if not superuser:
+            privileges.prepare_source(source, name)
+            privileges.prepare_target(target, name)
         settings = {"capture": {"heartbeat_interval_ms": 500}}
         for section, keys in (more or {}).items():
             settings.setdefault(section, {}).update(keys)
-        self.pipeline = Pipeline(folder, self.source_url, self.target_url, name=name, tables=tables, more=settings, **pipeline)
+        self.pipeline = Pipeline(folder, self.source_url, self.target_url, name=name, tables=tables, more=settings,
+                                 roles=not superuser, **pipeline)
         self.capture, self.apply = self.pipeline.capture, self.pipeline.apply
 
     def source(self, *statements):
-        """Each argument is sent to the source as it is: several statements in one argument are one transaction."""
+        """Each argument is sent to the source as it is: several statements in one argument are one transaction. They come as the
+        owner of the application's tables, who is no superuser, unless the scenario is one of superusers."""
+        return self._run(self.source_url, statements, "" if self.superuser else f" -c role={privileges.OWNER}")
+
+    def admin(self, *statements):
+        """As source(), by the source's administrator: for what takes a superuser, and for looking into schema crossfade."""
         return self._run(self.source_url, statements)
 
     def target(self, *statements):
         return self._run(self.target_url, statements)
 
     @staticmethod
-    def _run(url, statements):
+    def _run(url, statements, options=""):
         rows = None
-        with psycopg.connect(url, autocommit=True, options="-c timezone=UTC") as connection:
+        with psycopg.connect(url, autocommit=True, options="-c timezone=UTC" + options) as connection:
             for statement in statements:
                 cursor = connection.execute(statement)
                 rows = cursor.fetchall() if cursor.description else None
@@ -115,14 +139,27 @@ def drop_database(server, name):
     server.sql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
+def _superuser_by_module():
+    frame = sys._getframe(1)
+    while frame is not None:
+        module = os.path.basename(frame.f_code.co_filename).removesuffix(".py")
+        if module.startswith("test_"):
+            return None if module in WITH_ROLES or os.environ.get("CF_ROLES") == "all" else UNSAID
+        frame = frame.f_back
+    return UNSAID
+
+
 @contextlib.contextmanager
-def scenario(folder, source, target, schema="", target_schema=None, tables=("public.*",), more=None, name=None, **pipeline):
+def scenario(folder, source, target, schema="", target_schema=None, tables=("public.*",), more=None, name=None, superuser=UNSAID, **pipeline):
     """with scenario(folder, source, target, "CREATE TABLE …") as s: s.start(); s.source("INSERT …"); s.assert_equal()
 
     schema: run on the source; the target gets a copy of it without rows, unless target_schema is given ("" = nothing).
+    superuser: None, and Crossfade comes as the roles of docs/PRIVILEGES.md; else why this test cannot do so, and everything comes as a superuser. Left
+    away: as WITH_ROLES has it for the test's module.
     The databases, slots and roles go away at the end; a role that a sanitizer complained about fails the test.
     """
-    made = Scenario(folder, source, target, name or f"s{next(_numbers)}", tables, schema, target_schema, more, pipeline)
+    superuser = _superuser_by_module() if superuser == UNSAID else superuser
+    made = Scenario(folder, source, target, name or f"s{next(_numbers)}", tables, schema, target_schema, more, superuser, pipeline)
     try:
         yield made
         made.pipeline.close()

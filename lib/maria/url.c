@@ -1,15 +1,17 @@
-/*
- * Owns: what target.url says. mariadb://user:password@host:port/database?option=value&…, every part percent-decoded.
- * Options: ssl-mode (disabled, required = encrypted but not verified, verify_ca and verify_identity = verified), ssl-ca, ssl-cert,
- * ssl-key, socket; '_' for '-' is taken as well. Asking for TLS in any other way than ssl-mode=required verifies the server.
- */
+/* Owns: reading what target.url says. See url.h. */
+#include "maria/url.h"
+
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/alloc.h"
 #include "core/log.h"
-#include "mariadb.h"
+
+bool maria_is_url(const char *url)
+{
+    return strncmp(url, "mariadb://", 10) == 0 || strncmp(url, "mysql://", 8) == 0;
+}
 
 static int hex(char c)
 {
@@ -41,7 +43,7 @@ static char *decode(const char *text, size_t len)
     return out;
 }
 
-void md_url_release(struct md_url *url)
+void maria_url_release(struct maria_url *url)
 {
     char **const parts[] = {&url->host,   &url->user,   &url->password, &url->database,
                             &url->socket, &url->ssl_ca, &url->ssl_cert, &url->ssl_key};
@@ -67,7 +69,7 @@ static bool take(const char *url, const char *text, size_t len, char **ret, stru
     return true;
 }
 
-static bool set_ssl_mode(const char *url, const char *mode, struct md_url *ret, struct err *err)
+static bool set_ssl_mode(const char *url, const char *mode, struct maria_url *ret, struct err *err)
 {
     static const struct {
         const char *name;
@@ -87,7 +89,7 @@ static bool set_ssl_mode(const char *url, const char *mode, struct md_url *ret, 
 }
 
 /* One name=value; *ssl_mode: is kept for the end, since the others must not win over it. */
-static bool read_option(const char *url, const char *text, size_t len, struct md_url *ret, char **ssl_mode,
+static bool read_option(const char *url, const char *text, size_t len, struct maria_url *ret, char **ssl_mode,
                         struct err *err)
 {
     const struct {
@@ -115,7 +117,7 @@ static bool read_option(const char *url, const char *text, size_t len, struct md
                err);
 }
 
-static bool read_options(const char *url, const char *text, struct md_url *ret, struct err *err)
+static bool read_options(const char *url, const char *text, struct maria_url *ret, struct err *err)
 {
     char *ssl_mode = NULL;
     bool ok = true;
@@ -129,7 +131,7 @@ static bool read_options(const char *url, const char *text, struct md_url *ret, 
     return ok;
 }
 
-static bool read_host(const char *url, const char *text, size_t len, struct md_url *ret, struct err *err)
+static bool read_host(const char *url, const char *text, size_t len, struct maria_url *ret, struct err *err)
 {
     const char *end = text + len;
     const char *host_end = text;
@@ -150,8 +152,10 @@ static bool read_host(const char *url, const char *text, size_t len, struct md_u
     return true;
 }
 
-static bool parse(const char *url, struct md_url *ret, struct err *err)
+static bool parse(const char *url, struct maria_url *ret, struct err *err)
 {
+    if (!maria_is_url(url))
+        return bad(url, "expected mariadb://user@host:3306/database", err);
     const char *at = strstr(url, "://") + 3;
     size_t authority = strcspn(at, "/?");
     const char *path = at + authority;
@@ -179,11 +183,11 @@ static bool parse(const char *url, struct md_url *ret, struct err *err)
            bad(url, "it must name the database: mariadb://user@host:3306/database", err);
 }
 
-bool md_url_parse(const char *url, struct md_url *ret, struct err *err)
+bool maria_url_parse(const char *url, struct maria_url *ret, struct err *err)
 {
-    struct md_url parsed = {.port = 3306};
+    struct maria_url parsed = {.port = 3306};
     if (!parse(url, &parsed, err)) {
-        md_url_release(&parsed);
+        maria_url_release(&parsed);
         return false;
     }
     *ret = parsed;

@@ -1,0 +1,75 @@
+/* Owns: the lock that lets one apply of a pipeline's shard write at a time, and ending a holder that is gone. */
+#include <inttypes.h>
+
+#include "core/log.h"
+#include "mariadb.h"
+
+/* Apply speaks to its target every 15 s at least (apply.c, keep_in_touch), but while it reads one huge batch. */
+#define SILENT_MS   45000
+#define LOCK_WAIT_S 5
+
+/* Names of locks are the server's, up to 64 characters long. */
+static void add_name(struct strbuf *sb, const struct md_target *mt)
+{
+    strbuf_adds(sb, "CONCAT('crossfade apply ', SHA1(CONCAT_WS('\\n', DATABASE(), ");
+    maria_quote_literal(sb, mt->pipeline);
+    strbuf_adds(sb, ", ");
+    maria_quote_literal(sb, mt->shard);
+    strbuf_adds(sb, "))");
+    if (mt->writer > 0)
+        strbuf_addf(sb, ", ' %u'", mt->writer);
+    strbuf_adds(sb, ")");
+}
+
+static bool try_lock(struct md_target *mt, int wait_s, bool *ret_got, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    int64_t got = 0;
+    strbuf_adds(&sql, "SELECT GET_LOCK(");
+    add_name(&sql, mt);
+    strbuf_addf(&sql, ", %d)", wait_s);
+    bool ok = strbuf_ok(&sql, "statement", err) && md_query_int64(mt, sql.data, &got, err);
+    strbuf_release(&sql);
+    *ret_got = got == 1;
+    return ok;
+}
+
+/*
+ * The server keeps the session of a host that died without a word (power, network) until wait_timeout, which must be long: an apply
+ * may be busy with other things for long. One that has been silent for so long, and waits for us, is ended: that is safe whoever it
+ * is, since what it has not committed is rolled back, and its position could not be moved any more once we have moved it.
+ * A role sees its own sessions, and may end them, without any right.
+ */
+static bool end_silent_holder(struct md_target *mt, bool *ret_ended, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    struct err refused = ERR_INIT;
+    int64_t holder = 0;
+    strbuf_adds(&sql, "SELECT ID FROM information_schema.PROCESSLIST WHERE ID = IS_USED_LOCK(");
+    add_name(&sql, mt);
+    strbuf_addf(&sql, ") AND COMMAND = 'Sleep' AND TIME_MS > %d", SILENT_MS);
+    bool ok = strbuf_ok(&sql, "statement", err) && md_query_int64(mt, sql.data, &holder, err);
+    strbuf_clear(&sql);
+    if (ok && holder != 0) {
+        strbuf_addf(&sql, "KILL %" PRId64, holder);
+        *ret_ended = md_exec(mt, sql.data, &refused); /* or it has just gone by itself: the lock tells */
+        log_event(LOG_LEVEL_WARN, "silent_session_ended",
+                  "connection=%" PRId64 " text=\"it held the lock of pipeline %s, shard %s, and has said "
+                  "nothing for more than %d s\"",
+                  holder, mt->pipeline, mt->shard, SILENT_MS / 1000);
+    }
+    strbuf_release(&sql);
+    return ok &&
+           (err_policy(refused.code) != POLICY_RECONNECT || err_set(err, refused.code, "%s", refused.text));
+}
+
+/* The lock belongs to the session: as long as an earlier session of ours lives, its COMMIT may still come. */
+bool md_take_lock(struct md_target *mt, struct err *err)
+{
+    bool got = false, ended = false;
+    if (!try_lock(mt, 0, &got, err) || (!got && !end_silent_holder(mt, &ended, err)) ||
+        (ended && !try_lock(mt, LOCK_WAIT_S, &got, err)))
+        return false;
+    return got || err_set(err, ERR_BUSY, "another apply of pipeline %s, shard %s, is connected to the target",
+                          mt->pipeline, mt->shard);
+}
