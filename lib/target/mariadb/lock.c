@@ -9,16 +9,30 @@
 #define LOCK_WAIT_S 5
 
 /* Names of locks are the server's, up to 64 characters long. */
+static bool name_lock(struct md_target *mt, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    MD_ROWS rows = {0};
+    strbuf_adds(&sql, "SELECT SHA1(CONCAT_WS('\\n', DATABASE(), ");
+    maria_quote_literal(&sql, mt->pipeline);
+    strbuf_adds(&sql, ", ");
+    maria_quote_literal(&sql, mt->shard);
+    strbuf_adds(&sql, "))");
+    bool ok = strbuf_ok(&sql, "statement", err) && md_query(mt, sql.data, &rows, err);
+    strbuf_release(&sql);
+    if (!ok || !md_next(&rows))
+        return false;
+    (void)snprintf(mt->lock_name, sizeof mt->lock_name, "%s", rows.cell[0]);
+    md_rows_end(&rows);
+    return true;
+}
+
 static void add_name(struct strbuf *sb, const struct md_target *mt)
 {
-    strbuf_adds(sb, "CONCAT('crossfade apply ', SHA1(CONCAT_WS('\\n', DATABASE(), ");
-    maria_quote_literal(sb, mt->pipeline);
-    strbuf_adds(sb, ", ");
-    maria_quote_literal(sb, mt->shard);
-    strbuf_adds(sb, "))");
+    strbuf_addf(sb, "'crossfade apply %s", mt->lock_name);
     if (mt->writer > 0)
-        strbuf_addf(sb, ", ' %u'", mt->writer);
-    strbuf_adds(sb, ")");
+        strbuf_addf(sb, " %u", mt->writer);
+    strbuf_adds(sb, "'");
 }
 
 static bool try_lock(struct md_target *mt, int wait_s, bool *ret_got, struct err *err)
@@ -67,7 +81,7 @@ static bool end_silent_holder(struct md_target *mt, bool *ret_ended, struct err 
 bool md_take_lock(struct md_target *mt, struct err *err)
 {
     bool got = false, ended = false;
-    if (!try_lock(mt, 0, &got, err) || (!got && !end_silent_holder(mt, &ended, err)) ||
+    if (!name_lock(mt, err) || !try_lock(mt, 0, &got, err) || (!got && !end_silent_holder(mt, &ended, err)) ||
         (ended && !try_lock(mt, LOCK_WAIT_S, &got, err)))
         return false;
     return got || err_set(err, ERR_BUSY, "another apply of pipeline %s, shard %s, is connected to the target",
