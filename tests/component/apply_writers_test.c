@@ -136,9 +136,9 @@ static void test_kill_between_steps(void **state)
     static const struct {
         const char *point;
         bool decided, left; /* something is left prepared for certain */
-    } steps[] = {{"apply.writers_prepared:1", false, true},  {"apply.writer_prepared:2", false, true},
-                 {"apply.writers_before_decision", false, true},    {"apply.writers_decided", true, true},
-                 {"apply.writers_committed:1", true, false}, {"apply.writer_committed:2", true, false},
+    } steps[] = {{"apply.writers_prepared:1", false, true},      {"apply.writers_prepared:2", false, true},
+                 {"apply.writers_before_decision", false, true}, {"apply.writers_decided", true, true},
+                 {"apply.writers_committed:1", true, false},     {"apply.writers_committed:2", true, false},
                  {"apply.writers_before_finish", true, false}};
     struct apply_case *ac = begin_case(state, DDL);
     struct three s = fill(ac);
