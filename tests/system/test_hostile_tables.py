@@ -62,7 +62,8 @@ def test_settings_of_roles_and_databases(run):
         assert s.source(rows) == s.target(rows)
 
     rows = "SELECT id, v::text, w::text FROM public.t ORDER BY id"
-    with run("CREATE TABLE t (id int PRIMARY KEY, v timestamptz, w numeric); INSERT INTO t VALUES (1, now(), 1)") as s:
+    with run("CREATE TABLE t (id int PRIMARY KEY, v timestamptz, w numeric); INSERT INTO t VALUES (1, now(), 1)",
+             superuser="it comes as a role of its own") as s:
         for server, side in ((s.source_server, s.source), (s.target_server, s.target)):
             for setting in ("search_path = evil, public, pg_catalog", "timezone = 'Asia/Tokyo'", "datestyle = 'SQL,DMY'", "statement_timeout = '2s'",
                             "idle_session_timeout = '700ms'", "standard_conforming_strings = off", "default_transaction_isolation = 'serializable'"):

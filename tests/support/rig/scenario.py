@@ -17,8 +17,8 @@ from .wait import wait_until
 # The switch: modules whose scenarios come as the roles of docs/PRIVILEGES.md. Those of others come as a superuser, until somebody has seen them
 # pass with roles (CF_ROLES=all tries that) and puts them here.
 WITH_ROLES = {
-    "test_add_table", "test_bad_input", "test_check", "test_cli", "test_compare", "test_constraints", "test_dead_letters", "test_kinds", "test_metadata_topics",
-    "test_schema_changes", "test_topic_routing", "test_topics",
+    "test_add_table", "test_bad_input", "test_check", "test_cli", "test_compare", "test_constraints", "test_dead_letters", "test_hostile_tables",
+    "test_kinds", "test_metadata_topics", "test_restart_copy", "test_schema_changes", "test_topic_routing", "test_topics", "test_wal_guard",
 }
 UNSAID = "its module is not in rig.scenario.WITH_ROLES"
 
