@@ -45,7 +45,7 @@ class Foreign:
     def __init__(self, folder, name, url, debezium, **more):
         self.name, self.url, self.port, self.connect = name, url, free_port(), None
         self.config = os.path.join(str(folder), f"{name}.yaml")
-        self.settings = {"pipeline": name, "source": {"debezium": {"unfinished": "accept", **debezium}}, "target": {"url": url},
+        self.settings = {"pipeline": name, "source": {"debezium": debezium}, "target": {"url": url},
                          "apply": {"listen": f"127.0.0.1:{self.port}"}, **more}
         with open(self.config, "w") as f:
             json.dump(self.settings, f)
