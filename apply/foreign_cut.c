@@ -388,11 +388,11 @@ static void begin_copy(struct foreign_feed *feed, struct fence *ret)
         snap->from_fence = snap->from_fence == UINT64_MAX ? feed->last_id + 1 : snap->from_fence;
     }
     begin_fence(feed, FENCE_SNAPSHOT_BEGIN, ret);
-    for (size_t i = 0; feed->reset_due && i < feed->part_count; i++)
-        add_mark(feed, &(struct mark){.anew = !feed->parts[i].ends,
-                                      .fence_id = ret->id,
-                                      .part = i,
-                                      .next = feed->parts[i].cut});
+    for (size_t i = 0; feed->reset_due && i < feed->part_count; i++) {
+        if (!feed->parts[i].ends)
+            add_mark(feed, &(struct mark){
+                               .anew = true, .fence_id = ret->id, .part = i, .next = feed->parts[i].cut});
+    }
     feed->reset_due = false;
 }
 
