@@ -468,6 +468,7 @@ bool foreign_scan(struct foreign_feed *feed, const struct journal_record *rec, s
                         (unsigned long long)rec->offset);
     if (p->warm_until != 0 && p->warm_until == rec->offset) /* what lies before it is read first */
         return true;
+    p->read_us = clock_mono_us();
     p->scan = rec->offset + 1;
     if (!p->ends && p->warm_until == 0)
         last_segment(p)->next = p->scan;

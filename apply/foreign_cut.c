@@ -15,6 +15,7 @@
 #define TELL_AFTER_US    10000000
 #define QUIET_US         1000000
 #define GIVE_UP_US       60000000
+#define SETTLE_US        2000000
 
 /* What of the partitions' segments a fence takes: so many of each, from the head on. */
 struct cutting {
@@ -246,11 +247,21 @@ static bool end_is_lost(struct foreign_feed *feed, const struct end *e, struct e
         (unsigned long long)e->next - 1);
 }
 
-/* Nothing has come for a while since this END. */
-static bool is_quiet(const struct foreign_feed *feed, const struct end *e)
+/* Each partition has given changes of later transactions, or nothing for a while since this END. */
+static bool is_settled(const struct foreign_feed *feed, const struct end *e)
 {
-    int64_t since_us = MAX_OF(feed->idle_since_us, e->seen_us);
-    return feed->idle && feed->idle_since_us != 0 && clock_mono_us() - since_us > QUIET_US;
+    int64_t now_us = clock_mono_us();
+    for (size_t i = 0; i < feed->part_count; i++) {
+        const struct part *p = &feed->parts[i];
+        size_t k = 0;
+        while (k < p->count &&
+               (segment_at(p, k)->transaction == e->transaction || segment_at(p, k)->changes == 0))
+            k++;
+        bool passed = p->ends || k < p->count;
+        if (!passed && now_us - MAX_OF(p->read_us, e->seen_us) < SETTLE_US)
+            return false;
+    }
+    return true;
 }
 
 static bool too_many(const struct foreign_feed *feed, const struct end *e, const struct foreign_count *count,
@@ -269,7 +280,7 @@ static bool too_many(const struct foreign_feed *feed, const struct end *e, const
 static bool is_whole(struct foreign_feed *feed, const struct end *e, struct cutting *c, bool *ret,
                      bool *ret_any, struct err *err)
 {
-    bool quiet = is_quiet(feed, e);
+    bool quiet = (e->restarted || e->maybe_old) && is_settled(feed, e);
     *ret_any = count_found(feed, e, NULL, c) > 0;
     *ret = !e->restarted || quiet;
     for (size_t i = 0; i < e->count_count && *ret; i++) {

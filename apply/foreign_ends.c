@@ -94,9 +94,10 @@ bool foreign_ends_add(struct foreign_feed *feed, const struct foreign_event *ev,
         return false;
     if (repeated || (ev->count_count == 0 && !restarted) || ev->transaction == feed->last_alone)
         return true;
-    if (!foreign_end_fits(feed, ev->end_us, err))
+    /* (MariaDB's rows of a snapshot tell when their table was read, which may be long after its place in the binlog.) */
+    if (ev->rises && !foreign_end_fits(feed, ev->end_us, err))
         return false;
-    if (feed->oldest_end_us == 0 || ev->end_us < feed->oldest_end_us)
+    if (ev->rises && (feed->oldest_end_us == 0 || ev->end_us < feed->oldest_end_us))
         feed->oldest_end_us = MAX_OF(ev->end_us, 1);
     feed->ended[feed->ended_at++ % ENDED_MAX] = ev->transaction;
     struct end *e = push_end(feed);

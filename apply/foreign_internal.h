@@ -72,6 +72,7 @@ struct part {
     struct place before_warm;
     const char *known; /* the last table whose name was held against the topic's */
     int shrunk;        /* so often it ended before what was read of it */
+    int64_t read_us;   /* mono; when it gave its last record */
     uint64_t scan;     /* next offset to be read */
     uint64_t cut;      /* next offset behind the last fence handed out */
     uint64_t taken;    /* as the target has it */

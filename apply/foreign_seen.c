@@ -302,7 +302,8 @@ static bool begin_again(struct foreign_feed *feed, const struct snapshot *snap, 
 {
     bool streamed = feed->oldest_end_us != 0 && feed->oldest_end_us < snap->time_us - CLOCK_SLACK_US;
     for (size_t i = 0; i < feed->part_count; i++)
-        streamed |= feed->parts[i].seen.time_us != 0;
+        streamed |= feed->parts[i].seen.time_us != 0 ||
+                    (feed->parts[i].warm_until != 0 && feed->parts[i].before_warm.time_us != 0);
     if (streamed)
         return again_after_stream(err);
     for (size_t i = 0; i < feed->part_count; i++) {
@@ -311,7 +312,7 @@ static bool begin_again(struct foreign_feed *feed, const struct snapshot *snap, 
             continue;
         p->head = p->count = 0;
         p->cut = MAX_OF(p->cut, p->scan);
-        p->seen = (struct place){.major = 0};
+        p->seen = p->before_warm = (struct place){.major = 0};
     }
     foreign_snapshot_add(feed, snap);
     feed->reset_due = true;

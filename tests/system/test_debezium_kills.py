@@ -55,6 +55,7 @@ CREATE TABLE items (id int PRIMARY KEY, v int);
 CREATE TABLE plain (a int, b text);
 ALTER TABLE plain REPLICA IDENTITY FULL;
 CREATE TABLE zlast (id int PRIMARY KEY);
+CREATE PUBLICATION kill FOR TABLE items, plain, zlast;
 """
 
 
@@ -63,14 +64,14 @@ def killed_in_the_snapshot(source_url, f):
     with psycopg.connect(source_url) as lock:
         lock.execute("LOCK TABLE zlast IN ACCESS EXCLUSIVE MODE")
         f.apply.start()
-        f.connect.start()
-        f.wait_row("SELECT count(*) = 300 FROM items", 180)
+        f.connect.process.start()
+        f.wait_row("SELECT count(*) = 300 FROM items", 300)
         f.wait_row("SELECT count(*) = 200 FROM plain")
         f.connect.process.kill9()
         run_sql(source_url, "DELETE FROM items WHERE id <= 50", "UPDATE items SET v = -v WHERE id > 250", "DELETE FROM plain WHERE a > 5", "INSERT INTO plain VALUES (1, 'x'), (1, 'x')")
         lock.rollback()
-    f.connect.start()
-    f.wait_row("SELECT count(*) = 3 FROM zlast", 180)
+    f.connect.process.start()
+    f.wait_row("SELECT count(*) = 3 FROM zlast", 300)
     f.wait_row("SELECT count(*) = 250 FROM items")
     assert "snapshot_again" in f.apply.log_text()
 
@@ -85,9 +86,9 @@ def killed_inside_a_transaction(source_url, kafka, f):
         connection.execute("UPDATE items SET v = v + 1 WHERE id < 300")
     wait_until(lambda: written(kafka, "kill.public.items") > before + 1500, 120, "a part of the transaction is written", interval=0.02)
     f.connect.process.kill9()
-    f.connect.start()
+    f.connect.process.start()
     run_sql(source_url, "INSERT INTO zlast VALUES (100)")
-    f.wait_row("SELECT count(*) > 0 FROM zlast WHERE id = 100", 180)
+    f.wait_row("SELECT count(*) > 0 FROM zlast WHERE id = 100", 300)
     print(f"{sum(b'BEGIN' in (m.value() or b'') for m in kafka.read('kill.transaction'))} BEGINs")
 
 
@@ -106,7 +107,7 @@ def test_the_connector_is_killed(folder, kafka, target):
                 "INSERT INTO zlast SELECT generate_series(1, 3)")
         copy_schema(source_url, target_url)
         settings = postgres_source("kill", source_url, "public.items,public.plain,public.zlast", JSON, **topics_of("kill.transaction", "kill.public.plain"), **{
-            "max.queue.size": 64, "max.batch.size": 32})
+            "publication.autocreate.mode": "disabled", "max.queue.size": 64, "max.batch.size": 32})
         chosen = {"brokers": kafka.bootstrap, "topics": ["kill.public.*"], "transaction_topic": "kill.transaction"}
         with Foreign(folder, "kill", target_url, chosen) as f, contextlib.closing(Connect(folder, kafka, {"kill": settings})) as f.connect:
             killed_in_the_snapshot(source_url, f)
@@ -125,17 +126,18 @@ def test_mariadb_is_killed_inside_a_transaction(folder, kafka, target):
         source.client("CREATE DATABASE shop; USE shop; CREATE TABLE items (id INT PRIMARY KEY, v INT); CREATE TABLE plain (a INT); INSERT INTO items VALUES (1, 1); INSERT INTO plain VALUES (1)")
         settings = mariadb_source("mkill", source, kafka, "shop", JSON, **topics_of("mkill.transaction", "mkill", "history-mkill", "mkill.shop.plain"), **{"max.queue.size": 64, "max.batch.size": 32})
         chosen = {"brokers": kafka.bootstrap, "topics": ["mkill.shop.*"], "transaction_topic": "mkill.transaction"}
-        with Foreign(folder, "mkill", target_url, chosen) as f, Connect(folder, kafka, {"mkill": settings}, name="connect-mkill") as f.connect:
+        with Foreign(folder, "mkill", target_url, chosen) as f, contextlib.closing(Connect(folder, kafka, {"mkill": settings}, name="connect-mkill")) as f.connect:
             f.apply.start()
-            f.wait_row("SELECT count(*) = 1 FROM shop.plain", 180)
+            f.connect.process.start()
+            f.wait_row("SELECT count(*) = 1 FROM shop.plain", 300)
             before = written(kafka, "mkill.shop.items")
             source.client("SET timestamp = UNIX_TIMESTAMP() + 60; INSERT INTO plain VALUES (5); SET timestamp = DEFAULT;"
                           "START TRANSACTION; INSERT INTO plain VALUES (2), (2); INSERT INTO items SELECT seq + 10, seq FROM seq_1_to_15000; UPDATE items SET v = v + 1 WHERE id < 3000; DELETE FROM plain WHERE a = 2 LIMIT 1; COMMIT", "shop")
             wait_until(lambda: written(kafka, "mkill.shop.items") > before + 1500, 120, "a part of the transaction is written", interval=0.02)
             f.connect.process.kill9()
-            f.connect.start()
+            f.connect.process.start()
             source.client("INSERT INTO plain VALUES (9)", "shop")
-            f.wait_row("SELECT count(*) > 0 FROM shop.plain WHERE a = 9", 180)
+            f.wait_row("SELECT count(*) > 0 FROM shop.plain WHERE a = 9", 300)
             for table, key in (("items", "id"), ("plain", "a")):
                 assert [[str(v) for v in row] for row in f.rows(f"SELECT * FROM shop.{table} ORDER BY {key}")] == source.client(f"SELECT * FROM {table} ORDER BY {key}", "shop"), table
             print(f"{sum(b'BEGIN' in (m.value() or b'') for m in kafka.read('mkill.transaction'))} BEGINs")

@@ -49,7 +49,10 @@ class Foreign:
         try:
             wait_until(there, timeout, query, interval=0.1)
         except AssertionError as error:
-            connect = self.connect and f"{self.connect.failure(self.name)}\n{self.connect.process.log_tail(20)}"
+            connect = None
+            with contextlib.suppress(OSError, RuntimeError):
+                connect = self.connect and self.connect.failure(self.name)
+            connect = self.connect and f"{connect}\n{self.connect.process.log_tail(20)}"
             raise type(error)(f"{error}\n{self.apply.status()}\n{self.apply.log_tail(20)}\n{connect}") from None
 
     def run(self, *words):
