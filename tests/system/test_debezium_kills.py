@@ -67,13 +67,13 @@ def killed_in_the_snapshot(source_url, f):
         f.apply.start()
         f.connect.process.start()
         f.wait_row("SELECT count(*) = 300 FROM items", 300)
-        f.wait_row("SELECT count(*) = 199 FROM plain")  # the last row is held back until the one behind it is read
+        f.wait_row("SELECT count(*) = 199 FROM plain", 300)  # the last row is held back until the one behind it is read
         f.connect.process.kill9()
         run_sql(source_url, "DELETE FROM items WHERE id <= 50", "UPDATE items SET v = -v WHERE id > 250", "DELETE FROM plain WHERE a > 5", "INSERT INTO plain VALUES (1, 'x'), (1, 'x')")
         lock.rollback()
     f.connect.process.start()
     f.wait_row("SELECT count(*) = 3 FROM zlast", 300)
-    f.wait_row("SELECT count(*) = 250 FROM items")
+    f.wait_row("SELECT count(*) = 250 FROM items", 300)
     assert "snapshot_again" in f.apply.log_text()
 
 
@@ -85,7 +85,7 @@ def killed_inside_a_transaction(source_url, kafka, f):
         connection.execute("INSERT INTO items SELECT 1000 + i, i FROM generate_series(1, 15000) i")
         connection.execute("DELETE FROM plain WHERE ctid IN (SELECT ctid FROM plain WHERE b = 'many' LIMIT 100)")
         connection.execute("UPDATE items SET v = v + 1 WHERE id < 300")
-    wait_until(lambda: written(kafka, "kill.public.items") > before + 1500, 120, "a part of the transaction is written", interval=0.02)
+    wait_until(lambda: written(kafka, "kill.public.items") > before + 1500, 300, "a part of the transaction is written", interval=0.02)
     f.connect.process.kill9()
     f.connect.process.start()
     run_sql(source_url, "INSERT INTO zlast VALUES (100)")
@@ -127,7 +127,7 @@ def test_mariadb_is_killed_inside_a_transaction(folder, kafka, target):
             before = written(kafka, "mkill.shop.items")
             source.client("SET timestamp = UNIX_TIMESTAMP() + 60; INSERT INTO plain VALUES (5); SET timestamp = DEFAULT;"
                           "START TRANSACTION; INSERT INTO plain VALUES (2), (2); INSERT INTO items SELECT seq + 10, seq FROM seq_1_to_15000; UPDATE items SET v = v + 1 WHERE id < 3000; DELETE FROM plain WHERE a = 2 LIMIT 1; COMMIT", "shop")
-            wait_until(lambda: written(kafka, "mkill.shop.items") > before + 1500, 120, "a part of the transaction is written", interval=0.02)
+            wait_until(lambda: written(kafka, "mkill.shop.items") > before + 1500, 300, "a part of the transaction is written", interval=0.02)
             f.connect.process.kill9()
             f.connect.process.start()
             source.client("INSERT INTO plain VALUES (9)", "shop")
@@ -182,6 +182,6 @@ def test_topics_that_change(folder, kafka, target, how):
             f.apply.start()
         if how == "grown":
             admin.create_partitions([NewPartitions(topic, 2)])[topic].result(60)
-        wait_until(lambda: not f.apply.running, 90, "apply halts")
+        wait_until(lambda: not f.apply.running, 180, "apply halts")
         said = {"grown": "partition=1: the topic got more partitions", "compacted": "is compacted", "anew": "the topic was deleted and made anew", "longer": "the topic was deleted and made anew"}[how]
         assert f"topic={topic}" in f.apply.log_tail(3) and said in f.apply.log_tail(3), f.apply.log_tail(10)
