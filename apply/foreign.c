@@ -16,7 +16,10 @@
 #define PAUSE_SEGMENTS 10000 /* of one partition */
 #define RECORD_MEMORY  ((size_t)2 << 30)
 #define GAPS_MAX       100000
-#define BACKWARDS_US   5000000 /* commit times may differ from commit order by so much */
+#define WARM_MAX       1000000 /* records read again when a session begins, all partitions together */
+#define WARM_MOST      20000   /* of one */
+#define WARM_LEAST     1000
+#define SHRUNK_MAX     2
 
 const char *foreign_intern(struct foreign_feed *feed, const char *text)
 {
@@ -52,7 +55,7 @@ struct part *foreign_part_add(struct foreign_feed *feed, const char *topic, int3
     return p;
 }
 
-static struct part *find_part(const struct foreign_feed *feed, const char *topic, int32_t partition)
+struct part *foreign_part_find(const struct foreign_feed *feed, const char *topic, int32_t partition)
 {
     for (size_t i = 0; i < feed->part_count; i++) {
         struct part *p = &feed->parts[i];
@@ -67,6 +70,7 @@ struct listing {
     struct part *found; /* topic and partition of those that are new */
     size_t count;
     bool many_ends;
+    char *grown; /* a topic that has more partitions than it had */
 };
 
 static void note_topic(void *ctx, const struct journal_stream_info *info)
@@ -75,8 +79,10 @@ static void note_topic(void *ctx, const struct journal_stream_info *info)
     const char *ends = l->feed->set->transaction_topic;
     l->many_ends |= ends != NULL && strcmp(ends, info->name) == 0 && info->partition_count > 1;
     for (int32_t p = 0; p < info->partition_count; p++) {
-        if (find_part(l->feed, info->name, p) != NULL)
+        if (foreign_part_find(l->feed, info->name, p) != NULL)
             continue;
+        if (p > 0 && l->grown == NULL && foreign_part_find(l->feed, info->name, 0) != NULL)
+            l->grown = xasprintf("topic=%s partition=%d", info->name, (int)p);
         l->found = xrealloc(l->found, (l->count + 1) * sizeof *l->found);
         l->found[l->count++] = (struct part){.topic = xstrdup(info->name), .partition = p};
     }
@@ -108,6 +114,14 @@ static bool list_topics(struct foreign_feed *feed, struct err *err)
     if (ok && l.many_ends)
         ok = err_set(err, ERR_UNSUPPORTED, "topic=%s: a transaction topic has one partition, this has more",
                      feed->set->transaction_topic);
+    if (ok && l.grown != NULL)
+        ok = err_set(
+            err, ERR_UNSUPPORTED,
+            "%s: the topic got more partitions: from then on keys are in others, and the order of a key's "
+            "changes "
+            "is lost. Let the connector make a new snapshot under another topic.prefix, for a new pipeline",
+            l.grown);
+    free(l.grown);
     for (size_t i = 0; i < l.count; i++) {
         ok = ok && take_up(feed, &l.found[i], err);
         free(l.found[i].topic);
@@ -115,6 +129,70 @@ static bool list_topics(struct foreign_feed *feed, struct err *err)
     free(l.found);
     feed->listed_us = clock_mono_us();
     return ok;
+}
+
+static bool is_gone(const struct part *p, uint64_t next, struct err *err)
+{
+    return err_set(err, ERR_IDENTITY,
+                   "topic=%s partition=%d: it ends at offset=%llu, and was read up to %llu: the topic was "
+                   "deleted and made "
+                   "anew, and what it held is lost. Let the connector make a new snapshot under another "
+                   "topic.prefix, for a "
+                   "new pipeline",
+                   p->topic, (int)p->partition, (unsigned long long)next,
+                   (unsigned long long)MAX_OF(p->scan, p->taken));
+}
+
+/* One partition at a time: does it still hold what was read of it? Two answers, since metadata may lag. */
+static bool look_at_one(struct foreign_feed *feed, struct err *err)
+{
+    uint64_t first, next;
+    if (feed->part_count == 0)
+        return true;
+    struct part *p = &feed->parts[feed->look_at % feed->part_count];
+    if (!journal_bounds(feed->reader, p->topic, p->partition, &first, &next, err))
+        return false;
+    p->shrunk = next < p->scan ? p->shrunk + 1 : 0;
+    feed->look_at += p->shrunk == 0;
+    return p->shrunk < SHRUNK_MAX || is_gone(p, next, err);
+}
+
+/* Of a partition that was applied in part: it goes on from there, and what came before is looked at for what may be
+ * written again. */
+static bool resume(struct foreign_feed *feed, struct part *p, struct err *err)
+{
+    uint64_t first, next, share = WARM_MAX / feed->part_count;
+    if (!journal_bounds(feed->reader, p->topic, p->partition, &first, &next, err))
+        return false;
+    if (next < p->taken)
+        return is_gone(p, next, err);
+    if (first > p->taken)
+        return err_set(err, ERR_GAP,
+                       "topic=%s partition=%d: applied up to offset=%llu, and the topic begins at %llu: what "
+                       "lies between "
+                       "has expired. Let the connector make a new snapshot under another topic.prefix, for a "
+                       "new pipeline, "
+                       "and keep topics longer",
+                       p->topic, (int)p->partition, (unsigned long long)p->taken, (unsigned long long)first);
+    p->oldest = p->taken;
+    if (p->taken > first)
+        foreign_warm(feed, p, first, p->taken,
+                     MIN_OF(MAX_OF(share, (uint64_t)WARM_LEAST), (uint64_t)WARM_MOST));
+    return true;
+}
+
+/* A record at an earlier place than any that is remembered: farther back, then. */
+static bool look_back(struct foreign_feed *feed, struct part *p, uint64_t offset, struct err *err)
+{
+    uint64_t first, next;
+    if (!journal_bounds(feed->reader, p->topic, p->partition, &first, &next, err))
+        return false;
+    uint64_t back = 4 * (offset - MIN_OF(p->oldest, offset)) + WARM_MOST;
+    log_event(LOG_LEVEL_INFO, "looking_back", "topic=%s partition=%d offset=%llu records=%llu", p->topic,
+              (int)p->partition, (unsigned long long)offset, (unsigned long long)back);
+    foreign_warm(feed, p, MIN_OF(first, offset), offset, back);
+    feed->assigned = false;
+    return true;
 }
 
 /* What is far ahead of the others waits for them: that a transaction's records are missing in a partition which has
@@ -154,6 +232,7 @@ static void part_release(struct part *p)
     free(p->topic);
     free(p->segments);
     free(p->gaps);
+    free(p->memory);
 }
 
 void foreign_feed_close(struct foreign_feed *feed)
@@ -168,6 +247,8 @@ void foreign_feed_close(struct foreign_feed *feed)
     for (size_t i = 0; i < feed->alone_count; i++)
         free(feed->alone[i].counts);
     free(feed->alone);
+    free(feed->truncates);
+    free(feed->snapshots);
     for (size_t i = 0; i < feed->name_count; i++)
         free(feed->names[i]);
     arena_release(&feed->arena);
@@ -181,16 +262,26 @@ void foreign_feed_close(struct foreign_feed *feed)
     free(feed);
 }
 
-bool foreign_feed_open(const struct foreign_settings *set, struct foreign_decoder *dec, uint64_t fence_id,
-                       const char *state, struct foreign_feed **ret, struct err *err)
+struct foreign_feed *foreign_feed_new(const struct foreign_settings *set, struct foreign_decoder *dec,
+                                      uint64_t fence_id)
 {
     struct foreign_feed *feed = xcalloc(1, sizeof *feed);
     feed->set = set;
     feed->dec = dec;
     feed->last_id = feed->taken_id = fence_id;
     arena_init(&feed->arena, (size_t)1 << 20, RECORD_MEMORY);
-    if ((state != NULL && !foreign_state_read(feed, state, err)) ||
-        !journal_reader_open(&set->journal, NULL, &feed->reader, err) || !list_topics(feed, err)) {
+    return feed;
+}
+
+bool foreign_feed_open(const struct foreign_settings *set, struct foreign_decoder *dec, uint64_t fence_id,
+                       const char *state, struct foreign_feed **ret, struct err *err)
+{
+    struct foreign_feed *feed = foreign_feed_new(set, dec, fence_id);
+    bool ok = (state == NULL || foreign_state_read(feed, state, err)) &&
+              journal_reader_open(&set->journal, NULL, &feed->reader, err);
+    for (size_t i = 0; ok && i < feed->part_count; i++)
+        ok = resume(feed, &feed->parts[i], err);
+    if (!ok || !list_topics(feed, err)) {
         foreign_feed_close(feed);
         return false;
     }
@@ -234,63 +325,6 @@ static bool one_producer(struct foreign_feed *feed, const struct foreign_event *
                    ev->connector, ev->server, feed->connector, feed->server);
 }
 
-static int compare(const struct place *a, uint64_t major, uint64_t minor)
-{
-    if (a->major != major)
-        return a->major < major ? -1 : 1;
-    return a->minor < minor ? -1 : a->minor > minor;
-}
-
-/* A new snapshot: the stream behind it may begin anywhere. Rows that were deleted meanwhile are in no record. */
-static void begin_snapshot(struct part *p)
-{
-    if (p->seen.time_us != 0)
-        log_event(LOG_LEVEL_WARN, "snapshot_again",
-                  "topic=%s partition=%d text=\"the connector makes a new snapshot into topics that it "
-                  "streamed to: rows "
-                  "that were deleted on the source since its stream ended stay on the target\"",
-                  p->topic, (int)p->partition);
-    p->seen = (struct place){.major = 0};
-}
-
-/* Was this change delivered before? Keeps the place. */
-static bool came_before(struct part *p, const struct foreign_event *ev, bool *ret_before, struct err *err)
-{
-    const struct change *chg = &ev->change;
-    uint64_t major = chg->source.commit_lsn, minor = chg->total_order;
-    int64_t us = chg->source.commit_time_us;
-    *ret_before = false;
-    if (chg->op == CHANGE_READ) {
-        if (chg->source.snapshot == SNAPSHOT_TRUE && ev->transaction == 0 && !ev->incremental)
-            begin_snapshot(p);
-        return true;
-    }
-    int order = p->seen.time_us == 0 ? -1 : compare(&p->seen, major, minor);
-    if (order > 0 && us > p->seen.time_us + BACKWARDS_US)
-        return err_set(
-            err, ERR_IDENTITY,
-            "the change was committed later than the one before it, but stands before it in the source's "
-            "log: "
-            "the connector reads another server now, or one whose log was reset. Let it make a new snapshot "
-            "under another topic.prefix, for a new pipeline");
-    if (order > 0 && !p->rewound) {
-        p->rewound = true;
-        p->ties_left = p->seen.ties;
-    }
-    bool unique =
-        ev->transaction != 0; /* ordinals are; a place in the log is shared by the rows of a COPY, and by both
-                                           halves of a key change */
-    *ret_before = order > 0 || (order == 0 && (unique || (p->rewound && p->ties_left > 0)));
-    if (order == 0 && p->rewound && p->ties_left > 0)
-        p->ties_left--;
-    if (*ret_before)
-        return true;
-    p->rewound = p->rewound && order == 0;
-    uint64_t ties = order == 0 ? p->seen.ties + 1 : 1;
-    p->seen = (struct place){.major = major, .minor = minor, .time_us = MAX_OF(us, 1), .ties = ties};
-    return true;
-}
-
 static bool add_gap(struct part *p, uint64_t offset, struct err *err)
 {
     if (p->gap_count > 0 && p->gaps[p->gap_count - 1].next == offset) {
@@ -309,7 +343,7 @@ static bool add_gap(struct part *p, uint64_t offset, struct err *err)
 
 bool foreign_feed_skips(const struct foreign_feed *feed, const struct journal_record *rec)
 {
-    const struct part *p = find_part(feed, rec->stream, rec->partition);
+    const struct part *p = foreign_part_find(feed, rec->stream, rec->partition);
     for (size_t i = 0; p != NULL && i < p->gap_count; i++) {
         if (rec->offset >= p->gaps[i].first && rec->offset < p->gaps[i].next)
             return true;
@@ -360,65 +394,6 @@ static void add_change(struct foreign_feed *feed, struct part *p, const struct f
         s->halves += ev->change.op == CHANGE_DELETE ? 1 : -1;
 }
 
-/* --- ends of transactions --- */
-
-static bool is_repeated(struct foreign_feed *feed, const struct foreign_event *ev, bool *ret, struct err *err)
-{
-    struct domain *d;
-    if (!foreign_domain(&feed->domains, ev->domain, &d))
-        return err_set(err, ERR_UNSUPPORTED, "more than %d GTID domains", DOMAINS_MAX);
-    *ret = ev->order <= d->order;
-    d->order = MAX_OF(d->order, ev->order);
-    return true;
-}
-
-static bool add_end(struct foreign_feed *feed, const struct foreign_event *ev, uint64_t next, struct err *err)
-{
-    bool repeated = false;
-    if (!is_repeated(feed, ev, &repeated, err))
-        return false;
-    if (repeated || ev->count_count == 0 || ev->transaction == feed->last_alone)
-        return true;
-    if (feed->end_head + feed->end_count == feed->end_cap) {
-        if (feed->end_head > 0) {
-            memmove(feed->ends, feed->ends + feed->end_head, feed->end_count * sizeof *feed->ends);
-            feed->end_head = 0;
-        }
-        if (feed->end_count == feed->end_cap) {
-            feed->end_cap = feed->end_cap == 0 ? 64 : 2 * feed->end_cap;
-            feed->ends = xrealloc(feed->ends, feed->end_cap * sizeof *feed->ends);
-        }
-    }
-    struct end *e = &feed->ends[feed->end_head + feed->end_count++];
-    *e = (struct end){.transaction = ev->transaction,
-                      .domain = ev->domain,
-                      .order = ev->order,
-                      .end_us = ev->end_us,
-                      .next = next,
-                      .counts = xcalloc(ev->count_count, sizeof *e->counts),
-                      .count_count = ev->count_count};
-    for (size_t i = 0; i < ev->count_count; i++)
-        e->counts[i] = (struct foreign_count){.collection = foreign_intern(feed, ev->counts[i].collection),
-                                              .changes = ev->counts[i].changes};
-    return true;
-}
-
-static void add_alone(struct foreign_feed *feed, const struct foreign_event *ev)
-{
-    if (feed->alone_count == feed->alone_cap) {
-        feed->alone_cap = feed->alone_cap == 0 ? 4 : 2 * feed->alone_cap;
-        feed->alone = xrealloc(feed->alone, feed->alone_cap * sizeof *feed->alone);
-    }
-    struct end *e = &feed->alone[feed->alone_count++];
-    *e = (struct end){.transaction = ev->transaction,
-                      .domain = ev->domain,
-                      .order = ev->order,
-                      .end_us = ev->change.source.commit_time_us,
-                      .counts = xcalloc(1, sizeof *e->counts),
-                      .count_count = 1};
-    e->counts[0] = (struct foreign_count){.collection = foreign_intern(feed, ev->collection), .changes = 1};
-}
-
 /* --- reading --- */
 
 static bool check_order(const struct foreign_feed *feed, const struct foreign_event *ev, struct err *err)
@@ -435,7 +410,7 @@ static bool check_order(const struct foreign_feed *feed, const struct foreign_ev
 static bool check_partitions(const struct foreign_feed *feed, const struct part *p,
                              const struct foreign_event *ev, struct err *err)
 {
-    if (ev->key != NULL || ev->change.op == CHANGE_TRUNCATE || find_part(feed, p->topic, 1) == NULL)
+    if (ev->key != NULL || ev->change.op == CHANGE_TRUNCATE || foreign_part_find(feed, p->topic, 1) == NULL)
         return true;
     return err_set(err, ERR_UNSUPPORTED,
                    "table=%s has no key, and its topic more than one partition: a connector that begins "
@@ -449,37 +424,53 @@ static bool check_partitions(const struct foreign_feed *feed, const struct part 
 static bool scan_change(struct foreign_feed *feed, struct part *p, const struct foreign_event *ev,
                         uint64_t offset, struct err *err)
 {
-    bool before = false;
-    if (!one_producer(feed, ev, err) || !check_order(feed, ev, err) || !check_partitions(feed, p, ev, err) ||
-        !came_before(p, ev, &before, err))
+    enum verdict verdict;
+    bool remember = offset < p->warm_until;
+    if (!remember &&
+        (!one_producer(feed, ev, err) || !check_order(feed, ev, err) ||
+         !foreign_check_topic(feed, p, ev->collection, err) || !check_partitions(feed, p, ev, err)))
         return false;
-    if (before)
+    if (!foreign_seen(feed, p, ev, offset, &verdict, err))
+        return false;
+    if (remember)
+        return true;
+    if (verdict == VERDICT_UNKNOWN)
+        return look_back(feed, p, offset, err);
+    if (verdict == VERDICT_BEFORE)
         return add_gap(p, offset, err);
     add_change(feed, p, ev);
     if (ev->alone && feed->set->transaction_topic != NULL)
-        add_alone(feed, ev);
+        foreign_alone_add(feed, ev);
     return true;
 }
 
-static bool scan_record(struct foreign_feed *feed, const struct journal_record *rec, struct err *err)
+static bool scan_event(struct foreign_feed *feed, struct part *p, const struct foreign_event *ev,
+                       uint64_t offset, struct err *err)
 {
-    struct part *p = find_part(feed, rec->stream, rec->partition);
+    if (p->warm_until != 0 && offset >= p->warm_until && !foreign_warmed(p, err))
+        return false;
+    if (p->ends && (ev->kind == FOREIGN_END || ev->kind == FOREIGN_BEGIN))
+        return foreign_ends_add(feed, ev, offset + 1, offset < p->warm_until, err);
+    return p->ends || ev->kind != FOREIGN_CHANGE || scan_change(feed, p, ev, offset, err);
+}
+
+bool foreign_scan(struct foreign_feed *feed, const struct journal_record *rec, struct err *err)
+{
+    struct part *p = foreign_part_find(feed, rec->stream, rec->partition);
     struct foreign_record fr = foreign_record_of(rec);
     struct foreign_event ev;
-    bool ok = p != NULL && rec->offset >= p->scan;
-    if (!ok)
+    if (p == NULL || rec->offset < p->scan)
         return p != NULL || err_set(err, ERR_BUG, "a record of a topic that was not asked for");
     arena_clear(&feed->arena);
-    ok = foreign_decode(feed->dec, &fr, &feed->arena, &ev, err);
-    if (ok && p->ends && ev.kind == FOREIGN_END)
-        ok = add_end(feed, &ev, rec->offset + 1, err);
-    else if (ok && !p->ends && ev.kind == FOREIGN_CHANGE)
-        ok = scan_change(feed, p, &ev, rec->offset, err);
-    if (!ok)
+    if (!foreign_decode(feed->dec, &fr, &feed->arena, &ev, err) ||
+        !scan_event(feed, p, &ev, rec->offset, err))
         return err_wrap(err, "topic=%s partition=%d offset=%llu", rec->stream, (int)rec->partition,
                         (unsigned long long)rec->offset);
+    if (p->warm_until != 0 && p->warm_until == rec->offset) /* what lies before it is read first */
+        return true;
+    p->read_us = clock_mono_us();
     p->scan = rec->offset + 1;
-    if (!p->ends)
+    if (!p->ends && p->warm_until == 0)
         last_segment(p)->next = p->scan;
     return true;
 }
@@ -508,8 +499,10 @@ static bool scan(struct foreign_feed *feed, int timeout_ms, struct err *err)
             return true;
         }
         feed->idle_since_us = 0;
-        if (!scan_record(feed, &rec, err))
+        if (!foreign_scan(feed, &rec, err))
             return false;
+        if (!feed->assigned) /* farther back */
+            return true;
     }
     return true;
 }
@@ -521,7 +514,8 @@ bool foreign_feed_next(struct foreign_feed *feed, int timeout_ms, struct fence *
         return false;
     if (*ret_ready)
         return true;
-    if (clock_mono_us() - feed->listed_us > LIST_EVERY_US && !list_topics(feed, err))
+    if (clock_mono_us() - feed->listed_us > LIST_EVERY_US &&
+        (!look_at_one(feed, err) || !list_topics(feed, err)))
         return false;
     pause_parts(feed);
     return (feed->assigned || assign(feed, err)) && scan(feed, timeout_ms, err) &&

@@ -23,6 +23,8 @@ struct foreign_settings {
     bool on;
     struct journal_config journal; /* how to reach the topics and the registry */
     const char *const *patterns;   /* with the transaction topic; allocated */
+    const char *const
+        *collections; /* tables that are read, as an END names them; allocated. NULL = by the topics' names */
     const char *transaction_topic; /* NULL = none */
     bool avro;
     struct topic_routing *tables; /* other names on the target; NULL = none */

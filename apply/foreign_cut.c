@@ -14,6 +14,8 @@
 #define HALVES_WAIT_US   2000000
 #define TELL_AFTER_US    10000000
 #define QUIET_US         1000000
+#define GIVE_UP_US       60000000
+#define SETTLE_US        2000000
 
 /* What of the partitions' segments a fence takes: so many of each, from the head on. */
 struct cutting {
@@ -53,10 +55,11 @@ static uint64_t system_id(const struct foreign_feed *feed)
 
 static void begin_fence(struct foreign_feed *feed, enum fence_kind kind, struct fence *ret)
 {
+    const struct snapshot *snap = foreign_snapshot(feed, feed->last_id + 1);
     *ret = (struct fence){.format = FENCE_FORMAT,
                           .kind = kind,
                           .id = ++feed->last_id,
-                          .attempt = 1,
+                          .attempt = snap != NULL ? snap->attempt : 1,
                           .pipeline = xstrdup(feed->set->journal.pipeline),
                           .source_system_id = system_id(feed),
                           .lsn = feed->lsn,
@@ -110,8 +113,10 @@ static void collect_free(const struct foreign_feed *feed, struct cutting *c)
     for (size_t i = 0; i < feed->part_count; i++) {
         const struct part *p = &feed->parts[i];
         size_t last = 0;
-        for (size_t k = 0; k < p->count && segment_at(p, k)->transaction == 0; k++) {
+        for (size_t k = 0; k < p->count; k++) {
             const struct segment *s = segment_at(p, k);
+            if (s->transaction != 0 && !foreign_is_late(feed, s->transaction))
+                break;
             if (s->changes == 0 || (c->changes > 0 && c->changes + s->changes > FREE_CHANGES_MAX))
                 continue;
             c->changes += s->changes;
@@ -147,15 +152,6 @@ static bool cut_free(struct foreign_feed *feed, struct cutting *c, struct fence 
 
 /* --- whole transactions --- */
 
-/* Its topic is read, or will be as soon as it is there. */
-static bool is_ours(const struct foreign_feed *feed, const char *collection)
-{
-    if (strncmp(collection, "io.debezium.", 12) == 0 || feed->server == NULL)
-        return feed->server == NULL; /* a logical message, which an END counts as well */
-    char *topic CLEANUP(free_ptr) = topic_name_of(feed->server, collection);
-    return journal_foreign_fits(feed->set->patterns, topic);
-}
-
 /* So many leading segments of each partition are of the transaction. */
 static uint64_t count_found(const struct foreign_feed *feed, const struct end *e, const char *collection,
                             struct cutting *c)
@@ -168,21 +164,44 @@ static uint64_t count_found(const struct foreign_feed *feed, const struct end *e
             k++;
         for (; k < p->count && segment_at(p, k)->transaction == e->transaction; k++) {
             const struct segment *s = segment_at(p, k);
-            found += s->collection == collection ? s->changes : 0;
+            found += collection == NULL || s->collection == collection ? s->changes : 0;
             c->takes[i] = MAX_OF(c->takes[i], k + 1);
         }
     }
     return found;
 }
 
-static void tell_waiting(struct foreign_feed *feed, const struct foreign_count *count, uint64_t found)
+/* The first change of another transaction than this one that stands in its way; NULL = none. */
+static const struct part *first_blocked(const struct foreign_feed *feed, uint64_t transaction)
+{
+    for (size_t i = 0; i < feed->part_count; i++) {
+        const struct part *p = &feed->parts[i];
+        size_t k = 0;
+        while (k < p->count && segment_at(p, k)->changes == 0)
+            k++;
+        if (k < p->count && segment_at(p, k)->transaction != 0 &&
+            segment_at(p, k)->transaction != transaction)
+            return p;
+    }
+    return NULL;
+}
+
+/* Sets the notice when it has been so for a while. */
+static bool waits_long(struct foreign_feed *feed)
 {
     int64_t now_us = clock_mono_us();
     if (feed->waiting_since_us == 0)
         feed->waiting_since_us = now_us;
     if (now_us - feed->waiting_since_us < TELL_AFTER_US || now_us - feed->told_us < TELL_AFTER_US)
-        return;
+        return false;
     feed->told_us = now_us;
+    return true;
+}
+
+static void tell_waiting(struct foreign_feed *feed, const struct foreign_count *count, uint64_t found)
+{
+    if (!waits_long(feed))
+        return;
     (void)snprintf(
         feed->notice, sizeof feed->notice,
         "waits for records of a transaction: the transaction topic tells %llu changes of %.200s, the topics "
@@ -191,27 +210,94 @@ static void tell_waiting(struct foreign_feed *feed, const struct foreign_count *
     log_event(LOG_LEVEL_WARN, "transaction_incomplete", "text=\"%s\"", feed->notice);
 }
 
+/* Changes of a transaction whose END is not there (yet: the connector may be in the middle of it). */
+static void tell_open(struct foreign_feed *feed)
+{
+    const struct part *p = first_blocked(feed, 0);
+    if (p == NULL) {
+        feed->waiting_since_us = 0;
+        feed->notice[0] = '\0';
+        return;
+    }
+    if (!feed->idle || !waits_long(feed))
+        return;
+    (void)snprintf(feed->notice, sizeof feed->notice,
+                   "waits for the end of a transaction: topic=%.200s partition=%d offset=%llu: %.100s has no "
+                   "END of it yet: "
+                   "is the transaction long, or the connector stopped?",
+                   p->topic, (int)p->partition, (unsigned long long)p->cut, feed->set->transaction_topic);
+    log_event(LOG_LEVEL_WARN, "transaction_open", "text=\"%s\"", feed->notice);
+}
+
+/* An END is there, and in front of its changes stand those of a transaction without one: its END would have come before. */
+static bool end_is_lost(struct foreign_feed *feed, const struct end *e, struct err *err)
+{
+    const struct part *p = first_blocked(feed, e->transaction);
+    bool long_since = feed->waiting_since_us != 0 && clock_mono_us() - feed->waiting_since_us > GIVE_UP_US;
+    if (p == NULL || !long_since || !feed->idle)
+        return false;
+    return !err_set(
+        err, ERR_PROTOCOL,
+        "topic=%s partition=%d offset=%llu: the change is of a transaction whose END is not in %s, though "
+        "that "
+        "tells the END of a later one (offset=%llu): records of the transaction topic are lost, or an END "
+        "was "
+        "taken for one of tables that are not read (source.debezium.topics, source.debezium.collections)",
+        p->topic, (int)p->partition, (unsigned long long)p->cut, feed->set->transaction_topic,
+        (unsigned long long)e->next - 1);
+}
+
+/* Each partition has given changes of later transactions, or nothing for a while since this END. */
+static bool is_settled(const struct foreign_feed *feed, const struct end *e)
+{
+    int64_t now_us = clock_mono_us();
+    for (size_t i = 0; i < feed->part_count; i++) {
+        const struct part *p = &feed->parts[i];
+        size_t k = 0;
+        while (k < p->count &&
+               (segment_at(p, k)->transaction == e->transaction || segment_at(p, k)->changes == 0))
+            k++;
+        bool passed = p->ends || k < p->count;
+        if (!passed && now_us - MAX_OF(p->read_us, e->seen_us) < SETTLE_US)
+            return false;
+    }
+    return true;
+}
+
+static bool too_many(const struct foreign_feed *feed, const struct end *e, const struct foreign_count *count,
+                     uint64_t found, struct err *err)
+{
+    return err_set(
+        err, ERR_PROTOCOL,
+        "topic=%s offset=%llu: the transaction's end tells %llu changes of %.200s, the topics hold "
+        "%llu: another producer writes to them",
+        feed->set->transaction_topic, (unsigned long long)e->next - 1, (unsigned long long)count->changes,
+        count->collection, (unsigned long long)found);
+}
+
+/* A connector that was started again inside of the transaction counts only what it wrote then: what it wrote before is
+ * there as well, and what it wrote twice was told and left out. */
 static bool is_whole(struct foreign_feed *feed, const struct end *e, struct cutting *c, bool *ret,
                      bool *ret_any, struct err *err)
 {
-    *ret = true;
-    *ret_any = false;
-    for (size_t i = 0; i < e->count_count; i++) {
+    bool quiet = (e->restarted || e->maybe_old) && is_settled(feed, e);
+    *ret_any = count_found(feed, e, NULL, c) > 0;
+    *ret = !e->restarted || quiet;
+    for (size_t i = 0; i < e->count_count && *ret; i++) {
         const struct foreign_count *count = &e->counts[i];
         uint64_t found = count_found(feed, e, count->collection, c);
-        *ret_any |= found > 0;
-        if (found > count->changes)
-            return err_set(
-                err, ERR_PROTOCOL,
-                "topic=%s offset=%llu: the transaction's end tells %llu changes of %.200s, the topics hold "
-                "%llu: another producer writes to them",
-                feed->set->transaction_topic, (unsigned long long)e->next - 1,
-                (unsigned long long)count->changes, count->collection, (unsigned long long)found);
-        if (found == count->changes || (found == 0 && !is_ours(feed, count->collection)))
+        if (found > count->changes && !e->restarted)
+            return too_many(feed, e, count, found, err);
+        if (found >= count->changes || (found == 0 && !foreign_is_read(feed, count->collection)))
             continue;
+        bool may_be_done = e->maybe_old || foreign_is_late(feed, e->transaction);
+        if (!*ret_any && may_be_done &&
+            quiet) /* an END that was written again: its changes were passed over */
+            return true;
         tell_waiting(feed, count, found);
         *ret = false;
-        return true;
+        if (end_is_lost(feed, e, err))
+            return false;
     }
     return true;
 }
@@ -293,6 +379,8 @@ static bool cut_whole(struct foreign_feed *feed, struct cutting *c, struct fence
             return true;
         feed->waiting_since_us = 0;
         feed->notice[0] = '\0';
+        if (e->restarted) /* should more of it come, it goes by itself */
+            foreign_late_add(feed, e->transaction);
         if (!any) { /* of tables that are not read */
             drop_end(feed, e);
             continue;
@@ -303,11 +391,27 @@ static bool cut_whole(struct foreign_feed *feed, struct cutting *c, struct fence
     return true;
 }
 
+/* The first fence, and that of another attempt at the snapshot: what is on the target goes. */
+static void begin_copy(struct foreign_feed *feed, struct fence *ret)
+{
+    for (size_t i = 0; i < feed->snapshot_count; i++) {
+        struct snapshot *snap = &feed->snapshots[i];
+        snap->from_fence = snap->from_fence == UINT64_MAX ? feed->last_id + 1 : snap->from_fence;
+    }
+    begin_fence(feed, FENCE_SNAPSHOT_BEGIN, ret);
+    for (size_t i = 0; feed->reset_due && i < feed->part_count; i++) {
+        if (!feed->parts[i].ends)
+            add_mark(feed, &(struct mark){
+                               .anew = true, .fence_id = ret->id, .part = i, .next = feed->parts[i].cut});
+    }
+    feed->reset_due = false;
+}
+
 bool foreign_cut(struct foreign_feed *feed, struct fence *ret, bool *ret_ready, struct err *err)
 {
     *ret_ready = false;
-    if (feed->last_id == 0) {
-        begin_fence(feed, FENCE_SNAPSHOT_BEGIN, ret);
+    if (feed->last_id == 0 || feed->reset_due) {
+        begin_copy(feed, ret);
         *ret_ready = true;
         return true;
     }
@@ -316,6 +420,8 @@ bool foreign_cut(struct foreign_feed *feed, struct fence *ret, bool *ret_ready, 
     *ret_ready = cut_free(feed, &c, ret);
     if (!*ret_ready && feed->set->transaction_topic != NULL)
         ok = cut_whole(feed, &c, ret, ret_ready, err);
+    if (ok && !*ret_ready && feed->set->transaction_topic != NULL && feed->end_count == 0)
+        tell_open(feed);
     free(c.takes);
     return ok;
 }

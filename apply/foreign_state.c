@@ -6,7 +6,7 @@
 #include "apply/foreign_internal.h"
 #include "core/alloc.h"
 
-#define STATE_FORMAT 1
+#define STATE_FORMAT 2
 
 /* --- settings --- */
 
@@ -18,11 +18,12 @@ static bool need(const struct config *cfg, const char *key, struct err *err)
 
 bool foreign_settings_read(const struct config *cfg, struct foreign_settings *ret, struct err *err)
 {
-    size_t topics, properties, rules;
+    size_t topics, properties, rules, named;
     const char *brokers = config_text(cfg, "source.debezium.brokers");
     const char *const *patterns = config_list(cfg, "source.debezium.topics", &topics);
     const char *const *kafka = config_list(cfg, "source.debezium.kafka", &properties);
     const char *const *tables = config_list(cfg, "source.debezium.tables", &rules);
+    const char *const *collections = config_list(cfg, "source.debezium.collections", &named);
     *ret = (struct foreign_settings){.on = brokers != NULL};
     if (brokers == NULL)
         return true;
@@ -31,11 +32,6 @@ bool foreign_settings_read(const struct config *cfg, struct foreign_settings *re
     if (config_text(cfg, "source.url") != NULL || config_text(cfg, "journal.url") != NULL)
         return err_set(err, ERR_CONFIG,
                        "source.debezium stands in place of source.url and journal.url: take those out");
-    if (strcmp(config_text(cfg, "source.debezium.unfinished"), "accept") != 0)
-        return err_set(err, ERR_CONFIG,
-                       "source.debezium is not finished: docs/DEBEZIUM.md, \"Known faults\", tells when the "
-                       "target comes to differ unseen. To try it nevertheless set "
-                       "source.debezium.unfinished: accept");
     if (topics == 0)
         return err_set(err, ERR_CONFIG, "source.debezium.topics is missing: which topics are to be applied?");
     if ((ret->avro && !need(cfg, "source.debezium.registry", err)) ||
@@ -45,6 +41,11 @@ bool foreign_settings_read(const struct config *cfg, struct foreign_settings *re
     memcpy(all, patterns, topics * sizeof *all);
     all[topics] = ret->transaction_topic;
     ret->patterns = all;
+    if (named > 0) {
+        const char **tables_read = xcalloc(named + 1, sizeof *tables_read);
+        memcpy(tables_read, collections, named * sizeof *tables_read);
+        ret->collections = tables_read;
+    }
     ret->journal = (struct journal_config){
         .url = xasprintf("kafka://%s", brokers),
         .pipeline = config_text(cfg, "pipeline"),
@@ -65,6 +66,7 @@ void foreign_settings_release(struct foreign_settings *set)
 {
     topic_routing_free(set->tables);
     free((void *)set->patterns);
+    free((void *)set->collections);
     free((char *)set->journal.url);
     *set = (struct foreign_settings){.on = false};
 }
@@ -119,8 +121,20 @@ static json_t *number(uint64_t v)
 
 static json_t *part_json(const struct part *p, uint64_t next, const struct place *at)
 {
-    return json_pack("[s, i, o, o, o, I, o]", p->topic, (int)p->partition, number(next), number(at->major),
-                     number(at->minor), (json_int_t)at->time_us, number(at->ties));
+    json_t *place = json_pack("[o, o, o, o, o, o, o, I, o, o, b, b]", number(at->major), number(at->minor),
+                              number(at->transaction), number(at->gtid_domain), number(at->gtid_order),
+                              number(at->identity), number(at->ordinal), (json_int_t)at->time_us,
+                              number(at->ties), number(at->begun), (int)at->shown, (int)at->closed);
+    return json_pack("[s, i, o, o]", p->topic, (int)p->partition, number(next), place);
+}
+
+static json_t *snapshot_json(const struct foreign_feed *feed, uint64_t fence_id)
+{
+    const struct snapshot *snap = foreign_snapshot(feed, fence_id);
+    if (snap == NULL)
+        return json_null();
+    return json_pack("[o, o, I, o]", number(snap->major), number(snap->minor), (json_int_t)snap->time_us,
+                     number(snap->attempt));
 }
 
 /* What the target has once the marks up to this fence are applied. */
@@ -129,6 +143,11 @@ struct ahead {
     struct place *places;
     struct domains domains;
 };
+
+static bool place_given(const struct place *at)
+{
+    return at->time_us != 0 || at->shown;
+}
 
 static void look_ahead(const struct foreign_feed *feed, uint64_t fence_id, struct ahead *a)
 {
@@ -143,26 +162,31 @@ static void look_ahead(const struct foreign_feed *feed, uint64_t fence_id, struc
         if (m->fence_id > fence_id)
             break;
         a->next[m->part] = m->next;
-        if (m->place.time_us != 0)
+        if (m->anew || place_given(&m->place))
             a->places[m->part] = m->place;
         if (m->order != 0 && foreign_domain(&a->domains, m->domain, &d))
             d->order = m->order;
     }
 }
 
-static json_t *state_json(const struct foreign_feed *feed, const struct ahead *a)
+static json_t *state_json(const struct foreign_feed *feed, const struct ahead *a, uint64_t fence_id)
 {
     const char *ends = feed->set->transaction_topic;
-    json_t *parts = json_array(), *domains = json_array();
+    json_t *parts = json_array(), *domains = json_array(), *late = json_array();
     for (size_t i = 0; i < feed->part_count; i++)
         json_array_append_new(parts, part_json(&feed->parts[i], a->next[i], &a->places[i]));
     for (size_t i = 0; i < a->domains.count; i++)
         json_array_append_new(
             domains, json_pack("[o, o]", number(a->domains.items[i].id), number(a->domains.items[i].order)));
-    return json_pack("{s:i, s:s?, s:s?, s:s?, s:b, s:o, s:I, s:o, s:o}", "format", STATE_FORMAT, "connector",
-                     feed->connector, "server", feed->server, "transaction_topic", ends, "complete",
-                     (int)feed->complete, "lsn", number(feed->lsn), "commit_us", (json_int_t)feed->commit_us,
-                     "domains", domains, "partitions", parts);
+    for (size_t i = 0; i < LATE_MAX; i++) {
+        if (feed->late[i] != 0)
+            json_array_append_new(late, number(feed->late[i]));
+    }
+    return json_pack("{s:i, s:s?, s:s?, s:s?, s:b, s:o, s:I, s:o, s:o, s:o, s:o}", "format", STATE_FORMAT,
+                     "connector", feed->connector, "server", feed->server, "transaction_topic", ends,
+                     "complete", (int)feed->complete, "lsn", number(feed->lsn), "commit_us",
+                     (json_int_t)feed->commit_us, "domains", domains, "partitions", parts, "late", late,
+                     "snapshot", snapshot_json(feed, fence_id));
 }
 
 bool foreign_feed_state(struct foreign_feed *feed, uint64_t fence_id, const char **ret, struct err *err)
@@ -170,7 +194,7 @@ bool foreign_feed_state(struct foreign_feed *feed, uint64_t fence_id, const char
     struct ahead a = {.next = xcalloc(feed->part_count + 1, sizeof *a.next),
                       .places = xcalloc(feed->part_count + 1, sizeof *a.places)};
     look_ahead(feed, fence_id, &a);
-    json_t *json = state_json(feed, &a);
+    json_t *json = state_json(feed, &a, fence_id);
     free(a.next);
     free(a.places);
     free(feed->state);
@@ -198,7 +222,7 @@ void foreign_feed_take(struct foreign_feed *feed, uint64_t fence_id)
         struct part *p = &feed->parts[m->part];
         struct domain *d;
         p->taken = m->next;
-        if (m->place.time_us != 0)
+        if (m->anew || place_given(&m->place))
             p->at_taken = m->place;
         if (m->order != 0 && foreign_domain(&feed->domains_taken, m->domain, &d))
             d->order = m->order;
@@ -222,15 +246,53 @@ static bool bad(struct err *err)
 static bool read_part(struct foreign_feed *feed, json_t *json, struct err *err)
 {
     const char *topic;
-    int partition;
-    json_int_t next, major, minor, time_us, ties;
-    if (json_unpack(json, "[s, i, I, I, I, I, I]", &topic, &partition, &next, &major, &minor, &time_us,
-                    &ties) != 0 ||
+    int partition, shown, closed;
+    json_int_t next, major, minor, transaction, domain, order, identity, ordinal, time_us, ties, begun;
+    if (json_unpack(json, "[s, i, I, [I, I, I, I, I, I, I, I, I, I, b, b]]", &topic, &partition, &next,
+                    &major, &minor, &transaction, &domain, &order, &identity, &ordinal, &time_us, &ties,
+                    &begun, &shown, &closed) != 0 ||
         partition < 0 || next < 0)
         return bad(err);
     struct part *p = foreign_part_add(feed, topic, partition, (uint64_t)next);
-    p->seen = p->at_taken = (struct place){
-        .major = (uint64_t)major, .minor = (uint64_t)minor, .time_us = time_us, .ties = (uint64_t)ties};
+    p->seen = p->at_taken = (struct place){.major = (uint64_t)major,
+                                           .minor = (uint64_t)minor,
+                                           .transaction = (uint64_t)transaction,
+                                           .gtid_domain = (uint64_t)domain,
+                                           .gtid_order = (uint64_t)order,
+                                           .identity = (uint64_t)identity,
+                                           .ordinal = (uint64_t)ordinal,
+                                           .time_us = time_us,
+                                           .ties = (uint64_t)ties,
+                                           .begun = (uint64_t)begun,
+                                           .shown = shown != 0,
+                                           .closed = closed != 0};
+    return true;
+}
+
+static bool read_late(struct foreign_feed *feed, json_t *late, struct err *err)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach(late, i, item)
+    {
+        if (!json_is_integer(item))
+            return bad(err);
+        foreign_late_add(feed, (uint64_t)json_integer_value(item));
+    }
+    return true;
+}
+
+static bool read_snapshot(struct foreign_feed *feed, json_t *json, struct err *err)
+{
+    json_int_t major, minor, time_us, attempt;
+    if (json_is_null(json))
+        return true;
+    if (json_unpack(json, "[I, I, I, I]", &major, &minor, &time_us, &attempt) != 0)
+        return bad(err);
+    foreign_snapshot_add(feed, &(struct snapshot){.major = (uint64_t)major,
+                                                  .minor = (uint64_t)minor,
+                                                  .time_us = time_us,
+                                                  .attempt = (uint64_t)attempt});
     return true;
 }
 
@@ -263,12 +325,19 @@ static bool read_root(struct foreign_feed *feed, json_t *root, struct err *err)
     const char *server = json_string_value(json_object_get(root, "server"));
     const char *ends = json_string_value(json_object_get(root, "transaction_topic"));
     json_int_t lsn, commit_us;
-    json_t *domains, *parts, *item;
-    if (json_unpack(root, "{s:i, s:b, s:I, s:I, s:o, s:o}", "format", &format, "complete", &complete, "lsn",
-                    &lsn, "commit_us", &commit_us, "domains", &domains, "partitions", &parts) != 0)
+    json_t *domains, *parts, *item, *late, *snapshot;
+    if (json_unpack(root, "{s:i}", "format", &format) != 0)
         return bad(err);
-    if (format > STATE_FORMAT)
-        return err_set(err, ERR_UNSUPPORTED, "crossfade.position was written by a newer version");
+    if (format != STATE_FORMAT)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "crossfade.position was written by another version (format %d, this one reads %d): "
+                       "begin anew, with "
+                       "another pipeline and an empty target",
+                       format, STATE_FORMAT);
+    if (json_unpack(root, "{s:i, s:b, s:I, s:I, s:o, s:o, s:o, s:o}", "format", &format, "complete",
+                    &complete, "lsn", &lsn, "commit_us", &commit_us, "domains", &domains, "partitions",
+                    &parts, "late", &late, "snapshot", &snapshot) != 0)
+        return bad(err);
     if (!same_topic(ends, feed->set->transaction_topic))
         return err_set(err, ERR_CONFIG,
                        "source.debezium.transaction_topic is %s, the target was filled with %s: what was "
@@ -287,7 +356,8 @@ static bool read_root(struct foreign_feed *feed, json_t *root, struct err *err)
         if (!read_part(feed, item, err))
             return false;
     }
-    return read_domains(feed, domains, err);
+    return read_domains(feed, domains, err) && read_late(feed, late, err) &&
+           read_snapshot(feed, snapshot, err);
 }
 
 bool foreign_state_read(struct foreign_feed *feed, const char *text, struct err *err)

@@ -177,6 +177,18 @@ static void add_role(const struct terminal *term, struct strbuf *out, const char
         strbuf_addf(out, "    %s\n", error);
 }
 
+/* Topics of Debezium: where its source stands nobody here knows. */
+static void add_foreign(struct strbuf *out, const json_t *all, const json_t *apply)
+{
+    strbuf_addf(out, "  %-10s %s\n", "source", "topics of Debezium");
+    strbuf_addf(out, "  %-10s fence %.0f", "applied", fleet_number(apply, "fence_id"));
+    if (*fleet_text(apply, "position_commit_time") != '\0')
+        strbuf_addf(out, ", committed on the source %s", fleet_text(apply, "position_commit_time"));
+    strbuf_addf(out, "\n  %-10s %s\n", "snapshot",
+                fleet_bool(all, "complete") ? "complete" : "its end was not seen yet");
+    strbuf_addf(out, "  %-10s %s\n", "promise", fleet_text(all, "promise"));
+}
+
 static void add_status(const struct terminal *term, struct strbuf *out, const json_t *all)
 {
     const char *phase = fleet_text(all, "phase");
@@ -186,6 +198,11 @@ static void add_status(const struct terminal *term, struct strbuf *out, const js
     strbuf_adds(out, "  ");
     terminal_paint(term, out, phase_color(phase), phase);
     strbuf_addc(out, '\n');
+    if (*fleet_text(all, "promise") != '\0') {
+        add_foreign(out, all, apply);
+        add_role(term, out, "apply", apply);
+        return;
+    }
     strbuf_addf(out, "  %-10s %s\n", "source",
                 *fleet_text(all, "source_lsn") ? fleet_text(all, "source_lsn") : "-");
     add_stage(out, "journaled", all, "journaled_lsn", "capture_bytes", "capture_seconds", capture);
@@ -193,8 +210,6 @@ static void add_status(const struct terminal *term, struct strbuf *out, const js
     add_snapshot(out, snapshot);
     if (json_is_null(json_object_get(snapshot, "finished")))
         add_tables(out, snapshot);
-    if (*fleet_text(all, "promise") != '\0')
-        strbuf_addf(out, "  %-10s %s\n", "promise", fleet_text(all, "promise"));
     if (json_is_object(capture))
         add_role(term, out, "capture", capture);
     add_role(term, out, "apply", apply);
@@ -376,6 +391,8 @@ int cmd_status(struct cli *cli)
         return CLI_EXIT_USAGE;
     if (wait != NULL && strcmp(wait, "caught-up") != 0)
         return cli_usage_error(cli, "--wait: found \"%s\", expected caught-up", wait);
+    if (wait != NULL && config_text(cli->cfg, "source.debezium.brokers") != NULL)
+        return cli_usage_error(cli, "--wait: with source.debezium it is not known where the source stands");
     if (wait != NULL)
         return wait_caught_up(cli, timeout_s, as_json);
     if (cli_flag(cli, "watch") != NULL)

@@ -208,6 +208,9 @@ static void read_source(struct reader *rd)
         case ROLE_SOURCE_FILE:
             raw->file = read_text(c);
             break;
+        case ROLE_SOURCE_GTID:
+            raw->gtid = read_text(c);
+            break;
         case ROLE_SOURCE_POS:
             raw->pos = get_long(c);
             break;

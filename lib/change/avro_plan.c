@@ -259,6 +259,7 @@ static const struct role_name source_roles[] = {
     {"schema", ROLE_SOURCE_SCHEMA, AVRO_KIND_STRING},
     {"table", ROLE_SOURCE_TABLE, AVRO_KIND_STRING},
     {"file", ROLE_SOURCE_FILE, AVRO_KIND_STRING},
+    {"gtid", ROLE_SOURCE_GTID, AVRO_KIND_STRING},
     {"pos", ROLE_SOURCE_POS, AVRO_KIND_LONG},
     {"row", ROLE_SOURCE_ROW, AVRO_KIND_INT},
     {NULL, ROLE_SKIP, AVRO_KIND_UNKNOWN},

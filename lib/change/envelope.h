@@ -48,7 +48,7 @@ struct raw_envelope {
     struct datum *after;
     struct span op;
     struct span server, database, snapshot, sequence, transaction_id;
-    struct span connector, schema, table, file; /* of records that Debezium wrote */
+    struct span connector, schema, table, file, gtid; /* of records that Debezium wrote */
     int64_t pos, row;                           /* MariaDB and MySQL: place in the binlog file */
     int64_t source_ms, source_us;
     int64_t envelope_ms, envelope_us;

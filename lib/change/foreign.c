@@ -367,13 +367,11 @@ static bool binlog_place(const struct raw_envelope *raw, uint64_t *ret)
 /* See foreign.h. */
 static bool place_of(const struct raw_envelope *raw, bool mysql, struct change *chg, struct err *err)
 {
-    bool read = chg->op == CHANGE_READ, in_order = raw->has_transaction && raw->total_order > 0;
+    bool read = chg->op == CHANGE_READ;
     if (mysql) {
         bool placed = binlog_place(raw, &chg->source.commit_lsn);
         chg->source.lsn = chg->source.commit_lsn;
         chg->total_order = read ? 0 : (uint64_t)raw->row + 1;
-        if (in_order)
-            chg->total_order = (uint64_t)raw->total_order;
         return placed || read || bad(err, "source.file or source.pos is missing or unknown");
     }
     chg->source.lsn = (lsn_t)raw->lsn;
@@ -381,8 +379,27 @@ static bool place_of(const struct raw_envelope *raw, bool mysql, struct change *
         return bad(err, "source.sequence is malformed");
     if (read && chg->source.commit_lsn == 0)
         chg->source.commit_lsn = chg->source.lsn;
-    chg->total_order = read ? 0 : in_order ? (uint64_t)raw->total_order : (uint64_t)raw->lsn;
+    chg->total_order = read ? 0 : (uint64_t)raw->lsn;
     return true;
+}
+
+/* Which transaction it is of, as the row's source says and as `transaction` does. */
+static void tell_transaction(const struct raw_envelope *raw, bool mysql, struct foreign_event *ret)
+{
+    bool rises;
+    ret->binlog = mysql;
+    ret->source_transaction = mysql ? 0 : (uint64_t)raw->xid;
+    if (mysql && raw->gtid.p != NULL && raw->gtid.len > 0) {
+        ret->source_transaction = foreign_hash(raw->gtid);
+        if (!foreign_gtid(raw->gtid, &ret->gtid_domain, &ret->gtid_order))
+            ret->gtid_domain = ret->gtid_order = 0;
+    }
+    if (!raw->has_transaction || raw->transaction_id.p == NULL)
+        return;
+    ret->transaction = foreign_transaction(raw->transaction_id);
+    ret->ordinal = raw->total_order > 0 ? (uint64_t)raw->total_order : 0;
+    ret->alone = mysql && ret->change.op == CHANGE_TRUNCATE &&
+                 foreign_order(raw->transaction_id, &ret->domain, &ret->order, &rises);
 }
 
 static bool keep(char **kept, struct span s, struct arena *arena, const char **ret)
@@ -417,16 +434,16 @@ static bool judge(struct foreign_decoder *fd, const struct raw_envelope *raw, bo
     if (!envelope_parse_snapshot(raw->snapshot, &chg->source.snapshot))
         return bad(err, "source.snapshot is unknown");
     ret->incremental = span_is(raw->snapshot, "incremental");
+    ret->first_of_table =
+        span_is(raw->snapshot, "first") || span_is(raw->snapshot, "first_in_data_collection");
+    ret->last_of_table = span_is(raw->snapshot, "last") || span_is(raw->snapshot, "last_in_data_collection");
     if (!place_of(raw, mysql, chg, err) || !times_of(raw, chg, err))
         return false;
     if (!keep(&fd->server, raw->server, arena, &ret->server) ||
         !keep(&fd->connector, raw->connector, arena, &ret->connector))
         return err_set(err, ERR_NO_MEMORY, "the record does not fit into memory");
     chg->source.server = chg->source.database = ret->server;
-    if (raw->has_transaction && raw->transaction_id.p != NULL)
-        ret->transaction = foreign_transaction(raw->transaction_id);
-    ret->alone = mysql && chg->op == CHANGE_TRUNCATE && ret->transaction != 0 &&
-                 foreign_order(raw->transaction_id, &ret->domain, &ret->order);
+    tell_transaction(raw, mysql, ret);
     return true;
 }
 

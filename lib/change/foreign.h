@@ -6,8 +6,9 @@
  * 3.1.
  *
  * Order. change.source.commit_lsn and change.total_order are a place in the source's own order, of which only the
- * comparison means something: PostgreSQL: the end of the last commit before it (source.sequence), and the ordinal in
- * its transaction or its LSN; MariaDB, MySQL: place in the binlog (number of the file and position), and the row.
+ * comparison means something: PostgreSQL: the end of the last commit before it (source.sequence), and its LSN;
+ * MariaDB, MySQL: place in the binlog (number of the file and position), and the row. Not the ordinal in its
+ * transaction: a connector that begins again inside of one counts from 1 anew.
  *
  * A decoder belongs to one thread. Schemas and tables are kept until it closes. Input is untrusted.
  */
@@ -56,12 +57,19 @@ struct foreign_event {
     const void *key, *other_key;
     uint32_t key_len, other_key_len;
     bool half;
-    bool incremental; /* a row of an incremental snapshot, amid the stream */
+    bool incremental;                   /* a row of an incremental snapshot, amid the stream */
+    bool first_of_table, last_of_table; /* rows of a snapshot: as source.snapshot says */
+    uint64_t ordinal;                   /* transaction.total_order; 0 = not told */
+    /* The transaction as the row's source tells it: PostgreSQL's number, or a hash of the GTID. 0 = not told. */
+    uint64_t source_transaction;
+    uint64_t gtid_domain, gtid_order; /* MariaDB's GTID: these rise; else 0 */
+    bool binlog;                      /* MariaDB, MySQL: no two changes have one place */
 
     bool alone; /* MariaDB, MySQL: a TRUNCATE, which is a transaction of its own, without BEGIN and END */
 
     /* FOREIGN_END, and what is alone */
-    uint64_t domain, order; /* of one domain: counts up from transaction to transaction */
+    uint64_t domain, order; /* of one domain: counts up from transaction to transaction (GTIDs: mostly) */
+    bool rises;             /* it always does: PostgreSQL's */
 
     /* FOREIGN_END */
     int64_t end_us; /* wall; when the source committed it */

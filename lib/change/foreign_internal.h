@@ -29,8 +29,12 @@ void foreign_meta_free(void *meta);
  * differs from record to record; others are the same in all. Never 0. */
 uint64_t foreign_transaction(struct span id);
 
-/* Place of a transaction's id among those of its domain: PostgreSQL's END, a GTID, a place in the binlog. */
-bool foreign_order(struct span id, uint64_t *ret_domain, uint64_t *ret_order);
+/* Place of a transaction's id among those of its domain: PostgreSQL's END, a GTID, a place in the binlog. rises: a later
+ * one is never lower. */
+bool foreign_order(struct span id, uint64_t *ret_domain, uint64_t *ret_order, bool *ret_rises);
+/* "domain-server-number". False: not MariaDB's. */
+bool foreign_gtid(struct span id, uint64_t *ret_domain, uint64_t *ret_number);
+uint64_t foreign_hash(struct span text); /* never 0 */
 
 /* --- foreign_key.c --- */
 

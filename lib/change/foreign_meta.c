@@ -47,12 +47,34 @@ static bool add_count(struct meta *m, struct arena *arena, struct span name, int
 
 /* --- identities --- */
 
-uint64_t foreign_transaction(struct span id)
+uint64_t foreign_hash(struct span text)
 {
     uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
-    for (size_t i = 0; i < id.len && id.p[i] != ':'; i++)
-        hash = (hash ^ (unsigned char)id.p[i]) * UINT64_C(1099511628211);
+    for (size_t i = 0; i < text.len; i++)
+        hash = (hash ^ (unsigned char)text.p[i]) * UINT64_C(1099511628211);
     return hash != 0 ? hash : 1;
+}
+
+/* Number of digits that it begins with. */
+static size_t digits(struct span s)
+{
+    size_t n = 0;
+    while (n < s.len && s.p[n] >= '0' && s.p[n] <= '9')
+        n++;
+    return n;
+}
+
+/* PostgreSQL's "xid:lsn"; MySQL's GTIDs have colons as well ("uuid:5", "uuid:tag:5"), but no number before the first. */
+static size_t xid_length(struct span id)
+{
+    size_t n = digits(id);
+    return n > 0 && n < id.len && id.p[n] == ':' ? n : 0;
+}
+
+uint64_t foreign_transaction(struct span id)
+{
+    size_t xid = xid_length(id);
+    return foreign_hash((struct span){id.p, xid > 0 ? xid : id.len});
 }
 
 /* The digits before `end`; false when there are none. */
@@ -69,30 +91,41 @@ static bool last_number(const char *text, const char *end, const char **ret_begi
     return p < end && end - p < 20;
 }
 
-/* PostgreSQL: "xid:lsn" (of an END: where the commit ended). MariaDB: "domain-server-number"; MySQL: "uuid:number".
- * Without GTIDs: "file=name.000001,pos=123". */
-bool foreign_order(struct span id, uint64_t *ret_domain, uint64_t *ret_order)
+bool foreign_gtid(struct span id, uint64_t *ret_domain, uint64_t *ret_number)
+{
+    const char *p, *end = id.p + id.len;
+    uint64_t server;
+    size_t domain = digits(id);
+    if (domain == 0 || domain >= id.len || id.p[domain] != '-' || !last_number(id.p, end, &p, ret_number) ||
+        p == id.p || p[-1] != '-')
+        return false;
+    *ret_domain = foreign_hash((struct span){id.p, domain});
+    return last_number(id.p, p - 1, &p, &server) && p == id.p + domain + 1;
+}
+
+/* PostgreSQL: "xid:lsn" (of an END: where the commit ended). MariaDB: "domain-server-number"; MySQL: "uuid:number" or
+ * "uuid:tag:number". Without GTIDs: "file=name.000001,pos=123". */
+bool foreign_order(struct span id, uint64_t *ret_domain, uint64_t *ret_order, bool *ret_rises)
 {
     const char *end = id.p + id.len, *p;
     uint64_t file;
     *ret_domain = 0;
-    if (!last_number(id.p, end, &p, ret_order))
+    *ret_rises = xid_length(id) > 0;
+    if (!last_number(id.p, end, &p, ret_order) || p == id.p)
         return false;
-    if (p > id.p && p[-1] == '=') {
+    if (p[-1] == '=') {
         const char *comma = memrchr(id.p, ',', (size_t)(p - id.p));
         if (comma == NULL || !last_number(id.p, comma, &p, &file))
             return false;
         *ret_order |= file << 40;
         return true;
     }
-    const char *colon = memchr(id.p, ':', id.len);
-    bool number = colon != NULL && last_number(id.p, colon, &p, &file) && p == id.p;
-    const char *dash = memchr(id.p, '-', id.len);
-    if (!number)
-        *ret_domain = foreign_transaction((struct span){id.p, colon != NULL  ? (size_t)(colon - id.p)
-                                                              : dash != NULL ? (size_t)(dash - id.p)
-                                                                             : 0});
-    return colon != NULL || dash != NULL;
+    if (*ret_rises)
+        return p[-1] == ':';
+    if (foreign_gtid(id, ret_domain, ret_order))
+        return true;
+    *ret_domain = foreign_hash((struct span){id.p, (size_t)(p - 1 - id.p)});
+    return p[-1] == ':' && p - 1 > id.p;
 }
 
 static bool finish(const struct meta *m, struct foreign_event *ret, struct err *err)
@@ -103,7 +136,7 @@ static bool finish(const struct meta *m, struct foreign_event *ret, struct err *
                                   .transaction = foreign_transaction(m->id),
                                   .counts = m->counts,
                                   .count_count = m->count};
-    if (ret->kind == FOREIGN_END && !foreign_order(m->id, &ret->domain, &ret->order))
+    if (ret->kind == FOREIGN_END && !foreign_order(m->id, &ret->domain, &ret->order, &ret->rises))
         return bad(err, "the id is neither of PostgreSQL, nor a GTID, nor a place in the binlog");
     return !__builtin_mul_overflow(m->ts_ms, 1000, &ret->end_us) || bad(err, "ts_ms is out of range");
 }

@@ -141,6 +141,8 @@ static void take_source(struct parse *ps)
             take_span(jr, &raw->table);
         else if (name_is(name, len, "file"))
             take_span(jr, &raw->file);
+        else if (name_is(name, len, "gtid"))
+            take_span(jr, &raw->gtid);
         else if (name_is(name, len, "pos"))
             (void)take_number(jr, &raw->pos);
         else if (name_is(name, len, "row"))

@@ -83,12 +83,26 @@ bool config_require(const struct config *cfg, struct err *err, const char *key, 
     return good;
 }
 
+/* Others capture: what needs a source or a journal of ours has none. */
+static bool require_ours(const struct config *cfg, const char *command, const char *key, struct err *err)
+{
+    bool ours = strcmp(key, "source.url") == 0 || strcmp(key, "journal.url") == 0;
+    if (!ours || config_text(cfg, key) != NULL || config_text(cfg, "source.debezium.brokers") == NULL)
+        return true;
+    return err_set(err, ERR_CONFIG,
+                   "%s: %s works on a source and a journal of Crossfade's own; with source.debezium apply "
+                   "and status are "
+                   "all there is (docs/DEBEZIUM.md, \"Reading Debezium's topics\")",
+                   key, command);
+}
+
 bool config_require_for(const struct config *cfg, const char *command, struct err *err)
 {
     for (size_t i = 0; i < option_count; i++) {
         bool needed;
         if (option_used_by(&option_table[i], command, &needed) && needed &&
-            !require_one(cfg, option_table[i].key, err))
+            (!require_ours(cfg, command, option_table[i].key, err) ||
+             !require_one(cfg, option_table[i].key, err)))
             return false;
     }
     return true;

@@ -136,6 +136,8 @@ void kafka_topic_why_stuck(struct kafka_client *client, const char *name, struct
 bool kafka_foreign_list(struct kafka_client *client, const char *const *patterns,
                         void (*each)(void *ctx, const struct journal_stream_info *info), void *ctx,
                         struct err *err) MUST_CHECK;
+/* Others' topics: all that was written is kept until it expires. ERR_CONFIG: the topic is compacted. */
+bool kafka_foreign_kept(struct kafka_client *client, const char *name, struct err *err) MUST_CHECK;
 enum stream_kind kafka_kind_of(const char *topic_prefix, const char *name);
 
 extern const struct journal_writer_ops kafka_writer_ops;

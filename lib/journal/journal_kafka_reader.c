@@ -258,6 +258,9 @@ static bool kafka_bounds(struct journal_reader *jr, const char *stream, int32_t 
     int64_t low = 0, high = 0;
     if (!kafka_topic_lookup(&r->data, stream, &count, err))
         return false;
+    if (r->config.foreign_topics != NULL && partition == 0 && count > 0 &&
+        !kafka_foreign_kept(&r->data, stream, err))
+        return false;
     if (partition < count) {
         rd_kafka_resp_err_t code;
         int64_t until_us = clock_mono_us() + KAFKA_LEADER_WAIT_US;

@@ -285,6 +285,30 @@ static bool check_config(struct kafka_client *client, const char *name, enum str
     return ok;
 }
 
+/* Who may not look is believed to have looked. */
+bool kafka_foreign_kept(struct kafka_client *client, const char *name, struct err *err)
+{
+    size_t ignored;
+    struct err why = ERR_INIT;
+    rd_kafka_event_t *event = describe(client, name, KAFKA_REQUEST_MS);
+    bool ok = entries_ok(client, name, STREAM_DATA, event, &ignored, &why);
+    if (event != NULL)
+        rd_kafka_event_destroy(event);
+    if (!ok && why.code == ERR_CONFIG)
+        return err_set(err, ERR_CONFIG,
+                       "topic=%s is compacted (cleanup.policy): changes that others followed are gone or "
+                       "will be, and with "
+                       "them what came before what. Set cleanup.policy=delete in the connector "
+                       "(topic.creation.default.cleanup.policy), and let it write a new snapshot under "
+                       "another topic.prefix",
+                       name);
+    if (!ok && why.code == ERR_CONNECT) {
+        *err = why;
+        return false;
+    }
+    return true;
+}
+
 /* --- why nothing is taken --- */
 
 /* 0: not known. */
