@@ -42,6 +42,8 @@ struct batch {
     bool keep_records, large_parts, take_repeats;
     struct batch_counts counts;
     struct foreign_decoder *foreign; /* the caller's; NULL: records are ours */
+    lsn_t (*table_drop_below)(void *ctx, const struct table_schema *schema);
+    void *table_drop_ctx;
 };
 
 /* batch_write.c */

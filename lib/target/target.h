@@ -112,6 +112,7 @@ struct target {
 
 struct target_letters_ops;
 struct target_desk_ops;
+struct target_direct;
 
 /* A transaction and what goes into it. */
 struct target_write_ops {
@@ -155,6 +156,8 @@ struct target_ops {
     const struct target_narrow_ops *narrow;
     const struct target_letters_ops *letters; /* dead_letter.h */
     const struct target_desk_ops *desk;       /* dead_letter.h */
+    /* loader.h; NULL: rows come through apply alone. */
+    bool (*direct_look)(struct target *tgt, uint64_t attempt, struct target_direct *ret, struct err *err);
 };
 
 bool target_open(const struct target_options *options, struct target **ret, struct err *err) MUST_CHECK;

@@ -204,6 +204,10 @@ bool pgt_settle(struct target *tgt, bool constraints, struct err *err) MUST_CHEC
 /* The server's hex form of a bytea, in place. NULL for null. */
 const void *pgt_unhex(const struct pg_result *res, int row, int column, size_t *ret_len);
 
+/* loader_look.c */
+bool pgt_direct_look(struct target *tgt, uint64_t attempt, struct target_direct *ret,
+                     struct err *err) MUST_CHECK;
+
 /* letters_desk.c: for people, on a connection of their own */
 extern const struct target_desk_ops pgt_desk;
 
