@@ -8,13 +8,14 @@ import sys
 
 from rig import Workdir
 
-from . import compare, debezium, journalling, large, latency, mariadb, size, snapshot, stream
+from . import compare, debezium, direct, journalling, large, latency, mariadb, size, snapshot, stream
 from .rigging import Bench
 
 # name: (function, limit, "at most" or "at least", unit)
 FIGURES = {
     "snapshot-lmdb": (snapshot.lmdb, 3.0, "<=", "x time of COPY | COPY"),
     "snapshot-kafka": (snapshot.kafka, 3.0, "<=", "x time of COPY | COPY"),
+    "direct": (direct.direct, 1.0, "<=", "x time of pgcopydb clone, a whole database with its indexes"),
     "drain-lmdb": (stream.drain_lmdb, 0.9, ">=", "x rate of pg_recvlogical"),
     "drain-kafka": (stream.drain_kafka, 0.9, ">=", "x rate of pg_recvlogical"),
     "mixed-drain-lmdb": (stream.mixed_lmdb, 0.9, ">=", "x rate of pg_recvlogical, mixed workload"),

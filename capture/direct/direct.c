@@ -15,7 +15,7 @@
 #include "core/log.h"
 
 #define SHARD_ALL       "1/1"
-#define READY_POLL_MS   200
+#define READY_POLL_MS   20
 #define LOOK_MS         500 /* at the source's latency */
 #define BACKOFF_BASE_MS 250
 #define BACKOFF_MAX_MS  15000
@@ -161,7 +161,7 @@ void direct_close_place(struct cap_direct *d, int place, struct pg_conn *conn, s
 static void set_notice(struct cap_direct *d, const char *text)
 {
     pthread_mutex_lock(&d->lock);
-    (void)snprintf(d->notice, sizeof d->notice, "%s", text);
+    (void)snprintf(d->notice, sizeof d->notice, "%.590s", text);
     pthread_mutex_unlock(&d->lock);
 }
 

@@ -79,7 +79,7 @@ struct cap_direct {
     bool ended, ok;
     struct err err;
     lsn_t high_lsn;
-    char notice[200];
+    char notice[600];
 };
 
 #define DIRECT_SPARE                                                                                         \
