@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from rig import Postgres, Workdir, wait_until
+from rig.failpoints import failpoints
 from rig.scenario import scenario
 
 TABLES = """
@@ -69,6 +70,7 @@ def test_capture_is_killed_at_each_point(servers):
     """One load, cut off again and again: chunks that were committed are not loaded once more, and nothing is missing or doubled."""
     points = ["capture.snapshot_begun", "capture.direct_claimed", "capture.direct_chunk:4", "capture.direct_copied:3", "capture.direct_chunk_done:7",
               "capture.direct_loaded", "capture.direct_finished", "capture.snapshot_copied"]
+    assert {p for p in failpoints("capture", "lib/target") if p.startswith("capture.direct_")} <= {p.split(":")[0] for p in points}
     with scenario(*servers, TABLES, more=DIRECT) as s:
         s.apply.start()
         most = 0
