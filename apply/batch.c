@@ -408,7 +408,8 @@ static bool add_foreign(struct batch *b, const struct journal_record *rec, struc
     return true;
 }
 
-void batch_drop_by_table(struct batch *b, lsn_t (*drop_below)(void *ctx, const struct table_schema *schema), void *ctx)
+void batch_drop_by_table(struct batch *b, lsn_t (*drop_below)(void *ctx, const struct table_schema *schema),
+                         void *ctx)
 {
     b->table_drop_below = drop_below;
     b->table_drop_ctx = ctx;
