@@ -15,6 +15,7 @@
 #define RELEASE_POLL_US  10000
 #define TOUCH_US         15000000
 #define THROTTLE_POLL_US 50000
+#define DIRECT_POLL_US   50000
 #define STOP_GRACE_MS    8000
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MAX_MS   5000
@@ -217,6 +218,13 @@ static bool turn(struct session *s, struct err *err)
         return !err_is_set(err);
     if (!fence_feed_pick(s->feed, s->single_fences > 0 ? 0 : most, &fences, err))
         return false;
+    bool wait = false;
+    if (!apply_session_direct(s, &fences, &wait, err))
+        return false;
+    if (wait) {
+        (void)stopper_wait(s->run->stopper, DIRECT_POLL_US);
+        return true;
+    }
     s->single_fences -= MIN_OF(s->single_fences, fences.count);
     s->spoken_us = clock_mono_us();
     int64_t began_us = clock_mono_us();

@@ -12,6 +12,7 @@
 #include "apply/throttle.h"
 #include "control/status.h"
 #include "journal/schema_store.h"
+#include "target/loader.h"
 
 struct apply_settings {
     struct journal_config journal;
@@ -53,6 +54,8 @@ struct session {
     int64_t look_at_requests_us; /* mono */
     int64_t spoken_us;           /* mono: the target was last asked or written then */
     size_t single_fences;        /* so many are applied one by one: a table does not fit one of them */
+    struct target_direct direct; /* the copy's rows that did not come by the journal */
+    bool direct_looked, direct_told;
     int64_t wait_until_us;       /* mono: the marker at the position is waited for until then; 0 = not */
 };
 
@@ -63,6 +66,12 @@ void apply_session_close(struct session *s); /* NULL allowed */
 /* step.c: one batch, from the journal into the target; escalates from sets to exact order where that is
  * needed. */
 bool apply_session_apply(struct session *s, const struct fence_batch *fences, struct err *err) MUST_CHECK;
+
+/* direct.c: rows of a direct load come before what the journal has of its time. *ret_wait: not all are there yet. */
+bool apply_session_direct(struct session *s, const struct fence_batch *fences, bool *ret_wait,
+                          struct err *err) MUST_CHECK;
+/* Changes of the table below this position are in its rows already; 0 = none. ctx: the session. */
+lsn_t apply_session_direct_from(void *ctx, const struct table_schema *schema);
 
 /* retry.c: what a person has asked for about dead letters. Between batches. */
 bool apply_session_requests(struct session *s, struct err *err) MUST_CHECK;

@@ -441,6 +441,13 @@ static bool add_foreign(struct batch *b, const struct journal_record *rec, struc
     return true;
 }
 
+void batch_drop_by_table(struct batch *b, lsn_t (*drop_below)(void *ctx, const struct table_schema *schema),
+                         void *ctx)
+{
+    b->table_drop_below = drop_below;
+    b->table_drop_ctx = ctx;
+}
+
 bool batch_add(struct batch *b, const struct codec_ops *codec, struct decoder *dec,
                const struct journal_record *rec, lsn_t drop_below, struct err *err)
 {
@@ -468,6 +475,8 @@ bool batch_add(struct batch *b, const struct codec_ops *codec, struct decoder *d
     struct batch_table *bt = find_table(b, rec->stream, it.schema);
     if (bt->elsewhere)
         return pass_over(b, rec, &chg), true;
+    if (b->table_drop_below != NULL)
+        drop_below = MAX_OF(drop_below, b->table_drop_below(b->table_drop_ctx, it.schema));
     if (!take_place(find_partition(b, bt, rec->partition), &it, drop_below) && !b->take_repeats) {
         b->counts.duplicates++;
         return true;

@@ -53,6 +53,9 @@ void batch_of_shard(struct batch *b, struct shard shard);
  * LSN were applied before (0 = none). */
 bool batch_add(struct batch *b, const struct codec_ops *codec, struct decoder *dec,
                const struct journal_record *rec, lsn_t drop_below, struct err *err) MUST_CHECK;
+/* From now on each table has a position of its own besides: streamed changes with a lower commit LSN are dropped, too. NULL = none has. */
+void batch_drop_by_table(struct batch *b, lsn_t (*drop_below)(void *ctx, const struct table_schema *schema),
+                         void *ctx);
 /* Time to write a part. Never between the two halves of a key change. */
 bool batch_is_full(const struct batch *b);
 /* Far too much is there, though a key change may be open. */

@@ -44,6 +44,8 @@ struct batch {
     struct batch_counts counts;
     struct shard shard;
     struct foreign_decoder *foreign; /* the caller's; NULL: records are ours */
+    lsn_t (*table_drop_below)(void *ctx, const struct table_schema *schema);
+    void *table_drop_ctx;
 };
 
 /* batch_write.c */

@@ -402,6 +402,7 @@ bool fence_feed_pick(struct fence_feed *feed, uint64_t max_changes, struct fence
         batch.count++;
         batch.changes += next->fence.changes;
         batch.transactions += next->fence.transactions;
+        batch.direct = batch.direct || next->fence.copy.direct;
         batch.last = &next->fence;
         batch.last_offset = next->offset;
         if (ends_batch(&next->fence))

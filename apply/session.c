@@ -18,6 +18,8 @@ void apply_session_close(struct session *s)
     if (s->dec != NULL)
         s->run->settings.codec->decoder_close(s->dec);
     batch_decode_foreign(s->run->batch, NULL);
+    batch_drop_by_table(s->run->batch, NULL, NULL);
+    target_direct_release(&s->direct);
     journal_reader_close(s->data);
     fence_feed_close(s->feed);
     foreign_decoder_close(s->foreign);
@@ -98,6 +100,7 @@ bool apply_session_open(struct apply_run *run, struct session **ret, struct err 
 {
     struct session *s = xcalloc(1, sizeof *s);
     s->run = run;
+    batch_drop_by_table(run->batch, apply_session_direct_from, s);
     bool foreign = run->settings.foreign.on;
     if (!open_target(s, err) || !(foreign ? open_foreign(s, err) : open_journal(s, err))) {
         apply_session_close(s);

@@ -29,6 +29,7 @@
 #include "capture/copy/copier.h"
 #include "capture/copy/snapshot.h"
 #include "capture/ddl/ddl_text.h"
+#include "capture/direct/direct.h"
 #include "capture/ddl/shapes.h"
 #include "capture/publish/shape_voids.h"
 #include "capture/source/recover.h"
@@ -232,6 +233,10 @@ static bool run_copy(struct cap_session *s, bool goes_on, struct err *err)
 {
     struct cap_snapshot floor = {0};
     struct cap_copier *copier = NULL;
+    s->direct = goes_on ? s->position.copy.direct
+                        : s->settings->snapshot_direct && s->settings->snapshot_mode != SNAPSHOT_NEVER;
+    if (s->direct && s->settings->target_url == NULL)
+        return err_set(err, ERR_CONFIG, "the copy was begun as a direct load: capture needs target.url to go on");
     cap_status_show(s, PHASE_SNAPSHOT);
     if (!goes_on) { /* all tables: also those that were asked for */
         cap_queue_release(&s->queue);
@@ -290,6 +295,7 @@ static bool close_session(struct cap_session *s, bool ok, struct err *err)
     }
     cap_shapes_free(s->shapes);
     s->shapes = NULL;
+    cap_direct_snapshot_release(&s->direct_snapshot);
     pg_close(s->stream);
     pg_close(s->sql);
     pg_close(s->primary);

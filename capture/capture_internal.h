@@ -34,6 +34,9 @@ struct cap_settings {
     struct journal_config journal;
     char slot[72], publication[72], application_name[64];
     enum cap_snapshot_mode snapshot_mode;
+    bool snapshot_direct;   /* rows of the first copy do not go by the journal (direct/direct.h) */
+    const char *target_url; /* … but there; else NULL */
+    bool truncate_nonempty; /* … in place of what is there */
     bool stop_on_ddl;
     int64_t max_rows_per_second;   /* of a copy; 0 = no limit */
     int64_t max_source_latency_us; /* 0 = no limit */
@@ -74,6 +77,13 @@ struct cap_position {
 /* The first copy is done: the stream must go on at pos->lsn, come what may. */
 bool cap_position_streams(const struct cap_position *pos);
 
+/* Of a snapshot that others can take: held by a transaction on `conn` (direct/direct.h). */
+struct cap_direct_snapshot {
+    struct pg_conn *conn; /* NULL = none */
+    char name[64];
+    lsn_t lsn; /* it holds exactly the transactions that committed before */
+};
+
 /* The tables of the publication, read once per session. */
 struct cap_tables {
     struct source_table *items;
@@ -99,6 +109,8 @@ struct cap_session {
     struct cap_position position;
     lsn_t slot_lsn; /* what the slot has confirmed, <= position.lsn */
     struct cap_tables tables;
+    bool direct; /* the copy at hand is a direct load */
+    struct cap_direct_snapshot direct_snapshot; /* … and this its snapshot; none: it finds one */
     struct cap_request_queue queue;
     bool again; /* the session has ended well, to begin anew with what was asked for */
     struct cap_publisher *publisher;

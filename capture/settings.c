@@ -63,6 +63,9 @@ bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struc
         .lean = is_lean(cfg),
         .codec = codec_by_name(config_text(cfg, "journal.format")),
         .snapshot_mode = snapshot_mode(config_text(cfg, "capture.snapshot")),
+        .snapshot_direct = strcmp(config_text(cfg, "capture.snapshot_path"), "direct") == 0,
+        .target_url = config_text(cfg, "target.url"),
+        .truncate_nonempty = strcmp(config_text(cfg, "apply.on_nonempty"), "truncate") == 0,
         .max_rows_per_second = config_int(cfg, "capture.max_rows_per_second"),
         .max_source_latency_us = config_int(cfg, "capture.max_source_latency_ms") * 1000,
         .stop_on_ddl = strcmp(config_text(cfg, "capture.on_ddl"), "stop") == 0,
@@ -84,6 +87,13 @@ bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struc
         s.primary_url = s.source_url;
         s.source_url = config_text(cfg, "source.standby_url");
     }
+    if (s.snapshot_direct && s.target_url == NULL)
+        return err_set(err, ERR_CONFIG,
+                       "capture.snapshot_path: direct: capture needs target.url to load rows into it");
+    if (s.snapshot_direct && s.primary_url != NULL)
+        return err_set(err, ERR_CONFIG,
+                       "capture.snapshot_path: direct: rows are loaded from the primary alone; take "
+                       "source.standby_url or this setting away");
     if (s.codec != NULL && config_bool(cfg, "journal.json_schemas"))
         s.codec = codec_with_schemas(s.codec);
     if (s.codec == NULL)

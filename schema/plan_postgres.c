@@ -420,10 +420,29 @@ static void split_foreign_key(struct builder *b, const struct dump_entry *e, str
     strbuf_release(&validate);
 }
 
+/* A primary key that may wait until the rows are there: no index of a partition is attached to it, and nothing that is made before
+ * needs it (a view that groups by it). */
+static bool key_may_wait(const struct builder *b, const struct dump_entry *e)
+{
+    const struct dump *dump = b->req->dump;
+    if (!b->req->keys_later || strcmp(e->kind, "CONSTRAINT") != 0 || strstr(e->sql, " PRIMARY KEY ") == NULL)
+        return false;
+    for (size_t i = 0; i < dump->count; i++) {
+        const struct dump_entry *other = &dump->entries[i];
+        if (strcmp(other->kind, "INDEX ATTACH") == 0)
+            return false;
+        for (size_t k = 0; k < other->need_count; k++) {
+            if (other->needs[k] == e->id && plan_phase(other, true) == PHASE_TABLES)
+                return false;
+        }
+    }
+    return true;
+}
+
 /* An index of a partition is attached when both are there: at once where it belongs to a key. */
 static enum step_phase phase_of(const struct builder *b, const struct dump_entry *e)
 {
-    enum step_phase phase = plan_phase(e, b->req->indexes_later);
+    enum step_phase phase = key_may_wait(b, e) ? PHASE_INDEXES : plan_phase(e, b->req->indexes_later);
     for (size_t i = 0; phase == PHASE_ATTACH && i < b->plan->step_count; i++) {
         const struct plan_step *s = &b->plan->steps[i];
         size_t len = strlen(s->name), tail = strlen(e->name);

@@ -12,6 +12,7 @@ struct postgres_request {
     const char *const *exclude; /* patterns "kind name" */
     size_t exclude_count;
     bool indexes_later;
+    bool keys_later; /* … and the load makes primary keys (capture.snapshot_path: direct) */
 };
 
 bool plan_postgres(struct schema_plan *plan, const struct postgres_request *req, struct err *err) MUST_CHECK;

@@ -90,6 +90,8 @@ static bool build_postgres(const struct config *cfg, struct pg_conn *source, str
     const char *program = config_text(cfg, "schema.pg_dump");
     struct postgres_request req = {
         .source = source, .target = target, .dump = &dump, .indexes_later = maker_later(cfg)};
+    req.keys_later =
+        req.indexes_later && strcmp(config_text(cfg, "capture.snapshot_path"), "direct") == 0;
     req.exclude = config_list(cfg, "schema.exclude", &req.exclude_count);
     size_t types = 0;
     (void)config_list(cfg, "types", &types);

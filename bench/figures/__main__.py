@@ -8,7 +8,7 @@ import sys
 
 from rig import Workdir
 
-from . import applying, compare, debezium, journalling, large, latency, mariadb, size, snapshot, stream, visible
+from . import applying, compare, debezium, direct, journalling, large, latency, mariadb, size, snapshot, stream, visible
 from .rigging import Bench
 from .workloads import MIXED, PGBENCH
 
@@ -16,6 +16,7 @@ from .workloads import MIXED, PGBENCH
 FIGURES = {
     "snapshot-lmdb": (snapshot.lmdb, 1.6, "<=", "x time of COPY | COPY"),
     "snapshot-kafka": (snapshot.kafka, 2.2, "<=", "x time of COPY | COPY"),
+    "direct": (direct.direct, 1.0, "<=", "x time of pgcopydb clone, a whole database with its indexes"),
     "drain-lmdb": (stream.drain_lmdb, 0.9, ">=", "x rate of pg_recvlogical"),
     "drain-kafka": (stream.drain_kafka, 0.9, ">=", "x rate of pg_recvlogical"),
     "mixed-drain-lmdb": (stream.mixed_lmdb, 0.9, ">=", "x rate of pg_recvlogical, mixed workload"),

@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "capture/direct/direct.h"
 #include "capture/stream/stream_internal.h"
 #include "core/alloc.h"
 #include "core/clock.h"
@@ -45,6 +46,8 @@ struct cap_copier {
     struct cap_copy copy;
     struct cap_copy_worker *workers;
     int worker_count;
+    struct cap_direct *direct; /* loads in place of the workers; NULL = they copy, or it is done */
+    bool direct_done;
     struct cap_visible *visible;
     uint32_t before_xid; /* all that was published before this session has a smaller one */
     size_t forget_at;    /* so many noted transactions are too many */
@@ -117,7 +120,10 @@ struct cap_copier *cap_copier_open(struct cap_session *s, const struct fence_cop
     pthread_mutex_init(&c->copy.lock, NULL);
     pthread_cond_init(&c->copy.opened, NULL);
     init_tables(c);
-    start_workers(c);
+    if (s->direct)
+        c->direct = cap_direct_open(s, &s->direct_snapshot, c->copy.rows, c->copy.event_fd);
+    else
+        start_workers(c);
     return c;
 }
 
@@ -134,6 +140,7 @@ void cap_copier_close(struct cap_copier *c)
     if (c == NULL)
         return;
     stop_workers(c);
+    cap_direct_close(c->direct);
     pthread_cond_destroy(&c->copy.opened);
     pthread_mutex_destroy(&c->copy.lock);
     close(c->copy.event_fd);
@@ -173,7 +180,9 @@ enum cap_fate cap_copier_fate(const struct cap_copier *c, uint32_t oid, size_t k
         return cap_snapshot_sees(&c->alone_snapshot, xid) ? CAP_DROP : CAP_KEEP;
     if (cap_plan_table_done(c->copy.plan, oid) && !cap_queue_waits(&c->session->queue, oid))
         return CAP_KEEP;
-    return key_count == 0 ? CAP_DROP : CAP_COMPLETE;
+    if (key_count == 0) /* loaded directly: apply drops what its rows have */
+        return c->direct != NULL && !cap_queue_waits(&c->session->queue, oid) ? CAP_KEEP : CAP_DROP;
+    return CAP_COMPLETE;
 }
 
 void cap_copier_note(struct cap_copier *c, uint32_t xid)
@@ -200,7 +209,7 @@ bool cap_copier_begin_anew(struct cap_copier *c, uint32_t oid)
         if (c->anew[i] == oid)
             return true;
     }
-    if (c->copy.where != NULL || c->given_up || c->anew_count == ANEW_MAX)
+    if (c->copy.where != NULL || c->given_up || c->direct != NULL || c->anew_count == ANEW_MAX)
         return false;
     c->anew[c->anew_count++] = oid;
     return true;
@@ -223,11 +232,15 @@ void cap_copier_show(struct cap_copier *c)
     st->snapshot_rows = st->snapshot_rows_estimate = 0;
     for (size_t i = 0; i < s->tables.count; i++) {
         c->tables[i].rows = atomic_load(&c->copy.rows[i]);
-        c->tables[i].done = cap_plan_table_done(c->copy.plan, s->tables.items[i].oid);
+        c->tables[i].done = c->direct != NULL ? cap_direct_table_done(c->direct, i)
+                                              : cap_plan_table_done(c->copy.plan, s->tables.items[i].oid);
         st->snapshot_rows += c->tables[i].rows;
         st->snapshot_rows_estimate +=
             c->tables[i].done ? c->tables[i].rows : MAX_OF(c->tables[i].rows_estimate, c->tables[i].rows);
     }
+    st->notice[0] = '\0';
+    if (c->direct != NULL)
+        cap_direct_notice(c->direct, st->notice, sizeof st->notice);
     st->tables = c->tables;
     st->table_count = s->tables.count;
     cap_status_show(s, PHASE_SNAPSHOT);
@@ -457,10 +470,39 @@ static bool let_follow(struct cap_stream *st, struct err *err)
     return st->seen_lsn <= st->submitted_lsn || cap_copier_fence(st, err);
 }
 
+/* All rows are on the target. The fence that says so stands behind what any of them has seen. */
+static void end_direct(struct cap_copier *c)
+{
+    cap_copier_show(c);
+    cap_direct_close(c->direct);
+    c->direct = NULL;
+    c->session->direct = false;
+    cap_plan_finish(c->copy.plan);
+    c->state = CATCHING_UP;
+    c->asked = 0;
+}
+
+static bool look_at_direct(struct cap_copier *c, struct err *err)
+{
+    lsn_t high_lsn = 0;
+    bool paused = c->session->status->wal_guard >= WAL_GUARD_THROTTLE;
+    if (!cap_direct_look(c->direct, paused, &c->direct_done, &high_lsn, err))
+        return false;
+    if (c->direct_done)
+        c->high_lsn = MAX_OF(c->high_lsn, high_lsn);
+    return true;
+}
+
 static bool between(struct cap_stream *st, bool *ret_done, struct err *err)
 {
     struct cap_copier *c = st->copier;
     bool wait = false;
+    if (c->direct != NULL) {
+        if (!c->direct_done)
+            return let_follow(st, err);
+        end_direct(c);
+        return true;
+    }
     if (cap_plan_done(c->copy.plan)) /* nothing to copy at all */
         return end_window(st, ret_done, err);
     if (!must_wait(c, st->now_us, &wait, err))
@@ -557,6 +599,8 @@ bool cap_copier_turn(struct cap_stream *st, bool *ret_done, struct err *err)
         give_up(c, err);
         err_clear(err);
     }
+    if (c->direct != NULL && !look_at_direct(c, err))
+        return false;
     switch (c->state) {
     case NO_FLOOR:
         return !at_boundary(st) || find_floor(st, err);

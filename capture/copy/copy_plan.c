@@ -232,6 +232,7 @@ void cap_plan_place(const struct cap_plan *plan, struct fence_copy *ret)
 {
     bool there = plan->key != NULL && may_tell_key(plan);
     *ret = (struct fence_copy){.there = true,
+                               .direct = plan->session->direct,
                                .plan = plan->hash,
                                .part = plan->at,
                                .key = there ? plan->key : NULL,
@@ -242,6 +243,14 @@ void cap_plan_place(const struct cap_plan *plan, struct fence_copy *ret)
 void cap_plan_settle(struct cap_plan *plan)
 {
     plan->settled = plan->at;
+}
+
+void cap_plan_finish(struct cap_plan *plan)
+{
+    free_key(plan->key, plan->key_count);
+    plan->key = NULL;
+    plan->key_count = 0;
+    plan->at = plan->count;
 }
 
 bool cap_plan_table_done(const struct cap_plan *plan, uint32_t oid)
@@ -275,10 +284,9 @@ void cap_plan_key_bound(const struct source_table *t, const char *op, char *cons
     strbuf_adds(sql, ")");
 }
 
-/* The key `rows` rows behind `lower`: by the index alone where the visibility map allows. The alias keeps ORDER BY from meaning the
- * texts. */
-static bool walk(struct pg_conn *conn, const struct source_table *t, const struct source_part *part,
-                 char *const *lower, int64_t rows, char ***ret_key, struct err *err)
+/* The alias keeps ORDER BY from meaning the texts. */
+bool cap_plan_walk(struct pg_conn *conn, const struct source_table *t, const struct source_part *part,
+                   char *const *lower, int64_t rows, char ***ret_key, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
@@ -325,7 +333,7 @@ static bool next_locked(struct cap_plan *plan, struct pg_conn *conn, int64_t chu
     const struct source_table *t = table_at(plan);
     const struct plan_part *pp = &plan->parts[plan->at];
     struct cap_chunk chunk = {.table = pp->table, .part = pp->part, .key_count = t->key_count};
-    if (t->key_count > 0 && !walk(conn, t, &t->parts[pp->part], plan->key, chunk_rows, &chunk.upper, err))
+    if (t->key_count > 0 && !cap_plan_walk(conn, t, &t->parts[pp->part], plan->key, chunk_rows, &chunk.upper, err))
         return err_wrap(err, "table=%s.%s", t->schema, t->name);
     chunk.lower = copy_key(plan->key, plan->key_count);
     move_on(plan, &chunk);

@@ -54,6 +54,14 @@ void cap_plan_settle(struct cap_plan *plan);
  * transactions that its last snapshot sees come once more, and change rows that may be gone by then. */
 bool cap_plan_table_done(const struct cap_plan *plan, uint32_t oid);
 
+/* The key `rows` rows behind `lower` (NULL: the first one), on `conn`, by the index alone where the visibility map allows. *ret_key
+ * NULL: there are fewer; else t->key_count texts, malloc'd each and all. */
+bool cap_plan_walk(struct pg_conn *conn, const struct source_table *t, const struct source_part *part,
+                   char *const *lower, int64_t rows, char ***ret_key, struct err *err) MUST_CHECK;
+
+/* All rows have come by another way. */
+void cap_plan_finish(struct cap_plan *plan);
+
 /* SQL: the key's columns of alias p, and "(p.k1, …) > ('…', …)". */
 void cap_plan_key_list(const struct source_table *t, bool as_text, struct strbuf *sql);
 void cap_plan_key_bound(const struct source_table *t, const char *op, char *const *key, struct strbuf *sql);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "capture/copy/copy_plan.h"
+#include "capture/direct/direct.h"
 #include "capture/source/recover.h"
 #include "capture/source/setup.h"
 #include "capture/source/standby.h"
@@ -189,7 +190,8 @@ bool cap_snapshot_begin(struct cap_session *s, struct cap_snapshot *ret_floor, s
     if (!cap_queue_forget_asked(s, err) || !cap_setup_publication(s, err) || !make_slot(s, &slot, err))
         return false;
     s->slot_lsn = slot.consistent_lsn;
-    if (!read_floor(s, &slot, ret_floor, err) || !cap_snapshot_load(s, err)) {
+    if (!read_floor(s, &slot, ret_floor, err) || !cap_snapshot_load(s, err) ||
+        (s->direct && !cap_direct_keep(s->settings, &slot, &s->direct_snapshot, err))) {
         drop_slot(s);
         return err_wrap(err, "snapshot");
     }

@@ -148,6 +148,8 @@ static void put_copy(struct strbuf *out, const struct fence_copy *copy)
         json_put_string(out, copy->key[i], strlen(copy->key[i]));
     }
     strbuf_addc(out, ']');
+    if (copy->direct)
+        put_bool(out, "direct", true);
     put_requests(out, copy);
     strbuf_addc(out, '}');
 }
@@ -185,8 +187,10 @@ bool fence_encode(const struct fence *fence, struct strbuf *out, struct err *err
     size_t old_len = out->len;
     if (!encodable(fence))
         return err_set(err, ERR_BUG, "fence %llu: a field is out of range", (unsigned long long)fence->id);
-    strbuf_addf(out, "{\"format\":%d,\"kind\":\"%s\"", fence->writer != 0 ? FENCE_FORMAT : FENCE_FORMAT_PLAIN,
-                fence_kind_name(fence->kind));
+    int format = fence->copy.direct   ? FENCE_FORMAT_DIRECT
+                 : fence->writer != 0 ? FENCE_FORMAT_WRITER
+                                      : FENCE_FORMAT_PLAIN;
+    strbuf_addf(out, "{\"format\":%d,\"kind\":\"%s\"", format, fence_kind_name(fence->kind));
     put_int(out, "id", (int64_t)fence->id);
     put_int(out, "attempt", (int64_t)fence->attempt);
     put_text(out, "pipeline", fence->pipeline);
@@ -353,6 +357,9 @@ static void take_copy(struct take *t, struct fence_copy *ret)
     ret->plan = strtoull(take_text(&inner, "plan"), &end, 16);
     ret->part = take_count(&inner, "part");
     (void)member(&inner, "plan", *end == '\0');
+    const json_t *direct = json_object_get(inner.object, "direct");
+    (void)member(&inner, "direct", direct == NULL || json_is_boolean(direct));
+    ret->direct = json_is_true(direct);
     (void)member(&inner, "key", json_is_array(key) && json_array_size(key) <= KEY_COLUMNS_MAX);
     if (inner.wrong == NULL && json_array_size(key) > 0)
         ret->key = xcalloc(json_array_size(key), sizeof *ret->key);

@@ -13,9 +13,13 @@
 #include "core/lsn.h"
 #include "core/strbuf.h"
 
-#define FENCE_FORMAT 2
-/* What is written when a fence needs nothing newer. 2: it names a writer, whose records are the only ones that count. */
+#define FENCE_FORMAT 3
+/* What is written when a fence needs nothing newer. */
 #define FENCE_FORMAT_PLAIN 1
+/* It names a writer, whose records are the only ones that count. */
+#define FENCE_FORMAT_WRITER 2
+/* Rows come by another way, and are to be waited for. */
+#define FENCE_FORMAT_DIRECT 3
 /* Every n-th fence lists all partitions, not only the touched ones. */
 #define FENCE_FULL_EVERY 100
 
@@ -57,6 +61,7 @@ struct fence_range {
 struct fence_copy {
     bool there;
     bool requested;
+    bool direct;   /* its rows do not come by the journal: what follows is applied when the target has them all */
     uint64_t plan; /* hash of the order of parts: a place of another order means nothing; 0 = not begun */
     uint64_t part;
     char **key; /* texts; NULL = the part is not begun */

@@ -126,6 +126,8 @@ const struct option option_table[] = {
      .help = "Where capture serves /status, /metrics and /health. Port 0 takes any free one."},
     {.key = "capture.snapshot", .type = OPT_ENUM, .def = "initial", .choices = "initial|never|only", .used_by = "capture",
      .help = "initial: copy all rows, then stream. never: only what is changed from now on (the target has the rows already). only: stop when the copy is complete."},
+    {.key = "capture.snapshot_path", .type = OPT_ENUM, .def = "journal", .choices = "journal|direct", .used_by = "capture schema",
+     .help = "How the rows of the first copy come to the target. journal: through the journal, as everything else. direct: from source to target, in parallel, while changes go into the journal and wait there; capture then needs target.url, and apply must run. PostgreSQL to PostgreSQL."},
     {.key = "capture.on_ddl", .type = OPT_ENUM, .def = "propagate", .choices = "propagate|stop", .used_by = "capture",
      .help = "When a table's columns, types, key or name have changed. propagate: the journal goes on with the new shape from the first row that has it (apply halts there until the target fits). stop: capture halts before that row, and goes on after `crossfade capture accept-ddl`; the source keeps its WAL meanwhile."},
     {.key = "capture.max_rows_per_second", .type = OPT_INT, .def = "0", .min = 0, .max = 1000000000, .used_by = "capture",

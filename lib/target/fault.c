@@ -14,6 +14,7 @@
 
 #include "core/alloc.h"
 #include "target/dead_letter.h"
+#include "target/loader.h"
 #include "target/target_impl.h"
 
 struct fault_target {
@@ -256,6 +257,11 @@ static const struct target_write_ops fault_writing = {
 static const struct target_narrow_ops fault_narrow = {
     .save = fault_save, .restore = fault_restore, .settle = fault_settle};
 
+static bool fault_direct_look(struct target *tgt, uint64_t attempt, struct target_direct *ret, struct err *err)
+{
+    return target_direct_look(INNER(tgt), attempt, ret, err);
+}
+
 const struct target_ops target_fault = {
     .name = "fault",
     .open = fault_open,
@@ -268,4 +274,5 @@ const struct target_ops target_fault = {
     .narrow = &fault_narrow,
     .letters = &fault_letters,
     .desk = &fault_desk,
+    .direct_look = fault_direct_look,
 };

@@ -35,7 +35,7 @@ enum target_unfit {
 struct target_options {
     const char *url;
     const char *pipeline;
-    const char *shard;      /* "1/1" */
+    const char *shard; /* "1/1" */
     /* The number of the shard, of `count`, that has this table: needed when n has changed. NULL: never does. */
     unsigned (*table_shard)(unsigned count, const char *schema, const char *table);
     bool truncate_nonempty; /* a table that holds rows before its first copy is emptied; otherwise ERR_SCHEMA
@@ -123,6 +123,7 @@ struct target {
 struct target_letters_ops;
 struct target_desk_ops;
 struct target_crew_ops;
+struct target_direct;
 
 /* A transaction and what goes into it. */
 struct target_write_ops {
@@ -167,6 +168,8 @@ struct target_ops {
     const struct target_narrow_ops *narrow;
     const struct target_letters_ops *letters; /* dead_letter.h */
     const struct target_desk_ops *desk;       /* dead_letter.h */
+    /* loader.h; NULL: rows come through apply alone. */
+    bool (*direct_look)(struct target *tgt, uint64_t attempt, struct target_direct *ret, struct err *err);
 };
 
 bool target_open(const struct target_options *options, struct target **ret, struct err *err) MUST_CHECK;

@@ -50,6 +50,37 @@ DO $$ BEGIN
     END IF;
 END $$;
 
+-- A direct load (capture.snapshot_path: direct): who loads, and whether all rows are there. Apply waits for `done`.
+CREATE TABLE IF NOT EXISTS crossfade.direct_load (
+    pipeline   text        PRIMARY KEY,
+    attempt    bigint      NOT NULL,            -- of the snapshot
+    owner      text        NOT NULL,            -- of several loaders only the last one may write
+    done       boolean     NOT NULL DEFAULT false,
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ended_at   timestamptz
+);
+
+-- Its tables, and their chunks: a chunk's row says `done` in the transaction that has its rows.
+CREATE TABLE IF NOT EXISTS crossfade.direct_table (
+    pipeline    text   NOT NULL,
+    source_oid  bigint NOT NULL,
+    schema_name text   NOT NULL,
+    table_name  text   NOT NULL,
+    shape       text   NOT NULL,                -- hash of its columns and key, as they were read
+    PRIMARY KEY (pipeline, source_oid)
+);
+CREATE TABLE IF NOT EXISTS crossfade.direct_chunk (
+    pipeline   text    NOT NULL,
+    source_oid bigint  NOT NULL,
+    part_oid   bigint  NOT NULL,
+    number     integer NOT NULL,
+    upper      text[],                          -- its last key, or the block behind it; NULL = to the end. It begins where the one before ends
+    lsn        pg_lsn,                          -- rows are those of this position, exactly
+    rows       bigint,
+    done       boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (pipeline, source_oid, part_oid, number)
+);
+
 -- A comparator lets apply go on by inserting its nonce here.
 CREATE TABLE IF NOT EXISTS crossfade.release (
     pipeline    text        NOT NULL,

@@ -178,7 +178,7 @@ def test_apply_into_mariadb_is_killed_at_every_point_and_at_random_moments():
         with loop.pipeline as p:
             loop.load.start()
             p.capture.start()
-            points = {name: path for name, path in failpoints("apply", "lib/target").items()}
+            points = {name: path for name, path in failpoints("apply", "lib/target").items() if not name.startswith("capture.direct_")}
             missed = [name for name in sorted(points) for nth in (1, 3) if not loop.kill_at(name, nth) and nth == 1]
             assert missed == sorted(NOT_HERE), f"never reached: {missed}"
             loop.reader.start()

@@ -74,7 +74,7 @@ static void assert_same(const struct fence *a, const struct fence *b)
     assert_true(a->marker.deadline_ms == b->marker.deadline_ms);
     assert_true(a->changes == b->changes && a->transactions == b->transactions);
     assert_true(a->copy.there == b->copy.there && a->copy.plan == b->copy.plan &&
-                a->copy.part == b->copy.part);
+                a->copy.part == b->copy.part && a->copy.direct == b->copy.direct);
     assert_int_equal(a->copy.key_count, b->copy.key_count);
     for (size_t i = 0; i < a->copy.key_count; i++)
         assert_string_equal(a->copy.key[i], b->copy.key[i]);
@@ -119,6 +119,7 @@ static void fences_come_back(void **state)
     f.range_count = 0;
     f.kind = FENCE_SNAPSHOT_BEGIN;
     f.copy.key_count = 0;
+    f.copy.direct = true;
     f.complete = false;
     f.full = true;
     round_trip(&f);
@@ -137,6 +138,11 @@ static void only_fences_with_a_writer_need_a_new_reader(void **state)
     struct fence f = sample();
     assert_true(fence_encode(&f, &sb, &err));
     assert_non_null(strstr(sb.data, "{\"format\":2,"));
+    strbuf_clear(&sb);
+    f.copy.direct = true; /* rows that do not come by the journal */
+    assert_true(fence_encode(&f, &sb, &err));
+    assert_non_null(strstr(sb.data, "{\"format\":3,"));
+    f.copy.direct = false;
     strbuf_clear(&sb);
     f.writer = 0;
     assert_true(fence_encode(&f, &sb, &err));
@@ -226,7 +232,7 @@ static void malformed_fences_are_refused(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         refuse_text(cases[i][0], cases[i][1], ERR_PROTOCOL);
-    refuse_text("\"format\":2", "\"format\":3", ERR_UNSUPPORTED);
+    refuse_text("\"format\":2", "\"format\":4", ERR_UNSUPPORTED);
 }
 
 static void names_are_known(void **state)

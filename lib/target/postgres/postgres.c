@@ -10,6 +10,7 @@
 #include "core/failpoint.h"
 #include "pg/control_tables.h"
 #include "sql/embedded.h"
+#include "target/loader.h"
 #include "target/target_impl.h"
 
 /* Joins are always by key from a staging table that is smaller than what it meets: nested loops over the
@@ -72,7 +73,8 @@ static bool make_control_tables(struct pg_target *pt, struct err *err)
 {
     static const char needed[] = "crossfade.position crossfade.position.offsets "
                                  "crossfade.position.pending crossfade.loaded "
-                                 "crossfade.loaded.table_oid crossfade.release crossfade.dead_letter";
+                                 "crossfade.loaded.table_oid crossfade.release crossfade.dead_letter "
+                                 "crossfade.direct_load crossfade.direct_table crossfade.direct_chunk";
     return pg_control_tables_ensure(pt->conn, needed, embedded_sql_target_sql, "target", err);
 }
 
@@ -460,4 +462,5 @@ const struct target_ops target_postgres = {
     .letters = &pgt_letters,
     .desk = &pgt_desk,
     .crew = &pgt_crew,
+    .direct_look = pgt_direct_look,
 };

@@ -240,6 +240,9 @@ bool pgt_arrays_fit(const struct pg_table *tab);
 bool pgt_write_arrays(struct pg_target *pt, struct pg_table *tab, enum stage_kind kind,
                       struct column_set *set, const struct target_row *const *rows, size_t count,
                       struct strbuf *sql, size_t sql_count, int64_t *ret_touched, struct err *err) MUST_CHECK;
+/* loader_look.c */
+bool pgt_direct_look(struct target *tgt, uint64_t attempt, struct target_direct *ret,
+                     struct err *err) MUST_CHECK;
 
 /* letters_desk.c: for people, on a connection of their own */
 extern const struct target_desk_ops pgt_desk;

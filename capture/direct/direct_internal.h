@@ -1,0 +1,103 @@
+/* What the files of a direct load share. */
+#ifndef CAPTURE_DIRECT_INTERNAL_H
+#define CAPTURE_DIRECT_INTERNAL_H
+
+#include <pthread.h>
+
+#include "capture/direct/direct.h"
+#include "core/nonce.h"
+#include "target/loader.h"
+
+/* One place where rows lie. */
+struct direct_part {
+    size_t table, part;        /* of session->tables */
+    struct loader_chunk *redo; /* noted by an earlier run, and not done */
+    size_t redo_count, redo_at;
+    int *redo_lower; /* index in bounds of the chunk before; -1 = from the first row */
+    char ***bounds;  /* upper of every chunk noted so far, by number */
+    size_t bound_count, bound_cap;
+    bool ended; /* the chunk to the end is noted */
+};
+
+struct direct_table {
+    struct loader_table target;
+    char *shape, *key_as;
+    bool binary, wanted;
+    size_t left; /* chunks under way, and parts that are not given out to their ends */
+    atomic_bool done;
+};
+
+struct direct_plan {
+    const struct cap_session *session;
+    struct direct_table *tables; /* parallel to the session's */
+    struct direct_part *parts;   /* the largest first */
+    size_t part_count, at;       /* before `at` all are given out */
+    int64_t chunk_rows;
+    pthread_mutex_t lock;
+};
+
+/* A chunk that is given out. */
+struct direct_chunk {
+    struct direct_part *part;
+    struct loader_chunk chunk;
+    char *const *lower; /* the plan's; NULL = from the first row */
+};
+
+/* Reads the catalog of the source (`conn`) and what the target has; tables that have to be begun anew are. *ret_high_lsn: of chunks that are
+ * there. */
+bool direct_plan_make(const struct cap_session *s, struct pg_conn *conn, struct loader *ld,
+                      lsn_t snapshot_lsn, _Atomic uint64_t *rows, struct direct_plan **ret,
+                      lsn_t *ret_high_lsn, struct err *err) MUST_CHECK;
+void direct_plan_free(struct direct_plan *plan); /* NULL allowed */
+/* The next chunk, noted on the target. @thread any */
+bool direct_plan_next(struct direct_plan *plan, struct pg_conn *conn, struct loader *ld,
+                      struct direct_chunk *ret, bool *ret_found, struct err *err) MUST_CHECK;
+/* It is committed. *ret_last: the table's last one. @thread any */
+void direct_plan_done(struct direct_plan *plan, struct direct_chunk *chunk, bool *ret_last);
+
+struct cap_direct {
+    const struct cap_session *session;
+    struct cap_direct_snapshot snap;
+    _Atomic uint64_t *rows;
+    uint64_t attempt;
+    atomic_bool *table_done;
+    int event_fd;
+    pthread_t thread;
+    atomic_bool abort; /* the whole load */
+    atomic_bool paused, slow;
+    struct direct_plan *plan; /* of the run at hand */
+    int64_t run_since_us;
+    _Atomic uint64_t run_rows; /* read in this run, for the limit */
+    char owner[NONCE_MAX];
+
+    pthread_mutex_t lock; /* all below */
+    bool run_failed;      /* the run at hand: workers end */
+    struct err run_err;
+    struct pg_conn **conns; /* to be cancelled; NULL = none */
+    struct loader **loaders;
+    int workers;
+    bool ended, ok;
+    struct err err;
+    lsn_t high_lsn;
+    char notice[600];
+};
+
+#define DIRECT_SPARE                                                                                         \
+    2 /* behind the workers' places in conns and loaders: the coordinator's own, and a slot's */
+
+bool direct_open_loader(struct cap_direct *d, int place, struct loader **ret, struct err *err) MUST_CHECK;
+bool direct_open_source(struct cap_direct *d, int place, struct pg_conn **ret, struct err *err) MUST_CHECK;
+void direct_close_place(struct cap_direct *d, int place, struct pg_conn *conn, struct loader *ld);
+/* The run at hand ends. @thread any */
+void direct_fail(struct cap_direct *d, const struct err *err);
+bool direct_is_over(struct cap_direct *d);
+
+struct direct_worker {
+    struct cap_direct *direct;
+    int index;
+    pthread_t thread;
+};
+/* Thread: loads chunks until none is left. arg: struct direct_worker */
+void *direct_worker_main(void *arg);
+
+#endif

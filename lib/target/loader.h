@@ -1,0 +1,110 @@
+/*
+ * Rows from a source straight into the target, beside apply and before it goes on (capture.snapshot_path: direct). A table is
+ * loaded in chunks; each is one transaction of the target, with its row in crossfade.direct_chunk, so each is there once or not at all.
+ *
+ * Whose turn it is. Apply has emptied the target for the attempt (loader_ready), then loaders write until loader_finish, then
+ * apply goes on (target_direct_look). Of several loaders only the one that has claimed last may write: each chunk's transaction holds a
+ * lock on the claim, so that a new claim comes behind the chunks of an earlier one.
+ *
+ * Rows come as the source's COPY sends them. PostgreSQL alone.
+ * @thread: a loader belongs to one thread; loader_cancel from any.
+ */
+#ifndef TARGET_LOADER_H
+#define TARGET_LOADER_H
+
+#include "core/err.h"
+#include "core/lsn.h"
+#include "target/target.h"
+
+#define LOADER_OWNER_MAX 40
+
+struct loader_options {
+    const char *url, *pipeline, *shard;
+    const char *owner; /* names the run that has claimed, or is about to */
+    uint64_t attempt;
+    bool truncate_nonempty; /* as in target_options */
+};
+
+/* Type texts as the source's format_type() gives them. */
+struct loader_column {
+    char *name;   /* on the target */
+    char *type;   /* with its modifier: numeric(10,2) */
+    char *bare;   /* without */
+    bool builtin; /* of PostgreSQL itself: the same on every server */
+};
+
+struct loader_table {
+    uint32_t oid; /* on the source */
+    const char *schema, *name;
+    struct loader_column *columns;
+    size_t column_count;
+    const char *shape;  /* hash of what is read: rows of another one do not mix with it */
+    const char *key_as; /* its primary key: CONSTRAINT name PRIMARY KEY (…); NULL = it has none */
+};
+
+/* (upper of number - 1, upper]; which rows that is, is the caller's. */
+struct loader_chunk {
+    uint32_t table_oid, part_oid;
+    int number;   /* 0, 1, … in a part */
+    char **upper; /* NULL = to the end */
+    size_t upper_count;
+    bool done;
+    int64_t rows; /* of a done one */
+    lsn_t lsn;    /* … and what it is a state of */
+};
+void loader_chunk_release(struct loader_chunk *chunk);
+
+struct loader;
+
+/* ERR_UNSUPPORTED: rows cannot be loaded directly there. */
+bool loader_open(const struct loader_options *options, struct loader **ret, struct err *err) MUST_CHECK;
+void loader_close(struct loader *ld); /* NULL allowed; never commits */
+void loader_cancel(struct loader *ld);
+
+/* Apply has come to the attempt's beginning. ERR_FENCED: to a later one. */
+bool loader_ready(struct loader *ld, bool *ret_ready, struct err *err) MUST_CHECK;
+/* From here on only loaders of this owner write. Waits for chunks of earlier ones. *ret_done: all is loaded already. */
+bool loader_claim(struct loader *ld, bool *ret_done, struct err *err) MUST_CHECK;
+
+/* May the rows go in, and in binary form? ERR_SCHEMA names the column that does not fit. */
+bool loader_fits(struct loader *ld, const struct loader_table *t, bool *ret_binary,
+                 struct err *err) MUST_CHECK;
+/* What an earlier run has left of the table, ordered by part and number. *ret_same: it was read in this shape. *ret_mixable: rows of
+ * several positions cannot be in each other's way (no unique index but the key's). */
+bool loader_look(struct loader *ld, const struct loader_table *t, struct loader_chunk **ret,
+                 size_t *ret_count, bool *ret_same, bool *ret_mixable, struct err *err) MUST_CHECK;
+/* Begins the table anew: empties it if it is this pipeline's, or may be; ERR_SCHEMA if it holds rows that are not. */
+bool loader_begin_table(struct loader *ld, const struct loader_table *t, struct err *err) MUST_CHECK;
+/* Notes a chunk that is about to be loaded. */
+bool loader_plan(struct loader *ld, const struct loader_chunk *chunk, struct err *err) MUST_CHECK;
+
+/* One chunk: begin, put…, end. Any other call gives it up. */
+bool loader_begin(struct loader *ld, const struct loader_table *t, bool binary, struct err *err) MUST_CHECK;
+bool loader_put(struct loader *ld, const void *bytes, size_t len, struct err *err) MUST_CHECK;
+bool loader_end(struct loader *ld, const struct loader_chunk *chunk, lsn_t lsn, int64_t *ret_rows,
+                struct err *err) MUST_CHECK;
+
+/* Behind its last chunk: makes the primary key if the target's table has none. */
+bool loader_end_table(struct loader *ld, const struct loader_table *t, struct err *err) MUST_CHECK;
+/* All tables are loaded: apply may go on. */
+bool loader_finish(struct loader *ld, struct err *err) MUST_CHECK;
+
+/* --- the other side: apply --- */
+
+struct target_direct {
+    bool there; /* a loader has begun this attempt */
+    bool done;
+    struct target_direct_table {
+        char *schema, *name;
+        lsn_t from_lsn; /* what committed before is in the rows already */
+    } * tables;         /* if done; sorted by schema and name */
+    size_t table_count;
+};
+void target_direct_release(struct target_direct *d);
+/* Position of a table's rows, 0 = not loaded directly. */
+lsn_t target_direct_from(const struct target_direct *d, const char *schema, const char *name);
+/* Not inside a transaction. ERR_UNSUPPORTED: nothing can be loaded directly there. */
+bool target_direct_look(struct target *tgt, uint64_t attempt, struct target_direct *ret,
+                        struct err *err) MUST_CHECK;
+
+#endif

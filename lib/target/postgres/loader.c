@@ -1,0 +1,414 @@
+/* Owns: loading chunks directly into PostgreSQL, and whose turn that is. See target/loader.h. */
+#include "loader_postgres.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/failpoint.h"
+#include "pg/control_tables.h"
+#include "sql/embedded.h"
+
+/* COPY data goes to the server in pieces of this size: a message a row costs it more than the row. */
+#define PUT_BYTES ((size_t)64 << 10)
+#define OUT_MAX   ((size_t)1200 << 20)
+
+static const char SESSION[] =
+    "SET client_min_messages = warning; SET client_encoding = 'UTF8'; SET statement_timeout = 0; SET "
+    "lock_timeout = '30s'; SET idle_in_transaction_session_timeout = 0; SET default_transaction_isolation = "
+    "'read committed'; SET default_transaction_read_only = off; SET row_security = off; SET datestyle = "
+    "'ISO'; "
+    "SET intervalstyle = 'postgres'; SET timezone = 'UTC'; SET xmloption = 'content'; SET synchronous_commit "
+    "= on";
+
+bool pgl_query_bool(struct loader *ld, const char *sql, int count, const char *const *params, bool *ret,
+                    struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    if (!pg_query(ld->conn, sql, count, params, &res, err))
+        return false;
+    *ret = pg_rows(res) > 0 && pg_cell_bool(res, 0, 0);
+    return true;
+}
+
+/* --- life --- */
+
+void loader_close(struct loader *ld)
+{
+    if (ld == NULL)
+        return;
+    pg_close(ld->conn);
+    strbuf_release(&ld->out);
+    free(ld->pipeline);
+    free(ld->shard);
+    free(ld->owner);
+    free(ld);
+}
+
+void loader_cancel(struct loader *ld)
+{
+    pg_cancel(ld->conn);
+}
+
+/* To load into the source would be to empty it. Capture's slot tells. */
+static bool refuse_source(struct loader *ld, struct err *err)
+{
+    const char *params[1] = {ld->pipeline};
+    bool is_source = false;
+    if (!pgl_query_bool(ld,
+                        "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_replication_slots WHERE slot_name = "
+                        "'crossfade_' || $1 AND database = current_database())",
+                        1, params, &is_source, err))
+        return false;
+    return !is_source ||
+           err_set(err, ERR_CONFIG,
+                   "the target is the source itself: slot crossfade_%s is of this database; source.url and "
+                   "target.url must name different databases",
+                   ld->pipeline);
+}
+
+static bool set_up(struct loader *ld, struct err *err)
+{
+    static const char needed[] = "crossfade.position crossfade.loaded crossfade.loaded.table_oid "
+                                 "crossfade.direct_load crossfade.direct_table crossfade.direct_chunk";
+    struct err refused = ERR_INIT;
+    if (!pg_exec(ld->conn, SESSION, err))
+        return false;
+    ld->triggers_fire = !pg_exec(ld->conn, "SET session_replication_role = replica", &refused);
+    if (ld->triggers_fire && refused.code != ERR_AUTH) {
+        *err = refused;
+        return false;
+    }
+    return pg_control_tables_ensure(ld->conn, needed, embedded_sql_target_sql, "target", err) &&
+           refuse_source(ld, err);
+}
+
+bool loader_open(const struct loader_options *options, struct loader **ret, struct err *err)
+{
+    if (strncmp(options->url, "postgres://", 11) != 0 && strncmp(options->url, "postgresql://", 13) != 0)
+        return err_set(
+            err, ERR_UNSUPPORTED,
+            "capture.snapshot_path: direct: rows can be loaded directly into PostgreSQL alone; take "
+            "the setting away");
+    struct loader *ld = xcalloc(1, sizeof *ld);
+    char *name CLEANUP(free_ptr) = xasprintf("crossfade load %s", options->pipeline);
+    struct pg_options pg = {.application_name = name};
+    ld->pipeline = xstrdup(options->pipeline);
+    ld->shard = xstrdup(options->shard);
+    ld->owner = xstrdup(options->owner);
+    ld->truncate_nonempty = options->truncate_nonempty;
+    (void)snprintf(ld->attempt, sizeof ld->attempt, "%llu", (unsigned long long)options->attempt);
+    strbuf_init(&ld->out, OUT_MAX);
+    if (!pg_open(options->url, &pg, &ld->conn, err) || !set_up(ld, err)) {
+        loader_close(ld);
+        return err_wrap(err, "target");
+    }
+    *ret = ld;
+    return true;
+}
+
+/* --- whose turn it is --- */
+
+bool loader_ready(struct loader *ld, bool *ret_ready, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    const char *params[3] = {ld->pipeline, ld->shard, ld->attempt};
+    if (!pg_query(
+            ld->conn,
+            "SELECT attempt = $3::bigint, attempt > $3::bigint FROM crossfade.position WHERE pipeline = $1 "
+            "AND shard = $2",
+            3, params, &res, err))
+        return err_wrap(err, "target");
+    *ret_ready = pg_rows(res) > 0 && pg_cell_bool(res, 0, 0);
+    return pg_rows(res) == 0 || !pg_cell_bool(res, 0, 1) ||
+           err_set(err, ERR_FENCED, "target: apply has come to a later attempt than %s: another capture runs",
+                   ld->attempt);
+}
+
+bool loader_claim(struct loader *ld, bool *ret_done, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    PG_RESULT_AUTO chunks = NULL;
+    PG_RESULT_AUTO tables = NULL;
+    const char *params[3] = {ld->pipeline, ld->attempt, ld->owner};
+    /* The lists of an earlier attempt go with its claim. */
+    bool ok =
+        pg_exec(ld->conn, "BEGIN", err) &&
+        pg_query(ld->conn,
+                 "DELETE FROM crossfade.direct_chunk WHERE pipeline = $1 AND NOT EXISTS (SELECT 1 FROM "
+                 "crossfade.direct_load WHERE pipeline = $1 AND attempt >= $2::bigint)",
+                 2, params, &chunks, err) &&
+        pg_query(ld->conn,
+                 "DELETE FROM crossfade.direct_table WHERE pipeline = $1 AND NOT EXISTS (SELECT 1 FROM "
+                 "crossfade.direct_load WHERE pipeline = $1 AND attempt >= $2::bigint)",
+                 2, params, &tables, err) &&
+        pg_query(ld->conn,
+                 "INSERT INTO crossfade.direct_load AS l (pipeline, attempt, owner) VALUES ($1, $2::bigint, "
+                 "$3) ON CONFLICT (pipeline) DO UPDATE SET done = l.done AND l.attempt = excluded.attempt, "
+                 "attempt = excluded.attempt, owner = excluded.owner WHERE l.attempt <= excluded.attempt "
+                 "RETURNING done",
+                 3, params, &res, err) &&
+        pg_exec(ld->conn, "COMMIT", err);
+    if (!ok)
+        return err_wrap(err, "target: direct load");
+    if (pg_rows(res) == 0)
+        return err_set(err, ERR_FENCED,
+                       "target: a later attempt than %s is being loaded: another capture runs", ld->attempt);
+    *ret_done = pg_cell_bool(res, 0, 0);
+    return true;
+}
+
+/* Begins a transaction that holds the claim: neither another loader nor apply's next attempt comes in between. */
+static bool begin(struct loader *ld, struct err *err)
+{
+    const char *params[4] = {ld->pipeline, ld->attempt, ld->owner, ld->shard};
+    bool ours = false, ready = false;
+    if (!pg_exec(ld->conn, "BEGIN", err) ||
+        !pgl_query_bool(
+            ld,
+            "SELECT true FROM crossfade.direct_load WHERE pipeline = $1 AND attempt = $2::bigint AND "
+            "owner = $3 AND NOT done FOR SHARE",
+            3, params, &ours, err))
+        return false;
+    const char *place[3] = {ld->pipeline, ld->attempt, ld->shard};
+    if (ours && !pgl_query_bool(ld,
+                                "SELECT true FROM crossfade.position WHERE pipeline = $1 AND attempt = "
+                                "$2::bigint AND shard = $3 FOR SHARE",
+                                3, place, &ready, err))
+        return false;
+    return ready || err_set(err, ERR_FENCED, "another capture has taken the direct load over");
+}
+
+/* --- tables --- */
+
+static void put_name(struct strbuf *sql, const struct loader_table *t)
+{
+    pg_quote_table(sql, t->schema, t->name);
+}
+
+static bool exec_on(struct loader *ld, const struct loader_table *t, const char *before, const char *after,
+                    struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    strbuf_adds(&sql, before);
+    put_name(&sql, t);
+    strbuf_adds(&sql, after);
+    bool ok = strbuf_ok(&sql, "statement", err) && pg_exec(ld->conn, sql.data, err);
+    strbuf_release(&sql);
+    return ok;
+}
+
+/* A foreign key from outside forbids TRUNCATE; in replica role no trigger stops DELETE. Rows of inheritance children are those
+ * of other tables. */
+static bool empty(struct loader *ld, const struct loader_table *t, bool partitioned, struct err *err)
+{
+    struct err first = ERR_INIT;
+    if (!pg_exec(ld->conn, "SAVEPOINT crossfade_truncate", err))
+        return false;
+    if (exec_on(ld, t, partitioned ? "TRUNCATE " : "TRUNCATE ONLY ", "", &first))
+        return pg_exec(ld->conn, "RELEASE SAVEPOINT crossfade_truncate", err);
+    if (first.code == ERR_CONNECT) {
+        *err = first;
+        return false;
+    }
+    return pg_exec(ld->conn, "ROLLBACK TO SAVEPOINT crossfade_truncate", err) &&
+           exec_on(ld, t, partitioned ? "DELETE FROM " : "DELETE FROM ONLY ", "", err);
+}
+
+static bool holds_rows(struct loader *ld, const struct loader_table *t, bool partitioned, bool *ret,
+                       struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    strbuf_addf(&sql, "SELECT EXISTS (SELECT 1 FROM %s", partitioned ? "" : "ONLY ");
+    put_name(&sql, t);
+    strbuf_adds(&sql, ")");
+    bool ok = strbuf_ok(&sql, "statement", err) && pgl_query_bool(ld, sql.data, 0, NULL, ret, err);
+    strbuf_release(&sql);
+    return ok;
+}
+
+/* crossfade.loaded tells whose rows they are; a table that comes in gets its row there. */
+static bool take_table(struct loader *ld, const struct loader_table *t, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    const char *params[5] = {ld->pipeline, ld->shard, t->schema, t->name, ld->attempt};
+    bool ours = false, filled = false, partitioned = false;
+    if (!pgl_query_bool(ld,
+                        "SELECT relkind = 'p' FROM pg_catalog.pg_class WHERE oid = "
+                        "to_regclass(format('%I.%I', $1::text, $2::text))",
+                        2, params + 2, &partitioned, err) ||
+        !pgl_query_bool(
+            ld,
+            "SELECT true FROM crossfade.loaded WHERE pipeline = $1 AND shard = $2 AND schema_name = "
+            "$3 AND table_name = $4",
+            4, params, &ours, err) ||
+        !holds_rows(ld, t, partitioned, &filled, err))
+        return false;
+    if (filled && !ours && !ld->truncate_nonempty)
+        return err_set(err, ERR_SCHEMA,
+                       "the target table holds rows that this pipeline did not write: empty it, or set "
+                       "apply.on_nonempty: truncate");
+    return (!filled || empty(ld, t, partitioned, err)) &&
+           (ours ||
+            pg_query(
+                ld->conn,
+                "INSERT INTO crossfade.loaded (pipeline, shard, schema_name, table_name, attempt, table_oid) "
+                "VALUES ($1, $2, $3, $4, $5::bigint, to_regclass(format('%I.%I', $3::text, $4::text))::oid)",
+                5, params, &res, err));
+}
+
+static bool note_table(struct loader *ld, const struct loader_table *t, struct err *err)
+{
+    PG_RESULT_AUTO chunks = NULL;
+    PG_RESULT_AUTO res = NULL;
+    char oid[16];
+    (void)snprintf(oid, sizeof oid, "%u", t->oid);
+    const char *params[5] = {ld->pipeline, oid, t->schema, t->name, t->shape};
+    return pg_query(ld->conn,
+                    "DELETE FROM crossfade.direct_chunk WHERE pipeline = $1 AND source_oid = $2::bigint", 2,
+                    params, &chunks, err) &&
+           pg_query(
+               ld->conn,
+               "INSERT INTO crossfade.direct_table (pipeline, source_oid, schema_name, table_name, shape) "
+               "VALUES ($1, $2::bigint, $3, $4, $5) ON CONFLICT (pipeline, source_oid) DO UPDATE SET "
+               "schema_name = $3, table_name = $4, shape = $5",
+               5, params, &res, err);
+}
+
+static bool table_err(const struct loader_table *t, struct err *err)
+{
+    return err_wrap(err, "target: table=%s.%s", t->schema, t->name);
+}
+
+bool loader_begin_table(struct loader *ld, const struct loader_table *t, struct err *err)
+{
+    return (begin(ld, err) && take_table(ld, t, err) && note_table(ld, t, err) &&
+            pg_exec(ld->conn, "COMMIT", err)) ||
+           table_err(t, err);
+}
+
+bool loader_end_table(struct loader *ld, const struct loader_table *t, struct err *err)
+{
+    const char *params[2] = {t->schema, t->name};
+    bool there = false;
+    if (t->key_as == NULL)
+        return true;
+    if (!pgl_query_bool(ld,
+                        "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_index WHERE indrelid = "
+                        "to_regclass(format('%I.%I', $1::text, $2::text)) AND indisprimary)",
+                        2, params, &there, err))
+        return table_err(t, err);
+    if (there)
+        return true;
+    struct strbuf add = STRBUF_INIT(STRBUF_SQL_MAX);
+    strbuf_addf(&add, " ADD %s", t->key_as);
+    bool ok = strbuf_ok(&add, "statement", err) && begin(ld, err) &&
+              exec_on(ld, t, "ALTER TABLE ", add.data, err) && pg_exec(ld->conn, "COMMIT", err);
+    strbuf_release(&add);
+    return ok || table_err(t, err);
+}
+
+/* --- chunks --- */
+
+static void put_upper(const struct loader_chunk *chunk, struct strbuf *sql)
+{
+    if (chunk->upper == NULL) {
+        strbuf_adds(sql, "NULL");
+        return;
+    }
+    strbuf_adds(sql, "ARRAY[");
+    for (size_t i = 0; i < chunk->upper_count; i++) {
+        strbuf_adds(sql, i > 0 ? ", " : "");
+        pg_quote_literal(sql, chunk->upper[i]);
+    }
+    strbuf_adds(sql, "]::text[]");
+}
+
+bool loader_plan(struct loader *ld, const struct loader_chunk *chunk, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    strbuf_adds(
+        &sql, "INSERT INTO crossfade.direct_chunk (pipeline, source_oid, part_oid, number, upper) VALUES (");
+    pg_quote_literal(&sql, ld->pipeline);
+    strbuf_addf(&sql, ", %u, %u, %d, ", chunk->table_oid, chunk->part_oid, chunk->number);
+    put_upper(chunk, &sql);
+    strbuf_adds(&sql, ")");
+    bool ok = strbuf_ok(&sql, "statement", err) && begin(ld, err) && pg_exec(ld->conn, sql.data, err) &&
+              pg_exec(ld->conn, "COMMIT", err);
+    strbuf_release(&sql);
+    return ok || err_wrap(err, "target: direct load");
+}
+
+bool loader_begin(struct loader *ld, const struct loader_table *t, bool binary, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    strbuf_adds(&sql, "COPY ");
+    put_name(&sql, t);
+    strbuf_adds(&sql, " (");
+    for (size_t i = 0; i < t->column_count; i++) {
+        strbuf_adds(&sql, i > 0 ? ", " : "");
+        pg_quote_ident(&sql, t->columns[i].name);
+    }
+    strbuf_addf(&sql, ") FROM STDIN (FORMAT %s)", binary ? "binary" : "text");
+    strbuf_clear(&ld->out);
+    bool ok = strbuf_ok(&sql, "COPY", err) && begin(ld, err) && pg_copy_in_begin(ld->conn, sql.data, err);
+    strbuf_release(&sql);
+    return ok || table_err(t, err);
+}
+
+static bool flush(struct loader *ld, struct err *err)
+{
+    bool ok = ld->out.len == 0 || pg_copy_in_put(ld->conn, ld->out.data, ld->out.len, err);
+    strbuf_clear(&ld->out);
+    return ok;
+}
+
+bool loader_put(struct loader *ld, const void *bytes, size_t len, struct err *err)
+{
+    if (ld->out.len > 0 && ld->out.len + len > PUT_BYTES && !flush(ld, err))
+        return err_wrap(err, "target");
+    if (len >= PUT_BYTES) /* as it is */
+        return pg_copy_in_put(ld->conn, bytes, len, err) || err_wrap(err, "target");
+    strbuf_add(&ld->out, bytes, len);
+    return strbuf_ok(&ld->out, "COPY data", err);
+}
+
+bool loader_end(struct loader *ld, const struct loader_chunk *chunk, lsn_t lsn, int64_t *ret_rows,
+                struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    char table[16], part[16], number[16], at[LSN_TEXT_MAX], rows[24];
+    (void)snprintf(table, sizeof table, "%u", chunk->table_oid);
+    (void)snprintf(part, sizeof part, "%u", chunk->part_oid);
+    (void)snprintf(number, sizeof number, "%d", chunk->number);
+    if (!flush(ld, err) || !pg_copy_in_end(ld->conn, ret_rows, err) ||
+        !failpoint("capture.direct_copied", err))
+        return err_wrap(err, "target");
+    (void)snprintf(rows, sizeof rows, "%lld", (long long)*ret_rows);
+    const char *params[6] = {ld->pipeline, table, part, number, lsn_format(lsn, at), rows};
+    if (!pg_query(
+            ld->conn,
+            "UPDATE crossfade.direct_chunk SET done = true, lsn = $5::pg_lsn, rows = $6::bigint WHERE "
+            "pipeline = $1 AND source_oid = $2::bigint AND part_oid = $3::bigint AND number = $4::integer "
+            "AND NOT done",
+            6, params, &res, err))
+        return err_wrap(err, "target: direct load");
+    if (pg_affected(res) != 1)
+        return err_set(err, ERR_FENCED, "target: a chunk of the direct load is gone, or done already");
+    return pg_exec(ld->conn, "COMMIT", err) || err_wrap(err, "target: direct load");
+}
+
+bool loader_finish(struct loader *ld, struct err *err)
+{
+    const char *params[3] = {ld->pipeline, ld->attempt, ld->owner};
+    PG_RESULT_AUTO res = NULL;
+    if (!pg_query(
+            ld->conn,
+            "UPDATE crossfade.direct_load SET done = true, ended_at = clock_timestamp() WHERE pipeline = "
+            "$1 AND attempt = $2::bigint AND owner = $3",
+            3, params, &res, err))
+        return err_wrap(err, "target: direct load");
+    return pg_affected(res) == 1 ||
+           err_set(err, ERR_FENCED, "target: another capture has taken the direct load over");
+}

@@ -1,0 +1,173 @@
+"""capture.snapshot_path: direct: rows go straight from source to target, changes wait in the journal, and whatever is killed both
+ends are equal when apply has come to the first complete fence."""
+
+import signal
+
+import pytest
+
+from rig import Postgres, Workdir, wait_until
+from rig.failpoints import failpoints
+from rig.scenario import scenario
+
+TABLES = """
+CREATE TABLE big (id bigint PRIMARY KEY, v text, n numeric(12,2), at timestamptz, raw bytea);
+CREATE TABLE named (name text PRIMARY KEY, v int);
+CREATE TABLE pair (a int, b text, v text, PRIMARY KEY (a, b));
+CREATE TABLE bag (a int, b text); ALTER TABLE bag REPLICA IDENTITY FULL;
+CREATE TABLE empty (id int PRIMARY KEY);
+CREATE TABLE long (id int PRIMARY KEY, doc text, n int DEFAULT 0); ALTER TABLE long ALTER doc SET STORAGE EXTERNAL;
+CREATE TABLE uniq (id int PRIMARY KEY, email text UNIQUE);
+CREATE TYPE mood AS ENUM ('sad', 'glad');
+CREATE TABLE kinds (id int PRIMARY KEY, m mood, j jsonb, a int[], r int4range, d double precision, b boolean, i interval, u uuid);
+CREATE TABLE part (id int, at int, v text, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM (0) TO (10); CREATE TABLE part_2 PARTITION OF part FOR VALUES FROM (10) TO (20);
+INSERT INTO big SELECT i, repeat(md5(i::text), 4), i / 7.0, now() + i * interval '1 s', decode(md5(i::text), 'hex') FROM generate_series(1, 6000) i;
+INSERT INTO named SELECT 'n' || i || E'\\t\\\\', i FROM generate_series(1, 3000) i;
+INSERT INTO pair SELECT i % 10, 'x' || i, NULL FROM generate_series(1, 2500) i;
+INSERT INTO bag SELECT i % 100, CASE WHEN i % 3 = 0 THEN NULL ELSE 'x' END FROM generate_series(1, 5000) i;
+INSERT INTO kinds SELECT i, 'glad', '{"a": 1}', ARRAY[1, NULL, 3], '[1,5)', 'Infinity', true, '1 mon -2 days', gen_random_uuid() FROM generate_series(1, 700) i;
+INSERT INTO long SELECT i, repeat(md5(i::text), 100) FROM generate_series(1, 1200) i;
+INSERT INTO uniq SELECT i, 'e' || i FROM generate_series(1, 2000) i;
+INSERT INTO part SELECT i, i % 20, 'p' FROM generate_series(1, 2000) i;
+ANALYZE;
+"""
+DIRECT = {"capture": {"snapshot_path": "direct", "snapshot_workers": 2, "snapshot_chunk_rows": 500}}
+
+
+@pytest.fixture(name="servers", scope="module")
+def fixture_servers():
+    with Workdir("direct") as folder, Postgres(folder, "source") as source, Postgres(folder, "target") as target:
+        yield folder, source, target
+
+
+def test_rows_do_not_go_by_the_journal(servers):
+    with scenario(*servers, TABLES, more=DIRECT) as s:
+        s.start(timeout=120)
+        s.assert_equal(120)
+        assert s.target("SELECT count(*) > 20, bool_and(done), count(DISTINCT lsn) FROM crossfade.direct_chunk") == [(True, True, 1)]
+        assert s.apply.status()["changes"] < 1000
+        s.source("UPDATE big SET v = 'new' WHERE id < 100", "DELETE FROM bag WHERE a = 7", "INSERT INTO empty VALUES (1)", "TRUNCATE named")
+        s.assert_equal(120)
+
+
+def change(s, step):
+    """Something of everything: also rows that move without their long values, unique values that change hands, rows without a key."""
+    s.source(f"UPDATE big SET v = 'step {step}' WHERE id % 17 = {step}", f"DELETE FROM big WHERE id % 23 = {step}", f"UPDATE big SET id = id + 100000 WHERE id <= 6000 AND id % 29 = {step}",
+             f"INSERT INTO big SELECT i, 'in', 1 FROM generate_series({200000 + step * 100}, {200050 + step * 100}) i ON CONFLICT DO NOTHING",
+             f"UPDATE long SET n = n + 1 WHERE id % 7 = {step}", f"UPDATE long SET id = id + 10000 WHERE id < 10000 AND id % 97 = {step} AND NOT EXISTS (SELECT 1 FROM long l WHERE l.id = long.id + 10000)", f"DELETE FROM long WHERE id % 31 = {step}",
+             f"INSERT INTO long SELECT id - 10000, 'again' FROM long WHERE id > 10000 AND id % 5 = {step} ON CONFLICT DO NOTHING",
+             f"DELETE FROM bag WHERE a = {step}", f"UPDATE bag SET b = 'y' WHERE a = {step + 20}", f"INSERT INTO bag SELECT {step + 40}, 'z' FROM generate_series(1, 3)",
+             f"DELETE FROM uniq WHERE id = {step + 1}; UPDATE uniq SET email = 'e{step + 1}' WHERE id = {1900 + step}; INSERT INTO uniq VALUES ({3000 + step}, 'e{1900 + step}') ON CONFLICT DO NOTHING",
+             f"UPDATE part SET at = (at + 7) % 20 WHERE id % 19 = {step}", f"UPDATE pair SET v = 'p' WHERE a = {step}",
+             *(["TRUNCATE named", "INSERT INTO named VALUES ('after', 1)"] if step == 3 else []))
+
+
+def chunks(s):
+    return s.target("SELECT count(*) FROM crossfade.direct_chunk WHERE done")[0][0]
+
+
+def test_capture_is_killed_at_each_point(servers):
+    """One load, cut off again and again: chunks that were committed are not loaded once more, and nothing is missing or doubled."""
+    points = ["capture.snapshot_begun", "capture.direct_claimed", "capture.direct_chunk:4", "capture.direct_copied:3", "capture.direct_chunk_done:7",
+              "capture.direct_loaded", "capture.direct_finished", "capture.snapshot_copied"]
+    assert {p for p in failpoints("capture", "lib/target") if p.startswith("capture.direct_")} <= {p.split(":")[0] for p in points}
+    with scenario(*servers, TABLES, more=DIRECT) as s:
+        s.apply.start()
+        most = 0
+        for step, point in enumerate(points):
+            s.capture.start(failpoint=point)
+            change(s, step)
+            s.capture.assert_exit(-signal.SIGKILL, timeout=120)
+            change(s, step + 9)
+            if step in (3, 5):
+                s.apply.kill9()
+                s.apply.start()
+            if step > 1:
+                most = max(most, chunks(s))
+        s.capture.start()
+        s.wait_complete(120)
+        s.assert_equal(120)
+        assert s.position()["attempt"] == 1 and most > 10
+        assert s.target("SELECT count(DISTINCT lsn) > 1 FROM crossfade.direct_chunk") == [(True,)]
+        assert s.target("SELECT count(DISTINCT lsn) > 1 FROM crossfade.direct_table JOIN crossfade.direct_chunk USING (pipeline, source_oid) WHERE table_name = 'big'") == [(True,)]
+        # Without a key, or with a second unique index, a table is of one snapshot.
+        assert s.target("SELECT count(*) FROM (SELECT 1 FROM crossfade.direct_table JOIN crossfade.direct_chunk USING (pipeline, source_oid) "
+                        "WHERE table_name IN ('bag', 'uniq') GROUP BY source_oid HAVING count(DISTINCT lsn) > 1) x") == [(0,)]
+        change(s, 5)
+        s.assert_equal(120)
+
+
+def test_others_are_killed(servers):
+    """One slow load, in which apply, the target and the source die, one after the other."""
+    _, source, target = servers
+    slow = {"capture": {**DIRECT["capture"], "max_rows_per_second": 4000}}
+    with scenario(*servers, TABLES, more=slow) as s:
+        s.capture.start()
+        s.apply.start()
+        wait_until(lambda: s.target("SELECT to_regclass('crossfade.direct_chunk') IS NOT NULL")[0][0], 60, "the load begins")
+        for step, victim in enumerate(["apply", "target", "source"]):
+            before = chunks(s)
+            wait_until(lambda: chunks(s) > before + 2 or (s.position() or {}).get("complete"), 60, "chunks are loaded")
+            change(s, step)
+            if victim == "apply":
+                s.apply.kill9()
+                s.apply.start()
+            else:
+                server = {"source": source, "target": target}[victim]
+                server.kill9()
+                server.start()
+            change(s, step + 9)
+        s.wait_complete(120)
+        change(s, 4)
+        s.assert_equal(120)
+        assert s.position()["attempt"] == 1
+
+
+def test_keys_and_indexes_come_behind_the_rows(servers):
+    """`schema create` leaves primary keys to the load, and --indexes makes what is left."""
+    ddl = TABLES.split("CREATE TABLE part (")[0] + "CREATE INDEX big_v ON big (v); CREATE TABLE child (id int PRIMARY KEY, big bigint REFERENCES big); INSERT INTO big SELECT i, 'v' FROM generate_series(1, 1500) i; INSERT INTO child VALUES (1, 7);"
+    with scenario(*servers, ddl, target_schema="", more={**DIRECT, "schema": {"indexes": "after_snapshot"}}) as s:
+        def create(*more):
+            done = s.pipeline.run("schema", "create", *more, "--execute")
+            assert done.returncode == 0, done.stdout + done.stderr
+        keys = "SELECT count(*) FILTER (WHERE contype = 'p'), count(*) FILTER (WHERE contype = 'f') FROM pg_constraint WHERE connamespace = 'public'::regnamespace"
+        create()
+        assert s.target(keys) == [(0, 0)]
+        s.capture.start()
+        s.apply.start()
+        s.wait_complete(120)
+        assert s.target(keys) == [(8, 0)]
+        create("--indexes")
+        assert s.target(keys) == [(8, 1)]
+        assert s.target("SELECT to_regclass('big_v') IS NOT NULL") == [(True,)]
+        s.source("UPDATE big SET v = 'new' WHERE id < 100", "INSERT INTO bag VALUES (1, NULL)")
+        s.assert_equal(120)
+
+
+def test_what_does_not_fit_is_refused(servers):
+    with scenario(*servers, "CREATE TABLE t (id int PRIMARY KEY, n numeric(10,2)); INSERT INTO t VALUES (1, 1.25)", more=DIRECT) as s:
+        s.apply.start()
+        for columns, rows, words in [("id int PRIMARY KEY, n numeric(6,1)", "", "column=n: numeric(10,2) on the source, numeric(6,1) on the target"),
+                                     ("id int PRIMARY KEY", "", "there is no column n"),
+                                     ("id int PRIMARY KEY, n numeric(10,2)", "; INSERT INTO t VALUES (5, 5)", "holds rows that this pipeline did not write")]:
+            s.target(f"DROP TABLE t; CREATE TABLE t ({columns}){rows}")
+            s.capture.start()
+            s.capture.assert_exit(5, timeout=60)
+            assert words in s.capture.log_text()
+        s.target("DROP TABLE t; CREATE TABLE t (id bigint PRIMARY KEY, n numeric)")  # wider: text instead of binary
+        s.capture.start()
+        s.wait_complete(120)
+        s.source("INSERT INTO t VALUES (2, 3.5)")
+        s.wait()
+        assert s.target("SELECT id, n::text FROM t ORDER BY id") == [(1, "1.25"), (2, "3.50")]
+
+
+def test_load_waits_for_apply_and_says_so(servers):
+    with scenario(*servers, "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 10)", more=DIRECT) as s:
+        s.capture.start()
+        s.capture.wait_for(lambda status: "crossfade apply must run" in (status.get("trouble") or ""), 60, "the load waits for apply")
+        s.source("DELETE FROM t WHERE id < 4")
+        assert s.target("SELECT count(*) FROM t") == [(0,)]
+        s.apply.start()
+        s.wait_complete(120)
+        s.assert_equal(120)
