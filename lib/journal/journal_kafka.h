@@ -136,6 +136,8 @@ void kafka_topic_why_stuck(struct kafka_client *client, const char *name, struct
 bool kafka_foreign_list(struct kafka_client *client, const char *const *patterns,
                         void (*each)(void *ctx, const struct journal_stream_info *info), void *ctx,
                         struct err *err) MUST_CHECK;
+/* The cluster's id (journal_impl.identity). */
+bool kafka_identity(struct journal_reader *jr, char **ret, struct err *err) MUST_CHECK;
 enum stream_kind kafka_kind_of(const char *topic_prefix, const char *name);
 
 extern const struct journal_writer_ops kafka_writer_ops;
