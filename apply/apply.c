@@ -32,14 +32,16 @@ static bool read_settings(const struct config *cfg, struct apply_settings *ret, 
                    .pipeline = config_text(cfg, "pipeline"),
                    .shard = SHARD_ALL,
                    .truncate_nonempty = strcmp(config_text(cfg, "apply.on_nonempty"), "truncate") == 0,
-                   .unfit = unfit_rule(config_text(cfg, "target.unfit"))},
+                   .unfit = {.all = unfit_rule(config_text(cfg, "target.unfit"))}},
         .codec = codec_by_name(config_text(cfg, "journal.format")),
         .accept_lossy = strcmp(config_text(cfg, "journal.lossy"), "debezium") == 0,
         .dead_letters = strcmp(config_text(cfg, "apply.on_row_error"), "dead_letter") == 0,
         .max_dead_letters = (uint64_t)config_int(cfg, "apply.max_dead_letters"),
         .batch_max_bytes = (size_t)config_int(cfg, "apply.batch_max_bytes"),
     };
-    if (!foreign_settings_read(cfg, &ret->foreign, err))
+    struct target_unfit_rules *unfit = &ret->target.unfit;
+    unfit->rules = config_list(cfg, "target.unfit_columns", &unfit->rule_count);
+    if (!target_unfit_check(unfit, err) || !foreign_settings_read(cfg, &ret->foreign, err))
         return false;
     if (ret->foreign.on)
         ret->journal = ret->foreign.journal;

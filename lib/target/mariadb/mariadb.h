@@ -2,10 +2,10 @@
  * The MariaDB target's own structs. Files: mariadb.c (life, transaction, position), conn.c (the client library, queries,
  * errors), url.c (what target.url says), prepare.c (does a table fit?), plan.c (may this field go into this column, and how?),
  * values.c, times.c, arrays.c (one value), stmt.c (prepared statements over arrays of rows), sql.c (their texts), set.c (ways of
- * writing), clean.c (emptying tables).
+ * writing), clean.c (emptying tables), letters.c, letters_desk.c (dead letters).
  *
  * Which table: the source's schema `public` is the URL's database, any other schema is the database of that name. Control tables
- * (crossfade_position, crossfade_loaded, crossfade_release) lie in the URL's database, so that a dump of it holds rows and position,
+ * (crossfade_position, crossfade_loaded, crossfade_release, crossfade_dead_letter) lie in the URL's database, so that a dump of it holds rows and position,
  * and so that a role with rights on nothing else is enough.
  *
  * Rows go as arrays of parameters of prepared statements (COM_STMT_BULK_EXECUTE), values in binary form or as text with their type
@@ -125,7 +125,8 @@ struct md_column {
     md_put_fn *put;
     bool plain_text;              /* the datum's string is PostgreSQL's text form */
     struct pg_column_writer text; /* makes it otherwise */
-    bool told;                    /* that target.unfit has changed a value: once a column and process */
+    enum target_unfit unfit;
+    bool told; /* that the rule has changed a value: once a column and process */
 };
 
 /* A parameter: of which column, and from which row. */
@@ -195,7 +196,7 @@ struct md_target {
     char *database;
     char *offsets; /* as position() last read them */
     bool truncate_nonempty;
-    enum target_unfit unfit;
+    struct target_unfit_rules unfit;
     bool in_transaction, begun;
     uint64_t attempt;
     size_t array_bytes;  /* an array that has so many is sent */
@@ -207,6 +208,9 @@ struct md_target {
     struct md_table **tables;
     size_t table_count;
 };
+
+/* mariadb.c: also of a target that was not opened whole. */
+void md_close(struct target *tgt);
 
 /* url.c: fills what mysql_real_connect wants; malloc'd parts. */
 struct md_url {

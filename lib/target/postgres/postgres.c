@@ -68,7 +68,8 @@ static bool take_lock(struct pg_target *pt, struct err *err)
 static bool make_control_tables(struct pg_target *pt, struct err *err)
 {
     static const char needed[] = "crossfade.position crossfade.position.offsets crossfade.loaded "
-                                 "crossfade.loaded.table_oid crossfade.release crossfade.dead_letter";
+                                 "crossfade.loaded.table_oid crossfade.release crossfade.dead_letter "
+                                 "crossfade.dead_letter.begun";
     return pg_control_tables_ensure(pt->conn, needed, embedded_sql_target_sql, "target", err);
 }
 
@@ -110,6 +111,7 @@ static bool pgt_open(const struct target_options *options, struct target **ret, 
     pt->pipeline = xstrdup(options->pipeline);
     pt->shard = xstrdup(options->shard);
     pt->truncate_nonempty = options->truncate_nonempty;
+    pt->unfit = options->unfit;
     pt->types = pg_type_catalog_new();
     strbuf_init(&pt->out, VALUE_MAX);
     bool ok = pg_open(options->url, &pg, &pt->conn, err) && set_up_session(pt, err);

@@ -30,6 +30,9 @@ struct pg_column {
     struct pg_column_writer writer;
     bool key;
     bool identity_always;
+    bool nullable;
+    enum target_unfit unfit;
+    bool told; /* that the rule has changed a value: once a column and process */
 };
 
 enum stage_kind {
@@ -111,6 +114,7 @@ struct pg_target {
     char *offsets; /* as position() last read them */
     char *shard;
     bool truncate_nonempty;
+    struct target_unfit_rules unfit;
     bool in_transaction; /* between begin and commit */
     bool begun;          /* … and BEGIN was sent (or queued) */
     bool prepared_position;
@@ -141,6 +145,8 @@ bool pgt_plain(struct pg_target *pt, struct err *err) MUST_CHECK;
 bool pgt_exec(struct pg_target *pt, struct strbuf *sql, struct err *err) MUST_CHECK;
 /* Put the place in front of a message; always false. */
 bool pgt_table_err(const struct pg_table *tab, struct err *err);
+/* What a writer has refused (why) becomes null, by the column's rule. */
+bool pgt_becomes_null(const struct pg_table *tab, const struct pg_column *col, const struct err *why);
 bool pgt_value_err(const struct pg_table *tab, const struct pg_column *col, const struct target_row *row,
                    struct err *err);
 
