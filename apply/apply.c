@@ -34,7 +34,7 @@ static bool read_settings(const struct config *cfg, struct apply_settings *ret, 
                    .pipeline = config_text(cfg, "pipeline"),
                    .shard = config_text(cfg, "apply.shard"),
                    .truncate_nonempty = strcmp(config_text(cfg, "apply.on_nonempty"), "truncate") == 0,
-                   .unfit = unfit_rule(config_text(cfg, "target.unfit")),
+                   .unfit = {.all = unfit_rule(config_text(cfg, "target.unfit"))},
                    .writers = (size_t)config_int(cfg, "apply.writers"),
                    .writer_rows = (size_t)config_int(cfg, "apply.writer_rows")},
         .codec = codec_by_name(config_text(cfg, "journal.format")),
@@ -43,7 +43,10 @@ static bool read_settings(const struct config *cfg, struct apply_settings *ret, 
         .max_dead_letters = (uint64_t)config_int(cfg, "apply.max_dead_letters"),
         .batch_max_bytes = (size_t)config_int(cfg, "apply.batch_max_bytes"),
     };
-    if (!shard_parse(ret->target.shard, &ret->shard, err) || !foreign_settings_read(cfg, &ret->foreign, err))
+    struct target_unfit_rules *unfit = &ret->target.unfit;
+    unfit->rules = config_list(cfg, "target.unfit_columns", &unfit->rule_count);
+    if (!target_unfit_check(unfit, err) || !shard_parse(ret->target.shard, &ret->shard, err) ||
+        !foreign_settings_read(cfg, &ret->foreign, err))
         return false;
     ret->target.table_shard = shard_of;
     if (ret->foreign.on && (ret->shard.count > 1 || ret->target.writers > 1))

@@ -195,6 +195,7 @@ static bool is_aside(const struct isolate *iso, const struct item *it)
             strcmp(other->schema->schema, it->schema->schema) != 0)
             continue;
         if (it->key == NULL ||
+            it->schema != other->schema || /* another shape: its keys may be made in another way */
             (it->key_len == other->key_len && memcmp(it->key, other->key, it->key_len) == 0) ||
             (other->other_key != NULL && it->key_len == other->other_key_len &&
              memcmp(it->key, other->other_key, it->key_len) == 0) ||
@@ -209,6 +210,12 @@ static void set_aside(struct isolate *iso, struct ranked *r)
 {
     iso->aside[iso->aside_count++] = *r;
     r->gone = true;
+}
+
+/* A row, or both halves of a key change: they go the same way. */
+static size_t unit_length(const struct ranked *r, size_t left)
+{
+    return left > 1 && r->it->op == CHANGE_DELETE && r->it->other_key != NULL ? 2 : 1;
 }
 
 /* A TRUNCATE also takes what comes before it in its transaction and has not been written yet. */
@@ -271,11 +278,6 @@ static bool hold_unit(struct isolate *iso, size_t at, size_t count, struct err *
     return true;
 }
 
-static size_t unit_length(const struct ranked *r, size_t left)
-{
-    return left > 1 && r->it->op == CHANGE_DELETE && r->it->other_key != NULL ? 2 : 1;
-}
-
 /* All but one: if the rest goes in, that one was what the others could not get past. */
 static bool try_without_one(struct isolate *iso, size_t count, bool *ret_done, struct err *err)
 {
@@ -322,18 +324,22 @@ static bool try_aside(struct isolate *iso, struct err *err)
 static bool give_up(struct isolate *iso, size_t lo, size_t hi, bool inside, const struct err *why,
                     struct err *err)
 {
-    for (size_t i = lo; i < hi; i++) {
-        struct ranked *r = &iso->all[i];
-        if (r->gone)
-            continue;
-        if (r->it->op == CHANGE_TRUNCATE) { /* no row's fault */
-            *err = *why;
-            return false;
+    for (size_t i = lo, n; i < hi; i += n) {
+        n = unit_length(&iso->all[i], hi - i);
+        bool aside = inside && err_fault(why) == FAULT_CONFLICT && iso->aside_count + n <= ASIDE_MAX;
+        for (size_t k = i; k < i + n; k++) {
+            struct ranked *r = &iso->all[k];
+            if (r->gone)
+                continue;
+            if (r->it->op == CHANGE_TRUNCATE) { /* no row's fault */
+                *err = *why;
+                return false;
+            }
+            if (aside)
+                set_aside(iso, r);
+            else if (!hold(iso, r, why, err))
+                return false;
         }
-        if (inside && err_fault(why) == FAULT_CONFLICT && iso->aside_count < ASIDE_MAX)
-            set_aside(iso, r);
-        else if (!hold(iso, r, why, err))
-            return false;
     }
     return true;
 }

@@ -24,11 +24,24 @@ struct parked {
     char name[]; /* schema, 0, table, 0, key */
 };
 
+/* A table with parked keys. Bytes of keys can be compared only where they were made alike: when a change comes whose key has
+ * another shape (another type of its column, another encoding), all of the table is parked, as one chain. */
+struct parked_table {
+    UT_hash_handle hh;
+    size_t len;
+    char *shape; /* of its keys; NULL = not known: held by a version that did not say */
+    bool whole;
+    int64_t chain; /* of one of its letters: of all, once it is parked as a whole */
+    char name[];   /* schema, 0, table, 0 */
+};
+
 struct letters {
     struct target *tgt;
     const struct target_letters_ops *ops;
     struct parked *keys;
-    struct strbuf name; /* scratch */
+    struct parked_table *tables;
+    struct strbuf shape; /* scratch */
+    struct strbuf name;  /* scratch */
     uint64_t max, count, fence_id;
     bool stale;
 };
@@ -41,6 +54,7 @@ struct letters *letters_new(struct target *tgt, uint64_t max)
     l->max = max;
     l->stale = l->ops != NULL;
     strbuf_init(&l->name, NAME_MAX_BYTES);
+    strbuf_init(&l->shape, NAME_MAX_BYTES);
     return l;
 }
 
@@ -52,6 +66,13 @@ static void forget_all(struct letters *l)
         HASH_DEL(l->keys, p);
         free(p);
     }
+    struct parked_table *t, *next_table;
+    HASH_ITER(hh, l->tables, t, next_table)
+    {
+        HASH_DEL(l->tables, t);
+        free(t->shape);
+        free(t);
+    }
     l->count = 0;
 }
 
@@ -61,6 +82,7 @@ void letters_free(struct letters *l)
         return;
     forget_all(l);
     strbuf_release(&l->name);
+    strbuf_release(&l->shape);
     free(l);
 }
 
@@ -93,6 +115,54 @@ static struct parked *find(struct letters *l, const char *schema, const char *ta
     return p;
 }
 
+static struct parked_table *find_table(struct letters *l, const char *schema, const char *table)
+{
+    struct parked_table *t = NULL;
+    if (l->tables == NULL)
+        return NULL;
+    strbuf_clear(&l->name);
+    strbuf_add(&l->name, schema, strlen(schema) + 1);
+    strbuf_add(&l->name, table, strlen(table) + 1);
+    HASH_FIND(hh, l->tables, l->name.data, l->name.len, t);
+    return t;
+}
+
+/* How the item's key is made: Avro's frame names its schema (0, id in 4 bytes); JSON says nothing, its fields do. Valid until the
+ * next call. */
+static const char *shape_of(struct letters *l, const struct item *it)
+{
+    const struct table_schema *s = it->schema;
+    const unsigned char *key = it->key;
+    strbuf_clear(&l->shape);
+    if (key != NULL && it->key_len >= 5 && key[0] == 0)
+        strbuf_addf(&l->shape, "schema %u; ",
+                    (unsigned)key[1] << 24 | (unsigned)key[2] << 16 | (unsigned)key[3] << 8 | key[4]);
+    for (size_t i = 0; i < s->key_count; i++) {
+        const struct field *f = &s->fields[s->key_fields[i]];
+        strbuf_addf(&l->shape, "%s%s %s", i > 0 ? ", " : "", f->name,
+                    f->source_type != NULL ? f->source_type : "?");
+    }
+    return l->shape.data;
+}
+
+/* A letter of the table is held. */
+static void park_table(struct letters *l, const char *schema, const char *table, const char *shape,
+                       int64_t chain)
+{
+    struct parked_table *t = find_table(l, schema, table);
+    if (t == NULL) {
+        t = xcalloc(1, sizeof *t + strlen(schema) + strlen(table) + 2);
+        t->len = strlen(schema) + strlen(table) + 2;
+        memcpy(t->name, schema, strlen(schema));
+        memcpy(t->name + strlen(schema) + 1, table, strlen(table));
+        HASH_ADD_KEYPTR(hh, l->tables, t->name, t->len, t);
+    }
+    t->chain = chain;
+    if (t->shape == NULL && shape != NULL)
+        t->shape = xstrdup(shape);
+    t->whole = t->whole || (shape != NULL && strcmp(t->shape, shape) != 0);
+}
+
 static void park(struct letters *l, const char *schema, const char *table, const void *key, size_t key_len,
                  int64_t chain)
 {
@@ -116,6 +186,7 @@ static bool take_held(void *ctx, const struct dead_letter *letter, struct err *e
 {
     struct letters *l = ctx;
     (void)err;
+    park_table(l, letter->schema_name, letter->table_name, letter->key_shape, letter->chain);
     park(l, letter->schema_name, letter->table_name, letter->key, letter->key_len, letter->chain);
     if (letter->other_key != NULL)
         park(l, letter->schema_name, letter->table_name, letter->other_key, letter->other_key_len,
@@ -136,13 +207,23 @@ bool letters_begin(struct letters *l, uint64_t fence_id, struct err *err)
     return true;
 }
 
+/* May the item's key not be compared with those that are parked? */
+static bool differs(struct letters *l, const struct parked_table *t, const struct item *it)
+{
+    return t->shape != NULL && strcmp(t->shape, shape_of(l, it)) != 0;
+}
+
 bool letters_parks(const struct letters *l, const struct item *it)
 {
     struct letters *mine = (struct letters *)(uintptr_t)l; /* the scratch name alone changes */
     const struct table_schema *t = it->schema;
-    return l->keys != NULL && (find(mine, t->schema, t->table, it->key, it->key_len) != NULL ||
-                               (it->other_key != NULL &&
-                                find(mine, t->schema, t->table, it->other_key, it->other_key_len) != NULL));
+    const struct parked_table *table = find_table(mine, t->schema, t->table);
+    if (table == NULL)
+        return false;
+    return table->whole || differs(mine, table, it) ||
+           find(mine, t->schema, t->table, it->key, it->key_len) != NULL ||
+           (it->other_key != NULL &&
+            find(mine, t->schema, t->table, it->other_key, it->other_key_len) != NULL);
 }
 
 static void show_value(struct strbuf *out, const struct field *f, const struct datum *d)
@@ -233,13 +314,47 @@ bool letters_tie(struct letters *l, int64_t from, int64_t into, struct err *err)
         if (p->chain == from)
             p->chain = into;
     }
+    struct parked_table *t, *next_table;
+    HASH_ITER(hh, l->tables, t, next_table)
+    {
+        if (t->chain == from)
+            t->chain = into;
+    }
     return l->ops->tie(l->tgt, from, into, err);
+}
+
+/* From now on the table is one chain. */
+static bool tie_table(struct letters *l, struct parked_table *t, struct err *err)
+{
+    struct parked *p, *next;
+    t->whole = true;
+    HASH_ITER(hh, l->keys, p, next)
+    {
+        if (p->len >= t->len && memcmp(p->name, t->name, t->len) == 0 &&
+            !letters_tie(l, p->chain, t->chain, err))
+            return false;
+    }
+    return true;
 }
 
 /* The chain that the item belongs to, 0 = a new one. Two that it ties together become one. */
 static bool find_chain(struct letters *l, const struct item *it, int64_t *ret, struct err *err)
 {
     const struct table_schema *t = it->schema;
+    struct parked_table *table = find_table(l, t->schema, t->table);
+    if (table != NULL && !table->whole && differs(l, table, it)) {
+        log_event(LOG_LEVEL_WARN, "table_parked",
+                  "table=%s.%s lsn=" LSN_FMT
+                  " text=\"the key was (%s) when dead letters were held, it is (%s) now: all "
+                  "changes of the table wait behind them\"",
+                  t->schema, t->table, LSN_ARGS(it->commit_lsn), table->shape, shape_of(l, it));
+        if (!tie_table(l, table, err))
+            return false;
+    }
+    if (table != NULL && table->whole) {
+        *ret = table->chain;
+        return true;
+    }
     struct parked *p = find(l, t->schema, t->table, it->key, it->key_len), *other = NULL;
     if (it->other_key != NULL)
         other = find(l, t->schema, t->table, it->other_key, it->other_key_len);
@@ -263,6 +378,7 @@ static bool put(struct letters *l, const struct item *it, const struct err *why,
                                  .key_shown = shown.len > 0 ? shown.data : NULL,
                                  .key = it->key,
                                  .key_len = it->key_len,
+                                 .key_shape = shape_of(l, it),
                                  .other_key = it->other_key,
                                  .other_key_len = it->other_key_len,
                                  .stream = rec->stream,
@@ -306,6 +422,7 @@ bool letters_hold(struct letters *l, const struct item *it, const struct err *wh
     l->stale = l->ops != NULL; /* until the commit */
     if (!check_room(l, it, why, err) || !find_chain(l, it, &chain, err) || !put(l, it, why, &chain, err))
         return false;
+    park_table(l, it->schema->schema, it->schema->table, shape_of(l, it), chain);
     park(l, it->schema->schema, it->schema->table, it->key, it->key_len, chain);
     if (it->other_key != NULL)
         park(l, it->schema->schema, it->schema->table, it->other_key, it->other_key_len, chain);

@@ -11,20 +11,28 @@
 #include "core/log.h"
 
 #define LOOK_EVERY_US 300000
+/* A retry that was begun so often and never ended (the process died each time, say) is not begun again unasked. */
+#define BEGUN_MAX 3
 
 struct refill {
     struct session *s;
+    enum target_mode mode;
     size_t count;
 };
 
+/* A chain may be larger than memory: it is written in parts, as it is read. */
 static bool add_letter(void *ctx, const struct dead_letter *letter, struct err *err)
 {
     struct refill *fill = ctx;
     struct session *s = fill->s;
+    struct batch *b = s->run->batch;
     struct journal_record rec;
     fill->count++;
-    return letters_record(letter, &rec, err) &&
-           batch_add(s->run->batch, s->run->settings.codec, s->dec, &rec, 0, err);
+    if (stopper_given_up(s->run->stopper))
+        return err_set(err, ERR_INTERRUPTED, "stopped inside a retry of dead letters");
+    return letters_record(letter, &rec, err) && batch_add(b, s->run->settings.codec, s->dec, &rec, 0, err) &&
+           (!batch_is_full(b) || batch_write(b, s->tables, s->tgt, fill->mode, false, err)) &&
+           failpoint("apply.retry_letter", err);
 }
 
 /* What is settled as applied must have been in the batch. */
@@ -51,7 +59,7 @@ static bool write_chain(struct session *s, int64_t chain, enum target_mode mode,
                         struct err *err)
 {
     const struct target_letters_ops *ops = target_letters(s->tgt);
-    struct refill fill = {.s = s};
+    struct refill fill = {.s = s, .mode = mode};
     batch_clear(s->run->batch);
     batch_keep_records(s->run->batch, false);
     batch_take_repeats(s->run->batch, true);
@@ -64,12 +72,37 @@ static bool write_chain(struct session *s, int64_t chain, enum target_mode mode,
     return ok && commit(s, err);
 }
 
-/* A chain that still does not go in stays held, with the new error; the pipeline goes on. */
+/* Stays held, with the new error; the pipeline goes on. */
+static bool keep_held(struct session *s, int64_t chain, size_t count, const struct err *why, struct err *err)
+{
+    log_event(LOG_LEVEL_WARN, "dead_letters_refused", "chain=%" PRId64 " count=%zu sqlstate=%s text=\"%s\"",
+              chain, count, why->sqlstate, why->text);
+    return begin(s, err) && target_letters(s->tgt)->settle(s->tgt, chain, why, err) && commit(s, err);
+}
+
+/* Counted and committed before the work: whatever ends this process on the way, the count stays. */
+static bool count_begun(struct session *s, int64_t chain, int64_t *ret_begun, struct err *err)
+{
+    return begin(s, err) && target_letters(s->tgt)->begun(s->tgt, chain, ret_begun, err) &&
+           target_commit(s->tgt, &s->position, err);
+}
+
 static bool retry_chain(struct session *s, int64_t chain, struct err *err)
 {
     static const enum target_mode modes[] = {TARGET_ORDERED, TARGET_REPLACE};
     struct err why = ERR_INIT;
     size_t count = 0;
+    int64_t begun = 0;
+    if (!count_begun(s, chain, &begun, err))
+        return false;
+    if (begun > BEGUN_MAX) {
+        err_set(
+            &why, ERR_SQL,
+            "the retry was begun %d times and never came to an end (the log of apply says why): it is not "
+            "begun again until it is asked for",
+            BEGUN_MAX);
+        return keep_held(s, chain, 0, &why, err);
+    }
     for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
         struct err refused = ERR_INIT;
         if (write_chain(s, chain, modes[i], &count, &refused)) {
@@ -81,9 +114,7 @@ static bool retry_chain(struct session *s, int64_t chain, struct err *err)
         if (i == 0)
             why = refused;
     }
-    log_event(LOG_LEVEL_WARN, "dead_letters_refused", "chain=%" PRId64 " count=%zu sqlstate=%s text=\"%s\"",
-              chain, count, why.sqlstate, why.text);
-    return begin(s, err) && target_letters(s->tgt)->settle(s->tgt, chain, &why, err) && commit(s, err);
+    return keep_held(s, chain, count, &why, err);
 }
 
 static bool discard(struct session *s, int64_t count, struct err *err)

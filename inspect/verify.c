@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/alloc.h"
 #include "core/clock.h"
@@ -217,19 +218,41 @@ static bool goes_back(struct verify *v, const struct fence_copy *copy)
     bool follows = copy->there && v->copy.there && copy->plan == v->copy.plan && copy->plan != 0;
     bool back = follows && (copy->part < v->copy.part ||
                             (copy->part == v->copy.part && copy->key_count == 0 && v->copy.key_count > 0));
+    return back;
+}
+
+/* Requests that wait for the first copy's end are listed with it, too. */
+static const char *request_of(const struct fence_copy *copy)
+{
+    return copy->requested && copy->request_count > 0 ? copy->requests[0].nonce : "";
+}
+
+static void note_place(struct verify *v, const struct fence_copy *copy)
+{
     v->copy = (struct copy_place){
         .there = copy->there, .plan = copy->plan, .part = copy->part, .key_count = copy->key_count};
-    return back;
+    (void)snprintf(v->copy.request, sizeof v->copy.request, "%s", request_of(copy));
+}
+
+/* What comes behind this fence is of another copy (add-table, resnapshot), if of any: it may have the same rows. */
+static bool ends_copy(const struct verify *v, const struct fence *fence, bool was_complete)
+{
+    return (fence->complete && !was_complete) ||
+           (v->copy.there && strcmp(v->copy.request, request_of(&fence->copy)) != 0);
 }
 
 static bool take_fence(struct verify *v, const struct journal_record *rec, bool *ret_more, struct err *err)
 {
     bool usable;
     size_t before = v->batch_count;
+    bool was_complete = v->last.complete;
     if (!verify_fence_take(v, rec, &usable, err))
         return false;
     const struct fence *fence = usable && v->batch_count > before ? &v->batch[before].fence : NULL;
-    bool begins = fence != NULL && (goes_back(v, &fence->copy) || fence->kind == FENCE_SNAPSHOT_BEGIN);
+    bool begins = fence != NULL && (goes_back(v, &fence->copy) || fence->kind == FENCE_SNAPSHOT_BEGIN ||
+                                    ends_copy(v, fence, was_complete));
+    if (fence != NULL)
+        note_place(v, &fence->copy);
     if (!begins && !batch_is_full(v))
         return true;
     if (!walk_batch(v, err))

@@ -38,6 +38,7 @@ struct copy_place {
     bool there;
     uint64_t plan, part;
     size_t key_count;
+    char request[40]; /* nonce; "" = the first copy, of all tables */
 };
 
 struct batch_fence {

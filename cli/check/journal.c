@@ -11,6 +11,7 @@
 
 #include "check.h"
 #include "core/alloc.h"
+#include "journal/claim_owner.h"
 #include "journal/journal.h"
 #include "journal/journal_settings.h"
 #include "journal/schema_registry.h"
@@ -209,6 +210,43 @@ static void check_spill(struct check *ck)
         check_space(ck, "capture.spill_dir", path);
 }
 
+/* Whose it is, is asked of the journal. */
+static void check_claims_owner(struct check *ck, const struct journal_config *config)
+{
+    struct err why = ERR_INIT;
+    bool taken = false;
+    if (claim_owner_look(config, &taken, &why))
+        check_add(ck, SIDE, "claim store", CHECK_OK, NULL, "%s%s", config->claim_store,
+                  taken ? ", this pipeline's" : ": this pipeline has not used it yet");
+    else if (why.code == ERR_IDENTITY)
+        check_add(ck, SIDE, "claim store", CHECK_FAIL, "give the pipeline a journal.claim_store of its own",
+                  "%s", why.text);
+    else
+        check_add(ck, SIDE, "claim store", CHECK_WARN, "see the message", "whose it is could not be told: %s",
+                  why.text);
+}
+
+static void check_claims(struct check *ck, const struct journal_config *config)
+{
+    const char *path = config->claim_store;
+    if (path == NULL) {
+        if (config->claim_large)
+            check_add(ck, SIDE, "claim store", CHECK_FAIL,
+                      "set journal.claim_store to a directory that capture and apply share",
+                      "journal.large_records is claim, and there is no journal.claim_store");
+    } else if (access(path, R_OK | W_OK | X_OK) != 0) {
+        check_add(ck, SIDE, "claim store", CHECK_FAIL,
+                  "mount or create it, and give it to the user that runs capture and apply", "%s: %s", path,
+                  strerror(errno));
+    } else if (!is_folder(path)) {
+        check_add(ck, SIDE, "claim store", CHECK_FAIL, "change journal.claim_store", "%s is not a folder",
+                  path);
+    } else {
+        check_space(ck, "claim store", path);
+        check_claims_owner(ck, config);
+    }
+}
+
 bool check_journal(struct check *ck, struct err *err UNUSED)
 {
     struct journal_config config;
@@ -216,6 +254,7 @@ bool check_journal(struct check *ck, struct err *err UNUSED)
     journal_settings(ck->cfg, &config);
     check_spill(ck);
     check_registry(ck, &config);
+    check_claims(ck, &config);
     if (check_folder(ck, config.url) && !look_inside(ck, &config, &why))
         check_add(ck, SIDE, "reachable", CHECK_FAIL, hint_for(why.code), "%s", why.text);
     return true;

@@ -5,6 +5,7 @@
 #include "check.h"
 #include "core/alloc.h"
 #include "maria/url.h"
+#include "target/dead_letter.h"
 
 #define SIDE "target"
 
@@ -107,12 +108,41 @@ static bool check_position(struct check *ck, struct err *err)
     return true;
 }
 
+static bool count_letter(void *ctx, const struct letter_view *view UNUSED, struct err *err UNUSED)
+{
+    size_t *count = ctx;
+    (*count)++;
+    return true;
+}
+
+/* As the implementation of target.url keeps them; one that keeps none, or cannot be reached, is no news of this check. */
+static void check_letters(struct check *ck)
+{
+    struct err why = ERR_INIT;
+    size_t count = 0;
+    const struct letters_query query = {.url = config_text(ck->cfg, "target.url"),
+                                        .pipeline = config_text(ck->cfg, "pipeline")};
+    if (target_letters_look(&query, count_letter, &count, &why)) {
+        if (count > 0)
+            check_add(
+                ck, SIDE, "dead letters", CHECK_WARN,
+                "`crossfade apply dlq list` shows them: mend the target and ask for a retry, or discard them",
+                "%zu changes that the target refused, or that wait behind those, are not on it", count);
+    } else if (why.code == ERR_AUTH) {
+        check_add(ck, SIDE, "dead letters", CHECK_WARN, "GRANT SELECT ON crossfade.dead_letter to this role",
+                  "whether changes are held could not be told: %s", why.text);
+    }
+}
+
 bool check_target(struct check *ck, struct err *err)
 {
     if (maria_is_url(config_text(ck->cfg, "target.url")))
         return check_mariadb(ck, err);
     if (!check_server(ck, SIDE, "target.url", &ck->target, err))
         return false;
+    bool postgres = strncmp(config_text(ck->cfg, "target.url"), "postgres", 8) == 0;
+    if (ck->target != NULL || !postgres)
+        check_letters(ck);
     if (ck->target == NULL)
         return true;
     return check_create(ck, err) && check_triggers(ck, err) && check_same_database(ck, err) &&

@@ -83,11 +83,12 @@ static uint32_t take_hex4(const char **p, const char *end)
     return v;
 }
 
-/* After "\u": one code point, surrogate pairs joined; UINT32_MAX when it is none or NUL. */
+/* After "\u": one code point, surrogate pairs joined; UINT32_MAX when it is none. Zero is one: others' databases have
+ * it in their texts, and who writes the value knows what its column takes. */
 static uint32_t take_code_point(const char **p, const char *end)
 {
     uint32_t v = take_hex4(p, end);
-    if (v == 0 || v == UINT32_MAX || (v >= 0xdc00 && v <= 0xdfff))
+    if (v == UINT32_MAX || (v >= 0xdc00 && v <= 0xdfff))
         return UINT32_MAX;
     if (v < 0xd800 || v > 0xdbff)
         return v;

@@ -63,7 +63,9 @@ const struct option option_table[] = {
     {.key = "target.url", .type = OPT_URL, .choices = PG_URL "|mariadb://|mysql://|fault:", .example = "postgresql://crossfade@db2:5432/shop", .used_by = "!apply !check !compare !cutover !schema",
      .help = "The database to move to. Its tables must exist; crossfade schema create makes them. MariaDB (10.11 or later; apply and schema alone): mariadb://user@host:3306/database?ssl-mode=verify_identity&ssl-ca=FILE; its password from the URL, MARIADB_PWD, MYSQL_PWD or ~/.my.cnf."},
     {.key = "target.unfit", .type = OPT_ENUM, .def = "halt", .choices = "halt|null|nearest", .used_by = "apply",
-     .help = "MariaDB: what becomes of a value that the target's column cannot hold, such as infinity or the year 290000. halt: apply stops and names the row. null: NULL, in columns that take it. nearest: the nearest date, time or float that there is. Columns of a key always halt; so does what a rule has no answer for."},
+     .help = "What becomes of a value that the target's column cannot hold, such as infinity or the year 290000 (MariaDB), a zero byte in text or a text that is too long (PostgreSQL). halt: apply stops and names the row, or holds it as a dead letter (apply.on_row_error). null: NULL, in columns that take it. nearest (MariaDB): the nearest date, time or float that there is. Columns of a key always halt; so does what a rule has no answer for."},
+    {.key = "target.unfit_columns", .type = OPT_MAP, .example = "{public.event.at: nearest, public.note: \"null\"}", .used_by = "apply",
+     .help = "The same for a table (schema.table) or a column of it (schema.table.column), by the names of the source; the narrowest rule holds: halt, null or nearest. In YAML, null has to be quoted."},
 
     {.key = "journal.url", .type = OPT_URL, .choices = "kafka://|lmdb:|fault:", .example = "lmdb:/var/lib/crossfade/shop", .used_by = "!capture apply !journal !check !cutover",
      .help = "Where changes are kept on their way: kafka://host:port,host:port or lmdb:FOLDER (one machine, no server)."},

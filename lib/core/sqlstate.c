@@ -33,6 +33,9 @@ static const struct sqlstate_rule rules[] = {
     {"21000", ERR_DATA, FAULT_CONFLICT, "two keys of the source are one on the target: compare collations"},
     {"428C9", ERR_SQL, FAULT_CONFLICT, NULL},
     /* a row */
+    {"22021", ERR_DATA, FAULT_ROW,
+     "the target's text cannot hold these bytes: mend them on the source, or say what becomes of them "
+     "(target.unfit, target.unfit_columns)"},
     {"22", ERR_DATA, FAULT_ROW,
      "the target's column cannot hold the value: make its type as wide as the source's"},
     {"23502", ERR_DATA, FAULT_ROW, "ALTER COLUMN … DROP NOT NULL on the target, as on the source"},

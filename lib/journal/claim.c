@@ -22,6 +22,16 @@ bool claim_store_open(const char *where, const char *folder, struct claim_store 
     return true;
 }
 
+bool claim_text_next(void *ctx, const void **ret_piece, size_t *ret_len, struct err *err)
+{
+    struct claim_text *t = ctx;
+    (void)err;
+    *ret_piece = t->text;
+    *ret_len = t->len;
+    t->len = 0;
+    return true;
+}
+
 bool claim_name_ok(const char *name)
 {
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.";

@@ -24,19 +24,30 @@ struct claim_source {
     void *ctx;
 };
 
+/* A text as a source, once: {claim_text_next, &text}. */
+struct claim_text {
+    const char *text;
+    size_t len;
+};
+bool claim_text_next(void *ctx, const void **ret_piece, size_t *ret_len, struct err *err);
+
 struct claim_store_ops {
     const char *name;
     /* folder: a pipeline's own part of the store. Nothing is looked at or made yet. */
     struct claim_store *(*open)(const char *where, const char *folder);
     /* Replaces an object of that name. True: it is durable, and whole for whoever sees it. */
     bool (*put)(struct claim_store *cs, const char *name, const struct claim_source *source, struct err *err);
+    /* The same unless there is an object of that name already: *ret_put false. */
+    bool (*put_new)(struct claim_store *cs, const char *name, const struct claim_source *source,
+                    bool *ret_put, struct err *err);
     /* All of it into `out`, which has room for `size` bytes. ERR_GAP: it is not there; ERR_PROTOCOL: it has another size. */
     bool (*get)(struct claim_store *cs, const char *name, void *out, size_t size, struct err *err);
     /* *ret = -1: it is not there. */
     bool (*size)(struct claim_store *cs, const char *name, long long *ret, struct err *err);
     /* Also where there is none. */
     bool (*remove)(struct claim_store *cs, const char *name, struct err *err);
-    /* Names in no order; objects may be put and removed by each(). Frees what a killed writer left half-written. */
+    /* Names in no order; objects may be put and removed by each(). Frees what a killed writer left half-written, and nothing that
+     * a living one is at. */
     bool (*list)(struct claim_store *cs, bool (*each)(void *ctx, const char *name, struct err *err),
                  void *ctx, struct err *err);
     /* For messages: the path or address of an object. malloc'd. */
@@ -59,6 +70,13 @@ static inline bool MUST_CHECK claim_store_put(struct claim_store *cs, const char
 {
     BUG_UNLESS(claim_name_ok(name));
     return cs->ops->put(cs, name, source, err);
+}
+static inline bool MUST_CHECK claim_store_put_new(struct claim_store *cs, const char *name,
+                                                  const struct claim_source *source, bool *ret_put,
+                                                  struct err *err)
+{
+    BUG_UNLESS(claim_name_ok(name));
+    return cs->ops->put_new(cs, name, source, ret_put, err);
 }
 static inline bool MUST_CHECK claim_store_get(struct claim_store *cs, const char *name, void *out,
                                               size_t size, struct err *err)

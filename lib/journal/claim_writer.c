@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "claim_owner.h"
 #include "claims.h"
 #include "core/alloc.h"
 #include "core/clock.h"
@@ -78,27 +79,12 @@ static size_t stem_len(const char *name, const char *suffix)
 
 /* --- small objects --- */
 
-struct one_piece {
-    const char *text;
-    size_t len;
-};
-
-static bool next_piece(void *ctx, const void **ret_piece, size_t *ret_len, struct err *err)
-{
-    struct one_piece *p = ctx;
-    (void)err;
-    *ret_piece = p->text;
-    *ret_len = p->len;
-    p->len = 0;
-    return true;
-}
-
 static bool put_text(struct claim_writer *cw, const char *stem, const char *suffix, const char *text,
                      struct err *err)
 {
     char *name CLEANUP(free_ptr) = xasprintf("%s%s", stem, suffix);
-    struct one_piece piece = {text, strlen(text)};
-    struct claim_source source = {next_piece, &piece};
+    struct claim_text piece = {text, strlen(text)};
+    const struct claim_source source = {claim_text_next, &piece};
     return claim_store_put(cw->store, name, &source, err);
 }
 
@@ -335,6 +321,16 @@ static bool note_name(void *ctx, const char *name, struct err *err)
     return true;
 }
 
+/* Before anything is deleted: is it ours? */
+static bool take_store(struct claim_writer *cw, struct err *err)
+{
+    char *identity CLEANUP(free_ptr) = NULL;
+    if (cw->impl->identity == NULL)
+        return true;
+    return open_look(cw, err) && cw->impl->identity(cw->look, &identity, err) &&
+           claim_owner_take(cw->store, &cw->config, identity, err);
+}
+
 static bool settle_all(struct claim_writer *cw, struct err *err)
 {
     struct opening o = {.cw = cw};
@@ -371,7 +367,7 @@ bool claim_writer_open(const struct journal_config *config, const struct journal
     (void)snprintf(cw->attempt, sizeof cw->attempt, "%013" PRIx64 "-%.16s", (uint64_t)clock_wall_us(), nonce);
     next_sweep(cw);
     if (!claim_store_open(config->claim_store, config->topic_prefix, &cw->store, err) ||
-        !settle_all(cw, err)) {
+        !take_store(cw, err) || !settle_all(cw, err)) {
         claim_writer_close(cw);
         return false;
     }

@@ -174,6 +174,9 @@ struct journal_impl {
     const char *scheme; /* "kafka", "lmdb", "fault" */
     const struct journal_writer_ops *writer;
     const struct journal_reader_ops *reader;
+    /* Tells one journal of this kind from another by what does not change (Kafka: the cluster's id). *ret malloc'd. NULL: an
+     * implementation whose records are never too large for it (claims.h). */
+    bool (*identity)(struct journal_reader *jr, char **ret, struct err *err);
 };
 
 /* Every writer and reader struct begins with its ops. The rest belongs to the wrappers: `failed`: a call failed, only

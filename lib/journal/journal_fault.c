@@ -419,4 +419,4 @@ static const struct journal_reader_ops fault_reader_ops = {
     .close = fault_reader_close,
 };
 
-const struct journal_impl journal_impl_fault = {"fault", &fault_writer_ops, &fault_reader_ops};
+const struct journal_impl journal_impl_fault = {"fault", &fault_writer_ops, &fault_reader_ops, NULL};

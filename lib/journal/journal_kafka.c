@@ -10,7 +10,8 @@
 #include "core/log.h"
 #include "journal_kafka.h"
 
-const struct journal_impl journal_impl_kafka = {"kafka", &kafka_writer_ops, &kafka_reader_ops};
+const struct journal_impl journal_impl_kafka = {"kafka", &kafka_writer_ops, &kafka_reader_ops,
+                                                kafka_identity};
 
 /* --- errors --- */
 

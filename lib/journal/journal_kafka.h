@@ -138,6 +138,8 @@ bool kafka_foreign_list(struct kafka_client *client, const char *const *patterns
                         struct err *err) MUST_CHECK;
 /* Others' topics: all that was written is kept until it expires. ERR_CONFIG: the topic is compacted. */
 bool kafka_foreign_kept(struct kafka_client *client, const char *name, struct err *err) MUST_CHECK;
+/* The cluster's id (journal_impl.identity). */
+bool kafka_identity(struct journal_reader *jr, char **ret, struct err *err) MUST_CHECK;
 enum stream_kind kafka_kind_of(const char *topic_prefix, const char *name);
 
 extern const struct journal_writer_ops kafka_writer_ops;

@@ -33,6 +33,32 @@ bool kafka_writer_smaller_batches(const struct kafka_writer *w, const char *topi
         w->client.brokers, topic);
 }
 
+static atomic_uint_fast64_t
+    looked_again; /* topic and limit, as they were known when limits were last read again */
+
+/* FNV-1a. */
+static uint64_t limit_mark(const char *topic, size_t limit)
+{
+    uint64_t hash = 14695981039346656037U;
+    for (const char *p = topic; *p != '\0'; p++)
+        hash = (hash ^ (unsigned char)*p) * 1099511628211U;
+    return hash ^ (uint64_t)limit;
+}
+
+bool kafka_writer_limit_lowered(const struct kafka_writer *w, const char *topic, size_t known, size_t bytes,
+                                struct err *err)
+{
+    uint64_t mark = limit_mark(topic, known);
+    if (bytes > known || atomic_exchange(&looked_again, mark) == mark)
+        return false;
+    err_set(err, ERR_CONNECT,
+            "kafka journal %s: topic=%s takes less than it did (max.message.bytes was lowered): the producer "
+            "is opened anew "
+            "and reads the topic's limits again",
+            w->client.brokers, topic);
+    return true;
+}
+
 bool kafka_writer_outlived(const struct kafka_writer *w, struct err *err)
 {
     int64_t open_ms = (clock_mono_us() - w->txn_begun_us) / 1000;

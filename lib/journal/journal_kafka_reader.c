@@ -250,6 +250,18 @@ static enum journal_next kafka_next(struct journal_reader *jr, int timeout_ms, s
 
 /* --- looking --- */
 
+/* Brokers have had one since 0.10.1: KRaft's or ZooKeeper's, made when the cluster was. */
+bool kafka_identity(struct journal_reader *jr, char **ret, struct err *err)
+{
+    struct kafka_reader *r = reader_of(jr);
+    char *id = rd_kafka_clusterid(r->data.rk, KAFKA_REQUEST_MS);
+    if (id == NULL)
+        return kafka_stalled(&r->data, "asking for the cluster's id", KAFKA_REQUEST_MS, err);
+    *ret = xstrdup(id);
+    rd_kafka_mem_free(r->data.rk, id);
+    return true;
+}
+
 static bool kafka_bounds(struct journal_reader *jr, const char *stream, int32_t partition,
                          uint64_t *ret_first, uint64_t *ret_next, struct err *err)
 {

@@ -45,6 +45,9 @@ static void report_failed(struct kafka_writer *w, const rd_kafka_message_t *msg)
         (void)kafka_writer_smaller_batches(w, s->name, &w->report_err);
         return;
     }
+    if (msg->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE &&
+        kafka_writer_limit_lowered(w, s->name, s->record_max, msg->len + msg->key_len, &w->report_err))
+        return;
     (void)snprintf(what, sizeof what, "topic=%s partition=%d: a record of %zu bytes was not taken", s->name,
                    (int)msg->partition, msg->len + msg->key_len);
     kafka_error(&w->client, msg->err, what, NULL, &w->report_err);

@@ -74,6 +74,10 @@ bool kafka_writer_open(const struct journal_config *config, struct journal_write
                        struct err *err) MUST_CHECK;
 /* A topic takes no large batches: always false, and the next opening makes small ones. */
 bool kafka_writer_smaller_batches(const struct kafka_writer *w, const char *topic, struct err *err);
+/* The topic has refused `bytes`, though `known` is what it takes, as far as was known. True: the topic's limits are read again by the
+ * next opening (*err: ERR_CONNECT). False: the refusal is of the record, or reading them again has changed nothing. */
+bool kafka_writer_limit_lowered(const struct kafka_writer *w, const char *topic, size_t known, size_t bytes,
+                                struct err *err);
 /* The broker ends a transaction that is open for longer than transaction.timeout.ms, and fences its producer:
  * the same unit would meet the same end again. True: *err says so now. */
 bool kafka_writer_outlived(const struct kafka_writer *w, struct err *err);

@@ -400,4 +400,4 @@ const struct journal_writer_ops lmdb_writer_ops = {
     .close = lmdb_close,
 };
 
-const struct journal_impl journal_impl_lmdb = {"lmdb", &lmdb_writer_ops, &lmdb_reader_ops};
+const struct journal_impl journal_impl_lmdb = {"lmdb", &lmdb_writer_ops, &lmdb_reader_ops, NULL};

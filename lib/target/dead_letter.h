@@ -24,6 +24,8 @@ struct dead_letter {
     const char *key_shown;       /* for people */
     const void *key, *other_key; /* as the journal encodes it; NULL = table without key / no key change */
     size_t key_len, other_key_len;
+    const char *
+        key_shape; /* how those bytes are made: keys of another shape cannot be compared with them; NULL = not known */
     /* the record, whole */
     const char *stream;
     int32_t partition;
@@ -46,7 +48,7 @@ struct dead_letter {
 enum letters_list {
     LETTERS_UNKNOWN = 0,
     LETTERS_HELD, /* keys and chains only: no record */
-    LETTERS_CHAIN /* whole, of one chain */
+    LETTERS_CHAIN /* whole, of one chain, in the order of their changes (commit LSN, ordinal) */
 };
 
 /* A letter as people look at it; texts, "" where there is nothing. */
@@ -73,13 +75,15 @@ struct target_letters_ops {
      * In a transaction. */
     bool (*supersede)(struct target *tgt, const char *schema_name, const char *table_name, const char *reason,
                       struct err *err);
-    /* Calls each() for the held letters, oldest first; what it gets is valid during the call only. chain: of
-     * LETTERS_CHAIN. */
+    /* Calls each() for the held letters (HELD: in the order in which they were held); what it gets is valid during the call only, in which it may write to
+     * the target. chain: of LETTERS_CHAIN, which is read in pages: a chain may be larger than memory. */
     bool (*each)(struct target *tgt, enum letters_list what, int64_t chain,
                  bool (*each)(void *ctx, const struct dead_letter *letter, struct err *err), void *ctx,
                  struct err *err);
     /* What a person has asked for: *ret_discards letters to be given up, *ret_chain a chain to be applied again (0 = none). */
     bool (*asked)(struct target *tgt, int64_t *ret_discards, int64_t *ret_chain, struct err *err);
+    /* In a transaction: the chain's retry that a person asked for begins. *ret_begun: how often it has, since it was asked for. */
+    bool (*begun)(struct target *tgt, int64_t chain, int64_t *ret_begun, struct err *err);
     /* In a transaction: letters that were asked to be discarded are. */
     bool (*discard)(struct target *tgt, struct err *err);
     /* In a transaction: the held letters of the chain are applied (why NULL), or are not, because of `why`. */

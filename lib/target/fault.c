@@ -208,6 +208,12 @@ static bool letters_asked(struct target *tgt, int64_t *ret_discards, int64_t *re
     return ops != NULL && ops->asked(INNER(tgt), ret_discards, ret_chain, err);
 }
 
+static bool letters_begun(struct target *tgt, int64_t chain, int64_t *ret_begun, struct err *err)
+{
+    const struct target_letters_ops *ops = inner_letters(tgt, err);
+    return ops != NULL && ops->begun(INNER(tgt), chain, ret_begun, err);
+}
+
 static bool letters_discard(struct target *tgt, struct err *err)
 {
     const struct target_letters_ops *ops = inner_letters(tgt, err);
@@ -242,6 +248,7 @@ static const struct target_letters_ops fault_letters = {
     .supersede = letters_supersede,
     .each = letters_each,
     .asked = letters_asked,
+    .begun = letters_begun,
     .discard = letters_discard,
     .settle = letters_settle,
 };

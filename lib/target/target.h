@@ -24,13 +24,29 @@
 #include "change/fence.h"
 #include "core/err.h"
 
-/* What becomes of a value that a column of another dialect cannot hold (infinity, the year 290000). Columns of a key always
- * halt: another value would be another row. */
+/* What becomes of a value that the target's column cannot hold (infinity, the year 290000, a zero byte in text). Columns of a key
+ * always halt: another value would be another row. */
 enum target_unfit {
-    TARGET_UNFIT_HALT = 0, /* ERR_DATA with SQLSTATE 22xxx */
+    TARGET_UNFIT_HALT = 0, /* ERR_DATA with SQLSTATE 22xxx: apply halts, or holds the row as a dead letter */
     TARGET_UNFIT_NULL,     /* NULL where the column takes it, else as HALT */
     TARGET_UNFIT_NEAREST   /* the nearest date, time or float that the column has, else as HALT */
 };
+
+struct target_unfit_rules {
+    enum target_unfit all;
+    /* "schema.table.column=RULE" and "schema.table=RULE", by the source's names; outlive the target. */
+    const char *const *rules;
+    size_t rule_count;
+};
+
+/* ERR_CONFIG names the rule that is none. */
+bool target_unfit_check(const struct target_unfit_rules *rules, struct err *err) MUST_CHECK;
+/* The column's own rule, else the table's, else that of all. */
+enum target_unfit target_unfit_of(const struct target_unfit_rules *rules, const char *schema,
+                                  const char *table, const char *column);
+/* Says once a column and process (*told) that a rule has changed a value. */
+void target_unfit_tell(const struct table_schema *schema, const char *column, enum target_unfit rule,
+                       const char *type, bool *told);
 
 struct target_options {
     const char *url;
@@ -40,7 +56,7 @@ struct target_options {
     unsigned (*table_shard)(unsigned count, const char *schema, const char *table);
     bool truncate_nonempty; /* a table that holds rows before its first copy is emptied; otherwise ERR_SCHEMA
                              */
-    enum target_unfit unfit;
+    struct target_unfit_rules unfit;
     size_t writers;     /* connections that write one batch side by side (crew.h); 0 and 1: one */
     size_t writer_rows; /* … if there are so many rows for each of them */
 };

@@ -106,6 +106,7 @@ CREATE TABLE IF NOT EXISTS crossfade.dead_letter (
     key_shown      text,
     key            bytea,                       -- null: a table without key
     other_key      bytea,                       -- of a key change
+    key_shape      text,                        -- how the bytes of a key are made; null: by a version that did not say
     stream         text        NOT NULL,
     partition      integer     NOT NULL,
     record_offset  numeric(20) NOT NULL,
@@ -119,12 +120,18 @@ CREATE TABLE IF NOT EXISTS crossfade.dead_letter (
     sqlstate       text,
     message        text,
     attempts       integer     NOT NULL DEFAULT 1,
+    begun          integer     NOT NULL DEFAULT 0, -- retries that were begun since one was asked for
     last_error     text,                        -- of the last retry of its chain
     first_seen     timestamptz NOT NULL DEFAULT clock_timestamp(),
     tried_at       timestamptz,
     settled_at     timestamptz,
     reason         text                         -- why it was discarded or superseded
 );
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'crossfade.dead_letter'::regclass AND attname = 'begun') THEN
+        ALTER TABLE crossfade.dead_letter ADD COLUMN key_shape text, ADD COLUMN begun integer NOT NULL DEFAULT 0;
+    END IF;
+END $$;
 CREATE INDEX IF NOT EXISTS dead_letter_held ON crossfade.dead_letter (pipeline, shard, id) WHERE state = 'held';
 
 -- Verdicts of comparisons; cutover's gate reads the last one.

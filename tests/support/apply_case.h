@@ -55,9 +55,10 @@ struct apply_case {
     int fence_stream;
     uint64_t fence_id, attempt, system_id, order, changes;
     uint32_t xid;
-    lsn_t lsn;      /* of the transaction at hand */
-    bool recreated; /* fences name offsets from 0 on */
-    pid_t pid;      /* of apply; 0 = not running */
+    lsn_t lsn;               /* of the transaction at hand */
+    bool recreated;          /* fences name offsets from 0 on */
+    pid_t pid;               /* of apply; 0 = not running */
+    const char *target_more; /* behind the configuration's target.url; NULL = nothing */
     struct err err;
 };
 
@@ -137,11 +138,9 @@ static struct field ac_field(char *name, const char *type, bool key)
         const char *type;
         enum phys phys;
         const char *source_type;
-    } types[] = {{"int4", PHYS_INT32, "INT4"},
-                 {"int8", PHYS_INT64, "INT8"},
-                 {"text", PHYS_STRING, "TEXT"},
-                 {"numeric", PHYS_STRING, "NUMERIC"},
-                 {"json", PHYS_STRING, "JSON"}};
+    } types[] = {{"int4", PHYS_INT32, "INT4"},        {"int8", PHYS_INT64, "INT8"},
+                 {"text", PHYS_STRING, "TEXT"},       {"varchar3", PHYS_STRING, "VARCHAR"},
+                 {"numeric", PHYS_STRING, "NUMERIC"}, {"json", PHYS_STRING, "JSON"}};
     for (size_t i = 0; i < ARRAY_LEN(types); i++) {
         if (strcmp(types[i].type, type) == 0)
             return (struct field){.name = xstrdup(name),
@@ -149,7 +148,7 @@ static struct field ac_field(char *name, const char *type, bool key)
                                   .optional = !key,
                                   .key = key,
                                   .source_type = xstrdup(types[i].source_type),
-                                  .source_length = -1,
+                                  .source_length = strcmp(type, "varchar3") == 0 ? 3 : -1,
                                   .source_scale = -1,
                                   .semantic =
                                       strcmp(type, "json") == 0 ? xstrdup("io.debezium.data.Json") : NULL};
@@ -394,11 +393,12 @@ static UNUSED void ac_write_config(struct apply_case *ac, const char *more)
     FILE *f = fopen(ac->config, "w");
     assert_non_null(f);
     fprintf(f,
-            "pipeline: t\nsource: { url: \"postgresql://localhost/none\" }\ntarget: { url: \"%s\" }\n"
+            "pipeline: t\nsource: { url: \"postgresql://localhost/none\" }\ntarget: { url: \"%s\"%s }\n"
             "journal: { url: \"%s\", format: %s, topic_prefix: t }\n"
             "apply: { listen: \"127.0.0.1:0\"%s%s%s%s }\nlog: { level: debug }\n",
-            ac->url, ac->journal_url, ac->format, more[0] != '\0' ? ", " : "", more,
-            ac->always != NULL ? ", " : "", ac->always != NULL ? ac->always : "");
+            ac->url, ac->target_more != NULL ? ac->target_more : "", ac->journal_url, ac->format,
+            more[0] != '\0' ? ", " : "", more, ac->always != NULL ? ", " : "",
+            ac->always != NULL ? ac->always : "");
     assert_int_equal(fclose(f), 0);
 }
 

@@ -151,6 +151,8 @@ def test_rows_once_more(servers):
         ask(s, "resnapshot", "old")
         copied(s)
         s.assert_equal()
+        verified = s.pipeline.run("journal", "verify")
+        assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
 def test_asked_for_in_one_breath(servers):

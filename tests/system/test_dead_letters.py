@@ -26,6 +26,8 @@ def letters(s, state="held"):
 
 
 def dlq(s, *words, code=0):
+    if words[0] != "list" and words[0] != "show" and "--timeout" not in words:
+        words += ("--timeout", "60")
     done = s.pipeline.run("apply", "dlq", *words)
     assert done.returncode == code, f"{words}: {done.returncode} {done.stdout} {done.stderr}"
     return done.stdout
@@ -54,6 +56,7 @@ def test_a_row_is_held_and_all_else_goes_on(servers):
         assert s.apply.status()["dead_letters"] == 2
         assert 'crossfade_dead_letters{role="apply"' in s.apply.get("/metrics")[1]
         assert "dead letters" in s.pipeline.run("status").stdout
+        assert "2 changes that the target refused" in s.pipeline.run("check").stdout
         plan = s.pipeline.run("cutover", "plan")
         assert plan.returncode == 10 and "dead_letters" in plan.stdout, plan.stdout
         compared = s.pipeline.run("compare", "run")
@@ -255,3 +258,64 @@ def test_request_of_a_stopped_apply_waits(servers):
         s.assert_equal()
         assert dlq(s, "list") == "no dead letters\n"
         assert json.loads(dlq(s, "list", "--all", "--json").splitlines()[0])["state"] == "applied"
+
+
+@pytest.mark.parametrize("journal_format", ["avro", "json"])
+def test_a_key_of_another_type_is_not_passed_over(servers, journal_format):
+    """Its bytes in the journal are others than those of the parked key: all of the table waits then, as one chain."""
+    with scenario(*servers, T, more={**ON, "journal": {"format": journal_format}}) as s:
+        narrowed(s)
+        s.source("INSERT INTO t VALUES (202, 'far too long', 2)", "INSERT INTO t VALUES (203, 'too long as well', 3)")
+        s.wait()
+        assert len({row[1] for row in letters(s)}) == 2
+        s.target("ALTER TABLE t ALTER id TYPE bigint")
+        s.source("ALTER TABLE t ALTER id TYPE bigint", "UPDATE t SET v = 'short' WHERE id = 202", "UPDATE t SET n = 70 WHERE id = 7", "INSERT INTO t VALUES (6000000000, 'new', 1)")
+        s.wait()
+        held = letters(s)
+        assert [row[3:5] for row in held] == [("c", "id=202"), ("c", "id=203"), ("u", "id=202"), ("u", "id=7"), ("c", "id=6000000000")], held
+        assert len({row[1] for row in held}) == 1 and "table_parked" in s.apply.log_text()
+        s.apply.terminate()
+        s.apply.start()  # what it reads of the target says the same
+        s.source("UPDATE t SET n = 71 WHERE id = 7")
+        s.wait()
+        assert len(letters(s)) == 6
+        s.target(WIDEN)
+        dlq(s, "retry", "--all")
+        s.assert_equal()
+        s.source("UPDATE t SET n = 72 WHERE id = 7")  # not parked any more
+        s.assert_equal()
+
+
+def test_a_long_chain_is_applied_in_parts(servers):
+    """More than a page of letters and several parts of a batch, in the order of their changes."""
+    number, size = count(300, 3000), 30000
+    with scenario(*servers, T + "; ALTER TABLE t ADD big text", more={"apply": {"on_row_error": "dead_letter", "batch_max_bytes": "1MB"}}) as s:
+        narrowed(s)
+        s.source("INSERT INTO t VALUES (202, 'far too long', 0)",
+                 f"DO $$ BEGIN FOR i IN 1..{number} LOOP UPDATE t SET n = n + 1, big = repeat(chr(97 + i % 26), {size}) WHERE id = 202; END LOOP; END $$",
+                 "UPDATE t SET id = 303 WHERE id = 202", "UPDATE t SET id = 404 WHERE id = 303")
+        s.wait()
+        assert len(letters(s)) == number + 5
+        s.target(WIDEN)
+        dlq(s, "retry", "--all")
+        assert letters(s) == [] and s.target("SELECT id, n FROM t WHERE id > 200") == [(404, number)]
+        s.assert_equal()
+
+
+def test_a_retry_that_never_ends_is_given_up(servers):
+    with scenario(*servers, T, more=ON) as s:
+        narrowed(s)
+        s.source("INSERT INTO t VALUES (202, 'far too long', 2)")
+        s.wait()
+        s.target(WIDEN)
+        s.apply.terminate()
+        dlq(s, "retry", "--all", "--timeout", "0", code=1)
+        for _ in range(3):
+            s.apply.start(failpoint="apply.retry_letter:1")
+            s.apply.assert_exit(-9, 60)
+        s.apply.start()
+        wait_until(lambda: s.target("SELECT request, last_error LIKE '%begun 3 times%' FROM crossfade.dead_letter") == [(None, True)], 60, "it is given up")
+        assert len(letters(s)) == 1
+        dlq(s, "retry", "--all")  # asked for again
+        s.assert_equal()
+        assert letters(s) == []

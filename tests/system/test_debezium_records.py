@@ -166,3 +166,21 @@ def test_positions_of_another_kind_are_refused(servers):
         run_sql(f.url, "UPDATE crossfade.position SET offsets = NULL")
         f.apply.start()
         halts(f.apply, 5, "another pipeline name")
+
+
+def test_a_zero_byte_goes_by_rule(servers):
+    """PostgreSQL's text has none: as a parameter it would end the value in silence."""
+    f, topics = foreign(servers, "zeros", transactions=False)
+    with f:
+        for number, op in ((1, "r"), (2, "c")):
+            topics.change(op, row(number, "before\0after", "kept"), None if op == "r" else 200, 100 * number, snapshot="last" if op == "r" else "false")
+        f.apply.start()
+        halts(f.apply, 5, "table=public.t", "column=v", "zero byte", "target.unfit")
+        f.settings["target"]["unfit_columns"] = {"public.t.v": "null"}
+        with open(f.config, "w", encoding="utf-8") as config:
+            json.dump(f.settings, config)
+        f.apply.start()
+        f.wait_row("SELECT count(*) = 2 FROM t WHERE v IS NULL AND big = 'kept'")
+        assert "value_changed" in f.apply.log_text()
+        topics.change("u", row(1, "fine", "a\0b"), 300, 310)
+        halts(f.apply, 5, "column=big", "zero byte")

@@ -1,5 +1,6 @@
 """Rows that are larger than Kafka takes: into the claim store, back again, and gone from it when the journal has let go of them."""
 
+import fcntl
 import json
 import os
 
@@ -242,3 +243,61 @@ def test_memory_of_a_very_large_row(servers, kafka):
         print("times the row:", used)
         if "asan" not in find_crossfade():
             assert all(times < 7 for times in used.values()), used
+
+
+def test_a_store_belongs_to_one_pipeline(servers, kafka):
+    """Another one's opening would delete what it takes for left over; and check tells how the directory stands."""
+    with large(servers, kafka, "owned", sections={"capture": {"heartbeat_interval_ms": 500}}) as s:
+        def checked():
+            done = s.pipeline.run("check", "--json")
+            return [(one["state"], one["found"]) for one in json.loads(done.stdout)["checks"] if one["check"] == "claim store"]
+        assert [(state, "not used it yet" in found) for state, found in checked()] == [("ok", True)]
+        s.start()
+        insert(s, 1, [LIMIT])
+        s.assert_equal()
+        assert [(state, "this pipeline's" in found) for state, found in checked()] == [("ok", True)]
+        assert s.capture.terminate() == 0
+        there, note = files(s), os.path.join(store_of(s), "owner.json")
+        with open(note, encoding="utf-8") as f:
+            owner = json.load(f)
+        assert owner["pipeline"] == "owned" and owner["topic_prefix"] == "owned" and owner["journal"]
+        open(os.path.join(store_of(s), "0-stray.open"), "w", encoding="utf-8").close()
+        for change in ({"journal": "another-cluster"}, {"pipeline": "another"}):
+            with open(note, "w", encoding="utf-8") as f:
+                json.dump({**owner, **change}, f)
+            s.capture.start()
+            halts(s.capture, 5, "owner.json", *change.values(), "journal.claim_store of its own")
+            assert [state for state, _ in checked()] == ["fail"]
+            assert files(s) == there and files(s, ".open") == {"0-stray.open"}
+        os.remove(os.path.join(store_of(s), "0-stray.open"))
+        with open(note, "w", encoding="utf-8") as f:
+            json.dump(owner, f)
+        with open(os.path.join(store_of(s), ".new-at-work"), "w", encoding="utf-8") as at_work, open(os.path.join(store_of(s), ".new-left"), "w", encoding="utf-8"):
+            fcntl.flock(at_work, fcntl.LOCK_EX)
+            s.capture.start()
+            insert(s, 2, [LIMIT])
+            s.assert_equal()
+            assert {name for name in os.listdir(store_of(s)) if name.startswith(".")} == {".new-at-work"}
+        assert s.capture.terminate() == 0
+        s.pipeline.settings["journal"]["claim_store"] = os.path.join(s.pipeline.folder, "not-mounted")
+        s.pipeline.write()
+        assert [state for state, _ in checked()] == ["fail"]
+
+
+@pytest.mark.parametrize("claim", [True, False])
+def test_a_limit_is_lowered_while_capture_runs(servers, kafka, claim):
+    """Below what a batch may have, and below a record: the limit is read again, nobody has to start anything."""
+    with large(servers, kafka, f"lowered{claim}".lower(), limit=4 * 1048576, claim=claim) as s:
+        s.start()
+        insert(s, 1, [1000])
+        s.assert_equal()
+        for number, limit in enumerate((600000, LIMIT), 1):
+            kafka.set_topic(f"{s.name}.public.t", max_message_bytes=limit)
+            s.source(f"INSERT INTO t SELECT {number} * 1000 + g, 0, {BYTES.format(2000)} FROM generate_series(1, 500) g")
+            s.assert_equal(120)
+        if claim:
+            insert(s, 10000, [LIMIT, 5 * LIMIT])
+            s.assert_equal(120)
+            assert len(claims(kafka, s)) == 2
+        log = s.capture.log_text()
+        assert log.count("capture started") == 1 and "max.message.bytes was lowered" in log

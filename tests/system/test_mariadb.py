@@ -258,6 +258,33 @@ def test_nearest_values(servers):
         halts(s.apply, 5, "table=public.t", "column=c", "NaN", "22003")
 
 
+def test_rules_of_tables_and_columns(servers):
+    """The narrowest rule holds; what has none is a dead letter where those are on."""
+    schema = ("CREATE TABLE t (id int PRIMARY KEY, a timestamptz, b date, c float8, n numeric); CREATE TABLE u (id int PRIMARY KEY, c float8, n numeric);"
+              "INSERT INTO t VALUES (1, 'infinity', '290000-01-01', 'NaN', 1), (2, NULL, NULL, NULL, 10::numeric ^ 400); INSERT INTO u VALUES (1, 'Infinity', 1)")
+    target = "CREATE TABLE t (id int PRIMARY KEY, a datetime(6), b date, c double, n decimal(40,20));\nCREATE TABLE u (id int PRIMARY KEY, c double, n decimal(40,20));\n"
+    rules = {"target": {"unfit": "nearest", "unfit_columns": {"public.t": "null", "public.t.a": "nearest", "public.u.n": "halt"}}, "apply": {"on_row_error": "dead_letter"}}
+    with case(servers, "rules", schema, target, rules) as s:
+        s.start()
+        assert s.target("SELECT * FROM t ORDER BY id") == (("1", "9999-12-31 23:59:59.999999", None, None, "1.00000000000000000000"), ("2", None, None, None, None))
+        assert s.target("SELECT id, c FROM u") == (("1", "1.7976931348623157e308"),)
+        s.source("INSERT INTO u VALUES (2, 1, 10::numeric ^ 400)", "INSERT INTO u VALUES (3, 'NaN', 1)", "INSERT INTO u VALUES (4, 4, 4)")
+        s.pipeline.wait_caught_up()
+        assert s.target("SELECT id FROM u ORDER BY id") == (("1",), ("4",))
+        held = s.target("SELECT key_shown, `sqlstate` FROM crossfade_dead_letter WHERE state = 'held' ORDER BY id")
+        assert held == (("id=2", "22003"), ("id=3", "22003")), held
+        assert s.apply.terminate() == 0
+        s.pipeline.settings["target"]["unfit_columns"]["public.u"] = "none"
+        s.pipeline.write()
+        s.apply.start()
+        halts(s.apply, 2, "target.unfit_columns", "public.u")
+        s.pipeline.settings["target"]["unfit_columns"].update({"public.u": "null", "public.u.n": "null"})
+        s.pipeline.write()
+        s.apply.start()
+        assert s.pipeline.run("apply", "dlq", "retry", "--all", "--timeout", "60").returncode == 0
+        assert s.target("SELECT * FROM u WHERE id IN (2, 3) ORDER BY id") == (("2", "1", None), ("3", None, "1.00000000000000000000"))
+
+
 REFUSED = [
     ("CREATE TABLE t (id int PRIMARY KEY, a int) ENGINE=MyISAM", "ENGINE=InnoDB", "MyISAM"),
     ("CREATE TABLE t (id int PRIMARY KEY)", "column a", "ADD COLUMN `a` int"),

@@ -390,6 +390,28 @@ static void refuses_values(void **state)
     }
 }
 
+/* Others' text may hold one: as a parameter in text form it would end the value in silence. */
+static void refuses_zero_bytes(void **state)
+{
+    static const uint32_t targets[] = {TEXT, VARCHAR, JSON};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(targets); i++) {
+        struct pg_column_writer w;
+        struct strbuf out = STRBUF_INIT(4096);
+        struct field f = source(targets[i], -1);
+        struct datum d = {.state = DATUM_VALUE, .s = {"a\0b", 3}};
+        assert_true(plan(&f, targets[i], -1, &w));
+        for (int text = 0; text < 2; text++) {
+            err = (struct err)ERR_INIT;
+            assert_false(text ? pg_write_text(&w, &d, &out, &err) : pg_write_copy(&w, &d, &out, &err));
+            assert_int_equal(err.code, ERR_DATA);
+            assert_string_equal(err.sqlstate, "22021");
+        }
+        drop(&f);
+        strbuf_release(&out);
+    }
+}
+
 static void refuses_integers_out_of_range(void **state)
 {
     static const struct {
@@ -515,6 +537,7 @@ int main(void)
         cmocka_unit_test(decides_what_fits),
         cmocka_unit_test(decides_for_types_it_does_not_know),
         cmocka_unit_test(refuses_values),
+        cmocka_unit_test(refuses_zero_bytes),
         cmocka_unit_test(refuses_integers_out_of_range),
         cmocka_unit_test(writes_text),
         cmocka_unit_test(null_and_unavailable),

@@ -22,6 +22,17 @@ static bool would_change(const char *how, struct err *err)
     return err_set(err, ERR_DATA, "the column would change the value: %s", how);
 }
 
+/* Others' text may hold one; PostgreSQL's cannot, and as a parameter in text form it would end the value. */
+static bool no_zero_byte(const struct datum *value, struct err *err)
+{
+    if (value->s.len == 0 || memchr(value->s.p, '\0', value->s.len) == NULL)
+        return true;
+    err_set(err, ERR_DATA, "the text holds a zero byte, which PostgreSQL's text cannot");
+    if (err != NULL)
+        memcpy(err->sqlstate, "22021", 6);
+    return false;
+}
+
 static void add_byte(struct strbuf *out, unsigned v)
 {
     strbuf_addc(out, (char)v);
@@ -145,7 +156,7 @@ WRITER(put_text)
         characters(value->s.p, value->s.len) > (size_t)w->limit)
         return would_change("it has more characters than the column takes", err);
     add_few(out, value->s.p, value->s.len);
-    return true;
+    return no_zero_byte(value, err);
 }
 
 WRITER(put_name)
@@ -385,7 +396,7 @@ WRITER(text_of_bytes)
 WRITER(text_of_string)
 {
     strbuf_add(out, value->s.p, value->s.len);
-    return true;
+    return no_zero_byte(value, err);
 }
 
 WRITER(text_of_date)

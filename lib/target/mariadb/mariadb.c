@@ -10,6 +10,7 @@
 #include "core/alloc.h"
 #include "core/failpoint.h"
 #include "core/log.h"
+#include "letters.h"
 #include "sql/embedded.h"
 #include "target/target_impl.h"
 
@@ -39,20 +40,21 @@ static bool run_script(struct md_target *mt, const char *script, struct err *err
 static bool make_control_tables(struct md_target *mt, struct err *err)
 {
     int64_t there = 0, columns = 0;
-    if (!md_query_int64(mt,
-                        "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND "
-                        "TABLE_NAME IN "
-                        "('crossfade_position', 'crossfade_loaded', 'crossfade_release')",
-                        &there, err) ||
+    if (!md_query_int64(
+            mt,
+            "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND "
+            "TABLE_NAME IN "
+            "('crossfade_position', 'crossfade_loaded', 'crossfade_release', 'crossfade_dead_letter')",
+            &there, err) ||
         !md_query_int64(mt,
                         "SELECT COUNT(*) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND "
                         "TABLE_NAME = 'crossfade_position' AND COLUMN_NAME = 'pending'",
                         &columns, err))
         return false;
-    return there + columns == 4 || run_script(mt, embedded_sql_target_mariadb_sql, err);
+    return there + columns == 5 || run_script(mt, embedded_sql_target_mariadb_sql, err);
 }
 
-static void md_close(struct target *tgt)
+void md_close(struct target *tgt)
 {
     struct md_target *mt = (struct md_target *)tgt;
     for (size_t i = 0; i < mt->table_count; i++)
@@ -375,4 +377,7 @@ const struct target_ops target_mariadb = {
     .close = md_close,
     .writing = &writing,
     .crew = &md_crew,
+    .narrow = &md_narrow,
+    .letters = &md_letters,
+    .desk = &md_desk,
 };

@@ -2,10 +2,10 @@
  * The MariaDB target's own structs. Files: mariadb.c (life, transaction, position), conn.c (session, queries),
  * lock.c (one writer at a time), prepare.c (does a table fit?), plan.c (may this field go into this column, and how?),
  * values.c, times.c, arrays.c (one value), stmt.c (prepared statements over arrays of rows), sql.c (their texts), set.c (ways of
- * writing), clean.c (emptying tables), writers.c (several writers, XA).
+ * writing), clean.c (emptying tables), writers.c (several writers, XA), letters.c, letters_desk.c (dead letters).
  *
  * Which table: the source's schema `public` is the URL's database, any other schema is the database of that name. Control tables
- * (crossfade_position, crossfade_loaded, crossfade_release) lie in the URL's database, so that a dump of it holds rows and position,
+ * (crossfade_position, crossfade_loaded, crossfade_release, crossfade_dead_letter) lie in the URL's database, so that a dump of it holds rows and position,
  * and so that a role with rights on nothing else is enough.
  *
  * Rows go as arrays of parameters of prepared statements (COM_STMT_BULK_EXECUTE), values in binary form or as text with their type
@@ -127,7 +127,8 @@ struct md_column {
     md_put_fn *put;
     bool plain_text;              /* the datum's string is PostgreSQL's text form */
     struct pg_column_writer text; /* makes it otherwise */
-    bool told;                    /* that target.unfit has changed a value: once a column and process */
+    enum target_unfit unfit;
+    bool told; /* that the rule has changed a value: once a column and process */
 };
 
 /* A parameter: of which column, and from which row. */
@@ -203,7 +204,7 @@ struct md_target {
     char *database;
     char *offsets; /* as position() last read them */
     bool truncate_nonempty;
-    enum target_unfit unfit;
+    struct target_unfit_rules unfit;
     bool in_transaction, begun;
     uint64_t attempt;
     size_t array_bytes;  /* an array that has so many is sent */
@@ -217,6 +218,8 @@ struct md_target {
 };
 
 /* mariadb.c */
+/* Also of a target that was not opened whole. */
+void md_close(struct target *tgt);
 bool md_open_as(const struct target_options *options, unsigned writer, struct md_target **ret,
                 struct err *err) MUST_CHECK;
 void md_forget_transaction(struct md_target *mt, bool committed);

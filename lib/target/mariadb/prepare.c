@@ -247,6 +247,7 @@ static bool add_column(struct md_target *mt, struct md_table *tab, size_t field,
     for (size_t i = 0; i < schema->key_count; i++)
         col->key = col->key || schema->key_fields[i] == field;
     describe(col, cell);
+    col->unfit = target_unfit_of(&mt->unfit, schema->schema, schema->table, col->field->name);
     if (md_plan(mt, col, err))
         return true;
     md_table_err(tab, err);

@@ -191,19 +191,13 @@ bool md_stmt_flush(struct md_target *mt, struct md_stmt *st, struct err *err)
 }
 
 /* target.unfit: what becomes of a value that the column cannot hold. True: *is_null or the value is what is written. */
-static bool rule_for(struct md_target *mt, const struct md_table *tab, struct md_column *col, enum md_put got,
-                     bool *is_null)
+static bool rule_for(const struct md_table *tab, struct md_column *col, enum md_put got, bool *is_null)
 {
-    bool null = mt->unfit == TARGET_UNFIT_NULL && col->nullable && !col->key;
-    bool nearest = mt->unfit == TARGET_UNFIT_NEAREST && got == MD_PUT_NEAREST && !col->key;
+    bool null = col->unfit == TARGET_UNFIT_NULL && col->nullable && !col->key;
+    bool nearest = col->unfit == TARGET_UNFIT_NEAREST && got == MD_PUT_NEAREST && !col->key;
     if (!null && !nearest)
         return false;
-    if (!col->told)
-        log_event(LOG_LEVEL_WARN, "value_changed",
-                  "table=%s.%s column=%s text=\"target.unfit: %s for a value that %s cannot hold\"",
-                  tab->base.schema->schema, tab->base.schema->table, col->field->name,
-                  null ? "null" : "nearest", col->type_text);
-    col->told = true;
+    target_unfit_tell(tab->base.schema, col->field->name, col->unfit, col->type_text, &col->told);
     *is_null = null;
     return true;
 }
@@ -223,7 +217,7 @@ static bool add_value(struct md_target *mt, struct md_stmt *st, size_t cell, con
     struct md_value out = {.bytes = &a->bytes};
     struct err why = ERR_INIT;
     enum md_put got = is_null ? MD_PUT_OK : col->put(col, value, &out, &why);
-    if (got == MD_PUT_FAILED || (got != MD_PUT_OK && !rule_for(mt, st->tab, col, got, &is_null))) {
+    if (got == MD_PUT_FAILED || (got != MD_PUT_OK && !rule_for(st->tab, col, got, &is_null))) {
         *err = why;
         return row_err(st->tab, row, col, err);
     }

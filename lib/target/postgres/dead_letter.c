@@ -8,7 +8,10 @@
 
 #include "postgres.h"
 
-#define LETTER_PARAMS 22
+#define LETTER_PARAMS 23
+/* Records of a page: so many, and so many bytes (one may be larger). */
+#define PAGE_ROWS  "256"
+#define PAGE_BYTES "4194304"
 
 bool pgt_recover(struct pg_target *pt, struct err *err)
 {
@@ -116,12 +119,12 @@ static const char INSERT_LETTER[] = "WITH n AS (SELECT nextval('crossfade.dead_l
                                     "schema_name, table_name, op, key_shown, key, other_key, "
                                     "stream, partition, record_offset, record_time_ms, record_key, "
                                     "record_value, record_headers, commit_lsn, total_order, "
-                                    "fence_id, behind, sqlstate, message) "
+                                    "fence_id, behind, sqlstate, message, key_shape) "
                                     "SELECT n.id, coalesce(nullif($1::bigint, 0), n.id), $2, $3, $4, $5, $6, "
                                     "$7, $8::bytea, $9::bytea, $10, $11::integer, "
                                     "$12::numeric, $13::bigint, $14::bytea, $15::bytea, $16::bytea, "
                                     "$17::pg_lsn, $18::bigint, $19::bigint, $20::boolean, "
-                                    "$21, $22 FROM n RETURNING id";
+                                    "$21, $22, $23 FROM n RETURNING id";
 
 static bool put(struct target *tgt, const struct dead_letter *l, int64_t *ret_id, struct err *err)
 {
@@ -165,7 +168,8 @@ static bool put(struct target *tgt, const struct dead_letter *l, int64_t *ret_id
                                          fence,
                                          l->behind ? "t" : "f",
                                          l->sqlstate[0] != '\0' ? l->sqlstate : NULL,
-                                         l->message};
+                                         l->message,
+                                         l->key_shape};
     PG_RESULT_AUTO res = NULL;
     ok = ok && query(tgt, INSERT_LETTER, LETTER_PARAMS, params, &res, err);
     if (ok)
@@ -221,7 +225,7 @@ const void *pgt_unhex(const struct pg_result *res, int row, int column, size_t *
     return text;
 }
 
-/* One row of EACH_*: the record's columns are there with LETTERS_CHAIN only. */
+/* One row of HELD or PAGE: the record's columns are there with LETTERS_CHAIN only. */
 static bool read_letter(const struct pg_result *res, int row, bool whole, struct dead_letter *l,
                         struct err *err)
 {
@@ -232,45 +236,93 @@ static bool read_letter(const struct pg_result *res, int row, bool whole, struct
                               .op = pg_cell(res, row, 4)[0]};
     l->key = pgt_unhex(res, row, 5, &l->key_len);
     l->other_key = pgt_unhex(res, row, 6, &l->other_key_len);
+    l->key_shape = pg_is_null(res, row, 7) ? NULL : pg_cell(res, row, 7);
     if (!whole)
         return true;
-    l->stream = pg_cell(res, row, 7);
-    l->partition = (int32_t)pg_cell_int64(res, row, 8);
-    l->offset = strtoull(pg_cell(res, row, 9), NULL, 10);
-    l->timestamp_ms = pg_cell_int64(res, row, 10);
-    l->record_key = pgt_unhex(res, row, 11, &l->record_key_len);
-    l->value = pgt_unhex(res, row, 12, &l->value_len);
-    l->headers = pgt_unhex(res, row, 13, &l->headers_len);
-    return lsn_parse(pg_cell(res, row, 14), &l->commit_lsn) ||
+    l->stream = pg_cell(res, row, 8);
+    l->partition = (int32_t)pg_cell_int64(res, row, 9);
+    l->offset = strtoull(pg_cell(res, row, 10), NULL, 10);
+    l->timestamp_ms = pg_cell_int64(res, row, 11);
+    l->record_key = pgt_unhex(res, row, 12, &l->record_key_len);
+    l->value = pgt_unhex(res, row, 13, &l->value_len);
+    l->headers = pgt_unhex(res, row, 14, &l->headers_len);
+    l->total_order = (uint64_t)pg_cell_int64(res, row, 16);
+    return lsn_parse(pg_cell(res, row, 15), &l->commit_lsn) ||
            err_set(err, ERR_PROTOCOL, "target: crossfade.dead_letter id=%" PRId64 " holds no LSN", l->id);
+}
+
+static const char HELD[] =
+    "SELECT id, chain, schema_name, table_name, op, key, other_key, key_shape FROM "
+    "crossfade.dead_letter WHERE pipeline = $1 AND shard = $2 AND state = 'held' ORDER BY id";
+/* In the order of their changes, which need not be that in which they were held: after the one of $4 to $7. */
+static const char PAGE[] =
+    "SELECT d.id, chain, schema_name, table_name, op, key, other_key, key_shape, stream, partition, "
+    "record_offset, record_time_ms, record_key, record_value, record_headers, d.commit_lsn, d.total_order "
+    "FROM crossfade.dead_letter d JOIN (SELECT id, sum(bytes) OVER (ORDER BY commit_lsn, total_order, "
+    "change, "
+    "id) - bytes AS before FROM (SELECT id, commit_lsn, total_order, (op <> 'd')::int AS change, "
+    "octet_length(record_value) AS bytes FROM crossfade.dead_letter WHERE pipeline = $1 AND shard = $2 AND "
+    "state = 'held' AND chain = $3::bigint AND (commit_lsn, total_order, (op <> 'd')::int, id) > "
+    "($4::pg_lsn, "
+    "$5::bigint, $6::int, $7::bigint) ORDER BY commit_lsn, total_order, 4, id LIMIT " PAGE_ROWS ") n) p ON "
+    "p.id = d.id WHERE p.before < " PAGE_BYTES
+    " ORDER BY d.commit_lsn, d.total_order, (op <> 'd')::int, d.id";
+
+struct page {
+    const struct pg_target *pt;
+    int64_t chain;
+    struct dead_letter last; /* its strings are gone */
+};
+
+static bool read_page(struct target *tgt, const struct page *page, struct pg_result **ret, struct err *err)
+{
+    char chain[24], order[24], id[24], lsn[LSN_TEXT_MAX];
+    (void)snprintf(chain, sizeof chain, "%" PRId64, page->chain);
+    (void)snprintf(order, sizeof order, "%" PRId64,
+                   page->last.id == 0 ? -1 : (int64_t)page->last.total_order);
+    (void)snprintf(id, sizeof id, "%" PRId64, page->last.id);
+    const char *params[] = {page->pt->pipeline,
+                            page->pt->shard,
+                            chain,
+                            lsn_format(page->last.commit_lsn, lsn),
+                            order,
+                            page->last.op != CHANGE_DELETE ? "1" : "0",
+                            id};
+    return query(tgt, PAGE, 7, params, ret, err);
+}
+
+static bool each_row(const struct pg_result *res, bool whole,
+                     bool (*each_letter)(void *ctx, const struct dead_letter *letter, struct err *err),
+                     void *ctx, struct dead_letter *ret_last, struct err *err)
+{
+    for (int row = 0; row < pg_rows(res); row++) {
+        struct dead_letter letter;
+        if (!read_letter(res, row, whole, &letter, err) || !each_letter(ctx, &letter, err))
+            return false;
+        *ret_last = letter;
+    }
+    return true;
 }
 
 static bool each(struct target *tgt, enum letters_list what, int64_t chain,
                  bool (*each_letter)(void *ctx, const struct dead_letter *letter, struct err *err), void *ctx,
                  struct err *err)
 {
-    const struct pg_target *pt = (struct pg_target *)tgt;
-    char number[24];
+    struct pg_target *pt = (struct pg_target *)tgt;
+    struct page page = {.pt = pt, .chain = chain};
+    const char *params[] = {pt->pipeline, pt->shard};
     bool whole = what == LETTERS_CHAIN;
-    (void)snprintf(number, sizeof number, "%" PRId64, chain);
-    const char *params[] = {pt->pipeline, pt->shard, number};
-    PG_RESULT_AUTO res = NULL;
-    const char *sql =
-        whole ? "SELECT id, chain, schema_name, table_name, op, key, other_key, stream, partition, "
-                "record_offset, "
-                "record_time_ms, record_key, record_value, record_headers, commit_lsn FROM "
-                "crossfade.dead_letter WHERE "
-                "pipeline = $1 AND shard = $2 AND state = 'held' AND chain = $3::bigint ORDER BY id"
-              : "SELECT id, chain, schema_name, table_name, op, key, other_key FROM crossfade.dead_letter "
-                "WHERE "
-                "pipeline = $1 AND shard = $2 AND state = 'held' ORDER BY id";
-    bool ok = pgt_plain((struct pg_target *)tgt, err) && pg_exec(pt->conn, "SET bytea_output = 'hex'", err) &&
-              query(tgt, sql, whole ? 3 : 2, params, &res, err);
-    for (int row = 0; ok && row < pg_rows(res); row++) {
-        struct dead_letter letter;
-        ok = read_letter(res, row, whole, &letter, err) && each_letter(ctx, &letter, err);
-    }
-    return ok;
+    int rows = 0;
+    if (!pgt_plain(pt, err) || !pg_exec(pt->conn, "SET bytea_output = 'hex'", err))
+        return err_wrap(err, "target");
+    do {
+        PG_RESULT_AUTO res = NULL;
+        if (!(whole ? read_page(tgt, &page, &res, err) : query(tgt, HELD, 2, params, &res, err)) ||
+            !each_row(res, whole, each_letter, ctx, &page.last, err))
+            return false;
+        rows = pg_rows(res);
+    } while (whole && rows > 0);
+    return true;
 }
 
 static bool asked(struct target *tgt, int64_t *ret_discards, int64_t *ret_chain, struct err *err)
@@ -288,6 +340,23 @@ static bool asked(struct target *tgt, int64_t *ret_discards, int64_t *ret_chain,
         return false;
     *ret_discards = pg_cell_int64(res, 0, 0);
     *ret_chain = pg_cell_int64(res, 0, 1);
+    return true;
+}
+
+static bool begun(struct target *tgt, int64_t chain, int64_t *ret_begun, struct err *err)
+{
+    const struct pg_target *pt = (struct pg_target *)tgt;
+    char number[24];
+    (void)snprintf(number, sizeof number, "%" PRId64, chain);
+    const char *params[] = {pt->pipeline, pt->shard, number};
+    PG_RESULT_AUTO res = NULL;
+    if (!query(tgt,
+               "WITH noted AS (UPDATE crossfade.dead_letter SET begun = begun + 1 WHERE pipeline = $1 AND "
+               "shard = $2 AND state = 'held' AND chain = $3::bigint AND request = 'retry' RETURNING begun) "
+               "SELECT coalesce(max(begun), 0) FROM noted",
+               3, params, &res, err))
+        return false;
+    *ret_begun = pg_cell_int64(res, 0, 0);
     return true;
 }
 
@@ -333,6 +402,7 @@ const struct target_letters_ops pgt_letters = {
     .supersede = supersede,
     .each = each,
     .asked = asked,
+    .begun = begun,
     .discard = discard,
     .settle = settle,
 };

@@ -102,12 +102,14 @@ static bool ask(const struct letters_query *query, const int64_t *ids, size_t co
         strbuf_addf(&list, "%s%" PRId64, i > 0 ? "," : "", ids[i]);
     strbuf_addc(&list, '}');
     const char *params[] = {query->pipeline, count > 0 ? list.data : NULL, request, reason};
-    bool ok = strbuf_ok(&list, "list of ids", err) && open_desk(query, &conn, &there, err) &&
-              (!there ||
-               pg_query(conn,
-                        "UPDATE crossfade.dead_letter SET request = $3, reason = $4 WHERE pipeline = $1 AND "
-                        "state = 'held' AND ($2::bigint[] IS NULL OR id = ANY ($2::bigint[]))",
-                        4, params, &res, err));
+    bool ok =
+        strbuf_ok(&list, "list of ids", err) && open_desk(query, &conn, &there, err) &&
+        (!there ||
+         pg_query(
+             conn,
+             "UPDATE crossfade.dead_letter SET request = $3, reason = $4, begun = 0 WHERE pipeline = $1 AND "
+             "state = 'held' AND ($2::bigint[] IS NULL OR id = ANY ($2::bigint[]))",
+             4, params, &res, err));
     if (ok)
         *ret_count = there ? pg_affected(res) : 0;
     strbuf_release(&list);

@@ -74,6 +74,7 @@ static bool make_control_tables(struct pg_target *pt, struct err *err)
     static const char needed[] = "crossfade.position crossfade.position.offsets "
                                  "crossfade.position.pending crossfade.loaded "
                                  "crossfade.loaded.table_oid crossfade.release crossfade.dead_letter "
+                                 "crossfade.dead_letter.begun "
                                  "crossfade.direct_load crossfade.direct_table crossfade.direct_chunk";
     return pg_control_tables_ensure(pt->conn, needed, embedded_sql_target_sql, "target", err);
 }
@@ -119,6 +120,7 @@ bool pgt_connect(const struct target_options *options, unsigned writer, struct p
     pt->pipeline = xstrdup(options->pipeline);
     pt->shard = xstrdup(options->shard);
     pt->truncate_nonempty = options->truncate_nonempty;
+    pt->unfit = options->unfit;
     pt->types = pg_type_catalog_new();
     strbuf_init(&pt->out, VALUE_MAX);
     bool ok = pg_open(options->url, &pg, &pt->conn, err) && set_up_session(pt, err);

@@ -39,6 +39,9 @@ struct pg_column {
     struct pg_column_writer writer;
     bool key;
     bool identity_always;
+    bool nullable;
+    enum target_unfit unfit;
+    bool told; /* that the rule has changed a value: once a column and process */
 };
 
 enum stage_kind {
@@ -127,6 +130,7 @@ struct pg_target {
     bool transaction_prepared; /* the writer's */
     char token[48];            /* of its transaction */
     bool truncate_nonempty;
+    struct target_unfit_rules unfit;
     bool in_transaction; /* between begin and commit */
     bool begun;          /* … and BEGIN was sent (or queued) */
     bool prepared_position, prepared_decide;
@@ -164,6 +168,8 @@ bool pgt_decide(struct target *lead, const struct target_position *position, con
                 struct err *err) MUST_CHECK;
 /* Put the place in front of a message; always false. */
 bool pgt_table_err(const struct pg_table *tab, struct err *err);
+/* What a writer has refused (why) becomes null, by the column's rule. */
+bool pgt_becomes_null(const struct pg_table *tab, const struct pg_column *col, const struct err *why);
 bool pgt_value_err(const struct pg_table *tab, const struct pg_column *col, const struct target_row *row,
                    struct err *err);
 

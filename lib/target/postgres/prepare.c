@@ -93,6 +93,8 @@ static bool add_column(struct pg_target *pt, struct pg_table *tab, const struct 
     struct pg_column *col = &tab->columns[tab->column_count];
     *col = (struct pg_column){.field = &schema->fields[field], .index = field};
     col->identity_always = pg_cell(res, row, 4)[0] == 'a';
+    col->nullable = !pg_cell_bool(res, row, 6);
+    col->unfit = target_unfit_of(&pt->unfit, schema->schema, schema->table, col->field->name);
     for (size_t i = 0; i < schema->key_count; i++)
         col->key = col->key || schema->key_fields[i] == field;
     if (!pg_writer_plan(col->field, (uint32_t)pg_cell_int64(res, row, 1), (int32_t)pg_cell_int64(res, row, 2),
@@ -124,7 +126,8 @@ static bool read_columns(struct pg_target *pt, struct pg_table *tab, const char 
     if (!pg_query(pt->conn,
                   "SELECT attname, atttypid, atttypmod, attnotnull AND NOT atthasdef AND attidentity = '', "
                   "attidentity, "
-                  "attgenerated <> '' FROM pg_attribute WHERE attrelid = $1::oid AND attnum > 0 AND NOT "
+                  "attgenerated <> '', attnotnull FROM pg_attribute WHERE attrelid = $1::oid AND attnum > 0 "
+                  "AND NOT "
                   "attisdropped "
                   "ORDER BY attnum",
                   1, &relid, &res, err))

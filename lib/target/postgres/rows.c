@@ -132,10 +132,18 @@ static bool add_value(struct pg_target *pt, struct row_params *p, const struct p
     if (value->state == DATUM_UNAVAILABLE)
         return err_set(err, ERR_PROTOCOL, "the record does not hold the value"),
                pgt_value_err(tab, col, row, err);
-    bool ok = binary ? pg_write_binary(&col->writer, value, &pt->out, err)
-                     : pg_write_text(&col->writer, value, &pt->out, err);
-    if (!ok)
+    struct err why = ERR_INIT;
+    bool ok = binary ? pg_write_binary(&col->writer, value, &pt->out, &why)
+                     : pg_write_text(&col->writer, value, &pt->out, &why);
+    if (!ok && pgt_becomes_null(tab, col, &why)) {
+        pt->out.len = before;
+        p->offsets[n] = SIZE_MAX;
+        return true;
+    }
+    if (!ok) {
+        *err = why;
         return pgt_value_err(tab, col, row, err);
+    }
     p->lengths[n] = (int)(pt->out.len - before);
     strbuf_addc(&pt->out, '\0');
     return strbuf_ok(&pt->out, "row", err);

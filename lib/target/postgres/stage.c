@@ -45,6 +45,16 @@ bool pgt_copy_end(struct pg_target *pt, struct err *err)
     return tab == NULL || copy_finish(pt, tab, err);
 }
 
+/* There is nothing nearest here: what a column of PostgreSQL refuses is text (too long, a zero byte) or a number of too many digits. */
+bool pgt_becomes_null(const struct pg_table *tab, const struct pg_column *col, const struct err *why)
+{
+    if (col->unfit != TARGET_UNFIT_NULL || why->code != ERR_DATA || col->key || !col->nullable)
+        return false;
+    struct pg_column *mine = &tab->columns[col - tab->columns];
+    target_unfit_tell(tab->base.schema, col->field->name, col->unfit, "the target's column", &mine->told);
+    return true;
+}
+
 bool pgt_value_err(const struct pg_table *tab, const struct pg_column *col, const struct target_row *row,
                    struct err *err)
 {
@@ -55,7 +65,17 @@ bool pgt_value_err(const struct pg_table *tab, const struct pg_column *col, cons
 static bool put_value(struct pg_target *pt, const struct pg_table *tab, const struct pg_column *col,
                       const struct target_row *row, const struct datum *value, struct err *err)
 {
-    return pg_write_copy(&col->writer, value, &pt->out, err) || pgt_value_err(tab, col, row, err);
+    struct err why = ERR_INIT;
+    size_t before = pt->out.len;
+    if (pg_write_copy(&col->writer, value, &pt->out, &why))
+        return true;
+    if (pgt_becomes_null(tab, col, &why)) {
+        pt->out.len = before;
+        strbuf_add_be32(&pt->out, UINT32_MAX);
+        return true;
+    }
+    *err = why;
+    return pgt_value_err(tab, col, row, err);
 }
 
 static bool put_old_key(struct pg_target *pt, const struct pg_table *tab, const struct target_row *row,
