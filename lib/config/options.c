@@ -168,6 +168,10 @@ const struct option option_table[] = {
     {.key = "apply.max_dead_letters", .type = OPT_INT, .def = "1000", .min = 1, .max = 1000000, .used_by = "apply",
      .help = "Apply halts before it holds more dead letters than this, those behind others included."},
 
+    {.key = "apply.conflicts", .type = OPT_MAP, .example = "{ \"public.*\": halt, public.orders: \"newer_wins(updated_at)\" }", .used_by = "apply",
+     .help = "Tables that the application writes on both sides for a time (patterns as in source.tables; the last that fits decides), and what becomes of a row that the target has changed in another way than the source. source_wins: it is written over. target_wins: it stays. newer_wins(COLUMN): the larger value wins; NULL, and a row that is deleted, are older than any; if equal the source wins. halt: apply stops until `crossfade apply conflicts resolve` says. All conflicts are kept in crossfade.conflict on the target. Needs dual_write_until (docs/OPERATIONS.md). PostgreSQL targets only."},
+    {.key = "apply.dual_write_until", .type = OPT_TEXT, .pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2})?Z$", .example = "2026-09-30T22:00Z", .used_by = "apply",
+     .help = "Writing on both sides ends by then (UTC): apply warns a day, an hour and ten minutes before, and halts when it has passed while apply.conflicts is set."},
     {.key = "apply.batch_latency_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "3s", .min = 0, .max = 3600000, .used_by = "apply",
      .help = "A batch is made smaller (down to 100 changes, or one fence) when it takes the target longer than this, and larger again, up to batch_max_changes; 0 = always as large as it may be."},
     {.key = "apply.max_rows_per_second", .type = OPT_INT, .def = "0", .min = 0, .max = 1000000000, .used_by = "apply",

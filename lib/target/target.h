@@ -112,6 +112,7 @@ struct target {
 
 struct target_letters_ops;
 struct target_desk_ops;
+struct target_conflict_ops;
 
 /* A transaction and what goes into it. */
 struct target_write_ops {
@@ -155,6 +156,7 @@ struct target_ops {
     const struct target_narrow_ops *narrow;
     const struct target_letters_ops *letters; /* dead_letter.h */
     const struct target_desk_ops *desk;       /* dead_letter.h */
+    const struct target_conflict_ops *conflicts; /* conflicts.h; NULL: cannot tell */
 };
 
 bool target_open(const struct target_options *options, struct target **ret, struct err *err) MUST_CHECK;

@@ -90,6 +90,7 @@ static void pgt_close(struct target *tgt)
     struct pg_target *pt = (struct pg_target *)tgt;
     for (size_t i = 0; i < pt->table_count; i++)
         pgt_table_free(pt->tables[i]);
+    pg_result_free(pt->halted);
     pg_close(pt->conn);
     pg_type_catalog_free(pt->types);
     strbuf_release(&pt->out);
@@ -123,7 +124,7 @@ static bool pgt_open(const struct target_options *options, struct target **ret, 
 }
 
 /* After a rollback: staging tables made in that transaction are gone, rows in them as well. */
-static void forget_transaction(struct pg_target *pt, bool committed)
+void pgt_forget_transaction(struct pg_target *pt, bool committed)
 {
     for (size_t i = 0; i < pt->table_count; i++) {
         struct pg_table *tab = pt->tables[i];
@@ -137,6 +138,7 @@ static void forget_transaction(struct pg_target *pt, bool committed)
             tab->sets[k].used = false;
             tab->sets[k].staged = tab->sets[k].staged && committed;
         }
+        pgt_watch_ended(tab->watch, committed);
     }
     if (pt->out.cap > OUT_KEEP) /* one huge row is no reason to stay large */
         strbuf_release(&pt->out);
@@ -151,7 +153,7 @@ static bool pgt_begin(struct target *tgt, uint64_t attempt, struct err *err)
         return err_wrap(err, "target");
     if (pg_in_transaction(pt->conn) && !pg_exec(pt->conn, "ROLLBACK", err))
         return err_wrap(err, "target");
-    forget_transaction(pt, false);
+    pgt_forget_transaction(pt, false);
     pt->attempt = attempt;
     pt->in_transaction = true;
     return true;
@@ -304,7 +306,7 @@ static bool pgt_commit(struct target *tgt, const struct target_position *positio
     pt->last = *position;
     pt->last.offsets = NULL;
     pt->position_found = true;
-    forget_transaction(pt, true);
+    pgt_forget_transaction(pt, true);
     return true;
 }
 
@@ -400,4 +402,5 @@ const struct target_ops target_postgres = {
     .narrow = &narrow,
     .letters = &pgt_letters,
     .desk = &pgt_desk,
+    .conflicts = &pgt_conflicts,
 };

@@ -2,7 +2,8 @@
  * The PostgreSQL target's own structs. Files: postgres.c (life, transaction, position), prepare.c (does a
  * table fit?), statements.c (SQL texts), stage.c (COPY into staging or straight in), set.c (set-based
  * writes), rows.c (row by row, pipelined), clean.c (emptying tables), dead_letter.c (dead letters, savepoints),
- * letters_desk.c (the same for people).
+ * letters_desk.c (the same for people), conflicts.c, conflicts_sql.c, conflicts_desk.c (tables that are written on
+ * both sides).
  *
  * Invariant: at most one of `copy` (a COPY that goes on) and the connection's pipeline is active.
  */
@@ -13,6 +14,7 @@
 #include "pg/conn.h"
 #include "pg/pipeline.h"
 #include "pg/types/write.h"
+#include "target/conflicts.h"
 #include "target/dead_letter.h"
 #include "target/target.h"
 
@@ -55,6 +57,17 @@ struct column_set {
     size_t row_count, row_cap;
 };
 
+/* A table that the application writes on both sides: conflicts.c. */
+struct pg_watch {
+    int64_t id;                     /* its row in crossfade.dual_write; 0 = not known yet */
+    bool known;                     /* … and that is committed */
+    bool made;                      /* its temporary tables are there */
+    bool used;                      /* … and hold rows of this transaction */
+    size_t *columns, *key;          /* of the table, by name */
+    size_t newer;                   /* column of NEWER_WINS */
+    enum conflict_policy policy;    /* that `newer` was looked up for */
+};
+
 struct pg_table {
     struct target_table base;
     unsigned id; /* names staging tables and statements */
@@ -85,6 +98,7 @@ struct pg_table {
     struct target_row const **rows[STAGE_MAX_]; /* the batch at hand, sorted by what to do */
     size_t row_count[STAGE_MAX_];
     size_t row_cap[STAGE_MAX_];
+    struct pg_watch *watch; /* NULL: has not been looked at */
 };
 
 /* A statement in the pipeline: what to say when it fails. */
@@ -128,6 +142,9 @@ struct pg_target {
     bool rows_valid; /* queued rows may be read (for messages) */
     bool deferred;   /* SET CONSTRAINTS was sent in this transaction */
     bool saved;      /* … and so was a savepoint */
+    struct pg_result *halted; /* conflicts that need a person, not kept yet */
+    const struct table_schema *halted_schema;
+    const struct conflict_rule *halted_policy;
 };
 
 /* prepare.c */
@@ -139,6 +156,8 @@ void pgt_table_free(struct pg_table *tab);
  * be. */
 bool pgt_plain(struct pg_target *pt, struct err *err) MUST_CHECK;
 bool pgt_exec(struct pg_target *pt, struct strbuf *sql, struct err *err) MUST_CHECK;
+/* The transaction is rolled back, or (committed) has ended. */
+void pgt_forget_transaction(struct pg_target *pt, bool committed);
 /* Put the place in front of a message; always false. */
 bool pgt_table_err(const struct pg_table *tab, struct err *err);
 bool pgt_value_err(const struct pg_table *tab, const struct pg_column *col, const struct target_row *row,
@@ -162,6 +181,10 @@ void sql_unhold(struct strbuf *sb, const struct pg_table *tab);
 void sql_row_insert(struct strbuf *sb, const struct pg_table *tab, enum row_insert how);
 void sql_row_update(struct strbuf *sb, const struct pg_table *tab, const struct column_set *set);
 void sql_row_delete(struct strbuf *sb, const struct pg_table *tab);
+/* "::type" of a staged value, where it is staged as text. */
+void sql_cast(struct strbuf *sb, const struct pg_column_writer *w);
+/* INSERT INTO t (all columns) */
+void sql_insert_head(struct strbuf *sb, const struct pg_table *tab);
 bool stage_has_column(const struct pg_table *tab, enum stage_kind kind, const struct column_set *set,
                       size_t i);
 bool set_changes_anything(const struct pg_table *tab, const struct column_set *set);
@@ -206,5 +229,36 @@ const void *pgt_unhex(const struct pg_result *res, int row, int column, size_t *
 
 /* letters_desk.c: for people, on a connection of their own */
 extern const struct target_desk_ops pgt_desk;
+
+/* conflicts.c */
+extern const struct target_conflict_ops pgt_conflicts;
+void pgt_watch_free(struct pg_watch *watch);
+void pgt_watch_ended(struct pg_watch *watch, bool committed);
+/* The transaction is back at its savepoint. */
+void pgt_watch_restored(struct pg_watch *watch);
+
+/* conflicts_sql.c: SQL texts appended to sb. The temporary tables of a look: xs (states, staged), xn (the target's rows, locked),
+ * xv (states with their values, in the columns' types), xd (decisions), xi (keys of rows that were made at once). */
+void sql_watch_lists(struct strbuf *keys, struct strbuf *columns, const struct pg_table *tab);
+/* Hashes of key and row, of lists as those. */
+void sql_watch_hashes(struct strbuf *sb, const char *keys, const char *columns);
+void sql_watch_create(struct strbuf *sb, const struct pg_table *tab);
+void sql_watch_clear(struct strbuf *sb, const struct pg_table *tab);
+void sql_watch_copy(struct strbuf *sb, const struct pg_table *tab);
+void sql_watch_lock(struct strbuf *sb, const struct pg_table *tab);
+void sql_watch_values(struct strbuf *sb, const struct pg_table *tab);
+void sql_watch_decide(struct strbuf *sb, const struct pg_table *tab);
+void sql_watch_log(struct strbuf *sb, const struct pg_table *tab);
+void sql_watch_halted(struct strbuf *sb, const struct pg_table *tab);
+void sql_watch_settle(struct strbuf *sb, const struct pg_table *tab);
+void sql_watch_move(struct strbuf *sb, const struct pg_table *tab);
+void sql_watch_make(struct strbuf *sb, const struct pg_table *tab);
+void sql_watch_made(struct strbuf *sb, const struct pg_table *tab);
+/* conflicts_desk.c: for people, on a connection of their own */
+bool pgt_conflicts_look(const struct conflicts_query *query,
+                        bool (*each)(void *ctx, const struct conflict_view *view, struct err *err), void *ctx,
+                        struct err *err) MUST_CHECK;
+bool pgt_conflicts_answer(const struct conflicts_query *query, const int64_t *ids, size_t count,
+                          const char *side, int64_t *ret_count, struct err *err) MUST_CHECK;
 
 #endif

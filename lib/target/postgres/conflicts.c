@@ -1,0 +1,566 @@
+/* Owns: which tables are written on both sides, and the look for conflicts before a batch is written. See conflicts.h. */
+#include "target/conflicts.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/failpoint.h"
+#include "pg/control_tables.h"
+#include "postgres.h"
+#include "sql/embedded.h"
+
+/* COPY BINARY: signature, flags, no extension. */
+static const char COPY_HEADER[19] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0";
+
+#define FIXED_FIELDS 7 /* g, l, p, b, f, m, a */
+
+void pgt_watch_free(struct pg_watch *watch)
+{
+    if (watch == NULL)
+        return;
+    free(watch->columns);
+    free(watch->key);
+    free(watch);
+}
+
+void pgt_watch_ended(struct pg_watch *watch, bool committed)
+{
+    if (watch == NULL)
+        return;
+    watch->known = watch->known || (committed && watch->id != 0);
+    watch->id = watch->known ? watch->id : 0;
+    watch->made = watch->made && committed;
+    watch->used = false;
+}
+
+void pgt_watch_restored(struct pg_watch *watch)
+{
+    if (watch == NULL)
+        return;
+    watch->id = watch->known ? watch->id : 0;
+    watch->made = false; /* it may be there, with rows that were in it before */
+    watch->used = true;
+}
+
+/* --- which tables --- */
+
+struct sorted_name {
+    const char *name;
+    size_t index;
+};
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct sorted_name *)a)->name, ((const struct sorted_name *)b)->name);
+}
+
+static size_t *sorted(struct sorted_name *names, size_t count)
+{
+    size_t *ret = xcalloc(count + 1, sizeof *ret);
+    qsort(names, count, sizeof *names, by_name);
+    for (size_t i = 0; i < count; i++)
+        ret[i] = names[i].index;
+    return ret;
+}
+
+static struct pg_watch *watch_new(const struct pg_table *tab)
+{
+    struct pg_watch *watch = xcalloc(1, sizeof *watch);
+    struct sorted_name *names = xcalloc(tab->column_count + 1, sizeof *names);
+    for (size_t i = 0; i < tab->column_count; i++)
+        names[i] = (struct sorted_name){tab->columns[i].field->name, i};
+    watch->columns = sorted(names, tab->column_count);
+    for (size_t i = 0; i < tab->key_count; i++)
+        names[i] = (struct sorted_name){tab->columns[tab->key[i]].field->name, i};
+    watch->key = sorted(names, tab->key_count);
+    free(names);
+    return watch;
+}
+
+/* All rows as they are become the state that apply knows. One statement: both tables or neither. rows_of: "ONLY s.t" */
+static bool seed(struct pg_target *pt, const char *schema, const char *table, const char *rows_of,
+                 const char *keys, const char *columns, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    char *lists CLEANUP(free_ptr) = xasprintf("%s / %s", keys, columns);
+    const char *params[] = {pt->pipeline, schema, table, lists};
+    strbuf_adds(&sql,
+                "WITH d AS (INSERT INTO crossfade.dual_write (pipeline, schema_name, table_name, columns) "
+                "VALUES ($1, $2, $3, $4) ON CONFLICT (pipeline, schema_name, table_name) DO UPDATE SET "
+                "columns = EXCLUDED.columns RETURNING id) INSERT INTO crossfade.applied (dual_write, key, "
+                "state) SELECT d.id, ");
+    sql_watch_hashes(&sql, keys, columns);
+    strbuf_addf(&sql,
+                " FROM d, %s t ON CONFLICT (dual_write, key) DO UPDATE SET state = EXCLUDED.state", rows_of);
+    bool ok = strbuf_ok(&sql, "statement", err) && pg_query(pt->conn, sql.data, 4, params, &res, err);
+    strbuf_release(&sql);
+    return ok || err_wrap(err, "table=%s.%s: apply.conflicts", schema, table);
+}
+
+/* A table whose primary key tells the key; others are taken up when they are met first. */
+static bool seed_from_catalog(struct pg_target *pt, const char *schema, const char *table, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    const char *params[] = {schema, table};
+    if (!pg_query(
+            pt->conn,
+            "SELECT (SELECT string_agg('t.\"' || replace(a.attname::text, '\"', '\"\"') || '\"', ', ' ORDER "
+            "BY a.attname::text COLLATE \"C\") FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = "
+            "ANY (i.indkey::smallint[])), (SELECT string_agg('t.\"' || replace(a.attname::text, '\"', "
+            "'\"\"') || '\"', ', ' ORDER BY a.attname::text COLLATE \"C\") FROM pg_attribute a WHERE "
+            "a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''), CASE WHEN "
+            "c.relkind = 'p' THEN '' ELSE 'ONLY ' END FROM pg_class c JOIN pg_namespace s ON s.oid = "
+            "c.relnamespace JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary WHERE s.nspname = $1 "
+            "AND c.relname = $2",
+            2, params, &res, err))
+        return false;
+    if (pg_rows(res) == 0)
+        return true;
+    struct strbuf name = STRBUF_INIT(4096);
+    strbuf_adds(&name, pg_cell(res, 0, 2));
+    pg_quote_table(&name, schema, table);
+    bool ok = strbuf_ok(&name, "name", err) &&
+              seed(pt, schema, table, name.data, pg_cell(res, 0, 0), pg_cell(res, 0, 1), err);
+    strbuf_release(&name);
+    return ok;
+}
+
+/* A table that is not dual-written any more: from now on the source alone is written. */
+static bool forget_table(struct pg_target *pt, const char *id, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    return pg_query(pt->conn,
+                    "WITH d AS (DELETE FROM crossfade.dual_write WHERE id = $1::integer RETURNING *), a AS "
+                    "(DELETE FROM crossfade.applied USING d WHERE dual_write = d.id) UPDATE "
+                    "crossfade.conflict c SET state = 'resolved', decision = 'source', settled_at = "
+                    "clock_timestamp() FROM d WHERE c.pipeline = d.pipeline AND c.schema_name = "
+                    "d.schema_name AND c.table_name = d.table_name AND c.state = 'open'",
+                    1, &id, &res, err);
+}
+
+typedef const struct conflict_rule *rule_fn(void *ctx, const char *schema_name, const char *table_name);
+
+static bool forget_tables(struct pg_target *pt, rule_fn *rule_of, void *ctx, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    const char *params[] = {pt->pipeline};
+    if (!pg_query(pt->conn,
+                  "SELECT id, schema_name, table_name FROM crossfade.dual_write WHERE pipeline = $1", 1,
+                  params, &res, err))
+        return false;
+    for (int i = 0; i < pg_rows(res); i++) {
+        if (rule_of(ctx, pg_cell(res, i, 1), pg_cell(res, i, 2)) == NULL &&
+            !forget_table(pt, pg_cell(res, i, 0), err))
+            return false;
+    }
+    return true;
+}
+
+static bool seed_tables(struct pg_target *pt, rule_fn *rule_of, void *ctx, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    const char *params[] = {pt->pipeline, pt->shard};
+    if (!pg_query(pt->conn,
+                  "SELECT schema_name, table_name FROM crossfade.loaded l WHERE pipeline = $1 AND shard = $2 "
+                  "AND NOT EXISTS (SELECT 1 FROM crossfade.dual_write d WHERE d.pipeline = l.pipeline AND "
+                  "d.schema_name = l.schema_name AND d.table_name = l.table_name) ORDER BY 1, 2",
+                  2, params, &res, err))
+        return false;
+    for (int i = 0; i < pg_rows(res); i++) {
+        if (rule_of(ctx, pg_cell(res, i, 0), pg_cell(res, i, 1)) != NULL &&
+            !seed_from_catalog(pt, pg_cell(res, i, 0), pg_cell(res, i, 1), err))
+            return false;
+    }
+    return true;
+}
+
+static bool start(struct target *tgt, rule_fn *rule_of, void *ctx, size_t count, uint64_t *ret_open,
+                  struct err *err)
+{
+    struct pg_target *pt = (struct pg_target *)tgt;
+    static const char needed[] = "crossfade.dual_write crossfade.applied crossfade.conflict";
+    const char *params[] = {pt->pipeline};
+    bool there = false;
+    int64_t open = 0;
+    if (count > 0 ? !pg_control_tables_ensure(pt->conn, needed, embedded_sql_target_sql, "target", err)
+                  : !pg_control_tables_look(pt->conn, needed, &there, err))
+        return err_wrap(err, "target: apply.conflicts");
+    if (count == 0 && !there) {
+        *ret_open = 0;
+        return true;
+    }
+    if (!forget_tables(pt, rule_of, ctx, err) || !seed_tables(pt, rule_of, ctx, err) ||
+        !pg_query_int64(pt->conn,
+                        "SELECT count(*) FROM crossfade.conflict WHERE pipeline = $1 AND state = 'open'", 1,
+                        params, &open, err))
+        return err_wrap(err, "target");
+    *ret_open = (uint64_t)open;
+    return true;
+}
+
+/* --- a look --- */
+
+static bool find_newer(const struct pg_table *tab, const struct conflict_rule *rule, size_t *ret,
+                       struct err *err)
+{
+    for (size_t i = 0; i < tab->column_count; i++) {
+        if (strcmp(tab->columns[i].field->name, rule->column) == 0) {
+            *ret = i;
+            return true;
+        }
+    }
+    return err_set(err, ERR_SCHEMA, "apply.conflicts: newer_wins(%s): there is no such column", rule->column);
+}
+
+/* Its row in crossfade.dual_write; made here for a table that was not there at the start, or has got another shape. */
+static bool find_watch(struct pg_target *pt, const struct pg_table *tab, struct err *err)
+{
+    const struct table_schema *schema = tab->base.schema;
+    const char *params[] = {pt->pipeline, schema->schema, schema->table, NULL};
+    struct strbuf keys = STRBUF_INIT(STRBUF_SQL_MAX), columns = STRBUF_INIT(STRBUF_SQL_MAX);
+    sql_watch_lists(&keys, &columns, tab);
+    char *lists CLEANUP(free_ptr) = xasprintf("%s / %s", keys.data, columns.data);
+    params[3] = lists;
+    bool ok = strbuf_ok(&keys, "key", err) && strbuf_ok(&columns, "columns", err);
+    for (int round = 0; ok && tab->watch->id == 0; round++) {
+        PG_RESULT_AUTO res = NULL;
+        ok = pg_query(pt->conn,
+                      "SELECT id, columns = $4 FROM crossfade.dual_write WHERE pipeline = $1 AND schema_name "
+                      "= $2 AND table_name = $3",
+                      4, params, &res, err);
+        if (ok && pg_rows(res) == 1 && (round > 0 || pg_cell_bool(res, 0, 1)))
+            tab->watch->id = pg_cell_int64(res, 0, 0);
+        else
+            ok = ok && seed(pt, schema->schema, schema->table, tab->rows_of, keys.data, columns.data, err);
+    }
+    strbuf_release(&keys);
+    strbuf_release(&columns);
+    return ok;
+}
+
+static bool run(struct pg_target *pt, struct strbuf *sql, int count, const char *const *params,
+                struct pg_result **ret, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    bool ok = strbuf_ok(sql, "statement", err) && pg_query(pt->conn, sql->data, count, params, &res, err);
+    strbuf_clear(sql);
+    if (ok && ret != NULL) {
+        *ret = res;
+        res = NULL;
+    }
+    return ok;
+}
+
+static bool make_ready(struct pg_target *pt, struct pg_table *tab, const struct conflict_rule *rule,
+                       struct strbuf *sql, struct err *err)
+{
+    if (tab->key_count == 0)
+        return err_set(err, ERR_SCHEMA,
+                       "apply.conflicts: a table without key cannot be written on both sides");
+    if (tab->watch == NULL)
+        tab->watch = watch_new(tab);
+    struct pg_watch *watch = tab->watch;
+    if (rule->policy == CONFLICT_NEWER_WINS && !find_newer(tab, rule, &watch->newer, err))
+        return false;
+    watch->policy = rule->policy;
+    if (!pgt_ensure_loaded(pt, tab, err) || !pgt_plain(pt, err) || !find_watch(pt, tab, err))
+        return false;
+    if (!watch->made) {
+        sql_watch_create(sql, tab);
+        if (!pgt_exec(pt, sql, err))
+            return false;
+        watch->made = true;
+    }
+    strbuf_clear(sql);
+    if (watch->used) {
+        sql_watch_clear(sql, tab);
+        if (!pgt_exec(pt, sql, err))
+            return false;
+    }
+    strbuf_clear(sql);
+    watch->used = true;
+    return true;
+}
+
+static void add_int(struct strbuf *out, uint32_t value)
+{
+    strbuf_add_be32(out, 4);
+    strbuf_add_be32(out, value);
+}
+
+static void add_bool(struct strbuf *out, bool value)
+{
+    strbuf_add_be32(out, 1);
+    strbuf_addc(out, (char)value);
+}
+
+/* Which values are missing, one character for each column; null when none is. */
+static void add_mask(struct strbuf *out, const struct pg_table *tab, const struct datum *row)
+{
+    bool missing = false;
+    for (size_t i = 0; row != NULL && i < tab->column_count; i++)
+        missing = missing || row[tab->columns[i].index].state == DATUM_UNAVAILABLE;
+    if (!missing) {
+        strbuf_add_be32(out, UINT32_MAX);
+        return;
+    }
+    strbuf_add_be32(out, (uint32_t)tab->column_count);
+    for (size_t i = 0; i < tab->column_count; i++)
+        strbuf_addc(out, row[tab->columns[i].index].state == DATUM_UNAVAILABLE ? '-' : '+');
+}
+
+static bool put_datum(struct pg_target *pt, const struct pg_table *tab, const struct pg_column *col,
+                      const struct datum *value, lsn_t lsn, struct err *err)
+{
+    const struct target_row row = {.commit_lsn = lsn};
+    return pg_write_copy(&col->writer, value, &pt->out, err) || pgt_value_err(tab, col, &row, err);
+}
+
+static bool put_state(struct pg_target *pt, const struct pg_table *tab, const struct conflict_state *st,
+                      struct err *err)
+{
+    struct strbuf *out = &pt->out;
+    strbuf_add_be16(out, (uint16_t)(FIXED_FIELDS + tab->key_count + tab->column_count));
+    add_int(out, st->key);
+    add_bool(out, st->last);
+    add_bool(out, st->row != NULL);
+    add_bool(out, st->was_absent);
+    add_int(out, st->base);
+    add_mask(out, tab, st->row);
+    strbuf_add_be32(out, 8);
+    strbuf_add_be64(out, st->commit_lsn);
+    for (size_t i = 0; i < tab->key_count; i++) {
+        const struct pg_column *col = &tab->columns[tab->key[i]];
+        if (!put_datum(pt, tab, col, &st->key_values[col->index], st->commit_lsn, err))
+            return false;
+    }
+    for (size_t i = 0; i < tab->column_count; i++) {
+        const struct pg_column *col = &tab->columns[i];
+        if (st->row == NULL || st->row[col->index].state == DATUM_UNAVAILABLE)
+            strbuf_add_be32(out, UINT32_MAX);
+        else if (!put_datum(pt, tab, col, &st->row[col->index], st->commit_lsn, err))
+            return false;
+    }
+    return strbuf_ok(out, "row", err);
+}
+
+static bool copy_states(struct pg_target *pt, struct pg_table *tab, const struct conflict_batch *batch,
+                        struct strbuf *sql, struct err *err)
+{
+    sql_watch_copy(sql, tab);
+    bool ok = strbuf_ok(sql, "statement", err) && pg_copy_in_begin(pt->conn, sql->data, err);
+    strbuf_clear(sql);
+    if (!ok)
+        return false;
+    strbuf_clear(&pt->out);
+    strbuf_add(&pt->out, COPY_HEADER, sizeof COPY_HEADER);
+    pt->copy = tab; /* begin() and restore() abort it if a value cannot be written */
+    for (size_t i = 0; ok && i < batch->count; i++) {
+        ok = put_state(pt, tab, &batch->states[i], err);
+        if (ok && pt->out.len >= COPY_CHUNK) {
+            ok = pg_copy_in_put(pt->conn, pt->out.data, pt->out.len, err);
+            strbuf_clear(&pt->out);
+        }
+    }
+    return ok && pgt_copy_end(pt, err);
+}
+
+static bool halt(struct pg_target *pt, struct pg_table *tab, const struct conflict_batch *batch,
+                 uint64_t count, struct strbuf *sql, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    sql_watch_halted(sql, tab);
+    if (!run(pt, sql, 0, NULL, &res, err))
+        return false;
+    pg_result_free(pt->halted);
+    pt->halted = res;
+    pt->halted_schema = tab->base.schema;
+    pt->halted_policy = batch->rule;
+    res = NULL;
+    const char *why = batch->rule->policy == CONFLICT_HALT
+                          ? "both sides have changed the row, each in its own way"
+                          : "both sides have changed the row, and the record lacks values that were not "
+                            "changed (the source's table needs REPLICA IDENTITY FULL)";
+    return err_set(err, ERR_SQL,
+                   "%s (%s, key %.200s, lsn=%s; %" PRIu64 " rows). Hint: `crossfade apply conflicts list`, "
+                   "then `crossfade apply conflicts resolve ID --take source|target`, or make both sides "
+                   "equal; then start apply again: nothing was skipped",
+                   why, pg_cell(pt->halted, 0, 2), pg_cell(pt->halted, 0, 0), pg_cell(pt->halted, 0, 5),
+                   count);
+}
+
+struct verdicts {
+    uint64_t source, target, halted, open, fresh;
+};
+
+static bool decide(struct pg_target *pt, struct pg_table *tab, const char *const *params, bool truncated,
+                   struct strbuf *sql, bool *done, size_t key_count, struct verdicts *ret, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    if (!truncated) {
+        sql_watch_lock(sql, tab);
+        if (!run(pt, sql, 0, NULL, NULL, err))
+            return false;
+    }
+    sql_watch_values(sql, tab);
+    if (!run(pt, sql, 0, NULL, NULL, err))
+        return false;
+    sql_watch_decide(sql, tab);
+    if (!run(pt, sql, 4, params, NULL, err))
+        return false;
+    strbuf_addf(sql,
+                "SELECT d.g, d.decision, d.o, d.p AND d.w AND NOT d.n FROM pg_temp.crossfade_xd%u d WHERE "
+                "d.o OR d.decision <> 'write' OR (d.p AND d.w AND NOT d.n)",
+                tab->id);
+    if (!run(pt, sql, 0, NULL, &res, err))
+        return false;
+    for (int i = 0; i < pg_rows(res); i++) {
+        size_t key = (size_t)pg_cell_int64(res, i, 0);
+        const char *decision = pg_cell(res, i, 1);
+        BUG_UNLESS(key < key_count);
+        bool source = strcmp(decision, "source") == 0, target = strcmp(decision, "target") == 0;
+        done[key] = target || strcmp(decision, "skip") == 0;
+        ret->source += source;
+        ret->target += target;
+        ret->halted += strcmp(decision, "halt") == 0;
+        ret->open += pg_cell_bool(res, i, 2);
+        ret->fresh += !target && pg_cell_bool(res, i, 3) && !done[key];
+    }
+    return true;
+}
+
+/* Children could come before their parents: then the batch's own order is better, and a row that appears between look and
+ * write is written over. */
+static bool may_make(const struct pg_target *pt, const struct pg_table *tab)
+{
+    return !pt->base.triggers_fire || (tab->base.fk_rank == 0 && !tab->has_wards);
+}
+
+static bool make_fresh(struct pg_target *pt, struct pg_table *tab, struct strbuf *sql, bool *done, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    sql_watch_make(sql, tab);
+    if (!run(pt, sql, 0, NULL, NULL, err))
+        return false;
+    sql_watch_made(sql, tab);
+    if (!run(pt, sql, 0, NULL, &res, err))
+        return false;
+    for (int i = 0; i < pg_rows(res); i++) {
+        bool is_made = pg_cell_bool(res, i, 1), there = pg_cell_bool(res, i, 2);
+        if (there && !is_made)
+            return err_set(err, ERR_TRANSIENT,
+                           "a row with the same key was inserted on the target while the batch was written");
+        done[pg_cell_int64(res, i, 0)] = is_made; /* else another unique value is in its way for now */
+    }
+    return true;
+}
+
+static bool look(struct pg_target *pt, struct pg_table *tab, const struct conflict_batch *batch, bool *done,
+                 struct conflict_counts *ret, struct strbuf *sql, struct err *err)
+{
+    const struct table_schema *schema = tab->base.schema;
+    char id[24];
+    struct verdicts v = {0};
+    if (!make_ready(pt, tab, batch->rule, sql, err))
+        return false;
+    (void)snprintf(id, sizeof id, "%" PRId64, tab->watch->id);
+    const char *names[] = {id, pt->pipeline, schema->schema, schema->table, batch->rule->text};
+    if (batch->truncated) {
+        strbuf_adds(sql, "DELETE FROM crossfade.applied WHERE dual_write = $1::integer");
+        if (!run(pt, sql, 1, names, NULL, err))
+            return false;
+    }
+    if (batch->count == 0)
+        return true;
+    if (!copy_states(pt, tab, batch, sql, err) ||
+        !decide(pt, tab, names, batch->truncated, sql, done, batch->key_count, &v, err))
+        return false;
+    if (v.halted > 0)
+        return halt(pt, tab, batch, v.halted, sql, err);
+    if (v.source + v.target > 0) {
+        sql_watch_log(sql, tab);
+        if (!run(pt, sql, 4, names + 1, NULL, err))
+            return false;
+    }
+    if (v.open > 0) {
+        sql_watch_settle(sql, tab);
+        if (!run(pt, sql, 3, names + 1, NULL, err))
+            return false;
+    }
+    sql_watch_move(sql, tab);
+    if (!run(pt, sql, 1, names, NULL, err) || !failpoint("apply.conflicts", err))
+        return false;
+    ret->source += v.source;
+    ret->target += v.target;
+    ret->settled += v.open;
+    return v.fresh == 0 || batch->truncated || !may_make(pt, tab) ||
+           make_fresh(pt, tab, sql, done, err);
+}
+
+static bool check(struct target *tgt, const struct conflict_batch *batch, bool *ret_done,
+                  struct conflict_counts *ret, struct err *err)
+{
+    struct pg_target *pt = (struct pg_target *)tgt;
+    struct pg_table *tab = (struct pg_table *)batch->table;
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    struct conflict_counts counts = *ret;
+    bool ok = look(pt, tab, batch, ret_done, &counts, &sql, err);
+    strbuf_release(&sql);
+    if (!ok) {
+        pgt_table_err(tab, err);
+        return err_wrap(err, "target");
+    }
+    *ret = counts;
+    return true;
+}
+
+static bool halted(const struct target *tgt)
+{
+    return ((const struct pg_target *)tgt)->halted != NULL;
+}
+
+static bool keep_open(struct pg_target *pt, struct err *err)
+{
+    bool ok = true;
+    for (int i = 0; ok && i < pg_rows(pt->halted); i++) {
+        PG_RESULT_AUTO res = NULL;
+        const char *params[10] = {pt->pipeline, pt->halted_schema->schema, pt->halted_schema->table,
+                                  pt->halted_policy->text};
+        for (int k = 0; k < 6; k++)
+            params[4 + k] = pg_is_null(pt->halted, i, k) ? NULL : pg_cell(pt->halted, i, k);
+        ok = pg_query(pt->conn,
+                      "INSERT INTO crossfade.conflict (pipeline, schema_name, table_name, policy, state, key, "
+                      "key_hash, kind, source_row, target_row, commit_lsn) VALUES ($1, $2, $3, $4, 'open', "
+                      "$5::jsonb, $6::uuid, $7, $8::jsonb, $9::jsonb, $10::pg_lsn) ON CONFLICT (pipeline, "
+                      "schema_name, table_name, key_hash) WHERE state = 'open' DO UPDATE SET kind = "
+                      "EXCLUDED.kind, source_row = EXCLUDED.source_row, target_row = EXCLUDED.target_row, "
+                      "commit_lsn = EXCLUDED.commit_lsn",
+                      10, params, &res, err);
+    }
+    return ok || err_wrap(err, "target: crossfade.conflict");
+}
+
+static bool give_up(struct target *tgt, bool keep, struct err *err)
+{
+    struct pg_target *pt = (struct pg_target *)tgt;
+    if (!target_begin(tgt, pt->attempt, err)) /* rolls back; a transaction begins with its first statement */
+        return false;
+    pt->in_transaction = false;
+    bool ok = pt->halted == NULL || !keep || keep_open(pt, err);
+    pg_result_free(pt->halted);
+    pt->halted = NULL;
+    return ok;
+}
+
+const struct target_conflict_ops pgt_conflicts = {
+    .start = start,
+    .check = check,
+    .halted = halted,
+    .give_up = give_up,
+    .look = pgt_conflicts_look,
+    .answer = pgt_conflicts_answer,
+};
