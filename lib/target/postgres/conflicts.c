@@ -395,6 +395,7 @@ static bool halt(struct pg_target *pt, struct pg_table *tab, const struct confli
 
 struct verdicts {
     uint64_t source, target, halted, open, fresh;
+    bool *is_fresh; /* by key */
 };
 
 static bool decide(struct pg_target *pt, struct pg_table *tab, const char *const *params, bool truncated,
@@ -428,7 +429,8 @@ static bool decide(struct pg_target *pt, struct pg_table *tab, const char *const
         ret->target += target;
         ret->halted += strcmp(decision, "halt") == 0;
         ret->open += pg_cell_bool(res, i, 2);
-        ret->fresh += !target && pg_cell_bool(res, i, 3) && !done[key];
+        ret->is_fresh[key] = pg_cell_bool(res, i, 3) && !done[key];
+        ret->fresh += ret->is_fresh[key];
     }
     return true;
 }
@@ -440,12 +442,18 @@ static bool may_make(const struct pg_target *pt, const struct pg_table *tab)
     return !pt->base.triggers_fire || (tab->base.fk_rank == 0 && !tab->has_wards);
 }
 
-static bool make_fresh(struct pg_target *pt, struct pg_table *tab, struct strbuf *sql, bool *done, struct err *err)
+static bool make_fresh(struct pg_target *pt, struct pg_table *tab, const struct verdicts *v, size_t key_count,
+                       struct strbuf *sql, bool *done, struct err *err)
 {
+    PG_RESULT_AUTO made = NULL;
     PG_RESULT_AUTO res = NULL;
     sql_watch_make(sql, tab);
-    if (!run(pt, sql, 0, NULL, NULL, err))
+    if (!run(pt, sql, 0, NULL, &made, err))
         return false;
+    for (size_t i = 0; i < key_count && pg_affected(made) == (int64_t)v->fresh; i++)
+        done[i] = done[i] || v->is_fresh[i];
+    if (pg_affected(made) == (int64_t)v->fresh)
+        return true;
     sql_watch_made(sql, tab);
     if (!run(pt, sql, 0, NULL, &res, err))
         return false;
@@ -457,6 +465,30 @@ static bool make_fresh(struct pg_target *pt, struct pg_table *tab, struct strbuf
         done[pg_cell_int64(res, i, 0)] = is_made; /* else another unique value is in its way for now */
     }
     return true;
+}
+
+/* What has been decided is carried out, but for the rows that the batch writes. */
+static bool follow(struct pg_target *pt, struct pg_table *tab, const struct conflict_batch *batch,
+                   const char *const *names, const struct verdicts *v, struct strbuf *sql, bool *done,
+                   struct err *err)
+{
+    if (v->halted > 0)
+        return halt(pt, tab, batch, v->halted, sql, err);
+    if (v->source + v->target > 0) {
+        sql_watch_log(sql, tab);
+        if (!run(pt, sql, 4, names + 1, NULL, err))
+            return false;
+    }
+    if (v->open > 0) {
+        sql_watch_settle(sql, tab);
+        if (!run(pt, sql, 3, names + 1, NULL, err))
+            return false;
+    }
+    sql_watch_move(sql, tab);
+    if (!run(pt, sql, 1, names, NULL, err) || !failpoint("apply.conflicts", err))
+        return false;
+    return v->fresh == 0 || batch->truncated || !may_make(pt, tab) ||
+           make_fresh(pt, tab, v, batch->key_count, sql, done, err);
 }
 
 static bool look(struct pg_target *pt, struct pg_table *tab, const struct conflict_batch *batch, bool *done,
@@ -476,29 +508,15 @@ static bool look(struct pg_target *pt, struct pg_table *tab, const struct confli
     }
     if (batch->count == 0)
         return true;
-    if (!copy_states(pt, tab, batch, sql, err) ||
-        !decide(pt, tab, names, batch->truncated, sql, done, batch->key_count, &v, err))
-        return false;
-    if (v.halted > 0)
-        return halt(pt, tab, batch, v.halted, sql, err);
-    if (v.source + v.target > 0) {
-        sql_watch_log(sql, tab);
-        if (!run(pt, sql, 4, names + 1, NULL, err))
-            return false;
-    }
-    if (v.open > 0) {
-        sql_watch_settle(sql, tab);
-        if (!run(pt, sql, 3, names + 1, NULL, err))
-            return false;
-    }
-    sql_watch_move(sql, tab);
-    if (!run(pt, sql, 1, names, NULL, err) || !failpoint("apply.conflicts", err))
-        return false;
+    v.is_fresh = xcalloc(batch->key_count + 1, sizeof *v.is_fresh);
+    bool ok = copy_states(pt, tab, batch, sql, err) &&
+              decide(pt, tab, names, batch->truncated, sql, done, batch->key_count, &v, err) &&
+              follow(pt, tab, batch, names, &v, sql, done, err);
+    free(v.is_fresh);
     ret->source += v.source;
     ret->target += v.target;
     ret->settled += v.open;
-    return v.fresh == 0 || batch->truncated || !may_make(pt, tab) ||
-           make_fresh(pt, tab, sql, done, err);
+    return ok;
 }
 
 static bool check(struct target *tgt, const struct conflict_batch *batch, bool *ret_done,

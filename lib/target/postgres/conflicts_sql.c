@@ -197,23 +197,26 @@ void sql_watch_lock(struct strbuf *sb, const struct pg_table *tab)
     strbuf_adds(sb, " FOR UPDATE OF t");
 }
 
-/* States with all their values; one that lacks some has them from the target's row, and is left out where there is none. */
+/* States with all their values; one that lacks some has them from the target's row (of the key that the row had, or, if the
+ * application has moved it already, of its own), and is left out where there is none. */
 void sql_watch_values(struct strbuf *sb, const struct pg_table *tab)
 {
     strbuf_adds(sb, "INSERT INTO ");
     add_name(sb, "v", tab);
     strbuf_adds(sb, " SELECT s.g, s.l");
     for (size_t i = 0; i < tab->column_count; i++) {
-        strbuf_addf(sb, ", CASE WHEN pg_catalog.substr(s.m, %zu, 1) = '-' THEN b.c%zu ELSE s.c%zu", i + 1, i,
-                    i);
+        strbuf_addf(sb,
+                    ", CASE WHEN coalesce(pg_catalog.substr(s.m, %zu, 1), '+') <> '-' THEN s.c%zu", i + 1, i);
         sql_cast(sb, &tab->columns[i].writer);
-        strbuf_adds(sb, " END");
+        strbuf_addf(sb, " WHEN b.g IS NOT NULL THEN b.c%zu ELSE o.c%zu END", i, i);
     }
     strbuf_adds(sb, " FROM ");
     add_name(sb, "s", tab);
     strbuf_adds(sb, " s LEFT JOIN ");
     add_name(sb, "n", tab);
-    strbuf_adds(sb, " b ON b.g = s.f WHERE s.p AND (s.m IS NULL OR b.g IS NOT NULL)");
+    strbuf_adds(sb, " b ON b.g = s.f LEFT JOIN ");
+    add_name(sb, "n", tab);
+    strbuf_adds(sb, " o ON o.g = s.g WHERE s.p AND (s.m IS NULL OR b.g IS NOT NULL OR o.g IS NOT NULL)");
 }
 
 static void add_policy(struct strbuf *sb, const struct pg_table *tab)
@@ -236,7 +239,8 @@ static void add_policy(struct strbuf *sb, const struct pg_table *tab)
     }
 }
 
-/* $1 = crossfade.dual_write.id, $2 pipeline, $3 schema, $4 table */
+/* $1 = crossfade.dual_write.id, $2 pipeline, $3 schema, $4 table. LATERAL … OFFSET 0: by the index, one by one: without statistics
+ * the planner would read the whole table for each row. */
 void sql_watch_decide(struct strbuf *sb, const struct pg_table *tab)
 {
     strbuf_adds(sb, "INSERT INTO ");
@@ -269,13 +273,15 @@ void sql_watch_decide(struct strbuf *sb, const struct pg_table *tab)
     add_key_hash(sb, tab);
     strbuf_adds(sb, " AS k FROM ");
     add_name(sb, "s", tab);
-    strbuf_adds(sb, " s WHERE s.l) e LEFT JOIN ");
+    strbuf_adds(sb, " s WHERE s.l OFFSET 0) e LEFT JOIN ");
     add_name(sb, "n", tab);
     strbuf_adds(sb, " n ON n.g = e.g LEFT JOIN ");
     add_name(sb, "v", tab);
-    strbuf_adds(sb, " f ON f.g = e.g AND f.l LEFT JOIN crossfade.applied a ON a.dual_write = $1::integer AND "
-                    "a.key = e.k LEFT JOIN crossfade.conflict c ON c.pipeline = $2 AND c.schema_name = $3 "
-                    "AND c.table_name = $4 AND c.key_hash = e.k AND c.state = 'open') q");
+    strbuf_adds(sb, " f ON f.g = e.g AND f.l LEFT JOIN LATERAL (SELECT x.key, x.state FROM crossfade.applied x "
+                    "WHERE x.dual_write = $1::integer AND x.key = e.k OFFSET 0) a ON true LEFT JOIN LATERAL "
+                    "(SELECT x.id, x.request FROM crossfade.conflict x WHERE x.pipeline = $2 AND "
+                    "x.schema_name = $3 AND x.table_name = $4 AND x.key_hash = e.k AND x.state = 'open' "
+                    "OFFSET 0) c ON true) q");
 }
 
 static void add_json(struct strbuf *sb, const struct pg_table *tab, const char *alias)
@@ -353,10 +359,10 @@ void sql_watch_settle(struct strbuf *sb, const struct pg_table *tab)
 /* What apply knows of the source's rows moves on. $1 = crossfade.dual_write.id */
 void sql_watch_move(struct strbuf *sb, const struct pg_table *tab)
 {
-    strbuf_adds(sb, "WITH gone AS (DELETE FROM crossfade.applied a USING ");
+    strbuf_adds(sb, "WITH gone AS (DELETE FROM crossfade.applied WHERE ctid = ANY (ARRAY(SELECT a.at FROM ");
     add_name(sb, "d", tab);
-    strbuf_adds(sb, " d WHERE a.dual_write = $1::integer AND a.key = d.k AND NOT d.p) INSERT INTO "
-                    "crossfade.applied AS a (dual_write, key, state) SELECT $1::integer, d.k, CASE WHEN "
+    strbuf_adds(sb, " d, LATERAL (SELECT x.ctid AS at FROM crossfade.applied x WHERE x.dual_write = "
+                    "$1::integer AND x.key = d.k OFFSET 0) a WHERE NOT d.p))) INSERT INTO crossfade.applied AS a (dual_write, key, state) SELECT $1::integer, d.k, CASE WHEN "
                     "d.decision = 'target' AND NOT d.w THEN " NEVER " ELSE d.h END FROM ");
     add_name(sb, "d", tab);
     strbuf_adds(sb, " d WHERE d.p ORDER BY d.k ON CONFLICT (dual_write, key) DO UPDATE SET state = "
