@@ -285,3 +285,65 @@ def test_rows_in_each_others_way(servers):
         assert rows(s, "id IN (8, 9, 10, 1000)") == [(8, "source"), (9, "source"), (10, "v"), (1000, "source")]
         assert conflicts(s)[1:] == [("update", "source", "8"), ("update", "source", "9")]
         assert s.apply.status()["conflicts_source"] == 3
+
+
+def test_a_row_that_appears_meanwhile(servers):
+    """Between apply's look and its write somebody inserts the same key on the target: the batch is tried again, and it is a conflict."""
+    with scenario(*servers, T, more=dual("target_wins")) as s:
+        begin(s)
+        with psycopg.connect(s.target_url) as other:
+            other.execute("INSERT INTO t VALUES (500, 'target', 0)")  # not committed: apply cannot see it, and waits for it
+            s.source("BEGIN; INSERT INTO t VALUES (500, 'source', 0), (501, 'source', 0); COMMIT")
+            wait_until(lambda: s.target("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'crossfade apply%' AND wait_event_type = 'Lock'")[0][0] == 1, 60,
+                       "apply waits for the other's insert")
+            other.commit()
+        s.wait()
+        assert rows(s, "id >= 500") == [(500, "target"), (501, "source")]
+        assert conflicts(s) == [("insert", "target", "500")]
+
+
+KILLED = -9
+POINTS = ["apply.conflicts:1", "apply.after_write:1", "apply.before_commit:1", "apply.after_commit:1", "apply.before_confirm:1"]
+
+
+@pytest.mark.parametrize("policy", ["source_wins", "target_wins", "newer_wins(n)"])
+def test_a_dual_writing_load(servers, policy):
+    """The application writes the same on both sides, in either order, and sometimes not the same; apply is killed meanwhile.
+    Only what differed is a conflict, each once, and the target ends as the rule says."""
+    random.seed(seed())
+    points = POINTS * count(1, 6)
+    clashing = random.sample(range(1, 200), 4 * len(points))  # once each: a row that the target has won differs from then on
+    plain = [id for id in range(1, 400) if id not in clashing]
+    expected, disputed, number = {}, [], 1000
+    with scenario(*servers, T, more=dual(policy)) as s, psycopg.connect(s.source_url, autocommit=True) as source, psycopg.connect(s.target_url, autocommit=True) as target:
+        begin(s)
+        for point in points:
+            s.apply.terminate()
+            s.apply.start(failpoint=point)
+            for i, id in enumerate(random.sample(plain, 28)):
+                number += 1
+                both_sides = [(side, f"INSERT INTO t VALUES ({id}, 'same {number}', {number}) ON CONFLICT (id) DO UPDATE SET v = EXCLUDED.v, n = EXCLUDED.n") for side in random.sample((source, target), 2)]
+                expected[id] = f"same {number}"
+                if i % 7 == 6:  # in different ways; n says which is newer
+                    number, id, ahead = number + 1, clashing.pop(), random.choice((-1, 1))
+                    both_sides += [(target, f"UPDATE t SET v = 'target {number}', n = {number + ahead} WHERE id = {id}"), (source, f"UPDATE t SET v = 'source {number}', n = {number} WHERE id = {id}")]
+                    winner = {"source_wins": "source", "target_wins": "target"}.get(policy) or ("target" if ahead > 0 else "source")
+                    expected[id] = f"{winner} {number}"
+                    disputed.append((str(id), winner, f"source {number}", f"target {number}"))
+                for side, statement in both_sides:
+                    side.execute(statement)
+            s.apply.assert_exit(KILLED, 60)
+            s.apply.start()
+            s.wait()
+        assert dict(rows(s, "n > 1000")) == expected
+        found = s.target("SELECT key ->> 'id', decision, source_row ->> 'v', target_row ->> 'v' FROM crossfade.conflict")
+        assert sorted(found) == sorted(disputed)
+
+
+def test_only_targets_that_can_tell(servers):
+    with scenario(*servers, T, more=dual("halt")) as s:
+        s.pipeline.settings["source"] = {"debezium": {"brokers": "127.0.0.1:1", "topics": ["x"]}}
+        s.pipeline.write()
+        s.apply.start()
+        s.apply.assert_exit(2, 60)
+        assert "apply.conflicts is not there yet for source.debezium" in s.apply.log_tail(3)
