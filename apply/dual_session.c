@@ -82,11 +82,8 @@ static bool begin(struct session *s, struct err *err)
     struct apply_settings *set = &s->run->settings;
     const struct target_conflict_ops *ops = target_conflicts(s->tgt);
     size_t count = conflict_rules_count(set->conflicts);
-    if (ops == NULL && count > 0)
-        return err_set(err, ERR_UNSUPPORTED,
-                       "apply.conflicts: this kind of target cannot be written on both sides yet");
     s->watching = true;
-    if (ops == NULL)
+    if (ops == NULL) /* then there are no rules: open_target */
         return true;
     if (!ops->start(s->tgt, rule_of, set->conflicts, count, &s->run->status.conflicts_open, err))
         return false;

@@ -508,6 +508,34 @@ static void test_lost_commit_is_looked_up(void **state)
     end_case(ac);
 }
 
+static void test_written_on_both_sides(void **state)
+{
+    struct apply_case *ac = begin_case(state, "CREATE TABLE t (id int PRIMARY KEY, a int)");
+    struct ac_table *t = ac_table(ac, "t", "id int4 key, a int4");
+    ac_write_config(ac, "conflicts: { \"*.t\": target_wins }, dual_write_until: \"2999-01-01T00:00Z\"");
+    empty_copy(ac);
+    if (ac->mariadb != NULL) {
+        ac_start(ac, NULL);
+        HALTS(ac, 5, "apply.conflicts: this kind of target cannot be written on both sides yet");
+        end_case(ac);
+        return;
+    }
+    ac_insert(ac, t, ROW("1", "1"));
+    ac_insert(ac, t, ROW("2", "2"));
+    ac_fence(ac, FENCE_STREAM);
+    run_to_end(ac);
+    ac_sql(ac, "UPDATE t SET a = a + 10");
+    ac_begin(ac);
+    ac_update(ac, t, NULL, ROW("1", "5"));
+    ac_update(ac, t, NULL, ROW("2", "12")); /* an echo */
+    ac_insert(ac, t, ROW("3", "3"));
+    ac_fence(ac, FENCE_STREAM);
+    run_to_end(ac);
+    ac_expect(ac, "SELECT * FROM t ORDER BY id", "1,11;2,12;3,3");
+    ac_expect(ac, "SELECT key, kind, decision FROM crossfade.conflict", "{\"id\": 1},update,target");
+    end_case(ac);
+}
+
 static int start_servers(void **state)
 {
     (void)state;
@@ -552,6 +580,7 @@ int main(void)
         BOTH(test_moved_position_fences_off),
         BOTH(test_unfit_tables_are_named),
         BOTH(test_lost_commit_is_looked_up),
+        BOTH(test_written_on_both_sides),
     };
     return cmocka_run_group_tests(tests, start_servers, stop_servers);
 }

@@ -338,12 +338,3 @@ def test_a_dual_writing_load(servers, policy):
         assert dict(rows(s, "n > 1000")) == expected
         found = s.target("SELECT key ->> 'id', decision, source_row ->> 'v', target_row ->> 'v' FROM crossfade.conflict")
         assert sorted(found) == sorted(disputed)
-
-
-def test_only_targets_that_can_tell(servers):
-    with scenario(*servers, T, more=dual("halt")) as s:
-        s.pipeline.settings["source"] = {"debezium": {"brokers": "127.0.0.1:1", "topics": ["x"]}}
-        s.pipeline.write()
-        s.apply.start()
-        s.apply.assert_exit(2, 60)
-        assert "apply.conflicts is not there yet for source.debezium" in s.apply.log_tail(3)

@@ -186,7 +186,7 @@ static bool start(struct target *tgt, rule_fn *rule_of, void *ctx, size_t count,
     const char *params[] = {pt->pipeline};
     bool there = false;
     int64_t open = 0;
-    if (count > 0 ? !pg_control_tables_ensure(pt->conn, needed, embedded_sql_target_sql, "target", err)
+    if (count > 0 ? !pg_control_tables_ensure(pt->conn, needed, embedded_sql_target_conflicts_sql, "target", err)
                   : !pg_control_tables_look(pt->conn, needed, &there, err))
         return err_wrap(err, "target: apply.conflicts");
     if (count == 0 && !there) {
