@@ -37,7 +37,7 @@ struct apply_run {
     struct batch *batch;
     struct throttle throttle;
     int64_t dual_write_left_us; /* at the last warning; 0 = none was given */
-    uint64_t bytes_per_change; /* of late, for sizing batches; 0 = not known */
+    uint64_t bytes_per_change;  /* of late, for sizing batches; 0 = not known */
 };
 
 struct session {
@@ -55,8 +55,8 @@ struct session {
     struct table_map *tables;
     struct letters *letters;
     int64_t look_at_requests_us; /* mono */
-    bool watching;            /* tables that are written on both sides are looked at */
-    int64_t conflict_since_us; /* mono; a conflict that needs a person is met again and again; 0 = none */
+    bool watching;               /* tables that are written on both sides are looked at */
+    int64_t conflict_since_us;   /* mono; a conflict that needs a person is met again and again; 0 = none */
     size_t single_fences;        /* so many are applied one by one: a table does not fit one of them */
     int64_t wait_until_us;       /* mono: the marker at the position is waited for until then; 0 = not */
 };

@@ -26,9 +26,9 @@ struct batch_counts {
     uint64_t changes; /* taken */
     uint64_t reads;   /* of these, snapshot rows */
     uint64_t truncates;
-    uint64_t duplicates;  /* dropped: delivered before */
-    uint64_t value_bytes; /* of all records */
-    lsn_t newest_lsn;     /* largest commit LSN taken */
+    uint64_t duplicates;              /* dropped: delivered before */
+    uint64_t value_bytes;             /* of all records */
+    lsn_t newest_lsn;                 /* largest commit LSN taken */
     struct conflict_counts conflicts; /* of tables that are written on both sides */
 };
 

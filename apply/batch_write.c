@@ -67,8 +67,7 @@ static bool write_sets(struct batch *b, struct table_map *tables, struct target 
             size_t left = len;
             ok = dual_write_check(&b->arena, tables, tgt, bt->items + done[i], &left, &b->counts.conflicts,
                                   err) &&
-                 (left == 0 ||
-                  collapse_run(b, tables, bt->items + done[i], left, plain, &out[n++], err));
+                 (left == 0 || collapse_run(b, tables, bt->items + done[i], left, plain, &out[n++], err));
             done[i] += len;
             more = true;
         }

@@ -25,7 +25,8 @@ static bool read_time(const char *text, int64_t *ret_us, struct err *err)
     }
     if (end == NULL || *end != '\0')
         return err_set(err, ERR_CONFIG,
-                       "apply.dual_write_until: found \"%s\", expected a time such as 2026-09-30T22:00Z", text);
+                       "apply.dual_write_until: found \"%s\", expected a time such as 2026-09-30T22:00Z",
+                       text);
     *ret_us = (int64_t)timegm(&tm) * 1000000;
     return true;
 }
@@ -40,9 +41,10 @@ bool dual_write_settings(const struct config *cfg, struct apply_settings *ret, s
     if (count == 0)
         return true;
     if (until == NULL)
-        return err_set(err, ERR_CONFIG,
-                       "apply.conflicts: writing on both sides has to end: set apply.dual_write_until, such as "
-                       "2026-09-30T22:00Z");
+        return err_set(
+            err, ERR_CONFIG,
+            "apply.conflicts: writing on both sides has to end: set apply.dual_write_until, such as "
+            "2026-09-30T22:00Z");
     if (ret->foreign.on)
         return err_set(err, ERR_CONFIG, "apply.conflicts is not there yet for source.debezium");
     return conflict_rules_new(texts, count, &ret->conflicts, err);
@@ -54,18 +56,20 @@ static bool within_limit(struct apply_run *run, struct err *err)
     static const int64_t warn_us[] = {HOUR_US / 6, HOUR_US, 24 * HOUR_US};
     int64_t left_us = run->settings.dual_write_until_us - clock_wall_us();
     if (left_us <= 0)
-        return err_set(err, ERR_SQL,
-                       "apply.dual_write_until has passed: the application may not write both sides any more. "
-                       "Hint: let it write the source alone and take apply.conflicts out, or move the limit; "
-                       "then start apply again: nothing was skipped");
+        return err_set(
+            err, ERR_SQL,
+            "apply.dual_write_until has passed: the application may not write both sides any more. "
+            "Hint: let it write the source alone and take apply.conflicts out, or move the limit; "
+            "then start apply again: nothing was skipped");
     for (size_t i = 0; i < ARRAY_LEN(warn_us); i++) {
         if (left_us > warn_us[i])
             continue;
         if (run->dual_write_left_us == 0 || run->dual_write_left_us > warn_us[i])
-            log_event(LOG_LEVEL_WARN, "dual_write_ends",
-                      "minutes_left=%lld text=\"apply halts at apply.dual_write_until: end the dual write before "
-                      "(docs/OPERATIONS.md)\"",
-                      (long long)(left_us / 60000000));
+            log_event(
+                LOG_LEVEL_WARN, "dual_write_ends",
+                "minutes_left=%lld text=\"apply halts at apply.dual_write_until: end the dual write before "
+                "(docs/OPERATIONS.md)\"",
+                (long long)(left_us / 60000000));
         run->dual_write_left_us = left_us;
         break;
     }

@@ -80,7 +80,8 @@ static bool fill(struct groups *gs, const struct datum **row, const struct datum
     if (merged == NULL)
         return out_of_memory(err);
     for (size_t i = 0; i < n; i++)
-        merged[i] = (*row)[i].state == DATUM_UNAVAILABLE && from[i].state == DATUM_VALUE ? from[i] : (*row)[i];
+        merged[i] =
+            (*row)[i].state == DATUM_UNAVAILABLE && from[i].state == DATUM_VALUE ? from[i] : (*row)[i];
     *row = merged;
     return true;
 }
@@ -165,12 +166,13 @@ bool dual_write_check(struct arena *arena, struct table_map *tables, struct targ
         return true;
     size_t from = after_truncate(items, *count);
     if (from > 0 && batch.rule->policy != CONFLICT_SOURCE_WINS)
-        return err_set(err, ERR_SQL,
-                       "table=%s.%s lsn=" LSN_FMT
-                       ": apply.conflicts: TRUNCATE of a table that is written on both sides: only source_wins "
-                       "says what becomes of the target's rows. Hint: set it for this table, or end its dual "
-                       "write; then start apply again: nothing was skipped",
-                       items[0].schema->schema, items[0].schema->table, LSN_ARGS(items[from - 1].commit_lsn));
+        return err_set(
+            err, ERR_SQL,
+            "table=%s.%s lsn=" LSN_FMT
+            ": apply.conflicts: TRUNCATE of a table that is written on both sides: only source_wins "
+            "says what becomes of the target's rows. Hint: set it for this table, or end its dual "
+            "write; then start apply again: nothing was skipped",
+            items[0].schema->schema, items[0].schema->table, LSN_ARGS(items[from - 1].commit_lsn));
     if (!groups_init(&gs, items[0].schema, *count, arena, err))
         return false;
     for (size_t i = from; i < *count; i++) {

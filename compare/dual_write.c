@@ -30,13 +30,14 @@ bool dual_write_conclude(struct pg_conn *target, struct compare_result *out, str
         return err_wrap(err, "target");
     if (there == 0)
         return true;
-    if (!pg_query(target,
-                  "SELECT d.schema_name, d.table_name, to_char(d.since, 'YYYY-MM-DD HH24:MI:SSOF'), count(c.id) "
-                  "FILTER (WHERE c.decision = 'source'), count(c.id) FILTER (WHERE c.decision = 'target'), "
-                  "count(c.id) FILTER (WHERE c.state = 'open') FROM crossfade.dual_write d LEFT JOIN "
-                  "crossfade.conflict c ON c.pipeline = d.pipeline AND c.schema_name = d.schema_name AND "
-                  "c.table_name = d.table_name AND c.seen_at >= d.since WHERE d.pipeline = $1 GROUP BY d.id",
-                  1, params, &res, err))
+    if (!pg_query(
+            target,
+            "SELECT d.schema_name, d.table_name, to_char(d.since, 'YYYY-MM-DD HH24:MI:SSOF'), count(c.id) "
+            "FILTER (WHERE c.decision = 'source'), count(c.id) FILTER (WHERE c.decision = 'target'), "
+            "count(c.id) FILTER (WHERE c.state = 'open') FROM crossfade.dual_write d LEFT JOIN "
+            "crossfade.conflict c ON c.pipeline = d.pipeline AND c.schema_name = d.schema_name AND "
+            "c.table_name = d.table_name AND c.seen_at >= d.since WHERE d.pipeline = $1 GROUP BY d.id",
+            1, params, &res, err))
         return err_wrap(err, "target: are there conflicts? (GRANT SELECT ON crossfade.dual_write, "
                              "crossfade.conflict)");
     for (int row = 0; row < pg_rows(res); row++) {

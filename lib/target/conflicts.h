@@ -39,10 +39,11 @@ struct conflict_rule {
 /* A state that a change leaves a row in. States of one key in order; keys are numbered from 0. */
 struct conflict_state {
     uint32_t key;
-    uint32_t base;           /* key whose row on the target has the values that `row` lacks (a moved row: the old key) */
-    bool last;               /* of its key */
-    bool was_absent;         /* on the last: some state of its key is "not there" */
-    const struct datum *row; /* NULL: not there */
+    uint32_t
+        base;  /* key whose row on the target has the values that `row` lacks (a moved row: the old key) */
+    bool last; /* of its key */
+    bool was_absent;                /* on the last: some state of its key is "not there" */
+    const struct datum *row;        /* NULL: not there */
     const struct datum *key_values; /* a row whose key columns are this key */
     lsn_t commit_lsn;
 };

@@ -154,8 +154,8 @@ struct target_ops {
     const struct target_write_ops *writing;
     /* These three go together; NULL: the target keeps no dead letters. */
     const struct target_narrow_ops *narrow;
-    const struct target_letters_ops *letters; /* dead_letter.h */
-    const struct target_desk_ops *desk;       /* dead_letter.h */
+    const struct target_letters_ops *letters;    /* dead_letter.h */
+    const struct target_desk_ops *desk;          /* dead_letter.h */
     const struct target_conflict_ops *conflicts; /* conflicts.h; NULL: cannot tell */
 };
 

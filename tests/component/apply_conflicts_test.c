@@ -29,7 +29,8 @@ static const struct conflict_rule *rule_of(void *ctx, const char *schema, const 
 
 static void start(struct fixture *f, const struct conflict_rule *rule)
 {
-    AC_OK(&f->ac, f->ops->start(f->tgt, rule_of, (void *)(uintptr_t)rule, rule != NULL, &f->open, &f->ac.err));
+    AC_OK(&f->ac,
+          f->ops->start(f->tgt, rule_of, (void *)(uintptr_t)rule, rule != NULL, &f->open, &f->ac.err));
 }
 
 /* Rows 1 to 3, filled by the pipeline; apply's hashes of them are there. */
@@ -38,8 +39,9 @@ static struct fixture *begin_case(void)
     struct fixture *f = xcalloc(1, sizeof *f);
     struct apply_case *ac = &f->ac;
     ac_open(ac, &server, "avro");
-    ac_sql(ac, "CREATE TABLE t (id int PRIMARY KEY, a numeric, big text); INSERT INTO t SELECT i, i, 'big' FROM "
-               "generate_series(1, 3) i");
+    ac_sql(ac,
+           "CREATE TABLE t (id int PRIMARY KEY, a numeric, big text); INSERT INTO t SELECT i, i, 'big' FROM "
+           "generate_series(1, 3) i");
     f->t = ac_table(ac, "t", "id int4 key, a numeric, big text");
     const struct target_options options = {.url = ac->url, .pipeline = "t", .shard = "1/1"};
     bool found = true;
@@ -113,7 +115,8 @@ static void test_echoes_are_none(void **state)
 {
     struct fixture *f = begin_case();
     (void)state;
-    ac_sql(&f->ac, "UPDATE t SET a = 10 WHERE id = 1; DELETE FROM t WHERE id = 2; INSERT INTO t VALUES (4, 4)");
+    ac_sql(&f->ac,
+           "UPDATE t SET a = 10 WHERE id = 1; DELETE FROM t WHERE id = 2; INSERT INTO t VALUES (4, 4)");
     AC_OK(&f->ac, CHECK(f, &source_wins, {0, "1", ROW("1", "10", "big")}, {1, "2", NULL},
                         {2, "4", ROW("4", "4", NULL)}, {3, "3", ROW("3", "30", "big")}));
     assert_true(f->done[0] && f->done[1] && f->done[2] && !f->done[3]);
@@ -143,9 +146,10 @@ static void test_once_and_only_with_the_batch(void **state)
         ac_expect(&f->ac, COUNT, "0");
     }
     commit(f);
-    ac_expect(&f->ac,
-              "SELECT kind, decision, state, key, source_row ->> 'a', target_row ->> 'a' FROM crossfade.conflict",
-              "update,source,decided,{\"id\": 1},20,10");
+    ac_expect(
+        &f->ac,
+        "SELECT kind, decision, state, key, source_row ->> 'a', target_row ->> 'a' FROM crossfade.conflict",
+        "update,source,decided,{\"id\": 1},20,10");
     /* nobody has written the row (this test does not): it is another's still */
     AC_OK(&f->ac, CHECK(f, &source_wins, {0, "1", ROW("1", "21", "big")}));
     assert_int_equal(f->counts.source, 1);
@@ -190,7 +194,8 @@ static void test_halt_and_answer(void **state)
     assert_true(f->done[0]);
     assert_int_equal(f->counts.settled, 1);
     commit(f);
-    ac_expect(&f->ac, "SELECT state, decision, source_row ->> 'a', target_row ->> 'a' FROM crossfade.conflict",
+    ac_expect(&f->ac,
+              "SELECT state, decision, source_row ->> 'a', target_row ->> 'a' FROM crossfade.conflict",
               "resolved,target,20,10");
     end_case(f);
 }

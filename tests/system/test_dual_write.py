@@ -29,7 +29,7 @@ def begin(s):
     """Streams, and the target's rows are taken up as what apply knows."""
     s.start()
     s.wait()
-    wait_until(lambda: s.target("SELECT count(*) FROM crossfade.dual_write") == [(1,)], 60, "the table is taken up")
+    s.apply.wait_log("dual_write tables", 60)
     return s
 
 
@@ -131,8 +131,8 @@ def test_the_last_rule_that_fits_and_the_limit(servers):
         s.pipeline.settings["apply"]["dual_write_until"] = soon
         s.pipeline.write()
         s.apply.start()
-        s.apply.wait_log("dual_write_ends")
-        wait_until(lambda: s.target("SELECT count(*) FROM crossfade.dual_write") == [(1,)], 60, "the table is taken up")
+        s.apply.wait_log("dual_write_ends", 60)
+        assert s.target("SELECT count(*) FROM crossfade.dual_write") == [(1,)]
         s.target("UPDATE t SET v = 'target' WHERE id = 1")
         s.source("UPDATE t SET v = 'source' WHERE id = 1")
         s.assert_equal()

@@ -44,9 +44,9 @@ static void test_the_last_that_fits(void **state)
 
 static void test_what_does_not_read(void **state)
 {
-    static const char *const wrong[] = {"public.t",           "public.t=",         "public.t=newest",
-                                        "public.t=newer_wins", "public.t=newer_wins()", "!public.t=halt",
-                                        "t=halt"};
+    static const char *const wrong[] = {
+        "public.t",       "public.t=", "public.t=newest", "public.t=newer_wins", "public.t=newer_wins()",
+        "!public.t=halt", "t=halt"};
     (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         struct conflict_rules *rules = NULL;

@@ -94,8 +94,8 @@ static bool seed(struct pg_target *pt, const char *schema, const char *table, co
                 "columns = EXCLUDED.columns RETURNING id) INSERT INTO crossfade.applied (dual_write, key, "
                 "state) SELECT d.id, ");
     sql_watch_hashes(&sql, keys, columns);
-    strbuf_addf(&sql,
-                " FROM d, %s t ON CONFLICT (dual_write, key) DO UPDATE SET state = EXCLUDED.state", rows_of);
+    strbuf_addf(&sql, " FROM d, %s t ON CONFLICT (dual_write, key) DO UPDATE SET state = EXCLUDED.state",
+                rows_of);
     bool ok = strbuf_ok(&sql, "statement", err) && pg_query(pt->conn, sql.data, 4, params, &res, err);
     strbuf_release(&sql);
     return ok || err_wrap(err, "table=%s.%s: apply.conflicts", schema, table);
@@ -186,8 +186,9 @@ static bool start(struct target *tgt, rule_fn *rule_of, void *ctx, size_t count,
     const char *params[] = {pt->pipeline};
     bool there = false;
     int64_t open = 0;
-    if (count > 0 ? !pg_control_tables_ensure(pt->conn, needed, embedded_sql_target_conflicts_sql, "target", err)
-                  : !pg_control_tables_look(pt->conn, needed, &there, err))
+    if (count > 0
+            ? !pg_control_tables_ensure(pt->conn, needed, embedded_sql_target_conflicts_sql, "target", err)
+            : !pg_control_tables_look(pt->conn, needed, &there, err))
         return err_wrap(err, "target: apply.conflicts");
     if (count == 0 && !there) {
         *ret_open = 0;
@@ -550,14 +551,15 @@ static bool keep_open(struct pg_target *pt, struct err *err)
                                   pt->halted_policy->text};
         for (int k = 0; k < 6; k++)
             params[4 + k] = pg_is_null(pt->halted, i, k) ? NULL : pg_cell(pt->halted, i, k);
-        ok = pg_query(pt->conn,
-                      "INSERT INTO crossfade.conflict (pipeline, schema_name, table_name, policy, state, key, "
-                      "key_hash, kind, source_row, target_row, commit_lsn) VALUES ($1, $2, $3, $4, 'open', "
-                      "$5::jsonb, $6::uuid, $7, $8::jsonb, $9::jsonb, $10::pg_lsn) ON CONFLICT (pipeline, "
-                      "schema_name, table_name, key_hash) WHERE state = 'open' DO UPDATE SET kind = "
-                      "EXCLUDED.kind, source_row = EXCLUDED.source_row, target_row = EXCLUDED.target_row, "
-                      "commit_lsn = EXCLUDED.commit_lsn",
-                      10, params, &res, err);
+        ok =
+            pg_query(pt->conn,
+                     "INSERT INTO crossfade.conflict (pipeline, schema_name, table_name, policy, state, key, "
+                     "key_hash, kind, source_row, target_row, commit_lsn) VALUES ($1, $2, $3, $4, 'open', "
+                     "$5::jsonb, $6::uuid, $7, $8::jsonb, $9::jsonb, $10::pg_lsn) ON CONFLICT (pipeline, "
+                     "schema_name, table_name, key_hash) WHERE state = 'open' DO UPDATE SET kind = "
+                     "EXCLUDED.kind, source_row = EXCLUDED.source_row, target_row = EXCLUDED.target_row, "
+                     "commit_lsn = EXCLUDED.commit_lsn",
+                     10, params, &res, err);
     }
     return ok || err_wrap(err, "target: crossfade.conflict");
 }

@@ -77,11 +77,12 @@ bool pgt_conflicts_answer(const struct conflicts_query *query, const int64_t *id
         strbuf_addf(&list, "%s%" PRId64, i > 0 ? "," : "", ids[i]);
     strbuf_addc(&list, '}');
     const char *params[] = {query->pipeline, list.data, side};
-    bool ok = strbuf_ok(&list, "list of ids", err) && open_desk(query, &conn, &there, err) &&
-              (!there || pg_query(conn,
-                                  "UPDATE crossfade.conflict SET request = $3 WHERE pipeline = $1 AND state = "
-                                  "'open' AND id = ANY ($2::bigint[])",
-                                  3, params, &res, err));
+    bool ok =
+        strbuf_ok(&list, "list of ids", err) && open_desk(query, &conn, &there, err) &&
+        (!there || pg_query(conn,
+                            "UPDATE crossfade.conflict SET request = $3 WHERE pipeline = $1 AND state = "
+                            "'open' AND id = ANY ($2::bigint[])",
+                            3, params, &res, err));
     if (ok)
         *ret_count = there ? pg_affected(res) : 0;
     strbuf_release(&list);

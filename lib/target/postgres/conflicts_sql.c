@@ -205,8 +205,8 @@ void sql_watch_values(struct strbuf *sb, const struct pg_table *tab)
     add_name(sb, "v", tab);
     strbuf_adds(sb, " SELECT s.g, s.l");
     for (size_t i = 0; i < tab->column_count; i++) {
-        strbuf_addf(sb,
-                    ", CASE WHEN coalesce(pg_catalog.substr(s.m, %zu, 1), '+') <> '-' THEN s.c%zu", i + 1, i);
+        strbuf_addf(sb, ", CASE WHEN coalesce(pg_catalog.substr(s.m, %zu, 1), '+') <> '-' THEN s.c%zu", i + 1,
+                    i);
         sql_cast(sb, &tab->columns[i].writer);
         strbuf_addf(sb, " WHEN b.g IS NOT NULL THEN b.c%zu ELSE o.c%zu END", i, i);
     }
@@ -277,19 +277,19 @@ void sql_watch_decide(struct strbuf *sb, const struct pg_table *tab)
     add_name(sb, "n", tab);
     strbuf_adds(sb, " n ON n.g = e.g LEFT JOIN ");
     add_name(sb, "v", tab);
-    strbuf_adds(sb, " f ON f.g = e.g AND f.l LEFT JOIN LATERAL (SELECT x.key, x.state FROM crossfade.applied x "
-                    "WHERE x.dual_write = $1::integer AND x.key = e.k OFFSET 0) a ON true LEFT JOIN LATERAL "
-                    "(SELECT x.id, x.request FROM crossfade.conflict x WHERE x.pipeline = $2 AND "
-                    "x.schema_name = $3 AND x.table_name = $4 AND x.key_hash = e.k AND x.state = 'open' "
-                    "OFFSET 0) c ON true) q");
+    strbuf_adds(sb,
+                " f ON f.g = e.g AND f.l LEFT JOIN LATERAL (SELECT x.key, x.state FROM crossfade.applied x "
+                "WHERE x.dual_write = $1::integer AND x.key = e.k OFFSET 0) a ON true LEFT JOIN LATERAL "
+                "(SELECT x.id, x.request FROM crossfade.conflict x WHERE x.pipeline = $2 AND "
+                "x.schema_name = $3 AND x.table_name = $4 AND x.key_hash = e.k AND x.state = 'open' "
+                "OFFSET 0) c ON true) q");
 }
 
 static void add_json(struct strbuf *sb, const struct pg_table *tab, const char *alias)
 {
     strbuf_addf(sb, "CASE WHEN %s.g IS NOT NULL AND pg_catalog.octet_length(", alias);
     add_row_text(sb, tab, alias);
-    strbuf_adds(sb,
-                ") < " SHOWN_BYTES_MAX " THEN (SELECT pg_catalog.to_jsonb(r) FROM (SELECT ");
+    strbuf_adds(sb, ") < " SHOWN_BYTES_MAX " THEN (SELECT pg_catalog.to_jsonb(r) FROM (SELECT ");
     for (size_t i = 0; i < tab->column_count; i++) {
         strbuf_addf(sb, "%s%s.c%zu AS ", i > 0 ? ", " : "", alias, i);
         add_column(sb, &tab->columns[i]);
@@ -362,7 +362,8 @@ void sql_watch_move(struct strbuf *sb, const struct pg_table *tab)
     strbuf_adds(sb, "WITH gone AS (DELETE FROM crossfade.applied WHERE ctid = ANY (ARRAY(SELECT a.at FROM ");
     add_name(sb, "d", tab);
     strbuf_adds(sb, " d, LATERAL (SELECT x.ctid AS at FROM crossfade.applied x WHERE x.dual_write = "
-                    "$1::integer AND x.key = d.k OFFSET 0) a WHERE NOT d.p))) INSERT INTO crossfade.applied AS a (dual_write, key, state) SELECT $1::integer, d.k, CASE WHEN "
+                    "$1::integer AND x.key = d.k OFFSET 0) a WHERE NOT d.p))) INSERT INTO crossfade.applied "
+                    "AS a (dual_write, key, state) SELECT $1::integer, d.k, CASE WHEN "
                     "d.decision = 'target' AND NOT d.w THEN " NEVER " ELSE d.h END FROM ");
     add_name(sb, "d", tab);
     strbuf_adds(sb, " d WHERE d.p ORDER BY d.k ON CONFLICT (dual_write, key) DO UPDATE SET state = "
@@ -381,7 +382,8 @@ void sql_watch_make(struct strbuf *sb, const struct pg_table *tab)
     add_name(sb, "d", tab);
     strbuf_adds(sb, " d JOIN ");
     add_name(sb, "v", tab);
-    strbuf_adds(sb, " f ON f.g = d.g AND f.l WHERE " IS_FRESH " ORDER BY d.g ON CONFLICT DO NOTHING RETURNING ");
+    strbuf_adds(sb,
+                " f ON f.g = d.g AND f.l WHERE " IS_FRESH " ORDER BY d.g ON CONFLICT DO NOTHING RETURNING ");
     for (size_t i = 0; i < tab->key_count; i++) {
         strbuf_adds(sb, i > 0 ? ", " : "");
         add_column(sb, &tab->columns[tab->key[i]]);

@@ -59,13 +59,13 @@ struct column_set {
 
 /* A table that the application writes on both sides: conflicts.c. */
 struct pg_watch {
-    int64_t id;                     /* its row in crossfade.dual_write; 0 = not known yet */
-    bool known;                     /* … and that is committed */
-    bool made;                      /* its temporary tables are there */
-    bool used;                      /* … and hold rows of this transaction */
-    size_t *columns, *key;          /* of the table, by name */
-    size_t newer;                   /* column of NEWER_WINS */
-    enum conflict_policy policy;    /* that `newer` was looked up for */
+    int64_t id;                  /* its row in crossfade.dual_write; 0 = not known yet */
+    bool known;                  /* … and that is committed */
+    bool made;                   /* its temporary tables are there */
+    bool used;                   /* … and hold rows of this transaction */
+    size_t *columns, *key;       /* of the table, by name */
+    size_t newer;                /* column of NEWER_WINS */
+    enum conflict_policy policy; /* that `newer` was looked up for */
 };
 
 struct pg_table {
@@ -138,10 +138,10 @@ struct pg_target {
     struct row_params params;
     struct queued_row *queued;
     size_t queued_count, queued_cap;
-    bool must_look;  /* a queued statement's row count matters: before COMMIT is sent */
-    bool rows_valid; /* queued rows may be read (for messages) */
-    bool deferred;   /* SET CONSTRAINTS was sent in this transaction */
-    bool saved;      /* … and so was a savepoint */
+    bool must_look;           /* a queued statement's row count matters: before COMMIT is sent */
+    bool rows_valid;          /* queued rows may be read (for messages) */
+    bool deferred;            /* SET CONSTRAINTS was sent in this transaction */
+    bool saved;               /* … and so was a savepoint */
     struct pg_result *halted; /* conflicts that need a person, not kept yet */
     const struct table_schema *halted_schema;
     const struct conflict_rule *halted_policy;
