@@ -106,6 +106,12 @@ bool dual_write_turn(struct session *s, struct err *err)
     return s->run->settings.conflicts == NULL || within_limit(s->run, err);
 }
 
+void dual_write_pause(struct session *s)
+{
+    s->watching = false;
+    table_map_watch(s->tables, NULL);
+}
+
 bool dual_write_may_wait(struct session *s, struct err *err)
 {
     struct err failed = ERR_INIT;

@@ -533,6 +533,25 @@ static void test_written_on_both_sides(void **state)
     run_to_end(ac);
     ac_expect(ac, "SELECT * FROM t ORDER BY id", "1,11;2,12;3,3");
     ac_expect(ac, "SELECT key, kind, decision FROM crossfade.conflict", "{\"id\": 1},update,target");
+    /* a new copy begins with empty tables, and is nobody else's */
+    ac_start(ac, NULL);
+    ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
+    ac_read(ac, t, ROW("1", "7"));
+    ac_fence(ac, FENCE_SNAPSHOT);
+    ac_wait(ac);
+    ac_begin(ac);
+    ac_update(ac, t, NULL, ROW("1", "8"));
+    ac_fence(ac, FENCE_STREAM);
+    ac_wait(ac);
+    ac_begin(ac);
+    ac_update(ac, t, NULL, ROW("1", "9"));
+    ac_fence(ac, FENCE_STREAM);
+    ac_wait(ac);
+    ac_stop(ac);
+    ac_expect(ac, "SELECT * FROM t", "1,9");
+    ac_expect(ac,
+              "SELECT (SELECT count(*) FROM crossfade.conflict), (SELECT count(*) FROM crossfade.applied)",
+              "1,1");
     end_case(ac);
 }
 

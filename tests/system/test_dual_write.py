@@ -8,7 +8,7 @@ import pytest
 
 from rig import Postgres, Workdir, wait_until
 from rig.procs import halts
-from rig.scenario import count, scenario, seed
+from rig.scenario import FULL as FULL_RUN, scenario, seed
 
 T = ("CREATE TABLE t (id int PRIMARY KEY, v text, n numeric(10,2), at timestamptz DEFAULT '2026-01-01Z');"
      "INSERT INTO t SELECT i, 'v' || i, i FROM generate_series(1, 200) i")
@@ -186,14 +186,20 @@ def test_halt_waits_for_a_person(servers):
 
 
 def test_what_comes_late_settles_itself(servers):
-    """The target is ahead of what apply has read: a conflict that halts is waited for, and the source's own change makes it none."""
+    """The target is ahead of what apply has read: a conflict that halts is waited for a while, and the source's own change makes it none, at the latest when apply is started again."""
     with scenario(*servers, T, more=dual("halt")) as s:
         begin(s)
         s.target("UPDATE t SET v = 'second' WHERE id = 1")
         s.source("UPDATE t SET v = 'first' WHERE id = 1")
-        s.source("UPDATE t SET v = 'second' WHERE id = 1")
-        s.assert_equal()
-        assert conflicts(s) == [] and s.apply.running
+        s.source("UPDATE t SET v = 'second' WHERE id = 1", "UPDATE t SET v = 'behind it' WHERE id = 2")
+
+        def settled():
+            if not s.apply.running:
+                s.apply.start()
+            return rows(s, "id = 2") == [(2, "behind it")]
+        wait_until(settled, 120, "apply has gone on")
+        assert rows(s, "id = 1") == [(1, "second")]
+        assert s.target("SELECT count(*) FROM crossfade.conflict WHERE state <> 'resolved' OR decision <> 'none'") == [(0,)]
 
 
 FULL = ("CREATE TABLE t (id int PRIMARY KEY, v text, big text, n int); ALTER TABLE t ALTER big SET STORAGE EXTERNAL;"
@@ -252,7 +258,7 @@ def test_keys_that_change_and_truncate(servers):
 
 def test_many_rows_and_other_types(servers):
     """Set-based: the statements of a batch do not grow with its rows; values that are staged as text, and keys of several columns."""
-    schema = ("CREATE TYPE mood AS ENUM ('good', 'bad'); CREATE TABLE t (b text, a int, m mood, n numeric(8,2), j jsonb, x varchar(9), gone int GENERATED ALWAYS AS (a * 2) STORED, PRIMARY KEY (b, a));"
+    schema = ("CREATE TYPE mood AS ENUM ('good', 'bad'); CREATE TABLE t (b char(5), a int, m mood, n numeric(8,2), j jsonb, x varchar(9), gone int GENERATED ALWAYS AS (a * 2) STORED, PRIMARY KEY (b, a));"
               "INSERT INTO t SELECT 'k', i, 'good', i, '{}', 'x' FROM generate_series(1, 3000) i")
     with scenario(*servers, schema, more=dual("source_wins")) as s:
         begin(s)
@@ -311,7 +317,7 @@ def test_a_dual_writing_load(servers, policy):
     """The application writes the same on both sides, in either order, and sometimes not the same; apply is killed meanwhile.
     Only what differed is a conflict, each once, and the target ends as the rule says."""
     random.seed(seed())
-    points = POINTS * count(1, 6)
+    points = random.sample(POINTS, 3) if not FULL_RUN else POINTS * 6
     clashing = random.sample(range(1, 200), 4 * len(points))  # once each: a row that the target has won differs from then on
     plain = [id for id in range(1, 400) if id not in clashing]
     expected, disputed, number = {}, [], 1000

@@ -2,7 +2,8 @@
  * The PostgreSQL target's own structs. Files: postgres.c (life, transaction, position), prepare.c (does a
  * table fit?), statements.c (SQL texts), stage.c (COPY into staging or straight in), set.c (set-based
  * writes), rows.c (row by row, pipelined), clean.c (emptying tables), dead_letter.c (dead letters, savepoints),
- * letters_desk.c (the same for people), conflicts.c, conflicts_sql.c, conflicts_desk.c (tables that are written on
+ * letters_desk.c (the same for people), conflicts.c, conflicts_tables.c, conflicts_sql.c,
+ * conflicts_desk.c (tables that are written on
  * both sides).
  *
  * Invariant: at most one of `copy` (a COPY that goes on) and the connection's pipeline is active.
@@ -232,10 +233,21 @@ extern const struct target_desk_ops pgt_desk;
 
 /* conflicts.c */
 extern const struct target_conflict_ops pgt_conflicts;
-void pgt_watch_free(struct pg_watch *watch);
+
+/* conflicts_tables.c */
+typedef const struct conflict_rule *pgt_rule_fn(void *ctx, const char *schema_name, const char *table_name);
+struct pg_watch *pgt_watch_new(const struct pg_table *tab);
+void pgt_watch_free(struct pg_watch *watch); /* NULL allowed; as for the next two */
 void pgt_watch_ended(struct pg_watch *watch, bool committed);
 /* The transaction is back at its savepoint. */
 void pgt_watch_restored(struct pg_watch *watch);
+/* target_conflict_ops.start */
+bool pgt_watch_start(struct target *tgt, pgt_rule_fn *rule_of, void *ctx, size_t count, uint64_t *ret_open,
+                     struct err *err) MUST_CHECK;
+/* Its row in crossfade.dual_write; made here for a table that was not there at the start, or has got another shape. */
+bool pgt_watch_find(struct pg_target *pt, const struct pg_table *tab, struct err *err) MUST_CHECK;
+/* In the transaction that empties all tables: they are taken up again when their new copy is complete. */
+bool pgt_watch_reset(struct pg_target *pt, struct err *err) MUST_CHECK;
 
 /* conflicts_sql.c: SQL texts appended to sb. The temporary tables of a look: xs (states, staged), xn (the target's rows, locked),
  * xv (states with their values, in the columns' types), xd (decisions), xi (keys of rows that were made at once). */
