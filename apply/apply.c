@@ -46,9 +46,13 @@ static bool read_settings(const struct config *cfg, struct apply_settings *ret, 
     struct target_unfit_rules *unfit = &ret->target.unfit;
     unfit->rules = config_list(cfg, "target.unfit_columns", &unfit->rule_count);
     if (!target_unfit_check(unfit, err) || !shard_parse(ret->target.shard, &ret->shard, err) ||
-        !foreign_settings_read(cfg, &ret->foreign, err))
+        !foreign_settings_read(cfg, &ret->foreign, err) || !dual_write_settings(cfg, ret, err))
         return false;
     ret->target.table_shard = shard_of;
+    if (ret->conflicts != NULL && (ret->shard.count > 1 || ret->target.writers > 1))
+        return err_set(err, ERR_CONFIG,
+                       "apply.conflicts: tables that are written on both sides want apply.shard 1/1 and "
+                       "apply.writers 1");
     if (ret->foreign.on && (ret->shard.count > 1 || ret->target.writers > 1))
         return err_set(
             err, ERR_CONFIG,
@@ -145,6 +149,7 @@ static bool after_commit(struct session *s, const struct fence_batch *fences, st
     if (fences->last->marker.kind == MARKER_COMPARE)
         s->wait_until_us = clock_mono_us() + fences->last->marker.deadline_ms * 1000;
     learn_size(s->run);
+    dual_write_applied(s);
     progress_applied(s, fences);
     if (batch_counts(s->run->batch)->duplicates > 0)
         log_event(LOG_LEVEL_INFO, "duplicates_dropped", "fence=%llu count=%llu",
@@ -209,7 +214,7 @@ static bool turn(struct session *s, struct err *err)
     uint64_t most = changes_that_fit(s->run);
     if (s->wait_until_us != 0)
         return wait_for_release(s, err);
-    if (!keep_in_touch(s, err) || !apply_session_requests(s, err))
+    if (!keep_in_touch(s, err) || !dual_write_turn(s, err) || !apply_session_requests(s, err))
         return false;
     bool go = false;
     progress_alarm(s->run);
@@ -232,7 +237,7 @@ static bool turn(struct session *s, struct err *err)
     s->spoken_us = clock_mono_us();
     int64_t began_us = clock_mono_us();
     if (!apply_session_apply(s, &fences, err))
-        return may_split(s, &fences, err);
+        return dual_write_may_wait(s, err) || may_split(s, &fences, err);
     throttle_note(&s->run->throttle, fences.changes, clock_mono_us() - began_us);
     s->run->status.batch_changes = throttle_batch(&s->run->throttle);
     return after_commit(s, &fences, err);
@@ -319,8 +324,13 @@ bool apply_run(const struct config *cfg, struct status_board *board, int stop_fd
          !err_set(err, ERR_CONFIG, "apply.on_row_error: dead_letter is not there yet for source.debezium")) ||
         !throttle_init(&run.throttle, cfg, err)) {
         foreign_settings_release(&run.settings.foreign);
+        conflict_rules_free(run.settings.conflicts);
         return false;
     }
+    conflict_rules_show(run.settings.conflicts, run.status.dual_written, sizeof run.status.dual_written);
+    if (run.settings.conflicts != NULL)
+        (void)snprintf(run.status.dual_write_until, sizeof run.status.dual_write_until, "%s",
+                       config_text(cfg, "apply.dual_write_until"));
     run.status.batch_changes = throttle_batch(&run.throttle);
     run.settings.journal.on_trouble = run.settings.foreign.journal.on_trouble = status_board_trouble;
     run.settings.journal.trouble_ctx = run.settings.foreign.journal.trouble_ctx = board;
@@ -354,6 +364,7 @@ bool apply_run(const struct config *cfg, struct status_board *board, int stop_fd
     }
     stopper_end(run.stopper);
     batch_free(run.batch);
+    conflict_rules_free(run.settings.conflicts);
     foreign_settings_release(&run.settings.foreign);
     if (err_is_set(&last))
         *err = last;

@@ -24,6 +24,8 @@ struct apply_settings {
     bool dead_letters;               /* a row that the target refuses is held there, and the rest goes on */
     uint64_t max_dead_letters;
     size_t batch_max_bytes;
+    struct conflict_rules *conflicts; /* tables that are written on both sides; NULL = none */
+    int64_t dual_write_until_us;      /* wall; 0 = no limit was needed */
 };
 
 struct apply_run {
@@ -34,7 +36,8 @@ struct apply_run {
     struct stopper *stopper;
     struct batch *batch;
     struct throttle throttle;
-    uint64_t bytes_per_change; /* of late, for sizing batches; 0 = not known */
+    int64_t dual_write_left_us; /* at the last warning; 0 = none was given */
+    uint64_t bytes_per_change;  /* of late, for sizing batches; 0 = not known */
 };
 
 struct session {
@@ -53,10 +56,12 @@ struct session {
     struct letters *letters;
     int64_t look_at_requests_us; /* mono */
     int64_t spoken_us;           /* mono: the target was last asked or written then */
+    bool watching;               /* tables that are written on both sides are looked at */
+    int64_t conflict_since_us;   /* mono; a conflict that needs a person is met again and again; 0 = none */
     size_t single_fences;        /* so many are applied one by one: a table does not fit one of them */
     struct target_direct direct; /* the copy's rows that did not come by the journal */
     bool direct_looked, direct_told;
-    int64_t wait_until_us;       /* mono: the marker at the position is waited for until then; 0 = not */
+    int64_t wait_until_us; /* mono: the marker at the position is waited for until then; 0 = not */
 };
 
 /* session.c */
@@ -85,5 +90,15 @@ void progress_alarm(struct apply_run *run);
 /* Streaming, copying, or paused. */
 void progress_working(struct session *s);
 void progress_error(struct apply_run *run, const struct err *err);
+
+/* dual_session.c */
+bool dual_write_settings(const struct config *cfg, struct apply_settings *ret, struct err *err) MUST_CHECK;
+/* Between two batches: tables are taken up once the copy is complete; the time limit holds. */
+bool dual_write_turn(struct session *s, struct err *err) MUST_CHECK;
+/* A batch has failed. True: a conflict needs a person, but may go away by itself for a while yet: go on, *err is cleared. */
+bool dual_write_may_wait(struct session *s, struct err *err);
+/* A copy begins: its rows are nobody else's until it is complete. */
+void dual_write_pause(struct session *s);
+void dual_write_applied(struct session *s);
 
 #endif

@@ -18,6 +18,7 @@
 #include "change/codec.h"
 #include "change/foreign.h"
 #include "journal/journal.h"
+#include "target/conflicts.h"
 #include "target/target.h"
 
 struct batch;
@@ -26,9 +27,10 @@ struct batch_counts {
     uint64_t changes; /* taken */
     uint64_t reads;   /* of these, snapshot rows */
     uint64_t truncates;
-    uint64_t duplicates;  /* dropped: delivered before */
-    uint64_t value_bytes; /* of all records */
-    lsn_t newest_lsn;     /* largest commit LSN taken */
+    uint64_t duplicates;              /* dropped: delivered before */
+    uint64_t value_bytes;             /* of all records */
+    lsn_t newest_lsn;                 /* largest commit LSN taken */
+    struct conflict_counts conflicts; /* of tables that are written on both sides */
 };
 
 struct batch *batch_new(size_t max_bytes);

@@ -21,7 +21,8 @@ struct batch_table {
     struct item *items;
     size_t count, cap;
     bool unsorted;
-    bool elsewhere; /* another shard's: its items are not kept. Names empty: so are all tables of the stream */
+    bool
+        elsewhere; /* another shard's: its items are not kept. Names empty: so are all tables of the stream */
     size_t departures; /* first halves of key changes whose second half is still to come */
     struct partition_place *partitions;
     size_t partition_count;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "apply/batch_internal.h"
+#include "apply/dual_write.h"
 #include "core/alloc.h"
 
 static int by_order(const void *a, const void *b)
@@ -53,8 +54,9 @@ static bool write_sets(struct batch *b, struct table_map *tables, struct target 
     struct target_batch *out = xcalloc(b->table_count + 1, sizeof *out);
     size_t *done = xcalloc(b->table_count + 1, sizeof *done);
     bool ok = true;
-    for (size_t n = 1; ok && n > 0;) {
-        n = 0;
+    for (bool more = true; ok && more;) {
+        size_t n = 0;
+        more = false;
         for (size_t i = 0; ok && i < b->table_count; i++) {
             struct batch_table *bt = &b->tables[i];
             if (done[i] >= bt->count)
@@ -62,14 +64,46 @@ static bool write_sets(struct batch *b, struct table_map *tables, struct target 
             if (done[i] == 0)
                 batch_sort_table(bt);
             size_t len = run_length(bt->items, done[i], bt->count);
-            ok = collapse_run(b, tables, bt->items + done[i], len, plain, &out[n++], err);
+            size_t left = len;
+            ok = dual_write_check(&b->arena, tables, tgt, bt->items + done[i], &left, &b->counts.conflicts,
+                                  err) &&
+                 (left == 0 || collapse_run(b, tables, bt->items + done[i], left, plain, &out[n++], err));
             done[i] += len;
+            more = true;
         }
         ok = ok && (n == 0 || target_write(tgt, mode, out, n, err));
     }
     free(out);
     free(done);
     return ok;
+}
+
+/* Replay in order looks at each table as a whole, before any of it is written. */
+static bool check_tables(struct batch *b, struct table_map *tables, struct target *tgt, struct err *err)
+{
+    for (size_t i = 0; i < b->table_count; i++) {
+        struct batch_table *bt = &b->tables[i];
+        struct target_table *table = NULL;
+        if (bt->count == 0)
+            continue;
+        batch_sort_table(bt);
+        if (!table_map_get(tables, bt->items[0].schema, &table, err))
+            return false;
+        if (table_map_rule(tables, bt->items[0].schema) == NULL)
+            continue;
+        if (run_length(bt->items, 0, bt->count) < bt->count)
+            return err_set(err, ERR_SCHEMA,
+                           "table=%s.%s: its shape changed among changes that have to be replayed in order, "
+                           "while it is written on both sides (apply.conflicts). Hint: end its dual "
+                           "write, then start apply again: nothing was skipped",
+                           bt->schema, bt->table);
+        size_t left = bt->count;
+        if (!dual_write_check(&b->arena, tables, tgt, bt->items, &left, &b->counts.conflicts, err))
+            return false;
+        b->item_count -= bt->count - left;
+        bt->count = left;
+    }
+    return true;
 }
 
 static struct item **sorted_items(const struct batch *b)
@@ -110,6 +144,8 @@ static bool sequence_run(struct batch *b, struct table_map *tables, struct item 
 
 static bool write_ordered(struct batch *b, struct table_map *tables, struct target *tgt, struct err *err)
 {
+    if (table_map_watches(tables) && !check_tables(b, tables, tgt, err))
+        return false;
     struct item **all = sorted_items(b);
     struct target_batch *out = xcalloc(b->item_count + 1, sizeof *out);
     struct item *copy = xcalloc(b->item_count + 1, sizeof *copy);

@@ -86,6 +86,7 @@ static size_t fill_part(struct isolate *iso, const struct ranked *from, size_t c
     for (size_t i = 0; i < part->table_count; i++)
         part->tables[i].count = 0;
     part->item_count = 0;
+    part->counts.conflicts = (struct conflict_counts){0};
     arena_clear(&part->arena);
     for (size_t i = 0; i < count; i++) {
         struct batch_table *bt = &part->tables[from[i].table];
@@ -109,8 +110,10 @@ static bool try_mode(struct isolate *iso, enum target_mode mode, bool constraint
     if (!target_save(iso->tgt, err))
         return false;
     if (batch_write_items(&iso->part, iso->tables, iso->tgt, mode, false, &refused) &&
-        target_settle(iso->tgt, constraints, &refused))
+        target_settle(iso->tgt, constraints, &refused)) {
+        conflict_counts_add(&iso->b->counts.conflicts, &iso->part.counts.conflicts);
         return true;
+    }
     *err = refused;
     if (err_fault(&refused) != FAULT_OTHER && !target_restore(iso->tgt, &refused))
         *err = refused;

@@ -53,6 +53,10 @@ static bool open_target(struct session *s, struct err *err)
     if (set->dead_letters && target_letters(s->tgt) == NULL)
         return err_set(err, ERR_UNSUPPORTED,
                        "apply.on_row_error: dead_letter: this kind of target keeps none yet");
+    if (set->conflicts != NULL && target_conflicts(s->tgt) == NULL)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "apply.conflicts: this kind of target cannot be written on both sides yet. Hint: take "
+                       "the setting out, and let the application write the source alone");
     s->letters = letters_new(s->tgt, set->max_dead_letters);
     return target_position(s->tgt, &s->position, &s->position_found, err) &&
            letters_begin(s->letters, s->position.fence_id, err);

@@ -156,6 +156,8 @@ static bool write_spooled(struct session *s, struct spool *sp, enum way way, str
 /* A transaction of the target, for the first time or anew. */
 static bool begin(struct session *s, const struct fence_batch *fences, struct err *err)
 {
+    if (fences->begins_copy)
+        dual_write_pause(s);
     return target_begin(s->tgt, fences->last->attempt, err) &&
            letters_begin(s->letters, fences->last->id, err) &&
            (!fences->begins_copy ||

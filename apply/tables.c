@@ -11,12 +11,14 @@
 struct entry {
     const struct table_schema *schema;
     struct target_table *table;
+    const struct conflict_rule *rule;
     UT_hash_handle hh;
 };
 
 struct table_map {
     struct target *tgt;
     bool accept_lossy;
+    const struct conflict_rules *rules;
     struct entry *entries;
 };
 
@@ -30,6 +32,35 @@ struct table_map *table_map_new(struct target *tgt)
 void table_map_accept_lossy(struct table_map *map)
 {
     map->accept_lossy = true;
+}
+
+static void find_rule(const struct table_map *map, struct entry *e)
+{
+    e->rule = conflict_rules_find(map->rules, e->schema->schema, e->schema->table);
+}
+
+void table_map_watch(struct table_map *map, const struct conflict_rules *rules)
+{
+    struct entry *e, *next;
+    map->rules = rules;
+    HASH_ITER(hh, map->entries, e, next)
+    {
+        find_rule(map, e);
+    }
+}
+
+bool table_map_watches(const struct table_map *map)
+{
+    return map->rules != NULL;
+}
+
+const struct conflict_rule *table_map_rule(const struct table_map *map, const struct table_schema *schema)
+{
+    struct entry *e = NULL;
+    if (map->rules == NULL)
+        return NULL;
+    HASH_FIND_PTR(map->entries, &schema, e);
+    return e != NULL ? e->rule : NULL;
 }
 
 void table_map_free(struct table_map *map)
@@ -76,6 +107,7 @@ bool table_map_get(struct table_map *map, const struct table_schema *schema, str
     e = xcalloc(1, sizeof *e);
     e->schema = schema;
     e->table = table;
+    find_rule(map, e);
     HASH_ADD_PTR(map->entries, schema, e);
     *ret = table;
     return true;

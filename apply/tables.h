@@ -2,6 +2,7 @@
 #ifndef APPLY_TABLES_H
 #define APPLY_TABLES_H
 
+#include "apply/conflict_rules.h"
 #include "target/target.h"
 
 struct table_map;
@@ -13,5 +14,11 @@ void table_map_free(struct table_map *map); /* NULL allowed */
 /* Prepares the table when it is met first. */
 bool table_map_get(struct table_map *map, const struct table_schema *schema, struct target_table **ret,
                    struct err *err) MUST_CHECK;
+
+/* From now on these tables are written on both sides; NULL = none. The caller's, and outlives the map. */
+void table_map_watch(struct table_map *map, const struct conflict_rules *rules);
+bool table_map_watches(const struct table_map *map); /* some table is */
+/* Of a schema that table_map_get has given a table for; NULL = not written on both sides. */
+const struct conflict_rule *table_map_rule(const struct table_map *map, const struct table_schema *schema);
 
 #endif

@@ -1,9 +1,11 @@
-/* crossfade apply: journal → target until stopped; pause, resume; dlq: what the target refused. */
+/* crossfade apply: journal → target until stopped; pause, resume; dlq: what the target refused; conflicts: what both sides
+ * have changed. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "apply/apply.h"
+#include "conflicts.h"
 #include "control/http.h"
 #include "dlq.h"
 #include "role.h"
@@ -11,8 +13,11 @@
 #define COMMAND_TIMEOUT_MS 5000
 
 const struct cli_flag apply_flags[] = {
-    {"json", NULL, "dlq: one JSON object per dead letter"},
-    {"all", NULL, "dlq list: the settled ones, too; dlq retry, discard: all that are held"},
+    {"json", NULL, "dlq, conflicts: one JSON object per dead letter or conflict"},
+    {"all", NULL,
+     "dlq list: the settled ones, too; dlq retry, discard: all that are held; conflicts list: the decided "
+     "ones, too (the last 10,000)"},
+    {"take", "SIDE", "conflicts resolve: source or target: whose row stays"},
     {"reason", "TEXT", "dlq discard: why these changes are given up; stays with them"},
     {"timeout", "S", "dlq retry, discard: wait so long for apply to do it (default: 10)"},
     {NULL, NULL, NULL},
@@ -35,10 +40,12 @@ static int command_role(struct cli *cli, const char *path)
 
 int cmd_apply(struct cli *cli)
 {
+    if (strcmp(cli_arg(cli, 0), "conflicts") == 0)
+        return conflicts_main(cli);
     if (strcmp(cli_arg(cli, 0), "dlq") == 0)
         return dlq_main(cli);
     if (cli->given_count > 0)
-        return cli_usage_error(cli, "--%s belongs to dlq", cli->given[0].flag->name);
+        return cli_usage_error(cli, "--%s belongs to dlq or conflicts", cli->given[0].flag->name);
     if (strcmp(cli_arg(cli, 0), "pause") == 0)
         return command_role(cli, "/pause");
     if (strcmp(cli_arg(cli, 0), "resume") == 0)

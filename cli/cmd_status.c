@@ -170,6 +170,14 @@ static void add_role(const struct terminal *term, struct strbuf *out, const char
         strbuf_addf(out, ": %.0f held, no comparison passes: crossfade apply dlq list\n",
                     fleet_number(role, "dead_letters"));
     }
+    if (*fleet_text(role, "dual_written") != '\0')
+        strbuf_addf(
+            out,
+            "    written on both sides until %s: %s; there the target need not be a state of the source "
+            "(conflicts: %.0f source, %.0f target, %.0f open)\n",
+            fleet_text(role, "dual_write_until"), fleet_text(role, "dual_written"),
+            fleet_number(role, "conflicts_source"), fleet_number(role, "conflicts_target"),
+            fleet_number(role, "conflicts_open"));
     const char *trouble = fleet_text(role, "trouble"), *error = fleet_text(role, "last_error");
     if (*trouble != '\0')
         strbuf_addf(out, "    now: %s\n", trouble);

@@ -52,7 +52,8 @@ const struct command command_table[] = {
      .stop = STOP_BOUNDED,
      .usage = "[run] | pause | resume | dlq list [--all] [--json] | dlq show ID [--json] | dlq retry {ID… | "
               "--all} | dlq discard "
-              "{ID… | --all} --reason TEXT",
+              "{ID… | --all} --reason TEXT | conflicts list [--all] [--json] | conflicts show ID [--json] | "
+              "conflicts resolve ID… --take source|target",
      .summary = "write the journal's changes into the target",
      .text = "Runs until stopped, as capture does. Rows and position are committed together. Exit codes as "
              "capture's. pause: it holds at the fence at hand until resume, or until it is started again. "
@@ -60,7 +61,9 @@ const struct command command_table[] = {
              "them; what belongs together is tried again together, in order. retry and discard only ask: the "
              "apply "
              "that runs, or the next one, does it between two batches. Their exit code: 0 done; 1 some are "
-             "still held.",
+             "still held. conflicts: rows of tables that are written on both sides (apply.conflicts) which "
+             "the two have changed in different ways; resolve says which side to take of those that apply "
+             "has halted at, and apply does it when it is started again.",
      .flags = apply_flags},
     {.name = "status",
      .run = cmd_status,

@@ -10,6 +10,7 @@
 #include "core/clock.h"
 #include "core/failpoint.h"
 #include "dead_letters.h"
+#include "dual_write.h"
 #include "engine.h"
 #include "fence.h"
 #include "report.h"
@@ -199,7 +200,8 @@ static bool compare_tables(struct run *run, struct err *err)
     if (!read_plan(run, err) || !engine_run(&run->engine, run->req, err))
         return false;
     take_tables(run);
-    return dead_letters_conclude(run->engine.pairs[0].conn[SIDE_TARGET], run->out, err);
+    struct pg_conn *target = run->engine.pairs[0].conn[SIDE_TARGET];
+    return dead_letters_conclude(target, run->out, err) && dual_write_conclude(target, run->out, err);
 }
 
 static void close_all(struct run *run)

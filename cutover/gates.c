@@ -157,6 +157,28 @@ static void gate_dead_letters(struct cutover *co)
                      "compare again");
 }
 
+/* What a person has to decide has not been decided; what is written on both sides has to end before. */
+static void gate_conflicts(struct cutover *co)
+{
+    struct gate_result *gate = add_gate(co, "conflicts");
+    int64_t there = 0, open = 0;
+    struct err failed = ERR_INIT;
+    (void)snprintf(gate->limit, sizeof gate->limit, "none open");
+    if (!pg_query_int64(co->target, "SELECT count(to_regclass('crossfade.conflict'))", 0, NULL, &there,
+                        &failed) ||
+        (there > 0 &&
+         !pg_query_int64(co->target,
+                         "SELECT count(*) FROM crossfade.conflict WHERE pipeline = $1 AND state = 'open'", 1,
+                         (const char *[]){co->pipeline}, &open, &failed))) {
+        refuse(gate, "%.200s", failed.text);
+        return;
+    }
+    measured(gate, "%" PRId64 " open", open);
+    if (open > 0)
+        refuse(gate, "both sides have changed rows: `crossfade apply conflicts list`; resolve them, then "
+                     "compare again");
+}
+
 static void gate_complete(struct cutover *co)
 {
     struct gate_result *gate = add_gate(co, "complete");
@@ -316,6 +338,7 @@ bool gates_run(struct cutover *co, bool *ret_all_ok, struct err *err)
     gate_role(co, "apply_alive", "apply.listen", "apply");
     gate_complete(co);
     gate_dead_letters(co);
+    gate_conflicts(co);
     gate_publication(co);
     gate_subscriptions(co);
     gate_sequences(co);

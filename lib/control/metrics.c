@@ -127,6 +127,12 @@ static void add_counters(struct metrics *m, const struct role_status *st)
     if (strcmp(st->role, "apply") == 0) {
         gauge(m, "crossfade_dead_letters", "Records that the target refused, and those behind them.",
               (double)st->dead_letters);
+        if (st->dual_written[0] != '\0') {
+            counter(m, "crossfade_conflicts_source_total",
+                    "Rows that both sides had changed, decided for the source.", st->conflicts_source);
+            counter(m, "crossfade_conflicts_target_total", "… decided for the target.", st->conflicts_target);
+            gauge(m, "crossfade_conflicts_open", "… that need a person.", (double)st->conflicts_open);
+        }
         gauge(m, "crossfade_throttled", "1 while apply waits for its schedule, a pause or a limit.",
               st->throttle != NULL);
         gauge(m, "crossfade_batch_changes", "Most changes of a batch at present.", (double)st->batch_changes);

@@ -55,6 +55,11 @@ struct role_status {
     uint64_t changes, transactions, fences, snapshot_rows, snapshot_rows_estimate, bytes, errors, retries;
     uint64_t unapplied_fences; /* apply: known in the journal, not applied yet */
     uint64_t dead_letters;     /* apply: held in the target */
+    uint64_t conflicts_source,
+        conflicts_target;      /* apply, dual write: conflicts by who won, since the start */
+    uint64_t conflicts_open;   /* … that need a person */
+    char dual_written[200];    /* apply: patterns of tables that are written on both sides; "" = none */
+    char dual_write_until[32]; /* as configured */
     const char *throttle;   /* apply: what it waits for before the next batch (throttle.h), NULL = nothing */
     uint64_t batch_changes; /* apply: most changes of a batch at present */
     bool lag_alarm;         /* apply: the lag is over apply.max_lag_ms */

@@ -109,6 +109,13 @@ static void set_counters(json_t *root, const struct board_view *view)
     set(root, "marker_nonce", json_text_or_null(st->marker_nonce));
     set(root, "unapplied_fences", json_count(st->unapplied_fences));
     set(root, "dead_letters", json_count(st->dead_letters));
+    if (st->dual_written[0] != '\0') {
+        set(root, "dual_written", json_text_or_null(st->dual_written));
+        set(root, "dual_write_until", json_text_or_null(st->dual_write_until));
+        set(root, "conflicts_source", json_count(st->conflicts_source));
+        set(root, "conflicts_target", json_count(st->conflicts_target));
+        set(root, "conflicts_open", json_count(st->conflicts_open));
+    }
     set(root, "throttle", json_text_or_null(st->throttle != NULL ? st->throttle : ""));
     set(root, "batch_changes", json_count(st->batch_changes));
     set(root, "lag_alarm", json_boolean(st->lag_alarm));

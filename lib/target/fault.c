@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/alloc.h"
+#include "target/conflicts.h"
 #include "target/dead_letter.h"
 #include "target/loader.h"
 #include "target/target_impl.h"
@@ -258,13 +259,80 @@ static const struct target_desk_ops fault_desk = {
     .ask = letters_ask,
 };
 
+/* NULL, with *err: the inner target cannot tell. */
+static const struct target_conflict_ops *inner_conflicts(const struct target *tgt, struct err *err)
+{
+    const struct target_conflict_ops *ops = target_conflicts(((const struct fault_target *)tgt)->inner);
+    if (ops == NULL)
+        err_set(err, ERR_UNSUPPORTED, "targets of this kind cannot be written on both sides yet");
+    return ops;
+}
+
+static bool conflicts_start(struct target *tgt,
+                            const struct conflict_rule *(*rule_of)(void *ctx, const char *schema_name,
+                                                                   const char *table_name),
+                            void *ctx, size_t count, uint64_t *ret_open, struct err *err)
+{
+    if (target_conflicts(INNER(tgt)) == NULL && count == 0) {
+        *ret_open = 0;
+        return true;
+    }
+    const struct target_conflict_ops *ops = inner_conflicts(tgt, err);
+    return ops != NULL && ops->start(INNER(tgt), rule_of, ctx, count, ret_open, err);
+}
+
+static bool conflicts_check(struct target *tgt, const struct conflict_batch *batch, bool *ret_done,
+                            struct conflict_counts *ret, struct err *err)
+{
+    const struct target_conflict_ops *ops = inner_conflicts(tgt, err);
+    return ops != NULL && ops->check(INNER(tgt), batch, ret_done, ret, err);
+}
+
+static bool conflicts_halted(const struct target *tgt)
+{
+    const struct target_conflict_ops *ops = inner_conflicts(tgt, NULL);
+    return ops != NULL && ops->halted(((const struct fault_target *)tgt)->inner);
+}
+
+static bool conflicts_give_up(struct target *tgt, bool keep, struct err *err)
+{
+    const struct target_conflict_ops *ops = inner_conflicts(tgt, err);
+    return ops != NULL && ops->give_up(INNER(tgt), keep, err);
+}
+
+static bool conflicts_look(const struct conflicts_query *query,
+                           bool (*each)(void *ctx, const struct conflict_view *view, struct err *err),
+                           void *ctx, struct err *err)
+{
+    struct conflicts_query inner = *query;
+    return fault_parse(query->url, &inner.url, err) && target_conflicts_look(&inner, each, ctx, err);
+}
+
+static bool conflicts_answer(const struct conflicts_query *query, const int64_t *ids, size_t count,
+                             const char *side, int64_t *ret_count, struct err *err)
+{
+    struct conflicts_query inner = *query;
+    return fault_parse(query->url, &inner.url, err) &&
+           target_conflicts_answer(&inner, ids, count, side, ret_count, err);
+}
+
+static const struct target_conflict_ops fault_conflicts = {
+    .start = conflicts_start,
+    .check = conflicts_check,
+    .halted = conflicts_halted,
+    .give_up = conflicts_give_up,
+    .look = conflicts_look,
+    .answer = conflicts_answer,
+};
+
 static const struct target_write_ops fault_writing = {
     .begin = fault_begin, .write = fault_write, .commit = fault_commit};
 
 static const struct target_narrow_ops fault_narrow = {
     .save = fault_save, .restore = fault_restore, .settle = fault_settle};
 
-static bool fault_direct_look(struct target *tgt, uint64_t attempt, struct target_direct *ret, struct err *err)
+static bool fault_direct_look(struct target *tgt, uint64_t attempt, struct target_direct *ret,
+                              struct err *err)
 {
     return target_direct_look(INNER(tgt), attempt, ret, err);
 }
@@ -282,4 +350,5 @@ const struct target_ops target_fault = {
     .letters = &fault_letters,
     .desk = &fault_desk,
     .direct_look = fault_direct_look,
+    .conflicts = &fault_conflicts,
 };

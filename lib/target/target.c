@@ -5,6 +5,7 @@
 
 #include "core/alloc.h"
 #include "core/log.h"
+#include "target/conflicts.h"
 #include "target/crew.h"
 #include "target/dead_letter.h"
 #include "target/target_impl.h"
@@ -68,6 +69,34 @@ bool target_letters_ask(const struct letters_query *query, const int64_t *ids, s
 {
     const struct target_desk_ops *ops = desk_of(query->url, err);
     return ops != NULL && ops->ask(query, ids, count, request, reason, ret_count, err);
+}
+
+static const struct target_conflict_ops *conflicts_of(const char *url, struct err *err)
+{
+    const struct target_ops *ops = ops_of(url, err);
+    if (ops != NULL && ops->conflicts == NULL)
+        err_set(err, ERR_UNSUPPORTED, "target.url: targets of this kind cannot be written on both sides yet");
+    return ops != NULL ? ops->conflicts : NULL;
+}
+
+bool target_conflicts_look(const struct conflicts_query *query,
+                           bool (*each)(void *ctx, const struct conflict_view *view, struct err *err),
+                           void *ctx, struct err *err)
+{
+    const struct target_conflict_ops *ops = conflicts_of(query->url, err);
+    return ops != NULL && ops->look(query, each, ctx, err);
+}
+
+bool target_conflicts_answer(const struct conflicts_query *query, const int64_t *ids, size_t count,
+                             const char *side, int64_t *ret_count, struct err *err)
+{
+    const struct target_conflict_ops *ops = conflicts_of(query->url, err);
+    return ops != NULL && ops->answer(query, ids, count, side, ret_count, err);
+}
+
+const struct target_conflict_ops *target_conflicts(const struct target *tgt)
+{
+    return tgt->ops->conflicts;
 }
 
 bool target_prepare(struct target *tgt, const struct table_schema *schema, struct target_table **ret,

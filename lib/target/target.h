@@ -140,6 +140,7 @@ struct target_letters_ops;
 struct target_desk_ops;
 struct target_crew_ops;
 struct target_direct;
+struct target_conflict_ops;
 
 /* A transaction and what goes into it. */
 struct target_write_ops {
@@ -186,6 +187,7 @@ struct target_ops {
     const struct target_desk_ops *desk;       /* dead_letter.h */
     /* loader.h; NULL: rows come through apply alone. */
     bool (*direct_look)(struct target *tgt, uint64_t attempt, struct target_direct *ret, struct err *err);
+    const struct target_conflict_ops *conflicts; /* conflicts.h; NULL: cannot tell */
 };
 
 bool target_open(const struct target_options *options, struct target **ret, struct err *err) MUST_CHECK;

@@ -512,6 +512,53 @@ static void test_lost_commit_is_looked_up(void **state)
     end_case(ac);
 }
 
+static void test_written_on_both_sides(void **state)
+{
+    struct apply_case *ac = begin_case(state, "CREATE TABLE t (id int PRIMARY KEY, a int)");
+    struct ac_table *t = ac_table(ac, "t", "id int4 key, a int4");
+    ac_write_config(ac, "conflicts: { \"*.t\": target_wins }, dual_write_until: \"2999-01-01T00:00Z\"");
+    empty_copy(ac);
+    if (ac->mariadb != NULL) {
+        ac_start(ac, NULL);
+        HALTS(ac, 5, "apply.conflicts: this kind of target cannot be written on both sides yet");
+        end_case(ac);
+        return;
+    }
+    ac_insert(ac, t, ROW("1", "1"));
+    ac_insert(ac, t, ROW("2", "2"));
+    ac_fence(ac, FENCE_STREAM);
+    run_to_end(ac);
+    ac_sql(ac, "UPDATE t SET a = a + 10");
+    ac_begin(ac);
+    ac_update(ac, t, NULL, ROW("1", "5"));
+    ac_update(ac, t, NULL, ROW("2", "12")); /* an echo */
+    ac_insert(ac, t, ROW("3", "3"));
+    ac_fence(ac, FENCE_STREAM);
+    run_to_end(ac);
+    ac_expect(ac, "SELECT * FROM t ORDER BY id", "1,11;2,12;3,3");
+    ac_expect(ac, "SELECT key, kind, decision FROM crossfade.conflict", "{\"id\": 1},update,target");
+    /* a new copy begins with empty tables, and is nobody else's */
+    ac_start(ac, NULL);
+    ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
+    ac_read(ac, t, ROW("1", "7"));
+    ac_fence(ac, FENCE_SNAPSHOT);
+    ac_wait(ac);
+    ac_begin(ac);
+    ac_update(ac, t, NULL, ROW("1", "8"));
+    ac_fence(ac, FENCE_STREAM);
+    ac_wait(ac);
+    ac_begin(ac);
+    ac_update(ac, t, NULL, ROW("1", "9"));
+    ac_fence(ac, FENCE_STREAM);
+    ac_wait(ac);
+    ac_stop(ac);
+    ac_expect(ac, "SELECT * FROM t", "1,9");
+    ac_expect(ac,
+              "SELECT (SELECT count(*) FROM crossfade.conflict), (SELECT count(*) FROM crossfade.applied)",
+              "1,1");
+    end_case(ac);
+}
+
 static int start_servers(void **state)
 {
     (void)state;
@@ -558,6 +605,8 @@ int main(void)
         ALL(test_moved_position_fences_off),
         ALL(test_unfit_tables_are_named),
         ALL(test_lost_commit_is_looked_up),
+        ON(test_written_on_both_sides, "postgresql"),
+        ON(test_written_on_both_sides, "mariadb"),
     };
     return cmocka_run_group_tests(tests, start_servers, stop_servers);
 }

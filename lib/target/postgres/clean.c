@@ -190,7 +190,7 @@ bool pgt_reset(struct pg_target *pt, struct err *err)
                   "table_name) FROM crossfade.loaded l JOIN pg_class c ON c.oid = "
                   "to_regclass(format('%I.%I', schema_name, table_name)) WHERE pipeline = $1 AND shard = $2",
                   2, params, &known, err) ||
-        (pg_rows(known) > 0 && !empty_known(pt, known, err)) ||
+        (pg_rows(known) > 0 && !empty_known(pt, known, err)) || !pgt_watch_reset(pt, err) ||
         !pg_query(pt->conn, "DELETE FROM crossfade.loaded WHERE pipeline = $1 AND shard = $2", 2, params,
                   &gone, err))
         return false;

@@ -51,6 +51,7 @@ static void forget_part(struct pg_target *pt)
             tab->staged[k] = false;
         for (size_t k = 0; k < tab->set_count; k++)
             tab->sets[k].staged = false;
+        pgt_watch_restored(tab->watch);
     }
     pt->deferred = false;
 }

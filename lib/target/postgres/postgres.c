@@ -97,6 +97,7 @@ static void pgt_close(struct target *tgt)
     struct pg_target *pt = (struct pg_target *)tgt;
     for (size_t i = 0; i < pt->table_count; i++)
         pgt_table_free(pt->tables[i]);
+    pg_result_free(pt->halted);
     pg_close(pt->conn);
     pg_type_catalog_free(pt->types);
     strbuf_release(&pt->out);
@@ -161,6 +162,7 @@ void pgt_forget_transaction(struct pg_target *pt, bool committed)
             tab->sets[k].used = false;
             tab->sets[k].staged = tab->sets[k].staged && committed;
         }
+        pgt_watch_ended(tab->watch, committed);
     }
     if (pt->out.cap > OUT_KEEP) /* one huge row is no reason to stay large */
         strbuf_release(&pt->out);
@@ -465,4 +467,5 @@ const struct target_ops target_postgres = {
     .desk = &pgt_desk,
     .crew = &pgt_crew,
     .direct_look = pgt_direct_look,
+    .conflicts = &pgt_conflicts,
 };

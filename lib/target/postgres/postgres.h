@@ -3,7 +3,7 @@
  * table fit?), statements.c (SQL texts), stage.c (COPY into staging or straight in), set.c (set-based
  * writes), rows.c (row by row, pipelined), clean.c (emptying tables), dead_letter.c (dead letters, savepoints),
  * letters_desk.c (the same for people), writers.c (several writers, prepared transactions), arrays.c (their sets), shards.c
- * (another number of them).
+ * (another number of them), conflicts.c, conflicts_tables.c, conflicts_sql.c, conflicts_desk.c (tables that are written on both sides).
  *
  * Invariant: at most one of `copy` (a COPY that goes on) and the connection's pipeline is active.
  */
@@ -14,6 +14,7 @@
 #include "pg/conn.h"
 #include "pg/pipeline.h"
 #include "pg/types/write.h"
+#include "target/conflicts.h"
 #include "target/crew.h"
 #include "target/dead_letter.h"
 #include "target/target.h"
@@ -67,6 +68,17 @@ struct column_set {
     size_t row_count, row_cap;
 };
 
+/* A table that the application writes on both sides: conflicts.c. */
+struct pg_watch {
+    int64_t id;                  /* its row in crossfade.dual_write; 0 = not known yet */
+    bool known;                  /* … and that is committed */
+    bool made;                   /* its temporary tables are there */
+    bool used;                   /* … and hold rows of this transaction */
+    size_t *columns, *key;       /* of the table, by name */
+    size_t newer;                /* column of NEWER_WINS */
+    enum conflict_policy policy; /* that `newer` was looked up for */
+};
+
 struct pg_table {
     struct target_table base;
     unsigned id; /* names staging tables and statements */
@@ -100,6 +112,7 @@ struct pg_table {
     struct target_row const **rows[STAGE_MAX_]; /* the batch at hand, sorted by what to do */
     size_t row_count[STAGE_MAX_];
     size_t row_cap[STAGE_MAX_];
+    struct pg_watch *watch; /* NULL: has not been looked at */
 };
 
 /* A statement in the pipeline: what to say when it fails. */
@@ -144,10 +157,13 @@ struct pg_target {
     struct row_params params;
     struct queued_row *queued;
     size_t queued_count, queued_cap;
-    bool must_look;  /* a queued statement's row count matters: before COMMIT is sent */
-    bool rows_valid; /* queued rows may be read (for messages) */
-    bool deferred;   /* SET CONSTRAINTS was sent in this transaction */
-    bool saved;      /* … and so was a savepoint */
+    bool must_look;           /* a queued statement's row count matters: before COMMIT is sent */
+    bool rows_valid;          /* queued rows may be read (for messages) */
+    bool deferred;            /* SET CONSTRAINTS was sent in this transaction */
+    bool saved;               /* … and so was a savepoint */
+    struct pg_result *halted; /* conflicts that need a person, not kept yet */
+    const struct table_schema *halted_schema;
+    const struct conflict_rule *halted_policy;
 };
 
 /* prepare.c */
@@ -163,6 +179,7 @@ bool pgt_exec(struct pg_target *pt, struct strbuf *sql, struct err *err) MUST_CH
 bool pgt_connect(const struct target_options *options, unsigned writer, struct pg_target **ret,
                  struct err *err) MUST_CHECK;
 bool pgt_take_lock(struct pg_target *pt, struct err *err) MUST_CHECK;
+/* The transaction is rolled back, or (committed) has ended. */
 void pgt_forget_transaction(struct pg_target *pt, bool committed);
 bool pgt_decide(struct target *lead, const struct target_position *position, const char *token,
                 struct err *err) MUST_CHECK;
@@ -191,6 +208,10 @@ void sql_unhold(struct strbuf *sb, const struct pg_table *tab);
 void sql_row_insert(struct strbuf *sb, const struct pg_table *tab, enum row_insert how);
 void sql_row_update(struct strbuf *sb, const struct pg_table *tab, const struct column_set *set);
 void sql_row_delete(struct strbuf *sb, const struct pg_table *tab);
+/* "::type" of a staged value, where it is staged as text. */
+void sql_cast(struct strbuf *sb, const struct pg_column_writer *w);
+/* INSERT INTO t (all columns) */
+void sql_insert_head(struct strbuf *sb, const struct pg_table *tab);
 bool stage_has_column(const struct pg_table *tab, enum stage_kind kind, const struct column_set *set,
                       size_t i);
 bool set_changes_anything(const struct pg_table *tab, const struct column_set *set);
@@ -252,5 +273,47 @@ bool pgt_direct_look(struct target *tgt, uint64_t attempt, struct target_direct 
 
 /* letters_desk.c: for people, on a connection of their own */
 extern const struct target_desk_ops pgt_desk;
+
+/* conflicts.c */
+extern const struct target_conflict_ops pgt_conflicts;
+
+/* conflicts_tables.c */
+typedef const struct conflict_rule *pgt_rule_fn(void *ctx, const char *schema_name, const char *table_name);
+struct pg_watch *pgt_watch_new(const struct pg_table *tab);
+void pgt_watch_free(struct pg_watch *watch); /* NULL allowed; as for the next two */
+void pgt_watch_ended(struct pg_watch *watch, bool committed);
+/* The transaction is back at its savepoint. */
+void pgt_watch_restored(struct pg_watch *watch);
+/* target_conflict_ops.start */
+bool pgt_watch_start(struct target *tgt, pgt_rule_fn *rule_of, void *ctx, size_t count, uint64_t *ret_open,
+                     struct err *err) MUST_CHECK;
+/* Its row in crossfade.dual_write; made here for a table that was not there at the start, or has got another shape. */
+bool pgt_watch_find(struct pg_target *pt, const struct pg_table *tab, struct err *err) MUST_CHECK;
+/* In the transaction that empties all tables: they are taken up again when their new copy is complete. */
+bool pgt_watch_reset(struct pg_target *pt, struct err *err) MUST_CHECK;
+
+/* conflicts_sql.c: SQL texts appended to sb. The temporary tables of a look: xs (states, staged), xn (the target's rows, locked),
+ * xv (states with their values, in the columns' types), xd (decisions), xi (keys of rows that were made at once). */
+void sql_watch_lists(struct strbuf *keys, struct strbuf *columns, const struct pg_table *tab);
+/* Hashes of key and row, of lists as those. */
+void sql_watch_hashes(struct strbuf *sb, const char *keys, const char *columns);
+void sql_watch_create(struct strbuf *sb, const struct pg_table *tab);
+void sql_watch_clear(struct strbuf *sb, const struct pg_table *tab);
+void sql_watch_copy(struct strbuf *sb, const struct pg_table *tab);
+void sql_watch_lock(struct strbuf *sb, const struct pg_table *tab);
+void sql_watch_values(struct strbuf *sb, const struct pg_table *tab);
+void sql_watch_decide(struct strbuf *sb, const struct pg_table *tab);
+void sql_watch_log(struct strbuf *sb, const struct pg_table *tab);
+void sql_watch_halted(struct strbuf *sb, const struct pg_table *tab);
+void sql_watch_settle(struct strbuf *sb, const struct pg_table *tab);
+void sql_watch_move(struct strbuf *sb, const struct pg_table *tab);
+void sql_watch_make(struct strbuf *sb, const struct pg_table *tab);
+void sql_watch_made(struct strbuf *sb, const struct pg_table *tab);
+/* conflicts_desk.c: for people, on a connection of their own */
+bool pgt_conflicts_look(const struct conflicts_query *query,
+                        bool (*each)(void *ctx, const struct conflict_view *view, struct err *err), void *ctx,
+                        struct err *err) MUST_CHECK;
+bool pgt_conflicts_answer(const struct conflicts_query *query, const int64_t *ids, size_t count,
+                          const char *side, int64_t *ret_count, struct err *err) MUST_CHECK;
 
 #endif

@@ -43,6 +43,7 @@ void pgt_table_free(struct pg_table *tab)
     }
     for (size_t i = 0; i < STAGE_MAX_; i++)
         free(tab->rows[i]);
+    pgt_watch_free(tab->watch);
     free(tab->sets);
     free(tab->columns);
     free(tab->key);

@@ -120,7 +120,7 @@ void sql_copy(struct strbuf *sb, const struct pg_table *tab, enum stage_kind kin
     strbuf_adds(sb, " FROM STDIN (FORMAT binary)");
 }
 
-static void add_cast(struct strbuf *sb, const struct pg_column_writer *w)
+void sql_cast(struct strbuf *sb, const struct pg_column_writer *w)
 {
     if (w->mode == PG_WRITE_TEXT) {
         strbuf_adds(sb, "::");
@@ -131,7 +131,7 @@ static void add_cast(struct strbuf *sb, const struct pg_column_writer *w)
 static void add_staged(struct strbuf *sb, const struct pg_table *tab, size_t i)
 {
     strbuf_addf(sb, "s.c%zu", i);
-    add_cast(sb, &tab->columns[i].writer);
+    sql_cast(sb, &tab->columns[i].writer);
 }
 
 /* t."id" = s.o0 AND …; by_row: the key's columns of whole rows instead of o0, o1, … */
@@ -142,7 +142,7 @@ static void add_key_match(struct strbuf *sb, const struct pg_table *tab, bool by
         strbuf_adds(sb, i > 0 ? " AND t." : "t.");
         add_column(sb, col);
         strbuf_addf(sb, by_row ? " = s.c%zu" : " = s.o%zu", by_row ? tab->key[i] : i);
-        add_cast(sb, &col->writer);
+        sql_cast(sb, &col->writer);
     }
 }
 
@@ -153,7 +153,7 @@ static void add_key_order(struct strbuf *sb, const struct pg_table *tab, bool by
     for (size_t i = 0; i < tab->key_count; i++) {
         strbuf_addf(sb, by_row ? "%ss.c%zu" : "%ss.o%zu", i > 0 ? ", " : " ORDER BY ",
                     by_row ? tab->key[i] : i);
-        add_cast(sb, &tab->columns[tab->key[i]].writer);
+        sql_cast(sb, &tab->columns[tab->key[i]].writer);
     }
 }
 
@@ -211,7 +211,7 @@ static void add_on_conflict(struct strbuf *sb, const struct pg_table *tab)
         strbuf_adds(sb, " DO NOTHING");
 }
 
-static void add_insert_head(struct strbuf *sb, const struct pg_table *tab)
+void sql_insert_head(struct strbuf *sb, const struct pg_table *tab)
 {
     strbuf_addf(sb, "INSERT INTO %s (", tab->name);
     add_columns(sb, tab);
@@ -220,7 +220,7 @@ static void add_insert_head(struct strbuf *sb, const struct pg_table *tab)
 
 void sql_merge_upsert(struct strbuf *sb, const struct pg_table *tab, bool plain)
 {
-    add_insert_head(sb, tab);
+    sql_insert_head(sb, tab);
     strbuf_adds(sb, "SELECT ");
     for (size_t i = 0; i < tab->column_count; i++) {
         strbuf_adds(sb, i > 0 ? ", " : "");
@@ -307,7 +307,7 @@ void sql_hold(struct strbuf *sb, const struct pg_table *tab, const struct column
 
 void sql_unhold(struct strbuf *sb, const struct pg_table *tab)
 {
-    add_insert_head(sb, tab);
+    sql_insert_head(sb, tab);
     strbuf_addf(sb, "SELECT * FROM pg_temp.crossfade_h%u", tab->id);
 }
 
@@ -315,13 +315,13 @@ static void add_param(struct strbuf *sb, const struct pg_column *col, size_t *nu
 {
     strbuf_addf(sb, "$%zu::", ++*number);
     pg_writer_staging_type(&col->writer, sb);
-    add_cast(sb, &col->writer);
+    sql_cast(sb, &col->writer);
 }
 
 void sql_row_insert(struct strbuf *sb, const struct pg_table *tab, enum row_insert how)
 {
     size_t number = 0;
-    add_insert_head(sb, tab);
+    sql_insert_head(sb, tab);
     strbuf_adds(sb, how == ROW_IF_ABSENT ? "SELECT " : "VALUES (");
     for (size_t i = 0; i < tab->column_count; i++) {
         strbuf_adds(sb, i > 0 ? ", " : "");

@@ -1,0 +1,144 @@
+/*
+ * Owns: dual write as the role's loop sees it: its settings, when the look begins, the time limit, and conflicts that need a
+ * person. Those are waited for a while before apply halts: an application that writes the target first is ahead of what apply has read,
+ * and the source's own change is then in the next fences, which a batch that is tried again takes in.
+ */
+#include <string.h>
+#include <time.h>
+
+#include "apply/apply_internal.h"
+#include "core/clock.h"
+#include "core/log.h"
+
+#define HALT_GRACE_US INT64_C(5000000)
+#define LOOK_AGAIN_US 200000
+#define HOUR_US       INT64_C(3600000000)
+
+/* 2026-09-30T22:00Z or with seconds; the configuration's pattern has seen to the form. */
+static bool read_time(const char *text, int64_t *ret_us, struct err *err)
+{
+    struct tm tm = {0};
+    const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    if (end == NULL) {
+        tm = (struct tm){0};
+        end = strptime(text, "%Y-%m-%dT%H:%MZ", &tm);
+    }
+    if (end == NULL || *end != '\0')
+        return err_set(err, ERR_CONFIG,
+                       "apply.dual_write_until: found \"%s\", expected a time such as 2026-09-30T22:00Z",
+                       text);
+    *ret_us = (int64_t)timegm(&tm) * 1000000;
+    return true;
+}
+
+bool dual_write_settings(const struct config *cfg, struct apply_settings *ret, struct err *err)
+{
+    size_t count;
+    const char *const *texts = config_list(cfg, "apply.conflicts", &count);
+    const char *until = config_text(cfg, "apply.dual_write_until");
+    if (until != NULL && !read_time(until, &ret->dual_write_until_us, err))
+        return false;
+    if (count == 0)
+        return true;
+    if (until == NULL)
+        return err_set(
+            err, ERR_CONFIG,
+            "apply.conflicts: writing on both sides has to end: set apply.dual_write_until, such as "
+            "2026-09-30T22:00Z");
+    if (ret->foreign.on)
+        return err_set(err, ERR_CONFIG, "apply.conflicts is not there yet for source.debezium");
+    return conflict_rules_new(texts, count, &ret->conflicts, err);
+}
+
+/* Warned of a day, an hour and ten minutes before, and at the start within these. */
+static bool within_limit(struct apply_run *run, struct err *err)
+{
+    static const int64_t warn_us[] = {HOUR_US / 6, HOUR_US, 24 * HOUR_US};
+    int64_t left_us = run->settings.dual_write_until_us - clock_wall_us();
+    if (left_us <= 0)
+        return err_set(
+            err, ERR_SQL,
+            "apply.dual_write_until has passed: the application may not write both sides any more. "
+            "Hint: let it write the source alone and take apply.conflicts out, or move the limit; "
+            "then start apply again: nothing was skipped");
+    for (size_t i = 0; i < ARRAY_LEN(warn_us); i++) {
+        if (left_us > warn_us[i])
+            continue;
+        if (run->dual_write_left_us == 0 || run->dual_write_left_us > warn_us[i])
+            log_event(
+                LOG_LEVEL_WARN, "dual_write_ends",
+                "minutes_left=%lld text=\"apply halts at apply.dual_write_until: end the dual write before "
+                "(docs/OPERATIONS.md)\"",
+                (long long)(left_us / 60000000));
+        run->dual_write_left_us = left_us;
+        break;
+    }
+    return true;
+}
+
+static const struct conflict_rule *rule_of(void *ctx, const char *schema, const char *table)
+{
+    return conflict_rules_find(ctx, schema, table);
+}
+
+static bool begin(struct session *s, struct err *err)
+{
+    struct apply_settings *set = &s->run->settings;
+    const struct target_conflict_ops *ops = target_conflicts(s->tgt);
+    size_t count = conflict_rules_count(set->conflicts);
+    s->watching = true;
+    if (ops == NULL) /* then there are no rules: open_target */
+        return true;
+    if (!ops->start(s->tgt, rule_of, set->conflicts, count, &s->run->status.conflicts_open, err))
+        return false;
+    if (count > 0) {
+        table_map_watch(s->tables, set->conflicts);
+        log_event(LOG_LEVEL_INFO, "dual_write", "tables=\"%s\" open=%llu", s->run->status.dual_written,
+                  (unsigned long long)s->run->status.conflicts_open);
+    }
+    return true;
+}
+
+bool dual_write_turn(struct session *s, struct err *err)
+{
+    if (!s->watching && (s->position_found && s->position.complete) && !begin(s, err))
+        return false;
+    return s->run->settings.conflicts == NULL || within_limit(s->run, err);
+}
+
+void dual_write_pause(struct session *s)
+{
+    s->watching = false;
+    table_map_watch(s->tables, NULL);
+}
+
+bool dual_write_may_wait(struct session *s, struct err *err)
+{
+    struct err failed = ERR_INIT;
+    const struct target_conflict_ops *ops = target_conflicts(s->tgt);
+    if (s->run->settings.conflicts == NULL || !ops->halted(s->tgt))
+        return false;
+    int64_t now_us = clock_mono_us();
+    if (s->conflict_since_us == 0)
+        s->conflict_since_us = now_us;
+    bool keep = now_us - s->conflict_since_us >= HALT_GRACE_US;
+    if (!ops->give_up(s->tgt, keep, &failed)) {
+        *err = failed;
+        return false;
+    }
+    if (keep)
+        return false;
+    err_clear(err);
+    (void)stopper_wait(s->run->stopper, LOOK_AGAIN_US);
+    return true;
+}
+
+void dual_write_applied(struct session *s)
+{
+    struct role_status *st = &s->run->status;
+    const struct conflict_counts *counts = &batch_counts(s->run->batch)->conflicts;
+    s->conflict_since_us = 0;
+    st->conflicts_source += counts->source;
+    st->conflicts_target += counts->target;
+    st->conflicts_open -= MIN_OF(st->conflicts_open, counts->settled);
+}
