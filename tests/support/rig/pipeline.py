@@ -24,7 +24,7 @@ class Pipeline:
 
     def __init__(self, folder, source_url, target_url, journal=None, name="shop", tables=SIMSHOP_TABLES, journal_format="avro",
                  more=None, binary=None, env=None, roles=False):
-        self.folder, self.name, self.binary, self.env = str(folder), name, binary, env
+        self.folder, self.name, self.binary, self.env, self.roles = str(folder), name, binary, env, roles
         self.source_url, self.target_url = source_url, target_url
         self.capture_port, self.apply_port = free_port(), free_port()
         self.report_dir = os.path.join(self.folder, "reports")
@@ -66,11 +66,9 @@ class Pipeline:
         with open(self.config, "w") as f:
             json.dump(self.settings, f, indent=2)
             f.write("\n")
-        with open(self.config, encoding="utf-8") as f:
-            text = f.read()
-        for job, role in JOBS.items():
+        for job, role in JOBS.items() if self.roles else ():
             with open(f"{self.config}.{job}", "w", encoding="utf-8") as f:
-                f.write(text.replace(f"//{privileges.CAPTURE}@", f"//{role}@").replace(f"//{privileges.APPLY}@", f"//{role}@"))
+                f.write(json.dumps(self.settings).replace(f"//{privileges.CAPTURE}@", f"//{role}@").replace(f"//{privileges.APPLY}@", f"//{role}@"))
 
     def _role(self, subcommand, port):
         log = os.path.join(self.folder, f"{self.name}-{subcommand}.log")
@@ -89,7 +87,7 @@ class Pipeline:
         """Runs a subcommand with this configuration: run("compare", "run", "--json").returncode, .stdout, .stderr. job: whose role it
         comes as, where roles are in play ("cutover")."""
         job = job or ("compare" if words and words[0] == "compare" else None)
-        config = f"{self.config}.{job}" if job else self.config
+        config = f"{self.config}.{job}" if job and self.roles else self.config
         return run_crossfade(*words, config=config, binary=self.binary, env=self.env, timeout=timeout)
 
     def wait_caught_up(self, timeout=120):
