@@ -7,10 +7,10 @@
 #include "config/table_filter.h"
 #include "config/table_rules.h"
 #include "core/alloc.h"
-#include "maker.h"
 #include "maria/conn.h"
 #include "plan_postgres.h"
 #include "rules.h"
+#include "side.h"
 
 #define DUMP_TEXT_MAX ((size_t)1 << 30)
 
@@ -89,7 +89,7 @@ static bool build_postgres(const struct config *cfg, struct pg_conn *source, str
     struct dump dump = {0};
     const char *program = config_text(cfg, "schema.pg_dump");
     struct postgres_request req = {
-        .source = source, .target = target, .dump = &dump, .indexes_later = maker_later(cfg)};
+        .source = source, .target = target, .dump = &dump, .indexes_later = schema_indexes_later(cfg)};
     req.exclude = config_list(cfg, "schema.exclude", &req.exclude_count);
     size_t types = 0;
     (void)config_list(cfg, "types", &types);
@@ -134,7 +134,7 @@ static bool plan_for_mariadb(const struct config *cfg, struct schema_plan *plan,
     else
         plan_add_item(plan, ITEM_REPORTED, "target", "could not be asked",
                       model_text(&plan->model, away.text), NULL);
-    return plan_mariadb(plan, types, type_count, maker_later(cfg), err);
+    return plan_mariadb(plan, types, type_count, schema_indexes_later(cfg), err);
 }
 
 static bool make(const struct config *cfg, struct pg_conn *source, struct schema_plan *plan, struct err *err)
@@ -151,7 +151,7 @@ static bool make(const struct config *cfg, struct pg_conn *source, struct schema
     return ok && (!plan->model.failed || err_set(err, ERR_NO_MEMORY, "the plan does not fit into memory"));
 }
 
-bool maker_later(const struct config *cfg)
+bool schema_indexes_later(const struct config *cfg)
 {
     return strcmp(config_text(cfg, "schema.indexes"), "after_snapshot") == 0;
 }
@@ -179,6 +179,20 @@ void schema_plan_free(struct schema_plan *plan)
         return;
     sch_plan_release(plan);
     free(plan);
+}
+
+bool schema_finish(const struct config *cfg, const struct schema_request *req, struct schema_result *ret,
+                   struct err *err)
+{
+    struct schema_request later = *req;
+    struct schema_plan *plan = NULL;
+    later.execute = later.indexes = true;
+    *ret = (struct schema_result){0};
+    if (!schema_indexes_later(cfg))
+        return true;
+    bool ok = schema_plan_make(cfg, &plan, err) && schema_create(cfg, plan, &later, ret, err);
+    schema_plan_free(plan);
+    return ok;
 }
 
 size_t schema_plan_decisions(const struct schema_plan *plan)

@@ -15,6 +15,7 @@
 struct mariadb_side {
     struct side base;
     struct maria_conn *conn;
+    const char *pipeline;
 };
 
 static bool there_is(struct mariadb_side *ms, const char *sql, bool *ret, struct err *err)
@@ -178,75 +179,11 @@ static bool look_foreign_key(struct mariadb_side *ms, const struct plan_step *st
                              char **ret_why, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(SQL_BYTES_MAX);
+    strbuf_adds(&sql, "SELECT group_concat(" QUOTED("column_name") ", '>', ");
+    strbuf_adds(&sql, QUOTED("referenced_table_schema") ", '.', " QUOTED("referenced_table_name") ", '.', ");
+    strbuf_adds(&sql, QUOTED("referenced_column_name") " ORDER BY ordinal_position SEPARATOR ',')");
     strbuf_adds(
-        &sql,
-        "SELECT group_concat(" QUOTED("column_name") ", '>', " QUOTED(
-            "referenced_table_schema") ", '.', " QUOTED("referenced_table_name") ", '.', " QUOTED("referenced"
-                                                                                                  "_column_"
-                                                                                                  "name") " O"
-                                                                                                          "RD"
-                                                                                                          "ER"
-                                                                                                          " B"
-                                                                                                          "Y "
-                                                                                                          "or"
-                                                                                                          "di"
-                                                                                                          "na"
-                                                                                                          "l_"
-                                                                                                          "po"
-                                                                                                          "si"
-                                                                                                          "ti"
-                                                                                                          "on"
-                                                                                                          " S"
-                                                                                                          "EP"
-                                                                                                          "AR"
-                                                                                                          "AT"
-                                                                                                          "OR"
-                                                                                                          " '"
-                                                                                                          ",'"
-                                                                                                          ") "
-                                                                                                          "FR"
-                                                                                                          "OM"
-                                                                                                          " i"
-                                                                                                          "nf"
-                                                                                                          "or"
-                                                                                                          "ma"
-                                                                                                          "ti"
-                                                                                                          "on"
-                                                                                                          "_s"
-                                                                                                          "ch"
-                                                                                                          "em"
-                                                                                                          "a."
-                                                                                                          "ke"
-                                                                                                          "y_"
-                                                                                                          "co"
-                                                                                                          "lu"
-                                                                                                          "mn"
-                                                                                                          "_u"
-                                                                                                          "sa"
-                                                                                                          "ge"
-                                                                                                          " W"
-                                                                                                          "HE"
-                                                                                                          "RE"
-                                                                                                          " r"
-                                                                                                          "ef"
-                                                                                                          "er"
-                                                                                                          "en"
-                                                                                                          "ce"
-                                                                                                          "d_"
-                                                                                                          "ta"
-                                                                                                          "bl"
-                                                                                                          "e_"
-                                                                                                          "na"
-                                                                                                          "me"
-                                                                                                          " I"
-                                                                                                          "S "
-                                                                                                          "NO"
-                                                                                                          "T "
-                                                                                                          "NU"
-                                                                                                          "LL"
-                                                                                                          " A"
-                                                                                                          "ND"
-                                                                                                          " ");
+        &sql, " FROM information_schema.key_column_usage WHERE referenced_table_name IS NOT NULL AND ");
     add_where(&sql, "table_schema", step->database);
     add_where(&sql, " AND table_name", step->table);
     add_where(&sql, " AND constraint_name", step->object);
@@ -280,6 +217,32 @@ static bool validate(struct side *side, const struct plan_step *step, struct err
     return true;
 }
 
+static bool take_copied(void *ctx, char **cells, size_t count, struct err *err)
+{
+    (void)count, (void)err;
+    *(enum copy_state *)ctx = side_copy_state(strtoll(cells[0], NULL, 10), strtoll(cells[1], NULL, 10),
+                                              strtoll(cells[2], NULL, 10));
+    return true;
+}
+
+static bool copied(struct side *side, enum copy_state *ret, struct err *err)
+{
+    struct mariadb_side *ms = (struct mariadb_side *)side;
+    struct strbuf sql = STRBUF_INIT(SQL_BYTES_MAX);
+    bool there = false;
+    *ret = COPY_NOT_BEGUN;
+    strbuf_adds(&sql, "SELECT count(*), coalesce(max(CAST(substring_index(shard, '/', -1) AS int)), 1), "
+                      "coalesce(sum(NOT complete), 0) FROM crossfade_position WHERE ");
+    add_where(&sql, "pipeline", ms->pipeline);
+    bool ok = there_is(ms,
+                       "SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND "
+                       "table_name = 'crossfade_position'",
+                       &there, err) &&
+              (!there || maria_query(ms->conn, sql.data, take_copied, ret, err));
+    strbuf_release(&sql);
+    return ok;
+}
+
 static void close_side(struct side *side)
 {
     struct mariadb_side *ms = (struct mariadb_side *)side;
@@ -287,7 +250,7 @@ static void close_side(struct side *side)
     free(ms);
 }
 
-static const struct side_ops ops = {.close = close_side, .look = look, .take = take, .validate = validate};
+static const struct side_ops ops = {.close = close_side, .look = look, .take = take, .validate = validate, .copied = copied};
 
 #define VERSION_LEAST 101100 /* uuid, inet6, JSON checks, atomic definitions: tested with 10.11 */
 
@@ -308,9 +271,9 @@ static bool check_server(struct maria_conn *conn, struct err *err)
 
 bool side_mariadb_open(const char *url, const struct schema_plan *plan, struct side **ret, struct err *err)
 {
-    (void)plan;
     struct mariadb_side *ms = xcalloc(1, sizeof *ms);
     ms->base.ops = &ops;
+    ms->pipeline = plan->pipeline;
     if (!maria_open(url, &ms->conn, err) || !check_server(ms->conn, err)) {
         close_side(&ms->base);
         return err_wrap(err, "target");

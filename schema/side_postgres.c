@@ -264,6 +264,25 @@ static bool validate(struct side *side, const struct plan_step *step, struct err
            err_wrap(err, "%s %s: validating it", step->kind, step->name);
 }
 
+static bool copied(struct side *side, enum copy_state *ret, struct err *err)
+{
+    struct postgres_side *ps = (struct postgres_side *)side;
+    PG_RESULT_AUTO res = NULL;
+    bool there = false;
+    *ret = COPY_NOT_BEGUN;
+    if (!pg_control_tables_look(ps->conn, "crossfade.position", &there, err))
+        return false;
+    if (!there)
+        return true;
+    if (!pg_query(ps->conn,
+                  "SELECT count(*), coalesce(max(split_part(shard, '/', 2)::int), 1), count(*) FILTER (WHERE "
+                  "NOT complete) FROM crossfade.position WHERE pipeline = $1",
+                  1, &ps->plan->pipeline, &res, err))
+        return false;
+    *ret = side_copy_state(pg_cell_int64(res, 0, 0), pg_cell_int64(res, 0, 1), pg_cell_int64(res, 0, 2));
+    return true;
+}
+
 static void close_side(struct side *side)
 {
     struct postgres_side *ps = (struct postgres_side *)side;
@@ -271,7 +290,7 @@ static void close_side(struct side *side)
     free(ps);
 }
 
-static const struct side_ops ops = {.close = close_side, .look = look, .take = take, .validate = validate};
+static const struct side_ops ops = {.close = close_side, .look = look, .take = take, .validate = validate, .copied = copied};
 
 /* As pg_dump's own output begins. */
 static const char session_sql[] = "SET check_function_bodies = false; SET row_security = off; SET "
