@@ -79,6 +79,8 @@ size_t plan_count(const struct schema_plan *plan, enum item_state state);
 size_t plan_count_columns(const struct schema_plan *plan, enum map_kind kind);
 /* The statement as people may see it: without the options of foreign servers and their users, which hold passwords. malloc'd. */
 char *plan_shown_sql(const char *sql);
+/* What a person has to know of large objects, whatever the target. */
+extern const char plan_large_objects_text[];
 const char *map_kind_name(enum map_kind kind);
 const char *item_state_name(enum item_state state);
 
