@@ -7,6 +7,7 @@
 
 #include "config/config.h"
 #include "model.h"
+#include "name_set.h"
 
 enum schema_dialect { DIALECT_UNKNOWN = 0, DIALECT_POSTGRES, DIALECT_MARIADB };
 
@@ -59,6 +60,8 @@ struct schema_plan {
     enum schema_dialect dialect;
     const char *source_text, *target_text; /* "PostgreSQL 15.20, database shop" */
     const char *url_database;              /* MariaDB */
+    bool folds_names;                      /* MariaDB: lower_case_table_names */
+    struct name_set foreign_keys;          /* MariaDB: "database.name", in lower case */
     struct plan_item *items;
     size_t item_count;
     struct plan_step *steps;

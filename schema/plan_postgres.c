@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "core/alloc.h"
-#include "core/hash.h"
 #include "plan_postgres_builder.h"
 
 #define SQL_BYTES_MAX ((size_t)64 << 20)
@@ -240,51 +239,6 @@ static void split_foreign_key(struct builder *b, const struct dump_entry *e, str
     strbuf_release(&validate);
 }
 
-/* --- indexes of keys: a set of "schema.name" --- */
-
-struct key_names {
-    char **slots;
-    size_t size, count;
-};
-
-static char **key_slot(struct key_names *k, const char *name)
-{
-    size_t at = (size_t)hash_fnv1a(HASH_FNV1A, name, strlen(name)) & (k->size - 1);
-    while (k->slots[at] != NULL && strcmp(k->slots[at], name) != 0)
-        at = (at + 1) & (k->size - 1);
-    return &k->slots[at];
-}
-
-static void keys_add(struct key_names *k, char *name)
-{
-    if (k->count * 2 >= k->size) {
-        struct key_names more = {.size = k->size == 0 ? 256 : k->size * 2};
-        more.slots = xcalloc(more.size, sizeof *more.slots);
-        for (size_t i = 0; i < k->size; i++) {
-            if (k->slots[i] != NULL)
-                keys_add(&more, k->slots[i]);
-        }
-        free(k->slots);
-        *k = more;
-    }
-    char **slot = key_slot(k, name);
-    if (*slot != NULL) {
-        free(name);
-        return;
-    }
-    *slot = name;
-    k->count++;
-}
-
-static void keys_free(struct key_names *k)
-{
-    for (size_t i = 0; k != NULL && i < k->size; i++)
-        free(k->slots[i]);
-    if (k != NULL)
-        free(k->slots);
-    free(k);
-}
-
 /* A constraint's entry is called "table constraint". */
 static void note_key(struct builder *b, const struct dump_entry *e, enum step_phase phase)
 {
@@ -292,10 +246,10 @@ static void note_key(struct builder *b, const struct dump_entry *e, enum step_ph
     if (phase != PHASE_TABLES)
         return;
     if (strcmp(e->kind, "INDEX") == 0) {
-        keys_add(b->keys, xasprintf("%s.%s", e->schema, e->name));
+        (void)name_set_add(&b->keys, xasprintf("%s.%s", e->schema, e->name));
     } else if (strcmp(e->kind, "CONSTRAINT") == 0 && constraint != NULL) {
         char *name CLEANUP(free_ptr) = roles_identifier(constraint + 15, &end);
-        keys_add(b->keys, xasprintf("%s.%s", e->schema, name));
+        (void)name_set_add(&b->keys, xasprintf("%s.%s", e->schema, name));
     }
 }
 
@@ -303,10 +257,10 @@ static void note_key(struct builder *b, const struct dump_entry *e, enum step_ph
 static enum step_phase phase_of(const struct builder *b, const struct dump_entry *e)
 {
     enum step_phase phase = plan_phase(e, b->req->indexes_later);
-    if (phase != PHASE_ATTACH || b->keys->count == 0)
+    if (phase != PHASE_ATTACH || b->keys.count == 0)
         return phase;
     char *name CLEANUP(free_ptr) = xasprintf("%s.%s", e->schema, e->name);
-    return *key_slot(b->keys, name) != NULL ? PHASE_TABLES : phase;
+    return name_set_has(&b->keys, name) ? PHASE_TABLES : phase;
 }
 
 static void add_entry(struct builder *b, const struct dump_entry *e)
@@ -467,13 +421,12 @@ bool plan_postgres(struct schema_plan *plan, const struct postgres_request *req,
     struct builder b = {.plan = plan, .req = req};
     map_columns(plan);
     index_entries(&b);
-    b.keys = xcalloc(1, sizeof *b.keys);
     bool ok =
         read_roles(&b, err) && plan_pg_read_partitions(&b, err) && look_at_extensions(&b, err) && plan_pg_read_lost(&b, err);
     if (ok)
         build(&b);
     ok = ok && plan_pg_database(&b, err);
-    keys_free(b.keys);
+    name_set_release(&b.keys);
     free(b.by_id);
     free(b.left_out);
     free(b.lost);

@@ -8,8 +8,6 @@
 
 #define CLASS_RELATION 1259 /* pg_class: the numbers of system catalogs never change */
 
-struct key_names;
-
 struct lost_object {
     uint32_t class_oid, object_oid;
     int column; /* 0 = all of it */
@@ -34,7 +32,7 @@ struct builder {
     size_t left_out_count;
     size_t *by_id; /* index + 1 of the dump's entry with this id; 0 = none */
     size_t id_count;
-    struct key_names *keys; /* indexes and constraints that come with the tables */
+    struct name_set keys; /* "schema.name" of indexes and constraints that come with the tables */
 };
 
 /* By schema.exclude. */

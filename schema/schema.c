@@ -129,11 +129,13 @@ static bool plan_for_mariadb(const struct config *cfg, struct schema_plan *plan,
     plan->url_database = model_text(&plan->model, url.database);
     plan->target_text = model_textf(&plan->model, "MariaDB, database %s", url.database);
     maria_url_release(&url);
-    if (side_mariadb_open(config_text(cfg, "target.url"), plan, &side, &away))
+    if (side_mariadb_open(config_text(cfg, "target.url"), plan, &side, &away)) {
+        plan->folds_names = side_mariadb_folds_names(side);
         side->ops->close(side);
-    else
+    } else {
         plan_add_item(plan, ITEM_REPORTED, "target", "could not be asked",
                       model_text(&plan->model, away.text), NULL);
+    }
     return plan_mariadb(plan, types, type_count, schema_indexes_later(cfg), err);
 }
 

@@ -55,6 +55,8 @@ bool side_postgres_source(struct pg_conn *source, struct schema_plan *plan, stru
 /* writes: control tables are made where they are missing. */
 bool side_postgres_open(const char *url, const struct schema_plan *plan, const struct source_object *objects,
                         bool writes, struct side **ret, struct err *err) MUST_CHECK;
+/* The server does not tell names of tables and databases apart by case. */
+bool side_mariadb_folds_names(const struct side *side);
 bool side_mariadb_open(const char *url, const struct schema_plan *plan, struct side **ret,
                        struct err *err) MUST_CHECK;
 

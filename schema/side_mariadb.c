@@ -16,6 +16,7 @@ struct mariadb_side {
     struct side base;
     struct maria_conn *conn;
     const char *pipeline;
+    bool folds_names;
 };
 
 static bool there_is(struct mariadb_side *ms, const char *sql, bool *ret, struct err *err)
@@ -165,7 +166,7 @@ static bool look_index(struct mariadb_side *ms, const struct plan_step *step, en
     struct strbuf sql = STRBUF_INIT(SQL_BYTES_MAX);
     strbuf_adds(&sql,
                 "SELECT group_concat(" QUOTED(
-                    "column_name") ", coalesce(concat('(', sub_part, ')'), '') ORDER BY"
+                    "column_name") ", coalesce(concat('(', sub_part, ')'), ''), if(collation = 'D', ' DESC', '') ORDER BY"
                                    " seq_in_index SEPARATOR ',') FROM information_schema.statistics WHERE ");
     add_where(&sql, "table_schema", step->database);
     add_where(&sql, " AND table_name", step->table);
@@ -254,8 +255,9 @@ static const struct side_ops ops = {.close = close_side, .look = look, .take = t
 
 #define VERSION_LEAST 101100 /* uuid, inet6, JSON checks, atomic definitions: tested with 10.11 */
 
-static bool check_server(struct maria_conn *conn, struct err *err)
+static bool check_server(struct mariadb_side *ms, struct err *err)
 {
+    struct maria_conn *conn = ms->conn;
     char *mode CLEANUP(free_ptr) = NULL;
     if (maria_version(conn) < VERSION_LEAST)
         return err_set(err, ERR_UNSUPPORTED, "MariaDB %s: 10.11 or later is needed", maria_server(conn));
@@ -266,7 +268,14 @@ static bool check_server(struct maria_conn *conn, struct err *err)
                        "the server's sql_mode is not strict, so that applications could write values that do "
                        "not fit: set "
                        "sql_mode=STRICT_TRANS_TABLES in its configuration");
+    if (!there_is(ms, "SELECT @@lower_case_table_names", &ms->folds_names, err))
+        return false;
     return maria_exec(conn, "SET SESSION group_concat_max_len = 1048576", err);
+}
+
+bool side_mariadb_folds_names(const struct side *side)
+{
+    return ((const struct mariadb_side *)side)->folds_names;
 }
 
 bool side_mariadb_open(const char *url, const struct schema_plan *plan, struct side **ret, struct err *err)
@@ -274,7 +283,7 @@ bool side_mariadb_open(const char *url, const struct schema_plan *plan, struct s
     struct mariadb_side *ms = xcalloc(1, sizeof *ms);
     ms->base.ops = &ops;
     ms->pipeline = plan->pipeline;
-    if (!maria_open(url, &ms->conn, err) || !check_server(ms->conn, err)) {
+    if (!maria_open(url, &ms->conn, err) || !check_server(ms, err)) {
         close_side(&ms->base);
         return err_wrap(err, "target");
     }
