@@ -169,7 +169,8 @@ static int create_command(struct cli *cli)
                         .redraw = isatty(STDERR_FILENO) == 1};
     struct schema_request req = {.execute = talk.execute,
                                  .indexes = cli_flag(cli, "indexes") != NULL,
-                                 .copy = cli_flag(cli, "wait") != NULL ? SCHEMA_COPY_WAIT : SCHEMA_COPY_REFUSE,
+                                 .copy =
+                                     cli_flag(cli, "wait") != NULL ? SCHEMA_COPY_WAIT : SCHEMA_COPY_REFUSE,
                                  .stop_fd = cli->stop_fd,
                                  .progress = show,
                                  .ctx = &talk};

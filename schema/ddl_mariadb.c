@@ -87,13 +87,15 @@ static void add_default(struct schema_plan *plan, const struct sch_table *t, con
 {
     struct strbuf text = STRBUF_INIT(SQL_BYTES_MAX);
     if (c->identity != 0 || c->serial)
-        lost(plan, "default", t, c->name, "it counts on from a sequence, and AUTO_INCREMENT is for one integer column "
-                                          "that begins a key",
+        lost(plan, "default", t, c->name,
+             "it counts on from a sequence, and AUTO_INCREMENT is for one integer column "
+             "that begins a key",
              "a sequence of MariaDB as its default, or the application");
     else if (c->def != NULL && c->map.kind != MAP_CHOSEN && translate_default(c, &text))
         strbuf_addf(sql, " DEFAULT %s", text.data);
     else if (c->def != NULL && (c->map.kind != MAP_CHOSEN || strcasestr(c->map.type, "default") == NULL))
-        lost(plan, "default", t, c->name, model_textf(&plan->model, "DEFAULT %s, which may mean something else there", c->def),
+        lost(plan, "default", t, c->name,
+             model_textf(&plan->model, "DEFAULT %s, which may mean something else there", c->def),
              "one in MariaDB's words with ALTER TABLE … ALTER COLUMN … SET DEFAULT, or none");
     strbuf_release(&text);
 }
@@ -171,7 +173,8 @@ static void add_key(struct schema_plan *plan, const struct sch_table *t, const s
                "kept by a hash of the whole value (values are too long for a key): no lookups by it");
     if (k->deferrable)
         report(plan, ITEM_CHANGED, k->type == 'p' ? "primary key" : "unique key", t, k->name,
-               "lost: DEFERRABLE, it is checked at once; decide: whether the application swaps such values in one "
+               "lost: DEFERRABLE, it is checked at once; decide: whether the application swaps such values "
+               "in one "
                "transaction");
     strbuf_adds(sql, ",\n  ");
     if (k->type == 'p') {
@@ -190,7 +193,8 @@ static void add_check(struct schema_plan *plan, const struct sch_table *t, const
 {
     struct strbuf text = STRBUF_INIT(SQL_BYTES_MAX);
     if (k->not_valid) {
-        lost(plan, "check", t, k->name, model_textf(&plan->model, "%s: rows that break it may be there", k->def),
+        lost(plan, "check", t, k->name,
+             model_textf(&plan->model, "%s: rows that break it may be there", k->def),
              "ALTER TABLE … VALIDATE CONSTRAINT on the source, and plan again, or none");
     } else if (translate_check(t, k->def, &text)) {
         strbuf_adds(sql, ",\n  CONSTRAINT ");
@@ -222,11 +226,12 @@ static void add_constraints(struct schema_plan *plan, const struct sch_table *t,
 static void note_table(struct schema_plan *plan, const struct sch_table *t, size_t counting)
 {
     if (t->partitioned_by != NULL)
-        report(plan, ITEM_CHANGED, "partitioned table", t, NULL,
-               model_textf(&plan->model,
-                           "lost: %zu partitions by %s, it is one table; decide: partitions of MariaDB's (ALTER "
-                           "TABLE … PARTITION BY) before the copy, or none",
-                           t->partition_count, t->partitioned_by));
+        report(
+            plan, ITEM_CHANGED, "partitioned table", t, NULL,
+            model_textf(&plan->model,
+                        "lost: %zu partitions by %s, it is one table; decide: partitions of MariaDB's (ALTER "
+                        "TABLE … PARTITION BY) before the copy, or none",
+                        t->partition_count, t->partitioned_by));
     if (t->unlogged)
         lost(plan, "table", t, NULL, "UNLOGGED: nothing of it is in the stream, it stays empty",
              "leave it out (source.tables), or SET LOGGED on the source");
@@ -239,14 +244,16 @@ static void note_table(struct schema_plan *plan, const struct sch_table *t, size
     const struct sch_column *c = &t->columns[counting];
     if (c->identity == 'a')
         report(plan, ITEM_CHANGED, "identity", t, c->name,
-               "lost: GENERATED ALWAYS, AUTO_INCREMENT lets values be given; decide: nothing, where the application "
+               "lost: GENERATED ALWAYS, AUTO_INCREMENT lets values be given; decide: nothing, where the "
+               "application "
                "gives none");
     if (c->sequence != NULL)
-        report(plan, ITEM_CHANGED, "identity", t, c->name,
-               model_textf(&plan->model,
-                           "lost: %s, AUTO_INCREMENT goes on behind its greatest value in steps of the server's "
-                           "auto_increment_increment; decide: whether anything relies on it",
-                           c->sequence));
+        report(
+            plan, ITEM_CHANGED, "identity", t, c->name,
+            model_textf(&plan->model,
+                        "lost: %s, AUTO_INCREMENT goes on behind its greatest value in steps of the server's "
+                        "auto_increment_increment; decide: whether anything relies on it",
+                        c->sequence));
 }
 
 static void add_index(struct schema_plan *plan, const struct sch_table *t, const struct sch_index *x,
@@ -295,9 +302,10 @@ static struct reason why_no_index(const struct sch_table *t, const struct sch_in
     if (x->expression)
         return (struct reason){"it is on an expression", "a generated column with an index, or none"};
     if (x->partial)
-        return x->unique ? (struct reason){"unique for some rows only: MariaDB has no partial indexes",
-                                           "a generated column that is null for the others, with a unique index"}
-                         : (struct reason){"partial: MariaDB has none", "an index of all rows, or none"};
+        return x->unique
+                   ? (struct reason){"unique for some rows only: MariaDB has no partial indexes",
+                                     "a generated column that is null for the others, with a unique index"}
+                   : (struct reason){"partial: MariaDB has none", "an index of all rows, or none"};
     if (strcmp(x->method, "btree") != 0 && strcmp(x->method, "hash") != 0)
         return (struct reason){"its method has no twin on MariaDB",
                                "FULLTEXT, SPATIAL, a generated column with an index, or none"};
@@ -319,15 +327,17 @@ static void note_order(struct schema_plan *plan, const struct sch_table *t, cons
     }
     if (said)
         report(plan, ITEM_CHANGED, "index", t, x->name,
-               model_textf(&plan->model,
-                           "lost: NULLS FIRST and NULLS LAST: MariaDB has nulls first in ascending order and last in "
-                           "descending; decide: whether a query relies on it: %s",
-                           x->def));
+               model_textf(
+                   &plan->model,
+                   "lost: NULLS FIRST and NULLS LAST: MariaDB has nulls first in ascending order and last in "
+                   "descending; decide: whether a query relies on it: %s",
+                   x->def));
     if (x->classes != NULL)
         report(plan, ITEM_CHANGED, "index", t, x->name,
-               model_textf(&plan->model,
-                           "lost: its operator class (%s), it is an ordinary one; decide: whether a query needs it",
-                           x->classes));
+               model_textf(
+                   &plan->model,
+                   "lost: its operator class (%s), it is an ordinary one; decide: whether a query needs it",
+                   x->classes));
 }
 
 /* Long values by their beginning. False = too many of them. */
@@ -424,7 +434,8 @@ static struct reason why_no_foreign_key(const struct sch_table *t, const struct 
         return (struct reason){"InnoDB would set all of its columns, not some",
                                "a trigger once the target serves, or the application"};
     if (k->on_delete == 'd' || k->on_update == 'd')
-        return (struct reason){"SET DEFAULT: InnoDB has none", "another action on the source, or the application"};
+        return (struct reason){"SET DEFAULT: InnoDB has none",
+                               "another action on the source, or the application"};
     if (k->match == 'f' && k->column_count > 1)
         return (struct reason){"MATCH FULL: InnoDB lets rows pass where some columns are null",
                                "a check that all or none are null, with MATCH SIMPLE on the source"};
@@ -433,12 +444,15 @@ static struct reason why_no_foreign_key(const struct sch_table *t, const struct 
         const char *type = at != SIZE_MAX ? ref->columns[at].map.type : NULL,
                    *own = t->columns[k->columns[i]].map.type;
         if (type == NULL)
-            return (struct reason){"a column that it refers to is not there", "move the column, too, or none"};
+            return (struct reason){"a column that it refers to is not there",
+                                   "move the column, too, or none"};
         if (rules_mariadb_is_long(own) || rules_mariadb_is_long(type))
-            return (struct reason){"InnoDB takes no long texts in foreign keys", "a varchar(n) for both columns in types"};
+            return (struct reason){"InnoDB takes no long texts in foreign keys",
+                                   "a varchar(n) for both columns in types"};
         if (!same_kind(own, type))
-            return (struct reason){"its columns and those it refers to have different types, which InnoDB refuses",
-                                   "the same type for both in types"};
+            return (struct reason){
+                "its columns and those it refers to have different types, which InnoDB refuses",
+                "the same type for both in types"};
     }
     return (struct reason){0};
 }
@@ -472,12 +486,14 @@ static void add_foreign_key(struct schema_plan *plan, const struct sch_table *t,
     const struct sch_table *ref = model_find(&plan->model, k->ref_schema, k->ref_table);
     struct reason why = why_no_foreign_key(t, k, ref);
     if (why.lost != NULL) {
-        lost(plan, "foreign key", t, k->name, model_textf(&plan->model, "%s: %s", k->def, why.lost), why.decide);
+        lost(plan, "foreign key", t, k->name, model_textf(&plan->model, "%s: %s", k->def, why.lost),
+             why.decide);
         return;
     }
     if (k->deferrable)
         report(plan, ITEM_CHANGED, "foreign key", t, k->name,
-               "lost: DEFERRABLE, it is checked at once; decide: whether the application writes children before their "
+               "lost: DEFERRABLE, it is checked at once; decide: whether the application writes children "
+               "before their "
                "parents");
     struct strbuf sql = STRBUF_INIT(SQL_BYTES_MAX), pairs = STRBUF_INIT(SQL_BYTES_MAX);
     const char *name = foreign_key_name(plan, t, k);

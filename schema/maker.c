@@ -13,8 +13,8 @@
 #include "core/failpoint.h"
 #include "side.h"
 
-#define TRIES_MAX   5 /* of a step that a deadlock or a lock timeout has ended */
-#define WORKERS_MAX 64
+#define TRIES_MAX    5 /* of a step that a deadlock or a lock timeout has ended */
+#define WORKERS_MAX  64
 #define COPY_LOOK_MS 1000
 
 struct maker {

@@ -53,11 +53,13 @@ static const char columns_sql[] =
     "= s.refobjid"
     " WHERE s.classid = 'pg_type'::regclass AND s.objid = e.oid AND s.deptype = 'e' LIMIT 1),"
     " (SELECT nullif(concat_ws(', ', CASE WHEN q.seqincrement <> 1 THEN 'steps of ' || q.seqincrement END, "
-    "CASE WHEN q.seqstart <> 1 THEN 'its start at ' || q.seqstart END, CASE WHEN q.seqcycle THEN 'its beginning "
+    "CASE WHEN q.seqstart <> 1 THEN 'its start at ' || q.seqstart END, CASE WHEN q.seqcycle THEN 'its "
+    "beginning "
     "anew at the end' END), '')"
     " FROM pg_depend s JOIN pg_sequence q ON q.seqrelid = s.objid WHERE s.classid = 'pg_class'::regclass AND "
     "s.refclassid = 'pg_class'::regclass AND s.refobjid = a.attrelid AND s.refobjsubid = a.attnum AND "
-    "s.deptype IN ('a', 'i') LIMIT 1), (SELECT r.rngsubtype::regtype::text FROM pg_range r WHERE r.rngtypid = b.oid)"
+    "s.deptype IN ('a', 'i') LIMIT 1), (SELECT r.rngsubtype::regtype::text FROM pg_range r WHERE r.rngtypid "
+    "= b.oid)"
     " FROM pg_attribute a JOIN d ON d.oid = a.atttypid JOIN pg_type b ON b.oid = d.base"
     " JOIN pg_type e ON e.oid = CASE WHEN b.typcategory = 'A' AND b.typelem <> 0 THEN b.typelem ELSE b.oid "
     "END"
@@ -415,8 +417,8 @@ const struct sch_table *model_find_oid(const struct schema_model *model, uint32_
 
 bool model_is_other(const struct schema_model *model, uint32_t oid)
 {
-    return model->other_count > 0 && bsearch(&oid, model->other_tables, model->other_count,
-                                             sizeof oid, compare_oids) != NULL;
+    return model->other_count > 0 &&
+           bsearch(&oid, model->other_tables, model->other_count, sizeof oid, compare_oids) != NULL;
 }
 
 static bool read_all(struct pg_conn *conn, const struct table_filter *filter, const struct table_rules *rules,

@@ -46,14 +46,14 @@ struct sch_column {
     bool domain;
     int32_t typmod;
     bool not_null;
-    const char *def;     /* default, or generation expression; NULL = none */
-    char generated;      /* 's' 'v', 0 = not */
-    char identity;       /* 'a' 'd', 0 = not */
-    bool serial;         /* the default is nextval() of a sequence that the column owns */
+    const char *def;      /* default, or generation expression; NULL = none */
+    char generated;       /* 's' 'v', 0 = not */
+    char identity;        /* 'a' 'd', 0 = not */
+    bool serial;          /* the default is nextval() of a sequence that the column owns */
     const char *sequence; /* what of its sequence is unusual, in words: "steps of 7"; NULL = nothing */
     const char *range_of; /* subtype of a range; NULL = none */
-    bool ignores_case;   /* nondeterministic collation or citext */
-    const char **labels; /* of an enum */
+    bool ignores_case;    /* nondeterministic collation or citext */
+    const char **labels;  /* of an enum */
     size_t label_count;
     const char *comment;
     bool left_out; /* by source.filters */

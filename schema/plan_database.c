@@ -16,15 +16,16 @@ const char plan_large_objects_text[] =
 
 /* What the target's side allows. */
 struct place {
-    const char *database; /* its name; the source's when it could not be asked */
-    bool owner;           /* our role may alter it */
+    const char *database;  /* its name; the source's when it could not be asked */
+    bool owner;            /* our role may alter it */
     const char **settings; /* that an owner may set, sorted */
     size_t setting_count;
     const char **members; /* "role\nof", sorted */
     size_t member_count;
 };
 
-static bool read_names(struct builder *b, const char *sql, const char ***ret, size_t *ret_count, struct err *err)
+static bool read_names(struct builder *b, const char *sql, const char ***ret, size_t *ret_count,
+                       struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
     if (!pg_query(b->req->target, sql, 0, NULL, &res, err))
@@ -52,10 +53,11 @@ static bool read_place(struct builder *b, struct place *ret, struct err *err)
     ret->owner = owner != 0;
     return read_names(b, "SELECT name FROM pg_settings WHERE context = 'user'", &ret->settings,
                       &ret->setting_count, err) &&
-           read_names(b,
-                      "SELECT r.rolname || E'\\n' || g.rolname FROM pg_auth_members m JOIN pg_roles r ON r.oid = "
-                      "m.member JOIN pg_roles g ON g.oid = m.roleid",
-                      &ret->members, &ret->member_count, err);
+           read_names(
+               b,
+               "SELECT r.rolname || E'\\n' || g.rolname FROM pg_auth_members m JOIN pg_roles r ON r.oid = "
+               "m.member JOIN pg_roles g ON g.oid = m.roleid",
+               &ret->members, &ret->member_count, err);
 }
 
 static bool has(const char *const *names, size_t count, const char *name)
@@ -197,15 +199,17 @@ static void plan_role(struct builder *b, const struct place *at, const struct sc
     const char *missing = missing_memberships(b, at, o);
     if (b->roles == NULL)
         plan_add_item(b->plan, ITEM_REPORTED, "role", o->name,
-                      model_textf(m, "%s: has to be there before (the target was not asked)", o->detail), NULL);
-    else if (!roles_has(b->roles, b->role_count, o->name))
-        plan_add_item(b->plan, ITEM_REPORTED, "role", o->name,
-                      model_textf(m,
-                                  "the target does not have it: make it there first (on the source: %s%s%s; "
-                                  "pg_dumpall --roles-only shows it with its password), or its rights are left "
-                                  "out",
-                                  o->detail, missing[0] != '\0' ? ", member of " : "", missing),
+                      model_textf(m, "%s: has to be there before (the target was not asked)", o->detail),
                       NULL);
+    else if (!roles_has(b->roles, b->role_count, o->name))
+        plan_add_item(
+            b->plan, ITEM_REPORTED, "role", o->name,
+            model_textf(m,
+                        "the target does not have it: make it there first (on the source: %s%s%s; "
+                        "pg_dumpall --roles-only shows it with its password), or its rights are left "
+                        "out",
+                        o->detail, missing[0] != '\0' ? ", member of " : "", missing),
+            NULL);
     else if (missing[0] != '\0')
         plan_add_item(b->plan, ITEM_REPORTED, "role", o->name,
                       model_textf(m, "lacks memberships on the target: GRANT %s TO \"%s\"", missing, o->name),
@@ -225,7 +229,8 @@ static void plan_grant(struct builder *b, const struct place *at, const struct s
         strbuf_adds(&sql, "PUBLIC");
     else
         pg_quote_ident(&sql, o->name);
-    plan_add_item(b->plan, ITEM_REPORTED, "database grant", model_textf(&b->plan->model, "%s to %s", o->detail, o->name),
+    plan_add_item(b->plan, ITEM_REPORTED, "database grant",
+                  model_textf(&b->plan->model, "%s to %s", o->detail, o->name),
                   model_textf(&b->plan->model, "where it is wanted: %s", sql.data), NULL);
     strbuf_release(&sql);
 }

@@ -253,16 +253,18 @@ static void name_table(struct schema_plan *plan, struct sch_table *t)
     t->target_database = server_name(plan, maria_database_of(plan->url_database, t->schema), &sure);
     t->target_name = server_name(plan, t->name, &sure);
     if (!sure)
-        plan_add_item(plan, ITEM_DECIDE, "table", plan_key(plan, t, NULL),
-                      "the server has lower_case_table_names, and what is lower case beyond ASCII is not known here",
-                      "source.tables: leave it out, or a server with lower_case_table_names = 0");
+        plan_add_item(
+            plan, ITEM_DECIDE, "table", plan_key(plan, t, NULL),
+            "the server has lower_case_table_names, and what is lower case beyond ASCII is not known here",
+            "source.tables: leave it out, or a server with lower_case_table_names = 0");
     if (maria_name(t->target_database, name) || maria_name(t->name, name))
         plan_add_item(plan, ITEM_DECIDE, "table", plan_key(plan, t, NULL),
                       "MariaDB takes no names with a blank at the end or characters beyond U+FFFF",
                       "source.tables: leave it out, or give it another name on the source");
     if (maria_is_system_database(t->target_database))
         plan_add_item(plan, ITEM_DECIDE, "table", plan_key(plan, t, NULL),
-                      model_textf(&plan->model, "schema %s would be the database that MariaDB keeps for itself", t->schema),
+                      model_textf(&plan->model,
+                                  "schema %s would be the database that MariaDB keeps for itself", t->schema),
                       "source.tables: leave it out, or ALTER SCHEMA … RENAME on the source");
 }
 
@@ -273,13 +275,21 @@ static int compare_targets(const void *a, const void *b)
     return databases != 0 ? databases : strcmp((*x)->target_name, (*y)->target_name);
 }
 
+/* Among equals in the source's order. */
+static int order_targets(const void *a, const void *b)
+{
+    const struct sch_table *const *x = a, *const *y = b;
+    int names = compare_targets(a, b);
+    return names != 0 ? names : (*x > *y) - (*x < *y);
+}
+
 static struct sch_table **by_target(struct schema_plan *plan)
 {
     struct sch_table **list = xcalloc(plan->model.table_count + 1, sizeof *list);
     for (size_t i = 0; i < plan->model.table_count; i++)
         list[i] = &plan->model.tables[i];
     if (plan->model.table_count > 0)
-        qsort(list, plan->model.table_count, sizeof *list, compare_targets);
+        qsort(list, plan->model.table_count, sizeof *list, order_targets);
     return list;
 }
 
@@ -291,13 +301,15 @@ static void check_same_names(struct schema_plan *plan, struct sch_table *const *
             continue;
         const struct sch_table *t = list[i], *other = list[i - 1];
         bool by_case = strcmp(t->schema, other->schema) == 0;
-        plan_add_item(plan, ITEM_DECIDE, "table", plan_key(plan, t, NULL),
-                      model_textf(&plan->model, "would be the same table as %s.%s%s", other->schema, other->name,
-                                  plan->folds_names ? ": the server has lower_case_table_names, and does not tell names "
-                                                      "apart by case"
-                                                    : ""),
-                      by_case ? "source.tables: leave one of them out, or a server with lower_case_table_names = 0"
-                              : "target.url: a database that is not called like a schema of the source");
+        plan_add_item(
+            plan, ITEM_DECIDE, "table", plan_key(plan, t, NULL),
+            model_textf(&plan->model, "would be the same table as %s.%s%s", other->schema, other->name,
+                        plan->folds_names
+                            ? ": the server has lower_case_table_names, and does not tell names "
+                              "apart by case"
+                            : ""),
+            by_case ? "source.tables: leave one of them out, or a server with lower_case_table_names = 0"
+                    : "target.url: a database that is not called like a schema of the source");
     }
 }
 
@@ -330,11 +342,13 @@ static const struct {
     {"procedure", "procedures", "write it anew for MariaDB, or move it into the application"},
     {"aggregate", "aggregates", "write it anew for MariaDB"},
     {"trigger", "triggers",
-     "write it anew for MariaDB, once the target serves: what it does to rows on the source comes with the rows"},
+     "write it anew for MariaDB, once the target serves: what it does to rows on the source comes with the "
+     "rows"},
     {"rule", "MariaDB has none", "the application"},
     {"policy", "MariaDB has no row security", "views with rights of their own, or the application"},
     {"row security", "MariaDB has none", "views with rights of their own, or the application"},
-    {"inheritance", "MariaDB has none: rows stay in the table that they are in", "a view of all, or the application"},
+    {"inheritance", "MariaDB has none: rows stay in the table that they are in",
+     "a view of all, or the application"},
     {"table option", "MariaDB has options of its own", "nothing, or MariaDB's"},
     {"extension", "MariaDB has none", "what of it the application uses"},
     {"event trigger", "MariaDB has none", "nothing, or MariaDB's audit plugin"},
@@ -343,15 +357,18 @@ static const struct {
     {"comment", "MariaDB has comments of columns and tables, which go along", "nothing"},
     {"foreign table", "foreign tables", "MariaDB's CONNECT engine, or the application"},
     {"sequence",
-     "sequences that no AUTO_INCREMENT column stands for (such a column goes on behind its greatest value by itself)",
+     "sequences that no AUTO_INCREMENT column stands for (such a column goes on behind its greatest value by "
+     "itself)",
      "CREATE SEQUENCE there, before applications come"},
     {"enum", "the name: its labels stand in each column that has it", "nothing"},
     {"domain", "the name and its checks: its base type stands in each column that has it",
      "checks of columns, or the application"},
     {"range", "kept as text in each column that has it", "columns(lower,upper) in types, or nothing"},
-    {"composite type", "kept as text in each column that has it", "nothing, or columns of their own on the source"},
+    {"composite type", "kept as text in each column that has it",
+     "nothing, or columns of their own on the source"},
     {"statistics object", "MariaDB has none of several columns", "ANALYZE TABLE … PERSISTENT FOR ALL"},
-    {"publication", "what it publishes goes on at the source alone", "who reads it, and from where after the cutover"},
+    {"publication", "what it publishes goes on at the source alone",
+     "who reads it, and from where after the cutover"},
     {"subscription", "what it brings ends at the source", "how its rows come after the cutover"}};
 
 static void report_objects(struct schema_plan *plan)
@@ -392,21 +409,25 @@ static void report_facts(struct schema_plan *plan)
         if (strcmp(o->kind, "setting") == 0)
             plan_add_item(plan, ITEM_REPORTED, "database setting",
                           o->name[0] == '\0' ? o->detail : model_textf(m, "%s of %s", o->detail, o->name),
-                          model_textf(m, "lost: %s; decide: MariaDB's variable for it, or none", o->value), NULL);
-        else if (strcmp(o->kind, "role") == 0)
-            plan_add_item(plan, ITEM_REPORTED, "role", o->name,
-                          model_textf(m, "lost: roles (%s%s%s); decide: users and roles of MariaDB, with their rights",
-                                      o->detail, o->value[0] != '\0' ? ", member of " : "", one_line(m, o->value)),
+                          model_textf(m, "lost: %s; decide: MariaDB's variable for it, or none", o->value),
                           NULL);
+        else if (strcmp(o->kind, "role") == 0)
+            plan_add_item(
+                plan, ITEM_REPORTED, "role", o->name,
+                model_textf(m, "lost: roles (%s%s%s); decide: users and roles of MariaDB, with their rights",
+                            o->detail, o->value[0] != '\0' ? ", member of " : "", one_line(m, o->value)),
+                NULL);
         else if (strcmp(o->kind, "database grant") == 0)
-            plan_add_item(plan, ITEM_REPORTED, "database grant", model_textf(m, "%s to %s", o->detail, o->name),
+            plan_add_item(plan, ITEM_REPORTED, "database grant",
+                          model_textf(m, "%s to %s", o->detail, o->name),
                           "lost: users and rights of MariaDB are its own; decide: GRANT there", NULL);
         else if (strcmp(o->kind, "database comment") == 0)
             plan_add_item(plan, ITEM_REPORTED, "database comment", o->name,
                           model_textf(m, "lost: %s; decide: ALTER DATABASE … COMMENT there", o->value), NULL);
         else
             plan_add_item(plan, ITEM_REPORTED, o->kind, o->value,
-                          model_textf(m, "lost: they %s; decide: which are needed", plan_large_objects_text), NULL);
+                          model_textf(m, "lost: they %s; decide: which are needed", plan_large_objects_text),
+                          NULL);
     }
 }
 

@@ -421,8 +421,8 @@ bool plan_postgres(struct schema_plan *plan, const struct postgres_request *req,
     struct builder b = {.plan = plan, .req = req};
     map_columns(plan);
     index_entries(&b);
-    bool ok =
-        read_roles(&b, err) && plan_pg_read_partitions(&b, err) && look_at_extensions(&b, err) && plan_pg_read_lost(&b, err);
+    bool ok = read_roles(&b, err) && plan_pg_read_partitions(&b, err) && look_at_extensions(&b, err) &&
+              plan_pg_read_lost(&b, err);
     if (ok)
         build(&b);
     ok = ok && plan_pg_database(&b, err);

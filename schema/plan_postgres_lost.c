@@ -119,8 +119,8 @@ bool plan_pg_read_partitions(struct builder *b, struct err *err)
         return err_wrap(err, "partitions of the source");
     b->partitions = xcalloc((size_t)pg_rows(res) + 1, sizeof *b->partitions);
     for (int i = 0; i < pg_rows(res); i++)
-        b->partitions[b->partition_count++] = (struct partition_pair){.partition = (uint32_t)pg_cell_int64(res, i, 0),
-                                                            .root = (uint32_t)pg_cell_int64(res, i, 1)};
+        b->partitions[b->partition_count++] = (struct partition_pair){
+            .partition = (uint32_t)pg_cell_int64(res, i, 0), .root = (uint32_t)pg_cell_int64(res, i, 1)};
     return true;
 }
 
@@ -180,4 +180,3 @@ void plan_pg_report_lost_columns(struct builder *b)
         }
     }
 }
-

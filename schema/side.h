@@ -42,6 +42,10 @@ struct side {
 /* rows: of the position table; of: the greatest number of shards that one of them names ("2/3": 3); open: not complete. */
 enum copy_state side_copy_state(int64_t rows, int64_t of, int64_t open);
 
+/* What is not the same in two definitions as schemas/sql/catalog_definition.sql writes them, in words; malloc'd, NULL = nothing.
+ * @thread any */
+char *definition_difference(const char *source, const char *target);
+
 /* What steps are on the source, for comparing: parallel to the plan's steps. PostgreSQL only. */
 struct source_object {
     const char *type, *names,

@@ -166,7 +166,8 @@ static bool look_index(struct mariadb_side *ms, const struct plan_step *step, en
     struct strbuf sql = STRBUF_INIT(SQL_BYTES_MAX);
     strbuf_adds(&sql,
                 "SELECT group_concat(" QUOTED(
-                    "column_name") ", coalesce(concat('(', sub_part, ')'), ''), if(collation = 'D', ' DESC', '') ORDER BY"
+                    "column_name") ", coalesce(concat('(', sub_part, ')'), ''), if(collation = 'D', ' DESC', "
+                                   "'') ORDER BY"
                                    " seq_in_index SEPARATOR ',') FROM information_schema.statistics WHERE ");
     add_where(&sql, "table_schema", step->database);
     add_where(&sql, " AND table_name", step->table);
@@ -183,8 +184,8 @@ static bool look_foreign_key(struct mariadb_side *ms, const struct plan_step *st
     strbuf_adds(&sql, "SELECT group_concat(" QUOTED("column_name") ", '>', ");
     strbuf_adds(&sql, QUOTED("referenced_table_schema") ", '.', " QUOTED("referenced_table_name") ", '.', ");
     strbuf_adds(&sql, QUOTED("referenced_column_name") " ORDER BY ordinal_position SEPARATOR ',')");
-    strbuf_adds(
-        &sql, " FROM information_schema.key_column_usage WHERE referenced_table_name IS NOT NULL AND ");
+    strbuf_adds(&sql,
+                " FROM information_schema.key_column_usage WHERE referenced_table_name IS NOT NULL AND ");
     add_where(&sql, "table_schema", step->database);
     add_where(&sql, " AND table_name", step->table);
     add_where(&sql, " AND constraint_name", step->object);
@@ -251,7 +252,8 @@ static void close_side(struct side *side)
     free(ms);
 }
 
-static const struct side_ops ops = {.close = close_side, .look = look, .take = take, .validate = validate, .copied = copied};
+static const struct side_ops ops = {
+    .close = close_side, .look = look, .take = take, .validate = validate, .copied = copied};
 
 #define VERSION_LEAST 101100 /* uuid, inet6, JSON checks, atomic definitions: tested with 10.11 */
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "maria/conn.h"
 
 #define SIDE "target"
 
@@ -94,6 +95,8 @@ static bool check_position(struct check *ck, struct err *err)
 
 bool check_target(struct check *ck, struct err *err)
 {
+    if (maria_is_url(config_text(ck->cfg, "target.url")))
+        return check_target_mariadb(ck, err);
     if (!check_server(ck, SIDE, "target.url", &ck->target, err))
         return false;
     if (ck->target == NULL)

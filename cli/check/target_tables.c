@@ -296,11 +296,14 @@ bool check_target_tables(struct check *ck, struct err *err)
         struct pair p = {.ck = ck, .t = &ck->tables[i], .types = types};
         if (ck->target != NULL)
             good = check_pair(&p, err);
+        else if (ck->maria != NULL)
+            good = check_mariadb_table(ck, p.t, err);
         ready += !ck->tables[i].bad;
     }
     pg_type_catalog_free(types);
     if (good && ck->table_count > 0)
         check_add(ck, SIDE, "ready", ready == ck->table_count ? CHECK_OK : CHECK_FAIL, NULL,
-                  "%zu of %zu tables%s", ready, ck->table_count, ck->target == NULL ? " (source only)" : "");
+                  "%zu of %zu tables%s", ready, ck->table_count,
+                  ck->target == NULL && ck->maria == NULL ? " (source only)" : "");
     return good;
 }
