@@ -139,10 +139,12 @@ static bool plan_for_mariadb(const struct config *cfg, struct schema_plan *plan,
     return plan_mariadb(plan, types, type_count, schema_indexes_later(cfg), err);
 }
 
+/* Questions to the catalog are long, and are asked once: compiling them would take longer than they do. */
 static bool make(const struct config *cfg, struct pg_conn *source, struct schema_plan *plan, struct err *err)
 {
     if (!pg_exec(source,
-                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = pg_catalog",
+                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = pg_catalog; SET "
+                 "LOCAL jit = off",
                  err) ||
         !read_model(cfg, source, plan, err))
         return false;
