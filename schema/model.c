@@ -38,7 +38,7 @@ static const char columns_sql[] =
     " true, t.typnotnull OR d.not_null, coalesce(t.typdefault, d.def) FROM pg_type t JOIN d ON t.typbasetype "
     "= d.oid WHERE t.typtype = 'd')"
     " SELECT a.attrelid, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), e.typname, e.typtype,"
-    " b.typcategory = 'A' AND b.typelem <> 0, d.domain, CASE WHEN a.atttypmod <> -1 THEN a.atttypmod ELSE "
+    " e.oid <> b.oid, d.domain, CASE WHEN a.atttypmod <> -1 THEN a.atttypmod ELSE "
     "d.typmod END,"
     " a.attnotnull OR d.not_null, coalesce(pg_get_expr(ad.adbin, ad.adrelid), CASE WHEN d.domain THEN d.def "
     "END), a.attgenerated, a.attidentity,"
@@ -61,8 +61,9 @@ static const char columns_sql[] =
     "s.deptype IN ('a', 'i') LIMIT 1), (SELECT r.rngsubtype::regtype::text FROM pg_range r WHERE r.rngtypid "
     "= b.oid)"
     " FROM pg_attribute a JOIN d ON d.oid = a.atttypid JOIN pg_type b ON b.oid = d.base"
-    " JOIN pg_type e ON e.oid = CASE WHEN b.typcategory = 'A' AND b.typelem <> 0 THEN b.typelem ELSE b.oid "
-    "END"
+    " JOIN pg_type e ON e.oid = CASE WHEN EXISTS (SELECT FROM pg_type x WHERE x.oid = b.typelem AND "
+    "x.typarray = "
+    "b.oid) THEN b.typelem ELSE b.oid END" /* int2vector and the like are no arrays */
     " LEFT JOIN pg_attrdef ad ON ad.adrelid = a.attrelid AND ad.adnum = a.attnum"
     " LEFT JOIN pg_collation co ON co.oid = a.attcollation"
     " WHERE a.attrelid = ANY ($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1, 2";
