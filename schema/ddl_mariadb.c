@@ -132,6 +132,8 @@ static void add_column(struct schema_plan *plan, const struct sch_table *t, size
         add_default(plan, t, c, sql);
     }
     add_comment(plan, t, c->name, c->comment, COMMENT_CHARS, " COMMENT ", sql);
+    if (c->lower != NULL)
+        range_add_columns(c, sql);
 }
 
 /* A name of a key, index or constraint, as MariaDB takes it. */

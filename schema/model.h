@@ -57,6 +57,7 @@ struct sch_column {
     size_t label_count;
     const char *comment;
     bool left_out; /* by source.filters */
+    const char *lower, *upper; /* MariaDB: columns of its own for the bounds of a range, by `types`; NULL = none */
     struct mapping map;
 };
 

@@ -93,6 +93,10 @@ const char *plan_key(struct schema_plan *plan, const struct sch_table *t, const 
 /* Maps all columns and makes items and steps. `types`: "schema.table.column=type". */
 bool plan_mariadb(struct schema_plan *plan, const char *const *types, size_t type_count, bool indexes_later,
                   struct err *err) MUST_CHECK;
+/* `types`: columns(lower,upper) for a range. False: that is not what `type` says. A decision where it cannot be. */
+bool range_columns(struct schema_plan *plan, const struct sch_table *t, struct sch_column *c, const char *type);
+/* ", `lower` … AS (…) VIRTUAL, `upper` …" */
+void range_add_columns(const struct sch_column *c, struct strbuf *sql);
 /* Steps and items of keys, checks, indexes and foreign keys of a table whose columns are mapped. */
 void plan_mariadb_table(struct schema_plan *plan, const struct sch_table *t, bool indexes_later);
 void plan_mariadb_foreign_keys(struct schema_plan *plan, const struct sch_table *t, bool indexes_later);

@@ -89,6 +89,8 @@ static void map_column(struct schema_plan *plan, const struct sch_table *t, stru
             .kind = MAP_LEFT_OUT, .rule = "source.filters", .note = "left out by source.filters"};
         return;
     }
+    if (type != NULL && range_columns(plan, t, c, type))
+        return;
     if (type != NULL) {
         take_chosen(plan, c, type);
         return;

@@ -140,3 +140,46 @@ def test_every_type_comes_back(servers):
             compared, unfit = compared + done[0], unfit + done[1]
     print(f"{len(makers)} column types, {len(types)} without a rule, {compared} values, of which {unfit} have no place")
     assert 0 < unfit < compared / 4
+
+
+RANGES = {"int4range": lambda m: m.range(m.bound_int), "int8range": lambda m: m.range(lambda: m.bound_int(62)), "numrange": lambda m: m.range(m.bound_num),
+          "daterange": lambda m: m.range(m.bound_date), "tsrange": lambda m: m.range(m.bound_stamp), "tstzrange": lambda m: m.range(m.bound_stamp)}
+
+
+def test_bounds_of_ranges(servers):
+    """columns(lower,upper): the text of each range, and its bounds as PostgreSQL's lower() and upper() have them, through the copy and the stream."""
+    m = Maker(random.Random(f"{seed()} ranges"))
+    names = list(RANGES)
+    schema = f"CREATE TABLE t (id int PRIMARY KEY, {', '.join(f'c{i} {kind}' for i, kind in enumerate(names))}, m int4multirange);"
+    with case(servers, "ranges_", schema, "") as s:
+        assert "columns(lower,upper) is for ranges" in str(create(s.pipeline, {"public.t.m": "columns(a,b)"})["decisions"])
+        assert "has one of these names" in str(create(s.pipeline, {"public.t.c0": "columns(a,C1)"})["decisions"])
+        types = {f"public.t.c{i}": f"columns(l{i}, u{i})" for i in range(len(names))}
+        assert create(s.pipeline, types)["ok"] and create(s.pipeline, types)["made"] == 0
+        s.server.sql("CREATE INDEX l0 ON t (l0, u0)", db="ranges_")
+        rows = count(40, 400)
+        with psycopg.connect(s.source_url, autocommit=True, options="-c timezone=UTC") as connection:
+            def insert(first):
+                for number in range(first, first + rows):
+                    connection.execute(f"INSERT INTO t VALUES ({', '.join(['%s'] * (len(names) + 1))})", [number] + [make(m) for make in RANGES.values()])
+            insert(1)
+            s.start()
+            insert(rows + 1)
+            s.pipeline.wait_caught_up()
+            bounds = {"numrange": "trim_scale({})", "daterange": "{}", "int4range": "{}", "int8range": "{}"}
+            wanted = ", ".join(f"format('%s', c{i}), format('%s', {bounds.get(k, '{}').format(f'lower(c{i})')}), format('%s', {bounds.get(k, '{}').format(f'upper(c{i})')})" for i, k in enumerate(names))
+            left = connection.execute(f"SELECT id::text, {wanted} FROM t ORDER BY t.id").fetchall()
+        right = s.target(f"SELECT id, {', '.join(f'c{i}, l{i}, u{i}' for i in range(len(names)))} FROM t ORDER BY t.id")
+        held = 0
+        for a, b in zip(left, right, strict=True):
+            for i, kind in enumerate(names):
+                text, low, high = a[1 + 3 * i:4 + 3 * i]
+                for want, got in ((low, b[2 + 3 * i]), (high, b[3 + 3 * i])):
+                    none = want == "" or "infinity" in want or "BC" in want or want.partition("-")[0].isdigit() and len(want.partition("-")[0]) > 4 and kind in ("daterange", "tsrange", "tstzrange")
+                    got = got and (got.rstrip("0").rstrip(".") if "." in got else got)
+                    want = want.removesuffix("+00")
+                    want = want.rstrip("0").rstrip(".") if "." in want else want
+                    assert got == (None if none else want), (a[0], kind, text, want, got)
+                    held += not none
+                assert b[1 + 3 * i] == text
+        assert held > rows
