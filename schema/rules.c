@@ -173,8 +173,13 @@ static const struct rule rule_array_domain = {
     "domain of []", "a domain of an array", MAP_LOSSY, "longtext", NULL, AS_TEXT};
 static const struct rule rule_enum = {"enum", "an enum", MAP_EXACT, "enum(labels), in their order",
                                       NULL,   NULL};
-static const struct rule rule_range = {"range", "a range or multirange", MAP_LOSSY, "longtext", NULL,
-                                       AS_TEXT};
+static const struct rule rule_range = {
+    "range",
+    "a range or multirange",
+    MAP_LOSSY,
+    "longtext",
+    NULL,
+    AS_TEXT "; `columns(lower,upper)` in types adds the bounds of a range as columns of their own"};
 static const struct rule rule_composite = {"composite", "a composite type", MAP_LOSSY, "longtext", NULL,
                                            AS_TEXT};
 

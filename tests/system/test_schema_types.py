@@ -111,7 +111,6 @@ def assert_same_back(s, table, types, shapes):
 def test_every_type_comes_back(servers):
     m = Maker(random.Random(f"{seed()} schema"))
     makers = kinds(m, False)
-    makers.update({"int8multirange": lambda: m.multirange(lambda: m.bound_int(62)), "floatmultirange": lambda: m.multirange(m.bound_num)})
     tables = tables_of(makers)
     schema = SCHEMA + "".join(f"CREATE TABLE {table} (id int PRIMARY KEY, v int, big text, {', '.join(f'c{i} {kind}' for i, kind in enumerate(types))});" for table, types in tables.items())
     rows, times, compared, unfit = count(10, 120), count(15, 300), 0, 0
