@@ -22,9 +22,8 @@ static const char source_head[] = "WITH w (at, c, o) AS MATERIALIZED (SELECT n, 
                                   "$4::text[])), apart (c, o) AS MATERIALIZED (SELECT c, o "
                                   "FROM w WHERE c IN (2604, 2606))";
 static const char source_tail[] =
-    " SELECT i.type, i.object_names, i.object_args, d.def FROM w JOIN definition d USING (at) LEFT JOIN "
-    "LATERAL "
-    "pg_identify_object_as_address(nullif(w.c, 0), nullif(w.o, 0), 0) i ON true ORDER BY at";
+    " SELECT i.type, i.object_names, i.object_args, d.def FROM definition d LEFT JOIN LATERAL "
+    "pg_identify_object_as_address(nullif(d.c, 0), nullif(d.o, 0), 0) i ON true ORDER BY at";
 static const char target_head[] =
     "WITH w (at, c, o) AS MATERIALIZED (SELECT 1, classid, objid FROM pg_get_object_address($1, $2::text[], "
     "$3::text[])), "

@@ -1,8 +1,8 @@
 -- The definition of objects, as far as two servers can be compared by it: lines of a mark, what is meant, a tab, its value. '!': has to be the
 -- same; '?': has to be the same where the target has it (what a step of its own makes). Behind a WITH that says:
 -- w (at, c, o): objects; gone (t, n): columns that are left out; apart (c, o): defaults, checks and identities with steps of their own.
--- Schemas are always shown: the search path is empty. Numbers are those of system catalogs, which never change.
-, relation (o, def) AS MATERIALIZED (SELECT w.o, (SELECT string_agg(l.mark || replace(l.facet, E'\t', ' ') || E'\t' || replace(l.value, E'\n', '\n'), E'\n' ORDER BY l.facet) FROM (
+-- One pass, no join of lists: their sizes are guesses to the planner. Schemas are always shown: the search path is empty. Numbers are those of system catalogs, which never change.
+, definition (at, c, o, def) AS (SELECT at, c, o, coalesce((SELECT (SELECT string_agg(l.mark || replace(l.facet, E'\t', ' ') || E'\t' || replace(l.value, E'\n', '\n'), E'\n' ORDER BY l.facet) FROM (
     SELECT '!', 'persistence', CASE r.relpersistence WHEN 'u' THEN 'unlogged' ELSE 'logged' END
     UNION ALL SELECT '!', 'kind', CASE r.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' ELSE 'foreign table' END
     UNION ALL SELECT '!', 'partitions', coalesce(pg_get_partkeydef(r.oid), 'none')
@@ -26,8 +26,8 @@
         FROM pg_constraint k WHERE k.conrelid = r.oid AND k.contype = 'c' AND NOT EXISTS (SELECT FROM unnest(k.conkey) key (num)
             JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum = key.num JOIN gone g ON g.t = r.oid AND g.n = a.attname)
     UNION ALL SELECT '!', 'server', format('%s %s', s.srvname, f.ftoptions::text) FROM pg_foreign_table f JOIN pg_foreign_server s ON s.oid = f.ftserver WHERE f.ftrelid = r.oid
-    ) l (mark, facet, value)) FROM w JOIN pg_class r ON r.oid = w.o WHERE w.c = 1259 AND r.relkind IN ('r', 'p', 'f')),
-other (c, o, def) AS MATERIALIZED (SELECT c, o, CASE c
+    ) l (mark, facet, value)) FROM pg_class r WHERE w.c = 1259 AND r.oid = w.o AND r.relkind IN ('r', 'p', 'f')),
+    E'!definition\t' || replace(CASE c
     WHEN 1259 THEN (SELECT CASE WHEN r.relkind IN ('v', 'm') THEN pg_get_viewdef(o)
         WHEN r.relkind IN ('i', 'I') THEN pg_get_indexdef(o) || CASE WHEN r.relkind = 'i' AND NOT i.indisvalid THEN ' (not valid)' ELSE '' END
         WHEN r.relkind = 'S' THEN (SELECT concat_ws(' ', seqtypid::regtype, seqstart, seqincrement, seqmin, seqmax, seqcache, seqcycle) FROM pg_sequence WHERE seqrelid = o) END
@@ -48,6 +48,4 @@ other (c, o, def) AS MATERIALIZED (SELECT c, o, CASE c
         WHEN 'c' THEN (SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum) FROM pg_attribute a
             WHERE a.attrelid = y.typrelid AND a.attnum > 0 AND NOT a.attisdropped)
         WHEN 'r' THEN (SELECT concat_ws(' ', rngsubtype::regtype, nullif(rngsubdiff, 0)::regproc, nullif(rngcanonical, 0)::regproc) FROM pg_range WHERE rngtypid = o) END
-        FROM pg_type y WHERE y.oid = o) END FROM w WHERE c <> 0),
-definition (at, def) AS (SELECT w.at, coalesce(r.def, E'!definition\t' || replace(x.def, E'\n', '\n')) FROM w LEFT JOIN relation r ON w.c = 1259 AND r.o = w.o
-    LEFT JOIN other x ON x.c = w.c AND x.o = w.o)
+        FROM pg_type y WHERE y.oid = o) END, E'\n', '\n')) FROM w)
