@@ -1,7 +1,7 @@
 /*
  * Dead letters: records of the journal that the target refused, kept in the target itself (crossfade.dead_letter), so
  * that they are written in the same transaction as the position that passes them (promises 2 and 7). A target that has
- * none leaves target_ops.letters NULL.
+ * none leaves letters and desk of target_ops NULL.
  *
  * Keys. Once a record of a key is held, all later records of that key are held behind it, in order: nothing of the
  * key is applied until they are settled ("parked key"). A key change ties two keys together; what is tied together has
@@ -84,7 +84,10 @@ struct target_letters_ops {
     bool (*discard)(struct target *tgt, struct err *err);
     /* In a transaction: the held letters of the chain are applied (why NULL), or are not, because of `why`. */
     bool (*settle)(struct target *tgt, int64_t chain, const struct err *why, struct err *err);
-    /* These two open a connection of their own and need no lock: apply may run. */
+};
+
+/* Letters as people see them and ask about them. These open a connection of their own and need no lock: apply may run. */
+struct target_desk_ops {
     bool (*look)(const struct letters_query *query,
                  bool (*each)(void *ctx, const struct letter_view *view, struct err *err), void *ctx,
                  struct err *err);

@@ -243,23 +243,29 @@ static const struct target_letters_ops fault_letters = {
     .asked = letters_asked,
     .discard = letters_discard,
     .settle = letters_settle,
+};
+
+static const struct target_desk_ops fault_desk = {
     .look = letters_look,
     .ask = letters_ask,
 };
+
+static const struct target_write_ops fault_writing = {
+    .begin = fault_begin, .write = fault_write, .commit = fault_commit};
+
+static const struct target_narrow_ops fault_narrow = {
+    .save = fault_save, .restore = fault_restore, .settle = fault_settle};
 
 const struct target_ops target_fault = {
     .name = "fault",
     .open = fault_open,
     .prepare = fault_prepare,
-    .begin = fault_begin,
-    .write = fault_write,
-    .commit = fault_commit,
     .position = fault_position,
+    .standbys = fault_standbys,
     .cancel = fault_cancel,
     .close = fault_close,
-    .save = fault_save,
-    .restore = fault_restore,
-    .settle = fault_settle,
-    .standbys = fault_standbys,
+    .writing = &fault_writing,
+    .narrow = &fault_narrow,
     .letters = &fault_letters,
+    .desk = &fault_desk,
 };

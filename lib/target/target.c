@@ -34,26 +34,26 @@ bool target_open(const struct target_options *options, struct target **ret, stru
     return ops != NULL && ops->open(options, ret, err);
 }
 
-static const struct target_letters_ops *letters_of(const char *url, struct err *err)
+static const struct target_desk_ops *desk_of(const char *url, struct err *err)
 {
     const struct target_ops *ops = ops_of(url, err);
-    if (ops != NULL && ops->letters == NULL)
+    if (ops != NULL && ops->desk == NULL)
         err_set(err, ERR_UNSUPPORTED, "target.url: targets of this kind keep no dead letters yet");
-    return ops != NULL ? ops->letters : NULL;
+    return ops != NULL ? ops->desk : NULL;
 }
 
 bool target_letters_look(const struct letters_query *query,
                          bool (*each)(void *ctx, const struct letter_view *view, struct err *err), void *ctx,
                          struct err *err)
 {
-    const struct target_letters_ops *ops = letters_of(query->url, err);
+    const struct target_desk_ops *ops = desk_of(query->url, err);
     return ops != NULL && ops->look(query, each, ctx, err);
 }
 
 bool target_letters_ask(const struct letters_query *query, const int64_t *ids, size_t count,
                         const char *request, const char *reason, int64_t *ret_count, struct err *err)
 {
-    const struct target_letters_ops *ops = letters_of(query->url, err);
+    const struct target_desk_ops *ops = desk_of(query->url, err);
     return ops != NULL && ops->ask(query, ids, count, request, reason, ret_count, err);
 }
 
@@ -65,19 +65,19 @@ bool target_prepare(struct target *tgt, const struct table_schema *schema, struc
 
 bool target_begin(struct target *tgt, uint64_t attempt, struct err *err)
 {
-    return tgt->ops->begin(tgt, attempt, err);
+    return tgt->ops->writing->begin(tgt, attempt, err);
 }
 
 bool target_write(struct target *tgt, enum target_mode mode, const struct target_batch *batches, size_t count,
                   struct err *err)
 {
     BUG_UNLESS(mode != TARGET_MODE_UNKNOWN && (mode != TARGET_RESET || count == 0));
-    return tgt->ops->write(tgt, mode, batches, count, err);
+    return tgt->ops->writing->write(tgt, mode, batches, count, err);
 }
 
 bool target_commit(struct target *tgt, const struct target_position *position, struct err *err)
 {
-    return tgt->ops->commit(tgt, position, err);
+    return tgt->ops->writing->commit(tgt, position, err);
 }
 
 bool target_position(struct target *tgt, struct target_position *ret, bool *ret_found, struct err *err)
@@ -87,17 +87,17 @@ bool target_position(struct target *tgt, struct target_position *ret, bool *ret_
 
 bool target_save(struct target *tgt, struct err *err)
 {
-    return tgt->ops->save(tgt, err);
+    return tgt->ops->narrow->save(tgt, err);
 }
 
 bool target_restore(struct target *tgt, struct err *err)
 {
-    return tgt->ops->restore(tgt, err);
+    return tgt->ops->narrow->restore(tgt, err);
 }
 
 bool target_settle(struct target *tgt, bool constraints, struct err *err)
 {
-    return tgt->ops->settle(tgt, constraints, err);
+    return tgt->ops->narrow->settle(tgt, constraints, err);
 }
 
 bool target_standbys(struct target *tgt, uint64_t *ret_written, uint64_t *ret_replayed, struct err *err)

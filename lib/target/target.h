@@ -111,13 +111,10 @@ struct target {
 };
 
 struct target_letters_ops;
+struct target_desk_ops;
 
-struct target_ops {
-    const char *name;
-    bool (*open)(const struct target_options *options, struct target **ret, struct err *err);
-    /* ERR_SCHEMA names the table and what is missing or does not fit. May be called inside a transaction. */
-    bool (*prepare)(struct target *tgt, const struct table_schema *schema, struct target_table **ret,
-                    struct err *err);
+/* A transaction and what goes into it. */
+struct target_write_ops {
     /* Starts a transaction; one that is open is rolled back. attempt: of the snapshot that rows belong to. */
     bool (*begin)(struct target *tgt, uint64_t attempt, struct err *err);
     /* Rows may be read again until the call returns; whether they are written then or with commit is the
@@ -126,22 +123,38 @@ struct target_ops {
     bool (*write)(struct target *tgt, enum target_mode mode, const struct target_batch *batches, size_t count,
                   struct err *err);
     bool (*commit)(struct target *tgt, const struct target_position *position, struct err *err);
-    /* *ret_found false: this pipeline has not written here yet. Not inside a transaction. */
-    bool (*position)(struct target *tgt, struct target_position *ret, bool *ret_found, struct err *err);
-    /* Ends a running call with an error soon. */
-    void (*cancel)(struct target *tgt);
-    void (*close)(struct target *tgt);
-    /* Inside of a transaction, for narrowing a batch down to the row at fault; NULL together with `letters`.
-     * save: from here on restore() takes back; one point at a time, the next save forgets the one before.
-     * settle: everything written since is carried out now, so that what the target refuses shows; constraints:
-     * deferred ones, too. */
+};
+
+/* Inside of a transaction, for narrowing a batch down to the row at fault. */
+struct target_narrow_ops {
+    /* From here on restore() takes back; one point at a time, the next save forgets the one before. */
     bool (*save)(struct target *tgt, struct err *err);
     bool (*restore)(struct target *tgt, struct err *err);
+    /* Everything written since is carried out now, so that what the target refuses shows; constraints:
+     * deferred ones, too. */
     bool (*settle)(struct target *tgt, bool constraints, struct err *err);
+};
+
+/* An implementation: its life, and the tables of what it can do. */
+struct target_ops {
+    const char *name;
+    bool (*open)(const struct target_options *options, struct target **ret, struct err *err);
+    /* ERR_SCHEMA names the table and what is missing or does not fit. May be called inside a transaction. */
+    bool (*prepare)(struct target *tgt, const struct table_schema *schema, struct target_table **ret,
+                    struct err *err);
+    /* *ret_found false: this pipeline has not written here yet. Not inside a transaction. */
+    bool (*position)(struct target *tgt, struct target_position *ret, bool *ret_found, struct err *err);
     /* How far the target's own log is written, and how far the slowest of its connected standbys has replayed it (no standby:
      * as far). Two numbers that can be compared. NULL: not to be known here. */
     bool (*standbys)(struct target *tgt, uint64_t *ret_written, uint64_t *ret_replayed, struct err *err);
-    const struct target_letters_ops *letters; /* dead_letter.h; NULL = this target keeps none */
+    /* Ends a running call with an error soon. */
+    void (*cancel)(struct target *tgt);
+    void (*close)(struct target *tgt);
+    const struct target_write_ops *writing;
+    /* These three go together; NULL: the target keeps no dead letters. */
+    const struct target_narrow_ops *narrow;
+    const struct target_letters_ops *letters; /* dead_letter.h */
+    const struct target_desk_ops *desk;       /* dead_letter.h */
 };
 
 bool target_open(const struct target_options *options, struct target **ret, struct err *err) MUST_CHECK;

@@ -92,7 +92,8 @@ static bool fake_write(struct target *tgt, enum target_mode mode, const struct t
     return true;
 }
 
-static const struct target_ops fake_ops = {.name = "fake", .prepare = fake_prepare, .write = fake_write};
+static const struct target_write_ops fake_writing = {.write = fake_write};
+static const struct target_ops fake_ops = {.name = "fake", .prepare = fake_prepare, .writing = &fake_writing};
 static struct target fake = {.ops = &fake_ops};
 
 /* --- the tests --- */

@@ -296,14 +296,14 @@ static void md_cancel(struct target *tgt)
     (void)pthread_mutex_unlock(&mt->lock);
 }
 
+static const struct target_write_ops writing = {.begin = md_begin, .write = md_write, .commit = md_commit};
+
 const struct target_ops target_mariadb = {
     .name = "mariadb",
     .open = md_open,
     .prepare = md_prepare,
-    .begin = md_begin,
-    .write = md_write,
-    .commit = md_commit,
     .position = md_position,
     .cancel = md_cancel,
     .close = md_close,
+    .writing = &writing,
 };

@@ -335,6 +335,4 @@ const struct target_letters_ops pgt_letters = {
     .asked = asked,
     .discard = discard,
     .settle = settle,
-    .look = pgt_letters_look,
-    .ask = pgt_letters_ask,
 };

@@ -62,9 +62,9 @@ static void read_view(const struct pg_result *res, int row, bool whole, struct l
     "to_char(first_seen, 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), to_char(tried_at, "                           \
     "'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), to_char(settled_at, 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), reason"
 
-bool pgt_letters_look(const struct letters_query *query,
-                      bool (*each)(void *ctx, const struct letter_view *view, struct err *err), void *ctx,
-                      struct err *err)
+static bool look(const struct letters_query *query,
+                 bool (*each)(void *ctx, const struct letter_view *view, struct err *err), void *ctx,
+                 struct err *err)
 {
     struct pg_conn *conn = NULL;
     PG_RESULT_AUTO res = NULL;
@@ -90,8 +90,8 @@ bool pgt_letters_look(const struct letters_query *query,
     return ok;
 }
 
-bool pgt_letters_ask(const struct letters_query *query, const int64_t *ids, size_t count, const char *request,
-                     const char *reason, int64_t *ret_count, struct err *err)
+static bool ask(const struct letters_query *query, const int64_t *ids, size_t count, const char *request,
+                const char *reason, int64_t *ret_count, struct err *err)
 {
     struct pg_conn *conn = NULL;
     PG_RESULT_AUTO res = NULL;
@@ -114,3 +114,5 @@ bool pgt_letters_ask(const struct letters_query *query, const int64_t *ids, size
     pg_close(conn);
     return ok;
 }
+
+const struct target_desk_ops pgt_desk = {.look = look, .ask = ask};

@@ -383,19 +383,21 @@ static void pgt_cancel(struct target *tgt)
     pg_cancel(((struct pg_target *)tgt)->conn);
 }
 
+static const struct target_write_ops writing = {.begin = pgt_begin, .write = pgt_write, .commit = pgt_commit};
+
+static const struct target_narrow_ops narrow = {
+    .save = pgt_save, .restore = pgt_restore, .settle = pgt_settle};
+
 const struct target_ops target_postgres = {
     .name = "postgresql",
     .open = pgt_open,
     .prepare = pgt_prepare,
-    .begin = pgt_begin,
-    .write = pgt_write,
-    .commit = pgt_commit,
     .position = pgt_position,
+    .standbys = pgt_standbys,
     .cancel = pgt_cancel,
     .close = pgt_close,
-    .save = pgt_save,
-    .restore = pgt_restore,
-    .settle = pgt_settle,
-    .standbys = pgt_standbys,
+    .writing = &writing,
+    .narrow = &narrow,
     .letters = &pgt_letters,
+    .desk = &pgt_desk,
 };

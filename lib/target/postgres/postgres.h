@@ -205,10 +205,6 @@ bool pgt_settle(struct target *tgt, bool constraints, struct err *err) MUST_CHEC
 const void *pgt_unhex(const struct pg_result *res, int row, int column, size_t *ret_len);
 
 /* letters_desk.c: for people, on a connection of their own */
-bool pgt_letters_look(const struct letters_query *query,
-                      bool (*each)(void *ctx, const struct letter_view *view, struct err *err), void *ctx,
-                      struct err *err) MUST_CHECK;
-bool pgt_letters_ask(const struct letters_query *query, const int64_t *ids, size_t count, const char *request,
-                     const char *reason, int64_t *ret_count, struct err *err) MUST_CHECK;
+extern const struct target_desk_ops pgt_desk;
 
 #endif
