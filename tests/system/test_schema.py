@@ -177,9 +177,11 @@ def test_indexes_after_the_copy(pair, target):
     run_psql(p.source_url, "-c", ROWS)
     p.start()
     p.apply.wait_for(lambda status: status.get("complete"), 120, "the copy is complete")
+    assert p.apply.terminate() == 0  # its next fence would say again that it is complete
     target.sql("UPDATE crossfade.position SET complete = false WHERE pipeline = %s", (p.name,), db=p.name)
     assert "the copy is not complete" in make(p, "--indexes", code=1).stderr
     target.sql("UPDATE crossfade.position SET complete = true WHERE pipeline = %s", (p.name,), db=p.name)
+    p.apply.start()
     make(p, "--indexes", failpoint="schema.after_step:3", code=-9)
     make(p, "--indexes")
     assert_same_catalog(p.source_url, p.target_url)
