@@ -8,21 +8,33 @@ import sys
 
 from rig import Workdir
 
-from . import compare, debezium, journalling, large, latency, mariadb, size, snapshot, stream
+from . import applying, compare, debezium, journalling, large, latency, mariadb, size, snapshot, stream, visible
 from .rigging import Bench
+from .workloads import MIXED, PGBENCH
 
 # name: (function, limit, "at most" or "at least", unit)
 FIGURES = {
-    "snapshot-lmdb": (snapshot.lmdb, 3.0, "<=", "x time of COPY | COPY"),
-    "snapshot-kafka": (snapshot.kafka, 3.0, "<=", "x time of COPY | COPY"),
+    "snapshot-lmdb": (snapshot.lmdb, 1.6, "<=", "x time of COPY | COPY"),
+    "snapshot-kafka": (snapshot.kafka, 2.2, "<=", "x time of COPY | COPY"),
     "drain-lmdb": (stream.drain_lmdb, 0.9, ">=", "x rate of pg_recvlogical"),
     "drain-kafka": (stream.drain_kafka, 0.9, ">=", "x rate of pg_recvlogical"),
     "mixed-drain-lmdb": (stream.mixed_lmdb, 0.9, ">=", "x rate of pg_recvlogical, mixed workload"),
     "mixed-drain-kafka": (stream.mixed_kafka, 0.9, ">=", "x rate of pg_recvlogical, mixed workload"),
-    "apply-lmdb-sync": (stream.apply_lmdb_on, 1.5, ">=", "x rate of a native subscription, synchronous_commit=on"),
-    "apply-lmdb-async": (stream.apply_lmdb_off, 0.5, ">=", "x rate of a native subscription, synchronous_commit=off"),
-    "apply-kafka-sync": (stream.apply_kafka_on, 1.5, ">=", "x rate of a native subscription, synchronous_commit=on"),
-    "apply-kafka-async": (stream.apply_kafka_off, 0.5, ">=", "x rate of a native subscription, synchronous_commit=off"),
+    "apply-lmdb-sync": (applying.figure("lmdb", "on", PGBENCH), 3, ">=", "x rate of a native subscription, synchronous_commit=on"),
+    "apply-lmdb-async": (applying.figure("lmdb", "off", PGBENCH), 1.0, ">=", "x rate of a native subscription, synchronous_commit=off"),
+    "apply-kafka-sync": (applying.figure("kafka", "on", PGBENCH), 3, ">=", "x rate of a native subscription, synchronous_commit=on"),
+    "apply-kafka-async": (applying.figure("kafka", "off", PGBENCH), 0.85, ">=", "x rate of a native subscription, synchronous_commit=off"),
+    "apply-mixed-lmdb-sync": (applying.figure("lmdb", "on", MIXED), 3, ">=", "x rate of a native subscription, synchronous_commit=on, mixed workload"),
+    "apply-mixed-lmdb-async": (applying.figure("lmdb", "off", MIXED), 1.0, ">=", "x rate of a native subscription, synchronous_commit=off, mixed workload"),
+    "apply-mixed-kafka-sync": (applying.figure("kafka", "on", MIXED), 3, ">=", "x rate of a native subscription, synchronous_commit=on, mixed workload"),
+    "apply-mixed-kafka-async": (applying.figure("kafka", "off", MIXED), 0.85, ">=", "x rate of a native subscription, synchronous_commit=off, mixed workload"),
+    "apply-memory-wide": (applying.wide_transaction, 256, "<=", "MiB of apply, a transaction of a million rows of 1 kB"),
+    "dbz-sink": (applying.debezium_sink, 5, ">=", "x changes/s of Debezium with its JDBC sink, source to target"),
+    "visible-lmdb-500": (visible.figure("lmdb", "transactions", 500), 3, "<=", "x p50 of a native subscription, commit to commit at 500 tx/s"),
+    "visible-kafka-idempotent-500": (visible.figure("kafka", "idempotent", 500), 6, "<=", "x p50 of a native subscription"),
+    "visible-kafka-500": (visible.figure("kafka", "transactions", 500), 20, "<=", "x p50 of a native subscription, Kafka transactions"),
+    "visible-lmdb-5000": (visible.figure("lmdb", "transactions", 5000), None, "", "x p50 of a native subscription at 5,000 tx/s"),
+    "visible-kafka-5000": (visible.figure("kafka", "transactions", 5000), None, "", "x p50 of a native subscription at 5,000 tx/s"),
     "large-transaction": (large.lmdb, 3.0, ">=", "x shorter from COMMIT to journal than without streaming, LMDB"),
     "large-transaction-at-once": (large.lmdb_at_once, 1.0, ">=", "x shorter, COMMIT right behind the last row"),
     "large-transaction-kafka": (large.kafka, 3.0, ">=", "x shorter, Kafka"),
@@ -32,10 +44,14 @@ FIGURES = {
     "latency-kafka-idempotent-500": (latency.kafka_idempotent_500, 10, "<=", "ms, p99 from commit to journal at 500 tx/s, Kafka without transactions"),
     "latency-lmdb-5000": (latency.lmdb_5000, None, "", "ms, p99 at 5,000 tx/s"),
     "latency-kafka-5000": (latency.kafka_5000, None, "", "ms, p99 at 5,000 tx/s"),
-    "dbz-snapshot-schemas": (debezium.snapshot_schemas, 15, ">=", "x rows/s of Debezium, JSON with schemas (ours: Avro, Kafka)"),
-    "dbz-snapshot": (debezium.snapshot_bare, 5, ">=", "x rows/s of Debezium, JSON without schemas"),
-    "dbz-stream": (debezium.stream_pgbench, 3, ">=", "x changes/s of Debezium, JSON without schemas"),
-    "dbz-mixed": (debezium.stream_mixed, 3, ">=", "x changes/s of Debezium, JSON without schemas, mixed workload"),
+    "dbz-snapshot-schemas": (debezium.snapshot_figure("usual", True), 15, ">=", "x rows/s of Debezium, JSON with schemas (ours: Avro, Kafka)"),
+    "dbz-snapshot": (debezium.snapshot_figure("usual", False), 5, ">=", "x rows/s of Debezium, JSON without schemas"),
+    "dbz-stream": (debezium.stream_figure("usual", PGBENCH), 3, ">=", "x changes/s of Debezium, JSON without schemas"),
+    "dbz-mixed": (debezium.stream_figure("usual", MIXED), 3, ">=", "x changes/s of Debezium, JSON without schemas, mixed workload"),
+    "dbz-snapshot-schemas-tuned": (debezium.snapshot_figure("tuned", True), None, "", "x rows/s of a tuned and warm Debezium, with schemas"),
+    "dbz-snapshot-tuned": (debezium.snapshot_figure("tuned", False), None, "", "x rows/s of a tuned and warm Debezium, without"),
+    "dbz-stream-tuned": (debezium.stream_figure("tuned", PGBENCH), None, "", "x changes/s of a tuned and warm Debezium"),
+    "dbz-mixed-tuned": (debezium.stream_figure("tuned", MIXED), None, "", "x changes/s of a tuned and warm Debezium, mixed workload"),
     "bytes-dbz": (debezium.bytes_each, None, "", "bytes a change of Debezium's JSON without schemas, not compressed"),
     "bytes-avro-none": (size.figure("avro", "none"), 0.4, "<=", "x bytes a change of Debezium's JSON without schemas"),
     "bytes-avro-lz4": (size.figure("avro", "lz4"), None, "", "x bytes, lz4"),

@@ -1,14 +1,16 @@
 """dbz-*: Debezium's PostgreSQL connector beside ours, in turn, from the same server into the same broker.
 
-Debezium 3.1 in Kafka Connect's standalone worker 3.9 (Java 17, 2 GB of heap, G1 and both compilers: the defaults of a server), set as
-people who want it quick set it: max.batch.size 16384, max.queue.size 131072, poll.interval.ms 50, snapshot.fetch.size 20480; the
-producer's batch.size 512 kB, linger.ms 10, buffer.memory 128 MB, compression lz4 as ours; JsonConverter with schemas or without.
-pgoutput, one task, one partition a topic as ours, topics made beforehand, no transformations.
+Debezium 3.1 in Kafka Connect's standalone worker 3.9 (Java 17): pgoutput, one task, one partition a topic as ours, topics made beforehand,
+no transformations, JsonConverter with schemas or without. Two settings of it:
 
-Its rate is taken in its favour: from the moment when the first quarter of the records is in the topics (what Java's compilers still had to
-warm up lies before; so do start, plugins and the reading of schemas) to the last, by the ends of the topics, read 20 times a second.
-Ours is counted whole, from the start of the process to the fence behind the last change. Ours: Avro, Kafka transactions, lz4.
-The backlog is one: both have their slots before it is written.
+usual  max.batch.size 8192, max.queue.size 32768, Java's options as Kafka's scripts have them, all else as it comes; counted from the first record in its topics to the last one.
+tuned  as far as it goes: 2 GB of heap from the start, max.batch.size 16384, max.queue.size 131072, poll.interval.ms 50,
+       snapshot.fetch.size 20480; the producer's batch.size 512 kB, linger.ms 10, buffer.memory 128 MB, compression lz4 as ours; counted
+       from the moment when a quarter of the records is there, so that Java's compilers are warm (dbz-*-tuned).
+
+Ours is counted by the same rule beside each, and waits for the fence behind the last change as well. The ends of the topics are read 20 times
+a second. --verbose tells both from the start of their processes, too. Ours: Avro, Kafka transactions, lz4. The backlog is one: both have
+their slots before it is written.
 """
 
 import contextlib
@@ -17,28 +19,77 @@ import os
 import time
 
 from rig.connect import Connect
+from rig.procs import lsn_value
 from rig.wait import wait_until
 
-from .journalling import journal_snapshot
 from .rigging import ACCOUNTS, cpu_s, delete_topics
-from .stream import drain_ours, stopped_capture
-from .workloads import MIXED, PGBENCH
+from .stream import stopped_capture
+from .workloads import PGBENCH
 
-JVM = ("-Xms2g",)
 WORKER = {"offset.flush.interval.ms": 10000}
-SKIPPED = 0.25
+SETTINGS = {
+    "usual": {"max.batch.size": 8192, "max.queue.size": 32768},
+    "tuned": {"max.batch.size": 16384, "max.queue.size": 131072, "poll.interval.ms": 50, "snapshot.fetch.size": 20480,
+              "producer.override.batch.size": 524288, "producer.override.linger.ms": 10, "producer.override.buffer.memory": 134217728,
+              "producer.override.compression.type": "lz4"},
+}
+JVM = {"usual": ("-Xms256m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent"),
+       "tuned": ("-Xms2g",)}
+SKIPPED = {"usual": 0, "tuned": 0.25}  # of the records, before the time is taken
 
 
 def log_bytes(bench, topic):
     return sum(os.path.getsize(path) for path in glob.glob(os.path.join(bench.kafka.home, "**", f"{topic}-*", "*.log"), recursive=True))
 
 
+class Ends:
+    """How many records are in some topics of one partition."""
+
+    def __init__(self, bench, topics):
+        from confluent_kafka import Consumer
+        self.topics = topics
+        self.reader = Consumer({"bootstrap.servers": bench.kafka.bootstrap, "group.id": f"ends-{topics[0]}", "log_level": 3})
+
+    def records(self):
+        from confluent_kafka import KafkaException, TopicPartition
+        ends = 0
+        for topic in self.topics:
+            with contextlib.suppress(KafkaException):  # a topic that is not there yet
+                ends += self.reader.get_watermark_offsets(TopicPartition(topic, 0), timeout=30, cached=False)[1]
+        return ends
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.reader.close()
+
+
+def steady_rate(bench, who, pid, records, count, ended, skipped, timeout=1200):
+    """Records a second from when this share of `count` is there (0: the first ones) until ended(records) holds, which is asked with each look."""
+    began, begun_at, cpu = None, 0, 0.0
+    start = time.monotonic()
+    while True:
+        now, there = time.monotonic(), records()
+        if began is None and there >= max(1, count * skipped):
+            began, begun_at, cpu = now, there, cpu_s(pid)
+        if ended(there):
+            break
+        assert now - start < timeout, f"{who}: {there} records of {count} after {timeout} s"
+        time.sleep(0.05)
+    now = time.monotonic()
+    assert began is not None and begun_at < count, f"{who}: {begun_at} of {count} at the first look"
+    bench.cost(who, cpu_s(pid) - cpu, count - begun_at)
+    bench.say(f"{who}: from its start {count / (now - start):,.0f} records/s, from record {begun_at:,} on {(count - begun_at) / (now - began):,.0f}")
+    return (count - begun_at) / (now - began)
+
+
 class Debezium:
     """One connector over some tables: its topics, publication and slot; all are gone when it is closed."""
 
-    def __init__(self, bench, tables, snapshot, schemas=False, compression="lz4"):
+    def __init__(self, bench, tables, snapshot, kind, schemas=False, **more):
         bench.count += 1
-        self.bench, self.name = bench, f"dbz{bench.count}"
+        self.bench, self.name, self.kind = bench, f"dbz{bench.count}", kind
         self.topics = [f"{self.name}.public.{table}" for table in tables]
         for topic in self.topics:
             bench.kafka.create_topic(topic)
@@ -48,20 +99,16 @@ class Debezium:
             "database.hostname": "127.0.0.1", "database.port": bench.source.port, "database.user": "postgres", "database.password": "x",
             "database.dbname": "bench", "topic.prefix": self.name, "slot.name": self.name, "publication.name": self.name,
             "publication.autocreate.mode": "disabled", "table.include.list": ",".join(f"public.{table}" for table in tables),
-            "snapshot.mode": snapshot, "snapshot.fetch.size": 20480, "max.batch.size": 16384, "max.queue.size": 131072, "poll.interval.ms": 50,
-            "producer.override.batch.size": 524288, "producer.override.linger.ms": 10, "producer.override.buffer.memory": 134217728,
-            "producer.override.compression.type": compression,
+            "snapshot.mode": snapshot, **SETTINGS[kind], **more,
             **{f"{part}.converter": "org.apache.kafka.connect.json.JsonConverter" for part in ("key", "value")},
             **{f"{part}.converter.schemas.enable": str(schemas).lower() for part in ("key", "value")}}
-        self.connect = Connect(bench.folder, bench.kafka, {self.name: settings}, name=f"connect-{self.name}", heap="2g", jvm=JVM,
+        self.connect = Connect(bench.folder, bench.kafka, {self.name: settings}, name=f"connect-{self.name}", heap="2g", jvm=JVM[kind],
                                worker={**WORKER, "connector.client.config.override.policy": "All"})
-        from confluent_kafka import Consumer
-        self.reader = Consumer({"bootstrap.servers": bench.kafka.bootstrap, "group.id": self.name})
+        self.ends = Ends(bench, self.topics)
 
     def records(self):
         """How many are in its topics by now."""
-        from confluent_kafka import TopicPartition
-        return sum(self.reader.get_watermark_offsets(TopicPartition(topic, 0), timeout=30, cached=False)[1] for topic in self.topics)
+        return self.ends.records()
 
     def fail_if_failed(self):
         assert self.connect.process.running, self.connect.process.log_tail()
@@ -74,31 +121,25 @@ class Debezium:
             return self.records() >= count
         wait_until(there, timeout, f"{count} records of Debezium", interval=0.2)
 
-    def rate(self, before, count, timeout=1200):
-        """Records a second until `count` more than before are there, without the first quarter."""
-        skipped, began, begun_at, cpu = int(count * SKIPPED), None, 0, 0.0
-        looked = start = time.monotonic()
-        while True:
-            now, records = time.monotonic(), self.records() - before
-            if began is None and records >= skipped:
-                began, begun_at, cpu = now, records, cpu_s(self.connect.process.pid)
-            if records >= count:
-                break
-            assert now - start < timeout, f"Debezium: {records} records of {count} after {timeout} s"
-            if now - looked > 5:
+    def rate(self, before, count):
+        """Records a second until `count` more than before are there."""
+        looked = [time.monotonic()]
+
+        def ended(there):
+            if time.monotonic() - looked[0] > 5:
                 self.fail_if_failed()
-                looked = now
-            time.sleep(0.05)
-        assert records == count and begun_at < count, f"{records} records of Debezium, not {count} ({begun_at} at the first look)"
-        self.bench.cost("Debezium", cpu_s(self.connect.process.pid) - cpu, count - begun_at)
-        return (count - begun_at) / (now - began)
+                looked[0] = time.monotonic()
+            assert there <= count, f"{there} records of Debezium, not {count}"
+            return there == count
+        return steady_rate(self.bench, "Debezium", self.connect.process.pid, lambda: self.records() - before, count, ended,
+                           SKIPPED[self.kind])
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exc):
         self.connect.close()
-        self.reader.close()
+        self.ends.reader.close()
         source, slot = self.bench.source, (self.name,)
         wait_until(lambda: not source.value("SELECT active FROM pg_replication_slots WHERE slot_name = %s", slot, db="bench"), 60,
                    "its slot is free")
@@ -110,32 +151,39 @@ class Debezium:
 # -- snapshots
 
 
-def snapshot(bench, schemas):
-    ours_s, _ = journal_snapshot(bench)
-    with Debezium(bench, ["pgbench_accounts"], "initial_only", schemas) as dbz:
+def ours_rate(bench, p, kind, tables, count, complete):
+    """Starts capture: records a second into the topics of these tables, until its status says complete."""
+    with Ends(bench, [f"{p.name}.public.{table}" for table in tables]) as ends, bench.memory(p.capture):
+        before = ends.records()
+        p.capture.start()
+        return steady_rate(bench, "capture", p.capture.pid, lambda: ends.records() - before, count,
+                           lambda there: there >= count and complete(p.capture.status() or {}), SKIPPED[kind])
+
+
+def snapshot(bench, kind, schemas):
+    with bench.pipeline("kafka", None) as p:
+        bench.source.psql("-c", "CHECKPOINT", db="bench")
+        our_rate = ours_rate(bench, p, kind, PGBENCH.tables, int(ACCOUNTS), lambda status: status.get("complete"))
+        assert p.capture.status()["snapshot"]["rows"] == int(ACCOUNTS)
+    with Debezium(bench, PGBENCH.tables, "initial_only", kind, schemas) as dbz:
         dbz.connect.start()
         rate = dbz.rate(0, int(ACCOUNTS))
         size = log_bytes(bench, dbz.topics[0]) / int(ACCOUNTS)
-    bench.say(f"snapshot: {int(ACCOUNTS) / ours_s:,.0f} rows/s, Debezium {'with' if schemas else 'without'} schemas {rate:,.0f}"
-              f" ({size:.0f} bytes a row in the log, lz4)")
-    return int(ACCOUNTS) / ours_s / rate
+    bench.say(f"snapshot, {kind}: {our_rate:,.0f} rows/s, Debezium {'with' if schemas else 'without'} schemas {rate:,.0f} ({size:.0f} bytes a row in the log)")
+    return our_rate / rate
 
 
-def snapshot_schemas(bench):
-    return snapshot(bench, True)
-
-
-def snapshot_bare(bench):
-    return snapshot(bench, False)
+def snapshot_figure(kind, schemas):
+    return lambda bench: snapshot(bench, kind, schemas)
 
 
 # -- streaming
 
 
 @contextlib.contextmanager
-def stopped_debezium(bench, workload, **more):
+def stopped_debezium(bench, workload, kind, **more):
     """One that has streamed a change of each table, stopped with its slot and offsets in place; how many records that were."""
-    with Debezium(bench, workload.tables, "no_data", **more) as dbz:
+    with Debezium(bench, workload.tables, "no_data", kind, **more) as dbz:
         dbz.connect.start()
         wait_until(lambda: bench.source.value("SELECT active FROM pg_replication_slots WHERE slot_name = %s", (dbz.name,), db="bench"), 120,
                    "Debezium streams", interval=0.2)
@@ -145,24 +193,20 @@ def stopped_debezium(bench, workload, **more):
         yield dbz, dbz.records()
 
 
-def stream(bench, workload):
+def stream(bench, kind, workload):
     workload.prepare(bench)
-    with stopped_capture(bench, "kafka", workload) as p, stopped_debezium(bench, workload) as (dbz, before):
-        end_lsn = workload.make(bench)
-        ours_s = drain_ours(bench, p, "kafka", workload, end_lsn)
+    with stopped_capture(bench, "kafka", workload) as p, stopped_debezium(bench, workload, kind) as (dbz, before):
+        end_lsn = lsn_value(workload.make(bench))
+        our_rate = ours_rate(bench, p, kind, workload.tables, workload.changes, lambda status: lsn_value(status.get("journaled_lsn") or "0/0") >= end_lsn)
         p.capture.terminate()
         dbz.connect.start()
         rate = dbz.rate(before, workload.records) * workload.changes / workload.records
-    bench.say(f"{workload.name}: {workload.changes / ours_s:,.0f} changes/s, Debezium without schemas {rate:,.0f}")
-    return workload.changes / ours_s / rate
+    bench.say(f"{workload.name}, {kind}: {our_rate:,.0f} changes/s, Debezium without schemas {rate:,.0f}")
+    return our_rate / rate
 
 
-def stream_pgbench(bench):
-    return stream(bench, PGBENCH)
-
-
-def stream_mixed(bench):
-    return stream(bench, MIXED)
+def stream_figure(kind, workload):
+    return lambda bench: stream(bench, kind, workload)
 
 
 # -- bytes
@@ -170,7 +214,7 @@ def stream_mixed(bench):
 
 def bytes_each(bench):
     """Bytes a change in the log of Debezium's topic, not compressed; kept for bytes-*."""
-    with stopped_debezium(bench, PGBENCH, compression="none") as (dbz, before):
+    with stopped_debezium(bench, PGBENCH, "usual") as (dbz, before):
         in_log = log_bytes(bench, dbz.topics[0])
         PGBENCH.make(bench)
         dbz.connect.start()

@@ -16,6 +16,7 @@ SERVER = {"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": 
           "autovacuum": "off", "max_replication_slots": 20, "max_wal_senders": 20, "wal_level": "logical"}
 SCALE = 20
 ACCOUNTS = f"{SCALE * 100000}"
+ACCOUNTS_TABLE = "CREATE TABLE pgbench_accounts (aid int PRIMARY KEY, bid int, abalance int, filler char(84)) WITH (fillfactor=100)"
 
 
 class Bench:
@@ -62,29 +63,28 @@ class Bench:
         subprocess.run(["pgbench", *arguments, self.source.url("bench")], check=True, stdout=subprocess.DEVNULL,
                        stderr=subprocess.DEVNULL)
 
-    def fresh_target(self, with_rows=False, synchronous_commit="on"):
-        """A new database of the target with pgbench_accounts and its key; its name."""
+    def fresh_target(self, with_rows=False, synchronous_commit="on", workload=None):
+        """A new database of the target with a workload's tables (pgbench_accounts) and their keys; its name."""
         self.count += 1
         name = f"t{self.count}"
         self.target.create_db(name)
-        self.target.psql("-c", "CREATE TABLE pgbench_accounts (aid int NOT NULL, bid int, abalance int, filler char(84))"
-                         " WITH (fillfactor=100)", "-c", "ALTER TABLE pgbench_accounts ADD PRIMARY KEY (aid)",
+        tables = workload.schema if workload else [ACCOUNTS_TABLE]
+        self.target.psql(*[part for statement in tables for part in ("-c", statement)],
                          "-c", f"ALTER DATABASE {name} SET synchronous_commit = {synchronous_commit}", db=name)
         if with_rows:
-            self.copy_pipe(name)
+            for table in workload.tables if workload else ["pgbench_accounts"]:
+                self.copy_pipe(name, table)
         return name
 
     def drop_target(self, name):
         self.target.psql("-c", f'DROP DATABASE "{name}" WITH (FORCE)')
 
-    def copy_pipe(self, name):
+    def copy_pipe(self, name, table="pgbench_accounts"):
         """psql COPY | psql COPY into the table with its key: seconds."""
         started = time.monotonic()
-        reader = subprocess.Popen(["psql", "-X", "-d", self.source.url("bench"), "-c", "COPY pgbench_accounts TO STDOUT"],
-                                  stdout=subprocess.PIPE)
-        subprocess.run(["psql", "-X", "-q", "-d", self.target.url(name), "-c", "COPY pgbench_accounts FROM STDIN"],
-                       stdin=reader.stdout, check=True)
-        assert reader.wait() == 0
+        with subprocess.Popen(["psql", "-X", "-d", self.source.url("bench"), "-c", f"COPY {table} TO STDOUT"], stdout=subprocess.PIPE) as reader:
+            subprocess.run(["psql", "-X", "-q", "-d", self.target.url(name), "-c", f"COPY {table} FROM STDIN"], stdin=reader.stdout, check=True)
+        assert reader.returncode == 0
         return time.monotonic() - started
 
     # -- pipelines

@@ -2,14 +2,14 @@
 
 PGBENCH: 4 clients x 25,000 transactions of 4 updates of random accounts, 400,000 changes.
 
-MIXED: 200,000 changes of five tables with numeric, jsonb, timestamptz, 1 kB of text and bytea, by one client: 100 rounds of 200 transactions
+MIXED: 400,000 changes of five tables with numeric, jsonb, timestamptz, 1 kB of text and bytea, by one client: 200 rounds of 200 transactions
 of one row, 80 of 10 rows and one of 1,000. Half of the changes are inserts, the others updates of rows of theirs and, in the large
 transactions, 50 deletes. The texts are hexadecimal digits (compression halves them), the same in each run.
 """
 
 import os
 
-from .rigging import ACCOUNTS
+from .rigging import ACCOUNTS, ACCOUNTS_TABLE
 
 CLIENTS, TRANSACTIONS = 4, 25000
 SCRIPT = "".join(f"\\set a{i} random(1, {ACCOUNTS})\n" for i in range(4)) + "BEGIN;\n" + "".join(
@@ -19,6 +19,7 @@ SCRIPT = "".join(f"\\set a{i} random(1, {ACCOUNTS})\n" for i in range(4)) + "BEG
 class Pgbench:
     name = "drain"
     tables = ("pgbench_accounts",)
+    schema = (ACCOUNTS_TABLE,)
     changes = CLIENTS * TRANSACTIONS * 4
     records = changes  # as Debezium writes them: a delete is followed by a tombstone
 
@@ -42,7 +43,7 @@ class Pgbench:
         return bench.source.value("SELECT pg_current_wal_flush_lsn()::text", db="bench")
 
 
-ROUNDS, SEEDED = 100, 20000
+ROUNDS, SEEDED = 200, 20000
 COLUMNS = {  # table: its columns behind id, what they hold in row i with random texts from the pool, what an update changes
     "mixed_payment": ("account int, amount numeric(14,2), rate numeric, at timestamptz",
                       "i % 5000, (i % 900000) * 1.37, i / 7.0, now() - i * interval '1 s'",
@@ -100,6 +101,7 @@ END $$;"""
 class Mixed:
     name = "mixed"
     tables = tuple(COLUMNS)
+    schema = tuple(f"CREATE TABLE {t} (id bigint PRIMARY KEY, {columns})" for t, (columns, _, _) in COLUMNS.items())
     changes = ROUNDS * 2000
     records = changes + ROUNDS * 50
 

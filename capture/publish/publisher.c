@@ -25,6 +25,11 @@
 /* Batches that wait; together with the one in work this bounds memory. */
 #define QUEUE_BATCHES 2
 #define POOL_BATCHES  8
+/* In a hurry a fence comes this many times its own cost behind the one before, never later than HURRIED_MAX_US: with Kafka a
+ * commit is 25 ms of the broker's CPU whatever it holds (docs/PERFORMANCE.md). */
+#define HURRIED_COSTS   8
+#define HURRIED_MAX_US  250000
+#define HURRIED_LOOK_MS 10
 
 enum item_kind { ITEM_UNKNOWN = 0, ITEM_BATCH, ITEM_CALL };
 
@@ -51,6 +56,7 @@ struct cap_publisher {
     pthread_t thread;
     int event_fd;
     atomic_int in_hand;
+    atomic_bool hurried;
     pthread_mutex_t lock; /* progress, err, calls */
     pthread_cond_t call_done;
     struct cap_progress progress;
@@ -66,7 +72,7 @@ struct cap_publisher {
     bool mid_transaction;     /* records of an unfinished transaction are in the unit */
     struct cap_boundary last; /* the fence that is due */
     uint64_t unit_changes, unit_transactions, unit_bytes;
-    int64_t last_fence_us;
+    int64_t last_fence_us, fence_cost_us;
     bool complete;
 };
 
@@ -115,6 +121,7 @@ static bool write_fence(struct cap_publisher *pub, struct fence *fence, struct e
     fence->changes = pub->unit_changes;
     fence->transactions = pub->unit_transactions;
     fence->complete = pub->complete;
+    int64_t began_us = clock_mono_us();
     if (!failpoint("capture.fence_before", err) || !cap_fence_writer_append(pub->fences, fence, err) ||
         !failpoint("capture.fence_appended", err) || !journal_commit(pub->jw, err) ||
         !failpoint("capture.committed", err))
@@ -124,6 +131,7 @@ static bool write_fence(struct cap_publisher *pub, struct fence *fence, struct e
     pub->unit_changes = pub->unit_transactions = pub->unit_bytes = 0;
     pub->fence_due = false;
     pub->last_fence_us = clock_mono_us();
+    pub->fence_cost_us = pub->last_fence_us - began_us;
     return journal_trim(pub->jw, err); /* paces itself */
 }
 
@@ -150,22 +158,30 @@ static bool copy_fence(struct cap_publisher *pub, const struct cap_copy_fence *w
     return write_fence(pub, &fence, err);
 }
 
+static int64_t fence_space_us(const struct cap_publisher *pub)
+{
+    if (!atomic_load(&pub->hurried))
+        return pub->config.fence_interval_us;
+    return MAX_OF(pub->config.fence_interval_us, MIN_OF(pub->fence_cost_us * HURRIED_COSTS, HURRIED_MAX_US));
+}
+
 static bool is_due(const struct cap_publisher *pub, int64_t now_us)
 {
     if (!pub->complete || !pub->fence_due)
         return false;
     if (pub->unit_changes + pub->unit_transactions >= pub->config.fence_max_changes)
         return true;
-    return now_us - pub->last_fence_us >= pub->config.fence_interval_us && queue_len(pub->queue) == 0;
+    return now_us - pub->last_fence_us >= fence_space_us(pub) && queue_len(pub->queue) == 0;
 }
 
-/* Until when the thread may sleep: a fence that waits for its interval. -1 = for ever. */
+/* Until when the thread may sleep: a fence that waits for its interval, or for the hurry to be over. -1 = for ever. */
 static int sleep_ms(const struct cap_publisher *pub)
 {
     if (!pub->complete || !pub->fence_due)
         return -1;
-    int64_t left_us = pub->last_fence_us + pub->config.fence_interval_us - clock_mono_us();
-    return left_us <= 0 ? 0 : (int)(left_us / 1000) + 1;
+    int64_t left_us = pub->last_fence_us + fence_space_us(pub) - clock_mono_us();
+    int left_ms = left_us <= 0 ? 0 : (int)(left_us / 1000) + 1;
+    return atomic_load(&pub->hurried) ? MIN_OF(left_ms, HURRIED_LOOK_MS) : left_ms;
 }
 
 /* --- batches --- */
@@ -472,6 +488,11 @@ void cap_publisher_progress(struct cap_publisher *pub, struct cap_progress *ret)
     pthread_mutex_lock(&pub->lock);
     *ret = pub->progress;
     pthread_mutex_unlock(&pub->lock);
+}
+
+void cap_publisher_hurry(struct cap_publisher *pub, bool hurried)
+{
+    atomic_store(&pub->hurried, hurried);
 }
 
 bool cap_publisher_idle(struct cap_publisher *pub)

@@ -60,6 +60,9 @@ int cap_publisher_fd(const struct cap_publisher *pub);
 void cap_publisher_progress(struct cap_publisher *pub, struct cap_progress *ret);
 /* Nothing is in its hands. @thread any */
 bool cap_publisher_idle(struct cap_publisher *pub);
+/* More comes than one fence after the other keeps up with (a backlog): fences are spaced so that most of the thread's time goes into
+ * records. @thread any */
+void cap_publisher_hurry(struct cap_publisher *pub, bool hurried);
 /* False if there is no room now, or after a failure: the batch stays the caller's. @thread any */
 bool cap_publisher_try_submit(struct cap_publisher *pub, struct cap_batch *batch);
 /* Waits for room. False after a failure. @thread any */

@@ -32,7 +32,10 @@
 #define PACE_WINDOW_US 5000
 #define PACE_FRAMES    200
 #define NAP_NS         2000000
-#define ROOM_POLL_MS   100
+/* As much as this over so long is a backlog that is read: few large fences are cheaper than many (cap_publisher_hurry()). */
+#define BACKLOG_WINDOW_US 50000
+#define BACKLOG_FRAMES    1500
+#define ROOM_POLL_MS      100
 /* Servers before it have no "streaming". */
 #define STREAMING_SINCE_VERSION 140000
 #define STOP_TIMEOUT_MS         3000
@@ -283,7 +286,7 @@ bool cap_stream_commit(struct cap_stream *st, lsn_t commit_lsn, lsn_t commit_end
 static bool read_frames(struct cap_stream *st, bool *ret_idle, struct err *err)
 {
     struct repl_frame frame;
-    for (int i = 0; i < FRAMES_PER_TURN && !st->stopped && !st->session->again; i++, st->pace.frames++) {
+    for (int i = 0; i < FRAMES_PER_TURN && !st->stopped && !st->session->again; i++, st->turn_frames++) {
         switch (repl_next(st->session->stream, &frame, err)) {
         case REPL_ERROR:
             return false;
@@ -308,22 +311,32 @@ static bool is_paused(const struct cap_stream *st)
     return st->copier != NULL && cap_copier_pauses(st->copier);
 }
 
-static bool comes_fast(struct cap_stream *st)
+/* True: a window has ended, and pace->fast is new. */
+static bool pace_ended(struct cap_pace *pace, int64_t now_us, int64_t window_us, unsigned frames)
 {
-    struct cap_pace *pace = &st->pace;
-    int64_t took_us = st->now_us - pace->since_us;
-    if (took_us < PACE_WINDOW_US)
-        return pace->fast;
-    pace->fast = pace->frames * (int64_t)PACE_WINDOW_US >= PACE_FRAMES * took_us;
+    int64_t took_us = now_us - pace->since_us;
+    if (took_us < window_us)
+        return false;
+    pace->fast = pace->frames * window_us >= frames * took_us;
     pace->frames = 0;
-    pace->since_us = st->now_us;
-    return pace->fast;
+    pace->since_us = now_us;
+    return true;
+}
+
+static void take_pace(struct cap_stream *st)
+{
+    st->backlog.frames += st->turn_frames;
+    st->pace.frames += st->turn_frames;
+    st->turn_frames = 0;
+    (void)pace_ended(&st->pace, st->now_us, PACE_WINDOW_US, PACE_FRAMES);
+    if (pace_ended(&st->backlog, st->now_us, BACKLOG_WINDOW_US, BACKLOG_FRAMES))
+        cap_publisher_hurry(st->session->publisher, st->backlog.fast);
 }
 
 static void wait_for_news(struct cap_stream *st)
 {
     static const struct timespec nap = {.tv_nsec = NAP_NS}, idle = {.tv_nsec = POLL_MS * 1000000};
-    bool fast = comes_fast(st);
+    bool fast = st->pace.fast;
     struct pollfd fds[] = {
         {.fd = fast || is_paused(st) ? -1 : pg_socket(st->session->stream), .events = POLLIN},
         {.fd = cap_publisher_fd(st->session->publisher), .events = POLLIN},
@@ -379,6 +392,7 @@ static bool turn(struct cap_stream *st, struct err *err)
 {
     bool idle = is_paused(st);
     take_time(st);
+    take_pace(st);
     if ((!idle && !read_frames(st, &idle, err)) || !copy_turn(st, err) ||
         (idle && !forward_when_idle(st, err)))
         return false;

@@ -19,7 +19,7 @@ struct cap_transaction {
     struct copy_request request; /* schema NULL = none */
 };
 
-/* How fast frames come, for the nap of wait_for_news(). */
+/* How fast frames come. */
 struct cap_pace {
     int64_t since_us; /* mono; begin of the window */
     unsigned frames;  /* in it */
@@ -28,7 +28,9 @@ struct cap_pace {
 
 struct cap_stream {
     struct cap_session *session;
-    struct cap_pace pace;
+    struct cap_pace pace;    /* for the nap of wait_for_news() */
+    unsigned turn_frames;    /* since take_pace() */
+    struct cap_pace backlog; /* over a longer time: for the space between fences */
     struct pgoutput *decoder;
     struct cap_relations *relations;
     struct cap_meta *meta;

@@ -196,8 +196,12 @@ static uint8_t *put_source(uint8_t *to, const struct avro_encoder *enc, const st
     to = put_block(to, enc->source_head, enc->source_head_len);
     to = put_text(to, src->server);
     to = put_long(to, src->commit_time_us / 1000);
-    *to++ = 0; /* snapshot: [string, null] */
-    to = put_text(to, envelope_snapshot_text(chg));
+    if (lean && src->snapshot == SNAPSHOT_FALSE) {
+        *to++ = 2; /* snapshot: [string, null]; its default is false, and op says that it is no read */
+    } else {
+        *to++ = 0;
+        to = put_text(to, envelope_snapshot_text(chg));
+    }
     to = put_text(to, src->database);
     if (lean) {
         *to++ = 0;

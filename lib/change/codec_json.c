@@ -183,7 +183,10 @@ static void put_source(struct json_encoder *enc, struct strbuf *out, const struc
     put_text(out, src->server);
     put_named_int(out, ",\"ts_ms\":", src->commit_time_us / 1000);
     strbuf_adds(out, ",\"snapshot\":");
-    put_text(out, envelope_snapshot_text(chg));
+    if (lean && src->snapshot == SNAPSHOT_FALSE)
+        strbuf_adds(out, "null");
+    else
+        put_text(out, envelope_snapshot_text(chg));
     strbuf_adds(out, ",\"db\":");
     put_text(out, src->database);
     strbuf_adds(out, ",\"sequence\":");

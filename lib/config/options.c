@@ -80,7 +80,7 @@ const struct option option_table[] = {
     {.key = "journal.type_profile", .type = OPT_ENUM, .def = "exact", .choices = "exact|debezium", .used_by = "capture check",
      .help = "How values are carried: exact gives back each value of each type; debezium is what Debezium's PostgreSQL connector writes, by the five modes below."},
     {.key = "journal.envelope", .type = OPT_ENUM, .def = "auto", .choices = "auto|full|lean", .used_by = "capture",
-     .help = "What records carry beside the row: full is all that Debezium writes; lean leaves null what others of its fields say as well (source.sequence and ts_ns, and ts_us and ts_ns of the envelope), about a fifth of a small record; auto is lean with type_profile exact, full with debezium."},
+     .help = "What records carry beside the row: full is all that Debezium writes; lean leaves null what others of its fields say as well (source.sequence and ts_ns, source.snapshot where it is false, and ts_us and ts_ns of the envelope), about a fifth of a small record; auto is lean with type_profile exact, full with debezium."},
     {.key = "journal.lossy", .type = OPT_ENUM, .def = "halt", .choices = "halt|debezium", .used_by = "capture apply check",
      .help = "For values that the debezium profile cannot hold (NaN as a Decimal, months in a MicroDuration): halt, or write what Debezium writes instead. Apply takes columns whose values may come back changed only with debezium."},
     {.key = "journal.decimal_mode", .type = OPT_ENUM, .def = "precise", .choices = "precise|double|string", .used_by = "capture check",
