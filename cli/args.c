@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "maria/url.h"
 
 const char *cli_flag_nth(const struct cli *cli, const char *name, size_t n)
 {
@@ -60,6 +61,17 @@ int cli_usage_error(const struct cli *cli, const char *fmt, ...)
     va_end(ap);
     (void)fprintf(stderr, "crossfade %s: %s\n", cli->command->name, text);
     return CLI_EXIT_USAGE;
+}
+
+bool cli_refuses_mariadb(const struct cli *cli, int *ret_code)
+{
+    const char *url = cli->cfg != NULL ? config_text(cli->cfg, "target.url") : NULL;
+    if (url == NULL || !maria_is_url(url))
+        return false;
+    *ret_code = cli_usage_error(
+        cli, "target.url names MariaDB, which %s cannot read yet: it needs a PostgreSQL target",
+        cli->command->name);
+    return true;
 }
 
 int cli_error(const struct cli *cli, const struct err *err)

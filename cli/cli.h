@@ -82,6 +82,8 @@ const char *cli_arg(const struct cli *cli, size_t n);
 /* One line on stderr, "crossfade status: …"; returns CLI_EXIT_USAGE or the error's own code. */
 int cli_usage_error(const struct cli *cli, const char *fmt, ...) PRINTF_LIKE(2, 3);
 int cli_error(const struct cli *cli, const struct err *err);
+/* For commands that read a PostgreSQL target alone: whether target.url names MariaDB. Then *ret_code is set, and one line was said. */
+bool cli_refuses_mariadb(const struct cli *cli, int *ret_code);
 
 /* --help of one command, or of all (NULL). */
 void cli_print_help(const struct command *command);

@@ -7,6 +7,7 @@
 
 #include "check/check.h"
 #include "core/alloc.h"
+#include "maria/conn.h"
 #include "terminal.h"
 
 #define TEXT_BYTES_MAX ((size_t)16 << 20)
@@ -65,7 +66,7 @@ static void check_release(struct check *ck)
     topic_routing_free(ck->routing);
     pg_close(ck->source);
     pg_close(ck->target);
-    maria_close(ck->mariadb);
+    maria_close(ck->maria);
 }
 
 static bool run_checks(struct check *ck, struct err *err)

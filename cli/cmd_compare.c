@@ -185,6 +185,9 @@ int cmd_compare(struct cli *cli)
     if (cli->arg_count != 1 || strcmp(cli_arg(cli, 0), "run") != 0)
         return cli_usage_error(cli, "found \"%s\", expected run",
                                cli->arg_count > 0 ? cli->args[cli->arg_count - 1] : "nothing");
+    int refused = 0;
+    if (cli_refuses_mariadb(cli, &refused))
+        return refused;
     bool json = cli_flag(cli, "json") != NULL;
     struct talker talker = {.redraw = isatty(STDERR_FILENO) == 1};
     struct compare_request req = {.report_dir = cli_flag(cli, "report-dir"),

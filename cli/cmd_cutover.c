@@ -128,6 +128,9 @@ int cmd_cutover(struct cli *cli)
     struct err err = ERR_INIT;
     bool plan = strcmp(verb, "plan") == 0 || (strcmp(verb, "run") == 0 && !execute), ok;
 
+    int refused = 0;
+    if (cli_refuses_mariadb(cli, &refused))
+        return refused;
     if (cli->arg_count != 1)
         return cli_usage_error(cli, "say plan, run --execute, or abort");
     if (plan)

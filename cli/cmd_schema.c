@@ -16,6 +16,7 @@ const struct cli_flag schema_flags[] = {
     {"output", "FILE", "plan: write there instead of stdout; also -o FILE"},
     {"execute", NULL, "create: make what is missing; without it, it is only told"},
     {"indexes", NULL, "create: the indexes and foreign keys that schema.indexes: after_snapshot has put off"},
+    {"wait", NULL, "create --indexes: wait until the copy is complete, then make them"},
     {"json", NULL, "as JSON: the plan, or what create did"},
     {NULL, NULL, NULL},
 };
@@ -85,7 +86,7 @@ struct talk {
 
 static const char *event_name(enum schema_event event)
 {
-    static const char *const names[] = {"?", "would make", "there", "differs", "making", "made"};
+    static const char *const names[] = {"?", "would make", "there", "differs", "making", "made", "waiting"};
     return names[event];
 }
 
@@ -101,6 +102,8 @@ static void show_line(struct talk *t, const struct schema_progress *p)
         while (len > 0 && (p->sql[len - 1] == '\n' || p->sql[len - 1] == ';'))
             len--;
         printf("-- %s %s\n%.*s;\n\n", p->kind, p->name, (int)len, p->sql);
+    } else if (p->event == SCHEMA_WAITING) {
+        (void)fprintf(stderr, "waiting: the %s %s\n", p->kind, p->name);
     } else if (p->event == SCHEMA_MADE) {
         printf("made: %s %s\n", p->kind, p->name);
         (void)fflush(stdout);
@@ -112,7 +115,7 @@ static void show(void *ctx, const struct schema_progress *p)
     struct talk *t = ctx;
     if (!t->json) {
         show_line(t, p);
-    } else if (p->event != SCHEMA_MAKING) {
+    } else if (p->event != SCHEMA_MAKING && p->event != SCHEMA_WAITING) {
         json_t *step = json_pack("{s:s, s:s, s:s, s:s?}", "state", event_name(p->event), "kind", p->kind,
                                  "name", p->name, "why", p->why);
         if (step != NULL)
@@ -166,9 +169,13 @@ static int create_command(struct cli *cli)
                         .redraw = isatty(STDERR_FILENO) == 1};
     struct schema_request req = {.execute = talk.execute,
                                  .indexes = cli_flag(cli, "indexes") != NULL,
+                                 .copy =
+                                     cli_flag(cli, "wait") != NULL ? SCHEMA_COPY_WAIT : SCHEMA_COPY_REFUSE,
                                  .stop_fd = cli->stop_fd,
                                  .progress = show,
                                  .ctx = &talk};
+    if (req.copy == SCHEMA_COPY_WAIT && !(req.indexes && req.execute))
+        return cli_usage_error(cli, "--wait belongs to --indexes --execute");
     if (!schema_plan_make(cli->cfg, &plan, &err))
         return could_not(cli, &err);
     talk.steps = json_array();

@@ -74,18 +74,29 @@ static void report(struct schema_plan *plan, enum item_state state, const char *
                   text, NULL);
 }
 
+/* What is not there on the target, and what a person does about it. */
+static void lost(struct schema_plan *plan, const char *kind, const struct sch_table *t, const char *part,
+                 const char *what, const char *decide)
+{
+    report(plan, ITEM_REPORTED, kind, t, part,
+           model_textf(&plan->model, "lost: %s; decide: %s", what, decide));
+}
+
 static void add_default(struct schema_plan *plan, const struct sch_table *t, const struct sch_column *c,
                         struct strbuf *sql)
 {
     struct strbuf text = STRBUF_INIT(SQL_BYTES_MAX);
     if (c->identity != 0 || c->serial)
-        report(plan, ITEM_REPORTED, "default", t, c->name,
-               "counts on from a sequence: AUTO_INCREMENT is for one integer column that begins a key");
+        lost(plan, "default", t, c->name,
+             "it counts on from a sequence, and AUTO_INCREMENT is for one integer column "
+             "that begins a key",
+             "a sequence of MariaDB as its default, or the application");
     else if (c->def != NULL && c->map.kind != MAP_CHOSEN && translate_default(c, &text))
         strbuf_addf(sql, " DEFAULT %s", text.data);
     else if (c->def != NULL && (c->map.kind != MAP_CHOSEN || strcasestr(c->map.type, "default") == NULL))
-        report(plan, ITEM_REPORTED, "default", t, c->name,
-               model_textf(&plan->model, "not certain on MariaDB: %s", c->def));
+        lost(plan, "default", t, c->name,
+             model_textf(&plan->model, "DEFAULT %s, which may mean something else there", c->def),
+             "one in MariaDB's words with ALTER TABLE … ALTER COLUMN … SET DEFAULT, or none");
     strbuf_release(&text);
 }
 
@@ -121,6 +132,8 @@ static void add_column(struct schema_plan *plan, const struct sch_table *t, size
         add_default(plan, t, c, sql);
     }
     add_comment(plan, t, c->name, c->comment, COMMENT_CHARS, " COMMENT ", sql);
+    if (c->lower != NULL)
+        range_add_columns(c, sql);
 }
 
 /* A name of a key, index or constraint, as MariaDB takes it. */
@@ -148,13 +161,13 @@ static void add_key(struct schema_plan *plan, const struct sch_table *t, const s
     bool is_long = false;
     if (!mapped(t, k->columns, k->column_count)) {
         report(plan, ITEM_LEFT_OUT, k->type == 'p' ? "primary key" : "unique key", t, k->name,
-               "a column of it is not there");
+               "lost: a column of it is not there; decide: nothing, where the rest need not be unique");
         return;
     }
     size_t bytes = bytes_of(t, k->columns, k->column_count, &is_long);
     if (k->type == 'u' && strstr(k->def, "NULLS NOT DISTINCT") != NULL) {
-        report(plan, ITEM_REPORTED, "unique key", t, k->name,
-               "NULLS NOT DISTINCT: MariaDB lets several nulls pass");
+        lost(plan, "unique key", t, k->name, "NULLS NOT DISTINCT: MariaDB lets several nulls pass",
+             "NOT NULL columns on the source, or none");
         return;
     }
     if (k->type == 'u' && (is_long || bytes > MARIA_KEY_BYTES))
@@ -162,7 +175,9 @@ static void add_key(struct schema_plan *plan, const struct sch_table *t, const s
                "kept by a hash of the whole value (values are too long for a key): no lookups by it");
     if (k->deferrable)
         report(plan, ITEM_CHANGED, k->type == 'p' ? "primary key" : "unique key", t, k->name,
-               "checked at once, not at the commit");
+               "lost: DEFERRABLE, it is checked at once; decide: whether the application swaps such values "
+               "in one "
+               "transaction");
     strbuf_adds(sql, ",\n  ");
     if (k->type == 'p') {
         strbuf_adds(sql, "PRIMARY KEY (");
@@ -179,13 +194,18 @@ static void add_check(struct schema_plan *plan, const struct sch_table *t, const
                       struct strbuf *sql)
 {
     struct strbuf text = STRBUF_INIT(SQL_BYTES_MAX);
-    if (translate_check(t, k->def, &text)) {
+    if (k->not_valid) {
+        lost(plan, "check", t, k->name,
+             model_textf(&plan->model, "%s: rows that break it may be there", k->def),
+             "ALTER TABLE … VALIDATE CONSTRAINT on the source, and plan again, or none");
+    } else if (translate_check(t, k->def, &text)) {
         strbuf_adds(sql, ",\n  CONSTRAINT ");
         maria_quote_ident(sql, key_name(plan, k->name));
         strbuf_addf(sql, " CHECK %s", text.data);
     } else {
-        report(plan, ITEM_REPORTED, "check", t, k->name,
-               model_textf(&plan->model, "not certain on MariaDB: %s", k->def));
+        lost(plan, "check", t, k->name,
+             model_textf(&plan->model, "%s, which may mean something else there", k->def),
+             "one in MariaDB's words, or the application");
     }
     strbuf_release(&text);
 }
@@ -199,26 +219,43 @@ static void add_constraints(struct schema_plan *plan, const struct sch_table *t,
         else if (k->type == 'c')
             add_check(plan, t, k, sql);
         else if (k->type == 'x')
-            report(plan, ITEM_REPORTED, "exclusion constraint", t, k->name,
-                   model_textf(&plan->model, "MariaDB has none: %s", k->def));
+            lost(plan, "exclusion constraint", t, k->name,
+                 model_textf(&plan->model, "%s: MariaDB has none", k->def),
+                 "a trigger once the target serves, or the application with a lock of its own");
     }
 }
 
 static void note_table(struct schema_plan *plan, const struct sch_table *t, size_t counting)
 {
     if (t->partitioned_by != NULL)
-        report(plan, ITEM_CHANGED, "partitioned table", t, NULL,
-               model_textf(&plan->model, "one table without partitions (on the source %zu, by %s)",
-                           t->partition_count, t->partitioned_by));
+        report(
+            plan, ITEM_CHANGED, "partitioned table", t, NULL,
+            model_textf(&plan->model,
+                        "lost: %zu partitions by %s, it is one table; decide: partitions of MariaDB's (ALTER "
+                        "TABLE … PARTITION BY) before the copy, or none",
+                        t->partition_count, t->partitioned_by));
     if (t->unlogged)
-        report(plan, ITEM_REPORTED, "table", t, NULL, "unlogged: nothing of it is in the stream");
+        lost(plan, "table", t, NULL, "UNLOGGED: nothing of it is in the stream, it stays empty",
+             "leave it out (source.tables), or SET LOGGED on the source");
     if (t->tablespace != NULL)
-        report(plan, ITEM_REPORTED, "tablespace", t, NULL, t->tablespace);
+        lost(plan, "tablespace", t, NULL, t->tablespace, "a data directory of MariaDB's, or none");
     if (sch_table_primary(t) == NULL)
         report(plan, ITEM_CHANGED, "table", t, NULL, "has no primary key, and gets none");
-    if (counting != SIZE_MAX && t->columns[counting].identity == 'a')
-        report(plan, ITEM_CHANGED, "identity", t, t->columns[counting].name,
-               "AUTO_INCREMENT lets values be given, GENERATED ALWAYS does not");
+    if (counting == SIZE_MAX)
+        return;
+    const struct sch_column *c = &t->columns[counting];
+    if (c->identity == 'a')
+        report(plan, ITEM_CHANGED, "identity", t, c->name,
+               "lost: GENERATED ALWAYS, AUTO_INCREMENT lets values be given; decide: nothing, where the "
+               "application "
+               "gives none");
+    if (c->sequence != NULL)
+        report(
+            plan, ITEM_CHANGED, "identity", t, c->name,
+            model_textf(&plan->model,
+                        "lost: %s, AUTO_INCREMENT goes on behind its greatest value in steps of the server's "
+                        "auto_increment_increment; decide: whether anything relies on it",
+                        c->sequence));
 }
 
 static void add_index(struct schema_plan *plan, const struct sch_table *t, const struct sch_index *x,
@@ -258,20 +295,51 @@ void plan_mariadb_table(struct schema_plan *plan, const struct sch_table *t, boo
 
 /* --- indexes --- */
 
-static const char *why_no_index(const struct sch_table *t, const struct sch_index *x)
+struct reason {
+    const char *lost, *decide;
+};
+
+static struct reason why_no_index(const struct sch_table *t, const struct sch_index *x)
 {
     if (x->expression)
-        return "on an expression: a generated column with an index";
+        return (struct reason){"it is on an expression", "a generated column with an index, or none"};
     if (x->partial)
-        return x->unique ? "unique for some rows only: MariaDB has no partial indexes"
-                         : "partial: MariaDB has none";
+        return x->unique
+                   ? (struct reason){"unique for some rows only: MariaDB has no partial indexes",
+                                     "a generated column that is null for the others, with a unique index"}
+                   : (struct reason){"partial: MariaDB has none", "an index of all rows, or none"};
     if (strcmp(x->method, "btree") != 0 && strcmp(x->method, "hash") != 0)
-        return "its method has no twin on MariaDB";
+        return (struct reason){"its method has no twin on MariaDB",
+                               "FULLTEXT, SPATIAL, a generated column with an index, or none"};
     if (!mapped(t, x->columns, x->column_count))
-        return "a column of it is not there";
+        return (struct reason){"a column of it is not there", "an index of the others, or none"};
     if (x->unique && x->nulls_not_distinct)
-        return "NULLS NOT DISTINCT: MariaDB lets several nulls pass";
-    return NULL;
+        return (struct reason){"NULLS NOT DISTINCT: MariaDB lets several nulls pass",
+                               "NOT NULL columns on the source, or none"};
+    return (struct reason){0};
+}
+
+/* MariaDB has nulls first in ascending order and last in descending: PostgreSQL's default is the opposite. */
+static void note_order(struct schema_plan *plan, const struct sch_table *t, const struct sch_index *x)
+{
+    bool said = false;
+    for (size_t i = 0; i < x->column_count && !said; i++) {
+        bool desc = (x->options[i] & INDEX_DESC) != 0, first = (x->options[i] & INDEX_NULLS_FIRST) != 0;
+        said = desc != first; /* NULLS FIRST or LAST was asked for */
+    }
+    if (said)
+        report(plan, ITEM_CHANGED, "index", t, x->name,
+               model_textf(
+                   &plan->model,
+                   "lost: NULLS FIRST and NULLS LAST: MariaDB has nulls first in ascending order and last in "
+                   "descending; decide: whether a query relies on it: %s",
+                   x->def));
+    if (x->classes != NULL)
+        report(plan, ITEM_CHANGED, "index", t, x->name,
+               model_textf(
+                   &plan->model,
+                   "lost: its operator class (%s), it is an ordinary one; decide: whether a query needs it",
+                   x->classes));
 }
 
 /* Long values by their beginning. False = too many of them. */
@@ -288,6 +356,8 @@ static bool add_index_columns(const struct sch_table *t, const struct sch_index 
         maria_quote_ident(out, t->columns[x->columns[i]].target);
         if (cut)
             strbuf_addf(out, "(%d)", PREFIX_CHARS);
+        if ((x->options[i] & INDEX_DESC) != 0)
+            strbuf_adds(out, " DESC");
         bytes += cut ? PREFIX_BYTES : rules_mariadb_key_bytes(type);
         *ret_cut = *ret_cut || cut;
     }
@@ -297,24 +367,26 @@ static bool add_index_columns(const struct sch_table *t, const struct sch_index 
 static void add_index(struct schema_plan *plan, const struct sch_table *t, const struct sch_index *x,
                       bool later)
 {
-    const char *why = why_no_index(t, x);
+    struct reason why = why_no_index(t, x);
     bool is_long = false, cut = false;
     struct strbuf columns = STRBUF_INIT(SQL_BYTES_MAX), sql = STRBUF_INIT(SQL_BYTES_MAX);
-    if (why == NULL && !add_index_columns(t, x, !x->unique, &columns, &cut))
-        why = "longer than the 3072 bytes of a key";
-    if (why != NULL) {
-        report(plan, ITEM_REPORTED, x->unique ? "unique index" : "index", t, x->name,
-               model_textf(&plan->model, "%s: %s", why, x->def));
+    if (why.lost == NULL && !add_index_columns(t, x, !x->unique, &columns, &cut))
+        why = (struct reason){"longer than the 3072 bytes of a key", "one of fewer columns, or none"};
+    if (why.lost != NULL) {
+        lost(plan, x->unique ? "unique index" : "index", t, x->name,
+             model_textf(&plan->model, "%s: %s", x->def, why.lost), why.decide);
         goto out;
     }
     size_t bytes = bytes_of(t, x->columns, x->column_count, &is_long);
     if (x->unique && (is_long || bytes > MARIA_KEY_BYTES))
         report(plan, ITEM_CHANGED, "unique index", t, x->name,
                "kept by a hash of the whole value: no lookups by it");
+    note_order(plan, t, x);
     if (cut)
         report(plan, ITEM_CHANGED, "index", t, x->name, "long values by their first 191 characters");
     if (x->includes)
-        report(plan, ITEM_CHANGED, "index", t, x->name, "without its INCLUDE columns");
+        report(plan, ITEM_CHANGED, "index", t, x->name,
+               "lost: its INCLUDE columns; decide: whether they become part of it");
     strbuf_adds(&sql, "ALTER TABLE ");
     add_qualified(&sql, t->target_database, t->target_name);
     strbuf_adds(&sql, x->unique ? " ADD UNIQUE INDEX " : " ADD INDEX ");
@@ -344,30 +416,47 @@ static bool same_kind(const char *a, const char *b)
     return text ? len == strcspn(b, "(") && strncmp(a, b, len) == 0 : strcmp(a, b) == 0;
 }
 
-static const char *why_no_foreign_key(const struct schema_plan *plan, const struct sch_table *t,
-                                      const struct sch_constraint *k, const struct sch_table *ref)
+/* ON DELETE SET NULL (a, b) and SET DEFAULT (a): PostgreSQL 15. */
+static bool sets_some(const struct sch_constraint *k)
 {
-    (void)plan;
+    return strstr(k->def, " SET NULL (") != NULL || strstr(k->def, " SET DEFAULT (") != NULL;
+}
+
+static struct reason why_no_foreign_key(const struct sch_table *t, const struct sch_constraint *k,
+                                        const struct sch_table *ref)
+{
     if (ref == NULL)
-        return "what it refers to is not moved";
+        return (struct reason){"what it refers to is not moved", "source.tables: move it, too, or none"};
     if (!mapped(t, k->columns, k->column_count))
-        return "a column of it is not there";
+        return (struct reason){"a column of it is not there", "move the column, too, or none"};
+    if (k->not_valid)
+        return (struct reason){"NOT VALID: rows that break it may be there",
+                               "ALTER TABLE … VALIDATE CONSTRAINT on the source, and plan again, or none"};
+    if (sets_some(k))
+        return (struct reason){"InnoDB would set all of its columns, not some",
+                               "a trigger once the target serves, or the application"};
     if (k->on_delete == 'd' || k->on_update == 'd')
-        return "SET DEFAULT: InnoDB has none";
+        return (struct reason){"SET DEFAULT: InnoDB has none",
+                               "another action on the source, or the application"};
     if (k->match == 'f' && k->column_count > 1)
-        return "MATCH FULL: InnoDB lets rows pass where some columns are null";
+        return (struct reason){"MATCH FULL: InnoDB lets rows pass where some columns are null",
+                               "a check that all or none are null, with MATCH SIMPLE on the source"};
     for (size_t i = 0; i < k->column_count; i++) {
         size_t at = sch_table_column(ref, k->ref_columns[i]);
         const char *type = at != SIZE_MAX ? ref->columns[at].map.type : NULL,
                    *own = t->columns[k->columns[i]].map.type;
         if (type == NULL)
-            return "a column that it refers to is not there";
+            return (struct reason){"a column that it refers to is not there",
+                                   "move the column, too, or none"};
         if (rules_mariadb_is_long(own) || rules_mariadb_is_long(type))
-            return "InnoDB takes no long texts in foreign keys: give both columns a varchar in types";
+            return (struct reason){"InnoDB takes no long texts in foreign keys",
+                                   "a varchar(n) for both columns in types"};
         if (!same_kind(own, type))
-            return "its columns and those it refers to have different types, which InnoDB refuses";
+            return (struct reason){
+                "its columns and those it refers to have different types, which InnoDB refuses",
+                "the same type for both in types"};
     }
-    return NULL;
+    return (struct reason){0};
 }
 
 static const char *action_text(char action)
@@ -375,31 +464,39 @@ static const char *action_text(char action)
     return action == 'c' ? "CASCADE" : action == 'n' ? "SET NULL" : action == 'r' ? "RESTRICT" : "NO ACTION";
 }
 
+static bool take_name(struct schema_plan *plan, const struct sch_table *t, const char *name)
+{
+    char *key = xasprintf("%s.%s", t->target_database, name);
+    (void)maria_lower_name(key, key);
+    return name_set_add(&plan->foreign_keys, key);
+}
+
 /* Names of foreign keys are one's own in a database, not in a table. */
 static const char *foreign_key_name(struct schema_plan *plan, const struct sch_table *t,
                                     const struct sch_constraint *k)
 {
-    for (size_t i = 0; i < plan->step_count; i++) {
-        const struct plan_step *s = &plan->steps[i];
-        if (strcmp(s->kind, "foreign key") == 0 && strcmp(s->database, t->target_database) == 0 &&
-            strcasecmp(s->object, k->name) == 0)
-            return key_name(plan, model_textf(&plan->model, "%s_%s", t->target_name, k->name));
-    }
-    return key_name(plan, k->name);
+    const char *name = key_name(plan, k->name);
+    for (int n = 1; !take_name(plan, t, name); n++)
+        name = key_name(plan, n == 1 ? model_textf(&plan->model, "%s_%s", t->target_name, k->name)
+                                     : model_textf(&plan->model, "%s_%s_%d", t->target_name, k->name, n));
+    return name;
 }
 
 static void add_foreign_key(struct schema_plan *plan, const struct sch_table *t,
                             const struct sch_constraint *k, bool later)
 {
     const struct sch_table *ref = model_find(&plan->model, k->ref_schema, k->ref_table);
-    const char *why = why_no_foreign_key(plan, t, k, ref);
-    if (why != NULL) {
-        report(plan, ITEM_REPORTED, "foreign key", t, k->name,
-               model_textf(&plan->model, "%s: %s", why, k->def));
+    struct reason why = why_no_foreign_key(t, k, ref);
+    if (why.lost != NULL) {
+        lost(plan, "foreign key", t, k->name, model_textf(&plan->model, "%s: %s", k->def, why.lost),
+             why.decide);
         return;
     }
     if (k->deferrable)
-        report(plan, ITEM_CHANGED, "foreign key", t, k->name, "checked at once, not at the commit");
+        report(plan, ITEM_CHANGED, "foreign key", t, k->name,
+               "lost: DEFERRABLE, it is checked at once; decide: whether the application writes children "
+               "before their "
+               "parents");
     struct strbuf sql = STRBUF_INIT(SQL_BYTES_MAX), pairs = STRBUF_INIT(SQL_BYTES_MAX);
     const char *name = foreign_key_name(plan, t, k);
     strbuf_adds(&sql, "ALTER TABLE ");

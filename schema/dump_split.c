@@ -216,7 +216,9 @@ static bool take_entry(struct splitter *s, const char *from, const char *end, st
     struct dump_entry e = {0};
     const char *line = from + strlen(HEADER);
     bool named = false;
-    if (sscanf(line, "%d (class %u OID %u)", &e.id, &e.class_oid, &e.object_oid) != 3)
+    char ids[100]; /* sscanf() measures all of what it is given, which is the rest of the text */
+    (void)snprintf(ids, sizeof ids, "%.*s", (int)strcspn(line, "\n"), line);
+    if (sscanf(ids, "%d (class %u OID %u)", &e.id, &e.class_oid, &e.object_oid) != 3)
         return err_set(err, ERR_PROTOCOL, "pg_dump's output does not read at: %.60s", line);
     for (line = strchr(line, '\n'); line != NULL && begins(line + 1, "-- "); line = strchr(line + 1, '\n')) {
         if (begins(line + 1, "-- Dependencies: "))

@@ -2,7 +2,7 @@
  * Owns: taking a plan's steps: everything is looked at first, and nothing is made when something differs; then one statement after
  * the other, indexes and proofs of foreign keys on several connections.
  */
-#include "maker.h"
+#include "schema.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -11,10 +11,11 @@
 
 #include "core/alloc.h"
 #include "core/failpoint.h"
-#include "pg/control_tables.h"
+#include "side.h"
 
-#define TRIES_MAX   5 /* of a step that a deadlock or a lock timeout has ended */
-#define WORKERS_MAX 64
+#define TRIES_MAX    5 /* of a step that a deadlock or a lock timeout has ended */
+#define WORKERS_MAX  64
+#define COPY_LOOK_MS 1000
 
 struct maker {
     const struct config *cfg;
@@ -23,6 +24,7 @@ struct maker {
     struct schema_result *result;
     enum step_state *states; /* parallel to the plan's steps */
     size_t total, done;
+    bool waiting_told;
     /* Of a phase on several connections. */
     pthread_mutex_t lock;
     enum step_phase phase;
@@ -42,7 +44,7 @@ static bool is_later(enum step_phase phase)
 static bool is_wanted(const struct maker *m, const struct plan_step *step)
 {
     bool later = is_later(step->phase);
-    if (!maker_later(m->cfg))
+    if (!schema_indexes_later(m->cfg))
         return !m->req->indexes;
     return later == m->req->indexes;
 }
@@ -225,45 +227,76 @@ static bool make_all(struct maker *m, struct side *side, struct err *err)
 {
     if (!make_in_order(m, side, PHASE_TABLES, err))
         return false;
+    /* Where foreign keys come unproven, making them takes a moment, and locks two tables: one after the other. */
+    bool proves_later = m->plan->dialect == DIALECT_POSTGRES;
     if (m->req->indexes &&
         (!make_in_parallel(m, PHASE_INDEXES, false, err) || !make_in_order(m, side, PHASE_ATTACH, err) ||
-         !make_in_order(m, side, PHASE_FOREIGN_KEYS, err) ||
+         !(proves_later ? make_in_order(m, side, PHASE_FOREIGN_KEYS, err)
+                        : make_in_parallel(m, PHASE_FOREIGN_KEYS, false, err)) ||
          !make_in_parallel(m, PHASE_FOREIGN_KEYS, true, err)))
         return false;
     return make_in_order(m, side, PHASE_LAST, err);
 }
 
-/* Foreign keys cannot hold in the middle of a copy. */
-static bool copy_is_complete(const struct maker *m, struct err *err)
+/* --- the copy --- */
+
+static void tell_waiting(struct maker *m, enum copy_state state)
 {
-    const struct pg_options options = {.application_name = "crossfade schema"};
-    struct pg_conn *conn = NULL;
-    int64_t open = 0;
-    const char *pipeline = m->plan->pipeline;
-    if (m->plan->dialect != DIALECT_POSTGRES || !m->req->indexes || !m->req->execute)
+    static const struct plan_step what = {.kind = "copy", .name = "is under way", .sql = ""};
+    static const struct plan_step not_begun = {.kind = "copy", .name = "has not begun", .sql = ""};
+    if (!m->waiting_told)
+        tell(m, SCHEMA_WAITING, state == COPY_NOT_BEGUN ? &not_begun : &what, NULL);
+    m->waiting_told = true;
+}
+
+/* Looks again every second, on a connection of its own each time: a wait of hours outlives servers. An error that passes is
+ * waited out, too. */
+static bool wait_for_copy(struct maker *m, struct err *err)
+{
+    for (;;) {
+        enum copy_state state = COPY_UNKNOWN;
+        struct err failed = ERR_INIT;
+        struct side *side = NULL;
+        bool ok = open_side(m, &side, &failed) && side->ops->copied(side, &state, &failed);
+        if (side != NULL)
+            side->ops->close(side);
+        if (ok && state == COPY_COMPLETE)
+            return true;
+        enum err_policy policy = ok ? POLICY_RETRY : err_policy(failed.code);
+        if (policy != POLICY_RETRY && policy != POLICY_RECONNECT) {
+            if (err != NULL)
+                *err = failed;
+            return false;
+        }
+        tell_waiting(m, state);
+        struct pollfd fd = {.fd = m->req->stop_fd, .events = POLLIN};
+        if (poll(&fd, 1, COPY_LOOK_MS) > 0)
+            return err_set(err, ERR_INTERRUPTED, "stopped while the copy was under way; nothing was made");
+    }
+}
+
+/* Foreign keys cannot hold in the middle of a copy, and indexes would slow it down. */
+static bool copy_is_complete(struct maker *m, struct side *side, struct err *err)
+{
+    enum copy_state state = COPY_UNKNOWN;
+    if (!m->req->indexes || !m->req->execute || m->req->copy == SCHEMA_COPY_IS_DONE)
         return true;
-    if (!pg_open(config_text(m->cfg, "target.url"), &options, &conn, err))
+    if (!side->ops->copied(side, &state, err))
         return err_wrap(err, "target");
-    bool there = false;
-    bool ok =
-        pg_control_tables_look(conn, "crossfade.position", &there, err) &&
-        (!there ||
-         pg_query_int64(conn, "SELECT count(*) FROM crossfade.position WHERE pipeline = $1 AND NOT complete",
-                        1, &pipeline, &open, err));
-    pg_close(conn);
-    if (ok && open > 0)
+    if (state == COPY_UNDER_WAY)
         return err_set(err, ERR_REFUSED,
-                       "the copy is not complete yet: indexes and foreign keys come after it (crossfade "
-                       "status --wait caught-up)");
-    return ok;
+                       "the copy is not complete yet: indexes and foreign keys come after it (--wait waits "
+                       "for it)");
+    return true;
 }
 
 static bool create(struct maker *m, struct err *err)
 {
     struct side *side = NULL;
-    if (!copy_is_complete(m, err) || !open_side(m, &side, err))
+    bool waits = m->req->indexes && m->req->execute && m->req->copy == SCHEMA_COPY_WAIT;
+    if ((waits && !wait_for_copy(m, err)) || !open_side(m, &side, err))
         return false;
-    bool ok = look_at_all(m, side, err);
+    bool ok = copy_is_complete(m, side, err) && look_at_all(m, side, err);
     if (ok && m->result->differ > 0)
         ok = err_set(err, ERR_REFUSED,
                      "%zu on the target are there and are others; nothing was made: drop or change them "
@@ -274,6 +307,11 @@ static bool create(struct maker *m, struct err *err)
         ok = make_all(m, side, err);
     side->ops->close(side);
     return ok;
+}
+
+enum copy_state side_copy_state(int64_t rows, int64_t of, int64_t open)
+{
+    return rows == 0 ? COPY_NOT_BEGUN : open == 0 && rows >= of ? COPY_COMPLETE : COPY_UNDER_WAY;
 }
 
 bool schema_create(const struct config *cfg, const struct schema_plan *plan, const struct schema_request *req,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "sql/embedded.h"
 
 #define MODEL_BYTES_MAX ((size_t)1 << 30)
 #define TEXT_BYTES_MAX  ((size_t)16 << 20)
@@ -37,7 +38,7 @@ static const char columns_sql[] =
     " true, t.typnotnull OR d.not_null, coalesce(t.typdefault, d.def) FROM pg_type t JOIN d ON t.typbasetype "
     "= d.oid WHERE t.typtype = 'd')"
     " SELECT a.attrelid, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), e.typname, e.typtype,"
-    " b.typcategory = 'A' AND b.typelem <> 0, d.domain, CASE WHEN a.atttypmod <> -1 THEN a.atttypmod ELSE "
+    " e.oid <> b.oid, d.domain, CASE WHEN a.atttypmod <> -1 THEN a.atttypmod ELSE "
     "d.typmod END,"
     " a.attnotnull OR d.not_null, coalesce(pg_get_expr(ad.adbin, ad.adrelid), CASE WHEN d.domain THEN d.def "
     "END), a.attgenerated, a.attidentity,"
@@ -50,10 +51,19 @@ static const char columns_sql[] =
     " (SELECT json_agg(l.enumlabel ORDER BY l.enumsortorder) FROM pg_enum l WHERE l.enumtypid = e.oid),"
     " col_description(a.attrelid, a.attnum), (SELECT x.extname FROM pg_depend s JOIN pg_extension x ON x.oid "
     "= s.refobjid"
-    " WHERE s.classid = 'pg_type'::regclass AND s.objid = e.oid AND s.deptype = 'e' LIMIT 1)"
+    " WHERE s.classid = 'pg_type'::regclass AND s.objid = e.oid AND s.deptype = 'e' LIMIT 1),"
+    " (SELECT nullif(concat_ws(', ', CASE WHEN q.seqincrement <> 1 THEN 'steps of ' || q.seqincrement END, "
+    "CASE WHEN q.seqstart <> 1 THEN 'its start at ' || q.seqstart END, CASE WHEN q.seqcycle THEN 'its "
+    "beginning "
+    "anew at the end' END), '')"
+    " FROM pg_depend s JOIN pg_sequence q ON q.seqrelid = s.objid WHERE s.classid = 'pg_class'::regclass AND "
+    "s.refclassid = 'pg_class'::regclass AND s.refobjid = a.attrelid AND s.refobjsubid = a.attnum AND "
+    "s.deptype IN ('a', 'i') LIMIT 1), (SELECT r.rngsubtype::regtype::text FROM pg_range r WHERE r.rngtypid "
+    "= b.oid)"
     " FROM pg_attribute a JOIN d ON d.oid = a.atttypid JOIN pg_type b ON b.oid = d.base"
-    " JOIN pg_type e ON e.oid = CASE WHEN b.typcategory = 'A' AND b.typelem <> 0 THEN b.typelem ELSE b.oid "
-    "END"
+    " JOIN pg_type e ON e.oid = CASE WHEN EXISTS (SELECT FROM pg_type x WHERE x.oid = b.typelem AND "
+    "x.typarray = "
+    "b.oid) THEN b.typelem ELSE b.oid END" /* int2vector and the like are no arrays */
     " LEFT JOIN pg_attrdef ad ON ad.adrelid = a.attrelid AND ad.adnum = a.attnum"
     " LEFT JOIN pg_collation co ON co.oid = a.attcollation"
     " WHERE a.attrelid = ANY ($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1, 2";
@@ -65,7 +75,7 @@ static const char constraints_sql[] =
     "pg_attribute a ON"
     " a.attrelid = c.confrelid AND a.attnum = k.num), c.confupdtype, c.confdeltype, c.confmatchtype, "
     "c.condeferrable,"
-    " obj_description(c.oid, 'pg_constraint')"
+    " obj_description(c.oid, 'pg_constraint'), c.convalidated"
     " FROM pg_constraint c LEFT JOIN pg_class rc ON rc.oid = c.confrelid LEFT JOIN pg_namespace rn ON rn.oid "
     "= rc.relnamespace"
     " WHERE c.conrelid = ANY ($1::oid[]) AND c.conparentid = 0 AND c.contype IN ('p', 'u', 'f', 'c', 'x')"
@@ -76,188 +86,13 @@ static const char indexes_sql[] =
     "NULL,"
     " i.indexprs IS NOT NULL, i.indnatts > i.indnkeyatts, (SELECT json_agg(k.num ORDER BY k.n) FROM"
     " unnest(i.indkey::int2[]) WITH ORDINALITY k (num, n) WHERE k.n <= i.indnkeyatts),"
-    " coalesce(to_jsonb(i) ->> 'indnullsnotdistinct', 'false') FROM pg_index i JOIN pg_class c ON c.oid = "
+    " coalesce(to_jsonb(i) ->> 'indnullsnotdistinct', 'false'), to_json(i.indoption::int2[]), (SELECT "
+    "string_agg(o.opcname, ', ') FROM unnest(i.indclass::oid[]) k JOIN pg_opclass o ON o.oid = k WHERE NOT "
+    "o.opcdefault) FROM pg_index i JOIN pg_class c ON c.oid = "
     "i.indexrelid"
     " JOIN pg_am am ON am.oid = c.relam WHERE i.indrelid = ANY ($1::oid[]) AND NOT EXISTS (SELECT FROM "
     "pg_constraint k"
     " WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')) ORDER BY 1, 2";
-
-#define NOT_OURS(namespace_column)                                                                           \
-    " " namespace_column " NOT IN ('pg_catalog', 'information_schema', 'crossfade') AND " namespace_column   \
-    " !~ '^pg_(toast|temp)'"
-#define NOT_OF_EXTENSION(class, oid_column)                                                                  \
-    " AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = '" class "'::regclass AND e.objid "          \
-                                                                         "= " oid_column                     \
-                                                                         " AND e.deptype IN ('e', 'i') AND " \
-                                                                         "(e.deptype = 'e' OR e.classid = "  \
-                                                                         "'pg_proc'::regclass))"
-
-/* kind, name, detail, table */
-static const char objects_sql[] =
-    "SELECT * FROM ("
-    "SELECT CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign "
-    "table' ELSE"
-    " 'sequence' END, format('%I.%I', n.nspname, c.relname), CASE WHEN c.relkind = 'S' THEN (SELECT 'stands "
-    "at ' ||"
-    " coalesce(last_value::text, 'its start') FROM pg_sequences s WHERE s.schemaname = n.nspname AND "
-    "s.sequencename ="
-    " c.relname) ELSE '' END, coalesce((SELECT d.refobjid FROM pg_depend d WHERE d.classid = "
-    "'pg_class'::regclass AND d.objid ="
-    " c.oid AND d.deptype IN ('a', 'i') AND d.refclassid = 'pg_class'::regclass LIMIT 1), 0) FROM pg_class c "
-    "JOIN"
-    " pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('v', 'm', 'f', 'S') AND c.relpersistence "
-    "<> 't' AND" NOT_OURS("n.nspname") NOT_OF_EXTENSION(
-        "pg_class",
-        "c.oid") " UNION ALL SELECT CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE "
-                 "'function' END,"
-                 " format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)), "
-                 "l.lanname, 0 FROM pg_proc p JOIN"
-                 " pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang "
-                 "WHERE" NOT_OURS("n.nspname") NOT_OF_EXTENSION(
-                     "pg_proc",
-                     "p.oid") " UNION ALL SELECT 'trigger', format('%I on %I.%I', t.tgname, n.nspname, "
-                              "c.relname), pg_get_triggerdef(t.oid),"
-                              " c.oid FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN "
-                              "pg_namespace n ON n.oid = c.relnamespace WHERE NOT"
-                              " t.tgisinternal AND t.tgparentid = 0 AND" NOT_OURS(
-                                  "n.nspname") " UNION ALL SELECT 'rule', format('%I on %I.%I', r.rulename, "
-                                               "n.nspname, c.relname), '', c.oid FROM pg_rewrite r JOIN"
-                                               " pg_class c ON c.oid = r.ev_class JOIN pg_namespace n ON "
-                                               "n.oid = c.relnamespace WHERE r.rulename <> '_RETURN' "
-                                               "AND" NOT_OURS(
-                                                   "n.nspname") " UNION ALL SELECT 'policy', format('%I on "
-                                                                "%I.%I', p.polname, n.nspname, c.relname), "
-                                                                "'', c.oid FROM pg_policy p JOIN"
-                                                                " pg_class c ON c.oid = p.polrelid JOIN "
-                                                                "pg_namespace n ON n.oid = c.relnamespace "
-                                                                "WHERE" NOT_OURS(
-                                                                    "n.nspname") " UNION ALL SELECT "
-                                                                                 "'extension', format('%I', "
-                                                                                 "extname), extversion, 0 "
-                                                                                 "FROM pg_extension WHERE "
-                                                                                 "extname <> 'plpgsql'"
-                                                                                 " UNION ALL SELECT 'event "
-                                                                                 "trigger', format('%I', "
-                                                                                 "evtname), evtevent, 0 FROM "
-                                                                                 "pg_event_trigger"
-                                                                                 " UNION ALL SELECT CASE "
-                                                                                 "t.typtype WHEN 'e' THEN "
-                                                                                 "'enum' WHEN 'd' THEN "
-                                                                                 "'domain' WHEN 'r' THEN "
-                                                                                 "'range' ELSE 'composite "
-                                                                                 "type'"
-                                                                                 " END, format('%I.%I', "
-                                                                                 "n.nspname, t.typname), "
-                                                                                 "CASE t.typtype WHEN 'e' "
-                                                                                 "THEN (SELECT "
-                                                                                 "string_agg(quote_literal(l."
-                                                                                 "enumlabel),"
-                                                                                 " ', ' ORDER BY "
-                                                                                 "l.enumsortorder) FROM "
-                                                                                 "pg_enum l WHERE "
-                                                                                 "l.enumtypid = t.oid) WHEN "
-                                                                                 "'d' THEN "
-                                                                                 "format_type(t.typbasetype,"
-                                                                                 " t.typtypmod) || "
-                                                                                 "coalesce(' ' || (SELECT "
-                                                                                 "string_agg(pg_get_"
-                                                                                 "constraintdef(k.oid), ' ') "
-                                                                                 "FROM pg_constraint k WHERE"
-                                                                                 " k.contypid = t.oid), '') "
-                                                                                 "ELSE '' END, 0 FROM "
-                                                                                 "pg_type t JOIN "
-                                                                                 "pg_namespace n ON n.oid = "
-                                                                                 "t.typnamespace LEFT JOIN "
-                                                                                 "pg_class"
-                                                                                 " c ON c.oid = t.typrelid "
-                                                                                 "WHERE (t.typtype IN ('e', "
-                                                                                 "'d', 'r') OR t.typtype = "
-                                                                                 "'c' AND c.relkind = 'c') "
-                                                                                 "AND" NOT_OURS("n.nspname")
-                                                                                     NOT_OF_EXTENSION(
-                                                                                         "pg_type",
-                                                                                         "t.oid") " UNION "
-                                                                                                  "ALL "
-                                                                                                  "SELECT "
-                                                                                                  "'grant', "
-                                                                                                  "format('%"
-                                                                                                  "I.%I', "
-                                                                                                  "n.nspname,"
-                                                                                                  " c."
-                                                                                                  "relname), "
-                                                                                                  "c.relacl::"
-                                                                                                  "text, "
-                                                                                                  "CASE WHEN "
-                                                                                                  "c.relkind "
-                                                                                                  "IN ('r', "
-                                                                                                  "'p') THEN"
-                                                                                                  " c.oid "
-                                                                                                  "ELSE 0 "
-                                                                                                  "END FROM "
-                                                                                                  "pg_class "
-                                                                                                  "c JOIN "
-                                                                                                  "pg_"
-                                                                                                  "namespace "
-                                                                                                  "n ON "
-                                                                                                  "n.oid = "
-                                                                                                  "c."
-                                                                                                  "relnamespa"
-                                                                                                  "ce WHERE "
-                                                                                                  "c.relacl "
-                                                                                                  "IS NOT "
-                                                                                                  "NULL AND "
-                                                                                                  "c.relkind"
-                                                                                                  " IN ('r', "
-                                                                                                  "'p', 'v', "
-                                                                                                  "'m', 'S', "
-                                                                                                  "'f') "
-                                                                                                  "AN"
-                                                                                                  "D" NOT_OURS(
-                                                                                                      "n."
-                                                                                                      "nspnam"
-                                                                                                      "e") ")"
-                                                                                                           " "
-                                                                                                           "o"
-                                                                                                           " "
-                                                                                                           "("
-                                                                                                           "k"
-                                                                                                           "i"
-                                                                                                           "n"
-                                                                                                           "d"
-                                                                                                           ","
-                                                                                                           " "
-                                                                                                           "n"
-                                                                                                           "a"
-                                                                                                           "m"
-                                                                                                           "e"
-                                                                                                           ","
-                                                                                                           " "
-                                                                                                           "d"
-                                                                                                           "e"
-                                                                                                           "t"
-                                                                                                           "a"
-                                                                                                           "i"
-                                                                                                           "l"
-                                                                                                           ","
-                                                                                                           " "
-                                                                                                           "t"
-                                                                                                           "b"
-                                                                                                           "l"
-                                                                                                           ")"
-                                                                                                           " "
-                                                                                                           "O"
-                                                                                                           "R"
-                                                                                                           "D"
-                                                                                                           "E"
-                                                                                                           "R"
-                                                                                                           " "
-                                                                                                           "B"
-                                                                                                           "Y"
-                                                                                                           " "
-                                                                                                           "1"
-                                                                                                           ","
-                                                                                                           " "
-                                                                                                           "2";
 
 const char *model_text(struct schema_model *model, const char *text)
 {
@@ -334,6 +169,18 @@ static size_t *cell_columns(struct schema_model *model, const struct sch_table *
     *ret_count = n;
     json_decref(array);
     return columns;
+}
+
+/* The first `count` of a JSON array of small numbers; NULL without any. */
+static int *cell_numbers(struct schema_model *model, const struct pg_result *res, int row, int column,
+                         size_t count)
+{
+    json_t *array = pg_is_null(res, row, column) ? NULL : json_loads(pg_cell(res, row, column), 0, NULL);
+    int *numbers = count > 0 ? many(model, count, sizeof *numbers) : NULL;
+    for (size_t i = 0; numbers != NULL && i < count; i++)
+        numbers[i] = (int)json_integer_value(json_array_get(array, i));
+    json_decref(array);
+    return numbers;
 }
 
 static bool selected(const struct table_filter *filter, const struct pg_result *res, int row)
@@ -414,7 +261,9 @@ static void take_column(struct schema_model *m, const struct table_rules *rules,
                              .serial = pg_cell_bool(res, i, 13),
                              .ignores_case = pg_cell_bool(res, i, 14),
                              .comment = cell(m, res, i, 16),
-                             .extension = cell(m, res, i, 17)};
+                             .extension = cell(m, res, i, 17),
+                             .sequence = cell(m, res, i, 18),
+                             .range_of = cell(m, res, i, 19)};
     c->labels = cell_texts(m, res, i, 15, &c->label_count);
     c->target = model_text(m, table_rules_rename(rules, t->schema, t->name, c->name));
     c->left_out = !table_rules_keeps(rules, t->schema, t->name, c->name);
@@ -457,7 +306,8 @@ static void take_constraint(struct schema_model *m, const struct sch_table *t, c
                                  .on_delete = cell_char(res, i, 10),
                                  .match = cell_char(res, i, 11),
                                  .deferrable = pg_cell_bool(res, i, 12),
-                                 .comment = cell(m, res, i, 13)};
+                                 .comment = cell(m, res, i, 13),
+                                 .not_valid = !pg_cell_bool(res, i, 14)};
     c->columns = cell_columns(m, t, res, i, 5, &c->column_count);
     c->ref_columns = cell_texts(m, res, i, 8, &refs);
 }
@@ -487,8 +337,10 @@ static void take_index(struct schema_model *m, const struct sch_table *t, const 
                             .partial = pg_cell_bool(res, i, 5),
                             .expression = pg_cell_bool(res, i, 6),
                             .includes = pg_cell_bool(res, i, 7),
-                            .nulls_not_distinct = pg_cell_bool(res, i, 9)};
+                            .nulls_not_distinct = pg_cell_bool(res, i, 9),
+                            .classes = cell(m, res, i, 11)};
     x->columns = cell_columns(m, t, res, i, 8, &x->column_count);
+    x->options = cell_numbers(m, res, i, 10, x->column_count);
 }
 
 static bool read_indexes(struct pg_conn *conn, const char *oids, struct schema_model *m, struct err *err)
@@ -506,18 +358,68 @@ static bool read_indexes(struct pg_conn *conn, const char *oids, struct schema_m
     return true;
 }
 
-static bool read_objects(struct pg_conn *conn, struct schema_model *m, struct err *err)
+/* Rows of kind, name, detail (and value), table. */
+static bool read_objects(struct pg_conn *conn, const char *sql, int table_at, struct schema_model *m,
+                         struct sch_object **ret, size_t *ret_count, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
-    if (!pg_query(conn, objects_sql, 0, NULL, &res, err))
+    if (!pg_query(conn, sql, 0, NULL, &res, err))
         return false;
-    m->objects = many(m, (size_t)pg_rows(res), sizeof *m->objects);
+    *ret = many(m, (size_t)pg_rows(res), sizeof **ret);
     for (int i = 0; i < pg_rows(res) && !m->failed; i++)
-        m->objects[m->object_count++] = (struct sch_object){.kind = cell(m, res, i, 0),
-                                                            .name = cell(m, res, i, 1),
-                                                            .detail = model_text(m, pg_cell(res, i, 2)),
-                                                            .table_oid = cell_oid(res, i, 3)};
+        (*ret)[(*ret_count)++] =
+            (struct sch_object){.kind = cell(m, res, i, 0),
+                                .name = cell(m, res, i, 1),
+                                .detail = model_text(m, pg_cell(res, i, 2)),
+                                .value = table_at > 3 ? model_text(m, pg_cell(res, i, 3)) : NULL,
+                                .table_oid = cell_oid(res, i, table_at)};
     return true;
+}
+
+static int compare_oids(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static int compare_tables_by_oid(const void *a, const void *b)
+{
+    const struct sch_table *const *x = a, *const *y = b;
+    return compare_oids(&(*x)->oid, &(*y)->oid);
+}
+
+static int compare_oid_with_table(const void *key, const void *element)
+{
+    const struct sch_table *const *t = element;
+    return compare_oids(key, &(*t)->oid);
+}
+
+/* Catalogs have tens of thousands of tables: nothing may look through all of them for each. Type name sorts as bytes do, so the
+ * tables came in the order that model_find() needs. */
+static void sort_oids(struct schema_model *m)
+{
+    m->by_oid = many(m, m->table_count, sizeof *m->by_oid);
+    for (size_t i = 0; m->by_oid != NULL && i < m->table_count; i++)
+        m->by_oid[i] = &m->tables[i];
+    if (m->by_oid != NULL && m->table_count > 0)
+        qsort(m->by_oid, m->table_count, sizeof *m->by_oid, compare_tables_by_oid);
+    if (m->other_tables != NULL && m->other_count > 0)
+        qsort(m->other_tables, m->other_count, sizeof *m->other_tables, compare_oids);
+}
+
+const struct sch_table *model_find_oid(const struct schema_model *model, uint32_t oid)
+{
+    struct sch_table **found =
+        model->table_count == 0 || model->by_oid == NULL
+            ? NULL
+            : bsearch(&oid, model->by_oid, model->table_count, sizeof *found, compare_oid_with_table);
+    return found != NULL ? *found : NULL;
+}
+
+bool model_is_other(const struct schema_model *model, uint32_t oid)
+{
+    return model->other_count > 0 &&
+           bsearch(&oid, model->other_tables, model->other_count, sizeof oid, compare_oids) != NULL;
 }
 
 static bool read_all(struct pg_conn *conn, const struct table_filter *filter, const struct table_rules *rules,
@@ -527,24 +429,17 @@ static bool read_all(struct pg_conn *conn, const struct table_filter *filter, co
     m->database = model_text(m, pg_database(conn));
     m->server_version = pg_server_version(conn);
     bool ok = read_tables(conn, filter, m, err);
+    sort_oids(m);
     if (ok)
         add_oids(m, &oids);
     ok = ok && strbuf_ok(&oids, "the list of tables", err) && read_columns(conn, oids.data, rules, m, err) &&
          read_constraints(conn, oids.data, m, err) && read_indexes(conn, oids.data, m, err) &&
-         read_objects(conn, m, err);
+         read_objects(conn, embedded_sql_catalog_objects_sql, 3, m, &m->objects, &m->object_count, err) &&
+         read_objects(conn, embedded_sql_catalog_database_sql, 4, m, &m->facts, &m->fact_count, err);
     strbuf_release(&oids);
     if (ok && m->failed)
         return err_set(err, ERR_NO_MEMORY, "the catalog does not fit into %zu bytes", MODEL_BYTES_MAX);
     return ok;
-}
-
-const struct sch_table *model_find_oid(const struct schema_model *model, uint32_t oid)
-{
-    for (size_t i = 0; i < model->table_count; i++) {
-        if (model->tables[i].oid == oid)
-            return &model->tables[i];
-    }
-    return NULL;
 }
 
 bool model_read(struct pg_conn *conn, const struct table_filter *filter, const struct table_rules *rules,
@@ -564,13 +459,19 @@ void model_release(struct schema_model *model)
     *model = (struct schema_model){0};
 }
 
+static int compare_names(const void *a, const void *b)
+{
+    const struct sch_table *x = a, *y = b;
+    int schemas = strcmp(x->schema, y->schema);
+    return schemas != 0 ? schemas : strcmp(x->name, y->name);
+}
+
 const struct sch_table *model_find(const struct schema_model *model, const char *schema, const char *name)
 {
-    for (size_t i = 0; i < model->table_count; i++) {
-        if (strcmp(model->tables[i].name, name) == 0 && strcmp(model->tables[i].schema, schema) == 0)
-            return &model->tables[i];
-    }
-    return NULL;
+    struct sch_table key = {.schema = schema, .name = name};
+    return model->table_count == 0
+               ? NULL
+               : bsearch(&key, model->tables, model->table_count, sizeof key, compare_names);
 }
 
 size_t sch_table_column(const struct sch_table *t, const char *name)

@@ -46,15 +46,19 @@ struct sch_column {
     bool domain;
     int32_t typmod;
     bool not_null;
-    const char *def;     /* default, or generation expression; NULL = none */
-    char generated;      /* 's' 'v', 0 = not */
-    char identity;       /* 'a' 'd', 0 = not */
-    bool serial;         /* the default is nextval() of a sequence that the column owns */
-    bool ignores_case;   /* nondeterministic collation or citext */
-    const char **labels; /* of an enum */
+    const char *def;      /* default, or generation expression; NULL = none */
+    char generated;       /* 's' 'v', 0 = not */
+    char identity;        /* 'a' 'd', 0 = not */
+    bool serial;          /* the default is nextval() of a sequence that the column owns */
+    const char *sequence; /* what of its sequence is unusual, in words: "steps of 7"; NULL = nothing */
+    const char *range_of; /* subtype of a range; NULL = none */
+    bool ignores_case;    /* nondeterministic collation or citext */
+    const char **labels;  /* of an enum */
     size_t label_count;
     const char *comment;
     bool left_out; /* by source.filters */
+    const char *lower,
+        *upper; /* MariaDB: columns of its own for the bounds of a range, by `types`; NULL = none */
     struct mapping map;
 };
 
@@ -71,6 +75,7 @@ struct sch_constraint {
     const char **ref_columns;
     char on_update, on_delete, match; /* f: as in pg_constraint */
     bool deferrable;
+    bool not_valid; /* rows that break it may be there */
     const char *comment;
 };
 
@@ -84,8 +89,12 @@ struct sch_index {
     bool expression;
     bool includes;   /* has columns that are no key */
     size_t *columns; /* keys; none with an expression */
+    int *options;    /* parallel to them: INDEX_DESC, INDEX_NULLS_FIRST */
     size_t column_count;
+    const char *classes; /* operator classes that are not the default; NULL = none */
 };
+
+enum { INDEX_DESC = 1, INDEX_NULLS_FIRST = 2 }; /* pg_index.indoption */
 
 struct sch_table {
     uint32_t oid;
@@ -109,11 +118,8 @@ struct sch_object {
     const char *kind; /* "view", "function" … */
     const char *name; /* with schema, as SQL writes it */
     const char *detail;
+    const char *value;  /* of facts; else NULL */
     uint32_t table_oid; /* that it belongs to; 0 = none */
-};
-
-struct sch_role {
-    const char *name;
 };
 
 struct schema_model {
@@ -121,13 +127,16 @@ struct schema_model {
     bool failed; /* memory ran out */
     const char *database;
     int server_version;
-    struct sch_table *tables;
+    struct sch_table *tables; /* by schema and name */
     size_t table_count;
-    uint32_t *other_tables; /* not part of the pipeline: tables and their partitions */
+    struct sch_table **by_oid;
+    uint32_t *other_tables; /* not part of the pipeline: tables and their partitions, sorted */
     size_t other_count;
     size_t other_root_count; /* of them no partitions */
     struct sch_object *objects;
     size_t object_count;
+    struct sch_object *facts; /* of the database: schemas/sql/catalog_database.sql */
+    size_t fact_count;
 };
 
 /* The caller's transaction is what it sees. rules may be NULL. */
@@ -137,6 +146,8 @@ void model_release(struct schema_model *model);
 
 const struct sch_table *model_find(const struct schema_model *model, const char *schema, const char *name);
 const struct sch_table *model_find_oid(const struct schema_model *model, uint32_t oid);
+/* A table, or a partition of one, that is not moved. */
+bool model_is_other(const struct schema_model *model, uint32_t oid);
 /* Index of a column, or SIZE_MAX. */
 size_t sch_table_column(const struct sch_table *t, const char *name);
 /* The primary key, else NULL. */

@@ -34,6 +34,7 @@ void sch_plan_release(struct schema_plan *plan)
     free(plan->items);
     free(plan->steps);
     free(plan->objects);
+    name_set_release(&plan->foreign_keys);
     model_release(&plan->model);
     *plan = (struct schema_plan){0};
 }

@@ -7,6 +7,7 @@
 
 #include "config/config.h"
 #include "model.h"
+#include "name_set.h"
 
 enum schema_dialect { DIALECT_UNKNOWN = 0, DIALECT_POSTGRES, DIALECT_MARIADB };
 
@@ -59,6 +60,8 @@ struct schema_plan {
     enum schema_dialect dialect;
     const char *source_text, *target_text; /* "PostgreSQL 15.20, database shop" */
     const char *url_database;              /* MariaDB */
+    bool folds_names;                      /* MariaDB: lower_case_table_names */
+    struct name_set foreign_keys;          /* MariaDB: "database.name", in lower case */
     struct plan_item *items;
     size_t item_count;
     struct plan_step *steps;
@@ -79,6 +82,8 @@ size_t plan_count(const struct schema_plan *plan, enum item_state state);
 size_t plan_count_columns(const struct schema_plan *plan, enum map_kind kind);
 /* The statement as people may see it: without the options of foreign servers and their users, which hold passwords. malloc'd. */
 char *plan_shown_sql(const char *sql);
+/* What a person has to know of large objects, whatever the target. */
+extern const char plan_large_objects_text[];
 const char *map_kind_name(enum map_kind kind);
 const char *item_state_name(enum item_state state);
 
@@ -88,6 +93,11 @@ const char *plan_key(struct schema_plan *plan, const struct sch_table *t, const 
 /* Maps all columns and makes items and steps. `types`: "schema.table.column=type". */
 bool plan_mariadb(struct schema_plan *plan, const char *const *types, size_t type_count, bool indexes_later,
                   struct err *err) MUST_CHECK;
+/* `types`: columns(lower,upper) for a range. False: that is not what `type` says. A decision where it cannot be. */
+bool range_columns(struct schema_plan *plan, const struct sch_table *t, struct sch_column *c,
+                   const char *type);
+/* ", `lower` … AS (…) VIRTUAL, `upper` …" */
+void range_add_columns(const struct sch_column *c, struct strbuf *sql);
 /* Steps and items of keys, checks, indexes and foreign keys of a table whose columns are mapped. */
 void plan_mariadb_table(struct schema_plan *plan, const struct sch_table *t, bool indexes_later);
 void plan_mariadb_foreign_keys(struct schema_plan *plan, const struct sch_table *t, bool indexes_later);

@@ -89,6 +89,8 @@ static void map_column(struct schema_plan *plan, const struct sch_table *t, stru
             .kind = MAP_LEFT_OUT, .rule = "source.filters", .note = "left out by source.filters"};
         return;
     }
+    if (type != NULL && range_columns(plan, t, c, type))
+        return;
     if (type != NULL) {
         take_chosen(plan, c, type);
         return;
@@ -236,33 +238,92 @@ static void check_names(struct schema_plan *plan, struct sch_table *t)
     }
 }
 
+/* A server with lower_case_table_names keeps (1) or looks for (2) names in lower case; either way these are what it knows. */
+static const char *server_name(struct schema_plan *plan, const char *name, bool *ret_sure)
+{
+    if (!plan->folds_names)
+        return name;
+    char *lower CLEANUP(free_ptr) = xstrdup(name);
+    *ret_sure = maria_lower_name(name, lower) && *ret_sure;
+    return model_text(&plan->model, lower);
+}
+
 static void name_table(struct schema_plan *plan, struct sch_table *t)
 {
     char name[MARIA_NAME_BYTES];
-    t->target_database = maria_database_of(plan->url_database, t->schema);
-    t->target_name = t->name;
+    bool sure = true;
+    t->target_database = server_name(plan, maria_database_of(plan->url_database, t->schema), &sure);
+    t->target_name = server_name(plan, t->name, &sure);
+    if (!sure)
+        plan_add_item(
+            plan, ITEM_DECIDE, "table", plan_key(plan, t, NULL),
+            "the server has lower_case_table_names, and what is lower case beyond ASCII is not known here",
+            "source.tables: leave it out, or a server with lower_case_table_names = 0");
     if (maria_name(t->target_database, name) || maria_name(t->name, name))
         plan_add_item(plan, ITEM_DECIDE, "table", plan_key(plan, t, NULL),
                       "MariaDB takes no names with a blank at the end or characters beyond U+FFFF",
                       "source.tables: leave it out, or give it another name on the source");
-    for (const struct sch_table *other = plan->model.tables; other < t; other++) {
-        if (strcmp(other->name, t->name) == 0 && strcmp(other->target_database, t->target_database) == 0)
-            plan_add_item(
-                plan, ITEM_DECIDE, "table", plan_key(plan, t, NULL),
-                model_textf(&plan->model, "would be the same table as %s.%s", other->schema, other->name),
-                "target.url: a database that is not called like a schema of the source");
+    if (maria_is_system_database(t->target_database))
+        plan_add_item(plan, ITEM_DECIDE, "table", plan_key(plan, t, NULL),
+                      model_textf(&plan->model,
+                                  "schema %s would be the database that MariaDB keeps for itself", t->schema),
+                      "source.tables: leave it out, or ALTER SCHEMA … RENAME on the source");
+}
+
+static int compare_targets(const void *a, const void *b)
+{
+    const struct sch_table *const *x = a, *const *y = b;
+    int databases = strcmp((*x)->target_database, (*y)->target_database);
+    return databases != 0 ? databases : strcmp((*x)->target_name, (*y)->target_name);
+}
+
+/* Among equals in the source's order. */
+static int order_targets(const void *a, const void *b)
+{
+    const struct sch_table *const *x = a, *const *y = b;
+    int names = compare_targets(a, b);
+    return names != 0 ? names : (*x > *y) - (*x < *y);
+}
+
+static struct sch_table **by_target(struct schema_plan *plan)
+{
+    struct sch_table **list = xcalloc(plan->model.table_count + 1, sizeof *list);
+    for (size_t i = 0; i < plan->model.table_count; i++)
+        list[i] = &plan->model.tables[i];
+    if (plan->model.table_count > 0)
+        qsort(list, plan->model.table_count, sizeof *list, order_targets);
+    return list;
+}
+
+/* Two tables of the source that would be one: by the URL's database, or by the case of their names. */
+static void check_same_names(struct schema_plan *plan, struct sch_table *const *list)
+{
+    for (size_t i = 1; i < plan->model.table_count; i++) {
+        if (compare_targets(&list[i - 1], &list[i]) != 0)
+            continue;
+        const struct sch_table *t = list[i], *other = list[i - 1];
+        bool by_case = strcmp(t->schema, other->schema) == 0;
+        plan_add_item(
+            plan, ITEM_DECIDE, "table", plan_key(plan, t, NULL),
+            model_textf(&plan->model, "would be the same table as %s.%s%s", other->schema, other->name,
+                        plan->folds_names
+                            ? ": the server has lower_case_table_names, and does not tell names "
+                              "apart by case"
+                            : ""),
+            by_case ? "source.tables: leave one of them out, or a server with lower_case_table_names = 0"
+                    : "target.url: a database that is not called like a schema of the source");
     }
 }
 
-static void add_databases(struct schema_plan *plan)
+static void add_databases(struct schema_plan *plan, struct sch_table *const *list)
 {
+    bool sure = true;
+    const char *url_database = server_name(plan, plan->url_database, &sure), *last = "";
     for (size_t i = 0; i < plan->model.table_count; i++) {
-        const char *name = plan->model.tables[i].target_database;
-        bool seen = strcmp(name, plan->url_database) == 0;
-        for (size_t k = 0; k < i && !seen; k++)
-            seen = strcmp(plan->model.tables[k].target_database, name) == 0;
-        if (seen)
+        const char *name = list[i]->target_database;
+        if (strcmp(name, url_database) == 0 || strcmp(name, last) == 0 || maria_is_system_database(name))
             continue;
+        last = name;
         struct strbuf sql = STRBUF_INIT(1000);
         strbuf_adds(&sql, "CREATE DATABASE ");
         maria_quote_ident(&sql, name);
@@ -273,49 +334,102 @@ static void add_databases(struct schema_plan *plan)
     }
 }
 
-static const char *why_reported(const char *kind)
-{
-    static const struct {
-        const char *kind, *why;
-    } table[] = {
-        {"view", "views are written anew for MariaDB"},
-        {"materialized view", "MariaDB has none: a table that a job fills"},
-        {"function", "is written anew for MariaDB, or moves into the application"},
-        {"procedure", "is written anew for MariaDB, or moves into the application"},
-        {"aggregate", "is written anew for MariaDB"},
-        {"trigger", "is written anew for MariaDB, and only made once the target serves: what it does to rows "
-                    "on the source "
-                    "comes with the rows"},
-        {"rule", "MariaDB has none"},
-        {"policy", "MariaDB has no row security: views with rights of their own, or the application"},
-        {"extension", "MariaDB has none"},
-        {"event trigger", "MariaDB has none"},
-        {"grant", "users and rights of MariaDB are its own"},
-        {"foreign table", "MariaDB's CONNECT engine, or the application"},
-        {"sequence", "an AUTO_INCREMENT column goes on behind its greatest value by itself; other sequences "
-                     "are for a person"},
-        {"enum", "stands in each column that has it"},
-        {"domain", "its base type stands in each column that has it; its checks are not kept"},
-        {"range", "kept as text in each column that has it"},
-        {"composite type", "kept as text in each column that has it"}};
-    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-        if (strcmp(table[i].kind, kind) == 0)
-            return table[i].why;
-    }
-    return "for a person";
-}
+/* What becomes of things that MariaDB has not, or has in ways of its own. */
+static const struct {
+    const char *kind, *lost, *decide;
+} others[] = {
+    {"view", "views", "write it anew for MariaDB"},
+    {"materialized view", "MariaDB has none", "a table that a job fills"},
+    {"function", "functions", "write it anew for MariaDB, or move it into the application"},
+    {"procedure", "procedures", "write it anew for MariaDB, or move it into the application"},
+    {"aggregate", "aggregates", "write it anew for MariaDB"},
+    {"trigger", "triggers",
+     "write it anew for MariaDB, once the target serves: what it does to rows on the source comes with the "
+     "rows"},
+    {"rule", "MariaDB has none", "the application"},
+    {"policy", "MariaDB has no row security", "views with rights of their own, or the application"},
+    {"row security", "MariaDB has none", "views with rights of their own, or the application"},
+    {"inheritance", "MariaDB has none: rows stay in the table that they are in",
+     "a view of all, or the application"},
+    {"table option", "MariaDB has options of its own", "nothing, or MariaDB's"},
+    {"extension", "MariaDB has none", "what of it the application uses"},
+    {"event trigger", "MariaDB has none", "nothing, or MariaDB's audit plugin"},
+    {"grant", "users and rights of MariaDB are its own", "GRANT there, before applications come"},
+    {"default grant", "MariaDB has none", "GRANT on whole databases there"},
+    {"comment", "MariaDB has comments of columns and tables, which go along", "nothing"},
+    {"foreign table", "foreign tables", "MariaDB's CONNECT engine, or the application"},
+    {"sequence",
+     "sequences that no AUTO_INCREMENT column stands for (such a column goes on behind its greatest value by "
+     "itself)",
+     "CREATE SEQUENCE there, before applications come"},
+    {"enum", "the name: its labels stand in each column that has it", "nothing"},
+    {"domain", "the name and its checks: its base type stands in each column that has it",
+     "checks of columns, or the application"},
+    {"range", "kept as text in each column that has it", "columns(lower,upper) in types, or nothing"},
+    {"composite type", "kept as text in each column that has it",
+     "nothing, or columns of their own on the source"},
+    {"statistics object", "MariaDB has none of several columns", "ANALYZE TABLE … PERSISTENT FOR ALL"},
+    {"publication", "what it publishes goes on at the source alone",
+     "who reads it, and from where after the cutover"},
+    {"subscription", "what it brings ends at the source", "how its rows come after the cutover"}};
 
 static void report_objects(struct schema_plan *plan)
 {
     for (size_t i = 0; i < plan->model.object_count; i++) {
         const struct sch_object *o = &plan->model.objects[i];
+        const char *lost = "MariaDB has none", *decide = "what of it the application uses";
         if (o->table_oid != 0 && model_find_oid(&plan->model, o->table_oid) == NULL)
             continue; /* of a table that is not moved */
+        for (size_t k = 0; k < ARRAY_LEN(others); k++) {
+            if (strcmp(others[k].kind, o->kind) == 0) {
+                lost = others[k].lost;
+                decide = others[k].decide;
+            }
+        }
         plan_add_item(plan, ITEM_REPORTED, o->kind, o->name,
                       o->detail[0] != '\0'
-                          ? model_textf(&plan->model, "%s (%s)", why_reported(o->kind), o->detail)
-                          : why_reported(o->kind),
+                          ? model_textf(&plan->model, "lost: %s (%s); decide: %s", lost, o->detail, decide)
+                          : model_textf(&plan->model, "lost: %s; decide: %s", lost, decide),
                       NULL);
+    }
+}
+
+static const char *one_line(struct schema_model *m, const char *lines)
+{
+    char *text CLEANUP(free_ptr) = xstrdup(lines);
+    for (char *p = text; *p != '\0'; p++)
+        *p = *p == '\n' ? ' ' : *p;
+    return model_text(m, text);
+}
+
+/* What a database has beside its objects. */
+static void report_facts(struct schema_plan *plan)
+{
+    struct schema_model *m = &plan->model;
+    for (size_t i = 0; i < m->fact_count; i++) {
+        const struct sch_object *o = &m->facts[i];
+        if (strcmp(o->kind, "setting") == 0)
+            plan_add_item(plan, ITEM_REPORTED, "database setting",
+                          o->name[0] == '\0' ? o->detail : model_textf(m, "%s of %s", o->detail, o->name),
+                          model_textf(m, "lost: %s; decide: MariaDB's variable for it, or none", o->value),
+                          NULL);
+        else if (strcmp(o->kind, "role") == 0)
+            plan_add_item(
+                plan, ITEM_REPORTED, "role", o->name,
+                model_textf(m, "lost: roles (%s%s%s); decide: users and roles of MariaDB, with their rights",
+                            o->detail, o->value[0] != '\0' ? ", member of " : "", one_line(m, o->value)),
+                NULL);
+        else if (strcmp(o->kind, "database grant") == 0)
+            plan_add_item(plan, ITEM_REPORTED, "database grant",
+                          model_textf(m, "%s to %s", o->detail, o->name),
+                          "lost: users and rights of MariaDB are its own; decide: GRANT there", NULL);
+        else if (strcmp(o->kind, "database comment") == 0)
+            plan_add_item(plan, ITEM_REPORTED, "database comment", o->name,
+                          model_textf(m, "lost: %s; decide: ALTER DATABASE … COMMENT there", o->value), NULL);
+        else
+            plan_add_item(plan, ITEM_REPORTED, o->kind, o->value,
+                          model_textf(m, "lost: they %s; decide: which are needed", plan_large_objects_text),
+                          NULL);
     }
 }
 
@@ -347,7 +461,10 @@ bool plan_mariadb(struct schema_plan *plan, const char *const *types, size_t typ
         for (size_t i = 0; i < m->table_count; i++)
             changed = inherit_types(plan, &m->tables[i]) || changed;
     }
-    add_databases(plan);
+    struct sch_table **list = by_target(plan);
+    check_same_names(plan, list);
+    add_databases(plan, list);
+    free(list);
     for (size_t i = 0; i < m->table_count; i++) {
         check_primary(plan, &m->tables[i]);
         fit_row(plan, &m->tables[i]);
@@ -357,6 +474,7 @@ bool plan_mariadb(struct schema_plan *plan, const char *const *types, size_t typ
     for (size_t i = 0; i < m->table_count; i++)
         plan_mariadb_foreign_keys(plan, &m->tables[i], indexes_later);
     report_objects(plan);
+    report_facts(plan);
     if (m->failed)
         return err_set(err, ERR_NO_MEMORY, "the plan does not fit into memory");
     return true;

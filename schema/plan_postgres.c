@@ -7,59 +7,9 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "plan_postgres_builder.h"
 
-#define SQL_BYTES_MAX  ((size_t)64 << 20)
-#define CLASS_RELATION 1259 /* pg_class: the numbers of system catalogs never change */
-
-/* What cannot be made because something that it needs is not: from tables, columns and extensions that are left out, along
- * pg_depend. A view depends through its rule. */
-static const char lost_sql[] =
-    "WITH RECURSIVE lost (classid, objid, objsubid) AS ("
-    " SELECT 'pg_class'::regclass::oid, unnest($1::oid[]), 0"
-    " UNION SELECT 'pg_class'::regclass::oid, c.t, c.n FROM unnest($2::oid[], $3::int[]) c (t, n)"
-    " UNION SELECT 'pg_class'::regclass::oid, pa.attrelid, pa.attnum FROM unnest($2::oid[], $3::int[]) c (t, "
-    "n) JOIN"
-    " pg_attribute a ON a.attrelid = c.t AND a.attnum = c.n CROSS JOIN LATERAL pg_partition_tree(c.t) p JOIN "
-    "pg_attribute pa ON"
-    " pa.attrelid = p.relid AND pa.attname = a.attname"
-    " UNION SELECT 'pg_extension'::regclass::oid, e.oid, 0 FROM pg_extension e WHERE e.extname = ANY "
-    "($4::text[])"
-    " UNION SELECT x.classid, x.objid, x.objsubid FROM lost l CROSS JOIN LATERAL ("
-    " SELECT d.classid, d.objid, d.objsubid FROM pg_depend d WHERE d.refclassid = l.classid AND d.refobjid = "
-    "l.objid AND"
-    " (l.objsubid = 0 OR d.refobjsubid = l.objsubid) AND d.classid <> 'pg_extension'::regclass"
-    " UNION ALL SELECT 'pg_class'::regclass::oid, r.ev_class, 0 FROM pg_rewrite r WHERE l.classid ="
-    " 'pg_rewrite'::regclass AND r.oid = l.objid AND r.rulename = '_RETURN'"
-    " UNION ALL SELECT 'pg_type'::regclass::oid, t.typarray, 0 FROM pg_type t WHERE l.classid = "
-    "'pg_type'::regclass AND"
-    " t.oid = l.objid AND t.typarray <> 0"
-    ") x) SELECT DISTINCT classid, objid, objsubid FROM lost ORDER BY 1, 2, 3";
-
-static const char partitions_sql[] = "SELECT c.oid, pg_partition_root(c.oid)::oid FROM pg_class c WHERE "
-                                     "c.relispartition AND c.relkind IN ('r', 'p') ORDER BY 1";
-
-struct lost_object {
-    uint32_t class_oid, object_oid;
-    int column; /* 0 = all of it */
-};
-
-struct pair {
-    uint32_t partition, root;
-};
-
-struct builder {
-    struct schema_plan *plan;
-    const struct postgres_request *req;
-    struct lost_object *lost;
-    size_t lost_count;
-    struct pair *partitions;
-    size_t partition_count;
-    const char **roles; /* of the target, sorted; NULL = not known */
-    size_t role_count;
-    const char **missing; /* extensions */
-    size_t missing_count;
-    bool *left_out; /* parallel to the dump's entries */
-};
+#define SQL_BYTES_MAX ((size_t)64 << 20)
 
 enum step_phase plan_phase(const struct dump_entry *e, bool indexes_later)
 {
@@ -97,7 +47,7 @@ static bool read_roles(struct builder *b, struct err *err)
     return true;
 }
 
-static bool excluded(const struct postgres_request *req, const char *kind, const char *name)
+bool plan_pg_excluded(const struct postgres_request *req, const char *kind, const char *name)
 {
     char *text CLEANUP(free_ptr) = xasprintf("%s %s", kind, name);
     for (size_t i = 0; i < req->exclude_count; i++) {
@@ -116,7 +66,7 @@ static bool look_at_extensions(struct builder *b, struct err *err)
         int64_t there = 1;
         if (strcmp(e->kind, "EXTENSION") != 0)
             continue;
-        if (excluded(b->req, e->kind, e->name)) {
+        if (plan_pg_excluded(b->req, e->kind, e->name)) {
             b->missing[b->missing_count++] = e->name;
             continue;
         }
@@ -131,148 +81,6 @@ static bool look_at_extensions(struct builder *b, struct err *err)
                           model_textf(&b->plan->model, "schema: {exclude: [\"extension %s\"]}", e->name));
     }
     return true;
-}
-
-/* --- what is lost --- */
-
-static void add_oids(struct strbuf *out, const uint32_t *oids, size_t count)
-{
-    strbuf_addc(out, '{');
-    for (size_t i = 0; i < count; i++)
-        strbuf_addf(out, "%s%u", i > 0 ? "," : "", oids[i]);
-    strbuf_addc(out, '}');
-}
-
-static const struct sch_table *table_or_root(const struct builder *b, uint32_t oid)
-{
-    for (size_t i = 0; i < b->partition_count; i++) {
-        if (b->partitions[i].partition == oid)
-            return model_find_oid(&b->plan->model, b->partitions[i].root);
-    }
-    return model_find_oid(&b->plan->model, oid);
-}
-
-/* Columns that rules leave out, of tables and of their partitions (where they are found by name, below). */
-static void add_columns(const struct builder *b, struct strbuf *tables, struct strbuf *numbers)
-{
-    const struct schema_model *m = &b->plan->model;
-    strbuf_addc(tables, '{');
-    strbuf_addc(numbers, '{');
-    for (size_t t = 0; t < m->table_count; t++) {
-        for (size_t c = 0; c < m->tables[t].column_count; c++) {
-            if (!m->tables[t].columns[c].left_out)
-                continue;
-            strbuf_addf(tables, "%s%u", tables->len > 1 ? "," : "", m->tables[t].oid);
-            strbuf_addf(numbers, "%s%d", numbers->len > 1 ? "," : "", m->tables[t].columns[c].number);
-        }
-    }
-    strbuf_addc(tables, '}');
-    strbuf_addc(numbers, '}');
-}
-
-static void add_names(struct strbuf *out, const char **names, size_t count)
-{
-    strbuf_addc(out, '{');
-    for (size_t i = 0; i < count; i++) {
-        strbuf_adds(out, i > 0 ? ",\"" : "\"");
-        for (const char *p = names[i]; *p != '\0'; p++)
-            strbuf_addf(out, "%s%c", *p == '"' || *p == '\\' ? "\\" : "", *p);
-        strbuf_addc(out, '"');
-    }
-    strbuf_addc(out, '}');
-}
-
-static bool read_lost(struct builder *b, struct err *err)
-{
-    PG_RESULT_AUTO res = NULL;
-    struct strbuf tables = STRBUF_INIT(SQL_BYTES_MAX), of = STRBUF_INIT(SQL_BYTES_MAX),
-                  numbers = STRBUF_INIT(SQL_BYTES_MAX), extensions = STRBUF_INIT(SQL_BYTES_MAX);
-    add_oids(&tables, b->plan->model.other_tables, b->plan->model.other_count);
-    add_columns(b, &of, &numbers);
-    add_names(&extensions, b->missing, b->missing_count);
-    const char *params[] = {tables.data, of.data, numbers.data, extensions.data};
-    bool ok = pg_query(b->req->source, lost_sql, 4, params, &res, err);
-    strbuf_release(&tables);
-    strbuf_release(&of);
-    strbuf_release(&numbers);
-    strbuf_release(&extensions);
-    if (!ok)
-        return err_wrap(err, "what depends on what is left out");
-    b->lost = xcalloc((size_t)pg_rows(res) + 1, sizeof *b->lost);
-    for (int i = 0; i < pg_rows(res); i++)
-        b->lost[b->lost_count++] = (struct lost_object){.class_oid = (uint32_t)pg_cell_int64(res, i, 0),
-                                                        .object_oid = (uint32_t)pg_cell_int64(res, i, 1),
-                                                        .column = (int)pg_cell_int64(res, i, 2)};
-    return true;
-}
-
-static bool read_partitions(struct builder *b, struct err *err)
-{
-    PG_RESULT_AUTO res = NULL;
-    if (!pg_query(b->req->source, partitions_sql, 0, NULL, &res, err))
-        return err_wrap(err, "partitions of the source");
-    b->partitions = xcalloc((size_t)pg_rows(res) + 1, sizeof *b->partitions);
-    for (int i = 0; i < pg_rows(res); i++)
-        b->partitions[b->partition_count++] = (struct pair){.partition = (uint32_t)pg_cell_int64(res, i, 0),
-                                                            .root = (uint32_t)pg_cell_int64(res, i, 1)};
-    return true;
-}
-
-static int compare_lost(const void *a, const void *b)
-{
-    const struct lost_object *x = a, *y = b;
-    if (x->class_oid != y->class_oid)
-        return x->class_oid < y->class_oid ? -1 : 1;
-    if (x->object_oid != y->object_oid)
-        return x->object_oid < y->object_oid ? -1 : 1;
-    return x->column - y->column;
-}
-
-static bool is_lost(const struct builder *b, const struct dump_entry *e)
-{
-    struct lost_object key = {.class_oid = e->class_oid, .object_oid = e->object_oid};
-    return e->object_oid != 0 && bsearch(&key, b->lost, b->lost_count, sizeof key, compare_lost) != NULL;
-}
-
-static bool extension_is_missing(const struct builder *b, const char *extension)
-{
-    for (size_t i = 0; extension != NULL && i < b->missing_count; i++) {
-        if (strcmp(b->missing[i], extension) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* A column of a table that is moved, and that cannot be made: nobody has said so yet. Where its type is missing the table cannot be
- * made at all: a column that stays behind is made first, too. */
-static void report_lost_column(struct builder *b, const struct sch_table *t, const struct sch_column *c)
-{
-    const char *name = plan_key(b->plan, t, c->name), *table = plan_key(b->plan, t, NULL);
-    if (extension_is_missing(b, c->extension))
-        plan_add_item(
-            b->plan, ITEM_DECIDE, "column", name,
-            "its type belongs to an extension that is left out: take that along, or leave the table out",
-            model_textf(&b->plan->model, "source: {tables: [..., \"!%s\"]}", table));
-    else if (!c->left_out)
-        plan_add_item(
-            b->plan, ITEM_DECIDE, "column", name,
-            "needs something that is left out: leave it out, too, or give it another type on the source",
-            model_textf(&b->plan->model, "source.filters: [{table: '%s', columns: ['!%s']}]", table,
-                        c->name));
-}
-
-static void report_lost_columns(struct builder *b)
-{
-    for (size_t i = 0; i < b->lost_count; i++) {
-        const struct lost_object *l = &b->lost[i];
-        const struct sch_table *t = l->class_oid == CLASS_RELATION && l->column > 0
-                                        ? model_find_oid(&b->plan->model, l->object_oid)
-                                        : NULL;
-        for (size_t c = 0; t != NULL && c < t->column_count; c++) {
-            if (t->columns[c].number == l->column)
-                report_lost_column(b, t, &t->columns[c]);
-        }
-    }
 }
 
 /* --- entries into steps --- */
@@ -310,12 +118,23 @@ static const char *shown_name(struct builder *b, const struct dump_entry *e)
                : model_textf(&b->plan->model, "%s.%s", e->schema, e->name);
 }
 
-static size_t entry_of(const struct dump *dump, int id)
+static void index_entries(struct builder *b)
 {
-    size_t i = 0;
-    while (i < dump->count && dump->entries[i].id != id)
-        i++;
-    return i;
+    const struct dump *dump = b->req->dump;
+    for (size_t i = 0; i < dump->count; i++)
+        b->id_count = MAX_OF(b->id_count, (size_t)MAX_OF(dump->entries[i].id, 0) + 1);
+    b->by_id = xcalloc(b->id_count + 1, sizeof *b->by_id);
+    for (size_t i = 0; i < dump->count; i++) {
+        if (dump->entries[i].id >= 0)
+            b->by_id[dump->entries[i].id] = i + 1;
+    }
+}
+
+static const struct dump_entry *entry_of(const struct builder *b, int id, size_t *ret_at)
+{
+    size_t at = id >= 0 && (size_t)id < b->id_count ? b->by_id[id] : 0;
+    *ret_at = at - 1;
+    return at > 0 ? &b->req->dump->entries[at - 1] : NULL;
 }
 
 /* A comment or a grant of a column that is left out: "COLUMN table.column", each quoted where it must be. */
@@ -335,7 +154,7 @@ static bool attaches_left_out(const struct builder *b, const struct dump_entry *
 {
     bool table = strcmp(e->kind, "TABLE ATTACH") == 0;
     size_t len = strlen(e->name);
-    if (!table && strcmp(e->kind, "INDEX ATTACH") != 0)
+    if (b->left_out_count == 0 || (!table && strcmp(e->kind, "INDEX ATTACH") != 0))
         return false;
     for (size_t i = 0; i < b->req->dump->count; i++) {
         const struct dump_entry *o = &b->req->dump->entries[i];
@@ -359,12 +178,12 @@ static bool needs_left_out(const struct builder *b, const struct dump_entry *e)
     if (attaches_left_out(b, e))
         return true;
     for (size_t n = 0; n < e->need_count && e->object_oid == 0; n++) {
-        size_t i = entry_of(b->req->dump, e->needs[n]);
-        if (i == b->req->dump->count)
+        size_t i = 0;
+        const struct dump_entry *about = entry_of(b, e->needs[n], &i);
+        if (about == NULL)
             continue;
-        const struct dump_entry *about = &b->req->dump->entries[i];
         if (b->left_out[i] || (about->class_oid == CLASS_RELATION &&
-                               of_left_out_column(e, table_or_root(b, about->object_oid))))
+                               of_left_out_column(e, plan_pg_table(b, about->object_oid))))
             return true;
     }
     return false;
@@ -373,7 +192,7 @@ static bool needs_left_out(const struct builder *b, const struct dump_entry *e)
 /* Columns that rules leave out go right after the table was made. */
 static void add_column_drops(const struct builder *b, const struct dump_entry *e, struct strbuf *sql)
 {
-    const struct sch_table *t = strcmp(e->kind, "TABLE") == 0 ? table_or_root(b, e->object_oid) : NULL;
+    const struct sch_table *t = strcmp(e->kind, "TABLE") == 0 ? plan_pg_table(b, e->object_oid) : NULL;
     for (size_t i = 0; t != NULL && i < t->column_count; i++) {
         if (!t->columns[i].left_out)
             continue;
@@ -439,21 +258,28 @@ static bool key_may_wait(const struct builder *b, const struct dump_entry *e)
     return true;
 }
 
+/* A constraint's entry is called "table constraint". */
+static void note_key(struct builder *b, const struct dump_entry *e, enum step_phase phase)
+{
+    const char *constraint = strstr(e->sql, "ADD CONSTRAINT "), *end = NULL;
+    if (phase != PHASE_TABLES)
+        return;
+    if (strcmp(e->kind, "INDEX") == 0) {
+        (void)name_set_add(&b->keys, xasprintf("%s.%s", e->schema, e->name));
+    } else if (strcmp(e->kind, "CONSTRAINT") == 0 && constraint != NULL) {
+        char *name CLEANUP(free_ptr) = roles_identifier(constraint + 15, &end);
+        (void)name_set_add(&b->keys, xasprintf("%s.%s", e->schema, name));
+    }
+}
+
 /* An index of a partition is attached when both are there: at once where it belongs to a key. */
 static enum step_phase phase_of(const struct builder *b, const struct dump_entry *e)
 {
     enum step_phase phase = key_may_wait(b, e) ? PHASE_INDEXES : plan_phase(e, b->req->indexes_later);
-    for (size_t i = 0; phase == PHASE_ATTACH && i < b->plan->step_count; i++) {
-        const struct plan_step *s = &b->plan->steps[i];
-        size_t len = strlen(s->name), tail = strlen(e->name);
-        bool key =
-            s->phase == PHASE_TABLES && (strcmp(s->kind, "constraint") == 0 || strcmp(s->kind, "index") == 0);
-        if (key && len > tail && strcmp(s->name + len - tail, e->name) == 0 &&
-            (s->name[len - tail - 1] == ' ' || s->name[len - tail - 1] == '.') &&
-            strncmp(s->name, e->schema, strlen(e->schema)) == 0)
-            return PHASE_TABLES;
-    }
-    return phase;
+    if (phase != PHASE_ATTACH || b->keys.count == 0)
+        return phase;
+    char *name CLEANUP(free_ptr) = xasprintf("%s.%s", e->schema, e->name);
+    return name_set_has(&b->keys, name) ? PHASE_TABLES : phase;
 }
 
 static void add_entry(struct builder *b, const struct dump_entry *e)
@@ -479,7 +305,9 @@ static void add_entry(struct builder *b, const struct dump_entry *e)
     else if (!minor(e->kind) && strstr(e->name, " _RETURN") == NULL)
         plan_add_item(b->plan, ITEM_CARRIED, kind, name, NULL, NULL);
     if (sql.len > 0) {
-        struct plan_step *step = plan_add_step(b->plan, phase_of(b, e), kind, name, model_text(m, sql.data));
+        enum step_phase phase = phase_of(b, e);
+        note_key(b, e, phase);
+        struct plan_step *step = plan_add_step(b->plan, phase, kind, name, model_text(m, sql.data));
         step->class_oid = e->class_oid;
         step->object_oid = e->object_oid;
         step->again = again(e);
@@ -491,11 +319,7 @@ static void add_entry(struct builder *b, const struct dump_entry *e)
 
 static bool of_other_table(const struct builder *b, const struct dump_entry *e)
 {
-    for (size_t i = 0; i < b->plan->model.other_count; i++) {
-        if (e->class_oid == CLASS_RELATION && b->plan->model.other_tables[i] == e->object_oid)
-            return true;
-    }
-    return false;
+    return e->class_oid == CLASS_RELATION && model_is_other(&b->plan->model, e->object_oid);
 }
 
 /* A policy for a role that is not there: it would be another policy without it. */
@@ -512,16 +336,22 @@ static bool lacks_role(const struct builder *b, const struct dump_entry *e)
     return false;
 }
 
+static void leave_out(struct builder *b, size_t i)
+{
+    b->left_out[i] = true;
+    b->left_out_count++;
+}
+
 static void take_entry(struct builder *b, size_t i)
 {
     const struct dump_entry *e = &b->req->dump->entries[i];
     struct schema_model *m = &b->plan->model;
     const char *name = shown_name(b, e);
-    if (excluded(b->req, e->kind, name)) {
-        b->left_out[i] = true;
+    if (plan_pg_excluded(b->req, e->kind, name)) {
+        leave_out(b, i);
         plan_add_item(b->plan, ITEM_LEFT_OUT, lower(m, e->kind), name, "by schema.exclude", NULL);
-    } else if (is_lost(b, e) || needs_left_out(b, e)) {
-        b->left_out[i] = true;
+    } else if (plan_pg_is_lost(b, e) || needs_left_out(b, e)) {
+        leave_out(b, i);
         if (e->class_oid == CLASS_RELATION && model_find_oid(m, e->object_oid) != NULL)
             plan_add_item(b->plan, ITEM_DECIDE, "table", name,
                           "needs a table or an extension that is not moved",
@@ -598,7 +428,7 @@ static void build(struct builder *b)
     for (size_t i = 0; i < b->req->dump->count; i++)
         take_entry(b, i);
     add_renames(b);
-    report_lost_columns(b);
+    plan_pg_report_lost_columns(b);
     if (b->plan->model.other_root_count > 0)
         plan_add_item(b->plan, ITEM_LEFT_OUT, "tables",
                       model_textf(&b->plan->model, "%zu", b->plan->model.other_root_count),
@@ -609,10 +439,14 @@ bool plan_postgres(struct schema_plan *plan, const struct postgres_request *req,
 {
     struct builder b = {.plan = plan, .req = req};
     map_columns(plan);
-    bool ok =
-        read_roles(&b, err) && read_partitions(&b, err) && look_at_extensions(&b, err) && read_lost(&b, err);
+    index_entries(&b);
+    bool ok = read_roles(&b, err) && plan_pg_read_partitions(&b, err) && look_at_extensions(&b, err) &&
+              plan_pg_read_lost(&b, err);
     if (ok)
         build(&b);
+    ok = ok && plan_pg_database(&b, err);
+    name_set_release(&b.keys);
+    free(b.by_id);
     free(b.left_out);
     free(b.lost);
     free(b.partitions);

@@ -138,7 +138,7 @@ static const struct rule rules[] = {
     {"xml", "xml", MAP_LOSSY, "longtext", NULL, "nothing checks that it is well-formed"},
     {"date", "date", MAP_EXACT, "date", NULL, YEARS},
     {"time", "time(p)", MAP_EXACT, "time(p), 6 without p", map_time, NULL},
-    {"timetz", "time with time zone", MAP_LOSSY, "varchar(21)", NULL, AS_TEXT},
+    {"timetz", "time with time zone", MAP_LOSSY, "varchar(24)", NULL, AS_TEXT},
     {"timestamp", "timestamp(p)", MAP_EXACT, "datetime(p), 6 without p", map_datetime, YEARS},
     {"timestamptz", "timestamp(p) with time zone", MAP_EXACT, "datetime(p) in UTC, 6 without p", map_datetime,
      ZONE},
@@ -169,10 +169,17 @@ static const struct rule rule_array = {
     "[]",      "type[] (any array)",
     MAP_LOSSY, "json",
     NULL,      "kept as JSON: lower bounds, and what the element's type checks, are not"};
+static const struct rule rule_array_domain = {
+    "domain of []", "a domain of an array", MAP_LOSSY, "longtext", NULL, AS_TEXT};
 static const struct rule rule_enum = {"enum", "an enum", MAP_EXACT, "enum(labels), in their order",
                                       NULL,   NULL};
-static const struct rule rule_range = {"range", "a range or multirange", MAP_LOSSY, "longtext", NULL,
-                                       AS_TEXT};
+static const struct rule rule_range = {
+    "range",
+    "a range or multirange",
+    MAP_LOSSY,
+    "longtext",
+    NULL,
+    AS_TEXT "; `columns(lower,upper)` in types adds the bounds of a range as columns of their own"};
 static const struct rule rule_composite = {"composite", "a composite type", MAP_LOSSY, "longtext", NULL,
                                            AS_TEXT};
 
@@ -187,7 +194,7 @@ const char *map_kind_name(enum map_kind kind)
 static const struct rule *find_rule(const struct sch_column *c)
 {
     if (c->array)
-        return &rule_array;
+        return c->domain ? &rule_array_domain : &rule_array;
     if (c->kind == 'e')
         return &rule_enum;
     if (c->kind == 'r' || c->kind == 'm')
@@ -339,6 +346,7 @@ void rules_markdown(struct strbuf *out)
         add_rule(out, &rules[i]);
     add_rule(out, &rule_enum);
     add_rule(out, &rule_array);
+    add_rule(out, &rule_array_domain);
     add_rule(out, &rule_range);
     add_rule(out, &rule_composite);
 }

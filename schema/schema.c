@@ -7,10 +7,10 @@
 #include "config/table_filter.h"
 #include "config/table_rules.h"
 #include "core/alloc.h"
-#include "maker.h"
 #include "maria/conn.h"
 #include "plan_postgres.h"
 #include "rules.h"
+#include "side.h"
 
 #define DUMP_TEXT_MAX ((size_t)1 << 30)
 
@@ -89,9 +89,8 @@ static bool build_postgres(const struct config *cfg, struct pg_conn *source, str
     struct dump dump = {0};
     const char *program = config_text(cfg, "schema.pg_dump");
     struct postgres_request req = {
-        .source = source, .target = target, .dump = &dump, .indexes_later = maker_later(cfg)};
-    req.keys_later =
-        req.indexes_later && strcmp(config_text(cfg, "capture.snapshot_path"), "direct") == 0;
+        .source = source, .target = target, .dump = &dump, .indexes_later = schema_indexes_later(cfg)};
+    req.keys_later = req.indexes_later && strcmp(config_text(cfg, "capture.snapshot_path"), "direct") == 0;
     req.exclude = config_list(cfg, "schema.exclude", &req.exclude_count);
     size_t types = 0;
     (void)config_list(cfg, "types", &types);
@@ -131,18 +130,22 @@ static bool plan_for_mariadb(const struct config *cfg, struct schema_plan *plan,
     plan->url_database = model_text(&plan->model, url.database);
     plan->target_text = model_textf(&plan->model, "MariaDB, database %s", url.database);
     maria_url_release(&url);
-    if (side_mariadb_open(config_text(cfg, "target.url"), plan, &side, &away))
+    if (side_mariadb_open(config_text(cfg, "target.url"), plan, &side, &away)) {
+        plan->folds_names = side_mariadb_folds_names(side);
         side->ops->close(side);
-    else
+    } else {
         plan_add_item(plan, ITEM_REPORTED, "target", "could not be asked",
                       model_text(&plan->model, away.text), NULL);
-    return plan_mariadb(plan, types, type_count, maker_later(cfg), err);
+    }
+    return plan_mariadb(plan, types, type_count, schema_indexes_later(cfg), err);
 }
 
+/* Questions to the catalog are long, and are asked once: compiling them would take longer than they do. */
 static bool make(const struct config *cfg, struct pg_conn *source, struct schema_plan *plan, struct err *err)
 {
     if (!pg_exec(source,
-                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = pg_catalog",
+                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = pg_catalog; SET "
+                 "LOCAL jit = off",
                  err) ||
         !read_model(cfg, source, plan, err))
         return false;
@@ -153,7 +156,7 @@ static bool make(const struct config *cfg, struct pg_conn *source, struct schema
     return ok && (!plan->model.failed || err_set(err, ERR_NO_MEMORY, "the plan does not fit into memory"));
 }
 
-bool maker_later(const struct config *cfg)
+bool schema_indexes_later(const struct config *cfg)
 {
     return strcmp(config_text(cfg, "schema.indexes"), "after_snapshot") == 0;
 }
@@ -181,6 +184,20 @@ void schema_plan_free(struct schema_plan *plan)
         return;
     sch_plan_release(plan);
     free(plan);
+}
+
+bool schema_finish(const struct config *cfg, const struct schema_request *req, struct schema_result *ret,
+                   struct err *err)
+{
+    struct schema_request later = *req;
+    struct schema_plan *plan = NULL;
+    later.execute = later.indexes = true;
+    *ret = (struct schema_result){0};
+    if (!schema_indexes_later(cfg))
+        return true;
+    bool ok = schema_plan_make(cfg, &plan, err) && schema_create(cfg, plan, &later, ret, err);
+    schema_plan_free(plan);
+    return ok;
 }
 
 size_t schema_plan_decisions(const struct schema_plan *plan)

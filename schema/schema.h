@@ -40,7 +40,8 @@ enum schema_event {
     SCHEMA_THERE,
     SCHEMA_DIFFERS,
     SCHEMA_MAKING,
-    SCHEMA_MADE
+    SCHEMA_MADE,
+    SCHEMA_WAITING /* for the copy to be complete: once, kind and name say for what */
 };
 
 struct schema_progress {
@@ -50,10 +51,18 @@ struct schema_progress {
     size_t done, total;
 };
 
+/* What schema_request.indexes does about a copy that is under way. */
+enum schema_copy {
+    SCHEMA_COPY_REFUSE = 0, /* ERR_REFUSED */
+    SCHEMA_COPY_WAIT,       /* waits until every shard's position on the target is at a complete fence */
+    SCHEMA_COPY_IS_DONE     /* the caller has loaded the rows itself */
+};
+
 struct schema_request {
     bool execute;
     bool indexes; /* what schema.indexes has put off until the copy is complete */
-    int stop_fd;  /* readable = stop; -1 = never */
+    enum schema_copy copy;
+    int stop_fd; /* readable = stop; -1 = never */
     /* @thread any, one at a time */
     void (*progress)(void *ctx, const struct schema_progress *p);
     void *ctx;
@@ -67,5 +76,17 @@ struct schema_result {
  * complete; ret counts are filled also then. */
 bool schema_create(const struct config *cfg, const struct schema_plan *plan, const struct schema_request *req,
                    struct schema_result *ret, struct err *err) MUST_CHECK;
+
+/* Whether the configuration puts indexes and foreign keys off until the rows are there (schema.indexes: after_snapshot). */
+bool schema_indexes_later(const struct config *cfg);
+/*
+ * The second half of schema.indexes: after_snapshot, in one call, for whoever has loaded the rows (direct load: copy =
+ * SCHEMA_COPY_IS_DONE) or waits until apply has (SCHEMA_COPY_WAIT): reads the source once more and makes the indexes and foreign
+ * keys that are missing, on schema.workers connections. Does nothing unless schema_indexes_later(). What is there stays, so after
+ * a kill or a stop the same call goes on where it was. req->execute and req->indexes are taken as set.
+ * Errors as schema_plan_make() and schema_create(). @thread any, blocks until done.
+ */
+bool schema_finish(const struct config *cfg, const struct schema_request *req, struct schema_result *ret,
+                   struct err *err) MUST_CHECK;
 
 #endif

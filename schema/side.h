@@ -14,6 +14,14 @@ enum step_state {
     STEP_DIFFERS /* something else is there under the name */
 };
 
+/* Of the pipeline's copy, by its position on the target. */
+enum copy_state {
+    COPY_UNKNOWN = 0,
+    COPY_NOT_BEGUN, /* no position: apply has not run, or rows come by another way */
+    COPY_UNDER_WAY,
+    COPY_COMPLETE /* every shard has passed a complete fence */
+};
+
 struct side;
 
 struct side_ops {
@@ -24,11 +32,19 @@ struct side_ops {
     bool (*take)(struct side *side, const struct plan_step *step, struct err *err);
     /* What a foreign key still has to prove. */
     bool (*validate)(struct side *side, const struct plan_step *step, struct err *err);
+    bool (*copied)(struct side *side, enum copy_state *ret, struct err *err);
 };
 
 struct side {
     const struct side_ops *ops;
 };
+
+/* rows: of the position table; of: the greatest number of shards that one of them names ("2/3": 3); open: not complete. */
+enum copy_state side_copy_state(int64_t rows, int64_t of, int64_t open);
+
+/* What is not the same in two definitions as schemas/sql/catalog_definition.sql writes them, in words; malloc'd, NULL = nothing.
+ * @thread any */
+char *definition_difference(const char *source, const char *target);
 
 /* What steps are on the source, for comparing: parallel to the plan's steps. PostgreSQL only. */
 struct source_object {
@@ -43,6 +59,8 @@ bool side_postgres_source(struct pg_conn *source, struct schema_plan *plan, stru
 /* writes: control tables are made where they are missing. */
 bool side_postgres_open(const char *url, const struct schema_plan *plan, const struct source_object *objects,
                         bool writes, struct side **ret, struct err *err) MUST_CHECK;
+/* The server does not tell names of tables and databases apart by case. */
+bool side_mariadb_folds_names(const struct side *side);
 bool side_mariadb_open(const char *url, const struct schema_plan *plan, struct side **ret,
                        struct err *err) MUST_CHECK;
 

@@ -15,6 +15,8 @@
 struct mariadb_side {
     struct side base;
     struct maria_conn *conn;
+    const char *pipeline;
+    bool folds_names;
 };
 
 static bool there_is(struct mariadb_side *ms, const char *sql, bool *ret, struct err *err)
@@ -164,7 +166,8 @@ static bool look_index(struct mariadb_side *ms, const struct plan_step *step, en
     struct strbuf sql = STRBUF_INIT(SQL_BYTES_MAX);
     strbuf_adds(&sql,
                 "SELECT group_concat(" QUOTED(
-                    "column_name") ", coalesce(concat('(', sub_part, ')'), '') ORDER BY"
+                    "column_name") ", coalesce(concat('(', sub_part, ')'), ''), if(collation = 'D', ' DESC', "
+                                   "'') ORDER BY"
                                    " seq_in_index SEPARATOR ',') FROM information_schema.statistics WHERE ");
     add_where(&sql, "table_schema", step->database);
     add_where(&sql, " AND table_name", step->table);
@@ -178,75 +181,11 @@ static bool look_foreign_key(struct mariadb_side *ms, const struct plan_step *st
                              char **ret_why, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(SQL_BYTES_MAX);
-    strbuf_adds(
-        &sql,
-        "SELECT group_concat(" QUOTED("column_name") ", '>', " QUOTED(
-            "referenced_table_schema") ", '.', " QUOTED("referenced_table_name") ", '.', " QUOTED("referenced"
-                                                                                                  "_column_"
-                                                                                                  "name") " O"
-                                                                                                          "RD"
-                                                                                                          "ER"
-                                                                                                          " B"
-                                                                                                          "Y "
-                                                                                                          "or"
-                                                                                                          "di"
-                                                                                                          "na"
-                                                                                                          "l_"
-                                                                                                          "po"
-                                                                                                          "si"
-                                                                                                          "ti"
-                                                                                                          "on"
-                                                                                                          " S"
-                                                                                                          "EP"
-                                                                                                          "AR"
-                                                                                                          "AT"
-                                                                                                          "OR"
-                                                                                                          " '"
-                                                                                                          ",'"
-                                                                                                          ") "
-                                                                                                          "FR"
-                                                                                                          "OM"
-                                                                                                          " i"
-                                                                                                          "nf"
-                                                                                                          "or"
-                                                                                                          "ma"
-                                                                                                          "ti"
-                                                                                                          "on"
-                                                                                                          "_s"
-                                                                                                          "ch"
-                                                                                                          "em"
-                                                                                                          "a."
-                                                                                                          "ke"
-                                                                                                          "y_"
-                                                                                                          "co"
-                                                                                                          "lu"
-                                                                                                          "mn"
-                                                                                                          "_u"
-                                                                                                          "sa"
-                                                                                                          "ge"
-                                                                                                          " W"
-                                                                                                          "HE"
-                                                                                                          "RE"
-                                                                                                          " r"
-                                                                                                          "ef"
-                                                                                                          "er"
-                                                                                                          "en"
-                                                                                                          "ce"
-                                                                                                          "d_"
-                                                                                                          "ta"
-                                                                                                          "bl"
-                                                                                                          "e_"
-                                                                                                          "na"
-                                                                                                          "me"
-                                                                                                          " I"
-                                                                                                          "S "
-                                                                                                          "NO"
-                                                                                                          "T "
-                                                                                                          "NU"
-                                                                                                          "LL"
-                                                                                                          " A"
-                                                                                                          "ND"
-                                                                                                          " ");
+    strbuf_adds(&sql, "SELECT group_concat(" QUOTED("column_name") ", '>', ");
+    strbuf_adds(&sql, QUOTED("referenced_table_schema") ", '.', " QUOTED("referenced_table_name") ", '.', ");
+    strbuf_adds(&sql, QUOTED("referenced_column_name") " ORDER BY ordinal_position SEPARATOR ',')");
+    strbuf_adds(&sql,
+                " FROM information_schema.key_column_usage WHERE referenced_table_name IS NOT NULL AND ");
     add_where(&sql, "table_schema", step->database);
     add_where(&sql, " AND table_name", step->table);
     add_where(&sql, " AND constraint_name", step->object);
@@ -280,6 +219,32 @@ static bool validate(struct side *side, const struct plan_step *step, struct err
     return true;
 }
 
+static bool take_copied(void *ctx, char **cells, size_t count, struct err *err)
+{
+    (void)count, (void)err;
+    *(enum copy_state *)ctx = side_copy_state(strtoll(cells[0], NULL, 10), strtoll(cells[1], NULL, 10),
+                                              strtoll(cells[2], NULL, 10));
+    return true;
+}
+
+static bool copied(struct side *side, enum copy_state *ret, struct err *err)
+{
+    struct mariadb_side *ms = (struct mariadb_side *)side;
+    struct strbuf sql = STRBUF_INIT(SQL_BYTES_MAX);
+    bool there = false;
+    *ret = COPY_NOT_BEGUN;
+    strbuf_adds(&sql, "SELECT count(*), coalesce(max(CAST(substring_index(shard, '/', -1) AS int)), 1), "
+                      "coalesce(sum(NOT complete), 0) FROM crossfade_position WHERE ");
+    add_where(&sql, "pipeline", ms->pipeline);
+    bool ok = there_is(ms,
+                       "SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND "
+                       "table_name = 'crossfade_position'",
+                       &there, err) &&
+              (!there || maria_query(ms->conn, sql.data, take_copied, ret, err));
+    strbuf_release(&sql);
+    return ok;
+}
+
 static void close_side(struct side *side)
 {
     struct mariadb_side *ms = (struct mariadb_side *)side;
@@ -287,12 +252,14 @@ static void close_side(struct side *side)
     free(ms);
 }
 
-static const struct side_ops ops = {.close = close_side, .look = look, .take = take, .validate = validate};
+static const struct side_ops ops = {
+    .close = close_side, .look = look, .take = take, .validate = validate, .copied = copied};
 
 #define VERSION_LEAST 101100 /* uuid, inet6, JSON checks, atomic definitions: tested with 10.11 */
 
-static bool check_server(struct maria_conn *conn, struct err *err)
+static bool check_server(struct mariadb_side *ms, struct err *err)
 {
+    struct maria_conn *conn = ms->conn;
     char *mode CLEANUP(free_ptr) = NULL;
     if (maria_version(conn) < VERSION_LEAST)
         return err_set(err, ERR_UNSUPPORTED, "MariaDB %s: 10.11 or later is needed", maria_server(conn));
@@ -303,15 +270,22 @@ static bool check_server(struct maria_conn *conn, struct err *err)
                        "the server's sql_mode is not strict, so that applications could write values that do "
                        "not fit: set "
                        "sql_mode=STRICT_TRANS_TABLES in its configuration");
+    if (!there_is(ms, "SELECT @@lower_case_table_names", &ms->folds_names, err))
+        return false;
     return maria_exec(conn, "SET SESSION group_concat_max_len = 1048576", err);
+}
+
+bool side_mariadb_folds_names(const struct side *side)
+{
+    return ((const struct mariadb_side *)side)->folds_names;
 }
 
 bool side_mariadb_open(const char *url, const struct schema_plan *plan, struct side **ret, struct err *err)
 {
-    (void)plan;
     struct mariadb_side *ms = xcalloc(1, sizeof *ms);
     ms->base.ops = &ops;
-    if (!maria_open(url, &ms->conn, err) || !check_server(ms->conn, err)) {
+    ms->pipeline = plan->pipeline;
+    if (!maria_open(url, &ms->conn, err) || !check_server(ms, err)) {
         close_side(&ms->base);
         return err_wrap(err, "target");
     }

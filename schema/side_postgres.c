@@ -15,54 +15,20 @@
 
 #define OIDS_BYTES_MAX ((size_t)16 << 20)
 
-/* The definition of object (c, o), as far as two servers can be compared by it. Schemas are always shown: the path is empty.
- * $left_t, $left_n: columns that are left out. */
-#define DEFINITION(left_t, left_n)                                                                           \
-    "CASE c WHEN 1259 THEN (SELECT CASE WHEN r.relkind IN ('r', 'p', 'f') THEN (SELECT "                     \
-    "string_agg(format('%I %s%s%s%s%s',"                                                                     \
-    " a.attname, format_type(a.atttypid, a.atttypmod), CASE WHEN a.attnotnull THEN ' not null' ELSE '' END," \
-    " coalesce(' collate ' || nullif(a.attcollation, t.typcollation)::regcollation::text, ''), CASE WHEN "   \
-    "a.attgenerated <>"                                                                                      \
-    " '' THEN ' generated ' || pg_get_expr(ad.adbin, ad.adrelid) ELSE '' END, CASE a.attidentity WHEN 'a' "  \
-    "THEN"                                                                                                   \
-    " ' identity always' WHEN 'd' THEN ' identity' ELSE '' END), ', ' ORDER BY a.attnum) FROM pg_attribute " \
-    "a JOIN pg_type t"                                                                                       \
-    " ON t.oid = a.atttypid LEFT JOIN pg_attrdef ad ON ad.adrelid = a.attrelid AND ad.adnum = a.attnum "     \
-    "WHERE a.attrelid = o"                                                                                   \
-    " AND a.attnum > 0 AND NOT a.attisdropped AND NOT EXISTS (SELECT FROM unnest(" left_t "::oid[], " left_n \
-    "::text[]) l (t, n) WHERE l.t = o AND l.n = a.attname)) WHEN r.relkind IN ('v', 'm') THEN "              \
-    "pg_get_viewdef(o) WHEN"                                                                                 \
-    " r.relkind IN ('i', 'I') THEN pg_get_indexdef(o) WHEN r.relkind = 'S' THEN (SELECT concat_ws(' ', "     \
-    "seqtypid::regtype,"                                                                                     \
-    " seqstart, seqincrement, seqmin, seqmax, seqcache, seqcycle) FROM pg_sequence WHERE seqrelid = o) END " \
-    "FROM pg_class r"                                                                                        \
-    " WHERE r.oid = o)"                                                                                      \
-    " WHEN 1255 THEN (SELECT CASE WHEN prokind <> 'a' THEN pg_get_functiondef(o) END FROM pg_proc WHERE "    \
-    "oid = o)"                                                                                               \
-    " WHEN 2606 THEN pg_get_constraintdef(o) WHEN 2620 THEN pg_get_triggerdef(o) WHEN 2618 THEN "            \
-    "pg_get_ruledef(o)"                                                                                      \
-    " WHEN 3381 THEN pg_get_statisticsobjdef(o) WHEN 2604 THEN (SELECT pg_get_expr(adbin, adrelid) FROM "    \
-    "pg_attrdef WHERE"                                                                                       \
-    " oid = o) WHEN 1247 THEN (SELECT CASE y.typtype WHEN 'e' THEN (SELECT "                                 \
-    "string_agg(quote_literal(enumlabel), ', ' ORDER"                                                        \
-    " BY enumsortorder) FROM pg_enum WHERE enumtypid = o) WHEN 'd' THEN concat_ws(' ', "                     \
-    "format_type(y.typbasetype,"                                                                             \
-    " y.typtypmod), y.typnotnull, y.typdefault, (SELECT string_agg(pg_get_constraintdef(k.oid), ' ' ORDER "  \
-    "BY k.conname) FROM"                                                                                     \
-    " pg_constraint k WHERE k.contypid = o AND k.contype = 'c')) WHEN 'c' THEN (SELECT "                     \
-    "string_agg(format('%I %s', a.attname,"                                                                  \
-    " format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid "  \
-    "= y.typrelid AND"                                                                                       \
-    " a.attnum > 0 AND NOT a.attisdropped) END FROM pg_type y WHERE y.oid = o) END"
-
-static const char source_sql[] = "SELECT i.type, i.object_names, i.object_args, " DEFINITION(
-    "$3", "$4") " FROM unnest($1::oid[], $2::oid[]) WITH ORDINALITY"
-                " w (c, o, n) LEFT JOIN LATERAL pg_identify_object_as_address(nullif(w.c, 0), nullif(w.o, "
-                "0), 0) i ON true ORDER BY w.n";
-
-static const char target_sql[] = "SELECT " DEFINITION(
-    "'{}'", "'{}'") " FROM (SELECT classid AS c, objid AS o FROM pg_get_object_address($1, $2::text[],"
-                    " $3::text[])) w";
+/* Each is one statement with schemas/sql/catalog_definition.sql between its parts. */
+static const char source_head[] = "WITH w (at, c, o) AS MATERIALIZED (SELECT n, c, o FROM unnest($1::oid[], "
+                                  "$2::oid[]) WITH ORDINALITY u (c, o, n)), "
+                                  "gone (t, n) AS MATERIALIZED (SELECT * FROM unnest($3::oid[], "
+                                  "$4::text[])), apart (c, o) AS MATERIALIZED (SELECT c, o "
+                                  "FROM w WHERE c IN (2604, 2606))";
+static const char source_tail[] =
+    " SELECT i.type, i.object_names, i.object_args, d.def FROM definition d LEFT JOIN LATERAL "
+    "pg_identify_object_as_address(nullif(d.c, 0), nullif(d.o, 0), 0) i ON true ORDER BY at";
+static const char target_head[] =
+    "WITH w (at, c, o) AS MATERIALIZED (SELECT 1, classid, objid FROM pg_get_object_address($1, $2::text[], "
+    "$3::text[])), "
+    "gone (t, n) AS (SELECT 0::oid, '' WHERE false), apart (c, o) AS (SELECT 0::oid, 0::oid WHERE false)";
+static const char target_tail[] = " SELECT def FROM definition";
 
 struct postgres_side {
     struct side base;
@@ -70,6 +36,7 @@ struct postgres_side {
     const struct schema_plan *plan;
     const struct source_object *objects;
     bool has_notes; /* crossfade.schema_step is there */
+    char *target_sql;
 };
 
 static void list_left_out(const struct schema_model *m, struct strbuf *tables, struct strbuf *names)
@@ -101,6 +68,8 @@ bool side_postgres_source(struct pg_conn *source, struct schema_plan *plan, stru
                           struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
+    char *sql CLEANUP(free_ptr) =
+        xasprintf("%s%s%s", source_head, embedded_sql_catalog_definition_sql, source_tail);
     struct strbuf classes = STRBUF_INIT(OIDS_BYTES_MAX), objects = STRBUF_INIT(OIDS_BYTES_MAX),
                   tables = STRBUF_INIT(OIDS_BYTES_MAX), names = STRBUF_INIT(OIDS_BYTES_MAX);
     for (size_t i = 0; i < plan->step_count; i++) {
@@ -111,8 +80,7 @@ bool side_postgres_source(struct pg_conn *source, struct schema_plan *plan, stru
     strbuf_adds(&objects, plan->step_count > 0 ? "}" : "{}");
     list_left_out(&plan->model, &tables, &names);
     const char *params[] = {classes.data, objects.data, tables.data, names.data};
-    bool ok =
-        strbuf_ok(&classes, "the list of objects", err) && pg_query(source, source_sql, 4, params, &res, err);
+    bool ok = strbuf_ok(&classes, "the list of objects", err) && pg_query(source, sql, 4, params, &res, err);
     strbuf_release(&classes);
     strbuf_release(&objects);
     strbuf_release(&tables);
@@ -162,7 +130,7 @@ static bool find_object(struct postgres_side *ps, const struct source_object *o,
     struct err refused = ERR_INIT;
     const char *params[] = {o->type, o->names, o->args};
     *ret_there = false;
-    if (!pg_query(ps->conn, target_sql, 3, params, &res, &refused)) {
+    if (!pg_query(ps->conn, ps->target_sql, 3, params, &res, &refused)) {
         if (refused.sqlstate[0] == '4' || refused.sqlstate[0] == '3') /* 42704 and its like: no such thing */
             return true;
         if (err != NULL)
@@ -173,11 +141,6 @@ static bool find_object(struct postgres_side *ps, const struct source_object *o,
     if (*ret_there && !pg_is_null(res, 0, 0))
         *ret_def = xstrdup(pg_cell(res, 0, 0));
     return true;
-}
-
-static char *tell_difference(const char *source, const char *target)
-{
-    return xasprintf("is there and is another: %.400s; the source has %.400s", target, source);
 }
 
 /* A view that others need before it can be made is made empty first; this is its second half, which replaces. */
@@ -202,11 +165,13 @@ static bool look(struct side *side, const struct plan_step *step, enum step_stat
     }
     if (!find_object(ps, o, &there, &def, err))
         return false;
-    bool differs = there && !noted && o->def != NULL && def != NULL && strcmp(o->def, def) != 0;
+    char *why CLEANUP(free_ptr) =
+        there && !noted && o->def != NULL && def != NULL ? definition_difference(o->def, def) : NULL;
+    bool differs = why != NULL;
     bool body = differs && is_view_body(step);
     *ret = body ? STEP_TODO : differs ? STEP_DIFFERS : there ? STEP_THERE : STEP_TODO;
     if (differs && !body)
-        *ret_why = tell_difference(o->def, def);
+        *ret_why = xasprintf("is there and is another: %s", why);
     return true;
 }
 
@@ -264,14 +229,35 @@ static bool validate(struct side *side, const struct plan_step *step, struct err
            err_wrap(err, "%s %s: validating it", step->kind, step->name);
 }
 
+static bool copied(struct side *side, enum copy_state *ret, struct err *err)
+{
+    struct postgres_side *ps = (struct postgres_side *)side;
+    PG_RESULT_AUTO res = NULL;
+    bool there = false;
+    *ret = COPY_NOT_BEGUN;
+    if (!pg_control_tables_look(ps->conn, "crossfade.position", &there, err))
+        return false;
+    if (!there)
+        return true;
+    if (!pg_query(ps->conn,
+                  "SELECT count(*), coalesce(max(split_part(shard, '/', 2)::int), 1), count(*) FILTER (WHERE "
+                  "NOT complete) FROM crossfade.position WHERE pipeline = $1",
+                  1, &ps->plan->pipeline, &res, err))
+        return false;
+    *ret = side_copy_state(pg_cell_int64(res, 0, 0), pg_cell_int64(res, 0, 1), pg_cell_int64(res, 0, 2));
+    return true;
+}
+
 static void close_side(struct side *side)
 {
     struct postgres_side *ps = (struct postgres_side *)side;
     pg_close(ps->conn);
+    free(ps->target_sql);
     free(ps);
 }
 
-static const struct side_ops ops = {.close = close_side, .look = look, .take = take, .validate = validate};
+static const struct side_ops ops = {
+    .close = close_side, .look = look, .take = take, .validate = validate, .copied = copied};
 
 /* As pg_dump's own output begins. */
 static const char session_sql[] = "SET check_function_bodies = false; SET row_security = off; SET "
@@ -295,6 +281,7 @@ bool side_postgres_open(const char *url, const struct schema_plan *plan, const s
     ps->base.ops = &ops;
     ps->plan = plan;
     ps->objects = objects;
+    ps->target_sql = xasprintf("%s%s%s", target_head, embedded_sql_catalog_definition_sql, target_tail);
     if (!pg_open(url, &options, &ps->conn, err) || !set_up(ps, writes, err)) {
         close_side(&ps->base);
         return err_wrap(err, "target");

@@ -34,13 +34,15 @@ struct check_table {
     bool bad;                    /* something has failed for it */
 };
 
+struct maria_conn;
+
 struct check {
     const struct config *cfg;
     struct check_result *results;
     size_t count;
     char slot[72];                   /* of the pipeline; the publication has the same name */
     struct pg_conn *source, *target; /* NULL = cannot be reached */
-    struct maria_conn *mariadb;      /* the target, where it is one */
+    struct maria_conn *maria;        /* the target, where that is MariaDB */
     struct table_filter *filter;
     struct table_rules *rules;
     struct topic_routing *routing;
@@ -63,10 +65,12 @@ bool check_source(struct check *ck, struct err *err) MUST_CHECK;
 bool check_source_lsn(struct check *ck, lsn_t *ret, struct err *err) MUST_CHECK;
 bool check_source_tables(struct check *ck, struct err *err) MUST_CHECK;
 bool check_target(struct check *ck, struct err *err) MUST_CHECK;
-/* In place of both, for a target in MariaDB; before the source's tables are known, and once more when they are. */
-bool check_mariadb(struct check *ck, struct err *err) MUST_CHECK;
-bool check_mariadb_tables(struct check *ck, struct err *err) MUST_CHECK;
 bool check_target_tables(struct check *ck, struct err *err) MUST_CHECK;
+bool check_target_mariadb(struct check *ck, struct err *err) MUST_CHECK;
+bool check_mariadb_table(struct check *ck, struct check_table *t, struct err *err) MUST_CHECK;
+/* What our role may do: on the database of the URL (sets has_position: the table is there), on a table. */
+bool check_mariadb_rights(struct check *ck, struct err *err) MUST_CHECK;
+bool check_mariadb_table_rights(struct check *ck, struct check_table *t, struct err *err) MUST_CHECK;
 bool check_journal(struct check *ck, struct err *err) MUST_CHECK;
 
 /* Connects, and adds the results that both servers share (reachable, version, encoding, recovery). NULL in

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "check.h"
-#include "core/alloc.h"
 #include "maria/url.h"
 #include "target/dead_letter.h"
 
@@ -137,7 +136,7 @@ static void check_letters(struct check *ck)
 bool check_target(struct check *ck, struct err *err)
 {
     if (maria_is_url(config_text(ck->cfg, "target.url")))
-        return check_mariadb(ck, err);
+        return check_target_mariadb(ck, err);
     if (!check_server(ck, SIDE, "target.url", &ck->target, err))
         return false;
     bool postgres = strncmp(config_text(ck->cfg, "target.url"), "postgres", 8) == 0;

@@ -1,170 +1,176 @@
-/* A target in MariaDB: can it be reached, what is our role granted, are the tables there? */
+/* A MariaDB target: the server and its settings, what our user may do there, whose position it holds. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "check.h"
 #include "core/alloc.h"
+#include "maria/conn.h"
 #include "maria/names.h"
 
-#define SIDE           "target"
-#define OLDEST_VERSION 101100
-#define CONTROL_TABLES 3
+#define SIDE          "target"
+#define VERSION_LEAST 101100
+#define PACKET_LEAST  (16L << 20)
+#define CELLS_MAX     12
+#define SQL_BYTES_MAX ((size_t)1 << 20)
 
-/* What apply needs on each database (docs/PRIVILEGES.md). CREATE: until the control tables are there. TRIGGER shows triggers. */
-static const char *const rights[] = {"SELECT",  "INSERT", "UPDATE", "DELETE", "CREATE TEMPORARY TABLES",
-                                     "TRIGGER", "CREATE"};
+/* The first row of an answer; malloc'd texts, NULL for null. */
+struct row {
+    char *cells[CELLS_MAX];
+    bool there;
+};
 
-/* Rights of the session's user on a database, whole or on one table ("" = none): GRANTEE is 'user'@'host', a database's name a
- * pattern. What comes by way of a MariaDB role is not listed there. */
-static bool granted(struct check *ck, const char *database, const char *table, char **ret, struct err *err)
+static bool keep_row(void *ctx, char **cells, size_t count, struct err *err)
 {
-    struct strbuf sql = STRBUF_INIT(8000);
-    static const char me[] = "GRANTEE = CONCAT('''', SUBSTRING_INDEX(CURRENT_USER(), '@', "
-                             "LENGTH(CURRENT_USER()) - LENGTH(REPLACE(CURRENT_USER(), '@', ''))), '''@''', "
-                             "SUBSTRING_INDEX(CURRENT_USER(), '@', -1), '''')";
-    strbuf_addf(&sql,
-                "SELECT CONCAT(',', GROUP_CONCAT(DISTINCT PRIVILEGE_TYPE), ',') FROM (SELECT PRIVILEGE_TYPE "
-                "FROM information_schema.USER_PRIVILEGES WHERE %s UNION ALL SELECT PRIVILEGE_TYPE FROM "
-                "information_schema.SCHEMA_PRIVILEGES WHERE %s AND ",
-                me, me);
-    maria_quote_literal(&sql, database);
-    strbuf_addf(&sql,
-                " LIKE TABLE_SCHEMA UNION ALL SELECT PRIVILEGE_TYPE FROM information_schema.TABLE_PRIVILEGES "
-                "WHERE %s AND TABLE_SCHEMA = ",
-                me);
-    maria_quote_literal(&sql, database);
-    strbuf_adds(&sql, " AND TABLE_NAME = ");
-    maria_quote_literal(&sql, table);
-    strbuf_adds(&sql, ") x");
-    bool ok = strbuf_ok(&sql, "statement", err) && maria_query_text(ck->mariadb, sql.data, 0, ret, err);
+    struct row *row = ctx;
+    (void)err;
+    for (size_t i = 0; !row->there && i < count && i < CELLS_MAX; i++)
+        row->cells[i] = cells[i] != NULL ? xstrdup(cells[i]) : NULL;
+    row->there = true;
+    return true;
+}
+
+static void row_release(struct row *row)
+{
+    for (size_t i = 0; i < CELLS_MAX; i++)
+        free(row->cells[i]);
+    *row = (struct row){0};
+}
+
+static const char *cell(const struct row *row, size_t i)
+{
+    return row->cells[i] != NULL ? row->cells[i] : "";
+}
+
+static bool is_on(const struct row *row, size_t i)
+{
+    return strcmp(cell(row, i), "1") == 0;
+}
+
+static void check_version(struct check *ck)
+{
+    unsigned long version = maria_version(ck->maria);
+    const char *server = maria_server(ck->maria);
+    if (strstr(server, "MariaDB") == NULL)
+        check_add(ck, SIDE, "version", CHECK_FAIL,
+                  "MySQL is not supported as a target: MariaDB 10.11 or later", "%s", server);
+    else if (version < VERSION_LEAST)
+        check_add(ck, SIDE, "version", CHECK_FAIL,
+                  "MariaDB 10.11 is the oldest that works: upgrade the server", "%s", server);
+    else
+        check_add(ck, SIDE, "version", CHECK_OK, NULL, "%s", server);
+}
+
+static void check_mode(struct check *ck, const char *mode)
+{
+    if (strstr(mode, "STRICT_ALL_TABLES") != NULL || strstr(mode, "STRICT_TRANS_TABLES") != NULL)
+        check_add(ck, SIDE, "sql_mode", CHECK_OK, NULL, "strict");
+    else
+        check_add(ck, SIDE, "sql_mode", CHECK_FAIL,
+                  "set sql_mode = STRICT_TRANS_TABLES in the server's configuration (crossfade schema create "
+                  "refuses "
+                  "without; apply sets its own)",
+                  "not strict: applications could write values that do not fit (\"%s\")", mode);
+}
+
+static void check_charset(struct check *ck, const char *charset, const char *collation)
+{
+    if (strcmp(charset, "utf8mb4") != 0)
+        check_add(
+            ck, SIDE, "collation", CHECK_WARN,
+            "ALTER DATABASE … CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin, or tables that name both, as "
+            "crossfade schema create does",
+            "the database is in %s: tables that name no character set take no emoji, or no letters beyond "
+            "Latin",
+            charset);
+    else if (strstr(collation, "_bin") == NULL && strstr(collation, "_cs") == NULL)
+        check_add(ck, SIDE, "collation", CHECK_WARN,
+                  "ALTER DATABASE … COLLATE utf8mb4_nopad_bin, or tables that name it, as crossfade schema "
+                  "create does",
+                  "%s takes texts for equal that PostgreSQL tells apart, in tables that name no collation",
+                  collation);
+    else
+        check_add(ck, SIDE, "collation", CHECK_OK, NULL, "%s", collation);
+}
+
+static void check_packet(struct check *ck, const char *bytes)
+{
+    long packet = strtol(bytes, NULL, 10);
+    if (packet < PACKET_LEAST)
+        check_add(ck, SIDE, "max_allowed_packet", CHECK_WARN,
+                  "set max_allowed_packet = 64M, or more than the largest row",
+                  "%ld bytes: a row that is longer halts apply", packet);
+    else
+        check_add(ck, SIDE, "max_allowed_packet", CHECK_OK, NULL, "%ld MiB: a row that is longer halts apply",
+                  packet >> 20);
+}
+
+static bool check_settings(struct check *ck, struct err *err)
+{
+    static const char sql[] = "SELECT @@GLOBAL.sql_mode, @@GLOBAL.max_allowed_packet, @@GLOBAL.local_infile, "
+                              "@@character_set_database, "
+                              "@@collation_database, @@lower_case_table_names, @@GLOBAL.read_only";
+    struct row row = {0};
+    if (!maria_query(ck->maria, sql, keep_row, &row, err))
+        return false;
+    check_mode(ck, cell(&row, 0));
+    check_packet(ck, cell(&row, 1));
+    check_charset(ck, cell(&row, 3), cell(&row, 4));
+    check_add(ck, SIDE, "local_infile", CHECK_OK, NULL, "%s",
+              is_on(&row, 2) ? "on" : "off: rows cannot go by LOAD DATA LOCAL");
+    if (strcmp(cell(&row, 5), "0") == 0)
+        check_add(ck, SIDE, "lower_case_table_names", CHECK_OK, NULL, "0");
+    else
+        check_add(ck, SIDE, "lower_case_table_names", CHECK_WARN,
+                  "no two tables may differ by the case of their names alone (crossfade schema plan says so)",
+                  "%s: names of tables are kept or compared in lower case", cell(&row, 5));
+    if (is_on(&row, 6))
+        check_add(ck, SIDE, "primary", CHECK_FAIL, "connect to the primary, or SET GLOBAL read_only = 0",
+                  "the server is read_only");
+    row_release(&row);
+    return true;
+}
+
+static bool check_position(struct check *ck, struct err *err)
+{
+    struct row row = {0};
+    struct strbuf sql = STRBUF_INIT(SQL_BYTES_MAX);
+    if (!ck->has_position)
+        return true;
+    strbuf_adds(&sql,
+                "SELECT fence_id, lsn, source_system_id, complete FROM crossfade_position WHERE pipeline = ");
+    maria_quote_literal(&sql, config_text(ck->cfg, "pipeline"));
+    strbuf_adds(&sql, " ORDER BY shard LIMIT 1");
+    bool ok = maria_query(ck->maria, sql.data, keep_row, &row, err);
     strbuf_release(&sql);
+    ck->has_position = ok && row.there;
+    if (ck->has_position && ck->source_system_id != NULL && strcmp(ck->source_system_id, cell(&row, 2)) != 0)
+        check_add(ck, SIDE, "position", CHECK_FAIL,
+                  "the source was replaced or restored: name a new pipeline, or empty the target and "
+                  "crossfade_position",
+                  "this pipeline's rows here come from another source (system identifier %s, now %s)",
+                  cell(&row, 2), ck->source_system_id);
+    else if (ck->has_position)
+        check_add(ck, SIDE, "position", CHECK_OK, NULL, "apply goes on at fence %s, %s%s", cell(&row, 0),
+                  cell(&row, 1), is_on(&row, 3) ? "" : " (first copy under way)");
+    row_release(&row);
     return ok;
 }
 
-/* "SELECT, TRIGGER", of the first `count` rights; malloc'd, NULL: nothing is missing. */
-static char *missing_of(const char *have, size_t count)
-{
-    struct strbuf out = STRBUF_INIT(1000);
-    for (size_t i = 0; i < count; i++) {
-        char *item CLEANUP(free_ptr) = xasprintf(",%s,", rights[i]);
-        if (have == NULL || strstr(have, item) == NULL)
-            strbuf_addf(&out, "%s%s", out.len > 0 ? ", " : "", rights[i]);
-    }
-    if (out.len > 0)
-        return strbuf_detach(&out);
-    strbuf_release(&out);
-    return NULL;
-}
-
-/* GRANT … ON `d`.* TO 'me'@'host'; malloc'd. */
-static char *grant(struct check *ck, const char *missing, const char *database, const char *table)
-{
-    struct strbuf sql = STRBUF_INIT(4000);
-    struct err ignored = ERR_INIT; /* a hint is not worth an error */
-    char *user CLEANUP(free_ptr) = NULL;
-    if (!maria_query_text(
-            ck->mariadb,
-            "SELECT CONCAT('''', REVERSE(SUBSTRING(REVERSE(CURRENT_USER()), INSTR(REVERSE("
-            "CURRENT_USER()), '@') + 1)), '''@''', SUBSTRING_INDEX(CURRENT_USER(), '@', -1), '''')",
-            0, &user, &ignored))
-        user = NULL;
-    strbuf_addf(&sql, "GRANT %s ON ", missing);
-    maria_quote_ident(&sql, database);
-    strbuf_addc(&sql, '.');
-    if (table != NULL)
-        maria_quote_ident(&sql, table);
-    else
-        strbuf_addc(&sql, '*');
-    strbuf_addf(&sql, " TO %s", user != NULL ? user : "our role");
-    return strbuf_detach(&sql);
-}
-
-/* In the database of the URL our control tables lie, or are to be made. */
-static bool check_rights(struct check *ck, struct err *err)
-{
-    char *have CLEANUP(free_ptr) = NULL;
-    char *there CLEANUP(free_ptr) = NULL;
-    const char *database = maria_database(ck->mariadb);
-    if (!granted(ck, database, "", &have, err) ||
-        !maria_query_text(
-            ck->mariadb,
-            "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND "
-            "TABLE_NAME IN ('crossfade_position', 'crossfade_loaded', 'crossfade_release')",
-            0, &there, err))
-        return false;
-    bool made = there != NULL && strtol(there, NULL, 10) == CONTROL_TABLES;
-    char *missing CLEANUP(free_ptr) = missing_of(have, ARRAY_LEN(rights) - made);
-    if (missing != NULL)
-        check_add_hint(ck, SIDE, "privileges", CHECK_FAIL, grant(ck, missing, database, NULL),
-                       "our role lacks %s on database %s", missing, database);
-    else
-        check_add(ck, SIDE, "privileges", CHECK_OK, NULL,
-                  "our role may write to database %s, control tables %s", database,
-                  made ? "are there" : "can be made");
-    return true;
-}
-
-bool check_mariadb(struct check *ck, struct err *err)
+bool check_target_mariadb(struct check *ck, struct err *err)
 {
     struct err why = ERR_INIT;
+    if (!maria_open(config_text(ck->cfg, "target.url"), &ck->maria, &why)) {
+        check_add(
+            ck, SIDE, "reachable", CHECK_FAIL,
+            "check target.url, the user's rights, the password (MARIADB_PWD, MYSQL_PWD or ~/.my.cnf) and TLS",
+            "%s", why.text);
+        return true;
+    }
     char *user CLEANUP(free_ptr) = NULL;
-    if (!maria_open(config_text(ck->cfg, "target.url"), &ck->mariadb, &why)) {
-        check_add(ck, SIDE, "reachable", CHECK_FAIL,
-                  "check target.url, the password (MARIADB_PWD, ~/.my.cnf) and TLS", "%s", why.text);
-        return true;
-    }
-    if (!maria_query_text(ck->mariadb, "SELECT CURRENT_USER()", 0, &user, err))
+    if (!maria_query_text(ck->maria, "SELECT CURRENT_USER()", 0, &user, err))
         return false;
-    check_add(ck, SIDE, "reachable", CHECK_OK, NULL, "database %s as user %s", maria_database(ck->mariadb),
+    check_add(ck, SIDE, "reachable", CHECK_OK, NULL, "database %s as user %s", maria_database(ck->maria),
               user);
-    if (maria_version(ck->mariadb) < OLDEST_VERSION)
-        check_add(ck, SIDE, "version", CHECK_FAIL,
-                  "MariaDB 10.11 is the oldest that works: upgrade the server", "%s",
-                  maria_server(ck->mariadb));
-    else
-        check_add(ck, SIDE, "version", CHECK_OK, NULL, "%s", maria_server(ck->mariadb));
-    return check_rights(ck, err);
-}
-
-static bool check_table(struct check *ck, struct check_table *t, struct err *err)
-{
-    const char *database = maria_database_of(maria_database(ck->mariadb), t->source.schema);
-    struct strbuf sql = STRBUF_INIT(4000);
-    char *there CLEANUP(free_ptr) = NULL;
-    char *have CLEANUP(free_ptr) = NULL;
-    strbuf_adds(&sql, "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = ");
-    maria_quote_literal(&sql, database);
-    strbuf_adds(&sql, " AND TABLE_NAME = ");
-    maria_quote_literal(&sql, t->source.name);
-    bool ok = strbuf_ok(&sql, "statement", err) && maria_query_text(ck->mariadb, sql.data, 0, &there, err) &&
-              granted(ck, database, t->source.name, &have, err);
-    strbuf_release(&sql);
-    if (!ok)
-        return false;
-    char *missing CLEANUP(free_ptr) = missing_of(have, ARRAY_LEN(rights) - 1);
-    t->bad = t->bad || there == NULL || missing != NULL;
-    if (missing != NULL)
-        check_add_hint(ck, "tables", "privileges", CHECK_FAIL, grant(ck, missing, database, t->source.name),
-                       "%s.%s: our role lacks %s on the target", t->source.schema, t->source.name, missing);
-    else if (there == NULL)
-        check_add(ck, "tables", "exists", CHECK_FAIL, "crossfade schema create makes it",
-                  "%s.%s: there is no such table on the target", t->source.schema, t->source.name);
-    return true;
-}
-
-bool check_mariadb_tables(struct check *ck, struct err *err)
-{
-    size_t ready = 0;
-    if (ck->mariadb == NULL)
-        return true;
-    for (size_t i = 0; i < ck->table_count; i++) {
-        if (!check_table(ck, &ck->tables[i], err))
-            return false;
-        ready += !ck->tables[i].bad;
-    }
-    if (ck->table_count > 0)
-        check_add(ck, "tables", "ready", ready == ck->table_count ? CHECK_OK : CHECK_FAIL, NULL,
-                  "%zu of %zu tables (types and keys of the target: schema plan, or apply when it starts)",
-                  ready, ck->table_count);
-    return true;
+    check_version(ck);
+    return check_mariadb_rights(ck, err) && check_settings(ck, err) && check_position(ck, err);
 }

@@ -299,8 +299,6 @@ static bool check_pair(struct pair *p, struct err *err)
 
 bool check_target_tables(struct check *ck, struct err *err)
 {
-    if (maria_is_url(config_text(ck->cfg, "target.url")))
-        return check_mariadb_tables(ck, err);
     struct pg_type_catalog *types = pg_type_catalog_new();
     size_t ready = 0;
     bool good = true;
@@ -308,11 +306,14 @@ bool check_target_tables(struct check *ck, struct err *err)
         struct pair p = {.ck = ck, .t = &ck->tables[i], .types = types};
         if (ck->target != NULL)
             good = check_pair(&p, err);
+        else if (ck->maria != NULL)
+            good = check_mariadb_table(ck, p.t, err);
         ready += !ck->tables[i].bad;
     }
     pg_type_catalog_free(types);
     if (good && ck->table_count > 0)
         check_add(ck, SIDE, "ready", ready == ck->table_count ? CHECK_OK : CHECK_FAIL, NULL,
-                  "%zu of %zu tables%s", ready, ck->table_count, ck->target == NULL ? " (source only)" : "");
+                  "%zu of %zu tables%s", ready, ck->table_count,
+                  ck->target == NULL && ck->maria == NULL ? " (source only)" : "");
     return good;
 }

@@ -61,7 +61,7 @@ const struct option option_table[] = {
      .help = "Certificates (PEM) that the registry's may be signed by, in place of the system's."},
 
     {.key = "target.url", .type = OPT_URL, .choices = PG_URL "|mariadb://|mysql://|fault:", .example = "postgresql://crossfade@db2:5432/shop", .used_by = "!apply !check !compare !cutover !schema",
-     .help = "The database to move to. Its tables must exist; crossfade schema create makes them. MariaDB (10.11 or later; apply and schema alone): mariadb://user@host:3306/database?ssl-mode=verify_identity&ssl-ca=FILE; its password from the URL, MARIADB_PWD, MYSQL_PWD or ~/.my.cnf."},
+     .help = "The database to move to. Its tables must exist; crossfade schema create makes them. MariaDB (10.11 or later; apply, schema and check alone): mariadb://user@host:3306/database?ssl-mode=verify_identity&ssl-ca=FILE; its password from the URL, MARIADB_PWD, MYSQL_PWD or ~/.my.cnf."},
     {.key = "target.unfit", .type = OPT_ENUM, .def = "halt", .choices = "halt|null|nearest", .used_by = "apply",
      .help = "What becomes of a value that the target's column cannot hold, such as infinity or the year 290000 (MariaDB), a zero byte in text or a text that is too long (PostgreSQL). halt: apply stops and names the row, or holds it as a dead letter (apply.on_row_error). null: NULL, in columns that take it. nearest (MariaDB): the nearest date, time or float that there is. Columns of a key always halt; so does what a rule has no answer for."},
     {.key = "target.unfit_columns", .type = OPT_MAP, .example = "{public.event.at: nearest, public.note: \"null\"}", .used_by = "apply",
@@ -205,9 +205,9 @@ const struct option option_table[] = {
      .help = "How long capture may hold its fences, and apply may wait, until both sides stand at one fence; then the run is INCONCLUSIVE."},
 
     {.key = "types", .type = OPT_MAP, .example = "{ public.prices.amount: \"decimal(30,6)\", public.orders.total: \"-\" }", .used_by = "schema",
-     .help = "MariaDB as the target: the type of a column, schema.table.column as on the source (parts with a dot or quote stand in double quotes), as it shall stand in CREATE TABLE; \"-\" leaves the column out. What has no exact rule needs an entry."},
+     .help = "MariaDB as the target: the type of a column, schema.table.column as on the source (parts with a dot or quote stand in double quotes), as it shall stand in CREATE TABLE; \"-\" leaves the column out; \"columns(lower,upper)\" gives the bounds of a range columns of their own. What has no exact rule needs an entry."},
     {.key = "schema.indexes", .type = OPT_ENUM, .def = "before_snapshot", .choices = "before_snapshot|after_snapshot", .used_by = "schema",
-     .help = "after_snapshot: crossfade schema create makes tables, keys and unique indexes; other indexes and foreign keys are made by crossfade schema create --indexes once the copy is complete, which makes the copy faster."},
+     .help = "after_snapshot: crossfade schema create makes tables, keys and unique indexes; other indexes and foreign keys are made by crossfade schema create --indexes --wait once the copy is complete, which makes the copy faster."},
     {.key = "schema.workers", .type = OPT_INT, .def = "2", .min = 1, .max = 64, .used_by = "schema",
      .help = "Connections that make indexes, and prove foreign keys, at the same time."},
     {.key = "schema.exclude", .type = OPT_LIST, .items = "patterns \"kind name\", such as \"extension pg_stat_statements\" or \"event trigger *\"", .example = "[\"extension pg_stat_statements\", \"view reports.*\"]", .used_by = "schema",

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/hash.h"
 #include "core/utf8.h"
@@ -54,4 +55,25 @@ bool maria_name(const char *name, char ret[MARIA_NAME_BYTES])
 const char *maria_database_of(const char *url_database, const char *schema)
 {
     return strcmp(schema, "public") == 0 ? url_database : schema;
+}
+
+bool maria_is_system_database(const char *database)
+{
+    static const char *const names[] = {"mysql", "sys", "information_schema", "performance_schema"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcasecmp(names[i], database) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool maria_lower_name(const char *name, char *ret)
+{
+    bool ascii = true;
+    for (; *name != '\0'; name++) {
+        ascii = ascii && (unsigned char)*name < 0x80;
+        *ret++ = (char)(*name >= 'A' && *name <= 'Z' ? *name - 'A' + 'a' : *name);
+    }
+    *ret = '\0';
+    return ascii;
 }

@@ -16,5 +16,10 @@
 bool maria_name(const char *name, char ret[MARIA_NAME_BYTES]);
 /* The database of a schema; `url_database` is the one that the URL names. */
 const char *maria_database_of(const char *url_database, const char *schema);
+/* A database of the server's own: mysql, sys, information_schema, performance_schema, in whatever case. */
+bool maria_is_system_database(const char *database);
+/* The name in lower case, as a server with lower_case_table_names compares it. False: it has characters beyond ASCII, whose case is
+ * the server's affair; those stay as they are. ret: strlen(name) + 1 bytes. */
+bool maria_lower_name(const char *name, char *ret);
 
 #endif

@@ -15,7 +15,7 @@ from rig import Pipeline, Postgres, Workdir
 from rig.json_schema import check_schema
 from rig.mariadb import ROOT_PASSWORD, MariaDB
 from rig.postgres import run_psql
-from rig.scenario import count
+from rig.scenario import count, drop_database
 
 HERE = os.path.dirname(__file__)
 EVERYTHING = os.path.join(HERE, "data", "everything.sql")
@@ -181,6 +181,7 @@ def test_indexes_after_the_copy(pair, target):
     target.sql("UPDATE crossfade.position SET complete = false WHERE pipeline = %s", (p.name,), db=p.name)
     assert "the copy is not complete" in make(p, "--indexes", code=1).stderr
     target.sql("UPDATE crossfade.position SET complete = true WHERE pipeline = %s", (p.name,), db=p.name)
+    p.apply.start()
     make(p, "--indexes", failpoint="schema.after_step:3", code=-9)
     make(p, "--indexes")
     assert_same_catalog(p.source_url, p.target_url)
@@ -271,17 +272,21 @@ def test_versions_of_pg_dump(folder, target):
 @pytest.fixture(name="to_mariadb")
 def fixture_to_mariadb(folder, source, mariadb, request):
     name = "m_" + re.sub("[^a-z0-9]+", "_", request.node.name)[5:29]
-    urls = []
+    pipelines = []
 
     def begin(sql=None, tables=ALL, types=None, more=None):
-        urls.append(source.create_db(name))
-        run_psql(urls[0], *(("-c", sql) if sql else ("-f", EVERYTHING)))
+        source_url = source.create_db(name)
+        run_psql(source_url, *(("-c", sql) if sql else ("-f", EVERYTHING)))
         more = dict(more or {}, **({"types": types} if types else {}))
         mariadb.create_db(name)  # the role has rights on it alone; schemas of the source want databases of their own
         url = f"mariadb://root:{urllib.parse.quote(ROOT_PASSWORD)}@127.0.0.1:{mariadb.port}/{name}"
-        return Pipeline(folder, urls[0], url, name=name, tables=tables, more=more)
+        pipelines.append(Pipeline(folder, source_url, url, name=name, tables=tables, more=more))
+        return pipelines[0]
     yield begin
-    source.sql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    for p in pipelines:
+        p.close()
+        p.assert_clean()
+    drop_database(source, name)
     for database in (name, "other", "My Schema"):
         mariadb.sql(f"DROP DATABASE IF EXISTS `{database}`")
 

@@ -307,7 +307,7 @@ def kinds(m, has_postgis):
         "int4range": lambda: m.range(m.bound_int), "int8range": lambda: m.range(lambda: m.bound_int(62)), "numrange": lambda: m.range(m.bound_num),
         "tsrange": lambda: m.range(m.bound_stamp), "tstzrange": lambda: m.range(m.bound_stamp), "daterange": lambda: m.range(m.bound_date),
         "floatrange": lambda: m.range(m.bound_num), "textrange": lambda: m.range(m.bound_text),
-        "int4multirange": lambda: m.multirange(m.bound_int), "nummultirange": lambda: m.multirange(m.bound_num), "tsmultirange": lambda: m.multirange(m.bound_stamp),
+        "int4multirange": lambda: m.multirange(m.bound_int), "int8multirange": lambda: m.multirange(lambda: m.bound_int(62)), "floatmultirange": lambda: m.multirange(m.bound_num), "nummultirange": lambda: m.multirange(m.bound_num), "tsmultirange": lambda: m.multirange(m.bound_stamp),
         "tstzmultirange": lambda: m.multirange(m.bound_stamp), "datemultirange": lambda: m.multirange(m.bound_date), "textmultirange": lambda: m.multirange(m.bound_text),
         "int2vector": lambda: " ".join(m.integer(16) for _ in range(m.r.randint(1, 4))), "oidvector": lambda: " ".join(m.integer(32, False) for _ in range(m.r.randint(1, 4))),
         "regtype": lambda: m.r.choice(("int4", "text[]", "timestamp with time zone", "-")), "regclass": lambda: m.r.choice(("pg_class", "-", "pg_catalog.pg_type")),

@@ -74,9 +74,34 @@ static void quoting(void **state)
     strbuf_release(&out);
 }
 
+static void databases_of_the_server(void **state)
+{
+    (void)state;
+    assert_true(maria_is_system_database("mysql"));
+    assert_true(maria_is_system_database("SYS"));
+    assert_true(maria_is_system_database("information_schema"));
+    assert_true(maria_is_system_database("Performance_Schema"));
+    assert_false(maria_is_system_database("mysql2"));
+    assert_false(maria_is_system_database("shop"));
+}
+
+static void lower_case(void **state)
+{
+    (void)state;
+    char out[20];
+    assert_true(maria_lower_name("My Table_9", out));
+    assert_string_equal(out, "my table_9");
+    assert_false(maria_lower_name("X\303\204", out));
+    assert_string_equal(out, "x\303\204");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(names), cmocka_unit_test(databases),
-                                       cmocka_unit_test(urls), cmocka_unit_test(quoting)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(names),
+                                       cmocka_unit_test(databases),
+                                       cmocka_unit_test(urls),
+                                       cmocka_unit_test(quoting),
+                                       cmocka_unit_test(databases_of_the_server),
+                                       cmocka_unit_test(lower_case)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -104,6 +104,9 @@ static void types_of_the_user(void **state)
     struct sch_column array = {.name = "c", .base = "int4", .kind = 'b', .array = true, .typmod = -1};
     rules_mariadb(&model, &array, &m);
     assert_string_equal(m.type, "json");
+    array.domain = true; /* apply writes a domain as text */
+    rules_mariadb(&model, &array, &m);
+    assert_string_equal(m.type, "longtext");
     struct sch_column folded = {.name = "c", .base = "text", .kind = 'b', .typmod = -1, .ignores_case = true};
     rules_mariadb(&model, &folded, &m);
     assert_int_equal(m.kind, MAP_DECIDE);

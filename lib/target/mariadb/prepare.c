@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "maria/names.h"
 #include "mariadb.h"
 #include "target/target_impl.h"
 
@@ -112,6 +113,12 @@ static bool query_catalog(struct md_target *mt, const struct md_table *tab, cons
 static bool find_table(struct md_target *mt, struct md_table *tab, struct err *err)
 {
     MD_ROWS rows = {0};
+    if (maria_is_system_database(tab->database))
+        return schema_err(
+            tab, err,
+            "its schema is called like a database that MariaDB keeps for itself: leave the table out "
+            "(source.tables), or rename the schema on the source; nothing is written to",
+            tab->name);
     if (!query_catalog(mt, tab, "SELECT TABLE_TYPE, ENGINE FROM information_schema.TABLES", "TABLE_SCHEMA",
                        "TABLE_NAME", "", &rows, err))
         return false;
