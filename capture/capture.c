@@ -29,8 +29,8 @@
 #include "capture/copy/copier.h"
 #include "capture/copy/snapshot.h"
 #include "capture/ddl/ddl_text.h"
-#include "capture/direct/direct.h"
 #include "capture/ddl/shapes.h"
+#include "capture/direct/direct.h"
 #include "capture/publish/shape_voids.h"
 #include "capture/source/recover.h"
 #include "capture/source/setup.h"
@@ -236,7 +236,8 @@ static bool run_copy(struct cap_session *s, bool goes_on, struct err *err)
     s->direct = goes_on ? s->position.copy.direct
                         : s->settings->snapshot_direct && s->settings->snapshot_mode != SNAPSHOT_NEVER;
     if (s->direct && s->settings->target_url == NULL)
-        return err_set(err, ERR_CONFIG, "the copy was begun as a direct load: capture needs target.url to go on");
+        return err_set(err, ERR_CONFIG,
+                       "the copy was begun as a direct load: capture needs target.url to go on");
     cap_status_show(s, PHASE_SNAPSHOT);
     if (!goes_on) { /* all tables: also those that were asked for */
         cap_queue_release(&s->queue);

@@ -109,7 +109,7 @@ struct cap_session {
     struct cap_position position;
     lsn_t slot_lsn; /* what the slot has confirmed, <= position.lsn */
     struct cap_tables tables;
-    bool direct; /* the copy at hand is a direct load */
+    bool direct;                                /* the copy at hand is a direct load */
     struct cap_direct_snapshot direct_snapshot; /* … and this its snapshot; none: it finds one */
     struct cap_request_queue queue;
     bool again; /* the session has ended well, to begin anew with what was asked for */

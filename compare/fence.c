@@ -23,8 +23,9 @@ bool control_tables_ensure(struct pg_conn *conn, bool source, struct err *err)
 {
     if (source)
         return pg_control_tables_ensure(conn, "crossfade.marker", embedded_sql_source_sql, "source", err);
-    return pg_control_tables_ensure(conn, "crossfade.position crossfade.position.pending crossfade.release crossfade.verdict",
-                                    embedded_sql_target_sql, "target", err);
+    return pg_control_tables_ensure(
+        conn, "crossfade.position crossfade.position.pending crossfade.release crossfade.verdict",
+        embedded_sql_target_sql, "target", err);
 }
 
 #define LOCK_KEY "hashtextextended('crossfade.compare:' || $1, 0)"
@@ -292,11 +293,11 @@ static enum fence_outcome position_now(const struct fence_run *run, struct pg_co
                                        uint64_t *ret_fence_id, char **ret_text, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
-    if (!pg_query(
-            conn,
-            "SELECT fence_id, lsn, coalesce(marker_kind, ''), coalesce(marker_nonce, ''), shard, complete, pending IS NOT NULL"
-            " FROM crossfade.position WHERE pipeline = $1",
-            1, &run->pipeline, &res, err))
+    if (!pg_query(conn,
+                  "SELECT fence_id, lsn, coalesce(marker_kind, ''), coalesce(marker_nonce, ''), shard, "
+                  "complete, pending IS NOT NULL"
+                  " FROM crossfade.position WHERE pipeline = $1",
+                  1, &run->pipeline, &res, err))
         return err_wrap(err, "target: crossfade.position"), FENCE_ERROR;
     bool all = pg_rows(res) > 0;
     if (!all) {

@@ -333,7 +333,8 @@ static bool next_locked(struct cap_plan *plan, struct pg_conn *conn, int64_t chu
     const struct source_table *t = table_at(plan);
     const struct plan_part *pp = &plan->parts[plan->at];
     struct cap_chunk chunk = {.table = pp->table, .part = pp->part, .key_count = t->key_count};
-    if (t->key_count > 0 && !cap_plan_walk(conn, t, &t->parts[pp->part], plan->key, chunk_rows, &chunk.upper, err))
+    if (t->key_count > 0 &&
+        !cap_plan_walk(conn, t, &t->parts[pp->part], plan->key, chunk_rows, &chunk.upper, err))
         return err_wrap(err, "table=%s.%s", t->schema, t->name);
     chunk.lower = copy_key(plan->key, plan->key_count);
     move_on(plan, &chunk);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "core/alloc.h"
 #include "maria/url.h"
 #include "target/dead_letter.h"
 

@@ -49,7 +49,7 @@ struct raw_envelope {
     struct span op;
     struct span server, database, snapshot, sequence, transaction_id;
     struct span connector, schema, table, file, gtid; /* of records that Debezium wrote */
-    int64_t pos, row;                           /* MariaDB and MySQL: place in the binlog file */
+    int64_t pos, row;                                 /* MariaDB and MySQL: place in the binlog file */
     int64_t source_ms, source_us;
     int64_t envelope_ms, envelope_us;
     int64_t lsn, xid;

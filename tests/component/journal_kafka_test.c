@@ -388,7 +388,8 @@ int main(void)
     };
     bootstrap = getenv("CF_KAFKA_BOOTSTRAP");
     if (bootstrap == NULL) {
-        fprintf(stderr, "CF_KAFKA_BOOTSTRAP=host:port is not set: tests/system/test_journal_kafka.py runs this\n");
+        fprintf(stderr,
+                "CF_KAFKA_BOOTSTRAP=host:port is not set: tests/system/test_journal_kafka.py runs this\n");
         return 2;
     }
     if (getenv("CF_TEST_FILTER") != NULL)

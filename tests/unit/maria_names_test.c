@@ -58,8 +58,8 @@ static void urls(void **state)
     assert_int_equal(u.port, 3306);
     assert_null(u.password);
     maria_url_release(&u);
-    static const char *const bad[] = {"postgresql://a@b/c", "mariadb://me@host",
-                                      "mariadb://me@host:x/d", "mariadb://me@host/d?x=y"};
+    static const char *const bad[] = {"postgresql://a@b/c", "mariadb://me@host", "mariadb://me@host:x/d",
+                                      "mariadb://me@host/d?x=y"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_false(maria_url_parse(bad[i], &u, &err));
 }

@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "target/mariadb/mariadb.h"
 #include "maria/url.h"
+#include "target/mariadb/mariadb.h"
 
 static void test_url_parts(void **state)
 {

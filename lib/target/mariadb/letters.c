@@ -146,7 +146,7 @@ static bool insert(struct md_target *mt, const struct param *params, int64_t *re
         *ret_id = (int64_t)mysql_stmt_insert_id(stmt);
     else
         (void)maria_fail(mysql_stmt_errno(stmt), mysql_stmt_sqlstate(stmt), mysql_stmt_error(stmt),
-                      "holding a dead letter", err);
+                         "holding a dead letter", err);
     (void)mysql_stmt_close(stmt);
     return ok;
 }
