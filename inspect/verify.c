@@ -246,13 +246,16 @@ static bool take_fence(struct verify *v, const struct journal_record *rec, bool 
     bool usable;
     size_t before = v->batch_count;
     bool was_complete = v->last.complete;
-    if (!verify_fence_take(v, rec, &usable, err))
+    struct fence fence;
+    if (!verify_fence_take(v, rec, &fence, &usable, err))
         return false;
-    const struct fence *fence = usable && v->batch_count > before ? &v->batch[before].fence : NULL;
-    bool begins = fence != NULL && (goes_back(v, &fence->copy) || fence->kind == FENCE_SNAPSHOT_BEGIN ||
-                                    ends_copy(v, fence, was_complete));
-    if (fence != NULL)
-        note_place(v, &fence->copy);
+    bool counts = usable && v->batch_count > before;
+    bool begins = counts && (goes_back(v, &fence.copy) || fence.kind == FENCE_SNAPSHOT_BEGIN ||
+                             ends_copy(v, &fence, was_complete));
+    if (counts)
+        note_place(v, &fence.copy);
+    if (usable)
+        fence_release(&fence);
     if (!begins && !batch_is_full(v))
         return true;
     if (!walk_batch(v, err))

@@ -200,10 +200,10 @@ static bool judge(const struct place *p, struct fence *fence, struct err *err)
     return true;
 }
 
-bool verify_fence_take(struct verify *v, const struct journal_record *rec, bool *ret_usable, struct err *err)
+bool verify_fence_take(struct verify *v, const struct journal_record *rec, struct fence *ret,
+                       bool *ret_usable, struct err *err)
 {
     struct place p = {.v = v, .rec = rec};
-    struct fence fence;
     struct err why = ERR_INIT;
     v->next_fence_offset = rec->offset + 1;
     if (rec->stray) { /* a seal has no value */
@@ -211,16 +211,16 @@ bool verify_fence_take(struct verify *v, const struct journal_record *rec, bool 
         *ret_usable = false;
         return true;
     }
-    if (rec->value == NULL || !fence_decode(rec->value, rec->value_len, &fence, &why)) {
+    if (rec->value == NULL || !fence_decode(rec->value, rec->value_len, ret, &why)) {
         FENCE_FINDING(&p, VERIFY_FENCE_UNREADABLE, "%s", rec->value == NULL ? "has no value" : why.text);
         *ret_usable = false;
         return true;
     }
-    p.fence = &fence;
-    bool ok = judge(&p, &fence, err);
-    fence_release(&fence);
-    *ret_usable = true;
-    return ok;
+    p.fence = ret;
+    *ret_usable = judge(&p, ret, err);
+    if (!*ret_usable)
+        fence_release(ret);
+    return *ret_usable;
 }
 
 void verify_batch_clear(struct verify *v)

@@ -104,9 +104,10 @@ bool verify_part_refresh(struct verify *v, struct part *part, struct err *err) M
 void verify_parts_free(struct verify *v);
 
 /* --- verify_fence.c --- */
-/* Judges a record of the fence stream against the ones before it. *ret_usable false: nothing in it can be relied on. */
-bool verify_fence_take(struct verify *v, const struct journal_record *rec, bool *ret_usable,
-                       struct err *err) MUST_CHECK;
+/* Judges a record of the fence stream against the ones before it. *ret_usable false: nothing in it can be relied on; true: *ret
+ * is the fence, for the caller to release. */
+bool verify_fence_take(struct verify *v, const struct journal_record *rec, struct fence *ret,
+                       bool *ret_usable, struct err *err) MUST_CHECK;
 void verify_batch_clear(struct verify *v);
 
 /* --- verify_record.c --- */
