@@ -159,7 +159,7 @@ def test_broker_lost_its_disk(servers):
         wiped.wipe()
         wiped.start()
         # Either both halt, or a new copy is made; never a target that is equal to nothing.
-        wait_until(lambda: not s.capture.running or not s.apply.running or s.target("SELECT count(*) FROM t WHERE v <> 'applied'") != [(0,)], 90, "somebody notices")
+        wait_until(lambda: not s.capture.running or not s.apply.running or s.target("SELECT count(*) FROM t WHERE v <> 'applied'") != [(0,)], 240, "somebody notices")
         for role in (s.capture, s.apply):
             assert role.running or role.exit_code == 5, role.log_tail()
         if s.capture.running and s.apply.running:
