@@ -116,7 +116,11 @@ def test_order_per_key(servers):
         more = COLUMNS + [{"type": "int32", "optional": True, "field": "extra"}]
         run_sql(f.url, "ALTER TABLE t ADD extra int")
         topics.change("c", dict(row(6, "wide"), extra=3), 130, 140, columns=more)
-        topics.change("u", row(1, "one!", gone), 100, 110)  # again
+        topics.change("u", row(1, "one!", gone), 100, 110)  # the connector begins again, and writes all that came behind once more
+        topics.change("d", None, 110, 120, before=row(1, "", None), headers=[("__debezium.newkey", b'{"id":5}')])
+        topics.send(topics.topic, {"schema": {}, "payload": {"id": 1}}, None)
+        topics.change("c", row(5, "moved", gone), 110, 120, headers=[("__debezium.oldkey", b'{"id":1}')], partition=1)
+        topics.change("c", dict(row(6, "wide"), extra=3), 130, 140, columns=more)
         topics.change("c", dict(row(7, "end"), extra=None), 150, 160, columns=more)
         f.apply.start()
         f.wait_row("SELECT v = 'end' FROM t WHERE id = 7")
