@@ -56,7 +56,8 @@ struct session {
     struct letters *letters;
     int64_t look_at_requests_us; /* mono */
     int64_t spoken_us;           /* mono: the target was last asked or written then */
-    bool watching;               /* tables that are written on both sides are looked at */
+    bool watching;               /* all tables that are written on both sides are looked at */
+    bool watch_looked;           /* those that were taken up before are */
     int64_t conflict_since_us;   /* mono; a conflict that needs a person is met again and again; 0 = none */
     size_t single_fences;        /* so many are applied one by one: a table does not fit one of them */
     struct target_direct direct; /* the copy's rows that did not come by the journal */
