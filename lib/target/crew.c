@@ -56,6 +56,7 @@ struct crew {
     bool position_found;
     bool alone;  /* until a commit succeeds: a try has failed */
     bool failed; /* something may be left prepared */
+    bool fenced; /* what is prepared may be another's */
 };
 
 /* --- threads: one call of each writer at the same time --- */
@@ -381,8 +382,10 @@ bool crew_commit(struct crew *crew, const struct target_position *position, stru
     bool ok = others_used(crew) ? commit_shared(crew, position, err)
                                 : crew->lead->ops->writing->commit(crew->lead, position, err);
     crew->alone = !ok;
-    if (!ok)
+    if (!ok) {
+        crew->fenced = crew->fenced || err->code == ERR_FENCED;
         return false;
+    }
     crew->failed = false;
     crew->position_found = true;
     for (size_t i = 1; i < crew->count; i++)
@@ -426,6 +429,19 @@ bool crew_open(struct target *lead, const struct target_options *options, struct
     return true;
 }
 
+/* Nothing may follow this session for a long time: what it left prepared would hold its locks. One try, when the writers' connections are
+ * closed; the lead's still has the lock, or is broken. The next opening does what this cannot. */
+static void settle_last(struct crew *crew)
+{
+    struct err why = ERR_INIT;
+    if (crew->lead->ops->writing->begin(crew->lead, crew->attempt, &why) && /* rolls back */
+        crew->ops->recover(crew->lead, &why))
+        return;
+    log_event(LOG_LEVEL_WARN, "prepared_left",
+              "text=\"transactions may be left prepared, the next start of apply settles them: %s\"",
+              why.text);
+}
+
 void crew_close(struct crew *crew)
 {
     if (crew == NULL)
@@ -434,6 +450,8 @@ void crew_close(struct crew *crew)
         if (crew->writers[i].tgt != NULL)
             crew->writers[i].tgt->ops->close(crew->writers[i].tgt);
     }
+    if (crew->failed && !crew->fenced)
+        settle_last(crew);
     for (size_t i = 0; i < crew->table_count; i++) {
         free(crew->tables[i]->forms);
         free(crew->tables[i]);
