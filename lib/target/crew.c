@@ -169,6 +169,21 @@ static bool start_again(struct err *err)
                    "the batch is written again by one writer: parts of it may not be written side by side");
 }
 
+/* The same table in another shape (its columns have changed inside of the batch) met another writer: neither would see the other's rows. */
+static bool strays(const struct crew *crew, const struct crew_table *ct)
+{
+    for (size_t i = 0; i < crew->table_count; i++) {
+        const struct crew_table *other = crew->tables[i];
+        if (other == ct || other->transaction != crew->transaction || other->owner == OWNER_NONE ||
+            strcmp(other->lead->schema->table, ct->lead->schema->table) != 0 ||
+            strcmp(other->lead->schema->schema, ct->lead->schema->schema) != 0)
+            continue;
+        if (other->owner != ct->owner || ct->owner == OWNER_SPLIT)
+            return true;
+    }
+    return false;
+}
+
 static bool settle_owner(struct crew *crew, struct crew_table *ct, const struct target_batch *batch,
                          struct err *err)
 {
@@ -179,7 +194,7 @@ static bool settle_owner(struct crew *crew, struct crew_table *ct, const struct 
         return false;
     ct->transaction = crew->transaction;
     ct->owner = !may ? 0 : ct->lead->split_count == 0 || moves ? home_of(crew, ct->lead) : OWNER_SPLIT;
-    return true;
+    return !strays(crew, ct) || start_again(err);
 }
 
 static bool form_for(struct crew *crew, struct crew_table *ct, size_t writer, struct target_table **ret,
