@@ -9,6 +9,8 @@
 #include "core/log.h"
 #include "postgres.h"
 
+#define BUSY    "55000" /* another session is ending it, one that the server has not yet seen the end of */
+#define GONE    "42704" /* it has */
 #define NO_ROOM "53200" /* max_prepared_transactions */
 
 static bool open_writer(const struct target_options *options, unsigned number, struct target **ret,
@@ -143,6 +145,8 @@ static bool recover(struct target *lead, struct err *err)
         pg_quote_literal(&sql, pg_cell(left, i, 0));
         bool ok = pgt_exec(pt, &sql, err) && failpoint("apply.writers_recover", err);
         strbuf_release(&sql);
+        if (!ok && (strcmp(err->sqlstate, BUSY) == 0 || strcmp(err->sqlstate, GONE) == 0))
+            err->code = ERR_TRANSIENT;
         if (!ok)
             return err_wrap(err, "target: prepared transaction %s of an earlier run", pg_cell(left, i, 0));
         log_event(LOG_LEVEL_INFO, "prepared_settled", "gid=%s outcome=%s", pg_cell(left, i, 0),
