@@ -376,11 +376,22 @@ static bool carry_out(struct crew *crew, const struct target_position *position,
     return false;
 }
 
+/* Whether a decision that failed by chance was taken is not known here, and the same work must not be done again over one that was:
+ * crew_begin() would roll the writers back. A new opening looks first. */
+static bool decide(struct crew *crew, const struct target_position *position, struct err *err)
+{
+    if (crew->ops->decide(crew->lead, position, crew->token, err))
+        return true;
+    if (err_policy(err->code) == POLICY_RETRY)
+        err->code = ERR_CONNECT;
+    return false;
+}
+
 static bool commit_shared(struct crew *crew, const struct target_position *position, struct err *err)
 {
     crew->failed = true;
     return call_all(crew, false, prepare_one, err) && failpoint("apply.writers_before_decision", err) &&
-           crew->ops->decide(crew->lead, position, crew->token, err) && carry_out(crew, position, err);
+           decide(crew, position, err) && carry_out(crew, position, err);
 }
 
 static bool others_used(const struct crew *crew)
