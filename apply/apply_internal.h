@@ -98,6 +98,8 @@ bool dual_write_settings(const struct config *cfg, struct apply_settings *ret, s
 bool dual_write_turn(struct session *s, struct err *err) MUST_CHECK;
 /* A batch has failed. True: a conflict needs a person, but may go away by itself for a while yet: go on, *err is cleared. */
 bool dual_write_may_wait(struct session *s, struct err *err);
+/* A dead letter's retry is over, refused or not: a conflict that it met is of it alone. keep: it is open from now on. */
+bool dual_write_after_letter(struct session *s, bool keep, struct err *err) MUST_CHECK;
 /* A copy begins: its rows are nobody else's until it is complete. */
 void dual_write_pause(struct session *s);
 void dual_write_applied(struct session *s);

@@ -116,6 +116,15 @@ void dual_write_pause(struct session *s)
     table_map_watch(s->tables, NULL);
 }
 
+bool dual_write_after_letter(struct session *s, bool keep, struct err *err)
+{
+    const struct target_conflict_ops *ops = target_conflicts(s->tgt);
+    if (s->run->settings.conflicts == NULL || !ops->halted(s->tgt))
+        return true;
+    s->watching = s->watching && !keep; /* they are counted anew */
+    return ops->give_up(s->tgt, keep, err);
+}
+
 bool dual_write_may_wait(struct session *s, struct err *err)
 {
     struct err failed = ERR_INIT;
