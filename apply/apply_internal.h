@@ -56,7 +56,8 @@ struct session {
     struct letters *letters;
     int64_t look_at_requests_us; /* mono */
     int64_t spoken_us;           /* mono: the target was last asked or written then */
-    bool watching;               /* tables that are written on both sides are looked at */
+    bool watching;               /* all tables that are written on both sides are looked at */
+    bool watch_looked;           /* those that were taken up before are */
     int64_t conflict_since_us;   /* mono; a conflict that needs a person is met again and again; 0 = none */
     size_t single_fences;        /* so many are applied one by one: a table does not fit one of them */
     struct target_direct direct; /* the copy's rows that did not come by the journal */
@@ -97,6 +98,8 @@ bool dual_write_settings(const struct config *cfg, struct apply_settings *ret, s
 bool dual_write_turn(struct session *s, struct err *err) MUST_CHECK;
 /* A batch has failed. True: a conflict needs a person, but may go away by itself for a while yet: go on, *err is cleared. */
 bool dual_write_may_wait(struct session *s, struct err *err);
+/* A dead letter's retry is over, refused or not: a conflict that it met is of it alone. keep: it is open from now on. */
+bool dual_write_after_letter(struct session *s, bool keep, struct err *err) MUST_CHECK;
 /* A copy begins: its rows are nobody else's until it is complete. */
 void dual_write_pause(struct session *s);
 void dual_write_applied(struct session *s);

@@ -86,12 +86,14 @@ static bool begin(struct session *s, struct err *err)
     struct apply_settings *set = &s->run->settings;
     const struct target_conflict_ops *ops = target_conflicts(s->tgt);
     size_t count = conflict_rules_count(set->conflicts);
-    s->watching = true;
-    if (ops == NULL) /* then there are no rules: open_target */
-        return true;
-    if (!ops->start(s->tgt, rule_of, set->conflicts, count, &s->run->status.conflicts_open, err))
+    bool complete = s->position_found && s->position.complete, begun = true;
+    s->watch_looked = true;
+    if (ops != NULL && /* else there are no rules: open_target */
+        !ops->start(s->tgt, rule_of, set->conflicts, count, complete, &begun, &s->run->status.conflicts_open,
+                    err))
         return false;
-    if (count > 0) {
+    s->watching = begun && complete;
+    if (begun && ops != NULL && count > 0) {
         table_map_watch(s->tables, set->conflicts);
         log_event(LOG_LEVEL_INFO, "dual_write", "tables=\"%s\" open=%llu", s->run->status.dual_written,
                   (unsigned long long)s->run->status.conflicts_open);
@@ -101,7 +103,9 @@ static bool begin(struct session *s, struct err *err)
 
 bool dual_write_turn(struct session *s, struct err *err)
 {
-    if (!s->watching && (s->position_found && s->position.complete) && !begin(s, err))
+    /* What was watched before a table was added, say, stays so after a restart; the position is not complete then. */
+    bool turn = s->position_found && (s->position.complete ? !s->watching : !s->watch_looked);
+    if (turn && !begin(s, err))
         return false;
     return s->run->settings.conflicts == NULL || within_limit(s->run, err);
 }
@@ -110,6 +114,15 @@ void dual_write_pause(struct session *s)
 {
     s->watching = false;
     table_map_watch(s->tables, NULL);
+}
+
+bool dual_write_after_letter(struct session *s, bool keep, struct err *err)
+{
+    const struct target_conflict_ops *ops = target_conflicts(s->tgt);
+    if (s->run->settings.conflicts == NULL || !ops->halted(s->tgt))
+        return true;
+    s->watching = s->watching && !keep; /* they are counted anew */
+    return ops->give_up(s->tgt, keep, err);
 }
 
 bool dual_write_may_wait(struct session *s, struct err *err)

@@ -77,7 +77,8 @@ static bool keep_held(struct session *s, int64_t chain, size_t count, const stru
 {
     log_event(LOG_LEVEL_WARN, "dead_letters_refused", "chain=%" PRId64 " count=%zu sqlstate=%s text=\"%s\"",
               chain, count, why->sqlstate, why->text);
-    return begin(s, err) && target_letters(s->tgt)->settle(s->tgt, chain, why, err) && commit(s, err);
+    return dual_write_after_letter(s, true, err) && begin(s, err) &&
+           target_letters(s->tgt)->settle(s->tgt, chain, why, err) && commit(s, err);
 }
 
 /* Counted and committed before the work: whatever ends this process on the way, the count stays. */
@@ -107,7 +108,7 @@ static bool retry_chain(struct session *s, int64_t chain, struct err *err)
         struct err refused = ERR_INIT;
         if (write_chain(s, chain, modes[i], &count, &refused)) {
             log_event(LOG_LEVEL_INFO, "dead_letters_applied", "chain=%" PRId64 " count=%zu", chain, count);
-            return true;
+            return dual_write_after_letter(s, false, err);
         }
         if (err_policy(refused.code) != POLICY_HALT || refused.code == ERR_FENCED)
             return *err = refused, false;

@@ -84,11 +84,14 @@ struct conflicts_query {
 
 struct target_conflict_ops {
     /* Takes up the tables for which rule_of gives a rule (their rows as they are become the state that apply knows), and forgets those that
-     * have none any more. Not in a transaction. *ret_open: open conflicts of the pipeline. count 0: there are no rules. */
+     * have none any more. Not in a transaction. *ret_open: open conflicts of the pipeline. count 0: there are no rules. complete: the
+     * position is; while it is not, tables that were taken up before stay watched, and others are not taken up: *ret_begun is false when
+     * there are none such, and nothing was done. */
     bool (*start)(struct target *tgt,
                   const struct conflict_rule *(*rule_of)(void *ctx, const char *schema_name,
                                                          const char *table_name),
-                  void *ctx, size_t count, uint64_t *ret_open, struct err *err);
+                  void *ctx, size_t count, bool complete, bool *ret_begun, uint64_t *ret_open,
+                  struct err *err);
     /* In a transaction, before the rows are written. ret_done[key]: nothing is to be written for it any more: the target's row wins, is as it
      * has to be, or was made here. A conflict that needs a person is ERR_SQL, and halted() is then true. */
     bool (*check)(struct target *tgt, const struct conflict_batch *batch, bool *ret_done,

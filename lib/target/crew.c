@@ -56,6 +56,7 @@ struct crew {
     bool position_found;
     bool alone;  /* until a commit succeeds: a try has failed */
     bool failed; /* something may be left prepared */
+    bool fenced; /* what is prepared may be another's */
 };
 
 /* --- threads: one call of each writer at the same time --- */
@@ -168,6 +169,21 @@ static bool start_again(struct err *err)
                    "the batch is written again by one writer: parts of it may not be written side by side");
 }
 
+/* The same table in another shape (its columns have changed inside of the batch) met another writer: neither would see the other's rows. */
+static bool strays(const struct crew *crew, const struct crew_table *ct)
+{
+    for (size_t i = 0; i < crew->table_count; i++) {
+        const struct crew_table *other = crew->tables[i];
+        if (other == ct || other->transaction != crew->transaction || other->owner == OWNER_NONE ||
+            strcmp(other->lead->schema->table, ct->lead->schema->table) != 0 ||
+            strcmp(other->lead->schema->schema, ct->lead->schema->schema) != 0)
+            continue;
+        if (other->owner != ct->owner || ct->owner == OWNER_SPLIT)
+            return true;
+    }
+    return false;
+}
+
 static bool settle_owner(struct crew *crew, struct crew_table *ct, const struct target_batch *batch,
                          struct err *err)
 {
@@ -178,7 +194,7 @@ static bool settle_owner(struct crew *crew, struct crew_table *ct, const struct 
         return false;
     ct->transaction = crew->transaction;
     ct->owner = !may ? 0 : ct->lead->split_count == 0 || moves ? home_of(crew, ct->lead) : OWNER_SPLIT;
-    return true;
+    return !strays(crew, ct) || start_again(err);
 }
 
 static bool form_for(struct crew *crew, struct crew_table *ct, size_t writer, struct target_table **ret,
@@ -360,11 +376,22 @@ static bool carry_out(struct crew *crew, const struct target_position *position,
     return false;
 }
 
+/* Whether a decision that failed by chance was taken is not known here, and the same work must not be done again over one that was:
+ * crew_begin() would roll the writers back. A new opening looks first. */
+static bool decide(struct crew *crew, const struct target_position *position, struct err *err)
+{
+    if (crew->ops->decide(crew->lead, position, crew->token, err))
+        return true;
+    if (err_policy(err->code) == POLICY_RETRY)
+        err->code = ERR_CONNECT;
+    return false;
+}
+
 static bool commit_shared(struct crew *crew, const struct target_position *position, struct err *err)
 {
     crew->failed = true;
     return call_all(crew, false, prepare_one, err) && failpoint("apply.writers_before_decision", err) &&
-           crew->ops->decide(crew->lead, position, crew->token, err) && carry_out(crew, position, err);
+           decide(crew, position, err) && carry_out(crew, position, err);
 }
 
 static bool others_used(const struct crew *crew)
@@ -381,8 +408,10 @@ bool crew_commit(struct crew *crew, const struct target_position *position, stru
     bool ok = others_used(crew) ? commit_shared(crew, position, err)
                                 : crew->lead->ops->writing->commit(crew->lead, position, err);
     crew->alone = !ok;
-    if (!ok)
+    if (!ok) {
+        crew->fenced = crew->fenced || err->code == ERR_FENCED;
         return false;
+    }
     crew->failed = false;
     crew->position_found = true;
     for (size_t i = 1; i < crew->count; i++)
@@ -426,6 +455,19 @@ bool crew_open(struct target *lead, const struct target_options *options, struct
     return true;
 }
 
+/* Nothing may follow this session for a long time: what it left prepared would hold its locks. One try, when the writers' connections are
+ * closed; the lead's still has the lock, or is broken. The next opening does what this cannot. */
+static void settle_last(struct crew *crew)
+{
+    struct err why = ERR_INIT;
+    if (crew->lead->ops->writing->begin(crew->lead, crew->attempt, &why) && /* rolls back */
+        crew->ops->recover(crew->lead, &why))
+        return;
+    log_event(LOG_LEVEL_WARN, "prepared_left",
+              "text=\"transactions may be left prepared, the next start of apply settles them: %s\"",
+              why.text);
+}
+
 void crew_close(struct crew *crew)
 {
     if (crew == NULL)
@@ -434,6 +476,8 @@ void crew_close(struct crew *crew)
         if (crew->writers[i].tgt != NULL)
             crew->writers[i].tgt->ops->close(crew->writers[i].tgt);
     }
+    if (crew->failed && !crew->fenced)
+        settle_last(crew);
     for (size_t i = 0; i < crew->table_count; i++) {
         free(crew->tables[i]->forms);
         free(crew->tables[i]);

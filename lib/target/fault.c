@@ -271,14 +271,16 @@ static const struct target_conflict_ops *inner_conflicts(const struct target *tg
 static bool conflicts_start(struct target *tgt,
                             const struct conflict_rule *(*rule_of)(void *ctx, const char *schema_name,
                                                                    const char *table_name),
-                            void *ctx, size_t count, uint64_t *ret_open, struct err *err)
+                            void *ctx, size_t count, bool complete, bool *ret_begun, uint64_t *ret_open,
+                            struct err *err)
 {
     if (target_conflicts(INNER(tgt)) == NULL && count == 0) {
+        *ret_begun = true;
         *ret_open = 0;
         return true;
     }
     const struct target_conflict_ops *ops = inner_conflicts(tgt, err);
-    return ops != NULL && ops->start(INNER(tgt), rule_of, ctx, count, ret_open, err);
+    return ops != NULL && ops->start(INNER(tgt), rule_of, ctx, count, complete, ret_begun, ret_open, err);
 }
 
 static bool conflicts_check(struct target *tgt, const struct conflict_batch *batch, bool *ret_done,

@@ -17,8 +17,6 @@ CREATE TABLE IF NOT EXISTS crossfade_position (
     PRIMARY KEY (pipeline, shard)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='written in the same transaction as the rows it stands for';
 
-ALTER TABLE crossfade_position ADD COLUMN IF NOT EXISTS pending longtext NULL COMMENT 'decided, and the rows of some writers are still to be committed' AFTER offsets;
-
 CREATE TABLE IF NOT EXISTS crossfade_loaded (
     pipeline    varchar(64)     NOT NULL,
     shard       varchar(32)     NOT NULL DEFAULT '1/1',

@@ -29,8 +29,10 @@ static const struct conflict_rule *rule_of(void *ctx, const char *schema, const 
 
 static void start(struct fixture *f, const struct conflict_rule *rule)
 {
-    AC_OK(&f->ac,
-          f->ops->start(f->tgt, rule_of, (void *)(uintptr_t)rule, rule != NULL, &f->open, &f->ac.err));
+    bool begun = false;
+    AC_OK(&f->ac, f->ops->start(f->tgt, rule_of, (void *)(uintptr_t)rule, rule != NULL, true, &begun,
+                                &f->open, &f->ac.err));
+    assert_true(begun);
 }
 
 /* Rows 1 to 3, filled by the pipeline; apply's hashes of them are there. */

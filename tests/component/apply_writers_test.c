@@ -228,6 +228,57 @@ static void test_batches_that_may_not_be_parted(void **state)
     end_case(ac);
 }
 
+/* A column was added inside of a batch: rows of the old shape are split, those of the new one move, and must be found. */
+static void test_two_shapes_in_one_batch(void **state)
+{
+    struct apply_case *ac = begin_case(state, DDL);
+    struct three s = fill(ac);
+    char id[16], to[16];
+    ac_sql(ac, "ALTER TABLE t ADD more int");
+    ac_begin(ac);
+    for (int i = ROWS + 1; i <= 2 * ROWS; i++) {
+        (void)snprintf(id, sizeof id, "%d", i);
+        ac_insert(ac, s.t, ROW(id, "2", "y"));
+    }
+    struct ac_table *wider = ac_table(ac, "t", "id int4 key, a int4, big text, more int4");
+    for (int i = ROWS + 1; i <= 2 * ROWS; i++) {
+        (void)snprintf(id, sizeof id, "%d", i);
+        (void)snprintf(to, sizeof to, "%d", i + ROWS);
+        ac_move(ac, wider, ROW(id), ROW(to, "3", "z", "4"));
+    }
+    ac_fence(ac, FENCE_STREAM);
+    run_to_end(ac);
+    ac_expect(ac, "SELECT a, count(*), min(id), sum(more) FROM t GROUP BY a ORDER BY a",
+              "1,300,1,NULL;3,300,601,1200");
+    expect_settled(ac);
+    assert_false(ac_log_has(ac, "session_lost"));
+    end_case(ac);
+}
+
+/* PostgreSQL alone: others have prepared so many that one of the writers finds no room: the first one writes it all. */
+static void test_no_room_to_prepare(void **state)
+{
+    struct apply_case *ac = begin_case(state, DDL);
+    struct three s = fill(ac);
+    char sql[80];
+    for (int i = 0; i < 19; i++) { /* of 20 */
+        (void)snprintf(sql, sizeof sql, "BEGIN; PREPARE TRANSACTION 'other %d'", i);
+        ac_sql(ac, sql);
+    }
+    change(ac, &s);
+    run_to_end(ac);
+    expect_changed(ac);
+    ac_expect(ac, "SELECT count(*) FROM pg_prepared_xacts WHERE gid LIKE 'crossfade%'", "0");
+    assert_false(ac_log_has(ac, "session_lost"));
+    assert_true(ac_log_has(ac, "maximum number of prepared transactions"));
+    for (int i = 0; i < 19; i++) {
+        (void)snprintf(sql, sizeof sql, "ROLLBACK PREPARED 'other %d'", i);
+        ac_sql(ac, sql);
+    }
+    expect_settled(ac);
+    end_case(ac);
+}
+
 /* A row that is refused: nothing of the batch stays, and the row is named as by one writer. */
 static void test_refused_row(void **state)
 {
@@ -335,6 +386,8 @@ int main(void)
         BOTH(test_batches_that_may_not_be_parted),
         BOTH(test_refused_row),
         BOTH(test_many_parts),
+        BOTH(test_two_shapes_in_one_batch),
+        ON(test_no_room_to_prepare, "postgresql"),
         ON(test_triggers_fire, "postgresql"),
     };
     return cmocka_run_group_tests(tests, start_servers, stop_servers);

@@ -206,6 +206,19 @@ FULL = ("CREATE TABLE t (id int PRIMARY KEY, v text, big text, n int); ALTER TAB
         "INSERT INTO t SELECT i, 'v', repeat(md5(i::text), 200), 0 FROM generate_series(1, 20) i;")
 
 
+def test_watched_while_the_position_is_not_complete(servers):
+    """As after add-table: what was watched stays so through a restart."""
+    with scenario(*servers, T, more=dual("target_wins")) as s:
+        begin(s)
+        s.apply.terminate()
+        s.target("UPDATE crossfade.position SET complete = false", "UPDATE t SET v = 'target' WHERE id = 1")
+        s.source("UPDATE t SET v = 'source' WHERE id IN (1, 2)")
+        s.apply.start()
+        s.wait()
+        assert rows(s, "id < 3") == [(1, "target"), (2, "source")]
+        assert conflicts(s, "kind, decision") == [("update", "target")]
+
+
 @pytest.mark.parametrize("full", [True, False])
 def test_values_that_were_not_changed(servers, full):
     """Records lack values that are kept out of line and were not changed: the before-image has them, if there is one."""

@@ -36,22 +36,33 @@ static bool run_script(struct md_target *mt, const char *script, struct err *err
     return ok;
 }
 
+/* Since when writers may be several. Not in the script: ALTER needs its right even where there is nothing to do. */
+static bool add_pending_column(struct md_target *mt, struct err *err)
+{
+    int64_t there = 0;
+    return md_query_int64(mt,
+                          "SELECT COUNT(*) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() "
+                          "AND TABLE_NAME = 'crossfade_position' AND COLUMN_NAME = 'pending'",
+                          &there, err) &&
+           (there > 0 || md_exec(mt,
+                                 "ALTER TABLE crossfade_position ADD COLUMN IF NOT EXISTS pending longtext "
+                                 "NULL COMMENT 'decided, and the rows of some writers are still to be "
+                                 "committed' AFTER offsets",
+                                 err));
+}
+
 /* A role with few rights may use what is there, not make it: look first. */
 static bool make_control_tables(struct md_target *mt, struct err *err)
 {
-    int64_t there = 0, columns = 0;
-    if (!md_query_int64(
-            mt,
-            "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND "
-            "TABLE_NAME IN "
-            "('crossfade_position', 'crossfade_loaded', 'crossfade_release', 'crossfade_dead_letter')",
-            &there, err) ||
-        !md_query_int64(mt,
-                        "SELECT COUNT(*) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND "
-                        "TABLE_NAME = 'crossfade_position' AND COLUMN_NAME = 'pending'",
-                        &columns, err))
-        return false;
-    return there + columns == 5 || run_script(mt, embedded_sql_target_mariadb_sql, err);
+    int64_t there = 0;
+    return md_query_int64(
+               mt,
+               "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND "
+               "TABLE_NAME IN "
+               "('crossfade_position', 'crossfade_loaded', 'crossfade_release', 'crossfade_dead_letter')",
+               &there, err) &&
+           (there == 4 || run_script(mt, embedded_sql_target_mariadb_sql, err)) &&
+           add_pending_column(mt, err);
 }
 
 void md_close(struct target *tgt)

@@ -80,8 +80,17 @@ static bool add_row(const struct pg_table *tab, struct lane *lanes, size_t count
     for (size_t i = 0; i < count; i++) {
         const struct datum *values = lanes[i].old && row->old != NULL ? row->old : row->row;
         const struct pg_column *col = lanes[i].col;
-        if (!pg_write_copy(&col->writer, &values[col->index], &lanes[i].bytes, err))
-            return pgt_value_err(tab, col, row, err);
+        struct strbuf *bytes = &lanes[i].bytes;
+        struct err why = ERR_INIT;
+        size_t before = bytes->len;
+        if (!pg_write_copy(&col->writer, &values[col->index], bytes, &why)) {
+            if (!pgt_becomes_null(tab, col, &why)) {
+                *err = why;
+                return pgt_value_err(tab, col, row, err);
+            }
+            bytes->len = before;
+            strbuf_add_be32(bytes, UINT32_MAX);
+        }
         if (!strbuf_ok(&lanes[i].bytes, "rows", err))
             return pgt_table_err(tab, err);
         *ret_bytes += lanes[i].bytes.len;

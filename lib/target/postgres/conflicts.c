@@ -102,7 +102,17 @@ static bool put_datum(struct pg_target *pt, const struct pg_table *tab, const st
                       const struct datum *value, lsn_t lsn, struct err *err)
 {
     const struct target_row row = {.commit_lsn = lsn};
-    return pg_write_copy(&col->writer, value, &pt->out, err) || pgt_value_err(tab, col, &row, err);
+    struct err why = ERR_INIT;
+    size_t before = pt->out.len;
+    if (pg_write_copy(&col->writer, value, &pt->out, &why))
+        return true;
+    if (pgt_becomes_null(tab, col, &why)) {
+        pt->out.len = before;
+        strbuf_add_be32(&pt->out, UINT32_MAX);
+        return true;
+    }
+    *err = why;
+    return pgt_value_err(tab, col, &row, err);
 }
 
 static bool put_state(struct pg_target *pt, const struct pg_table *tab, const struct conflict_state *st,

@@ -190,13 +190,32 @@ static bool seed_tables(struct pg_target *pt, pgt_rule_fn *rule_of, void *ctx, s
     return true;
 }
 
-bool pgt_watch_start(struct target *tgt, pgt_rule_fn *rule_of, void *ctx, size_t count, uint64_t *ret_open,
-                     struct err *err)
+/* Some table of this shard is watched since before: a copy that began anew would have forgotten it (pgt_watch_reset). */
+static bool is_watching(struct pg_target *pt, bool *ret, struct err *err)
+{
+    const char *params[] = {pt->pipeline, pt->shard};
+    bool there = false;
+    int64_t count = 0;
+    if (!pg_control_tables_look(pt->conn, NEEDED, &there, err) ||
+        (there && !pg_query_int64(pt->conn,
+                                  "SELECT count(*) FROM crossfade.dual_write d JOIN crossfade.loaded l USING "
+                                  "(pipeline, schema_name, table_name) WHERE pipeline = $1 AND shard = $2",
+                                  2, params, &count, err)))
+        return err_wrap(err, "target: apply.conflicts");
+    *ret = count > 0;
+    return true;
+}
+
+bool pgt_watch_start(struct target *tgt, pgt_rule_fn *rule_of, void *ctx, size_t count, bool complete,
+                     bool *ret_begun, uint64_t *ret_open, struct err *err)
 {
     struct pg_target *pt = (struct pg_target *)tgt;
     const char *params[] = {pt->pipeline};
     bool there = false;
     int64_t open = 0;
+    *ret_begun = complete;
+    if (!complete && (!is_watching(pt, ret_begun, err) || !*ret_begun))
+        return !err_is_set(err);
     if (count > 0
             ? !pg_control_tables_ensure(pt->conn, NEEDED, embedded_sql_target_conflicts_sql, "target", err)
             : !pg_control_tables_look(pt->conn, NEEDED, &there, err))
@@ -205,7 +224,7 @@ bool pgt_watch_start(struct target *tgt, pgt_rule_fn *rule_of, void *ctx, size_t
         *ret_open = 0;
         return true;
     }
-    if (!forget_tables(pt, rule_of, ctx, err) || !seed_tables(pt, rule_of, ctx, err) ||
+    if (!forget_tables(pt, rule_of, ctx, err) || (complete && !seed_tables(pt, rule_of, ctx, err)) ||
         !pg_query_int64(pt->conn,
                         "SELECT count(*) FROM crossfade.conflict WHERE pipeline = $1 AND state = 'open'", 1,
                         params, &open, err))

@@ -9,6 +9,10 @@
 #include "core/log.h"
 #include "postgres.h"
 
+#define BUSY    "55000" /* another session is ending it, one that the server has not yet seen the end of */
+#define GONE    "42704" /* it has */
+#define NO_ROOM "53200" /* max_prepared_transactions */
+
 static bool open_writer(const struct target_options *options, unsigned number, struct target **ret,
                         struct err *err)
 {
@@ -16,14 +20,17 @@ static bool open_writer(const struct target_options *options, unsigned number, s
     struct pg_target *pt = NULL;
     if (!pgt_connect(options, number, &pt, err))
         return false;
+    const char *slash = strchr(options->shard, '/');
+    size_t shards = slash != NULL ? (size_t)strtoull(slash + 1, NULL, 10) : 1;
+    size_t needed = (options->writers - 1) * shards;
     bool ok = pg_query_int64(pt->conn, "SELECT current_setting('max_prepared_transactions')::int", 0, NULL,
                              &room, err);
-    if (ok && room < number)
+    if (ok && room < (int64_t)needed)
         ok = err_set(
             err, ERR_CONFIG,
-            "apply.writers: %zu need max_prepared_transactions of at least %zu on the target, where it is "
-            "%lld. Set it (the server has to be restarted), or set apply.writers: 1",
-            options->writers, options->writers - 1, (long long)room);
+            "apply.writers: %zu in %zu shards need max_prepared_transactions of at least %zu on the target, "
+            "where it is %lld. Set it (the server has to be restarted), or set apply.writers: 1",
+            options->writers, shards, needed, (long long)room);
     if (!ok) {
         pt->base.ops->close(&pt->base);
         return err_wrap(err, "target");
@@ -65,8 +72,11 @@ static bool prepare_writer(struct target *tgt, struct err *err)
     struct pg_target *pt = (struct pg_target *)tgt;
     if (!pgt_plain(pt, err))
         return err_wrap(err, "target");
-    if (!with_name(pt, "PREPARE TRANSACTION ", err))
+    if (!with_name(pt, "PREPARE TRANSACTION ", err)) {
+        if (strcmp(err->sqlstate, NO_ROOM) == 0)
+            err->code = ERR_TRANSIENT; /* others prepare, too: the lead writes this batch alone */
         return false;
+    }
     pt->transaction_prepared = true;
     return true;
 }
@@ -135,6 +145,8 @@ static bool recover(struct target *lead, struct err *err)
         pg_quote_literal(&sql, pg_cell(left, i, 0));
         bool ok = pgt_exec(pt, &sql, err) && failpoint("apply.writers_recover", err);
         strbuf_release(&sql);
+        if (!ok && (strcmp(err->sqlstate, BUSY) == 0 || strcmp(err->sqlstate, GONE) == 0))
+            err->code = ERR_TRANSIENT;
         if (!ok)
             return err_wrap(err, "target: prepared transaction %s of an earlier run", pg_cell(left, i, 0));
         log_event(LOG_LEVEL_INFO, "prepared_settled", "gid=%s outcome=%s", pg_cell(left, i, 0),
