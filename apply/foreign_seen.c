@@ -297,12 +297,22 @@ bool foreign_end_fits(const struct foreign_feed *feed, int64_t end_us, struct er
            again_after_stream(err);
 }
 
-/* What was read of earlier attempts, and is not handed out yet, is not needed. */
+static bool any_streamed(const struct part *p)
+{
+    bool any = false;
+    for (size_t i = 0; i < p->count; i++)
+        any |= p->segments[p->head + i].streamed;
+    return any;
+}
+
+/* What was read of earlier attempts, and is not handed out yet, is not needed; but one that was finished holds: what came
+ * then may be of one table alone. */
 static bool begin_again(struct foreign_feed *feed, const struct snapshot *snap, struct err *err)
 {
-    bool streamed = feed->oldest_end_us != 0 && feed->oldest_end_us < snap->time_us - CLOCK_SLACK_US;
+    bool streamed = feed->streamed || feed->complete ||
+                    (feed->oldest_end_us != 0 && feed->oldest_end_us < snap->time_us - CLOCK_SLACK_US);
     for (size_t i = 0; i < feed->part_count; i++)
-        streamed |= feed->parts[i].seen.time_us != 0 ||
+        streamed |= feed->parts[i].seen.time_us != 0 || any_streamed(&feed->parts[i]) ||
                     (feed->parts[i].warm_until != 0 && feed->parts[i].before_warm.time_us != 0);
     if (streamed)
         return again_after_stream(err);
@@ -376,7 +386,8 @@ static bool judge_read(struct foreign_feed *feed, struct part *p, const struct f
     *ret = VERDICT_BEFORE; /* of an attempt that was given up */
     if (p->seen.shown || next.time_us > snap->time_us + CLOCK_SLACK_US)
         return other_log(p, err);
-    return true;
+    /* It was not given up, then: what was taken for another attempt came behind it. */
+    return chg->source.snapshot != SNAPSHOT_LAST || again_after_stream(err);
 }
 
 /* --- all --- */
