@@ -10,6 +10,7 @@
 #include "core/log.h"
 
 #define FREE_CHANGES_MAX 20000
+#define FREE_CHANGES_TOP 200000 /* for the other half of a key change */
 #define FREE_CHANGES_MIN 4000 /* before all is read */
 #define HALVES_WAIT_US   2000000
 #define TELL_AFTER_US    10000000
@@ -108,23 +109,52 @@ static void make_fence(struct foreign_feed *feed, const struct cutting *c, bool 
 
 /* --- records of no transaction: rows of a snapshot, or all when there is no transaction topic --- */
 
+/* The partition's next changes; false: there are none, or too many. */
+static bool collect_next(const struct foreign_feed *feed, size_t index, uint64_t most, struct cutting *c)
+{
+    const struct part *p = &feed->parts[index];
+    size_t k = c->takes[index];
+    while (k < p->count && segment_at(p, k)->changes == 0)
+        k++;
+    const struct segment *s = k < p->count ? segment_at(p, k) : NULL;
+    if (s == NULL || (s->transaction != 0 && !foreign_is_late(feed, s->transaction)) ||
+        (c->changes > 0 && c->changes + s->changes > most))
+        return false;
+    c->changes += s->changes;
+    c->halves += s->halves;
+    c->takes[index] = k + 1;
+    return true;
+}
+
+/* Of all partitions in turn, another one first each time. till_even: until no key change is taken by half. */
+static void collect(const struct foreign_feed *feed, uint64_t most, bool till_even, struct cutting *c)
+{
+    size_t n = feed->part_count;
+    for (bool any = true; any;) {
+        any = false;
+        for (size_t i = 0; i < n; i++) {
+            if (till_even && c->halves == 0)
+                return;
+            any |= collect_next(feed, (size_t)((feed->last_id + i) % n), most, c);
+        }
+    }
+}
+
 static void collect_free(const struct foreign_feed *feed, struct cutting *c)
 {
-    for (size_t i = 0; i < feed->part_count; i++) {
-        const struct part *p = &feed->parts[i];
-        size_t last = 0;
-        for (size_t k = 0; k < p->count; k++) {
-            const struct segment *s = segment_at(p, k);
-            if (s->transaction != 0 && !foreign_is_late(feed, s->transaction))
-                break;
-            if (s->changes == 0 || (c->changes > 0 && c->changes + s->changes > FREE_CHANGES_MAX))
-                continue;
-            c->changes += s->changes;
-            c->halves += s->halves;
-            last = k + 1;
-        }
-        c->takes[i] = last;
+    collect(feed, FREE_CHANGES_MAX, false, c);
+    if (c->halves == 0 || feed->set->transaction_topic != NULL)
+        return;
+    struct cutting more = *c;
+    more.takes = xcalloc(feed->part_count + 1, sizeof *more.takes);
+    memcpy(more.takes, c->takes, feed->part_count * sizeof *more.takes);
+    collect(feed, FREE_CHANGES_TOP, true, &more);
+    if (more.halves == 0) {
+        memcpy(c->takes, more.takes, feed->part_count * sizeof *more.takes);
+        c->changes = more.changes;
+        c->halves = 0;
     }
+    free(more.takes);
 }
 
 /* Both halves of a key change belong together; but a half whose other one was never written holds nobody up for long. */

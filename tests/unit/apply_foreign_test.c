@@ -295,9 +295,37 @@ static void test_snapshot_after_stream_halts(void **unused)
     open_feed(false); /* the stream of the first attempt is found later, in another topic */
     PUT(.offset = 0, .id = 1, .snapshot = "first", SNAP);
     PUT(.offset = 1, .id = 1, .snapshot = "first", SNAP2);
-    PUT(.topic = TOPIC_B, .offset = 0, .id = 1, .snapshot = "last", SNAP);
+    PUT(.topic = TOPIC_B, .offset = 0, .id = 1, .snapshot = "true", SNAP);
     REFUSED("new snapshot into topics that it had streamed", .topic = TOPIC_B, .offset = 1, .id = 2,
             .lsn = 120, .xid = 8, .ts_ms = 110000);
+    close_feed();
+}
+
+/* A finished snapshot holds, though nothing was streamed behind it: the next one may be of one table alone. */
+static void test_snapshot_after_a_whole_one_halts(void **unused)
+{
+    (void)unused;
+    static const char again[] = "new snapshot into topics that it had streamed";
+    for (int when = 0; when < 3; when++) {
+        open_feed(false);
+        PUT(.topic = TOPIC_B, .offset = 0, .id = 1, .snapshot = "first", SNAP);
+        PUT(.offset = 0, .id = 1, .snapshot = "last", SNAP); /* 0: read alone */
+        if (when > 0)
+            assert_int_equal(cut_all(), 2); /* 1: handed out */
+        if (when > 1)
+            reopen();
+        REFUSED(again, .offset = 1, .id = 1, .snapshot = "first", SNAP2);
+        close_feed();
+    }
+    open_feed(false); /* handed out, with more to be read */
+    PUT(.offset = 0, .id = 1, .snapshot = "last", SNAP);
+    feed->streamed = true;
+    reopen();
+    assert_true(feed->streamed && !feed->complete);
+    close_feed();
+    open_feed(false); /* its last row is found later, in another topic */
+    PUT(.offset = 0, .id = 1, .snapshot = "first", SNAP2);
+    REFUSED(again, .topic = TOPIC_B, .offset = 0, .id = 1, .snapshot = "last", SNAP);
     close_feed();
 }
 
@@ -457,6 +485,27 @@ static void test_memory_is_read_anew(void **unused)
     close_feed();
 }
 
+/* Beyond what one fence is to hold, when the other half of a key change stands there. */
+static void test_halves_beyond_the_budget(void **unused)
+{
+    (void)unused;
+    open_feed(false);
+    PUT(.offset = 0, .id = 1, .lsn = 10, .xid = 5);
+    PUT(.topic = TOPIC_B, .offset = 0, .id = 1, .lsn = 20, .xid = 6);
+    feed->parts[0].segments[0].changes = 20000;
+    feed->parts[0].segments[0].halves = 1;
+    feed->parts[1].segments[0].halves = -1;
+    be_idle();
+    assert_int_equal(cut(NULL), 20001);
+    PUT(.offset = 1, .id = 1, .lsn = 30, .xid = 7);
+    feed->parts[0].segments[feed->parts[0].head].halves = 1;
+    be_idle();
+    assert_int_equal(cut(NULL), -1); /* it may be on its way */
+    feed->halves_since_us = 1;
+    assert_int_equal(cut(NULL), 1);
+    close_feed();
+}
+
 static void test_truncate(void **unused)
 {
     (void)unused;
@@ -555,6 +604,7 @@ int main(void)
         cmocka_unit_test(test_snapshot_that_begins_anew),
         cmocka_unit_test(test_attempt_is_kept_with_its_fence),
         cmocka_unit_test(test_snapshot_after_stream_halts),
+        cmocka_unit_test(test_snapshot_after_a_whole_one_halts),
         cmocka_unit_test(test_keyless_snapshot_at_the_same_place),
         cmocka_unit_test(test_killed_inside_a_transaction),
         cmocka_unit_test(test_killed_before_the_end),
@@ -562,6 +612,7 @@ int main(void)
         cmocka_unit_test(test_other_server),
         cmocka_unit_test(test_other_server_with_gtids),
         cmocka_unit_test(test_memory_is_read_anew),
+        cmocka_unit_test(test_halves_beyond_the_budget),
         cmocka_unit_test(test_truncate),
         cmocka_unit_test(test_renamed_topics),
         cmocka_unit_test(test_waiting_is_told),
