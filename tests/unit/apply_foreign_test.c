@@ -444,6 +444,18 @@ static void test_other_server_with_gtids(void **unused)
     REFUSED("reads another server now", .offset = 3, .id = 3, .gtid = "0-3-11", .file = "d.000001",
             .pos = 900);
     close_feed();
+    open_feed(false); /* the last one again, of a server whose files count higher */
+    PUT(.offset = 0, .id = 1, .gtid = "0-1-10", .file = "b.000009", .pos = 500, .keyless = true);
+    REFUSED("reads another server now", .offset = 1, .id = 1, .gtid = "0-1-10", .file = "d.000012", .pos = 20,
+            .keyless = true);
+    close_feed();
+    open_feed(false); /* or one of another domain */
+    PUT(.offset = 0, .id = 1, .gtid = "1-1-10", .file = "b.000009", .pos = 500, .keyless = true);
+    PUT(.offset = 1, .id = 2, .gtid = "2-1-5", .file = "b.000009", .pos = 600, .keyless = true);
+    REFUSED("reads another server now", .offset = 2, .id = 1, .gtid = "1-1-10", .file = "d.000012", .pos = 20,
+            .keyless = true);
+    PUT(.offset = 2, .id = 1, .gtid = "1-1-11", .file = "d.000012", .pos = 20, .keyless = true);
+    close_feed();
     open_feed(false); /* MySQL: the same transaction at another place */
     PUT(.offset = 0, .id = 1, .gtid = "3e11fa47:10", .file = "b.000009", .pos = 500);
     PUT(.offset = 1, .id = 2, .gtid = "3e11fa47:11", .file = "b.000009", .pos = 600);
