@@ -70,6 +70,7 @@ struct part {
     uint64_t oldest;     /* offset from which on changes are remembered */
     uint64_t warm_until; /* records below are read for the memory alone */
     struct place before_warm;
+    struct place first; /* of what is remembered, or earlier */
     const char *known; /* the last table whose name was held against the topic's */
     int shrunk;        /* so often it ended before what was read of it */
     int64_t read_us;   /* mono; when it gave its last record */

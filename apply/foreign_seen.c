@@ -15,7 +15,7 @@
 #include "core/alloc.h"
 #include "core/log.h"
 
-#define REMEMBER_MAX   2000000 /* changes, all partitions together */
+#define REMEMBER_MAX   2000000 /* changes, all partitions together; of one that is looked back in, for that time */
 #define REMEMBER_LEAST 1000    /* of one */
 #define REMEMBER_MOST  200000
 #define TRUNCATES_MAX  1024
@@ -80,19 +80,25 @@ static size_t remember_most(const struct foreign_feed *feed)
 
 static void remember(const struct foreign_feed *feed, struct part *p, const struct place *at, uint64_t offset)
 {
-    size_t most = remember_most(feed);
+    bool warm = offset < p->warm_until; /* what is asked for is kept, until something new has come */
+    size_t most = warm ? (size_t)REMEMBER_MAX : remember_most(feed);
     if (p->memory_count >= most) {
+        p->exhausted |= warm; /* it will not hold more the next time */
         size_t drop = p->memory_count - most / 2;
         memmove(p->memory, p->memory + drop, (p->memory_count - drop) * sizeof *p->memory);
         p->memory_count -= drop;
         p->oldest = p->memory[0].offset;
         p->forgot = true;
+        p->memory_cap = p->memory_count + 1;
+        p->memory = xrealloc(p->memory, p->memory_cap * sizeof *p->memory);
     }
     if (p->memory_count == p->memory_cap) {
         p->memory_cap =
             p->memory_cap == 0 ? 64 : MIN_OF(2 * p->memory_cap, MAX_OF(most, p->memory_count + 1));
         p->memory = xrealloc(p->memory, p->memory_cap * sizeof *p->memory);
     }
+    if (p->memory_count == 0)
+        p->first = *at;
     p->memory[p->memory_count++] =
         (struct remembered){.identity = at->identity, .transaction = at->transaction, .offset = offset};
     p->again = p->memory_count;
@@ -195,8 +201,10 @@ static bool judge(const struct foreign_feed *feed, struct part *p, const struct 
     bool warm = offset < p->warm_until, going = p->again < p->memory_count;
     int order = p->seen.time_us == 0 ? -1 : compare(&p->seen, at, ev->binlog);
     bool later = order < 0 || (order == 0 && is_tie(p, ev, at));
+    /* (Repeated ones from before the memory's first are not looked for in it one by one: it may be large.) */
+    bool outside = warm && p->memory_count > 0 && compare(&p->first, at, ev->binlog) > 0;
     size_t found = going && p->memory[p->again].identity == at->identity ? p->again
-                   : going || !later                                     ? find(p, at->identity)
+                   : !outside && (going || !later)                       ? find(p, at->identity)
                                                                          : p->memory_count;
     *ret = VERDICT_BEFORE;
     if (found < p->memory_count) {
@@ -441,7 +449,7 @@ void foreign_warm(const struct foreign_feed *feed, struct part *p, uint64_t firs
     p->before_warm = p->seen;
     p->memory_count = p->again = 0;
     p->forgot = from > first;
-    p->exhausted = until - from > remember_most(feed) / 2; /* it will not hold more the next time */
+    p->exhausted = false;
     p->seen.time_us = 0;
 }
 

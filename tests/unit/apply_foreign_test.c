@@ -497,6 +497,30 @@ static void test_memory_is_read_anew(void **unused)
     close_feed();
 }
 
+/* What was asked for is kept, however many partitions there are. */
+static void test_memory_of_many_partitions(void **unused)
+{
+    (void)unused;
+    open_feed(false);
+    for (int i = 1; i < 2000; i++)
+        foreign_part_add(feed, TOPIC_B, i, 0); /* each may remember 1000 changes */
+    for (int i = 0; i < 1200; i++)
+        PUT(.offset = (uint64_t)i, .id = i, .lsn = 10 * (i + 1), .xid = 5 + i);
+    assert_true(feed->parts[0].memory_count <= 1000 && feed->parts[0].forgot);
+    assert_int_equal(cut_all(), 1200);
+    reopen();
+    foreign_warm(feed, &feed->parts[0], 0, 1200, 1200);
+    for (int i = 0; i < 1200; i++)
+        PUT(.offset = (uint64_t)i, .id = i, .lsn = 10 * (i + 1), .xid = 5 + i);
+    assert_int_equal(feed->parts[0].memory_count, 1200);
+    assert_false(feed->parts[0].exhausted);
+    for (int i = 0; i < 1201; i++)
+        PUT(.offset = 1200 + (uint64_t)i, .id = i, .lsn = 10 * (i + 1), .xid = 5 + i);
+    assert_int_equal(cut_all(), 1);
+    assert_true(feed->parts[0].memory_count <= 1000);
+    close_feed();
+}
+
 /* Beyond what one fence is to hold, when the other half of a key change stands there. */
 static void test_halves_beyond_the_budget(void **unused)
 {
@@ -624,6 +648,7 @@ int main(void)
         cmocka_unit_test(test_other_server),
         cmocka_unit_test(test_other_server_with_gtids),
         cmocka_unit_test(test_memory_is_read_anew),
+        cmocka_unit_test(test_memory_of_many_partitions),
         cmocka_unit_test(test_halves_beyond_the_budget),
         cmocka_unit_test(test_truncate),
         cmocka_unit_test(test_renamed_topics),
