@@ -377,6 +377,13 @@ static bool judge_read(struct foreign_feed *feed, struct part *p, const struct f
                             .time_us = chg->source.commit_time_us,
                             .attempt = 1};
     *ret = VERDICT_NEW;
+    if (ev->incremental && ev->key == NULL)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "table=%s has no key, and the row is of an incremental snapshot: the stream brought "
+                       "the row as well, or the snapshot before did, and which one it is cannot be told. Let "
+                       "the connector write into new topics (another topic.prefix), for a new pipeline, or "
+                       "give the table a key (message.key.columns)",
+                       ev->collection);
     if (ev->incremental)
         return true;
     if (snap == NULL) {
