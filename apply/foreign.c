@@ -372,20 +372,37 @@ static struct segment *last_segment(struct part *p)
     return p->count > 0 ? &p->segments[p->head + p->count - 1] : add_segment(p);
 }
 
-/* The record goes on with the last segment, or begins one. */
+/* The segment that the change goes on with, or a new one. Tables that take turns in a transaction, in one topic, have one
+ * each: it is cut whole, and what waits for its end must not grow with it (what came late of it is cut as it comes). */
+static struct segment *segment_for(struct foreign_feed *feed, struct part *p, uint64_t transaction,
+                                   const char *collection)
+{
+    struct segment *last = last_segment(p);
+    bool whole = transaction != 0 && !foreign_is_late(feed, transaction);
+    if (last->changes == 0)
+        return last;
+    if (!whole)
+        return last->transaction == transaction && last->collection == collection &&
+                       (transaction != 0 || last->changes < SEGMENT_MAX)
+                   ? last
+                   : add_segment(p);
+    for (size_t i = p->count; i > 0 && p->segments[p->head + i - 1].transaction == transaction; i--) {
+        if (p->segments[p->head + i - 1].collection == collection)
+            return &p->segments[p->head + i - 1];
+    }
+    return add_segment(p);
+}
+
+/* The record goes on with a segment, or begins one. */
 static void add_change(struct foreign_feed *feed, struct part *p, const struct foreign_event *ev)
 {
     uint64_t transaction = feed->set->transaction_topic != NULL ? ev->transaction : 0;
     const char *collection = transaction != 0 ? foreign_intern(feed, ev->collection) : NULL;
-    struct segment *s = last_segment(p);
-    bool fits = s->transaction == transaction && s->collection == collection &&
-                (transaction != 0 || s->changes < SEGMENT_MAX);
-    if (!fits && s->changes > 0)
-        s = add_segment(p);
+    struct segment *s = segment_for(feed, p, transaction, collection);
     s->transaction = transaction;
     s->collection = collection;
     s->changes++;
-    s->place = p->seen;
+    s->place = last_segment(p)->place = p->seen;
     s->newest = MAX_OF(s->newest, MAX_OF(ev->change.source.lsn, ev->change.source.commit_lsn));
     s->time_us = MAX_OF(s->time_us, ev->change.source.commit_time_us);
     s->streamed |=

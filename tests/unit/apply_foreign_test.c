@@ -344,6 +344,16 @@ static void test_keyless_snapshot_at_the_same_place(void **unused)
 
 /* --- 2: killed inside a transaction --- */
 
+static void test_incremental_snapshot_without_key(void **unused)
+{
+    (void)unused;
+    open_feed(false);
+    PUT(.offset = 0, .id = 1, .snapshot = "incremental", SNAP);
+    REFUSED("table=public.a has no key, and the row is of an incremental snapshot", .offset = 1, .id = 1,
+            .snapshot = "incremental", .keyless = true, SNAP);
+    close_feed();
+}
+
 static void test_killed_inside_a_transaction(void **unused)
 {
     (void)unused;
@@ -584,6 +594,27 @@ static void test_renamed_topics(void **unused)
     close_feed();
 }
 
+/* In one topic: what is kept of it does not grow with it, or its partition would be paused before it is whole. */
+static void test_tables_that_take_turns(void **unused)
+{
+    (void)unused;
+    static const char *const collections[] = {"public.x", "public.y", NULL};
+    open_feed(true);
+    settings.collections = collections;
+    for (int i = 0; i < 6; i++)
+        PUT(.offset = (uint64_t)i, .table = i % 2 == 0 ? "x" : "y", .id = i, .lsn = 10 * (i + 1), .xid = 5,
+            .order = i + 1);
+    PUT(.offset = 6, .table = "x", .id = 6, .lsn = 80, .xid = 6, .order = 1, .previous = 70);
+    assert_int_equal(feed->parts[0].count, 3);
+    meta(0, "END", "5:70", "public.x", 3);
+    be_idle();
+    assert_int_equal(cut(NULL), 6);
+    assert_int_equal(feed->parts[0].taken, 6);
+    assert_int_equal(feed->parts[0].at_taken.minor, 60);
+    assert_int_equal(cut(NULL), -1);
+    close_feed();
+}
+
 static void test_waiting_is_told(void **unused)
 {
     (void)unused;
@@ -642,6 +673,7 @@ int main(void)
         cmocka_unit_test(test_snapshot_after_stream_halts),
         cmocka_unit_test(test_snapshot_after_a_whole_one_halts),
         cmocka_unit_test(test_keyless_snapshot_at_the_same_place),
+        cmocka_unit_test(test_incremental_snapshot_without_key),
         cmocka_unit_test(test_killed_inside_a_transaction),
         cmocka_unit_test(test_killed_before_the_end),
         cmocka_unit_test(test_rows_of_one_copy),
@@ -652,6 +684,7 @@ int main(void)
         cmocka_unit_test(test_halves_beyond_the_budget),
         cmocka_unit_test(test_truncate),
         cmocka_unit_test(test_renamed_topics),
+        cmocka_unit_test(test_tables_that_take_turns),
         cmocka_unit_test(test_waiting_is_told),
         cmocka_unit_test(test_gtids_of_mysql),
     };
