@@ -181,7 +181,7 @@ static bool resume(struct foreign_feed *feed, struct part *p, struct err *err)
     return true;
 }
 
-/* A record at an earlier place than any that is remembered: farther back, then. */
+/* A record at an earlier place than any that is remembered, or none but repeated ones before it: farther back, then. */
 static bool look_back(struct foreign_feed *feed, struct part *p, uint64_t offset, struct err *err)
 {
     uint64_t first, next;
@@ -464,8 +464,12 @@ static bool scan_change(struct foreign_feed *feed, struct part *p, const struct 
 static bool scan_event(struct foreign_feed *feed, struct part *p, const struct foreign_event *ev,
                        uint64_t offset, struct err *err)
 {
-    if (p->warm_until != 0 && offset >= p->warm_until && !foreign_warmed(p, err))
+    uint64_t until = p->warm_until;
+    bool further = false;
+    if (until != 0 && offset >= until && !foreign_warmed(p, &further, err))
         return false;
+    if (further)
+        return look_back(feed, p, until, err);
     if (p->ends && (ev->kind == FOREIGN_END || ev->kind == FOREIGN_BEGIN))
         return foreign_ends_add(feed, ev, offset + 1, offset < p->warm_until, err);
     return p->ends || ev->kind != FOREIGN_CHANGE || scan_change(feed, p, ev, offset, err);
@@ -483,7 +487,7 @@ bool foreign_scan(struct foreign_feed *feed, const struct journal_record *rec, s
         !scan_event(feed, p, &ev, rec->offset, err))
         return err_wrap(err, "topic=%s partition=%d offset=%llu", rec->stream, (int)rec->partition,
                         (unsigned long long)rec->offset);
-    if (p->warm_until != 0 && p->warm_until == rec->offset) /* what lies before it is read first */
+    if (p->warm_until != 0 && rec->offset >= p->warm_until) /* what lies before it is read first */
         return true;
     p->read_us = clock_mono_us();
     p->scan = rec->offset + 1;

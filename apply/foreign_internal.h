@@ -191,8 +191,9 @@ bool foreign_seen(struct foreign_feed *feed, struct part *p, const struct foreig
 /* Records from `back` before `until` (but not before first) on are read for the memory alone, until `until`. */
 void foreign_warm(const struct foreign_feed *feed, struct part *p, uint64_t first, uint64_t until,
                   uint64_t back);
-/* They were: the last one must be what the place was taken from. */
-bool foreign_warmed(struct part *p, struct err *err) MUST_CHECK;
+/* They were: the last one must be what the place was taken from. *ret_further: they may be repeated ones alone, and what
+ * lies before is to be read as well. */
+bool foreign_warmed(struct part *p, bool *ret_further, struct err *err) MUST_CHECK;
 /* The snapshot that holds at this fence; NULL = none. */
 const struct snapshot *foreign_snapshot(const struct foreign_feed *feed, uint64_t fence_id);
 void foreign_snapshot_add(struct foreign_feed *feed, const struct snapshot *snap);

@@ -460,7 +460,7 @@ void foreign_warm(const struct foreign_feed *feed, struct part *p, uint64_t firs
     p->seen.time_us = 0;
 }
 
-bool foreign_warmed(struct part *p, struct err *err)
+bool foreign_warmed(struct part *p, bool *ret_further, struct err *err)
 {
     const struct place *was = &p->before_warm;
     bool same = p->seen.time_us == 0 || was->time_us == 0 || p->seen.identity == was->identity;
@@ -468,7 +468,8 @@ bool foreign_warmed(struct part *p, struct err *err)
     p->warm_until = 0;
     p->seen = *was;
     p->seen.ordinal = ordinal;
-    return same ||
+    *ret_further = !same && p->forgot && !p->exhausted;
+    return same || *ret_further ||
            err_set(err, ERR_IDENTITY,
                    "the partition does not hold what was applied from it: the topic was deleted and made "
                    "anew, or "

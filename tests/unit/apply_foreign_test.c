@@ -552,6 +552,37 @@ static void test_halves_beyond_the_budget(void **unused)
     close_feed();
 }
 
+/* Where a long repeat stands, the last records tell nothing of the place: what is before it does. */
+static void test_restart_inside_a_long_repeat(void **unused)
+{
+    (void)unused;
+    bool further = false;
+    open_feed(false);
+    for (int i = 0; i < 8; i++) /* 0 … 4, and 1 … 3 again */
+        PUT(.offset = (uint64_t)i, .id = i < 5 ? i : i - 4, .lsn = 10 * (i < 5 ? i : i - 4) + 10, .xid = 5);
+    assert_int_equal(cut_all(), 5);
+    reopen();
+    struct part *p = &feed->parts[0];
+    assert_int_equal(p->taken, 8);
+    foreign_warm(feed, p, 0, 8, 3);
+    for (int i = 5; i < 8; i++)
+        PUT(.offset = (uint64_t)i, .id = i - 4, .lsn = 10 * (i - 4) + 10, .xid = 5);
+    assert_true(foreign_warmed(p, &further, &err) && further);
+    further = false;
+    foreign_warm(feed, p, 0, 8, 6);
+    for (int i = 2; i < 8; i++)
+        PUT(.offset = (uint64_t)i, .id = i < 5 ? i : i - 4, .lsn = 10 * (i < 5 ? i : i - 4) + 10, .xid = 5);
+    assert_true(foreign_warmed(p, &further, &err) && !further);
+    PUT(.offset = 8, .id = 4, .lsn = 50, .xid = 5);
+    PUT(.offset = 9, .id = 5, .lsn = 60, .xid = 5);
+    assert_int_equal(cut_all(), 1);
+    foreign_warm(feed, p, 0, 10, 10); /* all of it is read, and it is another one */
+    for (int i = 0; i < 10; i++)
+        PUT(.offset = (uint64_t)i, .id = i, .lsn = 11 * (i + 1), .xid = 5);
+    assert_false(foreign_warmed(p, &further, &err));
+    close_feed();
+}
+
 static void test_truncate(void **unused)
 {
     (void)unused;
@@ -682,6 +713,7 @@ int main(void)
         cmocka_unit_test(test_memory_is_read_anew),
         cmocka_unit_test(test_memory_of_many_partitions),
         cmocka_unit_test(test_halves_beyond_the_budget),
+        cmocka_unit_test(test_restart_inside_a_long_repeat),
         cmocka_unit_test(test_truncate),
         cmocka_unit_test(test_renamed_topics),
         cmocka_unit_test(test_tables_that_take_turns),
