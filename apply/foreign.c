@@ -208,17 +208,30 @@ static void pause_parts(struct foreign_feed *feed)
     }
 }
 
+static bool any_warms(const struct foreign_feed *feed)
+{
+    bool any = false;
+    for (size_t i = 0; i < feed->part_count; i++)
+        any |= feed->parts[i].scan < feed->parts[i].warm_until;
+    return any;
+}
+
+/* What is read for the memory comes first, of all partitions: a record that one of them brings again may have come in
+ * another before. */
 static bool assign(struct foreign_feed *feed, struct err *err)
 {
     struct journal_range *ranges = xcalloc(feed->part_count + 1, sizeof *ranges);
     size_t count = 0;
+    feed->warms = any_warms(feed);
     for (size_t i = 0; i < feed->part_count; i++) {
         const struct part *p = &feed->parts[i];
-        if (!p->paused)
-            ranges[count++] = (struct journal_range){.stream = p->topic,
-                                                     .partition = p->partition,
-                                                     .first_offset = p->scan,
-                                                     .next_offset = JOURNAL_FOLLOW};
+        bool reads = feed->warms ? p->scan < p->warm_until : !p->paused;
+        if (reads)
+            ranges[count++] =
+                (struct journal_range){.stream = p->topic,
+                                       .partition = p->partition,
+                                       .first_offset = p->scan,
+                                       .next_offset = feed->warms ? p->warm_until : JOURNAL_FOLLOW};
     }
     feed->assigned = journal_assign(feed->reader, ranges, count, err);
     free(ranges);
@@ -503,6 +516,14 @@ static void pause_ms(int ms)
     (void)nanosleep(&ts, NULL);
 }
 
+/* All is read that was asked for; the last offsets may be none of records. */
+static void end_warming(struct foreign_feed *feed)
+{
+    for (size_t i = 0; i < feed->part_count; i++)
+        feed->parts[i].scan = MAX_OF(feed->parts[i].scan, feed->parts[i].warm_until);
+    feed->assigned = false;
+}
+
 static bool scan(struct foreign_feed *feed, int timeout_ms, struct err *err)
 {
     struct journal_record rec;
@@ -511,6 +532,10 @@ static bool scan(struct foreign_feed *feed, int timeout_ms, struct err *err)
         enum journal_next got = journal_next(feed->reader, n == 0 ? timeout_ms : 0, &rec, err);
         if (got == JOURNAL_ERROR)
             return false;
+        if (got == JOURNAL_END && feed->warms) {
+            end_warming(feed);
+            return true;
+        }
         if (got != JOURNAL_RECORD) {
             feed->idle = true;
             if (feed->idle_since_us == 0)

@@ -11,7 +11,7 @@
 
 #define FREE_CHANGES_MAX 20000
 #define FREE_CHANGES_TOP 200000 /* for the other half of a key change */
-#define FREE_CHANGES_MIN 4000 /* before all is read */
+#define FREE_CHANGES_MIN 4000   /* before all is read */
 #define HALVES_WAIT_US   2000000
 #define TELL_AFTER_US    10000000
 #define QUIET_US         1000000
@@ -369,6 +369,48 @@ static struct end *first_alone(struct foreign_feed *feed, const struct end *head
     return first;
 }
 
+/* A partition begins with changes of a transaction whose END is still to come: it may be an earlier one. */
+static bool any_open(const struct foreign_feed *feed)
+{
+    for (size_t i = 0; i < feed->part_count; i++) {
+        const struct part *p = &feed->parts[i];
+        size_t k = 0, a = 0;
+        while (k < p->count && segment_at(p, k)->changes == 0)
+            k++;
+        if (k == p->count || segment_at(p, k)->transaction == 0)
+            continue;
+        while (a < feed->alone_count && feed->alone[a].transaction != segment_at(p, k)->transaction)
+            a++;
+        if (a == feed->alone_count)
+            return true;
+    }
+    return false;
+}
+
+/* The transaction's first segment in the partition; count = none. */
+static size_t find_segment(const struct part *p, uint64_t transaction)
+{
+    size_t k = 0;
+    while (k < p->count && segment_at(p, k)->transaction != transaction)
+        k++;
+    return k;
+}
+
+/* Of two domains, whose numbers tell nothing: by the places in the binlog. What is not read yet may be the earlier one. */
+static bool stands_before(const struct foreign_feed *feed, uint64_t alone, uint64_t other)
+{
+    lsn_t at_alone = 0, at_other = 0;
+    for (size_t i = 0; i < feed->part_count; i++) {
+        const struct part *p = &feed->parts[i];
+        size_t a = find_segment(p, alone), o = find_segment(p, other);
+        if (a < p->count && o < p->count)
+            return a < o;
+        at_alone = a < p->count ? segment_at(p, a)->newest : at_alone;
+        at_other = o < p->count ? segment_at(p, o)->newest : at_other;
+    }
+    return at_alone < at_other;
+}
+
 /* A transaction without END comes before the next that has one; or when nothing else has come for a while. */
 static struct end *next_end(struct foreign_feed *feed)
 {
@@ -376,9 +418,12 @@ static struct end *next_end(struct foreign_feed *feed)
     struct end *alone = first_alone(feed, head);
     if (alone == NULL)
         return head;
+    if (head != NULL && alone->domain != head->domain)
+        return stands_before(feed, alone->transaction, head->transaction) ? alone : head;
+    if (head != NULL)
+        return alone->order < head->order ? alone : head;
     bool quiet = feed->idle && feed->idle_since_us != 0 && clock_mono_us() - feed->idle_since_us > QUIET_US;
-    bool first = head != NULL ? alone->domain != head->domain || alone->order < head->order : quiet;
-    return first ? alone : head;
+    return quiet && !any_open(feed) ? alone : NULL;
 }
 
 static void cut_end(struct foreign_feed *feed, struct end *e, struct cutting *c, struct fence *ret)

@@ -71,12 +71,12 @@ struct part {
     uint64_t warm_until; /* records below are read for the memory alone */
     struct place before_warm;
     struct place first; /* of what is remembered, or earlier */
-    const char *known; /* the last table whose name was held against the topic's */
-    int shrunk;        /* so often it ended before what was read of it */
-    int64_t read_us;   /* mono; when it gave its last record */
-    uint64_t scan;     /* next offset to be read */
-    uint64_t cut;      /* next offset behind the last fence handed out */
-    uint64_t taken;    /* as the target has it */
+    const char *known;  /* the last table whose name was held against the topic's */
+    int shrunk;         /* so often it ended before what was read of it */
+    int64_t read_us;    /* mono; when it gave its last record */
+    uint64_t scan;      /* next offset to be read */
+    uint64_t cut;       /* next offset behind the last fence handed out */
+    uint64_t taken;     /* as the target has it */
     struct place seen, at_taken;
     struct segment *segments; /* [head, head + count) */
     size_t head, count, cap;
@@ -134,6 +134,7 @@ struct foreign_feed {
     struct part *parts;
     size_t part_count, part_cap;
     bool assigned;
+    bool warms; /* only what is read for the memory is assigned */
     int64_t listed_us;
     char **names; /* interned texts */
     size_t name_count, name_cap;

@@ -15,8 +15,9 @@
 #include "core/alloc.h"
 #include "core/log.h"
 
-#define REMEMBER_MAX   2000000 /* changes, all partitions together; of one that is looked back in, for that time */
-#define REMEMBER_LEAST 1000    /* of one */
+#define REMEMBER_MAX                                                                                         \
+    2000000 /* changes, all partitions together; of one that is looked back in, for that time */
+#define REMEMBER_LEAST 1000 /* of one */
 #define REMEMBER_MOST  200000
 #define TRUNCATES_MAX  1024
 #define LOOK_NEAR      512

@@ -185,9 +185,8 @@ static json_t *state_json(const struct foreign_feed *feed, const struct ahead *a
     return json_pack("{s:i, s:s?, s:s?, s:s?, s:b, s:b, s:o, s:I, s:o, s:o, s:o, s:o}", "format",
                      STATE_FORMAT, "connector", feed->connector, "server", feed->server, "transaction_topic",
                      ends, "complete", (int)feed->complete, "streamed", (int)feed->streamed, "lsn",
-                     number(feed->lsn), "commit_us",
-                     (json_int_t)feed->commit_us, "domains", domains, "partitions", parts, "late", late,
-                     "snapshot", snapshot_json(feed, fence_id));
+                     number(feed->lsn), "commit_us", (json_int_t)feed->commit_us, "domains", domains,
+                     "partitions", parts, "late", late, "snapshot", snapshot_json(feed, fence_id));
 }
 
 bool foreign_feed_state(struct foreign_feed *feed, uint64_t fence_id, const char **ret, struct err *err)

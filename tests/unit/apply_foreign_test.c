@@ -602,6 +602,39 @@ static void test_truncate(void **unused)
     close_feed();
 }
 
+/* MariaDB's have no END: what stands before them comes first, however late it is told. */
+static void test_truncate_without_end(void **unused)
+{
+    (void)unused;
+    open_feed(true);
+    PUT(.topic = TOPIC_B, .offset = 0, .id = 1, .gtid = "0-1-10", .file = "b.000001", .pos = 50, .order = 1);
+    PUT(.offset = 0, .op = 't', .gtid = "0-1-11", .file = "b.000001", .pos = 100, .order = 1);
+    be_idle();
+    assert_int_equal(cut(NULL), -1);
+    meta(0, "END", "0-1-10", "public.b", 1);
+    be_idle();
+    assert_int_equal(cut(NULL), 1);
+    assert_int_equal(feed->parts[1].taken, 1);
+    assert_int_equal(cut(NULL), 1);
+    assert_int_equal(feed->parts[0].taken, 1);
+    /* of two domains: the row is not read yet */
+    PUT(.offset = 1, .op = 't', .gtid = "0-1-12", .file = "b.000001", .pos = 300, .order = 1);
+    meta(1, "END", "1-1-5", "public.b", 1);
+    be_idle();
+    assert_int_equal(cut(NULL), -1);
+    PUT(.topic = TOPIC_B, .offset = 1, .id = 2, .gtid = "1-1-5", .file = "b.000001", .pos = 200, .order = 1);
+    be_idle();
+    assert_int_equal(cut(NULL), 1);
+    assert_int_equal(feed->parts[1].taken, 2);
+    PUT(.topic = TOPIC_B, .offset = 2, .id = 3, .gtid = "1-1-6", .file = "b.000001", .pos = 400, .order = 1);
+    meta(2, "END", "1-1-6", "public.b", 1);
+    be_idle();
+    assert_int_equal(cut(NULL), 1);
+    assert_int_equal(feed->parts[0].taken, 2);
+    assert_int_equal(cut(NULL), 1);
+    close_feed();
+}
+
 /* --- 5 and 6: names and numbers --- */
 
 static void test_renamed_topics(void **unused)
@@ -715,6 +748,7 @@ int main(void)
         cmocka_unit_test(test_halves_beyond_the_budget),
         cmocka_unit_test(test_restart_inside_a_long_repeat),
         cmocka_unit_test(test_truncate),
+        cmocka_unit_test(test_truncate_without_end),
         cmocka_unit_test(test_renamed_topics),
         cmocka_unit_test(test_tables_that_take_turns),
         cmocka_unit_test(test_waiting_is_told),
