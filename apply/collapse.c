@@ -323,20 +323,25 @@ static enum target_op sequence_op(const struct item *it)
     return row_is_complete(it->schema, it->row) ? TARGET_UPSERT : TARGET_UPDATE;
 }
 
+/* Its key change's other half comes next: both are at one place of the source's order. */
+static bool moves_to(const struct item *it, const struct item *next)
+{
+    return it->key != NULL && it->op == CHANGE_DELETE && it->other_key != NULL && next->op == CHANGE_INSERT &&
+           next->key != NULL && next->other_key != NULL && next->other_key_len == it->key_len &&
+           memcmp(next->other_key, it->key, it->key_len) == 0;
+}
+
 bool sequence_items(const struct item *items, size_t count, struct arena *arena, struct action_list *ret,
                     struct err *err)
 {
     struct action_list out = {.rows = arena_alloc(arena, count * sizeof *out.rows)};
     if (out.rows == NULL)
         return out_of_memory(err);
-    const struct item *departed = NULL;
     for (size_t i = 0; i < count; i++) {
         const struct item *it = &items[i];
-        if (it->key != NULL && it->op == CHANGE_DELETE && it->other_key != NULL) {
-            departed = it;
-        } else if (it->other_key != NULL && departed != NULL) {
-            emit(&out, TARGET_UPDATE, it->row, departed->old, it);
-            departed = NULL;
+        if (i + 1 < count && moves_to(it, &items[i + 1])) {
+            emit(&out, TARGET_UPDATE, items[i + 1].row, it->old, &items[i + 1]);
+            i++;
         } else {
             emit(&out, sequence_op(it), it->row, it->key == NULL || it->op == CHANGE_DELETE ? it->old : NULL,
                  it);

@@ -48,8 +48,8 @@ bool row_is_complete(const struct table_schema *schema, const struct datum *row)
  * deleted row that lacks values), ERR_NO_MEMORY when the arena is full. */
 bool collapse_items(const struct item *items, size_t count, bool plain, struct arena *arena,
                     struct action_list *ret, struct err *err) MUST_CHECK;
-/* The same changes, one action each, for replay in order (no TRUNCATE among them). A delete that belongs to a
- * key change disappears, its create becomes the UPDATE of the key. */
+/* The same changes, one action each, for replay in order (no TRUNCATE among them). A delete whose key
+ * change's create comes next disappears, the create becomes the UPDATE of the key; a half that is alone is what it says. */
 bool sequence_items(const struct item *items, size_t count, struct arena *arena, struct action_list *ret,
                     struct err *err) MUST_CHECK;
 

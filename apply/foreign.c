@@ -181,7 +181,7 @@ static bool resume(struct foreign_feed *feed, struct part *p, struct err *err)
     return true;
 }
 
-/* A record at an earlier place than any that is remembered: farther back, then. */
+/* A record at an earlier place than any that is remembered, or none but repeated ones before it: farther back, then. */
 static bool look_back(struct foreign_feed *feed, struct part *p, uint64_t offset, struct err *err)
 {
     uint64_t first, next;
@@ -208,17 +208,30 @@ static void pause_parts(struct foreign_feed *feed)
     }
 }
 
+static bool any_warms(const struct foreign_feed *feed)
+{
+    bool any = false;
+    for (size_t i = 0; i < feed->part_count; i++)
+        any |= feed->parts[i].scan < feed->parts[i].warm_until;
+    return any;
+}
+
+/* What is read for the memory comes first, of all partitions: a record that one of them brings again may have come in
+ * another before. */
 static bool assign(struct foreign_feed *feed, struct err *err)
 {
     struct journal_range *ranges = xcalloc(feed->part_count + 1, sizeof *ranges);
     size_t count = 0;
+    feed->warms = any_warms(feed);
     for (size_t i = 0; i < feed->part_count; i++) {
         const struct part *p = &feed->parts[i];
-        if (!p->paused)
-            ranges[count++] = (struct journal_range){.stream = p->topic,
-                                                     .partition = p->partition,
-                                                     .first_offset = p->scan,
-                                                     .next_offset = JOURNAL_FOLLOW};
+        bool reads = feed->warms ? p->scan < p->warm_until : !p->paused;
+        if (reads)
+            ranges[count++] =
+                (struct journal_range){.stream = p->topic,
+                                       .partition = p->partition,
+                                       .first_offset = p->scan,
+                                       .next_offset = feed->warms ? p->warm_until : JOURNAL_FOLLOW};
     }
     feed->assigned = journal_assign(feed->reader, ranges, count, err);
     free(ranges);
@@ -372,20 +385,37 @@ static struct segment *last_segment(struct part *p)
     return p->count > 0 ? &p->segments[p->head + p->count - 1] : add_segment(p);
 }
 
-/* The record goes on with the last segment, or begins one. */
+/* The segment that the change goes on with, or a new one. Tables that take turns in a transaction, in one topic, have one
+ * each: it is cut whole, and what waits for its end must not grow with it (what came late of it is cut as it comes). */
+static struct segment *segment_for(struct foreign_feed *feed, struct part *p, uint64_t transaction,
+                                   const char *collection)
+{
+    struct segment *last = last_segment(p);
+    bool whole = transaction != 0 && !foreign_is_late(feed, transaction);
+    if (last->changes == 0)
+        return last;
+    if (!whole)
+        return last->transaction == transaction && last->collection == collection &&
+                       (transaction != 0 || last->changes < SEGMENT_MAX)
+                   ? last
+                   : add_segment(p);
+    for (size_t i = p->count; i > 0 && p->segments[p->head + i - 1].transaction == transaction; i--) {
+        if (p->segments[p->head + i - 1].collection == collection)
+            return &p->segments[p->head + i - 1];
+    }
+    return add_segment(p);
+}
+
+/* The record goes on with a segment, or begins one. */
 static void add_change(struct foreign_feed *feed, struct part *p, const struct foreign_event *ev)
 {
     uint64_t transaction = feed->set->transaction_topic != NULL ? ev->transaction : 0;
     const char *collection = transaction != 0 ? foreign_intern(feed, ev->collection) : NULL;
-    struct segment *s = last_segment(p);
-    bool fits = s->transaction == transaction && s->collection == collection &&
-                (transaction != 0 || s->changes < SEGMENT_MAX);
-    if (!fits && s->changes > 0)
-        s = add_segment(p);
+    struct segment *s = segment_for(feed, p, transaction, collection);
     s->transaction = transaction;
     s->collection = collection;
     s->changes++;
-    s->place = p->seen;
+    s->place = last_segment(p)->place = p->seen;
     s->newest = MAX_OF(s->newest, MAX_OF(ev->change.source.lsn, ev->change.source.commit_lsn));
     s->time_us = MAX_OF(s->time_us, ev->change.source.commit_time_us);
     s->streamed |=
@@ -447,8 +477,12 @@ static bool scan_change(struct foreign_feed *feed, struct part *p, const struct 
 static bool scan_event(struct foreign_feed *feed, struct part *p, const struct foreign_event *ev,
                        uint64_t offset, struct err *err)
 {
-    if (p->warm_until != 0 && offset >= p->warm_until && !foreign_warmed(p, err))
+    uint64_t until = p->warm_until;
+    bool further = false;
+    if (until != 0 && offset >= until && !foreign_warmed(p, &further, err))
         return false;
+    if (further)
+        return look_back(feed, p, until, err);
     if (p->ends && (ev->kind == FOREIGN_END || ev->kind == FOREIGN_BEGIN))
         return foreign_ends_add(feed, ev, offset + 1, offset < p->warm_until, err);
     return p->ends || ev->kind != FOREIGN_CHANGE || scan_change(feed, p, ev, offset, err);
@@ -466,7 +500,7 @@ bool foreign_scan(struct foreign_feed *feed, const struct journal_record *rec, s
         !scan_event(feed, p, &ev, rec->offset, err))
         return err_wrap(err, "topic=%s partition=%d offset=%llu", rec->stream, (int)rec->partition,
                         (unsigned long long)rec->offset);
-    if (p->warm_until != 0 && p->warm_until == rec->offset) /* what lies before it is read first */
+    if (p->warm_until != 0 && rec->offset >= p->warm_until) /* what lies before it is read first */
         return true;
     p->read_us = clock_mono_us();
     p->scan = rec->offset + 1;
@@ -482,6 +516,14 @@ static void pause_ms(int ms)
     (void)nanosleep(&ts, NULL);
 }
 
+/* All is read that was asked for; the last offsets may be none of records. */
+static void end_warming(struct foreign_feed *feed)
+{
+    for (size_t i = 0; i < feed->part_count; i++)
+        feed->parts[i].scan = MAX_OF(feed->parts[i].scan, feed->parts[i].warm_until);
+    feed->assigned = false;
+}
+
 static bool scan(struct foreign_feed *feed, int timeout_ms, struct err *err)
 {
     struct journal_record rec;
@@ -490,6 +532,10 @@ static bool scan(struct foreign_feed *feed, int timeout_ms, struct err *err)
         enum journal_next got = journal_next(feed->reader, n == 0 ? timeout_ms : 0, &rec, err);
         if (got == JOURNAL_ERROR)
             return false;
+        if (got == JOURNAL_END && feed->warms) {
+            end_warming(feed);
+            return true;
+        }
         if (got != JOURNAL_RECORD) {
             feed->idle = true;
             if (feed->idle_since_us == 0)

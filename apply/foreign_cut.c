@@ -10,7 +10,8 @@
 #include "core/log.h"
 
 #define FREE_CHANGES_MAX 20000
-#define FREE_CHANGES_MIN 4000 /* before all is read */
+#define FREE_CHANGES_TOP 200000 /* for the other half of a key change */
+#define FREE_CHANGES_MIN 4000   /* before all is read */
 #define HALVES_WAIT_US   2000000
 #define TELL_AFTER_US    10000000
 #define QUIET_US         1000000
@@ -108,23 +109,52 @@ static void make_fence(struct foreign_feed *feed, const struct cutting *c, bool 
 
 /* --- records of no transaction: rows of a snapshot, or all when there is no transaction topic --- */
 
+/* The partition's next changes; false: there are none, or too many. */
+static bool collect_next(const struct foreign_feed *feed, size_t index, uint64_t most, struct cutting *c)
+{
+    const struct part *p = &feed->parts[index];
+    size_t k = c->takes[index];
+    while (k < p->count && segment_at(p, k)->changes == 0)
+        k++;
+    const struct segment *s = k < p->count ? segment_at(p, k) : NULL;
+    if (s == NULL || (s->transaction != 0 && !foreign_is_late(feed, s->transaction)) ||
+        (c->changes > 0 && c->changes + s->changes > most))
+        return false;
+    c->changes += s->changes;
+    c->halves += s->halves;
+    c->takes[index] = k + 1;
+    return true;
+}
+
+/* Of all partitions in turn, another one first each time. till_even: until no key change is taken by half. */
+static void collect(const struct foreign_feed *feed, uint64_t most, bool till_even, struct cutting *c)
+{
+    size_t n = feed->part_count;
+    for (bool any = true; any;) {
+        any = false;
+        for (size_t i = 0; i < n; i++) {
+            if (till_even && c->halves == 0)
+                return;
+            any |= collect_next(feed, (size_t)((feed->last_id + i) % n), most, c);
+        }
+    }
+}
+
 static void collect_free(const struct foreign_feed *feed, struct cutting *c)
 {
-    for (size_t i = 0; i < feed->part_count; i++) {
-        const struct part *p = &feed->parts[i];
-        size_t last = 0;
-        for (size_t k = 0; k < p->count; k++) {
-            const struct segment *s = segment_at(p, k);
-            if (s->transaction != 0 && !foreign_is_late(feed, s->transaction))
-                break;
-            if (s->changes == 0 || (c->changes > 0 && c->changes + s->changes > FREE_CHANGES_MAX))
-                continue;
-            c->changes += s->changes;
-            c->halves += s->halves;
-            last = k + 1;
-        }
-        c->takes[i] = last;
+    collect(feed, FREE_CHANGES_MAX, false, c);
+    if (c->halves == 0 || feed->set->transaction_topic != NULL)
+        return;
+    struct cutting more = *c;
+    more.takes = xcalloc(feed->part_count + 1, sizeof *more.takes);
+    memcpy(more.takes, c->takes, feed->part_count * sizeof *more.takes);
+    collect(feed, FREE_CHANGES_TOP, true, &more);
+    if (more.halves == 0) {
+        memcpy(c->takes, more.takes, feed->part_count * sizeof *more.takes);
+        c->changes = more.changes;
+        c->halves = 0;
     }
+    free(more.takes);
 }
 
 /* Both halves of a key change belong together; but a half whose other one was never written holds nobody up for long. */
@@ -339,6 +369,48 @@ static struct end *first_alone(struct foreign_feed *feed, const struct end *head
     return first;
 }
 
+/* A partition begins with changes of a transaction whose END is still to come: it may be an earlier one. */
+static bool any_open(const struct foreign_feed *feed)
+{
+    for (size_t i = 0; i < feed->part_count; i++) {
+        const struct part *p = &feed->parts[i];
+        size_t k = 0, a = 0;
+        while (k < p->count && segment_at(p, k)->changes == 0)
+            k++;
+        if (k == p->count || segment_at(p, k)->transaction == 0)
+            continue;
+        while (a < feed->alone_count && feed->alone[a].transaction != segment_at(p, k)->transaction)
+            a++;
+        if (a == feed->alone_count)
+            return true;
+    }
+    return false;
+}
+
+/* The transaction's first segment in the partition; count = none. */
+static size_t find_segment(const struct part *p, uint64_t transaction)
+{
+    size_t k = 0;
+    while (k < p->count && segment_at(p, k)->transaction != transaction)
+        k++;
+    return k;
+}
+
+/* Of two domains, whose numbers tell nothing: by the places in the binlog. What is not read yet may be the earlier one. */
+static bool stands_before(const struct foreign_feed *feed, uint64_t alone, uint64_t other)
+{
+    lsn_t at_alone = 0, at_other = 0;
+    for (size_t i = 0; i < feed->part_count; i++) {
+        const struct part *p = &feed->parts[i];
+        size_t a = find_segment(p, alone), o = find_segment(p, other);
+        if (a < p->count && o < p->count)
+            return a < o;
+        at_alone = a < p->count ? segment_at(p, a)->newest : at_alone;
+        at_other = o < p->count ? segment_at(p, o)->newest : at_other;
+    }
+    return at_alone < at_other;
+}
+
 /* A transaction without END comes before the next that has one; or when nothing else has come for a while. */
 static struct end *next_end(struct foreign_feed *feed)
 {
@@ -346,9 +418,12 @@ static struct end *next_end(struct foreign_feed *feed)
     struct end *alone = first_alone(feed, head);
     if (alone == NULL)
         return head;
+    if (head != NULL && alone->domain != head->domain)
+        return stands_before(feed, alone->transaction, head->transaction) ? alone : head;
+    if (head != NULL)
+        return alone->order < head->order ? alone : head;
     bool quiet = feed->idle && feed->idle_since_us != 0 && clock_mono_us() - feed->idle_since_us > QUIET_US;
-    bool first = head != NULL ? alone->domain != head->domain || alone->order < head->order : quiet;
-    return first ? alone : head;
+    return quiet && !any_open(feed) ? alone : NULL;
 }
 
 static void cut_end(struct foreign_feed *feed, struct end *e, struct cutting *c, struct fence *ret)

@@ -70,12 +70,13 @@ struct part {
     uint64_t oldest;     /* offset from which on changes are remembered */
     uint64_t warm_until; /* records below are read for the memory alone */
     struct place before_warm;
-    const char *known; /* the last table whose name was held against the topic's */
-    int shrunk;        /* so often it ended before what was read of it */
-    int64_t read_us;   /* mono; when it gave its last record */
-    uint64_t scan;     /* next offset to be read */
-    uint64_t cut;      /* next offset behind the last fence handed out */
-    uint64_t taken;    /* as the target has it */
+    struct place first; /* of what is remembered, or earlier */
+    const char *known;  /* the last table whose name was held against the topic's */
+    int shrunk;         /* so often it ended before what was read of it */
+    int64_t read_us;    /* mono; when it gave its last record */
+    uint64_t scan;      /* next offset to be read */
+    uint64_t cut;       /* next offset behind the last fence handed out */
+    uint64_t taken;     /* as the target has it */
     struct place seen, at_taken;
     struct segment *segments; /* [head, head + count) */
     size_t head, count, cap;
@@ -133,6 +134,7 @@ struct foreign_feed {
     struct part *parts;
     size_t part_count, part_cap;
     bool assigned;
+    bool warms; /* only what is read for the memory is assigned */
     int64_t listed_us;
     char **names; /* interned texts */
     size_t name_count, name_cap;
@@ -190,8 +192,9 @@ bool foreign_seen(struct foreign_feed *feed, struct part *p, const struct foreig
 /* Records from `back` before `until` (but not before first) on are read for the memory alone, until `until`. */
 void foreign_warm(const struct foreign_feed *feed, struct part *p, uint64_t first, uint64_t until,
                   uint64_t back);
-/* They were: the last one must be what the place was taken from. */
-bool foreign_warmed(struct part *p, struct err *err) MUST_CHECK;
+/* They were: the last one must be what the place was taken from. *ret_further: they may be repeated ones alone, and what
+ * lies before is to be read as well. */
+bool foreign_warmed(struct part *p, bool *ret_further, struct err *err) MUST_CHECK;
 /* The snapshot that holds at this fence; NULL = none. */
 const struct snapshot *foreign_snapshot(const struct foreign_feed *feed, uint64_t fence_id);
 void foreign_snapshot_add(struct foreign_feed *feed, const struct snapshot *snap);

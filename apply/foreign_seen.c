@@ -15,8 +15,9 @@
 #include "core/alloc.h"
 #include "core/log.h"
 
-#define REMEMBER_MAX   2000000 /* changes, all partitions together */
-#define REMEMBER_LEAST 1000    /* of one */
+#define REMEMBER_MAX                                                                                         \
+    2000000 /* changes, all partitions together; of one that is looked back in, for that time */
+#define REMEMBER_LEAST 1000 /* of one */
 #define REMEMBER_MOST  200000
 #define TRUNCATES_MAX  1024
 #define LOOK_NEAR      512
@@ -80,19 +81,25 @@ static size_t remember_most(const struct foreign_feed *feed)
 
 static void remember(const struct foreign_feed *feed, struct part *p, const struct place *at, uint64_t offset)
 {
-    size_t most = remember_most(feed);
+    bool warm = offset < p->warm_until; /* what is asked for is kept, until something new has come */
+    size_t most = warm ? (size_t)REMEMBER_MAX : remember_most(feed);
     if (p->memory_count >= most) {
+        p->exhausted |= warm; /* it will not hold more the next time */
         size_t drop = p->memory_count - most / 2;
         memmove(p->memory, p->memory + drop, (p->memory_count - drop) * sizeof *p->memory);
         p->memory_count -= drop;
         p->oldest = p->memory[0].offset;
         p->forgot = true;
+        p->memory_cap = p->memory_count + 1;
+        p->memory = xrealloc(p->memory, p->memory_cap * sizeof *p->memory);
     }
     if (p->memory_count == p->memory_cap) {
         p->memory_cap =
             p->memory_cap == 0 ? 64 : MIN_OF(2 * p->memory_cap, MAX_OF(most, p->memory_count + 1));
         p->memory = xrealloc(p->memory, p->memory_cap * sizeof *p->memory);
     }
+    if (p->memory_count == 0)
+        p->first = *at;
     p->memory[p->memory_count++] =
         (struct remembered){.identity = at->identity, .transaction = at->transaction, .offset = offset};
     p->again = p->memory_count;
@@ -143,12 +150,17 @@ static bool not_again(const struct part *p, struct err *err)
         (unsigned long long)p->memory[p->again].offset);
 }
 
-/* MySQL's numbers tell no order: a transaction that comes anew at a later place is of another server's log. */
+/* A transaction that comes anew at a later place is of another server's log: it stands in one piece, in one file. (GTIDs of
+ * MariaDB's that rise tell themselves, within their domain; MySQL's numbers tell no order.) */
 static bool is_elsewhere(const struct part *p, const struct place *at)
 {
-    if (at->transaction == 0 || at->gtid_domain != 0 || at->transaction == p->seen.transaction)
-        return false;
     bool file = at->major >> 40 != p->seen.major >> 40;
+    if (at->transaction == 0 || p->seen.time_us == 0)
+        return false;
+    if (at->transaction == p->seen.transaction)
+        return file;
+    if (at->gtid_domain != 0 && at->gtid_domain == p->seen.gtid_domain)
+        return false;
     size_t most = file ? p->memory_count : MIN_OF(p->memory_count, (size_t)LOOK_NEAR);
     for (size_t i = 1; i <= most; i++) {
         if (p->memory[p->memory_count - i].transaction == at->transaction)
@@ -190,8 +202,10 @@ static bool judge(const struct foreign_feed *feed, struct part *p, const struct 
     bool warm = offset < p->warm_until, going = p->again < p->memory_count;
     int order = p->seen.time_us == 0 ? -1 : compare(&p->seen, at, ev->binlog);
     bool later = order < 0 || (order == 0 && is_tie(p, ev, at));
+    /* (Repeated ones from before the memory's first are not looked for in it one by one: it may be large.) */
+    bool outside = warm && p->memory_count > 0 && compare(&p->first, at, ev->binlog) > 0;
     size_t found = going && p->memory[p->again].identity == at->identity ? p->again
-                   : going || !later                                     ? find(p, at->identity)
+                   : !outside && (going || !later)                       ? find(p, at->identity)
                                                                          : p->memory_count;
     *ret = VERDICT_BEFORE;
     if (found < p->memory_count) {
@@ -297,12 +311,22 @@ bool foreign_end_fits(const struct foreign_feed *feed, int64_t end_us, struct er
            again_after_stream(err);
 }
 
-/* What was read of earlier attempts, and is not handed out yet, is not needed. */
+static bool any_streamed(const struct part *p)
+{
+    bool any = false;
+    for (size_t i = 0; i < p->count; i++)
+        any |= p->segments[p->head + i].streamed;
+    return any;
+}
+
+/* What was read of earlier attempts, and is not handed out yet, is not needed; but one that was finished holds: what came
+ * then may be of one table alone. */
 static bool begin_again(struct foreign_feed *feed, const struct snapshot *snap, struct err *err)
 {
-    bool streamed = feed->oldest_end_us != 0 && feed->oldest_end_us < snap->time_us - CLOCK_SLACK_US;
+    bool streamed = feed->streamed || feed->complete ||
+                    (feed->oldest_end_us != 0 && feed->oldest_end_us < snap->time_us - CLOCK_SLACK_US);
     for (size_t i = 0; i < feed->part_count; i++)
-        streamed |= feed->parts[i].seen.time_us != 0 ||
+        streamed |= feed->parts[i].seen.time_us != 0 || any_streamed(&feed->parts[i]) ||
                     (feed->parts[i].warm_until != 0 && feed->parts[i].before_warm.time_us != 0);
     if (streamed)
         return again_after_stream(err);
@@ -354,6 +378,13 @@ static bool judge_read(struct foreign_feed *feed, struct part *p, const struct f
                             .time_us = chg->source.commit_time_us,
                             .attempt = 1};
     *ret = VERDICT_NEW;
+    if (ev->incremental && ev->key == NULL)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "table=%s has no key, and the row is of an incremental snapshot: the stream brought "
+                       "the row as well, or the snapshot before did, and which one it is cannot be told. Let "
+                       "the connector write into new topics (another topic.prefix), for a new pipeline, or "
+                       "give the table a key (message.key.columns)",
+                       ev->collection);
     if (ev->incremental)
         return true;
     if (snap == NULL) {
@@ -376,7 +407,8 @@ static bool judge_read(struct foreign_feed *feed, struct part *p, const struct f
     *ret = VERDICT_BEFORE; /* of an attempt that was given up */
     if (p->seen.shown || next.time_us > snap->time_us + CLOCK_SLACK_US)
         return other_log(p, err);
-    return true;
+    /* It was not given up, then: what was taken for another attempt came behind it. */
+    return chg->source.snapshot != SNAPSHOT_LAST || again_after_stream(err);
 }
 
 /* --- all --- */
@@ -425,11 +457,11 @@ void foreign_warm(const struct foreign_feed *feed, struct part *p, uint64_t firs
     p->before_warm = p->seen;
     p->memory_count = p->again = 0;
     p->forgot = from > first;
-    p->exhausted = until - from > remember_most(feed) / 2; /* it will not hold more the next time */
+    p->exhausted = false;
     p->seen.time_us = 0;
 }
 
-bool foreign_warmed(struct part *p, struct err *err)
+bool foreign_warmed(struct part *p, bool *ret_further, struct err *err)
 {
     const struct place *was = &p->before_warm;
     bool same = p->seen.time_us == 0 || was->time_us == 0 || p->seen.identity == was->identity;
@@ -437,7 +469,8 @@ bool foreign_warmed(struct part *p, struct err *err)
     p->warm_until = 0;
     p->seen = *was;
     p->seen.ordinal = ordinal;
-    return same ||
+    *ret_further = !same && p->forgot && !p->exhausted;
+    return same || *ret_further ||
            err_set(err, ERR_IDENTITY,
                    "the partition does not hold what was applied from it: the topic was deleted and made "
                    "anew, or "

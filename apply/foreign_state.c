@@ -182,11 +182,11 @@ static json_t *state_json(const struct foreign_feed *feed, const struct ahead *a
         if (feed->late[i] != 0)
             json_array_append_new(late, number(feed->late[i]));
     }
-    return json_pack("{s:i, s:s?, s:s?, s:s?, s:b, s:o, s:I, s:o, s:o, s:o, s:o}", "format", STATE_FORMAT,
-                     "connector", feed->connector, "server", feed->server, "transaction_topic", ends,
-                     "complete", (int)feed->complete, "lsn", number(feed->lsn), "commit_us",
-                     (json_int_t)feed->commit_us, "domains", domains, "partitions", parts, "late", late,
-                     "snapshot", snapshot_json(feed, fence_id));
+    return json_pack("{s:i, s:s?, s:s?, s:s?, s:b, s:b, s:o, s:I, s:o, s:o, s:o, s:o}", "format",
+                     STATE_FORMAT, "connector", feed->connector, "server", feed->server, "transaction_topic",
+                     ends, "complete", (int)feed->complete, "streamed", (int)feed->streamed, "lsn",
+                     number(feed->lsn), "commit_us", (json_int_t)feed->commit_us, "domains", domains,
+                     "partitions", parts, "late", late, "snapshot", snapshot_json(feed, fence_id));
 }
 
 bool foreign_feed_state(struct foreign_feed *feed, uint64_t fence_id, const char **ret, struct err *err)
@@ -345,7 +345,8 @@ static bool read_root(struct foreign_feed *feed, json_t *root, struct err *err)
                        "be changed while a pipeline runs",
                        feed->set->transaction_topic != NULL ? feed->set->transaction_topic : "not set",
                        ends != NULL ? ends : "none");
-    feed->complete = feed->streamed = complete != 0;
+    feed->complete = complete != 0;
+    feed->streamed = feed->complete || json_is_true(json_object_get(root, "streamed"));
     feed->lsn = (lsn_t)lsn;
     feed->commit_us = commit_us;
     feed->connector = connector != NULL ? xstrdup(connector) : NULL;

@@ -395,6 +395,26 @@ static void test_updates_beside_a_copy(void **state)
     history_free(h);
 }
 
+/* A half of a key change whose other one is in another batch, or was never written. */
+static void test_sequence_of_halves(void **state)
+{
+    struct history *h = history_new();
+    struct action_list list;
+    struct err err = ERR_INIT;
+    add(h, CHANGE_DELETE, 1, NULL, 2);
+    add(h, CHANGE_DELETE, 3, NULL, 4);
+    add(h, CHANGE_INSERT, 4, make_row(h, 4, 1, 1, false), 3);
+    add(h, CHANGE_INSERT, 5, make_row(h, 5, 1, 1, true), 0);
+    add(h, CHANGE_DELETE, 2, NULL, 5);
+    assert_true(sequence_items(h->items, h->count, &h->arena, &list, &err));
+    assert_int_equal(list.count, 4);
+    assert_true(list.rows[0].op == TARGET_DELETE && list.rows[0].old[COL_ID].i == 1);
+    assert_true(list.rows[1].op == TARGET_UPDATE && list.rows[1].old[COL_ID].i == 3);
+    assert_true(list.rows[2].op == TARGET_UPSERT && list.rows[2].old == NULL);
+    assert_true(list.rows[3].op == TARGET_DELETE && list.rows[3].old[COL_ID].i == 2);
+    history_free(h);
+}
+
 static void test_impossible_history_is_refused(void **state)
 {
     struct history *h = history_new();
@@ -422,6 +442,7 @@ int main(void)
         cmocka_unit_test(test_only_last_state_is_written),
         cmocka_unit_test(test_reads_are_inserts),
         cmocka_unit_test(test_updates_beside_a_copy),
+        cmocka_unit_test(test_sequence_of_halves),
         cmocka_unit_test(test_impossible_history_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
