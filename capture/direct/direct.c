@@ -126,6 +126,7 @@ bool direct_open_loader(struct cap_direct *d, int place, struct loader **ret, st
                                            .shard = SHARD_ALL,
                                            .owner = d->owner,
                                            .attempt = d->attempt,
+                                           .begin_lsn = d->begin_lsn,
                                            .truncate_nonempty = settings->truncate_nonempty};
     if (!loader_open(&options, ret, err))
         return false;
@@ -357,6 +358,7 @@ struct cap_direct *cap_direct_open(const struct cap_session *s, struct cap_direc
     d->session = s;
     d->attempt = s->status->attempt;
     d->snap = *snap;
+    d->begin_lsn = snap->conn != NULL ? snap->lsn : 0; /* an earlier session's copy began before its snapshot */
     *snap = (struct cap_direct_snapshot){0};
     d->rows = rows;
     d->event_fd = event_fd;

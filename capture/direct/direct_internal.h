@@ -60,6 +60,7 @@ struct cap_direct {
     struct cap_direct_snapshot snap;
     _Atomic uint64_t *rows;
     uint64_t attempt;
+    lsn_t begin_lsn; /* of the copy; 0 = not known */
     atomic_bool *table_done;
     int event_fd;
     pthread_t thread;

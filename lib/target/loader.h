@@ -22,6 +22,7 @@ struct loader_options {
     const char *url, *pipeline, *shard;
     const char *owner; /* names the run that has claimed, or is about to */
     uint64_t attempt;
+    lsn_t begin_lsn; /* the attempt begins here or later: a target that stands before it was filled from another journal; 0 = not known */
     bool truncate_nonempty; /* as in target_options */
 };
 
