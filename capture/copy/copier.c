@@ -215,7 +215,7 @@ bool cap_copier_begin_anew(struct cap_copier *c, uint32_t oid)
         if (c->anew[i] == oid)
             return true;
     }
-    if (c->copy.where != NULL || c->given_up || c->direct != NULL || c->anew_count == ANEW_MAX)
+    if (c->copy.where != NULL || c->given_up || loads_directly(c) || c->anew_count == ANEW_MAX)
         return false;
     c->anew[c->anew_count++] = oid;
     return true;
