@@ -162,7 +162,9 @@ static bool copy_chunk(struct worker *w, struct direct_chunk *chunk, struct err 
     bool hold = false;
     if (!begin_snapshot(w, chunk, err))
         return false;
-    if (!source_columns_hold(w->conn, t, &hold, err))
+    /* In the snapshot, and now: COPY reads by the catalog of now, where a name may be another column's. */
+    if (!source_columns_hold(w->conn, t, &hold, err) ||
+        (hold && !source_columns_hold(w->side, t, &hold, err)))
         return false;
     if (!hold)
         return err_set(err, ERR_TRANSIENT, "it was altered since the load began");
