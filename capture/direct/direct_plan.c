@@ -11,7 +11,7 @@
 
 /* Of a table that nobody has analysed. */
 #define ROWS_PER_BLOCK 64
-#define BUILTIN_OIDS   16384 /* server: access/transam.h, FirstNormalObjectId */
+#define BUILTIN_OIDS   10000 /* server: access/transam.h, FirstGenbkiObjectId: fixed by hand, the same everywhere */
 
 /* --- what a table is --- */
 
@@ -26,6 +26,12 @@ static bool refuse_protected(const struct cap_session *s, const struct source_ta
                 t->schema, t->name, t->columns[i].name);
     }
     return true;
+}
+
+/* OIDs of this server's objects, units of its lc_monetary, or none at all: in binary form they mean something else elsewhere. */
+static bool is_local(const char *bare)
+{
+    return strncmp(bare, "reg", 3) == 0 || strncmp(bare, "money", 5) == 0 || strncmp(bare, "aclitem", 7) == 0;
 }
 
 static bool type_names(struct pg_conn *conn, const struct source_column *c, struct loader_column *ret,
@@ -44,6 +50,7 @@ static bool type_names(struct pg_conn *conn, const struct source_column *c, stru
     ret->type = xstrdup(pg_cell(res, 0, 0));
     ret->bare = xstrdup(pg_cell(res, 0, 1));
     ret->builtin = c->type_oid < BUILTIN_OIDS;
+    ret->binary = ret->builtin && !is_local(ret->bare);
     return true;
 }
 

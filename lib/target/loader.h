@@ -32,6 +32,7 @@ struct loader_column {
     char *type;   /* with its modifier: numeric(10,2) */
     char *bare;   /* without */
     bool builtin; /* of PostgreSQL itself: the same on every server */
+    bool binary;  /* … and its binary form means the same there */
 };
 
 struct loader_table {

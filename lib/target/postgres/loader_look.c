@@ -30,7 +30,7 @@ enum fit { FIT_NOT = 0, FIT_TEXT, FIT_BINARY };
 static enum fit fit_of(const struct loader_column *c, const char *type, const char *bare)
 {
     if (strcmp(c->type, type) == 0)
-        return c->builtin ? FIT_BINARY : FIT_TEXT;
+        return c->binary ? FIT_BINARY : FIT_TEXT;
     bool unbounded = strcmp(type, bare) == 0 && strcmp(bare, "character") != 0 && strcmp(bare, "bit") != 0 &&
                      strcmp(bare, "bpchar") != 0;
     if (!unbounded)
