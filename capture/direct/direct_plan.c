@@ -70,6 +70,13 @@ static bool read_key(struct pg_conn *conn, uint32_t oid, char **ret, struct err 
     return true;
 }
 
+static void name_key(const struct source_table *t, struct direct_table *dt)
+{
+    dt->target.key = xcalloc(t->key_count + 1, sizeof *dt->target.key);
+    for (size_t k = 0; k < t->key_count; k++)
+        dt->target.key[dt->target.key_count++] = dt->target.columns[t->key[k]].name;
+}
+
 /* All that must be the same for chunks of two runs to make one table. */
 static char *shape_of(const struct cap_session *s, const struct source_table *t,
                       const struct direct_table *dt)
@@ -106,6 +113,7 @@ static bool describe(const struct cap_session *s, struct pg_conn *conn, const st
     bool whole = !table_rules_any(s->settings->rules, t->schema, t->name);
     if (whole && t->key_count > 0 && !read_key(conn, t->oid, &dt->key_as, err))
         return false;
+    name_key(t, dt);
     dt->shape = shape_of(s, t, dt);
     dt->target.shape = dt->shape;
     dt->target.key_as = dt->key_as;
@@ -162,7 +170,7 @@ static bool may_stay(const struct direct_plan *plan, size_t table, const struct 
     }
     if (!same)
         return false;
-    return (whole && ends == t->part_count) || !mixed || (t->key_count > 0 && mixable);
+    return (whole && ends == t->part_count) || !mixed || (t->key_count > 0 && t->replica_identity != 'i' && mixable);
 }
 
 static bool look_at(struct direct_plan *plan, struct loader *ld, size_t table, lsn_t snapshot_lsn,
@@ -272,6 +280,7 @@ static void free_table(struct direct_table *dt)
         free(dt->target.columns[i].bare);
     }
     free(dt->target.columns);
+    free(dt->target.key);
     free(dt->shape);
     free(dt->key_as);
 }

@@ -40,6 +40,8 @@ struct loader_table {
     const char *schema, *name;
     struct loader_column *columns;
     size_t column_count;
+    const char **key; /* names on the target of what tells its rows apart; none: nothing does */
+    size_t key_count;
     const char *shape;  /* hash of what is read: rows of another one do not mix with it */
     const char *key_as; /* its primary key: CONSTRAINT name PRIMARY KEY (…); NULL = it has none */
 };
@@ -72,7 +74,7 @@ bool loader_claim(struct loader *ld, bool *ret_done, struct err *err) MUST_CHECK
 bool loader_fits(struct loader *ld, const struct loader_table *t, bool *ret_binary,
                  struct err *err) MUST_CHECK;
 /* What an earlier run has left of the table, ordered by part and number. *ret_same: it was read in this shape. *ret_mixable: rows of
- * several positions cannot be in each other's way (no unique index but the key's). */
+ * several positions cannot be in each other's way (no unique index, and no primary key, but the key's). */
 bool loader_look(struct loader *ld, const struct loader_table *t, struct loader_chunk **ret,
                  size_t *ret_count, bool *ret_same, bool *ret_mixable, struct err *err) MUST_CHECK;
 /* Begins the table anew: empties it if it is this pipeline's, or may be; ERR_SCHEMA if it holds rows that are not. */

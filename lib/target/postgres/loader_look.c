@@ -137,22 +137,38 @@ static bool read_chunk(struct loader *ld, const struct loader_table *t, const st
     return ret->upper != NULL || err_wrap(err, "target");
 }
 
+/* Neither a second unique index, nor a primary key of other columns than the key's. */
+static bool look_at_indexes(struct loader *ld, const struct loader_table *t, bool *ret_mixable,
+                            struct err *err)
+{
+    const char *name[2] = {t->schema, t->name};
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    strbuf_adds(&sql,
+                "SELECT NOT EXISTS (SELECT 1 FROM pg_catalog.pg_index i WHERE indrelid = "
+                "to_regclass(format('%I.%I', $1::text, $2::text)) AND (indisunique OR indisexclusion) AND "
+                "(NOT indisprimary OR (SELECT array_agg(attname::text ORDER BY attname::text COLLATE \"C\") "
+                "FROM pg_catalog.pg_attribute WHERE attrelid = indrelid AND attnum = ANY (i.indkey)) IS "
+                "DISTINCT FROM (SELECT array_agg(k ORDER BY k COLLATE \"C\") FROM unnest(ARRAY[");
+    for (size_t i = 0; i < t->key_count; i++) {
+        strbuf_adds(&sql, i > 0 ? ", " : "");
+        pg_quote_literal(&sql, t->key[i]);
+    }
+    strbuf_adds(&sql, "]::text[]) AS k)))");
+    bool ok = strbuf_ok(&sql, "statement", err) && pgl_query_bool(ld, sql.data, 2, name, ret_mixable, err);
+    strbuf_release(&sql);
+    return ok;
+}
+
 static bool look_at_table(struct loader *ld, const struct loader_table *t, const char *oid, bool *ret_same,
                           bool *ret_mixable, struct err *err)
 {
     const char *known[3] = {ld->pipeline, oid, t->shape};
-    const char *name[2] = {t->schema, t->name};
     return pgl_query_bool(
                ld,
                "SELECT shape = $3 FROM crossfade.direct_table WHERE pipeline = $1 AND source_oid = "
                "$2::bigint",
                3, known, ret_same, err) &&
-           pgl_query_bool(
-               ld,
-               "SELECT NOT EXISTS (SELECT 1 FROM pg_catalog.pg_index WHERE indrelid = "
-               "to_regclass(format('%I.%I', $1::text, $2::text)) AND (indisunique OR indisexclusion) AND NOT "
-               "indisprimary)",
-               2, name, ret_mixable, err);
+           look_at_indexes(ld, t, ret_mixable, err);
 }
 
 bool loader_look(struct loader *ld, const struct loader_table *t, struct loader_chunk **ret,
