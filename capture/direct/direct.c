@@ -28,6 +28,16 @@ void cap_direct_snapshot_release(struct cap_direct_snapshot *snap)
     *snap = (struct cap_direct_snapshot){0};
 }
 
+/* server: snapmgr.c, ImportSnapshot(): the one that exported it is gone. */
+void direct_snapshot_err(struct err *err)
+{
+    static const char *const states[] = {"22023", "42704", "55000"};
+    for (size_t i = 0; i < ARRAY_LEN(states); i++) {
+        if (strcmp(err->sqlstate, states[i]) == 0)
+            err->code = ERR_CONNECT;
+    }
+}
+
 /* A transaction that took it, and gives it on. */
 bool cap_direct_keep(const struct cap_settings *settings, const struct repl_slot *slot,
                      struct cap_direct_snapshot *ret, struct err *err)
@@ -43,6 +53,7 @@ bool cap_direct_keep(const struct cap_settings *settings, const struct repl_slot
     strbuf_release(&sql);
     if (!ok) {
         cap_direct_snapshot_release(&snap);
+        direct_snapshot_err(err);
         return err_wrap(err, "snapshot");
     }
     (void)snprintf(snap.name, sizeof snap.name, "%s", name != NULL ? name : "");

@@ -86,6 +86,8 @@ struct cap_direct {
 #define DIRECT_SPARE                                                                                         \
     2 /* behind the workers' places in conns and loaders: the coordinator's own, and a slot's */
 
+/* What importing a snapshot said: one that is lost is like a connection, another is found. */
+void direct_snapshot_err(struct err *err);
 bool direct_open_loader(struct cap_direct *d, int place, struct loader **ret, struct err *err) MUST_CHECK;
 bool direct_open_source(struct cap_direct *d, int place, struct pg_conn **ret, struct err *err) MUST_CHECK;
 void direct_close_place(struct cap_direct *d, int place, struct pg_conn *conn, struct loader *ld);

@@ -34,10 +34,17 @@ static bool begin_snapshot(struct worker *w, const struct direct_chunk *chunk, s
     PG_RESULT_AUTO res = NULL;
     strbuf_adds(&sql, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET TRANSACTION SNAPSHOT ");
     pg_quote_literal(&sql, w->d->snap.name);
-    strbuf_addf(&sql, "; SET LOCAL lock_timeout = %d; LOCK TABLE ONLY ", LOCK_TIMEOUT_MS);
+    bool ok = strbuf_ok(&sql, "snapshot", err) && pg_exec(w->conn, sql.data, err);
+    if (!ok) {
+        direct_snapshot_err(err);
+        strbuf_release(&sql);
+        return false;
+    }
+    strbuf_clear(&sql);
+    strbuf_addf(&sql, "SET LOCAL lock_timeout = %d; LOCK TABLE ONLY ", LOCK_TIMEOUT_MS);
     pg_quote_table(&sql, part->schema, part->name);
     strbuf_adds(&sql, " IN ACCESS SHARE MODE");
-    bool ok = strbuf_ok(&sql, "LOCK TABLE", err) && pg_exec(w->conn, sql.data, err);
+    ok = strbuf_ok(&sql, "LOCK TABLE", err) && pg_exec(w->conn, sql.data, err);
     strbuf_release(&sql);
     char oid[16];
     (void)snprintf(oid, sizeof oid, "%u", part->oid);

@@ -73,7 +73,8 @@ static bool set_up(struct loader *ld, struct err *err)
     static const char needed[] = "crossfade.position crossfade.loaded crossfade.loaded.table_oid "
                                  "crossfade.direct_load crossfade.direct_table crossfade.direct_chunk";
     struct err refused = ERR_INIT;
-    if (!pg_exec(ld->conn, SESSION, err))
+    if (!pg_exec(ld->conn, SESSION, err) ||
+        (pg_server_version(ld->conn) >= 170000 && !pg_exec(ld->conn, "SET transaction_timeout = 0", err)))
         return false;
     ld->triggers_fire = !pg_exec(ld->conn, "SET session_replication_role = replica", &refused);
     if (ld->triggers_fire && refused.code != ERR_AUTH) {
