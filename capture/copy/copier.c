@@ -47,7 +47,7 @@ struct cap_copier {
     struct cap_copy_worker *workers;
     int worker_count;
     struct cap_direct *direct; /* loads in place of the workers; NULL = they copy, or it is done */
-    bool direct_done; /* stays */
+    bool direct_done;          /* stays */
     struct cap_visible *visible;
     uint32_t before_xid; /* all that was published before this session has a smaller one */
     size_t forget_at;    /* so many noted transactions are too many */

@@ -369,7 +369,8 @@ struct cap_direct *cap_direct_open(const struct cap_session *s, struct cap_direc
     d->session = s;
     d->attempt = s->status->attempt;
     d->snap = *snap;
-    d->begin_lsn = snap->conn != NULL ? snap->lsn : 0; /* an earlier session's copy began before its snapshot */
+    d->begin_lsn =
+        snap->conn != NULL ? snap->lsn : 0; /* an earlier session's copy began before its snapshot */
     *snap = (struct cap_direct_snapshot){0};
     d->rows = rows;
     d->event_fd = event_fd;

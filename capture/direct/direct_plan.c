@@ -11,7 +11,8 @@
 
 /* Of a table that nobody has analysed. */
 #define ROWS_PER_BLOCK 64
-#define BUILTIN_OIDS   10000 /* server: access/transam.h, FirstGenbkiObjectId: fixed by hand, the same everywhere */
+#define BUILTIN_OIDS                                                                                         \
+    10000 /* server: access/transam.h, FirstGenbkiObjectId: fixed by hand, the same everywhere */
 
 /* --- what a table is --- */
 
@@ -51,7 +52,7 @@ static bool type_names(struct pg_conn *conn, const struct source_column *c, stru
     ret->bare = xstrdup(pg_cell(res, 0, 1));
     ret->builtin = c->type_oid < BUILTIN_OIDS;
     ret->binary = ret->builtin && !is_local(ret->bare);
-    return true;
+    return ret->builtin || pg_query_text(conn, LOADER_TYPE_INSIDE, 1, params, &ret->inside, err);
 }
 
 static bool read_key(struct pg_conn *conn, uint32_t oid, char **ret, struct err *err)
@@ -170,7 +171,8 @@ static bool may_stay(const struct direct_plan *plan, size_t table, const struct 
     }
     if (!same)
         return false;
-    return (whole && ends == t->part_count) || !mixed || (t->key_count > 0 && t->replica_identity != 'i' && mixable);
+    return (whole && ends == t->part_count) || !mixed ||
+           (t->key_count > 0 && t->replica_identity != 'i' && mixable);
 }
 
 static bool look_at(struct direct_plan *plan, struct loader *ld, size_t table, lsn_t snapshot_lsn,
@@ -278,6 +280,7 @@ static void free_table(struct direct_table *dt)
         free(dt->target.columns[i].name);
         free(dt->target.columns[i].type);
         free(dt->target.columns[i].bare);
+        free(dt->target.columns[i].inside);
     }
     free(dt->target.columns);
     free(dt->target.key);

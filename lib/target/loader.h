@@ -22,7 +22,8 @@ struct loader_options {
     const char *url, *pipeline, *shard;
     const char *owner; /* names the run that has claimed, or is about to */
     uint64_t attempt;
-    lsn_t begin_lsn; /* the attempt begins here or later: a target that stands before it was filled from another journal; 0 = not known */
+    lsn_t
+        begin_lsn; /* the attempt begins here or later: a target that stands before it was filled from another journal; 0 = not known */
     bool truncate_nonempty; /* as in target_options */
 };
 
@@ -31,9 +32,30 @@ struct loader_column {
     char *name;   /* on the target */
     char *type;   /* with its modifier: numeric(10,2) */
     char *bare;   /* without */
+    char *inside; /* LOADER_TYPE_INSIDE; NULL = nothing */
     bool builtin; /* of PostgreSQL itself: the same on every server */
     bool binary;  /* … and its binary form means the same there */
 };
+
+/* $1: a type's OID. What domains, composites and ranges of its name are made of, down to the last one, as a text; NULL = it is none of
+ * these. Names as with search_path ''. */
+#define LOADER_TYPE_INSIDE                                                                                   \
+    "WITH RECURSIVE t (oid) AS (SELECT $1::oid UNION SELECT s.oid FROM t CROSS JOIN LATERAL ("               \
+    "SELECT typbasetype FROM pg_catalog.pg_type WHERE oid = t.oid UNION ALL "                                \
+    "SELECT typelem FROM pg_catalog.pg_type WHERE oid = t.oid AND typcategory = 'A' UNION ALL "              \
+    "SELECT rngsubtype FROM pg_catalog.pg_range WHERE rngtypid = t.oid UNION ALL "                           \
+    "SELECT atttypid FROM pg_catalog.pg_type JOIN pg_catalog.pg_attribute ON attrelid = typrelid "           \
+    "WHERE pg_type.oid = t.oid AND typtype = 'c' AND attnum > 0 AND NOT attisdropped) AS s (oid) "           \
+    "WHERE s.oid <> 0) "                                                                                     \
+    "SELECT string_agg(name || ': ' || content, '; ' ORDER BY name COLLATE \"C\") FROM ("                    \
+    "SELECT pg_catalog.format_type(t.oid, NULL) AS name, CASE typtype "                                      \
+    "WHEN 'd' THEN pg_catalog.format_type(typbasetype, typtypmod) "                                          \
+    "WHEN 'r' THEN (SELECT pg_catalog.format_type(rngsubtype, NULL) FROM pg_catalog.pg_range "               \
+    "WHERE rngtypid = t.oid) "                                                                               \
+    "WHEN 'c' THEN (SELECT string_agg(pg_catalog.format('%I %s', attname, "                                  \
+    "pg_catalog.format_type(atttypid, atttypmod)), ', ' ORDER BY attnum) FROM pg_catalog.pg_attribute "      \
+    "WHERE attrelid = typrelid AND attnum > 0 AND NOT attisdropped) END AS content "                         \
+    "FROM t JOIN pg_catalog.pg_type y ON y.oid = t.oid WHERE y.oid >= 10000) AS x"
 
 struct loader_table {
     uint32_t oid; /* on the source */
