@@ -273,3 +273,37 @@ def test_no_change_is_lost_behind_the_end(servers):
         s.capture.start()
         complete(s, 1)
         s.assert_equal(120)
+
+
+def test_snapshot_is_lost_alone(servers):
+    """The connection that keeps it ends, the others do not: another one is found."""
+    with scenario(*servers, TABLES, more={"capture": {**DIRECT["capture"], "max_rows_per_second": 5000}}) as s:
+        s.apply.start()
+        s.capture.start()
+        loads(s)
+        wait_until(lambda: chunks(s) > 2, 60, "chunks are loaded")
+        change(s, 1)
+        assert s.admin("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND state = 'idle in transaction' AND query = 'SELECT 1'") == [(1,)]
+        change(s, 2)
+        complete(s, 1)
+        s.assert_equal(120)
+        assert s.target("SELECT count(DISTINCT lsn) > 1 FROM crossfade.direct_chunk") == [(True,)]
+
+
+def test_types_of_one_name_and_other_content(servers):
+    types = "CREATE DOMAIN price AS numeric({}); CREATE DOMAIN cost AS price; CREATE TYPE pair AS (a int, c {}); CREATE TABLE other (id int PRIMARY KEY);"
+    table = "CREATE TABLE t (id int PRIMARY KEY, c cost, p pair, ps pair[], r regclass, rs regtype[], m money);"
+    with scenario(*servers, types.format("10,2", "cost") + table + "INSERT INTO t VALUES (1, 1.25, (1, 2.55), ARRAY[(2, 3.45)::pair], 'other', '{integer,cost}', 12.50)", target_schema=types.format("6,1", "cost") + table, more=DIRECT) as s:
+        s.apply.start()
+        inside = "(public.cost: public.price; public.price: numeric({}))"
+        for price, member, words in [("6,1", "cost", f"column=c: type public.cost is {inside.format('10,2')} on the source, {inside.format('6,1')} on the target"),
+                                     ("10,2", "text", "column=p: type public.pair is (public.cost: public.price; public.pair: a integer, c public.cost; public.price: numeric(10,2)) on the source, (public.pair: a integer, c text) on the target")]:
+            s.target("DROP TABLE t, other; DROP TYPE pair; DROP DOMAIN cost, price", types.format(price, member), table)
+            s.capture.start()
+            s.capture.assert_exit(5, timeout=60)
+            assert words in s.capture.log_text()
+        s.target("DROP TABLE t, other; DROP TYPE pair; DROP DOMAIN cost, price", types.format("10,2", "cost"), table)
+        s.capture.start()
+        complete(s, 1)
+        s.source("INSERT INTO t VALUES (2, 7.25, (1, 2.55), NULL, 'other', NULL, -0.01)")
+        s.assert_equal(120)
