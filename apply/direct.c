@@ -2,7 +2,10 @@
 #include <stdio.h>
 
 #include "apply/apply_internal.h"
+#include "core/clock.h"
 #include "core/log.h"
+
+#define SKIP_INTERVAL_US (2 * INT64_C(1000000))
 
 static bool look(struct session *s, struct err *err)
 {
@@ -22,6 +25,22 @@ static void tell(struct session *s, bool waits)
     log_event(LOG_LEVEL_INFO, waits ? "direct_waits" : "direct_loaded", "fence=%llu attempt=%llu tables=%zu",
               (unsigned long long)s->position.fence_id, (unsigned long long)s->position.attempt,
               s->direct.table_count);
+}
+
+/* Its loader may be gone for good: a copy that has begun since is loaded by another one, which waits for apply to come to it. */
+static bool look_for_later_copy(struct session *s, struct err *err)
+{
+    int64_t now_us = clock_mono_us();
+    bool skipped = false;
+    if (s->direct_skip_us != 0 && now_us - s->direct_skip_us < SKIP_INTERVAL_US)
+        return true;
+    s->direct_skip_us = now_us;
+    if (!fence_feed_skip_to_copy(s->feed, &skipped, err))
+        return err_wrap(err, "journal");
+    if (skipped)
+        log_event(LOG_LEVEL_INFO, "direct_given_up", "attempt=%llu text=\"a later copy has begun\"",
+                  (unsigned long long)s->position.attempt);
+    return true;
 }
 
 bool apply_session_direct(struct session *s, const struct fence_batch *fences, bool *ret_wait,
@@ -50,7 +69,7 @@ bool apply_session_direct(struct session *s, const struct fence_batch *fences, b
             "capture.snapshot_path: direct wants apply.shard 1/1 until the copy is complete: apply "
             "with one process, or begin anew with snapshot_path: journal");
     tell(s, *ret_wait);
-    return true;
+    return !*ret_wait || look_for_later_copy(s, err);
 }
 
 lsn_t apply_session_direct_from(void *ctx, const struct table_schema *schema)

@@ -33,6 +33,7 @@ struct fence_feed {
     uint64_t last_id;   /* of the last fence read; 0 = any may come */
     uint64_t system_id; /* 0 = not known yet */
     lsn_t newest_lsn;
+    uint64_t looked_next; /* fence_feed_skip_to_copy() has seen what is below this offset */
     struct journal_range *ranges;
     size_t range_cap;
     struct merged_slot *slots;
@@ -155,11 +156,11 @@ static bool check_position(struct fence_feed *feed, const struct target_position
 
 /* Offset of the newest SNAPSHOT_BEGIN in [first, next): what came before would be removed again anyway. */
 static bool find_newest_copy(struct fence_feed *feed, uint64_t first, uint64_t next, uint64_t *ret_offset,
-                             struct err *err)
+                             bool *ret_found, struct err *err)
 {
     struct journal_record rec;
     enum journal_next got = JOURNAL_END;
-    bool found = false;
+    *ret_found = false;
     if (next > first && !assign(feed, first, next, err))
         return false;
     while (next > first && (got = journal_next(feed->reader, SCAN_WAIT_MS, &rec, err)) == JOURNAL_RECORD) {
@@ -168,7 +169,7 @@ static bool find_newest_copy(struct fence_feed *feed, uint64_t first, uint64_t n
             return false;
         if (fence.kind == FENCE_SNAPSHOT_BEGIN) {
             *ret_offset = rec.offset;
-            found = true;
+            *ret_found = true;
         }
         fence_release(&fence);
     }
@@ -176,18 +177,21 @@ static bool find_newest_copy(struct fence_feed *feed, uint64_t first, uint64_t n
         return false;
     if (got == JOURNAL_IDLE)
         return err_set(err, ERR_CONNECT, "topic=%s: the journal does not answer", feed->stream);
-    if (!found && next > first)
-        return err_set(err, ERR_GAP,
-                       "topic=%s: the journal holds no beginning of a copy: a new target needs one",
-                       feed->stream);
     return true;
 }
 
 static bool start_fresh(struct fence_feed *feed, struct err *err)
 {
     uint64_t first = 0, next = 0, offset = 0;
-    return journal_bounds(feed->reader, feed->stream, PARTITION, &first, &next, err) &&
-           find_newest_copy(feed, first, next, &offset, err) && assign(feed, offset, JOURNAL_FOLLOW, err);
+    bool found = false;
+    if (!journal_bounds(feed->reader, feed->stream, PARTITION, &first, &next, err) ||
+        !find_newest_copy(feed, first, next, &offset, &found, err))
+        return false;
+    if (!found && next > first)
+        return err_set(err, ERR_GAP,
+                       "topic=%s: the journal holds no beginning of a copy: a new target needs one",
+                       feed->stream);
+    return assign(feed, offset, JOURNAL_FOLLOW, err);
 }
 
 bool fence_feed_open(const struct journal_config *config, const struct target_position *position,
@@ -415,16 +419,57 @@ bool fence_feed_pick(struct fence_feed *feed, uint64_t max_changes, struct fence
     return true;
 }
 
+static void forget_queued(struct fence_feed *feed, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        feed->queued_changes -= feed->items[feed->head + i].fence.changes;
+        fence_release(&feed->items[feed->head + i].fence);
+    }
+    feed->head += count;
+    feed->count -= count;
+}
+
 void fence_feed_take(struct fence_feed *feed, const struct fence_batch *batch)
 {
     if (feed->foreign != NULL)
         foreign_feed_take(feed->foreign, batch->last->id);
-    for (size_t i = 0; i < batch->count; i++) {
-        feed->queued_changes -= feed->items[feed->head + i].fence.changes;
-        fence_release(&feed->items[feed->head + i].fence);
+    forget_queued(feed, batch->count);
+}
+
+static void skip_queued(struct fence_feed *feed, bool *ret_skipped)
+{
+    for (size_t i = feed->count; i-- > 1;) {
+        if (feed->items[feed->head + i].fence.kind != FENCE_SNAPSHOT_BEGIN)
+            continue;
+        forget_queued(feed, i);
+        *ret_skipped = true;
+        return;
     }
-    feed->head += batch->count;
-    feed->count -= batch->count;
+}
+
+bool fence_feed_skip_to_copy(struct fence_feed *feed, bool *ret_skipped, struct err *err)
+{
+    uint64_t first = 0, next = 0, offset = 0;
+    bool found = false;
+    *ret_skipped = false;
+    if (feed->foreign != NULL || feed->count == 0)
+        return true;
+    uint64_t behind = feed->items[feed->head + feed->count - 1].offset + 1;
+    uint64_t from = MAX_OF(feed->looked_next, behind);
+    skip_queued(feed, ret_skipped);
+    if (!journal_bounds(feed->reader, feed->stream, PARTITION, &first, &next, err))
+        return false;
+    if (next <= from)
+        return true;
+    if (!find_newest_copy(feed, from, next, &offset, &found, err))
+        return false;
+    feed->looked_next = next;
+    if (!found)
+        return assign(feed, behind, JOURNAL_FOLLOW, err);
+    forget_queued(feed, feed->count);
+    feed->last_id = 0; /* what stands between is not read */
+    *ret_skipped = true;
+    return assign(feed, offset, JOURNAL_FOLLOW, err);
 }
 
 bool fence_feed_end(struct fence_feed *feed, uint64_t *ret_next_offset, struct err *err)

@@ -57,6 +57,9 @@ bool fence_feed_pick(struct fence_feed *feed, uint64_t max_changes, struct fence
                      struct err *err) MUST_CHECK;
 /* The picked batch is committed. */
 void fence_feed_take(struct fence_feed *feed, const struct fence_batch *batch);
+/* Is there, behind the next fence, a beginning of a copy? Then the next fence is that one (the last one's): it empties the target, so that
+ * what comes before it need not be applied. What was picked is no longer valid. */
+bool fence_feed_skip_to_copy(struct fence_feed *feed, bool *ret_skipped, struct err *err) MUST_CHECK;
 /* Offset behind the last fence of the stream. */
 bool fence_feed_end(struct fence_feed *feed, uint64_t *ret_next_offset, struct err *err) MUST_CHECK;
 /* LSN of the newest fence read; 0 = none. */

@@ -58,7 +58,8 @@ bool cap_connect_to(const struct cap_settings *settings, const char *url, bool r
             conn,
             "SET idle_in_transaction_session_timeout = 0; SET statement_timeout = 0; SET lock_timeout = 0;"
             " SET idle_session_timeout = 0; SET row_security = off; SET synchronous_commit = off",
-            err)) {
+            err) ||
+        (pg_server_version(conn) >= 170000 && !pg_exec(conn, "SET transaction_timeout = 0", err))) {
         pg_close(conn);
         return err_wrap(err, "source");
     }

@@ -47,7 +47,7 @@ struct cap_copier {
     struct cap_copy_worker *workers;
     int worker_count;
     struct cap_direct *direct; /* loads in place of the workers; NULL = they copy, or it is done */
-    bool direct_done;
+    bool direct_done;          /* stays */
     struct cap_visible *visible;
     uint32_t before_xid; /* all that was published before this session has a smaller one */
     size_t forget_at;    /* so many noted transactions are too many */
@@ -174,6 +174,12 @@ bool cap_copier_pauses(const struct cap_copier *c)
 
 /* --- what the stream asks --- */
 
+/* … or did: until the complete fence is written its changes are apply's to sort out. */
+static bool loads_directly(const struct cap_copier *c)
+{
+    return c->direct != NULL || c->direct_done;
+}
+
 enum cap_fate cap_copier_fate(const struct cap_copier *c, uint32_t oid, size_t key_count, uint32_t xid)
 {
     if (oid == c->alone_oid)
@@ -181,7 +187,7 @@ enum cap_fate cap_copier_fate(const struct cap_copier *c, uint32_t oid, size_t k
     if (cap_plan_table_done(c->copy.plan, oid) && !cap_queue_waits(&c->session->queue, oid))
         return CAP_KEEP;
     if (key_count == 0) /* loaded directly: apply drops what its rows have */
-        return c->direct != NULL && !cap_queue_waits(&c->session->queue, oid) ? CAP_KEEP : CAP_DROP;
+        return loads_directly(c) && !cap_queue_waits(&c->session->queue, oid) ? CAP_KEEP : CAP_DROP;
     return CAP_COMPLETE;
 }
 
@@ -209,7 +215,7 @@ bool cap_copier_begin_anew(struct cap_copier *c, uint32_t oid)
         if (c->anew[i] == oid)
             return true;
     }
-    if (c->copy.where != NULL || c->given_up || c->direct != NULL || c->anew_count == ANEW_MAX)
+    if (c->copy.where != NULL || c->given_up || loads_directly(c) || c->anew_count == ANEW_MAX)
         return false;
     c->anew[c->anew_count++] = oid;
     return true;

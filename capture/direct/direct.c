@@ -28,6 +28,16 @@ void cap_direct_snapshot_release(struct cap_direct_snapshot *snap)
     *snap = (struct cap_direct_snapshot){0};
 }
 
+/* server: snapmgr.c, ImportSnapshot(): the one that exported it is gone. */
+void direct_snapshot_err(struct err *err)
+{
+    static const char *const states[] = {"22023", "42704", "55000"};
+    for (size_t i = 0; i < ARRAY_LEN(states); i++) {
+        if (strcmp(err->sqlstate, states[i]) == 0)
+            err->code = ERR_CONNECT;
+    }
+}
+
 /* A transaction that took it, and gives it on. */
 bool cap_direct_keep(const struct cap_settings *settings, const struct repl_slot *slot,
                      struct cap_direct_snapshot *ret, struct err *err)
@@ -43,6 +53,7 @@ bool cap_direct_keep(const struct cap_settings *settings, const struct repl_slot
     strbuf_release(&sql);
     if (!ok) {
         cap_direct_snapshot_release(&snap);
+        direct_snapshot_err(err);
         return err_wrap(err, "snapshot");
     }
     (void)snprintf(snap.name, sizeof snap.name, "%s", name != NULL ? name : "");
@@ -126,6 +137,7 @@ bool direct_open_loader(struct cap_direct *d, int place, struct loader **ret, st
                                            .shard = SHARD_ALL,
                                            .owner = d->owner,
                                            .attempt = d->attempt,
+                                           .begin_lsn = d->begin_lsn,
                                            .truncate_nonempty = settings->truncate_nonempty};
     if (!loader_open(&options, ret, err))
         return false;
@@ -357,6 +369,8 @@ struct cap_direct *cap_direct_open(const struct cap_session *s, struct cap_direc
     d->session = s;
     d->attempt = s->status->attempt;
     d->snap = *snap;
+    d->begin_lsn =
+        snap->conn != NULL ? snap->lsn : 0; /* an earlier session's copy began before its snapshot */
     *snap = (struct cap_direct_snapshot){0};
     d->rows = rows;
     d->event_fd = event_fd;

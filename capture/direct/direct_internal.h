@@ -60,6 +60,7 @@ struct cap_direct {
     struct cap_direct_snapshot snap;
     _Atomic uint64_t *rows;
     uint64_t attempt;
+    lsn_t begin_lsn; /* of the copy; 0 = not known */
     atomic_bool *table_done;
     int event_fd;
     pthread_t thread;
@@ -85,6 +86,8 @@ struct cap_direct {
 #define DIRECT_SPARE                                                                                         \
     2 /* behind the workers' places in conns and loaders: the coordinator's own, and a slot's */
 
+/* What importing a snapshot said: one that is lost is like a connection, another is found. */
+void direct_snapshot_err(struct err *err);
 bool direct_open_loader(struct cap_direct *d, int place, struct loader **ret, struct err *err) MUST_CHECK;
 bool direct_open_source(struct cap_direct *d, int place, struct pg_conn **ret, struct err *err) MUST_CHECK;
 void direct_close_place(struct cap_direct *d, int place, struct pg_conn *conn, struct loader *ld);

@@ -11,7 +11,8 @@
 
 /* Of a table that nobody has analysed. */
 #define ROWS_PER_BLOCK 64
-#define BUILTIN_OIDS   16384 /* server: access/transam.h, FirstNormalObjectId */
+#define BUILTIN_OIDS                                                                                         \
+    10000 /* server: access/transam.h, FirstGenbkiObjectId: fixed by hand, the same everywhere */
 
 /* --- what a table is --- */
 
@@ -26,6 +27,12 @@ static bool refuse_protected(const struct cap_session *s, const struct source_ta
                 t->schema, t->name, t->columns[i].name);
     }
     return true;
+}
+
+/* OIDs of this server's objects, units of its lc_monetary, or none at all: in binary form they mean something else elsewhere. */
+static bool is_local(const char *bare)
+{
+    return strncmp(bare, "reg", 3) == 0 || strncmp(bare, "money", 5) == 0 || strncmp(bare, "aclitem", 7) == 0;
 }
 
 static bool type_names(struct pg_conn *conn, const struct source_column *c, struct loader_column *ret,
@@ -44,7 +51,8 @@ static bool type_names(struct pg_conn *conn, const struct source_column *c, stru
     ret->type = xstrdup(pg_cell(res, 0, 0));
     ret->bare = xstrdup(pg_cell(res, 0, 1));
     ret->builtin = c->type_oid < BUILTIN_OIDS;
-    return true;
+    ret->binary = ret->builtin && !is_local(ret->bare);
+    return ret->builtin || pg_query_text(conn, LOADER_TYPE_INSIDE, 1, params, &ret->inside, err);
 }
 
 static bool read_key(struct pg_conn *conn, uint32_t oid, char **ret, struct err *err)
@@ -61,6 +69,13 @@ static bool read_key(struct pg_conn *conn, uint32_t oid, char **ret, struct err 
         return false;
     *ret = pg_rows(res) == 1 ? xstrdup(pg_cell(res, 0, 0)) : NULL;
     return true;
+}
+
+static void name_key(const struct source_table *t, struct direct_table *dt)
+{
+    dt->target.key = xcalloc(t->key_count + 1, sizeof *dt->target.key);
+    for (size_t k = 0; k < t->key_count; k++)
+        dt->target.key[dt->target.key_count++] = dt->target.columns[t->key[k]].name;
 }
 
 /* All that must be the same for chunks of two runs to make one table. */
@@ -99,6 +114,7 @@ static bool describe(const struct cap_session *s, struct pg_conn *conn, const st
     bool whole = !table_rules_any(s->settings->rules, t->schema, t->name);
     if (whole && t->key_count > 0 && !read_key(conn, t->oid, &dt->key_as, err))
         return false;
+    name_key(t, dt);
     dt->shape = shape_of(s, t, dt);
     dt->target.shape = dt->shape;
     dt->target.key_as = dt->key_as;
@@ -155,7 +171,8 @@ static bool may_stay(const struct direct_plan *plan, size_t table, const struct 
     }
     if (!same)
         return false;
-    return (whole && ends == t->part_count) || !mixed || (t->key_count > 0 && mixable);
+    return (whole && ends == t->part_count) || !mixed ||
+           (t->key_count > 0 && t->replica_identity != 'i' && mixable);
 }
 
 static bool look_at(struct direct_plan *plan, struct loader *ld, size_t table, lsn_t snapshot_lsn,
@@ -263,8 +280,10 @@ static void free_table(struct direct_table *dt)
         free(dt->target.columns[i].name);
         free(dt->target.columns[i].type);
         free(dt->target.columns[i].bare);
+        free(dt->target.columns[i].inside);
     }
     free(dt->target.columns);
+    free(dt->target.key);
     free(dt->shape);
     free(dt->key_as);
 }

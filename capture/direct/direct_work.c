@@ -34,10 +34,17 @@ static bool begin_snapshot(struct worker *w, const struct direct_chunk *chunk, s
     PG_RESULT_AUTO res = NULL;
     strbuf_adds(&sql, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET TRANSACTION SNAPSHOT ");
     pg_quote_literal(&sql, w->d->snap.name);
-    strbuf_addf(&sql, "; SET LOCAL lock_timeout = %d; LOCK TABLE ONLY ", LOCK_TIMEOUT_MS);
+    bool ok = strbuf_ok(&sql, "snapshot", err) && pg_exec(w->conn, sql.data, err);
+    if (!ok) {
+        direct_snapshot_err(err);
+        strbuf_release(&sql);
+        return false;
+    }
+    strbuf_clear(&sql);
+    strbuf_addf(&sql, "SET LOCAL lock_timeout = %d; LOCK TABLE ONLY ", LOCK_TIMEOUT_MS);
     pg_quote_table(&sql, part->schema, part->name);
     strbuf_adds(&sql, " IN ACCESS SHARE MODE");
-    bool ok = strbuf_ok(&sql, "LOCK TABLE", err) && pg_exec(w->conn, sql.data, err);
+    ok = strbuf_ok(&sql, "LOCK TABLE", err) && pg_exec(w->conn, sql.data, err);
     strbuf_release(&sql);
     char oid[16];
     (void)snprintf(oid, sizeof oid, "%u", part->oid);
@@ -162,7 +169,9 @@ static bool copy_chunk(struct worker *w, struct direct_chunk *chunk, struct err 
     bool hold = false;
     if (!begin_snapshot(w, chunk, err))
         return false;
-    if (!source_columns_hold(w->conn, t, &hold, err))
+    /* In the snapshot, and now: COPY reads by the catalog of now, where a name may be another column's. */
+    if (!source_columns_hold(w->conn, t, &hold, err) ||
+        (hold && !source_columns_hold(w->side, t, &hold, err)))
         return false;
     if (!hold)
         return err_set(err, ERR_TRANSIENT, "it was altered since the load began");

@@ -22,6 +22,8 @@ struct loader_options {
     const char *url, *pipeline, *shard;
     const char *owner; /* names the run that has claimed, or is about to */
     uint64_t attempt;
+    lsn_t
+        begin_lsn; /* the attempt begins here or later: a target that stands before it was filled from another journal; 0 = not known */
     bool truncate_nonempty; /* as in target_options */
 };
 
@@ -30,14 +32,38 @@ struct loader_column {
     char *name;   /* on the target */
     char *type;   /* with its modifier: numeric(10,2) */
     char *bare;   /* without */
+    char *inside; /* LOADER_TYPE_INSIDE; NULL = nothing */
     bool builtin; /* of PostgreSQL itself: the same on every server */
+    bool binary;  /* … and its binary form means the same there */
 };
+
+/* $1: a type's OID. What domains, composites and ranges of its name are made of, down to the last one, as a text; NULL = it is none of
+ * these. Names as with search_path ''. */
+#define LOADER_TYPE_INSIDE                                                                                   \
+    "WITH RECURSIVE t (oid) AS (SELECT $1::oid UNION SELECT s.oid FROM t CROSS JOIN LATERAL ("               \
+    "SELECT typbasetype FROM pg_catalog.pg_type WHERE oid = t.oid UNION ALL "                                \
+    "SELECT typelem FROM pg_catalog.pg_type WHERE oid = t.oid AND typcategory = 'A' UNION ALL "              \
+    "SELECT rngsubtype FROM pg_catalog.pg_range WHERE rngtypid = t.oid UNION ALL "                           \
+    "SELECT atttypid FROM pg_catalog.pg_type JOIN pg_catalog.pg_attribute ON attrelid = typrelid "           \
+    "WHERE pg_type.oid = t.oid AND typtype = 'c' AND attnum > 0 AND NOT attisdropped) AS s (oid) "           \
+    "WHERE s.oid <> 0) "                                                                                     \
+    "SELECT string_agg(name || ': ' || content, '; ' ORDER BY name COLLATE \"C\") FROM ("                    \
+    "SELECT pg_catalog.format_type(t.oid, NULL) AS name, CASE typtype "                                      \
+    "WHEN 'd' THEN pg_catalog.format_type(typbasetype, typtypmod) "                                          \
+    "WHEN 'r' THEN (SELECT pg_catalog.format_type(rngsubtype, NULL) FROM pg_catalog.pg_range "               \
+    "WHERE rngtypid = t.oid) "                                                                               \
+    "WHEN 'c' THEN (SELECT string_agg(pg_catalog.format('%I %s', attname, "                                  \
+    "pg_catalog.format_type(atttypid, atttypmod)), ', ' ORDER BY attnum) FROM pg_catalog.pg_attribute "      \
+    "WHERE attrelid = typrelid AND attnum > 0 AND NOT attisdropped) END AS content "                         \
+    "FROM t JOIN pg_catalog.pg_type y ON y.oid = t.oid WHERE y.oid >= 10000) AS x"
 
 struct loader_table {
     uint32_t oid; /* on the source */
     const char *schema, *name;
     struct loader_column *columns;
     size_t column_count;
+    const char **key; /* names on the target of what tells its rows apart; none: nothing does */
+    size_t key_count;
     const char *shape;  /* hash of what is read: rows of another one do not mix with it */
     const char *key_as; /* its primary key: CONSTRAINT name PRIMARY KEY (…); NULL = it has none */
 };
@@ -70,7 +96,7 @@ bool loader_claim(struct loader *ld, bool *ret_done, struct err *err) MUST_CHECK
 bool loader_fits(struct loader *ld, const struct loader_table *t, bool *ret_binary,
                  struct err *err) MUST_CHECK;
 /* What an earlier run has left of the table, ordered by part and number. *ret_same: it was read in this shape. *ret_mixable: rows of
- * several positions cannot be in each other's way (no unique index but the key's). */
+ * several positions cannot be in each other's way (no unique index, and no primary key, but the key's). */
 bool loader_look(struct loader *ld, const struct loader_table *t, struct loader_chunk **ret,
                  size_t *ret_count, bool *ret_same, bool *ret_mixable, struct err *err) MUST_CHECK;
 /* Begins the table anew: empties it if it is this pipeline's, or may be; ERR_SCHEMA if it holds rows that are not. */

@@ -1,8 +1,13 @@
 """capture.snapshot_path: direct: rows go straight from source to target, changes wait in the journal, and whatever is killed both
 ends are equal when apply has come to the first complete fence."""
 
+import contextlib
+import os
+import shutil
 import signal
+import threading
 
+import psycopg
 import pytest
 
 from rig import Postgres, Workdir, wait_until
@@ -170,4 +175,135 @@ def test_load_waits_for_apply_and_says_so(servers):
         assert s.target("SELECT count(*) FROM t") == [(0,)]
         s.apply.start()
         s.wait_complete(120)
+        s.assert_equal(120)
+
+
+def lose_slot(s):
+    """The source forgets the pipeline: the next capture begins a new copy."""
+    wait_until(lambda: s.source_server.value("SELECT count(*) = 0 FROM pg_replication_slots WHERE database = %s AND active", (s.name,)), 60, "the slot is free")
+    s.source_server.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = %s", (s.name,))
+
+
+def complete(s, attempt):
+    wait_until(lambda: (p := s.position()) is not None and p["complete"] and p["attempt"] == attempt, 120, f"the copy of attempt {attempt} is complete")
+
+
+def test_new_journal_is_loaded_anew(servers):
+    """Its attempts have the numbers of the lost one's: what was loaded for those does not count, nor does the old position."""
+    with scenario(*servers, "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT i, 'v' FROM generate_series(1, 2000) i", more=DIRECT) as s:
+        s.start(timeout=120)
+        s.capture.terminate()
+        s.apply.terminate()
+        lose_slot(s)
+        shutil.rmtree(os.path.join(s.pipeline.folder, f"{s.name}-journal"))
+        s.source("INSERT INTO t SELECT i, 'new' FROM generate_series(3000, 3500) i", "DELETE FROM t WHERE id < 50")
+        s.capture.start()
+        s.capture.wait_for(lambda status: "crossfade apply must run" in (status.get("trouble") or ""), 60, "the load waits for apply")
+        s.target("DELETE FROM crossfade.position", "TRUNCATE t")
+        s.apply.start()
+        complete(s, 1)
+        s.assert_equal(120)
+        assert s.target("SELECT sum(rows)::int, bool_and(done) FROM crossfade.direct_chunk") == [(2452, True)]
+
+
+def test_later_copy_takes_the_place_of_one_that_is_loaded(servers):
+    with scenario(*servers, TABLES, more=DIRECT) as s:
+        s.apply.start()
+        s.capture.start(failpoint="capture.direct_chunk_done:5")
+        s.capture.assert_exit(-signal.SIGKILL, timeout=120)
+        change(s, 1)
+        lose_slot(s)
+        s.capture.start()
+        complete(s, 2)
+        change(s, 2)
+        s.assert_equal(120)
+        assert s.target("SELECT count(*), bool_and(done) FROM crossfade.direct_load") == [(1, True)]
+
+
+@contextlib.contextmanager
+def writing(s, statement):
+    """A client that repeats it until the end."""
+    stop, failures = threading.Event(), []
+
+    def client():
+        try:
+            with psycopg.connect(s.source_url, autocommit=True) as connection:
+                while not stop.is_set():
+                    connection.execute(statement)
+        except psycopg.Error as e:
+            failures.append(e)
+    thread = threading.Thread(target=client, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(60)
+    assert not failures and not thread.is_alive()
+
+
+KEYLESS = "CREATE TABLE bag (a int, b text); ALTER TABLE bag REPLICA IDENTITY FULL; INSERT INTO bag SELECT i, 'x' FROM generate_series(1, 3000) i"
+
+
+def loads(s):
+    wait_until(lambda: s.target("SELECT to_regclass('crossfade.direct_chunk') IS NOT NULL")[0][0] and s.target("SELECT count(*) FROM crossfade.direct_chunk")[0][0] > 0, 60, "the load runs")
+
+
+def test_no_change_is_lost_at_the_end(servers):
+    """Rows without a key that are written while the load ends, and a transaction that is open over its end."""
+    with scenario(*servers, KEYLESS, more={"capture": {**DIRECT["capture"], "max_rows_per_second": 2000}}) as s:
+        s.apply.start()
+        with writing(s, "INSERT INTO bag VALUES (-1, 'loop')"):
+            s.capture.start()
+            loads(s)
+            with psycopg.connect(s.source_url) as connection:
+                connection.execute("INSERT INTO bag SELECT -2, 'long' FROM generate_series(1, 10)")
+                complete(s, 1)
+        s.assert_equal(120)
+        assert s.target("SELECT count(*) FROM bag WHERE a = -2") == [(10,)]
+
+
+def test_no_change_is_lost_behind_the_end(servers):
+    """Capture dies when all is loaded: the next one has to come as far as the source is now before it says so, with much to read until there."""
+    with scenario(*servers, KEYLESS, more=DIRECT) as s:
+        s.apply.start()
+        s.capture.start(failpoint="capture.direct_finished")
+        s.capture.assert_exit(-signal.SIGKILL, timeout=120)
+        s.source("SET synchronous_commit = off", "DO $$ BEGIN FOR i IN 1..30000 LOOP INSERT INTO bag VALUES (-i, 'many'); COMMIT; END LOOP; END $$")
+        s.capture.start()
+        complete(s, 1)
+        s.assert_equal(120)
+
+
+def test_snapshot_is_lost_alone(servers):
+    """The connection that keeps it ends, the others do not: another one is found."""
+    with scenario(*servers, TABLES, more={"capture": {**DIRECT["capture"], "max_rows_per_second": 5000}}) as s:
+        s.apply.start()
+        s.capture.start()
+        loads(s)
+        wait_until(lambda: chunks(s) > 2, 60, "chunks are loaded")
+        change(s, 1)
+        assert s.admin("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND state = 'idle in transaction' AND query = 'SELECT 1'") == [(1,)]
+        change(s, 2)
+        complete(s, 1)
+        s.assert_equal(120)
+        assert s.target("SELECT count(DISTINCT lsn) > 1 FROM crossfade.direct_chunk") == [(True,)]
+
+
+def test_types_of_one_name_and_other_content(servers):
+    types = "CREATE DOMAIN price AS numeric({}); CREATE DOMAIN cost AS price; CREATE TYPE pair AS (a int, c {}); CREATE TABLE other (id int PRIMARY KEY);"
+    table = "CREATE TABLE t (id int PRIMARY KEY, c cost, p pair, ps pair[], r regclass, rs regtype[], m money);"
+    with scenario(*servers, types.format("10,2", "cost") + table + "INSERT INTO t VALUES (1, 1.25, (1, 2.55), ARRAY[(2, 3.45)::pair], 'other', '{integer,cost}', 12.50)", target_schema=types.format("6,1", "cost") + table, more=DIRECT) as s:
+        s.apply.start()
+        inside = "(public.cost: public.price; public.price: numeric({}))"
+        for price, member, words in [("6,1", "cost", f"column=c: type public.cost is {inside.format('10,2')} on the source, {inside.format('6,1')} on the target"),
+                                     ("10,2", "text", "column=p: type public.pair is (public.cost: public.price; public.pair: a integer, c public.cost; public.price: numeric(10,2)) on the source, (public.pair: a integer, c text) on the target")]:
+            s.target("DROP TABLE t, other; DROP TYPE pair; DROP DOMAIN cost, price", types.format(price, member), table)
+            s.capture.start()
+            s.capture.assert_exit(5, timeout=60)
+            assert words in s.capture.log_text()
+        s.target("DROP TABLE t, other; DROP TYPE pair; DROP DOMAIN cost, price", types.format("10,2", "cost"), table)
+        s.capture.start()
+        complete(s, 1)
+        s.source("INSERT INTO t VALUES (2, 7.25, (1, 2.55), NULL, 'other', NULL, -0.01)")
         s.assert_equal(120)

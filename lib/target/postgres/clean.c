@@ -179,12 +179,30 @@ static bool empty_known(struct pg_target *pt, const struct pg_result *known, str
     return ok;
 }
 
+/* What was loaded directly goes with its rows: attempts of a new journal have the numbers of the old one's. The claim is first: behind it
+ * no loader's transaction runs. */
+static bool forget_direct(struct pg_target *pt, struct err *err)
+{
+    static const char *const statements[] = {
+        "DELETE FROM crossfade.direct_load WHERE pipeline = $1",
+        "DELETE FROM crossfade.direct_table WHERE pipeline = $1",
+        "DELETE FROM crossfade.direct_chunk WHERE pipeline = $1",
+    };
+    const char *params[1] = {pt->pipeline};
+    for (size_t i = 0; i < ARRAY_LEN(statements); i++) {
+        PG_RESULT_AUTO res = NULL;
+        if (!pg_query(pt->conn, statements[i], 1, params, &res, err))
+            return false;
+    }
+    return true;
+}
+
 bool pgt_reset(struct pg_target *pt, struct err *err)
 {
     PG_RESULT_AUTO known = NULL;
     PG_RESULT_AUTO gone = NULL;
     const char *params[2] = {pt->pipeline, pt->shard};
-    if (!pgt_plain(pt, err) ||
+    if (!pgt_plain(pt, err) || !forget_direct(pt, err) ||
         !pg_query(pt->conn,
                   "SELECT format('%s%I.%I', CASE WHEN c.relkind = 'p' THEN '' ELSE 'ONLY ' END, schema_name, "
                   "table_name) FROM crossfade.loaded l JOIN pg_class c ON c.oid = "

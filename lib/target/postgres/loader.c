@@ -73,7 +73,8 @@ static bool set_up(struct loader *ld, struct err *err)
     static const char needed[] = "crossfade.position crossfade.loaded crossfade.loaded.table_oid "
                                  "crossfade.direct_load crossfade.direct_table crossfade.direct_chunk";
     struct err refused = ERR_INIT;
-    if (!pg_exec(ld->conn, SESSION, err))
+    if (!pg_exec(ld->conn, SESSION, err) ||
+        (pg_server_version(ld->conn) >= 170000 && !pg_exec(ld->conn, "SET transaction_timeout = 0", err)))
         return false;
     ld->triggers_fire = !pg_exec(ld->conn, "SET session_replication_role = replica", &refused);
     if (ld->triggers_fire && refused.code != ERR_AUTH) {
@@ -99,6 +100,7 @@ bool loader_open(const struct loader_options *options, struct loader **ret, stru
     ld->owner = xstrdup(options->owner);
     ld->truncate_nonempty = options->truncate_nonempty;
     (void)snprintf(ld->attempt, sizeof ld->attempt, "%llu", (unsigned long long)options->attempt);
+    (void)lsn_format(options->begin_lsn, ld->begin_lsn);
     strbuf_init(&ld->out, OUT_MAX);
     if (!pg_open(options->url, &pg, &ld->conn, err) || !set_up(ld, err)) {
         loader_close(ld);
@@ -113,12 +115,11 @@ bool loader_open(const struct loader_options *options, struct loader **ret, stru
 bool loader_ready(struct loader *ld, bool *ret_ready, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
-    const char *params[3] = {ld->pipeline, ld->shard, ld->attempt};
-    if (!pg_query(
-            ld->conn,
-            "SELECT attempt = $3::bigint, attempt > $3::bigint FROM crossfade.position WHERE pipeline = $1 "
-            "AND shard = $2",
-            3, params, &res, err))
+    const char *params[4] = {ld->pipeline, ld->shard, ld->attempt, ld->begin_lsn};
+    if (!pg_query(ld->conn,
+                  "SELECT attempt = $3::bigint AND lsn >= $4::pg_lsn, attempt > $3::bigint AND lsn >= "
+                  "$4::pg_lsn FROM crossfade.position WHERE pipeline = $1 AND shard = $2",
+                  4, params, &res, err))
         return err_wrap(err, "target");
     *ret_ready = pg_rows(res) > 0 && pg_cell_bool(res, 0, 0);
     return pg_rows(res) == 0 || !pg_cell_bool(res, 0, 1) ||
@@ -131,10 +132,13 @@ bool loader_claim(struct loader *ld, bool *ret_done, struct err *err)
     PG_RESULT_AUTO res = NULL;
     PG_RESULT_AUTO chunks = NULL;
     PG_RESULT_AUTO tables = NULL;
+    PG_RESULT_AUTO claim = NULL;
     const char *params[3] = {ld->pipeline, ld->attempt, ld->owner};
-    /* The lists of an earlier attempt go with its claim. */
+    /* The lists of an earlier attempt go with its claim, which is locked first, as by apply when it empties the target. */
     bool ok =
         pg_exec(ld->conn, "BEGIN", err) &&
+        pg_query(ld->conn, "SELECT 1 FROM crossfade.direct_load WHERE pipeline = $1 FOR UPDATE", 1, params,
+                 &claim, err) &&
         pg_query(ld->conn,
                  "DELETE FROM crossfade.direct_chunk WHERE pipeline = $1 AND NOT EXISTS (SELECT 1 FROM "
                  "crossfade.direct_load WHERE pipeline = $1 AND attempt >= $2::bigint)",

@@ -30,7 +30,7 @@ enum fit { FIT_NOT = 0, FIT_TEXT, FIT_BINARY };
 static enum fit fit_of(const struct loader_column *c, const char *type, const char *bare)
 {
     if (strcmp(c->type, type) == 0)
-        return c->builtin ? FIT_BINARY : FIT_TEXT;
+        return c->binary ? FIT_BINARY : FIT_TEXT;
     bool unbounded = strcmp(type, bare) == 0 && strcmp(bare, "character") != 0 && strcmp(bare, "bit") != 0 &&
                      strcmp(bare, "bpchar") != 0;
     if (!unbounded)
@@ -40,7 +40,25 @@ static enum fit fit_of(const struct loader_column *c, const char *type, const ch
     return FIT_NOT;
 }
 
-static bool check_column(const struct loader_table *t, const struct loader_column *c,
+/* A type of the same name may be made of other things, which could round or cut, or take one for the other. */
+static bool check_inside(struct loader *ld, const struct loader_table *t, const struct loader_column *c,
+                         const char *oid, struct err *err)
+{
+    char *inside CLEANUP(free_ptr) = NULL;
+    const char *params[1] = {oid};
+    if (c->builtin)
+        return true;
+    if (!pg_query_text(ld->conn, LOADER_TYPE_INSIDE, 1, params, &inside, err))
+        return err_wrap(err, "target");
+    const char *source = c->inside != NULL ? c->inside : "", *target = inside != NULL ? inside : "";
+    return strcmp(source, target) == 0 ||
+           err_set(err, ERR_SCHEMA,
+                   "target: table=%s.%s column=%s: type %s is (%s) on the source, (%s) on the target: rows "
+                   "cannot be loaded directly; make them the same, or set capture.snapshot_path: journal",
+                   t->schema, t->name, c->name, c->bare, source, target);
+}
+
+static bool check_column(struct loader *ld, const struct loader_table *t, const struct loader_column *c,
                          const struct pg_result *res, bool *binary, struct err *err)
 {
     for (int row = 0; row < pg_rows(res); row++) {
@@ -49,8 +67,9 @@ static bool check_column(const struct loader_table *t, const struct loader_colum
         enum fit fit =
             pg_cell_bool(res, row, 3) ? FIT_NOT : fit_of(c, pg_cell(res, row, 1), pg_cell(res, row, 2));
         *binary = *binary && fit == FIT_BINARY;
-        return fit != FIT_NOT ||
-               err_set(err, ERR_SCHEMA,
+        if (fit != FIT_NOT)
+            return check_inside(ld, t, c, pg_cell(res, row, 4), err);
+        return err_set(err, ERR_SCHEMA,
                        "target: table=%s.%s column=%s: %s on the source, %s%s on the target: rows cannot be "
                        "loaded directly; give it the source's type, or set capture.snapshot_path: journal",
                        t->schema, t->name, c->name, c->type, pg_cell(res, row, 1),
@@ -90,19 +109,19 @@ bool loader_fits(struct loader *ld, const struct loader_table *t, bool *ret_bina
         !pg_query(
             ld->conn,
             "SELECT a.attname, pg_catalog.format_type(atttypid, atttypmod), pg_catalog.format_type(atttypid, "
-            "NULL), a.attgenerated <> '' FROM pg_catalog.pg_attribute a WHERE attrelid = "
+            "NULL), a.attgenerated <> '', a.atttypid FROM pg_catalog.pg_attribute a WHERE attrelid = "
             "to_regclass(format('%I.%I', $1::text, $2::text)) AND attnum > 0 AND NOT attisdropped",
-            2, params, &res, err) ||
-        !pg_exec(ld->conn, "RESET search_path", err))
+            2, params, &res, err))
         return err_wrap(err, "target");
     if (pg_rows(res) == 0 && t->column_count > 0)
         return err_set(err, ERR_SCHEMA, "target: there is no table %s.%s: make it (crossfade schema create)",
                        t->schema, t->name);
     for (size_t i = 0; i < t->column_count; i++) {
-        if (!check_column(t, &t->columns[i], res, ret_binary, err))
+        if (!check_column(ld, t, &t->columns[i], res, ret_binary, err))
             return false;
     }
-    return refuse_triggers(ld, t, err);
+    return (pg_exec(ld->conn, "RESET search_path", err) || err_wrap(err, "target")) &&
+           refuse_triggers(ld, t, err);
 }
 
 /* --- what is there --- */
@@ -137,22 +156,38 @@ static bool read_chunk(struct loader *ld, const struct loader_table *t, const st
     return ret->upper != NULL || err_wrap(err, "target");
 }
 
+/* Neither a second unique index, nor a primary key of other columns than the key's. */
+static bool look_at_indexes(struct loader *ld, const struct loader_table *t, bool *ret_mixable,
+                            struct err *err)
+{
+    const char *name[2] = {t->schema, t->name};
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    strbuf_adds(&sql,
+                "SELECT NOT EXISTS (SELECT 1 FROM pg_catalog.pg_index i WHERE indrelid = "
+                "to_regclass(format('%I.%I', $1::text, $2::text)) AND (indisunique OR indisexclusion) AND "
+                "(NOT indisprimary OR (SELECT array_agg(attname::text ORDER BY attname::text COLLATE \"C\") "
+                "FROM pg_catalog.pg_attribute WHERE attrelid = indrelid AND attnum = ANY (i.indkey)) IS "
+                "DISTINCT FROM (SELECT array_agg(k ORDER BY k COLLATE \"C\") FROM unnest(ARRAY[");
+    for (size_t i = 0; i < t->key_count; i++) {
+        strbuf_adds(&sql, i > 0 ? ", " : "");
+        pg_quote_literal(&sql, t->key[i]);
+    }
+    strbuf_adds(&sql, "]::text[]) AS k)))");
+    bool ok = strbuf_ok(&sql, "statement", err) && pgl_query_bool(ld, sql.data, 2, name, ret_mixable, err);
+    strbuf_release(&sql);
+    return ok;
+}
+
 static bool look_at_table(struct loader *ld, const struct loader_table *t, const char *oid, bool *ret_same,
                           bool *ret_mixable, struct err *err)
 {
     const char *known[3] = {ld->pipeline, oid, t->shape};
-    const char *name[2] = {t->schema, t->name};
     return pgl_query_bool(
                ld,
                "SELECT shape = $3 FROM crossfade.direct_table WHERE pipeline = $1 AND source_oid = "
                "$2::bigint",
                3, known, ret_same, err) &&
-           pgl_query_bool(
-               ld,
-               "SELECT NOT EXISTS (SELECT 1 FROM pg_catalog.pg_index WHERE indrelid = "
-               "to_regclass(format('%I.%I', $1::text, $2::text)) AND (indisunique OR indisexclusion) AND NOT "
-               "indisprimary)",
-               2, name, ret_mixable, err);
+           look_at_indexes(ld, t, ret_mixable, err);
 }
 
 bool loader_look(struct loader *ld, const struct loader_table *t, struct loader_chunk **ret,

@@ -10,7 +10,7 @@
 struct loader {
     struct pg_conn *conn;
     char *pipeline, *shard, *owner;
-    char attempt[24];
+    char attempt[24], begin_lsn[LSN_TEXT_MAX];
     bool truncate_nonempty;
     bool triggers_fire;
     struct strbuf out; /* COPY data that has not been sent */
