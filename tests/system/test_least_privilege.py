@@ -26,7 +26,7 @@ CREATE TABLE parts (id int PRIMARY KEY, v longtext) CHARACTER SET utf8mb4 COLLAT
 
 @pytest.fixture(name="servers", scope="module")
 def fixture_servers():
-    with Workdir("privileges") as folder, Postgres(folder, "source") as source, Postgres(folder, "target") as target, MariaDB(folder, "maria") as maria:
+    with Workdir("privileges") as folder, Postgres(folder, "source") as source, Postgres(folder, "target") as target, MariaDB(folder, "maria", settings={"sql-mode": "STRICT_TRANS_TABLES"}) as maria:
         for server in (source, target):
             privileges.make_roles(server)
         yield folder, source, target, maria
