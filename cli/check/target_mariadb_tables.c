@@ -125,8 +125,8 @@ bool check_mariadb_table(struct check *ck, struct check_table *t, struct err *er
     bool there = false;
     if (!find_table(ck, t, &there, err))
         return false;
-    if (!check_mariadb_table_rights(ck, t, err))
-        return false;
-    return !there || t->bad ||
+    if (!there || t->bad)
+        return check_mariadb_table_rights(ck, t, err);
+    return check_mariadb_table_rights(ck, t, err) &&
            (check_columns(ck, t, err) && check_key(ck, t, err) && check_triggers(ck, t, err));
 }

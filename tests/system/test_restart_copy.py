@@ -32,6 +32,11 @@ def half_copied(s):
     assert not s.position()["complete"]
 
 
+def is_stopped(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
+        return f.read().rpartition(")")[2].split()[0] == "T"
+
+
 @pytest.mark.parametrize("victim", ["capture", "both", "source"])
 def test_copy_is_cut_off_and_rows_go(servers, victim):
     folder, source, target = servers
@@ -40,6 +45,7 @@ def test_copy_is_cut_off_and_rows_go(servers, victim):
         s.apply.start()
         half_copied(s)
         if victim == "source":
+            wait_until(lambda: is_stopped(s.capture.pid), 60, "capture stands at its failpoint")
             source.kill9()
             source.start()
         else:
