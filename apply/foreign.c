@@ -1,6 +1,7 @@
 /* Owns: reading Debezium's topics ahead of apply: partitions, what each holds, what came before. See foreign.h. */
 #include "apply/foreign.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -20,6 +21,9 @@
 #define WARM_MOST      20000   /* of one */
 #define WARM_LEAST     1000
 #define SHRUNK_MAX     2
+/* A place that is not in the topic is asked for so often, and so far apart, before it counts. */
+#define ASK_AGAIN_MAX 10
+#define ASK_AGAIN_MS  500
 
 const char *foreign_intern(struct foreign_feed *feed, const char *text)
 {
@@ -157,12 +161,25 @@ static bool look_at_one(struct foreign_feed *feed, struct err *err)
     return p->shrunk < SHRUNK_MAX || is_gone(p, next, err);
 }
 
+/* A leader that changed just now may answer wrongly for a moment (seen): a place that is not there is asked for again. */
+static bool settled_bounds(struct foreign_feed *feed, const struct part *p, uint64_t *first, uint64_t *next,
+                           struct err *err)
+{
+    for (int tries = 0;; tries++) {
+        if (!journal_bounds(feed->reader, p->topic, p->partition, first, next, err))
+            return false;
+        if ((*first <= p->taken && p->taken <= *next) || tries == ASK_AGAIN_MAX)
+            return true;
+        (void)poll(NULL, 0, ASK_AGAIN_MS);
+    }
+}
+
 /* Of a partition that was applied in part: it goes on from there, and what came before is looked at for what may be
  * written again. */
 static bool resume(struct foreign_feed *feed, struct part *p, struct err *err)
 {
     uint64_t first, next, share = WARM_MAX / feed->part_count;
-    if (!journal_bounds(feed->reader, p->topic, p->partition, &first, &next, err))
+    if (!settled_bounds(feed, p, &first, &next, err))
         return false;
     if (next < p->taken)
         return is_gone(p, next, err);
