@@ -63,7 +63,7 @@ struct session {
     struct target_direct direct; /* the copy's rows that did not come by the journal */
     bool direct_looked, direct_told;
     int64_t direct_skip_us; /* mono; a later copy was looked for */
-    int64_t wait_until_us; /* mono: the marker at the position is waited for until then; 0 = not */
+    int64_t wait_until_us;  /* mono: the marker at the position is waited for until then; 0 = not */
 };
 
 /* session.c */
