@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "core/alloc.h"
-#include "core/utf8.h"
 #include "target/conflicts.h"
+#include "json/text.h"
 
 struct conflicts {
     struct cli *cli;
@@ -18,18 +18,6 @@ struct conflicts {
     int64_t *ids;
     size_t id_count, seen;
 };
-
-/* Texts of a server may hold bytes that are not UTF-8; JSON may not. */
-static json_t *text_or_null(const char *text)
-{
-    if (text == NULL || text[0] == '\0')
-        return json_null();
-    char *copy = xstrdup(text);
-    utf8_make_valid(copy);
-    json_t *json = json_string(copy);
-    free(copy);
-    return json != NULL ? json : json_null();
-}
 
 static json_t *row_or_null(const char *text)
 {
@@ -41,17 +29,17 @@ static json_t *view_json(const struct conflict_view *v, bool whole)
 {
     json_t *j = json_object();
     json_object_set_new(j, "id", json_integer(v->id));
-    json_object_set_new(j, "schema", text_or_null(v->schema_name));
-    json_object_set_new(j, "table", text_or_null(v->table_name));
+    json_object_set_new(j, "schema", json_text_or_null(v->schema_name));
+    json_object_set_new(j, "table", json_text_or_null(v->table_name));
     json_object_set_new(j, "key", row_or_null(v->key));
-    json_object_set_new(j, "kind", text_or_null(v->kind));
-    json_object_set_new(j, "policy", text_or_null(v->policy));
-    json_object_set_new(j, "state", text_or_null(v->state));
-    json_object_set_new(j, "decision", text_or_null(v->decision));
-    json_object_set_new(j, "request", text_or_null(v->request));
-    json_object_set_new(j, "commit_lsn", text_or_null(v->commit_lsn));
-    json_object_set_new(j, "seen_at", text_or_null(v->seen_at));
-    json_object_set_new(j, "settled_at", text_or_null(v->settled_at));
+    json_object_set_new(j, "kind", json_text_or_null(v->kind));
+    json_object_set_new(j, "policy", json_text_or_null(v->policy));
+    json_object_set_new(j, "state", json_text_or_null(v->state));
+    json_object_set_new(j, "decision", json_text_or_null(v->decision));
+    json_object_set_new(j, "request", json_text_or_null(v->request));
+    json_object_set_new(j, "commit_lsn", json_text_or_null(v->commit_lsn));
+    json_object_set_new(j, "seen_at", json_text_or_null(v->seen_at));
+    json_object_set_new(j, "settled_at", json_text_or_null(v->settled_at));
     if (whole) {
         json_object_set_new(j, "source_row", row_or_null(v->source_row));
         json_object_set_new(j, "target_row", row_or_null(v->target_row));

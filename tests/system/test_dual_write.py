@@ -167,6 +167,9 @@ def test_halt_waits_for_a_person(servers):
         found = s.target("SELECT id, state, request, key ->> 'id' FROM crossfade.conflict ORDER BY 4")
         assert [row[1:] for row in found] == [("open", None, "1"), ("open", None, "2"), ("open", None, "3")]
         assert f"{found[0][0]}  open" in s.pipeline.run("apply", "conflicts", "list").stdout
+        s.target(f'ALTER DATABASE "{s.name}" SET TimeZone = \'Asia/Tokyo\'')  # times are told in UTC all the same
+        told = json.loads(s.pipeline.run("apply", "conflicts", "list", "--json").stdout.splitlines()[0])
+        assert s.target(f"SELECT abs(extract(epoch FROM seen_at - '{told['seen_at']}')) < 1 FROM crossfade.conflict WHERE id = {told['id']}") == [(True,)]
         plan = s.pipeline.run("cutover", "plan")
         assert plan.returncode == 10 and "conflicts list" in plan.stdout, plan.stdout
 

@@ -98,21 +98,20 @@ static bool remember(struct pg_target *pt, struct pg_table *tab, const char *con
     return true;
 }
 
-/* The same URL on both sides: to empty such a "target" would be to empty the source. Capture's slot tells. */
-static bool refuse_source(struct pg_target *pt, struct err *err)
+bool pgt_refuse_source(struct pg_conn *conn, const char *pipeline, struct err *err)
 {
-    const char *params[1] = {pt->pipeline};
-    bool is_source = false;
-    if (!query_bool(pt,
-                    "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_replication_slots WHERE slot_name = "
-                    "'crossfade_' || $1 AND database = current_database())",
-                    1, params, &is_source, err))
+    const char *params[1] = {pipeline};
+    int64_t slots = 0;
+    if (!pg_query_int64(conn,
+                        "SELECT count(*) FROM pg_catalog.pg_replication_slots WHERE slot_name = "
+                        "'crossfade_' || $1 AND database = current_database()",
+                        1, params, &slots, err))
         return false;
-    return !is_source ||
+    return slots == 0 ||
            err_set(err, ERR_CONFIG,
                    "the target is the source itself: slot crossfade_%s is of this database; source.url and "
                    "target.url must name different databases",
-                   pt->pipeline);
+                   pipeline);
 }
 
 static bool refuse_or_empty(struct pg_target *pt, struct pg_table *tab, struct err *err)
@@ -120,7 +119,7 @@ static bool refuse_or_empty(struct pg_target *pt, struct pg_table *tab, struct e
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     bool filled = false;
     strbuf_addf(&sql, "SELECT EXISTS (SELECT 1 FROM %s)", tab->rows_of);
-    bool ok = refuse_source(pt, err) && strbuf_ok(&sql, "statement", err) &&
+    bool ok = pgt_refuse_source(pt->conn, pt->pipeline, err) && strbuf_ok(&sql, "statement", err) &&
               query_bool(pt, sql.data, 0, NULL, &filled, err);
     strbuf_release(&sql);
     if (!ok || !filled)
@@ -162,7 +161,8 @@ bool pgt_ensure_loaded(struct pg_target *pt, struct pg_table *tab, struct err *e
         return true;
     }
     /* Without a copy the rows are there already, and are to stay. */
-    return (pt->attempt == 0 ? refuse_source(pt, err) : refuse_or_empty(pt, tab, err)) &&
+    return (pt->attempt == 0 ? pgt_refuse_source(pt->conn, pt->pipeline, err)
+                             : refuse_or_empty(pt, tab, err)) &&
            remember(pt, tab, params, err);
 }
 

@@ -7,18 +7,6 @@
 
 #define IDS_BYTES_MAX ((size_t)1 << 20)
 
-static bool open_desk(const struct conflicts_query *query, struct pg_conn **ret, bool *ret_there,
-                      struct err *err)
-{
-    struct pg_options options = {.application_name = "crossfade conflicts"};
-    int64_t there = 0;
-    if (!pg_open(query->url, &options, ret, err) ||
-        !pg_query_int64(*ret, "SELECT count(to_regclass('crossfade.conflict'))", 0, NULL, &there, err))
-        return err_wrap(err, "target");
-    *ret_there = there > 0;
-    return true;
-}
-
 static void read_view(const struct pg_result *res, int row, struct conflict_view *v)
 {
     *v = (struct conflict_view){.id = pg_cell_int64(res, row, 0),
@@ -54,7 +42,7 @@ bool pgt_conflicts_look(const struct conflicts_query *query,
         "$2::bigint <> 0 THEN target_row END FROM crossfade.conflict WHERE pipeline = $1 AND CASE WHEN "
         "$2::bigint <> 0 THEN id = $2::bigint ELSE state = 'open' OR $3::boolean END ORDER BY state <> "
         "'open', id DESC LIMIT 10000";
-    bool ok = open_desk(query, &conn, &there, err) &&
+    bool ok = pgt_desk_open(query->url, "crossfade conflicts", "crossfade.conflict", &conn, &there, err) &&
               (!there || pg_query(conn, sql, 3, params, &res, err) || err_wrap(err, "target"));
     for (int row = 0; ok && there && row < pg_rows(res); row++) {
         struct conflict_view view;
@@ -72,13 +60,11 @@ bool pgt_conflicts_answer(const struct conflicts_query *query, const int64_t *id
     PG_RESULT_AUTO res = NULL;
     struct strbuf list = STRBUF_INIT(IDS_BYTES_MAX);
     bool there = false;
-    strbuf_addc(&list, '{');
-    for (size_t i = 0; i < count; i++)
-        strbuf_addf(&list, "%s%" PRId64, i > 0 ? "," : "", ids[i]);
-    strbuf_addc(&list, '}');
+    pgt_desk_ids(&list, ids, count);
     const char *params[] = {query->pipeline, list.data, side};
     bool ok =
-        strbuf_ok(&list, "list of ids", err) && open_desk(query, &conn, &there, err) &&
+        strbuf_ok(&list, "list of ids", err) &&
+        pgt_desk_open(query->url, "crossfade conflicts", "crossfade.conflict", &conn, &there, err) &&
         (!there || pg_query(conn,
                             "UPDATE crossfade.conflict SET request = $3 WHERE pipeline = $1 AND state = "
                             "'open' AND id = ANY ($2::bigint[])",

@@ -7,20 +7,6 @@
 
 #define IDS_BYTES_MAX ((size_t)1 << 20)
 
-static bool open_desk(const struct letters_query *query, struct pg_conn **ret, bool *ret_there,
-                      struct err *err)
-{
-    struct pg_options options = {.application_name = "crossfade dlq"};
-    int64_t there = 0;
-    if (!pg_open(query->url, &options, ret, err))
-        return err_wrap(err, "target");
-    if (!pg_exec(*ret, "SET bytea_output = 'hex'; SET TimeZone = 'UTC'", err) ||
-        !pg_query_int64(*ret, "SELECT count(to_regclass('crossfade.dead_letter'))", 0, NULL, &there, err))
-        return err_wrap(err, "target");
-    *ret_there = there > 0;
-    return true;
-}
-
 static void read_view(const struct pg_result *res, int row, bool whole, struct letter_view *v)
 {
     *v = (struct letter_view){.letter = {.id = pg_cell_int64(res, row, 0),
@@ -79,7 +65,7 @@ static bool look(const struct letters_query *query,
             ? "SELECT " VIEW_COLUMNS " FROM crossfade.dead_letter WHERE pipeline = $1 ORDER BY id"
             : "SELECT " VIEW_COLUMNS " FROM crossfade.dead_letter WHERE pipeline = $1 AND state = 'held' "
               "ORDER BY id";
-    bool ok = open_desk(query, &conn, &there, err) &&
+    bool ok = pgt_desk_open(query->url, "crossfade dlq", "crossfade.dead_letter", &conn, &there, err) &&
               (!there || pg_query(conn, sql, whole ? 2 : 1, params, &res, err));
     for (int row = 0; ok && there && row < pg_rows(res); row++) {
         struct letter_view view;
@@ -97,13 +83,11 @@ static bool ask(const struct letters_query *query, const int64_t *ids, size_t co
     PG_RESULT_AUTO res = NULL;
     struct strbuf list = STRBUF_INIT(IDS_BYTES_MAX);
     bool there = false;
-    strbuf_addc(&list, '{');
-    for (size_t i = 0; i < count; i++)
-        strbuf_addf(&list, "%s%" PRId64, i > 0 ? "," : "", ids[i]);
-    strbuf_addc(&list, '}');
+    pgt_desk_ids(&list, ids, count);
     const char *params[] = {query->pipeline, count > 0 ? list.data : NULL, request, reason};
     bool ok =
-        strbuf_ok(&list, "list of ids", err) && open_desk(query, &conn, &there, err) &&
+        strbuf_ok(&list, "list of ids", err) &&
+        pgt_desk_open(query->url, "crossfade dlq", "crossfade.dead_letter", &conn, &there, err) &&
         (!there ||
          pg_query(
              conn,

@@ -1,5 +1,6 @@
 /* Owns: loading chunks directly into PostgreSQL, and whose turn that is. See target/loader.h. */
 #include "loader_postgres.h"
+#include "postgres.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,23 +52,6 @@ void loader_cancel(struct loader *ld)
     pg_cancel(ld->conn);
 }
 
-/* To load into the source would be to empty it. Capture's slot tells. */
-static bool refuse_source(struct loader *ld, struct err *err)
-{
-    const char *params[1] = {ld->pipeline};
-    bool is_source = false;
-    if (!pgl_query_bool(ld,
-                        "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_replication_slots WHERE slot_name = "
-                        "'crossfade_' || $1 AND database = current_database())",
-                        1, params, &is_source, err))
-        return false;
-    return !is_source ||
-           err_set(err, ERR_CONFIG,
-                   "the target is the source itself: slot crossfade_%s is of this database; source.url and "
-                   "target.url must name different databases",
-                   ld->pipeline);
-}
-
 static bool set_up(struct loader *ld, struct err *err)
 {
     static const char needed[] = "crossfade.position crossfade.loaded crossfade.loaded.table_oid "
@@ -82,7 +66,7 @@ static bool set_up(struct loader *ld, struct err *err)
         return false;
     }
     return pg_control_tables_ensure(ld->conn, needed, embedded_sql_target_sql, "target", err) &&
-           refuse_source(ld, err);
+           pgt_refuse_source(ld->conn, ld->pipeline, err);
 }
 
 bool loader_open(const struct loader_options *options, struct loader **ret, struct err *err)

@@ -271,7 +271,17 @@ bool pgt_write_arrays(struct pg_target *pt, struct pg_table *tab, enum stage_kin
 bool pgt_direct_look(struct target *tgt, uint64_t attempt, struct target_direct *ret,
                      struct err *err) MUST_CHECK;
 
-/* letters_desk.c: for people, on a connection of their own */
+/* clean.c: the same URL on both sides: to empty or load such a "target" would be to empty the source. Capture's slot tells.
+ * ERR_CONFIG. */
+bool pgt_refuse_source(struct pg_conn *conn, const char *pipeline, struct err *err) MUST_CHECK;
+
+/* desk.c: for people, a connection of their own, times in UTC. *ret_there false: the control table is not. */
+bool pgt_desk_open(const char *url, const char *application, const char *table, struct pg_conn **ret,
+                   bool *ret_there, struct err *err) MUST_CHECK;
+/* {1,2,3} */
+void pgt_desk_ids(struct strbuf *sb, const int64_t *ids, size_t count);
+
+/* letters_desk.c */
 extern const struct target_desk_ops pgt_desk;
 
 /* conflicts.c */
