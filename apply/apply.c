@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "core/sqlstate.h"
 #include "journal/journal_settings.h"
+#include "target/shard.h"
 
 #define FENCE_WAIT_MS    200
 #define RELEASE_POLL_US  10000
@@ -20,13 +21,6 @@
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MAX_MS   5000
 
-static enum target_unfit unfit_rule(const char *name)
-{
-    return strcmp(name, "null") == 0      ? TARGET_UNFIT_NULL
-           : strcmp(name, "nearest") == 0 ? TARGET_UNFIT_NEAREST
-                                          : TARGET_UNFIT_HALT;
-}
-
 static bool read_settings(const struct config *cfg, struct apply_settings *ret, struct err *err)
 {
     *ret = (struct apply_settings){
@@ -34,7 +28,7 @@ static bool read_settings(const struct config *cfg, struct apply_settings *ret, 
                    .pipeline = config_text(cfg, "pipeline"),
                    .shard = config_text(cfg, "apply.shard"),
                    .truncate_nonempty = strcmp(config_text(cfg, "apply.on_nonempty"), "truncate") == 0,
-                   .unfit = {.all = unfit_rule(config_text(cfg, "target.unfit"))},
+                   .unfit = {.all = target_unfit_named(config_text(cfg, "target.unfit"))},
                    .writers = (size_t)config_int(cfg, "apply.writers"),
                    .writer_rows = (size_t)config_int(cfg, "apply.writer_rows")},
         .codec = codec_by_name(config_text(cfg, "journal.format")),
@@ -48,7 +42,7 @@ static bool read_settings(const struct config *cfg, struct apply_settings *ret, 
     if (!target_unfit_check(unfit, err) || !shard_parse(ret->target.shard, &ret->shard, err) ||
         !foreign_settings_read(cfg, &ret->foreign, err) || !dual_write_settings(cfg, ret, err))
         return false;
-    ret->target.table_shard = shard_of;
+    ret->target.table_shard = target_shard_of;
     if (ret->conflicts != NULL && (ret->shard.count > 1 || ret->target.writers > 1))
         return err_set(err, ERR_CONFIG,
                        "apply.conflicts: tables that are written on both sides want apply.shard 1/1 and "

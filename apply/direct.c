@@ -63,11 +63,6 @@ bool apply_session_direct(struct session *s, const struct fence_batch *fences, b
     }
     s->direct_looked = true;
     *ret_wait = fences->direct && !s->direct.done;
-    if (*ret_wait && s->run->settings.shard.count > 1)
-        return err_set(
-            err, ERR_CONFIG,
-            "capture.snapshot_path: direct wants apply.shard 1/1 until the copy is complete: apply "
-            "with one process, or begin anew with snapshot_path: journal");
     tell(s, *ret_wait);
     return !*ret_wait || look_for_later_copy(s, err);
 }

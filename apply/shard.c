@@ -3,10 +3,9 @@
 #include "apply/shard.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "apply/batch_internal.h"
-#include "core/hash.h"
+#include "target/shard.h"
 
 bool shard_parse(const char *text, struct shard *ret, struct err *err)
 {
@@ -19,16 +18,7 @@ bool shard_parse(const char *text, struct shard *ret, struct err *err)
     return true;
 }
 
-unsigned shard_of(unsigned count, const char *schema, const char *table)
-{
-    uint64_t hash = hash_fnv1a(HASH_FNV1A, schema, strlen(schema) + 1);
-    hash = hash_fnv1a(hash, table, strlen(table));
-    hash ^= hash >> 33;
-    hash *= UINT64_C(0xFF51AFD7ED558CCD);
-    return (unsigned)((hash ^ (hash >> 33)) % count) + 1;
-}
-
 bool shard_has(const struct shard *shard, const char *schema, const char *table)
 {
-    return shard->count <= 1 || shard_of(shard->count, schema, table) == shard->number;
+    return shard->count <= 1 || target_shard_of(shard->count, schema, table) == shard->number;
 }

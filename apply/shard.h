@@ -1,4 +1,4 @@
-/* Which apply process a table belongs to. Shard "2/3" has the tables whose names hash to it; the function must stay. @thread any */
+/* Which tables are this process's (target/shard.h). @thread any */
 #ifndef APPLY_SHARD_H
 #define APPLY_SHARD_H
 
@@ -12,8 +12,6 @@ struct shard {
 
 /* ERR_CONFIG: not "k/n" with 1 <= k <= n. */
 bool shard_parse(const char *text, struct shard *ret, struct err *err) MUST_CHECK;
-/* The number of the shard that has this table, from 1. */
-unsigned shard_of(unsigned count, const char *schema, const char *table);
 bool shard_has(const struct shard *shard, const char *schema, const char *table);
 
 #endif

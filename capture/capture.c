@@ -236,6 +236,7 @@ static bool run_copy(struct cap_session *s, bool goes_on, struct err *err)
     struct cap_copier *copier = NULL;
     s->direct = goes_on ? s->position.copy.direct
                         : s->settings->snapshot_direct && s->settings->snapshot_mode != SNAPSHOT_NEVER;
+    s->direct_lsn = goes_on ? s->position.copy.begin_lsn : 0;
     if (s->direct && s->settings->target_url == NULL)
         return err_set(err, ERR_CONFIG,
                        "the copy was begun as a direct load: capture needs target.url to go on");

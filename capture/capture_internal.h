@@ -37,6 +37,10 @@ struct cap_settings {
     bool snapshot_direct;   /* rows of the first copy do not go by the journal (direct/direct.h) */
     const char *target_url; /* … but there; else NULL */
     bool truncate_nonempty; /* … in place of what is there */
+    const char *unfit;      /* … where its columns cannot hold a value */
+    const char *const *unfit_columns;
+    int64_t index_memory_bytes; /* … for its keys */
+    size_t unfit_column_count;
     bool stop_on_ddl;
     int64_t max_rows_per_second;   /* of a copy; 0 = no limit */
     int64_t max_source_latency_us; /* 0 = no limit */
@@ -110,6 +114,7 @@ struct cap_session {
     lsn_t slot_lsn; /* what the slot has confirmed, <= position.lsn */
     struct cap_tables tables;
     bool direct;                                /* the copy at hand is a direct load */
+    lsn_t direct_lsn;                           /* … which began here; 0 = not known */
     struct cap_direct_snapshot direct_snapshot; /* … and this its snapshot; none: it finds one */
     struct cap_request_queue queue;
     bool again; /* the session has ended well, to begin anew with what was asked for */

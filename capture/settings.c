@@ -66,6 +66,8 @@ bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struc
         .snapshot_direct = strcmp(config_text(cfg, "capture.snapshot_path"), "direct") == 0,
         .target_url = config_text(cfg, "target.url"),
         .truncate_nonempty = strcmp(config_text(cfg, "apply.on_nonempty"), "truncate") == 0,
+        .unfit = config_text(cfg, "target.unfit"),
+        .index_memory_bytes = config_int(cfg, "schema.index_memory"),
         .max_rows_per_second = config_int(cfg, "capture.max_rows_per_second"),
         .max_source_latency_us = config_int(cfg, "capture.max_source_latency_ms") * 1000,
         .stop_on_ddl = strcmp(config_text(cfg, "capture.on_ddl"), "stop") == 0,
@@ -83,6 +85,7 @@ bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struc
         .spill_encryption = config_bool(cfg, "capture.spill_encryption"),
         .heartbeat_us = config_int(cfg, "capture.heartbeat_interval_ms") * 1000,
     };
+    s.unfit_columns = config_list(cfg, "target.unfit_columns", &s.unfit_column_count);
     if (config_text(cfg, "source.standby_url") != NULL) {
         s.primary_url = s.source_url;
         s.source_url = config_text(cfg, "source.standby_url");

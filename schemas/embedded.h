@@ -2,13 +2,14 @@
 #ifndef SQL_EMBEDDED_H
 #define SQL_EMBEDDED_H
 
-extern const char embedded_sql_source_sql[];             /* control tables on the source */
-extern const char embedded_sql_target_sql[];             /* control tables on the target */
-extern const char embedded_sql_target_conflicts_sql[];   /* … for tables that are written on both sides */
-extern const char embedded_sql_target_mariadb_sql[];     /* … where that is MariaDB */
-extern const char embedded_sql_catalog_objects_sql[];    /* what a schema has beside tables */
-extern const char embedded_sql_catalog_definition_sql[]; /* how an object is defined, in lines */
-extern const char embedded_sql_catalog_database_sql[];   /* what a database has beside schemas */
+extern const char embedded_sql_source_sql[];           /* control tables on the source */
+extern const char embedded_sql_target_sql[];           /* control tables on the target */
+extern const char embedded_sql_target_conflicts_sql[]; /* … for tables that are written on both sides */
+extern const char embedded_sql_target_mariadb_sql[];   /* … where that is MariaDB */
+extern const char embedded_sql_target_mariadb_direct_sql[]; /* … for direct loads of it */
+extern const char embedded_sql_catalog_objects_sql[];       /* what a schema has beside tables */
+extern const char embedded_sql_catalog_definition_sql[];    /* how an object is defined, in lines */
+extern const char embedded_sql_catalog_database_sql[];      /* what a database has beside schemas */
 
 extern const char embedded_report_head_html[]; /* comparison report: up to <body>; {{title}}, {{style}} */
 extern const char embedded_report_style_css[];

@@ -233,6 +233,7 @@ void cap_plan_place(const struct cap_plan *plan, struct fence_copy *ret)
     bool there = plan->key != NULL && may_tell_key(plan);
     *ret = (struct fence_copy){.there = true,
                                .direct = plan->session->direct,
+                               .begin_lsn = plan->session->direct ? plan->session->direct_lsn : 0,
                                .plan = plan->hash,
                                .part = plan->at,
                                .key = there ? plan->key : NULL,

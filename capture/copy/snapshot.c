@@ -189,7 +189,7 @@ bool cap_snapshot_begin(struct cap_session *s, struct cap_snapshot *ret_floor, s
     struct repl_slot slot;
     if (!cap_queue_forget_asked(s, err) || !cap_setup_publication(s, err) || !make_slot(s, &slot, err))
         return false;
-    s->slot_lsn = slot.consistent_lsn;
+    s->slot_lsn = s->direct_lsn = slot.consistent_lsn;
     if (!read_floor(s, &slot, ret_floor, err) || !cap_snapshot_load(s, err) ||
         (s->direct && !cap_direct_keep(s->settings, &slot, &s->direct_snapshot, err))) {
         drop_slot(s);

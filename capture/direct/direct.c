@@ -14,7 +14,6 @@
 #include "core/failpoint.h"
 #include "core/log.h"
 
-#define SHARD_ALL       "1/1"
 #define READY_POLL_MS   20
 #define LOOK_MS         500 /* at the source's latency */
 #define BACKOFF_BASE_MS 250
@@ -134,12 +133,15 @@ bool direct_open_loader(struct cap_direct *d, int place, struct loader **ret, st
     const struct cap_settings *settings = d->session->settings;
     const struct loader_options options = {.url = settings->target_url,
                                            .pipeline = settings->pipeline,
-                                           .shard = SHARD_ALL,
                                            .owner = d->owner,
                                            .attempt = d->attempt,
                                            .begin_lsn = d->begin_lsn,
-                                           .truncate_nonempty = settings->truncate_nonempty};
-    if (!loader_open(&options, ret, err))
+                                           .truncate_nonempty = settings->truncate_nonempty,
+                                           .index_memory_bytes = settings->index_memory_bytes,
+                                           .unfit = {.all = target_unfit_named(settings->unfit),
+                                                     .rules = settings->unfit_columns,
+                                                     .rule_count = settings->unfit_column_count}};
+    if (!target_unfit_check(&options.unfit, err) || !loader_open(&options, ret, err))
         return false;
     pthread_mutex_lock(&d->lock);
     d->loaders[place] = *ret;
@@ -246,12 +248,35 @@ static void run_workers(struct cap_direct *d, struct pg_conn *conn)
     free(workers);
 }
 
+static int64_t cpu_us(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return t.tv_sec * INT64_C(1000000) + t.tv_nsec / 1000;
+}
+
+/* What the load needs for itself is told: with many small tables that could be most of it. */
+static bool make_plan(struct cap_direct *d, struct pg_conn *conn, struct loader *ld, lsn_t *high_lsn,
+                      struct err *err)
+{
+    int64_t begin_us = clock_mono_us(), begin_cpu_us = cpu_us();
+    if (!direct_plan_make(d->session, conn, ld, d->snap.lsn, d->rows, &d->plan, high_lsn, err))
+        return false;
+    size_t chunks = 0;
+    for (size_t i = 0; i < d->plan->part_count; i++)
+        chunks += d->plan->parts[i].bound_count;
+    log_event(LOG_LEVEL_INFO, "direct_planned", "tables=%zu chunks=%zu took_ms=%lld cpu_ms=%lld",
+              d->session->tables.count, chunks, (long long)((clock_mono_us() - begin_us) / 1000),
+              (long long)((cpu_us() - begin_cpu_us) / 1000));
+    return true;
+}
+
 static bool load(struct cap_direct *d, struct pg_conn *conn, struct loader *ld, struct err *err)
 {
     lsn_t high_lsn = d->snap.lsn;
     for (size_t i = 0; i < d->session->tables.count; i++)
         atomic_store(&d->rows[i], 0);
-    if (!direct_plan_make(d->session, conn, ld, d->snap.lsn, d->rows, &d->plan, &high_lsn, err))
+    if (!make_plan(d, conn, ld, &high_lsn, err))
         return false;
     for (size_t i = 0; i < d->session->tables.count; i++)
         atomic_store(&d->table_done[i], atomic_load(&d->plan->tables[i].done));
@@ -369,8 +394,7 @@ struct cap_direct *cap_direct_open(const struct cap_session *s, struct cap_direc
     d->session = s;
     d->attempt = s->status->attempt;
     d->snap = *snap;
-    d->begin_lsn =
-        snap->conn != NULL ? snap->lsn : 0; /* an earlier session's copy began before its snapshot */
+    d->begin_lsn = s->direct_lsn;
     *snap = (struct cap_direct_snapshot){0};
     d->rows = rows;
     d->event_fd = event_fd;

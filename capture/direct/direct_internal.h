@@ -22,7 +22,9 @@ struct direct_part {
 struct direct_table {
     struct loader_table target;
     char *shape, *key_as;
-    bool binary, wanted;
+    struct direct_reader *reader; /* has the table's schema, if the loader takes rows */
+    enum loader_form form;
+    bool wanted;
     size_t left; /* chunks under way, and parts that are not given out to their ends */
     atomic_bool done;
 };
@@ -31,7 +33,9 @@ struct direct_plan {
     const struct cap_session *session;
     struct direct_table *tables; /* parallel to the session's */
     struct direct_part *parts;   /* the largest first */
-    size_t part_count, at;       /* before `at` all are given out */
+    size_t *
+        by_oid; /* indexes of parts, by table and the part's OID: a plan may have as many chunks as there are tables */
+    size_t part_count, at; /* before `at` all are given out */
     int64_t chunk_rows;
     pthread_mutex_t lock;
 };
@@ -54,6 +58,21 @@ bool direct_plan_next(struct direct_plan *plan, struct pg_conn *conn, struct loa
                       struct direct_chunk *ret, bool *ret_found, struct err *err) MUST_CHECK;
 /* It is committed. *ret_last: the table's last one. @thread any */
 void direct_plan_done(struct direct_plan *plan, struct direct_chunk *chunk, bool *ret_last);
+
+/* direct_rows.c: from the source's bytes to datums, for targets that are not PostgreSQL. */
+struct direct_reader;
+/* The table's columns as the stream's records have them. `conn` is idle whenever rows are read. */
+bool direct_reader_open(const struct cap_session *s, const struct source_table *t, struct pg_conn *conn,
+                        struct direct_reader **ret, struct err *err) MUST_CHECK;
+void direct_reader_free(struct direct_reader *r); /* NULL allowed */
+const struct table_schema *direct_reader_schema(const struct direct_reader *r);
+/* Column `column` must be selected as text. */
+bool direct_reader_as_text(const struct direct_reader *r, size_t column);
+/* A chunk begins. */
+void direct_reader_start(struct direct_reader *r);
+/* Passes on what is whole in these bytes of COPY BINARY. len 0: they have ended. */
+bool direct_reader_pass(struct direct_reader *r, struct loader *ld, const char *bytes, size_t len, lsn_t lsn,
+                        uint64_t *ret_rows, struct err *err) MUST_CHECK;
 
 struct cap_direct {
     const struct cap_session *session;

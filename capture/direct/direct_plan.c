@@ -35,24 +35,50 @@ static bool is_local(const char *bare)
     return strncmp(bare, "reg", 3) == 0 || strncmp(bare, "money", 5) == 0 || strncmp(bare, "aclitem", 7) == 0;
 }
 
-static bool type_names(struct pg_conn *conn, const struct source_column *c, struct loader_column *ret,
-                       struct err *err)
+static void put_number(struct strbuf *array, size_t i, long long number)
 {
-    PG_RESULT_AUTO res = NULL;
-    char oid[16], typmod[16];
+    strbuf_addf(array, "%c%lld", i == 0 ? '{' : ',', number);
+}
+
+static bool take_type(struct pg_conn *conn, const struct source_column *c, const struct pg_result *res,
+                      int row, struct loader_column *ret, struct err *err)
+{
+    char oid[16];
     (void)snprintf(oid, sizeof oid, "%u", c->type_oid);
-    (void)snprintf(typmod, sizeof typmod, "%d", c->typmod);
-    const char *params[2] = {oid, typmod};
-    if (!pg_query(
-            conn,
-            "SELECT pg_catalog.format_type($1::oid, $2::integer), pg_catalog.format_type($1::oid, NULL)", 2,
-            params, &res, err))
-        return false;
-    ret->type = xstrdup(pg_cell(res, 0, 0));
-    ret->bare = xstrdup(pg_cell(res, 0, 1));
+    const char *params[1] = {oid};
+    ret->type = xstrdup(pg_cell(res, row, 0));
+    ret->bare = xstrdup(pg_cell(res, row, 1));
     ret->builtin = c->type_oid < BUILTIN_OIDS;
     ret->binary = ret->builtin && !is_local(ret->bare);
     return ret->builtin || pg_query_text(conn, LOADER_TYPE_INSIDE, 1, params, &ret->inside, err);
+}
+
+/* One question a table: there may be thousands. */
+static bool type_names(struct pg_conn *conn, const struct source_table *t, struct loader_column *ret,
+                       struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    struct strbuf oids = STRBUF_INIT(STRBUF_SQL_MAX), mods = STRBUF_INIT(STRBUF_SQL_MAX);
+    for (size_t i = 0; i < t->column_count; i++) {
+        put_number(&oids, i, t->columns[i].type_oid);
+        put_number(&mods, i, t->columns[i].typmod);
+    }
+    strbuf_adds(&oids, t->column_count > 0 ? "}" : "{}");
+    strbuf_adds(&mods, t->column_count > 0 ? "}" : "{}");
+    const char *params[2] = {oids.data, mods.data};
+    bool ok = strbuf_ok(&oids, "columns", err) && strbuf_ok(&mods, "columns", err) &&
+              pg_query(conn,
+                       "SELECT pg_catalog.format_type(o, m), pg_catalog.format_type(o, NULL) FROM "
+                       "ROWS FROM (unnest($1::oid[]), unnest($2::integer[])) WITH ORDINALITY AS c (o, m, n) "
+                       "ORDER BY n",
+                       2, params, &res, err);
+    strbuf_release(&oids);
+    strbuf_release(&mods);
+    if (ok && (size_t)pg_rows(res) != t->column_count)
+        return err_set(err, ERR_PROTOCOL, "%d types of %zu columns", pg_rows(res), t->column_count);
+    for (size_t i = 0; ok && i < t->column_count; i++)
+        ok = take_type(conn, &t->columns[i], res, (int)i, &ret[i], err);
+    return ok;
 }
 
 static bool read_key(struct pg_conn *conn, uint32_t oid, char **ret, struct err *err)
@@ -97,22 +123,32 @@ static char *shape_of(const struct cap_session *s, const struct source_table *t,
     return xasprintf("%016llx", (unsigned long long)hash);
 }
 
-static bool describe(const struct cap_session *s, struct pg_conn *conn, const struct source_table *t,
-                     struct direct_table *dt, struct err *err)
+/* Rows become datums on their way: masks are applied there. */
+static bool describe_rows(const struct cap_session *s, struct pg_conn *conn, const struct source_table *t,
+                          struct direct_table *dt, struct err *err)
+{
+    if (!direct_reader_open(s, t, conn, &dt->reader, err))
+        return false;
+    dt->target.rows = direct_reader_schema(dt->reader);
+    return true;
+}
+
+static bool describe(const struct cap_session *s, struct pg_conn *conn, bool rows,
+                     const struct source_table *t, struct direct_table *dt, struct err *err)
 {
     dt->target = (struct loader_table){.oid = t->oid, .schema = t->schema, .name = t->name};
     dt->target.columns = xcalloc(t->column_count + 1, sizeof *dt->target.columns);
-    if (!refuse_protected(s, t, err))
+    if (rows ? !describe_rows(s, conn, t, dt, err) : !refuse_protected(s, t, err))
         return false;
     for (size_t i = 0; i < t->column_count; i++) {
         struct loader_column *c = &dt->target.columns[dt->target.column_count++];
         c->name = xstrdup(table_rules_rename(s->settings->rules, t->schema, t->name, t->columns[i].name));
-        if (!type_names(conn, &t->columns[i], c, err))
-            return false;
     }
+    if (!type_names(conn, t, dt->target.columns, err))
+        return false;
     /* Of a table as a whole: columns that are left out or renamed may be the key's. */
     bool whole = !table_rules_any(s->settings->rules, t->schema, t->name);
-    if (whole && t->key_count > 0 && !read_key(conn, t->oid, &dt->key_as, err))
+    if (whole && !rows && t->key_count > 0 && !read_key(conn, t->oid, &dt->key_as, err))
         return false;
     name_key(t, dt);
     dt->shape = shape_of(s, t, dt);
@@ -136,25 +172,54 @@ static void note_bound(struct direct_part *p, const struct loader_chunk *chunk)
     p->ended = p->ended || copy == NULL;
 }
 
-static void take_chunk(struct direct_plan *plan, struct loader_chunk *chunk, _Atomic uint64_t *rows,
-                       lsn_t *high_lsn)
+static uint32_t part_oid(const struct direct_plan *plan, const struct direct_part *p)
 {
-    for (size_t i = 0; i < plan->part_count; i++) {
-        struct direct_part *p = &plan->parts[i];
-        const struct source_table *t = &plan->session->tables.items[p->table];
-        if (t->oid != chunk->table_oid || t->parts[p->part].oid != chunk->part_oid)
-            continue;
-        note_bound(p, chunk);
-        if (chunk->done) {
-            atomic_fetch_add(&rows[p->table], (uint64_t)chunk->rows);
-            *high_lsn = MAX_OF(*high_lsn, chunk->lsn);
-            return;
-        }
-        p->redo = xrealloc(p->redo, (p->redo_count + 1) * sizeof *p->redo);
-        p->redo[p->redo_count++] = *chunk;
-        *chunk = (struct loader_chunk){0};
+    return plan->session->tables.items[p->table].parts[p->part].oid;
+}
+
+static int compare_oids(size_t table_a, uint32_t a, size_t table_b, uint32_t b)
+{
+    return table_a != table_b ? (table_a > table_b) - (table_a < table_b) : (a > b) - (a < b);
+}
+
+static int compare_parts(const void *a, const void *b, void *ctx)
+{
+    const struct direct_plan *plan = ctx;
+    const struct direct_part *x = &plan->parts[*(const size_t *)a], *y = &plan->parts[*(const size_t *)b];
+    return compare_oids(x->table, part_oid(plan, x), y->table, part_oid(plan, y));
+}
+
+static struct direct_part *find_part(const struct direct_plan *plan, size_t table, uint32_t oid)
+{
+    for (size_t low = 0, high = plan->part_count; low < high;) {
+        size_t middle = low + (high - low) / 2;
+        struct direct_part *p = &plan->parts[plan->by_oid[middle]];
+        int order = compare_oids(table, oid, p->table, part_oid(plan, p));
+        if (order == 0)
+            return p;
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return NULL;
+}
+
+static void take_chunk(struct direct_plan *plan, size_t table, struct loader_chunk *chunk,
+                       _Atomic uint64_t *rows, lsn_t *high_lsn)
+{
+    struct direct_part *p = find_part(plan, table, chunk->part_oid);
+    if (p == NULL)
+        return;
+    note_bound(p, chunk);
+    if (chunk->done) {
+        atomic_fetch_add(&rows[table], (uint64_t)chunk->rows);
+        *high_lsn = MAX_OF(*high_lsn, chunk->lsn);
         return;
     }
+    p->redo = xrealloc(p->redo, (p->redo_count + 1) * sizeof *p->redo);
+    p->redo[p->redo_count++] = *chunk;
+    *chunk = (struct loader_chunk){0};
 }
 
 /* Chunks of another snapshot may stay if the table is whole, or if theirs and ours do not get in each other's way. */
@@ -182,13 +247,13 @@ static bool look_at(struct direct_plan *plan, struct loader *ld, size_t table, l
     struct loader_chunk *chunks = NULL;
     size_t count = 0;
     bool same = false, mixable = false;
-    if (!loader_fits(ld, &dt->target, &dt->binary, err) ||
+    if (!loader_fits(ld, &dt->target, &dt->form, err) ||
         !loader_look(ld, &dt->target, &chunks, &count, &same, &mixable, err))
         return false;
     bool stays = may_stay(plan, table, chunks, count, snapshot_lsn, same, mixable);
     for (size_t i = 0; i < count; i++) {
         if (stays)
-            take_chunk(plan, &chunks[i], rows, high_lsn);
+            take_chunk(plan, table, &chunks[i], rows, high_lsn);
         loader_chunk_release(&chunks[i]);
     }
     free(chunks);
@@ -226,6 +291,10 @@ static void list_parts(struct direct_plan *plan)
             plan->parts[plan->part_count++] = (struct direct_part){.table = i, .part = p};
     }
     qsort_r(plan->parts, plan->part_count, sizeof *plan->parts, compare_sizes, (void *)all);
+    plan->by_oid = xcalloc(plan->part_count + 1, sizeof *plan->by_oid);
+    for (size_t i = 0; i < plan->part_count; i++)
+        plan->by_oid[i] = i;
+    qsort_r(plan->by_oid, plan->part_count, sizeof *plan->by_oid, compare_parts, plan);
 }
 
 /* What is left of each table; one that is whole gets what comes behind its last chunk. */
@@ -262,7 +331,7 @@ bool direct_plan_make(const struct cap_session *s, struct pg_conn *conn, struct 
     for (size_t i = 0; ok && i < s->tables.count; i++) {
         if (!plan->tables[i].wanted)
             continue;
-        ok = describe(s, conn, &s->tables.items[i], &plan->tables[i], err) &&
+        ok = describe(s, conn, loader_takes_rows(ld), &s->tables.items[i], &plan->tables[i], err) &&
              look_at(plan, ld, i, snapshot_lsn, rows, ret_high_lsn, err);
     }
     ok = ok && count_left(plan, ld, err);
@@ -284,6 +353,7 @@ static void free_table(struct direct_table *dt)
     }
     free(dt->target.columns);
     free(dt->target.key);
+    direct_reader_free(dt->reader);
     free(dt->shape);
     free(dt->key_as);
 }
@@ -314,6 +384,7 @@ void direct_plan_free(struct direct_plan *plan)
     pthread_mutex_destroy(&plan->lock);
     free(plan->tables);
     free(plan->parts);
+    free(plan->by_oid);
     free(plan);
 }
 

@@ -17,6 +17,8 @@ struct worker {
     struct cap_direct *d;
     struct pg_conn *conn, *side;
     struct loader *ld;
+    struct direct_reader *reader; /* of reader_of; NULL = none yet */
+    size_t reader_of;
 };
 
 /* --- reading --- */
@@ -80,7 +82,8 @@ static void put_bounds(const struct source_table *t, const struct direct_chunk *
         strbuf_addf(sql, "p.ctid < '(%s,0)'::tid", upper[0]);
 }
 
-static bool begin_copy(struct worker *w, const struct direct_chunk *chunk, bool binary, struct err *err)
+static bool begin_copy(struct worker *w, const struct direct_chunk *chunk, enum loader_form form,
+                       struct err *err)
 {
     const struct source_table *t = &w->d->session->tables.items[chunk->part->table];
     const struct source_part *part = part_of(w, chunk);
@@ -90,6 +93,8 @@ static bool begin_copy(struct worker *w, const struct direct_chunk *chunk, bool 
     for (size_t i = 0; i < t->column_count; i++) {
         strbuf_adds(&sql, i > 0 ? ", p." : "p.");
         pg_quote_ident(&sql, t->columns[i].name);
+        if (form == LOADER_ROWS && direct_reader_as_text(w->reader, i))
+            strbuf_adds(&sql, "::text");
     }
     strbuf_adds(&sql, " FROM ONLY ");
     pg_quote_table(&sql, part->schema, part->name);
@@ -97,7 +102,7 @@ static bool begin_copy(struct worker *w, const struct direct_chunk *chunk, bool 
     if (where != NULL) /* as the publication has it */
         strbuf_addf(&sql, " WHERE (%s\n)", where);
     put_bounds(t, chunk, where != NULL, &sql);
-    strbuf_addf(&sql, ") TO STDOUT (FORMAT %s)", binary ? "binary" : "text");
+    strbuf_addf(&sql, ") TO STDOUT (FORMAT %s)", form == LOADER_TEXT ? "text" : "binary");
     bool ok = strbuf_ok(&sql, "COPY", err) && pg_copy_out_begin(w->conn, sql.data, err);
     strbuf_release(&sql);
     return ok;
@@ -135,18 +140,44 @@ static bool wait_for_turn(struct worker *w, struct err *err)
 
 /* --- a chunk --- */
 
+/* A reader of the worker's own: its catalog of types belongs to one thread. Chunks of one table mostly follow each other. */
+static bool find_reader(struct worker *w, size_t table, struct err *err)
+{
+    if (w->d->plan->tables[table].form != LOADER_ROWS)
+        return true;
+    if (w->reader == NULL || w->reader_of != table) {
+        direct_reader_free(w->reader);
+        w->reader = NULL;
+        if (!direct_reader_open(w->d->session, &w->d->session->tables.items[table], w->side, &w->reader, err))
+            return false;
+        w->reader_of = table;
+    }
+    direct_reader_start(w->reader);
+    return true;
+}
+
 /* The source sends a row a message. */
+static bool pass(struct worker *w, size_t table, const char *bytes, size_t len, uint64_t *rows,
+                 struct err *err)
+{
+    uint64_t found = 0;
+    if (w->d->plan->tables[table].form != LOADER_ROWS) {
+        *rows += len > 0;
+        return len == 0 || loader_put(w->ld, bytes, len, err);
+    }
+    bool ok = direct_reader_pass(w->reader, w->ld, bytes, len, w->d->snap.lsn, &found, err);
+    *rows += found;
+    return ok;
+}
+
 static bool pass_rows(struct worker *w, size_t table, uint64_t *shown, struct err *err)
 {
     for (uint64_t rows = 0;;) {
         const char *bytes;
         size_t len;
-        if (!pg_copy_out_get(w->conn, &bytes, &len, err))
+        if (!pg_copy_out_get(w->conn, &bytes, &len, err) || !pass(w, table, bytes, len, &rows, err))
             return false;
-        if (len > 0 && !loader_put(w->ld, bytes, len, err))
-            return false;
-        rows += len > 0;
-        if (len == 0 || rows == ROWS_A_LOOK) {
+        if (len == 0 || rows >= ROWS_A_LOOK) {
             atomic_fetch_add_explicit(&w->d->rows[table], rows, memory_order_relaxed);
             atomic_fetch_add_explicit(&w->d->run_rows, rows, memory_order_relaxed);
             *shown += rows;
@@ -175,9 +206,9 @@ static bool copy_chunk(struct worker *w, struct direct_chunk *chunk, struct err 
         return false;
     if (!hold)
         return err_set(err, ERR_TRANSIENT, "it was altered since the load began");
-    if (!loader_begin(w->ld, &dt->target, dt->binary, err) || !begin_copy(w, chunk, dt->binary, err) ||
-        !pass_rows(w, table, &shown, err) || !loader_end(w->ld, &chunk->chunk, w->d->snap.lsn, &rows, err) ||
-        !pg_exec(w->conn, "ROLLBACK", err))
+    if (!find_reader(w, table, err) || !loader_begin(w->ld, &dt->target, dt->form, err) ||
+        !begin_copy(w, chunk, dt->form, err) || !pass_rows(w, table, &shown, err) ||
+        !loader_end(w->ld, &chunk->chunk, w->d->snap.lsn, &rows, err) || !pg_exec(w->conn, "ROLLBACK", err))
         return false;
     atomic_fetch_add(&w->d->rows[table], (uint64_t)rows - shown); /* modulo: it may have been one too many */
     return failpoint("capture.direct_chunk_done", err);
@@ -227,6 +258,7 @@ void *direct_worker_main(void *arg)
     struct err err = ERR_INIT;
     if (!work(&w, self->index, &err))
         direct_fail(self->direct, &err);
+    direct_reader_free(w.reader);
     pg_close(w.side);
     direct_close_place(self->direct, self->index, w.conn, w.ld);
     return NULL;

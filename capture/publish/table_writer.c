@@ -88,8 +88,9 @@ bool cap_table_writer_open(const struct cap_session *s, const struct source_tabl
     tw->after = xcalloc(t->column_count + 1, sizeof *tw->after);
     strbuf_init(&tw->scratch, CAP_MESSAGE_BYTES_MAX);
     plan_key(tw->schema, t);
-    if (!plan_fields(tw, t, s->settings, types, side, err) || !register_schema(tw, pub, err) ||
-        !tw->codec->encoder_open(tw->schema, &tw->encoder, err)) {
+    if (!plan_fields(tw, t, s->settings, types, side, err) ||
+        (pub != NULL &&
+         (!register_schema(tw, pub, err) || !tw->codec->encoder_open(tw->schema, &tw->encoder, err)))) {
         cap_table_writer_free(tw);
         return err_wrap(err, "table=%s.%s", t->schema, t->name);
     }

@@ -29,7 +29,7 @@ struct cap_table_writer {
 };
 
 /* The column's field comes from the table's present columns; key and order from `t`. Types are looked up on
- * `side`, which must be idle now and whenever rows are read. */
+ * `side`, which must be idle now and whenever rows are read. pub NULL: it reads rows, and encodes none. */
 bool cap_table_writer_open(const struct cap_session *s, const struct source_table *t,
                            struct pg_type_catalog *types, struct pg_conn *side, struct cap_publisher *pub,
                            struct cap_table_writer **ret, struct err *err) MUST_CHECK;

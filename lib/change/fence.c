@@ -150,6 +150,10 @@ static void put_copy(struct strbuf *out, const struct fence_copy *copy)
     strbuf_addc(out, ']');
     if (copy->direct)
         put_bool(out, "direct", true);
+    if (copy->direct && copy->begin_lsn != 0) {
+        char lsn[LSN_TEXT_MAX];
+        put_text(out, "begin", lsn_format(copy->begin_lsn, lsn));
+    }
     put_requests(out, copy);
     strbuf_addc(out, '}');
 }
@@ -360,6 +364,10 @@ static void take_copy(struct take *t, struct fence_copy *ret)
     const json_t *direct = json_object_get(inner.object, "direct");
     (void)member(&inner, "direct", direct == NULL || json_is_boolean(direct));
     ret->direct = json_is_true(direct);
+    const json_t *begin = json_object_get(inner.object, "begin");
+    (void)member(&inner, "begin",
+                 begin == NULL ||
+                     (json_is_string(begin) && lsn_parse(json_string_value(begin), &ret->begin_lsn)));
     (void)member(&inner, "key", json_is_array(key) && json_array_size(key) <= KEY_COLUMNS_MAX);
     if (inner.wrong == NULL && json_array_size(key) > 0)
         ret->key = xcalloc(json_array_size(key), sizeof *ret->key);

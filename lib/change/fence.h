@@ -63,7 +63,8 @@ struct fence_copy {
     bool requested;
     bool
         direct; /* its rows do not come by the journal: what follows is applied when the target has them all */
-    uint64_t plan; /* hash of the order of parts: a place of another order means nothing; 0 = not begun */
+    lsn_t begin_lsn; /* direct: of the fence with which it began; 0 = not known */
+    uint64_t plan;   /* hash of the order of parts: a place of another order means nothing; 0 = not begun */
     uint64_t part;
     char **key; /* texts; NULL = the part is not begun */
     size_t key_count;

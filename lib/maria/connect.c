@@ -53,10 +53,10 @@ static void watch_peer(MYSQL *my)
 static bool connect_to(MYSQL *my, const struct maria_login *login, const struct maria_url *url,
                        struct err *err)
 {
-    unsigned timeout = CONNECT_TIMEOUT_S, no = 0;
+    unsigned timeout = CONNECT_TIMEOUT_S, local = (login->flags & CLIENT_LOCAL_FILES) != 0;
     (void)mysql_optionsv(my, MYSQL_OPT_CONNECT_TIMEOUT, &timeout);
     (void)mysql_optionsv(my, MYSQL_SET_CHARSET_NAME, "utf8mb4");
-    (void)mysql_optionsv(my, MYSQL_OPT_LOCAL_INFILE, &no);
+    (void)mysql_optionsv(my, MYSQL_OPT_LOCAL_INFILE, &local);
     (void)mysql_optionsv(my, MYSQL_OPT_CONNECT_ATTR_ADD, "program_name", login->program);
     if (password_of(url) == NULL) /* ~/.my.cnf and the system's: [client] and [crossfade] */
         (void)mysql_optionsv(my, MYSQL_READ_DEFAULT_GROUP, "crossfade");

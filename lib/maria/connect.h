@@ -13,10 +13,12 @@
 struct maria_login {
     const char *url;
     const char *program; /* what the server's process list shows */
-    unsigned long flags; /* CLIENT_FOUND_ROWS … */
+    /* CLIENT_FOUND_ROWS … With CLIENT_LOCAL_FILES the server can ask for files: the caller answers itself
+     * (mysql_set_local_infile_handler), before its first statement. */
+    unsigned long flags;
 };
 
-/* The session speaks utf8mb4 and lets the server ask for no local file; the rest of its settings is the caller's. A peer whose host is
+/* The session speaks utf8mb4 and lets the server ask for no local file (but see flags); the rest of its settings is the caller's. A peer whose host is
  * gone is noticed within about a minute. *ret_database: the one that the URL names, malloc'd. */
 bool maria_connect(const struct maria_login *login, MYSQL **ret, char **ret_database,
                    struct err *err) MUST_CHECK;

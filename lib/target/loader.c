@@ -1,10 +1,60 @@
 /* Owns: what of a direct load is the same on every kind of target. */
 #include "target/loader.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/alloc.h"
+#include "target/loader_impl.h"
 #include "target/target_impl.h"
+
+/* --- what implementations use --- */
+
+void loader_base(struct loader *ld, const struct loader_ops *ops, const struct loader_options *options)
+{
+    *ld = (struct loader){.ops = ops,
+                          .pipeline = xstrdup(options->pipeline),
+                          .owner = xstrdup(options->owner),
+                          .attempt = options->attempt,
+                          .begin_lsn = options->begin_lsn,
+                          .truncate_nonempty = options->truncate_nonempty,
+                          .index_memory_bytes = options->index_memory_bytes};
+}
+
+void loader_base_release(struct loader *ld)
+{
+    free(ld->pipeline);
+    free(ld->owner);
+}
+
+bool loader_places_ready(const struct loader *ld, const struct loader_place *places, size_t count,
+                         unsigned *ret_shards, bool *ret_ready, struct err *err)
+{
+    unsigned shards = count > 0 ? target_shards_in(places[0].shard) : 1;
+    *ret_ready = count == shards;
+    *ret_shards = shards;
+    for (size_t i = 0; i < count; i++) {
+        bool this_journal = places[i].lsn >= ld->begin_lsn;
+        if (this_journal && places[i].attempt > ld->attempt)
+            return err_set(err, ERR_FENCED,
+                           "apply has come to a later attempt than %llu: another capture runs",
+                           (unsigned long long)ld->attempt);
+        *ret_ready = *ret_ready && this_journal && places[i].attempt == ld->attempt &&
+                     target_shards_in(places[i].shard) == shards;
+    }
+    return true;
+}
+
+void loader_shard_of(unsigned shards, const struct loader_table *t, char ret[32])
+{
+    (void)snprintf(ret, 32, "%u/%u", target_shard_of(shards, t->schema, t->name), shards);
+}
+
+bool loader_taken_over(struct err *err)
+{
+    return err_set(err, ERR_FENCED, "another capture has taken the direct load over");
+}
 
 void loader_chunk_release(struct loader_chunk *chunk)
 {
@@ -51,4 +101,127 @@ bool target_direct_look(struct target *tgt, uint64_t attempt, struct target_dire
     if (ret->table_count > 0)
         qsort(ret->tables, ret->table_count, sizeof *ret->tables, compare_names);
     return true;
+}
+
+/* --- the way to an implementation --- */
+
+static const struct loader_ops *ops_for(const char *url)
+{
+    static const struct {
+        const char *scheme;
+        const struct loader_ops *ops;
+    } all[] = {{"postgres://", &loader_postgres},
+               {"postgresql://", &loader_postgres},
+               {"mariadb://", &loader_mariadb},
+               {"mysql://", &loader_mariadb}};
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        if (strncmp(url, all[i].scheme, strlen(all[i].scheme)) == 0)
+            return all[i].ops;
+    }
+    return NULL;
+}
+
+bool loader_open(const struct loader_options *options, struct loader **ret, struct err *err)
+{
+    const struct loader_ops *ops = ops_for(options->url);
+    if (ops == NULL)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "capture.snapshot_path: direct: rows can be loaded directly into PostgreSQL and "
+                       "MariaDB alone; take the setting away");
+    return ops->open(options, ret, err) || err_wrap(err, "target");
+}
+
+void loader_close(struct loader *ld)
+{
+    if (ld == NULL)
+        return;
+    loader_base_release(ld);
+    ld->ops->close(ld);
+}
+
+void loader_cancel(struct loader *ld)
+{
+    ld->ops->cancel(ld);
+}
+
+bool loader_takes_rows(const struct loader *ld)
+{
+    return ld->ops->chunks->put_row != NULL;
+}
+
+bool loader_ready(struct loader *ld, bool *ret_ready, struct err *err)
+{
+    struct loader_place *places CLEANUP(free_ptr) = xcalloc(LOADER_PLACES_MAX, sizeof *places);
+    size_t count = 0;
+    unsigned shards = 0;
+    return (ld->ops->places(ld, places, &count, err) &&
+            loader_places_ready(ld, places, count, &shards, ret_ready, err)) ||
+           err_wrap(err, "target");
+}
+
+bool loader_claim(struct loader *ld, bool *ret_done, struct err *err)
+{
+    return ld->ops->claim(ld, ret_done, err) || err_wrap(err, "target: direct load");
+}
+
+bool loader_finish(struct loader *ld, struct err *err)
+{
+    return ld->ops->finish(ld, err) || err_wrap(err, "target: direct load");
+}
+
+bool loader_fits(struct loader *ld, const struct loader_table *t, enum loader_form *ret, struct err *err)
+{
+    return ld->ops->tables->fits(ld, t, ret, err) || err_wrap(err, "target");
+}
+
+bool loader_look(struct loader *ld, const struct loader_table *t, struct loader_chunk **ret,
+                 size_t *ret_count, bool *ret_same, bool *ret_mixable, struct err *err)
+{
+    *ret_count = 0;
+    *ret_same = *ret_mixable = false;
+    return ld->ops->tables->look(ld, t, ret, ret_count, ret_same, ret_mixable, err) ||
+           err_wrap(err, "target");
+}
+
+static bool table_err(const struct loader_table *t, struct err *err)
+{
+    return err_wrap(err, "target: table=%s.%s", t->schema, t->name);
+}
+
+bool loader_begin_table(struct loader *ld, const struct loader_table *t, struct err *err)
+{
+    return ld->ops->tables->begin(ld, t, err) || table_err(t, err);
+}
+
+bool loader_end_table(struct loader *ld, const struct loader_table *t, struct err *err)
+{
+    return ld->ops->tables->end(ld, t, err) || table_err(t, err);
+}
+
+bool loader_plan(struct loader *ld, const struct loader_chunk *chunk, struct err *err)
+{
+    return ld->ops->chunks->plan(ld, chunk, err) || err_wrap(err, "target: direct load");
+}
+
+bool loader_begin(struct loader *ld, const struct loader_table *t, enum loader_form form, struct err *err)
+{
+    return ld->ops->chunks->begin(ld, t, form, err) || table_err(t, err);
+}
+
+bool loader_put(struct loader *ld, const void *bytes, size_t len, struct err *err)
+{
+    BUG_UNLESS(ld->ops->chunks->put != NULL);
+    return ld->ops->chunks->put(ld, bytes, len, err) || err_wrap(err, "target");
+}
+
+bool loader_put_row(struct loader *ld, const struct datum *row, lsn_t lsn, struct err *err)
+{
+    BUG_UNLESS(ld->ops->chunks->put_row != NULL);
+    return ld->ops->chunks->put_row(ld, row, lsn, err) || err_wrap(err, "target");
+}
+
+bool loader_end(struct loader *ld, const struct loader_chunk *chunk, lsn_t lsn, int64_t *ret_rows,
+                struct err *err)
+{
+    return ld->ops->chunks->end(ld, chunk, lsn, ret_rows, err) || err_wrap(err, "target: direct load");
 }

@@ -6,7 +6,7 @@
  * apply goes on (target_direct_look). Of several loaders only the one that has claimed last may write: each chunk's transaction holds a
  * lock on the claim, so that a new claim comes behind the chunks of an earlier one.
  *
- * Rows come as the source's COPY sends them. PostgreSQL alone.
+ * Rows come as the source's COPY sends them, or, where the target is not PostgreSQL, as datums, as apply gets them from the journal.
  * @thread: a loader belongs to one thread; loader_cancel from any.
  */
 #ifndef TARGET_LOADER_H
@@ -18,13 +18,18 @@
 
 #define LOADER_OWNER_MAX 40
 
+/* How rows come: bytes of COPY in one of its formats, or datums. */
+enum loader_form { LOADER_TEXT = 0, LOADER_BINARY, LOADER_ROWS };
+
 struct loader_options {
-    const char *url, *pipeline, *shard;
+    const char *url, *pipeline;
     const char *owner; /* names the run that has claimed, or is about to */
     uint64_t attempt;
     lsn_t
         begin_lsn; /* the attempt begins here or later: a target that stands before it was filled from another journal; 0 = not known */
     bool truncate_nonempty; /* as in target_options */
+    struct target_unfit_rules unfit;
+    int64_t index_memory_bytes; /* for keys that are made behind the rows; 0 = the server's own */
 };
 
 /* Type texts as the source's format_type() gives them. */
@@ -60,6 +65,7 @@ struct loader_column {
 struct loader_table {
     uint32_t oid; /* on the source */
     const char *schema, *name;
+    const struct table_schema *rows; /* what datums are of, if the loader takes them (loader_takes_rows) */
     struct loader_column *columns;
     size_t column_count;
     const char **key; /* names on the target of what tells its rows apart; none: nothing does */
@@ -87,13 +93,16 @@ bool loader_open(const struct loader_options *options, struct loader **ret, stru
 void loader_close(struct loader *ld); /* NULL allowed; never commits */
 void loader_cancel(struct loader *ld);
 
-/* Apply has come to the attempt's beginning. ERR_FENCED: to a later one. */
+/* Its tables are described by `rows`; otherwise by the other members. */
+bool loader_takes_rows(const struct loader *ld);
+
+/* Apply, all of its shards, has come to the attempt's beginning. ERR_FENCED: to a later one. */
 bool loader_ready(struct loader *ld, bool *ret_ready, struct err *err) MUST_CHECK;
 /* From here on only loaders of this owner write. Waits for chunks of earlier ones. *ret_done: all is loaded already. */
 bool loader_claim(struct loader *ld, bool *ret_done, struct err *err) MUST_CHECK;
 
-/* May the rows go in, and in binary form? ERR_SCHEMA names the column that does not fit. */
-bool loader_fits(struct loader *ld, const struct loader_table *t, bool *ret_binary,
+/* May the rows go in, and how? ERR_SCHEMA names the column that does not fit. */
+bool loader_fits(struct loader *ld, const struct loader_table *t, enum loader_form *ret,
                  struct err *err) MUST_CHECK;
 /* What an earlier run has left of the table, ordered by part and number. *ret_same: it was read in this shape. *ret_mixable: rows of
  * several positions cannot be in each other's way (no unique index, and no primary key, but the key's). */
@@ -104,9 +113,12 @@ bool loader_begin_table(struct loader *ld, const struct loader_table *t, struct 
 /* Notes a chunk that is about to be loaded. */
 bool loader_plan(struct loader *ld, const struct loader_chunk *chunk, struct err *err) MUST_CHECK;
 
-/* One chunk: begin, put…, end. Any other call gives it up. */
-bool loader_begin(struct loader *ld, const struct loader_table *t, bool binary, struct err *err) MUST_CHECK;
+/* One chunk: begin, put… (or put_row…), end. Any other call gives it up. The table stays as it is until another one's begins. */
+bool loader_begin(struct loader *ld, const struct loader_table *t, enum loader_form form,
+                  struct err *err) MUST_CHECK;
 bool loader_put(struct loader *ld, const void *bytes, size_t len, struct err *err) MUST_CHECK;
+/* lsn: what it is a state of, for messages. A value that the column cannot hold goes by target.unfit, or is ERR_DATA. */
+bool loader_put_row(struct loader *ld, const struct datum *row, lsn_t lsn, struct err *err) MUST_CHECK;
 bool loader_end(struct loader *ld, const struct loader_chunk *chunk, lsn_t lsn, int64_t *ret_rows,
                 struct err *err) MUST_CHECK;
 

@@ -39,6 +39,8 @@ struct target_unfit_rules {
     size_t rule_count;
 };
 
+/* "halt", "null", "nearest"; HALT for another text. */
+enum target_unfit target_unfit_named(const char *name);
 /* ERR_CONFIG names the rule that is none. */
 bool target_unfit_check(const struct target_unfit_rules *rules, struct err *err) MUST_CHECK;
 /* The column's own rule, else the table's, else that of all. */

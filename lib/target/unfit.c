@@ -9,6 +9,15 @@
 static const char *const names[] = {
     [TARGET_UNFIT_HALT] = "halt", [TARGET_UNFIT_NULL] = "null", [TARGET_UNFIT_NEAREST] = "nearest"};
 
+enum target_unfit target_unfit_named(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (strcmp(name, names[i]) == 0)
+            return (enum target_unfit)i;
+    }
+    return TARGET_UNFIT_HALT;
+}
+
 /* What is behind the last '=': names may hold one. */
 static bool rule_of(const char *text, size_t *ret_name_len, enum target_unfit *ret)
 {

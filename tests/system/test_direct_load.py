@@ -199,6 +199,9 @@ def test_new_journal_is_loaded_anew(servers):
         s.source("INSERT INTO t SELECT i, 'new' FROM generate_series(3000, 3500) i", "DELETE FROM t WHERE id < 50")
         s.capture.start()
         s.capture.wait_for(lambda status: "crossfade apply must run" in (status.get("trouble") or ""), 60, "the load waits for apply")
+        s.capture.kill9()  # the next one knows where the copy began from its fence
+        s.capture.start()
+        s.capture.wait_for(lambda status: "crossfade apply must run" in (status.get("trouble") or ""), 60, "the load still waits for apply")
         s.target("DELETE FROM crossfade.position", "TRUNCATE t")
         s.apply.start()
         complete(s, 1)

@@ -74,7 +74,8 @@ static void assert_same(const struct fence *a, const struct fence *b)
     assert_true(a->marker.deadline_ms == b->marker.deadline_ms);
     assert_true(a->changes == b->changes && a->transactions == b->transactions);
     assert_true(a->copy.there == b->copy.there && a->copy.plan == b->copy.plan &&
-                a->copy.part == b->copy.part && a->copy.direct == b->copy.direct);
+                a->copy.part == b->copy.part && a->copy.direct == b->copy.direct &&
+                a->copy.begin_lsn == b->copy.begin_lsn);
     assert_int_equal(a->copy.key_count, b->copy.key_count);
     for (size_t i = 0; i < a->copy.key_count; i++)
         assert_string_equal(a->copy.key[i], b->copy.key[i]);
@@ -120,6 +121,7 @@ static void fences_come_back(void **state)
     f.kind = FENCE_SNAPSHOT_BEGIN;
     f.copy.key_count = 0;
     f.copy.direct = true;
+    f.copy.begin_lsn = 0x100000020;
     f.complete = false;
     f.full = true;
     round_trip(&f);

@@ -101,13 +101,30 @@ static bool delete_known(struct md_target *mt, const char *schema, const char *t
     return ok; /* a table that is gone is empty */
 }
 
+/* What was loaded directly goes with its rows: attempts of a new journal have the numbers of the old one's. The claim is first: behind it
+ * no loader's transaction runs. */
+static bool forget_direct(struct md_target *mt, struct err *err)
+{
+    static const char *const tables[] = {"load", "table", "chunk"};
+    bool there = false, ok = md_direct_there(mt, &there, err);
+    for (size_t i = 0; ok && there && i < ARRAY_LEN(tables); i++) {
+        struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+        strbuf_addf(&sql, "DELETE FROM crossfade_direct_%s WHERE pipeline = ", tables[i]);
+        maria_quote_literal(&sql, mt->pipeline);
+        ok = strbuf_ok(&sql, "statement", err) && md_exec(mt, sql.data, err);
+        strbuf_release(&sql);
+    }
+    return ok;
+}
+
 bool md_reset(struct md_target *mt, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     MD_ROWS rows = {0};
     strbuf_adds(&sql, "SELECT schema_name, table_name FROM crossfade_loaded WHERE ");
     add_ours(&sql, mt);
-    bool ok = strbuf_ok(&sql, "statement", err) && md_begun(mt, err) && md_query(mt, sql.data, &rows, err);
+    bool ok = strbuf_ok(&sql, "statement", err) && md_begun(mt, err) && forget_direct(mt, err) &&
+              md_query(mt, sql.data, &rows, err);
     while (ok && md_next(&rows))
         ok = delete_known(mt, rows.cell[0], rows.cell[1], err);
     strbuf_clear(&sql);

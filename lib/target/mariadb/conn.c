@@ -96,9 +96,13 @@ static bool check_session(struct md_target *mt, struct err *err)
 
 bool md_connect(struct md_target *mt, const char *text, struct err *err)
 {
-    const struct maria_login login = {.url = text, .program = "crossfade apply", .flags = CLIENT_FOUND_ROWS};
+    const struct maria_login login = {.url = text,
+                                      .program = mt->loads ? "crossfade load" : "crossfade apply",
+                                      .flags = CLIENT_FOUND_ROWS | (mt->loads ? CLIENT_LOCAL_FILES : 0)};
     if (!maria_connect(&login, &mt->my, &mt->database, err))
         return false;
+    if (mt->loads)
+        md_file_refuse(mt);
     if (!mariadb_connection(mt->my) || mysql_get_server_version(mt->my) < OLDEST_VERSION)
         return err_set(err, ERR_UNSUPPORTED, "the server is %s: MariaDB 10.11 or later is needed",
                        mysql_get_server_info(mt->my));

@@ -87,12 +87,9 @@ void md_close(struct target *tgt)
     free(mt);
 }
 
-bool md_open_as(const struct target_options *options, unsigned writer, struct md_target **ret,
-                struct err *err)
+static struct md_target *new_target(const struct target_options *options)
 {
     struct md_target *mt = xcalloc(1, sizeof *mt);
-    mt->writer = writer;
-    mt->crewed = options->writers > 1;
     mt->base.ops = &target_mariadb;
     mt->fd = -1;
     (void)pthread_mutex_init(&mt->lock, NULL);
@@ -102,6 +99,30 @@ bool md_open_as(const struct target_options *options, unsigned writer, struct md
     mt->unfit = options->unfit;
     mt->types = pg_type_catalog_new();
     strbuf_init(&mt->array.bytes, MD_TEXT_MAX);
+    return mt;
+}
+
+bool md_open_loading(const struct target_options *options, struct md_target **ret, struct err *err)
+{
+    struct md_target *mt = new_target(options);
+    bool there = false;
+    mt->loads = true;
+    if (!md_connect(mt, options->url, err) || !make_control_tables(mt, err) ||
+        !md_direct_there(mt, &there, err) ||
+        (!there && !run_script(mt, embedded_sql_target_mariadb_direct_sql, err))) {
+        md_close(&mt->base);
+        return false;
+    }
+    *ret = mt;
+    return true;
+}
+
+bool md_open_as(const struct target_options *options, unsigned writer, struct md_target **ret,
+                struct err *err)
+{
+    struct md_target *mt = new_target(options);
+    mt->writer = writer;
+    mt->crewed = options->writers > 1;
     if (!md_connect(mt, options->url, err) || (writer == 0 && !make_control_tables(mt, err)) ||
         !md_take_lock(mt, err)) {
         md_close(&mt->base);
@@ -391,4 +412,5 @@ const struct target_ops target_mariadb = {
     .narrow = &md_narrow,
     .letters = &md_letters,
     .desk = &md_desk,
+    .direct_look = md_direct_look,
 };

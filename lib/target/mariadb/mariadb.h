@@ -2,7 +2,8 @@
  * The MariaDB target's own structs. Files: mariadb.c (life, transaction, position), conn.c (session, queries),
  * lock.c (one writer at a time), prepare.c (does a table fit?), plan.c (may this field go into this column, and how?),
  * values.c, times.c, arrays.c (one value), stmt.c (prepared statements over arrays of rows), sql.c (their texts), set.c (ways of
- * writing), clean.c (emptying tables), writers.c (several writers, XA), letters.c, letters_desk.c (dead letters).
+ * writing), clean.c (emptying tables), writers.c (several writers, XA), letters.c, letters_desk.c (dead letters), loader.c, loader_look.c,
+ * loader_file.c (direct loads: target/loader.h).
  *
  * Which table: the source's schema `public` is the URL's database, any other schema is the database of that name. Control tables
  * (crossfade_position, crossfade_loaded, crossfade_release, crossfade_dead_letter) lie in the URL's database, so that a dump of it holds rows and position,
@@ -12,8 +13,9 @@
  * told. Measured with MariaDB 10.11, 200,000 rows of 120 bytes, one connection, thousands of rows a second:
  *     INSERT: array 270, LOAD DATA LOCAL 320 · upsert: array ON DUPLICATE KEY 150, LOAD DATA into a temporary table and
  *     INSERT … SELECT 95 to 190 by its engine · UPDATE by key: array 130, join with a temporary table 160 to 220 · DELETE: array 130
- * LOAD DATA LOCAL is not used: it turns what strict mode and unique keys refuse into warnings, and a client that allows it can be
- * asked by the server for any of its files.
+ * LOAD DATA LOCAL turns what strict mode and unique keys refuse into warnings, and a client that allows it can be asked by the server for
+ * any of its files. Apply does not use it. A direct load does (loader_file.c): its connections answer with the rows at hand or not at all,
+ * and any warning fails the chunk.
  */
 #ifndef TARGET_MARIADB_H
 #define TARGET_MARIADB_H
@@ -26,7 +28,7 @@
 #include "maria/quote.h"
 #include "pg/types/write.h"
 #include "target/crew.h"
-#include "target/target.h"
+#include "target/loader.h"
 
 #define MD_MAX_COLUMNS 4096
 #define MD_TEXT_MAX    ((size_t)1100 << 20) /* a value's text: PostgreSQL has up to 1 GB */
@@ -198,6 +200,7 @@ struct md_target {
     char *shard;
     unsigned writer;    /* beside the lead, from 1; 0 = the lead */
     bool crewed;        /* there are several */
+    bool loads;         /* it is a direct load's */
     bool xa_prepared;   /* the writer's transaction */
     char token[48];     /* … and its name */
     char lock_name[48]; /* of the pipeline and shard: a hash */
@@ -222,6 +225,9 @@ struct md_target {
 void md_close(struct target *tgt);
 bool md_open_as(const struct target_options *options, unsigned writer, struct md_target **ret,
                 struct err *err) MUST_CHECK;
+/* For a direct load: without the pipeline's lock, which apply holds. */
+bool md_open_loading(const struct target_options *options, struct md_target **ret,
+                     struct err *err) MUST_CHECK;
 void md_forget_transaction(struct md_target *mt, bool committed);
 void md_add_ours(struct strbuf *sb, const struct md_target *mt, const char *between);
 /* Commits with the position as pending. */
@@ -287,6 +293,9 @@ enum md_kind { MD_INSERT, MD_UPSERT, MD_DELETE, MD_UPDATE, MD_HOLD };
 /* The statement, prepared if need be, with nothing in it. */
 bool md_stmt_start(struct md_target *mt, struct md_table *tab, enum md_kind kind, struct md_set *set,
                    struct md_stmt **ret, struct err *err) MUST_CHECK;
+/* One value on its way into a column, by target.unfit where it does not fit; ERR_DATA names the row. out->bytes: appended to. */
+bool md_value_of(struct md_table *tab, struct md_column *col, const struct target_row *row,
+                 const struct datum *value, struct md_value *out, bool *ret_null, struct err *err) MUST_CHECK;
 /* Puts a row into the array, which is sent when it is full. */
 bool md_stmt_add(struct md_target *mt, struct md_stmt *st, const struct target_row *row,
                  struct err *err) MUST_CHECK;
@@ -314,6 +323,15 @@ bool md_write_set(struct md_target *mt, enum target_mode mode, const struct targ
                   size_t count, struct err *err) MUST_CHECK;
 bool md_write_ordered(struct md_target *mt, const struct target_batch *batches, size_t count,
                       struct err *err) MUST_CHECK;
+
+/* loader_file.c: whatever file the server asks for, it does not get one. */
+void md_file_refuse(struct md_target *mt);
+
+/* loader_look.c */
+/* Have the control tables of direct loads been made? */
+bool md_direct_there(struct md_target *mt, bool *ret, struct err *err) MUST_CHECK;
+bool md_direct_look(struct target *tgt, uint64_t attempt, struct target_direct *ret,
+                    struct err *err) MUST_CHECK;
 
 /* clean.c */
 bool md_ensure_loaded(struct md_target *mt, struct md_table *tab, struct err *err) MUST_CHECK;

@@ -202,27 +202,35 @@ static bool rule_for(const struct md_table *tab, struct md_column *col, enum md_
     return true;
 }
 
+bool md_value_of(struct md_table *tab, struct md_column *col, const struct target_row *row,
+                 const struct datum *value, struct md_value *out, bool *ret_null, struct err *err)
+{
+    size_t start = out->bytes->len;
+    struct err why = ERR_INIT;
+    *ret_null = value->state == DATUM_NULL;
+    if (value->state == DATUM_UNAVAILABLE)
+        return err_set(err, ERR_PROTOCOL, "the record does not hold the value"), row_err(tab, row, col, err);
+    enum md_put got = *ret_null ? MD_PUT_OK : col->put(col, value, out, &why);
+    if (got == MD_PUT_FAILED || (got != MD_PUT_OK && !rule_for(tab, col, got, ret_null))) {
+        *err = why;
+        return row_err(tab, row, col, err);
+    }
+    if (*ret_null)
+        out->bytes->len = start;
+    return strbuf_ok(out->bytes, "row", err) || row_err(tab, row, col, err);
+}
+
 static bool add_value(struct md_target *mt, struct md_stmt *st, size_t cell, const struct md_ref *ref,
                       const struct target_row *row, struct err *err)
 {
     struct md_array *a = &mt->array;
     struct md_column *col = ref->col;
     const struct datum *values = !ref->old || row->old == NULL ? row->row : row->old;
-    const struct datum *value = &values[col->index];
-    size_t start = a->bytes.len;
-    bool is_null = value->state == DATUM_NULL;
-    if (value->state == DATUM_UNAVAILABLE)
-        return err_set(err, ERR_PROTOCOL, "the record does not hold the value"),
-               row_err(st->tab, row, col, err);
     struct md_value out = {.bytes = &a->bytes};
-    struct err why = ERR_INIT;
-    enum md_put got = is_null ? MD_PUT_OK : col->put(col, value, &out, &why);
-    if (got == MD_PUT_FAILED || (got != MD_PUT_OK && !rule_for(st->tab, col, got, &is_null))) {
-        *err = why;
-        return row_err(st->tab, row, col, err);
-    }
-    if (is_null)
-        a->bytes.len = start;
+    size_t start = a->bytes.len;
+    bool is_null;
+    if (!md_value_of(st->tab, col, row, &values[col->index], &out, &is_null, err))
+        return false;
     a->indicators[cell] = is_null ? STMT_INDICATOR_NULL : STMT_INDICATOR_NONE;
     a->offsets[cell] = start;
     a->lengths[cell] = a->bytes.len - start;
@@ -230,7 +238,7 @@ static bool add_value(struct md_target *mt, struct md_stmt *st, size_t cell, con
     if (col->bind == MD_BIND_DOUBLE)
         a->values[cell].f8 = out.f;
     a->floats[cell] = (float)out.f;
-    return strbuf_ok(&a->bytes, "row", err) || row_err(st->tab, row, col, err);
+    return true;
 }
 
 /* Bytes that the row's texts have in the record: near enough to see whether it still fits beside the others. */

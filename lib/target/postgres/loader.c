@@ -23,7 +23,7 @@ static const char SESSION[] =
     "SET intervalstyle = 'postgres'; SET timezone = 'UTC'; SET xmloption = 'content'; SET synchronous_commit "
     "= on";
 
-bool pgl_query_bool(struct loader *ld, const char *sql, int count, const char *const *params, bool *ret,
+bool pgl_query_bool(struct pg_loader *ld, const char *sql, int count, const char *const *params, bool *ret,
                     struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
@@ -35,24 +35,20 @@ bool pgl_query_bool(struct loader *ld, const char *sql, int count, const char *c
 
 /* --- life --- */
 
-void loader_close(struct loader *ld)
+static void pgl_close(struct loader *base)
 {
-    if (ld == NULL)
-        return;
+    struct pg_loader *ld = (struct pg_loader *)base;
     pg_close(ld->conn);
     strbuf_release(&ld->out);
-    free(ld->pipeline);
-    free(ld->shard);
-    free(ld->owner);
     free(ld);
 }
 
-void loader_cancel(struct loader *ld)
+static void pgl_cancel(struct loader *base)
 {
-    pg_cancel(ld->conn);
+    pg_cancel(((struct pg_loader *)base)->conn);
 }
 
-static bool set_up(struct loader *ld, struct err *err)
+static bool set_up(struct pg_loader *ld, struct err *err)
 {
     static const char needed[] = "crossfade.position crossfade.loaded crossfade.loaded.table_oid "
                                  "crossfade.direct_load crossfade.direct_table crossfade.direct_chunk";
@@ -66,58 +62,60 @@ static bool set_up(struct loader *ld, struct err *err)
         return false;
     }
     return pg_control_tables_ensure(ld->conn, needed, embedded_sql_target_sql, "target", err) &&
-           pgt_refuse_source(ld->conn, ld->pipeline, err);
+           pgt_refuse_source(ld->conn, ld->base.pipeline, err);
 }
 
-bool loader_open(const struct loader_options *options, struct loader **ret, struct err *err)
+static bool pgl_open(const struct loader_options *options, struct loader **ret, struct err *err)
 {
-    if (strncmp(options->url, "postgres://", 11) != 0 && strncmp(options->url, "postgresql://", 13) != 0)
-        return err_set(
-            err, ERR_UNSUPPORTED,
-            "capture.snapshot_path: direct: rows can be loaded directly into PostgreSQL alone; take "
-            "the setting away");
-    struct loader *ld = xcalloc(1, sizeof *ld);
+    struct pg_loader *ld = xcalloc(1, sizeof *ld);
     char *name CLEANUP(free_ptr) = xasprintf("crossfade load %s", options->pipeline);
     struct pg_options pg = {.application_name = name};
-    ld->pipeline = xstrdup(options->pipeline);
-    ld->shard = xstrdup(options->shard);
-    ld->owner = xstrdup(options->owner);
-    ld->truncate_nonempty = options->truncate_nonempty;
+    loader_base(&ld->base, &loader_postgres, options);
     (void)snprintf(ld->attempt, sizeof ld->attempt, "%llu", (unsigned long long)options->attempt);
-    (void)lsn_format(options->begin_lsn, ld->begin_lsn);
     strbuf_init(&ld->out, OUT_MAX);
     if (!pg_open(options->url, &pg, &ld->conn, err) || !set_up(ld, err)) {
-        loader_close(ld);
-        return err_wrap(err, "target");
+        loader_close(&ld->base);
+        return false;
     }
-    *ret = ld;
+    *ret = &ld->base;
     return true;
 }
 
 /* --- whose turn it is --- */
 
-bool loader_ready(struct loader *ld, bool *ret_ready, struct err *err)
+static bool read_places(struct pg_loader *ld, const char *sql, struct loader_place *ret, size_t *ret_count,
+                        struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
-    const char *params[4] = {ld->pipeline, ld->shard, ld->attempt, ld->begin_lsn};
-    if (!pg_query(ld->conn,
-                  "SELECT attempt = $3::bigint AND lsn >= $4::pg_lsn, attempt > $3::bigint AND lsn >= "
-                  "$4::pg_lsn FROM crossfade.position WHERE pipeline = $1 AND shard = $2",
-                  4, params, &res, err))
-        return err_wrap(err, "target");
-    *ret_ready = pg_rows(res) > 0 && pg_cell_bool(res, 0, 0);
-    return pg_rows(res) == 0 || !pg_cell_bool(res, 0, 1) ||
-           err_set(err, ERR_FENCED, "target: apply has come to a later attempt than %s: another capture runs",
-                   ld->attempt);
+    const char *params[1] = {ld->base.pipeline};
+    if (!pg_query(ld->conn, sql, 1, params, &res, err))
+        return false;
+    for (*ret_count = 0; *ret_count < (size_t)MIN_OF(pg_rows(res), LOADER_PLACES_MAX); (*ret_count)++) {
+        int row = (int)*ret_count;
+        struct loader_place *place = &ret[row];
+        (void)snprintf(place->shard, sizeof place->shard, "%s", pg_cell(res, row, 0));
+        place->attempt = (uint64_t)pg_cell_int64(res, row, 1);
+        if (!lsn_parse(pg_cell(res, row, 2), &place->lsn))
+            return err_set(err, ERR_PROTOCOL, "crossfade.position.lsn does not parse");
+    }
+    return true;
 }
 
-bool loader_claim(struct loader *ld, bool *ret_done, struct err *err)
+#define PLACES "SELECT shard, attempt, lsn FROM crossfade.position WHERE pipeline = $1"
+
+static bool pgl_places(struct loader *base, struct loader_place *ret, size_t *ret_count, struct err *err)
 {
+    return read_places((struct pg_loader *)base, PLACES, ret, ret_count, err);
+}
+
+static bool pgl_claim(struct loader *base, bool *ret_done, struct err *err)
+{
+    struct pg_loader *ld = (struct pg_loader *)base;
     PG_RESULT_AUTO res = NULL;
     PG_RESULT_AUTO chunks = NULL;
     PG_RESULT_AUTO tables = NULL;
     PG_RESULT_AUTO claim = NULL;
-    const char *params[3] = {ld->pipeline, ld->attempt, ld->owner};
+    const char *params[3] = {ld->base.pipeline, ld->attempt, ld->base.owner};
     /* The lists of an earlier attempt go with its claim, which is locked first, as by apply when it empties the target. */
     bool ok =
         pg_exec(ld->conn, "BEGIN", err) &&
@@ -139,18 +137,20 @@ bool loader_claim(struct loader *ld, bool *ret_done, struct err *err)
                  3, params, &res, err) &&
         pg_exec(ld->conn, "COMMIT", err);
     if (!ok)
-        return err_wrap(err, "target: direct load");
+        return false;
     if (pg_rows(res) == 0)
-        return err_set(err, ERR_FENCED,
-                       "target: a later attempt than %s is being loaded: another capture runs", ld->attempt);
+        return err_set(err, ERR_FENCED, "a later attempt than %s is being loaded: another capture runs",
+                       ld->attempt);
     *ret_done = pg_cell_bool(res, 0, 0);
     return true;
 }
 
 /* Begins a transaction that holds the claim: neither another loader nor apply's next attempt comes in between. */
-static bool begin(struct loader *ld, struct err *err)
+static bool begin(struct pg_loader *ld, struct err *err)
 {
-    const char *params[4] = {ld->pipeline, ld->attempt, ld->owner, ld->shard};
+    const char *params[3] = {ld->base.pipeline, ld->attempt, ld->base.owner};
+    struct loader_place *places CLEANUP(free_ptr) = xcalloc(LOADER_PLACES_MAX, sizeof *places);
+    size_t count = 0;
     bool ours = false, ready = false;
     if (!pg_exec(ld->conn, "BEGIN", err) ||
         !pgl_query_bool(
@@ -159,13 +159,10 @@ static bool begin(struct loader *ld, struct err *err)
             "owner = $3 AND NOT done FOR SHARE",
             3, params, &ours, err))
         return false;
-    const char *place[3] = {ld->pipeline, ld->attempt, ld->shard};
-    if (ours && !pgl_query_bool(ld,
-                                "SELECT true FROM crossfade.position WHERE pipeline = $1 AND attempt = "
-                                "$2::bigint AND shard = $3 FOR SHARE",
-                                3, place, &ready, err))
+    if (ours && (!read_places(ld, PLACES " FOR SHARE", places, &count, err) ||
+                 !loader_places_ready(&ld->base, places, count, &ld->shards, &ready, err)))
         return false;
-    return ready || err_set(err, ERR_FENCED, "another capture has taken the direct load over");
+    return ready || loader_taken_over(err);
 }
 
 /* --- tables --- */
@@ -175,7 +172,7 @@ static void put_name(struct strbuf *sql, const struct loader_table *t)
     pg_quote_table(sql, t->schema, t->name);
 }
 
-static bool exec_on(struct loader *ld, const struct loader_table *t, const char *before, const char *after,
+static bool exec_on(struct pg_loader *ld, const struct loader_table *t, const char *before, const char *after,
                     struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
@@ -189,7 +186,7 @@ static bool exec_on(struct loader *ld, const struct loader_table *t, const char 
 
 /* A foreign key from outside forbids TRUNCATE; in replica role no trigger stops DELETE. Rows of inheritance children are those
  * of other tables. */
-static bool empty(struct loader *ld, const struct loader_table *t, bool partitioned, struct err *err)
+static bool empty(struct pg_loader *ld, const struct loader_table *t, bool partitioned, struct err *err)
 {
     struct err first = ERR_INIT;
     if (!pg_exec(ld->conn, "SAVEPOINT crossfade_truncate", err))
@@ -204,7 +201,7 @@ static bool empty(struct loader *ld, const struct loader_table *t, bool partitio
            exec_on(ld, t, partitioned ? "DELETE FROM " : "DELETE FROM ONLY ", "", err);
 }
 
-static bool holds_rows(struct loader *ld, const struct loader_table *t, bool partitioned, bool *ret,
+static bool holds_rows(struct pg_loader *ld, const struct loader_table *t, bool partitioned, bool *ret,
                        struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
@@ -217,10 +214,12 @@ static bool holds_rows(struct loader *ld, const struct loader_table *t, bool par
 }
 
 /* crossfade.loaded tells whose rows they are; a table that comes in gets its row there. */
-static bool take_table(struct loader *ld, const struct loader_table *t, struct err *err)
+static bool take_table(struct pg_loader *ld, const struct loader_table *t, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
-    const char *params[5] = {ld->pipeline, ld->shard, t->schema, t->name, ld->attempt};
+    char shard[32];
+    loader_shard_of(ld->shards, t, shard);
+    const char *params[5] = {ld->base.pipeline, shard, t->schema, t->name, ld->attempt};
     bool ours = false, filled = false, partitioned = false;
     if (!pgl_query_bool(ld,
                         "SELECT relkind = 'p' FROM pg_catalog.pg_class WHERE oid = "
@@ -233,7 +232,7 @@ static bool take_table(struct loader *ld, const struct loader_table *t, struct e
             4, params, &ours, err) ||
         !holds_rows(ld, t, partitioned, &filled, err))
         return false;
-    if (filled && !ours && !ld->truncate_nonempty)
+    if (filled && !ours && !ld->base.truncate_nonempty)
         return err_set(err, ERR_SCHEMA,
                        "the target table holds rows that this pipeline did not write: empty it, or set "
                        "apply.on_nonempty: truncate");
@@ -246,13 +245,13 @@ static bool take_table(struct loader *ld, const struct loader_table *t, struct e
                 5, params, &res, err));
 }
 
-static bool note_table(struct loader *ld, const struct loader_table *t, struct err *err)
+static bool note_table(struct pg_loader *ld, const struct loader_table *t, struct err *err)
 {
     PG_RESULT_AUTO chunks = NULL;
     PG_RESULT_AUTO res = NULL;
     char oid[16];
     (void)snprintf(oid, sizeof oid, "%u", t->oid);
-    const char *params[5] = {ld->pipeline, oid, t->schema, t->name, t->shape};
+    const char *params[5] = {ld->base.pipeline, oid, t->schema, t->name, t->shape};
     return pg_query(ld->conn,
                     "DELETE FROM crossfade.direct_chunk WHERE pipeline = $1 AND source_oid = $2::bigint", 2,
                     params, &chunks, err) &&
@@ -264,20 +263,25 @@ static bool note_table(struct loader *ld, const struct loader_table *t, struct e
                5, params, &res, err);
 }
 
-static bool table_err(const struct loader_table *t, struct err *err)
+static bool pgl_begin_table(struct loader *base, const struct loader_table *t, struct err *err)
 {
-    return err_wrap(err, "target: table=%s.%s", t->schema, t->name);
+    struct pg_loader *ld = (struct pg_loader *)base;
+    return begin(ld, err) && take_table(ld, t, err) && note_table(ld, t, err) &&
+           pg_exec(ld->conn, "COMMIT", err);
 }
 
-bool loader_begin_table(struct loader *ld, const struct loader_table *t, struct err *err)
+/* The server shares it among the workers of a parallel build. */
+static bool give_memory(struct pg_loader *ld, struct err *err)
 {
-    return (begin(ld, err) && take_table(ld, t, err) && note_table(ld, t, err) &&
-            pg_exec(ld->conn, "COMMIT", err)) ||
-           table_err(t, err);
+    char sql[80];
+    (void)snprintf(sql, sizeof sql, "SET LOCAL maintenance_work_mem = '%lldkB'",
+                   (long long)MAX_OF(1024, ld->base.index_memory_bytes / 1024));
+    return ld->base.index_memory_bytes == 0 || pg_exec(ld->conn, sql, err);
 }
 
-bool loader_end_table(struct loader *ld, const struct loader_table *t, struct err *err)
+static bool pgl_end_table(struct loader *base, const struct loader_table *t, struct err *err)
 {
+    struct pg_loader *ld = (struct pg_loader *)base;
     const char *params[2] = {t->schema, t->name};
     bool there = false;
     if (t->key_as == NULL)
@@ -286,15 +290,15 @@ bool loader_end_table(struct loader *ld, const struct loader_table *t, struct er
                         "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_index WHERE indrelid = "
                         "to_regclass(format('%I.%I', $1::text, $2::text)) AND indisprimary)",
                         2, params, &there, err))
-        return table_err(t, err);
+        return false;
     if (there)
         return true;
     struct strbuf add = STRBUF_INIT(STRBUF_SQL_MAX);
     strbuf_addf(&add, " ADD %s", t->key_as);
-    bool ok = strbuf_ok(&add, "statement", err) && begin(ld, err) &&
+    bool ok = strbuf_ok(&add, "statement", err) && begin(ld, err) && give_memory(ld, err) &&
               exec_on(ld, t, "ALTER TABLE ", add.data, err) && pg_exec(ld->conn, "COMMIT", err);
     strbuf_release(&add);
-    return ok || table_err(t, err);
+    return ok;
 }
 
 /* --- chunks --- */
@@ -313,23 +317,26 @@ static void put_upper(const struct loader_chunk *chunk, struct strbuf *sql)
     strbuf_adds(sql, "]::text[]");
 }
 
-bool loader_plan(struct loader *ld, const struct loader_chunk *chunk, struct err *err)
+static bool pgl_plan(struct loader *base, const struct loader_chunk *chunk, struct err *err)
 {
+    struct pg_loader *ld = (struct pg_loader *)base;
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     strbuf_adds(
         &sql, "INSERT INTO crossfade.direct_chunk (pipeline, source_oid, part_oid, number, upper) VALUES (");
-    pg_quote_literal(&sql, ld->pipeline);
+    pg_quote_literal(&sql, ld->base.pipeline);
     strbuf_addf(&sql, ", %u, %u, %d, ", chunk->table_oid, chunk->part_oid, chunk->number);
     put_upper(chunk, &sql);
     strbuf_adds(&sql, ")");
     bool ok = strbuf_ok(&sql, "statement", err) && begin(ld, err) && pg_exec(ld->conn, sql.data, err) &&
               pg_exec(ld->conn, "COMMIT", err);
     strbuf_release(&sql);
-    return ok || err_wrap(err, "target: direct load");
+    return ok;
 }
 
-bool loader_begin(struct loader *ld, const struct loader_table *t, bool binary, struct err *err)
+static bool pgl_begin(struct loader *base, const struct loader_table *t, enum loader_form form,
+                      struct err *err)
 {
+    struct pg_loader *ld = (struct pg_loader *)base;
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     strbuf_adds(&sql, "COPY ");
     put_name(&sql, t);
@@ -338,33 +345,35 @@ bool loader_begin(struct loader *ld, const struct loader_table *t, bool binary, 
         strbuf_adds(&sql, i > 0 ? ", " : "");
         pg_quote_ident(&sql, t->columns[i].name);
     }
-    strbuf_addf(&sql, ") FROM STDIN (FORMAT %s)", binary ? "binary" : "text");
+    strbuf_addf(&sql, ") FROM STDIN (FORMAT %s)", form == LOADER_BINARY ? "binary" : "text");
     strbuf_clear(&ld->out);
     bool ok = strbuf_ok(&sql, "COPY", err) && begin(ld, err) && pg_copy_in_begin(ld->conn, sql.data, err);
     strbuf_release(&sql);
-    return ok || table_err(t, err);
+    return ok;
 }
 
-static bool flush(struct loader *ld, struct err *err)
+static bool flush(struct pg_loader *ld, struct err *err)
 {
     bool ok = ld->out.len == 0 || pg_copy_in_put(ld->conn, ld->out.data, ld->out.len, err);
     strbuf_clear(&ld->out);
     return ok;
 }
 
-bool loader_put(struct loader *ld, const void *bytes, size_t len, struct err *err)
+static bool pgl_put(struct loader *base, const void *bytes, size_t len, struct err *err)
 {
+    struct pg_loader *ld = (struct pg_loader *)base;
     if (ld->out.len > 0 && ld->out.len + len > PUT_BYTES && !flush(ld, err))
-        return err_wrap(err, "target");
+        return false;
     if (len >= PUT_BYTES) /* as it is */
-        return pg_copy_in_put(ld->conn, bytes, len, err) || err_wrap(err, "target");
+        return pg_copy_in_put(ld->conn, bytes, len, err);
     strbuf_add(&ld->out, bytes, len);
     return strbuf_ok(&ld->out, "COPY data", err);
 }
 
-bool loader_end(struct loader *ld, const struct loader_chunk *chunk, lsn_t lsn, int64_t *ret_rows,
-                struct err *err)
+static bool pgl_end(struct loader *base, const struct loader_chunk *chunk, lsn_t lsn, int64_t *ret_rows,
+                    struct err *err)
 {
+    struct pg_loader *ld = (struct pg_loader *)base;
     PG_RESULT_AUTO res = NULL;
     char table[16], part[16], number[16], at[LSN_TEXT_MAX], rows[24];
     (void)snprintf(table, sizeof table, "%u", chunk->table_oid);
@@ -372,31 +381,48 @@ bool loader_end(struct loader *ld, const struct loader_chunk *chunk, lsn_t lsn, 
     (void)snprintf(number, sizeof number, "%d", chunk->number);
     if (!flush(ld, err) || !pg_copy_in_end(ld->conn, ret_rows, err) ||
         !failpoint("capture.direct_copied", err))
-        return err_wrap(err, "target");
+        return false;
     (void)snprintf(rows, sizeof rows, "%lld", (long long)*ret_rows);
-    const char *params[6] = {ld->pipeline, table, part, number, lsn_format(lsn, at), rows};
+    const char *params[6] = {ld->base.pipeline, table, part, number, lsn_format(lsn, at), rows};
     if (!pg_query(
             ld->conn,
             "UPDATE crossfade.direct_chunk SET done = true, lsn = $5::pg_lsn, rows = $6::bigint WHERE "
             "pipeline = $1 AND source_oid = $2::bigint AND part_oid = $3::bigint AND number = $4::integer "
             "AND NOT done",
             6, params, &res, err))
-        return err_wrap(err, "target: direct load");
+        return false;
     if (pg_affected(res) != 1)
-        return err_set(err, ERR_FENCED, "target: a chunk of the direct load is gone, or done already");
-    return pg_exec(ld->conn, "COMMIT", err) || err_wrap(err, "target: direct load");
+        return err_set(err, ERR_FENCED, "a chunk of the direct load is gone, or done already");
+    return pg_exec(ld->conn, "COMMIT", err);
 }
 
-bool loader_finish(struct loader *ld, struct err *err)
+static bool pgl_finish(struct loader *base, struct err *err)
 {
-    const char *params[3] = {ld->pipeline, ld->attempt, ld->owner};
+    struct pg_loader *ld = (struct pg_loader *)base;
+    const char *params[3] = {ld->base.pipeline, ld->attempt, ld->base.owner};
     PG_RESULT_AUTO res = NULL;
     if (!pg_query(
             ld->conn,
             "UPDATE crossfade.direct_load SET done = true, ended_at = clock_timestamp() WHERE pipeline = "
             "$1 AND attempt = $2::bigint AND owner = $3",
             3, params, &res, err))
-        return err_wrap(err, "target: direct load");
-    return pg_affected(res) == 1 ||
-           err_set(err, ERR_FENCED, "target: another capture has taken the direct load over");
+        return false;
+    return pg_affected(res) == 1 || loader_taken_over(err);
 }
+
+static const struct loader_table_ops tables = {
+    .fits = pgl_fits, .look = pgl_look, .begin = pgl_begin_table, .end = pgl_end_table};
+
+static const struct loader_chunk_ops chunks = {
+    .plan = pgl_plan, .begin = pgl_begin, .put = pgl_put, .end = pgl_end};
+
+const struct loader_ops loader_postgres = {
+    .open = pgl_open,
+    .close = pgl_close,
+    .cancel = pgl_cancel,
+    .places = pgl_places,
+    .claim = pgl_claim,
+    .finish = pgl_finish,
+    .tables = &tables,
+    .chunks = &chunks,
+};

@@ -41,7 +41,7 @@ static enum fit fit_of(const struct loader_column *c, const char *type, const ch
 }
 
 /* A type of the same name may be made of other things, which could round or cut, or take one for the other. */
-static bool check_inside(struct loader *ld, const struct loader_table *t, const struct loader_column *c,
+static bool check_inside(struct pg_loader *ld, const struct loader_table *t, const struct loader_column *c,
                          const char *oid, struct err *err)
 {
     char *inside CLEANUP(free_ptr) = NULL;
@@ -49,16 +49,16 @@ static bool check_inside(struct loader *ld, const struct loader_table *t, const 
     if (c->builtin)
         return true;
     if (!pg_query_text(ld->conn, LOADER_TYPE_INSIDE, 1, params, &inside, err))
-        return err_wrap(err, "target");
+        return false;
     const char *source = c->inside != NULL ? c->inside : "", *target = inside != NULL ? inside : "";
     return strcmp(source, target) == 0 ||
            err_set(err, ERR_SCHEMA,
-                   "target: table=%s.%s column=%s: type %s is (%s) on the source, (%s) on the target: rows "
+                   "table=%s.%s column=%s: type %s is (%s) on the source, (%s) on the target: rows "
                    "cannot be loaded directly; make them the same, or set capture.snapshot_path: journal",
                    t->schema, t->name, c->name, c->bare, source, target);
 }
 
-static bool check_column(struct loader *ld, const struct loader_table *t, const struct loader_column *c,
+static bool check_column(struct pg_loader *ld, const struct loader_table *t, const struct loader_column *c,
                          const struct pg_result *res, bool *binary, struct err *err)
 {
     for (int row = 0; row < pg_rows(res); row++) {
@@ -70,16 +70,15 @@ static bool check_column(struct loader *ld, const struct loader_table *t, const 
         if (fit != FIT_NOT)
             return check_inside(ld, t, c, pg_cell(res, row, 4), err);
         return err_set(err, ERR_SCHEMA,
-                       "target: table=%s.%s column=%s: %s on the source, %s%s on the target: rows cannot be "
+                       "table=%s.%s column=%s: %s on the source, %s%s on the target: rows cannot be "
                        "loaded directly; give it the source's type, or set capture.snapshot_path: journal",
                        t->schema, t->name, c->name, c->type, pg_cell(res, row, 1),
                        pg_cell_bool(res, row, 3) ? " generated" : "");
     }
-    return err_set(err, ERR_SCHEMA, "target: table=%s.%s: there is no column %s", t->schema, t->name,
-                   c->name);
+    return err_set(err, ERR_SCHEMA, "table=%s.%s: there is no column %s", t->schema, t->name, c->name);
 }
 
-static bool refuse_triggers(struct loader *ld, const struct loader_table *t, struct err *err)
+static bool refuse_triggers(struct pg_loader *ld, const struct loader_table *t, struct err *err)
 {
     const char *params[2] = {t->schema, t->name};
     bool fire = false;
@@ -89,21 +88,21 @@ static bool refuse_triggers(struct loader *ld, const struct loader_table *t, str
                         "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_trigger WHERE tgrelid = "
                         "to_regclass(format('%I.%I', $1::text, $2::text)) AND tgenabled <> 'D')",
                         2, params, &fire, err))
-        return err_wrap(err, "target");
+        return false;
     return !fire ||
-           err_set(
-               err, ERR_AUTH,
-               "target: table=%s.%s: its triggers and foreign keys would fire while rows are loaded. Hint: "
-               "GRANT SET ON PARAMETER session_replication_role to the target's role, or set "
-               "capture.snapshot_path: journal",
-               t->schema, t->name);
+           err_set(err, ERR_AUTH,
+                   "table=%s.%s: its triggers and foreign keys would fire while rows are loaded. Hint: "
+                   "GRANT SET ON PARAMETER session_replication_role to the target's role, or set "
+                   "capture.snapshot_path: journal",
+                   t->schema, t->name);
 }
 
-bool loader_fits(struct loader *ld, const struct loader_table *t, bool *ret_binary, struct err *err)
+bool pgl_fits(struct loader *base, const struct loader_table *t, enum loader_form *ret, struct err *err)
 {
+    struct pg_loader *ld = (struct pg_loader *)base;
+    bool binary = true;
     PG_RESULT_AUTO res = NULL;
     const char *params[2] = {t->schema, t->name};
-    *ret_binary = true;
     /* Type names are to be whole, as the source gives them. */
     if (!pg_exec(ld->conn, "SET search_path = ''", err) ||
         !pg_query(
@@ -112,21 +111,21 @@ bool loader_fits(struct loader *ld, const struct loader_table *t, bool *ret_bina
             "NULL), a.attgenerated <> '', a.atttypid FROM pg_catalog.pg_attribute a WHERE attrelid = "
             "to_regclass(format('%I.%I', $1::text, $2::text)) AND attnum > 0 AND NOT attisdropped",
             2, params, &res, err))
-        return err_wrap(err, "target");
+        return false;
     if (pg_rows(res) == 0 && t->column_count > 0)
-        return err_set(err, ERR_SCHEMA, "target: there is no table %s.%s: make it (crossfade schema create)",
+        return err_set(err, ERR_SCHEMA, "there is no table %s.%s: make it (crossfade schema create)",
                        t->schema, t->name);
     for (size_t i = 0; i < t->column_count; i++) {
-        if (!check_column(ld, t, &t->columns[i], res, ret_binary, err))
+        if (!check_column(ld, t, &t->columns[i], res, &binary, err))
             return false;
     }
-    return (pg_exec(ld->conn, "RESET search_path", err) || err_wrap(err, "target")) &&
-           refuse_triggers(ld, t, err);
+    *ret = binary ? LOADER_BINARY : LOADER_TEXT;
+    return pg_exec(ld->conn, "RESET search_path", err) && refuse_triggers(ld, t, err);
 }
 
 /* --- what is there --- */
 
-static char **read_upper(struct loader *ld, const char *array, size_t *ret_count, struct err *err)
+static char **read_upper(struct pg_loader *ld, const char *array, size_t *ret_count, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
     const char *params[1] = {array};
@@ -140,8 +139,8 @@ static char **read_upper(struct loader *ld, const char *array, size_t *ret_count
     return upper;
 }
 
-static bool read_chunk(struct loader *ld, const struct loader_table *t, const struct pg_result *res, int row,
-                       struct loader_chunk *ret, struct err *err)
+static bool read_chunk(struct pg_loader *ld, const struct loader_table *t, const struct pg_result *res,
+                       int row, struct loader_chunk *ret, struct err *err)
 {
     *ret = (struct loader_chunk){.table_oid = t->oid,
                                  .part_oid = (uint32_t)pg_cell_int64(res, row, 0),
@@ -149,15 +148,15 @@ static bool read_chunk(struct loader *ld, const struct loader_table *t, const st
                                  .done = pg_cell_bool(res, row, 3),
                                  .rows = pg_cell_int64(res, row, 4)};
     if (ret->done && !lsn_parse(pg_cell(res, row, 5), &ret->lsn))
-        return err_set(err, ERR_PROTOCOL, "target: crossfade.direct_chunk.lsn does not parse");
+        return err_set(err, ERR_PROTOCOL, "crossfade.direct_chunk.lsn does not parse");
     if (pg_is_null(res, row, 2))
         return true;
     ret->upper = read_upper(ld, pg_cell(res, row, 2), &ret->upper_count, err);
-    return ret->upper != NULL || err_wrap(err, "target");
+    return ret->upper != NULL;
 }
 
 /* Neither a second unique index, nor a primary key of other columns than the key's. */
-static bool look_at_indexes(struct loader *ld, const struct loader_table *t, bool *ret_mixable,
+static bool look_at_indexes(struct pg_loader *ld, const struct loader_table *t, bool *ret_mixable,
                             struct err *err)
 {
     const char *name[2] = {t->schema, t->name};
@@ -178,10 +177,10 @@ static bool look_at_indexes(struct loader *ld, const struct loader_table *t, boo
     return ok;
 }
 
-static bool look_at_table(struct loader *ld, const struct loader_table *t, const char *oid, bool *ret_same,
+static bool look_at_table(struct pg_loader *ld, const struct loader_table *t, const char *oid, bool *ret_same,
                           bool *ret_mixable, struct err *err)
 {
-    const char *known[3] = {ld->pipeline, oid, t->shape};
+    const char *known[3] = {ld->base.pipeline, oid, t->shape};
     return pgl_query_bool(
                ld,
                "SELECT shape = $3 FROM crossfade.direct_table WHERE pipeline = $1 AND source_oid = "
@@ -190,22 +189,21 @@ static bool look_at_table(struct loader *ld, const struct loader_table *t, const
            look_at_indexes(ld, t, ret_mixable, err);
 }
 
-bool loader_look(struct loader *ld, const struct loader_table *t, struct loader_chunk **ret,
-                 size_t *ret_count, bool *ret_same, bool *ret_mixable, struct err *err)
+bool pgl_look(struct loader *base, const struct loader_table *t, struct loader_chunk **ret, size_t *ret_count,
+              bool *ret_same, bool *ret_mixable, struct err *err)
 {
+    struct pg_loader *ld = (struct pg_loader *)base;
     PG_RESULT_AUTO res = NULL;
     char oid[16];
     (void)snprintf(oid, sizeof oid, "%u", t->oid);
-    const char *params[2] = {ld->pipeline, oid};
-    *ret_count = 0;
-    *ret_same = *ret_mixable = false;
+    const char *params[2] = {ld->base.pipeline, oid};
     if (!look_at_table(ld, t, oid, ret_same, ret_mixable, err) ||
         !pg_query(
             ld->conn,
             "SELECT part_oid, number, upper, done, coalesce(rows, 0), lsn FROM crossfade.direct_chunk WHERE "
             "pipeline = $1 AND source_oid = $2::bigint ORDER BY part_oid, number",
             2, params, &res, err))
-        return err_wrap(err, "target");
+        return false;
     struct loader_chunk *chunks = xcalloc((size_t)pg_rows(res) + 1, sizeof *chunks);
     bool ok = true;
     for (int i = 0; ok && i < pg_rows(res); i++)

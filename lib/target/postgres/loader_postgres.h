@@ -5,18 +5,24 @@
 
 #include "core/strbuf.h"
 #include "pg/conn.h"
-#include "target/loader.h"
+#include "target/loader_impl.h"
 
-struct loader {
+struct pg_loader {
+    struct loader base;
     struct pg_conn *conn;
-    char *pipeline, *shard, *owner;
-    char attempt[24], begin_lsn[LSN_TEXT_MAX];
-    bool truncate_nonempty;
+    char attempt[24];
+    unsigned shards; /* of apply, as the transaction at hand has found them */
     bool triggers_fire;
     struct strbuf out; /* COPY data that has not been sent */
 };
 
-bool pgl_query_bool(struct loader *ld, const char *sql, int count, const char *const *params, bool *ret,
+/* loader_look.c */
+bool pgl_fits(struct loader *base, const struct loader_table *t, enum loader_form *ret,
+              struct err *err) MUST_CHECK;
+bool pgl_look(struct loader *base, const struct loader_table *t, struct loader_chunk **ret, size_t *ret_count,
+              bool *ret_same, bool *ret_mixable, struct err *err) MUST_CHECK;
+
+bool pgl_query_bool(struct pg_loader *ld, const char *sql, int count, const char *const *params, bool *ret,
                     struct err *err) MUST_CHECK;
 
 #endif

@@ -7,16 +7,11 @@
 
 #include "core/log.h"
 #include "postgres.h"
+#include "target/shard.h"
 
 static const char OTHERS[] =
     "SELECT shard, fence_id, complete AND pending IS NULL FROM crossfade.position WHERE pipeline = $1 AND "
     "split_part(shard, '/', 2) <> split_part($2, '/', 2) ORDER BY shard";
-
-static unsigned shards_in(const char *shard)
-{
-    const char *slash = strchr(shard, '/');
-    return slash != NULL ? (unsigned)strtoul(slash + 1, NULL, 10) : 1;
-}
 
 static bool refuse(const struct pg_target *pt, const struct pg_result *old, struct err *err)
 {
@@ -38,7 +33,7 @@ static bool all_at_one_fence(const struct pg_result *old)
 {
     for (int i = 0; i < pg_rows(old); i++) {
         if (!pg_cell_bool(old, i, 2) || strcmp(pg_cell(old, i, 1), pg_cell(old, 0, 1)) != 0 ||
-            shards_in(pg_cell(old, i, 0)) != (unsigned)pg_rows(old))
+            target_shards_in(pg_cell(old, i, 0)) != (unsigned)pg_rows(old))
             return false;
     }
     return true;
@@ -76,7 +71,7 @@ static bool move_tables(struct pg_target *pt, const struct target_options *optio
         PG_RESULT_AUTO loaded = NULL;
         PG_RESULT_AUTO letters = NULL;
         char to[32];
-        unsigned count = shards_in(pt->shard);
+        unsigned count = target_shards_in(pt->shard);
         (void)snprintf(to, sizeof to, "%u/%u",
                        options->table_shard(count, pg_cell(tables, i, 0), pg_cell(tables, i, 1)), count);
         const char *row[] = {pt->pipeline, to, pg_cell(tables, i, 0), pg_cell(tables, i, 1)};
@@ -123,8 +118,8 @@ static bool in_transaction(struct pg_target *pt, const struct target_options *op
         return true; /* another process of the new layout has done it meanwhile */
     if (!all_at_one_fence(old))
         return refuse(pt, old, err);
-    log_event(LOG_LEVEL_INFO, "shards_changed", "from=%d to=%u fence=%s", pg_rows(old), shards_in(pt->shard),
-              pg_cell(old, 0, 1));
+    log_event(LOG_LEVEL_INFO, "shards_changed", "from=%d to=%u fence=%s", pg_rows(old),
+              target_shards_in(pt->shard), pg_cell(old, 0, 1));
     return move_tables(pt, options, err) && move_positions(pt, pg_cell(old, 0, 0), err);
 }
 

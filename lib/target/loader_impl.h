@@ -1,0 +1,68 @@
+/* A loader's implementations, and what is the same in all of them. */
+#ifndef TARGET_LOADER_IMPL_H
+#define TARGET_LOADER_IMPL_H
+
+#include "target/loader.h"
+#include "target/shard.h"
+
+/* Every loader struct begins with these; strings are its own. */
+struct loader {
+    const struct loader_ops *ops;
+    char *pipeline, *owner;
+    uint64_t attempt;
+    lsn_t begin_lsn;
+    bool truncate_nonempty;
+    int64_t index_memory_bytes;
+};
+
+/* A row of the control table of positions. */
+struct loader_place {
+    char shard[32]; /* "1/3" */
+    uint64_t attempt;
+    lsn_t lsn;
+};
+#define LOADER_PLACES_MAX 1024
+
+struct loader_table_ops {
+    bool (*fits)(struct loader *ld, const struct loader_table *t, enum loader_form *ret, struct err *err);
+    bool (*look)(struct loader *ld, const struct loader_table *t, struct loader_chunk **ret,
+                 size_t *ret_count, bool *ret_same, bool *ret_mixable, struct err *err);
+    bool (*begin)(struct loader *ld, const struct loader_table *t, struct err *err);
+    bool (*end)(struct loader *ld, const struct loader_table *t, struct err *err);
+};
+
+struct loader_chunk_ops {
+    bool (*plan)(struct loader *ld, const struct loader_chunk *chunk, struct err *err);
+    bool (*begin)(struct loader *ld, const struct loader_table *t, enum loader_form form, struct err *err);
+    bool (*put)(struct loader *ld, const void *bytes, size_t len, struct err *err);
+    bool (*put_row)(struct loader *ld, const struct datum *row, lsn_t lsn, struct err *err);
+    bool (*end)(struct loader *ld, const struct loader_chunk *chunk, lsn_t lsn, int64_t *ret_rows,
+                struct err *err);
+};
+
+struct loader_ops {
+    /* The struct, its first member filled by loader_base(). */
+    bool (*open)(const struct loader_options *options, struct loader **ret, struct err *err);
+    void (*close)(struct loader *ld); /* all but the base's strings */
+    void (*cancel)(struct loader *ld);
+    /* Positions of the pipeline's shards: room for LOADER_PLACES_MAX. */
+    bool (*places)(struct loader *ld, struct loader_place *ret, size_t *ret_count, struct err *err);
+    bool (*claim)(struct loader *ld, bool *ret_done, struct err *err);
+    bool (*finish)(struct loader *ld, struct err *err);
+    const struct loader_table_ops *tables;
+    const struct loader_chunk_ops *chunks;
+};
+
+extern const struct loader_ops loader_postgres, loader_mariadb;
+
+void loader_base(struct loader *ld, const struct loader_ops *ops, const struct loader_options *options);
+void loader_base_release(struct loader *ld);
+/* Do all shards of one layout stand at the attempt? *ret_shards: how many there are. ERR_FENCED: one is behind it. */
+bool loader_places_ready(const struct loader *ld, const struct loader_place *places, size_t count,
+                         unsigned *ret_shards, bool *ret_ready, struct err *err) MUST_CHECK;
+/* "2/3": whose table it is. */
+void loader_shard_of(unsigned shards, const struct loader_table *t, char ret[32]);
+/* Of a transaction whose claim, or whose shards, are no longer there. Always false. */
+bool loader_taken_over(struct err *err);
+
+#endif

@@ -1,0 +1,429 @@
+/*
+ * Owns: loading chunks directly into MariaDB, and whose turn that is. See target/loader.h.
+ *
+ * Rows come as datums and go the way that apply's go (plan.c, values.c), so that a value is the same whichever way its row came. Indexes
+ * are there before the rows: InnoDB keeps rows in its primary key, which cannot be added behind them without copying all; secondary ones
+ * come later (schema create --indexes).
+ */
+#include "loader_mariadb.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/failpoint.h"
+
+/* --- life --- */
+
+void mdl_forget_table(struct md_loader *ld)
+{
+    struct md_target *mt = ld->mt;
+    if (ld->tab != NULL) {
+        mt->table_count--; /* it is the last one */
+        md_table_free(ld->tab);
+    }
+    ld->tab = NULL;
+    ld->st = NULL;
+    ld->of = NULL;
+}
+
+static void mdl_close(struct loader *base)
+{
+    struct md_loader *ld = (struct md_loader *)base;
+    if (ld->mt != NULL) {
+        mdl_forget_table(ld);
+        md_close(&ld->mt->base);
+    }
+    mdl_file_release(ld);
+    free(ld);
+}
+
+static void mdl_cancel(struct loader *base)
+{
+    struct md_target *mt = ((struct md_loader *)base)->mt;
+    mt->base.ops->cancel(&mt->base);
+}
+
+static bool mdl_open(const struct loader_options *options, struct loader **ret, struct err *err)
+{
+    struct md_loader *ld = xcalloc(1, sizeof *ld);
+    const struct target_options target = {.url = options->url,
+                                          .pipeline = options->pipeline,
+                                          .shard = "1/1",
+                                          .truncate_nonempty = options->truncate_nonempty,
+                                          .unfit = options->unfit};
+    loader_base(&ld->base, &loader_mariadb, options);
+    strbuf_init(&ld->file.rows, 2 * MD_TEXT_MAX);
+    strbuf_init(&ld->file.value, MD_TEXT_MAX);
+    if (!md_open_loading(&target, &ld->mt, err) || !mdl_file_allowed(ld, &ld->as_file, err)) {
+        loader_close(&ld->base);
+        return false;
+    }
+    *ret = &ld->base;
+    return true;
+}
+
+bool mdl_exec(struct md_loader *ld, struct strbuf *sql, struct err *err)
+{
+    bool ok = strbuf_ok(sql, "statement", err) && md_exec(ld->mt, sql->data, err);
+    strbuf_release(sql);
+    return ok;
+}
+
+static void add_pipeline(struct strbuf *sb, const struct md_loader *ld)
+{
+    strbuf_adds(sb, "pipeline = ");
+    maria_quote_literal(sb, ld->base.pipeline);
+}
+
+void mdl_add_ours(struct strbuf *sb, const struct md_loader *ld, uint32_t oid)
+{
+    add_pipeline(sb, ld);
+    strbuf_addf(sb, " AND source_oid = %" PRIu32, oid);
+}
+
+/* --- whose turn it is --- */
+
+static bool read_places(struct md_loader *ld, const char *tail, struct loader_place *ret, size_t *ret_count,
+                        struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    MD_ROWS rows = {0};
+    strbuf_adds(&sql, "SELECT shard, attempt, lsn FROM crossfade_position WHERE ");
+    add_pipeline(&sql, ld);
+    strbuf_adds(&sql, tail);
+    bool ok = strbuf_ok(&sql, "statement", err) && md_query(ld->mt, sql.data, &rows, err);
+    strbuf_release(&sql);
+    for (*ret_count = 0; ok && *ret_count < LOADER_PLACES_MAX && md_next(&rows); (*ret_count)++) {
+        struct loader_place *place = &ret[*ret_count];
+        strncpy(place->shard, rows.cell[0], sizeof place->shard - 1);
+        place->attempt = strtoull(rows.cell[1], NULL, 10);
+        ok = lsn_parse(rows.cell[2], &place->lsn) ||
+             err_set(err, ERR_PROTOCOL, "crossfade_position.lsn does not parse");
+    }
+    return ok;
+}
+
+static bool mdl_places(struct loader *base, struct loader_place *ret, size_t *ret_count, struct err *err)
+{
+    return read_places((struct md_loader *)base, "", ret, ret_count, err);
+}
+
+/* START TRANSACTION would commit what an abandoned chunk has left. */
+static bool start(struct md_loader *ld, struct err *err)
+{
+    if (ld->open && !md_exec(ld->mt, "ROLLBACK", err))
+        return false;
+    ld->open = md_exec(ld->mt, "START TRANSACTION", err);
+    return ld->open;
+}
+
+static bool commit(struct md_loader *ld, struct err *err)
+{
+    if (!md_exec(ld->mt, "COMMIT", err))
+        return false;
+    ld->open = false;
+    return true;
+}
+
+/* Begins a transaction that holds the claim: neither another loader nor apply's next attempt comes in between. */
+static bool begin(struct md_loader *ld, struct err *err)
+{
+    struct loader_place *places CLEANUP(free_ptr) = xcalloc(LOADER_PLACES_MAX, sizeof *places);
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    size_t count = 0;
+    int64_t ours = 0;
+    bool ready = false;
+    strbuf_adds(&sql, "SELECT 1 FROM crossfade_direct_load WHERE ");
+    add_pipeline(&sql, ld);
+    strbuf_addf(&sql, " AND attempt = %" PRIu64 " AND NOT done AND owner = ", ld->base.attempt);
+    maria_quote_literal(&sql, ld->base.owner);
+    strbuf_adds(&sql, " LOCK IN SHARE MODE");
+    bool ok =
+        strbuf_ok(&sql, "statement", err) && start(ld, err) && md_query_int64(ld->mt, sql.data, &ours, err);
+    strbuf_release(&sql);
+    if (!ok)
+        return false;
+    if (ours != 0 && (!read_places(ld, " LOCK IN SHARE MODE", places, &count, err) ||
+                      !loader_places_ready(&ld->base, places, count, &ld->shards, &ready, err)))
+        return false;
+    return ready || loader_taken_over(err);
+}
+
+struct claim {
+    bool found, done;
+    uint64_t attempt;
+};
+
+static bool lock_claim(struct md_loader *ld, struct claim *ret, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    MD_ROWS rows = {0};
+    *ret = (struct claim){0};
+    strbuf_adds(&sql, "SELECT attempt, done FROM crossfade_direct_load WHERE ");
+    add_pipeline(&sql, ld);
+    strbuf_adds(&sql, " FOR UPDATE");
+    bool ok = strbuf_ok(&sql, "statement", err) && md_query(ld->mt, sql.data, &rows, err);
+    strbuf_release(&sql);
+    if (ok && md_next(&rows))
+        *ret = (struct claim){.found = true,
+                              .attempt = strtoull(rows.cell[0], NULL, 10),
+                              .done = strcmp(rows.cell[1], "0") != 0};
+    return ok;
+}
+
+/* The lists of an earlier attempt go with its claim. */
+static bool forget_lists(struct md_loader *ld, struct err *err)
+{
+    static const char *const tables[] = {"chunk", "table"};
+    bool ok = true;
+    for (size_t i = 0; ok && i < ARRAY_LEN(tables); i++) {
+        struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+        strbuf_addf(&sql, "DELETE FROM crossfade_direct_%s WHERE ", tables[i]);
+        add_pipeline(&sql, ld);
+        ok = mdl_exec(ld, &sql, err);
+    }
+    return ok;
+}
+
+static bool write_claim(struct md_loader *ld, const struct claim *old, bool done, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    strbuf_adds(&sql, old->found ? "UPDATE" : "INSERT INTO");
+    strbuf_adds(&sql, " crossfade_direct_load SET owner = ");
+    maria_quote_literal(&sql, ld->base.owner);
+    strbuf_addf(&sql, ", attempt = %" PRIu64 ", done = %d%s", ld->base.attempt, done,
+                old->found ? " WHERE " : ", ");
+    add_pipeline(&sql, ld);
+    if (mdl_exec(ld, &sql, err))
+        return true;
+    if (strcmp(err->sqlstate, "23505") == 0) /* two at once: it is looked at again */
+        err->code = ERR_TRANSIENT;
+    return false;
+}
+
+static bool mdl_claim(struct loader *base, bool *ret_done, struct err *err)
+{
+    struct md_loader *ld = (struct md_loader *)base;
+    struct claim old;
+    if (!start(ld, err) || !lock_claim(ld, &old, err))
+        return false;
+    if (old.found && old.attempt > ld->base.attempt)
+        return err_set(err, ERR_FENCED,
+                       "a later attempt than %" PRIu64 " is being loaded: another capture runs",
+                       ld->base.attempt);
+    bool same = old.found && old.attempt == ld->base.attempt;
+    if ((!same && !forget_lists(ld, err)) || !write_claim(ld, &old, same && old.done, err) ||
+        !commit(ld, err))
+        return false;
+    *ret_done = same && old.done;
+    return true;
+}
+
+static bool mdl_finish(struct loader *base, struct err *err)
+{
+    struct md_loader *ld = (struct md_loader *)base;
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    int64_t touched = 0;
+    strbuf_adds(&sql, "UPDATE crossfade_direct_load SET done = 1, ended_at = SYSDATE(6) WHERE ");
+    add_pipeline(&sql, ld);
+    strbuf_addf(&sql, " AND attempt = %" PRIu64 " AND owner = ", ld->base.attempt);
+    maria_quote_literal(&sql, ld->base.owner);
+    bool ok = strbuf_ok(&sql, "statement", err) && start(ld, err) &&
+              md_exec_count(ld->mt, sql.data, &touched, err) && (touched == 1 || loader_taken_over(err)) &&
+              commit(ld, err);
+    strbuf_release(&sql);
+    return ok;
+}
+
+/* --- tables --- */
+
+bool mdl_table(struct md_loader *ld, const struct loader_table *t, struct err *err)
+{
+    struct target_table *made = NULL;
+    if (ld->tab != NULL && ld->of == t && ld->rows == t->rows)
+        return true;
+    mdl_forget_table(ld);
+    if (!md_prepare(&ld->mt->base, t->rows, &made, err))
+        return false;
+    ld->tab = (struct md_table *)made;
+    ld->of = t;
+    ld->rows = t->rows;
+    mdl_file_start(ld);
+    return true;
+}
+
+static void add_names(struct strbuf *sql, const struct loader_table *t)
+{
+    strbuf_adds(sql, "schema_name = ");
+    maria_quote_literal(sql, t->schema);
+    strbuf_adds(sql, ", table_name = ");
+    maria_quote_literal(sql, t->name);
+}
+
+/* crossfade_loaded tells whose rows they are: of the shard that goes on with the table. */
+static bool is_ours(struct md_loader *ld, const struct loader_table *t, const char *shard, bool *ret,
+                    struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    int64_t count = 0;
+    strbuf_adds(&sql, "SELECT COUNT(*) FROM crossfade_loaded WHERE ");
+    add_pipeline(&sql, ld);
+    strbuf_adds(&sql, " AND shard = ");
+    maria_quote_literal(&sql, shard);
+    strbuf_adds(&sql, " AND schema_name = ");
+    maria_quote_literal(&sql, t->schema);
+    strbuf_adds(&sql, " AND table_name = ");
+    maria_quote_literal(&sql, t->name);
+    bool ok = strbuf_ok(&sql, "statement", err) && md_query_int64(ld->mt, sql.data, &count, err);
+    strbuf_release(&sql);
+    *ret = count > 0;
+    return ok;
+}
+
+static bool take_table(struct md_loader *ld, const struct loader_table *t, struct err *err)
+{
+    char shard[32];
+    bool ours = false;
+    int64_t filled = 0;
+    char *look CLEANUP(free_ptr) = xasprintf("SELECT EXISTS (SELECT 1 FROM %s)", ld->tab->name);
+    loader_shard_of(ld->shards, t, shard);
+    if (!is_ours(ld, t, shard, &ours, err) || !md_query_int64(ld->mt, look, &filled, err))
+        return false;
+    if (filled && !ours && !ld->base.truncate_nonempty)
+        return err_set(err, ERR_SCHEMA,
+                       "the target table holds rows that this pipeline did not write: empty it, or set "
+                       "apply.on_nonempty: truncate");
+    if (filled && !md_empty(ld->mt, ld->tab, err))
+        return false;
+    if (ours)
+        return true;
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    strbuf_adds(&sql, "INSERT INTO crossfade_loaded SET ");
+    add_pipeline(&sql, ld);
+    strbuf_adds(&sql, ", shard = ");
+    maria_quote_literal(&sql, shard);
+    strbuf_addf(&sql, ", attempt = %" PRIu64 ", ", ld->base.attempt);
+    add_names(&sql, t);
+    return mdl_exec(ld, &sql, err);
+}
+
+static bool note_table(struct md_loader *ld, const struct loader_table *t, struct err *err)
+{
+    struct strbuf chunks = STRBUF_INIT(STRBUF_SQL_MAX), sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    strbuf_adds(&chunks, "DELETE FROM crossfade_direct_chunk WHERE ");
+    mdl_add_ours(&chunks, ld, t->oid);
+    strbuf_adds(&sql, "REPLACE INTO crossfade_direct_table SET ");
+    add_pipeline(&sql, ld);
+    strbuf_addf(&sql, ", source_oid = %" PRIu32 ", ", t->oid);
+    add_names(&sql, t);
+    strbuf_adds(&sql, ", shape = ");
+    maria_quote_literal(&sql, t->shape);
+    bool ok = mdl_exec(ld, &chunks, err) && mdl_exec(ld, &sql, err);
+    strbuf_release(&sql);
+    return ok;
+}
+
+static bool mdl_begin_table(struct loader *base, const struct loader_table *t, struct err *err)
+{
+    struct md_loader *ld = (struct md_loader *)base;
+    return mdl_table(ld, t, err) && begin(ld, err) && take_table(ld, t, err) && note_table(ld, t, err) &&
+           commit(ld, err);
+}
+
+static bool mdl_end_table(struct loader *base, const struct loader_table *t, struct err *err)
+{
+    (void)base;
+    (void)t;
+    (void)err;
+    return true;
+}
+
+/* --- chunks --- */
+
+static bool mdl_plan(struct loader *base, const struct loader_chunk *chunk, struct err *err)
+{
+    struct md_loader *ld = (struct md_loader *)base;
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX), upper = STRBUF_INIT(STRBUF_SQL_MAX);
+    strbuf_adds(&sql, "INSERT INTO crossfade_direct_chunk SET ");
+    add_pipeline(&sql, ld);
+    strbuf_addf(&sql,
+                ", source_oid = %" PRIu32 ", part_oid = %" PRIu32 ", number = %d, upper = ", chunk->table_oid,
+                chunk->part_oid, chunk->number);
+    mdl_put_upper(&upper, chunk);
+    if (chunk->upper == NULL)
+        strbuf_adds(&sql, "NULL");
+    else if (upper.data != NULL)
+        maria_quote_literal(&sql, upper.data);
+    bool ok =
+        strbuf_ok(&upper, "statement", err) && begin(ld, err) && mdl_exec(ld, &sql, err) && commit(ld, err);
+    strbuf_release(&upper);
+    strbuf_release(&sql);
+    return ok;
+}
+
+static bool mdl_begin(struct loader *base, const struct loader_table *t, enum loader_form form,
+                      struct err *err)
+{
+    struct md_loader *ld = (struct md_loader *)base;
+    BUG_UNLESS(form == LOADER_ROWS);
+    ld->count = 0;
+    return mdl_table(ld, t, err) && begin(ld, err) &&
+           (ld->as_file || md_stmt_start(ld->mt, ld->tab, MD_INSERT, NULL, &ld->st, err));
+}
+
+static bool mdl_put_row(struct loader *base, const struct datum *values, lsn_t lsn, struct err *err)
+{
+    struct md_loader *ld = (struct md_loader *)base;
+    const struct target_row row = {.op = TARGET_INSERT, .row = values, .commit_lsn = lsn};
+    ld->count++;
+    return ld->as_file ? mdl_file_add(ld, &row, err) : md_stmt_add(ld->mt, ld->st, &row, err);
+}
+
+static bool flush(struct md_loader *ld, struct err *err)
+{
+    return ld->as_file ? mdl_file_flush(ld, err)
+                       : md_stmt_flush(ld->mt, ld->st, err) || md_table_err(ld->tab, err);
+}
+
+static bool mdl_end(struct loader *base, const struct loader_chunk *chunk, lsn_t lsn, int64_t *ret_rows,
+                    struct err *err)
+{
+    struct md_loader *ld = (struct md_loader *)base;
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    char at[LSN_TEXT_MAX];
+    int64_t touched = 0;
+    if (!flush(ld, err) || !failpoint("capture.direct_copied", err))
+        return false;
+    strbuf_addf(&sql,
+                "UPDATE crossfade_direct_chunk SET done = 1, lsn = '%s', `rows` = %" PRId64
+                " WHERE part_oid = %" PRIu32 " AND number = %d AND NOT done AND ",
+                lsn_format(lsn, at), ld->count, chunk->part_oid, chunk->number);
+    mdl_add_ours(&sql, ld, chunk->table_oid);
+    bool ok = strbuf_ok(&sql, "statement", err) && md_exec_count(ld->mt, sql.data, &touched, err);
+    strbuf_release(&sql);
+    if (!ok)
+        return false;
+    if (touched != 1)
+        return err_set(err, ERR_FENCED, "a chunk of the direct load is gone, or done already");
+    *ret_rows = ld->count;
+    return commit(ld, err);
+}
+
+static const struct loader_table_ops tables = {
+    .fits = mdl_fits, .look = mdl_look, .begin = mdl_begin_table, .end = mdl_end_table};
+
+static const struct loader_chunk_ops chunks = {
+    .plan = mdl_plan, .begin = mdl_begin, .put_row = mdl_put_row, .end = mdl_end};
+
+const struct loader_ops loader_mariadb = {
+    .open = mdl_open,
+    .close = mdl_close,
+    .cancel = mdl_cancel,
+    .places = mdl_places,
+    .claim = mdl_claim,
+    .finish = mdl_finish,
+    .tables = &tables,
+    .chunks = &chunks,
+};
