@@ -223,7 +223,11 @@ def test_what_does_not_fit(servers):
     schema = "CREATE TABLE t (id int PRIMARY KEY, at timestamptz, n numeric(8,2)); INSERT INTO t VALUES (1, 'infinity', 5), (2, NULL, 1234.56)"
     target = "CREATE TABLE t (id int PRIMARY KEY, at datetime(6), n decimal(4,2));\n"
     with case(servers, "unfit", schema, target, DIRECT) as s:
+        s.target("INSERT INTO t VALUES (9, NULL, 9)")
         s.apply.start()
+        s.capture.start()
+        halts(s.capture, 5, "table=public.t", "holds rows that this pipeline did not write")
+        s.target("DELETE FROM t")
 
         def refused(*words):
             s.capture.start()
@@ -241,10 +245,6 @@ def test_what_does_not_fit(servers):
         refused("duplicate entry", "23505")
         s.target("DROP TABLE t")
         s.target("CREATE TABLE t (id int PRIMARY KEY, at datetime(6), n decimal(8,2))")
-        s.target("INSERT INTO t VALUES (9, NULL, 9)")
-        s.capture.start()
-        halts(s.capture, 5, "table=public.t", "holds rows that this pipeline did not write")
-        s.target("DELETE FROM t")
         s.capture.start()
         complete(s)
         assert s.target("SELECT * FROM t ORDER BY id") == (("1", "9999-12-31 23:59:59.999999", "5.00"), ("2", None, "1234.56"))

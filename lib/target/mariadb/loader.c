@@ -368,7 +368,8 @@ static bool mdl_begin(struct loader *base, const struct loader_table *t, enum lo
 {
     struct md_loader *ld = (struct md_loader *)base;
     BUG_UNLESS(form == LOADER_ROWS);
-    ld->count = 0;
+    ld->count = ld->file.count = 0;
+    strbuf_clear(&ld->file.rows);
     return mdl_table(ld, t, err) && begin(ld, err) &&
            (ld->as_file || md_stmt_start(ld->mt, ld->tab, MD_INSERT, NULL, &ld->st, err));
 }
