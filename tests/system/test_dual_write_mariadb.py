@@ -145,7 +145,7 @@ def test_the_end_and_what_is_refused(servers):
     with case(servers, "ends", T, MT, dual("source_wins")) as s:
         begin(s)
         s.apply.terminate()
-        for settings, words, code in (({"dual_write_until": "2026-01-01T00:00Z"}, "apply.dual_write_until has passed", 5), ({"writers": 2}, "apply.writers 1", 2)):
+        for settings, words, code in (({"dual_write_until": "2026-01-01T00:00Z"}, "apply.dual_write_until has passed", 5), ({"writers": 2}, "apply.writers 1", 2), ({"shard": "1/2"}, "apply.shard 1/1", 2)):
             kept = dict(s.pipeline.settings["apply"])
             s.pipeline.settings["apply"].update(settings)
             s.pipeline.write()
@@ -196,6 +196,28 @@ def test_values_that_were_not_changed(servers, full):
         assert rows(s, "id IN (3, 5)") == [(3, "source")]
 
 
+@pytest.mark.parametrize("policy", ["source_wins", "halt"])
+def test_the_target_is_ahead(servers, policy):
+    """The application has changed the row twice on both sides, and the second change is not in the journal yet: however long that takes, halt waits for it; others take their decision back."""
+    with case(servers, f"ahead_{policy}", T, MT, dual(policy)) as s:
+        begin(s)
+        assert s.pipeline.run("apply", "pause").returncode == 0
+        both(s, "UPDATE t SET v = 'first' WHERE id = 1")
+        s.capture.wait_lsn("journaled_lsn", s.source_server.value("SELECT pg_current_wal_lsn()"), 60)
+        s.capture.terminate()
+        both(s, "UPDATE t SET v = 'second' WHERE id = 1")
+        assert s.pipeline.run("apply", "resume").returncode == 0
+        if policy == "halt":
+            s.apply.wait_log("conflict_waits", 60)
+            wait_until(lambda: conflicts(s, "state, decision") == [(1, "open", None)], 60, "people see it")
+        else:
+            wait_until(lambda: conflicts(s, "state, decision") == [(1, "decided", "source")], 60, "the source has won")
+        s.capture.start()
+        s.pipeline.wait_caught_up()
+        assert rows(s, "id = 1") == [(1, "second")] and conflicts(s, "state, decision") == [(1, "resolved", "none")]
+        assert s.apply.running and s.apply.status()["conflicts_open"] == 0
+
+
 def test_keys_that_change_and_truncate(servers):
     with case(servers, "keys", T, MT, dual("source_wins")) as s:
         begin(s)
@@ -210,6 +232,14 @@ def test_keys_that_change_and_truncate(servers):
         s.source("UPDATE t SET v = 'newer'")
         sides_are_equal(s)
         assert len(conflicts(s)) == 2
+
+        # a key of another type: rows are taken up as they are when the table is met next
+        on_target(s, "ALTER TABLE t MODIFY id bigint")
+        s.source("ALTER TABLE t ALTER id TYPE bigint", "UPDATE t SET v = 'wide'")
+        sides_are_equal(s)
+        paused(s, lambda: (on_target(s, "UPDATE t SET v = 'target' WHERE id = 1"), s.source("INSERT INTO t VALUES (10000000000, 'wide')", "UPDATE t SET v = 'source' WHERE id = 1")))
+        sides_are_equal(s)
+        assert conflicts(s) == [(1, "update", "source"), (2, "source_deleted", "source"), (1003, "insert", "source")]
     with case(servers, "keys2", T, MT, dual("target_wins")) as s:
         begin(s)
         s.source("TRUNCATE t")
@@ -220,7 +250,7 @@ def test_other_types_another_schema_and_many_rows(servers):
     """Values as each side writes them are the same value: json in another order, blanks, floats, computed columns; keys of several columns, of a type that another one stands for."""
     source = ("CREATE SCHEMA types_b; CREATE TYPE mood AS ENUM ('good', 'bad'); CREATE TABLE types_b.t (b varchar(9), a int, u uuid, at timestamptz, m mood, f real, j jsonb, y bytea, x text, gone int GENERATED ALWAYS AS (a * 2) STORED, PRIMARY KEY (b, a, u, at));"
               "INSERT INTO types_b.t SELECT 'k', i, md5(i::text)::uuid, '2026-01-01Z', 'good', i / 3.0, '{}', '\\x00ff', 'x' FROM generate_series(1, 3000) i")
-    target = ("CREATE TABLE t (b varchar(9), a int, u char(36) CHARACTER SET latin1, at timestamp(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6) ON UPDATE CURRENT_TIMESTAMP(6), m enum('good','bad'), f float, j json, y longblob, x longtext, "
+    target = ("CREATE TABLE t (b varchar(9), a int, u char(36) CHARACTER SET latin1, at timestamp(6) NOT NULL DEFAULT '2026-01-01', m enum('good','bad'), f float, j json, y longblob, x longtext, "
               "gone int AS (a * 2) VIRTUAL, PRIMARY KEY (b, a, u, at))")
     folder, source_server, server = servers
     server.create_db("types_b", jobs=("apply",))
@@ -230,7 +260,7 @@ def test_other_types_another_schema_and_many_rows(servers):
         where = "WHERE a <= 1000"
         s.source(f"UPDATE types_b.t SET m = 'bad', f = 0.1, j = '{{\"name\": [1, 2.50], \"a\": \"é\"}}' {where}", "UPDATE types_b.t SET x = 'alone' WHERE a > 2000",
                  "INSERT INTO types_b.t SELECT 'new', i, md5(i::text)::uuid, '2026-01-01Z', 'good', i FROM generate_series(1, 500) i")
-        server.script(f"UPDATE t SET at = at, m = 'bad', f = 0.1, j = '{{\"name\":[1,2.50],   \"a\":\"é\"}}' {where};\n"
+        server.script(f"UPDATE t SET m = 'bad', f = 0.1, j = '{{\"name\":[1,2.50],   \"a\":\"é\"}}' {where};\n"
                       "INSERT INTO t (b, a, u, at, m, f) SELECT 'new', seq, CONCAT_WS('-', LEFT(MD5(seq), 8), MID(MD5(seq), 9, 4), MID(MD5(seq), 13, 4), MID(MD5(seq), 17, 4), MID(MD5(seq), 21)), '2026-01-01', 'good', seq FROM seq_1_to_500;\n", "types_b")
         s.pipeline.wait_caught_up()
         assert s.target("SELECT kind, source_row, target_row FROM crossfade_conflict LIMIT 3") == ()
@@ -238,7 +268,7 @@ def test_other_types_another_schema_and_many_rows(servers):
         assert sorted(tuple(map(str, row)) for row in source_server.sql(f"SELECT {columns} FROM types_b.t", db=s.name)) == sorted(tuple(map(str, row)) for row in server.sql(f"SELECT {columns} FROM t", db="types_b"))
 
         def clash():
-            server.sql("UPDATE t SET at = at, x = 'target' WHERE a <= 300 AND b = 'k'", db="types_b")
+            server.sql("UPDATE t SET x = 'target' WHERE a <= 300 AND b = 'k'", db="types_b")
             s.source("UPDATE types_b.t SET x = 'source' WHERE a <= 400 AND b = 'k'")
         paused(s, clash)
         assert s.target("SELECT COUNT(*), COUNT(DISTINCT `key`), MIN(kind), MAX(decision), MAX(JSON_VALUE(target_row, '$.y')) FROM crossfade_conflict") == (("300", "300", "update", "source", "0x00FF"),)
@@ -279,7 +309,7 @@ def test_a_row_that_appears_meanwhile(servers):
             run(other, "START TRANSACTION")
             run(other, "INSERT INTO t (id, v, n) VALUES (500, 'target', 0)")  # not committed: apply cannot see it, and waits for it
             s.source("BEGIN; INSERT INTO t VALUES (500, 'source', 0), (501, 'source', 0); COMMIT")
-            wait_until(lambda: s.server.value("SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'") == "1", 60, "apply waits for the other's row")
+            wait_until(lambda: s.server.value("SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'") == "1", 60, "apply waits for the other's row", 0.3)
             run(other, "COMMIT")
         s.pipeline.wait_caught_up()
         assert rows(s, "id >= 500") == [(500, "target"), (501, "source")]

@@ -285,6 +285,9 @@ static bool follow(struct md_target *mt, struct md_table *tab, const struct conf
 {
     if (v->halted > 0)
         return halt(mt, tab, batch, v->halted, sql, err);
+    md_watch_withdraw(sql, tab, mt->pipeline);
+    if (!run(mt, tab, sql, err))
+        return false;
     if (v->source + v->target > 0) {
         md_watch_log(sql, tab, mt->pipeline, batch->rule->text, shown_bytes(mt));
         if (!run(mt, tab, sql, err))

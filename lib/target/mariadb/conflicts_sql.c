@@ -402,6 +402,21 @@ void md_watch_settle(struct strbuf *sb, const struct md_table *tab, const char *
     strbuf_adds(sb, " AND d.o");
 }
 
+/* Decided ones whose target row is a state that the source has come to by now: the target was ahead. Before new ones are logged. */
+void md_watch_withdraw(struct strbuf *sb, const struct md_table *tab, const char *pipeline)
+{
+    strbuf_adds(sb, BY_INDEX "UPDATE ");
+    md_watch_name(sb, tab, 'd');
+    strbuf_adds(
+        sb,
+        " d STRAIGHT_JOIN crossfade_conflict c ON c.key_hash = d.k SET c.state = 'resolved', c.settled_at = "
+        "SYSDATE(6), c.decision = 'none'");
+    add_where_table(sb, tab, pipeline);
+    strbuf_adds(sb, " AND c.state = 'decided' AND EXISTS (SELECT 1 FROM ");
+    md_watch_name(sb, tab, 's');
+    strbuf_adds(sb, " v WHERE v.g = d.g AND IF(v.p, v.h, " NEVER ") = c.target_hash)");
+}
+
 /* What apply knows of the source's rows moves on. */
 void md_watch_forget_gone(struct strbuf *sb, const struct md_table *tab)
 {

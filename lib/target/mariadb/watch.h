@@ -99,6 +99,7 @@ void md_watch_log(struct strbuf *sb, const struct md_table *tab, const char *pip
                   size_t shown_bytes);
 void md_watch_halted(struct strbuf *sb, const struct md_table *tab, size_t shown_bytes);
 void md_watch_settle(struct strbuf *sb, const struct md_table *tab, const char *pipeline);
+void md_watch_withdraw(struct strbuf *sb, const struct md_table *tab, const char *pipeline);
 void md_watch_forget_gone(struct strbuf *sb, const struct md_table *tab);
 void md_watch_move(struct strbuf *sb, const struct md_table *tab);
 void md_watch_make(struct strbuf *sb, const struct md_table *tab);
