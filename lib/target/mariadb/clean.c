@@ -107,7 +107,8 @@ bool md_reset(struct md_target *mt, struct err *err)
     MD_ROWS rows = {0};
     strbuf_adds(&sql, "SELECT schema_name, table_name FROM crossfade_loaded WHERE ");
     add_ours(&sql, mt);
-    bool ok = strbuf_ok(&sql, "statement", err) && md_begun(mt, err) && md_watch_reset(mt, err) && md_query(mt, sql.data, &rows, err);
+    bool ok = strbuf_ok(&sql, "statement", err) && md_begun(mt, err) && md_watch_reset(mt, err) &&
+              md_query(mt, sql.data, &rows, err);
     while (ok && md_next(&rows))
         ok = delete_known(mt, rows.cell[0], rows.cell[1], err);
     strbuf_clear(&sql);
