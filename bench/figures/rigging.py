@@ -56,7 +56,7 @@ class Bench:
     @property
     def kafka(self):
         if self._kafka is None:
-            self._kafka = self.stack.enter_context(Kafka(self.folder))
+            self._kafka = self.stack.enter_context(Kafka(self.folder, heap="1g"))  # as kafka-server-start.sh has it
             warm(self._kafka)
         return self._kafka
 
