@@ -12,14 +12,15 @@
 #include "journal/journal_settings.h"
 #include "target/shard.h"
 
-#define FENCE_WAIT_MS    200
-#define RELEASE_POLL_US  10000
-#define TOUCH_US         15000000
-#define THROTTLE_POLL_US 50000
-#define DIRECT_POLL_US   50000
-#define STOP_GRACE_MS    8000
-#define BACKOFF_FIRST_MS 100
-#define BACKOFF_MAX_MS   5000
+#define UNKNOWN_CHANGE_BYTES 4096 /* before a batch has told */
+#define FENCE_WAIT_MS        200
+#define RELEASE_POLL_US      10000
+#define TOUCH_US             15000000
+#define THROTTLE_POLL_US     50000
+#define DIRECT_POLL_US       50000
+#define STOP_GRACE_MS        8000
+#define BACKOFF_FIRST_MS     100
+#define BACKOFF_MAX_MS       5000
 
 static bool read_settings(const struct config *cfg, struct apply_settings *ret, struct err *err)
 {
@@ -67,6 +68,13 @@ static uint64_t changes_that_fit(const struct apply_run *run)
         return most;
     uint64_t fit = run->settings.batch_max_bytes / run->bytes_per_change;
     return MAX_OF(1, MIN_OF(most, fit));
+}
+
+/* … if it is to have all that the journal holds, as far as that goes. */
+static uint64_t changes_of_whole(const struct apply_run *run)
+{
+    uint64_t each = run->bytes_per_change != 0 ? run->bytes_per_change : UNKNOWN_CHANGE_BYTES;
+    return MAX_OF(1, run->settings.batch_max_bytes / each);
 }
 
 static void learn_size(struct apply_run *run)
@@ -205,7 +213,7 @@ static bool turn(struct session *s, struct err *err)
 {
     struct fence_batch fences;
     bool ready = false;
-    uint64_t most = changes_that_fit(s->run);
+    uint64_t most = s->look_whole ? changes_of_whole(s->run) : changes_that_fit(s->run);
     if (s->wait_until_us != 0)
         return wait_for_release(s, err);
     if (!keep_in_touch(s, err) || !dual_write_turn(s, err) || !apply_session_requests(s, err))
@@ -230,8 +238,11 @@ static bool turn(struct session *s, struct err *err)
     s->single_fences -= MIN_OF(s->single_fences, fences.count);
     s->spoken_us = clock_mono_us();
     int64_t began_us = clock_mono_us();
-    if (!apply_session_apply(s, &fences, err))
-        return dual_write_may_wait(s, err) || may_split(s, &fences, err);
+    table_map_defer(s->tables, !s->look_whole);
+    bool ok = apply_session_apply(s, &fences, err);
+    table_map_defer(s->tables, false);
+    if (!ok)
+        return dual_write_may_wait(s, &fences, err) || may_split(s, &fences, err);
     throttle_note(&s->run->throttle, fences.changes, clock_mono_us() - began_us);
     s->run->status.batch_changes = throttle_batch(&s->run->throttle);
     return after_commit(s, &fences, err);

@@ -58,7 +58,9 @@ struct session {
     int64_t spoken_us;           /* mono: the target was last asked or written then */
     bool watching;               /* all tables that are written on both sides are looked at */
     bool watch_looked;           /* those that were taken up before are */
-    int64_t conflict_since_us;   /* mono; a conflict that needs a person is met again and again; 0 = none */
+    bool look_whole;             /* the batch met a conflict: it is taken as large as it can be */
+    int64_t conflict_since_us;   /* wall; a conflict that needs a person is met again and again; 0 = none */
+    bool conflict_told;          /* … and it is open in crossfade.conflict */
     size_t single_fences;        /* so many are applied one by one: a table does not fit one of them */
     struct target_direct direct; /* the copy's rows that did not come by the journal */
     bool direct_looked, direct_told;
@@ -97,8 +99,8 @@ void progress_error(struct apply_run *run, const struct err *err);
 bool dual_write_settings(const struct config *cfg, struct apply_settings *ret, struct err *err) MUST_CHECK;
 /* Between two batches: tables are taken up once the copy is complete; the time limit holds. */
 bool dual_write_turn(struct session *s, struct err *err) MUST_CHECK;
-/* A batch has failed. True: a conflict needs a person, but may go away by itself for a while yet: go on, *err is cleared. */
-bool dual_write_may_wait(struct session *s, struct err *err);
+/* A batch has failed. True: a conflict is not decided yet, since the source's own change may still come: go on, *err is cleared. */
+bool dual_write_may_wait(struct session *s, const struct fence_batch *fences, struct err *err);
 /* A dead letter's retry is over, refused or not: a conflict that it met is of it alone. keep: it is open from now on. */
 bool dual_write_after_letter(struct session *s, bool keep, struct err *err) MUST_CHECK;
 /* A copy begins: its rows are nobody else's until it is complete. */

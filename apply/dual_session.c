@@ -1,7 +1,11 @@
 /*
- * Owns: dual write as the role's loop sees it: its settings, when the look begins, the time limit, and conflicts that need a
- * person. Those are waited for a while before apply halts: an application that writes the target first is ahead of what apply has read,
- * and the source's own change is then in the next fences, which a batch that is tried again takes in.
+ * Owns: dual write as the role's loop sees it: its settings, when the look begins, the time limit, and when a conflict may be decided.
+ *
+ * A target that is ahead of what apply has read looks like a conflict: the application has changed the row twice on both sides, and
+ * apply has read the first change alone. So a batch that meets a conflict is given up, and taken up again with all fences that the
+ * journal holds; only then the rules decide. `halt`, which would stop for it, decides later still: at the first fence whose last commit
+ * is, by the source's clock, later than the moment in which the conflict was met first. That is a place in the log: how late
+ * it is read changes nothing. Until then the conflict is open for people to see, and goes away if the source's own change comes.
  */
 #include <string.h>
 #include <time.h>
@@ -10,9 +14,10 @@
 #include "core/clock.h"
 #include "core/log.h"
 
-#define HALT_GRACE_US INT64_C(5000000)
-#define LOOK_AGAIN_US 200000
-#define HOUR_US       INT64_C(3600000000)
+#define CLOCKS_DIFFER_US INT64_C(5000000) /* those of the source and of apply, at most */
+#define TELL_AFTER_US    INT64_C(5000000)
+#define LOOK_AGAIN_US    200000
+#define HOUR_US          INT64_C(3600000000)
 
 /* 2026-09-30T22:00Z or with seconds; the configuration's pattern has seen to the form. */
 static bool read_time(const char *text, int64_t *ret_us, struct err *err)
@@ -125,24 +130,51 @@ bool dual_write_after_letter(struct session *s, bool keep, struct err *err)
     return ops->give_up(s->tgt, keep, err);
 }
 
-bool dual_write_may_wait(struct session *s, struct err *err)
+/* Has apply read what the source had committed when the conflict was met first? The log itself says so: with a commit that is later by
+ * the source's own clock, however late it is read. Or nothing more can come into the batch. */
+static bool is_final(const struct session *s, const struct fence_batch *fences)
+{
+    return fences->last->commit_time_us >= s->conflict_since_us + CLOCKS_DIFFER_US ||
+           fence_feed_is_behind(s->feed, fences);
+}
+
+/* People see it, and may answer, while apply goes on looking. */
+static void tell(struct session *s, const struct err *err)
+{
+    if (s->conflict_told)
+        return;
+    s->conflict_told = true;
+    s->watching = false; /* open ones are counted anew */
+    log_event(LOG_LEVEL_WARN, "conflict_waits",
+              "text=\"%s; apply waits until it has read what the source had committed when this was met\"",
+              err->text);
+}
+
+bool dual_write_may_wait(struct session *s, const struct fence_batch *fences, struct err *err)
 {
     struct err failed = ERR_INIT;
     const struct target_conflict_ops *ops = target_conflicts(s->tgt);
     if (s->run->settings.conflicts == NULL || !ops->halted(s->tgt))
         return false;
-    int64_t now_us = clock_mono_us();
-    if (s->conflict_since_us == 0)
-        s->conflict_since_us = now_us;
-    bool keep = now_us - s->conflict_since_us >= HALT_GRACE_US;
+    bool first = !s->look_whole, keep = false, final = false;
+    int64_t now_us = clock_wall_us();
+    s->look_whole = true;
+    if (!first) {
+        s->conflict_since_us = s->conflict_since_us != 0 ? s->conflict_since_us : now_us;
+        final = is_final(s, fences);
+        keep = final || now_us - s->conflict_since_us >= TELL_AFTER_US;
+    }
     if (!ops->give_up(s->tgt, keep, &failed)) {
         *err = failed;
         return false;
     }
-    if (keep)
+    if (final)
         return false;
+    if (keep)
+        tell(s, err);
     err_clear(err);
-    (void)stopper_wait(s->run->stopper, LOOK_AGAIN_US);
+    if (!first)
+        (void)stopper_wait(s->run->stopper, LOOK_AGAIN_US);
     return true;
 }
 
@@ -151,6 +183,7 @@ void dual_write_applied(struct session *s)
     struct role_status *st = &s->run->status;
     const struct conflict_counts *counts = &batch_counts(s->run->batch)->conflicts;
     s->conflict_since_us = 0;
+    s->look_whole = s->conflict_told = false;
     st->conflicts_source += counts->source;
     st->conflicts_target += counts->target;
     st->conflicts_open -= MIN_OF(st->conflicts_open, counts->settled);

@@ -27,6 +27,9 @@ struct groups {
     size_t state_count;
 };
 
+/* Nothing is decided in this look (dual_session.c). */
+static const struct conflict_rule deferring = {.policy = CONFLICT_HALT, .text = "halt"};
+
 static bool out_of_memory(struct err *err)
 {
     return err_set(err, ERR_NO_MEMORY, "the batch does not fit into apply.batch_max_bytes");
@@ -187,6 +190,8 @@ bool dual_write_check(struct arena *arena, struct table_map *tables, struct targ
     batch.count = gs.state_count;
     batch.key_count = gs.count;
     batch.truncated = from > 0;
+    if (table_map_defers(tables))
+        batch.rule = &deferring;
     if (!target_conflicts(tgt)->check(tgt, &batch, done, ret, err))
         return false;
     *count = items[0].schema->key_count > 0 ? drop_done(&gs, done, items, from, *count) : *count;

@@ -419,6 +419,11 @@ bool fence_feed_pick(struct fence_feed *feed, uint64_t max_changes, struct fence
     return true;
 }
 
+bool fence_feed_is_behind(const struct fence_feed *feed, const struct fence_batch *batch)
+{
+    return feed->count > batch->count;
+}
+
 static void forget_queued(struct fence_feed *feed, size_t count)
 {
     for (size_t i = 0; i < count; i++) {

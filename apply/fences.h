@@ -60,6 +60,8 @@ void fence_feed_take(struct fence_feed *feed, const struct fence_batch *batch);
 /* Is there, behind the next fence, a beginning of a copy? Then the next fence is that one (the last one's): it empties the target, so that
  * what comes before it need not be applied. What was picked is no longer valid. */
 bool fence_feed_skip_to_copy(struct fence_feed *feed, bool *ret_skipped, struct err *err) MUST_CHECK;
+/* Is there, behind the picked batch, a fence that could not go into it? */
+bool fence_feed_is_behind(const struct fence_feed *feed, const struct fence_batch *batch);
 /* Offset behind the last fence of the stream. */
 bool fence_feed_end(struct fence_feed *feed, uint64_t *ret_next_offset, struct err *err) MUST_CHECK;
 /* LSN of the newest fence read; 0 = none. */

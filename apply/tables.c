@@ -19,6 +19,7 @@ struct table_map {
     struct target *tgt;
     bool accept_lossy;
     const struct conflict_rules *rules;
+    bool defers;
     struct entry *entries;
 };
 
@@ -47,6 +48,16 @@ void table_map_watch(struct table_map *map, const struct conflict_rules *rules)
     {
         find_rule(map, e);
     }
+}
+
+void table_map_defer(struct table_map *map, bool defer)
+{
+    map->defers = defer;
+}
+
+bool table_map_defers(const struct table_map *map)
+{
+    return map->defers;
 }
 
 bool table_map_watches(const struct table_map *map)

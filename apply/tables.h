@@ -17,6 +17,9 @@ bool table_map_get(struct table_map *map, const struct table_schema *schema, str
 
 /* From now on these tables are written on both sides; NULL = none. The caller's, and outlives the map. */
 void table_map_watch(struct table_map *map, const struct conflict_rules *rules);
+/* The batch at hand may yet grow by what the journal holds: until it has, every conflict halts it. */
+void table_map_defer(struct table_map *map, bool defer);
+bool table_map_defers(const struct table_map *map);
 bool table_map_watches(const struct table_map *map); /* some table is */
 /* Of a schema that table_map_get has given a table for; NULL = not written on both sides. */
 const struct conflict_rule *table_map_rule(const struct table_map *map, const struct table_schema *schema);

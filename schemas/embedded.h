@@ -10,6 +10,8 @@ extern const char embedded_sql_target_mariadb_direct_sql[]; /* … for direct lo
 extern const char embedded_sql_catalog_objects_sql[];       /* what a schema has beside tables */
 extern const char embedded_sql_catalog_definition_sql[];    /* how an object is defined, in lines */
 extern const char embedded_sql_catalog_database_sql[];      /* what a database has beside schemas */
+extern const char
+    embedded_sql_target_mariadb_conflicts_sql[]; /* … for tables that are written on both sides */
 
 extern const char embedded_report_head_html[]; /* comparison report: up to <body>; {{title}}, {{style}} */
 extern const char embedded_report_style_css[];

@@ -10,6 +10,10 @@
  * moves to the source's state, also when the target wins: as long as its row differs, the next change of the source is a
  * conflict again.
  *
+ * A target that is ahead of the changes at hand looks like a conflict. When the source comes to the row that the target had (crossfade.conflict keeps its
+ * hash), a conflict that was decided is taken back: state resolved, decision none. That apply looks as far ahead as it can before it
+ * decides: apply/dual_session.c.
+ *
  * Rows are locked from the look to the commit, so that nothing comes between; a row that appears meanwhile under a key that was
  * free makes the batch be tried again.
  *

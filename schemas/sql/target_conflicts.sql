@@ -37,5 +37,8 @@ CREATE TABLE IF NOT EXISTS crossfade.conflict (
     seen_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     settled_at  timestamptz
 );
+-- Since a conflict may be taken back: the row that the target had, as a hash (zeros: not there). The source may come to it yet.
+ALTER TABLE crossfade.conflict ADD COLUMN IF NOT EXISTS target_hash uuid;
+CREATE INDEX IF NOT EXISTS conflict_decided ON crossfade.conflict (pipeline, schema_name, table_name, key_hash) WHERE state = 'decided';
 CREATE UNIQUE INDEX IF NOT EXISTS conflict_open ON crossfade.conflict (pipeline, schema_name, table_name, key_hash) WHERE state = 'open';
 REVOKE ALL ON crossfade.dual_write, crossfade.applied, crossfade.conflict FROM PUBLIC;

@@ -201,8 +201,31 @@ def test_what_comes_late_settles_itself(servers):
                 s.apply.start()
             return rows(s, "id = 2") == [(2, "behind it")]
         wait_until(settled, 120, "apply has gone on")
+        assert s.apply.running
         assert rows(s, "id = 1") == [(1, "second")]
         assert s.target("SELECT count(*) FROM crossfade.conflict WHERE state <> 'resolved' OR decision <> 'none'") == [(0,)]
+
+
+@pytest.mark.parametrize("policy", ["source_wins", "halt"])
+def test_the_target_is_ahead(servers, policy):
+    """The application has changed the row twice on both sides, and the second change is not in the journal yet: however long that takes, halt waits for it; others take their decision back."""
+    with scenario(*servers, T, more=dual(policy)) as s:
+        begin(s)
+        assert s.pipeline.run("apply", "pause").returncode == 0
+        both(s, "UPDATE t SET v = 'first' WHERE id = 1")
+        s.capture.wait_lsn("journaled_lsn", s.admin("SELECT pg_current_wal_lsn()")[0][0], 60)
+        s.capture.terminate()
+        both(s, "UPDATE t SET v = 'second' WHERE id = 1")
+        assert s.pipeline.run("apply", "resume").returncode == 0
+        if policy == "halt":
+            s.apply.wait_log("conflict_waits", 60)
+            wait_until(lambda: conflicts(s, "state, decision") == [("open", None)], 60, "people see it")
+        else:
+            wait_until(lambda: conflicts(s, "state, decision") == [("decided", "source")], 60, "the source has won")
+        s.capture.start()
+        s.wait()
+        assert rows(s, "id = 1") == [(1, "second")] and conflicts(s, "state, decision") == [("resolved", "none")]
+        assert s.apply.running and s.apply.status()["conflicts_open"] == 0
 
 
 FULL = ("CREATE TABLE t (id int PRIMARY KEY, v text, big text, n int); ALTER TABLE t ALTER big SET STORAGE EXTERNAL;"

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "core/alloc.h"
-#include "mariadb.h"
+#include "watch.h"
 
 bool md_empty(struct md_target *mt, struct md_table *tab, struct err *err)
 {
@@ -124,7 +124,7 @@ bool md_reset(struct md_target *mt, struct err *err)
     strbuf_adds(&sql, "SELECT schema_name, table_name FROM crossfade_loaded WHERE ");
     add_ours(&sql, mt);
     bool ok = strbuf_ok(&sql, "statement", err) && md_begun(mt, err) && forget_direct(mt, err) &&
-              md_query(mt, sql.data, &rows, err);
+              md_watch_reset(mt, err) && md_query(mt, sql.data, &rows, err);
     while (ok && md_next(&rows))
         ok = delete_known(mt, rows.cell[0], rows.cell[1], err);
     strbuf_clear(&sql);

@@ -14,6 +14,7 @@
 
 #include "core/alloc.h"
 #include "core/utf8.h"
+#include "watch.h"
 
 /* Records of a page: so many, and so many bytes (one may be larger). */
 #define PAGE_ROWS      256
@@ -44,6 +45,8 @@ static bool restore(struct target *tgt, struct err *err)
     for (size_t i = 0; i < mt->table_count;
          i++) /* whether its row of crossfade_loaded is gone is not worth knowing */
         mt->tables[i]->loading = false;
+    for (size_t i = 0; i < mt->table_count; i++) /* so for its row of crossfade_dual_write */
+        md_watch_ended(mt->tables[i]->watch, false);
     return true;
 }
 

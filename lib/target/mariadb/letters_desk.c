@@ -14,18 +14,19 @@ static const char VIEW_COLUMNS[] =
     "total_order, fence_id, behind, `sqlstate`, message, state, request, attempts, last_error, " TIME(
         "first_seen") ", " TIME("tried_at") ", " TIME("settled_at") ", reason";
 
-/* Nothing but a connection. */
-static struct md_target *open_desk(const struct letters_query *query, bool *ret_there, struct err *err)
+struct md_target *md_desk_open(const char *url, const char *table, bool *ret_there, struct err *err)
 {
     struct md_target *mt = xcalloc(1, sizeof *mt);
+    struct strbuf sql = STRBUF_INIT(4096);
     int64_t there = 0;
     mt->fd = -1;
     (void)pthread_mutex_init(&mt->lock, NULL);
-    bool ok = md_connect(mt, query->url, err) &&
-              md_query_int64(mt,
-                             "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() "
-                             "AND TABLE_NAME = 'crossfade_dead_letter'",
-                             &there, err);
+    strbuf_adds(&sql, "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND "
+                      "TABLE_NAME = ");
+    maria_quote_literal(&sql, table);
+    bool ok = strbuf_ok(&sql, "statement", err) && md_connect(mt, url, err) &&
+              md_query_int64(mt, sql.data, &there, err);
+    strbuf_release(&sql);
     *ret_there = there > 0;
     if (ok)
         return mt;
@@ -88,7 +89,7 @@ static bool look(const struct letters_query *query,
                  struct err *err)
 {
     bool there = false;
-    struct md_target *mt = open_desk(query, &there, err);
+    struct md_target *mt = md_desk_open(query->url, "crossfade_dead_letter", &there, err);
     if (mt == NULL)
         return false;
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
@@ -110,7 +111,7 @@ static bool ask(const struct letters_query *query, const int64_t *ids, size_t co
                 const char *reason, int64_t *ret_count, struct err *err)
 {
     bool there = false;
-    struct md_target *mt = open_desk(query, &there, err);
+    struct md_target *mt = md_desk_open(query->url, "crossfade_dead_letter", &there, err);
     if (mt == NULL)
         return false;
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);

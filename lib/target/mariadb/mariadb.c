@@ -13,6 +13,7 @@
 #include "letters.h"
 #include "sql/embedded.h"
 #include "target/target_impl.h"
+#include "watch.h"
 
 bool md_begun(struct md_target *mt, struct err *err)
 {
@@ -22,8 +23,7 @@ bool md_begun(struct md_target *mt, struct err *err)
     return mt->begun;
 }
 
-/* Runs each statement of the file; they end with ";\n". */
-static bool run_script(struct md_target *mt, const char *script, struct err *err)
+bool md_run_script(struct md_target *mt, const char *script, struct err *err)
 {
     bool ok = true;
     while (ok && *script != '\0') {
@@ -61,7 +61,7 @@ static bool make_control_tables(struct md_target *mt, struct err *err)
                "TABLE_NAME IN "
                "('crossfade_position', 'crossfade_loaded', 'crossfade_release', 'crossfade_dead_letter')",
                &there, err) &&
-           (there == 4 || run_script(mt, embedded_sql_target_mariadb_sql, err)) &&
+           (there == 4 || md_run_script(mt, embedded_sql_target_mariadb_sql, err)) &&
            add_pending_column(mt, err);
 }
 
@@ -70,6 +70,7 @@ void md_close(struct target *tgt)
     struct md_target *mt = (struct md_target *)tgt;
     for (size_t i = 0; i < mt->table_count; i++)
         md_table_free(mt->tables[i]);
+    md_halt_release(mt);
     md_disconnect(mt);
     (void)pthread_mutex_destroy(&mt->lock);
     pg_type_catalog_free(mt->types);
@@ -169,6 +170,7 @@ void md_forget_transaction(struct md_target *mt, bool committed)
     for (size_t i = 0; i < mt->table_count; i++) {
         mt->tables[i]->loaded = mt->tables[i]->loaded || (committed && mt->tables[i]->loading);
         mt->tables[i]->loading = mt->tables[i]->emptied = false;
+        md_watch_ended(mt->tables[i]->watch, committed);
     }
     mt->begun = mt->in_transaction = false;
 }
@@ -413,4 +415,5 @@ const struct target_ops target_mariadb = {
     .letters = &md_letters,
     .desk = &md_desk,
     .direct_look = md_direct_look,
+    .conflicts = &md_conflicts,
 };

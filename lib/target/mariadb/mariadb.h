@@ -3,7 +3,7 @@
  * lock.c (one writer at a time), prepare.c (does a table fit?), plan.c (may this field go into this column, and how?),
  * values.c, times.c, arrays.c (one value), stmt.c (prepared statements over arrays of rows), sql.c (their texts), set.c (ways of
  * writing), clean.c (emptying tables), writers.c (several writers, XA), letters.c, letters_desk.c (dead letters), loader.c, loader_look.c,
- * loader_file.c (direct loads: target/loader.h).
+ * loader_file.c (direct loads: target/loader.h), conflicts*.c (watch.h: tables written on both sides).
  *
  * Which table: the source's schema `public` is the URL's database, any other schema is the database of that name. Control tables
  * (crossfade_position, crossfade_loaded, crossfade_release, crossfade_dead_letter) lie in the URL's database, so that a dump of it holds rows and position,
@@ -174,6 +174,8 @@ struct md_set {
     struct md_stmt update, hold;
 };
 
+struct md_watch;
+struct md_halt;
 struct md_table {
     struct target_table base;
     char *database;
@@ -189,6 +191,7 @@ struct md_table {
     struct md_stmt insert, upsert, remove;
     struct md_set **sets;
     size_t set_count;
+    struct md_watch *watch; /* it is looked at for conflicts (watch.h); NULL = not yet */
 };
 
 struct md_target {
@@ -218,6 +221,7 @@ struct md_target {
     struct target_position last;
     struct md_table **tables;
     size_t table_count;
+    struct md_halt *halt; /* conflicts that need a person; NULL = none */
 };
 
 /* mariadb.c */
@@ -228,6 +232,8 @@ bool md_open_as(const struct target_options *options, unsigned writer, struct md
 /* For a direct load: without the pipeline's lock, which apply holds. */
 bool md_open_loading(const struct target_options *options, struct md_target **ret,
                      struct err *err) MUST_CHECK;
+/* Runs each statement of the file; they end with ";\n". */
+bool md_run_script(struct md_target *mt, const char *script, struct err *err) MUST_CHECK;
 void md_forget_transaction(struct md_target *mt, bool committed);
 void md_add_ours(struct strbuf *sb, const struct md_target *mt, const char *between);
 /* Commits with the position as pending. */
@@ -289,7 +295,7 @@ void md_sql_unhold(struct strbuf *sb, const struct md_table *tab);
 bool md_set_changes(const struct md_table *tab, const struct md_set *set);
 
 /* stmt.c */
-enum md_kind { MD_INSERT, MD_UPSERT, MD_DELETE, MD_UPDATE, MD_HOLD };
+enum md_kind { MD_INSERT, MD_UPSERT, MD_DELETE, MD_UPDATE, MD_HOLD, MD_STAGE };
 /* The statement, prepared if need be, with nothing in it. */
 bool md_stmt_start(struct md_target *mt, struct md_table *tab, enum md_kind kind, struct md_set *set,
                    struct md_stmt **ret, struct err *err) MUST_CHECK;

@@ -7,6 +7,7 @@
 #include "maria/names.h"
 #include "mariadb.h"
 #include "target/target_impl.h"
+#include "watch.h"
 
 const char *md_database_of(const struct md_target *mt, const char *schema)
 {
@@ -85,6 +86,7 @@ void md_table_free(struct md_table *tab)
     md_stmt_release(&tab->insert);
     md_stmt_release(&tab->upsert);
     md_stmt_release(&tab->remove);
+    md_watch_free(tab->watch);
     free(tab->sets);
     free(tab->columns);
     free(tab->key);
@@ -168,7 +170,8 @@ enum {
     C_COLLATION,
     C_EXTRA,
     C_GENERATED,
-    C_JSON
+    C_JSON,
+    C_KEY
 };
 
 static const char COLUMNS[] =
@@ -179,7 +182,7 @@ static const char COLUMNS[] =
     "c.COLLATION_NAME, c.EXTRA, c.IS_GENERATED, EXISTS (SELECT 1 FROM information_schema.CHECK_CONSTRAINTS k "
     "WHERE "
     "k.CONSTRAINT_SCHEMA = c.TABLE_SCHEMA AND k.TABLE_NAME = c.TABLE_NAME AND k.LEVEL = 'Column' AND "
-    "k.CONSTRAINT_NAME = c.COLUMN_NAME AND k.CHECK_CLAUSE LIKE 'json_valid(%') FROM "
+    "k.CONSTRAINT_NAME = c.COLUMN_NAME AND k.CHECK_CLAUSE LIKE 'json_valid(%'), c.COLUMN_KEY FROM "
     "information_schema.COLUMNS c";
 
 static enum md_type type_named(const char *name)
@@ -398,6 +401,57 @@ static bool find_key_index(struct md_target *mt, struct md_table *tab, struct er
            schema_err(tab, err,
                       "the target table lacks a unique index on exactly the key's columns, in full length",
                       NULL);
+}
+
+void md_watched_free(struct md_watched *columns, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(columns[i].name);
+        free(columns[i].type_text);
+    }
+    free(columns);
+}
+
+static struct md_watched watched_from(char **cell)
+{
+    struct md_column col = {0};
+    describe(&col, cell);
+    struct md_watched w = {.name = xstrdup(cell[C_NAME]),
+                           .type_text = xstrdup(cell[C_TYPE]),
+                           .type = col.type,
+                           .json = col.json};
+    md_column_release(&col);
+    return w;
+}
+
+bool md_watched_read(struct md_target *mt, const char *schema_name, const char *table_name,
+                     struct md_watched **ret_columns, size_t *ret_count, struct md_watched **ret_key,
+                     size_t *ret_key_count, struct err *err)
+{
+    const struct table_schema schema = {.table = (char *)(uintptr_t)table_name};
+    const struct md_table tab = {.base.schema = &schema,
+                                 .database = (char *)(uintptr_t)md_database_of(mt, schema_name)};
+    struct md_watched *columns = xcalloc(MD_MAX_COLUMNS + 1, sizeof *columns);
+    struct md_watched *key = xcalloc(MD_MAX_COLUMNS + 1, sizeof *key);
+    size_t count = 0, key_count = 0;
+    MD_ROWS rows = {0};
+    bool ok = query_catalog(mt, &tab, COLUMNS, "c.TABLE_SCHEMA", "c.TABLE_NAME",
+                            " AND c.IS_GENERATED = 'NEVER' ORDER BY c.ORDINAL_POSITION", &rows, err);
+    while (ok && md_next(&rows) && count < MD_MAX_COLUMNS) {
+        columns[count++] = watched_from(rows.cell);
+        if (strcmp(rows.cell[C_KEY], "PRI") == 0)
+            key[key_count++] = watched_from(rows.cell);
+    }
+    if (!ok) {
+        free(columns);
+        free(key);
+        return false;
+    }
+    *ret_columns = columns;
+    *ret_count = count;
+    *ret_key = key;
+    *ret_key_count = key_count;
+    return true;
 }
 
 bool md_prepare(struct target *tgt, const struct table_schema *schema, struct target_table **ret,

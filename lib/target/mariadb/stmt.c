@@ -8,6 +8,7 @@
 #include "core/alloc.h"
 #include "core/log.h"
 #include "mariadb.h"
+#include "watch.h"
 
 bool md_table_err(const struct md_table *tab, struct err *err)
 {
@@ -63,6 +64,8 @@ static struct md_stmt *find(struct md_table *tab, enum md_kind kind, struct md_s
         return &tab->remove;
     case MD_UPDATE:
         return &set->update;
+    case MD_STAGE:
+        return &tab->watch->stage;
     case MD_HOLD:
         break;
     }
@@ -87,6 +90,9 @@ static void make_text(struct strbuf *sql, struct md_table *tab, enum md_kind kin
         break;
     case MD_HOLD:
         md_sql_hold(sql, tab, set, st);
+        break;
+    case MD_STAGE:
+        md_watch_stage(sql, tab, st);
         break;
     }
 }

@@ -269,6 +269,9 @@ static bool follow(struct pg_target *pt, struct pg_table *tab, const struct conf
 {
     if (v->halted > 0)
         return halt(pt, tab, batch, v->halted, sql, err);
+    sql_watch_withdraw(sql, tab);
+    if (!run(pt, sql, 3, names + 1, NULL, err))
+        return false;
     if (v->source + v->target > 0) {
         sql_watch_log(sql, tab);
         if (!run(pt, sql, 4, names + 1, NULL, err))
@@ -341,19 +344,20 @@ static bool keep_open(struct pg_target *pt, struct err *err)
     bool ok = true;
     for (int i = 0; ok && i < pg_rows(pt->halted); i++) {
         PG_RESULT_AUTO res = NULL;
-        const char *params[10] = {pt->pipeline, pt->halted_schema->schema, pt->halted_schema->table,
+        const char *params[11] = {pt->pipeline, pt->halted_schema->schema, pt->halted_schema->table,
                                   pt->halted_policy->text};
-        for (int k = 0; k < 6; k++)
+        for (int k = 0; k < 7; k++)
             params[4 + k] = pg_is_null(pt->halted, i, k) ? NULL : pg_cell(pt->halted, i, k);
-        ok =
-            pg_query(pt->conn,
-                     "INSERT INTO crossfade.conflict (pipeline, schema_name, table_name, policy, state, key, "
-                     "key_hash, kind, source_row, target_row, commit_lsn) VALUES ($1, $2, $3, $4, 'open', "
-                     "$5::jsonb, $6::uuid, $7, $8::jsonb, $9::jsonb, $10::pg_lsn) ON CONFLICT (pipeline, "
-                     "schema_name, table_name, key_hash) WHERE state = 'open' DO UPDATE SET kind = "
-                     "EXCLUDED.kind, source_row = EXCLUDED.source_row, target_row = EXCLUDED.target_row, "
-                     "commit_lsn = EXCLUDED.commit_lsn",
-                     10, params, &res, err);
+        ok = pg_query(
+            pt->conn,
+            "INSERT INTO crossfade.conflict (pipeline, schema_name, table_name, policy, state, key, "
+            "key_hash, kind, source_row, target_row, commit_lsn, target_hash) VALUES ($1, $2, $3, $4, "
+            "'open', "
+            "$5::jsonb, $6::uuid, $7, $8::jsonb, $9::jsonb, $10::pg_lsn, $11::uuid) ON CONFLICT (pipeline, "
+            "schema_name, table_name, key_hash) WHERE state = 'open' DO UPDATE SET kind = "
+            "EXCLUDED.kind, source_row = EXCLUDED.source_row, target_row = EXCLUDED.target_row, "
+            "commit_lsn = EXCLUDED.commit_lsn, target_hash = EXCLUDED.target_hash",
+            11, params, &res, err);
     }
     return ok || err_wrap(err, "target: crossfade.conflict");
 }

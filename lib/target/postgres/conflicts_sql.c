@@ -143,7 +143,7 @@ void sql_watch_create(struct strbuf *sb, const struct pg_table *tab)
     add_temp(sb, tab, "n", "0::integer AS g");
     add_temp(sb, tab, "v", "0::integer AS g, false AS l");
     strbuf_addf(sb,
-                "; CREATE TEMPORARY TABLE IF NOT EXISTS crossfade_xd%u (g integer, k uuid, h uuid, p "
+                "; CREATE TEMPORARY TABLE IF NOT EXISTS crossfade_xd%u (g integer, k uuid, h uuid, t uuid, p "
                 "boolean, w boolean, n boolean, o boolean, kind text, decision text) ON COMMIT DELETE ROWS"
                 "; CREATE TEMPORARY TABLE IF NOT EXISTS crossfade_xi%u ON COMMIT DELETE ROWS AS SELECT ",
                 tab->id, tab->id);
@@ -245,14 +245,17 @@ void sql_watch_decide(struct strbuf *sb, const struct pg_table *tab)
 {
     strbuf_adds(sb, "INSERT INTO ");
     add_name(sb, "d", tab);
-    strbuf_adds(sb, " SELECT q.g, q.k, q.h, q.p, q.w, q.n, q.o, q.kind, CASE WHEN q.ok THEN CASE WHEN q.same "
-                    "THEN 'skip' ELSE 'write' END WHEN q.request IS NOT NULL AND (q.w OR q.n OR q.request = "
-                    "'target') THEN q.request WHEN NOT q.w THEN 'halt' ELSE ");
+    strbuf_adds(
+        sb, " SELECT q.g, q.k, q.h, q.t, q.p, q.w, q.n, q.o, q.kind, CASE WHEN q.ok THEN CASE WHEN q.same "
+            "THEN 'skip' ELSE 'write' END WHEN q.request IS NOT NULL AND (q.w OR q.n OR q.request = "
+            "'target') THEN q.request WHEN NOT q.w THEN 'halt' ELSE ");
     add_policy(sb, tab);
     strbuf_adds(sb, " END FROM (SELECT e.g, e.k, e.p, e.w, n.g IS NOT NULL AS n, c.id IS NOT NULL AS o, "
                     "c.request, CASE WHEN NOT e.p THEN NULL WHEN f.g IS NULL THEN " NEVER " ELSE ");
     add_row_hash(sb, tab, "f");
-    strbuf_adds(sb, " END AS h, CASE WHEN n.g IS NULL THEN NOT e.p ELSE f.g IS NOT NULL AND ");
+    strbuf_adds(sb, " END AS h, CASE WHEN n.g IS NULL THEN " NEVER " ELSE ");
+    add_row_hash(sb, tab, "n");
+    strbuf_adds(sb, " END AS t, CASE WHEN n.g IS NULL THEN NOT e.p ELSE f.g IS NOT NULL AND ");
     add_row_text(sb, tab, "f");
     strbuf_adds(sb, " = ");
     add_row_text(sb, tab, "n");
@@ -309,7 +312,7 @@ static void add_key_json(struct strbuf *sb, const struct pg_table *tab)
     strbuf_adds(sb, ") r)");
 }
 
-/* key, key_hash, kind, source_row, target_row, commit_lsn of decisions */
+/* key, key_hash, kind, source_row, target_row, commit_lsn, target_hash of decisions */
 static void add_found(struct strbuf *sb, const struct pg_table *tab)
 {
     add_key_json(sb, tab);
@@ -317,7 +320,7 @@ static void add_found(struct strbuf *sb, const struct pg_table *tab)
     add_json(sb, tab, "f");
     strbuf_adds(sb, ", ");
     add_json(sb, tab, "n");
-    strbuf_adds(sb, ", s.a FROM ");
+    strbuf_adds(sb, ", s.a, d.t FROM ");
     add_name(sb, "d", tab);
     strbuf_adds(sb, " d JOIN ");
     add_name(sb, "s", tab);
@@ -331,9 +334,11 @@ static void add_found(struct strbuf *sb, const struct pg_table *tab)
 /* $1 pipeline, $2 schema, $3 table, $4 policy */
 void sql_watch_log(struct strbuf *sb, const struct pg_table *tab)
 {
-    strbuf_adds(sb, "INSERT INTO crossfade.conflict (pipeline, schema_name, table_name, policy, state, "
-                    "decision, settled_at, key, key_hash, kind, source_row, target_row, commit_lsn) SELECT "
-                    "$1, $2, $3, $4, 'decided', d.decision, pg_catalog.clock_timestamp(), ");
+    strbuf_adds(
+        sb,
+        "INSERT INTO crossfade.conflict (pipeline, schema_name, table_name, policy, state, "
+        "decision, settled_at, key, key_hash, kind, source_row, target_row, commit_lsn, target_hash) SELECT "
+        "$1, $2, $3, $4, 'decided', d.decision, pg_catalog.clock_timestamp(), ");
     add_found(sb, tab);
     strbuf_adds(sb, "d.decision IN ('source', 'target') AND NOT d.o ORDER BY d.g");
 }
@@ -354,6 +359,25 @@ void sql_watch_settle(struct strbuf *sb, const struct pg_table *tab)
     add_name(sb, "d", tab);
     strbuf_adds(sb, " d WHERE d.o AND c.pipeline = $1 AND c.schema_name = $2 AND c.table_name = $3 AND "
                     "c.key_hash = d.k AND c.state = 'open'");
+}
+
+/* Decided ones whose target row is a state that the source has come to by now: the target was ahead. $1 pipeline, $2 schema, $3 table */
+void sql_watch_withdraw(struct strbuf *sb, const struct pg_table *tab)
+{
+    strbuf_adds(
+        sb, "UPDATE crossfade.conflict SET state = 'resolved', settled_at = pg_catalog.clock_timestamp(), "
+            "decision = 'none' WHERE id = ANY (ARRAY(SELECT c.id FROM (SELECT v.g, ");
+    add_row_hash(sb, tab, "v");
+    strbuf_adds(sb, " AS h FROM ");
+    add_name(sb, "v", tab);
+    strbuf_adds(sb, " v UNION SELECT s.g, " NEVER " FROM ");
+    add_name(sb, "s", tab);
+    strbuf_adds(sb, " s WHERE NOT s.p) y JOIN ");
+    add_name(sb, "d", tab);
+    strbuf_adds(sb,
+                " d ON d.g = y.g, LATERAL (SELECT x.id FROM crossfade.conflict x WHERE x.pipeline = $1 AND "
+                "x.schema_name = $2 AND x.table_name = $3 AND x.key_hash = d.k AND x.state = 'decided' AND "
+                "x.target_hash = y.h OFFSET 0) c))");
 }
 
 /* What apply knows of the source's rows moves on. $1 = crossfade.dual_write.id */

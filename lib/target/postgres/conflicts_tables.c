@@ -7,7 +7,8 @@
 #include "postgres.h"
 #include "sql/embedded.h"
 
-#define NEEDED "crossfade.dual_write crossfade.applied crossfade.conflict"
+#define NEEDED  "crossfade.dual_write crossfade.applied crossfade.conflict crossfade.conflict.target_hash"
+#define WATCHED "crossfade.dual_write crossfade.applied crossfade.conflict"
 
 void pgt_watch_free(struct pg_watch *watch)
 {
@@ -137,7 +138,7 @@ bool pgt_watch_reset(struct pg_target *pt, struct err *err)
     PG_RESULT_AUTO res = NULL;
     const char *params[] = {pt->pipeline, pt->shard};
     bool there = false;
-    if (!pg_control_tables_look(pt->conn, NEEDED, &there, err))
+    if (!pg_control_tables_look(pt->conn, WATCHED, &there, err))
         return false;
     for (size_t i = 0; i < pt->table_count; i++) {
         struct pg_watch *watch = pt->tables[i]->watch;
@@ -196,7 +197,7 @@ static bool is_watching(struct pg_target *pt, bool *ret, struct err *err)
     const char *params[] = {pt->pipeline, pt->shard};
     bool there = false;
     int64_t count = 0;
-    if (!pg_control_tables_look(pt->conn, NEEDED, &there, err) ||
+    if (!pg_control_tables_look(pt->conn, WATCHED, &there, err) ||
         (there && !pg_query_int64(pt->conn,
                                   "SELECT count(*) FROM crossfade.dual_write d JOIN crossfade.loaded l USING "
                                   "(pipeline, schema_name, table_name) WHERE pipeline = $1 AND shard = $2",
@@ -218,7 +219,7 @@ bool pgt_watch_start(struct target *tgt, pgt_rule_fn *rule_of, void *ctx, size_t
         return !err_is_set(err);
     if (count > 0
             ? !pg_control_tables_ensure(pt->conn, NEEDED, embedded_sql_target_conflicts_sql, "target", err)
-            : !pg_control_tables_look(pt->conn, NEEDED, &there, err))
+            : !pg_control_tables_look(pt->conn, WATCHED, &there, err))
         return err_wrap(err, "target: apply.conflicts");
     if (count == 0 && !there) {
         *ret_open = 0;

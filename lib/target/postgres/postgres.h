@@ -316,6 +316,7 @@ void sql_watch_decide(struct strbuf *sb, const struct pg_table *tab);
 void sql_watch_log(struct strbuf *sb, const struct pg_table *tab);
 void sql_watch_halted(struct strbuf *sb, const struct pg_table *tab);
 void sql_watch_settle(struct strbuf *sb, const struct pg_table *tab);
+void sql_watch_withdraw(struct strbuf *sb, const struct pg_table *tab);
 void sql_watch_move(struct strbuf *sb, const struct pg_table *tab);
 void sql_watch_make(struct strbuf *sb, const struct pg_table *tab);
 void sql_watch_made(struct strbuf *sb, const struct pg_table *tab);

@@ -1,0 +1,329 @@
+/* Owns: which tables are written on both sides: their rows in crossfade_dual_write, and the hashes that apply begins with. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "sql/embedded.h"
+#include "watch.h"
+
+void md_watch_free(struct md_watch *watch)
+{
+    if (watch == NULL)
+        return;
+    md_watched_free(watch->columns, watch->column_count);
+    md_watched_free(watch->key, watch->key_count);
+    md_stmt_release(&watch->stage);
+    free(watch);
+}
+
+void md_watch_ended(struct md_watch *watch, bool committed)
+{
+    if (watch == NULL)
+        return;
+    watch->known = watch->known || (committed && watch->id != 0);
+    watch->id = watch->known ? watch->id : 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct md_watched *x = a, *y = b;
+    return strcmp(x->name, y->name);
+}
+
+static struct md_watched watched_of(const struct md_table *tab, size_t column)
+{
+    const struct md_column *col = &tab->columns[column];
+    return (struct md_watched){.name = xstrdup(col->field->name),
+                               .type_text = xstrdup(col->type_text),
+                               .type = col->type,
+                               .json = col->json,
+                               .index = column};
+}
+
+struct md_watch *md_watch_new(const struct md_table *tab)
+{
+    struct md_watch *watch = xcalloc(1, sizeof *watch);
+    watch->columns = xcalloc(tab->column_count + 1, sizeof *watch->columns);
+    watch->key = xcalloc(tab->key_count + 1, sizeof *watch->key);
+    for (size_t i = 0; i < tab->column_count; i++)
+        watch->columns[watch->column_count++] = watched_of(tab, i);
+    for (size_t i = 0; i < tab->key_count; i++)
+        watch->key[watch->key_count++] = watched_of(tab, tab->key[i]);
+    qsort(watch->columns, watch->column_count, sizeof *watch->columns, by_name);
+    qsort(watch->key, watch->key_count, sizeof *watch->key, by_name);
+    return watch;
+}
+
+static void add_list(struct strbuf *sb, const struct md_watched *columns, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        strbuf_adds(sb, i > 0 ? ", " : "");
+        maria_quote_ident(sb, columns[i].name);
+        strbuf_addf(sb, " %s%s", columns[i].type_text, columns[i].json ? " json" : "");
+    }
+}
+
+struct shape {
+    const char *schema_name, *table_name;
+    const struct md_watched *columns, *key;
+    size_t column_count, key_count;
+};
+
+static bool run(struct md_target *mt, struct strbuf *sql, struct err *err)
+{
+    bool ok = strbuf_ok(sql, "statement", err) && md_exec(mt, sql->data, err);
+    strbuf_clear(sql);
+    return ok;
+}
+
+static bool find_id(struct md_target *mt, const struct shape *sh, const char *lists, struct strbuf *sql,
+                    int64_t *ret_id, bool *ret_same, struct err *err)
+{
+    MD_ROWS rows = {0};
+    strbuf_adds(sql, "SELECT id, columns = ");
+    maria_quote_literal(sql, lists);
+    strbuf_adds(sql, " FROM crossfade_dual_write");
+    md_watch_where(sql, mt->pipeline, sh->schema_name, sh->table_name);
+    bool ok = strbuf_ok(sql, "statement", err) && md_query(mt, sql->data, &rows, err);
+    strbuf_clear(sql);
+    if (!ok)
+        return false;
+    bool there = md_next(&rows);
+    *ret_id = there ? strtoll(rows.cell[0], NULL, 10) : 0;
+    *ret_same = there && strcmp(rows.cell[1], "1") == 0;
+    return true;
+}
+
+static void add_row(struct strbuf *sql, const struct md_target *mt, const struct shape *sh, const char *lists)
+{
+    const char *const texts[] = {mt->pipeline, sh->schema_name, sh->table_name, lists};
+    strbuf_adds(sql,
+                "INSERT INTO crossfade_dual_write (pipeline, schema_name, table_name, columns) VALUES (");
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        strbuf_adds(sql, i > 0 ? ", " : "");
+        maria_quote_literal(sql, texts[i]);
+    }
+    strbuf_adds(sql, ") ON DUPLICATE KEY UPDATE columns = VALUES(columns)");
+}
+
+/* All rows as they are become the state that apply knows. In a transaction. */
+static bool seed(struct md_target *mt, const struct shape *sh, const char *lists, int64_t *ret_id,
+                 struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    bool same = false;
+    add_row(&sql, mt, sh, lists);
+    bool ok = run(mt, &sql, err) && find_id(mt, sh, lists, &sql, ret_id, &same, err);
+    strbuf_addf(&sql, "DELETE FROM crossfade_applied WHERE dual_write = %" PRId64, *ret_id);
+    ok = ok && run(mt, &sql, err);
+    strbuf_clear(&sql);
+    strbuf_addf(&sql, "INSERT INTO crossfade_applied (dual_write, `key`, state) SELECT %" PRId64 ", ",
+                *ret_id);
+    md_watch_hash(&sql, sh->key, sh->key_count, "t", false, false);
+    strbuf_adds(&sql, ", ");
+    md_watch_hash(&sql, sh->columns, sh->column_count, "t", false, false);
+    strbuf_adds(&sql, " FROM ");
+    md_add_table_name(&sql, mt, sh->schema_name, sh->table_name);
+    strbuf_adds(&sql, " t");
+    ok = ok && run(mt, &sql, err);
+    strbuf_release(&sql);
+    return ok || err_wrap(err, "table=%s.%s: apply.conflicts", sh->schema_name, sh->table_name);
+}
+
+bool md_watch_find(struct md_target *mt, const struct md_table *tab, struct err *err)
+{
+    struct md_watch *watch = tab->watch;
+    const struct shape sh = {.schema_name = tab->base.schema->schema,
+                             .table_name = tab->base.schema->table,
+                             .columns = watch->columns,
+                             .column_count = watch->column_count,
+                             .key = watch->key,
+                             .key_count = watch->key_count};
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX), lists = STRBUF_INIT(STRBUF_SQL_MAX);
+    int64_t id = 0;
+    bool same = false;
+    if (watch->id != 0)
+        return true;
+    add_list(&lists, sh.key, sh.key_count);
+    strbuf_adds(&lists, " / ");
+    add_list(&lists, sh.columns, sh.column_count);
+    bool ok = strbuf_ok(&lists, "columns", err) && find_id(mt, &sh, lists.data, &sql, &id, &same, err) &&
+              (same || seed(mt, &sh, lists.data, &id, err));
+    if (ok)
+        watch->id = id;
+    strbuf_release(&sql);
+    strbuf_release(&lists);
+    return ok || md_table_err(tab, err);
+}
+
+static bool in_transaction(struct md_target *mt,
+                           bool (*work)(struct md_target *mt, void *ctx, struct err *err), void *ctx,
+                           struct err *err)
+{
+    struct err lost = ERR_INIT;
+    if (!md_exec(mt, "START TRANSACTION", err))
+        return false;
+    if (work(mt, ctx, err) && md_exec(mt, "COMMIT", err))
+        return true;
+    if (!md_exec(mt, "ROLLBACK", &lost)) /* the error that counts is *err */
+        err_clear(&lost);
+    return false;
+}
+
+/* A table whose primary key tells the key; others are taken up when they are met first. */
+static bool seed_from_catalog(struct md_target *mt, void *ctx, struct err *err)
+{
+    struct shape *sh = ctx;
+    struct md_watched *all = NULL, *key = NULL;
+    size_t count = 0, key_count = 0;
+    int64_t id;
+    if (!md_watched_read(mt, sh->schema_name, sh->table_name, &all, &count, &key, &key_count, err))
+        return false;
+    qsort(all, count, sizeof *all, by_name);
+    qsort(key, key_count, sizeof *key, by_name);
+    struct strbuf lists = STRBUF_INIT(STRBUF_SQL_MAX);
+    add_list(&lists, key, key_count);
+    strbuf_adds(&lists, " / ");
+    add_list(&lists, all, count);
+    sh->columns = all;
+    sh->column_count = count;
+    sh->key = key;
+    sh->key_count = key_count;
+    bool ok = key_count == 0 || (strbuf_ok(&lists, "columns", err) && seed(mt, sh, lists.data, &id, err));
+    strbuf_release(&lists);
+    md_watched_free(all, count);
+    md_watched_free(key, key_count);
+    return ok;
+}
+
+/* A table that is not dual-written any more: from now on the source alone is written. */
+static bool forget_table(struct md_target *mt, void *ctx, struct err *err)
+{
+    const struct shape *sh = ctx;
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    strbuf_adds(&sql, "DELETE a FROM crossfade_applied a JOIN crossfade_dual_write d ON d.id = a.dual_write");
+    md_watch_where(&sql, mt->pipeline, sh->schema_name, sh->table_name);
+    bool ok = run(mt, &sql, err);
+    strbuf_adds(&sql, "DELETE FROM crossfade_dual_write");
+    md_watch_where(&sql, mt->pipeline, sh->schema_name, sh->table_name);
+    ok = ok && run(mt, &sql, err);
+    strbuf_clear(&sql);
+    strbuf_adds(&sql, "UPDATE crossfade_conflict SET state = 'resolved', decision = 'source', settled_at = "
+                      "SYSDATE(6)");
+    md_watch_where(&sql, mt->pipeline, sh->schema_name, sh->table_name);
+    strbuf_adds(&sql, " AND state = 'open'");
+    ok = ok && run(mt, &sql, err);
+    strbuf_release(&sql);
+    return ok;
+}
+
+#define THERE                                                                                                \
+    "SELECT COUNT(*) = 3 FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME IN "  \
+    "('crossfade_dual_write', 'crossfade_applied', 'crossfade_conflict')"
+
+/* Tables of this pipeline and shard that have been filled: watched (d.id is there), or not yet. */
+static void add_query(struct strbuf *sql, const struct md_target *mt, bool watched)
+{
+    strbuf_addf(sql,
+                "SELECT l.schema_name, l.table_name FROM crossfade_loaded l LEFT JOIN crossfade_dual_write d "
+                "ON d.pipeline = l.pipeline AND d.schema_name = l.schema_name AND d.table_name = "
+                "l.table_name WHERE d.id IS %sNULL AND l.pipeline = ",
+                watched ? "NOT " : "");
+    maria_quote_literal(sql, mt->pipeline);
+    strbuf_adds(sql, " AND l.shard = ");
+    maria_quote_literal(sql, mt->shard);
+}
+
+static bool list(struct md_target *mt, bool watched, struct md_rows *ret, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    add_query(&sql, mt, watched);
+    bool ok = strbuf_ok(&sql, "statement", err) && md_query(mt, sql.data, ret, err);
+    strbuf_release(&sql);
+    return ok;
+}
+
+bool md_watch_reset(struct md_target *mt, struct err *err)
+{
+    MD_ROWS rows = {0};
+    int64_t there = 0;
+    for (size_t i = 0; i < mt->table_count; i++) {
+        struct md_watch *watch = mt->tables[i]->watch;
+        if (watch != NULL)
+            watch->known = false, watch->id = 0;
+    }
+    if (!md_query_int64(mt, THERE, &there, err))
+        return false;
+    if (there == 0)
+        return true;
+    if (!list(mt, true, &rows, err))
+        return false;
+    while (md_next(&rows)) {
+        struct shape sh = {.schema_name = rows.cell[0], .table_name = rows.cell[1]};
+        if (!forget_table(mt, &sh, err))
+            return false;
+    }
+    return true;
+}
+
+/* Those that have no rule any more are forgotten; with `take`, those that have one now are taken up. */
+static bool go_through(struct md_target *mt, md_rule_fn *rule_of, void *ctx, bool take, struct err *err)
+{
+    MD_ROWS rows = {0};
+    if (!list(mt, !take, &rows, err))
+        return false;
+    while (md_next(&rows)) {
+        struct shape sh = {.schema_name = rows.cell[0], .table_name = rows.cell[1]};
+        bool wanted = rule_of(ctx, sh.schema_name, sh.table_name) != NULL;
+        if (wanted == take && !in_transaction(mt, take ? seed_from_catalog : forget_table, &sh, err))
+            return false;
+    }
+    return true;
+}
+
+static bool count_open(struct md_target *mt, uint64_t *ret, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    int64_t open = 0;
+    strbuf_adds(&sql, "SELECT COUNT(*) FROM crossfade_conflict WHERE state = 'open' AND pipeline = ");
+    maria_quote_literal(&sql, mt->pipeline);
+    bool ok = strbuf_ok(&sql, "statement", err) && md_query_int64(mt, sql.data, &open, err);
+    strbuf_release(&sql);
+    *ret = (uint64_t)open;
+    return ok;
+}
+
+static bool is_watching(struct md_target *mt, bool *ret, struct err *err)
+{
+    MD_ROWS rows = {0};
+    *ret = false;
+    if (!list(mt, true, &rows, err))
+        return false;
+    *ret = md_next(&rows);
+    return true;
+}
+
+static bool start(struct md_target *mt, md_rule_fn *rule_of, void *ctx, size_t count, bool complete,
+                  bool *ret_begun, uint64_t *ret_open, struct err *err)
+{
+    int64_t there = 0;
+    if (!md_query_int64(mt, THERE, &there, err))
+        return false;
+    *ret_begun = complete;
+    *ret_open = 0;
+    if (!complete && (there == 0 || !is_watching(mt, ret_begun, err) || !*ret_begun))
+        return !err_is_set(err);
+    if (count == 0 && there == 0)
+        return true;
+    return (there > 0 || md_run_script(mt, embedded_sql_target_mariadb_conflicts_sql, err)) &&
+           go_through(mt, rule_of, ctx, false, err) &&
+           (!complete || go_through(mt, rule_of, ctx, true, err)) && count_open(mt, ret_open, err);
+}
+
+bool md_watch_start(struct target *tgt, md_rule_fn *rule_of, void *ctx, size_t count, bool complete,
+                    bool *ret_begun, uint64_t *ret_open, struct err *err)
+{
+    return start((struct md_target *)tgt, rule_of, ctx, count, complete, ret_begun, ret_open, err) ||
+           (err_is_set(err) && err_wrap(err, "target: apply.conflicts"));
+}
