@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "capture/copy/copy_pace.h"
 #include "capture/direct/direct.h"
 #include "capture/stream/stream_internal.h"
 #include "core/alloc.h"
@@ -29,9 +30,6 @@
 #define FLOOR_TELL_US     (30 * 1000 * 1000)
 /* A copy that is slowed down lets the stream follow this often. */
 #define SLOW_TURN_US (200 * 1000)
-/* A slowed window: its ranges are to be read in about this time. */
-#define SLOW_WINDOW_S 0.25
-#define SLOW_ROWS_MIN 100
 /* Headers at the beginning of a WAL page and segment (server: xlog_internal.h); an insert position behind them is not reached
  * before the next record. */
 #define WAL_PAGE_BYTES   8192
@@ -63,9 +61,9 @@ struct cap_copier {
     lsn_t
         calm_lsn; /* a table was altered: no window before the stream has come here. 0 = none was, or not known yet */
     int64_t asked_us, floor_since_us;
-    unsigned asked;                            /* since the window was copied */
-    int64_t opened_us, slowed_us, slow_log_us; /* mono */
-    uint64_t opened_rows;                      /* copied before the last window */
+    unsigned asked;    /* since the window was copied */
+    int64_t slowed_us; /* mono */
+    struct cap_copy_pace pace;
     struct table_status *tables;
 };
 
@@ -111,7 +109,7 @@ struct cap_copier *cap_copier_open(struct cap_session *s, const struct fence_cop
     c->copy.plan = plan;
     c->copy.visible = c->visible;
     c->copy.rows = xcalloc(s->tables.count + 1, sizeof *c->copy.rows);
-    c->copy.range_rows = cap_copier_range_rows(s->settings);
+    c->copy.range_rows = cap_copy_pace_range_rows(s->settings);
     const struct copy_request *req = cap_queue_at_hand(&s->queue);
     c->copy.where = req != NULL && req->where != NULL ? xstrdup(req->where) : NULL;
     c->copy.started_us = clock_wall_us();
@@ -254,7 +252,7 @@ void cap_copier_show(struct cap_copier *c)
     st->table_count = 0;
 }
 
-/* --- slower than possible --- */
+/* --- windows --- */
 
 static uint64_t copied_rows(const struct cap_copier *c)
 {
@@ -263,52 +261,6 @@ static uint64_t copied_rows(const struct cap_copier *c)
         rows += atomic_load(&c->copy.rows[i]);
     return rows;
 }
-
-/* What the last window read must have had its time before the next one opens. */
-static bool within_rate(const struct cap_copier *c, int64_t now_us)
-{
-    int64_t rate = c->session->settings->max_rows_per_second;
-    if (rate == 0 || c->opened_us == 0)
-        return true;
-    double due_us = (double)(copied_rows(c) - c->opened_rows) / (double)rate * 1e6;
-    return (double)(now_us - c->opened_us) >= due_us;
-}
-
-static bool source_is_slow(struct cap_copier *c, bool *ret_slow, struct err *err)
-{
-    int64_t limit_us = c->session->settings->max_source_latency_us, begin_us = clock_mono_us(), one = 0;
-    *ret_slow = false;
-    if (limit_us == 0)
-        return true;
-    if (!pg_query_int64(c->session->sql, "SELECT count(*) FROM pg_catalog.pg_namespace", 0, NULL, &one, err))
-        return false;
-    int64_t took_us = clock_mono_us() - begin_us;
-    *ret_slow = took_us > limit_us;
-    if (*ret_slow && begin_us - c->slow_log_us > 60 * INT64_C(1000000)) {
-        c->slow_log_us = begin_us;
-        log_event(LOG_LEVEL_WARN, "snapshot_slowed", "latency_ms=%lld limit_ms=%lld",
-                  (long long)(took_us / 1000), (long long)(limit_us / 1000));
-    }
-    return true;
-}
-
-static bool must_wait(struct cap_copier *c, int64_t now_us, bool *ret_wait, struct err *err)
-{
-    *ret_wait = true;
-    if (c->session->status->wal_guard >= WAL_GUARD_THROTTLE)
-        return true;
-    return !within_rate(c, now_us) || source_is_slow(c, ret_wait, err);
-}
-
-int64_t cap_copier_range_rows(const struct cap_settings *settings)
-{
-    if (settings->max_rows_per_second == 0)
-        return settings->chunk_rows;
-    double rows = (double)settings->max_rows_per_second * SLOW_WINDOW_S / settings->snapshot_workers;
-    return MIN_OF(settings->chunk_rows, MAX_OF((int64_t)rows, SLOW_ROWS_MIN));
-}
-
-/* --- windows --- */
 
 /* The stream stands between two transactions and all that came is handed over. */
 static bool open_window(struct cap_stream *st, struct err *err)
@@ -319,14 +271,15 @@ static bool open_window(struct cap_stream *st, struct err *err)
     if (!failpoint("capture.snapshot_opened", err))
         return false;
     c->state = alone ? SNAPSHOT : WINDOW;
-    c->opened_us = clock_mono_us();
-    c->opened_rows = copied_rows(c);
+    c->pace.opened_us = clock_mono_us();
+    c->pace.opened_rows = copied_rows(c);
     c->alone_oid = alone ? cap_plan_next_oid(copy->plan) : 0;
     pthread_mutex_lock(&copy->lock);
     copy->window.number++;
     copy->window.alone = alone;
     copy->window.base_lsn = st->submitted_lsn;
-    copy->window.until_us = c->session->settings->max_rows_per_second != 0 ? 0 : c->opened_us + WINDOW_US;
+    copy->window.until_us =
+        c->session->settings->max_rows_per_second != 0 ? 0 : c->pace.opened_us + WINDOW_US;
     copy->working = c->worker_count;
     copy->own_there = false;
     pthread_cond_broadcast(&copy->opened);
@@ -511,7 +464,7 @@ static bool between(struct cap_stream *st, bool *ret_done, struct err *err)
     }
     if (cap_plan_done(c->copy.plan)) /* nothing to copy at all */
         return end_window(st, ret_done, err);
-    if (!must_wait(c, st->now_us, &wait, err))
+    if (!cap_copy_pace_must_wait(&c->pace, c->session, copied_rows(c), st->now_us, &wait, err))
         return false;
     return wait ? let_follow(st, err) : cap_stream_hand_over(st, err) && open_window(st, err);
 }

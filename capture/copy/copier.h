@@ -27,9 +27,6 @@ bool cap_copier_pauses(const struct cap_copier *c);
 /* One step: opens a window, or ends one. *ret_done: everything is copied and the fence that says so is on its way. */
 bool cap_copier_turn(struct cap_stream *st, bool *ret_done, struct err *err) MUST_CHECK;
 
-/* Rows of one range: fewer when the copy is slowed down, so that windows stay short. Pure. */
-int64_t cap_copier_range_rows(const struct cap_settings *settings);
-
 /* What to do with a change of this table in the transaction at hand. */
 enum cap_fate { CAP_KEEP = 0, CAP_DROP, CAP_COMPLETE /* its row may be missing on the target */ };
 enum cap_fate cap_copier_fate(const struct cap_copier *c, uint32_t oid, size_t key_count, uint32_t xid);

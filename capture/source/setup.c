@@ -505,6 +505,11 @@ bool cap_setup_publication(struct cap_session *s, struct err *err)
                        "publication %s is not there, and our role may not make it: %s belongs to role %s. "
                        "GRANT %s TO %s, or have the owners make the publication (docs/PRIVILEGES.md)",
                        s->settings->publication, what, owner, owner, pg_user(conn));
+    if (exists && !cap_filters_check_renamed(s, err))
+        return err_wrap(err,
+                        "publication %s is of an earlier copy (drop it if that copy's rules are no longer "
+                        "to count)",
+                        s->settings->publication);
     if (exists && !keep_publication(s, conn, what != NULL, &kept, err))
         return false;
     if (kept && any_rules(s))

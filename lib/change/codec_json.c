@@ -323,28 +323,13 @@ static bool json_decoder_open(const struct schema_source *schemas, struct decode
     return true;
 }
 
-const struct codec_ops codec_json_ops = {
-    .name = "json",
-    .schema_texts = json_schema_texts,
-    .encoder_open = json_encoder_open,
-    .encode_key = json_encode_key,
-    .encode_header_key = json_encode_header_key,
-    .encode_value = json_encode_value,
-    .encoder_close = json_encoder_close,
-    .decoder_open = json_decoder_open,
-    .decode_value = json_decode_value,
-    .decoder_close = decoder_free,
-};
-
-const struct codec_ops codec_json_schemas_ops = {
-    .name = "json",
-    .schema_texts = json_schema_texts,
-    .encoder_open = json_encoder_open_schemas,
-    .encode_key = json_encode_key,
-    .encode_header_key = json_encode_header_key,
-    .encode_value = json_encode_value,
-    .encoder_close = json_encoder_close,
-    .decoder_open = json_decoder_open,
-    .decode_value = json_decode_value,
-    .decoder_close = decoder_free,
-};
+/* They differ in what stands around a record. */
+#define JSON_OPS(open)                                                                                       \
+    {                                                                                                        \
+        .name = "json", .schema_texts = json_schema_texts, .encoder_open = (open),                           \
+        .encode_key = json_encode_key, .encode_header_key = json_encode_header_key,                          \
+        .encode_value = json_encode_value, .encoder_close = json_encoder_close,                              \
+        .decoder_open = json_decoder_open, .decode_value = json_decode_value, .decoder_close = decoder_free, \
+    }
+const struct codec_ops codec_json_ops = JSON_OPS(json_encoder_open);
+const struct codec_ops codec_json_schemas_ops = JSON_OPS(json_encoder_open_schemas);

@@ -51,7 +51,7 @@ static const struct sqlstate_rule rules[] = {
     /* a person */
     {"28", ERR_AUTH, FAULT_OTHER, "the login was refused: look at user, password and pg_hba.conf"},
     {"42501", ERR_AUTH, FAULT_OTHER,
-     "GRANT the right that is missing (docs/OPERATIONS.md lists what each role needs)"},
+     "GRANT the right that is missing (docs/PRIVILEGES.md lists what each role needs)"},
     {"3D000", ERR_CONFIG, FAULT_OTHER, NULL},
     {"42P01", ERR_SCHEMA, FAULT_OTHER, NULL},
     {"42703", ERR_SCHEMA, FAULT_OTHER, NULL},

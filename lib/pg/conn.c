@@ -1,4 +1,4 @@
-/* Owns: libpq connections, queries, COPY, and the mapping of server errors to err. See conn.h. */
+/* Owns: libpq connections, queries, and the mapping of server errors to err. See conn.h. */
 #include "pg/conn.h"
 
 #include <stdio.h>
@@ -234,18 +234,11 @@ bool pg_open(const char *url, const struct pg_options *options, struct pg_conn *
     return true;
 }
 
-static void drop_copy_row(struct pg_conn *conn)
-{
-    if (conn->copy_row != NULL)
-        PQfreemem(conn->copy_row);
-    conn->copy_row = NULL;
-}
-
 void pg_close(struct pg_conn *conn)
 {
     if (conn == NULL)
         return;
-    drop_copy_row(conn);
+    PQfreemem(conn->copy_row);
     PQfreeCancel(conn->cancel);
     PQfinish(conn->pq);
     free(conn);
@@ -296,20 +289,13 @@ static bool result_is_good(const PGresult *res)
            status == PGRES_EMPTY_QUERY;
 }
 
-/* The head of a statement, for messages: no values beyond it. */
-static const char *sql_head(const char *sql, char out[72])
-{
-    (void)snprintf(out, 72, "%.*s", (int)strnlen(sql, 68), sql);
-    return out;
-}
-
 bool pg_exec(struct pg_conn *conn, const char *sql, struct err *err)
 {
     char head[72];
     PGresult *res = PQexec(conn->pq, sql);
     bool ok = result_is_good(res);
     if (!ok)
-        pg_fail(conn, res, sql_head(sql, head), err);
+        pg_fail(conn, res, pg_sql_head(sql, head), err);
     PQclear(res);
     return ok;
 }
@@ -345,7 +331,7 @@ bool pg_query(struct pg_conn *conn, const char *sql, int param_count, const char
     char head[72];
     PGresult *res = param_count == 0 ? PQexec(conn->pq, sql)
                                      : PQexecParams(conn->pq, sql, param_count, NULL, params, NULL, NULL, 0);
-    return take_result(conn, res, sql_head(sql, head), ret, err);
+    return take_result(conn, res, pg_sql_head(sql, head), ret, err);
 }
 
 bool pg_query_binary(struct pg_conn *conn, const char *sql, size_t param_count, const struct pg_param *params,
@@ -363,7 +349,7 @@ bool pg_query_binary(struct pg_conn *conn, const char *sql, size_t param_count, 
         formats[i] = params[i].text ? 0 : 1;
     }
     PGresult *res = PQexecParams(conn->pq, sql, (int)param_count, types, values, lens, formats, 1);
-    return take_result(conn, res, sql_head(sql, head), ret, err);
+    return take_result(conn, res, pg_sql_head(sql, head), ret, err);
 }
 
 bool pg_query_text(struct pg_conn *conn, const char *sql, int param_count, const char *const *params,
@@ -374,7 +360,7 @@ bool pg_query_text(struct pg_conn *conn, const char *sql, int param_count, const
     if (!pg_query(conn, sql, param_count, params, &res, err))
         return false;
     if (pg_rows(res) != 1 || pg_columns(res) != 1)
-        return err_set(err, ERR_PROTOCOL, "%s: one value was expected, %d rows came", sql_head(sql, head),
+        return err_set(err, ERR_PROTOCOL, "%s: one value was expected, %d rows came", pg_sql_head(sql, head),
                        pg_rows(res));
     *ret = pg_is_null(res, 0, 0) ? NULL : xstrdup(pg_cell(res, 0, 0));
     return true;
@@ -391,12 +377,22 @@ bool pg_query_int64(struct pg_conn *conn, const char *sql, int param_count, cons
     return true;
 }
 
+bool pg_query_bool(struct pg_conn *conn, const char *sql, int param_count, const char *const *params,
+                   bool *ret, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    if (!pg_query(conn, sql, param_count, params, &res, err))
+        return false;
+    *ret = pg_rows(res) > 0 && pg_cell_bool(res, 0, 0);
+    return true;
+}
+
 bool pg_send(struct pg_conn *conn, const char *sql, int param_count, const char *const *params,
              struct err *err)
 {
     char head[72];
     if (PQsendQueryParams(conn->pq, sql, param_count, NULL, params, NULL, NULL, 0) != 1)
-        return pg_fail(conn, NULL, sql_head(sql, head), err);
+        return pg_fail(conn, NULL, pg_sql_head(sql, head), err);
     return true;
 }
 
@@ -468,115 +464,4 @@ void pg_result_cleanup(struct pg_result **res)
 {
     pg_result_free(*res);
     *res = NULL;
-}
-
-static bool copy_begin(struct pg_conn *conn, const char *sql, ExecStatusType expected, struct err *err)
-{
-    char head[72];
-    PGresult *res = PQexec(conn->pq, sql);
-    bool ok = PQresultStatus(res) == expected;
-    if (!ok)
-        pg_fail(conn, res, sql_head(sql, head), err);
-    PQclear(res);
-    return ok;
-}
-
-/* Reads what follows a COPY up to the idle state; false if the server refused it. */
-static bool copy_finish(struct pg_conn *conn, int64_t *ret_rows, struct err *err)
-{
-    bool ok = true;
-    for (PGresult *res; (res = PQgetResult(conn->pq)) != NULL; PQclear(res)) {
-        if (PQresultStatus(res) != PGRES_COMMAND_OK) {
-            if (ok)
-                pg_fail(conn, res, "COPY", err);
-            ok = false;
-        } else if (ret_rows != NULL) {
-            *ret_rows = strtoll(PQcmdTuples(res), NULL, 10);
-        }
-        if (PQstatus(conn->pq) == CONNECTION_BAD)
-            return PQclear(res), ok ? pg_fail(conn, NULL, "COPY", err) : false;
-    }
-    return ok;
-}
-
-bool pg_copy_in_begin(struct pg_conn *conn, const char *sql, struct err *err)
-{
-    return copy_begin(conn, sql, PGRES_COPY_IN, err);
-}
-
-bool pg_copy_in_put(struct pg_conn *conn, const void *bytes, size_t len, struct err *err)
-{
-    while (len > 0) {
-        int part = len > (1 << 20) ? 1 << 20 : (int)len;
-        if (PQputCopyData(conn->pq, bytes, part) != 1)
-            return pg_fail(conn, NULL, "COPY data", err);
-        bytes = (const char *)bytes + part;
-        len -= (size_t)part;
-    }
-    return true;
-}
-
-bool pg_copy_in_end(struct pg_conn *conn, int64_t *ret_rows, struct err *err)
-{
-    if (PQputCopyEnd(conn->pq, NULL) != 1)
-        return pg_fail(conn, NULL, "end of COPY", err);
-    return copy_finish(conn, ret_rows, err);
-}
-
-void pg_copy_in_abort(struct pg_conn *conn, const char *reason)
-{
-    if (PQputCopyEnd(conn->pq, reason) == 1)
-        (void)copy_finish(conn, NULL, NULL);
-}
-
-bool pg_copy_out_begin(struct pg_conn *conn, const char *sql, struct err *err)
-{
-    return copy_begin(conn, sql, PGRES_COPY_OUT, err);
-}
-
-bool pg_copy_out_get(struct pg_conn *conn, const char **ret_bytes, size_t *ret_len, struct err *err)
-{
-    drop_copy_row(conn);
-    int n = PQgetCopyData(conn->pq, &conn->copy_row, 0);
-    if (n == -2)
-        return pg_fail(conn, NULL, "COPY data", err);
-    if (n == -1) {
-        if (!copy_finish(conn, NULL, err))
-            return false;
-        n = 0;
-    }
-    *ret_bytes = conn->copy_row;
-    *ret_len = (size_t)n;
-    return true;
-}
-
-void pg_quote_ident(struct strbuf *sb, const char *name)
-{
-    strbuf_addc(sb, '"');
-    for (; *name != '\0'; name++) {
-        if (*name == '"')
-            strbuf_addc(sb, '"');
-        strbuf_addc(sb, *name);
-    }
-    strbuf_addc(sb, '"');
-}
-
-void pg_quote_table(struct strbuf *sb, const char *schema, const char *table)
-{
-    pg_quote_ident(sb, schema);
-    strbuf_addc(sb, '.');
-    pg_quote_ident(sb, table);
-}
-
-void pg_quote_literal(struct strbuf *sb, const char *text)
-{
-    /* E'' with doubled backslashes means the same under any standard_conforming_strings. */
-    bool escape = strchr(text, '\\') != NULL;
-    strbuf_adds(sb, escape ? " E'" : "'");
-    for (; *text != '\0'; text++) {
-        if (*text == '\'' || *text == '\\')
-            strbuf_addc(sb, *text);
-        strbuf_addc(sb, *text);
-    }
-    strbuf_addc(sb, '\'');
 }

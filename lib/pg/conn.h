@@ -48,6 +48,9 @@ bool pg_query_text(struct pg_conn *conn, const char *sql, int param_count, const
                    char **ret, struct err *err) MUST_CHECK;
 bool pg_query_int64(struct pg_conn *conn, const char *sql, int param_count, const char *const *params,
                     int64_t *ret, struct err *err) MUST_CHECK;
+/* The first row's first column; false where there is no row, or for null. */
+bool pg_query_bool(struct pg_conn *conn, const char *sql, int param_count, const char *const *params,
+                   bool *ret, struct err *err) MUST_CHECK;
 
 /* A parameter in the form in which the server sent it. */
 struct pg_param {

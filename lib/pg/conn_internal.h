@@ -3,6 +3,8 @@
 #define PG_CONN_INTERNAL_H
 
 #include <libpq-fe.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "pg/conn.h"
 
@@ -16,6 +18,13 @@ struct pg_conn {
 struct pg_result {
     PGresult *pq;
 };
+
+/* The head of a statement, for messages: no values beyond it. */
+static inline const char *pg_sql_head(const char *sql, char out[72])
+{
+    (void)snprintf(out, 72, "%.*s", (int)strnlen(sql, 68), sql);
+    return out;
+}
 
 /* Fills err from a failed result (NULL: from the connection). Always false. */
 bool pg_fail(struct pg_conn *conn, const PGresult *res, const char *what, struct err *err);

@@ -1,47 +1,17 @@
 /* apply over a journal that the test writes, into a real server of every kind of target: one suite, each test once for each
  * implementation of target_ops. What only one of them has is in apply_target_test.c and apply_mariadb_test.c. */
-#include "apply_case.h"
+#include "apply_targets.h"
 
-static struct pg_server postgres;
-static struct mariadb_server mariadb;
-
-/* A test's state: which target it is for. */
-static const char *const on_mariadb = "mariadb", *const more_writers = "3 writers";
+static const char *const more_writers = "3 writers";
 
 static struct apply_case *begin_case(void **state, const char *ddl)
 {
-    struct apply_case *ac = xmalloc(sizeof *ac);
-    if (strncmp(*state, on_mariadb, strlen(on_mariadb)) == 0)
-        ac_open_mariadb(ac, &mariadb, "avro");
-    else
-        ac_open(ac, &postgres, "avro");
+    struct apply_case *ac = begin_plain(state, ddl);
     if (strstr(*state, more_writers) != NULL) {
         ac->always = "writers: 3, writer_rows: 1";
         ac_write_config(ac, "");
     }
-    ac_sql(ac, ddl);
     return ac;
-}
-
-static void end_case(struct apply_case *ac)
-{
-    ac_close(ac);
-    free(ac);
-}
-
-/* An empty copy, so that streams can begin. */
-static void empty_copy(struct apply_case *ac)
-{
-    ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
-    ac_begin(ac);
-    ac_fence(ac, FENCE_STREAM);
-}
-
-static void run_to_end(struct apply_case *ac)
-{
-    ac_start(ac, NULL);
-    ac_wait(ac);
-    ac_stop(ac);
 }
 
 /* A query of the position, in a buffer that the next call overwrites. */
@@ -132,28 +102,10 @@ static void test_large_sets(void **state)
     end_case(ac);
 }
 
-static void swap_uniques(struct apply_case *ac, struct ac_table *t)
-{
-    empty_copy(ac);
-    ac_begin(ac);
-    ac_insert(ac, t, ROW("1", "10", "big"));
-    ac_insert(ac, t, ROW("2", "20", "big"));
-    ac_insert(ac, t, ROW("3", "30", "big"));
-    ac_fence(ac, FENCE_STREAM);
-    run_to_end(ac);
-    ac_begin(ac);
-    ac_update(ac, t, NULL, ROW("1", "20", UNSENT));
-    ac_update(ac, t, NULL, ROW("2", "30", UNSENT));
-    ac_update(ac, t, NULL, ROW("3", "10", "new"));
-    ac_fence(ac, FENCE_STREAM);
-    run_to_end(ac);
-    ac_expect(ac, "SELECT * FROM t ORDER BY id", "1,20,big;2,30,big;3,10,new");
-}
-
 static void test_unique_swap_not_deferrable(void **state)
 {
     struct apply_case *ac = begin_case(state, "CREATE TABLE t (id int PRIMARY KEY, u int UNIQUE, big text)");
-    swap_uniques(ac, ac_table(ac, "t", "id int4 key, u int4, big text"));
+    rotate_uniques(ac);
     assert_true(ac_log_has(ac, "from=plain to=ordered"));
     assert_true(ac_log_has(ac, "from=ordered to=replace"));
     end_case(ac);
@@ -283,31 +235,7 @@ static void test_foreign_keys(void **state)
         state,
         "CREATE TABLE parent (id int PRIMARY KEY, n text); CREATE TABLE child "
         "(id int PRIMARY KEY, p int NOT NULL, FOREIGN KEY (p) REFERENCES parent (id) ON DELETE CASCADE)");
-    struct ac_table *p = ac_table(ac, "parent", "id int4 key, n text");
-    struct ac_table *c = ac_table(ac, "child", "id int4 key, p int4");
-    empty_copy(ac);
-    ac_begin(ac);
-    ac_insert(ac, p, ROW("1", "one"));
-    ac_insert(ac, c, ROW("10", "1"));
-    ac_insert(ac, c, ROW("11", "1"));
-    ac_fence(ac, FENCE_STREAM);
-    ac_begin(ac);
-    ac_insert(ac, p, ROW("2", "two"));
-    ac_update(ac, c, NULL, ROW("10", "2"));
-    ac_delete(ac, c, ROW("11"));
-    ac_delete(ac, p, ROW("1"));
-    ac_fence(ac, FENCE_STREAM);
-    run_to_end(ac);
-    ac_expect(ac, "SELECT * FROM parent", "2,two");
-    ac_expect(ac, "SELECT * FROM child", "10,2");
-    ac_begin(ac);
-    ac_truncate(ac, p);
-    ac_truncate(ac, c);
-    ac_insert(ac, p, ROW("3", "three"));
-    ac_insert(ac, c, ROW("30", "3"));
-    ac_fence(ac, FENCE_STREAM);
-    run_to_end(ac);
-    ac_expect(ac, "SELECT p.id, c.id FROM parent p JOIN child c ON c.p = p.id", "3,30");
+    change_parent_and_child(ac);
     end_case(ac);
 }
 
@@ -559,26 +487,6 @@ static void test_written_on_both_sides(void **state)
     end_case(ac);
 }
 
-static int start_servers(void **state)
-{
-    (void)state;
-    pg_server_start(&postgres);
-    mariadb_server_start(&mariadb);
-    return 0;
-}
-
-static int stop_servers(void **state)
-{
-    (void)state;
-    pg_server_stop(&postgres);
-    mariadb_server_stop(&mariadb);
-    return 0;
-}
-
-#define ON(test, target)                                                                                     \
-    {                                                                                                        \
-#test "/" target, test, NULL, NULL, (void *)(uintptr_t)target                                        \
-    }
 #define ALL(test)                                                                                            \
     ON(test, "postgresql"), ON(test, "mariadb"), ON(test, "postgresql, 3 writers"),                          \
         ON(test, "mariadb, 3 writers")
@@ -608,5 +516,5 @@ int main(void)
         ON(test_written_on_both_sides, "postgresql"),
         ON(test_written_on_both_sides, "mariadb"),
     };
-    return cmocka_run_group_tests(tests, start_servers, stop_servers);
+    return cmocka_run_group_tests(tests, NULL, stop_servers);
 }

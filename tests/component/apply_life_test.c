@@ -1,29 +1,6 @@
 /* apply's life: kills at every named point, copies begun anew, markers, positions that do not fit the
  * journal, large fences, lost connections. */
-#include "apply_case.h"
-
-static struct pg_server server;
-
-static struct apply_case *begin_case(const char *ddl)
-{
-    struct apply_case *ac = xmalloc(sizeof *ac);
-    ac_open(ac, &server, "avro");
-    ac_sql(ac, ddl);
-    return ac;
-}
-
-static void end_case(struct apply_case *ac)
-{
-    ac_close(ac);
-    free(ac);
-}
-
-static void run_to_end(struct apply_case *ac)
-{
-    ac_start(ac, NULL);
-    ac_wait(ac);
-    ac_stop(ac);
-}
+#include "apply_targets.h"
 
 static const char *number(int n)
 {
@@ -54,7 +31,7 @@ static void test_killed_at_every_point(void **state)
         for (int n = 1; n <= 3; n++) {
             char failpoint[64];
             (void)snprintf(failpoint, sizeof failpoint, "%s:%d", points[p], n);
-            struct apply_case *ac = begin_case(TABLE "; CREATE TABLE k (a int)");
+            struct apply_case *ac = begin_plain(state, TABLE "; CREATE TABLE k (a int)");
             struct ac_table *t = ac_table(ac, "t", SHAPE), *k = ac_table(ac, "k", "a int4");
             ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
             copy_rows(ac, t, 1, 100, "1");
@@ -95,8 +72,9 @@ static void test_killed_at_every_point(void **state)
 
 static void test_copy_begun_anew_removes_rows(void **state)
 {
-    struct apply_case *ac = begin_case(TABLE "; CREATE TABLE s (id int PRIMARY KEY, a int, big text); "
-                                             "CREATE TABLE outside (id int REFERENCES t)");
+    struct apply_case *ac =
+        begin_plain(state, TABLE "; CREATE TABLE s (id int PRIMARY KEY, a int, big text); "
+                                 "CREATE TABLE outside (id int REFERENCES t)");
     struct ac_table *t = ac_table(ac, "t", SHAPE), *s = ac_table(ac, "s", SHAPE);
     ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
     copy_rows(ac, t, 1, 200, "1");
@@ -119,7 +97,7 @@ static void test_copy_begun_anew_removes_rows(void **state)
 /* A new target begins at the newest copy, not at what came before. */
 static void test_new_target_skips_old_copies(void **state)
 {
-    struct apply_case *ac = begin_case(TABLE);
+    struct apply_case *ac = begin_plain(state, TABLE);
     struct ac_table *t = ac_table(ac, "t", SHAPE);
     ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
     copy_rows(ac, t, 1, 10, "1");
@@ -135,7 +113,7 @@ static void test_new_target_skips_old_copies(void **state)
 
 static void test_filled_table_is_refused_or_emptied(void **state)
 {
-    struct apply_case *ac = begin_case(TABLE "; INSERT INTO t VALUES (7, 7, 'mine')");
+    struct apply_case *ac = begin_plain(state, TABLE "; INSERT INTO t VALUES (7, 7, 'mine')");
     struct ac_table *t = ac_table(ac, "t", SHAPE);
     ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
     copy_rows(ac, t, 1, 100, "1");
@@ -151,7 +129,7 @@ static void test_filled_table_is_refused_or_emptied(void **state)
 
 static void test_rows_of_a_copy_may_be_there(void **state)
 {
-    struct apply_case *ac = begin_case(TABLE);
+    struct apply_case *ac = begin_plain(state, TABLE);
     struct ac_table *t = ac_table(ac, "t", SHAPE);
     ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
     copy_rows(ac, t, 1, 100, "1");
@@ -167,7 +145,7 @@ static void test_rows_of_a_copy_may_be_there(void **state)
 
 static void test_compare_marker_waits(void **state)
 {
-    struct apply_case *ac = begin_case(TABLE);
+    struct apply_case *ac = begin_plain(state, TABLE);
     struct ac_table *t = ac_table(ac, "t", SHAPE);
     ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
     ac_begin(ac);
@@ -208,10 +186,8 @@ static void test_compare_marker_waits(void **state)
 
 static void test_other_source_is_refused(void **state)
 {
-    struct apply_case *ac = begin_case(TABLE);
-    ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
-    ac_begin(ac);
-    ac_fence(ac, FENCE_STREAM);
+    struct apply_case *ac = begin_plain(state, TABLE);
+    empty_copy(ac);
     run_to_end(ac);
     ac->system_id++;
     ac_fence(ac, FENCE_STREAM);
@@ -222,10 +198,8 @@ static void test_other_source_is_refused(void **state)
 
 static void test_missing_fence_is_a_gap(void **state)
 {
-    struct apply_case *ac = begin_case(TABLE);
-    ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
-    ac_begin(ac);
-    ac_fence(ac, FENCE_STREAM);
+    struct apply_case *ac = begin_plain(state, TABLE);
+    empty_copy(ac);
     ac->fence_id++;
     ac_fence(ac, FENCE_STREAM);
     ac_start(ac, NULL);
@@ -236,10 +210,8 @@ static void test_missing_fence_is_a_gap(void **state)
 /* A fence that names a change which the journal does not give: nothing of it is committed. */
 static void test_missing_change_is_a_gap(void **state)
 {
-    struct apply_case *ac = begin_case(TABLE);
-    ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
-    ac_begin(ac);
-    ac_fence(ac, FENCE_STREAM);
+    struct apply_case *ac = begin_plain(state, TABLE);
+    empty_copy(ac);
     ac_begin(ac);
     ac->changes++;
     ac_fence(ac, FENCE_STREAM);
@@ -251,7 +223,7 @@ static void test_missing_change_is_a_gap(void **state)
 /* Two ways in which a topic shows that it is not the one that the fences were written over. */
 static void test_recreated_topic_is_refused(void **state)
 {
-    struct apply_case *ac = begin_case(TABLE);
+    struct apply_case *ac = begin_plain(state, TABLE);
     struct ac_table *t = ac_table(ac, "t", SHAPE);
     ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
     for (int i = 1; i <= 2; i++) {
@@ -264,7 +236,7 @@ static void test_recreated_topic_is_refused(void **state)
     HALTS(ac, 5, "the topic was recreated");
     end_case(ac);
 
-    ac = begin_case(TABLE);
+    ac = begin_plain(state, TABLE);
     t = ac_table(ac, "t", SHAPE);
     ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
     ac_begin(ac);
@@ -279,10 +251,8 @@ static void test_recreated_topic_is_refused(void **state)
 
 static void test_position_of_another_journal_is_refused(void **state)
 {
-    struct apply_case *ac = begin_case(TABLE);
-    ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
-    ac_begin(ac);
-    ac_fence(ac, FENCE_STREAM);
+    struct apply_case *ac = begin_plain(state, TABLE);
+    empty_copy(ac);
     run_to_end(ac);
     ac_sql(ac, "UPDATE crossfade.position SET fence_offset = 1000, fence_id = 1001");
     ac_start(ac, NULL);
@@ -296,7 +266,7 @@ static void test_position_of_another_journal_is_refused(void **state)
 /* A target restored to an earlier backup has an earlier position: it goes on from there. */
 static void test_earlier_position_is_taken(void **state)
 {
-    struct apply_case *ac = begin_case(TABLE);
+    struct apply_case *ac = begin_plain(state, TABLE);
     struct ac_table *t = ac_table(ac, "t", SHAPE);
     ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
     copy_rows(ac, t, 1, 10, "1");
@@ -320,7 +290,7 @@ static void test_earlier_position_is_taken(void **state)
 /* Fences larger than memory: parts of one transaction, also through key changes and TRUNCATE. */
 static void test_fence_larger_than_memory(void **state)
 {
-    struct apply_case *ac = begin_case(TABLE "; CREATE TABLE k (a int)");
+    struct apply_case *ac = begin_plain(state, TABLE "; CREATE TABLE k (a int)");
     struct ac_table *t = ac_table(ac, "t", SHAPE), *k = ac_table(ac, "k", "a int4");
     ac_write_config(ac, "batch_max_bytes: 64KiB");
     ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
@@ -355,7 +325,7 @@ static void test_fence_larger_than_memory(void **state)
 /* Larger than memory and in conflict: replay in exact order, through a spool. */
 static void test_large_fence_with_conflicts(void **state)
 {
-    struct apply_case *ac = begin_case("CREATE TABLE t (id int PRIMARY KEY, a int UNIQUE, big text)");
+    struct apply_case *ac = begin_plain(state, "CREATE TABLE t (id int PRIMARY KEY, a int UNIQUE, big text)");
     struct ac_table *t = ac_table(ac, "t", SHAPE);
     ac_write_config(ac, "batch_max_bytes: 64KiB");
     ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
@@ -378,7 +348,8 @@ static void test_large_fence_with_conflicts(void **state)
 
 static void test_table_changes_its_shape(void **state)
 {
-    struct apply_case *ac = begin_case("CREATE TABLE t (id int PRIMARY KEY, a int, big text, extra text)");
+    struct apply_case *ac =
+        begin_plain(state, "CREATE TABLE t (id int PRIMARY KEY, a int, big text, extra text)");
     struct ac_table *t = ac_table(ac, "t", SHAPE);
     ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
     ac_begin(ac);
@@ -396,11 +367,9 @@ static void test_table_changes_its_shape(void **state)
 
 static void test_second_apply_does_not_write(void **state)
 {
-    struct apply_case *ac = begin_case(TABLE);
+    struct apply_case *ac = begin_plain(state, TABLE);
     struct ac_table *t = ac_table(ac, "t", SHAPE);
-    ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
-    ac_begin(ac);
-    ac_fence(ac, FENCE_STREAM);
+    empty_copy(ac);
     ac_start(ac, NULL);
     ac_wait(ac);
     pid_t first = ac->pid;
@@ -428,10 +397,10 @@ static void test_lost_connections_and_answers(void **state)
                                          "position:1:lost", "open:1:lost"};
     for (size_t f = 0; f < ARRAY_LEN(faults); f++) {
         char url[200];
-        struct apply_case *ac = begin_case(TABLE "; CREATE TABLE k (a int)");
+        struct apply_case *ac = begin_plain(state, TABLE "; CREATE TABLE k (a int)");
         struct ac_table *t = ac_table(ac, "t", SHAPE), *k = ac_table(ac, "k", "a int4");
         (void)snprintf(url, sizeof url, "fault:%s:postgresql://postgres@127.0.0.1:%d/%s", faults[f],
-                       server.port, ac->database);
+                       postgres.port, ac->database);
         memcpy(ac->url, url, sizeof url);
         ac_write_config(ac, "");
         ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
@@ -455,11 +424,9 @@ static void test_lost_connections_and_answers(void **state)
 
 static void test_ended_backend_is_survived(void **state)
 {
-    struct apply_case *ac = begin_case(TABLE "; CREATE TABLE k (a int)");
+    struct apply_case *ac = begin_plain(state, TABLE "; CREATE TABLE k (a int)");
     struct ac_table *k = ac_table(ac, "k", "a int4");
-    ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
-    ac_begin(ac);
-    ac_fence(ac, FENCE_STREAM);
+    empty_copy(ac);
     ac_start(ac, NULL);
     ac_wait(ac);
     for (int i = 1; i <= 4; i++) {
@@ -478,7 +445,7 @@ static void test_ended_backend_is_survived(void **state)
 /* A lock on the target holds the batch up: a stop still ends apply within its grace, at a clean position. */
 static void test_stop_while_a_lock_is_waited_for(void **state)
 {
-    struct apply_case *ac = begin_case(TABLE);
+    struct apply_case *ac = begin_plain(state, TABLE);
     struct ac_table *t = ac_table(ac, "t", SHAPE);
     ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
     ac_begin(ac);
@@ -504,18 +471,6 @@ static void test_stop_while_a_lock_is_waited_for(void **state)
     end_case(ac);
 }
 
-static int start_server(void **state)
-{
-    pg_server_start(&server);
-    return 0;
-}
-
-static int stop_server(void **state)
-{
-    pg_server_stop(&server);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -539,5 +494,5 @@ int main(void)
         cmocka_unit_test(test_stop_while_a_lock_is_waited_for),
         cmocka_unit_test(test_killed_at_every_point),
     };
-    return cmocka_run_group_tests(tests, start_server, stop_server);
+    return cmocka_run_group_tests(tests, NULL, stop_servers);
 }

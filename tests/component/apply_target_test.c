@@ -1,88 +1,35 @@
 /* apply over a journal that the test writes, into a real PostgreSQL: what is PostgreSQL's own. What holds for every target is in
  * apply_conformance_test.c. */
-#include "apply_case.h"
-
-static struct pg_server server;
-
-static struct apply_case *begin_case(const char *ddl)
-{
-    struct apply_case *ac = xmalloc(sizeof *ac);
-    ac_open(ac, &server, "avro");
-    ac_sql(ac, ddl);
-    return ac;
-}
-
-static void end_case(struct apply_case *ac)
-{
-    ac_close(ac);
-    free(ac);
-}
-
-/* An empty copy, so that streams can begin. */
-static void empty_copy(struct apply_case *ac)
-{
-    ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
-    ac_begin(ac);
-    ac_fence(ac, FENCE_STREAM);
-}
-
-static void run_to_end(struct apply_case *ac)
-{
-    ac_start(ac, NULL);
-    ac_wait(ac);
-    ac_stop(ac);
-}
+#include "apply_targets.h"
 
 static void test_foreign_keys_and_triggers(void **state)
 {
-    struct apply_case *ac = begin_case("CREATE TABLE parent (id int PRIMARY KEY, n text); CREATE TABLE child "
-                                       "(id int PRIMARY KEY, p int NOT NULL REFERENCES "
-                                       "parent ON DELETE CASCADE); CREATE FUNCTION no() RETURNS trigger "
-                                       "LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION "
-                                       "'fired'; END$$; CREATE TRIGGER no BEFORE INSERT OR UPDATE OR DELETE "
-                                       "ON parent FOR EACH ROW EXECUTE FUNCTION no()");
-    struct ac_table *p = ac_table(ac, "parent", "id int4 key, n text");
-    struct ac_table *c = ac_table(ac, "child", "id int4 key, p int4");
-    empty_copy(ac);
-    ac_begin(ac);
-    ac_insert(ac, p, ROW("1", "one"));
-    ac_insert(ac, c, ROW("10", "1"));
-    ac_insert(ac, c, ROW("11", "1"));
-    ac_fence(ac, FENCE_STREAM);
-    ac_begin(ac);
-    ac_insert(ac, p, ROW("2", "two"));
-    ac_update(ac, c, NULL, ROW("10", "2"));
-    ac_delete(ac, c, ROW("11"));
-    ac_delete(ac, p, ROW("1"));
-    ac_fence(ac, FENCE_STREAM);
-    run_to_end(ac);
-    ac_expect(ac, "SELECT * FROM parent", "2,two");
-    ac_expect(ac, "SELECT * FROM child", "10,2");
-    ac_begin(ac);
-    ac_truncate(ac, p);
-    ac_truncate(ac, c);
-    ac_insert(ac, p, ROW("3", "three"));
-    ac_insert(ac, c, ROW("30", "3"));
-    ac_fence(ac, FENCE_STREAM);
-    run_to_end(ac);
-    ac_expect(ac, "SELECT p.id, c.id FROM parent p JOIN child c ON c.p = p.id", "3,30");
+    struct apply_case *ac =
+        begin_plain(state, "CREATE TABLE parent (id int PRIMARY KEY, n text); CREATE TABLE child "
+                           "(id int PRIMARY KEY, p int NOT NULL REFERENCES "
+                           "parent ON DELETE CASCADE); CREATE FUNCTION no() RETURNS trigger "
+                           "LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION "
+                           "'fired'; END$$; CREATE TRIGGER no BEFORE INSERT OR UPDATE OR DELETE "
+                           "ON parent FOR EACH ROW EXECUTE FUNCTION no()");
+    change_parent_and_child(ac);
     end_case(ac);
 }
 
 /* A role that may not set session_replication_role: order has to be right, foreign keys are checked. */
 static void test_foreign_keys_without_replica_role(void **state)
 {
-    struct apply_case *ac =
-        begin_case("CREATE TABLE parent (id int PRIMARY KEY, n text); CREATE TABLE child (id int PRIMARY "
-                   "KEY, p int NOT NULL REFERENCES "
-                   "parent); DO $$BEGIN CREATE ROLE plain LOGIN; EXCEPTION WHEN duplicate_object THEN END$$; "
-                   "GRANT ALL ON parent, child TO plain");
+    struct apply_case *ac = begin_plain(
+        state, "CREATE TABLE parent (id int PRIMARY KEY, n text); CREATE TABLE child (id int PRIMARY "
+               "KEY, p int NOT NULL REFERENCES "
+               "parent); DO $$BEGIN CREATE ROLE plain LOGIN; EXCEPTION WHEN duplicate_object THEN END$$; "
+               "GRANT ALL ON parent, child TO plain");
     struct ac_table *p = ac_table(ac, "parent", "id int4 key, n text");
     struct ac_table *c = ac_table(ac, "child", "id int4 key, p int4");
     char sql[200];
     (void)snprintf(sql, sizeof sql, "GRANT CREATE, TEMP ON DATABASE %s TO plain", ac->database);
     ac_sql(ac, sql);
-    (void)snprintf(ac->url, sizeof ac->url, "postgresql://plain@127.0.0.1:%d/%s", server.port, ac->database);
+    (void)snprintf(ac->url, sizeof ac->url, "postgresql://plain@127.0.0.1:%d/%s", postgres.port,
+                   ac->database);
     ac_write_config(ac, "");
     empty_copy(ac);
     ac_begin(ac);
@@ -104,29 +51,11 @@ static void test_foreign_keys_without_replica_role(void **state)
     end_case(ac);
 }
 
-static void swap_uniques(struct apply_case *ac, struct ac_table *t)
-{
-    empty_copy(ac);
-    ac_begin(ac);
-    ac_insert(ac, t, ROW("1", "10", "big"));
-    ac_insert(ac, t, ROW("2", "20", "big"));
-    ac_insert(ac, t, ROW("3", "30", "big"));
-    ac_fence(ac, FENCE_STREAM);
-    run_to_end(ac);
-    ac_begin(ac);
-    ac_update(ac, t, NULL, ROW("1", "20", UNSENT));
-    ac_update(ac, t, NULL, ROW("2", "30", UNSENT));
-    ac_update(ac, t, NULL, ROW("3", "10", "new"));
-    ac_fence(ac, FENCE_STREAM);
-    run_to_end(ac);
-    ac_expect(ac, "SELECT * FROM t ORDER BY id", "1,20,big;2,30,big;3,10,new");
-}
-
 static void test_unique_swap_deferrable(void **state)
 {
     struct apply_case *ac =
-        begin_case("CREATE TABLE t (id int PRIMARY KEY, u int UNIQUE DEFERRABLE, big text)");
-    swap_uniques(ac, ac_table(ac, "t", "id int4 key, u int4, big text"));
+        begin_plain(state, "CREATE TABLE t (id int PRIMARY KEY, u int UNIQUE DEFERRABLE, big text)");
+    rotate_uniques(ac);
     assert_false(ac_log_has(
         ac, "to=replace")); /* in replica role the recheck of deferrable constraints does not even fire */
     end_case(ac);
@@ -134,7 +63,7 @@ static void test_unique_swap_deferrable(void **state)
 
 static void test_no_key_touches_one_of_equals(void **state)
 {
-    struct apply_case *ac = begin_case("CREATE TABLE t (a int, b text, n numeric, j json)");
+    struct apply_case *ac = begin_plain(state, "CREATE TABLE t (a int, b text, n numeric, j json)");
     struct ac_table *t = ac_table(ac, "t", "a int4, b text, n numeric, j json");
     empty_copy(ac);
     ac_begin(ac);
@@ -156,7 +85,8 @@ static void test_no_key_touches_one_of_equals(void **state)
 
 static void test_partitioned_identity_generated(void **state)
 {
-    struct apply_case *ac = begin_case(
+    struct apply_case *ac = begin_plain(
+        state,
         "CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY, part int, a int, twice int GENERATED ALWAYS AS "
         "(a * 2) STORED, "
         "PRIMARY KEY (id, part)) PARTITION BY LIST (part); CREATE TABLE t1 PARTITION OF t FOR VALUES IN (1); "
@@ -184,8 +114,8 @@ static void test_partitioned_identity_generated(void **state)
 static void test_deferrable_key_and_identity_beside_the_key(void **state)
 {
     struct apply_case *ac =
-        begin_case("CREATE TABLE t (id int PRIMARY KEY DEFERRABLE, a int); "
-                   "CREATE TABLE s (id int PRIMARY KEY, n int GENERATED ALWAYS AS IDENTITY, a int)");
+        begin_plain(state, "CREATE TABLE t (id int PRIMARY KEY DEFERRABLE, a int); "
+                           "CREATE TABLE s (id int PRIMARY KEY, n int GENERATED ALWAYS AS IDENTITY, a int)");
     struct ac_table *t = ac_table(ac, "t", "id int4 key, a int4");
     struct ac_table *s = ac_table(ac, "s", "id int4 key, n int4, a int4");
     empty_copy(ac);
@@ -218,7 +148,7 @@ static void test_deferrable_key_and_identity_beside_the_key(void **state)
 static void test_control_tables_of_an_older_build(void **state)
 {
     struct apply_case *ac =
-        begin_case("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (id int PRIMARY KEY)");
+        begin_plain(state, "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (id int PRIMARY KEY)");
     struct ac_table *t = ac_table(ac, "t", "id int4 key");
     struct ac_table *u = ac_table(ac, "u", "id int4 key");
     empty_copy(ac);
@@ -240,9 +170,7 @@ static void test_control_tables_of_an_older_build(void **state)
 
 static void test_json_records(void **state)
 {
-    struct apply_case *ac = xmalloc(sizeof *ac);
-    ac_open(ac, &server, "json");
-    ac_sql(ac, "CREATE TABLE t (id int PRIMARY KEY, n numeric, b text)");
+    struct apply_case *ac = begin_as(state, "json", "CREATE TABLE t (id int PRIMARY KEY, n numeric, b text)");
     struct ac_table *t = ac_table(ac, "t", "id int4 key, n numeric, b text");
     ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
     ac_read(ac, t, ROW("1", "1.50", "x"));
@@ -259,7 +187,7 @@ static void test_json_records(void **state)
 static void test_what_does_not_fit_goes_by_rule(void **state)
 {
     struct apply_case *ac =
-        begin_case("CREATE TABLE t (id int PRIMARY KEY, b varchar(3), c varchar(3) NOT NULL)");
+        begin_plain(state, "CREATE TABLE t (id int PRIMARY KEY, b varchar(3), c varchar(3) NOT NULL)");
     struct ac_table *t = ac_table(ac, "t", "id int4 key, b varchar3, c varchar3");
     ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
     ac_read(ac, t, ROW("1", "too long", "c"));
@@ -288,18 +216,6 @@ static void test_what_does_not_fit_goes_by_rule(void **state)
     end_case(ac);
 }
 
-static int start_server(void **state)
-{
-    pg_server_start(&server);
-    return 0;
-}
-
-static int stop_server(void **state)
-{
-    pg_server_stop(&server);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,5 +229,5 @@ int main(void)
         cmocka_unit_test(test_json_records),
         cmocka_unit_test(test_what_does_not_fit_goes_by_rule),
     };
-    return cmocka_run_group_tests(tests, start_server, stop_server);
+    return cmocka_run_group_tests(tests, NULL, stop_servers);
 }

@@ -1,36 +1,15 @@
 /* Several writers of one batch (lib/target/crew.h), on both kinds of target: what they write, what a kill between the steps of the
  * two-phase commit leaves, and what keeps a batch with one of them. */
-#include "apply_case.h"
+#include "apply_targets.h"
 
 #define ROWS 300
 
-static struct pg_server postgres;
-static struct mariadb_server mariadb;
-
 static struct apply_case *begin_case(void **state, const char *ddl)
 {
-    struct apply_case *ac = xmalloc(sizeof *ac);
-    if (strcmp(*state, "mariadb") == 0)
-        ac_open_mariadb(ac, &mariadb, "avro");
-    else
-        ac_open(ac, &postgres, "avro");
+    struct apply_case *ac = begin_plain(state, ddl);
     ac->always = "writers: 3, writer_rows: 50";
     ac_write_config(ac, "");
-    ac_sql(ac, ddl);
     return ac;
-}
-
-static void end_case(struct apply_case *ac)
-{
-    ac_close(ac);
-    free(ac);
-}
-
-static void run_to_end(struct apply_case *ac)
-{
-    ac_start(ac, NULL);
-    ac_wait(ac);
-    ac_stop(ac);
 }
 
 /* Nothing is left prepared, and nothing is pending. */
@@ -65,9 +44,7 @@ static struct three fill(struct apply_case *ac)
 {
     struct three s = declare(ac);
     char id[16];
-    ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
-    ac_begin(ac);
-    ac_fence(ac, FENCE_STREAM);
+    empty_copy(ac);
     ac_begin(ac);
     for (int i = 1; i <= ROWS; i++) {
         (void)snprintf(id, sizeof id, "%d", i);
@@ -290,9 +267,7 @@ static void test_refused_row(void **state)
         begin_case(state, "CREATE TABLE t (id int PRIMARY KEY, a int CHECK (a < 1000), big text)");
     struct ac_table *t = ac_table(ac, "t", "id int4 key, a int4, big text");
     char id[16];
-    ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
-    ac_begin(ac);
-    ac_fence(ac, FENCE_STREAM);
+    empty_copy(ac);
     run_to_end(ac);
     ac_begin(ac);
     for (int i = 1; i <= ROWS; i++) {
@@ -343,9 +318,7 @@ static void test_triggers_fire(void **state)
     ac_write_config(ac, "");
     struct ac_table *p = ac_table(ac, "p", "id int4 key, a int4");
     struct ac_table *c = ac_table(ac, "c", "id int4 key, p int4");
-    ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
-    ac_begin(ac);
-    ac_fence(ac, FENCE_STREAM);
+    empty_copy(ac);
     ac_begin(ac);
     for (int i = 1; i <= ROWS; i++) {
         (void)snprintf(id, sizeof id, "%d", i);
@@ -359,26 +332,6 @@ static void test_triggers_fire(void **state)
     end_case(ac);
 }
 
-static int start_servers(void **state)
-{
-    (void)state;
-    pg_server_start(&postgres);
-    mariadb_server_start(&mariadb);
-    return 0;
-}
-
-static int stop_servers(void **state)
-{
-    (void)state;
-    pg_server_stop(&postgres);
-    mariadb_server_stop(&mariadb);
-    return 0;
-}
-
-#define ON(test, target)                                                                                     \
-    {                                                                                                        \
-#test "/" target, test, NULL, NULL, (void *)(uintptr_t)target                                        \
-    }
 #define BOTH(test) ON(test, "postgresql"), ON(test, "mariadb")
 
 int main(void)
@@ -394,5 +347,5 @@ int main(void)
         ON(test_no_room_to_prepare, "postgresql"),
         ON(test_triggers_fire, "postgresql"),
     };
-    return cmocka_run_group_tests(tests, start_servers, stop_servers);
+    return cmocka_run_group_tests(tests, NULL, stop_servers);
 }

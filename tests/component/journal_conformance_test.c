@@ -1,48 +1,8 @@
 /*
- * One suite for every journal: what journal.h promises, on lmdb, on fault: over lmdb, and on Kafka when
- * CF_KAFKA_BOOTSTRAP=host:port names a broker (tests/system/test_journal_kafka.py starts one and sets it).
- *
- *   journal_conformance_test [lmdb|fault|kafka|idempotent]    (default: all that can run)
+ * One suite for every journal: what journal.h promises of records, streams, units and refusals. (Of reading by ranges:
+ * journal_ranges_test.c.) How it is run: journal_suite.h.
  */
-#include <pthread.h>
-#include <stdatomic.h>
-
-#include "journal_case.h"
-
-static const char *kafka_bootstrap;
-
-static enum kind kind_now;
-
-static int64_t begun_us;
-
-static int setup(void **state)
-{
-    begun_us = clock_mono_us();
-    struct journal_case *jc = xmalloc(sizeof *jc);
-    case_init(jc, kind_now, kafka_bootstrap);
-    *state = jc;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    if (getenv("CF_TEST_TIMES") != NULL)
-        printf("             %.1f ms\n", (double)(clock_mono_us() - begun_us) / 1000);
-    case_done(*state);
-    free(*state);
-    return 0;
-}
-
-/* Bounds of partition 0 once all `records` are visible (Kafka: a moment after the commit). */
-static void wait_bounds(struct journal_case *jc, struct journal_reader *jr, const char *name,
-                        uint64_t records, uint64_t *first, uint64_t *next)
-{
-    int64_t until_us = clock_mono_us() + 10000000;
-    do
-        OK(jc, journal_bounds(jr, stream_name(jc, name), 0, first, next, &jc->err));
-    while (*next - *first < records && clock_mono_us() < until_us);
-    assert_true(*next - *first >= records);
-}
+#include "journal_suite.h"
 
 /* --- records --- */
 
@@ -190,44 +150,6 @@ static void streams_are_listed(void **state)
 
 /* --- units --- */
 
-/* Reads [0, bounds) of the stream; checks that the values are 0, 1, 2, … */
-static uint64_t count_once(struct journal_case *jc, const char *stream)
-{
-    struct journal_reader *jr = open_reader(jc, NULL);
-    uint64_t first, next, n = 0;
-    char want[32];
-    OK(jc, journal_bounds(jr, stream, 0, &first, &next, &jc->err));
-    assign_one(jc, jr, stream, first, next);
-    for (const struct journal_record *rec; (rec = get(jc, jr)) != NULL; n++) {
-        (void)snprintf(want, sizeof want, "%llu", (unsigned long long)n);
-        if (!text_is(rec->value, rec->value_len, want))
-            fail_msg("%s offset %llu: \"%.*s\" instead of %s", stream, (unsigned long long)rec->offset,
-                     (int)rec->value_len, (const char *)rec->value, want);
-    }
-    journal_reader_close(jr);
-    return n;
-}
-
-/* Kafka: a commit is decided when it returns, and visible a moment later. */
-static void check_count(struct journal_case *jc, const char *stream, uint64_t want)
-{
-    uint64_t n = count_once(jc, stream);
-    int64_t until_us = clock_mono_us() + 10000000;
-    while (n < want && jc->kind >= KIND_KAFKA && clock_mono_us() < until_us)
-        n = count_once(jc, stream);
-    assert_int_equal(n, want);
-}
-
-static void put_numbered(struct journal_case *jc, struct journal_writer *jw, int id, uint64_t from,
-                         uint64_t to)
-{
-    char value[32];
-    for (uint64_t n = from; n < to; n++) {
-        (void)snprintf(value, sizeof value, "%llu", (unsigned long long)n);
-        put(jc, jw, id, "k", value);
-    }
-}
-
 static void uncommitted_is_not_seen(void **state)
 {
     struct journal_case *jc = *state;
@@ -312,206 +234,6 @@ static void large_units(void **state)
     check_count(jc, stream_name(jc, "a"), 5000);
     check_count(jc, stream_name(jc, "noise"), 3);
     free(filler);
-    journal_writer_close(jw);
-}
-
-/* --- fences --- */
-
-#define UNITS   60
-#define STREAMS 12
-
-struct plan {
-    struct journal_range ranges[UNITS][STREAMS];
-    size_t counts[UNITS];
-    uint64_t records[UNITS];
-    char names[STREAMS][100];
-};
-
-static void write_plan(struct journal_case *jc, struct plan *plan)
-{
-    struct journal_writer *jw = open_writer(jc);
-    int ids[STREAMS];
-    uint64_t value[STREAMS] = {0};
-    for (int s = 0; s < STREAMS; s++) {
-        (void)snprintf(plan->names[s], sizeof plan->names[s], "%s.s%d", jc->prefix, s);
-        OK(jc, journal_stream(jw, plan->names[s], STREAM_DATA, &ids[s], &jc->err));
-    }
-    unsigned random = 12345;
-    for (int u = 0; u < UNITS; u++) {
-        unsigned records = 1 + (random = random * 1103515245 + 12345) / 65536 % 40;
-        for (unsigned n = 0; n < records; n++) {
-            unsigned s = (random = random * 1103515245 + 12345) / 65536 % STREAMS;
-            put_numbered(jc, jw, ids[s], value[s], value[s] + 1);
-            value[s]++;
-        }
-        plan->records[u] = records;
-        const struct journal_range *ranges;
-        OK(jc, journal_flush(jw, &ranges, &plan->counts[u], &jc->err));
-        for (size_t i = 0; i < plan->counts[u]; i++) {
-            plan->ranges[u][i] = ranges[i];
-            plan->ranges[u][i].own = true;
-            plan->ranges[u][i].writer = jw->id;
-            for (int s = 0; s < STREAMS; s++) {
-                if (strcmp(plan->names[s], ranges[i].stream) == 0)
-                    plan->ranges[u][i].stream = plan->names[s];
-            }
-        }
-        OK(jc, journal_commit(jw, &jc->err));
-    }
-    journal_writer_close(jw);
-}
-
-static uint64_t read_units(struct journal_case *jc, struct journal_reader *jr, struct plan *plan, int from,
-                           int to, uint64_t *value)
-{
-    struct journal_range ranges[UNITS * STREAMS];
-    size_t count = 0;
-    for (int u = from; u < to; u++) {
-        memcpy(ranges + count, plan->ranges[u], plan->counts[u] * sizeof *ranges);
-        count += plan->counts[u];
-    }
-    OK(jc, journal_assign(jr, ranges, count, &jc->err));
-    uint64_t n = 0;
-    for (const struct journal_record *rec; (rec = get(jc, jr)) != NULL; n++) {
-        int s = atoi(strrchr(rec->stream, 's') + 1);
-        assert_string_equal(rec->stream, plan->names[s]);
-        char want[32];
-        (void)snprintf(want, sizeof want, "%llu", (unsigned long long)value[s]++);
-        assert_true(text_is(rec->value, rec->value_len, want));
-    }
-    return n;
-}
-
-static void ranges_of_fences_give_each_record_once(void **state)
-{
-    struct journal_case *jc = *state;
-    struct plan *plan = xcalloc(1, sizeof *plan);
-    write_plan(jc, plan);
-    struct journal_reader *jr = open_reader(jc, NULL);
-    uint64_t value[STREAMS] = {0};
-    for (int u = 0; u < UNITS / 2; u++)
-        assert_int_equal(read_units(jc, jr, plan, u, u + 1, value), plan->records[u]);
-    uint64_t rest = 0;
-    for (int u = UNITS / 2; u < UNITS; u++)
-        rest += plan->records[u];
-    assert_int_equal(read_units(jc, jr, plan, UNITS / 2, UNITS, value), rest);
-    memset(value, 0, sizeof value); /* and once more from the start, by the same reader */
-    assert_true(read_units(jc, jr, plan, 0, UNITS, value) > rest);
-    OK(jc, journal_assign(jr, NULL, 0, &jc->err));
-    assert_null(get(jc, jr));
-    journal_reader_close(jr);
-    free(plan);
-}
-
-static void assign_in_the_middle(void **state)
-{
-    struct journal_case *jc = *state;
-    struct journal_writer *jw = open_writer(jc);
-    int id = data_stream(jc, jw, "a"), other = data_stream(jc, jw, "b");
-    put_numbered(jc, jw, id, 0, 3000);
-    put_numbered(jc, jw, other, 0, 3000);
-    put_numbered(jc, jw, id, 3000, 10000);
-    OK(jc, journal_commit(jw, &jc->err));
-    struct journal_reader *jr = open_reader(jc, NULL);
-    uint64_t first, next;
-    wait_bounds(jc, jr, "a", 10000, &first, &next);
-    static const uint64_t starts[] = {9999, 4097, 2999, 1};
-    for (size_t i = 0; i < ARRAY_LEN(starts); i++) {
-        assign_one(jc, jr, stream_name(jc, "a"), first + starts[i], first + starts[i] + 1);
-        const struct journal_record *rec = get(jc, jr);
-        assert_non_null(rec);
-        assert_int_equal(rec->offset, first + starts[i]);
-        char want[32];
-        (void)snprintf(want, sizeof want, "%llu", (unsigned long long)starts[i]);
-        assert_true(text_is(rec->value, rec->value_len, want));
-        assert_null(get(jc, jr));
-    }
-    assign_one(jc, jr, stream_name(jc, "a"), first + 5, first + 5); /* empty */
-    assert_null(get(jc, jr));
-    journal_reader_close(jr);
-    journal_writer_close(jw);
-}
-
-/* --- following --- */
-
-struct follower {
-    struct journal_case *jc;
-    _Atomic int got;
-    int want;
-};
-
-static void *follow(void *arg)
-{
-    struct follower *f = arg;
-    struct err err = ERR_INIT;
-    struct journal_reader *jr = NULL;
-    struct journal_record rec;
-    struct journal_range range = {.stream = f->jc->fence, .next_offset = JOURNAL_FOLLOW};
-    if (!journal_reader_open(&f->jc->config, NULL, &jr, &err) || !journal_assign(jr, &range, 1, &err))
-        return xstrdup(err.text);
-    int64_t until = clock_mono_us() + 30000000;
-    while (atomic_load(&f->got) < f->want && clock_mono_us() < until) {
-        enum journal_next got = journal_next(jr, 1000, &rec, &err);
-        if (got == JOURNAL_ERROR)
-            return xstrdup(err.text);
-        if (got == JOURNAL_END)
-            return xstrdup("a followed stream ended");
-        if (got == JOURNAL_RECORD) {
-            char want[32];
-            (void)snprintf(want, sizeof want, "%d", atomic_load(&f->got));
-            if (!text_is(rec.value, rec.value_len, want))
-                return xstrdup("wrong fence");
-            atomic_fetch_add(&f->got, 1);
-        }
-    }
-    journal_reader_close(jr);
-    return NULL;
-}
-
-/* The follower is there before the stream is. */
-static void a_follower_gets_each_commit(void **state)
-{
-    struct journal_case *jc = *state;
-    struct journal_writer *jw = open_writer(jc);
-    struct follower f = {.jc = jc, .want = 20};
-    pthread_t thread;
-    assert_int_equal(pthread_create(&thread, NULL, follow, &f), 0);
-    int id = fence_stream(jc, jw);
-    for (int n = 0; n < f.want; n++) {
-        put_numbered(jc, jw, id, (uint64_t)n, (uint64_t)n + 1);
-        OK(jc, journal_commit(jw, &jc->err));
-        int64_t until = clock_mono_us() + 20000000;
-        while (n % 2 == 0 && atomic_load(&f.got) <= n && clock_mono_us() < until)
-            usleep(200);
-    }
-    void *text;
-    pthread_join(thread, &text);
-    if (text != NULL)
-        fail_msg("%s", (char *)text);
-    assert_int_equal(atomic_load(&f.got), f.want);
-    journal_writer_close(jw);
-}
-
-static void idle_when_nothing_comes(void **state)
-{
-    struct journal_case *jc = *state;
-    struct journal_writer *jw = open_writer(jc);
-    int id = data_stream(jc, jw, "a");
-    put_numbered(jc, jw, id, 0, 2);
-    OK(jc, journal_commit(jw, &jc->err));
-    struct journal_reader *jr = open_reader(jc, NULL);
-    struct journal_record rec;
-    assign_one(jc, jr, stream_name(jc, "a"), 0, JOURNAL_FOLLOW);
-    assert_non_null(get(jc, jr));
-    assert_non_null(get(jc, jr));
-    int64_t begin = clock_mono_us();
-    assert_int_equal(journal_next(jr, 50, &rec, &jc->err), JOURNAL_IDLE);
-    assert_in_range(clock_mono_us() - begin, 40000, 5000000);
-    assert_int_equal(journal_next(jr, 0, &rec, &jc->err), JOURNAL_IDLE);
-    put_numbered(jc, jw, id, 2, 3);
-    OK(jc, journal_commit(jw, &jc->err));
-    assert_non_null(get(jc, jr));
-    journal_reader_close(jr);
     journal_writer_close(jw);
 }
 
@@ -734,70 +456,33 @@ static void a_transactional_writer_is_ended(void **state)
 /* --- all --- */
 
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test_setup_teardown(records_come_back_as_they_were, setup, teardown),
-    cmocka_unit_test_setup_teardown(large_values, setup, teardown),
-    cmocka_unit_test_setup_teardown(streams_are_listed, setup, teardown),
-    cmocka_unit_test_setup_teardown(uncommitted_is_not_seen, setup, teardown),
-    cmocka_unit_test_setup_teardown(flush_tells_what_the_unit_touched, setup, teardown),
-    cmocka_unit_test_setup_teardown(large_units, setup, teardown),
-    cmocka_unit_test_setup_teardown(ranges_of_fences_give_each_record_once, setup, teardown),
-    cmocka_unit_test_setup_teardown(assign_in_the_middle, setup, teardown),
-    cmocka_unit_test_setup_teardown(a_follower_gets_each_commit, setup, teardown),
-    cmocka_unit_test_setup_teardown(idle_when_nothing_comes, setup, teardown),
-    cmocka_unit_test_setup_teardown(positions_that_do_not_fit_are_refused, setup, teardown),
-    cmocka_unit_test_setup_teardown(another_pipeline_is_refused, setup, teardown),
-    cmocka_unit_test_setup_teardown(bad_arguments, setup, teardown),
-    cmocka_unit_test_setup_teardown(one_writer_at_a_time, setup, teardown),
+    ON_FRESH(records_come_back_as_they_were),
+    ON_FRESH(large_values),
+    ON_FRESH(streams_are_listed),
+    ON_FRESH(uncommitted_is_not_seen),
+    ON_FRESH(flush_tells_what_the_unit_touched),
+    ON_FRESH(large_units),
+    ON_FRESH(positions_that_do_not_fit_are_refused),
+    ON_FRESH(another_pipeline_is_refused),
+    ON_FRESH(bad_arguments),
+    ON_FRESH(one_writer_at_a_time),
 };
 
 static const struct CMUnitTest without_units[] = {
-    cmocka_unit_test_setup_teardown(records_come_back_as_they_were, setup, teardown),
-    cmocka_unit_test_setup_teardown(large_values, setup, teardown),
-    cmocka_unit_test_setup_teardown(streams_are_listed, setup, teardown),
-    cmocka_unit_test_setup_teardown(flush_tells_what_the_unit_touched, setup, teardown),
-    cmocka_unit_test_setup_teardown(ranges_of_fences_give_each_record_once, setup, teardown),
-    cmocka_unit_test_setup_teardown(assign_in_the_middle, setup, teardown),
-    cmocka_unit_test_setup_teardown(a_follower_gets_each_commit, setup, teardown),
-    cmocka_unit_test_setup_teardown(idle_when_nothing_comes, setup, teardown),
-    cmocka_unit_test_setup_teardown(positions_that_do_not_fit_are_refused, setup, teardown),
-    cmocka_unit_test_setup_teardown(another_pipeline_is_refused, setup, teardown),
-    cmocka_unit_test_setup_teardown(bad_arguments, setup, teardown),
-    cmocka_unit_test_setup_teardown(ranges_give_their_writers_records, setup, teardown),
-    cmocka_unit_test_setup_teardown(a_late_fence_does_not_count, setup, teardown),
-    cmocka_unit_test_setup_teardown(a_late_fence_does_not_count_among_transactions, setup, teardown),
-    cmocka_unit_test_setup_teardown(a_transactional_writer_is_ended, setup, teardown),
+    ON_FRESH(records_come_back_as_they_were),
+    ON_FRESH(large_values),
+    ON_FRESH(streams_are_listed),
+    ON_FRESH(flush_tells_what_the_unit_touched),
+    ON_FRESH(positions_that_do_not_fit_are_refused),
+    ON_FRESH(another_pipeline_is_refused),
+    ON_FRESH(bad_arguments),
+    ON_FRESH(ranges_give_their_writers_records),
+    ON_FRESH(a_late_fence_does_not_count),
+    ON_FRESH(a_late_fence_does_not_count_among_transactions),
+    ON_FRESH(a_transactional_writer_is_ended),
 };
-
-static int run(enum kind kind, const char *name)
-{
-    if (kind == KIND_KAFKA_IDEMPOTENT) {
-        kind_now = kind;
-        return _cmocka_run_group_tests(name, without_units, ARRAY_LEN(without_units), NULL, NULL);
-    }
-    kind_now = kind;
-    return _cmocka_run_group_tests(name, tests, ARRAY_LEN(tests), NULL, NULL);
-}
-
-static bool wanted(int argc, char **argv, const char *name)
-{
-    return argc < 2 || strcmp(argv[1], name) == 0;
-}
 
 int main(int argc, char **argv)
 {
-    int failed = 0;
-    kafka_bootstrap = getenv("CF_KAFKA_BOOTSTRAP");
-    if (getenv("CF_TEST_FILTER") != NULL)
-        cmocka_set_test_filter(getenv("CF_TEST_FILTER"));
-    if (wanted(argc, argv, "lmdb"))
-        failed += run(KIND_LMDB, "lmdb");
-    if (wanted(argc, argv, "fault"))
-        failed += run(KIND_FAULT, "fault over lmdb");
-    if (kafka_bootstrap != NULL && wanted(argc, argv, "kafka"))
-        failed += run(KIND_KAFKA, "kafka");
-    if (kafka_bootstrap != NULL && wanted(argc, argv, "idempotent"))
-        failed += run(KIND_KAFKA_IDEMPOTENT, "kafka without transactions");
-    if (kafka_bootstrap == NULL)
-        printf("kafka: not run, CF_KAFKA_BOOTSTRAP=host:port is not set\n");
-    return failed != 0;
+    return run_suite(argc, argv, tests, ARRAY_LEN(tests), without_units, ARRAY_LEN(without_units));
 }

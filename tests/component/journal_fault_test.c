@@ -6,21 +6,6 @@
 
 #include "journal_case.h"
 
-static int setup(void **state)
-{
-    struct journal_case *jc = xmalloc(sizeof *jc);
-    case_init(jc, KIND_LMDB, NULL);
-    *state = jc;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    case_done(*state);
-    free(*state);
-    return 0;
-}
-
 /* Points the case's URL through a fault; the text before lives on in `plain`. */
 static void use_fault(struct journal_case *jc, const char *plain, const char *slot, uint64_t n,
                       const char *action)
@@ -285,13 +270,13 @@ static void any_call_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(bad_urls_are_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_nth_call_fails_once, setup, teardown),
-        cmocka_unit_test_setup_teardown(error_after_means_it_was_done, setup, teardown),
-        cmocka_unit_test_setup_teardown(reader_slots_fail, setup, teardown),
-        cmocka_unit_test_setup_teardown(delay_delays, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_counter_file_counts_across_processes, setup, teardown),
-        cmocka_unit_test_setup_teardown(any_call_may_fail, setup, teardown),
+        ON_FRESH(bad_urls_are_refused),
+        ON_FRESH(the_nth_call_fails_once),
+        ON_FRESH(error_after_means_it_was_done),
+        ON_FRESH(reader_slots_fail),
+        ON_FRESH(delay_delays),
+        ON_FRESH(a_counter_file_counts_across_processes),
+        ON_FRESH(any_call_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,21 +11,6 @@
 
 static const char *bootstrap;
 
-static int setup(void **state)
-{
-    struct journal_case *jc = xmalloc(sizeof *jc);
-    case_init(jc, KIND_KAFKA, bootstrap);
-    *state = jc;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    case_done(*state);
-    free(*state);
-    return 0;
-}
-
 /* --- a client of the test's own --- */
 
 static rd_kafka_t *admin_client(void)
@@ -450,17 +435,17 @@ static void nobody_there(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(keys_choose_partitions_as_java_does, setup, teardown),
-        cmocka_unit_test_setup_teardown(many_partitions_are_read_in_order, setup, teardown),
-        cmocka_unit_test_setup_teardown(unfit_topics_are_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(properties_are_checked, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_record_too_large_is_named, setup, teardown),
-        cmocka_unit_test_setup_teardown(trimmed_and_deleted_topics_are_told, setup, teardown),
-        cmocka_unit_test_setup_teardown(foreseen_offsets_come_true, setup, teardown),
-        cmocka_unit_test_setup_teardown(foreseen_offsets_that_others_took_fail_the_commit, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_killed_writers_transaction_is_settled_by_the_next, setup, teardown),
-        cmocka_unit_test_setup_teardown(nobody_there, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_broker_that_is_away_is_survived, setup, teardown),
+        ON_FRESH(keys_choose_partitions_as_java_does),
+        ON_FRESH(many_partitions_are_read_in_order),
+        ON_FRESH(unfit_topics_are_refused),
+        ON_FRESH(properties_are_checked),
+        ON_FRESH(a_record_too_large_is_named),
+        ON_FRESH(trimmed_and_deleted_topics_are_told),
+        ON_FRESH(foreseen_offsets_come_true),
+        ON_FRESH(foreseen_offsets_that_others_took_fail_the_commit),
+        ON_FRESH(a_killed_writers_transaction_is_settled_by_the_next),
+        ON_FRESH(nobody_there),
+        ON_FRESH(a_broker_that_is_away_is_survived),
     };
     bootstrap = getenv("CF_KAFKA_BOOTSTRAP");
     if (bootstrap == NULL) {
@@ -468,6 +453,7 @@ int main(void)
                 "CF_KAFKA_BOOTSTRAP=host:port is not set: tests/system/test_journal_kafka.py runs this\n");
         return 2;
     }
+    kind_now = KIND_KAFKA;
     if (getenv("CF_TEST_FILTER") != NULL)
         cmocka_set_test_filter(getenv("CF_TEST_FILTER"));
     return cmocka_run_group_tests(tests, NULL, NULL);

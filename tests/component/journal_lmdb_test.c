@@ -1,5 +1,5 @@
-/* What only the embedded journal does: trimming, one lock, other processes, killed writers, full disks,
- * resource use. */
+/* What only the embedded journal does: one lock, other processes, killed writers, full disks, resource use. (Trimming:
+ * journal_lmdb_trim_test.c.) */
 #include <errno.h>
 #include <fcntl.h>
 #include <lmdb.h>
@@ -11,250 +11,7 @@
 #include <sys/wait.h>
 
 #include "core/failpoint.h"
-#include "journal_case.h"
-
-static int setup(void **state)
-{
-    struct journal_case *jc = xmalloc(sizeof *jc);
-    case_init(jc, KIND_LMDB, NULL);
-    *state = jc;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    case_done(*state);
-    free(*state);
-    return 0;
-}
-
-static void bounds(struct journal_case *jc, const char *stream, uint64_t *first, uint64_t *next)
-{
-    struct journal_reader *jr = open_reader(jc, NULL);
-    OK(jc, journal_bounds(jr, stream, 0, first, next, &jc->err));
-    journal_reader_close(jr);
-}
-
-static void put_many(struct journal_case *jc, struct journal_writer *jw, int id, size_t count, size_t size)
-{
-    char *bytes = xmalloc(size + 1);
-    memset(bytes, 'x', size);
-    struct journal_record rec = {
-        .partition = -1, .key = "k", .key_len = 1, .value = bytes, .value_len = size};
-    for (size_t i = 0; i < count; i++)
-        OK(jc, journal_append(jw, id, &rec, &jc->err));
-    free(bytes);
-}
-
-static void unit(struct journal_case *jc, struct journal_writer *jw, int id, size_t count)
-{
-    put_many(jc, jw, id, count, 200);
-    put(jc, jw, fence_stream(jc, jw), PIPELINE, "fence");
-    OK(jc, journal_commit(jw, &jc->err));
-}
-
-static void confirm(struct journal_case *jc, const char *reader, uint64_t fence)
-{
-    struct journal_reader *jr = open_reader(jc, reader);
-    OK(jc, journal_confirm(jr, fence, &jc->err));
-    journal_reader_close(jr); /* saves it */
-}
-
-/* Trims until nothing more goes; trimming paces itself. */
-static void trim_all(struct journal_case *jc, struct journal_writer *jw, const char *stream,
-                     uint64_t want_first)
-{
-    uint64_t first = 0, next;
-    int64_t until_us = clock_mono_us() + 10000000;
-    do {
-        OK(jc, journal_trim(jw, &jc->err));
-        bounds(jc, stream, &first, &next);
-    } while (first < want_first && clock_mono_us() < until_us);
-    assert_int_equal(first, want_first);
-}
-
-/* --- trimming --- */
-
-static void trim_keeps_what_a_reader_needs(void **state)
-{
-    struct journal_case *jc = *state;
-    uint64_t first, next;
-    jc->config.retention_ms = 0;
-    struct journal_writer *jw = open_writer(jc);
-    int a = data_stream(jc, jw, "a"), b = data_stream(jc, jw, "b");
-    unit(jc, jw, a, 5000);              /* fence 0 */
-    unit(jc, jw, b, 3000);              /* fence 1 */
-    unit(jc, jw, a, 5000);              /* fence 2 */
-    OK(jc, journal_trim(jw, &jc->err)); /* nobody registered: nothing goes */
-    bounds(jc, stream_name(jc, "a"), &first, &next);
-    assert_int_equal(first, 0);
-    assert_int_equal(next, 10000);
-    confirm(jc, "apply", 0);
-    trim_all(jc, jw, stream_name(jc, "a"), 5000);
-    bounds(jc, stream_name(jc, "b"), &first, &next);
-    assert_int_equal(first, 0);
-    struct journal_reader *slow = open_reader(jc, "slow"); /* registered, has confirmed nothing */
-    confirm(jc, "apply", 2);
-    for (int i = 0; i < 5; i++)
-        OK(jc, journal_trim(jw, &jc->err));
-    bounds(jc, stream_name(jc, "b"), &first, &next);
-    assert_int_equal(first, 0);
-    OK(jc, journal_confirm(slow, 1, &jc->err));
-    journal_reader_close(slow);
-    trim_all(jc, jw, stream_name(jc, "b"), 3000);
-    bounds(jc, stream_name(jc, "a"), &first, &next);
-    assert_int_equal(first, 5000);
-    bounds(jc, jc->fence, &first, &next); /* fences stay */
-    assert_int_equal(first, 0);
-    assert_int_equal(next, 3);
-    journal_writer_close(jw);
-}
-
-/* A pipeline that runs for years: fences go as well, but for the newest thousand and the one that the slowest reader stands at. */
-static void fences_follow_their_changes(void **state)
-{
-    struct journal_case *jc = *state;
-    uint64_t first, next;
-    jc->config.retention_ms = 0;
-    struct journal_writer *jw = open_writer(jc);
-    int a = data_stream(jc, jw, "a");
-    for (int i = 0; i < 2500; i++)
-        unit(jc, jw, a, 2);
-    struct journal_reader *early = open_reader(jc, NULL), *slow = open_reader(jc, "slow");
-    assign_one(jc, early, jc->fence, 0, 2500);
-    confirm(jc, "apply", 2499);
-    OK(jc, journal_confirm(slow, 700, &jc->err));
-    journal_reader_close(slow);
-    trim_all(jc, jw, jc->fence, 700);
-    bounds(jc, stream_name(jc, "a"), &first, &next);
-    assert_int_equal(first, 1402); /* what fence 700 stands for is gone, and it is still there */
-    confirm(jc, "slow", 2499);
-    trim_all(jc, jw, jc->fence, 1500);
-    bounds(jc, jc->fence, &first, &next);
-    assert_int_equal(next, 2500);
-    struct journal_record rec;
-    assert_int_equal(journal_next(early, 1000, &rec, &jc->err), JOURNAL_ERROR); /* trimmed after assign */
-    assert_int_equal(jc->err.code, ERR_GAP);
-    err_clear(&jc->err);
-    journal_reader_close(early);
-    journal_writer_close(jw);
-    jw = open_writer(jc); /* and it goes on */
-    unit(jc, jw, data_stream(jc, jw, "a"), 2);
-    struct journal_reader *jr = open_reader(jc, NULL);
-    struct journal_range range = {.stream = jc->fence, .first_offset = 1499, .next_offset = 2501};
-    FAILS(jc, ERR_GAP, journal_assign(jr, &range, 1, &jc->err));
-    assign_one(jc, jr, jc->fence, 1500, 2501);
-    for (int i = 1500; i < 2501; i++)
-        assert_int_equal(get(jc, jr)->offset, i);
-    assert_null(get(jc, jr));
-    journal_reader_close(jr);
-    journal_writer_close(jw);
-}
-
-static void trimmed_ranges_are_a_gap(void **state)
-{
-    struct journal_case *jc = *state;
-    jc->config.retention_ms = 0;
-    struct journal_writer *jw = open_writer(jc);
-    int a = data_stream(jc, jw, "a");
-    unit(jc, jw, a, 1000);
-    unit(jc, jw, a, 1000);
-    struct journal_reader *jr = open_reader(jc, NULL), *early = open_reader(jc, NULL);
-    assign_one(jc, early, stream_name(jc, "a"), 10, 500);
-    confirm(jc, "apply", 0);
-    trim_all(jc, jw, stream_name(jc, "a"), 1000);
-    struct journal_range range = {.stream = stream_name(jc, "a"), .first_offset = 999, .next_offset = 1100};
-    FAILS(jc, ERR_GAP, journal_assign(jr, &range, 1, &jc->err));
-    struct journal_record rec;
-    assert_int_equal(journal_next(early, 1000, &rec, &jc->err), JOURNAL_ERROR); /* trimmed after assign */
-    assert_int_equal(jc->err.code, ERR_GAP);
-    err_clear(&jc->err);
-    assign_one(jc, jr, stream_name(jc, "a"), 1000, 2000);
-    for (int i = 0; i < 1000; i++)
-        assert_int_equal(get(jc, jr)->offset, 1000 + i);
-    assert_null(get(jc, jr));
-    journal_reader_close(jr);
-    journal_reader_close(early);
-    journal_writer_close(jw);
-}
-
-static void keep_holds_young_entries(void **state)
-{
-    struct journal_case *jc = *state;
-    uint64_t first, next;
-    jc->config.retention_ms = 3600000;
-    struct journal_writer *jw = open_writer(jc);
-    unit(jc, jw, data_stream(jc, jw, "a"), 1000);
-    confirm(jc, "apply", 0);
-    OK(jc, journal_trim(jw, &jc->err));
-    bounds(jc, stream_name(jc, "a"), &first, &next);
-    assert_int_equal(first, 0);
-    journal_writer_close(jw);
-}
-
-static int64_t file_bytes(const struct journal_case *jc)
-{
-    char path[128];
-    struct stat st;
-    (void)snprintf(path, sizeof path, "%s/j/data.mdb", jc->folder);
-    assert_int_equal(stat(path, &st), 0);
-    return st.st_blocks * 512;
-}
-
-/* Written and trimmed over and over, the file stays as large as what is kept. */
-static void trimmed_space_is_used_again(void **state)
-{
-    struct journal_case *jc = *state;
-    jc->config.retention_ms = 0;
-    struct journal_writer *jw = open_writer(jc);
-    int a = data_stream(jc, jw, "a");
-    unit(jc, jw, a, 10000);
-    struct journal_reader *stuck = open_reader(jc, NULL); /* one that reads a little and stops pins nothing */
-    assign_one(jc, stuck, stream_name(jc, "a"), 0, 10000);
-    assert_non_null(get(jc, stuck));
-    for (uint64_t round = 1; round < 25; round++) {
-        unit(jc, jw, a, 10000); /* about 2.5 MB */
-        confirm(jc, "apply", round);
-        trim_all(jc, jw, stream_name(jc, "a"), (round + 1) * 10000);
-    }
-    assert_in_range(file_bytes(jc), 1 << 20, 16 << 20);
-    journal_reader_close(stuck);
-    journal_writer_close(jw);
-}
-
-/* Ten million changes (a fifth of that unless CF_CHECK_MODE=full), a reader that follows three fences behind: the file grows to what is
- * written in the second or so between two looks at how far the reader is, and no further (2.5 GB are written in all). What is read is what was written, in order. */
-static void a_soak_stays_bounded(void **state)
-{
-    enum { UNIT = 20000, BEHIND = 3 };
-    struct journal_case *jc = *state;
-    const char *mode = getenv("CF_CHECK_MODE");
-    uint64_t changes = mode != NULL && strcmp(mode, "full") == 0 ? 10000000 : 2000000;
-    uint64_t units = changes / UNIT, read = 0;
-    int64_t most = 0, early = 0;
-    jc->config.retention_ms = 0;
-    struct journal_writer *jw = open_writer(jc);
-    struct journal_reader *jr = open_reader(jc, "apply");
-    int a = data_stream(jc, jw, "a");
-    for (uint64_t n = 0; n < units; n++) {
-        unit(jc, jw, a, UNIT);
-        if (n >= BEHIND) {
-            assign_one(jc, jr, stream_name(jc, "a"), read, read + UNIT);
-            for (int i = 0; i < UNIT; i++, read++)
-                assert_int_equal(get(jc, jr)->offset, read);
-            assert_null(get(jc, jr));
-            OK(jc, journal_confirm(jr, n - BEHIND, &jc->err));
-        }
-        OK(jc, journal_trim(jw, &jc->err));
-        most = file_bytes(jc) > most ? file_bytes(jc) : most;
-        early = n == units / 5 ? most : early;
-    }
-    print_message("%llu changes: the file grew to %lld KiB, %lld KiB after a fifth of them\n",
-                  (unsigned long long)(units * UNIT), (long long)most / 1024, (long long)early / 1024);
-    assert_in_range(most, 1 << 20, 400 << 20);
-    journal_reader_close(jr);
-    journal_writer_close(jw);
-}
+#include "lmdb_case.h"
 
 /* --- other processes --- */
 
@@ -639,23 +396,17 @@ static void memory_stays_small(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(trim_keeps_what_a_reader_needs, setup, teardown),
-        cmocka_unit_test_setup_teardown(fences_follow_their_changes, setup, teardown),
-        cmocka_unit_test_setup_teardown(trimmed_ranges_are_a_gap, setup, teardown),
-        cmocka_unit_test_setup_teardown(keep_holds_young_entries, setup, teardown),
-        cmocka_unit_test_setup_teardown(trimmed_space_is_used_again, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_soak_stays_bounded, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_dead_reader_is_cleared, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_killed_writers_unit_is_cut, setup, teardown),
-        cmocka_unit_test_setup_teardown(killed_at_each_point_units_stay_whole, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_reader_in_another_process_is_woken, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_second_writer_is_told_the_pid, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_missing_journal_is_waited_for, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_file_that_is_not_ours_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_file_size_limit_is_survived, setup, teardown),
-        cmocka_unit_test_setup_teardown(fill_tmpfs, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_full_disk_is_survived, setup, teardown),
-        cmocka_unit_test_setup_teardown(memory_stays_small, setup, teardown),
+        ON_FRESH(a_dead_reader_is_cleared),
+        ON_FRESH(a_killed_writers_unit_is_cut),
+        ON_FRESH(killed_at_each_point_units_stay_whole),
+        ON_FRESH(a_reader_in_another_process_is_woken),
+        ON_FRESH(a_second_writer_is_told_the_pid),
+        ON_FRESH(a_missing_journal_is_waited_for),
+        ON_FRESH(a_file_that_is_not_ours_is_refused),
+        ON_FRESH(a_file_size_limit_is_survived),
+        ON_FRESH(fill_tmpfs),
+        ON_FRESH(a_full_disk_is_survived),
+        ON_FRESH(memory_stays_small),
     };
     if (getenv("CF_TEST_FILTER") != NULL)
         cmocka_set_test_filter(getenv("CF_TEST_FILTER"));

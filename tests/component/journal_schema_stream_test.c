@@ -3,23 +3,6 @@
 #include "journal/schema_store.h"
 #include "journal_case.h"
 
-static enum kind kind_now;
-
-static int setup(void **state)
-{
-    struct journal_case *jc = xmalloc(sizeof *jc);
-    case_init(jc, kind_now, getenv("CF_KAFKA_BOOTSTRAP"));
-    *state = jc;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    case_done(*state);
-    free(*state);
-    return 0;
-}
-
 static struct schema_store *open_schemas(struct journal_case *jc)
 {
     struct schema_store *ss = NULL;
@@ -222,12 +205,12 @@ static void a_note_is_no_schema(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test_setup_teardown(ids_are_kept, setup, teardown),
-    cmocka_unit_test_setup_teardown(an_aborted_unit_leaves_nothing, setup, teardown),
-    cmocka_unit_test_setup_teardown(a_reader_reads_on_for_an_unknown_id, setup, teardown),
-    cmocka_unit_test_setup_teardown(bad_records_are_refused, setup, teardown),
-    cmocka_unit_test_setup_teardown(a_journal_keeps_to_its_store, setup, teardown),
-    cmocka_unit_test_setup_teardown(a_note_is_no_schema, setup, teardown),
+    ON_FRESH(ids_are_kept),
+    ON_FRESH(an_aborted_unit_leaves_nothing),
+    ON_FRESH(a_reader_reads_on_for_an_unknown_id),
+    ON_FRESH(bad_records_are_refused),
+    ON_FRESH(a_journal_keeps_to_its_store),
+    ON_FRESH(a_note_is_no_schema),
 };
 
 int main(void)

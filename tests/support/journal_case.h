@@ -80,6 +80,29 @@ static inline void case_done(struct journal_case *jc)
         assert_int_equal(system(command), 0);
 }
 
+/* --- one for each test --- */
+
+static enum kind kind_now = KIND_LMDB; /* of the next case */
+
+static inline int setup(void **state)
+{
+    struct journal_case *jc = xmalloc(sizeof *jc);
+    case_init(jc, kind_now, getenv("CF_KAFKA_BOOTSTRAP"));
+    *state = jc;
+    return 0;
+}
+
+static inline int teardown(void **state)
+{
+    case_done(*state);
+    free(*state);
+    return 0;
+}
+
+#define ON_FRESH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+/* --- writing and reading --- */
+
 static inline struct journal_writer *open_writer(struct journal_case *jc)
 {
     struct journal_writer *jw = NULL;

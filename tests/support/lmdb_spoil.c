@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
-#include "journal/journal_lmdb.h"
+#include "journal/lmdb/lmdb.h"
 
 static MDB_txn *txn;
 static struct lmdb_env *env;

@@ -9,12 +9,11 @@ from rig import Postgres, Workdir, wait_until
 from rig.mariadb import MariaDB, run
 from rig.procs import halts
 from rig.scenario import count
+from test_dead_letters import ON, T, dlq
 from test_mariadb import case
 
-T = "CREATE TABLE t (id int PRIMARY KEY, v text, n int); INSERT INTO t SELECT i, 'v' || i, i FROM generate_series(1, 100) i"
 WIDE = "CREATE TABLE t (id int PRIMARY KEY, v longtext COLLATE utf8mb4_nopad_bin, n int)"
 NARROW, WIDEN = "ALTER TABLE t ADD CONSTRAINT short CHECK (CHAR_LENGTH(v) < 7)", "ALTER TABLE t DROP CONSTRAINT short"
-ON = {"apply": {"on_row_error": "dead_letter"}}
 
 
 @pytest.fixture(name="servers", scope="module")
@@ -25,14 +24,6 @@ def fixture_servers():
 
 def letters(s, state="held"):
     return s.target("SELECT id, chain, table_name, op, key_shown, behind, `sqlstate` FROM crossfade_dead_letter WHERE state = %s ORDER BY id", (state,))
-
-
-def dlq(s, *words, code=0):
-    if words[0] != "list" and words[0] != "show" and "--timeout" not in words:
-        words += ("--timeout", "60")
-    done = s.pipeline.run("apply", "dlq", *words)
-    assert done.returncode == code, f"{words}: {done.returncode} {done.stdout} {done.stderr}"
-    return done.stdout
 
 
 def narrowed(s):

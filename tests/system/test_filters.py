@@ -5,6 +5,7 @@ import glob
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -138,6 +139,12 @@ def test_columns_that_swap_names_while_rows_are_copied(servers, major):
         assert "moving" in s.capture.log_tail(3)
         topics, _ = read_cat(s.pipeline)
         assert MARK not in json.dumps(list(topics.values()), default=str) and MARK not in s.capture.log_text()
+        journal = os.path.join(s.pipeline.folder, f"{s.name}-journal")
+        shutil.rmtree(journal)  # a new copy would go by the new names
+        s.capture.start()
+        s.capture.assert_exit(5, 60)
+        assert "earlier copy" in s.capture.log_tail(3) and MARK not in s.capture.log_text()
+        assert not os.path.exists(journal) or not files_with(MARK, journal)
 
 
 # -- masks

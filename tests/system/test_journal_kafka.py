@@ -25,12 +25,10 @@ def run(kafka, name, *arguments, **env):
     return done.stdout
 
 
-def test_conformance(kafka):
-    run(kafka, "journal_conformance_test", "kafka")
-
-
-def test_conformance_without_transactions(kafka):
-    run(kafka, "journal_conformance_test", "idempotent")
+@pytest.mark.parametrize("kind", ["kafka", "idempotent"])
+@pytest.mark.parametrize("suite", ["journal_conformance_test", "journal_ranges_test"])
+def test_conformance(kafka, suite, kind):
+    run(kafka, suite, kind)
 
 
 def test_schema_stream(kafka):

@@ -225,21 +225,48 @@ static void add_commit_time(struct strbuf *sb, const struct target_position *pos
         strbuf_adds(sb, "NULL");
 }
 
-/* fence_id = …, fence_offset = …, … */
-static void add_position(struct strbuf *sb, const struct target_position *pos)
+/* How the row's fields are written: "fence_id = …, " in a statement, "'fence_id', …, " as arguments of JSON_OBJECT. */
+struct form {
+    const char *before, *between; /* around a name */
+};
+static const struct form AS_COLUMNS = {"", " = "}, AS_JSON = {"'", "', "};
+
+static void add_name(struct strbuf *sb, const struct form *form, const char *name)
 {
-    char lsn[LSN_TEXT_MAX];
-    strbuf_addf(sb,
-                "fence_id = %" PRIu64 ", fence_offset = %" PRIu64 ", lsn = '%s', source_system_id = %" PRIu64
-                ", attempt = %" PRIu64 ", complete = %d, marker_kind = ",
-                pos->fence_id, pos->fence_offset, lsn_format(pos->lsn, lsn), pos->source_system_id,
-                pos->attempt, pos->complete);
-    add_text(sb, pos->marker_kind != MARKER_NONE ? marker_kind_name(pos->marker_kind) : NULL);
-    strbuf_adds(sb, ", marker_nonce = ");
-    add_text(sb, pos->marker_nonce[0] != '\0' ? pos->marker_nonce : NULL);
-    strbuf_adds(sb, ", offsets = ");
-    add_text(sb, pos->offsets);
-    strbuf_adds(sb, ", applied_at = SYSDATE(6), commit_time = ");
+    strbuf_addf(sb, "%s%s%s", form->before, name, form->between);
+}
+
+static void add_count(struct strbuf *sb, const struct form *form, const char *name, uint64_t n)
+{
+    add_name(sb, form, name);
+    strbuf_addf(sb, "%" PRIu64 ", ", n);
+}
+
+static void add_label(struct strbuf *sb, const struct form *form, const char *name, const char *text)
+{
+    add_name(sb, form, name);
+    add_text(sb, text);
+    strbuf_adds(sb, ", ");
+}
+
+/* All of NAMES (writers.c), the last one without a comma behind it. */
+static void add_fields(struct strbuf *sb, const struct form *form, const struct target_position *pos)
+{
+    char lsn[LSN_TEXT_MAX], system_id[24];
+    (void)snprintf(system_id, sizeof system_id, "%" PRIu64, pos->source_system_id);
+    add_count(sb, form, "fence_id", pos->fence_id);
+    add_count(sb, form, "fence_offset", pos->fence_offset);
+    add_label(sb, form, "lsn", lsn_format(pos->lsn, lsn));
+    add_label(sb, form, "source_system_id", system_id);
+    add_count(sb, form, "attempt", pos->attempt);
+    add_count(sb, form, "complete", pos->complete);
+    add_label(sb, form, "marker_kind",
+              pos->marker_kind != MARKER_NONE ? marker_kind_name(pos->marker_kind) : NULL);
+    add_label(sb, form, "marker_nonce", pos->marker_nonce[0] != '\0' ? pos->marker_nonce : NULL);
+    add_label(sb, form, "offsets", pos->offsets);
+    add_name(sb, form, "applied_at");
+    strbuf_adds(sb, "SYSDATE(6), ");
+    add_name(sb, form, "commit_time");
     add_commit_time(sb, pos);
 }
 
@@ -259,28 +286,6 @@ static bool moved_on(struct md_target *mt, struct err *err)
                    mt->pipeline);
 }
 
-/* 'fence_id', …, 'fence_offset', … */
-static void add_pending(struct strbuf *sb, const struct target_position *pos, const char *token)
-{
-    char lsn[LSN_TEXT_MAX];
-    strbuf_adds(sb, "JSON_OBJECT('token', ");
-    maria_quote_literal(sb, token);
-    strbuf_addf(sb,
-                ", 'fence_id', %" PRIu64 ", 'fence_offset', %" PRIu64
-                ", 'lsn', '%s', 'source_system_id', '%" PRIu64 "', 'attempt', %" PRIu64
-                ", 'complete', %d, 'marker_kind', ",
-                pos->fence_id, pos->fence_offset, lsn_format(pos->lsn, lsn), pos->source_system_id,
-                pos->attempt, pos->complete);
-    add_text(sb, pos->marker_kind != MARKER_NONE ? marker_kind_name(pos->marker_kind) : NULL);
-    strbuf_adds(sb, ", 'marker_nonce', ");
-    add_text(sb, pos->marker_nonce[0] != '\0' ? pos->marker_nonce : NULL);
-    strbuf_adds(sb, ", 'offsets', ");
-    add_text(sb, pos->offsets);
-    strbuf_adds(sb, ", 'applied_at', SYSDATE(6), 'commit_time', ");
-    add_commit_time(sb, pos);
-    strbuf_adds(sb, ")");
-}
-
 /* Compare and set: exactly the row that this process wrote or read last. */
 static bool move_position(struct md_target *mt, const struct target_position *pos, const char *token,
                           struct err *err)
@@ -289,13 +294,13 @@ static bool move_position(struct md_target *mt, const struct target_position *po
     char lsn[LSN_TEXT_MAX];
     int64_t touched = 0;
     if (mt->position_found) {
-        strbuf_adds(&sql, token != NULL ? "UPDATE crossfade_position SET pending = "
-                                        : "UPDATE crossfade_position SET ");
-        if (token != NULL)
-            add_pending(&sql, pos, token);
-        else
-            add_position(&sql, pos);
-        strbuf_adds(&sql, " WHERE ");
+        strbuf_adds(&sql, "UPDATE crossfade_position SET ");
+        if (token != NULL) {
+            strbuf_adds(&sql, "pending = JSON_OBJECT(");
+            add_label(&sql, &AS_JSON, "token", token);
+        }
+        add_fields(&sql, token != NULL ? &AS_JSON : &AS_COLUMNS, pos);
+        strbuf_adds(&sql, token != NULL ? ") WHERE " : " WHERE ");
         md_add_ours(&sql, mt, " AND ");
         strbuf_addf(&sql, " AND fence_id = %" PRIu64 " AND lsn = '%s' AND pending IS NULL", mt->last.fence_id,
                     lsn_format(mt->last.lsn, lsn));
@@ -303,7 +308,7 @@ static bool move_position(struct md_target *mt, const struct target_position *po
         strbuf_adds(&sql, "INSERT INTO crossfade_position SET ");
         md_add_ours(&sql, mt, ", ");
         strbuf_adds(&sql, ", ");
-        add_position(&sql, pos);
+        add_fields(&sql, &AS_COLUMNS, pos);
     }
     bool ok = strbuf_ok(&sql, "statement", err) && md_exec_count(mt, sql.data, &touched, err);
     strbuf_release(&sql);

@@ -5,16 +5,6 @@
 
 #include "postgres.h"
 
-static bool query_bool(struct pg_target *pt, const char *sql, int count, const char *const *params, bool *ret,
-                       struct err *err)
-{
-    PG_RESULT_AUTO res = NULL;
-    if (!pg_query(pt->conn, sql, count, params, &res, err))
-        return false;
-    *ret = pg_rows(res) > 0 && pg_cell_bool(res, 0, 0);
-    return true;
-}
-
 /* Where foreign keys fire, to delete rows could take rows of tables along that are none of ours. */
 static bool may_delete(struct pg_target *pt, const char *const *names, size_t count, bool *ret,
                        struct err *err)
@@ -32,7 +22,7 @@ static bool may_delete(struct pg_target *pt, const char *const *names, size_t co
         strbuf_adds(&sql, "::regclass");
     }
     strbuf_adds(&sql, "))");
-    bool ok = strbuf_ok(&sql, "statement", err) && query_bool(pt, sql.data, 0, NULL, ret, err);
+    bool ok = strbuf_ok(&sql, "statement", err) && pg_query_bool(pt->conn, sql.data, 0, NULL, ret, err);
     strbuf_release(&sql);
     return ok;
 }
@@ -120,7 +110,7 @@ static bool refuse_or_empty(struct pg_target *pt, struct pg_table *tab, struct e
     bool filled = false;
     strbuf_addf(&sql, "SELECT EXISTS (SELECT 1 FROM %s)", tab->rows_of);
     bool ok = pgt_refuse_source(pt->conn, pt->pipeline, err) && strbuf_ok(&sql, "statement", err) &&
-              query_bool(pt, sql.data, 0, NULL, &filled, err);
+              pg_query_bool(pt->conn, sql.data, 0, NULL, &filled, err);
     strbuf_release(&sql);
     if (!ok || !filled)
         return ok || pgt_table_err(tab, err);
@@ -135,8 +125,8 @@ static bool refuse_or_empty(struct pg_target *pt, struct pg_table *tab, struct e
 /* It was filled under another name, and renamed since, as on the source: its rows are ours. */
 static bool known_by_oid(struct pg_target *pt, const char *const params[4], bool *ret_known, struct err *err)
 {
-    return query_bool(
-        pt,
+    return pg_query_bool(
+        pt->conn,
         "UPDATE crossfade.loaded SET schema_name = $3, table_name = $4 WHERE pipeline = $1 AND shard = $2 "
         "AND table_oid = to_regclass(format('%I.%I', $3::text, $4::text))::oid RETURNING true",
         4, params, ret_known, err);
@@ -149,8 +139,8 @@ bool pgt_ensure_loaded(struct pg_target *pt, struct pg_table *tab, struct err *e
     const char *params[4] = {pt->pipeline, pt->shard, tab->base.schema->schema, tab->base.schema->table};
     bool known = false;
     if (!pgt_plain(pt, err) ||
-        !query_bool(
-            pt,
+        !pg_query_bool(
+            pt->conn,
             "SELECT true FROM crossfade.loaded WHERE pipeline = $1 AND shard = $2 AND schema_name = $3 AND "
             "table_name = $4",
             4, params, &known, err) ||

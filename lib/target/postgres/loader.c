@@ -26,11 +26,7 @@ static const char SESSION[] =
 bool pgl_query_bool(struct pg_loader *ld, const char *sql, int count, const char *const *params, bool *ret,
                     struct err *err)
 {
-    PG_RESULT_AUTO res = NULL;
-    if (!pg_query(ld->conn, sql, count, params, &res, err))
-        return false;
-    *ret = pg_rows(res) > 0 && pg_cell_bool(res, 0, 0);
-    return true;
+    return pg_query_bool(ld->conn, sql, count, params, ret, err);
 }
 
 /* --- life --- */

@@ -138,14 +138,8 @@ class Connect:
 
     def start(self, timeout=240):
         self.process.start()
-
-        def answers():
-            assert self.process.running, f"{self.process.name} ended ({self.process.exit_code})\n{self.process.log_tail()}"
-            try:
-                return all(self.request(f"/connectors/{name}/status")["tasks"] for name in self.connectors)
-            except (OSError, ValueError, RuntimeError):  # its resources come up one after the other
-                return None
-        wait_until(answers, timeout, f"{self.process.name} answers", interval=0.2)
+        self.process.wait_answers(lambda: all(self.request(f"/connectors/{name}/status")["tasks"] for name in self.connectors), timeout,
+                                  (OSError, ValueError, RuntimeError))  # its resources come up one after the other
         return self
 
     # -- its REST interface

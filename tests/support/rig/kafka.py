@@ -8,7 +8,6 @@ import uuid
 
 from .ports import free_port
 from .procs import Process
-from .wait import wait_until
 
 VERSION = "3.9.1"
 
@@ -121,10 +120,7 @@ class Kafka:
         return self
 
     def wait_ready(self, timeout=60):
-        def answers():
-            assert self.process.running, f"{self.process.name} ended ({self.process.exit_code})\n{self.process.log_tail()}"
-            return self.kcat("-L", "-m", "2", check=False).returncode == 0
-        wait_until(answers, timeout, f"{self.process.name} answers", interval=0.1)
+        self.process.wait_answers(lambda: self.kcat("-L", "-m", "2", check=False).returncode == 0, timeout)
 
     def stop(self, timeout=30):
         self.process.terminate(timeout)

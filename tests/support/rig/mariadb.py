@@ -9,8 +9,7 @@ import pymysql
 
 from .ports import free_port
 from .privileges import grant_mariadb
-from .procs import Process
-from .wait import wait_until
+from .procs import Process, run_as
 from .workdir import give_to_server_user, server_user
 
 ROOT_PASSWORD = "root of test"
@@ -66,14 +65,8 @@ class MariaDB:
     def install(self):
         os.makedirs(self.home, exist_ok=True)
         give_to_server_user(self.home)
-        prefix = []
-        if self.user:
-            prefix = ["setpriv", "--reuid", str(self.user.pw_uid), "--regid", str(self.user.pw_gid), "--clear-groups", "--"]
-        done = subprocess.run(prefix + [_program("mariadb-install-db"), "--no-defaults", f"--datadir={self.data}", "--skip-test-db", f"--tmpdir={self.home}",
-                                        "--auth-root-authentication-method=normal"],
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=self.home, timeout=300, check=False)
-        if done.returncode:
-            raise RuntimeError(f"mariadb-install-db: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+        run_as(self.user, [_program("mariadb-install-db"), "--no-defaults", f"--datadir={self.data}", "--skip-test-db", f"--tmpdir={self.home}",
+                           "--auth-root-authentication-method=normal"], cwd=self.home, timeout=300)
         self.start(password="")
         with self.connect(password="") as connection:
             run(connection, f"CREATE USER {ROLE}@'%' IDENTIFIED BY '{ROLE_PASSWORD}'")
@@ -85,14 +78,10 @@ class MariaDB:
                              f"--port={self.port}", "--bind-address=127.0.0.1", f"--pid-file={self.home}/pid", f"--tmpdir={self.home}"] + settings
         self.process.start()
 
-        def answers():
-            assert self.process.running, f"{self.process.name} ended ({self.process.exit_code})\n{self.process.log_tail()}"
-            try:
-                self.connect(password=password).close()
-                return True
-            except pymysql.err.OperationalError:
-                return False
-        wait_until(answers, timeout, f"{self.process.name} accepts connections")
+        def connects():
+            self.connect(password=password).close()
+            return True
+        self.process.wait_answers(connects, timeout, (pymysql.err.OperationalError,), "accepts connections")
         return self
 
     def stop(self, timeout=60):

@@ -10,7 +10,7 @@ import subprocess
 import psycopg
 
 from .ports import free_port
-from .procs import Process, children_of, pid_alive, send_signal
+from .procs import Process, children_of, pid_alive, run_as, send_signal
 from .wait import wait_until
 from .workdir import give_to_server_user, server_user
 
@@ -89,14 +89,7 @@ class Postgres:
 
     def as_server_user(self, *argv):
         """Runs a program as the server's user to its end; raises with its output when it fails."""
-        prefix = []
-        if self.user:
-            prefix = ["setpriv", "--reuid", str(self.user.pw_uid), "--regid", str(self.user.pw_gid), "--clear-groups", "--"]
-        done = subprocess.run(prefix + [str(a) for a in argv], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              cwd=self.home, check=False)
-        if done.returncode:
-            raise RuntimeError(f"{argv[0]}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
-        return done.stdout
+        return run_as(self.user, argv, cwd=self.home)
 
     def initdb(self):
         os.makedirs(self.home, exist_ok=True)
@@ -127,14 +120,10 @@ class Postgres:
         return self
 
     def wait_ready(self, timeout=60):
-        def answers():
-            assert self.process.running, f"{self.process.name} ended ({self.process.exit_code})\n{self.process.log_tail()}"
-            try:
-                psycopg.connect(self.url(), connect_timeout=5).close()
-                return True
-            except psycopg.OperationalError:
-                return False
-        wait_until(answers, timeout, f"{self.process.name} accepts connections")
+        def connects():
+            psycopg.connect(self.url(), connect_timeout=5).close()
+            return True
+        self.process.wait_answers(connects, timeout, (psycopg.OperationalError,), "accepts connections")
 
     def stop(self, immediate=False, timeout=60):
         """Fast shutdown (checkpoint, clients thrown out), or an immediate one (recovery at the next start)."""

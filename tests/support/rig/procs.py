@@ -117,6 +117,15 @@ class Process:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self.name} did not end within {timeout:g} s\n{self.log_tail()}") from None
 
+    def wait_answers(self, ask, timeout, not_yet=(), what="answers"):
+        """Until ask() says something true while the process runs; not_yet: exceptions that mean to ask again."""
+        def asked():
+            assert self.running, f"{self.name} ended ({self.exit_code})\n{self.log_tail()}"
+            with contextlib.suppress(*not_yet):
+                return ask()
+            return None
+        wait_until(asked, timeout, f"{self.name} {what}", interval=0.1)
+
     def terminate(self, timeout=30):
         """Asks it to end, and returns the exit code."""
         self.signal(self.stop_signal)
@@ -159,6 +168,15 @@ class Process:
                 f"{self.name} ended ({self.exit_code}) without '{text}'\n{self.log_tail()}"
             return text in self.log_text()
         wait_until(seen, timeout, f"{self.name} logs '{text}'")
+
+
+def run_as(user, argv, cwd, timeout=None):
+    """Runs a program to its end as a user (a pwd entry; None: the one that runs this) and returns what it printed; raises with that when it fails."""
+    prefix = ["setpriv", "--reuid", str(user.pw_uid), "--regid", str(user.pw_gid), "--clear-groups", "--"] if user else []
+    done = subprocess.run(prefix + [str(a) for a in argv], stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=cwd, timeout=timeout, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{argv[0]}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
 @atexit.register

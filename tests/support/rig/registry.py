@@ -15,7 +15,6 @@ import urllib.request
 
 from .ports import free_port
 from .procs import Process
-from .wait import wait_until
 
 VERSION = "2.6.13.Final"
 PATH = "/apis/ccompat/v7"
@@ -56,14 +55,7 @@ class Registry:
 
     def start(self, timeout=240):
         self.process.start()
-
-        def answers():
-            assert self.process.running, f"{self.process.name} ended ({self.process.exit_code})\n{self.process.log_tail()}"
-            try:
-                return self.get("/subjects") is not None
-            except (OSError, ValueError):
-                return None
-        wait_until(answers, timeout, f"{self.process.name} answers", interval=0.2)
+        self.process.wait_answers(lambda: self.get("/subjects") is not None, timeout, (OSError, ValueError))
         return self
 
     # -- what any client can ask

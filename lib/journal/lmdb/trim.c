@@ -13,7 +13,7 @@
 
 #include "core/alloc.h"
 #include "core/clock.h"
-#include "journal_lmdb.h"
+#include "journal/lmdb/lmdb.h"
 
 #define TRIM_EVERY_US    100000
 #define TRIM_WORK_US     20000

@@ -19,13 +19,13 @@
  * was written and not from the time that a record carries; the fence and schema topics never expire.
  * Compacted topics are refused: compaction drops versions that a fence counts on.
  */
-#ifndef JOURNAL_JOURNAL_KAFKA_H
-#define JOURNAL_JOURNAL_KAFKA_H
+#ifndef JOURNAL_KAFKA_H
+#define JOURNAL_KAFKA_H
 
 #include <librdkafka/rdkafka.h>
 
 #include "core/strbuf.h"
-#include "journal_impl.h"
+#include "journal/journal_impl.h"
 
 #define KAFKA_STALL_MS       20000
 #define KAFKA_REQUEST_MS     15000
@@ -50,7 +50,7 @@ struct kafka_client {
     void *trouble_ctx;
 };
 
-/* --- journal_kafka.c --- */
+/* --- kafka.c --- */
 
 struct kafka_property {
     const char *name, *value;
@@ -86,7 +86,7 @@ void kafka_client_answered(struct kafka_client *client);
 bool kafka_metadata(struct kafka_client *client, rd_kafka_topic_t *topic, const char *what,
                     const struct rd_kafka_metadata **ret, struct err *err) MUST_CHECK;
 
-/* --- journal_kafka_limits.c --- */
+/* --- limits.c --- */
 
 /* Bytes of a batch with this record alone, before compression. */
 size_t kafka_batch_size(const struct journal_record *rec);
@@ -101,7 +101,7 @@ size_t kafka_producer_batch(const struct kafka_client *client);
 /* max.message.bytes among a topic's settings; SIZE_MAX: not there. */
 size_t kafka_entries_message_max(const rd_kafka_ConfigResource_t *resource);
 
-/* --- journal_kafka_topics.c --- */
+/* --- topics.c --- */
 
 struct kafka_topic {
     char *name;

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
-#include "journal_kafka.h"
+#include "journal/kafka/kafka.h"
 
 #define BATCH_HEAD_BYTES 61
 

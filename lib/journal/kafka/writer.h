@@ -1,8 +1,8 @@
-/* The Kafka journal's writer: what its files share (journal_kafka_writer.c, _open.c). */
-#ifndef JOURNAL_JOURNAL_KAFKA_WRITER_H
-#define JOURNAL_JOURNAL_KAFKA_WRITER_H
+/* The Kafka journal's writer: what its files share (writer.c, open.c). */
+#ifndef JOURNAL_KAFKA_WRITER_H
+#define JOURNAL_KAFKA_WRITER_H
 
-#include "journal_kafka_stamp.h"
+#include "journal/kafka/stamp.h"
 
 /* Offsets of one partition in the unit at hand. */
 struct part {
@@ -67,7 +67,7 @@ struct kafka_writer {
     struct journal_range misplaced; /* what stands where our record was meant to; stream NULL = none */
 };
 
-/* --- journal_kafka_writer.c --- */
+/* --- writer.c --- */
 
 /* Delivery reports; opaque: the writer's client. */
 void kafka_writer_on_report(rd_kafka_t *rk, const rd_kafka_message_t *msg, void *opaque);
@@ -76,7 +76,7 @@ bool kafka_writer_wait_reports(struct kafka_writer *w, struct err *err) MUST_CHE
 /* All records are acknowledged, and, with transactions, the one at hand is committed. */
 bool kafka_writer_end_unit(struct kafka_writer *w, struct err *err) MUST_CHECK;
 
-/* --- journal_kafka_open.c --- */
+/* --- open.c --- */
 
 bool kafka_writer_open(const struct journal_config *config, struct journal_writer **ret,
                        struct err *err) MUST_CHECK;

@@ -1,5 +1,5 @@
-/* Stamps on records, and what an opening looks at of earlier writers. See journal_kafka_stamp.h. */
-#include "journal_kafka_stamp.h"
+/* Stamps on records, and what an opening looks at of earlier writers. See stamp.h. */
+#include "journal/kafka/stamp.h"
 
 #include <endian.h>
 #include <stdlib.h>

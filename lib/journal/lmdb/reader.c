@@ -10,7 +10,7 @@
 
 #include "core/alloc.h"
 #include "core/clock.h"
-#include "journal_lmdb_reader.h"
+#include "journal/lmdb/reader.h"
 
 #define CONFIRM_SAVE_US 1000000
 

@@ -1,15 +1,15 @@
-/* The Kafka journal's reader: what its files share (journal_kafka_reader.c, _assign.c, _part.c). */
-#ifndef JOURNAL_JOURNAL_KAFKA_READER_H
-#define JOURNAL_JOURNAL_KAFKA_READER_H
+/* The Kafka journal's reader: what its files share (reader.c, assign.c, part.c). */
+#ifndef JOURNAL_KAFKA_READER_H
+#define JOURNAL_KAFKA_READER_H
 
-#include "journal_kafka.h"
+#include "journal/kafka/kafka.h"
 
 /* A part of a partition's range: of one writer, or of all. */
 struct kafka_span {
     uint64_t first, end;
     bool own;
     uint64_t writer;
-    uint64_t number; /* of the record that came last (journal_kafka_stamp.h) */
+    uint64_t number; /* of the record that came last (stamp.h) */
 };
 
 /* One partition that was ever assigned, to one of the two handles. */
@@ -63,7 +63,7 @@ struct kafka_reader {
     int64_t quiet_since_us; /* mono: since when no range is active but `data` fetches on; 0 = not so */
 };
 
-/* --- journal_kafka_part.c --- */
+/* --- part.c --- */
 
 struct kafka_client *kafka_part_client(struct kafka_reader *r, const struct kafka_part *p);
 /* Makes it (and the follow handle) when needed. NULL with an err. Valid until the next call. */
@@ -86,7 +86,7 @@ enum kafka_look kafka_part_look(struct kafka_reader *r, struct kafka_part *p, st
 /* The queue has run dry: sees to it that fetching goes on soon. */
 void kafka_part_dry(struct kafka_reader *r, struct kafka_part *p);
 
-/* --- journal_kafka_assign.c --- */
+/* --- assign.c --- */
 
 bool kafka_reader_assign(struct journal_reader *jr, const struct journal_range *ranges, size_t count,
                          struct err *err);
@@ -95,7 +95,7 @@ bool kafka_reader_start_waiting(struct kafka_reader *r, struct err *err) MUST_CH
 /* Stops fetching for ranges when none was asked for in a while. */
 void kafka_reader_stop_quiet(struct kafka_reader *r);
 
-/* --- journal_kafka_group.c --- */
+/* --- group.c --- */
 
 /* Tells the brokers where a registered reader stands, as a consumer group's offsets. */
 struct kafka_group;
@@ -109,7 +109,7 @@ void kafka_group_note(struct kafka_group *g, size_t index, const char *stream, i
 /* Commits what was noted last, if that takes no longer than two seconds. NULL allowed. */
 void kafka_group_stop(struct kafka_group *g);
 
-/* --- journal_kafka_reader.c --- */
+/* --- reader.c --- */
 
 bool kafka_reader_open_handle(struct kafka_reader *r, struct kafka_client *client, const char *wait_ms,
                               struct err *err) MUST_CHECK;

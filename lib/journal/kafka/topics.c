@@ -7,7 +7,7 @@
 #include "change/meta.h"
 #include "core/alloc.h"
 #include "core/clock.h"
-#include "journal_kafka.h"
+#include "journal/kafka/kafka.h"
 
 /* --- what there is --- */
 

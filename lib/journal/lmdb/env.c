@@ -18,7 +18,7 @@
 
 #include "core/alloc.h"
 #include "core/clock.h"
-#include "journal_lmdb.h"
+#include "journal/lmdb/lmdb.h"
 
 #define NOTIFY_BYTES 4096
 #define LMDB_READERS 510

@@ -1,9 +1,9 @@
-/* The embedded journal's reader: what its files share (journal_lmdb_reader.c, _assign.c, _fill.c). */
-#ifndef JOURNAL_JOURNAL_LMDB_READER_H
-#define JOURNAL_JOURNAL_LMDB_READER_H
+/* The embedded journal's reader: what its files share (reader.c, assign.c, fill.c). */
+#ifndef JOURNAL_LMDB_READER_H
+#define JOURNAL_LMDB_READER_H
 
 #include "core/strbuf.h"
-#include "journal_lmdb.h"
+#include "journal/lmdb/lmdb.h"
 
 #define LMDB_BATCH_BYTES ((size_t)256 << 10)
 
@@ -45,7 +45,7 @@ struct lmdb_reader {
     bool audit; /* journal_config.audit */
 };
 
-/* --- journal_lmdb_reader.c --- */
+/* --- reader.c --- */
 
 /* Begins the short read transaction; ends with mdb_txn_reset(r->txn). */
 bool lmdb_reader_renew(struct lmdb_reader *r, struct err *err) MUST_CHECK;
@@ -54,7 +54,7 @@ bool lmdb_reader_meta(struct lmdb_reader *r, struct lmdb_meta *ret, struct err *
 bool lmdb_reader_find(struct lmdb_reader *r, const char *name, int *ret_id, struct lmdb_stream_row *ret_row,
                       struct err *err) MUST_CHECK;
 
-/* --- journal_lmdb_assign.c --- */
+/* --- assign.c --- */
 
 bool lmdb_reader_assign(struct journal_reader *jr, const struct journal_range *ranges, size_t count,
                         struct err *err);
@@ -65,7 +65,7 @@ bool lmdb_reader_resolve(struct lmdb_reader *r, const struct lmdb_meta *meta, st
 bool lmdb_reader_gap(const struct lmdb_reader *r, const struct lmdb_range *range, uint64_t first,
                      struct err *err);
 
-/* --- journal_lmdb_fill.c --- */
+/* --- fill.c --- */
 
 /* Fills the empty batch. *ret_caught_up: all there is now was looked at. */
 bool lmdb_reader_fill(struct lmdb_reader *r, bool *ret_caught_up, struct err *err) MUST_CHECK;

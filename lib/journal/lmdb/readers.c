@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "core/alloc.h"
-#include "journal_lmdb.h"
+#include "journal/lmdb/lmdb.h"
 
 static char *folder_of(const struct lmdb_env *le)
 {

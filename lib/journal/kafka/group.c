@@ -12,7 +12,7 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/log.h"
-#include "journal_kafka_reader.h"
+#include "journal/kafka/reader.h"
 
 #define EVERY_MS  1000
 #define AGAIN_MS  30000 /* after a failure */

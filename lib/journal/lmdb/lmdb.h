@@ -3,14 +3,15 @@
  *
  *   data.mdb, lock.mdb  one LMDB environment, three databases:
  *     streams  key u64: 0 = struct lmdb_meta; id + 1 = struct lmdb_stream_row and the stream's name
- *     log      key u64 sequence number; value = one record of a data stream (journal_lmdb_record.c). All data
- * streams share it, so that writing and reading are sequential whatever the number of tables. at       key
- * (stream id, offset), big-endian. Forever streams: struct lmdb_forever_head and the record itself, never
- *              trimmed. Data streams: a sparse index, the sequence number of the first record of each unit
- * (so that what a fence names is found at once) and of every LMDB_INDEX_EVERY-th one inside. writer.lock
- * flock'ed by the one writer; holds its pid notify              4 bytes, a futex: the writer counts it up at
- * each commit and wakes readers readers/<name>      the fence offset up to which a registered reader needs
- * nothing any more
+ *     log      key u64 sequence number; value = one record of a data stream (record.c). All data streams share it,
+ *              so that writing and reading are sequential whatever the number of tables.
+ *     at       key (stream id, offset), big-endian. Forever streams: struct lmdb_forever_head and the record itself,
+ *              trimmed behind the changes that they stand for. Data streams: a sparse index, the sequence number of
+ *              the first record of each unit (so that what a fence names is found at once) and of every
+ *              LMDB_INDEX_EVERY-th one inside.
+ *   writer.lock         flock'ed by the one writer; holds its pid
+ *   notify              4 bytes, a futex: the writer counts it up at each commit and wakes readers
+ *   readers/<name>      the fence offset up to which a registered reader needs nothing any more
  *
  * Units. What is written counts up lmdb_meta.visible_seq and the streams' next_offset only in a unit's last
  * write transaction; readers look no further. So a unit of any size goes out in transactions of
@@ -25,13 +26,13 @@
  *
  * @thread: a unit (first append to commit) belongs to one thread, LMDB's write lock wants it so.
  */
-#ifndef JOURNAL_JOURNAL_LMDB_H
-#define JOURNAL_JOURNAL_LMDB_H
+#ifndef JOURNAL_LMDB_H
+#define JOURNAL_LMDB_H
 
 #include <lmdb.h>
 #include <stdatomic.h>
 
-#include "journal_impl.h"
+#include "journal/journal_impl.h"
 
 #define LMDB_MAGIC       UINT32_C(0x4c4a4643) /* "CFJL" */
 #define LMDB_FORMAT      1
@@ -76,7 +77,7 @@ struct lmdb_env {
     struct lmdb_env *next;
 };
 
-/* --- journal_lmdb_env.c --- */
+/* --- env.c --- */
 
 /* create: makes folder and databases when missing; without it a missing journal is ERR_CONNECT. @thread any
  */
@@ -110,7 +111,7 @@ void lmdb_at_key_make(struct lmdb_at_key *ret, uint32_t stream, uint64_t offset)
 /* False: not such a key. */
 bool lmdb_at_key_read(const MDB_val *key, uint32_t *ret_stream, uint64_t *ret_offset);
 
-/* --- journal_lmdb_record.c --- */
+/* --- record.c --- */
 
 #define LMDB_RECORD_INDEXED    1u /* `at` has an entry for it */
 #define LMDB_RECORD_NULL_KEY   2u
@@ -141,7 +142,7 @@ static inline bool lmdb_record_head(const void *bytes, size_t len, struct lmdb_r
 /* Pointers go into `bytes`; stream and partition are left alone. False if the bytes do not add up. */
 bool lmdb_record_read(const void *bytes, size_t len, struct journal_record *ret);
 
-/* --- journal_lmdb_writer.c, journal_lmdb_trim.c --- */
+/* --- writer.c, trim.c --- */
 
 struct lmdb_stream {
     char *name;
@@ -178,7 +179,7 @@ bool lmdb_writer_trim(struct journal_writer *jw, struct err *err);
 /* Deletes what lies behind visible_seq and the streams' next offsets. */
 bool lmdb_writer_cut_tail(struct lmdb_writer *w, struct err *err) MUST_CHECK;
 
-/* --- journal_lmdb_readers.c: the files readers/<name> --- */
+/* --- readers.c: the files readers/<name> --- */
 
 /* Makes the file (nothing confirmed yet) if it is not there. */
 bool lmdb_reader_register(const struct lmdb_env *le, const char *name, struct err *err) MUST_CHECK;

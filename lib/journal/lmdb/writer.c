@@ -1,5 +1,5 @@
 /* The embedded journal's writer: units of records into the log, in bounded write transactions. See
- * journal_lmdb.h. */
+ * lmdb.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/failpoint.h"
-#include "journal_lmdb.h"
+#include "journal/lmdb/lmdb.h"
 
 static struct lmdb_writer *writer_of(struct journal_writer *jw)
 {

@@ -1,7 +1,7 @@
 /* Copies records that the embedded journal's reader wants out of the map, a batch at a time. */
 #include <string.h>
 
-#include "journal_lmdb_reader.h"
+#include "journal/lmdb/reader.h"
 
 /* A batch that one large record made larger than this is freed. */
 #define BATCH_KEEP ((size_t)4 << 20)

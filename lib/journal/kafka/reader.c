@@ -1,5 +1,5 @@
 /* The Kafka journal's reader: opening, looking, and handing out the records of all assigned partitions. See
- * journal_kafka.h and journal_kafka_reader.h. */
+ * kafka.h and reader.h. */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -10,8 +10,8 @@
 
 #include "core/alloc.h"
 #include "core/clock.h"
-#include "journal_kafka_reader.h"
-#include "journal_kafka_stamp.h"
+#include "journal/kafka/reader.h"
+#include "journal/kafka/stamp.h"
 
 #define DOWN_US      10000000
 #define WAIT_MS      1000

@@ -1,5 +1,5 @@
 /* The Kafka journal's writer: a transactional producer, a unit is a transaction; or, with journal_config.idempotent, one without
- * transactions, whose records are stamped. See journal_kafka.h, journal_kafka_stamp.h. */
+ * transactions, whose records are stamped. See kafka.h, stamp.h. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -7,7 +7,7 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/failpoint.h"
-#include "journal_kafka_writer.h"
+#include "journal/kafka/writer.h"
 
 #define POLL_EVERY 512
 #define SLICE_MS   1000

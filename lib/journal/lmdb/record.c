@@ -2,7 +2,7 @@
  * own are. */
 #include <string.h>
 
-#include "journal_lmdb.h"
+#include "journal/lmdb/lmdb.h"
 
 struct header_head {
     uint32_t name_size; /* with its NUL */

@@ -6,7 +6,7 @@
 
 #include "core/alloc.h"
 #include "core/clock.h"
-#include "journal_kafka_reader.h"
+#include "journal/kafka/reader.h"
 
 /* A position this far before a range is read through; further, the fetch is set up anew. */
 #define NEAR_OFFSETS    1000

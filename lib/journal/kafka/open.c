@@ -1,12 +1,12 @@
-/* The Kafka journal's writer: opening, which takes over from every earlier writer of the pipeline. See journal_kafka.h,
- * journal_kafka_stamp.h. */
+/* The Kafka journal's writer: opening, which takes over from every earlier writer of the pipeline. See kafka.h,
+ * stamp.h. */
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/alloc.h"
 #include "core/clock.h"
-#include "journal_kafka_writer.h"
+#include "journal/kafka/writer.h"
 
 #define MESSAGE_TIMEOUT_MS "300000"
 

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "core/alloc.h"
-#include "journal_kafka_reader.h"
-#include "journal_kafka_stamp.h"
+#include "journal/kafka/reader.h"
+#include "journal/kafka/stamp.h"
 
 #define FOLLOW_WAIT_MS "500"
 

@@ -10,10 +10,10 @@
  *
  * A seal is a record that is meant for no offset: behind it, no earlier writer's record counts any more. Each opening writes one.
  */
-#ifndef JOURNAL_JOURNAL_KAFKA_STAMP_H
-#define JOURNAL_JOURNAL_KAFKA_STAMP_H
+#ifndef JOURNAL_KAFKA_STAMP_H
+#define JOURNAL_KAFKA_STAMP_H
 
-#include "journal_kafka.h"
+#include "journal/kafka/kafka.h"
 
 #define KAFKA_STAMP_NOWHERE UINT64_MAX   /* of a seal */
 #define KAFKA_STAMP_BYTES   ((size_t)32) /* of such a header in a batch */

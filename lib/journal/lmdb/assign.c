@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
-#include "journal_lmdb_reader.h"
+#include "journal/lmdb/reader.h"
 
 void lmdb_reader_forget(struct lmdb_reader *r)
 {

@@ -8,7 +8,7 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/log.h"
-#include "journal_kafka.h"
+#include "journal/kafka/kafka.h"
 
 const struct journal_impl journal_impl_kafka = {"kafka", &kafka_writer_ops, &kafka_reader_ops,
                                                 kafka_identity};
