@@ -160,9 +160,33 @@ static bool write_ordered(struct batch *b, struct table_map *tables, struct targ
     return ok;
 }
 
+/* Every shape of every table that the batch has. */
+static bool prepare_tables(const struct batch *b, struct table_map *tables, struct err *err)
+{
+    const struct table_schema **schemas = NULL;
+    size_t n = 0, cap = 0;
+    for (size_t i = 0; i < b->table_count; i++) {
+        const struct batch_table *bt = &b->tables[i];
+        for (size_t k = 0; k < bt->count; k++) {
+            if (k > 0 && bt->items[k].schema == bt->items[k - 1].schema)
+                continue;
+            if (n == cap) {
+                cap = cap == 0 ? 64 : 2 * cap;
+                schemas = xrealloc(schemas, cap * sizeof(struct table_schema *));
+            }
+            schemas[n++] = bt->items[k].schema;
+        }
+    }
+    bool ok = table_map_expect(tables, schemas, n, err);
+    free(schemas);
+    return ok;
+}
+
 bool batch_write_items(struct batch *b, struct table_map *tables, struct target *tgt, enum target_mode mode,
                        bool plain, struct err *err)
 {
+    if (!prepare_tables(b, tables, err))
+        return false;
     return mode == TARGET_ORDERED ? write_ordered(b, tables, tgt, err)
                                   : write_sets(b, tables, tgt, mode, plain, err);
 }

@@ -103,23 +103,73 @@ static bool check_lossy(const struct table_map *map, const struct table_schema *
     return true;
 }
 
-bool table_map_get(struct table_map *map, const struct table_schema *schema, struct target_table **ret,
-                   struct err *err)
+static struct entry *find(struct table_map *map, const struct table_schema *schema)
 {
     struct entry *e = NULL;
     HASH_FIND_PTR(map->entries, &schema, e);
-    if (e != NULL) {
-        *ret = e->table;
-        return true;
-    }
-    struct target_table *table = NULL;
-    if (!check_lossy(map, schema, err) || !target_prepare(map->tgt, schema, &table, err))
-        return false;
-    e = xcalloc(1, sizeof *e);
+    return e;
+}
+
+static void add(struct table_map *map, const struct table_schema *schema, struct target_table *table)
+{
+    struct entry *e = xcalloc(1, sizeof *e);
     e->schema = schema;
     e->table = table;
     find_rule(map, e);
     HASH_ADD_PTR(map->entries, schema, e);
-    *ret = table;
+}
+
+static int by_address(const void *a, const void *b)
+{
+    const struct table_schema *const *x = a, *const *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+/* The new ones among them, each once; in the order of their addresses, which is about that in which they came. */
+static size_t list_new(struct table_map *map, const struct table_schema *const *schemas, size_t count,
+                       const struct table_schema **ret)
+{
+    size_t n = 0, kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (find(map, schemas[i]) == NULL)
+            ret[n++] = schemas[i];
+    }
+    qsort(ret, n, sizeof(struct table_schema *), by_address);
+    for (size_t i = 0; i < n; i++) {
+        if (i == 0 || ret[i] != ret[i - 1])
+            ret[kept++] = ret[i];
+    }
+    return kept;
+}
+
+bool table_map_expect(struct table_map *map, const struct table_schema *const *schemas, size_t count,
+                      struct err *err)
+{
+    const struct table_schema **wanted = xcalloc(count + 1, sizeof(struct table_schema *));
+    size_t n = list_new(map, schemas, count, wanted);
+    struct target_table **tables = xcalloc(n + 1, sizeof(struct target_table *));
+    bool ok = true;
+    for (size_t i = 0; ok && i < n; i++)
+        ok = check_lossy(map, wanted[i], err);
+    ok = ok && (n == 0 || target_prepare_all(map->tgt, wanted, n, tables, err));
+    for (size_t i = 0; ok && i < n; i++)
+        add(map, wanted[i], tables[i]);
+    free(tables);
+    free(wanted);
+    return ok;
+}
+
+bool table_map_get(struct table_map *map, const struct table_schema *schema, struct target_table **ret,
+                   struct err *err)
+{
+    const struct entry *e = find(map, schema);
+    if (e == NULL) {
+        struct target_table *table = NULL;
+        if (!check_lossy(map, schema, err) || !target_prepare(map->tgt, schema, &table, err))
+            return false;
+        add(map, schema, table);
+        e = find(map, schema);
+    }
+    *ret = e->table;
     return true;
 }

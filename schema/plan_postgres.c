@@ -239,23 +239,27 @@ static void split_foreign_key(struct builder *b, const struct dump_entry *e, str
     strbuf_release(&validate);
 }
 
+/* What entries that are made with the tables need, once for all keys. */
+static void note_needs(struct builder *b)
+{
+    const struct dump *dump = b->req->dump;
+    b->needed = xcalloc(b->id_count + 1, sizeof *b->needed);
+    for (size_t i = 0; i < dump->count; i++) {
+        const struct dump_entry *e = &dump->entries[i];
+        b->attaches = b->attaches || strcmp(e->kind, "INDEX ATTACH") == 0;
+        for (size_t k = 0; k < e->need_count && plan_phase(e, true) == PHASE_TABLES; k++) {
+            if (e->needs[k] >= 0 && (size_t)e->needs[k] < b->id_count)
+                b->needed[e->needs[k]] = true;
+        }
+    }
+}
+
 /* A primary key that may wait until the rows are there: no index of a partition is attached to it, and nothing that is made before
  * needs it (a view that groups by it). */
 static bool key_may_wait(const struct builder *b, const struct dump_entry *e)
 {
-    const struct dump *dump = b->req->dump;
-    if (!b->req->keys_later || strcmp(e->kind, "CONSTRAINT") != 0 || strstr(e->sql, " PRIMARY KEY ") == NULL)
-        return false;
-    for (size_t i = 0; i < dump->count; i++) {
-        const struct dump_entry *other = &dump->entries[i];
-        if (strcmp(other->kind, "INDEX ATTACH") == 0)
-            return false;
-        for (size_t k = 0; k < other->need_count; k++) {
-            if (other->needs[k] == e->id && plan_phase(other, true) == PHASE_TABLES)
-                return false;
-        }
-    }
-    return true;
+    return b->req->keys_later && !b->attaches && strcmp(e->kind, "CONSTRAINT") == 0 &&
+           strstr(e->sql, " PRIMARY KEY ") != NULL && e->id >= 0 && !b->needed[e->id];
 }
 
 /* A constraint's entry is called "table constraint". */
@@ -440,6 +444,7 @@ bool plan_postgres(struct schema_plan *plan, const struct postgres_request *req,
     struct builder b = {.plan = plan, .req = req};
     map_columns(plan);
     index_entries(&b);
+    note_needs(&b);
     bool ok = read_roles(&b, err) && plan_pg_read_partitions(&b, err) && look_at_extensions(&b, err) &&
               plan_pg_read_lost(&b, err);
     if (ok)
@@ -447,6 +452,7 @@ bool plan_postgres(struct schema_plan *plan, const struct postgres_request *req,
     ok = ok && plan_pg_database(&b, err);
     name_set_release(&b.keys);
     free(b.by_id);
+    free(b.needed);
     free(b.left_out);
     free(b.lost);
     free(b.partitions);

@@ -32,6 +32,8 @@ struct builder {
     size_t left_out_count;
     size_t *by_id; /* index + 1 of the dump's entry with this id; 0 = none */
     size_t id_count;
+    bool *needed;         /* by id: something that is made with the tables needs it */
+    bool attaches;        /* some index is attached to another */
     struct name_set keys; /* "schema.name" of indexes and constraints that come with the tables */
 };
 

@@ -33,14 +33,31 @@ static bool list_table(void *ctx, uint32_t oid, const char *schema, const char *
     return true;
 }
 
-/* A partition goes through its root if that is chosen. */
-static bool is_covered(const struct listing *l, const struct listed *item)
+static int by_oid(const void *a, const void *b)
 {
-    for (size_t i = 0; item->root_oid != 0 && i < l->count; i++) {
-        if (l->items[i].oid == item->root_oid)
-            return l->items[i].chosen;
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Those to be looked at, in the order of the list: a partition goes through its root if that is chosen. */
+static uint32_t *choose(const struct listing *l, size_t *ret_count)
+{
+    uint32_t *chosen CLEANUP(free_ptr) = xcalloc(l->count + 1, sizeof *chosen);
+    uint32_t *oids = xcalloc(l->count + 1, sizeof *oids);
+    size_t n = 0;
+    for (size_t i = 0; i < l->count; i++) {
+        if (l->items[i].chosen)
+            chosen[n++] = l->items[i].oid;
     }
-    return false;
+    qsort(chosen, n, sizeof *chosen, by_oid);
+    *ret_count = 0;
+    for (size_t i = 0; i < l->count; i++) {
+        const uint32_t *root = &l->items[i].root_oid;
+        bool covered = *root != 0 && bsearch(root, chosen, n, sizeof *chosen, by_oid) != NULL;
+        if (l->items[i].chosen && !covered)
+            oids[(*ret_count)++] = l->items[i].oid;
+    }
+    return oids;
 }
 
 /* What source.filters leaves of it. */
@@ -57,19 +74,19 @@ static bool load_tables(struct check *ck, struct err *err)
 {
     struct listing l = {.filter = ck->filter};
     bool good = source_tables(ck->source, list_table, &l, err);
-    ck->tables = xcalloc(l.count + 1, sizeof *ck->tables);
-    for (size_t i = 0; good && i < l.count; i++) {
-        bool found = false;
-        if (!l.items[i].chosen || is_covered(&l, &l.items[i]))
-            continue;
-        struct check_table *t = &ck->tables[ck->table_count];
-        good = source_table_load(ck->source, l.items[i].oid, &t->source, &found, err);
-        ck->table_count += good && found;
-        if (good && found)
-            shape_table(ck, t);
-    }
+    size_t count = 0;
+    uint32_t *oids CLEANUP(free_ptr) = choose(&l, &count);
+    struct source_table *loaded CLEANUP(free_ptr) = xcalloc(count + 1, sizeof *loaded);
     free(l.items);
-    return good;
+    if (!good || !source_tables_load(ck->source, oids, count, loaded, &count, err))
+        return false;
+    ck->tables = xcalloc(count + 1, sizeof *ck->tables);
+    for (size_t i = 0; i < count; i++) {
+        ck->tables[i].source = loaded[i];
+        shape_table(ck, &ck->tables[i]);
+    }
+    ck->table_count = count;
+    return true;
 }
 
 static void fail(struct check *ck, struct check_table *t, const char *name, char *hint, const char *what)

@@ -32,6 +32,14 @@ bool pg_pipeline_active(const struct pg_conn *conn)
     return PQpipelineStatus(conn->pq) != PQ_PIPELINE_OFF;
 }
 
+bool pg_pipeline_prepare(struct pg_conn *conn, const char *name, const char *sql, struct err *err)
+{
+    if (PQsendPrepare(conn->pq, name, sql, 0, NULL) != 1)
+        return pg_fail(conn, NULL, "pipelined preparation", err);
+    conn->queued++;
+    return true;
+}
+
 bool pg_pipeline_exec(struct pg_conn *conn, const char *name, const struct pg_params *params, struct err *err)
 {
     if (PQsendQueryPrepared(conn->pq, name, params->count, params->values, params->lengths, params->formats,

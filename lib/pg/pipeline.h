@@ -19,6 +19,9 @@ struct pg_params {
 /* Parameter types are the server's to find out. The statement lives as long as the connection. */
 bool pg_prepare(struct pg_conn *conn, const char *name, const char *sql, struct err *err) MUST_CHECK;
 
+/* Queues its preparation, which pg_pipeline_exec may follow at once. Who prepared a statement in a pipeline that failed does not know whether it is
+ * there. */
+bool pg_pipeline_prepare(struct pg_conn *conn, const char *name, const char *sql, struct err *err) MUST_CHECK;
 bool pg_pipeline_begin(struct pg_conn *conn, struct err *err) MUST_CHECK;
 bool pg_pipeline_active(const struct pg_conn *conn);
 /* Queues a prepared statement; results come with pg_pipeline_sync. */

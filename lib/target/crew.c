@@ -27,6 +27,8 @@ struct crew_table {
         *forms;           /* each writer's own, index = writer; [0] is the lead's; NULL = not prepared yet */
     uint64_t transaction; /* in which `owner` was set */
     int owner;
+    uint64_t name_hash;
+    struct crew_table *next_shape; /* a ring: the same table, as its columns were at other times */
 };
 
 struct crew_writer {
@@ -133,10 +135,15 @@ static size_t writer_of_row(const struct crew *crew, const struct target_table *
     return to_writer(crew, hash);
 }
 
-static int home_of(const struct crew *crew, const struct target_table *table)
+static uint64_t hash_name(const struct target_table *table)
 {
     uint64_t hash = hash_fnv1a(HASH_FNV1A, table->schema->schema, strlen(table->schema->schema) + 1);
-    return (int)to_writer(crew, hash_fnv1a(hash, table->schema->table, strlen(table->schema->table)));
+    return hash_fnv1a(hash, table->schema->table, strlen(table->schema->table));
+}
+
+static int home_of(const struct crew *crew, const struct crew_table *ct)
+{
+    return (int)to_writer(crew, ct->name_hash);
 }
 
 static bool has_moves(const struct target_batch *batch)
@@ -148,6 +155,12 @@ static bool has_moves(const struct target_batch *batch)
     return false;
 }
 
+static bool same_table(const struct crew_table *a, const struct crew_table *b)
+{
+    return strcmp(a->lead->schema->table, b->lead->schema->table) == 0 &&
+           strcmp(a->lead->schema->schema, b->lead->schema->schema) == 0;
+}
+
 static struct crew_table *table_of(struct crew *crew, struct target_table *lead)
 {
     if (lead->crew != NULL)
@@ -156,6 +169,16 @@ static struct crew_table *table_of(struct crew *crew, struct target_table *lead)
     ct->lead = lead;
     ct->forms = xcalloc(crew->count, sizeof(struct target_table *));
     ct->forms[0] = lead;
+    ct->name_hash = hash_name(lead);
+    ct->next_shape = ct;
+    for (size_t i = 0; i < crew->table_count; i++) {
+        struct crew_table *other = crew->tables[i];
+        if (other->name_hash != ct->name_hash || !same_table(other, ct))
+            continue;
+        ct->next_shape = other->next_shape;
+        other->next_shape = ct;
+        break;
+    }
     crew->tables = xrealloc(crew->tables, (crew->table_count + 1) * sizeof(struct crew_table *));
     crew->tables[crew->table_count++] = ct;
     lead->crew = ct;
@@ -172,11 +195,8 @@ static bool start_again(struct err *err)
 /* The same table in another shape (its columns have changed inside of the batch) met another writer: neither would see the other's rows. */
 static bool strays(const struct crew *crew, const struct crew_table *ct)
 {
-    for (size_t i = 0; i < crew->table_count; i++) {
-        const struct crew_table *other = crew->tables[i];
-        if (other == ct || other->transaction != crew->transaction || other->owner == OWNER_NONE ||
-            strcmp(other->lead->schema->table, ct->lead->schema->table) != 0 ||
-            strcmp(other->lead->schema->schema, ct->lead->schema->schema) != 0)
+    for (const struct crew_table *other = ct->next_shape; other != ct; other = other->next_shape) {
+        if (other->transaction != crew->transaction || other->owner == OWNER_NONE)
             continue;
         if (other->owner != ct->owner || ct->owner == OWNER_SPLIT)
             return true;
@@ -184,30 +204,39 @@ static bool strays(const struct crew *crew, const struct crew_table *ct)
     return false;
 }
 
-static bool settle_owner(struct crew *crew, struct crew_table *ct, const struct target_batch *batch,
+static bool settle_owner(struct crew *crew, struct crew_table *ct, const struct target_batch *batch, bool may,
                          struct err *err)
 {
-    bool moves = has_moves(batch), may = false;
+    bool moves = has_moves(batch);
     if (ct->transaction == crew->transaction && ct->owner != OWNER_NONE)
         return ct->owner != OWNER_SPLIT || !moves || start_again(err);
-    if (!crew->ops->share(crew->lead, ct->lead, &may, err))
-        return false;
     ct->transaction = crew->transaction;
-    ct->owner = !may ? 0 : ct->lead->split_count == 0 || moves ? home_of(crew, ct->lead) : OWNER_SPLIT;
+    ct->owner = !may ? 0 : ct->lead->split_count == 0 || moves ? home_of(crew, ct) : OWNER_SPLIT;
     return !strays(crew, ct) || start_again(err);
 }
 
-static bool form_for(struct crew *crew, struct crew_table *ct, size_t writer, struct target_table **ret,
-                     struct err *err)
+/* From the lead's tables to the writer's own, which are prepared all at once when they are met first. */
+static bool fill_forms(struct crew *crew, size_t writer, struct err *err)
 {
     struct crew_writer *w = &crew->writers[writer];
-    if (!w->used && writer > 0 && !crew->ops->begin_writer(w->tgt, crew->attempt, crew->token, err))
-        return false;
-    w->used = true;
-    if (ct->forms[writer] == NULL && !w->tgt->ops->prepare(w->tgt, ct->lead->schema, &ct->forms[writer], err))
-        return false;
-    *ret = ct->forms[writer];
-    return true;
+    const struct table_schema **schemas = xcalloc(w->batch_count + 1, sizeof(struct table_schema *));
+    struct target_table **made = xcalloc(w->batch_count + 1, sizeof(struct target_table *));
+    size_t n = 0, next = 0;
+    for (size_t i = 0; i < w->batch_count; i++) {
+        const struct crew_table *ct = w->batches[i].table->crew;
+        if (ct->forms[writer] == NULL)
+            schemas[n++] = ct->lead->schema;
+    }
+    bool ok = n == 0 || w->tgt->ops->prepare(w->tgt, schemas, n, made, err);
+    for (size_t i = 0; ok && i < w->batch_count; i++) {
+        struct crew_table *ct = w->batches[i].table->crew;
+        if (ct->forms[writer] == NULL)
+            ct->forms[writer] = made[next++];
+        w->batches[i].table = ct->forms[writer];
+    }
+    free(made);
+    free(schemas);
+    return ok;
 }
 
 /* --- writing --- */
@@ -216,10 +245,10 @@ static bool give(struct crew *crew, struct crew_table *ct, size_t writer, const 
                  size_t count, struct err *err)
 {
     struct crew_writer *w = &crew->writers[writer];
-    struct target_table *table = NULL;
-    if (!form_for(crew, ct, writer, &table, err))
+    if (!w->used && writer > 0 && !crew->ops->begin_writer(w->tgt, crew->attempt, crew->token, err))
         return false;
-    w->batches[w->batch_count++] = (struct target_batch){.table = table, .rows = rows, .row_count = count};
+    w->used = true;
+    w->batches[w->batch_count++] = (struct target_batch){.table = ct->lead, .rows = rows, .row_count = count};
     return true;
 }
 
@@ -247,19 +276,30 @@ static bool split(struct crew *crew, struct crew_table *ct, const struct target_
     return ok;
 }
 
+static bool part_batch(struct crew *crew, const struct target_batch *batch, bool may, struct target_row *room,
+                       struct err *err)
+{
+    struct crew_table *ct = table_of(crew, batch->table);
+    if (!settle_owner(crew, ct, batch, may, err))
+        return false;
+    return ct->owner == OWNER_SPLIT ? split(crew, ct, batch, room, err)
+                                    : give(crew, ct, (size_t)ct->owner, batch->rows, batch->row_count, err);
+}
+
 static bool part(struct crew *crew, const struct target_batch *batches, size_t count, struct target_row *room,
                  struct err *err)
 {
+    bool *may CLEANUP(free_ptr) = xcalloc(count + 1, sizeof *may);
+    if (!crew->ops->share(crew->lead, batches, count, may, err))
+        return false;
     for (size_t i = 0; i < count; i++) {
-        struct crew_table *ct = table_of(crew, batches[i].table);
-        if (!settle_owner(crew, ct, &batches[i], err))
-            return false;
-        bool ok = ct->owner == OWNER_SPLIT
-                      ? split(crew, ct, &batches[i], room, err)
-                      : give(crew, ct, (size_t)ct->owner, batches[i].rows, batches[i].row_count, err);
-        if (!ok)
+        if (!part_batch(crew, &batches[i], may[i], room, err))
             return false;
         room += batches[i].row_count;
+    }
+    for (size_t i = 0; i < crew->count; i++) {
+        if (!fill_forms(crew, i, err))
+            return false;
     }
     return true;
 }

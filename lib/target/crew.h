@@ -24,9 +24,10 @@ struct target_crew_ops {
     bool (*begin_writer)(struct target *tgt, uint64_t attempt, const char *token, struct err *err);
     bool (*prepare_writer)(struct target *tgt, struct err *err);
     bool (*commit_writer)(struct target *tgt, struct err *err);
-    /* Of the lead. share: in its transaction; the table is made ready for rows. *ret_may false: others must not touch it in this
-     * transaction. */
-    bool (*share)(struct target *lead, struct target_table *table, bool *ret_may, struct err *err);
+    /* Of the lead. share: in its transaction; the batches' tables are made ready for rows. ret_may[i] false: others must not touch that of
+     * batches[i] in this transaction. */
+    bool (*share)(struct target *lead, const struct target_batch *batches, size_t count, bool *ret_may,
+                  struct err *err);
     /* Ends the lead's transaction, with the position noted as pending. ERR_FENCED as commit. */
     bool (*decide)(struct target *lead, const struct target_position *position, const char *token,
                    struct err *err);

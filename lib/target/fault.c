@@ -104,11 +104,11 @@ static bool fault_open(const struct target_options *options, struct target **ret
     return true;
 }
 
-static bool fault_prepare(struct target *tgt, const struct table_schema *schema, struct target_table **ret,
-                          struct err *err)
+static bool fault_prepare(struct target *tgt, const struct table_schema *const *schemas, size_t count,
+                          struct target_table **ret, struct err *err)
 {
     bool lost;
-    return fault_before("prepare", &lost, err) && target_prepare(INNER(tgt), schema, ret, err) &&
+    return fault_before("prepare", &lost, err) && target_prepare_all(INNER(tgt), schemas, count, ret, err) &&
            fault_after("prepare", lost, err);
 }
 

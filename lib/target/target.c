@@ -102,7 +102,25 @@ const struct target_conflict_ops *target_conflicts(const struct target *tgt)
 bool target_prepare(struct target *tgt, const struct table_schema *schema, struct target_table **ret,
                     struct err *err)
 {
-    return tgt->ops->prepare(tgt, schema, ret, err);
+    return tgt->ops->prepare(tgt, &schema, 1, ret, err);
+}
+
+bool target_prepare_all(struct target *tgt, const struct table_schema *const *schemas, size_t count,
+                        struct target_table **ret, struct err *err)
+{
+    return tgt->ops->prepare(tgt, schemas, count, ret, err);
+}
+
+size_t target_prepare_part(const struct table_schema *const *schemas, size_t count, size_t most,
+                           size_t fields)
+{
+    size_t n = 0;
+    for (size_t sum = 0; n < count && n < most; n++) {
+        sum += schemas[n]->field_count;
+        if (n > 0 && sum > fields)
+            break;
+    }
+    return n;
 }
 
 bool target_begin(struct target *tgt, uint64_t attempt, struct err *err)

@@ -170,9 +170,10 @@ struct target_narrow_ops {
 struct target_ops {
     const char *name;
     bool (*open)(const struct target_options *options, struct target **ret, struct err *err);
-    /* ERR_SCHEMA names the table and what is missing or does not fit. May be called inside a transaction. */
-    bool (*prepare)(struct target *tgt, const struct table_schema *schema, struct target_table **ret,
-                    struct err *err);
+    /* ret[i]: of schemas[i]; no schema is given twice. ERR_SCHEMA names a table and what is missing or does not fit: then none
+     * counts. Asks about all of them in a few statements. May be called inside a transaction. */
+    bool (*prepare)(struct target *tgt, const struct table_schema *const *schemas, size_t count,
+                    struct target_table **ret, struct err *err);
     /* *ret_found false: this pipeline has not written here yet. Not inside a transaction. */
     bool (*position)(struct target *tgt, struct target_position *ret, bool *ret_found, struct err *err);
     /* How far the target's own log is written, and how far the slowest of its connected standbys has replayed it (no standby:
@@ -195,6 +196,8 @@ struct target_ops {
 bool target_open(const struct target_options *options, struct target **ret, struct err *err) MUST_CHECK;
 bool target_prepare(struct target *tgt, const struct table_schema *schema, struct target_table **ret,
                     struct err *err) MUST_CHECK;
+bool target_prepare_all(struct target *tgt, const struct table_schema *const *schemas, size_t count,
+                        struct target_table **ret, struct err *err) MUST_CHECK;
 bool target_begin(struct target *tgt, uint64_t attempt, struct err *err) MUST_CHECK;
 bool target_write(struct target *tgt, enum target_mode mode, const struct target_batch *batches, size_t count,
                   struct err *err) MUST_CHECK;

@@ -14,4 +14,8 @@ bool target_find_key(const struct table_schema *schema, size_t column_count,
                      size_t (*field_of)(const void *tab, size_t column), const void *tab, size_t **ret_key,
                      struct err *err) MUST_CHECK;
 
+/* How many of these tables are to be asked about at once: so many, and so many fields, but at least one. */
+size_t target_prepare_part(const struct table_schema *const *schemas, size_t count, size_t most,
+                           size_t fields);
+
 #endif

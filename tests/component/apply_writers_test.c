@@ -332,6 +332,57 @@ static void test_triggers_fire(void **state)
     end_case(ac);
 }
 
+/* PostgreSQL alone: what a column does not hold becomes null by its rule also where the rows of a writer beside the first travel as arrays. */
+static void test_what_does_not_fit_in_arrays(void **state)
+{
+    struct apply_case *ac = begin_case(state, "CREATE TABLE t (id int PRIMARY KEY, a int, big varchar(3))");
+    struct ac_table *t = ac_table(ac, "t", "id int4 key, a int4, big varchar3");
+    char id[16];
+    ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
+    ac_begin(ac);
+    ac_fence(ac, FENCE_STREAM);
+    ac_begin(ac);
+    for (int i = 1; i <= 3 * ROWS; i++) {
+        (void)snprintf(id, sizeof id, "%d", i);
+        ac_insert(ac, t, ROW(id, "1", "x"));
+    }
+    ac_fence(ac, FENCE_STREAM);
+    run_to_end(ac);
+    ac_begin(ac);
+    for (int i = 1; i <= 3 * ROWS; i++) { /* each writer has more rows than go one by one */
+        (void)snprintf(id, sizeof id, "%d", i);
+        ac_update(ac, t, NULL, ROW(id, "2", i % 2 == 0 ? "too long" : "y"));
+    }
+    ac_fence(ac, FENCE_STREAM);
+    ac_start(ac, NULL);
+    HALTS(ac, 5, "table=public.t", "column=big", "more characters");
+    ac_expect(ac, "SELECT count(*), sum(a), count(big) FROM t", "900,900,900");
+    ac->target_more = ", unfit: \"null\"";
+    ac_write_config(ac, "");
+    run_to_end(ac);
+    ac_expect(ac, "SELECT count(*), sum(a), count(big), min(big) FROM t", "900,1800,450,y");
+    expect_settled(ac);
+    end_case(ac);
+}
+
+/* PostgreSQL alone: all shards together need room for what they prepare. */
+static void test_room_for_all_shards(void **state)
+{
+    struct apply_case *ac = begin_case(state, DDL);
+    struct target_options options = {
+        .url = ac->url, .pipeline = "sharded", .shard = "1/11", .writers = 3, .writer_rows = 50};
+    struct target *tgt = NULL;
+    struct err err = ERR_INIT;
+    assert_false(target_open(&options, &tgt, &err));
+    assert_int_equal(err.code, ERR_CONFIG);
+    assert_non_null(strstr(err.text, "3 in 11 shards need max_prepared_transactions of at least 22"));
+    assert_non_null(strstr(err.text, "where it is 20"));
+    options.shard = "1/10";
+    AC_OK(ac, target_open(&options, &tgt, &ac->err));
+    target_close(tgt);
+    end_case(ac);
+}
+
 #define BOTH(test) ON(test, "postgresql"), ON(test, "mariadb")
 
 int main(void)
@@ -346,6 +397,8 @@ int main(void)
         BOTH(test_two_shapes_in_one_batch),
         ON(test_no_room_to_prepare, "postgresql"),
         ON(test_triggers_fire, "postgresql"),
+        ON(test_what_does_not_fit_in_arrays, "postgresql"),
+        ON(test_room_for_all_shards, "postgresql"),
     };
     return cmocka_run_group_tests(tests, NULL, stop_servers);
 }

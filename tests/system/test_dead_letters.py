@@ -319,3 +319,22 @@ def test_a_retry_that_never_ends_is_given_up(servers):
         dlq(s, "retry", "--all")  # asked for again
         s.assert_equal()
         assert letters(s) == []
+
+
+def test_many_letters_are_listed_in_pages(servers):
+    """Thousands are held (clones of a real one): each is listed once, in order; apply starts with all of them and gives all of them up when asked."""
+    with scenario(*servers, T, more=ON) as s:
+        narrowed(s)
+        s.source("UPDATE t SET v = 'far too long' WHERE id = 1")
+        s.wait()
+        assert s.apply.terminate() == 0
+        clones = count(2500, 10000)
+        s.target("INSERT INTO crossfade.dead_letter SELECT (jsonb_populate_record(d, jsonb_build_object('id', i.id, 'chain', i.id, 'key_shown', 'id=' || i.n, 'key', '\\x' || md5(i.n::text)))).* "
+                 f"FROM crossfade.dead_letter d, (SELECT n, nextval('crossfade.dead_letter_id') AS id FROM generate_series(1001, {1000 + clones}) n) i")
+        listed = [json.loads(line) for line in dlq(s, "list", "--json").splitlines()]
+        assert [one["key"] for one in listed] == ["id=1"] + [f"id={n}" for n in range(1001, 1001 + clones)]
+        assert len(dlq(s, "list", "--all").splitlines()) == clones + 1
+        s.apply.start()
+        s.apply.wait_for(lambda status: status.get("dead_letters") == clones + 1, 60, "all are held")
+        dlq(s, "discard", "--all", "--reason", "a test", "--timeout", "120")
+        assert letters(s) == [] and len(letters(s, "discarded")) == clones + 1

@@ -6,9 +6,11 @@ import psycopg
 import pytest
 
 from rig import Postgres, Workdir
+from rig.mariadb import MariaDB, run
 from rig.scenario import count, scenario
 
 TABLES = count(500, 10000)
+WATCHED = {"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.max": 100000}
 ROOM = {"max_locks_per_transaction": 64 if TABLES <= 1000 else 1024}  # TRUNCATE of everything locks it in one transaction
 
 
@@ -19,8 +21,15 @@ def make_tables(url, rows):
                                        for n in range(first, min(first + 250, TABLES))))
 
 
-def peak_rss(role):
-    with open(f"/proc/{role.pid}/status") as f:
+def change_tables(url):
+    """Three kinds of statements for each table: more than a session of the target keeps."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for first in range(0, TABLES, 250):
+            connection.execute("".join(f"UPDATE t{n} SET v = v + 1 WHERE id = 1; INSERT INTO t{n} VALUES (10, {n}, 'new'); DELETE FROM t{n} WHERE id = 2;" for n in range(first, min(first + 250, TABLES))))
+
+
+def peak_rss(pid):
+    with open(f"/proc/{pid}/status") as f:
         return next(int(line.split()[1]) for line in f if line.startswith("VmHWM:")) << 10
 
 
@@ -36,11 +45,11 @@ class Clock:
 
 @pytest.fixture(name="servers", scope="module")
 def fixture_servers():
-    with Workdir("many") as folder, Postgres(folder, "source", settings=ROOM) as source, Postgres(folder, "target", settings=ROOM) as target:
+    with Workdir("many") as folder, Postgres(folder, "source", settings=ROOM) as source, Postgres(folder, "target", settings={**ROOM, **WATCHED}) as target:
         yield folder, source, target
 
 
-def sums(url):
+def sums_of(url):
     """Of all tables at once: rows, and what is in them."""
     with psycopg.connect(url) as connection:
         parts = [f"SELECT count(*) c, coalesce(sum(id::bigint * 7 + v), 0) s FROM t{n}" for n in range(TABLES)]
@@ -61,12 +70,15 @@ def test_many_tables(servers):
         s.capture.start()
         s.capture.wait_for(lambda status: status.get("phase") == "streaming", 600, "streams")
         clock.lap("copy into the journal")
+        target.sql("CREATE EXTENSION pg_stat_statements", db="many")
         s.apply.start()
         s.wait_complete(600)
         clock.lap("copy on the target")
-        with psycopg.connect(s.source_url, autocommit=True) as connection:
-            for first in range(0, TABLES, 250):
-                connection.execute("".join(f"UPDATE t{n} SET v = v + 1 WHERE id = 1; INSERT INTO t{n} VALUES (10, {n}, 'new'); DELETE FROM t{n} WHERE id = 2;" for n in range(first, min(first + 250, TABLES))))
+        asked = target.value("SELECT sum(calls) FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = 'many') AND query ~ "
+                             "'pg_attribute|pg_class|pg_index|pg_constraint|crossfade[.]loaded|EXISTS [(]SELECT [$0-9]+ FROM ONLY'", db="many")
+        print(f"{asked} statements about the catalog")
+        assert asked < TABLES  # one by one they were ten times as many
+        change_tables(s.source_url)
         clock.lap("changes on the source")
         s.wait(600)
         clock.lap("changes on the target")
@@ -75,6 +87,40 @@ def test_many_tables(servers):
         s.source("UPDATE t7 SET v = -7")
         s.wait(600)
         clock.lap("capture started again")
-        print(f"peak memory: capture {peak_rss(s.capture) >> 20} MiB, apply {peak_rss(s.apply) >> 20} MiB")
-        assert peak_rss(s.capture) < 256 << 20 and peak_rss(s.apply) < 512 << 20
-        assert sums(s.source_url) == sums(s.target_url)
+        backend = target.value("SELECT pid FROM pg_stat_activity WHERE datname = 'many' AND application_name LIKE 'crossfade apply%'")
+        peaks = [peak_rss(pid) for pid in (s.capture.pid, s.apply.pid, backend)]
+        print("peak memory: capture {} MiB, apply {} MiB, its session on the target {} MiB".format(*(peak >> 20 for peak in peaks)))
+        assert peaks[0] < 256 << 20 and peaks[1] < 512 << 20 and peaks[2] < 1024 << 20
+        assert sums_of(s.source_url) == sums_of(s.target_url)
+
+
+def test_many_tables_of_mariadb(servers):
+    folder, source, target = servers
+    with MariaDB(folder, "mariadb") as mariadb, scenario(folder, source, target, target_schema="", name="manym") as s:
+        s.pipeline.settings["target"]["url"] = mariadb.create_db("manym", jobs=("apply",))
+        s.pipeline.write()
+        make_tables(s.source_url, 3)
+        with mariadb.connect("manym") as connection, connection.cursor() as cursor:
+            for n in range(TABLES):
+                cursor.execute(f"CREATE TABLE t{n} (id int PRIMARY KEY, v int, w longtext)")
+        s.capture.start()
+        s.capture.wait_for(lambda status: status.get("phase") == "streaming", 600, "streams")
+
+        def asked():
+            return int(mariadb.sql("SHOW GLOBAL STATUS LIKE 'Com_select'")[0][1])
+        before, clock = asked(), Clock()
+        s.apply.start()
+        s.wait_complete(600)
+        clock.lap("copy on MariaDB")
+        print(f"{asked() - before} queries")
+        assert asked() - before < TABLES
+        change_tables(s.source_url)
+        s.pipeline.wait_caught_up(600)
+        clock.lap("changes on MariaDB")
+        assert 0 < int(mariadb.sql("SHOW GLOBAL STATUS LIKE 'Prepared_stmt_count'")[0][1]) <= 1100
+        total = [0, 0]
+        with mariadb.connect("manym") as connection:
+            for n in range(TABLES):
+                row = run(connection, f"SELECT COUNT(*), SUM(id * 7 + v) FROM t{n}")[0]
+                total = [total[0] + int(row[0]), total[1] + int(row[1])]
+        assert total == sums_of(s.source_url)

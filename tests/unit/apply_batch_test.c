@@ -65,13 +65,18 @@ PRINTF_LIKE(1, 2) static void tell(const char *fmt, ...)
     va_end(ap);
 }
 
-static bool fake_prepare(struct target *tgt, const struct table_schema *schema, struct target_table **ret,
-                         struct err *err)
+static size_t prepare_calls, prepared;
+
+static bool fake_prepare(struct target *tgt, const struct table_schema *const *schemas, size_t count,
+                         struct target_table **ret, struct err *err)
 {
     static struct target_table tables[2];
-    struct target_table *t = &tables[schema == &shapes[1]];
-    t->schema = schema;
-    *ret = t;
+    prepare_calls++;
+    prepared += count;
+    for (size_t i = 0; i < count; i++) {
+        ret[i] = &tables[schemas[i] == &shapes[1]];
+        ret[i]->schema = schemas[i];
+    }
     return true;
 }
 
@@ -230,6 +235,24 @@ static void test_shapes_are_written_one_after_the_other(void **state)
     expect(&f, TARGET_SET, "[v1 =1][v2 =1]");
 }
 
+/* All that a batch brings in one call, each once; what is known is not asked about again. */
+static void test_shapes_are_prepared_together(void **state)
+{
+    struct fixture f;
+    begin(&f, 1 << 20);
+    prepare_calls = prepared = 0;
+    for (int i = 0; i < 4; i++)
+        add(&f, 0, CHANGE_INSERT, 10 + (lsn_t)i, 1, i, 1 + i % 2, NULL, 0, 0);
+    assert_true(batch_write(f.b, f.tables, &fake, TARGET_ORDERED, true, &f.err));
+    assert_int_equal(prepare_calls, 1);
+    assert_int_equal(prepared, 2);
+    batch_clear(f.b);
+    put(&f, 0, CHANGE_INSERT, 20, 1, 9);
+    assert_true(batch_write(f.b, f.tables, &fake, TARGET_SET, true, &f.err));
+    assert_int_equal(prepare_calls, 1);
+    end(&f);
+}
+
 static void test_truncate_drops_what_came_before(void **state)
 {
     struct fixture f;
@@ -267,6 +290,7 @@ int main(void)
         cmocka_unit_test(test_rows_of_a_copy_keep_their_place),
         cmocka_unit_test(test_full_only_between_key_changes),
         cmocka_unit_test(test_shapes_are_written_one_after_the_other),
+        cmocka_unit_test(test_shapes_are_prepared_together),
         cmocka_unit_test(test_truncate_drops_what_came_before),
         cmocka_unit_test(test_key_and_schema_must_agree),
     };

@@ -91,12 +91,14 @@ static struct world {
 } now, saved, begun;
 static size_t writes;
 
-static bool fake_prepare(struct target *tgt, const struct table_schema *schema, struct target_table **ret,
-                         struct err *err)
+static bool fake_prepare(struct target *tgt, const struct table_schema *const *schemas, size_t count,
+                         struct target_table **ret, struct err *err)
 {
     static struct target_table tables[2];
-    *ret = &tables[schema == &shapes[1]];
-    (*ret)->schema = schema;
+    for (size_t i = 0; i < count; i++) {
+        ret[i] = &tables[schemas[i] == &shapes[1]];
+        ret[i]->schema = schemas[i];
+    }
     return true;
 }
 

@@ -2,6 +2,7 @@
  * MariaDB, with all that was written before it: rows are deleted instead. */
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/alloc.h"
 #include "watch.h"
@@ -22,47 +23,72 @@ static void add_ours(struct strbuf *sb, const struct md_target *mt)
     maria_quote_literal(sb, mt->shard);
 }
 
-static bool is_known(struct md_target *mt, const struct md_table *tab, bool *ret, struct err *err)
+/* ('schema', 'table'), … */
+static void add_names(struct strbuf *sb, struct md_table *const *tabs, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        strbuf_adds(sb, i > 0 ? ", (" : "(");
+        maria_quote_literal(sb, tabs[i]->base.schema->schema);
+        strbuf_adds(sb, ", ");
+        maria_quote_literal(sb, tabs[i]->base.schema->table);
+        strbuf_addc(sb, ')');
+    }
+}
+
+static bool is_named(const struct md_table *tab, char *const *cell)
+{
+    return strcmp(tab->base.schema->schema, cell[0]) == 0 && strcmp(tab->base.schema->table, cell[1]) == 0;
+}
+
+/* Those that crossfade_loaded has are out of tabs: the next commit settles it, since the row may be of this very transaction. */
+static bool find_known(struct md_target *mt, struct md_table **tabs, size_t *count, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    int64_t count = 0;
-    strbuf_adds(&sql, "SELECT COUNT(*) FROM crossfade_loaded WHERE ");
+    MD_ROWS rows = {0};
+    size_t kept = 0;
+    strbuf_adds(&sql, "SELECT schema_name, table_name FROM crossfade_loaded WHERE ");
     add_ours(&sql, mt);
-    strbuf_adds(&sql, " AND schema_name = ");
-    maria_quote_literal(&sql, tab->base.schema->schema);
-    strbuf_adds(&sql, " AND table_name = ");
-    maria_quote_literal(&sql, tab->base.schema->table);
-    bool ok = strbuf_ok(&sql, "statement", err) && md_query_int64(mt, sql.data, &count, err);
+    strbuf_adds(&sql, " AND (schema_name, table_name) IN (");
+    add_names(&sql, tabs, *count);
+    strbuf_addc(&sql, ')');
+    bool ok = strbuf_ok(&sql, "statement", err) && md_query(mt, sql.data, &rows, err);
     strbuf_release(&sql);
-    *ret = count > 0;
+    while (ok && md_next(&rows)) {
+        for (size_t i = 0; i < *count; i++)
+            tabs[i]->loading = tabs[i]->loading || is_named(tabs[i], rows.cell);
+    }
+    for (size_t i = 0; i < *count; i++) {
+        if (!tabs[i]->loading)
+            tabs[kept++] = tabs[i];
+    }
+    *count = kept;
     return ok;
 }
 
-static bool remember(struct md_target *mt, struct md_table *tab, struct err *err)
+static bool remember(struct md_target *mt, struct md_table *const *tabs, size_t count, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    const char *texts[] = {mt->pipeline, mt->shard, tab->base.schema->schema, tab->base.schema->table};
     strbuf_adds(&sql,
-                "INSERT INTO crossfade_loaded (pipeline, shard, schema_name, table_name, attempt) VALUES (");
-    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-        maria_quote_literal(&sql, texts[i]);
-        strbuf_adds(&sql, ", ");
+                "INSERT INTO crossfade_loaded (pipeline, shard, schema_name, table_name, attempt) VALUES ");
+    for (size_t i = 0; i < count; i++) {
+        const char *texts[] = {mt->pipeline, mt->shard, tabs[i]->base.schema->schema,
+                               tabs[i]->base.schema->table};
+        strbuf_adds(&sql, i > 0 ? ", (" : "(");
+        for (size_t k = 0; k < ARRAY_LEN(texts); k++) {
+            maria_quote_literal(&sql, texts[k]);
+            strbuf_adds(&sql, ", ");
+        }
+        strbuf_addf(&sql, "%" PRIu64 ")", mt->attempt);
     }
-    strbuf_addf(&sql, "%" PRIu64 ")", mt->attempt);
     bool ok = strbuf_ok(&sql, "statement", err) && md_exec(mt, sql.data, err);
     strbuf_release(&sql);
-    tab->loading = ok;
+    for (size_t i = 0; ok && i < count; i++)
+        tabs[i]->loading = true;
     return ok;
 }
 
-static bool refuse_or_empty(struct md_target *mt, struct md_table *tab, struct err *err)
+static bool empty_filled(struct md_target *mt, struct md_table *tab, struct err *err)
 {
-    char *sql CLEANUP(free_ptr) = xasprintf("SELECT EXISTS (SELECT 1 FROM %s)", tab->name);
-    int64_t filled = 0;
-    if (!md_query_int64(mt, sql, &filled, err))
-        return md_table_err(tab, err);
-    if (!filled)
-        return true;
     if (!mt->truncate_nonempty)
         return err_set(
             err, ERR_SCHEMA,
@@ -72,19 +98,64 @@ static bool refuse_or_empty(struct md_target *mt, struct md_table *tab, struct e
     return md_empty(mt, tab, err);
 }
 
-bool md_ensure_loaded(struct md_target *mt, struct md_table *tab, struct err *err)
+static bool refuse_or_empty(struct md_target *mt, struct md_table *const *tabs, size_t count, struct err *err)
 {
-    bool known = false;
-    if (tab->loaded || tab->loading || mt->writer > 0) /* the lead has seen to it */
-        return true;
-    if (!md_begun(mt, err) || !is_known(mt, tab, &known, err))
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    MD_ROWS rows = {0};
+    for (size_t i = 0; i < count; i++)
+        strbuf_addf(&sql, "%sSELECT %zu FROM DUAL WHERE EXISTS (SELECT 1 FROM %s)",
+                    i > 0 ? " UNION ALL " : "", i, tabs[i]->name);
+    bool ok = strbuf_ok(&sql, "statement", err) && md_query(mt, sql.data, &rows, err);
+    strbuf_release(&sql);
+    if (!ok && count == 1)
+        return md_table_err(tabs[0], err);
+    while (ok && md_next(&rows))
+        ok = empty_filled(mt, tabs[strtoull(rows.cell[0], NULL, 10)], err);
+    return ok;
+}
+
+static bool ensure_some(struct md_target *mt, struct md_table **tabs, size_t count, struct err *err)
+{
+    if (!md_begun(mt, err) || !find_known(mt, tabs, &count, err))
         return false;
-    if (known) {
-        tab->loading = true; /* settled by the next commit: the row may be of this very transaction */
-        return true;
-    }
     /* Without a copy the rows are there already, and are to stay. */
-    return (mt->attempt == 0 || refuse_or_empty(mt, tab, err)) && remember(mt, tab, err);
+    return count == 0 ||
+           ((mt->attempt == 0 || refuse_or_empty(mt, tabs, count, err)) && remember(mt, tabs, count, err));
+}
+
+void md_touch(struct md_target *mt, struct md_table *tab)
+{
+    if (tab->touched)
+        return;
+    if (mt->touched_count == mt->touched_cap) {
+        mt->touched_cap = mt->touched_cap == 0 ? 64 : 2 * mt->touched_cap;
+        mt->touched = xrealloc(mt->touched, mt->touched_cap * sizeof(struct md_table *));
+    }
+    mt->touched[mt->touched_count++] = tab;
+    tab->touched = true;
+}
+
+bool md_ensure_loaded(struct md_target *mt, const struct target_batch *batches, size_t count, struct err *err)
+{
+    struct md_table *some[MD_PREPARE_TABLES];
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct md_table *tab = (struct md_table *)batches[i].table;
+        bool twin = false;
+        md_touch(mt, tab);
+        if (tab->loaded || tab->loading || mt->writer > 0) /* the lead has seen to it */
+            continue;
+        for (size_t k = 0; !twin && k < n; k++)
+            twin = strcmp(some[k]->name, tab->name) == 0; /* it repeats, or has changed its shape */
+        if (twin || n == MD_PREPARE_TABLES) {
+            if (!ensure_some(mt, some, n, err))
+                return false;
+            n = 0;
+        }
+        if (!tab->loading)
+            some[n++] = tab;
+    }
+    return n == 0 || ensure_some(mt, some, n, err);
 }
 
 static bool delete_known(struct md_target *mt, const char *schema, const char *table, struct err *err)

@@ -164,7 +164,8 @@ static bool make_ready(struct md_target *mt, struct md_table *tab, const struct 
     if (rule->policy == CONFLICT_NEWER_WINS && !find_newer(tab, rule, &tab->watch->newer, err))
         return false;
     tab->watch->policy = rule->policy;
-    return md_ensure_loaded(mt, tab, err) && md_begun(mt, err) && md_watch_find(mt, tab, err) &&
+    const struct target_batch about = {.table = &tab->base};
+    return md_ensure_loaded(mt, &about, 1, err) && md_begun(mt, err) && md_watch_find(mt, tab, err) &&
            make_room(mt, tab, sql, err);
 }
 

@@ -71,38 +71,53 @@ static void read_view(const struct md_rows *rows, bool whole, char lsn[LSN_TEXT_
     v->letter.headers = md_cell_bytes(rows, 26, &v->letter.headers_len);
 }
 
-static void add_query(struct strbuf *sql, const struct letters_query *query)
+/* Letters are as many as the target has refused: they come in pages, behind the id of the last one. */
+#define LOOK_ROWS 1000
+
+static void add_query(struct strbuf *sql, const struct letters_query *query, int64_t last)
 {
+    bool whole = query->id != 0;
     strbuf_adds(sql, VIEW_COLUMNS);
-    if (query->id != 0)
+    if (whole)
         strbuf_adds(sql, ", record_time_ms, record_key, record_value, record_headers");
     strbuf_adds(sql, " FROM crossfade_dead_letter WHERE pipeline = ");
     maria_quote_literal(sql, query->pipeline);
-    if (query->id != 0)
-        strbuf_addf(sql, " AND id = %" PRId64, query->id);
-    else
-        strbuf_adds(sql, query->settled ? " ORDER BY id" : " AND state = 'held' ORDER BY id");
+    strbuf_addf(sql, " AND id %s %" PRId64 "%s ORDER BY id LIMIT %d", whole ? "=" : ">",
+                whole ? query->id : last, whole || query->settled ? "" : " AND state = 'held'", LOOK_ROWS);
+}
+
+static bool look_page(struct md_target *mt, const struct letters_query *query, int64_t *last,
+                      bool (*each)(void *ctx, const struct letter_view *view, struct err *err), void *ctx,
+                      bool *ret_more, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    MD_ROWS rows = {0};
+    size_t count = 0;
+    add_query(&sql, query, *last);
+    bool ok = strbuf_ok(&sql, "statement", err) && md_query(mt, sql.data, &rows, err);
+    strbuf_release(&sql);
+    for (; ok && md_next(&rows); count++) {
+        struct letter_view view;
+        char lsn[LSN_TEXT_MAX];
+        read_view(&rows, query->id != 0, lsn, &view);
+        *last = view.letter.id;
+        ok = each(ctx, &view, err);
+    }
+    *ret_more = query->id == 0 && count == LOOK_ROWS;
+    return ok;
 }
 
 static bool look(const struct letters_query *query,
                  bool (*each)(void *ctx, const struct letter_view *view, struct err *err), void *ctx,
                  struct err *err)
 {
-    bool there = false;
+    bool there = false, ok = true;
+    int64_t last = 0;
     struct md_target *mt = md_desk_open(query->url, "crossfade_dead_letter", &there, err);
     if (mt == NULL)
         return false;
-    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    MD_ROWS rows = {0};
-    add_query(&sql, query);
-    bool ok = !there || (strbuf_ok(&sql, "statement", err) && md_query(mt, sql.data, &rows, err));
-    while (ok && there && md_next(&rows)) {
-        struct letter_view view;
-        char lsn[LSN_TEXT_MAX];
-        read_view(&rows, query->id != 0, lsn, &view);
-        ok = each(ctx, &view, err);
-    }
-    strbuf_release(&sql);
+    for (bool more = there; ok && more;)
+        ok = look_page(mt, query, &last, each, ctx, &more, err);
     md_close(&mt->base);
     return ok;
 }

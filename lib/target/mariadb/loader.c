@@ -245,7 +245,7 @@ bool mdl_table(struct md_loader *ld, const struct loader_table *t, struct err *e
     if (ld->tab != NULL && ld->of == t && ld->rows == t->rows)
         return true;
     mdl_forget_table(ld);
-    if (!md_prepare(&ld->mt->base, t->rows, &made, err))
+    if (!md_prepare(&ld->mt->base, &t->rows, 1, &made, err))
         return false;
     ld->tab = (struct md_table *)made;
     ld->of = t;

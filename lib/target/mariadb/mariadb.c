@@ -81,6 +81,7 @@ void md_close(struct target *tgt)
     free(mt->array.offsets);
     free(mt->array.lengths);
     free(mt->tables);
+    free(mt->touched);
     free(mt->pipeline);
     free(mt->shard);
     free(mt->database);
@@ -167,11 +168,13 @@ static bool md_open(const struct target_options *options, struct target **ret, s
 
 void md_forget_transaction(struct md_target *mt, bool committed)
 {
-    for (size_t i = 0; i < mt->table_count; i++) {
-        mt->tables[i]->loaded = mt->tables[i]->loaded || (committed && mt->tables[i]->loading);
-        mt->tables[i]->loading = mt->tables[i]->emptied = false;
-        md_watch_ended(mt->tables[i]->watch, committed);
+    for (size_t i = 0; i < mt->touched_count; i++) {
+        struct md_table *tab = mt->touched[i];
+        tab->loaded = tab->loaded || (committed && tab->loading);
+        tab->loading = tab->emptied = tab->touched = false;
+        md_watch_ended(tab->watch, committed);
     }
+    mt->touched_count = 0;
     mt->begun = mt->in_transaction = false;
 }
 

@@ -32,6 +32,11 @@
 
 #define MD_MAX_COLUMNS 4096
 #define MD_TEXT_MAX    ((size_t)1100 << 20) /* a value's text: PostgreSQL has up to 1 GB */
+/* Prepared statements of a session: the server has 16382 by default, for all sessions (max_prepared_stmt_count). */
+#define MD_STATEMENTS_MAX 1000
+/* Tables that information_schema is asked about at once, and fields that they have in all (one table may have more). */
+#define MD_PREPARE_TABLES 100
+#define MD_PREPARE_FIELDS 20000
 /* Rows and bytes of one array. */
 #define MD_ARRAY_ROWS  2000
 #define MD_ARRAY_BYTES ((size_t)4 << 20)
@@ -145,8 +150,16 @@ struct md_stmt {
     struct md_table *tab;
     struct md_ref *refs;
     size_t ref_count;
-    bool single;     /* the server takes no arrays for it: INSERT … SELECT */
-    int64_t touched; /* rows found since md_stmt_start */
+    bool single;            /* the server takes no arrays for it: INSERT … SELECT */
+    int64_t touched;        /* rows found since md_stmt_start */
+    struct md_stmts *among; /* while it is prepared; the one used last is the first */
+    struct md_stmt *newer, *older;
+};
+
+/* The prepared statements of a session. */
+struct md_stmts {
+    struct md_stmt *newest, *oldest;
+    size_t count;
 };
 
 /* Rows that wait for one statement, column-wise as the client library wants them: the values of parameter p are at cells
@@ -188,6 +201,7 @@ struct md_table {
     bool one_unique; /* the key's is the only unique index: ON DUPLICATE KEY can mean nothing else */
     bool loaded, loading;
     bool emptied; /* in this transaction */
+    bool touched; /* in md_target.touched */
     struct md_stmt insert, upsert, remove;
     struct md_set **sets;
     size_t set_count;
@@ -216,12 +230,15 @@ struct md_target {
     size_t array_bytes;  /* an array that has so many is sent */
     size_t packet_bytes; /* the most that the server takes at once */
     struct md_array array;
+    struct md_stmts stmts;
     struct pg_type_catalog *types;
     bool position_found; /* what this process read or wrote last */
     struct target_position last;
     struct md_table **tables;
     size_t table_count;
-    struct md_halt *halt; /* conflicts that need a person; NULL = none */
+    struct md_halt *halt;      /* conflicts that need a person; NULL = none */
+    struct md_table **touched; /* since the transaction began: what has to be looked at when it ends */
+    size_t touched_count, touched_cap;
 };
 
 /* mariadb.c */
@@ -317,9 +334,11 @@ bool md_all_found(const struct md_table *tab, int64_t found, int64_t wanted, str
 void md_key_hash(const struct md_table *tab, const struct target_row *row, char out[17]);
 
 /* prepare.c */
-bool md_prepare(struct target *tgt, const struct table_schema *schema, struct target_table **ret,
-                struct err *err) MUST_CHECK;
+bool md_prepare(struct target *tgt, const struct table_schema *const *schemas, size_t count,
+                struct target_table **ret, struct err *err) MUST_CHECK;
 void md_table_free(struct md_table *tab);
+/* By information_schema's DATA_TYPE; MD_TYPE_UNKNOWN. */
+enum md_type md_type_named(const char *name);
 /* Where a table of the source lies: `database`.`table`. */
 const char *md_database_of(const struct md_target *mt, const char *schema);
 void md_add_table_name(struct strbuf *sb, const struct md_target *mt, const char *schema, const char *table);
@@ -340,7 +359,11 @@ bool md_direct_look(struct target *tgt, uint64_t attempt, struct target_direct *
                     struct err *err) MUST_CHECK;
 
 /* clean.c */
-bool md_ensure_loaded(struct md_target *mt, struct md_table *tab, struct err *err) MUST_CHECK;
+/* The table is about to be written in this transaction. */
+void md_touch(struct md_target *mt, struct md_table *tab);
+/* Notes the batches' tables as filled by this pipeline; before its first copy a table is empty, or is emptied. */
+bool md_ensure_loaded(struct md_target *mt, const struct target_batch *batches, size_t count,
+                      struct err *err) MUST_CHECK;
 bool md_empty(struct md_target *mt, struct md_table *tab, struct err *err) MUST_CHECK;
 bool md_reset(struct md_target *mt, struct err *err) MUST_CHECK;
 

@@ -1,5 +1,6 @@
 /* Owns: does the target table exist, and does every field of the source fit into it? Reads information_schema once per version of
- * a table. */
+ * a table, for MD_PREPARE_TABLES of them at once: each is a SELECT of its own in one UNION, since the server finds a table's entry without
+ * a look at all others only where both names are given as constants. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -96,67 +97,109 @@ void md_table_free(struct md_table *tab)
     free(tab);
 }
 
-/* "<select> WHERE <schema column> = '…' AND <table column> = '…'<tail>" */
-static bool query_catalog(struct md_target *mt, const struct md_table *tab, const char *select,
-                          const char *schema_column, const char *table_column, const char *tail,
+/* Tables that are asked about together. Fields of theirs are numbered: those of tabs[i] from first[i] on. */
+struct part {
+    struct md_table *tabs[MD_PREPARE_TABLES];
+    size_t first[MD_PREPARE_TABLES + 1];
+    size_t count;
+    bool *seen, *json; /* by field: the target has the column; it is checked to be JSON */
+};
+
+/* What is selected, from where, and which columns hold the names. */
+struct question {
+    const char *select, *schema_column, *table_column, *also, *order;
+};
+
+/* The number of the table is the first cell of each row, and rows come in its order. */
+static bool query_catalog(struct md_target *mt, const struct part *part, const struct question *q,
                           struct md_rows *ret, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    strbuf_addf(&sql, "%s WHERE %s = ", select, schema_column);
-    maria_quote_literal(&sql, tab->database);
-    strbuf_addf(&sql, " AND %s = ", table_column);
-    maria_quote_literal(&sql, tab->base.schema->table);
-    strbuf_adds(&sql, tail);
+    for (size_t i = 0; i < part->count; i++) {
+        strbuf_addf(&sql, "%s(SELECT %zu, %s WHERE %s = ", i > 0 ? " UNION ALL " : "", i, q->select,
+                    q->schema_column);
+        maria_quote_literal(&sql, part->tabs[i]->database);
+        strbuf_addf(&sql, " AND %s = ", q->table_column);
+        maria_quote_literal(&sql, part->tabs[i]->base.schema->table);
+        strbuf_addf(&sql, "%s)", q->also);
+    }
+    strbuf_addf(&sql, " ORDER BY 1%s", q->order);
     bool ok = strbuf_ok(&sql, "statement", err) && md_query(mt, sql.data, ret, err);
     strbuf_release(&sql);
     return ok;
 }
 
-static bool find_table(struct md_target *mt, struct md_table *tab, struct err *err)
+static size_t number_of(const struct part *part, const struct md_rows *rows)
 {
-    MD_ROWS rows = {0};
-    if (maria_is_system_database(tab->database))
-        return schema_err(
-            tab, err,
-            "its schema is called like a database that MariaDB keeps for itself: leave the table out "
-            "(source.tables), or rename the schema on the source; nothing is written to",
-            tab->name);
-    if (!query_catalog(mt, tab, "SELECT TABLE_TYPE, ENGINE FROM information_schema.TABLES", "TABLE_SCHEMA",
-                       "TABLE_NAME", "", &rows, err))
-        return false;
-    if (!md_next(&rows))
-        return schema_err(
-            tab, err,
-            "there is no such table on the target, or our role has no rights on it (schema public is the "
-            "URL's "
-            "database, any other schema the database of that name): create it there, then start apply again: "
-            "nothing was skipped; looked for",
-            tab->name);
-    if (rows.cell[1] == NULL || strcmp(rows.cell[0], "VIEW") == 0)
+    size_t n = (size_t)strtoull(rows->cell[0], NULL, 10);
+    BUG_UNLESS(n < part->count);
+    return n;
+}
+
+static bool check_kind(const struct md_table *tab, const char *type, const char *engine, struct err *err)
+{
+    if (engine == NULL || strcmp(type, "VIEW") == 0)
         return schema_err(tab, err, "on the target this is no table that can be written", NULL);
-    return strcmp(rows.cell[1], "InnoDB") == 0 ||
+    return strcmp(engine, "InnoDB") == 0 ||
            schema_err(tab, err,
                       "on the target its engine cannot take part in a transaction: ALTER TABLE … "
                       "ENGINE=InnoDB; it is",
-                      rows.cell[1]);
+                      engine);
+}
+
+static bool find_tables(struct md_target *mt, const struct part *part, struct err *err)
+{
+    static const struct question q = {"TABLE_TYPE, ENGINE FROM information_schema.TABLES", "TABLE_SCHEMA",
+                                      "TABLE_NAME", "", ""};
+    bool found[MD_PREPARE_TABLES] = {0};
+    MD_ROWS rows = {0};
+    for (size_t i = 0; i < part->count; i++) {
+        if (maria_is_system_database(part->tabs[i]->database))
+            return schema_err(
+                part->tabs[i], err,
+                "its schema is called like a database that MariaDB keeps for itself: leave the table out "
+                "(source.tables), or rename the schema on the source; nothing is written to",
+                part->tabs[i]->name);
+    }
+    if (!query_catalog(mt, part, &q, &rows, err))
+        return false;
+    while (md_next(&rows)) {
+        size_t n = number_of(part, &rows);
+        found[n] = true;
+        if (!check_kind(part->tabs[n], rows.cell[1], rows.cell[2], err))
+            return false;
+    }
+    for (size_t i = 0; i < part->count; i++) {
+        if (!found[i])
+            return schema_err(
+                part->tabs[i], err,
+                "there is no such table on the target, or our role has no rights on it (schema public is the "
+                "URL's "
+                "database, any other schema the database of that name): create it there, then start apply "
+                "again: "
+                "nothing was skipped; looked for",
+                part->tabs[i]->name);
+    }
+    return true;
 }
 
 /* MariaDB has no way to keep triggers from firing for one session. */
-static bool refuse_triggers(struct md_target *mt, const struct md_table *tab, struct err *err)
+static bool refuse_triggers(struct md_target *mt, const struct part *part, struct err *err)
 {
+    static const struct question q = {"TRIGGER_NAME FROM information_schema.TRIGGERS", "EVENT_OBJECT_SCHEMA",
+                                      "EVENT_OBJECT_TABLE", "", ""};
     MD_ROWS rows = {0};
-    if (!query_catalog(mt, tab, "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS", "EVENT_OBJECT_SCHEMA",
-                       "EVENT_OBJECT_TABLE", " LIMIT 1", &rows, err))
+    if (!query_catalog(mt, part, &q, &rows, err))
         return false;
-    return !md_next(&rows) || schema_err(tab, err,
+    return !md_next(&rows) || schema_err(part->tabs[number_of(part, &rows)], err,
                                          "the target table has a trigger, which would run for rows whose "
                                          "triggers the source has run already: "
                                          "drop it until the cutover. It is",
-                                         rows.cell[0]);
+                                         rows.cell[1]);
 }
 
 enum {
-    C_NAME,
+    C_NAME = 1, /* behind the table's number */
     C_DATA,
     C_TYPE,
     C_NULLABLE,
@@ -169,23 +212,34 @@ enum {
     C_CHARSET,
     C_COLLATION,
     C_EXTRA,
-    C_GENERATED,
-    C_JSON,
-    C_KEY
+    C_GENERATED
 };
 
-static const char COLUMNS[] =
-    "SELECT c.COLUMN_NAME, c.DATA_TYPE, c.COLUMN_TYPE, c.IS_NULLABLE, c.COLUMN_DEFAULT, "
-    "c.CHARACTER_MAXIMUM_LENGTH, "
-    "c.CHARACTER_OCTET_LENGTH, c.NUMERIC_PRECISION, c.NUMERIC_SCALE, c.DATETIME_PRECISION, "
-    "c.CHARACTER_SET_NAME, "
-    "c.COLLATION_NAME, c.EXTRA, c.IS_GENERATED, EXISTS (SELECT 1 FROM information_schema.CHECK_CONSTRAINTS k "
-    "WHERE "
-    "k.CONSTRAINT_SCHEMA = c.TABLE_SCHEMA AND k.TABLE_NAME = c.TABLE_NAME AND k.LEVEL = 'Column' AND "
-    "k.CONSTRAINT_NAME = c.COLUMN_NAME AND k.CHECK_CLAUSE LIKE 'json_valid(%'), c.COLUMN_KEY FROM "
-    "information_schema.COLUMNS c";
+static const struct question columns_question = {
+    "COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT, CHARACTER_MAXIMUM_LENGTH, "
+    "CHARACTER_OCTET_LENGTH, NUMERIC_PRECISION, NUMERIC_SCALE, DATETIME_PRECISION, CHARACTER_SET_NAME, "
+    "COLLATION_NAME, EXTRA, IS_GENERATED, ORDINAL_POSITION FROM information_schema.COLUMNS",
+    "TABLE_SCHEMA", "TABLE_NAME", "", ", 16"};
 
-static enum md_type type_named(const char *name)
+/* A column of type json is text with a check of its own name. */
+static bool find_json(struct md_target *mt, const struct part *part, struct err *err)
+{
+    static const struct question q = {"CONSTRAINT_NAME FROM information_schema.CHECK_CONSTRAINTS",
+                                      "CONSTRAINT_SCHEMA", "TABLE_NAME",
+                                      " AND LEVEL = 'Column' AND CHECK_CLAUSE LIKE 'json_valid(%'", ""};
+    MD_ROWS rows = {0};
+    if (!query_catalog(mt, part, &q, &rows, err))
+        return false;
+    while (md_next(&rows)) {
+        size_t n = number_of(part, &rows);
+        int field = table_schema_find(part->tabs[n]->base.schema, rows.cell[1]);
+        if (field >= 0)
+            part->json[part->first[n] + (size_t)field] = true;
+    }
+    return true;
+}
+
+enum md_type md_type_named(const char *name)
 {
     static const struct {
         const char *name;
@@ -228,15 +282,15 @@ static int64_t number(const char *cell, int64_t otherwise)
     return cell != NULL ? strtoll(cell, NULL, 10) : otherwise;
 }
 
-static void describe(struct md_column *col, char **cell)
+static void describe(struct md_column *col, char **cell, bool json)
 {
     const char *collation = cell[C_COLLATION] != NULL ? cell[C_COLLATION] : "";
     size_t len = strlen(collation);
-    col->type = type_named(cell[C_DATA]);
+    col->type = md_type_named(cell[C_DATA]);
     col->type_text = xstrdup(cell[C_TYPE]);
     col->nullable = strcmp(cell[C_NULLABLE], "YES") == 0;
     col->is_unsigned = strstr(cell[C_TYPE], " unsigned") != NULL;
-    col->json = col->type == MD_TEXT && strcmp(cell[C_JSON], "1") == 0;
+    col->json = col->type == MD_TEXT && json;
     col->utf8mb4 = cell[C_CHARSET] != NULL && strcmp(cell[C_CHARSET], "utf8mb4") == 0;
     col->exact_order = len >= 4 && strcmp(collation + len - 4, "_bin") == 0;
     col->pads = strstr(collation, "_nopad_") == NULL;
@@ -249,14 +303,15 @@ static void describe(struct md_column *col, char **cell)
         read_labels(col);
 }
 
-static bool add_column(struct md_target *mt, struct md_table *tab, size_t field, char **cell, struct err *err)
+static bool add_column(struct md_target *mt, struct md_table *tab, size_t field, char **cell, bool json,
+                       struct err *err)
 {
     const struct table_schema *schema = tab->base.schema;
     struct md_column *col = &tab->columns[tab->column_count++];
     *col = (struct md_column){.field = &schema->fields[field], .index = field};
     for (size_t i = 0; i < schema->key_count; i++)
         col->key = col->key || schema->key_fields[i] == field;
-    describe(col, cell);
+    describe(col, cell, json);
     col->unfit = target_unfit_of(&mt->unfit, schema->schema, schema->table, col->field->name);
     if (md_plan(mt, col, err))
         return true;
@@ -266,13 +321,15 @@ static bool add_column(struct md_target *mt, struct md_table *tab, size_t field,
 
 /* One column of the target: into the table, unless the server computes it; or is it one that the source lacks and that must be
  * given? */
-static bool take_column(struct md_target *mt, struct md_table *tab, char **cell, bool *seen, struct err *err)
+static bool take_column(struct md_target *mt, const struct part *part, size_t n, char **cell, struct err *err)
 {
+    struct md_table *tab = part->tabs[n];
     int field = table_schema_find(tab->base.schema, cell[C_NAME]);
     bool generated = strcmp(cell[C_GENERATED], "NEVER") != 0;
     if (field >= 0) {
-        seen[field] = true;
-        return generated || add_column(mt, tab, (size_t)field, cell, err);
+        size_t at = part->first[n] + (size_t)field;
+        part->seen[at] = true;
+        return generated || add_column(mt, tab, (size_t)field, cell, part->json[at], err);
     }
     if (generated || strcmp(cell[C_NULLABLE], "YES") == 0 || cell[C_DEFAULT] != NULL ||
         strstr(cell[C_EXTRA], "auto_increment") != NULL)
@@ -287,19 +344,9 @@ static int by_index(const void *a, const void *b)
     return (x->index > y->index) - (x->index < y->index);
 }
 
-static bool read_columns(struct md_target *mt, struct md_table *tab, struct err *err)
+static bool check_columns(struct md_table *tab, const bool *seen, struct err *err)
 {
     const struct table_schema *schema = tab->base.schema;
-    MD_ROWS rows = {0};
-    bool *seen CLEANUP(free_ptr) = xcalloc(schema->field_count + 1, sizeof *seen);
-    if (!query_catalog(mt, tab, COLUMNS, "c.TABLE_SCHEMA", "c.TABLE_NAME", " ORDER BY c.ORDINAL_POSITION",
-                       &rows, err))
-        return false;
-    tab->columns = xcalloc(schema->field_count + 1, sizeof *tab->columns);
-    while (md_next(&rows)) {
-        if (!take_column(mt, tab, rows.cell, seen, err))
-            return false;
-    }
     for (size_t i = 0; i < schema->field_count; i++) {
         if (seen[i])
             continue;
@@ -311,6 +358,25 @@ static bool read_columns(struct md_target *mt, struct md_table *tab, struct err 
     }
     qsort(tab->columns, tab->column_count, sizeof *tab->columns, by_index);
     return tab->column_count > 0 || schema_err(tab, err, "no column can be written", NULL);
+}
+
+static bool read_columns(struct md_target *mt, const struct part *part, struct err *err)
+{
+    MD_ROWS rows = {0};
+    if (!find_json(mt, part, err) || !query_catalog(mt, part, &columns_question, &rows, err))
+        return false;
+    for (size_t i = 0; i < part->count; i++)
+        part->tabs[i]->columns =
+            xcalloc(part->tabs[i]->base.schema->field_count + 1, sizeof *part->tabs[i]->columns);
+    while (md_next(&rows)) {
+        if (!take_column(mt, part, number_of(part, &rows), rows.cell, err))
+            return false;
+    }
+    for (size_t i = 0; i < part->count; i++) {
+        if (!check_columns(part->tabs[i], part->seen + part->first[i], err))
+            return false;
+    }
+    return true;
 }
 
 static size_t field_of(const void *tab, size_t column)
@@ -367,111 +433,125 @@ static void find_split(const struct md_target *mt, struct md_table *tab)
     }
 }
 
-/* A unique index on exactly the key's columns, whole; and is it the only unique one? */
-static bool find_key_index(struct md_target *mt, struct md_table *tab, struct err *err)
+/* One unique index of a table, as its columns come by. */
+struct index {
+    size_t table;
+    struct strbuf name;
+    size_t columns;
+    bool fits;
+};
+
+static void index_ends(const struct part *part, struct index *index, bool *found)
 {
+    size_t n = index->table;
+    if (n < part->count && index->fits && index->columns == part->tabs[n]->key_count)
+        found[n] = true;
+    strbuf_clear(&index->name);
+    *index = (struct index){.table = part->count, .name = index->name};
+}
+
+/* Unique indexes on exactly the key's columns, whole; *uniques: how many unique ones a table has. */
+static bool read_indexes(struct md_target *mt, const struct part *part, bool *found, size_t *uniques,
+                         struct err *err)
+{
+    static const struct question q = {
+        "INDEX_NAME, COLUMN_NAME, SUB_PART IS NULL, SEQ_IN_INDEX FROM information_schema.STATISTICS",
+        "TABLE_SCHEMA", "TABLE_NAME", " AND NON_UNIQUE = 0", ", 2, 5"};
     MD_ROWS rows = {0};
-    if (tab->key_count == 0)
-        return true;
-    if (!query_catalog(mt, tab,
-                       "SELECT INDEX_NAME, COLUMN_NAME, SUB_PART IS NULL FROM information_schema.STATISTICS",
-                       "TABLE_SCHEMA", "TABLE_NAME", " AND NON_UNIQUE = 0 ORDER BY INDEX_NAME, SEQ_IN_INDEX",
-                       &rows, err))
+    if (!query_catalog(mt, part, &q, &rows, err))
         return false;
-    struct strbuf index = STRBUF_INIT(1000);
-    size_t indexes = 0, columns = 0;
-    bool fits = false, found = false;
+    struct index index = {.table = part->count, .name = STRBUF_INIT(1000)};
     while (md_next(&rows)) {
-        if (indexes == 0 || strcmp(index.data, rows.cell[0]) != 0) {
-            found = found || (fits && columns == tab->key_count);
-            strbuf_clear(&index);
-            strbuf_adds(&index, rows.cell[0]);
-            indexes++;
-            columns = 0;
-            fits = true;
+        size_t n = number_of(part, &rows);
+        if (index.table != n || strcmp(index.name.data, rows.cell[1]) != 0) {
+            index_ends(part, &index, found);
+            strbuf_adds(&index.name, rows.cell[1]);
+            index.table = n;
+            index.fits = true;
+            uniques[n]++;
         }
-        columns++;
-        fits = fits && is_key_column(tab, rows.cell[1]) && strcmp(rows.cell[2], "1") == 0;
+        index.columns++;
+        index.fits =
+            index.fits && is_key_column(part->tabs[n], rows.cell[2]) && strcmp(rows.cell[3], "1") == 0;
     }
-    found = found || (fits && columns == tab->key_count);
-    strbuf_release(&index);
-    tab->one_unique = indexes == 1;
-    find_split(mt, tab);
-    return found ||
-           schema_err(tab, err,
-                      "the target table lacks a unique index on exactly the key's columns, in full length",
-                      NULL);
-}
-
-void md_watched_free(struct md_watched *columns, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        free(columns[i].name);
-        free(columns[i].type_text);
-    }
-    free(columns);
-}
-
-static struct md_watched watched_from(char **cell)
-{
-    struct md_column col = {0};
-    describe(&col, cell);
-    struct md_watched w = {.name = xstrdup(cell[C_NAME]),
-                           .type_text = xstrdup(cell[C_TYPE]),
-                           .type = col.type,
-                           .json = col.json};
-    md_column_release(&col);
-    return w;
-}
-
-bool md_watched_read(struct md_target *mt, const char *schema_name, const char *table_name,
-                     struct md_watched **ret_columns, size_t *ret_count, struct md_watched **ret_key,
-                     size_t *ret_key_count, struct err *err)
-{
-    const struct table_schema schema = {.table = (char *)(uintptr_t)table_name};
-    const struct md_table tab = {.base.schema = &schema,
-                                 .database = (char *)(uintptr_t)md_database_of(mt, schema_name)};
-    struct md_watched *columns = xcalloc(MD_MAX_COLUMNS + 1, sizeof *columns);
-    struct md_watched *key = xcalloc(MD_MAX_COLUMNS + 1, sizeof *key);
-    size_t count = 0, key_count = 0;
-    MD_ROWS rows = {0};
-    bool ok = query_catalog(mt, &tab, COLUMNS, "c.TABLE_SCHEMA", "c.TABLE_NAME",
-                            " AND c.IS_GENERATED = 'NEVER' ORDER BY c.ORDINAL_POSITION", &rows, err);
-    while (ok && md_next(&rows) && count < MD_MAX_COLUMNS) {
-        columns[count++] = watched_from(rows.cell);
-        if (strcmp(rows.cell[C_KEY], "PRI") == 0)
-            key[key_count++] = watched_from(rows.cell);
-    }
-    if (!ok) {
-        free(columns);
-        free(key);
-        return false;
-    }
-    *ret_columns = columns;
-    *ret_count = count;
-    *ret_key = key;
-    *ret_key_count = key_count;
+    index_ends(part, &index, found);
+    strbuf_release(&index.name);
     return true;
 }
 
-bool md_prepare(struct target *tgt, const struct table_schema *schema, struct target_table **ret,
-                struct err *err)
+static bool find_keys(struct md_target *mt, const struct part *part, struct err *err)
 {
-    struct md_target *mt = (struct md_target *)tgt;
+    bool found[MD_PREPARE_TABLES] = {0};
+    size_t uniques[MD_PREPARE_TABLES] = {0};
+    for (size_t i = 0; i < part->count; i++) {
+        if (!find_key(part->tabs[i], err))
+            return false;
+    }
+    if (!read_indexes(mt, part, found, uniques, err))
+        return false;
+    for (size_t i = 0; i < part->count; i++) {
+        struct md_table *tab = part->tabs[i];
+        if (tab->key_count == 0)
+            continue;
+        if (!found[i])
+            return schema_err(tab, err,
+                              "the target table lacks a unique index on exactly the key's columns, in full "
+                              "length",
+                              NULL);
+        tab->one_unique = uniques[i] == 1;
+        find_split(mt, tab);
+    }
+    return true;
+}
+
+static struct md_table *new_table(const struct md_target *mt, const struct table_schema *schema,
+                                  size_t number)
+{
     struct strbuf name = STRBUF_INIT(4096);
     struct md_table *tab = xcalloc(1, sizeof *tab);
     tab->base.schema = schema;
-    tab->id = (unsigned)mt->table_count + 1;
+    tab->id = (unsigned)(mt->table_count + number) + 1;
     tab->database = xstrdup(md_database_of(mt, schema->schema));
     md_add_table_name(&name, mt, schema->schema, schema->table);
     tab->name = strbuf_detach(&name);
-    if (!find_table(mt, tab, err) || !refuse_triggers(mt, tab, err) || !read_columns(mt, tab, err) ||
-        !find_key(tab, err) || !find_key_index(mt, tab, err)) {
-        md_table_free(tab);
-        return false;
+    return tab;
+}
+
+static bool prepare_part(struct md_target *mt, const struct table_schema *const *schemas, size_t count,
+                         struct target_table **ret, struct err *err)
+{
+    struct part part = {.count = count};
+    for (size_t i = 0; i < count; i++) {
+        part.tabs[i] = new_table(mt, schemas[i], i);
+        part.first[i + 1] = part.first[i] + schemas[i]->field_count;
     }
-    mt->tables = xrealloc(mt->tables, (mt->table_count + 1) * sizeof(struct md_table *));
-    mt->tables[mt->table_count++] = tab;
-    *ret = &tab->base;
+    part.seen = xcalloc(part.first[count] + 1, sizeof *part.seen);
+    part.json = xcalloc(part.first[count] + 1, sizeof *part.json);
+    bool ok = find_tables(mt, &part, err) && refuse_triggers(mt, &part, err) &&
+              read_columns(mt, &part, err) && find_keys(mt, &part, err);
+    free(part.seen);
+    free(part.json);
+    if (ok)
+        mt->tables = xrealloc(mt->tables, (mt->table_count + count) * sizeof(struct md_table *));
+    for (size_t i = 0; i < count; i++) {
+        if (!ok) {
+            md_table_free(part.tabs[i]);
+            continue;
+        }
+        mt->tables[mt->table_count++] = part.tabs[i];
+        ret[i] = &part.tabs[i]->base;
+    }
+    return ok;
+}
+
+bool md_prepare(struct target *tgt, const struct table_schema *const *schemas, size_t count,
+                struct target_table **ret, struct err *err)
+{
+    struct md_target *mt = (struct md_target *)tgt;
+    for (size_t first = 0, n; first < count; first += n) {
+        n = target_prepare_part(schemas + first, count - first, MD_PREPARE_TABLES, MD_PREPARE_FIELDS);
+        if (!prepare_part(mt, schemas + first, n, ret + first, err))
+            return false;
+    }
     return true;
 }

@@ -242,9 +242,10 @@ static bool write_replace(struct md_target *mt, const struct target_batch *batch
 bool md_write_set(struct md_target *mt, enum target_mode mode, const struct target_batch *batches,
                   size_t count, struct err *err)
 {
+    if (!md_ensure_loaded(mt, batches, count, err))
+        return false;
     for (size_t i = 0; i < count; i++) {
-        if (!md_ensure_loaded(mt, table_of(&batches[i]), err) ||
-            (batches[i].truncate && !md_empty(mt, table_of(&batches[i]), err)))
+        if (batches[i].truncate && !md_empty(mt, table_of(&batches[i]), err))
             return false;
     }
     if (!md_begun(mt, err))
@@ -255,10 +256,8 @@ bool md_write_set(struct md_target *mt, enum target_mode mode, const struct targ
 
 bool md_write_ordered(struct md_target *mt, const struct target_batch *batches, size_t count, struct err *err)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (!md_ensure_loaded(mt, table_of(&batches[i]), err))
-            return false;
-    }
+    if (!md_ensure_loaded(mt, batches, count, err))
+        return false;
     for (size_t i = 0; i < count; i++) {
         if (batches[i].truncate && !md_empty(mt, table_of(&batches[i]), err))
             return false;

@@ -45,10 +45,32 @@ static bool stmt_fail(struct md_stmt *st, const char *what, struct err *err)
                       what, err);
 }
 
+static void leave(struct md_stmt *st)
+{
+    struct md_stmts *all = st->among;
+    if (all == NULL)
+        return;
+    *(st->newer != NULL ? &st->newer->older : &all->newest) = st->older;
+    *(st->older != NULL ? &st->older->newer : &all->oldest) = st->newer;
+    st->newer = st->older = NULL;
+    st->among = NULL;
+    all->count--;
+}
+
+static void join(struct md_stmt *st, struct md_stmts *all)
+{
+    st->among = all;
+    st->older = all->newest;
+    *(all->newest != NULL ? &all->newest->newer : &all->oldest) = st;
+    all->newest = st;
+    all->count++;
+}
+
 void md_stmt_release(struct md_stmt *st)
 {
+    leave(st);
     if (st->stmt != NULL)
-        (void)mysql_stmt_close(st->stmt);
+        (void)mysql_stmt_close(st->stmt); /* (the server does not answer to that) */
     free(st->refs);
     *st = (struct md_stmt){0};
 }
@@ -145,6 +167,10 @@ bool md_stmt_start(struct md_target *mt, struct md_table *tab, enum md_kind kind
     struct md_stmt *st = find(tab, kind, set);
     if (!md_begun(mt, err) || (st->stmt == NULL && !prepare(mt, tab, kind, set, st, err)))
         return false;
+    leave(st);
+    join(st, &mt->stmts);
+    if (mt->stmts.count > MD_STATEMENTS_MAX)
+        md_stmt_release(mt->stmts.oldest);
     st->touched = 0;
     array_reset(&mt->array, st);
     *ret = st;

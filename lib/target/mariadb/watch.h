@@ -44,7 +44,7 @@ struct md_watch {
     struct md_column fixed[MD_WATCH_FIXED]; /* parameters that are no columns of the table */
 };
 
-/* prepare.c */
+/* conflicts_columns.c */
 /* Columns that are not computed and, of these, the primary key's, of a table as the catalog has them; both to be freed. */
 bool md_watched_read(struct md_target *mt, const char *schema_name, const char *table_name,
                      struct md_watched **ret_columns, size_t *ret_count, struct md_watched **ret_key,

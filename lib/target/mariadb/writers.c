@@ -77,12 +77,13 @@ static bool commit_writer(struct target *tgt, struct err *err)
 }
 
 /* Rows of others would wait for those that an emptied table had. */
-static bool share(struct target *lead, struct target_table *table, bool *ret_may, struct err *err)
+static bool share(struct target *lead, const struct target_batch *batches, size_t count, bool *ret_may,
+                  struct err *err)
 {
-    struct md_table *tab = (struct md_table *)table;
-    if (!md_ensure_loaded((struct md_target *)lead, tab, err))
+    if (!md_ensure_loaded((struct md_target *)lead, batches, count, err))
         return err_wrap(err, "target");
-    *ret_may = !tab->emptied;
+    for (size_t i = 0; i < count; i++)
+        ret_may[i] = !((const struct md_table *)batches[i].table)->emptied;
     return true;
 }
 

@@ -72,22 +72,6 @@ bool pgt_truncate(struct pg_target *pt, struct pg_table *const *tabs, size_t cou
     return ok;
 }
 
-static bool remember(struct pg_target *pt, struct pg_table *tab, const char *const params[4], struct err *err)
-{
-    PG_RESULT_AUTO res = NULL;
-    char attempt[24];
-    (void)snprintf(attempt, sizeof attempt, "%llu", (unsigned long long)pt->attempt);
-    const char *all[5] = {params[0], params[1], params[2], params[3], attempt};
-    if (!pg_query(
-            pt->conn,
-            "INSERT INTO crossfade.loaded (pipeline, shard, schema_name, table_name, attempt, table_oid) "
-            "VALUES ($1, $2, $3, $4, $5::bigint, to_regclass(format('%I.%I', $3::text, $4::text))::oid)",
-            5, all, &res, err))
-        return false;
-    tab->loading = true;
-    return true;
-}
-
 bool pgt_refuse_source(struct pg_conn *conn, const char *pipeline, struct err *err)
 {
     const char *params[1] = {pipeline};
@@ -104,56 +88,142 @@ bool pgt_refuse_source(struct pg_conn *conn, const char *pipeline, struct err *e
                    pipeline);
 }
 
-static bool refuse_or_empty(struct pg_target *pt, struct pg_table *tab, struct err *err)
+/* Runs "head (VALUES …) tail" about these tables; params as the texts want them. */
+static bool ask_about(struct pg_target *pt, struct pg_table *const *tabs, size_t count, const char *head,
+                      const char *tail, int param_count, const char *const *params, struct pg_result **ret,
+                      struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    bool filled = false;
-    strbuf_addf(&sql, "SELECT EXISTS (SELECT 1 FROM %s)", tab->rows_of);
-    bool ok = pgt_refuse_source(pt->conn, pt->pipeline, err) && strbuf_ok(&sql, "statement", err) &&
-              pg_query_bool(pt->conn, sql.data, 0, NULL, &filled, err);
+    strbuf_adds(&sql, head);
+    pgt_values(&sql, tabs, count);
+    strbuf_adds(&sql, tail);
+    bool ok =
+        strbuf_ok(&sql, "statement", err) && pg_query(pt->conn, sql.data, param_count, params, ret, err);
     strbuf_release(&sql);
-    if (!ok || !filled)
-        return ok || pgt_table_err(tab, err);
-    if (!pt->truncate_nonempty)
+    return ok;
+}
+
+static bool remember(struct pg_target *pt, struct pg_table *const *tabs, size_t count, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    char attempt[24];
+    (void)snprintf(attempt, sizeof attempt, "%llu", (unsigned long long)pt->attempt);
+    const char *params[3] = {pt->pipeline, pt->shard, attempt};
+    return ask_about(
+        pt, tabs, count,
+        "INSERT INTO crossfade.loaded (pipeline, shard, schema_name, table_name, attempt, table_oid) "
+        "SELECT $1, $2, s, t, $3::bigint, to_regclass(format('%I.%I', s, t))::oid FROM ",
+        " w (n, s, t)", 3, params, &res, err);
+}
+
+/* Those that hold rows come first in tabs. */
+static bool find_filled(struct pg_target *pt, struct pg_table **tabs, size_t count, size_t *ret_filled,
+                        struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    for (size_t i = 0; i < count; i++)
+        strbuf_addf(&sql, "%sSELECT %zu WHERE EXISTS (SELECT 1 FROM %s)", i > 0 ? " UNION ALL " : "", i,
+                    tabs[i]->rows_of);
+    strbuf_adds(&sql, " ORDER BY 1");
+    bool ok = strbuf_ok(&sql, "statement", err) && pg_query(pt->conn, sql.data, 0, NULL, &res, err);
+    strbuf_release(&sql);
+    *ret_filled = ok ? (size_t)pg_rows(res) : 0;
+    for (size_t i = 0; i < *ret_filled; i++) { /* (numbers rise: what is swapped away is none of them) */
+        size_t found = (size_t)pg_cell_int64(res, (int)i, 0);
+        struct pg_table *tab = tabs[found];
+        tabs[found] = tabs[i];
+        tabs[i] = tab;
+    }
+    return ok || (count == 1 && pgt_table_err(tabs[0], err));
+}
+
+static bool refuse_or_empty(struct pg_target *pt, struct pg_table **tabs, size_t count, struct err *err)
+{
+    size_t filled = 0;
+    if (!find_filled(pt, tabs, count, &filled, err))
+        return false;
+    if (filled > 0 && !pt->truncate_nonempty)
         return err_set(err, ERR_SCHEMA,
                        "table=%s.%s: the target table holds rows that this pipeline did not write: empty it, "
                        "or set apply.on_nonempty: truncate",
-                       tab->base.schema->schema, tab->base.schema->table);
-    return pgt_truncate(pt, &tab, 1, err);
+                       tabs[0]->base.schema->schema, tabs[0]->base.schema->table);
+    return filled == 0 || pgt_truncate(pt, tabs, filled, err);
 }
 
-/* It was filled under another name, and renamed since, as on the source: its rows are ours. */
-static bool known_by_oid(struct pg_target *pt, const char *const params[4], bool *ret_known, struct err *err)
+/* Those in the result, by number, are known: the next commit settles it, since the row may be of this very transaction. */
+static void drop_known(struct pg_table **tabs, size_t *count, const struct pg_result *known)
 {
-    return pg_query_bool(
-        pt->conn,
-        "UPDATE crossfade.loaded SET schema_name = $3, table_name = $4 WHERE pipeline = $1 AND shard = $2 "
-        "AND table_oid = to_regclass(format('%I.%I', $3::text, $4::text))::oid RETURNING true",
-        4, params, ret_known, err);
-}
-
-bool pgt_ensure_loaded(struct pg_target *pt, struct pg_table *tab, struct err *err)
-{
-    if (tab->loaded || tab->loading || pt->writer > 0) /* the lead has seen to it */
-        return true;
-    const char *params[4] = {pt->pipeline, pt->shard, tab->base.schema->schema, tab->base.schema->table};
-    bool known = false;
-    if (!pgt_plain(pt, err) ||
-        !pg_query_bool(
-            pt->conn,
-            "SELECT true FROM crossfade.loaded WHERE pipeline = $1 AND shard = $2 AND schema_name = $3 AND "
-            "table_name = $4",
-            4, params, &known, err) ||
-        (!known && !known_by_oid(pt, params, &known, err)))
-        return false;
-    if (known) {
-        tab->loading = true; /* settled by the next commit: the row may be of this very transaction */
-        return true;
+    size_t kept = 0;
+    for (int i = 0; i < pg_rows(known); i++)
+        tabs[pg_cell_int64(known, i, 0)]->loading = true;
+    for (size_t i = 0; i < *count; i++) {
+        if (!tabs[i]->loading)
+            tabs[kept++] = tabs[i];
     }
+    *count = kept;
+}
+
+static bool find_known(struct pg_target *pt, struct pg_table **tabs, size_t *count, struct err *err)
+{
+    PG_RESULT_AUTO known = NULL;
+    PG_RESULT_AUTO renamed = NULL;
+    const char *params[2] = {pt->pipeline, pt->shard};
+    if (!ask_about(pt, tabs, *count, "SELECT w.n FROM ",
+                   " w (n, s, t) JOIN crossfade.loaded l ON l.schema_name = w.s AND l.table_name = w.t WHERE "
+                   "l.pipeline = $1 AND l.shard = $2",
+                   2, params, &known, err))
+        return false;
+    drop_known(tabs, count, known);
+    if (*count == 0)
+        return true;
+    /* Filled under another name, and renamed since, as on the source: its rows are ours. */
+    if (!ask_about(pt, tabs, *count,
+                   "UPDATE crossfade.loaded l SET schema_name = w.s, table_name = w.t FROM ",
+                   " w (n, s, t) WHERE l.pipeline = $1 AND l.shard = $2 AND l.table_oid = "
+                   "to_regclass(format('%I.%I', w.s, w.t))::oid RETURNING w.n",
+                   2, params, &renamed, err))
+        return false;
+    drop_known(tabs, count, renamed);
+    return true;
+}
+
+static bool ensure_some(struct pg_target *pt, struct pg_table **tabs, size_t count, struct err *err)
+{
+    if (!find_known(pt, tabs, &count, err))
+        return false;
+    if (count == 0)
+        return true;
     /* Without a copy the rows are there already, and are to stay. */
-    return (pt->attempt == 0 ? pgt_refuse_source(pt->conn, pt->pipeline, err)
-                             : refuse_or_empty(pt, tab, err)) &&
-           remember(pt, tab, params, err);
+    if (!pgt_refuse_source(pt->conn, pt->pipeline, err) ||
+        (pt->attempt > 0 && !refuse_or_empty(pt, tabs, count, err)) || !remember(pt, tabs, count, err))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        tabs[i]->loading = true;
+    return true;
+}
+
+bool pgt_ensure_loaded(struct pg_target *pt, struct pg_table *const *tabs, size_t count, struct err *err)
+{
+    struct pg_table *some[PREPARE_TABLES];
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct pg_table *tab = tabs[i];
+        bool twin = false;
+        pgt_touch(pt, tab);
+        if (tab->loaded || tab->loading || pt->writer > 0) /* the lead has seen to it */
+            continue;
+        for (size_t k = 0; !twin && k < n; k++)
+            twin = strcmp(some[k]->name, tab->name) == 0; /* it repeats, or has changed its shape */
+        if (twin || n == PREPARE_TABLES) {
+            if (!pgt_plain(pt, err) || !ensure_some(pt, some, n, err))
+                return false;
+            n = 0;
+        }
+        if (!tab->loading)
+            some[n++] = tab;
+    }
+    return n == 0 || (pgt_plain(pt, err) && ensure_some(pt, some, n, err));
 }
 
 static bool empty_known(struct pg_target *pt, const struct pg_result *known, struct err *err)

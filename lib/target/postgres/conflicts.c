@@ -52,13 +52,14 @@ static bool make_ready(struct pg_target *pt, struct pg_table *tab, const struct 
     if (rule->policy == CONFLICT_NEWER_WINS && !find_newer(tab, rule, &watch->newer, err))
         return false;
     watch->policy = rule->policy;
-    if (!pgt_ensure_loaded(pt, tab, err) || !pgt_plain(pt, err) || !pgt_watch_find(pt, tab, err))
+    if (!pgt_ensure_loaded(pt, &tab, 1, err) || !pgt_plain(pt, err) || !pgt_watch_find(pt, tab, err))
         return false;
     if (!watch->made) {
         sql_watch_create(sql, tab);
         if (!pgt_exec(pt, sql, err))
             return false;
         watch->made = true;
+        pt->stage_count++;
     }
     strbuf_clear(sql);
     if (watch->used) {

@@ -21,8 +21,9 @@ bool pgt_recover(struct pg_target *pt, struct err *err)
     pt->copy = NULL;
     if (!pg_pipeline_active(pt->conn))
         return true;
-    bool lost = pg_pipeline_queued(pt->conn) > 0 && !pg_pipeline_sync(pt->conn, NULL, NULL, NULL, &ignored) &&
-                ignored.code == ERR_CONNECT;
+    bool synced = pg_pipeline_queued(pt->conn) == 0 || pg_pipeline_sync(pt->conn, NULL, NULL, NULL, &ignored);
+    bool lost = !synced && ignored.code == ERR_CONNECT;
+    pgt_statements_settled(pt, synced);
     pt->queued_count = 0;
     pt->must_look = false;
     if (!lost && pg_pipeline_end(pt->conn, &ignored))
@@ -47,10 +48,7 @@ static void forget_part(struct pg_target *pt)
     for (size_t i = 0; i < pt->table_count; i++) {
         struct pg_table *tab = pt->tables[i];
         tab->loading = false;
-        for (size_t k = 0; k < STAGE_MAX_; k++)
-            tab->staged[k] = false;
-        for (size_t k = 0; k < tab->set_count; k++)
-            tab->sets[k].staged = false;
+        pgt_stages_forgotten(tab);
         pgt_watch_restored(tab->watch);
     }
     pt->deferred = false;
@@ -59,7 +57,8 @@ static void forget_part(struct pg_target *pt)
 bool pgt_restore(struct target *tgt, struct err *err)
 {
     struct pg_target *pt = (struct pg_target *)tgt;
-    if (!pgt_recover(pt, err) || !pg_exec(pt->conn, "ROLLBACK TO SAVEPOINT crossfade_part", err))
+    if (!pgt_recover(pt, err) || !pg_exec(pt->conn, "ROLLBACK TO SAVEPOINT crossfade_part", err) ||
+        !pgt_statements_tidy(pt, err))
         return err_wrap(err, "target");
     forget_part(pt);
     return true;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/alloc.h"
 #include "postgres.h"
 
 #define IDS_BYTES_MAX ((size_t)1 << 20)
@@ -48,30 +49,46 @@ static void read_view(const struct pg_result *res, int row, bool whole, struct l
     "to_char(first_seen, 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), to_char(tried_at, "                           \
     "'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), to_char(settled_at, 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), reason"
 
+/* Letters are as many as the target has refused: they come in pages, behind the id of the last one. */
+#define LOOK_ROWS 1000
+
+static bool look_page(struct pg_conn *conn, const struct letters_query *query, int64_t *last,
+                      bool (*each)(void *ctx, const struct letter_view *view, struct err *err), void *ctx,
+                      bool *ret_more, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    char id[24];
+    bool whole = query->id != 0;
+    (void)snprintf(id, sizeof id, "%" PRId64, whole ? query->id : *last);
+    const char *params[] = {query->pipeline, id};
+    char *sql CLEANUP(free_ptr) =
+        xasprintf("SELECT " VIEW_COLUMNS "%s FROM crossfade.dead_letter WHERE pipeline = $1 AND id %s "
+                  "$2::bigint%s ORDER BY id LIMIT %d",
+                  whole ? ", record_time_ms, record_key, record_value, record_headers" : "",
+                  whole ? "=" : ">", whole || query->settled ? "" : " AND state = 'held'", LOOK_ROWS);
+    if (!pg_query(conn, sql, 2, params, &res, err))
+        return false;
+    for (int row = 0; row < pg_rows(res); row++) {
+        struct letter_view view;
+        read_view(res, row, whole, &view);
+        *last = view.letter.id;
+        if (!each(ctx, &view, err))
+            return false;
+    }
+    *ret_more = !whole && pg_rows(res) == LOOK_ROWS;
+    return true;
+}
+
 static bool look(const struct letters_query *query,
                  bool (*each)(void *ctx, const struct letter_view *view, struct err *err), void *ctx,
                  struct err *err)
 {
     struct pg_conn *conn = NULL;
-    PG_RESULT_AUTO res = NULL;
-    bool there = false, whole = query->id != 0;
-    char id[24];
-    (void)snprintf(id, sizeof id, "%" PRId64, query->id);
-    const char *params[] = {query->pipeline, id};
-    const char *sql =
-        whole ? "SELECT " VIEW_COLUMNS ", record_time_ms, record_key, record_value, record_headers FROM "
-                "crossfade.dead_letter WHERE pipeline = $1 AND id = $2::bigint"
-        : query->settled
-            ? "SELECT " VIEW_COLUMNS " FROM crossfade.dead_letter WHERE pipeline = $1 ORDER BY id"
-            : "SELECT " VIEW_COLUMNS " FROM crossfade.dead_letter WHERE pipeline = $1 AND state = 'held' "
-              "ORDER BY id";
-    bool ok = pgt_desk_open(query->url, "crossfade dlq", "crossfade.dead_letter", &conn, &there, err) &&
-              (!there || pg_query(conn, sql, whole ? 2 : 1, params, &res, err));
-    for (int row = 0; ok && there && row < pg_rows(res); row++) {
-        struct letter_view view;
-        read_view(res, row, whole, &view);
-        ok = each(ctx, &view, err);
-    }
+    bool there = false, more = false;
+    int64_t last = 0;
+    bool ok = pgt_desk_open(query->url, "crossfade dlq", "crossfade.dead_letter", &conn, &there, err);
+    for (more = there; ok && more;)
+        ok = look_page(conn, query, &last, each, ctx, &more, err);
     pg_close(conn);
     return ok;
 }

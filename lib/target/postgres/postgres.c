@@ -102,6 +102,8 @@ static void pgt_close(struct target *tgt)
     pg_type_catalog_free(pt->types);
     strbuf_release(&pt->out);
     free(pt->queued);
+    free(pt->touched);
+    free(pt->slots);
     free(pt->tables);
     free(pt->pipeline);
     free(pt->offsets);
@@ -150,8 +152,9 @@ static bool pgt_open(const struct target_options *options, struct target **ret, 
 /* After a rollback: staging tables made in that transaction are gone, rows in them as well. */
 void pgt_forget_transaction(struct pg_target *pt, bool committed)
 {
-    for (size_t i = 0; i < pt->table_count; i++) {
-        struct pg_table *tab = pt->tables[i];
+    for (size_t i = 0; i < pt->touched_count; i++) {
+        struct pg_table *tab = pt->touched[i];
+        tab->touched = false;
         tab->loaded = tab->loaded || (committed && tab->loading);
         tab->loading = tab->emptied = false;
         for (size_t k = 0; k < STAGE_MAX_; k++) {
@@ -166,7 +169,7 @@ void pgt_forget_transaction(struct pg_target *pt, bool committed)
     }
     if (pt->out.cap > OUT_KEEP) /* one huge row is no reason to stay large */
         strbuf_release(&pt->out);
-    pt->queued_count = 0;
+    pt->touched_count = pt->queued_count = 0;
     pt->begun = pt->in_transaction = pt->deferred = pt->saved = false;
 }
 
@@ -178,6 +181,8 @@ static bool pgt_begin(struct target *tgt, uint64_t attempt, struct err *err)
     if (pg_in_transaction(pt->conn) && !pg_exec(pt->conn, "ROLLBACK", err))
         return err_wrap(err, "target");
     pgt_forget_transaction(pt, false);
+    if (!pgt_statements_tidy(pt, err) || !pgt_stages_tidy(pt, err))
+        return err_wrap(err, "target");
     pt->attempt = attempt;
     pt->in_transaction = true;
     return true;
@@ -212,8 +217,9 @@ static bool write_ordered(struct pg_target *pt, const struct target_batch *batch
     struct pg_table **tabs = xmalloc((count + 1) * sizeof *tabs);
     bool ok = pgt_plain(pt, err) && (pt->deferred || pg_exec(pt->conn, "SET CONSTRAINTS ALL DEFERRED", err));
     pt->deferred = ok;
-    for (size_t i = 0; ok && i < count; i++)
-        ok = pgt_ensure_loaded(pt, (struct pg_table *)batches[i].table, err);
+    for (size_t i = 0; i < count; i++)
+        tabs[i] = (struct pg_table *)batches[i].table;
+    ok = ok && pgt_ensure_loaded(pt, tabs, count, err);
     for (size_t i = 0; ok && i < count; i++) {
         size_t n = truncate_run(pt, batches + i, count - i, tabs);
         if (n > 0) {

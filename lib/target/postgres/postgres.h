@@ -2,7 +2,7 @@
  * The PostgreSQL target's own structs. Files: postgres.c (life, transaction, position), prepare.c (does a
  * table fit?), statements.c (SQL texts), stage.c (COPY into staging or straight in), set.c (set-based
  * writes), rows.c (row by row, pipelined), clean.c (emptying tables), dead_letter.c (dead letters, savepoints),
- * letters_desk.c (the same for people), writers.c (several writers, prepared transactions), arrays.c (their sets), shards.c
+ * letters_desk.c (the same for people), session.c (what a session may hold), writers.c (several writers, prepared transactions), arrays.c (their sets), shards.c
  * (another number of them), conflicts.c, conflicts_tables.c, conflicts_sql.c, conflicts_desk.c (tables that are written on both sides).
  *
  * Invariant: at most one of `copy` (a COPY that goes on) and the connection's pipeline is active.
@@ -21,6 +21,13 @@
 
 /* Above this, the rows of a table go through staging (measured: both cost the same at about 120). */
 #define ROWWISE_MAX 96
+/* Prepared statements of a session, and its staging tables from one transaction to the next: a server keeps some 10 to 20 KiB for each
+ * statement, and touches every staging table at each commit. */
+#define STATEMENTS_MAX 1000
+#define STAGES_MAX     100
+/* Tables that the catalog is asked about at once, and fields that they have in all (one table may have more). */
+#define PREPARE_TABLES 200
+#define PREPARE_FIELDS 20000
 /* Statements in one round trip. */
 #define PIPELINE_MAX   1000
 #define COPY_CHUNK     (64 * 1024)
@@ -56,6 +63,12 @@ enum stage_kind {
 /* Row statements: INSERT as it is, with ON CONFLICT, or only where the key is not there. */
 enum row_insert { ROW_PLAIN = 0, ROW_UPSERT, ROW_IF_ABSENT, ROW_INSERT_MAX_ };
 
+/* A prepared statement, as long as the slot has its number. Both 0: none. */
+struct pgt_prepared {
+    unsigned slot;
+    uint64_t number;
+};
+
 /* Which columns an UPDATE has values for. Index = column of the table. */
 struct column_set {
     bool *present;
@@ -63,7 +76,7 @@ struct column_set {
     bool moves;                     /* the key's columns are among those to be set */
     bool staged;                    /* its staging table is there */
     bool used;                      /* … and holds rows of this transaction */
-    bool prepared;                  /* its row statement is there */
+    struct pgt_prepared prepared;   /* its row statement */
     struct target_row const **rows; /* of the batch at hand */
     size_t row_count, row_cap;
 };
@@ -81,8 +94,9 @@ struct pg_watch {
 
 struct pg_table {
     struct target_table base;
-    unsigned id; /* names staging tables and statements */
-    char *name;  /* quoted, with schema */
+    unsigned id; /* names staging tables */
+    uint32_t relid;
+    char *name; /* quoted, with schema */
     /* name behind ONLY where that is possible: rows of inheritance children are those of other tables */
     char *rows_of;
     struct pg_column *columns;
@@ -105,8 +119,8 @@ struct pg_table {
     bool staged[STAGE_MAX_]; /* staging table is there */
     bool used[STAGE_MAX_];   /* … and holds rows of this transaction */
     bool held;               /* REPLACE's table is there */
-    bool prepared_insert[ROW_INSERT_MAX_];
-    bool prepared_delete;
+    struct pgt_prepared insert[ROW_INSERT_MAX_], remove;
+    bool touched; /* in pg_target.touched */
     struct column_set *sets;
     size_t set_count;
     struct target_row const **rows[STAGE_MAX_]; /* the batch at hand, sorted by what to do */
@@ -152,8 +166,16 @@ struct pg_target {
     struct target_position last;
     struct pg_table **tables;
     size_t table_count;
-    struct pg_table *copy; /* a COPY into this table goes on */
-    struct strbuf out;     /* COPY data, or parameters */
+    struct pg_table **touched; /* since the transaction began: what has to be looked at when it ends */
+    size_t touched_count, touched_cap;
+    struct pgt_slot *slots; /* session.c's */
+    size_t slot_hand;
+    uint64_t last_statement;
+    bool statements_open;     /* some are prepared or given up by what is queued */
+    bool statements_doubtful; /* … and that failed */
+    size_t stage_count;       /* made since they were dropped last */
+    struct pg_table *copy;    /* a COPY into this table goes on */
+    struct strbuf out;        /* COPY data, or parameters */
     struct row_params params;
     struct queued_row *queued;
     size_t queued_count, queued_cap;
@@ -167,8 +189,10 @@ struct pg_target {
 };
 
 /* prepare.c */
-bool pgt_prepare(struct target *tgt, const struct table_schema *schema, struct target_table **ret,
-                 struct err *err) MUST_CHECK;
+bool pgt_prepare(struct target *tgt, const struct table_schema *const *schemas, size_t count,
+                 struct target_table **ret, struct err *err) MUST_CHECK;
+/* (VALUES (0, 'schema', 'table'), …) */
+void pgt_values(struct strbuf *sb, struct pg_table *const *tabs, size_t count);
 void pgt_table_free(struct pg_table *tab);
 
 /* postgres.c: leaves COPY and pipeline, so that plain statements can be sent; starts the transaction if need
@@ -232,14 +256,33 @@ struct column_set *pgt_column_set(struct pg_table *tab, const struct target_row 
 /* rows.c */
 bool pgt_pipeline(struct pg_target *pt, struct err *err) MUST_CHECK;
 bool pgt_sync(struct pg_target *pt, struct err *err) MUST_CHECK;
+bool pgt_queue_prepare(struct pg_target *pt, const struct pg_table *tab, const char *name, const char *sql,
+                       struct err *err) MUST_CHECK;
 bool pgt_queue_text(struct pg_target *pt, const char *sql, int count, const char *const *params,
                     struct err *err) MUST_CHECK;
 /* Queues what writes this row; the pipeline is entered if need be. */
 bool pgt_row_queue(struct pg_target *pt, struct pg_table *tab, const struct target_row *row,
                    struct err *err) MUST_CHECK;
 
-/* clean.c */
-bool pgt_ensure_loaded(struct pg_target *pt, struct pg_table *tab, struct err *err) MUST_CHECK;
+/* session.c: prepared statements are few and take turns; staging tables are dropped when they are many. */
+bool pgt_statement_there(struct pg_target *pt, const struct pgt_prepared *stmt);
+/* Queues the preparation of sql (released here). */
+bool pgt_statement_make(struct pg_target *pt, const struct pg_table *tab, struct pgt_prepared *stmt,
+                        struct strbuf *sql, struct err *err) MUST_CHECK;
+void pgt_statement_name(const struct pgt_prepared *stmt, char out[64]);
+/* What was queued has been carried out, or not. */
+void pgt_statements_settled(struct pg_target *pt, bool ok);
+/* Outside of a pipeline; statements also in a transaction that has not failed, stages between two. */
+bool pgt_statements_tidy(struct pg_target *pt, struct err *err) MUST_CHECK;
+bool pgt_stages_tidy(struct pg_target *pt, struct err *err) MUST_CHECK;
+/* Whether a staging table is there is not known any more. */
+void pgt_stages_forgotten(struct pg_table *tab);
+/* The table is about to be written, or looked at, in this transaction. */
+void pgt_touch(struct pg_target *pt, struct pg_table *tab);
+
+/* clean.c: notes the tables as filled by this pipeline; before its first copy a table is empty, or is emptied. Tables may repeat. */
+bool pgt_ensure_loaded(struct pg_target *pt, struct pg_table *const *tabs, size_t count,
+                       struct err *err) MUST_CHECK;
 bool pgt_truncate(struct pg_target *pt, struct pg_table *const *tabs, size_t count,
                   struct err *err) MUST_CHECK;
 bool pgt_reset(struct pg_target *pt, struct err *err) MUST_CHECK;

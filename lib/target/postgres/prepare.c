@@ -1,5 +1,6 @@
 /* Owns: does the target table exist, and does every field of the source fit into it? Reads the target's
- * catalog once per version of a table. */
+ * catalog once per version of a table, for many tables at once: a few statements for PREPARE_TABLES of them. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,37 +54,81 @@ void pgt_table_free(struct pg_table *tab)
     free(tab);
 }
 
-/* relid as text, malloc'd. */
-static bool find_table(struct pg_target *pt, const struct table_schema *schema, struct pg_table *tab,
-                       char **ret_relid, struct err *err)
+void pgt_values(struct strbuf *sb, struct pg_table *const *tabs, size_t count)
 {
-    PG_RESULT_AUTO res = NULL;
-    const char *params[] = {schema->schema, schema->table};
-    if (!pg_query(
-            pt->conn,
-            "SELECT c.oid, c.relkind, (WITH RECURSIVE up(relid, depth) AS (SELECT c.oid, 0 UNION SELECT "
-            "k.confrelid, "
-            "up.depth + 1 FROM up JOIN pg_constraint k ON k.contype = 'f' AND k.conrelid = up.relid AND "
-            "k.confrelid <> k.conrelid WHERE up.depth < 100) SELECT max(depth) FROM up), EXISTS (SELECT 1 "
-            "FROM pg_constraint k WHERE k.contype = 'f' AND "
-            "k.confrelid = c.oid AND k.confdeltype IN ('c', 'n', 'd')) "
-            "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND "
-            "c.relname = $2",
-            2, params, &res, err))
-        return false;
-    if (pg_rows(res) != 1)
+    strbuf_adds(sb, "(VALUES ");
+    for (size_t i = 0; i < count; i++) {
+        strbuf_addf(sb, "%s(%zu, ", i > 0 ? ", " : "", i);
+        pg_quote_literal(sb, tabs[i]->base.schema->schema);
+        strbuf_adds(sb, ", ");
+        pg_quote_literal(sb, tabs[i]->base.schema->table);
+        strbuf_addc(sb, ')');
+    }
+    strbuf_addc(sb, ')');
+}
+
+/* The rows of one table in a result that is ordered by the tables' numbers, its first column. */
+struct slice {
+    const struct pg_result *res;
+    int first, end;
+};
+
+static struct slice next_slice(const struct pg_result *res, int first, size_t number)
+{
+    struct slice s = {.res = res, .first = first, .end = first};
+    while (s.end < pg_rows(res) && pg_cell_int64(res, s.end, 0) == (int64_t)number)
+        s.end++;
+    return s;
+}
+
+static bool query_text(struct pg_target *pt, struct strbuf *sql, struct pg_result **ret, struct err *err)
+{
+    bool ok = strbuf_ok(sql, "statement", err) && pg_query(pt->conn, sql->data, 0, NULL, ret, err);
+    strbuf_release(sql);
+    return ok;
+}
+
+static bool take_table(struct pg_table *tab, struct slice rows, struct err *err)
+{
+    const struct table_schema *schema = tab->base.schema;
+    if (rows.end == rows.first)
         return schema_err(schema, err,
                           "there is no such table on the target: create it there (or rename the one that it "
                           "was), then start apply again: nothing was skipped",
                           NULL);
-    char kind = pg_cell(res, 0, 1)[0];
+    char kind = pg_cell(rows.res, rows.first, 2)[0];
     if (kind != 'r' && kind != 'p')
         return schema_err(schema, err, "on the target this is no table that can be written", NULL);
     tab->partitioned = kind == 'p';
     tab->rows_of = xasprintf("%s%s", tab->partitioned ? "" : "ONLY ", tab->name);
-    tab->base.fk_rank = (int)pg_cell_int64(res, 0, 2);
-    tab->has_wards = pg_cell_bool(res, 0, 3);
-    *ret_relid = xstrdup(pg_cell(res, 0, 0));
+    tab->base.fk_rank = (int)pg_cell_int64(rows.res, rows.first, 3);
+    tab->has_wards = pg_cell_bool(rows.res, rows.first, 4);
+    tab->relid = (uint32_t)pg_cell_int64(rows.res, rows.first, 1);
+    return true;
+}
+
+static bool find_tables(struct pg_target *pt, struct pg_table *const *tabs, size_t count, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    strbuf_adds(
+        &sql,
+        "SELECT w.n, c.oid, c.relkind, (WITH RECURSIVE up(relid, depth) AS (SELECT c.oid, 0 UNION SELECT "
+        "k.confrelid, up.depth + 1 FROM up JOIN pg_constraint k ON k.contype = 'f' AND k.conrelid = up.relid "
+        "AND k.confrelid <> k.conrelid WHERE up.depth < 100) SELECT max(depth) FROM up), c.oid IN (SELECT "
+        "k.confrelid FROM pg_constraint k WHERE k.contype = 'f' AND k.confdeltype IN ('c', 'n', 'd')) FROM ");
+    pgt_values(&sql, tabs, count);
+    strbuf_adds(&sql,
+                " w (n, s, t) JOIN pg_namespace s ON s.nspname = w.s JOIN pg_class c ON c.relnamespace = "
+                "s.oid AND c.relname = w.t ORDER BY w.n");
+    if (!query_text(pt, &sql, &res, err))
+        return false;
+    struct slice rows = {0};
+    for (size_t i = 0; i < count; i++) {
+        rows = next_slice(res, rows.end, i);
+        if (!take_table(tabs[i], rows, err))
+            return false;
+    }
     return true;
 }
 
@@ -93,12 +138,12 @@ static bool add_column(struct pg_target *pt, struct pg_table *tab, const struct 
     const struct table_schema *schema = tab->base.schema;
     struct pg_column *col = &tab->columns[tab->column_count];
     *col = (struct pg_column){.field = &schema->fields[field], .index = field};
-    col->identity_always = pg_cell(res, row, 4)[0] == 'a';
-    col->nullable = !pg_cell_bool(res, row, 6);
+    col->identity_always = pg_cell(res, row, 5)[0] == 'a';
+    col->nullable = !pg_cell_bool(res, row, 7);
     col->unfit = target_unfit_of(&pt->unfit, schema->schema, schema->table, col->field->name);
     for (size_t i = 0; i < schema->key_count; i++)
         col->key = col->key || schema->key_fields[i] == field;
-    if (!pg_writer_plan(col->field, (uint32_t)pg_cell_int64(res, row, 1), (int32_t)pg_cell_int64(res, row, 2),
+    if (!pg_writer_plan(col->field, (uint32_t)pg_cell_int64(res, row, 2), (int32_t)pg_cell_int64(res, row, 3),
                         pt->types, pt->conn, &col->writer, err)) {
         pgt_table_err(tab, err);
         return err->code == ERR_SCHEMA &&
@@ -111,32 +156,22 @@ static bool add_column(struct pg_target *pt, struct pg_table *tab, const struct 
     return true;
 }
 
-static int find_column(const struct pg_result *res, const char *name)
+static int find_column(struct slice rows, const char *name)
 {
-    for (int i = 0; i < pg_rows(res); i++) {
-        if (strcmp(pg_cell(res, i, 0), name) == 0)
+    for (int i = rows.first; i < rows.end; i++) {
+        if (strcmp(pg_cell(rows.res, i, 1), name) == 0)
             return i;
     }
     return -1;
 }
 
-static bool read_columns(struct pg_target *pt, struct pg_table *tab, const char *relid, struct err *err)
+static bool take_columns(struct pg_target *pt, struct pg_table *tab, struct slice rows, struct err *err)
 {
     const struct table_schema *schema = tab->base.schema;
-    PG_RESULT_AUTO res = NULL;
-    if (!pg_query(pt->conn,
-                  "SELECT attname, atttypid, atttypmod, attnotnull AND NOT atthasdef AND attidentity = '', "
-                  "attidentity, "
-                  "attgenerated <> '', attnotnull FROM pg_attribute WHERE attrelid = $1::oid AND attnum > 0 "
-                  "AND NOT "
-                  "attisdropped "
-                  "ORDER BY attnum",
-                  1, &relid, &res, err))
-        return false;
     tab->columns = xcalloc(schema->field_count + 1, sizeof *tab->columns);
     tab->all_binary = true;
     for (size_t i = 0; i < schema->field_count; i++) {
-        int row = find_column(res, schema->fields[i].name);
+        int row = find_column(rows, schema->fields[i].name);
         if (row < 0) {
             schema_err(schema, err, "the target table lacks column", schema->fields[i].name);
             return alter_hint(
@@ -145,18 +180,48 @@ static bool read_columns(struct pg_target *pt, struct pg_table *tab, const char 
                 "what the source did)",
                 err);
         }
-        if (!pg_cell_bool(res, row, 5) && !add_column(pt, tab, res, row, i, err))
+        if (!pg_cell_bool(rows.res, row, 6) && !add_column(pt, tab, rows.res, row, i, err))
             return false;
     }
-    for (int i = 0; i < pg_rows(res); i++) {
-        if (pg_cell_bool(res, i, 3) && table_schema_find(schema, pg_cell(res, i, 0)) < 0) {
-            schema_err(schema, err, "the source lacks a column that the target table wants a value for:",
-                       pg_cell(res, i, 0));
-            return alter_hint(schema, "DROP COLUMN", pg_cell(res, i, 0), NULL,
-                              " (or ALTER COLUMN … DROP NOT NULL)", err);
+    for (int i = rows.first; i < rows.end; i++) {
+        const char *name = pg_cell(rows.res, i, 1);
+        if (pg_cell_bool(rows.res, i, 4) && table_schema_find(schema, name) < 0) {
+            schema_err(schema, err,
+                       "the source lacks a column that the target table wants a value for:", name);
+            return alter_hint(schema, "DROP COLUMN", name, NULL, " (or ALTER COLUMN … DROP NOT NULL)", err);
         }
     }
     return tab->column_count > 0 || schema_err(schema, err, "no column can be written", NULL);
+}
+
+/* (VALUES (0, 16384::oid), …) w (n, relid) */
+static void add_relids(struct strbuf *sb, struct pg_table *const *tabs, size_t count)
+{
+    strbuf_adds(sb, "(VALUES ");
+    for (size_t i = 0; i < count; i++)
+        strbuf_addf(sb, "%s(%zu, %" PRIu32 "::oid)", i > 0 ? ", " : "", i, tabs[i]->relid);
+    strbuf_adds(sb, ") w (n, relid)");
+}
+
+static bool read_columns(struct pg_target *pt, struct pg_table *const *tabs, size_t count, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    strbuf_adds(&sql,
+                "SELECT w.n, attname, atttypid, atttypmod, attnotnull AND NOT atthasdef AND attidentity = "
+                "'', attidentity, attgenerated <> '', attnotnull FROM ");
+    add_relids(&sql, tabs, count);
+    strbuf_adds(&sql, " JOIN pg_attribute a ON a.attrelid = w.relid WHERE attnum > 0 AND NOT attisdropped "
+                      "ORDER BY w.n, attnum");
+    if (!query_text(pt, &sql, &res, err))
+        return false;
+    struct slice rows = {0};
+    for (size_t i = 0; i < count; i++) {
+        rows = next_slice(res, rows.end, i);
+        if (!take_columns(pt, tabs[i], rows, err))
+            return false;
+    }
+    return true;
 }
 
 static size_t field_of(const void *tab, size_t column)
@@ -173,38 +238,63 @@ static bool find_key(struct pg_table *tab, struct err *err)
     return true;
 }
 
-/* A unique index on exactly the key's columns; one that is not deferrable is better. */
-static bool find_key_index(struct pg_target *pt, struct pg_table *tab, const char *relid, struct err *err)
+static void add_key_names(struct strbuf *sb, const struct pg_table *tab)
 {
-    if (tab->key_count == 0)
-        return true;
-    PG_RESULT_AUTO res = NULL;
-    struct strbuf names = STRBUF_INIT(1 << 20);
     for (size_t i = 0; i < tab->key_count; i++) {
-        strbuf_adds(&names, i > 0 ? ", " : "");
-        pg_quote_literal(&names, tab->columns[tab->key[i]].field->name);
+        strbuf_adds(sb, i > 0 ? ", " : "");
+        pg_quote_literal(sb, tab->columns[tab->key[i]].field->name);
     }
-    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    strbuf_addf(&sql,
-                "SELECT i.indimmediate FROM pg_index i WHERE i.indrelid = $1::oid AND i.indisunique AND "
-                "i.indisvalid AND "
-                "i.indpred IS NULL AND i.indexprs IS NULL AND (SELECT array_agg(a.attname::text ORDER BY "
-                "a.attname::text) "
-                "FROM unnest(i.indkey::smallint[]) WITH ORDINALITY k(attnum, n) JOIN pg_attribute a ON "
-                "a.attrelid = i.indrelid "
-                "AND a.attnum = k.attnum WHERE k.n <= i.indnkeyatts) = (SELECT array_agg(u ORDER BY u) FROM "
-                "unnest(ARRAY[%s]::text[]) u) ORDER BY i.indimmediate DESC LIMIT 1",
-                names.data);
-    bool ok = strbuf_ok(&names, "key", err) && strbuf_ok(&sql, "statement", err) &&
-              pg_query(pt->conn, sql.data, 1, &relid, &res, err);
-    if (ok && pg_rows(res) == 0)
-        ok = schema_err(tab->base.schema, err,
-                        "the target table lacks a unique index on the key's columns:", names.data);
-    if (ok)
-        tab->arbiter = pg_cell_bool(res, 0, 0);
+}
+
+static bool take_key_index(struct pg_table *tab, struct slice rows, struct err *err)
+{
+    if (rows.end > rows.first) {
+        tab->arbiter = pg_cell_bool(rows.res, rows.first, 1);
+        return true;
+    }
+    struct strbuf names = STRBUF_INIT(1 << 20);
+    add_key_names(&names, tab);
+    schema_err(tab->base.schema, err,
+               "the target table lacks a unique index on the key's columns:", names.data);
     strbuf_release(&names);
-    strbuf_release(&sql);
-    return ok;
+    return false;
+}
+
+/* A unique index on exactly the key's columns; one that is not deferrable is better. */
+static bool find_key_indexes(struct pg_target *pt, struct pg_table *const *tabs, size_t count,
+                             struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    size_t keyed = 0;
+    strbuf_adds(&sql, "SELECT w.n, bool_or(i.indimmediate) FROM (VALUES ");
+    for (size_t i = 0; i < count; i++) {
+        if (tabs[i]->key_count == 0)
+            continue;
+        strbuf_addf(&sql, "%s(%zu, %" PRIu32 "::oid, ARRAY[", keyed++ > 0 ? ", " : "", i, tabs[i]->relid);
+        add_key_names(&sql, tabs[i]);
+        strbuf_adds(&sql, "]::text[])");
+    }
+    strbuf_adds(
+        &sql, ") w (n, relid, key) JOIN pg_index i ON i.indrelid = w.relid WHERE i.indisunique AND "
+              "i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL AND (SELECT "
+              "array_agg(a.attname::text ORDER BY a.attname::text) FROM unnest(i.indkey::smallint[]) WITH "
+              "ORDINALITY k(attnum, n) JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = "
+              "k.attnum WHERE k.n <= i.indnkeyatts) = (SELECT array_agg(u ORDER BY u) FROM unnest(w.key) u) "
+              "GROUP BY w.n ORDER BY w.n");
+    if (keyed == 0) {
+        strbuf_release(&sql);
+        return true;
+    }
+    if (!query_text(pt, &sql, &res, err))
+        return false;
+    struct slice rows = {0};
+    for (size_t i = 0; i < count; i++) {
+        rows = next_slice(res, rows.end, i);
+        if (tabs[i]->key_count > 0 && !take_key_index(tabs[i], rows, err))
+            return false;
+    }
+    return true;
 }
 
 /* Rows that the target takes for one key have equal values in this column: its equality is that of the datums. */
@@ -223,69 +313,99 @@ static bool tells_apart(const struct pg_column *col, bool odd_collations)
            (f->semantic == NULL && !odd_collations && (oid == PG_OID_TEXT || oid == PG_OID_VARCHAR));
 }
 
-/* May several writers share this table, and by what? Each further unique index or exclusion constraint could make one of them wait
- * for another; so could triggers that fire in replica role. */
-static bool find_split(struct pg_target *pt, struct pg_table *tab, const char *relid, struct err *err)
+static void take_split(struct pg_table *tab, const struct pg_result *res, int row)
 {
-    PG_RESULT_AUTO res = NULL;
-    if (!pt->crewed || pt->writer > 0)
-        return true;
-    if (!pg_query(pt->conn,
-                  "WITH rels AS (SELECT $1::oid AS relid UNION SELECT relid FROM pg_partition_tree($1::oid)) "
-                  "SELECT (SELECT count(*) FROM "
-                  "pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE (i.indisunique OR "
-                  "i.indisexclusion) AND "
-                  "(i.indrelid = $1::oid OR (i.indrelid IN (SELECT relid FROM rels) AND NOT "
-                  "c.relispartition))), EXISTS "
-                  "(SELECT 1 FROM pg_trigger t WHERE t.tgrelid IN (SELECT relid FROM rels) AND t.tgenabled "
-                  "IN ('A', 'R') "
-                  "AND NOT t.tgisinternal) OR EXISTS (SELECT 1 FROM pg_rewrite r WHERE r.ev_class IN (SELECT "
-                  "relid FROM "
-                  "rels) AND r.ev_enabled IN ('A', 'R')), EXISTS (SELECT 1 FROM pg_attribute a JOIN "
-                  "pg_collation c ON c.oid = "
-                  "a.attcollation WHERE a.attrelid = $1::oid AND NOT c.collisdeterministic)",
-                  1, &relid, &res, err))
-        return false;
-    tab->lead_only = pg_cell_bool(res, 0, 1);
-    if (tab->key_count == 0 || pg_cell_int64(res, 0, 0) != 1)
-        return true;
+    tab->lead_only = pg_cell_bool(res, row, 2);
+    if (tab->key_count == 0 || pg_cell_int64(res, row, 1) != 1)
+        return;
     tab->base.split = xcalloc(tab->key_count, sizeof *tab->base.split);
     for (size_t i = 0; i < tab->key_count; i++) {
         const struct pg_column *col = &tab->columns[tab->key[i]];
-        if (tells_apart(col, pg_cell_bool(res, 0, 2)))
+        if (tells_apart(col, pg_cell_bool(res, row, 3)))
             tab->base.split[tab->base.split_count++] = col->index;
+    }
+}
+
+/* May several writers share these tables, and by what? Each further unique index or exclusion constraint could make one of them wait
+ * for another; so could triggers that fire in replica role. */
+static bool find_splits(struct pg_target *pt, struct pg_table *const *tabs, size_t count, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    if (!pt->crewed || pt->writer > 0)
+        return true;
+    strbuf_adds(&sql, "SELECT w.n, x.* FROM ");
+    add_relids(&sql, tabs, count);
+    strbuf_adds(
+        &sql,
+        ", LATERAL (WITH rels AS (SELECT w.relid AS relid UNION SELECT p.relid FROM "
+        "pg_partition_tree(w.relid) p) SELECT (SELECT count(*) FROM rels JOIN pg_index i ON i.indrelid = "
+        "rels.relid JOIN pg_class c ON c.oid = i.indexrelid WHERE (i.indisunique OR i.indisexclusion) AND "
+        "(i.indrelid = w.relid OR NOT c.relispartition)), EXISTS (SELECT 1 FROM rels JOIN pg_trigger t ON "
+        "t.tgrelid = rels.relid WHERE t.tgenabled IN ('A', 'R') AND NOT t.tgisinternal) OR EXISTS (SELECT 1 "
+        "FROM rels JOIN pg_rewrite r ON r.ev_class = rels.relid WHERE r.ev_enabled IN ('A', 'R')), EXISTS "
+        "(SELECT 1 FROM pg_attribute a JOIN pg_collation c ON c.oid = a.attcollation WHERE a.attrelid = "
+        "w.relid AND NOT c.collisdeterministic)) x ORDER BY w.n");
+    if (!query_text(pt, &sql, &res, err))
+        return false;
+    for (int i = 0; i < pg_rows(res); i++)
+        take_split(tabs[pg_cell_int64(res, i, 0)], res, i);
+    return true;
+}
+
+static struct pg_table *new_table(struct pg_target *pt, const struct table_schema *schema, size_t number)
+{
+    struct strbuf name = STRBUF_INIT(4096);
+    struct pg_table *tab = xcalloc(1, sizeof *tab);
+    pg_quote_table(&name, schema->schema, schema->table);
+    tab->base.schema = schema;
+    tab->id = (unsigned)(pt->table_count + number) + 1;
+    tab->name = strbuf_detach(&name);
+    return tab;
+}
+
+static bool find_keys(struct pg_table *const *tabs, size_t count, struct err *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!find_key(tabs[i], err))
+            return false;
     }
     return true;
 }
 
-static char *quoted_name(const struct table_schema *schema)
+static bool prepare_some(struct pg_target *pt, const struct table_schema *const *schemas, size_t count,
+                         struct target_table **ret, struct err *err)
 {
-    struct strbuf name = STRBUF_INIT(4096);
-    pg_quote_table(&name, schema->schema, schema->table);
-    return strbuf_detach(&name);
+    struct pg_table *tabs[PREPARE_TABLES];
+    for (size_t i = 0; i < count; i++)
+        tabs[i] = new_table(pt, schemas[i], i);
+    bool ok = find_tables(pt, tabs, count, err) && read_columns(pt, tabs, count, err) &&
+              find_keys(tabs, count, err) && find_key_indexes(pt, tabs, count, err) &&
+              find_splits(pt, tabs, count, err);
+    if (ok)
+        pt->tables = xrealloc(pt->tables, (pt->table_count + count) * sizeof(struct pg_table *));
+    for (size_t i = 0; i < count; i++) {
+        if (!ok) {
+            pgt_table_free(tabs[i]);
+            continue;
+        }
+        tabs[i]->arrays = pt->writer > 0 && pgt_arrays_fit(tabs[i]);
+        pt->tables[pt->table_count++] = tabs[i];
+        ret[i] = &tabs[i]->base;
+    }
+    return ok;
 }
 
-bool pgt_prepare(struct target *tgt, const struct table_schema *schema, struct target_table **ret,
-                 struct err *err)
+bool pgt_prepare(struct target *tgt, const struct table_schema *const *schemas, size_t count,
+                 struct target_table **ret, struct err *err)
 {
     struct pg_target *pt = (struct pg_target *)tgt;
-    char *relid = NULL;
     if (!pgt_plain(pt, err))
         return false;
-    struct pg_table *tab = xcalloc(1, sizeof *tab);
-    tab->base.schema = schema;
-    tab->id = (unsigned)pt->table_count + 1;
-    tab->name = quoted_name(schema);
-    bool ok = find_table(pt, schema, tab, &relid, err) && read_columns(pt, tab, relid, err) &&
-              find_key(tab, err) && find_key_index(pt, tab, relid, err) && find_split(pt, tab, relid, err);
-    tab->arrays = ok && pt->writer > 0 && pgt_arrays_fit(tab);
-    free(relid);
-    if (!ok) {
-        pgt_table_free(tab);
-        return false;
+    for (size_t first = 0, n; first < count; first += n) {
+        n = target_prepare_part(schemas + first, count - first, PREPARE_TABLES, PREPARE_FIELDS);
+        if (!prepare_some(pt, schemas + first, n, ret + first, err))
+            return false;
     }
-    pt->tables = xrealloc(pt->tables, (pt->table_count + 1) * sizeof(struct pg_table *));
-    pt->tables[pt->table_count++] = tab;
-    *ret = &tab->base;
     return true;
 }

@@ -1,4 +1,4 @@
-/* Owns: row statements, prepared once per table and sent through a pipeline: small batches (one round trip
+/* Owns: row statements, prepared when they are met (session.c) and sent through a pipeline: small batches (one round trip
  * with commit) and replay in exact order. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,14 +6,6 @@
 
 #include "core/alloc.h"
 #include "postgres.h"
-
-enum statement { STMT_INSERT, STMT_UPDATE, STMT_DELETE };
-
-static void statement_name(char out[64], const struct pg_table *tab, enum statement kind, size_t number)
-{
-    static const char letter[] = {[STMT_INSERT] = 'i', [STMT_UPDATE] = 'u', [STMT_DELETE] = 'd'};
-    (void)snprintf(out, 64, "crossfade_%c%u_%zu", letter[kind], tab->id, number);
-}
 
 bool pgt_table_err(const struct pg_table *tab, struct err *err)
 {
@@ -70,6 +62,7 @@ bool pgt_sync(struct pg_target *pt, struct err *err)
     bool ok = pg_pipeline_sync(pt->conn, check_result, pt, &failed, err);
     if (!ok && failed < pt->queued_count)
         row_err(pt, &pt->queued[failed], err);
+    pgt_statements_settled(pt, ok);
     pt->queued_count = 0;
     pt->must_look = false;
     return ok;
@@ -107,14 +100,11 @@ bool pgt_pipeline(struct pg_target *pt, struct err *err)
     return pgt_queue_text(pt, "BEGIN", 0, NULL, err);
 }
 
-/* Prepares outside of the pipeline, which is left for it; this happens once per statement and connection. */
-static bool prepare(struct pg_target *pt, const struct pg_table *tab, const char *name, struct strbuf *sql,
-                    struct err *err)
+bool pgt_queue_prepare(struct pg_target *pt, const struct pg_table *tab, const char *name, const char *sql,
+                       struct err *err)
 {
-    bool ok =
-        strbuf_ok(sql, "statement", err) && pgt_plain(pt, err) && pg_prepare(pt->conn, name, sql->data, err);
-    strbuf_release(sql);
-    return ok || pgt_table_err(tab, err);
+    note_queued(pt, (struct queued_row){.tab = tab});
+    return pg_pipeline_prepare(pt->conn, name, sql, err);
 }
 
 static bool add_value(struct pg_target *pt, struct row_params *p, const struct pg_table *tab,
@@ -166,8 +156,9 @@ static bool add_old(struct pg_target *pt, struct row_params *p, const struct pg_
 }
 
 static bool queue(struct pg_target *pt, const struct pg_table *tab, const struct target_row *row,
-                  bool must_hit, const char *name, struct row_params *p, struct err *err)
+                  bool must_hit, const struct pgt_prepared *stmt, struct row_params *p, struct err *err)
 {
+    char name[64];
     if (pt->queued_count >= PIPELINE_MAX && !pgt_sync(pt, err))
         return false;
     if (!pgt_pipeline(pt, err))
@@ -178,20 +169,18 @@ static bool queue(struct pg_target *pt, const struct pg_table *tab, const struct
     note_queued(pt, (struct queued_row){.tab = tab, .row = row, .must_hit = must_hit});
     struct pg_params params = {
         .count = p->count, .values = p->values, .lengths = p->lengths, .formats = p->formats};
+    pgt_statement_name(stmt, name);
     return pg_pipeline_exec(pt->conn, name, &params, err);
 }
 
 static bool queue_insert(struct pg_target *pt, struct pg_table *tab, const struct target_row *row,
                          enum row_insert how, struct row_params *p, struct err *err)
 {
-    char name[64];
-    statement_name(name, tab, STMT_INSERT, how);
-    if (!tab->prepared_insert[how]) {
+    if (!pgt_statement_there(pt, &tab->insert[how])) {
         struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
         sql_row_insert(&sql, tab, how);
-        if (!prepare(pt, tab, name, &sql, err))
+        if (!pgt_statement_make(pt, tab, &tab->insert[how], &sql, err))
             return false;
-        tab->prepared_insert[how] = true;
     }
     strbuf_clear(&pt->out);
     p->count = 0;
@@ -199,23 +188,20 @@ static bool queue_insert(struct pg_target *pt, struct pg_table *tab, const struc
         if (!add_value(pt, p, tab, &tab->columns[i], row, &row->row[tab->columns[i].index], err))
             return false;
     }
-    return queue(pt, tab, row, false, name, p, err);
+    return queue(pt, tab, row, false, &tab->insert[how], p, err);
 }
 
 static bool queue_update(struct pg_target *pt, struct pg_table *tab, const struct target_row *row,
                          bool must_hit, struct row_params *p, struct err *err)
 {
-    char name[64];
     struct column_set *set = pgt_column_set(tab, row);
     if (!set_changes_anything(tab, set))
         return true;
-    statement_name(name, tab, STMT_UPDATE, (size_t)(set - tab->sets));
-    if (!set->prepared) {
+    if (!pgt_statement_there(pt, &set->prepared)) {
         struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
         sql_row_update(&sql, tab, set);
-        if (!prepare(pt, tab, name, &sql, err))
+        if (!pgt_statement_make(pt, tab, &set->prepared, &sql, err))
             return false;
-        set->prepared = true;
     }
     strbuf_clear(&pt->out);
     p->count = 0;
@@ -224,24 +210,21 @@ static bool queue_update(struct pg_target *pt, struct pg_table *tab, const struc
             !add_value(pt, p, tab, &tab->columns[i], row, &row->row[tab->columns[i].index], err))
             return false;
     }
-    return add_old(pt, p, tab, row, err) && queue(pt, tab, row, must_hit, name, p, err);
+    return add_old(pt, p, tab, row, err) && queue(pt, tab, row, must_hit, &set->prepared, p, err);
 }
 
 static bool queue_delete(struct pg_target *pt, struct pg_table *tab, const struct target_row *row,
                          struct row_params *p, struct err *err)
 {
-    char name[64];
-    statement_name(name, tab, STMT_DELETE, 0);
-    if (!tab->prepared_delete) {
+    if (!pgt_statement_there(pt, &tab->remove)) {
         struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
         sql_row_delete(&sql, tab);
-        if (!prepare(pt, tab, name, &sql, err))
+        if (!pgt_statement_make(pt, tab, &tab->remove, &sql, err))
             return false;
-        tab->prepared_delete = true;
     }
     strbuf_clear(&pt->out);
     p->count = 0;
-    return add_old(pt, p, tab, row, err) && queue(pt, tab, row, tab->key_count == 0, name, p, err);
+    return add_old(pt, p, tab, row, err) && queue(pt, tab, row, tab->key_count == 0, &tab->remove, p, err);
 }
 
 static bool queue_upsert(struct pg_target *pt, struct pg_table *tab, const struct target_row *row,

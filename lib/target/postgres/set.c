@@ -387,16 +387,17 @@ static bool write_phases(struct pg_target *pt, const struct target_batch **order
 
 static bool make_room(struct pg_target *pt, const struct target_batch **order, size_t count, struct err *err)
 {
-    struct pg_table **emptied = xmalloc((count + 1) * sizeof *emptied);
+    struct pg_table **tabs = xmalloc((count + 1) * sizeof *tabs);
     size_t n = 0;
-    bool ok = true;
+    for (size_t i = 0; i < count; i++)
+        tabs[i] = table_of(order[i]);
+    bool ok = pgt_ensure_loaded(pt, tabs, count, err);
     for (size_t i = 0; ok && i < count; i++) {
-        ok = pgt_ensure_loaded(pt, table_of(order[i]), err);
         if (order[i]->truncate)
-            emptied[n++] = table_of(order[i]);
+            tabs[n++] = table_of(order[i]);
     }
-    ok = ok && (n == 0 || pgt_truncate(pt, emptied, n, err));
-    free(emptied);
+    ok = ok && (n == 0 || pgt_truncate(pt, tabs, n, err));
+    free(tabs);
     return ok;
 }
 

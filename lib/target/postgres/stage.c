@@ -134,8 +134,11 @@ static bool make_stage(struct pg_target *pt, struct pg_table *tab, enum stage_ki
     bool ok = true;
     if (!*there) {
         sql_create_stage(&sql, tab, kind, set);
+        pt->stage_count++;
         ok = pgt_exec(pt, &sql, err);
-    } else if (*used) { /* rows of an earlier part of this transaction */
+        strbuf_clear(&sql);
+    }
+    if (ok && *used) { /* it holds rows of an earlier part of this transaction */
         strbuf_adds(&sql, "TRUNCATE ");
         sql_stage_name(&sql, tab, kind, set);
         ok = pgt_exec(pt, &sql, err);

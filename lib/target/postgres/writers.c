@@ -92,13 +92,17 @@ static bool commit_writer(struct target *tgt, struct err *err)
 }
 
 /* Rows of others would wait for the lock of an emptied table. */
-static bool share(struct target *lead, struct target_table *table, bool *ret_may, struct err *err)
+static bool share(struct target *lead, const struct target_batch *batches, size_t count, bool *ret_may,
+                  struct err *err)
 {
     struct pg_target *pt = (struct pg_target *)lead;
-    struct pg_table *tab = (struct pg_table *)table;
-    if (!pgt_ensure_loaded(pt, tab, err))
+    struct pg_table **tabs CLEANUP(free_ptr) = xcalloc(count + 1, sizeof *tabs);
+    for (size_t i = 0; i < count; i++)
+        tabs[i] = (struct pg_table *)batches[i].table;
+    if (!pgt_ensure_loaded(pt, tabs, count, err))
         return err_wrap(err, "target");
-    *ret_may = !tab->emptied && !tab->lead_only;
+    for (size_t i = 0; i < count; i++)
+        ret_may[i] = !tabs[i]->emptied && !tabs[i]->lead_only;
     return true;
 }
 

@@ -30,7 +30,22 @@ BINLOG = {"server-id": 77, "log-bin": "mbin", "binlog-format": "ROW", "binlog-ro
           "default-time-zone": "+00:00"}  # of a source
 
 
-def _program(name):
+def newer_programs(folder, version="11.4"):
+    """Where the server of that version is (tools/deps --mariadb-newer), linked into the folder: the cache may lie where its user cannot go."""
+    cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "crossfade", f"mariadb-{version}")
+    if not os.path.exists(os.path.join(cache, "complete")):
+        raise RuntimeError(f"no MariaDB {version}: run tools/deps --mariadb-newer")
+    programs = os.path.join(str(folder), f"mariadb-{version}")
+    if not os.path.exists(programs):
+        linked = subprocess.run(["cp", "-al", cache, programs], capture_output=True, check=False)
+        if linked.returncode:  # another file system
+            subprocess.run(["cp", "-a", cache, programs], capture_output=True, check=True)
+    return programs
+
+
+def _program(name, basedir=None):
+    if basedir:
+        return os.path.join(basedir, "scripts" if name == "mariadb-install-db" else "bin", name)
     path = shutil.which(name) or f"/usr/sbin/{name}"
     if not os.path.exists(path):
         raise RuntimeError(f"no {name}: run tools/deps")
@@ -38,10 +53,12 @@ def _program(name):
 
 
 class MariaDB:
-    """with MariaDB(folder, "target") as db: a running server, stopped at the end. The folder gets a subfolder of that name."""
+    """with MariaDB(folder, "target") as db: a running server, stopped at the end. The folder gets a subfolder of that name. version: another
+    one than Debian's."""
 
-    def __init__(self, folder, name="mariadb", settings=None, port=None):
+    def __init__(self, folder, name="mariadb", settings=None, port=None, version=None):
         self.name = name
+        self.basedir = newer_programs(folder, version) if version else None
         self.home = os.path.join(str(folder), name)
         self.data = os.path.join(self.home, "data")
         self.log = os.path.join(self.home, "log")
@@ -62,10 +79,13 @@ class MariaDB:
 
     # -- life
 
+    def _base(self):
+        return [f"--basedir={self.basedir}"] if self.basedir else []
+
     def install(self):
         os.makedirs(self.home, exist_ok=True)
         give_to_server_user(self.home)
-        run_as(self.user, [_program("mariadb-install-db"), "--no-defaults", f"--datadir={self.data}", "--skip-test-db", f"--tmpdir={self.home}",
+        run_as(self.user, [_program("mariadb-install-db", self.basedir), "--no-defaults", *self._base(), f"--datadir={self.data}", "--skip-test-db", f"--tmpdir={self.home}",
                            "--auth-root-authentication-method=normal"], cwd=self.home, timeout=300)
         self.start(password="")
         with self.connect(password="") as connection:
@@ -74,7 +94,7 @@ class MariaDB:
 
     def start(self, timeout=120, password=ROOT_PASSWORD):
         settings = [f"--{key}" if value is None else f"--{key}={value}" for key, value in self.settings.items()]
-        self.process.argv = [_program("mariadbd"), "--no-defaults", f"--datadir={self.data}", f"--socket={self.home}/s",
+        self.process.argv = [_program("mariadbd", self.basedir), "--no-defaults", *self._base(), f"--datadir={self.data}", f"--socket={self.home}/s",
                              f"--port={self.port}", "--bind-address=127.0.0.1", f"--pid-file={self.home}/pid", f"--tmpdir={self.home}"] + settings
         self.process.start()
 
