@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/log.h"
 #include "postgres.h"
 #include "target/target_impl.h"
 
@@ -258,6 +259,40 @@ static bool find_split(struct pg_target *pt, struct pg_table *tab, const char *r
     return true;
 }
 
+/* Debezium's snapshot has the rows of a partitioned table in its own topic and in those of its partitions, the stream in one
+ * of them: a row that was deleted in the one would come back by the other. */
+static bool check_partitions(struct pg_target *pt, const struct pg_table *tab, const char *relid,
+                             struct err *err)
+{
+    const struct table_schema *schema = tab->base.schema;
+    PG_RESULT_AUTO res = NULL;
+    if (schema->field_count == 0 || !schema->fields[0].foreign)
+        return true;
+    if (!pg_query(pt->conn,
+                  "SELECT n.nspname, c.relname FROM (SELECT relid FROM "
+                  "pg_catalog.pg_partition_ancestors($1::oid) UNION SELECT relid FROM "
+                  "pg_catalog.pg_partition_tree($1::oid)) p JOIN pg_catalog.pg_class c ON c.oid = p.relid "
+                  "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid <> $1::oid",
+                  1, &relid, &res, err))
+        return false;
+    for (int row = 0; row < pg_rows(res); row++) {
+        for (size_t i = 0; i < pt->table_count; i++) {
+            const struct table_schema *other = pt->tables[i]->base.schema;
+            if (strcmp(other->schema, pg_cell(res, row, 0)) == 0 &&
+                strcmp(other->table, pg_cell(res, row, 1)) == 0)
+                return err_set(
+                    err, ERR_SCHEMA,
+                    "table=%s.%s: rows come for it and for %s.%s, and one is a partition of the other: "
+                    "Debezium's snapshot writes such rows into both topics, and which one holds is not "
+                    "told. Hint: leave one of them out of source.debezium.topics (\"!…\"): the partitioned "
+                    "table itself, or its partitions when the publication has "
+                    "publish_via_partition_root; for a new pipeline and an empty target",
+                    schema->schema, schema->table, other->schema, other->table);
+        }
+    }
+    return true;
+}
+
 static char *quoted_name(const struct table_schema *schema)
 {
     struct strbuf name = STRBUF_INIT(4096);
@@ -277,9 +312,16 @@ bool pgt_prepare(struct target *tgt, const struct table_schema *schema, struct t
     tab->id = (unsigned)pt->table_count + 1;
     tab->name = quoted_name(schema);
     bool ok = find_table(pt, schema, tab, &relid, err) && read_columns(pt, tab, relid, err) &&
-              find_key(tab, err) && find_key_index(pt, tab, relid, err) && find_split(pt, tab, relid, err);
+              find_key(tab, err) && find_key_index(pt, tab, relid, err) &&
+              check_partitions(pt, tab, relid, err) && find_split(pt, tab, relid, err);
     tab->arrays = ok && pt->writer > 0 && pgt_arrays_fit(tab);
     free(relid);
+    if (ok && schema->silent_cascades && tab->has_wards)
+        log_event(
+            LOG_LEVEL_WARN, "cascades_unseen",
+            "table=%s.%s text=\"foreign keys that refer to it cascade (or set null): what InnoDB changes by "
+            "them on the source is in no binlog and in no topic, so such rows stay on the target\"",
+            schema->schema, schema->table);
     if (!ok) {
         pgt_table_free(tab);
         return false;
