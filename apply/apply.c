@@ -325,8 +325,6 @@ bool apply_run(const struct config *cfg, struct status_board *board, int stop_fd
     if (!config_require(cfg, err, "pipeline", "target.url", NULL) ||
         !read_settings(cfg, &run.settings, err) ||
         (!run.settings.foreign.on && !config_require(cfg, err, "journal.url", NULL)) ||
-        (run.settings.foreign.on && run.settings.dead_letters &&
-         !err_set(err, ERR_CONFIG, "apply.on_row_error: dead_letter is not there yet for source.debezium")) ||
         !throttle_init(&run.throttle, cfg, err)) {
         foreign_settings_release(&run.settings.foreign);
         conflict_rules_free(run.settings.conflicts);

@@ -78,6 +78,7 @@ void batch_keep_records(struct batch *b, bool keep)
 void batch_take_repeats(struct batch *b, bool take)
 {
     b->take_repeats = take;
+    b->replayed = (struct partition_place){0};
 }
 
 size_t batch_bytes(const struct batch *b)
@@ -380,16 +381,17 @@ void batch_decode_foreign(struct batch *b, struct foreign_decoder *foreign)
 static void keep_order(struct partition_place *place, struct item *it)
 {
     const struct item last = {
-        .commit_lsn = place->commit_lsn, .total_order = place->total_order, .op = CHANGE_DELETE};
+        .commit_lsn = place->commit_lsn, .total_order = place->total_order, .op = place->op};
     struct item same = *it;
     same.seq = 0;
-    if (place->any && item_order(&same, &last) < 0) {
+    if (place->any && item_order(&same, &last) < 0) { /* (at one place, deletes would come first) */
         it->commit_lsn = last.commit_lsn;
-        it->total_order = last.total_order;
+        it->total_order = last.total_order + 1;
     }
     place->any = true;
     place->commit_lsn = it->commit_lsn;
     place->total_order = it->total_order;
+    place->op = it->op;
 }
 
 static void count_item(struct batch *b, const struct item *it, const struct journal_record *rec)
@@ -407,6 +409,12 @@ static void count_item(struct batch *b, const struct item *it, const struct jour
 static const void *keep_bytes(struct batch *b, const void *bytes, size_t len)
 {
     return bytes != NULL ? arena_copy(&b->arena, bytes, len) : NULL;
+}
+
+/* Letters of a chain come in the order that holds, over all partitions and tables. */
+static struct partition_place *place_for(struct batch *b, struct batch_table *bt, int32_t partition)
+{
+    return b->take_repeats ? &b->replayed : find_partition(b, bt, partition);
 }
 
 static bool add_foreign(struct batch *b, const struct journal_record *rec, struct err *err)
@@ -433,7 +441,9 @@ static bool add_foreign(struct batch *b, const struct journal_record *rec, struc
                       .seq = b->next_seq++,
                       .op = chg->op};
     struct batch_table *bt = find_table(b, rec->stream, it.schema);
-    keep_order(find_partition(b, bt, rec->partition), &it);
+    keep_order(place_for(b, bt, rec->partition), &it);
+    if (b->keep_records && !keep_record(b, rec, fr.value, &it))
+        return no_room(rec, err);
     if (!check_item(&it, rec, err))
         return false;
     append_item(b, bt, &it);

@@ -42,6 +42,7 @@ struct batch {
     struct item last_item; /* that batch_add kept */
     bool kept;
     bool keep_records, large_parts, take_repeats;
+    struct partition_place replayed; /* of Debezium's records, with take_repeats */
     struct batch_counts counts;
     struct shard shard;
     struct foreign_decoder *foreign; /* the caller's; NULL: records are ours */

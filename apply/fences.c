@@ -115,7 +115,8 @@ static bool check_position(struct fence_feed *feed, const struct target_position
     struct journal_record rec;
     struct fence fence = {0};
     uint64_t first = 0, next = 0;
-    if (!journal_bounds(feed->reader, feed->stream, PARTITION, &first, &next, err))
+    if (!journal_bounds_around(feed->reader, feed->stream, PARTITION, pos->fence_offset + 1, &first, &next,
+                               err))
         return false;
     if (pos->fence_offset < first)
         return err_set(
@@ -236,11 +237,16 @@ bool fence_feed_open_foreign(const struct foreign_settings *set, struct foreign_
     return true;
 }
 
+bool fence_feed_offsets_at(struct fence_feed *feed, uint64_t fence_id, const char **ret, struct err *err)
+{
+    *ret = NULL;
+    return feed->foreign == NULL || foreign_feed_state(feed->foreign, fence_id, ret, err);
+}
+
 bool fence_feed_offsets(struct fence_feed *feed, const struct fence_batch *batch, const char **ret,
                         struct err *err)
 {
-    *ret = NULL;
-    return feed->foreign == NULL || foreign_feed_state(feed->foreign, batch->last->id, ret, err);
+    return fence_feed_offsets_at(feed, batch->last->id, ret, err);
 }
 
 bool fence_feed_skips(const struct fence_feed *feed, const struct journal_record *rec)

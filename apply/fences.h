@@ -41,6 +41,9 @@ bool fence_feed_open_foreign(const struct foreign_settings *set, struct foreign_
 /* What the target has to keep beside the position of the batch's last fence; NULL = nothing. Valid until the next call. */
 bool fence_feed_offsets(struct fence_feed *feed, const struct fence_batch *batch, const char **ret,
                         struct err *err) MUST_CHECK;
+/* The same at this fence, which the target has committed. */
+bool fence_feed_offsets_at(struct fence_feed *feed, uint64_t fence_id, const char **ret,
+                           struct err *err) MUST_CHECK;
 /* Is this record of a batch one that is not counted: delivered before? */
 bool fence_feed_skips(const struct fence_feed *feed, const struct journal_record *rec);
 /* What keeps the feed waiting, in words; "" = nothing. */

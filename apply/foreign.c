@@ -1,7 +1,6 @@
 /* Owns: reading Debezium's topics ahead of apply: partitions, what each holds, what came before. See foreign.h. */
 #include "apply/foreign.h"
 
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -21,9 +20,6 @@
 #define WARM_MOST      20000   /* of one */
 #define WARM_LEAST     1000
 #define SHRUNK_MAX     2
-/* A place that is not in the topic is asked for so often, and so far apart, before it counts. */
-#define ASK_AGAIN_MAX 10
-#define ASK_AGAIN_MS  500
 
 const char *foreign_intern(struct foreign_feed *feed, const char *text)
 {
@@ -96,7 +92,7 @@ static void note_topic(void *ctx, const struct journal_stream_info *info)
 static bool take_up(struct foreign_feed *feed, const struct part *found, struct err *err)
 {
     uint64_t first, next;
-    if (!journal_bounds(feed->reader, found->topic, found->partition, &first, &next, err))
+    if (!journal_bounds_around(feed->reader, found->topic, found->partition, 0, &first, &next, err))
         return false;
     if (first > 0)
         return err_set(
@@ -154,24 +150,11 @@ static bool look_at_one(struct foreign_feed *feed, struct err *err)
     if (feed->part_count == 0)
         return true;
     struct part *p = &feed->parts[feed->look_at % feed->part_count];
-    if (!journal_bounds(feed->reader, p->topic, p->partition, &first, &next, err))
+    if (!journal_bounds_around(feed->reader, p->topic, p->partition, p->scan, &first, &next, err))
         return false;
     p->shrunk = next < p->scan ? p->shrunk + 1 : 0;
     feed->look_at += p->shrunk == 0;
     return p->shrunk < SHRUNK_MAX || is_gone(p, next, err);
-}
-
-/* A leader that changed just now may answer wrongly for a moment (seen): a place that is not there is asked for again. */
-static bool settled_bounds(struct foreign_feed *feed, const struct part *p, uint64_t *first, uint64_t *next,
-                           struct err *err)
-{
-    for (int tries = 0;; tries++) {
-        if (!journal_bounds(feed->reader, p->topic, p->partition, first, next, err))
-            return false;
-        if ((*first <= p->taken && p->taken <= *next) || tries == ASK_AGAIN_MAX)
-            return true;
-        (void)poll(NULL, 0, ASK_AGAIN_MS);
-    }
 }
 
 /* Of a partition that was applied in part: it goes on from there, and what came before is looked at for what may be
@@ -179,7 +162,7 @@ static bool settled_bounds(struct foreign_feed *feed, const struct part *p, uint
 static bool resume(struct foreign_feed *feed, struct part *p, struct err *err)
 {
     uint64_t first, next, share = WARM_MAX / feed->part_count;
-    if (!settled_bounds(feed, p, &first, &next, err))
+    if (!journal_bounds_around(feed->reader, p->topic, p->partition, p->taken, &first, &next, err))
         return false;
     if (next < p->taken)
         return is_gone(p, next, err);
@@ -202,7 +185,7 @@ static bool resume(struct foreign_feed *feed, struct part *p, struct err *err)
 static bool look_back(struct foreign_feed *feed, struct part *p, uint64_t offset, struct err *err)
 {
     uint64_t first, next;
-    if (!journal_bounds(feed->reader, p->topic, p->partition, &first, &next, err))
+    if (!journal_bounds_around(feed->reader, p->topic, p->partition, offset, &first, &next, err))
         return false;
     uint64_t back = 4 * (offset - MIN_OF(p->oldest, offset)) + WARM_MOST;
     log_event(LOG_LEVEL_INFO, "looking_back", "topic=%s partition=%d offset=%llu records=%llu", p->topic,

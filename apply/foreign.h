@@ -26,6 +26,7 @@ struct foreign_settings {
     const char *const
         *collections; /* tables that are read, as an END names them; allocated. NULL = by the topics' names */
     const char *transaction_topic; /* NULL = none */
+    const char *placeholder;       /* unavailable.value.placeholder; NULL = the default */
     bool avro;
     struct topic_routing *tables; /* other names on the target; NULL = none */
 };

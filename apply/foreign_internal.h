@@ -11,17 +11,19 @@ struct place {
     uint64_t transaction; /* as the source tells it; 0 = not told */
     uint64_t gtid_domain, gtid_order;
     uint64_t identity; /* a hash of place, table, key and kind */
-    uint64_t ordinal;  /* in its transaction, as this run of the connector counts; 0 = not told */
-    int64_t time_us;   /* commit time; 0 = no streamed change seen */
-    uint64_t ties;     /* changes at this very place */
-    uint64_t begun;    /* hash of the table whose snapshot rows came last */
-    bool shown;        /* rows of the snapshot that holds now have come */
-    bool closed;       /* the last one of that table, too */
+    uint64_t content; /* keyless tables of a binlog: a hash of table, kind and rows; not kept in the target */
+    uint64_t ordinal; /* in its transaction, as this run of the connector counts; 0 = not told */
+    int64_t time_us;  /* commit time; 0 = no streamed change seen */
+    uint64_t ties;    /* changes at this very place */
+    uint64_t begun;   /* hash of the table whose snapshot rows came last */
+    bool shown;       /* rows of the snapshot that holds now have come */
+    bool closed;      /* the last one of that table, too */
 };
 
 /* A change that a partition has brought. */
 struct remembered {
     uint64_t identity, transaction, offset;
+    uint64_t content; /* 0 = not told */
 };
 
 struct truncate {
@@ -72,6 +74,7 @@ struct part {
     struct place before_warm;
     struct place first; /* of what is remembered, or earlier */
     const char *known;  /* the last table whose name was held against the topic's */
+    uint64_t server;    /* that committed what was seen last; 0 = not told */
     int shrunk;         /* so often it ended before what was read of it */
     int64_t read_us;    /* mono; when it gave its last record */
     uint64_t scan;      /* next offset to be read */

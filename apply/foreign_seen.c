@@ -32,6 +32,30 @@ static uint64_t text_hash(const char *text)
     return hash_bytes(text, strlen(text));
 }
 
+static uint64_t row_hash(const struct table_schema *schema, const struct datum *row)
+{
+    uint64_t hash = 1;
+    for (size_t i = 0; row != NULL && i < schema->field_count; i++) {
+        const struct datum *d = &row[i];
+        bool sized = schema->fields[i].phys >= PHYS_STRING;
+        uint64_t bits = 0;
+        if (d->state == DATUM_VALUE && !sized)
+            memcpy(&bits, &d->i, sizeof bits);
+        hash = hash_mix(hash_mix(hash, (uint64_t)d->state),
+                        d->state == DATUM_VALUE && sized ? hash_bytes(d->s.p, d->s.len) : bits);
+    }
+    return hash;
+}
+
+/* What a change does, wherever it stands. */
+static uint64_t content_of(const struct foreign_event *ev)
+{
+    const struct change *chg = &ev->change;
+    uint64_t hash = hash_mix(text_hash(ev->collection), (uint64_t)chg->op);
+    hash = hash_mix(hash, row_hash(chg->schema, chg->before));
+    return hash_mix(hash, row_hash(chg->schema, chg->after)) | 1;
+}
+
 static struct place place_of(const struct foreign_event *ev)
 {
     const struct change *chg = &ev->change;
@@ -45,6 +69,7 @@ static struct place place_of(const struct foreign_event *ev)
     /* Not PostgreSQL's major: the end of the commit before may be untold the first time, and told the second. */
     uint64_t id = hash_mix(text_hash(ev->collection), ev->binlog ? at.major : 0);
     id = hash_mix(hash_mix(id, at.minor), at.transaction);
+    at.content = ev->binlog && ev->key == NULL && ev->ordinal != 0 ? content_of(ev) : 0;
     at.identity =
         hash_mix(hash_mix(id, (uint64_t)chg->op), ev->key != NULL ? hash_bytes(ev->key, ev->key_len) : 1);
     return at;
@@ -100,8 +125,8 @@ static void remember(const struct foreign_feed *feed, struct part *p, const stru
     }
     if (p->memory_count == 0)
         p->first = *at;
-    p->memory[p->memory_count++] =
-        (struct remembered){.identity = at->identity, .transaction = at->transaction, .offset = offset};
+    p->memory[p->memory_count++] = (struct remembered){
+        .identity = at->identity, .transaction = at->transaction, .offset = offset, .content = at->content};
     p->again = p->memory_count;
 }
 
@@ -169,6 +194,46 @@ static bool is_elsewhere(const struct part *p, const struct place *at)
     return false;
 }
 
+/* Without a key: the connector began again inside of the transaction (it counts anew), and what comes is one of its changes
+ * that are there, but at a later place: on one server it would have the same place. */
+static bool is_written_elsewhere(const struct part *p, const struct place *at)
+{
+    if (at->content == 0 || at->transaction == 0 || at->transaction != p->seen.transaction ||
+        at->ordinal > p->seen.ordinal)
+        return false;
+    for (size_t i = p->memory_count; i > 0 && p->memory[i - 1].transaction == at->transaction; i--) {
+        if (p->memory[i - 1].content == at->content)
+            return true;
+    }
+    return false;
+}
+
+static bool check_server(const struct part *p, const struct foreign_event *ev, const struct place *at,
+                         struct err *err)
+{
+    if (is_elsewhere(p, at))
+        return other_log(p, err);
+    if (is_written_elsewhere(p, at))
+        return err_set(
+            err, ERR_IDENTITY,
+            "table=%s: the connector was started again inside of a transaction, and a change of it stands at "
+            "another place of the log than before: it reads another server now, and in a table without a key "
+            "what came already (up to offset=%llu of this partition) cannot be told from what did not. Let "
+            "it make a new snapshot under another topic.prefix, for a new pipeline, or give the table a key "
+            "(message.key.columns)",
+            ev->collection, (unsigned long long)p->memory[p->memory_count - 1].offset);
+    if (at->transaction == 0 && ev->server_id != 0 && p->server != 0 && ev->server_id != p->server)
+        return err_set(
+            err, ERR_IDENTITY,
+            "the change is of server_id=%llu, those before (up to offset=%llu of this partition) of "
+            "server_id=%llu, and without GTIDs nobody knows where the log of another server goes on: let the "
+            "connector make a new snapshot under another topic.prefix, for a new pipeline, with GTIDs on",
+            (unsigned long long)ev->server_id,
+            (unsigned long long)(p->memory_count > 0 ? p->memory[p->memory_count - 1].offset : 0),
+            (unsigned long long)p->server);
+    return true;
+}
+
 static void take(const struct foreign_feed *feed, struct part *p, const struct place *at, int order,
                  uint64_t offset)
 {
@@ -216,9 +281,10 @@ static bool judge(const struct foreign_feed *feed, struct part *p, const struct 
         return warm || look_further(p, ret, err);
     if (going && !warm)
         return not_again(p, err);
-    if (ev->binlog && !warm && is_elsewhere(p, at))
-        return other_log(p, err);
+    if (ev->binlog && !warm && !check_server(p, ev, at, err))
+        return false;
     *ret = VERDICT_NEW;
+    p->server = ev->server_id;
     take(feed, p, at, order, offset);
     return true;
 }

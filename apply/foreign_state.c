@@ -29,6 +29,7 @@ bool foreign_settings_read(const struct config *cfg, struct foreign_settings *re
         return true;
     ret->avro = strcmp(config_text(cfg, "source.debezium.format"), "avro") == 0;
     ret->transaction_topic = config_text(cfg, "source.debezium.transaction_topic");
+    ret->placeholder = config_text(cfg, "source.debezium.unavailable_value");
     if (config_text(cfg, "source.url") != NULL || config_text(cfg, "journal.url") != NULL)
         return err_set(err, ERR_CONFIG,
                        "source.debezium stands in place of source.url and journal.url: take those out");
@@ -89,8 +90,10 @@ static void rename_table(void *ctx, const char *schema, const char *table, char 
 struct foreign_decoder *foreign_settings_decoder(const struct foreign_settings *set,
                                                  const struct schema_source *source)
 {
-    struct foreign_options options = {
-        .avro = set->avro, .rename = set->tables != NULL ? rename_table : NULL, .rename_ctx = set->tables};
+    struct foreign_options options = {.avro = set->avro,
+                                      .rename = set->tables != NULL ? rename_table : NULL,
+                                      .rename_ctx = set->tables,
+                                      .placeholder = set->placeholder};
     if (source != NULL)
         options.source = *source;
     return foreign_decoder_open(&options);

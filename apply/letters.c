@@ -140,7 +140,11 @@ static const char *shape_of(struct letters *l, const struct item *it)
     for (size_t i = 0; i < s->key_count; i++) {
         const struct field *f = &s->fields[s->key_fields[i]];
         strbuf_addf(&l->shape, "%s%s %s", i > 0 ? ", " : "", f->name,
-                    f->source_type != NULL ? f->source_type : "?");
+                    f->source_type != NULL ? f->source_type
+                    : f->semantic != NULL  ? f->semantic
+                                           : "?");
+        if (f->foreign) /* connectors need not tell types; the value's form they do */
+            strbuf_addf(&l->shape, " %d", (int)f->phys);
     }
     return l->shape.data;
 }

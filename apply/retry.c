@@ -49,9 +49,17 @@ static bool begin(struct session *s, struct err *err)
     return target_begin(s->tgt, s->position.attempt, err);
 }
 
+/* The position as it stands, once more. */
+static bool commit_position(struct session *s, struct err *err)
+{
+    struct target_position same = s->position;
+    return fence_feed_offsets_at(s->feed, same.fence_id, &same.offsets, err) &&
+           target_commit(s->tgt, &same, err);
+}
+
 static bool commit(struct session *s, struct err *err)
 {
-    return failpoint("apply.retry_before_commit", err) && target_commit(s->tgt, &s->position, err) &&
+    return failpoint("apply.retry_before_commit", err) && commit_position(s, err) &&
            failpoint("apply.retry_after_commit", err) && letters_begin(s->letters, s->position.fence_id, err);
 }
 
@@ -85,7 +93,7 @@ static bool keep_held(struct session *s, int64_t chain, size_t count, const stru
 static bool count_begun(struct session *s, int64_t chain, int64_t *ret_begun, struct err *err)
 {
     return begin(s, err) && target_letters(s->tgt)->begun(s->tgt, chain, ret_begun, err) &&
-           target_commit(s->tgt, &s->position, err);
+           commit_position(s, err);
 }
 
 static bool retry_chain(struct session *s, int64_t chain, struct err *err)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "apply/foreign.h"
 #include "apply/letters.h"
 #include "core/alloc.h"
 #include "core/clock.h"
@@ -107,15 +108,21 @@ static json_t *record_line(const struct dlq *d, const struct letter_view *v)
     struct journal_record rec;
     struct record_texts texts;
     struct strbuf line = STRBUF_INIT(RECORD_MAX);
+    struct foreign_settings foreign = {.on = false};
     struct err err = ERR_INIT;
-    journal_settings(d->cli->cfg, &config);
+    bool ok = foreign_settings_read(d->cli->cfg, &foreign, &err);
+    if (!foreign.on)
+        journal_settings(d->cli->cfg, &config);
     struct record_printer *printer = record_printer_new(&config);
-    bool ok = letters_record(&v->letter, &rec, &err) && record_texts(printer, &rec, &texts, &err) &&
-              record_write(printer, &rec, &texts, false, &line, &err);
+    if (foreign.on)
+        record_printer_foreign(printer, &foreign);
+    ok = ok && letters_record(&v->letter, &rec, &err) && record_texts(printer, &rec, &texts, &err) &&
+         record_write(printer, &rec, &texts, false, &line, &err);
     json_t *j = ok ? json_loads(line.data, 0, NULL) : NULL;
     if (j == NULL)
         (void)fprintf(stderr, "crossfade apply dlq: the record cannot be shown: %s\n", err.text);
     record_printer_free(printer);
+    foreign_settings_release(&foreign);
     strbuf_release(&line);
     return j != NULL ? j : json_null();
 }

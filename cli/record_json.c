@@ -28,6 +28,8 @@ struct record_printer {
     struct schema_store *schemas; /* opened with the first Avro record */
     const struct codec_ops *avro, *json;
     struct decoder *decoder;
+    const struct foreign_settings *foreign_set; /* NULL: records are ours */
+    struct foreign_decoder *foreign;            /* in place of decoder */
     struct arena arena;
     struct table_encoder *encoders;
     size_t encoder_count;
@@ -50,6 +52,12 @@ struct record_printer *record_printer_new(const struct journal_config *config)
     return rp;
 }
 
+void record_printer_foreign(struct record_printer *rp, const struct foreign_settings *set)
+{
+    rp->foreign_set = set;
+    rp->config = set->journal;
+}
+
 void record_printer_free(struct record_printer *rp)
 {
     if (rp == NULL)
@@ -59,6 +67,7 @@ void record_printer_free(struct record_printer *rp)
     free(rp->encoders);
     if (rp->decoder != NULL)
         rp->avro->decoder_close(rp->decoder);
+    foreign_decoder_close(rp->foreign);
     schema_store_close(rp->schemas);
     arena_release(&rp->arena);
     strbuf_release(&rp->last_key);
@@ -101,13 +110,37 @@ static void add_raw(struct strbuf *out, const void *bytes, size_t len)
     json_decref(json);
 }
 
+/* JsonConverter's {"schema":…,"payload":…}: what stands for the record. Owned by the caller; NULL = there is none. */
+static json_t *payload_of(json_t *json)
+{
+    json_t *payload = json_incref(json_object_get(json, "payload"));
+    json_decref(json);
+    return payload;
+}
+
+static void add_payload(struct strbuf *out, const void *bytes, size_t len)
+{
+    json_t *json = payload_of(json_loadb(bytes, len, 0, NULL));
+    char *text = json != NULL ? json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    if (text != NULL)
+        strbuf_adds(out, text);
+    else
+        add_raw(out, bytes, len);
+    free(text);
+    json_decref(json);
+}
+
 static bool open_avro(struct record_printer *rp, struct err *err)
 {
-    if (rp->decoder != NULL)
+    if (rp->decoder != NULL || rp->foreign != NULL)
         return true;
     if (rp->schemas == NULL && !schema_store_open(&rp->config, &rp->schemas, err))
         return false;
     struct schema_source source = schema_store_source(rp->schemas);
+    if (rp->foreign_set != NULL) {
+        rp->foreign = foreign_settings_decoder(rp->foreign_set, &source);
+        return true;
+    }
     return rp->avro->decoder_open(&source, &rp->decoder, err);
 }
 
@@ -127,6 +160,22 @@ static bool find_encoder(struct record_printer *rp, const struct table_schema *s
     return true;
 }
 
+static bool decode(struct record_printer *rp, const struct journal_record *rec, struct change *ret,
+                   struct err *err)
+{
+    struct foreign_record fr = foreign_record_of(rec);
+    struct foreign_event ev;
+    if (!open_avro(rp, err))
+        return false;
+    if (rp->foreign == NULL)
+        return rp->avro->decode_value(rp->decoder, rec->stream, 0, rec->value, rec->value_len, &rp->arena,
+                                      ret, err);
+    if (!foreign_decode(rp->foreign, &fr, &rp->arena, &ev, err))
+        return false;
+    *ret = ev.change;
+    return ev.kind == FOREIGN_CHANGE || err_set(err, ERR_PROTOCOL, "the record is no change of a row");
+}
+
 static bool add_avro(struct record_printer *rp, const struct journal_record *rec, struct strbuf *out,
                      struct err *err)
 {
@@ -135,10 +184,7 @@ static bool add_avro(struct record_printer *rp, const struct journal_record *rec
     arena_clear(&rp->arena);
     strbuf_clear(&rp->last_key);
     strbuf_clear(&rp->last_text);
-    if (!open_avro(rp, err) ||
-        !rp->avro->decode_value(rp->decoder, rec->stream, 0, rec->value, rec->value_len, &rp->arena, &chg,
-                                err) ||
-        !find_encoder(rp, chg.schema, &enc, err))
+    if (!decode(rp, rec, &chg, err) || !find_encoder(rp, chg.schema, &enc, err))
         return false;
     const struct datum *row = chg.after != NULL ? chg.after : chg.before;
     if (rec->key != NULL && row != NULL && chg.schema->key_count > 0) {
@@ -160,6 +206,8 @@ static void add_key(struct record_printer *rp, const void *key, size_t len, stru
         strbuf_adds(out, "null");
     else if (rp->last_text.len > 0 && rp->last_key.len == len && memcmp(rp->last_key.data, key, len) == 0)
         strbuf_add(out, rp->last_text.data, rp->last_text.len);
+    else if (rp->foreign_set != NULL)
+        add_payload(out, key, len);
     else
         add_raw(out, key, len);
 }
@@ -225,6 +273,8 @@ bool record_texts(struct record_printer *rp, const struct journal_record *rec, s
         strbuf_adds(&rp->value_text, "null");
     else if (is_avro(rec->value, rec->value_len))
         good = add_avro(rp, rec, &rp->value_text, err);
+    else if (rp->foreign_set != NULL)
+        add_payload(&rp->value_text, rec->value, rec->value_len);
     else
         add_raw(&rp->value_text, rec->value, rec->value_len);
     if (good && !meta && is_number_key(rec))

@@ -1,14 +1,18 @@
 /* One journal record as one line of JSON, whatever its format: {stream, partition, offset, timestamp, key,
- * value, headers}. Values of Avro records are decoded through the built-in schema stream. */
+ * value, headers}. Values of Avro records are decoded through the built-in schema stream or
+ * the registry. */
 #ifndef CLI_RECORD_JSON_H
 #define CLI_RECORD_JSON_H
 
+#include "apply/foreign.h"
 #include "core/strbuf.h"
 #include "journal/journal.h"
 
 struct record_printer;
 
 struct record_printer *record_printer_new(const struct journal_config *config);
+/* From now on records are those of Debezium's connectors; the settings must outlive the printer. */
+void record_printer_foreign(struct record_printer *printer, const struct foreign_settings *set);
 void record_printer_free(struct record_printer *printer); /* NULL allowed */
 /* Key and value of the record as JSON texts; "null" where it has none. A value that does not decode is an error: it names
  * the record. Valid until the next call. */

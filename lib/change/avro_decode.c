@@ -217,6 +217,9 @@ static void read_source(struct reader *rd)
         case ROLE_SOURCE_ROW:
             raw->row = get_long(c);
             break;
+        case ROLE_SOURCE_SERVER_ID:
+            raw->server_id = get_long(c);
+            break;
         default:
             cursor_fail(c, "plan is wrong");
         }

@@ -262,6 +262,7 @@ static const struct role_name source_roles[] = {
     {"gtid", ROLE_SOURCE_GTID, AVRO_KIND_STRING},
     {"pos", ROLE_SOURCE_POS, AVRO_KIND_LONG},
     {"row", ROLE_SOURCE_ROW, AVRO_KIND_INT},
+    {"server_id", ROLE_SOURCE_SERVER_ID, AVRO_KIND_LONG},
     {NULL, ROLE_SKIP, AVRO_KIND_UNKNOWN},
 };
 static const struct role_name transaction_roles[] = {

@@ -293,7 +293,7 @@ static bool mark_unavailable(const struct shape *shape, struct datum *image, con
 }
 
 /* Debezium's own records: the text alone says it. */
-void envelope_guess_unavailable(const struct table_schema *schema, struct datum *image)
+static void guess_unavailable(const struct table_schema *schema, struct datum *image)
 {
     for (size_t i = 0; image != NULL && i < schema->field_count; i++) {
         enum phys phys = schema->fields[i].phys;
@@ -310,8 +310,8 @@ static bool finish_images(struct shape *shape, struct raw_envelope *raw, struct 
 {
     const struct table_schema *schema = shape->table;
     if (!shape->has_hints) {
-        envelope_guess_unavailable(schema, raw->before);
-        envelope_guess_unavailable(schema, raw->after);
+        guess_unavailable(schema, raw->before);
+        guess_unavailable(schema, raw->after);
         return true;
     }
     if (raw->before_key_only && (raw->before == NULL || raw->before_unavailable.count != 0))

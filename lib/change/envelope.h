@@ -50,6 +50,7 @@ struct raw_envelope {
     struct span server, database, snapshot, sequence, transaction_id;
     struct span connector, schema, table, file, gtid; /* of records that Debezium wrote */
     int64_t pos, row;                                 /* MariaDB and MySQL: place in the binlog file */
+    int64_t server_id;                                /* of the server that committed it first */
     int64_t source_ms, source_us;
     int64_t envelope_ms, envelope_us;
     int64_t lsn, xid;
@@ -93,8 +94,6 @@ size_t envelope_sequence(const struct change *chg, char out[SEQUENCE_MAX]);
 bool envelope_images_fit(enum change_op op, bool has_before, bool has_after);
 bool envelope_parse_snapshot(struct span s, enum snapshot_mark *ret);
 bool envelope_parse_sequence(struct span s, lsn_t *ret_previous);
-/* Values that the source did not send, as Debezium's stand-ins say: DATUM_UNAVAILABLE. */
-void envelope_guess_unavailable(const struct table_schema *schema, struct datum *image);
 
 /* Judges what was read and fills *ret. Texts are copied to the arena or kept in the shape. */
 bool envelope_finish(struct shape *shape, struct raw_envelope *raw, struct arena *arena, struct change *ret,

@@ -10,6 +10,7 @@
 #include "change/codec_avro.h"
 #include "change/codec_json.h"
 #include "change/foreign_internal.h"
+#include "change/foreign_missing.h"
 #include "change/foreign_table.h"
 #include "change/json_read.h"
 #include "change/json_schema.h"
@@ -47,6 +48,7 @@ struct foreign_decoder {
     struct schema_slot *schemas;
     struct foreign_shape *shapes, *last;
     const struct foreign_schema *last_schema;
+    struct missing_forms *missing;
     char *connector, *server; /* hardly ever change */
 };
 
@@ -54,6 +56,7 @@ struct foreign_decoder *foreign_decoder_open(const struct foreign_options *optio
 {
     struct foreign_decoder *fd = xcalloc(1, sizeof *fd);
     fd->options = *options;
+    fd->missing = missing_forms_new(options->placeholder);
     return fd;
 }
 
@@ -101,6 +104,7 @@ void foreign_decoder_close(struct foreign_decoder *fd)
         HASH_DEL(fd->shapes, fs);
         shape_free(fd, fs);
     }
+    missing_forms_free(fd->missing);
     free(fd->connector);
     free(fd->server);
     free(fd);
@@ -377,7 +381,7 @@ static bool place_of(const struct raw_envelope *raw, bool mysql, struct change *
     chg->source.lsn = (lsn_t)raw->lsn;
     if (raw->sequence.p != NULL && !envelope_parse_sequence(raw->sequence, &chg->source.commit_lsn))
         return bad(err, "source.sequence is malformed");
-    if (read && chg->source.commit_lsn == 0)
+    if (chg->source.commit_lsn == 0) /* in a snapshot, and in the first transaction behind it */
         chg->source.commit_lsn = chg->source.lsn;
     chg->total_order = read ? 0 : (uint64_t)raw->lsn;
     return true;
@@ -389,6 +393,7 @@ static void tell_transaction(const struct raw_envelope *raw, bool mysql, struct 
     bool rises;
     ret->binlog = mysql;
     ret->source_transaction = mysql ? 0 : (uint64_t)raw->xid;
+    ret->server_id = mysql && raw->server_id > 0 ? (uint64_t)raw->server_id : 0;
     if (mysql && raw->gtid.p != NULL && raw->gtid.len > 0) {
         ret->source_transaction = foreign_hash(raw->gtid);
         if (!foreign_gtid(raw->gtid, &ret->gtid_domain, &ret->gtid_order))
@@ -516,8 +521,8 @@ static bool take_change(struct foreign_decoder *fd, const struct foreign_record 
         return false;
     ret->change.schema = v->made;
     ret->collection = v->collection;
-    envelope_guess_unavailable(v->made, raw.before);
-    envelope_guess_unavailable(v->made, raw.after);
+    missing_forms_mark(fd->missing, v->made, raw.before);
+    missing_forms_mark(fd->missing, v->made, raw.after);
     return take_keys(rec, arena, ret, err);
 }
 

@@ -63,6 +63,7 @@ struct foreign_event {
     /* The transaction as the row's source tells it: PostgreSQL's number, or a hash of the GTID. 0 = not told. */
     uint64_t source_transaction;
     uint64_t gtid_domain, gtid_order; /* MariaDB's GTID: these rise; else 0 */
+    uint64_t server_id;               /* of the one that committed it first; 0 = not told */
     bool binlog;                      /* MariaDB, MySQL: no two changes have one place */
 
     bool alone; /* MariaDB, MySQL: a TRUNCATE, which is a transaction of its own, without BEGIN and END */
@@ -83,6 +84,7 @@ struct foreign_options {
     /* The table that a source's table is to be here; NULL = of the same names. Returns malloc'd texts. */
     void (*rename)(void *ctx, const char *schema, const char *table, char **ret_schema, char **ret_table);
     void *rename_ctx;
+    const char *placeholder; /* the connector's unavailable.value.placeholder; NULL = its default */
 };
 
 struct foreign_decoder;

@@ -50,6 +50,13 @@ const void *foreign_key_of_row(const struct table_schema *table, const struct da
                     table->fields[table->key_fields[k]].name);
             return NULL;
         }
+        if (values[k]->state == DATUM_NULL) { /* no database finds a row by it */
+            err_set(err, ERR_UNSUPPORTED,
+                    "table=%s.%s: column %s of the key is NULL: choose columns for message.key.columns that "
+                    "are never NULL",
+                    table->schema, table->table, table->fields[table->key_fields[k]].name);
+            return NULL;
+        }
     }
     const void *key = values != NULL ? encode(table, values, arena, ret_len) : NULL;
     if (key == NULL)

@@ -93,6 +93,7 @@ struct table_schema *foreign_table_make(const struct table_schema *from, const c
     made->schema = schema;
     made->table = table;
     made->value_schema_id = from->value_schema_id;
+    made->silent_cascades = mysql;
     made->version = from->version;
     size_t count = key != NULL ? key->field_count : 0;
     made->key_fields = xcalloc(count + 1, sizeof *made->key_fields);

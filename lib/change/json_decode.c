@@ -147,6 +147,8 @@ static void take_source(struct parse *ps)
             (void)take_number(jr, &raw->pos);
         else if (name_is(name, len, "row"))
             (void)take_number(jr, &raw->row);
+        else if (name_is(name, len, "server_id"))
+            (void)take_number(jr, &raw->server_id);
         else
             json_skip(jr);
     }

@@ -6,6 +6,7 @@
 #include "journal/journal.h"
 
 #include <fnmatch.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -224,6 +225,18 @@ bool journal_bounds(struct journal_reader *jr, const char *stream, int32_t parti
 {
     BUG_UNLESS(stream != NULL && partition >= 0);
     return jr->ops->bounds(jr, stream, partition, ret_first, ret_next, err);
+}
+
+bool journal_bounds_around(struct journal_reader *jr, const char *stream, int32_t partition, uint64_t offset,
+                           uint64_t *ret_first, uint64_t *ret_next, struct err *err)
+{
+    for (int tries = 0;; tries++) {
+        if (!journal_bounds(jr, stream, partition, ret_first, ret_next, err))
+            return false;
+        if ((*ret_first <= offset && offset <= *ret_next) || tries == ASK_AGAIN_MAX)
+            return true;
+        (void)poll(NULL, 0, ASK_AGAIN_MS);
+    }
 }
 
 bool journal_assign(struct journal_reader *jr, const struct journal_range *ranges, size_t count,

@@ -211,6 +211,10 @@ bool journal_list(struct journal_reader *jr, void (*each)(void *ctx, const struc
                   void *ctx, struct err *err) MUST_CHECK;
 bool journal_bounds(struct journal_reader *jr, const char *stream, int32_t partition, uint64_t *ret_first,
                     uint64_t *ret_next, struct err *err) MUST_CHECK;
+/* The same, when `offset` should be in [first, next]: a broker that leads the partition since just now may answer wrongly
+ * for a moment, so a place that is not there is asked for again for some seconds before it counts. */
+bool journal_bounds_around(struct journal_reader *jr, const char *stream, int32_t partition, uint64_t offset,
+                           uint64_t *ret_first, uint64_t *ret_next, struct err *err) MUST_CHECK;
 bool journal_assign(struct journal_reader *jr, const struct journal_range *ranges, size_t count,
                     struct err *err) MUST_CHECK;
 enum journal_next journal_next(struct journal_reader *jr, int timeout_ms, struct journal_record *ret,

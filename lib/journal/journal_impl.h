@@ -9,6 +9,10 @@ extern const struct journal_impl journal_impl_lmdb;
 extern const struct journal_impl journal_impl_kafka;
 extern const struct journal_impl journal_impl_fault;
 
+/* A place that is not in the stream is asked for so often, and so far apart, before it counts. */
+#define ASK_AGAIN_MAX 10
+#define ASK_AGAIN_MS  300
+
 /* The implementation that the URL's scheme names; NULL with ERR_CONFIG. */
 const struct journal_impl *journal_impl_for(const char *url, struct err *err);
 

@@ -1,6 +1,7 @@
 /* The built-in schema store, on top of the journal's interface alone. Ids count up from 1 and are never
  * reused. */
 #include <jansson.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -284,7 +285,9 @@ static bool stream_put(struct schema_store *store, struct journal_writer *jw, co
 static bool lookup_locked(struct schema_stream *ss, uint32_t id, const char **ret_json, struct err *err)
 {
     const struct entry *e = find_id(ss, id);
-    if (e == NULL) {
+    for (int tries = 0; e == NULL && tries <= ASK_AGAIN_MAX; tries++) { /* (the end may be told wrongly) */
+        if (tries > 0)
+            (void)poll(NULL, 0, ASK_AGAIN_MS);
         if (ss->reader == NULL && !journal_reader_open(&ss->config, NULL, &ss->reader, err))
             return false;
         if (!read_on(ss, ss->reader, err)) {

@@ -48,7 +48,7 @@ struct dead_letter {
 enum letters_list {
     LETTERS_UNKNOWN = 0,
     LETTERS_HELD, /* keys and chains only: no record */
-    LETTERS_CHAIN /* whole, of one chain, in the order of their changes (commit LSN, ordinal) */
+    LETTERS_CHAIN /* whole, of one chain, in the order of their changes (batch, commit LSN, ordinal) */
 };
 
 /* A letter as people look at it; texts, "" where there is nothing. */

@@ -1,6 +1,7 @@
 /* Several writers of one batch (lib/target/crew.h), on both kinds of target: what they write, what a kill between the steps of the
  * two-phase commit leaves, and what keeps a batch with one of them. */
 #include "apply_targets.h"
+#include "target/target.h"
 
 #define ROWS 300
 

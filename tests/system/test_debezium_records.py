@@ -50,7 +50,8 @@ class Topics:
         payload = {"before": before, "after": row, "op": op, "ts_ms": 1000, "transaction": xid and {"id": f"{xid}:{lsn}", "total_order": order, "data_collection_order": order},
                    "source": {"version": "3.1.0.Final", "connector": "postgresql", "name": server or self.server, "ts_ms": ts_ms, "snapshot": snapshot, "db": "shop",
                               "sequence": json.dumps([commit and str(commit), str(lsn)], separators=(",", ":")), "schema": "public", "table": "t", "txId": xid, "lsn": lsn}}
-        key = {"schema": {"type": "struct", "fields": [COLUMNS[0]], "optional": False, "name": f"{self.topic}.Key"}, "payload": {"id": (row or before)["id"]}}
+        keyed = {"schema": {"type": "struct", "fields": [COLUMNS[0]], "optional": False, "name": f"{self.topic}.Key"}, "payload": {"id": (row or before or {}).get("id")}}
+        key = None if op == "t" else keyed
         self.send(self.topic, key, {"schema": schema, "payload": payload}, headers, partition)
 
     def end(self, xid, lsn, count, tables=None):

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "apply/batch.h"
 #include "apply/foreign_internal.h"
 #include "core/alloc.h"
 
@@ -24,6 +25,7 @@ static const char *const patterns[] = {"pg.public.*", ENDS, NULL};
 static struct foreign_settings settings;
 static struct foreign_decoder *dec;
 static struct foreign_feed *feed;
+static struct batch *into; /* records go there instead, when it is set */
 
 /* --- records --- */
 
@@ -35,13 +37,13 @@ static struct foreign_feed *feed;
 #define IMAGE(name)                                                                                          \
     "{\"type\":\"struct\",\"fields\":[" COLUMN                                                               \
     "],\"optional\":true,\"name\":\"pg.public.a.Value\",\"field\":\"" name "\"}"
-#define ENVELOPE                                                                                                                                                                      \
-    "{\"type\":\"struct\",\"fields\":[" IMAGE("before") "," IMAGE("after") "," STRUCT(                                                                                                \
-        "source",                                                                                                                                                                     \
-        TEXT("connector") "," TEXT("name") "," LONG("ts_ms") "," TEXT("snapshot") "," TEXT("db") "," TEXT("sequence") "," TEXT("schema") "," TEXT("table") "," LONG("txId") "," LONG( \
-            "lsn") "," TEXT("gtid") "," TEXT("file") "," LONG("pos") "," LONG("row")) "," TEXT("op") "," LONG("ts_ms") "," STRUCT("transaction",                                      \
-                                                                                                                                  TEXT("id") "," LONG("total_order") "," LONG(        \
-                                                                                                                                      "data_collection_order")) "],\"optional\":false,\"name\":\"pg.public.a.Envelope\"}"
+#define ENVELOPE                                                                                                                                                                                      \
+    "{\"type\":\"struct\",\"fields\":[" IMAGE("before") "," IMAGE("after") "," STRUCT(                                                                                                                \
+        "source",                                                                                                                                                                                     \
+        TEXT("connector") "," TEXT("name") "," LONG("ts_ms") "," TEXT("snapshot") "," TEXT("db") "," TEXT("sequence") "," TEXT("schema") "," TEXT("table") "," LONG("txId") "," LONG("lsn") "," TEXT( \
+            "gtid") "," TEXT("file") "," LONG("pos") "," LONG("row") "," LONG("server_id")) "," TEXT("op") "," LONG("ts_ms") "," STRUCT("transaction",                                                \
+                                                                                                                                        TEXT("id") "," LONG("total_order") "," LONG(                  \
+                                                                                                                                            "data_collection_order")) "],\"optional\":false,\"name\":\"pg.public.a.Envelope\"}"
 #define KEY                                                                                                  \
     "{\"type\":\"struct\",\"fields\":[{\"type\":\"int32\",\"optional\":false,\"field\":\"id\"}],"            \
     "\"optional\":false,\"name\":\"k\"}"
@@ -65,6 +67,8 @@ static UNUSED bool feed_text(const char *topic, int32_t partition, uint64_t offs
                                  .value = value,
                                  .value_len = strlen(value)};
     err_clear(&err);
+    if (into != NULL)
+        return batch_add(into, NULL, NULL, &rec, 0, &err);
     feed->assigned = true;
     return foreign_scan(feed, &rec, &err);
 }
@@ -82,7 +86,7 @@ struct row {
     int64_t ts_ms, lsn, xid, previous; /* PostgreSQL; previous 0: null */
     int order;                         /* total_order; 0: no transaction block */
     const char *gtid, *file;           /* MariaDB, when there is a file */
-    int64_t pos;
+    int64_t pos, server;
 };
 
 static UNUSED bool put(const struct row *r)
@@ -109,12 +113,14 @@ static UNUSED bool put(const struct row *r)
         ",\"payload\":{\"before\":%s,\"after\":%s,\"source\":{\"connector\":\"%s\",\"name\":\"pg\","
         "\"ts_ms\":%lld,\"snapshot\":\"%s\",\"db\":\"public\",\"sequence\":%s,\"schema\":\"public\","
         "\"table\":\"%s\","
-        "\"txId\":%lld,\"lsn\":%lld,\"gtid\":%s,\"file\":%s,\"pos\":%lld,\"row\":0},\"op\":\"%c\",\"ts_ms\":"
+        "\"txId\":%lld,\"lsn\":%lld,\"gtid\":%s,\"file\":%s,\"pos\":%lld,\"row\":0,\"server_id\":%lld},"
+        "\"op\":\"%c\",\"ts_ms\":"
         "1,"
         "\"transaction\":%s}}",
         op == 'd' ? image : "null", op == 'd' || op == 't' ? "null" : image, maria ? "mariadb" : "postgresql",
         (long long)r->ts_ms, r->snapshot != NULL ? r->snapshot : "false", maria ? "null" : sequence, table,
-        (long long)r->xid, (long long)r->lsn, gtid, file, (long long)r->pos, op, transaction);
+        (long long)r->xid, (long long)r->lsn, gtid, file, (long long)r->pos, (long long)r->server, op,
+        transaction);
     char *key CLEANUP(free_ptr) = xasprintf("{\"schema\":" KEY ",\"payload\":%s}", image);
     bool no_key = r->keyless || op == 't';
     return feed_text(topic, r->partition, r->offset, no_key ? NULL : key, value);

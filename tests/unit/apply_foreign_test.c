@@ -251,6 +251,55 @@ static void test_other_server_with_gtids(void **unused)
     close_feed();
 }
 
+#define IN_FILE(gtid_, pos_, order_)                                                                         \
+    .gtid = gtid_, .file = "b.000009", .pos = (pos_), .order = (order_), .keyless = true
+
+/* The middle of a transaction once more, in a file of the same number at a higher place. */
+static void test_other_server_with_the_same_file(void **unused)
+{
+    (void)unused;
+    open_feed(false);
+    PUT(.offset = 0, .id = 1, IN_FILE("0-1-10", 500, 1));
+    PUT(.offset = 1, .id = 2, IN_FILE("0-1-10", 600, 2));
+    REFUSED("stands at another place", .offset = 2, .id = 1, IN_FILE("0-1-10", 900, 1));
+    REFUSED("stands at another place", .offset = 2, .id = 2, IN_FILE("0-1-10", 900, 1));
+    close_feed();
+    open_feed(false); /* one server, stopped inside of the transaction: all came, or the end again */
+    PUT(.offset = 0, .id = 1, IN_FILE("0-1-10", 500, 1));
+    PUT(.offset = 1, .id = 2, IN_FILE("0-1-10", 600, 2));
+    PUT(.offset = 2, .id = 3, IN_FILE("0-1-10", 700, 1));
+    PUT(.offset = 3, .id = 3, IN_FILE("0-1-10", 700, 1));
+    PUT(.offset = 4, .id = 2, IN_FILE("0-1-10", 800, 2)); /* the same row again, as it may be */
+    assert_int_equal(cut_all(), 4);
+    PUT(.offset = 5, .id = 2, IN_FILE("0-2-11", 900, 1)); /* and in the next transaction, of another server */
+    reopen();
+    foreign_warm(feed, &feed->parts[0], 0, 5, 5);
+    PUT(.offset = 0, .id = 1, IN_FILE("0-1-10", 500, 1));
+    PUT(.offset = 1, .id = 2, IN_FILE("0-1-10", 600, 2));
+    PUT(.offset = 2, .id = 3, IN_FILE("0-1-10", 700, 1));
+    PUT(.offset = 3, .id = 3, IN_FILE("0-1-10", 700, 1));
+    PUT(.offset = 4, .id = 2, IN_FILE("0-1-10", 800, 2));
+    feed->parts[0].scan = 5;
+    REFUSED("stands at another place", .offset = 5, .id = 3, IN_FILE("0-1-10", 900, 1));
+    close_feed();
+}
+
+/* MySQL without GTIDs: places are all there is, and they are of one server. */
+static void test_other_server_without_gtids(void **unused)
+{
+    (void)unused;
+    open_feed(false);
+    PUT(.offset = 0, .id = 1, .file = "b.000009", .pos = 500, .server = 1);
+    PUT(.offset = 1, .id = 2, .file = "b.000009", .pos = 600, .server = 1);
+    REFUSED("server_id=2", .offset = 2, .id = 3, .file = "b.000009", .pos = 700, .server = 2);
+    PUT(.offset = 2, .id = 3, .file = "b.000009", .pos = 700, .server = 1);
+    close_feed();
+    open_feed(false); /* GTIDs tell more */
+    PUT(.offset = 0, .id = 1, .gtid = "0-1-10", .file = "b.000009", .pos = 500, .server = 1);
+    PUT(.offset = 1, .id = 2, .gtid = "0-2-11", .file = "b.000009", .pos = 600, .server = 2);
+    close_feed();
+}
+
 /* After a restart of apply the memory is read anew; a topic that holds something else is told. */
 static void test_memory_is_read_anew(void **unused)
 {
@@ -365,6 +414,8 @@ int main(void)
         cmocka_unit_test(test_rows_of_one_copy),
         cmocka_unit_test(test_other_server),
         cmocka_unit_test(test_other_server_with_gtids),
+        cmocka_unit_test(test_other_server_with_the_same_file),
+        cmocka_unit_test(test_other_server_without_gtids),
         cmocka_unit_test(test_memory_is_read_anew),
         cmocka_unit_test(test_memory_of_many_partitions),
         cmocka_unit_test(test_restart_inside_a_long_repeat),

@@ -1,5 +1,6 @@
 /* One partition of the Kafka journal's reader: fetching from an offset, and taking records up to its range's
  * end. */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,14 +86,21 @@ bool kafka_part_within(const struct kafka_reader *r, const struct kafka_part *p,
     return true;
 }
 
-/* The broker says that the offset is out of range: on which side? */
+/* The broker says that the offset is out of range: on which side? One that leads since just now may answer wrongly for a
+ * moment: asked again. */
 static bool out_of_range(struct kafka_reader *r, const struct kafka_part *p, struct err *err)
 {
-    int64_t low, high;
-    rd_kafka_resp_err_t code =
-        rd_kafka_query_watermark_offsets(r->data.rk, p->stream, p->partition, &low, &high, KAFKA_REQUEST_MS);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return kafka_part_fail(r, p, code, NULL, err);
+    int64_t low = 0, high = 0;
+    bool within = false;
+    for (int tries = 0; !within && tries <= ASK_AGAIN_MAX; tries++) {
+        if (tries > 0)
+            (void)poll(NULL, 0, ASK_AGAIN_MS);
+        rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(r->data.rk, p->stream, p->partition, &low,
+                                                                    &high, KAFKA_REQUEST_MS);
+        if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+            return kafka_part_fail(r, p, code, NULL, err);
+        within = p->position >= (uint64_t)low && p->position <= (uint64_t)high;
+    }
     return kafka_part_within(r, p, p->position, (uint64_t)low, (uint64_t)high, err) &&
            kafka_part_fail(r, p, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE, NULL, err);
 }

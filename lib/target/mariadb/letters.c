@@ -253,6 +253,7 @@ static void read_letter(const struct md_rows *rows, bool whole, struct dead_lett
     l->headers = md_cell_bytes(rows, 14, &l->headers_len);
     l->commit_lsn = strtoull(cell[15], NULL, 10);
     l->total_order = strtoull(cell[16], NULL, 10);
+    l->fence_id = strtoull(cell[17], NULL, 10);
 }
 
 static void add_query_held(struct strbuf *sql, const struct md_target *mt)
@@ -263,32 +264,33 @@ static void add_query_held(struct strbuf *sql, const struct md_target *mt)
     strbuf_adds(sql, " ORDER BY id");
 }
 
-/* In the order of their changes, which need not be that in which they were held: those after `last`. */
+/* In the order of their changes, which within a batch need not be that in which they were held: those after `last`. */
 static void add_query_page(struct strbuf *sql, const struct md_target *mt, int64_t chain,
                            const struct dead_letter *last)
 {
     int change = last->op != CHANGE_DELETE;
-    strbuf_adds(sql,
-                "SELECT d.id, d.chain, d.schema_name, d.table_name, d.op, d.`key`, d.other_key, "
-                "d.key_shape, d.stream, d.`partition`, d.record_offset, d.record_time_ms, d.record_key, "
-                "d.record_value, d.record_headers, d.commit_lsn, d.total_order FROM crossfade_dead_letter d "
-                "JOIN (SELECT id, SUM(bytes) OVER (ORDER BY commit_lsn, total_order, chg, id) - bytes "
-                "AS earlier FROM (SELECT id, commit_lsn, total_order, op <> 'd' AS chg, "
-                "LENGTH(record_value) AS bytes FROM crossfade_dead_letter");
+    strbuf_adds(
+        sql, "SELECT d.id, d.chain, d.schema_name, d.table_name, d.op, d.`key`, d.other_key, "
+             "d.key_shape, d.stream, d.`partition`, d.record_offset, d.record_time_ms, d.record_key, "
+             "d.record_value, d.record_headers, d.commit_lsn, d.total_order, d.fence_id FROM "
+             "crossfade_dead_letter d "
+             "JOIN (SELECT id, SUM(bytes) OVER (ORDER BY fence_id, commit_lsn, total_order, chg, id) - bytes "
+             "AS earlier FROM (SELECT id, fence_id, commit_lsn, total_order, op <> 'd' AS chg, "
+             "LENGTH(record_value) AS bytes FROM crossfade_dead_letter");
     add_held(sql, mt);
     strbuf_addf(sql, " AND chain = %" PRId64, chain);
     if (last->id != 0)
         strbuf_addf(sql,
-                    " AND (commit_lsn > %" PRIu64 " OR (commit_lsn = %" PRIu64 " AND (total_order > %" PRIu64
-                    " OR (total_order = %" PRIu64
-                    " AND ((op <> 'd') > %d OR ((op <> 'd') = %d AND id > %" PRId64 "))))))",
-                    (uint64_t)last->commit_lsn, (uint64_t)last->commit_lsn, last->total_order,
-                    last->total_order, change, change, last->id);
-    strbuf_addf(
-        sql,
-        " ORDER BY commit_lsn, total_order, chg, id LIMIT %d) n) p ON p.id = d.id WHERE p.earlier < %d "
-        "ORDER BY d.commit_lsn, d.total_order, d.op <> 'd', d.id",
-        PAGE_ROWS, PAGE_BYTES);
+                    " AND (fence_id > %" PRIu64 " OR (fence_id = %" PRIu64 " AND (commit_lsn > %" PRIu64
+                    " OR (commit_lsn = %" PRIu64 " AND (total_order > %" PRIu64 " OR (total_order = %" PRIu64
+                    " AND ((op <> 'd') > %d OR ((op <> 'd') = %d AND id > %" PRId64 "))))))))",
+                    last->fence_id, last->fence_id, (uint64_t)last->commit_lsn, (uint64_t)last->commit_lsn,
+                    last->total_order, last->total_order, change, change, last->id);
+    strbuf_addf(sql,
+                " ORDER BY fence_id, commit_lsn, total_order, chg, id LIMIT %d) n) p ON p.id = d.id WHERE "
+                "p.earlier < %d "
+                "ORDER BY d.fence_id, d.commit_lsn, d.total_order, d.op <> 'd', d.id",
+                PAGE_ROWS, PAGE_BYTES);
 }
 
 static bool each_row(struct md_rows *rows, bool whole,

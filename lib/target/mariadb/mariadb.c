@@ -111,7 +111,7 @@ bool md_open_loading(const struct target_options *options, struct md_target **re
     mt->loads = true;
     if (!md_connect(mt, options->url, err) || !make_control_tables(mt, err) ||
         !md_direct_there(mt, &there, err) ||
-        (!there && !run_script(mt, embedded_sql_target_mariadb_direct_sql, err))) {
+        (!there && !md_run_script(mt, embedded_sql_target_mariadb_direct_sql, err))) {
         md_close(&mt->base);
         return false;
     }

@@ -247,6 +247,7 @@ static bool read_letter(const struct pg_result *res, int row, bool whole, struct
     l->value = pgt_unhex(res, row, 13, &l->value_len);
     l->headers = pgt_unhex(res, row, 14, &l->headers_len);
     l->total_order = (uint64_t)pg_cell_int64(res, row, 16);
+    l->fence_id = (uint64_t)pg_cell_int64(res, row, 17);
     return lsn_parse(pg_cell(res, row, 15), &l->commit_lsn) ||
            err_set(err, ERR_PROTOCOL, "target: crossfade.dead_letter id=%" PRId64 " holds no LSN", l->id);
 }
@@ -254,19 +255,22 @@ static bool read_letter(const struct pg_result *res, int row, bool whole, struct
 static const char HELD[] =
     "SELECT id, chain, schema_name, table_name, op, key, other_key, key_shape FROM "
     "crossfade.dead_letter WHERE pipeline = $1 AND shard = $2 AND state = 'held' ORDER BY id";
-/* In the order of their changes, which need not be that in which they were held: after the one of $4 to $7. */
+/* In the order of their changes, which within a batch need not be that in which they were held: after the one of $4 to $8. */
 static const char PAGE[] =
     "SELECT d.id, chain, schema_name, table_name, op, key, other_key, key_shape, stream, partition, "
-    "record_offset, record_time_ms, record_key, record_value, record_headers, d.commit_lsn, d.total_order "
-    "FROM crossfade.dead_letter d JOIN (SELECT id, sum(bytes) OVER (ORDER BY commit_lsn, total_order, "
+    "record_offset, record_time_ms, record_key, record_value, record_headers, d.commit_lsn, d.total_order, "
+    "d.fence_id "
+    "FROM crossfade.dead_letter d JOIN (SELECT id, sum(bytes) OVER (ORDER BY fence_id, commit_lsn, "
+    "total_order, "
     "change, "
-    "id) - bytes AS before FROM (SELECT id, commit_lsn, total_order, (op <> 'd')::int AS change, "
+    "id) - bytes AS before FROM (SELECT id, fence_id, commit_lsn, total_order, (op <> 'd')::int AS change, "
     "octet_length(record_value) AS bytes FROM crossfade.dead_letter WHERE pipeline = $1 AND shard = $2 AND "
-    "state = 'held' AND chain = $3::bigint AND (commit_lsn, total_order, (op <> 'd')::int, id) > "
-    "($4::pg_lsn, "
-    "$5::bigint, $6::int, $7::bigint) ORDER BY commit_lsn, total_order, 4, id LIMIT " PAGE_ROWS ") n) p ON "
+    "state = 'held' AND chain = $3::bigint AND (fence_id, commit_lsn, total_order, (op <> 'd')::int, id) > "
+    "($8::bigint, $4::pg_lsn, "
+    "$5::bigint, $6::int, $7::bigint) ORDER BY fence_id, commit_lsn, total_order, 5, id LIMIT " PAGE_ROWS
+    ") n) p ON "
     "p.id = d.id WHERE p.before < " PAGE_BYTES
-    " ORDER BY d.commit_lsn, d.total_order, (op <> 'd')::int, d.id";
+    " ORDER BY d.fence_id, d.commit_lsn, d.total_order, (op <> 'd')::int, d.id";
 
 struct page {
     const struct pg_target *pt;
@@ -276,19 +280,21 @@ struct page {
 
 static bool read_page(struct target *tgt, const struct page *page, struct pg_result **ret, struct err *err)
 {
-    char chain[24], order[24], id[24], lsn[LSN_TEXT_MAX];
+    char chain[24], order[24], id[24], fence[24], lsn[LSN_TEXT_MAX];
     (void)snprintf(chain, sizeof chain, "%" PRId64, page->chain);
     (void)snprintf(order, sizeof order, "%" PRId64,
                    page->last.id == 0 ? -1 : (int64_t)page->last.total_order);
     (void)snprintf(id, sizeof id, "%" PRId64, page->last.id);
+    (void)snprintf(fence, sizeof fence, "%" PRIu64, page->last.fence_id);
     const char *params[] = {page->pt->pipeline,
                             page->pt->shard,
                             chain,
                             lsn_format(page->last.commit_lsn, lsn),
                             order,
                             page->last.op != CHANGE_DELETE ? "1" : "0",
-                            id};
-    return query(tgt, PAGE, 7, params, ret, err);
+                            id,
+                            fence};
+    return query(tgt, PAGE, 8, params, ret, err);
 }
 
 static bool each_row(const struct pg_result *res, bool whole,
