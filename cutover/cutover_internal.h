@@ -107,9 +107,10 @@ bool position_read(struct cutover *co, lsn_t *ret_lsn, bool *ret_complete, char 
                    struct err *err) MUST_CHECK;
 
 /* sequences.c */
-/* Sequences of the source that have no twin on the target: comma-separated names into out ("" = all there).
- */
-bool sequences_missing(struct cutover *co, struct strbuf *out, size_t *ret_count, struct err *err) MUST_CHECK;
+/* Sequences of the source that have no twin on the target: comma-separated names into out ("" = all there); into denied the
+ * GRANTs without which those that are there cannot be set. */
+bool sequences_missing(struct cutover *co, struct strbuf *out, struct strbuf *denied, size_t *ret_count,
+                       struct err *err) MUST_CHECK;
 bool sequences_copy(struct cutover *co, struct err *err) MUST_CHECK;
 
 /* verify.c: the comparison after the drain, both sides frozen. prepare walks the fences since the last PASS,

@@ -199,16 +199,19 @@ static void gate_complete(struct cutover *co)
 static void gate_sequences(struct cutover *co)
 {
     struct gate_result *gate = add_gate(co, "sequences");
-    struct strbuf missing = STRBUF_INIT(65536);
+    struct strbuf missing = STRBUF_INIT(65536), denied = STRBUF_INIT(65536);
     struct err failed = ERR_INIT;
     size_t count = 0;
     (void)snprintf(gate->limit, sizeof gate->limit, "all on the target");
-    if (!sequences_missing(co, &missing, &count, &failed))
+    if (!sequences_missing(co, &missing, &denied, &count, &failed))
         refuse(gate, "%.200s", failed.text);
     else if (missing.len > 0)
         refuse(gate, "create on the target: %.180s", missing.data);
+    else if (denied.len > 0)
+        refuse(gate, "on the target:%.220s", denied.data);
     measured(gate, "%zu sequences", count);
     strbuf_release(&missing);
+    strbuf_release(&denied);
 }
 
 struct chosen {
@@ -305,13 +308,14 @@ static void gate_privileges(struct cutover *co)
     (void)snprintf(gate->limit, sizeof gate->limit, "owner of all tables, pg_signal_backend");
     if (!pg_query_text(
             co->source,
-            "SELECT concat_ws(', ', (SELECT string_agg(p.schemaname || '.' || p.tablename, ', ')"
+            "SELECT concat_ws(' ', (SELECT string_agg(DISTINCT pg_catalog.format('GRANT %I TO %I;',"
+            " pg_catalog.pg_get_userbyid(c.relowner), current_user), ' ')"
             " FROM pg_catalog.pg_publication_tables p JOIN pg_catalog.pg_namespace n ON n.nspname = "
             "p.schemaname"
             " JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename"
             " WHERE p.pubname = 'crossfade_' || $1 AND NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')),"
-            " CASE WHEN NOT pg_catalog.pg_has_role('pg_signal_backend', 'USAGE') THEN 'pg_signal_backend' "
-            "END)",
+            " CASE WHEN NOT pg_catalog.pg_has_role('pg_signal_backend', 'USAGE') THEN"
+            " pg_catalog.format('GRANT pg_signal_backend TO %I;', current_user) END)",
             1, params, &missing, &failed)) {
         refuse(gate, "%.200s", failed.text);
         return;
@@ -319,7 +323,7 @@ static void gate_privileges(struct cutover *co)
     bool ok = missing == NULL || *missing == '\0';
     measured(gate, "%s", ok ? "all there" : "some are missing");
     if (!ok)
-        refuse(gate, "not owned or not granted: %.180s", missing);
+        refuse(gate, "on the source: %.220s", missing);
     free(missing);
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/alloc.h"
 #include "cutover_internal.h"
 
 static const char sequences_sql[] =
@@ -23,30 +24,39 @@ static const char sequences_sql[] =
     "    AND p.pubname = 'crossfade_' || $1))"
     " ORDER BY 1, 2";
 
-static bool target_has(struct cutover *co, const char *schema, const char *name, bool *ret, struct err *err)
+/* *ret: malloc'd; NULL: it is not there; "": it is, and we may set it; else the GRANT that lets us. */
+static bool target_has(struct cutover *co, const char *schema, const char *name, char **ret, struct err *err)
 {
     const char *params[] = {schema, name};
-    int64_t count;
-    if (!pg_query_int64(
-            co->target,
-            "SELECT count(*) FROM pg_catalog.pg_sequences WHERE schemaname = $1 AND sequencename = $2", 2,
-            params, &count, err))
+    PG_RESULT_AUTO res = NULL;
+    if (!pg_query(co->target,
+                  "SELECT CASE WHEN NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE') THEN"
+                  " pg_catalog.format(' GRANT USAGE ON SCHEMA %I TO %I;', n.nspname, current_user) ELSE '' "
+                  "END || CASE WHEN pg_catalog.has_sequence_privilege(c.oid, 'SELECT') AND"
+                  " pg_catalog.has_sequence_privilege(c.oid, 'UPDATE') THEN '' ELSE"
+                  " pg_catalog.format(' GRANT SELECT, UPDATE ON SEQUENCE %I.%I TO %I;', n.nspname,"
+                  " c.relname, current_user) END FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n"
+                  " ON n.oid = c.relnamespace WHERE c.relkind = 'S' AND n.nspname = $1 AND c.relname = $2",
+                  2, params, &res, err))
         return false;
-    *ret = count == 1;
+    *ret = pg_rows(res) == 1 ? xstrdup(pg_cell(res, 0, 0)) : NULL;
     return true;
 }
 
-bool sequences_missing(struct cutover *co, struct strbuf *out, size_t *ret_count, struct err *err)
+bool sequences_missing(struct cutover *co, struct strbuf *out, struct strbuf *denied, size_t *ret_count,
+                       struct err *err)
 {
     const char *params[] = {co->pipeline};
     PG_RESULT_AUTO res = NULL;
     if (!pg_query(co->source, sequences_sql, 1, params, &res, err))
         return err_wrap(err, "sequences of the source");
     for (int i = 0; i < pg_rows(res); i++) {
-        bool there;
-        if (!target_has(co, pg_cell(res, i, 0), pg_cell(res, i, 1), &there, err))
+        char *grant CLEANUP(free_ptr) = NULL;
+        if (!target_has(co, pg_cell(res, i, 0), pg_cell(res, i, 1), &grant, err))
             return err_wrap(err, "sequences of the target");
-        if (!there)
+        if (grant != NULL)
+            strbuf_adds(denied, grant);
+        else
             strbuf_addf(out, "%s%s.%s", out->len > 0 ? ", " : "", pg_cell(res, i, 0), pg_cell(res, i, 1));
     }
     *ret_count = (size_t)pg_rows(res);

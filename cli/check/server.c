@@ -45,9 +45,12 @@ bool check_server(struct check *ck, const char *side, const char *url_key, struc
     struct pg_conn *conn = NULL;
     PG_RESULT_AUTO res = NULL;
     if (!pg_open(config_text(ck->cfg, url_key), &options, &conn, &why)) {
+        const char *grant = strstr(why.text, "GRANT CONNECT");
         check_add_hint(ck, side, "reachable", CHECK_FAIL,
-                       xasprintf("check %s, pg_hba.conf and the password (PGPASSFILE)", url_key), "%s",
-                       why.text);
+                       grant != NULL
+                           ? xstrdup(grant)
+                           : xasprintf("check %s, pg_hba.conf and the password (PGPASSFILE)", url_key),
+                       "%s", why.text);
         return true;
     }
     check_version(ck, side, pg_server_version(conn));

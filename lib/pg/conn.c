@@ -104,15 +104,12 @@ static void silent_notice(void *arg, const PGresult *res)
     }
 }
 
-/* Server: postinit.c; 16 and later: "permission denied to start WAL sender". */
-#define NOT_REPLICATING "must be superuser or replication role to start walsender"
-
 static enum err_code connect_error_class(const char *text)
 {
     /* libpq gives no SQLSTATE for a failed connect: its text is all there is. */
     static const char *const auth[] = {"authentication failed", "no password supplied",
                                        "no pg_hba.conf entry",  "does not exist",
-                                       "permission denied",     NOT_REPLICATING};
+                                       "permission denied",     "replication role to start walsender"};
     static const char *const config[] = {"invalid connection option", "invalid integer value",
                                          "invalid port number", "invalid sslmode value"};
     for (size_t i = 0; i < ARRAY_LEN(auth); i++) {
@@ -183,9 +180,13 @@ static bool connect_error(const char *url, PGconn *pq, struct err *err)
     char masked[300];
     if (code == ERR_CONFIG)
         return config_error(url, text, err);
-    bool walsender = strstr(text, NOT_REPLICATING) != NULL || strstr(text, "WAL sender") != NULL;
-    return err_set(err, code, "cannot connect to %s: %s%s", log_mask_url(url, masked, sizeof masked), text,
-                   walsender ? " Hint: ALTER ROLE … REPLICATION (docs/PRIVILEGES.md)" : "");
+    struct strbuf hint = STRBUF_INIT(4000);
+    if (pq != NULL)
+        pg_connect_hint(PQuser(pq), PQdb(pq), text, &hint);
+    err_set(err, code, "cannot connect to %s: %s%s", log_mask_url(url, masked, sizeof masked), text,
+            hint.len > 0 ? hint.data : "");
+    strbuf_release(&hint);
+    return false;
 }
 
 bool pg_open(const char *url, const struct pg_options *options, struct pg_conn **ret, struct err *err)

@@ -19,5 +19,8 @@ void pg_safe_message(const char *sqlstate, const char *text, char *out, size_t s
  * statement: its head; it tells which right on a table was wanted. Messages: server, aclchk.c, aclcheck_error().
  */
 void pg_privilege_hint(const char *role, const char *statement, const char *message, struct strbuf *sb);
+/* Appends " Hint: GRANT …", where libpq's text of a failed connection tells which right it is. Server: postinit.c. role, database:
+ * what was connected to. */
+void pg_connect_hint(const char *role, const char *database, const char *text, struct strbuf *sb);
 
 #endif

@@ -57,7 +57,7 @@ def test_no_false_differences_under_load(servers):
     shop, copy = source.create_db("shop"), target.create_db("shop")
     load_simshop(shop)
     copy_schema(shop, copy)
-    with Pipeline(folder, shop, copy) as p, Load(shop, folder, clients=4, seed=seed()) as load:
+    with Pipeline(folder, shop, copy, roles=False) as p, Load(shop, folder, clients=4, seed=seed()) as load:
         p.start()
         p.apply.wait_for(lambda status: status.get("complete"), 120, "the copy is complete")
         fences, acked = set(), len(load.acked)

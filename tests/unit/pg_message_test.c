@@ -58,7 +58,19 @@ static void grants_are_named(void **state)
         {"CREATE TABLE", "permission denied for schema s",
          " Hint: GRANT USAGE, CREATE ON SCHEMA s TO \"me\";"},
         {"DO", "permission denied for database d", " Hint: GRANT CREATE ON DATABASE d TO \"me\";"},
-        {"SELECT", "must be owner of table t", " Hint: crossfade check"},
+        {"INSERT INTO crossfade.marker (", "permission denied for table marker",
+         " Hint: GRANT SELECT, INSERT ON TABLE crossfade.marker TO \"me\";"},
+        {"SELECT 1 FROM crossfade.position", "permission denied for table position",
+         " Hint: GRANT SELECT ON TABLE crossfade.position TO \"me\";"},
+        {"ALTER", "must be owner of table t",
+         " Hint: that takes its owner's role: GRANT that to \"me\"; crossfade check"},
+        {"CREATE_REPLICATION_SLOT", "must be superuser or replication role to use replication slots",
+         " Hint: ALTER ROLE \"me\" REPLICATION; crossfade check"},
+        {"CREATE_REPLICATION_SLOT", "permission denied to use replication slots",
+         " Hint: ALTER ROLE \"me\" REPLICATION; crossfade check"},
+        {"SELECT", "permission denied to terminate process", " Hint: GRANT pg_signal_backend TO \"me\";"},
+        {"CREATE TEMP", "permission denied to create temporary tables in database \"d\"",
+         " Hint: GRANT TEMPORARY ON DATABASE \"d\" TO \"me\";"},
         {"SELECT", "permission denied for ", " Hint: crossfade check"},
         {"SELECT", NULL, " Hint: crossfade check"},
     };
@@ -68,6 +80,29 @@ static void grants_are_named(void **state)
         pg_privilege_hint("me", cases[i].statement, cases[i].message, &sb);
         if (strncmp(sb.data, cases[i].hint, strlen(cases[i].hint)) != 0)
             assert_string_equal(sb.data, cases[i].hint);
+        strbuf_release(&sb);
+    }
+}
+
+static void rights_to_connect_are_named(void **state)
+{
+    static const struct {
+        const char *text, *hint;
+    } cases[] = {
+        {"FATAL:  permission denied for database \"d\"\nDETAIL:  User does not have CONNECT privilege.",
+         " Hint: GRANT CONNECT ON DATABASE \"d\" TO \"me\" (docs/PRIVILEGES.md)"},
+        {"FATAL:  must be superuser or replication role to start walsender",
+         " Hint: ALTER ROLE \"me\" REPLICATION (docs/PRIVILEGES.md)"},
+        {"FATAL:  permission denied to start WAL sender",
+         " Hint: ALTER ROLE \"me\" REPLICATION (docs/PRIVILEGES.md)"},
+        {"FATAL:  password authentication failed for user \"me\"", ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct strbuf sb = STRBUF_INIT(1000);
+        strbuf_adds(&sb, "");
+        pg_connect_hint("me", "d", cases[i].text, &sb);
+        assert_string_equal(sb.data, cases[i].hint);
         strbuf_release(&sb);
     }
 }
@@ -89,7 +124,8 @@ static void whole_error(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(values_are_taken_out),
-                                       cmocka_unit_test(grants_are_named), cmocka_unit_test(whole_error)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(values_are_taken_out), cmocka_unit_test(grants_are_named),
+        cmocka_unit_test(rights_to_connect_are_named), cmocka_unit_test(whole_error)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,17 +6,23 @@ import os
 
 import psycopg
 
+from . import privileges
 from .ports import free_port
 from .procs import Role, run_crossfade
 from .wait import wait_until
 
 
 class Foreign:
-    """apply over source.debezium: with Foreign(folder, "name", target url, {debezium: …}) as f: f.apply.start()"""
+    """apply over source.debezium: with Foreign(folder, "name", target url, {debezium: …}) as f: f.apply.start()
+
+    It comes as the role of docs/PRIVILEGES.md, as Pipeline does."""
 
     def __init__(self, folder, name, url, debezium, **more):
         self.name, self.url, self.port, self.connect = name, url, free_port(), None
         self.config = os.path.join(str(folder), f"{name}.yaml")
+        if privileges.superuser_by_module() is None and privileges.is_superusers(url):
+            privileges.prepare_as_target(url)
+            url = privileges.as_role(url, privileges.APPLY)
         self.settings = {"pipeline": name, "source": {"debezium": debezium}, "target": {"url": url},
                          "apply": {"listen": f"127.0.0.1:{self.port}"}, **more}
         with open(self.config, "w") as f:

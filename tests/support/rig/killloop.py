@@ -193,7 +193,7 @@ class KillLoop:
         print(f"comparisons ended with {self.verdicts}")
 
     def _compare_role(self):
-        return Role("compare run --json", self.pipeline.config, f"{self.folder}/compare.log").start()
+        return Role("compare run --json", self.pipeline.config_of("compare"), f"{self.folder}/compare.log").start()
 
     def _look_at(self, compare):
         if not compare.running:

@@ -8,12 +8,13 @@ import subprocess
 import pymysql
 
 from .ports import free_port
-from .privileges import grant_mariadb
+from .privileges import grant_mariadb, superuser_by_module
 from .procs import Process, run_as
 from .workdir import give_to_server_user, server_user
 
 ROOT_PASSWORD = "root of test"
 ROLE, ROLE_PASSWORD = "crossfade", "p@ss/word"  # what apply comes as; in a URL it needs escapes
+SCHEMA_ROLE = "crossfade_schema"  # what `schema` comes as; the same password
 DEFAULTS = {
     "character-set-server": "utf8mb4",
     "collation-server": "utf8mb4_nopad_bin",
@@ -89,7 +90,8 @@ class MariaDB:
                            "--auth-root-authentication-method=normal"], cwd=self.home, timeout=300)
         self.start(password="")
         with self.connect(password="") as connection:
-            run(connection, f"CREATE USER {ROLE}@'%' IDENTIFIED BY '{ROLE_PASSWORD}'")
+            for role in (ROLE, SCHEMA_ROLE):
+                run(connection, f"CREATE USER {role}@'%' IDENTIFIED BY '{ROLE_PASSWORD}'")
             run(connection, f"SET PASSWORD = PASSWORD('{ROOT_PASSWORD}')")
 
     def start(self, timeout=120, password=ROOT_PASSWORD):
@@ -154,14 +156,19 @@ class MariaDB:
         return rows[0][0] if rows else None
 
     def create_db(self, name, jobs=("apply", "schema")):
-        """An empty database; the role gets the rights that docs/PRIVILEGES.md has for these jobs, on it alone. Returns the role's URL."""
+        """An empty database; the roles get the rights that docs/PRIVILEGES.md has for these jobs, on it alone. Returns the URL of apply's."""
         self.sql(f"CREATE DATABASE `{name}`")
-        for job in jobs:
-            grant_mariadb(self, name, ROLE, ROLE_PASSWORD, f"mariadb-{job}")
+        self.grant(name, jobs)
         return self.url(name)
 
-    def url(self, db):
-        return f"mariadb://{ROLE}:p%40ss%2Fword@127.0.0.1:{self.port}/{db}"
+    def grant(self, name, jobs=("apply", "schema")):
+        """As create_db(), of a database that may not be there yet."""
+        apart = superuser_by_module() is None
+        for job in jobs:
+            grant_mariadb(self, name, SCHEMA_ROLE if job == "schema" and apart else ROLE, ROLE_PASSWORD, f"mariadb-{job}")
+
+    def url(self, db, role=ROLE):
+        return f"mariadb://{role}:p%40ss%2Fword@127.0.0.1:{self.port}/{db}"
 
 
 def run(connection, query, params=None):

@@ -11,19 +11,23 @@ from . import privileges
 from .ports import free_port
 from .procs import Role, run_crossfade
 
-JOBS = {"compare": privileges.COMPARE, "cutover": privileges.CUTOVER}  # with a configuration of their own
 SIMSHOP_TABLES = ("simshop_oltp.*", "simshop_dw.*")
 
 
 class Pipeline:
     """with Pipeline(folder, source_url, target_url) as p: p.capture.start(); p.apply.start(); p.wait_caught_up()
 
-    roles: its parts come as the roles of docs/PRIVILEGES.md, not as the URLs' superuser; compare with a configuration of its own.
+    roles: its parts come as the roles of docs/PRIVILEGES.md, not as the URLs' superuser; compare with a configuration of its own. True: the databases
+    are prepared; False: no roles; None: as rig.privileges.AS_SUPERUSER has it for the test's module, and the databases (their tables are there) are prepared here.
     journal: None for an LMDB journal in the folder, or any URL. more: further keys by section, {"capture": {"snapshot_workers": 1}}.
     """
 
     def __init__(self, folder, source_url, target_url, journal=None, name="shop", tables=SIMSHOP_TABLES, journal_format="avro",
-                 more=None, binary=None, env=None, roles=False):
+                 more=None, binary=None, env=None, roles=None):
+        if roles is None:
+            roles = privileges.superuser_by_module() is None
+            if roles:
+                privileges.prepare(source_url, target_url)
         self.folder, self.name, self.binary, self.env, self.roles = str(folder), name, binary, env, roles
         self.source_url, self.target_url = source_url, target_url
         self.capture_port, self.apply_port = free_port(), free_port()
@@ -41,6 +45,8 @@ class Pipeline:
         }
         for section, keys in (more or {}).items():
             self.settings.setdefault(section, {}).update(keys)
+        if "standby_url" in self.settings["source"]:
+            self.settings["source"]["standby_url"] = self.for_capture(self.settings["source"]["standby_url"])
         self.write()
         self.capture = self._role("capture", self.capture_port)
         self.apply = self._role("apply", self.apply_port)
@@ -66,9 +72,22 @@ class Pipeline:
         with open(self.config, "w") as f:
             json.dump(self.settings, f, indent=2)
             f.write("\n")
-        for job, role in JOBS.items() if self.roles else ():
+        for job in privileges.JOBS if self.roles else ():
             with open(f"{self.config}.{job}", "w", encoding="utf-8") as f:
-                f.write(json.dumps(self.settings).replace(f"//{privileges.CAPTURE}@", f"//{role}@").replace(f"//{privileges.APPLY}@", f"//{role}@"))
+                f.write(privileges.as_job(self.settings, job))
+
+    def for_capture(self, url):
+        """A URL of the source's server, or of its standby, as capture comes there."""
+        return privileges.as_role(url, privileges.CAPTURE) if self.roles else url
+
+    @property
+    def as_owner(self):
+        """Options of a connection to the source, for what the owner of its tables does: makes more of them."""
+        return f"-c role={privileges.OWNER}" if self.roles else ""
+
+    def config_of(self, job):
+        """The configuration of a job that may come as a role of its own ("compare", "cutover", "schema")."""
+        return f"{self.config}.{job}" if self.roles and job in privileges.JOBS else self.config
 
     def _role(self, subcommand, port):
         log = os.path.join(self.folder, f"{self.name}-{subcommand}.log")
@@ -85,9 +104,8 @@ class Pipeline:
 
     def run(self, *words, timeout=120, job=None):
         """Runs a subcommand with this configuration: run("compare", "run", "--json").returncode, .stdout, .stderr. job: whose role it
-        comes as, where roles are in play ("cutover")."""
-        job = job or ("compare" if words and words[0] == "compare" else None)
-        config = f"{self.config}.{job}" if job and self.roles else self.config
+        comes as, where roles are in play and it is not the subcommand's."""
+        config = self.config_of(job or (words[0] if words else None))
         return run_crossfade(*words, config=config, binary=self.binary, env=self.env, timeout=timeout)
 
     def wait_caught_up(self, timeout=120):

@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import os
 import random
-import sys
 
 import psycopg
 
@@ -13,14 +12,6 @@ from . import privileges
 from .pipeline import Pipeline
 from .postgres import copy_schema, run_psql
 from .wait import wait_until
-
-# The switch: modules whose scenarios come as the roles of docs/PRIVILEGES.md. Those of others come as a superuser, until somebody has seen them
-# pass with roles (CF_ROLES=all tries that) and puts them here.
-WITH_ROLES = {
-    "test_add_table", "test_bad_input", "test_check", "test_cli", "test_compare", "test_constraints", "test_dead_letters", "test_hostile_tables",
-    "test_kinds", "test_metadata_topics", "test_restart_copy", "test_schema_changes", "test_topic_routing", "test_topics", "test_wal_guard",
-}
-UNSAID = "its module is not in rig.scenario.WITH_ROLES"
 
 FULL = os.environ.get("CF_CHECK_MODE") == "full"
 _numbers = itertools.count(1)
@@ -47,8 +38,8 @@ class Scenario:
         self.superuser = superuser
         if not superuser:
             for server in (source, target):
-                privileges.make_roles(server)
-            privileges.give_to_owner(source, name)
+                privileges.make_roles(server.url())
+            privileges.give_to_owner(self.source_url)
         if schema:
             self.source(schema)
         if target_schema is None:
@@ -56,8 +47,10 @@ class Scenario:
         elif target_schema:
             run_psql(self.target_url, "-c", target_schema)
         if not superuser:
-            privileges.prepare_source(source, name)
-            privileges.prepare_target(target, name)
+            privileges.prepare_source(self.source_url)
+            if "standby_url" in (more or {}).get("source", {}):
+                privileges.run_blocks(self.source_url, "source-standby")
+            privileges.prepare_target(self.target_url)
         settings = {"capture": {"heartbeat_interval_ms": 500}}
         for section, keys in (more or {}).items():
             settings.setdefault(section, {}).update(keys)
@@ -139,26 +132,16 @@ def drop_database(server, name):
     server.sql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
-def _superuser_by_module():
-    frame = sys._getframe(1)
-    while frame is not None:
-        module = os.path.basename(frame.f_code.co_filename).removesuffix(".py")
-        if module.startswith("test_"):
-            return None if module in WITH_ROLES or os.environ.get("CF_ROLES") == "all" else UNSAID
-        frame = frame.f_back
-    return UNSAID
-
-
 @contextlib.contextmanager
-def scenario(folder, source, target, schema="", target_schema=None, tables=("public.*",), more=None, name=None, superuser=UNSAID, **pipeline):
+def scenario(folder, source, target, schema="", target_schema=None, tables=("public.*",), more=None, name=None, superuser=privileges.UNSAID, **pipeline):
     """with scenario(folder, source, target, "CREATE TABLE …") as s: s.start(); s.source("INSERT …"); s.assert_equal()
 
     schema: run on the source; the target gets a copy of it without rows, unless target_schema is given ("" = nothing).
     superuser: None, and Crossfade comes as the roles of docs/PRIVILEGES.md; else why this test cannot do so, and everything comes as a superuser. Left
-    away: as WITH_ROLES has it for the test's module.
+    away: as rig.privileges.AS_SUPERUSER has it for the test's module.
     The databases, slots and roles go away at the end; a role that a sanitizer complained about fails the test.
     """
-    superuser = _superuser_by_module() if superuser == UNSAID else superuser
+    superuser = privileges.superuser_by_module() if superuser == privileges.UNSAID else superuser
     made = Scenario(folder, source, target, name or f"s{next(_numbers)}", tables, schema, target_schema, more, superuser, pipeline)
     try:
         yield made
