@@ -28,7 +28,12 @@ unsigned shard_of(unsigned count, const char *schema, const char *table)
     return (unsigned)((hash ^ (hash >> 33)) % count) + 1;
 }
 
-bool shard_has(const struct shard *shard, const char *schema, const char *table)
+bool shard_has(const struct shard *shard, const struct target_layout *layout, const char *schema,
+               const char *table)
 {
-    return shard->count <= 1 || shard_of(shard->count, schema, table) == shard->number;
+    if (shard->count <= 1)
+        return true;
+    if (layout != NULL)
+        target_layout_home(layout, &schema, &table);
+    return shard_of(shard->count, schema, table) == shard->number;
 }

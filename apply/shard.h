@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "core/err.h"
+#include "target/layout.h"
 
 struct shard {
     unsigned number, count; /* 1/1: all tables */
@@ -14,6 +15,8 @@ struct shard {
 bool shard_parse(const char *text, struct shard *ret, struct err *err) MUST_CHECK;
 /* The number of the shard that has this table, from 1. */
 unsigned shard_of(unsigned count, const char *schema, const char *table);
-bool shard_has(const struct shard *shard, const char *schema, const char *table);
+/* layout: tables that count by another one's name; NULL: none does. */
+bool shard_has(const struct shard *shard, const struct target_layout *layout, const char *schema,
+               const char *table);
 
 #endif
