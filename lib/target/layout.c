@@ -56,17 +56,6 @@ void target_layout_home(const struct target_layout *layout, const char **schema,
     }
 }
 
-bool target_layout_equal(const struct target_layout *a, const struct target_layout *b)
-{
-    bool same = a->count == b->count;
-    for (size_t i = 0; same && i < a->count; i++) {
-        const struct target_home *x = &a->homes[i], *y = &b->homes[i];
-        same = compare_homes(x, y) == 0 &&
-               compare_names(x->home_schema, x->home_table, y->home_schema, y->home_table) == 0;
-    }
-    return same;
-}
-
 void target_layout_release(struct target_layout *layout)
 {
     for (size_t i = 0; i < layout->count; i++) {

@@ -24,7 +24,6 @@ void target_layout_add(struct target_layout *layout, const char *schema, const c
 void target_layout_sort(struct target_layout *layout);
 /* By which name the table counts: its own, if it is not listed. */
 void target_layout_home(const struct target_layout *layout, const char **schema, const char **table);
-bool target_layout_equal(const struct target_layout *a, const struct target_layout *b);
 void target_layout_release(struct target_layout *layout);
 
 /* `edges` names two tables in each entry, that a foreign key connects. Of all that are connected, however far, the first one by name
