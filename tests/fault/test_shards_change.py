@@ -105,6 +105,8 @@ def test_the_number_of_shards_changes_and_the_change_is_killed(dialect):
         x.target("ALTER TABLE picky DROP CONSTRAINT small")
         for role in three:
             role.start()
+        for role in three:
+            role.wait_for(lambda status: status.get("phase") == "streaming", 60, "its session is open")
         two[0].start()  # one of the old ones comes back: it finds the new ones there
         retries(two[0], "is connected to the target")
         two[0].kill9()

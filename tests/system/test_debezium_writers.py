@@ -75,7 +75,7 @@ def writers_are_killed(case, rows, prepared):
         wait_until(lambda: case.f.apply.exit_code is not None, 90, f"apply is killed at {point}")
         assert case.f.apply.exit_code == -9, case.f.apply.log_tail()
         assert point.endswith("finish") or prepared() == 2, "tables are split by key: each writer has rows"
-        case.f.apply.start()
+        case.f.apply.start().wait_ready(60)  # (SIGTERM before that kills it)
         wait_until(lambda n=number: rows() == {t: [("snap", 1), (f"v{n}", ROWS)] for t in "tu"}, 90, "the transaction is there")
         wait_until(lambda: prepared() == 0, 60, "nothing is left")
         assert case.f.apply.terminate() == 0, case.f.apply.log_tail()
@@ -121,7 +121,7 @@ def test_shards_share_tables_and_their_number_changes(servers):
             wait_rows("one")
             f.apply.terminate()
             for role in two:
-                role.start()
+                role.start().wait_ready(60)
             transaction(case.topics, 2, "u", "two")
             wait_rows("two")
             assert f.rows("SELECT table_name, shard FROM crossfade.loaded ORDER BY 1") == [("t", "2/2"), ("u", "1/2")]
@@ -139,7 +139,7 @@ def test_shards_share_tables_and_their_number_changes(servers):
             wait_until(lambda: f.rows("SELECT count(DISTINCT offsets)::int FROM crossfade.position") == [(1,)], 60, "they stand at the same place")
             for role in two:
                 assert role.terminate() == 0, role.log_tail()
-            again[0].start()
+            again[0].start().wait_ready(60)
             transaction(case.topics, 4, "u", "four")
             wait_rows("four")
             assert f.rows("SELECT shard FROM crossfade.position") == [("1/1",)]

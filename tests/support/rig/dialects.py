@@ -88,7 +88,7 @@ class Into:
     def prepared(self):
         """What is left prepared, by the names of the server's."""
         if self.dialect == "mariadb":
-            return [row[3] for row in self.target("XA RECOVER")]
+            return [row[3].decode() if isinstance(row[3], bytes) else row[3] for row in self.target("XA RECOVER")]
         return [row[0] for row in self.target("SELECT gid FROM pg_prepared_xacts WHERE database = current_database() ORDER BY gid")]
 
     def pending(self):
