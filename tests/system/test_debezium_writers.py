@@ -20,7 +20,7 @@ ROWS = 60
 
 @pytest.fixture(name="servers", scope="module")
 def fixture_servers():
-    with Workdir("dbzwrite") as folder, Postgres(folder, "target", settings={"max_prepared_transactions": 10}) as target, Kafka(folder) as kafka:
+    with Workdir("dbzwrite") as folder, Postgres(folder, "target", settings={"max_prepared_transactions": 10}) as target, Kafka(folder).start(240) as kafka:
         yield folder, target, kafka
 
 
