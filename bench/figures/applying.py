@@ -124,17 +124,17 @@ def wait_marked(bench, connect, name, account, text):
 
 
 @contextlib.contextmanager
-def debezium_and_sink(bench, target_name):
-    """Both connectors in one worker, stopped with the slot in place; they have brought one change."""
+def debezium_and_sink(bench, target_name, kind):
+    """Both connectors in one worker, stopped with the slot in place; they have brought one change. Settings by kind: see debezium.py."""
     bench.count += 1
     name = f"sunk{bench.count}"
     topic = f"{name}.public.pgbench_accounts"
     bench.kafka.create_topic(topic)
     bench.source.psql("-c", f"CREATE PUBLICATION {name} FOR TABLE pgbench_accounts", db="bench")
-    source = {**postgres_source(name, bench.source.url("bench"), "public.pgbench_accounts", JSON), **SETTINGS["tuned"],
+    source = {**postgres_source(name, bench.source.url("bench"), "public.pgbench_accounts", JSON), **SETTINGS[kind],
               "snapshot.mode": "no_data", "publication.autocreate.mode": "disabled"}
     sink = jdbc_sink(bench.target.url(target_name), topic.replace(".", "\\."), JSON, **{"batch.size": "5000", "consumer.override.max.poll.records": "5000"})
-    connect = Connect(bench.folder, bench.kafka, {name: source, f"{name}-sink": sink}, name=f"connect-{name}", heap="2g", jvm=JVM["tuned"],
+    connect = Connect(bench.folder, bench.kafka, {name: source, f"{name}-sink": sink}, name=f"connect-{name}", heap="2g", jvm=JVM[kind],
                       worker={**WORKER, "connector.client.config.override.policy": "All"})
     try:
         connect.start()
@@ -151,9 +151,9 @@ def debezium_and_sink(bench, target_name):
         delete_topics(bench.kafka, topic)
 
 
-def debezium_sink(bench):
+def debezium_sink(bench, kind):
     ours_db, theirs_db = bench.fresh_target(workload=PGBENCH), bench.fresh_target(with_rows=True, workload=PGBENCH)
-    with bench.pipeline("kafka", ours_db) as p, debezium_and_sink(bench, theirs_db) as connect:
+    with bench.pipeline("kafka", ours_db) as p, debezium_and_sink(bench, theirs_db, kind) as connect:
         prepare(p)
         mark(bench, FIRST, "first")
         PGBENCH.make(bench)
@@ -173,8 +173,12 @@ def debezium_sink(bench):
         assert digest(bench.target, PGBENCH, ours_db) == digest(bench.target, PGBENCH, theirs_db) == digest(bench.source, PGBENCH, "bench")
     for name in (ours_db, theirs_db):
         bench.drop_target(name)
-    bench.say(f"sink: {PGBENCH.changes / ours_s:,.0f} changes/s from the source to the target, Debezium with its sink {PGBENCH.changes / theirs_s:,.0f}")
+    bench.say(f"sink, {kind}: {PGBENCH.changes / ours_s:,.0f} changes/s from the source to the target, Debezium with its sink {PGBENCH.changes / theirs_s:,.0f}")
     return theirs_s / ours_s
+
+
+def debezium_sink_figure(kind):
+    return lambda bench: debezium_sink(bench, kind)
 
 
 # -- several writers

@@ -4,8 +4,8 @@
  * fault:SLOT:N:ACTION:URL.
  *
  * Writing. Everything appended between two commits is one unit: either all of it becomes visible to readers
- * or nothing does. A unit may be far larger than memory. flush() waits until all of it has offsets and tells
- * the ranges touched, so that a fence record can be appended that names them; commit() makes the unit
+ * or nothing does. A unit may be far larger than memory. flush() tells the offsets of all of it, as
+ * ranges, so that a fence record can be appended that names them; commit() makes the unit
  * durable. After any failed call the writer must be closed and opened again: what was not committed is gone
  * for readers.
  *
@@ -120,8 +120,9 @@ struct journal_writer_ops {
                    struct err *err);
     /* Whether the stream takes a record of this size. */
     bool (*fits)(struct journal_writer *jw, int stream_id, const struct journal_record *rec);
-    /* Waits until all appended records have offsets. Ranges: those touched since the last commit; memory is
-     * the writer's, valid until the next call. */
+    /* Tells the offsets of all appended records, waiting for them where they cannot be foreseen; if other ones
+     * come true, commit() fails. Ranges: those touched since the last commit; memory is the writer's, valid
+     * until the next call. */
     bool (*flush)(struct journal_writer *jw, const struct journal_range **ret_ranges, size_t *ret_count,
                   struct err *err);
     /* Everything appended since the last commit becomes durable and visible, at once. */

@@ -254,6 +254,7 @@ bool kafka_writer_open(const struct journal_config *config, struct journal_write
     w->config.topic_prefix = xstrdup(config->topic_prefix);
     w->idempotent = config->idempotent;
     w->stamp_writer = kafka_stamp_writer();
+    w->pause_us = KAFKA_PAUSE_US;
     w->base.id = w->idempotent ? w->stamp_writer : 0;
     w->large_batches = !atomic_load(&small_batches) && configured(config, "batch.size") == NULL;
     if (!(w->idempotent ? open_idempotent(w, config, err) : open_transactional(w, config, err)) ||

@@ -6,8 +6,10 @@
 
 /* Offsets of one partition in the unit at hand. */
 struct part {
-    uint64_t first, next;
-    bool touched;
+    uint64_t first, next; /* as acknowledged */
+    uint64_t at;          /* with transactions, if `known`: where the unit's first record is going to stand */
+    size_t appended;
+    bool touched, acked, known;
 };
 
 struct stream {
@@ -29,6 +31,9 @@ struct touch {
     int32_t partition;
 };
 
+/* Behind a commit, at first: see let_markers_pass(). */
+#define KAFKA_PAUSE_US 1500
+
 struct kafka_writer {
     struct journal_writer base;
     struct kafka_client client;
@@ -38,6 +43,7 @@ struct kafka_writer {
     size_t stream_count, stream_cap;
     struct name_map *names;
     bool in_txn;
+    bool planned; /* flush() has told offsets of the unit at hand that no report had confirmed */
     unsigned since_poll;
     struct touch *touched;
     size_t touched_count, touched_cap;
@@ -49,6 +55,8 @@ struct kafka_writer {
     int64_t txn_timeout_ms; /* the handle's transaction.timeout.ms */
     int64_t txn_begun_us;   /* mono; of the transaction at hand */
     int64_t committed_us;   /* mono; when the last one was; 0 = none */
+    int64_t pause_us;       /* behind a commit */
+    bool hurried;           /* the transaction at hand began right behind the last one */
     int64_t now_ms;         /* wall, every POLL_EVERY records: librdkafka would ask for each */
     bool large_batches;
     size_t queued_bytes;  /* of keys and values without a report */

@@ -271,6 +271,80 @@ static void trimmed_and_deleted_topics_are_told(void **state)
     journal_reader_close(jr);
 }
 
+/* --- foreseen offsets --- */
+
+static void append_unit(struct journal_case *jc, struct journal_writer *jw, int a, const char *value,
+                        struct journal_range *ret)
+{
+    const struct journal_range *ranges;
+    size_t count;
+    put(jc, jw, a, "k", value);
+    put(jc, jw, a, "k", value);
+    OK(jc, journal_flush(jw, &ranges, &count, &jc->err));
+    assert_int_equal(count, 1);
+    *ret = ranges[0];
+    assert_int_equal(ret->next_offset - ret->first_offset, 2);
+}
+
+/* From the second unit on, flush() tells where records are going to stand before a broker has seen them. */
+static void foreseen_offsets_come_true(void **state)
+{
+    struct journal_case *jc = *state;
+    struct journal_writer *jw = open_writer(jc);
+    struct journal_reader *jr = open_reader(jc, NULL);
+    int a = data_stream(jc, jw, "a");
+    struct journal_range range;
+    for (int unit = 0; unit < 20; unit++) {
+        char value[16];
+        (void)snprintf(value, sizeof value, "%d", unit);
+        append_unit(jc, jw, a, value, &range);
+        OK(jc, journal_commit(jw, &jc->err));
+        assign_one(jc, jr, range.stream, range.first_offset, range.next_offset);
+        for (int i = 0; i < 2; i++) {
+            const struct journal_record *rec = get(jc, jr);
+            assert_true(rec != NULL && text_is(rec->value, rec->value_len, value));
+        }
+        assert_null(get(jc, jr));
+    }
+    journal_reader_close(jr);
+    journal_writer_close(jw);
+}
+
+/* Somebody else's record between ours: the unit does not count, the next writer's does. */
+static void foreseen_offsets_that_others_took_fail_the_commit(void **state)
+{
+    struct journal_case *jc = *state;
+    struct journal_config other = jc->config;
+    char prefix[200];
+    (void)snprintf(prefix, sizeof prefix, "%s-other", jc->config.topic_prefix);
+    other.pipeline = other.topic_prefix = prefix;
+    struct journal_writer *jw = open_writer(jc), *intruder;
+    int a = data_stream(jc, jw, "a"), theirs;
+    struct journal_range range;
+    append_unit(jc, jw, a, "first", &range);
+    OK(jc, journal_commit(jw, &jc->err));
+    OK(jc, journal_writer_open(&other, &intruder, &jc->err));
+    OK(jc, journal_stream(intruder, stream_name(jc, "a"), STREAM_DATA, &theirs, &jc->err));
+    put(jc, intruder, theirs, "k", "theirs");
+    OK(jc, journal_commit(intruder, &jc->err));
+    journal_writer_close(intruder);
+    append_unit(jc, jw, a, "lost", &range);
+    FAILS(jc, ERR_CONNECT, journal_commit(jw, &jc->err));
+    journal_writer_close(jw);
+    jw = open_writer(jc);
+    append_unit(jc, jw, data_stream(jc, jw, "a"), "kept", &range);
+    OK(jc, journal_commit(jw, &jc->err));
+    struct journal_reader *jr = open_reader(jc, NULL);
+    assign_one(jc, jr, stream_name(jc, "a"), 0, range.next_offset);
+    static const char *const expected[] = {"first", "first", "theirs", "kept", "kept"};
+    for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
+        const struct journal_record *rec = get(jc, jr);
+        assert_true(rec != NULL && text_is(rec->value, rec->value_len, expected[i]));
+    }
+    journal_reader_close(jr);
+    journal_writer_close(jw);
+}
+
 /* --- other processes --- */
 
 static void write_and_die(struct journal_case *jc)
@@ -382,6 +456,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(properties_are_checked, setup, teardown),
         cmocka_unit_test_setup_teardown(a_record_too_large_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(trimmed_and_deleted_topics_are_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(foreseen_offsets_come_true, setup, teardown),
+        cmocka_unit_test_setup_teardown(foreseen_offsets_that_others_took_fail_the_commit, setup, teardown),
         cmocka_unit_test_setup_teardown(a_killed_writers_transaction_is_settled_by_the_next, setup, teardown),
         cmocka_unit_test_setup_teardown(nobody_there, setup, teardown),
         cmocka_unit_test_setup_teardown(a_broker_that_is_away_is_survived, setup, teardown),

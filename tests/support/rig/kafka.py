@@ -72,7 +72,9 @@ class Kafka:
             self.properties.update({"process.roles": "broker", "node.id": 2, "listeners": f"PLAINTEXT://{self.host}:{self.port}",
                                     "controller.quorum.voters": f"1@{joins.host}:{joins.controller_port}"})
         self._config = os.path.join(self.home, "server.properties")
-        self._java = ["java", f"-Xmx{heap}", f"-Xms{heap}", "-Djava.awt.headless=true", "-XX:-UsePerfData",
+        # -XX: as Kafka's own start script has them (bin/kafka-run-class.sh, KAFKA_JVM_PERFORMANCE_OPTS).
+        self._java = ["java", f"-Xmx{heap}", f"-Xms{heap}", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
+                      "-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent", "-Djava.awt.headless=true", "-XX:-UsePerfData",
                       f"-Dlog4j.configuration=file:{self.home}/log4j.properties", "-cp", jars()]
         enter = namespace.enter if namespace else []
         self.process = Process(f"kafka {name}", [*enter, *self._java, "kafka.Kafka", self._config], self.log, detached=detached)
