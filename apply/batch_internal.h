@@ -45,7 +45,7 @@ struct batch {
     struct batch_counts counts;
     struct shard shard;
     const struct target_layout *layout; /* the caller's */
-    struct foreign_decoder *foreign; /* the caller's; NULL: records are ours */
+    struct foreign_decoder *foreign;    /* the caller's; NULL: records are ours */
     lsn_t (*table_drop_below)(void *ctx, const struct table_schema *schema);
     void *table_drop_ctx;
 };
