@@ -48,10 +48,6 @@ static bool read_settings(const struct config *cfg, struct apply_settings *ret, 
         return err_set(err, ERR_CONFIG,
                        "apply.conflicts: tables that are written on both sides want apply.shard 1/1 and "
                        "apply.writers 1");
-    if (ret->foreign.on && (ret->shard.count > 1 || ret->target.writers > 1))
-        return err_set(
-            err, ERR_CONFIG,
-            "source.debezium: apply.shard and apply.writers are not there yet for topics of Debezium's");
     if (ret->foreign.on)
         ret->journal = ret->foreign.journal;
     else
@@ -345,7 +341,6 @@ bool apply_run(const struct config *cfg, struct status_board *board, int stop_fd
     if (run.settings.shard.count > 1)
         (void)snprintf(run.status.shard, sizeof run.status.shard, "%s", run.settings.target.shard);
     run.batch = batch_new(run.settings.batch_max_bytes);
-    batch_of_shard(run.batch, run.settings.shard);
     run.stopper = stopper_start(stop_fd, config_text(cfg, "apply.stop_file"), STOP_GRACE_MS);
     progress_phase(&run, PHASE_STARTING);
     struct err last = ERR_INIT;

@@ -157,25 +157,35 @@ static size_t table_named(struct batch *b, const char *stream, const char *schem
         grow_tables(b);
     uint32_t *slot = find_slot(b, stream, schema, table, hash);
     if (*slot == 0) {
-        b->tables[b->table_count++] = (struct batch_table){.stream = xstrdup(stream),
-                                                           .schema = xstrdup(schema),
-                                                           .table = xstrdup(table),
-                                                           .elsewhere = !shard_has(&b->shard, schema, table),
-                                                           .hash = hash};
+        b->tables[b->table_count++] =
+            (struct batch_table){.stream = xstrdup(stream),
+                                 .schema = xstrdup(schema),
+                                 .table = xstrdup(table),
+                                 .elsewhere = !shard_has(&b->shard, b->layout, schema, table),
+                                 .hash = hash};
         *slot = (uint32_t)b->table_count;
     }
     return *slot - 1;
 }
 
-void batch_of_shard(struct batch *b, struct shard shard)
+/* What was found out about whole streams is found out again. */
+void batch_of_shard(struct batch *b, struct shard shard, const struct target_layout *layout)
 {
     b->shard = shard;
+    b->layout = layout;
+    b->last_schema = NULL;
+    for (size_t i = 0; i < b->table_count; i++) {
+        struct batch_table *bt = &b->tables[i];
+        bt->elsewhere = bt->table[0] != '\0' && !shard_has(&shard, layout, bt->schema, bt->table);
+    }
 }
 
 static bool stream_is_elsewhere(const struct batch *b, const char *stream)
 {
-    return b->shard.count > 1 && b->table_count > 0 &&
-           *find_slot(b, stream, "", "", hash_of(stream, "")) != 0;
+    if (b->shard.count <= 1 || b->table_count == 0)
+        return false;
+    uint32_t slot = *find_slot(b, stream, "", "", hash_of(stream, ""));
+    return slot != 0 && b->tables[slot - 1].elsewhere;
 }
 
 /* A record of a table that another shard has. Of a stream that holds nothing else none is looked into again. */
@@ -185,8 +195,10 @@ static void pass_over(struct batch *b, const struct journal_record *rec, const s
     if (chg == NULL)
         return;
     b->counts.newest_lsn = MAX_OF(b->counts.newest_lsn, chg->source.commit_lsn);
-    if (chg->schema->shared_id == NULL)
-        (void)table_named(b, rec->stream, "", "");
+    if (chg->schema->shared_id == NULL) {
+        size_t whole = table_named(b, rec->stream, "", "");
+        b->tables[whole].elsewhere = true;
+    }
 }
 
 static struct batch_table *find_table(struct batch *b, const char *stream, const struct table_schema *schema)
@@ -441,6 +453,8 @@ static bool add_foreign(struct batch *b, const struct journal_record *rec, struc
                       .seq = b->next_seq++,
                       .op = chg->op};
     struct batch_table *bt = find_table(b, rec->stream, it.schema);
+    if (bt->elsewhere)
+        return pass_over(b, rec, chg), true;
     keep_order(place_for(b, bt, rec->partition), &it);
     if (b->keep_records && !keep_record(b, rec, fr.value, &it))
         return no_room(rec, err);

@@ -49,8 +49,9 @@ void batch_keep_records(struct batch *b, bool keep);
 /* From now on nothing is dropped for coming behind what its partition delivered last: dead letters come in the order in which they were
  * held. */
 void batch_take_repeats(struct batch *b, bool take);
-/* Records of tables that another shard has are counted, not kept. Before the first record. */
-void batch_of_shard(struct batch *b, struct shard shard);
+/* Records of tables that another shard has are counted, not kept. Nothing is in the batch; `layout` (NULL: none) is the caller's, and is
+ * looked at until the next call. */
+void batch_of_shard(struct batch *b, struct shard shard, const struct target_layout *layout);
 /* Decodes and keeps one record; tombstones are passed over. drop_below: streamed changes with a lower commit
  * LSN were applied before (0 = none). */
 bool batch_add(struct batch *b, const struct codec_ops *codec, struct decoder *dec,

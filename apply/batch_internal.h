@@ -45,7 +45,8 @@ struct batch {
     struct partition_place replayed; /* of Debezium's records, with take_repeats */
     struct batch_counts counts;
     struct shard shard;
-    struct foreign_decoder *foreign; /* the caller's; NULL: records are ours */
+    const struct target_layout *layout; /* the caller's */
+    struct foreign_decoder *foreign;    /* the caller's; NULL: records are ours */
     lsn_t (*table_drop_below)(void *ctx, const struct table_schema *schema);
     void *table_drop_ctx;
 };

@@ -14,6 +14,7 @@ void apply_session_close(struct session *s)
     stopper_watch(s->run->stopper, NULL);
     table_map_free(s->tables);
     letters_free(s->letters);
+    batch_of_shard(s->run->batch, s->run->settings.shard, NULL); /* the layout is the target's */
     target_close(s->tgt);
     if (s->dec != NULL)
         s->run->settings.codec->decoder_close(s->dec);
@@ -39,12 +40,7 @@ static bool open_target(struct session *s, struct err *err)
             "text=\"the target's role may not set session_replication_role: triggers and foreign keys fire "
             "while rows "
             "are applied; GRANT SET ON PARAMETER session_replication_role TO that role (15 and later)\"");
-    if (s->tgt->triggers_fire && s->run->settings.shard.count > 1)
-        return err_set(
-            err, ERR_CONFIG,
-            "apply.shard: foreign keys fire on the target, and shards do not wait for each other: GRANT SET "
-            "ON "
-            "PARAMETER session_replication_role to the target's role (15 and later), or use one shard");
+    batch_of_shard(s->run->batch, s->run->settings.shard, s->tgt->layout);
     batch_large_parts(s->run->batch, s->tgt->triggers_fire);
     s->tables = table_map_new(s->tgt);
     if (s->run->settings.accept_lossy)

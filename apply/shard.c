@@ -18,7 +18,12 @@ bool shard_parse(const char *text, struct shard *ret, struct err *err)
     return true;
 }
 
-bool shard_has(const struct shard *shard, const char *schema, const char *table)
+bool shard_has(const struct shard *shard, const struct target_layout *layout, const char *schema,
+               const char *table)
 {
-    return shard->count <= 1 || target_shard_of(shard->count, schema, table) == shard->number;
+    if (shard->count <= 1)
+        return true;
+    if (layout != NULL)
+        target_layout_home(layout, &schema, &table);
+    return target_shard_of(shard->count, schema, table) == shard->number;
 }

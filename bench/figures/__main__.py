@@ -29,6 +29,9 @@ FIGURES = {
     "apply-mixed-lmdb-async": (applying.figure("lmdb", "off", MIXED), 1.0, ">=", "x rate of a native subscription, synchronous_commit=off, mixed workload"),
     "apply-mixed-kafka-sync": (applying.figure("kafka", "on", MIXED), 3, ">=", "x rate of a native subscription, synchronous_commit=on, mixed workload"),
     "apply-mixed-kafka-async": (applying.figure("kafka", "off", MIXED), 0.85, ">=", "x rate of a native subscription, synchronous_commit=off, mixed workload"),
+    "apply-writers-1": (applying.writers_figure(1), None, "", "thousand changes/s, a backlog in the journal to PostgreSQL, durable commits"),
+    "apply-writers-2": (applying.writers_figure(2), None, "", "thousand changes/s by 2 writers"),
+    "apply-writers-4": (applying.writers_figure(4), None, "", "thousand changes/s by 4 writers"),
     "apply-memory-wide": (applying.wide_transaction, 256, "<=", "MiB of apply, a transaction of a million rows of 1 kB"),
     "dbz-sink": (applying.debezium_sink_figure("usual"), 5, ">=", "x changes/s of Debezium with its JDBC sink, source to target (ours from the start of both processes)"),
     "dbz-sink-tuned": (applying.debezium_sink_figure("tuned"), None, "", "x changes/s of a tuned Debezium with its JDBC sink"),
@@ -63,6 +66,9 @@ FIGURES = {
     "bytes-json-zstd": (size.figure("json", "zstd"), None, "", "x bytes, our JSON, zstd"),
     "snapshot-mariadb": (mariadb.snapshot, 2.0, "<=", "x time of LOAD DATA LOCAL INFILE into MariaDB, through LMDB"),
     "stream-mariadb": (mariadb.stream, 50, ">=", "thousand updates/s, journal to MariaDB"),
+    "mariadb-writers-1": (mariadb.writers_figure(1), None, "", "thousand updates/s, journal to MariaDB"),
+    "mariadb-writers-2": (mariadb.writers_figure(2), None, "", "thousand updates/s by 2 writers"),
+    "mariadb-writers-4": (mariadb.writers_figure(4), None, "", "thousand updates/s by 4 writers"),
     "compare": (compare.compare, 1.0, "<=", "x time of reladiff"),
 }
 MEMORY_LIMIT_MIB = 256

@@ -1,4 +1,5 @@
-"""apply-*, apply-mixed-*: a backlog slot → journal → target against a native subscription of it; dbz-sink: against Debezium and its JDBC sink.
+"""apply-*, apply-mixed-*: a backlog slot → journal → target against a native subscription of it; dbz-sink: against Debezium and its JDBC sink;
+apply-writers-*: thousands of changes a second of a backlog in the journal by so many writers (mariadb-writers-*: mariadb.py).
 
 The backlogs: workloads.py. Ours is counted from the start of both processes to the fence behind the last change on the target, the native
 subscription from ENABLE until all is confirmed, Debezium from the first change that is seen on its target to the last one.
@@ -178,6 +179,34 @@ def debezium_sink(bench, kind):
 
 def debezium_sink_figure(kind):
     return lambda bench: debezium_sink(bench, kind)
+
+
+# -- several writers
+
+
+def writers(bench, count):
+    """From the start of apply to the fence behind the last change; the backlog is in the journal, the target has durable commits."""
+    name = bench.fresh_target(workload=PGBENCH)
+    with bench.pipeline("lmdb", name, more={"apply": {"writers": count}}) as p:
+        prepare(p)
+        end_lsn = PGBENCH.make(bench)
+        p.capture.start()
+        until(p.capture, lambda s: lsn_value(s.get("journaled_lsn") or "0/0") >= lsn_value(end_lsn), timeout=600, what="the backlog in the journal")
+        p.capture.terminate()
+        settled(bench, name)
+        started = time.monotonic()
+        p.apply.start()
+        with bench.memory(p.apply), bench.cpu(f"writers {count}", PGBENCH.changes, apply=p.apply.pid):
+            until(p.apply, lambda s: lsn_value(s.get("applied_lsn") or "0/0") >= lsn_value(end_lsn), timeout=600, what="the backlog on the target")
+        took = time.monotonic() - started
+        assert digest(bench.source, PGBENCH, "bench") == digest(bench.target, PGBENCH, name)
+    bench.drop_target(name)
+    bench.say(f"{count} writers: {PGBENCH.changes / took:,.0f} changes/s")
+    return PGBENCH.changes / took / 1000
+
+
+def writers_figure(count):
+    return lambda bench: writers(bench, count)
 
 
 # -- memory

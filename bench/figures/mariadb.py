@@ -1,5 +1,6 @@
 """snapshot-mariadb: 500,000 rows source → LMDB → MariaDB, against LOAD DATA LOCAL INFILE of the same rows into the table with its key.
-stream-mariadb: thousands of updates a second of random accounts, journal → MariaDB, the server with durable commits."""
+stream-mariadb: thousands of updates a second of random accounts, journal → MariaDB, the server with durable commits;
+mariadb-writers-*: the same by so many writers."""
 
 import os
 import shutil
@@ -42,9 +43,9 @@ class Yard:
         os.unlink(path)
         return took
 
-    def pipeline(self, url):
+    def pipeline(self, url, more=None):
         self.bench.count += 1
-        return Pipeline(self.bench.folder, self.bench.source.url("bench"), url, name=f"bench{self.bench.count}", tables=["public.accounts"])
+        return Pipeline(self.bench.folder, self.bench.source.url("bench"), url, name=f"bench{self.bench.count}", tables=["public.accounts"], more=more)
 
     def end(self, p):
         for role in (p.capture, p.apply):
@@ -77,9 +78,9 @@ def snapshot(bench):
     return ours_s / yard_s
 
 
-def stream(bench):
+def stream(bench, writers=1):
     yard = Yard(bench)
-    with yard.pipeline(yard.database("ours")) as p:
+    with yard.pipeline(yard.database("ours"), {"apply": {"writers": writers}}) as p:
         p.start()
         until(p.apply, lambda s: s.get("complete"), what="the snapshot on the target")
         p.apply.terminate()
@@ -94,5 +95,9 @@ def stream(bench):
         took = time.monotonic() - started
         changes = p.apply.status()["changes"]
         yard.end(p)
-    bench.say(f"stream MariaDB: {changes} changes, {took:.2f} s")
+    bench.say(f"stream MariaDB: {writers} writers, {changes} changes, {took:.2f} s")
     return changes / took / 1000
+
+
+def writers_figure(count):
+    return lambda bench: stream(bench, count)

@@ -13,7 +13,8 @@ from rig.procs import children_of
 from rig.wait import wait_until
 
 SERVER = {"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "30min", "wal_compression": "off",
-          "autovacuum": "off", "max_replication_slots": 20, "max_wal_senders": 20, "wal_level": "logical"}
+          "autovacuum": "off", "max_replication_slots": 20, "max_wal_senders": 20, "wal_level": "logical",
+          "max_prepared_transactions": 10}
 SCALE = 20
 WARM_S = 40
 ACCOUNTS = f"{SCALE * 100000}"

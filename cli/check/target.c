@@ -6,6 +6,8 @@
 #include "core/alloc.h"
 #include "maria/url.h"
 #include "target/dead_letter.h"
+#include "target/layout.h"
+#include "target/shard.h"
 
 #define SIDE "target"
 
@@ -83,6 +85,26 @@ static bool check_same_database(struct check *ck, struct err *err)
     return true;
 }
 
+static bool check_writers(struct check *ck, struct err *err)
+{
+    int64_t room = 0, writers = config_int(ck->cfg, "apply.writers");
+    if (writers == 1)
+        return true;
+    int64_t needed = (writers - 1) * (int64_t)target_shards_in(config_text(ck->cfg, "apply.shard"));
+    if (!pg_query_int64(ck->target, "SELECT current_setting('max_prepared_transactions')::int", 0, NULL,
+                        &room, err))
+        return false;
+    check_add(ck, SIDE, "max_prepared_transactions",
+              room >= needed ? CHECK_OK
+              : room == 0    ? CHECK_WARN
+                             : CHECK_FAIL,
+              room >= needed ? NULL
+                             : "set it on the target, which has to be restarted, or set apply.writers: 1",
+              "%lld; apply.writers wants at least %lld%s", (long long)room, (long long)needed,
+              room == 0 ? ": without any, one writer writes all" : "");
+    return true;
+}
+
 static bool check_position(struct check *ck, struct err *err)
 {
     static const char sql[] = "SELECT fence_id, lsn, source_system_id::text, complete FROM crossfade.position"
@@ -146,5 +168,5 @@ bool check_target(struct check *ck, struct err *err)
     if (ck->target == NULL)
         return true;
     return check_create(ck, err) && check_triggers(ck, err) && check_same_database(ck, err) &&
-           check_position(ck, err);
+           check_writers(ck, err) && check_position(ck, err);
 }

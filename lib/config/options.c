@@ -175,9 +175,9 @@ const struct option option_table[] = {
      .help = "Apply halts before it holds more dead letters than this, those behind others included."},
 
     {.key = "apply.shard", .type = OPT_TEXT, .def = "1/1", .pattern = "^[1-9][0-9]{0,3}/[1-9][0-9]{0,3}$", .example = "2/3", .used_by = "apply",
-     .help = "k/n: this process is the k-th of n, and writes the tables whose names hash to it; each has its own position and reads the whole journal. docs/OPERATIONS.md says how to change n."},
+     .help = "k/n: this process is the k-th of n, and writes the tables whose names hash to it; each has its own position and reads the whole journal. Where foreign keys fire on the target, tables that they connect count as one. docs/OPERATIONS.md says how to change n."},
     {.key = "apply.writers", .type = OPT_INT, .def = "1", .min = 1, .max = 32, .used_by = "apply",
-     .help = "Connections that write one batch side by side, rows of a key always through the same one, committed together by prepared transactions: PostgreSQL needs max_prepared_transactions of at least one less than this on the target, times the number of shards, MariaDB has them as they are. Tables with further unique indexes, and batches with TRUNCATE, go through one. docs/OPERATIONS.md says what a reader of the target can see."},
+     .help = "Connections that write one batch side by side, rows of a key always through the same one, committed together by prepared transactions: PostgreSQL needs max_prepared_transactions of at least one less than this on the target, times the number of shards, MariaDB has them as they are. Where PostgreSQL has none (0), one writes all and the log says so. Tables with further unique indexes, and batches with TRUNCATE, go through one. docs/OPERATIONS.md says what a reader of the target can see."},
     {.key = "apply.writer_rows", .type = OPT_INT, .def = "1000", .min = 1, .max = 10000000, .used_by = "apply",
      .help = "A batch goes through several writers if there are at least so many rows for each of them: to prepare and commit them costs some milliseconds."},
     {.key = "apply.conflicts", .type = OPT_MAP, .example = "{ \"public.*\": halt, public.orders: \"newer_wins(updated_at)\" }", .used_by = "apply",

@@ -485,7 +485,12 @@ bool crew_open(struct target *lead, const struct target_options *options, struct
         ok = crew->ops->open_writer(options, (unsigned)i, &crew->writers[i].tgt, err);
     if (!ok) {
         crew_close(crew);
-        return false;
+        if (err->code != ERR_UNSUPPORTED)
+            return false;
+        log_event(LOG_LEVEL_WARN, "writers_alone", "text=\"%s\"", err->text);
+        err_clear(err);
+        *ret = NULL;
+        return true;
     }
     if (lead->triggers_fire)
         log_event(

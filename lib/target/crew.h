@@ -17,7 +17,7 @@
 
 /* What an implementation has to have for it. `token` names one try of a batch, in letters, digits and '-'. */
 struct target_crew_ops {
-    /* A writer beside the lead. ERR_CONFIG: the server has no room for so many prepared transactions. */
+    /* A writer beside the lead. ERR_CONFIG: the server has no room for so many prepared transactions; ERR_UNSUPPORTED: for none. */
     bool (*open_writer)(const struct target_options *options, unsigned number, struct target **ret,
                         struct err *err);
     /* As target_write_ops.begin; a transaction that is prepared already is rolled back. */
@@ -39,7 +39,8 @@ struct target_crew_ops {
 
 struct crew;
 
-/* lead: open, with its crew ops. Opens options->writers - 1 others. */
+/* lead: open, with its crew ops. Opens options->writers - 1 others. *ret NULL: the server keeps no prepared transactions, the lead
+ * writes alone (logged). */
 bool crew_open(struct target *lead, const struct target_options *options, struct crew **ret,
                struct err *err) MUST_CHECK;
 void crew_close(struct crew *crew); /* NULL allowed; the lead is left */

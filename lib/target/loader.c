@@ -46,9 +46,9 @@ bool loader_places_ready(const struct loader *ld, const struct loader_place *pla
     return true;
 }
 
-void loader_shard_of(unsigned shards, const struct loader_table *t, char ret[32])
+void loader_shard_of(unsigned shards, const char *schema, const char *name, char ret[32])
 {
-    (void)snprintf(ret, 32, "%u/%u", target_shard_of(shards, t->schema, t->name), shards);
+    (void)snprintf(ret, 32, "%u/%u", target_shard_of(shards, schema, name), shards);
 }
 
 bool loader_taken_over(struct err *err)

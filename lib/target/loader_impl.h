@@ -61,7 +61,7 @@ void loader_base_release(struct loader *ld);
 bool loader_places_ready(const struct loader *ld, const struct loader_place *places, size_t count,
                          unsigned *ret_shards, bool *ret_ready, struct err *err) MUST_CHECK;
 /* "2/3": whose table it is. */
-void loader_shard_of(unsigned shards, const struct loader_table *t, char ret[32]);
+void loader_shard_of(unsigned shards, const char *schema, const char *name, char ret[32]);
 /* Of a transaction whose claim, or whose shards, are no longer there. Always false. */
 bool loader_taken_over(struct err *err);
 

@@ -54,7 +54,7 @@ struct target_options {
     const char *url;
     const char *pipeline;
     const char *shard; /* "1/1" */
-    /* The number of the shard, of `count`, that has this table: needed when n has changed. NULL: never does. */
+    /* The number of the shard, of `count`, that has the table of this name (layout.h): needed when n has changed. NULL: never does. */
     unsigned (*table_shard)(unsigned count, const char *schema, const char *table);
     bool truncate_nonempty; /* a table that holds rows before its first copy is emptied; otherwise ERR_SCHEMA
                              */
@@ -136,6 +136,7 @@ struct target {
     const struct target_ops *ops;
     bool triggers_fire; /* the role may not keep triggers and foreign keys of the target from firing */
     struct crew *crew;  /* target.c's: other writers beside this one; NULL = none */
+    const struct target_layout *layout; /* layout.h: tables that count by another one's name; NULL: none */
 };
 
 struct target_letters_ops;

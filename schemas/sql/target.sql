@@ -50,6 +50,17 @@ DO $$ BEGIN
     END IF;
 END $$;
 
+-- Where foreign keys fire, tables that they connect are of one shard: that of their home. A row with empty names says that
+-- the pipeline's tables have been shared out.
+CREATE TABLE IF NOT EXISTS crossfade.shard_home (
+    pipeline    text NOT NULL,
+    schema_name text NOT NULL,
+    table_name  text NOT NULL,
+    home_schema text NOT NULL,
+    home_table  text NOT NULL,
+    PRIMARY KEY (pipeline, schema_name, table_name)
+);
+
 -- A direct load (capture.snapshot_path: direct): who loads, and whether all rows are there. Apply waits for `done`.
 CREATE TABLE IF NOT EXISTS crossfade.direct_load (
     pipeline   text        PRIMARY KEY,

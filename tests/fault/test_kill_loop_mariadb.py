@@ -42,6 +42,8 @@ NOT_HERE = {
     "apply.retry_after_commit": "likewise",
     "apply.retry_before_commit": "likewise",
     "apply.retry_letter": "likewise",
+    "apply.shards_before_commit": "the number of shards stays: test_shards_change.py",
+    "apply.shards_committed": "likewise",
     "apply.wait": "the wait at a comparison's fence: compare reads PostgreSQL alone",
 }
 

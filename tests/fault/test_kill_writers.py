@@ -129,14 +129,3 @@ def test_apply_with_several_writers_is_killed_at_every_step_and_at_random_moment
         assert s.target("SELECT count(*) FROM pg_prepared_xacts") == [(0,)]
         assert s.target("SELECT count(*) FROM crossfade.position WHERE pending IS NOT NULL") == [(0,)]
         print(f"{loop.kills} kills, {writer.rounds} rounds, {reader.reads} reads")
-
-
-def test_a_target_without_prepared_transactions_is_refused_with_advice():
-    with Workdir("no-prepared") as folder, Postgres(folder, "source") as source, \
-            Postgres(folder, "target", settings={"max_prepared_transactions": 0}) as target, \
-            scenario(folder, source, target, "CREATE TABLE t (id int PRIMARY KEY)", more={"apply": {"writers": 2}}) as s:
-        s.capture.start()
-        s.apply.start()
-        wait_until(lambda: s.apply.exit_code is not None, 60, "apply ends")
-        assert s.apply.exit_code == 2
-        assert "max_prepared_transactions" in s.apply.log_tail(), s.apply.log_tail()

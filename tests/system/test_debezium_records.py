@@ -27,13 +27,14 @@ def fixture_servers():
 
 
 class Topics:
-    """Writes what the PostgreSQL connector `server` would, into <server>.public.t and <server>.transaction."""
+    """Writes what the PostgreSQL connector `server` would, into <server>.public.<table> and <server>.transaction."""
 
-    def __init__(self, kafka, server, partitions=1):
-        self.kafka, self.server, self.topic = kafka, server, f"{server}.public.t"
+    def __init__(self, kafka, server, partitions=1, table="t"):
+        self.kafka, self.server, self.topic, self.table = kafka, server, f"{server}.public.{table}", table
         self.producer = Producer({"bootstrap.servers": kafka.bootstrap})
         kafka.create_topic(self.topic, partitions)
-        kafka.create_topic(f"{server}.transaction", 1)
+        if table == "t":
+            kafka.create_topic(f"{server}.transaction", 1)
 
     def send(self, topic, key, value, headers=None, partition=0):
         errors = []
@@ -49,7 +50,7 @@ class Topics:
             {"type": "int64", "optional": True, "field": "ts_ms"}]}
         payload = {"before": before, "after": row, "op": op, "ts_ms": 1000, "transaction": xid and {"id": f"{xid}:{lsn}", "total_order": order, "data_collection_order": order},
                    "source": {"version": "3.1.0.Final", "connector": "postgresql", "name": server or self.server, "ts_ms": ts_ms, "snapshot": snapshot, "db": "shop",
-                              "sequence": json.dumps([commit and str(commit), str(lsn)], separators=(",", ":")), "schema": "public", "table": "t", "txId": xid, "lsn": lsn}}
+                              "sequence": json.dumps([commit and str(commit), str(lsn)], separators=(",", ":")), "schema": "public", "table": self.table, "txId": xid, "lsn": lsn}}
         keyed = {"schema": {"type": "struct", "fields": [COLUMNS[0]], "optional": False, "name": f"{self.topic}.Key"}, "payload": {"id": (row or before or {}).get("id")}}
         key = None if op == "t" else keyed
         self.send(self.topic, key, {"schema": schema, "payload": payload}, headers, partition)

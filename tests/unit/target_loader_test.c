@@ -71,7 +71,7 @@ static void tables_keep_their_shards(void **state)
     }
     for (unsigned i = 1; i <= 3; i++)
         assert_in_range(counts[i], 60, 140);
-    loader_shard_of(1, &(struct loader_table){.schema = "public", .name = "t"}, shard);
+    loader_shard_of(1, "public", "t", shard);
     assert_string_equal(shard, "1/1");
     assert_int_equal(target_shards_in("2/7"), 7);
 }

@@ -288,7 +288,7 @@ static bool take_table(struct md_loader *ld, const struct loader_table *t, struc
     bool ours = false;
     int64_t filled = 0;
     char *look CLEANUP(free_ptr) = xasprintf("SELECT EXISTS (SELECT 1 FROM %s)", ld->tab->name);
-    loader_shard_of(ld->shards, t, shard);
+    loader_shard_of(ld->shards, t->schema, t->name, shard);
     if (!is_ours(ld, t, shard, &ours, err) || !md_query_int64(ld->mt, look, &filled, err))
         return false;
     if (filled && !ours && !ld->base.truncate_nonempty)

@@ -7,6 +7,7 @@
 /* Apply speaks to its target every 15 s at least (apply.c, keep_in_touch), but while it reads one huge batch. */
 #define SILENT_MS   45000
 #define LOCK_WAIT_S 5
+#define WRITERS_MAX 31 /* beside the lead: apply.writers */
 
 /* Names of locks are the server's, up to 64 characters long. */
 static bool name_lock(struct md_target *mt, struct err *err)
@@ -77,13 +78,58 @@ static bool end_silent_holder(struct md_target *mt, bool *ret_ended, struct err 
            (err_policy(refused.code) != POLICY_RECONNECT || err_set(err, refused.code, "%s", refused.text));
 }
 
-/* The lock belongs to the session: as long as an earlier session of ours lives, its COMMIT may still come. */
-bool md_take_lock(struct md_target *mt, struct err *err)
+static bool take(struct md_target *mt, struct err *err)
 {
     bool got = false, ended = false;
-    if (!name_lock(mt, err) || !try_lock(mt, 0, &got, err) || (!got && !end_silent_holder(mt, &ended, err)) ||
+    if (!try_lock(mt, 0, &got, err) || (!got && !end_silent_holder(mt, &ended, err)) ||
         (ended && !try_lock(mt, LOCK_WAIT_S, &got, err)))
         return false;
     return got || err_set(err, ERR_BUSY, "another apply of pipeline %s, shard %s, is connected to the target",
                           mt->pipeline, mt->shard);
+}
+
+/* Bits: writers beside the lead whose locks somebody has, from 1 on. */
+static bool writers_left(struct md_target *mt, uint64_t *ret, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    int64_t bits = 0;
+    strbuf_adds(&sql, "SELECT 0");
+    for (mt->writer = 1; mt->writer <= WRITERS_MAX; mt->writer++) {
+        strbuf_adds(&sql, " + IF(IS_USED_LOCK(");
+        add_name(&sql, mt);
+        strbuf_addf(&sql, ") IS NULL, 0, %" PRIu64 ")", UINT64_C(1) << mt->writer);
+    }
+    mt->writer = 0;
+    bool ok = strbuf_ok(&sql, "statement", err) && md_query_int64(mt, sql.data, &bits, err);
+    strbuf_release(&sql);
+    *ret = (uint64_t)bits;
+    return ok;
+}
+
+/* A writer whose lead is gone may be about to prepare: recover() would not see it, and a run with fewer writers would not meet its
+ * lock. */
+static bool no_writer_left(struct md_target *mt, struct err *err)
+{
+    uint64_t left = 0;
+    bool ok = writers_left(mt, &left, err);
+    for (unsigned k = 1; ok && left != 0 && k <= WRITERS_MAX; k++) {
+        if ((left & (UINT64_C(1) << k)) == 0)
+            continue;
+        mt->writer = k;
+        ok = take(mt, err); /* (and keep it no longer than it takes to see that nobody has it) */
+        struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+        strbuf_adds(&sql, "DO RELEASE_LOCK(");
+        add_name(&sql, mt);
+        strbuf_adds(&sql, ")");
+        ok = ok && strbuf_ok(&sql, "statement", err) && md_exec(mt, sql.data, err);
+        strbuf_release(&sql);
+        mt->writer = 0;
+    }
+    return ok;
+}
+
+/* The lock belongs to the session: as long as an earlier session of ours lives, its COMMIT may still come. */
+bool md_take_lock(struct md_target *mt, struct err *err)
+{
+    return name_lock(mt, err) && take(mt, err) && (mt->writer > 0 || no_writer_left(mt, err));
 }

@@ -134,31 +134,12 @@ bool md_open_as(const struct target_options *options, unsigned writer, struct md
     return true;
 }
 
-/* Another number of shards than the one that the positions are of. */
-static bool same_shards(struct md_target *mt, struct err *err)
-{
-    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    int64_t others = 0;
-    strbuf_adds(&sql, "SELECT COUNT(*) FROM crossfade_position WHERE pipeline = ");
-    maria_quote_literal(&sql, mt->pipeline);
-    strbuf_adds(&sql, " AND SUBSTRING_INDEX(shard, '/', -1) <> SUBSTRING_INDEX(");
-    maria_quote_literal(&sql, mt->shard);
-    strbuf_adds(&sql, ", '/', -1)");
-    bool ok = strbuf_ok(&sql, "statement", err) && md_query_int64(mt, sql.data, &others, err);
-    strbuf_release(&sql);
-    return ok && (others == 0 ||
-                  err_set(err, ERR_CONFIG,
-                          "apply.shard: %s: the positions of pipeline %s are those of another number of "
-                          "shards, which is not changed on MariaDB yet: set it to what it was",
-                          mt->shard, mt->pipeline));
-}
-
 static bool md_open(const struct target_options *options, struct target **ret, struct err *err)
 {
     struct md_target *mt = NULL;
     if (!md_open_as(options, 0, &mt, err))
         return false;
-    if (!same_shards(mt, err)) {
+    if (!md_change_shards(mt, options, err)) {
         md_close(&mt->base);
         return err_wrap(err, "target");
     }

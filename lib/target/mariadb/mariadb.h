@@ -2,7 +2,7 @@
  * The MariaDB target's own structs. Files: mariadb.c (life, transaction, position), conn.c (session, queries),
  * lock.c (one writer at a time), prepare.c (does a table fit?), plan.c (may this field go into this column, and how?),
  * values.c, times.c, arrays.c (one value), stmt.c (prepared statements over arrays of rows), sql.c (their texts), set.c (ways of
- * writing), clean.c (emptying tables), writers.c (several writers, XA), letters.c, letters_desk.c (dead letters), loader.c, loader_look.c,
+ * writing), clean.c (emptying tables), writers.c (several writers, XA), shards.c (another number of them), letters.c, letters_desk.c (dead letters), loader.c, loader_look.c,
  * loader_file.c (direct loads: target/loader.h), conflicts*.c (watch.h: tables written on both sides).
  *
  * Which table: the source's schema `public` is the URL's database, any other schema is the database of that name. Control tables
@@ -286,6 +286,9 @@ bool md_table_err(const struct md_table *tab, struct err *err);
 
 /* lock.c: ERR_BUSY while another apply of this pipeline's shard is connected. */
 bool md_take_lock(struct md_target *mt, struct err *err) MUST_CHECK;
+
+/* shards.c: what another number of shards has left becomes ours, or ERR_CONFIG. */
+bool md_change_shards(struct md_target *mt, const struct target_options *options, struct err *err) MUST_CHECK;
 
 /* plan.c: ERR_SCHEMA says why not. The column's description is filled. */
 bool md_plan(struct md_target *mt, struct md_column *col, struct err *err) MUST_CHECK;

@@ -407,12 +407,12 @@ static bool tells_apart(const struct md_column *col)
 {
     const struct field *f = col->field;
     bool is_integer = f->phys == PHYS_INT16 || f->phys == PHYS_INT32 || f->phys == PHYS_INT64;
-    if (f->text_encoding != NULL || f->foreign)
+    if (f->text_encoding != NULL || f->unsigned_wraps)
         return false;
     if (is_integer)
         return f->semantic == NULL && col->type >= MD_TINYINT && col->type <= MD_BIGINT;
     return f->phys == PHYS_STRING &&
-           (col->type == MD_UUID ||
+           ((col->type == MD_UUID && !f->foreign) ||
             (f->semantic == NULL && col->type == MD_VARCHAR && col->exact_order && !col->pads));
 }
 

@@ -209,15 +209,32 @@ static bool holds_rows(struct pg_loader *ld, const struct loader_table *t, bool 
     return ok;
 }
 
+/* Tables that firing foreign keys connect count by the name of one of them (target/layout.h). */
+static bool find_shard(struct pg_loader *ld, const struct loader_table *t, char ret[32], struct err *err)
+{
+    PG_RESULT_AUTO home = NULL;
+    const char *params[3] = {ld->base.pipeline, t->schema, t->name};
+    if (!pg_query(
+            ld->conn,
+            "SELECT home_schema, home_table FROM crossfade.shard_home WHERE pipeline = $1 AND schema_name = "
+            "$2 AND table_name = $3",
+            3, params, &home, err))
+        return false;
+    bool listed = pg_rows(home) > 0;
+    loader_shard_of(ld->shards, listed ? pg_cell(home, 0, 0) : t->schema,
+                    listed ? pg_cell(home, 0, 1) : t->name, ret);
+    return true;
+}
+
 /* crossfade.loaded tells whose rows they are; a table that comes in gets its row there. */
 static bool take_table(struct pg_loader *ld, const struct loader_table *t, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
     char shard[32];
-    loader_shard_of(ld->shards, t, shard);
     const char *params[5] = {ld->base.pipeline, shard, t->schema, t->name, ld->attempt};
     bool ours = false, filled = false, partitioned = false;
-    if (!pgl_query_bool(ld,
+    if (!find_shard(ld, t, shard, err) ||
+        !pgl_query_bool(ld,
                         "SELECT relkind = 'p' FROM pg_catalog.pg_class WHERE oid = "
                         "to_regclass(format('%I.%I', $1::text, $2::text))",
                         2, params + 2, &partitioned, err) ||

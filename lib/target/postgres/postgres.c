@@ -26,6 +26,7 @@ static const char SESSION[] =
 static const char POSITION_TAIL[] =
     " RETURNING 1) SELECT 1 / count(*) FROM moved"; /* division by zero: another process has moved it */
 
+#define WRITERS_TEXT    "31" /* beside the lead, at most: apply.writers */
 #define POSITION_PARAMS 14
 #define OUT_KEEP        ((size_t)4 << 20)
 
@@ -51,6 +52,30 @@ bool pgt_plain(struct pg_target *pt, struct err *err)
     return true;
 }
 
+static bool busy(const struct pg_target *pt, struct err *err)
+{
+    return err_set(err, ERR_BUSY, "another apply of pipeline %s, shard %s, is connected to the target",
+                   pt->pipeline, pt->shard);
+}
+
+/* A writer whose lead is gone may be about to prepare: recover() would not see it, and a run with fewer writers would not meet its
+ * lock. */
+static bool no_writer_left(struct pg_target *pt, struct err *err)
+{
+    const char *params[] = {pt->pipeline, pt->shard};
+    int64_t left = 0;
+    if (!pg_query_int64(
+            pt->conn,
+            "SELECT count(*) FROM pg_locks l, generate_series(1, " WRITERS_TEXT
+            ") k WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.database = (SELECT oid FROM "
+            "pg_database WHERE datname = current_database()) AND (l.classid::bigint << 32 | "
+            "l.objid::bigint) = hashtextextended('crossfade apply ' || $1::text || ' ' || $2::text || "
+            "' writer ' || k, 0)",
+            2, params, &left, err))
+        return false;
+    return left == 0 || busy(pt, err);
+}
+
 /* The lock belongs to the session: as long as an earlier session of ours lives, its COMMIT may still come. */
 bool pgt_take_lock(struct pg_target *pt, struct err *err)
 {
@@ -64,18 +89,17 @@ bool pgt_take_lock(struct pg_target *pt, struct err *err)
                         "|| $2::text || $3::text, 0))::int",
                         3, params, &got, err))
         return false;
-    return got == 1 ||
-           err_set(err, ERR_BUSY, "another apply of pipeline %s, shard %s, is connected to the target",
-                   pt->pipeline, pt->shard);
+    return got == 1 ? pt->writer > 0 || no_writer_left(pt, err) : busy(pt, err);
 }
 
 static bool make_control_tables(struct pg_target *pt, struct err *err)
 {
-    static const char needed[] = "crossfade.position crossfade.position.offsets "
-                                 "crossfade.position.pending crossfade.loaded "
-                                 "crossfade.loaded.table_oid crossfade.release crossfade.dead_letter "
-                                 "crossfade.dead_letter.begun "
-                                 "crossfade.direct_load crossfade.direct_table crossfade.direct_chunk";
+    static const char needed[] =
+        "crossfade.position crossfade.position.offsets "
+        "crossfade.position.pending crossfade.loaded "
+        "crossfade.loaded.table_oid crossfade.release crossfade.dead_letter "
+        "crossfade.dead_letter.begun "
+        "crossfade.direct_load crossfade.direct_table crossfade.direct_chunk crossfade.shard_home";
     return pg_control_tables_ensure(pt->conn, needed, embedded_sql_target_sql, "target", err);
 }
 
@@ -108,6 +132,7 @@ static void pgt_close(struct target *tgt)
     free(pt->pipeline);
     free(pt->offsets);
     free(pt->shard);
+    target_layout_release(&pt->layout);
     free(pt);
 }
 

@@ -17,6 +17,7 @@
 #include "target/conflicts.h"
 #include "target/crew.h"
 #include "target/dead_letter.h"
+#include "target/layout.h"
 #include "target/target.h"
 
 /* Above this, the rows of a table go through staging (measured: both cost the same at about 120). */
@@ -152,6 +153,7 @@ struct pg_target {
     char *pipeline;
     char *offsets; /* as position() last read them */
     char *shard;
+    struct target_layout layout;
     unsigned writer;           /* beside the lead, from 1; 0 = the lead */
     bool crewed;               /* there are several */
     bool transaction_prepared; /* the writer's */
@@ -297,7 +299,7 @@ bool pgt_settle(struct target *tgt, bool constraints, struct err *err) MUST_CHEC
 /* The server's hex form of a bytea, in place. NULL for null. */
 const void *pgt_unhex(const struct pg_result *res, int row, int column, size_t *ret_len);
 
-/* shards.c: what another number of shards has left becomes ours, or ERR_CONFIG. */
+/* shards.c: what another layout of shards has left becomes ours, or ERR_CONFIG. Reads `layout`. */
 bool pgt_change_shards(struct pg_target *pt, const struct target_options *options,
                        struct err *err) MUST_CHECK;
 

@@ -304,13 +304,13 @@ static bool tells_apart(const struct pg_column *col, bool odd_collations)
     const struct field *f = col->field;
     uint32_t oid = col->writer.target->oid;
     bool is_integer = f->phys == PHYS_INT16 || f->phys == PHYS_INT32 || f->phys == PHYS_INT64;
-    if (f->text_encoding != NULL || f->foreign)
+    if (f->text_encoding != NULL || f->unsigned_wraps)
         return false;
     if (is_integer)
         return f->semantic == NULL && (oid == PG_OID_INT2 || oid == PG_OID_INT4 || oid == PG_OID_INT8);
     if (f->phys != PHYS_STRING)
         return false;
-    return oid == PG_OID_UUID ||
+    return (oid == PG_OID_UUID && !f->foreign) || /* (of others it may come in capitals) */
            (f->semantic == NULL && !odd_collations && (oid == PG_OID_TEXT || oid == PG_OID_VARCHAR));
 }
 

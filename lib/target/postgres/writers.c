@@ -25,7 +25,14 @@ static bool open_writer(const struct target_options *options, unsigned number, s
     size_t needed = (options->writers - 1) * shards;
     bool ok = pg_query_int64(pt->conn, "SELECT current_setting('max_prepared_transactions')::int", 0, NULL,
                              &room, err);
-    if (ok && room < (int64_t)needed)
+    if (ok && room == 0)
+        ok = err_set(
+            err, ERR_UNSUPPORTED,
+            "apply.writers: %zu: the target keeps no prepared transactions (max_prepared_transactions is "
+            "0), without which several writers have no common commit: one writes all. Set it to %zu or "
+            "more (the server has to be restarted), or share tables out over processes (apply.shard)",
+            options->writers, needed);
+    else if (ok && room < (int64_t)needed)
         ok = err_set(
             err, ERR_CONFIG,
             "apply.writers: %zu in %zu shards need max_prepared_transactions of at least %zu on the target, "
