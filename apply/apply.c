@@ -174,8 +174,11 @@ static bool look_ahead(struct session *s, struct err *err)
  * the two (a column that was renamed). True: go on fence by fence. */
 static bool may_split(struct session *s, const struct fence_batch *fences, struct err *err)
 {
+    struct err lost = ERR_INIT;
     if (err->code != ERR_SCHEMA || fences->count == 1)
         return false;
+    if (!target_abandon(s->tgt, &lost))
+        return *err = lost, false;
     log_event(LOG_LEVEL_INFO, "batch_split", "fences=%zu text=\"%s\"", fences->count, err->text);
     s->single_fences = fences->count;
     err_clear(err);
@@ -244,6 +247,26 @@ static bool turn(struct session *s, struct err *err)
     return after_commit(s, &fences, err);
 }
 
+/* True: the turn that failed is taken again in this session, out of its transaction: much is asked before the next one begins.
+ * *err is cleared. */
+static bool may_retry(struct session *s, unsigned *failures, struct err *err)
+{
+    struct apply_run *run = s->run;
+    struct err lost = ERR_INIT;
+    if (err_policy(err->code) != POLICY_RETRY || stopper_asked(run->stopper))
+        return false;
+    if (!target_abandon(s->tgt, &lost)) { /* recover() opens another session */
+        log_event(LOG_LEVEL_WARN, "rollback_failed", "text=\"%s\"", lost.text);
+        return false;
+    }
+    run->status.retries++;
+    progress_error(run, err);
+    log_event(LOG_LEVEL_WARN, "batch_retry", "class=%s text=\"%s\"", err_code_name(err->code), err->text);
+    err_clear(err);
+    (void)stopper_wait(run->stopper, clock_backoff_us((*failures)++, BACKOFF_FIRST_MS, BACKOFF_MAX_MS));
+    return true;
+}
+
 static bool run_session(struct apply_run *run, unsigned *failures, struct err *err)
 {
     struct session *s = NULL;
@@ -253,23 +276,12 @@ static bool run_session(struct apply_run *run, unsigned *failures, struct err *e
         progress_phase(run, s->position_found && s->position.complete ? PHASE_STREAMING : PHASE_SNAPSHOT);
     }
     while (ok && !stopper_asked(run->stopper)) {
-        enum err_policy policy;
         if (turn(s, err)) {
             if (s->wait_until_us == 0)
                 progress_working(s);
             *failures = 0;
-            continue;
-        }
-        policy = err_policy(err->code);
-        ok = policy == POLICY_RETRY && !stopper_asked(run->stopper);
-        if (ok) {
-            run->status.retries++;
-            progress_error(run, err);
-            log_event(LOG_LEVEL_WARN, "batch_retry", "class=%s text=\"%s\"", err_code_name(err->code),
-                      err->text);
-            err_clear(err);
-            (void)stopper_wait(run->stopper,
-                               clock_backoff_us((*failures)++, BACKOFF_FIRST_MS, BACKOFF_MAX_MS));
+        } else {
+            ok = may_retry(s, failures, err);
         }
     }
     apply_session_close(s);

@@ -56,6 +56,12 @@ static const struct {
     {1152, "08006", ERR_CONNECT},   {1158, "08006", ERR_CONNECT},
     {1159, "08006", ERR_CONNECT},   {1160, "08006", ERR_CONNECT},
     {1161, "08006", ERR_CONNECT},   {1184, "08006", ERR_CONNECT},
+    {1402, "XA100", ERR_TRANSIENT}, /* XA: a branch that the server has ended */
+    {1613, "XA106", ERR_TRANSIENT}, /* … by a timeout */
+    {1614, "XA102", ERR_TRANSIENT}, /* … by a deadlock */
+    {1397, "XAE04", ERR_TRANSIENT}, /* … that is not there, or not in the state that it should be in: again, by another name */
+    {1398, "XAE05", ERR_TRANSIENT}, {1399, "XAE07", ERR_TRANSIENT},
+    {1400, "XAE09", ERR_TRANSIENT}, {1401, "XAE03", ERR_TRANSIENT},
 };
 
 /* The server quotes values in some messages ("Duplicate entry 'secret' for key 'u'"): only what follows is kept. */

@@ -395,6 +395,11 @@ bool crew_begin(struct crew *crew, uint64_t attempt, struct err *err)
     return true;
 }
 
+bool crew_abandon(struct crew *crew, struct err *err)
+{
+    return crew_begin(crew, crew->attempt, err) && crew->lead->ops->writing->abandon(crew->lead, err);
+}
+
 static bool prepare_one(struct crew_writer *w, struct err *err)
 {
     return w->crew->ops->prepare_writer(w->tgt, err) && failpoint("apply.writers_prepared", err);

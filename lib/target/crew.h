@@ -45,6 +45,7 @@ bool crew_open(struct target *lead, const struct target_options *options, struct
                struct err *err) MUST_CHECK;
 void crew_close(struct crew *crew); /* NULL allowed; the lead is left */
 bool crew_begin(struct crew *crew, uint64_t attempt, struct err *err) MUST_CHECK;
+bool crew_abandon(struct crew *crew, struct err *err) MUST_CHECK;
 bool crew_write(struct crew *crew, enum target_mode mode, const struct target_batch *batches, size_t count,
                 struct err *err) MUST_CHECK;
 bool crew_commit(struct crew *crew, const struct target_position *position, struct err *err) MUST_CHECK;

@@ -328,8 +328,13 @@ static const struct target_conflict_ops fault_conflicts = {
     .answer = conflicts_answer,
 };
 
+static bool fault_abandon(struct target *tgt, struct err *err)
+{
+    return target_abandon(INNER(tgt), err);
+}
+
 static const struct target_write_ops fault_writing = {
-    .begin = fault_begin, .write = fault_write, .commit = fault_commit};
+    .begin = fault_begin, .write = fault_write, .commit = fault_commit, .abandon = fault_abandon};
 
 static const struct target_narrow_ops fault_narrow = {
     .save = fault_save, .restore = fault_restore, .settle = fault_settle};

@@ -143,6 +143,11 @@ bool target_commit(struct target *tgt, const struct target_position *position, s
                              : tgt->ops->writing->commit(tgt, position, err);
 }
 
+bool target_abandon(struct target *tgt, struct err *err)
+{
+    return tgt->crew != NULL ? crew_abandon(tgt->crew, err) : tgt->ops->writing->abandon(tgt, err);
+}
+
 bool target_position(struct target *tgt, struct target_position *ret, bool *ret_found, struct err *err)
 {
     if (!tgt->ops->position(tgt, ret, ret_found, err))

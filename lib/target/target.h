@@ -155,6 +155,8 @@ struct target_write_ops {
     bool (*write)(struct target *tgt, enum target_mode mode, const struct target_batch *batches, size_t count,
                   struct err *err);
     bool (*commit)(struct target *tgt, const struct target_position *position, struct err *err);
+    /* Rolls back what is open, and begins nothing: after a failed call, if the target is to be asked something before the next begin. */
+    bool (*abandon)(struct target *tgt, struct err *err);
 };
 
 /* Inside of a transaction, for narrowing a batch down to the row at fault. */
@@ -203,6 +205,7 @@ bool target_begin(struct target *tgt, uint64_t attempt, struct err *err) MUST_CH
 bool target_write(struct target *tgt, enum target_mode mode, const struct target_batch *batches, size_t count,
                   struct err *err) MUST_CHECK;
 bool target_commit(struct target *tgt, const struct target_position *position, struct err *err) MUST_CHECK;
+bool target_abandon(struct target *tgt, struct err *err) MUST_CHECK;
 bool target_position(struct target *tgt, struct target_position *ret, bool *ret_found,
                      struct err *err) MUST_CHECK;
 /* These only where target_letters() gives something. */

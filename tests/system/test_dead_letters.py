@@ -3,6 +3,7 @@
 import json
 import math
 
+import psycopg
 import pytest
 
 from rig import Postgres, Workdir, wait_until
@@ -234,6 +235,25 @@ def test_values_that_change_places_beside_a_bad_row(servers, statements, expecte
         s.target(WIDEN)
         dlq(s, "retry", str(held[-1][0]))
         s.assert_equal()
+
+
+def test_a_lock_that_is_waited_for_in_vain(servers):
+    """As a deadlock, or a lock that is held for longer than the session waits: the batch is tried again, also when letters are held, which are asked about before."""
+    with scenario(*servers, T, more=ON) as s:
+        narrowed(s)
+        s.source("INSERT INTO t VALUES (202, 'far too long', 2)")
+        s.wait()
+        assert len(letters(s)) == 1
+        waiting = "FROM pg_stat_activity WHERE application_name LIKE 'crossfade apply%' AND wait_event_type = 'Lock'"
+        with psycopg.connect(s.target_url) as other:
+            other.execute("UPDATE t SET n = 0 WHERE id = 1")
+            s.source("UPDATE t SET n = 77 WHERE id = 1")
+            wait_until(lambda: s.target(f"SELECT pg_cancel_backend(pid) {waiting}") == [(True,)], 60, "apply waits for the row, and is cancelled as by a timeout")
+            s.apply.wait_log("batch_retry", 60)
+            other.commit()
+        s.wait()
+        assert s.target("SELECT n FROM t WHERE id = 1") == [(77,)] and s.apply.running
+        dlq(s, "discard", "--all", "--reason", "test")
 
 
 def test_without_it_apply_halts(servers):

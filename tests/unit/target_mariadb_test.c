@@ -196,6 +196,7 @@ static void test_error_numbers(void **state)
                  {2013, POLICY_RECONNECT, "HY000"}, {2002, POLICY_RECONNECT, "HY000"},
                  {1040, POLICY_RECONNECT, "53300"}, {1045, POLICY_HALT, "28000"},
                  {1146, POLICY_HALT, "42P01"},      {1114, POLICY_RECONNECT, "53100"},
+                 {1614, POLICY_RETRY, "XA102"},     {1397, POLICY_RETRY, "XAE04"},
                  {9999, POLICY_HALT, "HY000"}};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct err err = ERR_INIT;

@@ -390,9 +390,8 @@ static bool keep_open(struct md_target *mt, struct err *err)
 static bool give_up(struct target *tgt, bool keep, struct err *err)
 {
     struct md_target *mt = (struct md_target *)tgt;
-    if (!target_begin(tgt, mt->attempt, err)) /* rolls back; a transaction begins with its first statement */
+    if (!target_abandon(tgt, err))
         return false;
-    mt->in_transaction = false;
     bool ok = mt->halt == NULL || !keep || keep_open(mt, err);
     md_halt_release(mt);
     return ok;

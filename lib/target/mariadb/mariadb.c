@@ -170,6 +170,15 @@ static bool md_begin(struct target *tgt, uint64_t attempt, struct err *err)
     return true;
 }
 
+static bool md_abandon(struct target *tgt, struct err *err)
+{
+    struct md_target *mt = (struct md_target *)tgt;
+    if (!md_begin(tgt, mt->attempt, err)) /* a transaction begins with its first statement */
+        return false;
+    mt->in_transaction = false;
+    return true;
+}
+
 static bool md_write(struct target *tgt, enum target_mode mode, const struct target_batch *batches,
                      size_t count, struct err *err)
 {
@@ -389,7 +398,8 @@ static void md_cancel(struct target *tgt)
     (void)pthread_mutex_unlock(&mt->lock);
 }
 
-static const struct target_write_ops writing = {.begin = md_begin, .write = md_write, .commit = md_commit};
+static const struct target_write_ops writing = {
+    .begin = md_begin, .write = md_write, .commit = md_commit, .abandon = md_abandon};
 
 const struct target_ops target_mariadb = {
     .name = "mariadb",

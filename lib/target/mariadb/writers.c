@@ -32,7 +32,11 @@ static bool with_name(struct md_target *mt, const char *verb, struct err *err)
 
 bool md_xa_start(struct md_target *mt, struct err *err)
 {
-    return with_name(mt, "XA START", err);
+    if (with_name(mt, "XA START", err))
+        return true;
+    if (err->code == ERR_TRANSIENT) /* the session is in the midst of another: it would be so again */
+        err->code = ERR_CONNECT;
+    return false;
 }
 
 bool md_xa_abandon(struct md_target *mt, struct err *err)
@@ -43,7 +47,11 @@ bool md_xa_abandon(struct md_target *mt, struct err *err)
         return false;
     }
     mt->xa_prepared = false;
-    return with_name(mt, "XA ROLLBACK", err);
+    err_clear(&ignored);
+    if (with_name(mt, "XA ROLLBACK", &ignored) || strcmp(ignored.sqlstate, NO_SUCH_XA) == 0)
+        return true;
+    *err = ignored;
+    return false;
 }
 
 static bool begin_writer(struct target *tgt, uint64_t attempt, const char *token, struct err *err)

@@ -366,9 +366,8 @@ static bool keep_open(struct pg_target *pt, struct err *err)
 static bool give_up(struct target *tgt, bool keep, struct err *err)
 {
     struct pg_target *pt = (struct pg_target *)tgt;
-    if (!target_begin(tgt, pt->attempt, err)) /* rolls back; a transaction begins with its first statement */
+    if (!target_abandon(tgt, err))
         return false;
-    pt->in_transaction = false;
     bool ok = pt->halted == NULL || !keep || keep_open(pt, err);
     pg_result_free(pt->halted);
     pt->halted = NULL;

@@ -213,6 +213,15 @@ static bool pgt_begin(struct target *tgt, uint64_t attempt, struct err *err)
     return true;
 }
 
+static bool pgt_abandon(struct target *tgt, struct err *err)
+{
+    struct pg_target *pt = (struct pg_target *)tgt;
+    if (!pgt_begin(tgt, pt->attempt, err)) /* a transaction begins with its first statement */
+        return false;
+    pt->in_transaction = false;
+    return true;
+}
+
 /* Truncates that follow each other, without rows between them, are one statement. */
 static size_t truncate_run(struct pg_target *pt, const struct target_batch *batches, size_t count,
                            struct pg_table **tabs)
@@ -479,7 +488,8 @@ static void pgt_cancel(struct target *tgt)
     pg_cancel(((struct pg_target *)tgt)->conn);
 }
 
-static const struct target_write_ops writing = {.begin = pgt_begin, .write = pgt_write, .commit = pgt_commit};
+static const struct target_write_ops writing = {
+    .begin = pgt_begin, .write = pgt_write, .commit = pgt_commit, .abandon = pgt_abandon};
 
 static const struct target_narrow_ops narrow = {
     .save = pgt_save, .restore = pgt_restore, .settle = pgt_settle};
