@@ -71,27 +71,6 @@ static void add_key_match(struct strbuf *sb, const struct pg_table *tab)
     }
 }
 
-static void add_table_column(struct strbuf *sb, const struct pg_column *col)
-{
-    strbuf_adds(sb, "t.\"");
-    for (const char *p = col->field->name; *p != '\0'; p++)
-        strbuf_addf(sb, *p == '"' ? "\"\"" : "%c", *p);
-    strbuf_addc(sb, '"');
-}
-
-/* As conflicts.c makes them from the catalog: t."a", t."b". */
-void sql_watch_lists(struct strbuf *keys, struct strbuf *columns, const struct pg_table *tab)
-{
-    for (size_t i = 0; i < tab->key_count; i++) {
-        strbuf_adds(keys, i > 0 ? ", " : "");
-        add_table_column(keys, &tab->columns[tab->key[tab->watch->key[i]]]);
-    }
-    for (size_t i = 0; i < tab->column_count; i++) {
-        strbuf_adds(columns, i > 0 ? ", " : "");
-        add_table_column(columns, &tab->columns[tab->watch->columns[i]]);
-    }
-}
-
 /* keys and columns as lists of t's columns: $1 = crossfade.dual_write.id */
 void sql_watch_hashes(struct strbuf *sb, const char *keys, const char *columns)
 {

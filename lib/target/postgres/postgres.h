@@ -349,8 +349,7 @@ bool pgt_watch_reset(struct pg_target *pt, struct err *err) MUST_CHECK;
 
 /* conflicts_sql.c: SQL texts appended to sb. The temporary tables of a look: xs (states, staged), xn (the target's rows, locked),
  * xv (states with their values, in the columns' types), xd (decisions), xi (keys of rows that were made at once). */
-void sql_watch_lists(struct strbuf *keys, struct strbuf *columns, const struct pg_table *tab);
-/* Hashes of key and row, of lists as those. */
+/* Hashes of key and row, of lists such as t."a", t."b". */
 void sql_watch_hashes(struct strbuf *sb, const char *keys, const char *columns);
 void sql_watch_create(struct strbuf *sb, const struct pg_table *tab);
 void sql_watch_clear(struct strbuf *sb, const struct pg_table *tab);
