@@ -12,6 +12,7 @@
 #include "apply/throttle.h"
 #include "control/status.h"
 #include "journal/schema_store.h"
+#include "target/conflicts.h"
 #include "target/loader.h"
 
 struct apply_settings {
@@ -60,6 +61,7 @@ struct session {
     bool watch_looked;           /* those that were taken up before are */
     bool look_whole;             /* the batch met a conflict: it is taken as large as it can be */
     int64_t conflict_since_us;   /* wall; a conflict that needs a person is met again and again; 0 = none */
+    char conflict_rows[CONFLICT_HALTED_MAX][CONFLICT_HALTED_LEN]; /* … first with these rows */
     bool conflict_told;          /* … and it is open in crossfade.conflict */
     size_t single_fences;        /* so many are applied one by one: a table does not fit one of them */
     struct target_direct direct; /* the copy's rows that did not come by the journal */

@@ -7,6 +7,7 @@
  * is, by the source's clock, later than the moment in which the conflict was met first. That is a place in the log: how late
  * it is read changes nothing. Until then the conflict is open for people to see, and goes away if the source's own change comes.
  */
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -138,6 +139,34 @@ static bool is_final(const struct session *s, const struct fence_batch *fences)
            fence_feed_is_behind(s->feed, fences);
 }
 
+static bool was_there(const struct session *s, const char *row)
+{
+    for (size_t i = 0; i < CONFLICT_HALTED_MAX; i++) {
+        if (strcmp(s->conflict_rows[i], row) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* While an application writes, some row of the target is always ahead: the wait is for the rows at hand, and begins anew when none of
+ * those is left with which it began. */
+static void note_rows(struct session *s, int64_t now_us)
+{
+    const struct target_conflict_ops *ops = target_conflicts(s->tgt);
+    char rows[CONFLICT_HALTED_MAX][CONFLICT_HALTED_LEN] = {0};
+    const char *hashes[2];
+    bool left = false;
+    for (size_t i = 0; i < CONFLICT_HALTED_MAX && ops->halted_row(s->tgt, i, hashes); i++) {
+        (void)snprintf(rows[i], sizeof rows[i], "%s %s", hashes[0], hashes[1]);
+        left = left || was_there(s, rows[i]);
+    }
+    if (s->conflict_since_us != 0 && left)
+        return;
+    memcpy(s->conflict_rows, rows, sizeof rows);
+    s->conflict_since_us = now_us;
+    s->conflict_told = false;
+}
+
 /* People see it, and may answer, while apply goes on looking. */
 static void tell(struct session *s, const struct err *err)
 {
@@ -160,7 +189,7 @@ bool dual_write_may_wait(struct session *s, const struct fence_batch *fences, st
     int64_t now_us = clock_wall_us();
     s->look_whole = true;
     if (!first) {
-        s->conflict_since_us = s->conflict_since_us != 0 ? s->conflict_since_us : now_us;
+        note_rows(s, now_us);
         final = is_final(s, fences);
         keep = final || now_us - s->conflict_since_us >= TELL_AFTER_US;
     }

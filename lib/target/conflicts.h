@@ -86,6 +86,9 @@ struct conflicts_query {
     bool decided; /* the others, too */
 };
 
+#define CONFLICT_HALTED_MAX 10
+#define CONFLICT_HALTED_LEN 80 /* both hashes as text */
+
 struct target_conflict_ops {
     /* Takes up the tables for which rule_of gives a rule (their rows as they are become the state that apply knows), and forgets those that
      * have none any more. Not in a transaction. *ret_open: open conflicts of the pipeline. count 0: there are no rules. complete: the
@@ -101,6 +104,9 @@ struct target_conflict_ops {
     bool (*check)(struct target *tgt, const struct conflict_batch *batch, bool *ret_done,
                   struct conflict_counts *ret, struct err *err);
     bool (*halted)(const struct target *tgt);
+    /* Which rows halted (the first CONFLICT_HALTED_MAX of them): ret: hashes of the key and of the target's row as text. False: there is no
+     * i-th. ret is valid until give_up. */
+    bool (*halted_row)(const struct target *tgt, size_t i, const char *ret[2]);
     /* Ends the transaction without a trace; keep: what halted is open in crossfade.conflict from now on. */
     bool (*give_up)(struct target *tgt, bool keep, struct err *err);
     /* These two open a connection of their own and need no lock. */

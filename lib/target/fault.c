@@ -297,6 +297,12 @@ static bool conflicts_halted(const struct target *tgt)
     return ops != NULL && ops->halted(((const struct fault_target *)tgt)->inner);
 }
 
+static bool conflicts_halted_row(const struct target *tgt, size_t i, const char *ret[2])
+{
+    const struct target_conflict_ops *ops = target_conflicts(((const struct fault_target *)tgt)->inner);
+    return ops != NULL && ops->halted_row(((const struct fault_target *)tgt)->inner, i, ret);
+}
+
 static bool conflicts_give_up(struct target *tgt, bool keep, struct err *err)
 {
     const struct target_conflict_ops *ops = inner_conflicts(tgt, err);
@@ -323,6 +329,7 @@ static const struct target_conflict_ops fault_conflicts = {
     .start = conflicts_start,
     .check = conflicts_check,
     .halted = conflicts_halted,
+    .halted_row = conflicts_halted_row,
     .give_up = conflicts_give_up,
     .look = conflicts_look,
     .answer = conflicts_answer,

@@ -192,13 +192,21 @@ static void test_halt_and_answer(void **state)
     assert_int_equal(count, 1);
     start(f, &halt_rule);
     assert_int_equal(f->open, 1);
+    /* the row is another one than the one that was answered for: the question is open again */
+    ac_sql(&f->ac, "UPDATE t SET a = 11 WHERE id = 1");
+    const char *first[2], *second[2];
+    assert_false(CHECK(f, &halt_rule, {0, "1", ROW("1", "20", "big")}));
+    assert_true(f->ops->halted_row(f->tgt, 0, first) && !f->ops->halted_row(f->tgt, 1, second));
+    AC_OK(&f->ac, f->ops->give_up(f->tgt, true, &f->ac.err));
+    ac_expect(&f->ac, "SELECT state, request, target_row ->> 'a' FROM crossfade.conflict", "open,null,11");
+    AC_OK(&f->ac, target_conflicts_answer(&query, &id, 1, "target", &count, &f->ac.err));
     AC_OK(&f->ac, CHECK(f, &halt_rule, {0, "1", ROW("1", "20", "big")}));
     assert_true(f->done[0]);
     assert_int_equal(f->counts.settled, 1);
     commit(f);
     ac_expect(&f->ac,
               "SELECT state, decision, source_row ->> 'a', target_row ->> 'a' FROM crossfade.conflict",
-              "resolved,target,20,10");
+              "resolved,target,20,11");
     end_case(f);
 }
 
@@ -274,6 +282,17 @@ static void test_another_key(void **state)
     end_case(f);
 }
 
+static void test_constraints_that_are_checked_late(void **state)
+{
+    struct fixture *f = begin_case();
+    (void)state;
+    ac_sql(&f->ac, "ALTER TABLE t ADD UNIQUE (a) DEFERRABLE INITIALLY DEFERRED");
+    AC_OK(&f->ac, CHECK(f, &source_wins, {0, "4", ROW("4", "4", "big")}));
+    assert_false(f->done[0]); /* the batch writes it */
+    commit(f);
+    end_case(f);
+}
+
 static void test_what_is_not_there_costs_nothing(void **state)
 {
     struct fixture *f = begin_case();
@@ -308,6 +327,7 @@ int main(void)
         cmocka_unit_test(test_tables_come_and_go),
         cmocka_unit_test(test_another_shape),
         cmocka_unit_test(test_another_key),
+        cmocka_unit_test(test_constraints_that_are_checked_late),
         cmocka_unit_test(test_what_is_not_there_costs_nothing),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);

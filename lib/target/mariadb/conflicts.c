@@ -351,6 +351,20 @@ static bool halted(const struct target *tgt)
     return ((const struct md_target *)tgt)->halt != NULL;
 }
 
+static bool halted_row(const struct target *tgt, size_t i, const char *ret[2])
+{
+    const struct md_halt *halt = ((const struct md_target *)tgt)->halt;
+    if (halt == NULL || i >= mysql_num_rows(halt->rows))
+        return false;
+    struct md_rows rows = {.res = halt->rows};
+    mysql_data_seek(halt->rows, i);
+    if (!md_next(&rows))
+        return false;
+    ret[0] = rows.cell[1];
+    ret[1] = rows.cell[5];
+    return true;
+}
+
 static void add_cell(struct strbuf *sql, const char *cell, bool hex)
 {
     strbuf_adds(sql, hex && cell != NULL ? ", UNHEX(" : ", ");
@@ -378,7 +392,8 @@ static bool keep_open(struct md_target *mt, struct err *err)
             add_cell(&sql, texts[i], false);
         for (size_t i = 0; i < 7; i++)
             add_cell(&sql, rows.cell[i], i == 1 || i == 5);
-        strbuf_adds(&sql, ") ON DUPLICATE KEY UPDATE kind = VALUES(kind), source_row = VALUES(source_row), "
+        strbuf_adds(&sql, ") ON DUPLICATE KEY UPDATE request = IF(target_hash = VALUES(target_hash), "
+                          "request, NULL), kind = VALUES(kind), source_row = VALUES(source_row), "
                           "target_row = VALUES(target_row), target_hash = VALUES(target_hash), commit_lsn = "
                           "VALUES(commit_lsn)");
         ok = strbuf_ok(&sql, "statement", err) && md_exec(mt, sql.data, err);
@@ -401,6 +416,7 @@ const struct target_conflict_ops md_conflicts = {
     .start = md_watch_start,
     .check = check,
     .halted = halted,
+    .halted_row = halted_row,
     .give_up = give_up,
     .look = md_conflicts_look,
     .answer = md_conflicts_answer,

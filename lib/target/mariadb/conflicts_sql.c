@@ -239,6 +239,7 @@ static void add_policy(struct strbuf *sb, const struct md_table *tab)
     }
 }
 
+/* A person's answer is to the row that this person saw: for another one of the target it does not hold. */
 void md_watch_decide(struct strbuf *sb, const struct md_table *tab, const char *pipeline)
 {
     strbuf_adds(sb, BY_INDEX "INSERT INTO ");
@@ -246,11 +247,13 @@ void md_watch_decide(struct strbuf *sb, const struct md_table *tab, const char *
     strbuf_adds(sb,
                 " (g, k, h, t, p, w, n, o, kind, decision) SELECT q.g, q.k, q.h, q.t, q.p, q.w, q.n, q.o, "
                 "q.kind, CASE WHEN q.ok THEN IF(q.same, 'skip', 'write') WHEN q.request IS NOT NULL AND "
-                "(q.w OR q.n OR q.request = 'target') THEN q.request WHEN NOT q.w THEN 'halt' ELSE ");
+                "q.seen = q.t AND (q.w OR q.n OR q.request = 'target') THEN q.request WHEN NOT q.w THEN "
+                "'halt' ELSE ");
     add_policy(sb, tab);
     strbuf_adds(
         sb, " END FROM (SELECT e.g, e.k, IF(e.p, COALESCE(e.h, " NEVER "), NULL) AS h, COALESCE(n.h, " NEVER
             ") AS t, e.p, e.m IS NULL AS w, n.g IS NOT NULL AS n, c.id IS NOT NULL AS o, c.request, "
+            "c.target_hash AS seen, "
             "IF(n.g IS NULL, NOT e.p, COALESCE(e.x = n.x, FALSE)) AS same, IF(n.g IS NULL, a.state IS "
             "NULL OR e.b, COALESCE(a.state = n.h, FALSE) OR EXISTS (SELECT 1 FROM ");
     md_watch_name(sb, tab, 's');
@@ -264,10 +267,11 @@ void md_watch_decide(struct strbuf *sb, const struct md_table *tab, const char *
     md_watch_name(sb, tab, 's');
     strbuf_adds(sb, " e LEFT JOIN ");
     md_watch_name(sb, tab, 'n');
-    strbuf_addf(sb,
-                " n ON n.g = e.g LEFT JOIN crossfade_applied a ON a.dual_write = %" PRId64
-                " AND a.`key` = e.k LEFT JOIN (SELECT id, request, open_hash FROM crossfade_conflict",
-                tab->watch->id);
+    strbuf_addf(
+        sb,
+        " n ON n.g = e.g LEFT JOIN crossfade_applied a ON a.dual_write = %" PRId64
+        " AND a.`key` = e.k LEFT JOIN (SELECT id, request, target_hash, open_hash FROM crossfade_conflict",
+        tab->watch->id);
     add_where_table(sb, tab, pipeline);
     strbuf_adds(sb, " AND open_hash IS NOT NULL) c ON c.open_hash = e.k WHERE e.l) q");
 }

@@ -231,11 +231,11 @@ static bool decide(struct pg_target *pt, struct pg_table *tab, const char *const
     return true;
 }
 
-/* Children could come before their parents: then the batch's own order is better, and a row that appears between look and
+/* ON CONFLICT does not take constraints that are checked late, and children could come before their parents: then the batch's own order is better, and a row that appears between look and
  * write is written over. */
 static bool may_make(const struct pg_target *pt, const struct pg_table *tab)
 {
-    return !pt->base.triggers_fire || (tab->base.fk_rank == 0 && !tab->has_wards);
+    return !tab->watch->late_keys && (!pt->base.triggers_fire || (tab->base.fk_rank == 0 && !tab->has_wards));
 }
 
 static bool make_fresh(struct pg_target *pt, struct pg_table *tab, const struct verdicts *v, size_t key_count,
@@ -340,6 +340,16 @@ static bool halted(const struct target *tgt)
     return ((const struct pg_target *)tgt)->halted != NULL;
 }
 
+static bool halted_row(const struct target *tgt, size_t i, const char *ret[2])
+{
+    const struct pg_result *res = ((const struct pg_target *)tgt)->halted;
+    if (res == NULL || i >= (size_t)pg_rows(res))
+        return false;
+    ret[0] = pg_cell(res, (int)i, 1);
+    ret[1] = pg_cell(res, (int)i, 6);
+    return true;
+}
+
 static bool keep_open(struct pg_target *pt, struct err *err)
 {
     bool ok = true;
@@ -351,13 +361,14 @@ static bool keep_open(struct pg_target *pt, struct err *err)
             params[4 + k] = pg_is_null(pt->halted, i, k) ? NULL : pg_cell(pt->halted, i, k);
         ok = pg_query(
             pt->conn,
-            "INSERT INTO crossfade.conflict (pipeline, schema_name, table_name, policy, state, key, "
+            "INSERT INTO crossfade.conflict AS c (pipeline, schema_name, table_name, policy, state, key, "
             "key_hash, kind, source_row, target_row, commit_lsn, target_hash) VALUES ($1, $2, $3, $4, "
             "'open', "
             "$5::jsonb, $6::uuid, $7, $8::jsonb, $9::jsonb, $10::pg_lsn, $11::uuid) ON CONFLICT (pipeline, "
             "schema_name, table_name, key_hash) WHERE state = 'open' DO UPDATE SET kind = "
             "EXCLUDED.kind, source_row = EXCLUDED.source_row, target_row = EXCLUDED.target_row, "
-            "commit_lsn = EXCLUDED.commit_lsn, target_hash = EXCLUDED.target_hash",
+            "commit_lsn = EXCLUDED.commit_lsn, target_hash = EXCLUDED.target_hash, request = CASE WHEN "
+            "c.target_hash = EXCLUDED.target_hash THEN c.request END",
             11, params, &res, err);
     }
     return ok || err_wrap(err, "target: crossfade.conflict");
@@ -378,6 +389,7 @@ const struct target_conflict_ops pgt_conflicts = {
     .start = pgt_watch_start,
     .check = check,
     .halted = halted,
+    .halted_row = halted_row,
     .give_up = give_up,
     .look = pgt_conflicts_look,
     .answer = pgt_conflicts_answer,

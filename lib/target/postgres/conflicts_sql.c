@@ -218,7 +218,8 @@ static void add_policy(struct strbuf *sb, const struct pg_table *tab)
     }
 }
 
-/* $1 = crossfade.dual_write.id, $2 pipeline, $3 schema, $4 table. LATERAL … OFFSET 0: by the index, one by one: without statistics
+/* A person's answer is to the row that this person saw: for another one of the target it does not hold.
+ * $1 = crossfade.dual_write.id, $2 pipeline, $3 schema, $4 table. LATERAL … OFFSET 0: by the index, one by one: without statistics
  * the planner would read the whole table for each row. */
 void sql_watch_decide(struct strbuf *sb, const struct pg_table *tab)
 {
@@ -226,11 +227,13 @@ void sql_watch_decide(struct strbuf *sb, const struct pg_table *tab)
     add_name(sb, "d", tab);
     strbuf_adds(
         sb, " SELECT q.g, q.k, q.h, q.t, q.p, q.w, q.n, q.o, q.kind, CASE WHEN q.ok THEN CASE WHEN q.same "
-            "THEN 'skip' ELSE 'write' END WHEN q.request IS NOT NULL AND (q.w OR q.n OR q.request = "
-            "'target') THEN q.request WHEN NOT q.w THEN 'halt' ELSE ");
+            "THEN 'skip' ELSE 'write' END WHEN q.request IS NOT NULL AND q.seen = q.t AND (q.w OR q.n OR "
+            "q.request = 'target') THEN q.request WHEN NOT q.w THEN 'halt' ELSE ");
     add_policy(sb, tab);
-    strbuf_adds(sb, " END FROM (SELECT e.g, e.k, e.p, e.w, n.g IS NOT NULL AS n, c.id IS NOT NULL AS o, "
-                    "c.request, CASE WHEN NOT e.p THEN NULL WHEN f.g IS NULL THEN " NEVER " ELSE ");
+    strbuf_adds(sb,
+                " END FROM (SELECT e.g, e.k, e.p, e.w, n.g IS NOT NULL AS n, c.id IS NOT NULL AS o, "
+                "c.request, c.target_hash AS seen, CASE WHEN NOT e.p THEN NULL WHEN f.g IS NULL THEN " NEVER
+                " ELSE ");
     add_row_hash(sb, tab, "f");
     strbuf_adds(sb, " END AS h, CASE WHEN n.g IS NULL THEN " NEVER " ELSE ");
     add_row_hash(sb, tab, "n");
@@ -262,7 +265,7 @@ void sql_watch_decide(struct strbuf *sb, const struct pg_table *tab)
     strbuf_adds(sb,
                 " f ON f.g = e.g AND f.l LEFT JOIN LATERAL (SELECT x.key, x.state FROM crossfade.applied x "
                 "WHERE x.dual_write = $1::integer AND x.key = e.k OFFSET 0) a ON true LEFT JOIN LATERAL "
-                "(SELECT x.id, x.request FROM crossfade.conflict x WHERE x.pipeline = $2 AND "
+                "(SELECT x.id, x.request, x.target_hash FROM crossfade.conflict x WHERE x.pipeline = $2 AND "
                 "x.schema_name = $3 AND x.table_name = $4 AND x.key_hash = e.k AND x.state = 'open' "
                 "OFFSET 0) c ON true) q");
 }

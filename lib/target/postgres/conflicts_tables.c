@@ -1,5 +1,6 @@
 /* Owns: which tables are written on both sides: their rows in crossfade.dual_write, and the hashes that apply begins with. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -370,13 +371,27 @@ static bool reshape(struct pg_target *pt, const struct shape *sh, const char *id
         why.text);
 }
 
+static bool find_late_keys(struct pg_target *pt, const struct pg_table *tab, struct err *err)
+{
+    char id[24];
+    const char *params[] = {id};
+    int64_t late = 0;
+    (void)snprintf(id, sizeof id, "%" PRIu32, tab->relid);
+    if (!pg_query_int64(pt->conn,
+                        "SELECT count(*) FROM pg_index WHERE indrelid = $1::oid AND NOT indimmediate", 1,
+                        params, &late, err))
+        return false;
+    tab->watch->late_keys = late > 0;
+    return true;
+}
+
 bool pgt_watch_find(struct pg_target *pt, const struct pg_table *tab, struct err *err)
 {
     const struct table_schema *schema = tab->base.schema;
     PG_RESULT_AUTO lists = NULL;
     if (tab->watch->id != 0)
         return true;
-    if (!read_own_shape(pt, tab, &lists, err))
+    if (!read_own_shape(pt, tab, &lists, err) || !find_late_keys(pt, tab, err))
         return false;
     if (pg_rows(lists) != 1)
         return err_set(err, ERR_SCHEMA, "apply.conflicts: the table is not there any more");

@@ -88,6 +88,7 @@ struct pg_watch {
     bool known;                  /* … and that is committed */
     bool made;                   /* its temporary tables are there */
     bool used;                   /* … and hold rows of this transaction */
+    bool late_keys;              /* some unique or exclusion constraint is deferrable */
     size_t *columns, *key;       /* of the table, by name */
     size_t newer;                /* column of NEWER_WINS */
     enum conflict_policy policy; /* that `newer` was looked up for */
