@@ -128,17 +128,33 @@ def test_halt_waits_for_a_person(servers):
         def resolve(side, id):
             assert s.pipeline.run("apply", "conflicts", "resolve", listed[id], "--take", side).returncode == 0
         resolve("source", 1)
+        resolve("target", 2)
+        on_target(s, "UPDATE t SET v = 'another' WHERE id = 2")  # not what the answer was for
         s.apply.start()
         halts(s.apply, 5, "both sides have changed the row")
-        assert len(conflicts(s)) == 3
+        assert conflicts(s, "state, request") == [(1, "open", "source"), (2, "open", None), (3, "open", None)]
         resolve("target", 2)
         on_target(s, "INSERT INTO t (id, v, n) VALUES (3, 'source', 3)")
         s.apply.start()
         s.pipeline.wait_caught_up()
-        assert rows(s, "id < 5") == [(1, "source"), (2, "target"), (3, "source"), (4, "source")]
+        assert rows(s, "id < 5") == [(1, "source"), (2, "another"), (3, "source"), (4, "source")]
         assert conflicts(s, "state, decision") == [(1, "resolved", "source"), (2, "resolved", "target"), (3, "resolved", "none")]
         assert s.apply.status()["conflicts_open"] == 0
         assert s.pipeline.run("apply", "conflicts", "list").stdout == "no open conflicts\n"
+
+
+def test_columns_that_the_source_lacks(servers):
+    """Rows are known from the start on by all columns of the target, and from the first batch on by those of the pipeline: what the target has changed between is a conflict."""
+    more = ", `more ``, x` enum('a', 'b, `c') NOT NULL DEFAULT 'b, `c', j json)"
+    with case(servers, "lacks", T, MT[:-1] + more, dual("source_wins")) as s:
+        begin(s)
+        on_target(s, "UPDATE t SET v = 'target' WHERE id = 1", "DELETE FROM t WHERE id = 2")
+        both(s, "UPDATE t SET v = 'echo' WHERE id = 3")
+        s.source("UPDATE t SET v = 'source' WHERE id IN (1, 2, 4)")
+        s.pipeline.wait_caught_up()
+        sides_are_equal(s)
+        assert conflicts(s, "kind, decision") == [(1, "update", "source"), (2, "target_deleted", "source")]
+        assert s.target("SELECT COUNT(*), COUNT(DISTINCT dual_write) FROM crossfade_applied") == (("200", "1"),)
 
 
 def test_the_end_and_what_is_refused(servers):

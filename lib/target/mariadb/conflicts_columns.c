@@ -67,3 +67,70 @@ bool md_watched_read(struct md_target *mt, const char *schema_name, const char *
     *ret_key_count = key_count;
     return true;
 }
+
+/* `a``b`: its end, NULL if it has none. */
+static const char *parse_name(const char *p, char **ret)
+{
+    char *name = xmalloc(strlen(p) + 1);
+    size_t len = 0;
+    if (*p == '`')
+        p++;
+    for (; *p != '\0' && (*p != '`' || p[1] == '`'); p++) {
+        p += *p == '`';
+        name[len++] = *p;
+    }
+    name[len] = '\0';
+    *ret = name;
+    return *p == '`' ? p + 1 : NULL;
+}
+
+/* int(11) unsigned, enum('a','b, `'), longtext json: its end. */
+static const char *parse_type(const char *p, struct md_watched *ret)
+{
+    static const char json[] = " json";
+    const char *end = p;
+    size_t word = strspn(p, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    for (bool quoted = false; *end != '\0'; end++) {
+        if (!quoted && (strncmp(end, ", `", 3) == 0 || strncmp(end, " / `", 4) == 0))
+            break;
+        quoted = quoted != (*end == '\'');
+    }
+    size_t len = (size_t)(end - p), tail = sizeof json - 1;
+    ret->json = len > tail && strncmp(end - tail, json, tail) == 0;
+    ret->type_text = xstrndup(p, ret->json ? len - tail : len);
+    char *name = xstrndup(p, word);
+    ret->type = md_type_named(name);
+    free(name);
+    return end;
+}
+
+static const char *parse_list(const char *p, struct md_watched *ret, size_t *ret_count)
+{
+    while (*p == '`' && *ret_count < MD_MAX_COLUMNS) {
+        struct md_watched *col = &ret[(*ret_count)++];
+        p = parse_name(p, &col->name);
+        if (p == NULL || *p != ' ')
+            return NULL;
+        p = parse_type(p + 1, col);
+        if (strncmp(p, ", `", 3) != 0)
+            return p;
+        p += 2;
+    }
+    return NULL;
+}
+
+bool md_watched_parse(const char *text, struct md_watched **ret_columns, size_t *ret_count,
+                      struct md_watched **ret_key, size_t *ret_key_count)
+{
+    size_t count = 0, key_count = 0;
+    struct md_watched *columns = xcalloc(MD_MAX_COLUMNS + 1, sizeof *columns);
+    struct md_watched *key = xcalloc(MD_MAX_COLUMNS + 1, sizeof *key);
+    const char *p = parse_list(text, key, &key_count);
+    if (p != NULL && strncmp(p, " / ", 3) == 0)
+        p = parse_list(p + 3, columns, &count);
+    *ret_columns = columns;
+    *ret_count = count;
+    *ret_key = key;
+    *ret_key_count = key_count;
+    return p != NULL && *p == '\0' && count > 0;
+}

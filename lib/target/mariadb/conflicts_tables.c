@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/log.h"
 #include "sql/embedded.h"
 #include "watch.h"
 
@@ -78,12 +79,12 @@ static bool run(struct md_target *mt, struct strbuf *sql, struct err *err)
 }
 
 static bool find_id(struct md_target *mt, const struct shape *sh, const char *lists, struct strbuf *sql,
-                    int64_t *ret_id, bool *ret_same, struct err *err)
+                    int64_t *ret_id, bool *ret_same, char **ret_lists, struct err *err)
 {
     MD_ROWS rows = {0};
     strbuf_adds(sql, "SELECT id, columns = ");
     maria_quote_literal(sql, lists);
-    strbuf_adds(sql, " FROM crossfade_dual_write");
+    strbuf_adds(sql, ", columns FROM crossfade_dual_write");
     md_watch_where(sql, mt->pipeline, sh->schema_name, sh->table_name);
     bool ok = strbuf_ok(sql, "statement", err) && md_query(mt, sql->data, &rows, err);
     strbuf_clear(sql);
@@ -92,6 +93,8 @@ static bool find_id(struct md_target *mt, const struct shape *sh, const char *li
     bool there = md_next(&rows);
     *ret_id = there ? strtoll(rows.cell[0], NULL, 10) : 0;
     *ret_same = there && strcmp(rows.cell[1], "1") == 0;
+    if (ret_lists != NULL && there)
+        *ret_lists = xstrdup(rows.cell[2]);
     return true;
 }
 
@@ -114,7 +117,7 @@ static bool seed(struct md_target *mt, const struct shape *sh, const char *lists
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     bool same = false;
     add_row(&sql, mt, sh, lists);
-    bool ok = run(mt, &sql, err) && find_id(mt, sh, lists, &sql, ret_id, &same, err);
+    bool ok = run(mt, &sql, err) && find_id(mt, sh, lists, &sql, ret_id, &same, NULL, err);
     strbuf_addf(&sql, "DELETE FROM crossfade_applied WHERE dual_write = %" PRId64, *ret_id);
     ok = ok && run(mt, &sql, err);
     strbuf_clear(&sql);
@@ -131,6 +134,104 @@ static bool seed(struct md_target *mt, const struct shape *sh, const char *lists
     return ok || err_wrap(err, "table=%s.%s: apply.conflicts", sh->schema_name, sh->table_name);
 }
 
+#define NEVER "REPEAT(CHAR(0), 16)" /* the hash of no row */
+
+static bool same_key(const struct shape *a, const struct shape *b)
+{
+    bool same = a->key_count == b->key_count;
+    for (size_t i = 0; same && i < a->key_count; i++)
+        same = strcmp(a->key[i].name, b->key[i].name) == 0 && a->key[i].type == b->key[i].type &&
+               a->key[i].json == b->key[i].json;
+    return same;
+}
+
+/* What is known of the rows moves over: a row that is not as apply knew it stays unknown, and so a conflict when the source changes it;
+ * one that was inserted meanwhile has no state, as before. join_cache_level: conflicts_sql.c */
+static void add_move(struct strbuf *sql, struct md_target *mt, const struct shape *sh,
+                     const struct shape *old, int64_t old_id, int64_t id)
+{
+    strbuf_addf(sql,
+                "SET STATEMENT join_cache_level = 0 FOR INSERT INTO crossfade_applied (dual_write, `key`, "
+                "state) SELECT %" PRId64 ", ",
+                id);
+    md_watch_hash(sql, sh->key, sh->key_count, "t", false, false);
+    strbuf_adds(sql, ", IF(a.state = ");
+    md_watch_hash(sql, old->columns, old->column_count, "t", false, false);
+    strbuf_adds(sql, ", ");
+    md_watch_hash(sql, sh->columns, sh->column_count, "t", false, false);
+    strbuf_adds(sql, ", " NEVER ") FROM ");
+    md_add_table_name(sql, mt, sh->schema_name, sh->table_name);
+    strbuf_addf(sql,
+                " t STRAIGHT_JOIN crossfade_applied a ON a.dual_write = %" PRId64 " AND a.`key` = ", old_id);
+    md_watch_hash(sql, old->key, old->key_count, "t", false, false);
+}
+
+static bool count_applied(struct md_target *mt, int64_t id, const char *and, int64_t *ret, struct err *err)
+{
+    char *sql CLEANUP(free_ptr) =
+        xasprintf("SELECT COUNT(*) FROM crossfade_applied WHERE dual_write = %" PRId64 "%s", id, and);
+    return md_query_int64(mt, sql, ret, err);
+}
+
+static bool move(struct md_target *mt, const struct shape *sh, const struct shape *old, int64_t old_id,
+                 int64_t id, struct strbuf *sql, struct err *err)
+{
+    int64_t before = 0, moved = 0, unknown = 0;
+    add_move(sql, mt, sh, old, old_id, id);
+    if (!run(mt, sql, err) || !count_applied(mt, old_id, "", &before, err) ||
+        !count_applied(mt, id, "", &moved, err) ||
+        !count_applied(mt, id, " AND state = " NEVER, &unknown, err))
+        return false;
+    log_event(
+        LOG_LEVEL_WARN, "dual_write_shape",
+        "table=%s.%s rows=%" PRId64 " unknown=%" PRId64
+        " text=\"the key or the columns are others than those that the rows were known by; rows that were "
+        "changed since are conflicts when the source changes them\"",
+        sh->schema_name, sh->table_name, moved, unknown);
+    if (!same_key(sh, old) && moved != before)
+        return err_set(err, ERR_SCHEMA, "the key has changed, and rows were deleted on the target since");
+    if (same_key(sh, old)) { /* rows that are not there */
+        strbuf_addf(sql,
+                    "INSERT IGNORE INTO crossfade_applied (dual_write, `key`, state) SELECT %" PRId64
+                    ", `key`, state FROM crossfade_applied WHERE dual_write = %" PRId64,
+                    id, old_id);
+        if (!run(mt, sql, err))
+            return false;
+    }
+    strbuf_addf(sql, "DELETE FROM crossfade_applied WHERE dual_write = %" PRId64, old_id);
+    return run(mt, sql, err);
+}
+
+/* Rows that are known by another shape. In the transaction of the batch. */
+static bool reshape(struct md_target *mt, const struct shape *sh, const char *old_lists, const char *lists,
+                    int64_t *id, struct strbuf *sql, struct err *err)
+{
+    struct shape old = *sh;
+    struct md_watched *columns, *key;
+    int64_t old_id = *id;
+    bool same = false;
+    bool ok = md_watched_parse(old_lists, &columns, &old.column_count, &key, &old.key_count) ||
+              err_set(err, ERR_SCHEMA, "the columns that rows are known by cannot be read");
+    old.columns = columns;
+    old.key = key;
+    strbuf_addf(sql, "DELETE FROM crossfade_dual_write WHERE id = %" PRId64, old_id);
+    ok = ok && run(mt, sql, err);
+    add_row(sql, mt, sh, lists);
+    ok = ok && run(mt, sql, err) && find_id(mt, sh, lists, sql, id, &same, NULL, err) &&
+         move(mt, sh, &old, old_id, *id, sql, err);
+    md_watched_free(columns, old.column_count);
+    md_watched_free(key, old.key_count);
+    if (ok || err_policy(err->code) != POLICY_HALT)
+        return ok;
+    struct err why = *err; /* no row's fault */
+    return err_set(
+        err, ERR_SCHEMA,
+        "apply.conflicts: the shape of the table has changed in a way that leaves unknown which rows "
+        "the target has changed: %s. Hint: make both sides equal, start apply once without the "
+        "table in apply.conflicts, and then with it",
+        why.text);
+}
+
 bool md_watch_find(struct md_target *mt, const struct md_table *tab, struct err *err)
 {
     struct md_watch *watch = tab->watch;
@@ -141,6 +242,7 @@ bool md_watch_find(struct md_target *mt, const struct md_table *tab, struct err 
                              .key = watch->key,
                              .key_count = watch->key_count};
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX), lists = STRBUF_INIT(STRBUF_SQL_MAX);
+    char *old CLEANUP(free_ptr) = NULL;
     int64_t id = 0;
     bool same = false;
     if (watch->id != 0)
@@ -148,8 +250,10 @@ bool md_watch_find(struct md_target *mt, const struct md_table *tab, struct err 
     add_list(&lists, sh.key, sh.key_count);
     strbuf_adds(&lists, " / ");
     add_list(&lists, sh.columns, sh.column_count);
-    bool ok = strbuf_ok(&lists, "columns", err) && find_id(mt, &sh, lists.data, &sql, &id, &same, err) &&
-              (same || seed(mt, &sh, lists.data, &id, err));
+    bool ok =
+        strbuf_ok(&lists, "columns", err) && find_id(mt, &sh, lists.data, &sql, &id, &same, &old, err) &&
+        (same ||
+         (id != 0 ? reshape(mt, &sh, old, lists.data, &id, &sql, err) : seed(mt, &sh, lists.data, &id, err)));
     if (ok)
         watch->id = id;
     strbuf_release(&sql);

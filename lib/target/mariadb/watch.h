@@ -49,6 +49,9 @@ struct md_watch {
 bool md_watched_read(struct md_target *mt, const char *schema_name, const char *table_name,
                      struct md_watched **ret_columns, size_t *ret_count, struct md_watched **ret_key,
                      size_t *ret_key_count, struct err *err) MUST_CHECK;
+/* The same out of the text that crossfade_dual_write keeps: `a` int(11), `b` text json. Both are to be freed; false: it is none. */
+bool md_watched_parse(const char *text, struct md_watched **ret_columns, size_t *ret_count,
+                      struct md_watched **ret_key, size_t *ret_key_count);
 void md_watched_free(struct md_watched *columns, size_t count);
 
 typedef const struct conflict_rule *md_rule_fn(void *ctx, const char *schema_name, const char *table_name);
