@@ -10,6 +10,7 @@
 #include "pg_server.h"
 
 #include <ctype.h>
+#include <poll.h>
 #include <time.h>
 
 #include "change/codec.h"
