@@ -72,7 +72,7 @@ void md_watch_free(struct md_watch *watch); /* NULL allowed */
 void md_watch_ended(struct md_watch *watch, bool committed); /* NULL allowed */
 bool md_watch_start(struct target *tgt, md_rule_fn *rule_of, void *ctx, size_t count, bool complete,
                     bool *ret_begun, uint64_t *ret_open, struct err *err) MUST_CHECK;
-/* tab->watch->id, in a transaction: a table that is met first, or has another shape now, is taken up as it is. */
+/* tab->watch->id, in a transaction: a table that is met first, is taken up as it is; of one that has another shape now, what is known of its rows is kept. */
 bool md_watch_find(struct md_target *mt, const struct md_table *tab, struct err *err) MUST_CHECK;
 /* A copy begins: the tables that it fills are forgotten. In a transaction. */
 bool md_watch_reset(struct md_target *mt, struct err *err) MUST_CHECK;

@@ -346,7 +346,7 @@ void pgt_watch_restored(struct pg_watch *watch);
 /* target_conflict_ops.start */
 bool pgt_watch_start(struct target *tgt, pgt_rule_fn *rule_of, void *ctx, size_t count, bool complete,
                      bool *ret_begun, uint64_t *ret_open, struct err *err) MUST_CHECK;
-/* Its row in crossfade.dual_write; made here for a table that was not there at the start, or has got another shape. */
+/* Its row in crossfade.dual_write; made here for a table that was not there at the start, made over where it has got another shape. */
 bool pgt_watch_find(struct pg_target *pt, const struct pg_table *tab, struct err *err) MUST_CHECK;
 /* In the transaction that empties all tables: they are taken up again when their new copy is complete. */
 bool pgt_watch_reset(struct pg_target *pt, struct err *err) MUST_CHECK;
