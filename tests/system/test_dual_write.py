@@ -301,8 +301,10 @@ def test_many_rows_and_other_types(servers):
               "INSERT INTO t SELECT 'k', i, 'good', i, '{}', 'x' FROM generate_series(1, 3000) i")
     with scenario(*servers, schema, more=dual("source_wins")) as s:
         begin(s)
-        both(s, "UPDATE t SET m = 'bad', n = n + 0.5, j = '{\"a\": 1}' WHERE a <= 1000", "DELETE FROM t WHERE a BETWEEN 1001 AND 1500",
+        statements = ("UPDATE t SET m = 'bad', n = n + 0.5, j = '{\"a\": 1}' WHERE a <= 1000", "DELETE FROM t WHERE a BETWEEN 1001 AND 1500",
              "INSERT INTO t SELECT 'new', i, 'good', i, '{\"b\": [1, 2.50]}', 'y' FROM generate_series(1, 500) i")
+        s.target(*statements)  # first: apply's rows would be in the way of its INSERT
+        s.source(*statements)
         s.source("UPDATE t SET x = 'alone' WHERE a > 2000", "INSERT INTO t SELECT 'more', i FROM generate_series(1, 1000) i")
         s.assert_equal()
         assert s.target("SELECT * FROM crossfade.conflict LIMIT 3") == []

@@ -274,10 +274,11 @@ def test_other_types_another_schema_and_many_rows(servers):
     with case(servers, "types_case", source, "SELECT 1", {"source": {"tables": ["types_b.*"]}, "apply": {"conflicts": {"types_b.t": "source_wins"}, "dual_write_until": UNTIL}}) as s:
         begin(s)
         where = "WHERE a <= 1000"
-        s.source(f"UPDATE types_b.t SET m = 'bad', f = 0.1, j = '{{\"name\": [1, 2.50], \"a\": \"é\"}}' {where}", "UPDATE types_b.t SET x = 'alone' WHERE a > 2000",
-                 "INSERT INTO types_b.t SELECT 'new', i, md5(i::text)::uuid, '2026-01-01Z', 'good', i FROM generate_series(1, 500) i")
+        # the target first: apply's rows would be in the way of its INSERT
         server.script(f"UPDATE t SET m = 'bad', f = 0.1, j = '{{\"name\":[1,2.50],   \"a\":\"é\"}}' {where};\n"
                       "INSERT INTO t (b, a, u, at, m, f) SELECT 'new', seq, CONCAT_WS('-', LEFT(MD5(seq), 8), MID(MD5(seq), 9, 4), MID(MD5(seq), 13, 4), MID(MD5(seq), 17, 4), MID(MD5(seq), 21)), '2026-01-01', 'good', seq FROM seq_1_to_500;\n", "types_b")
+        s.source(f"UPDATE types_b.t SET m = 'bad', f = 0.1, j = '{{\"name\": [1, 2.50], \"a\": \"é\"}}' {where}", "UPDATE types_b.t SET x = 'alone' WHERE a > 2000",
+                 "INSERT INTO types_b.t SELECT 'new', i, md5(i::text)::uuid, '2026-01-01Z', 'good', i FROM generate_series(1, 500) i")
         s.pipeline.wait_caught_up()
         assert s.target("SELECT kind, source_row, target_row FROM crossfade_conflict LIMIT 3") == ()
         columns = "b, a, u, m, x"
