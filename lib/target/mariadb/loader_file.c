@@ -195,9 +195,14 @@ static void add_field(struct strbuf *out, const struct md_column *col, const str
 static bool refuse_null(const struct md_table *tab, const struct md_column *col, const struct target_row *row,
                         struct err *err)
 {
-    err_set(err, ERR_DATA, "the value is NULL, the column is NOT NULL on the target: change one of them");
-    return err_wrap(err, "table=%s.%s column=%s lsn=" LSN_FMT, tab->base.schema->schema,
-                    tab->base.schema->table, col->field->name, LSN_ARGS(row->commit_lsn));
+    char hash[17];
+    md_key_hash(tab, row, hash);
+    err_set(err, ERR_DATA,
+            "the value is NULL, the column is NOT NULL on the target: change one of them (SQLSTATE 23502)");
+    memcpy(err->sqlstate, "23502", 6);
+    return err_wrap(err, "table=%s.%s column=%s lsn=" LSN_FMT "%s%s", tab->base.schema->schema,
+                    tab->base.schema->table, col->field->name, LSN_ARGS(row->commit_lsn),
+                    tab->key_count > 0 ? " key_hash=" : "", tab->key_count > 0 ? hash : "");
 }
 
 bool mdl_file_add(struct md_loader *ld, const struct target_row *row, struct err *err)
