@@ -338,6 +338,23 @@ def test_snapshot_is_lost_alone(servers):
         assert s.target("SELECT count(DISTINCT lsn) > 1 FROM crossfade.direct_chunk") == [(True,)]
 
 
+def test_load_that_waits_for_a_lock_can_be_ended(servers):
+    """Capture ends although a worker looks for the end of its next chunk in a table that somebody has locked; the load goes on later."""
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%FROM ONLY%OFFSET%'"
+    with scenario(*servers, "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 3000); ANALYZE t", more=DIRECT) as s:
+        s.capture.start()
+        s.capture.wait_for(lambda status: "crossfade apply must run" in (status.get("trouble") or ""), 60, "the load waits for apply")
+        with psycopg.connect(s.source_url) as holder:
+            holder.execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+            s.apply.start()
+            wait_until(lambda: s.admin(waits) == [(1,)], 60, "a worker waits for the lock")
+            s.capture.terminate()
+            wait_until(lambda: s.admin(waits) == [(0,)], 90, "nothing of it is left on the source")
+        s.capture.start()
+        s.wait_complete(120)
+        s.assert_equal(120)
+
+
 def test_types_of_one_name_and_other_content(servers):
     types = "CREATE DOMAIN price AS numeric({}); CREATE DOMAIN cost AS price; CREATE TYPE pair AS (a int, c {}); CREATE TABLE other (id int PRIMARY KEY);"
     table = "CREATE TABLE t (id int PRIMARY KEY, c cost, p pair, ps pair[], r regclass, rs regtype[], m money);"
