@@ -37,6 +37,15 @@ void direct_snapshot_err(struct err *err)
     }
 }
 
+void direct_gone_err(struct err *err)
+{
+    static const char *const states[] = {"42P01", "42703", "3F000"};
+    for (size_t i = 0; i < ARRAY_LEN(states); i++) {
+        if (strcmp(err->sqlstate, states[i]) == 0)
+            err->code = ERR_TRANSIENT;
+    }
+}
+
 /* A transaction that took it, and gives it on. */
 bool cap_direct_keep(const struct cap_settings *settings, const struct repl_slot *slot,
                      struct cap_direct_snapshot *ret, struct err *err)

@@ -111,6 +111,8 @@ struct cap_direct {
 
 #define DIRECT_LOCK_TIMEOUT "30000" /* of statements on the source that wait for a table, in milliseconds */
 
+/* The source's answer tells of a table that was renamed, dropped or altered meanwhile: the next session reads the catalog again. */
+void direct_gone_err(struct err *err);
 /* What importing a snapshot said: one that is lost is like a connection, another is found. */
 void direct_snapshot_err(struct err *err);
 bool direct_open_loader(struct cap_direct *d, int place, struct loader **ret, struct err *err) MUST_CHECK;

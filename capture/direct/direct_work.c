@@ -227,13 +227,11 @@ static bool copy_chunk(struct worker *w, struct direct_chunk *chunk, struct err 
     return failpoint("capture.direct_chunk_done", err);
 }
 
-/* Renamed, dropped or altered meanwhile on the source: the next session reads the catalog again. It would not mend the target. */
+/* A table that is gone on the target is nothing that another session would mend. */
 static bool chunk_failed(const struct worker *w, const struct source_table *t, struct err *err)
 {
-    bool gone = strcmp(err->sqlstate, "42P01") == 0 || strcmp(err->sqlstate, "42703") == 0 ||
-                strcmp(err->sqlstate, "3F000") == 0;
-    if (gone && !w->target_failed)
-        err->code = ERR_TRANSIENT;
+    if (!w->target_failed)
+        direct_gone_err(err);
     return err_wrap(err, "direct load of table=%s.%s", t->schema, t->name);
 }
 

@@ -355,6 +355,20 @@ def test_load_that_waits_for_a_lock_can_be_ended(servers):
         s.assert_equal(120)
 
 
+def test_table_is_renamed_while_it_is_loaded(servers):
+    """What was loaded lies in the target's table of the old name: the one of the new name gets all rows."""
+    with scenario(*servers, "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 3000); ANALYZE t", more={"capture": {**DIRECT["capture"], "max_rows_per_second": 1000}}) as s:
+        s.target("CREATE TABLE u (id int PRIMARY KEY)")
+        s.apply.start()
+        s.capture.start()
+        loads(s)
+        s.source("ALTER TABLE t RENAME TO u")
+        s.wait_complete(120)
+        s.source("DELETE FROM u WHERE id < 5")
+        s.wait(120)
+        assert s.target("SELECT count(*), min(id), max(id) FROM u") == [(2996, 5, 3000)]
+
+
 def test_types_of_one_name_and_other_content(servers):
     types = "CREATE DOMAIN price AS numeric({}); CREATE DOMAIN cost AS price; CREATE TYPE pair AS (a int, c {}); CREATE TABLE other (id int PRIMARY KEY);"
     table = "CREATE TABLE t (id int PRIMARY KEY, c cost, p pair, ps pair[], r regclass, rs regtype[], m money);"
