@@ -363,6 +363,7 @@ static bool end_window(struct cap_stream *st, bool *ret_done, struct err *err)
     settle(c);
     cap_copier_show(c);
     if (*ret_done) {
+        s->direct = false;
         more = cap_queue_next(&s->queue);
         cap_queue_place(&s->queue, &place);
     } else {
@@ -429,13 +430,13 @@ static bool let_follow(struct cap_stream *st, struct err *err)
     return st->seen_lsn <= st->submitted_lsn || cap_copier_fence(st, err);
 }
 
-/* All rows are on the target. The fence that says so stands behind what any of them has seen. */
+/* All rows are on the target. The fence that says so stands behind what any of them has seen: until it is written the copy is a direct
+ * one, so that a session that takes it up finds that position again. */
 static void end_direct(struct cap_copier *c)
 {
     cap_copier_show(c);
     cap_direct_close(c->direct);
     c->direct = NULL;
-    c->session->direct = false;
     cap_plan_finish(c->copy.plan);
     c->state = CATCHING_UP;
     c->asked = 0;

@@ -37,6 +37,15 @@ void direct_snapshot_err(struct err *err)
     }
 }
 
+void direct_gone_err(struct err *err)
+{
+    static const char *const states[] = {"42P01", "42703", "3F000"};
+    for (size_t i = 0; i < ARRAY_LEN(states); i++) {
+        if (strcmp(err->sqlstate, states[i]) == 0)
+            err->code = ERR_TRANSIENT;
+    }
+}
+
 /* A transaction that took it, and gives it on. */
 bool cap_direct_keep(const struct cap_settings *settings, const struct repl_slot *slot,
                      struct cap_direct_snapshot *ret, struct err *err)
@@ -62,9 +71,9 @@ bool cap_direct_keep(const struct cap_settings *settings, const struct repl_slot
 
 static void show_conn(struct cap_direct *d, int place, struct pg_conn *conn)
 {
-    pthread_mutex_lock(&d->lock);
+    pthread_mutex_lock(&d->cancel_lock);
     d->conns[place] = conn;
-    pthread_mutex_unlock(&d->lock);
+    pthread_mutex_unlock(&d->cancel_lock);
 }
 
 /* Another one, of a temporary slot: exact at its position, too. */
@@ -107,25 +116,30 @@ bool direct_is_over(struct cap_direct *d)
     return over || atomic_load(&d->abort);
 }
 
+/* Each opens a connection of its own, and waits for it: never with d->lock, which the stream takes at each turn. */
 static void cancel_all(struct cap_direct *d)
 {
-    for (int i = 0; i < d->workers + DIRECT_SPARE; i++) {
+    pthread_mutex_lock(&d->cancel_lock);
+    for (int i = 0; i < d->place_count; i++) {
         if (d->conns[i] != NULL)
             pg_cancel(d->conns[i]);
         if (d->loaders[i] != NULL)
             loader_cancel(d->loaders[i]);
     }
+    pthread_mutex_unlock(&d->cancel_lock);
 }
 
 void direct_fail(struct cap_direct *d, const struct err *err)
 {
     pthread_mutex_lock(&d->lock);
-    if (!d->run_failed) {
+    bool first = !d->run_failed;
+    if (first) {
         d->run_failed = true;
         d->run_err = *err;
-        cancel_all(d);
     }
     pthread_mutex_unlock(&d->lock);
+    if (first)
+        cancel_all(d);
 }
 
 bool direct_open_loader(struct cap_direct *d, int place, struct loader **ret, struct err *err)
@@ -135,6 +149,7 @@ bool direct_open_loader(struct cap_direct *d, int place, struct loader **ret, st
                                            .pipeline = settings->pipeline,
                                            .owner = d->owner,
                                            .attempt = d->attempt,
+                                           .source_system_id = d->session->identity.system_id,
                                            .begin_lsn = d->begin_lsn,
                                            .truncate_nonempty = settings->truncate_nonempty,
                                            .index_memory_bytes = settings->index_memory_bytes,
@@ -143,9 +158,9 @@ bool direct_open_loader(struct cap_direct *d, int place, struct loader **ret, st
                                                      .rule_count = settings->unfit_column_count}};
     if (!target_unfit_check(&options.unfit, err) || !loader_open(&options, ret, err))
         return false;
-    pthread_mutex_lock(&d->lock);
+    pthread_mutex_lock(&d->cancel_lock);
     d->loaders[place] = *ret;
-    pthread_mutex_unlock(&d->lock);
+    pthread_mutex_unlock(&d->cancel_lock);
     return true;
 }
 
@@ -162,12 +177,21 @@ bool direct_open_source(struct cap_direct *d, int place, struct pg_conn **ret, s
     return true;
 }
 
+bool direct_open_side(struct cap_direct *d, int place, struct pg_conn **ret, struct err *err)
+{
+    if (!cap_connect(d->session->settings, false, ret, err) ||
+        !pg_exec(*ret, "SET lock_timeout = " DIRECT_LOCK_TIMEOUT, err))
+        return false;
+    show_conn(d, place, *ret);
+    return true;
+}
+
 void direct_close_place(struct cap_direct *d, int place, struct pg_conn *conn, struct loader *ld)
 {
-    pthread_mutex_lock(&d->lock);
+    pthread_mutex_lock(&d->cancel_lock);
     d->conns[place] = NULL;
     d->loaders[place] = NULL;
-    pthread_mutex_unlock(&d->lock);
+    pthread_mutex_unlock(&d->cancel_lock);
     pg_close(conn);
     loader_close(ld);
 }
@@ -399,10 +423,12 @@ struct cap_direct *cap_direct_open(const struct cap_session *s, struct cap_direc
     d->rows = rows;
     d->event_fd = event_fd;
     d->workers = s->settings->snapshot_workers;
-    d->conns = xcalloc((size_t)d->workers + DIRECT_SPARE, sizeof(struct pg_conn *));
-    d->loaders = xcalloc((size_t)d->workers + DIRECT_SPARE, sizeof(struct loader *));
+    d->place_count = DIRECT_PLACES(d->workers);
+    d->conns = xcalloc((size_t)d->place_count, sizeof(struct pg_conn *));
+    d->loaders = xcalloc((size_t)d->place_count, sizeof(struct loader *));
     d->table_done = xcalloc(s->tables.count + 1, sizeof *d->table_done);
     pthread_mutex_init(&d->lock, NULL);
+    pthread_mutex_init(&d->cancel_lock, NULL);
     BUG_UNLESS(pthread_create(&d->thread, NULL, main_thread, d) == 0);
     return d;
 }
@@ -414,15 +440,14 @@ void cap_direct_close(struct cap_direct *d)
     atomic_store(&d->abort, true);
     for (;;) { /* again and again: the first may come before a statement runs */
         struct timespec until;
-        pthread_mutex_lock(&d->lock);
         cancel_all(d);
-        pthread_mutex_unlock(&d->lock);
         (void)clock_gettime(CLOCK_REALTIME, &until);
         until.tv_sec += 1;
         if (pthread_timedjoin_np(d->thread, NULL, &until) == 0)
             break;
     }
     pthread_mutex_destroy(&d->lock);
+    pthread_mutex_destroy(&d->cancel_lock);
     free(d->conns);
     free(d->loaders);
     free(d->table_done);

@@ -90,25 +90,35 @@ struct cap_direct {
     _Atomic uint64_t run_rows; /* read in this run, for the limit */
     char owner[NONCE_MAX];
 
-    pthread_mutex_t lock; /* all below */
+    int workers, place_count;
+    pthread_mutex_t
+        cancel_lock; /* conns, loaders: to be cancelled; NULL = none. Held for as long as that takes */
+    struct pg_conn **conns;
+    struct loader **loaders;
+
+    pthread_mutex_t lock; /* all below; never held while anything is waited for */
     bool run_failed;      /* the run at hand: workers end */
     struct err run_err;
-    struct pg_conn **conns; /* to be cancelled; NULL = none */
-    struct loader **loaders;
-    int workers;
     bool ended, ok;
     struct err err;
     lsn_t high_lsn;
     char notice[600];
 };
 
-#define DIRECT_SPARE                                                                                         \
-    2 /* behind the workers' places in conns and loaders: the coordinator's own, and a slot's */
+/* Places in conns and loaders: the workers', the coordinator's own, a slot's, and the workers' second connections. */
+#define DIRECT_PLACES(workers)             (2 * (workers) + 2)
+#define DIRECT_SIDE_PLACE(workers, worker) ((workers) + 2 + (worker))
 
+#define DIRECT_LOCK_TIMEOUT "30000" /* of statements on the source that wait for a table, in milliseconds */
+
+/* The source's answer tells of a table that was renamed, dropped or altered meanwhile: the next session reads the catalog again. */
+void direct_gone_err(struct err *err);
 /* What importing a snapshot said: one that is lost is like a connection, another is found. */
 void direct_snapshot_err(struct err *err);
 bool direct_open_loader(struct cap_direct *d, int place, struct loader **ret, struct err *err) MUST_CHECK;
 bool direct_open_source(struct cap_direct *d, int place, struct pg_conn **ret, struct err *err) MUST_CHECK;
+/* A worker's second connection: for the plan, and for the catalog of now. */
+bool direct_open_side(struct cap_direct *d, int place, struct pg_conn **ret, struct err *err) MUST_CHECK;
 void direct_close_place(struct cap_direct *d, int place, struct pg_conn *conn, struct loader *ld);
 /* The run at hand ends. @thread any */
 void direct_fail(struct cap_direct *d, const struct err *err);

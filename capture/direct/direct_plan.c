@@ -422,9 +422,10 @@ static bool note_next(struct direct_plan *plan, struct direct_part *p, struct pg
     if (lower != NULL || !is_small(plan, part)) {
         if (t->key_count == 0)
             next_block(plan, part, lower, ret);
-        else if (!cap_plan_walk(conn, t, part, lower, plan->chunk_rows, &ret->upper, err))
+        else if (!cap_plan_walk(conn, t, part, lower, plan->chunk_rows, &ret->upper, err)) {
+            direct_gone_err(err);
             return err_wrap(err, "table=%s.%s", t->schema, t->name);
-        else if (ret->upper != NULL)
+        } else if (ret->upper != NULL)
             ret->upper_count = t->key_count;
     }
     if (!loader_plan(ld, ret, err)) {

@@ -9,9 +9,8 @@
 #include "core/clock.h"
 #include "core/failpoint.h"
 
-#define LOCK_TIMEOUT_MS 30000
-#define ROWS_A_LOOK     256 /* between two looks at the limit */
-#define NAP_NS          (20 * 1000000)
+#define ROWS_A_LOOK 256 /* between two looks at the limit */
+#define NAP_NS      (20 * 1000000)
 
 struct worker {
     struct cap_direct *d;
@@ -19,6 +18,7 @@ struct worker {
     struct loader *ld;
     struct direct_reader *reader; /* of reader_of; NULL = none yet */
     size_t reader_of;
+    bool target_failed; /* the error at hand is the loader's */
 };
 
 /* --- reading --- */
@@ -43,7 +43,7 @@ static bool begin_snapshot(struct worker *w, const struct direct_chunk *chunk, s
         return false;
     }
     strbuf_clear(&sql);
-    strbuf_addf(&sql, "SET LOCAL lock_timeout = %d; LOCK TABLE ONLY ", LOCK_TIMEOUT_MS);
+    strbuf_adds(&sql, "SET LOCAL lock_timeout = " DIRECT_LOCK_TIMEOUT "; LOCK TABLE ONLY ");
     pg_quote_table(&sql, part->schema, part->name);
     strbuf_adds(&sql, " IN ACCESS SHARE MODE");
     ok = strbuf_ok(&sql, "LOCK TABLE", err) && pg_exec(w->conn, sql.data, err);
@@ -82,6 +82,10 @@ static void put_bounds(const struct source_table *t, const struct direct_chunk *
         strbuf_addf(sql, "p.ctid < '(%s,0)'::tid", upper[0]);
 }
 
+/* Values that are names (regclass …) are written whole, as in the journal; the target has a search_path of its own. The statement itself is
+ * read by the path of the role: operators of the key's types are found by it. Computed once, before the first row. */
+#define QUALIFIED_NAMES "(SELECT pg_catalog.set_config('search_path', 'pg_catalog', true)) IS NOT NULL"
+
 static bool begin_copy(struct worker *w, const struct direct_chunk *chunk, enum loader_form form,
                        struct err *err)
 {
@@ -101,7 +105,9 @@ static bool begin_copy(struct worker *w, const struct direct_chunk *chunk, enum 
     strbuf_adds(&sql, " AS p");
     if (where != NULL) /* as the publication has it */
         strbuf_addf(&sql, " WHERE (%s\n)", where);
-    put_bounds(t, chunk, where != NULL, &sql);
+    if (form != LOADER_BINARY)
+        strbuf_addf(&sql, " %s " QUALIFIED_NAMES, where != NULL ? "AND" : "WHERE");
+    put_bounds(t, chunk, where != NULL || form != LOADER_BINARY, &sql);
     strbuf_addf(&sql, ") TO STDOUT (FORMAT %s)", form == LOADER_TEXT ? "text" : "binary");
     bool ok = strbuf_ok(&sql, "COPY", err) && pg_copy_out_begin(w->conn, sql.data, err);
     strbuf_release(&sql);
@@ -156,6 +162,12 @@ static bool find_reader(struct worker *w, size_t table, struct err *err)
     return true;
 }
 
+static bool of_target(struct worker *w)
+{
+    w->target_failed = true;
+    return false;
+}
+
 /* The source sends a row a message. */
 static bool pass(struct worker *w, size_t table, const char *bytes, size_t len, uint64_t *rows,
                  struct err *err)
@@ -163,11 +175,11 @@ static bool pass(struct worker *w, size_t table, const char *bytes, size_t len, 
     uint64_t found = 0;
     if (w->d->plan->tables[table].form != LOADER_ROWS) {
         *rows += len > 0;
-        return len == 0 || loader_put(w->ld, bytes, len, err);
+        return len == 0 || loader_put(w->ld, bytes, len, err) || of_target(w);
     }
     bool ok = direct_reader_pass(w->reader, w->ld, bytes, len, w->d->snap.lsn, &found, err);
     *rows += found;
-    return ok;
+    return ok || of_target(w);
 }
 
 static bool pass_rows(struct worker *w, size_t table, uint64_t *shown, struct err *err)
@@ -206,20 +218,20 @@ static bool copy_chunk(struct worker *w, struct direct_chunk *chunk, struct err 
         return false;
     if (!hold)
         return err_set(err, ERR_TRANSIENT, "it was altered since the load began");
-    if (!find_reader(w, table, err) || !loader_begin(w->ld, &dt->target, dt->form, err) ||
+    if (!find_reader(w, table, err) || !(loader_begin(w->ld, &dt->target, dt->form, err) || of_target(w)) ||
         !begin_copy(w, chunk, dt->form, err) || !pass_rows(w, table, &shown, err) ||
-        !loader_end(w->ld, &chunk->chunk, w->d->snap.lsn, &rows, err) || !pg_exec(w->conn, "ROLLBACK", err))
+        !(loader_end(w->ld, &chunk->chunk, w->d->snap.lsn, &rows, err) || of_target(w)) ||
+        !pg_exec(w->conn, "ROLLBACK", err))
         return false;
     atomic_fetch_add(&w->d->rows[table], (uint64_t)rows - shown); /* modulo: it may have been one too many */
     return failpoint("capture.direct_chunk_done", err);
 }
 
-/* Renamed, dropped or altered meanwhile: the next session reads the catalog again. */
-static bool chunk_failed(const struct source_table *t, struct err *err)
+/* A table that is gone on the target is nothing that another session would mend. */
+static bool chunk_failed(const struct worker *w, const struct source_table *t, struct err *err)
 {
-    if (strcmp(err->sqlstate, "42P01") == 0 || strcmp(err->sqlstate, "42703") == 0 ||
-        strcmp(err->sqlstate, "3F000") == 0)
-        err->code = ERR_TRANSIENT;
+    if (!w->target_failed)
+        direct_gone_err(err);
     return err_wrap(err, "direct load of table=%s.%s", t->schema, t->name);
 }
 
@@ -227,7 +239,7 @@ static bool work(struct worker *w, int index, struct err *err)
 {
     struct cap_direct *d = w->d;
     if (!direct_open_source(d, index, &w->conn, err) ||
-        !cap_connect(d->session->settings, false, &w->side, err) ||
+        !direct_open_side(d, DIRECT_SIDE_PLACE(d->workers, index), &w->side, err) ||
         !direct_open_loader(d, index, &w->ld, err))
         return err_wrap(err, "direct load");
     for (;;) {
@@ -242,7 +254,7 @@ static bool work(struct worker *w, int index, struct err *err)
         bool ok = copy_chunk(w, &chunk, err);
         loader_chunk_release(&chunk.chunk);
         if (!ok)
-            return chunk_failed(&d->session->tables.items[table], err);
+            return chunk_failed(w, &d->session->tables.items[table], err);
         direct_plan_done(d->plan, &chunk, &last);
         if (last && !loader_end_table(w->ld, &d->plan->tables[table].target, err))
             return false;
@@ -259,7 +271,7 @@ void *direct_worker_main(void *arg)
     if (!work(&w, self->index, &err))
         direct_fail(self->direct, &err);
     direct_reader_free(w.reader);
-    pg_close(w.side);
+    direct_close_place(self->direct, DIRECT_SIDE_PLACE(self->direct->workers, self->index), w.side, NULL);
     direct_close_place(self->direct, self->index, w.conn, w.ld);
     return NULL;
 }

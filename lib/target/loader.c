@@ -17,6 +17,7 @@ void loader_base(struct loader *ld, const struct loader_ops *ops, const struct l
                           .pipeline = xstrdup(options->pipeline),
                           .owner = xstrdup(options->owner),
                           .attempt = options->attempt,
+                          .source_system_id = options->source_system_id,
                           .begin_lsn = options->begin_lsn,
                           .truncate_nonempty = options->truncate_nonempty,
                           .index_memory_bytes = options->index_memory_bytes};
@@ -36,14 +37,29 @@ bool loader_places_ready(const struct loader *ld, const struct loader_place *pla
     *ret_shards = shards;
     for (size_t i = 0; i < count; i++) {
         bool this_journal = places[i].lsn >= ld->begin_lsn;
+        if (ld->source_system_id != 0 && places[i].source_system_id != ld->source_system_id)
+            return err_set(err, ERR_IDENTITY,
+                           "the target was filled from source system %llu, the source is %llu: use the right "
+                           "source, or an empty target with a new pipeline name",
+                           (unsigned long long)places[i].source_system_id,
+                           (unsigned long long)ld->source_system_id);
         if (this_journal && places[i].attempt > ld->attempt)
             return err_set(err, ERR_FENCED,
                            "apply has come to a later attempt than %llu: another capture runs",
                            (unsigned long long)ld->attempt);
-        *ret_ready = *ret_ready && this_journal && places[i].attempt == ld->attempt &&
+        /* While a load runs apply waits: a complete copy is one of another journal. */
+        *ret_ready = *ret_ready && this_journal && !places[i].complete && places[i].attempt == ld->attempt &&
                      target_shards_in(places[i].shard) == shards;
     }
     return true;
+}
+
+bool loader_too_many_places(struct err *err)
+{
+    return err_set(err, ERR_UNSUPPORTED,
+                   "capture.snapshot_path: direct goes with %d shards of apply at most: take fewer, or set "
+                   "capture.snapshot_path: journal",
+                   LOADER_PLACES_MAX);
 }
 
 void loader_shard_of(unsigned shards, const char *schema, const char *name, char ret[32])

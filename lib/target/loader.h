@@ -25,6 +25,8 @@ struct loader_options {
     const char *url, *pipeline;
     const char *owner; /* names the run that has claimed, or is about to */
     uint64_t attempt;
+    uint64_t
+        source_system_id; /* a target that was filled from another one is not to be touched; 0 = not known */
     lsn_t
         begin_lsn; /* the attempt begins here or later: a target that stands before it was filled from another journal; 0 = not known */
     bool truncate_nonempty; /* as in target_options */
@@ -96,7 +98,8 @@ void loader_cancel(struct loader *ld);
 /* Its tables are described by `rows`; otherwise by the other members. */
 bool loader_takes_rows(const struct loader *ld);
 
-/* Apply, all of its shards, has come to the attempt's beginning. ERR_FENCED: to a later one. */
+/* Apply, all of its shards, has come to the attempt's beginning, and no further. ERR_FENCED: to a later one. ERR_IDENTITY: it goes by the
+ * journal of another source. */
 bool loader_ready(struct loader *ld, bool *ret_ready, struct err *err) MUST_CHECK;
 /* From here on only loaders of this owner write. Waits for chunks of earlier ones. *ret_done: all is loaded already. */
 bool loader_claim(struct loader *ld, bool *ret_done, struct err *err) MUST_CHECK;

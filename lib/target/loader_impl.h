@@ -9,7 +9,7 @@
 struct loader {
     const struct loader_ops *ops;
     char *pipeline, *owner;
-    uint64_t attempt;
+    uint64_t attempt, source_system_id;
     lsn_t begin_lsn;
     bool truncate_nonempty;
     int64_t index_memory_bytes;
@@ -18,8 +18,9 @@ struct loader {
 /* A row of the control table of positions. */
 struct loader_place {
     char shard[32]; /* "1/3" */
-    uint64_t attempt;
+    uint64_t attempt, source_system_id;
     lsn_t lsn;
+    bool complete; /* of this attempt: the load was over before */
 };
 #define LOADER_PLACES_MAX 1024
 
@@ -57,9 +58,12 @@ extern const struct loader_ops loader_postgres, loader_mariadb;
 
 void loader_base(struct loader *ld, const struct loader_ops *ops, const struct loader_options *options);
 void loader_base_release(struct loader *ld);
-/* Do all shards of one layout stand at the attempt? *ret_shards: how many there are. ERR_FENCED: one is behind it. */
+/* Do all shards of one layout stand at the attempt? *ret_shards: how many there are. ERR_FENCED: one is behind it. ERR_IDENTITY: one was
+ * filled from another source. */
 bool loader_places_ready(const struct loader *ld, const struct loader_place *places, size_t count,
                          unsigned *ret_shards, bool *ret_ready, struct err *err) MUST_CHECK;
+/* There are more than LOADER_PLACES_MAX. Always false. */
+bool loader_too_many_places(struct err *err);
 /* "2/3": whose table it is. */
 void loader_shard_of(unsigned shards, const char *schema, const char *name, char ret[32]);
 /* Of a transaction whose claim, or whose shards, are no longer there. Always false. */

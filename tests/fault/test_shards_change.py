@@ -141,14 +141,41 @@ def shards_by_table(x):
     return dict(x.target("SELECT table_name, shard FROM crossfade.loaded"))
 
 
+def as_plain(x):
+    """Two shards whose role may not keep foreign keys from firing. Capture's configuration stays as it was."""
+    with psycopg.connect(x.target_url, autocommit=True) as admin:
+        admin.execute("CREATE ROLE plain LOGIN; GRANT CREATE ON DATABASE family TO plain")
+        for table in FK_TABLES:
+            admin.execute(f"ALTER TABLE {table} OWNER TO plain")
+    x.pipeline.settings["target"]["url"] = x.target_url.replace("postgres@", "plain@").replace("user=postgres", "user=plain")
+    return x.shards(2)
+
+
+def test_direct_load_knows_the_shard_of_a_family():
+    """The loader's own role may keep foreign keys from firing; whose tables they are goes by the homes that apply has written (find_shard)."""
+    with Workdir("shards-fk-direct") as folder, Into(folder, "postgresql", "family", FK_DDL, {"capture": {"snapshot_path": "direct"}}) as x:
+        roles = as_plain(x)
+        for role in roles:
+            role.start()
+        wait_until(lambda: x.target("SELECT to_regclass('crossfade.shard_home')") != [(None,)], 90, "apply has made its tables")
+        families(x, 1)
+        x.capture.start(failpoint="capture.direct_chunk_done:3")
+        x.capture.assert_exit(-9, timeout=90)
+        x.capture.start()
+        for role in roles:
+            role.wait_for(lambda status: status.get("complete"), 90, "the copy is complete")
+        families(x, 100)
+        x.caught_up(roles)
+        x.assert_equal(FK_TABLES)
+        assert x.target("SELECT bool_and(done) FROM crossfade.direct_chunk") == [("True",)]
+        at = shards_by_table(x)
+        assert at["parent"] == at["child"] == at["grandchild"] and set(at.values()) == {"1/2", "2/2"}, at
+        assert x.target("SELECT count(*) FROM crossfade.loaded") == [(str(len(FK_TABLES)),)]
+
+
 def test_tables_that_firing_foreign_keys_connect_are_of_one_shard():
     with Workdir("shards-fk") as folder, Into(folder, "postgresql", "family", FK_DDL) as x:
-        with psycopg.connect(x.target_url, autocommit=True) as admin:
-            admin.execute("CREATE ROLE plain LOGIN; GRANT CREATE ON DATABASE family TO plain")
-            for table in FK_TABLES:
-                admin.execute(f"ALTER TABLE {table} OWNER TO plain")
-        x.pipeline.settings["target"]["url"] = x.target_url.replace("postgres@", "plain@").replace("user=postgres", "user=plain")
-        roles = x.shards(2)
+        roles = as_plain(x)
         x.capture.start()
         for role in roles:
             role.start()

@@ -10,9 +10,10 @@ import threading
 import psycopg
 import pytest
 
-from rig import Postgres, Workdir, wait_until
+from rig import Pipeline, Postgres, Workdir, wait_until
 from rig.failpoints import failpoints
-from rig.scenario import scenario
+from rig.postgres import run_psql
+from rig.scenario import drop_database, scenario
 
 TABLES = """
 CREATE TABLE big (id bigint PRIMARY KEY, v text, n numeric(12,2), at timestamptz, raw bytea);
@@ -209,6 +210,50 @@ def test_new_journal_is_loaded_anew(servers):
         assert s.target("SELECT sum(rows)::int, bool_and(done) FROM crossfade.direct_chunk") == [(2452, True)]
 
 
+def test_target_of_another_source_is_not_touched(servers):
+    """A copied configuration: the pipeline's name and target, another source. And one that is complete, in another journal of the same source."""
+    folder, _, target = servers
+    table = "CREATE TABLE t (id int PRIMARY KEY, v text);"
+    with scenario(*servers, table + "INSERT INTO t SELECT i, 'v' FROM generate_series(1, 500) i", more=DIRECT) as s:
+        s.start(timeout=120)
+        s.capture.terminate()
+        s.apply.terminate()
+        other = target.create_db("another_source")
+        run_psql(other, "-c", table + "INSERT INTO t VALUES (1, 'other')")
+        os.mkdir(os.path.join(str(folder), "another_source"))
+        with Pipeline(os.path.join(str(folder), "another_source"), other, s.target_url, name=s.name, tables=["public.*"], more=DIRECT, roles=False) as p:
+            p.capture.start()
+            p.capture.assert_exit(5, timeout=90)
+            assert "the target was filled from source system" in p.capture.log_text()
+        drop_database(target, "another_source")
+        assert s.target("SELECT count(*), count(*) FILTER (WHERE v = 'other') FROM t") == [(500, 0)]
+
+        lose_slot(s)
+        shutil.rmtree(os.path.join(s.pipeline.folder, f"{s.name}-journal"))
+        s.source("DELETE FROM t WHERE id < 50")
+        s.target("UPDATE crossfade.position SET lsn = 'FFFF/0'")  # as of a source that was put back to an earlier state
+        s.capture.start()
+        s.capture.wait_for(lambda status: "crossfade apply must run" in (status.get("trouble") or ""), 60, "the load waits for apply")
+        assert s.target("SELECT count(*) FROM t") == [(500,)]
+
+
+def test_names_in_rows_are_whole(servers):
+    """Each side has its own search_path; a table of such a name that the target does not have is its own trouble, which no new snapshot mends."""
+    schema = "CREATE TABLE t (id int PRIMARY KEY, r regclass, rs regclass[]);"
+    far = "CREATE SCHEMA app; CREATE TABLE app.far (id int);"
+    with scenario(*servers, schema + "INSERT INTO t SELECT i, 't', '{t}' FROM generate_series(1, 1200) i", name="whole_names", more=DIRECT) as s:
+        s.admin(far + "GRANT USAGE ON SCHEMA app TO PUBLIC; ALTER DATABASE whole_names SET search_path = app, public")
+        s.admin("UPDATE t SET r = 'far', rs = '{far,t}'")
+        s.apply.start()
+        s.capture.start()
+        s.capture.assert_exit(5, timeout=90)
+        assert 'relation "app.far" does not exist' in s.capture.log_text() or 'schema "app" does not exist' in s.capture.log_text()
+        s.target(far)
+        s.capture.start()
+        s.wait_complete(120)
+        assert s.target("SELECT DISTINCT r::text, rs::text FROM t") == [("app.far", "{app.far,t}")]
+
+
 def test_later_copy_takes_the_place_of_one_that_is_loaded(servers):
     with scenario(*servers, TABLES, more=DIRECT) as s:
         s.apply.start()
@@ -291,6 +336,37 @@ def test_snapshot_is_lost_alone(servers):
         complete(s, 1)
         s.assert_equal(120)
         assert s.target("SELECT count(DISTINCT lsn) > 1 FROM crossfade.direct_chunk") == [(True,)]
+
+
+def test_load_that_waits_for_a_lock_can_be_ended(servers):
+    """Capture ends although a worker looks for the end of its next chunk in a table that somebody has locked; the load goes on later."""
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%FROM ONLY%OFFSET%'"
+    with scenario(*servers, "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 3000); ANALYZE t", more=DIRECT) as s:
+        s.capture.start()
+        s.capture.wait_for(lambda status: "crossfade apply must run" in (status.get("trouble") or ""), 60, "the load waits for apply")
+        with psycopg.connect(s.source_url) as holder:
+            holder.execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+            s.apply.start()
+            wait_until(lambda: s.admin(waits) == [(1,)], 60, "a worker waits for the lock")
+            s.capture.terminate()
+            wait_until(lambda: s.admin(waits) == [(0,)], 90, "nothing of it is left on the source")
+        s.capture.start()
+        s.wait_complete(120)
+        s.assert_equal(120)
+
+
+def test_table_is_renamed_while_it_is_loaded(servers):
+    """What was loaded lies in the target's table of the old name: the one of the new name gets all rows."""
+    with scenario(*servers, "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 3000); ANALYZE t", more={"capture": {**DIRECT["capture"], "max_rows_per_second": 1000}}) as s:
+        s.target("CREATE TABLE u (id int PRIMARY KEY)")
+        s.apply.start()
+        s.capture.start()
+        loads(s)
+        s.source("ALTER TABLE t RENAME TO u")
+        s.wait_complete(120)
+        s.source("DELETE FROM u WHERE id < 5")
+        s.wait(120)
+        assert s.target("SELECT count(*), min(id), max(id) FROM u") == [(2996, 5, 3000)]
 
 
 def test_types_of_one_name_and_other_content(servers):

@@ -8,7 +8,12 @@
 
 #include <cmocka.h>
 
-static const struct loader third = {.attempt = 3, .begin_lsn = 100};
+static const struct loader third = {.attempt = 3, .source_system_id = 9, .begin_lsn = 100};
+
+#define AT(name, number, at)                                                                                 \
+    {                                                                                                        \
+        .shard = name, .attempt = number, .source_system_id = 9, .lsn = at                                   \
+    }
 
 static bool ready(const struct loader_place *places, size_t count, unsigned *ret_shards)
 {
@@ -24,19 +29,19 @@ static void one_process(void **state)
     unsigned shards;
     (void)state;
     assert_false(ready(NULL, 0, &shards));
-    assert_true(ready(&(struct loader_place){"1/1", 3, 100}, 1, &shards));
+    assert_true(ready(&(struct loader_place)AT("1/1", 3, 100), 1, &shards));
     assert_int_equal(shards, 1);
-    assert_false(ready(&(struct loader_place){"1/1", 2, 90}, 1, &shards));
-    assert_false(ready(&(struct loader_place){"1/1", 3, 99}, 1, &shards)); /* of another journal */
-    assert_false(ready(&(struct loader_place){"1/1", 7, 99}, 1, &shards)); /* likewise */
+    assert_false(ready(&(struct loader_place)AT("1/1", 2, 90), 1, &shards));
+    assert_false(ready(&(struct loader_place)AT("1/1", 3, 99), 1, &shards)); /* of another journal */
+    assert_false(ready(&(struct loader_place)AT("1/1", 7, 99), 1, &shards)); /* likewise */
 }
 
 static void all_shards_of_one_layout(void **state)
 {
     unsigned shards;
-    const struct loader_place all[] = {{"1/3", 3, 100}, {"2/3", 3, 120}, {"3/3", 3, 100}};
-    const struct loader_place late[] = {{"1/2", 3, 100}, {"2/2", 2, 120}};
-    const struct loader_place mixed[] = {{"1/2", 3, 100}, {"2/3", 3, 100}};
+    const struct loader_place all[] = {AT("1/3", 3, 100), AT("2/3", 3, 120), AT("3/3", 3, 100)};
+    const struct loader_place late[] = {AT("1/2", 3, 100), AT("2/2", 2, 120)};
+    const struct loader_place mixed[] = {AT("1/2", 3, 100), AT("2/3", 3, 100)};
     (void)state;
     assert_true(ready(all, 3, &shards));
     assert_int_equal(shards, 3);
@@ -47,13 +52,41 @@ static void all_shards_of_one_layout(void **state)
 
 static void a_later_attempt_takes_over(void **state)
 {
-    const struct loader_place places[] = {{"1/2", 3, 100}, {"2/2", 4, 130}};
+    const struct loader_place places[] = {AT("1/2", 3, 100), AT("2/2", 4, 130)};
     struct err err = ERR_INIT;
     bool is = false;
     unsigned shards;
     (void)state;
     assert_false(loader_places_ready(&third, places, 2, &shards, &is, &err));
     assert_int_equal(err.code, ERR_FENCED);
+}
+
+/* One that apply refuses, too: neither is it waited for, nor is anything of it touched. */
+static void another_source_is_refused(void **state)
+{
+    const struct loader_place places[] = {AT("1/2", 3, 100),
+                                          {.shard = "2/2", .attempt = 3, .source_system_id = 8, .lsn = 100}};
+    const struct loader unknown = {.attempt = 3, .begin_lsn = 100};
+    struct err err = ERR_INIT;
+    bool is = false;
+    unsigned shards;
+    (void)state;
+    assert_false(loader_places_ready(&third, places, 2, &shards, &is, &err));
+    assert_int_equal(err.code, ERR_IDENTITY);
+    assert_true(loader_places_ready(&unknown, places, 2, &shards, &is, &err));
+    assert_true(is);
+}
+
+/* Apply waits until all is loaded: a complete copy was filled from another journal of the same source. */
+static void a_complete_copy_is_not_taken(void **state)
+{
+    const struct loader_place places[] = {
+        AT("1/2", 3, 100),
+        {.shard = "2/2", .attempt = 3, .source_system_id = 9, .lsn = 100, .complete = true}};
+    unsigned shards;
+    (void)state;
+    assert_false(ready(places, 2, &shards));
+    assert_false(ready(places + 1, 1, &shards));
 }
 
 /* The hash is written into targets: it stays. */
@@ -82,6 +115,8 @@ int main(void)
         cmocka_unit_test(one_process),
         cmocka_unit_test(all_shards_of_one_layout),
         cmocka_unit_test(a_later_attempt_takes_over),
+        cmocka_unit_test(another_source_is_refused),
+        cmocka_unit_test(a_complete_copy_is_not_taken),
         cmocka_unit_test(tables_keep_their_shards),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

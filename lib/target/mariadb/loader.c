@@ -90,15 +90,20 @@ static bool read_places(struct md_loader *ld, const char *tail, struct loader_pl
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     MD_ROWS rows = {0};
-    strbuf_adds(&sql, "SELECT shard, attempt, lsn FROM crossfade_position WHERE ");
+    strbuf_adds(&sql,
+                "SELECT shard, attempt, lsn, source_system_id, complete FROM crossfade_position WHERE ");
     add_pipeline(&sql, ld);
     strbuf_adds(&sql, tail);
     bool ok = strbuf_ok(&sql, "statement", err) && md_query(ld->mt, sql.data, &rows, err);
     strbuf_release(&sql);
-    for (*ret_count = 0; ok && *ret_count < LOADER_PLACES_MAX && md_next(&rows); (*ret_count)++) {
+    for (*ret_count = 0; ok && md_next(&rows); (*ret_count)++) {
         struct loader_place *place = &ret[*ret_count];
+        if (*ret_count == LOADER_PLACES_MAX)
+            return loader_too_many_places(err);
         strncpy(place->shard, rows.cell[0], sizeof place->shard - 1);
         place->attempt = strtoull(rows.cell[1], NULL, 10);
+        place->source_system_id = strtoull(rows.cell[3], NULL, 10);
+        place->complete = strcmp(rows.cell[4], "0") != 0;
         ok = lsn_parse(rows.cell[2], &place->lsn) ||
              err_set(err, ERR_PROTOCOL, "crossfade_position.lsn does not parse");
     }

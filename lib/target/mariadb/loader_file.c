@@ -191,6 +191,20 @@ static void add_field(struct strbuf *out, const struct md_column *col, const str
     }
 }
 
+/* Else LOAD DATA makes now() or the next number of it, without a word. (server: sql/field.cc, load_data_set_null()) */
+static bool refuse_null(const struct md_table *tab, const struct md_column *col, const struct target_row *row,
+                        struct err *err)
+{
+    char hash[17];
+    md_key_hash(tab, row, hash);
+    err_set(err, ERR_DATA,
+            "the value is NULL, the column is NOT NULL on the target: change one of them (SQLSTATE 23502)");
+    memcpy(err->sqlstate, "23502", 6);
+    return err_wrap(err, "table=%s.%s column=%s lsn=" LSN_FMT "%s%s", tab->base.schema->schema,
+                    tab->base.schema->table, col->field->name, LSN_ARGS(row->commit_lsn),
+                    tab->key_count > 0 ? " key_hash=" : "", tab->key_count > 0 ? hash : "");
+}
+
 bool mdl_file_add(struct md_loader *ld, const struct target_row *row, struct err *err)
 {
     struct md_file *file = &ld->file;
@@ -201,6 +215,8 @@ bool mdl_file_add(struct md_loader *ld, const struct target_row *row, struct err
         strbuf_clear(&file->value);
         if (!md_value_of(ld->tab, col, row, &row->row[col->index], &value, &is_null, err))
             return false;
+        if (is_null && !col->nullable)
+            return refuse_null(ld->tab, col, row, err);
         if (i > 0)
             strbuf_addc(&file->rows, '\t');
         if (is_null)

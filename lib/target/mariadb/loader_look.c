@@ -124,7 +124,7 @@ static bool read_tables(struct md_target *mt, struct target_direct *ret, struct 
     MD_ROWS rows = {0};
     strbuf_adds(&sql,
                 "SELECT DISTINCT t.source_oid, schema_name, table_name, c.lsn FROM crossfade_direct_table t "
-                "JOIN crossfade_direct_chunk c USING (pipeline, source_oid) WHERE pipeline = ");
+                "JOIN crossfade_direct_chunk c USING (pipeline, source_oid) WHERE c.done AND pipeline = ");
     maria_quote_literal(&sql, mt->pipeline);
     strbuf_adds(&sql, " ORDER BY t.source_oid");
     bool ok = strbuf_ok(&sql, "statement", err) && md_query(mt, sql.data, &rows, err);

@@ -36,6 +36,7 @@ static void pgl_close(struct loader *base)
     struct pg_loader *ld = (struct pg_loader *)base;
     pg_close(ld->conn);
     strbuf_release(&ld->out);
+    free(ld->search_path);
     free(ld);
 }
 
@@ -47,7 +48,8 @@ static void pgl_cancel(struct loader *base)
 static bool set_up(struct pg_loader *ld, struct err *err)
 {
     static const char needed[] = "crossfade.position crossfade.loaded crossfade.loaded.table_oid "
-                                 "crossfade.direct_load crossfade.direct_table crossfade.direct_chunk";
+                                 "crossfade.direct_load crossfade.direct_table crossfade.direct_chunk "
+                                 "crossfade.shard_home";
     struct err refused = ERR_INIT;
     if (!pg_exec(ld->conn, SESSION, err) ||
         (pg_server_version(ld->conn) >= 170000 && !pg_exec(ld->conn, "SET transaction_timeout = 0", err)))
@@ -58,7 +60,9 @@ static bool set_up(struct pg_loader *ld, struct err *err)
         return false;
     }
     return pg_control_tables_ensure(ld->conn, needed, embedded_sql_target_sql, "target", err) &&
-           pgt_refuse_source(ld->conn, ld->base.pipeline, err);
+           pgt_refuse_source(ld->conn, ld->base.pipeline, err) &&
+           pg_query_text(ld->conn, "SELECT pg_catalog.current_setting('search_path')", 0, NULL,
+                         &ld->search_path, err);
 }
 
 static bool pgl_open(const struct loader_options *options, struct loader **ret, struct err *err)
@@ -86,18 +90,23 @@ static bool read_places(struct pg_loader *ld, const char *sql, struct loader_pla
     const char *params[1] = {ld->base.pipeline};
     if (!pg_query(ld->conn, sql, 1, params, &res, err))
         return false;
-    for (*ret_count = 0; *ret_count < (size_t)MIN_OF(pg_rows(res), LOADER_PLACES_MAX); (*ret_count)++) {
+    if (pg_rows(res) > LOADER_PLACES_MAX)
+        return loader_too_many_places(err);
+    for (*ret_count = 0; *ret_count < (size_t)pg_rows(res); (*ret_count)++) {
         int row = (int)*ret_count;
         struct loader_place *place = &ret[row];
         (void)snprintf(place->shard, sizeof place->shard, "%s", pg_cell(res, row, 0));
         place->attempt = (uint64_t)pg_cell_int64(res, row, 1);
+        place->source_system_id = strtoull(pg_cell(res, row, 3), NULL, 10);
+        place->complete = pg_cell_bool(res, row, 4);
         if (!lsn_parse(pg_cell(res, row, 2), &place->lsn))
             return err_set(err, ERR_PROTOCOL, "crossfade.position.lsn does not parse");
     }
     return true;
 }
 
-#define PLACES "SELECT shard, attempt, lsn FROM crossfade.position WHERE pipeline = $1"
+#define PLACES                                                                                               \
+    "SELECT shard, attempt, lsn, source_system_id, complete FROM crossfade.position WHERE pipeline = $1"
 
 static bool pgl_places(struct loader *base, struct loader_place *ret, size_t *ret_count, struct err *err)
 {

@@ -102,7 +102,8 @@ bool pgl_fits(struct loader *base, const struct loader_table *t, enum loader_for
     struct pg_loader *ld = (struct pg_loader *)base;
     bool binary = true;
     PG_RESULT_AUTO res = NULL;
-    const char *params[2] = {t->schema, t->name};
+    PG_RESULT_AUTO back = NULL;
+    const char *params[2] = {t->schema, t->name}, *path[1] = {ld->search_path};
     /* Type names are to be whole, as the source gives them. */
     if (!pg_exec(ld->conn, "SET search_path = ''", err) ||
         !pg_query(
@@ -120,7 +121,9 @@ bool pgl_fits(struct loader *base, const struct loader_table *t, enum loader_for
             return false;
     }
     *ret = binary ? LOADER_BINARY : LOADER_TEXT;
-    return pg_exec(ld->conn, "RESET search_path", err) && refuse_triggers(ld, t, err);
+    return pg_query(ld->conn, "SELECT pg_catalog.set_config('search_path', $1, false)", 1, path, &back,
+                    err) &&
+           refuse_triggers(ld, t, err);
 }
 
 /* --- what is there --- */
@@ -226,7 +229,8 @@ static bool read_tables(struct pg_target *pt, struct target_direct *ret, struct 
     const char *params[1] = {pt->pipeline};
     if (!pg_query(pt->conn,
                   "SELECT schema_name, table_name, min(c.lsn) FROM crossfade.direct_table t JOIN "
-                  "crossfade.direct_chunk c USING (pipeline, source_oid) WHERE pipeline = $1 GROUP BY 1, 2",
+                  "crossfade.direct_chunk c USING (pipeline, source_oid) WHERE pipeline = $1 AND c.done "
+                  "GROUP BY 1, 2",
                   1, params, &res, err))
         return false;
     ret->tables = xcalloc((size_t)pg_rows(res) + 1, sizeof *ret->tables);

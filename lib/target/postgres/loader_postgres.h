@@ -11,7 +11,8 @@ struct pg_loader {
     struct loader base;
     struct pg_conn *conn;
     char attempt[24];
-    unsigned shards; /* of apply, as the transaction at hand has found them */
+    char *search_path; /* of the session, where nothing else is wanted */
+    unsigned shards;   /* of apply, as the transaction at hand has found them */
     bool triggers_fire;
     struct strbuf out; /* COPY data that has not been sent */
 };
