@@ -82,6 +82,8 @@ static void take_segments(struct foreign_feed *feed, size_t index, size_t count,
         fence->changes += s->changes;
         feed->lsn = MAX_OF(feed->lsn, s->newest);
         feed->commit_us = MAX_OF(feed->commit_us, s->time_us);
+        if (s->streamed && !feed->streamed)
+            feed->streamed_from = fence->id;
         feed->streamed |= s->streamed;
     }
     p->head += count;
@@ -100,7 +102,10 @@ static void make_fence(struct foreign_feed *feed, const struct cutting *c, bool 
         if (c->takes[i] > 0)
             take_segments(feed, i, c->takes[i], ret);
     }
-    feed->complete |= feed->streamed && (whole || feed->idle);
+    bool complete = feed->streamed && (whole || feed->idle);
+    if (complete && !feed->complete)
+        feed->complete_from = ret->id;
+    feed->complete |= complete;
     ret->lsn = feed->lsn;
     ret->commit_time_us = feed->commit_us;
     ret->complete = feed->complete;
@@ -455,7 +460,7 @@ static bool cut_whole(struct foreign_feed *feed, struct cutting *c, struct fence
         feed->waiting_since_us = 0;
         feed->notice[0] = '\0';
         if (e->restarted) /* should more of it come, it goes by itself */
-            foreign_late_add(feed, e->transaction);
+            foreign_late_add(feed, e->transaction, feed->last_id + 1);
         if (!any) { /* of tables that are not read */
             drop_end(feed, e);
             continue;

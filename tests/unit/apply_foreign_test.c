@@ -52,6 +52,51 @@ static void test_attempt_is_kept_with_its_fence(void **unused)
     close_feed();
 }
 
+/* What fences further on have made of the feed is not the target's yet. */
+static void test_state_of_a_fence_before(void **unused)
+{
+    (void)unused;
+    struct fence before, last;
+    const char *state;
+    bool ready = false;
+    open_feed(false);
+    PUT(.topic = TOPIC_B, .offset = 0, .id = 1, .snapshot = "first", SNAP);
+    be_idle();
+    assert_true(foreign_cut(feed, &before, &ready, &err) && ready);
+    PUT(.offset = 0, .id = 1, .snapshot = "last", SNAP);
+    be_idle();
+    assert_true(foreign_cut(feed, &last, &ready, &err) && ready && last.complete);
+    foreign_late_add(feed, 77, last.id);
+    assert_true(foreign_feed_state(feed, before.id, &state, &err));
+    assert_non_null(strstr(state, "\"complete\":false,\"streamed\":false"));
+    assert_non_null(strstr(state, "\"late\":[]"));
+    assert_true(foreign_feed_state(feed, last.id, &state, &err));
+    assert_non_null(strstr(state, "\"complete\":true,\"streamed\":true"));
+    assert_non_null(strstr(state, "\"late\":[77]"));
+    fence_release(&before);
+    fence_release(&last);
+    close_feed();
+}
+
+/* Which topic was found first does not show: shards are held against each other. */
+static void test_state_is_in_order(void **unused)
+{
+    (void)unused;
+    const char *state;
+    open_feed(false);
+    foreign_part_add(feed, "pg.public.0", 0, 0);
+    foreign_part_add(feed, TOPIC_A, 10, 0);
+    foreign_part_add(feed, TOPIC_A, 9, 0);
+    assert_true(foreign_feed_state(feed, 1, &state, &err));
+    static const char *const order[] = {"[\"pg.public.0\",0,", "[\"" TOPIC_A "\",0,", "[\"" TOPIC_A "\",9,",
+                                        "[\"" TOPIC_A "\",10,", "[\"" TOPIC_B "\",0,"};
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        state = strstr(state, order[i]);
+        assert_non_null(state);
+    }
+    close_feed();
+}
+
 static void test_snapshot_after_stream_halts(void **unused)
 {
     (void)unused;
@@ -405,6 +450,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_snapshot_that_begins_anew),
         cmocka_unit_test(test_attempt_is_kept_with_its_fence),
+        cmocka_unit_test(test_state_of_a_fence_before),
+        cmocka_unit_test(test_state_is_in_order),
         cmocka_unit_test(test_snapshot_after_stream_halts),
         cmocka_unit_test(test_snapshot_after_a_whole_one_halts),
         cmocka_unit_test(test_keyless_snapshot_at_the_same_place),
