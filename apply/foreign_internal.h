@@ -136,6 +136,7 @@ struct foreign_feed {
     struct arena arena;
     struct part *parts;
     size_t part_count, part_cap;
+    size_t told_parts; /* of the last fence */
     bool assigned;
     bool warms; /* only what is read for the memory is assigned */
     int64_t listed_us;

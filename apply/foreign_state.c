@@ -416,6 +416,7 @@ static bool read_root(struct foreign_feed *feed, json_t *root, struct err *err)
         if (!read_part(feed, item, err))
             return false;
     }
+    feed->told_parts = feed->part_count;
     return read_domains(feed, domains, err) && read_late(feed, late, err) &&
            read_snapshot(feed, snapshot, err);
 }

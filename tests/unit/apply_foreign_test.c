@@ -213,6 +213,7 @@ static void test_killed_before_the_end(void **unused)
     meta(4, "END", "6:70", "public.a", 1);
     meta(5, "END", "6:70", "public.a", 1); /* again */
     assert_int_equal(cut(NULL), 1);
+    assert_int_equal(cut(NULL), 0); /* the place alone */
     assert_int_equal(cut(NULL), -1);
     close_feed();
 }
