@@ -172,7 +172,7 @@ struct foreign_feed {
     bool complete;
     bool streamed;                         /* the snapshot's end was seen */
     uint64_t complete_from, streamed_from; /* since which fence */
-    bool idle;     /* all is read that is there */
+    bool idle;                             /* all is read that is there */
     int64_t waiting_since_us,
         halves_since_us; /* mono; 0 = not for records of a transaction whose end is there; for the other
                                                   half of a key change */

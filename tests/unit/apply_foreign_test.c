@@ -3,6 +3,7 @@
  * unusual ways: what the feed hands out, passes over and refuses. Records are made here, in the form of JsonConverter.
  */
 #include "apply_foreign_fixture.h"
+#include "config/config.h"
 
 /* --- 1: snapshots --- */
 
@@ -446,6 +447,28 @@ static void test_truncate(void **unused)
     close_feed();
 }
 
+/* A text that a table may well hold stands for nothing. */
+static void test_placeholders_that_are_refused(void **unused)
+{
+    (void)unused;
+    static const char *const texts[] = {"gone", "''", "hex:676f6e65", "(not sent)"};
+    for (size_t i = 0; i < 4; i++) {
+        char *text CLEANUP(free_ptr) =
+            xasprintf("pipeline: p\ntarget: {url: \"postgresql:///x\"}\nsource: {debezium: {brokers: b, "
+                      "topics: [t], unavailable_value: %s}}\n",
+                      texts[i]);
+        struct config *cfg;
+        struct foreign_settings set;
+        err_clear(&err);
+        if (!config_load_text("test", text, strlen(text), NULL, 0, NULL, &cfg, &err))
+            fail_msg("%s", err.text);
+        assert_int_equal(foreign_settings_read(cfg, &set, &err), i == 3);
+        assert_true(i == 3 || strstr(err.text, "source.debezium.unavailable_value") != NULL);
+        foreign_settings_release(&set);
+        config_free(cfg);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -468,6 +491,7 @@ int main(void)
         cmocka_unit_test(test_memory_of_many_partitions),
         cmocka_unit_test(test_restart_inside_a_long_repeat),
         cmocka_unit_test(test_truncate),
+        cmocka_unit_test(test_placeholders_that_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,8 +33,9 @@ static bool read_places(struct md_target *mt, bool lock, struct target_place **r
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     MD_ROWS rows = {0};
-    strbuf_adds(&sql, "SELECT shard, IFNULL(MD5(JSON_REMOVE(offsets, '$.late')), fence_id), complete AND pending "
-                      "IS NULL FROM crossfade_position WHERE ");
+    strbuf_adds(&sql,
+                "SELECT shard, IFNULL(MD5(JSON_REMOVE(offsets, '$.late')), fence_id), complete AND pending "
+                "IS NULL FROM crossfade_position WHERE ");
     add_others(&sql, mt);
     strbuf_adds(&sql, lock ? " ORDER BY shard FOR UPDATE" : " ORDER BY shard");
     bool ok = strbuf_ok(&sql, "statement", err) && md_query(mt, sql.data, &rows, err);
@@ -119,8 +120,9 @@ static bool move_tables(struct md_target *mt, const struct target_options *optio
 static bool raise_ids(struct md_target *mt, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    strbuf_adds(&sql, "UPDATE crossfade_position SET fence_id = (SELECT highest FROM (SELECT MAX(fence_id) AS "
-                      "highest FROM crossfade_position WHERE pipeline = ");
+    strbuf_adds(&sql,
+                "UPDATE crossfade_position SET fence_id = (SELECT highest FROM (SELECT MAX(fence_id) AS "
+                "highest FROM crossfade_position WHERE pipeline = ");
     maria_quote_literal(&sql, mt->pipeline);
     strbuf_adds(&sql, ") p) WHERE offsets IS NOT NULL AND pipeline = ");
     maria_quote_literal(&sql, mt->pipeline);

@@ -82,11 +82,12 @@ static bool read_places(struct pg_target *pt, bool others, struct target_place *
 {
     PG_RESULT_AUTO res = NULL;
     const char *params[] = {pt->pipeline, pt->shard, others ? "t" : "f"};
-    if (!pg_query(pt->conn,
-                  "SELECT shard, coalesce(md5((offsets::jsonb - 'late')::text), fence_id::text), complete AND "
-                  "pending IS NULL FROM crossfade.position WHERE pipeline = $1 "
-                  "AND (split_part(shard, '/', 2) <> split_part($2, '/', 2)) = $3::boolean ORDER BY shard",
-                  3, params, &res, err))
+    if (!pg_query(
+            pt->conn,
+            "SELECT shard, coalesce(md5((offsets::jsonb - 'late')::text), fence_id::text), complete AND "
+            "pending IS NULL FROM crossfade.position WHERE pipeline = $1 "
+            "AND (split_part(shard, '/', 2) <> split_part($2, '/', 2)) = $3::boolean ORDER BY shard",
+            3, params, &res, err))
         return false;
     *ret_count = (size_t)pg_rows(res);
     *ret = xcalloc(*ret_count + 1, sizeof **ret);
@@ -243,8 +244,8 @@ static bool to_another_number(struct pg_target *pt, const struct relayout *ch, s
     if (ok && count > 0) { /* else another process of the new layout has done it meanwhile */
         log_event(LOG_LEVEL_INFO, "shards_changed", "from=%zu to=%u fence=%s", count, ch->count,
                   places[0].fence);
-        ok = move_tables(pt, ch, err) && raise_ids(pt, err) &&
-             move_positions(pt, places[0].shard, err) && write_homes(pt, ch, err);
+        ok = move_tables(pt, ch, err) && raise_ids(pt, err) && move_positions(pt, places[0].shard, err) &&
+             write_homes(pt, ch, err);
     }
     free(places);
     return ok;
