@@ -430,6 +430,7 @@ bool claim_writer_append(struct claim_writer *cw, struct journal_writer *jw, int
     unit_stem(cw, stem);
     if (!begin_unit(cw, stem, err))
         return false;
+    jw->claiming = true;
     (void)snprintf(claim.id, sizeof claim.id, "%.90s-%" PRIx64 CLAIM_SUFFIX, stem, ++cw->claims);
     if (rec->lsn != 0)
         (void)lsn_format(rec->lsn, claim.lsn);

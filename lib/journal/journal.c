@@ -169,8 +169,10 @@ bool journal_commit(struct journal_writer *jw, struct err *err)
         return false;
     if (jw->claims == NULL)
         return writer_result(jw, jw->ops->commit(jw, err));
-    return writer_result(jw, claim_writer_before_commit(jw->claims, jw, err) && jw->ops->commit(jw, err) &&
-                                 claim_writer_committed(jw->claims, err));
+    bool ok = claim_writer_before_commit(jw->claims, jw, err) && jw->ops->commit(jw, err) &&
+              claim_writer_committed(jw->claims, err);
+    jw->claiming = false; /* (after a failure nothing is written any more) */
+    return writer_result(jw, ok);
 }
 
 bool journal_trim(struct journal_writer *jw, struct err *err)

@@ -188,6 +188,8 @@ struct journal_writer {
     const struct journal_writer_ops *ops;
     bool failed;
     struct claim_writer *claims;
+    bool
+        claiming; /* the unit has claims: their note is to name offsets that were acknowledged, none that are foreseen */
     uint64_t id; /* 0: what it writes is seen by whole units, or not at all */
 };
 struct journal_reader {

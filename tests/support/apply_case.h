@@ -10,6 +10,7 @@
 #include "pg_server.h"
 
 #include <ctype.h>
+#include <poll.h>
 #include <time.h>
 
 #include "change/codec.h"
@@ -432,10 +433,19 @@ static void ac_show_log(struct apply_case *ac)
 }
 
 /* Waits for the end; its exit code, or 1000 + signal. */
+/* 10 ms each. */
+#define AC_EXIT_TRIES 18000
+
 static UNUSED int ac_wait_exit(struct apply_case *ac)
 {
     int status = 0;
-    assert_int_equal(waitpid(ac->pid, &status, 0), ac->pid);
+    for (int tries = 0; waitpid(ac->pid, &status, WNOHANG) != ac->pid; tries++) {
+        if (tries == AC_EXIT_TRIES) {
+            ac_show_log(ac);
+            fail_msg("apply has not ended");
+        }
+        (void)poll(NULL, 0, 10);
+    }
     ac->pid = 0;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
 }

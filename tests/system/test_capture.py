@@ -193,6 +193,9 @@ def marked(fences, nonce):
     return [(i, f) for i, f in enumerate(fences) if (f.get("marker") or {}).get("nonce") == nonce]
 
 
+HOLD_MS = 120000  # more than a busy machine needs between hold and cut
+
+
 @pytest.mark.parametrize("memory", ["64MiB", "4MiB"])
 def test_a_cut_gets_its_exact_fence(servers, memory):
     """Between the hold and the cut no fence is written; the fence is exactly at the cut, with what committed before it."""
@@ -203,7 +206,7 @@ def test_a_cut_gets_its_exact_fence(servers, memory):
         c.change()
         for _ in range(2):
             nonce = uuid.uuid4().hex
-            c.marker("hold", nonce)
+            c.marker("hold", nonce, deadline_ms=HOLD_MS)
             c.role.wait_for(lambda s: s["phase"] == "holding", 20, "holds")
             held_at = c.role.status()["journaled_lsn"]
             c.change()
@@ -216,10 +219,10 @@ def test_a_cut_gets_its_exact_fence(servers, memory):
             c.change()
             time.sleep(0.3)  # time enough to write a fence, were it not held back
             assert c.role.status()["journaled_lsn"] == held_at
-            c.marker("cut", nonce, cut)
+            c.marker("cut", nonce, cut, HOLD_MS)
             c.wait()
             (at, fence), = marked(c.fences(), nonce)
-            assert fence["marker"]["kind"] == "compare" and fence["lsn"] == cut and fence["marker"]["deadline_ms"] == 20000
+            assert fence["marker"]["kind"] == "compare" and fence["lsn"] == cut and fence["marker"]["deadline_ms"] == HOLD_MS
             assert lsn_value(c.fences()[at - 1]["lsn"]) < lsn_value(cut)
         c.check()
         topics, fences = read_cat(c.pipeline)

@@ -1,5 +1,6 @@
 /* The Kafka journal's writer: a transactional producer, a unit is a transaction; or, with journal_config.idempotent, one without
  * transactions, whose records are stamped. See kafka.h, stamp.h. */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +17,10 @@
 #define PAUSE_MAX_US 10000
 #define REFUSED_US   20000
 #define SMALL_UNIT   ((size_t)256 << 10)
+
+/* Where others write into our topics, offsets are foreseen so often in vain; then never again in this process. */
+#define SURPRISES_MAX 3
+static atomic_uint surprises;
 
 /* Bytes that the library holds, one record more at most: its own limit (queue.buffering.max.kbytes) would never let a record pass that
  * is larger. */
@@ -450,7 +455,7 @@ static bool can_plan(struct kafka_writer *w)
         if (!touched_part(w, i)->known)
             return false;
     }
-    return !w->idempotent && !w->sealing;
+    return !w->idempotent && !w->sealing && !w->base.claiming && atomic_load(&surprises) < SURPRISES_MAX;
 }
 
 static bool check_plan(struct kafka_writer *w, struct err *err)
@@ -459,6 +464,7 @@ static bool check_plan(struct kafka_writer *w, struct err *err)
         const struct part *part = touched_part(w, i);
         if (!part->known || (part->first == part->at && part->next - part->first == part->appended))
             continue;
+        atomic_fetch_add(&surprises, 1);
         return err_set(err, ERR_CONNECT,
                        "kafka journal %s: topic=%s partition=%d: records stand at offset=%llu to %llu, not "
                        "at %llu to %llu: something "
@@ -474,8 +480,9 @@ static bool kafka_flush(struct journal_writer *jw, const struct journal_range **
                         struct err *err)
 {
     struct kafka_writer *w = writer_of(jw);
-    w->planned = can_plan(w);
-    if (w->planned ? !reports_ok(w, err) : !kafka_writer_wait_reports(w, err))
+    bool plan = can_plan(w);
+    w->planned = w->planned || plan;
+    if (plan ? !reports_ok(w, err) : !kafka_writer_wait_reports(w, err))
         return false;
     if (w->range_cap < w->touched_count) {
         w->range_cap = w->touched_cap;
@@ -483,11 +490,10 @@ static bool kafka_flush(struct journal_writer *jw, const struct journal_range **
     }
     for (size_t i = 0; i < w->touched_count; i++) {
         const struct part *part = touched_part(w, i);
-        w->ranges[i] =
-            (struct journal_range){.stream = w->streams[w->touched[i].stream].name,
-                                   .partition = w->touched[i].partition,
-                                   .first_offset = w->planned ? part->at : part->first,
-                                   .next_offset = w->planned ? part->at + part->appended : part->next};
+        w->ranges[i] = (struct journal_range){.stream = w->streams[w->touched[i].stream].name,
+                                              .partition = w->touched[i].partition,
+                                              .first_offset = plan ? part->at : part->first,
+                                              .next_offset = plan ? part->at + part->appended : part->next};
     }
     if (w->touched_count > 1)
         qsort(w->ranges, w->touched_count, sizeof *w->ranges, compare_ranges);

@@ -140,6 +140,7 @@ bool pgt_connect(const struct target_options *options, unsigned writer, struct p
                  struct err *err)
 {
     struct pg_target *pt = xcalloc(1, sizeof *pt);
+    pt->stages_max = STAGES_MAX;
     pt->writer = writer;
     pt->crewed = options->writers > 1;
     char *name = xasprintf("crossfade apply %s", options->pipeline);

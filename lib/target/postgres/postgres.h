@@ -25,7 +25,9 @@
 /* Prepared statements of a session, and its staging tables from one transaction to the next: a server keeps some 10 to 20 KiB for each
  * statement, and touches every staging table at each commit. */
 #define STATEMENTS_MAX 1000
-#define STAGES_MAX     100
+#define STAGES_MAX     100 /* at first; grows up to STAGES_LIMIT where more of them are in use all the time */
+#define STAGES_LIMIT   1600
+#define STAGES_YOUNG   20 /* transactions since they were dropped: less is such a case */
 /* Tables that the catalog is asked about at once, and fields that they have in all (one table may have more). */
 #define PREPARE_TABLES 200
 #define PREPARE_FIELDS 20000
@@ -173,11 +175,12 @@ struct pg_target {
     struct pgt_slot *slots; /* session.c's */
     size_t slot_hand;
     uint64_t last_statement;
-    bool statements_open;     /* some are prepared or given up by what is queued */
-    bool statements_doubtful; /* … and that failed */
-    size_t stage_count;       /* made since they were dropped last */
-    struct pg_table *copy;    /* a COPY into this table goes on */
-    struct strbuf out;        /* COPY data, or parameters */
+    bool statements_open;          /* some are prepared or given up by what is queued */
+    bool statements_doubtful;      /* … and that failed */
+    size_t stage_count;            /* made since they were dropped last */
+    size_t stages_max, stages_age; /* as many are kept; transactions since then */
+    struct pg_table *copy;         /* a COPY into this table goes on */
+    struct strbuf out;             /* COPY data, or parameters */
     struct row_params params;
     struct queued_row *queued;
     size_t queued_count, queued_cap;

@@ -102,7 +102,7 @@ static void drop_stages(struct pg_target *pt)
         pt->tables[i]->held = false;
         pgt_watch_restored(pt->tables[i]->watch);
     }
-    pt->stage_count = 0;
+    pt->stage_count = pt->stages_age = 0;
 }
 
 bool pgt_statements_tidy(struct pg_target *pt, struct err *err)
@@ -118,8 +118,13 @@ bool pgt_statements_tidy(struct pg_target *pt, struct err *err)
 
 bool pgt_stages_tidy(struct pg_target *pt, struct err *err)
 {
-    if (pt->stage_count <= STAGES_MAX)
+    pt->stages_age++;
+    if (pt->stage_count <= pt->stages_max)
         return true;
+    if (pt->stages_age < STAGES_YOUNG && pt->stages_max < STAGES_LIMIT) {
+        pt->stages_max = MIN_OF(2 * pt->stages_max, (size_t)STAGES_LIMIT);
+        return true;
+    }
     if (!pg_exec(pt->conn, "DISCARD TEMP", err))
         return false;
     drop_stages(pt);
