@@ -229,6 +229,7 @@ def test_commit_marks_are_no_records(servers):
             future.result(60)
     with f:
         f.apply.start()
+        f.wait_row("SELECT fence_id >= 2 FROM crossfade.position")  # nothing there yet, which is told
         commit("r", 1, 100)
         expire(2)
         commit("c", 2, 110)
