@@ -222,6 +222,8 @@ static bool turn(struct session *s, struct err *err)
         return true;
     if (!fence_feed_read(s->feed, FENCE_WAIT_MS, most, &ready, err) || !ready)
         return !err_is_set(err);
+    if (status_board_pause_asked(s->run->board)) /* while it waited for fences: these are not written any more */
+        return true;
     if (!fence_feed_pick(s->feed, s->single_fences > 0 ? 0 : most, &fences, err))
         return false;
     bool wait = false;
