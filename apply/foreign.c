@@ -509,6 +509,21 @@ bool foreign_scan(struct foreign_feed *feed, const struct journal_record *rec, s
     return true;
 }
 
+/* Behind the last record there may be offsets of none: marks of a producer's transactions, records that were given up. */
+static void pass_over(struct foreign_feed *feed)
+{
+    for (size_t i = 0; feed->assigned && !feed->warms && i < feed->part_count; i++) {
+        struct part *p = &feed->parts[i];
+        uint64_t at;
+        if (p->paused || p->scan < p->warm_until ||
+            !journal_position(feed->reader, p->topic, p->partition, &at) || at <= p->scan)
+            continue;
+        p->scan = at;
+        if (!p->ends)
+            last_segment(p)->next = at;
+    }
+}
+
 /* Nobody is there to be waited for. */
 static void pause_ms(int ms)
 {
@@ -560,12 +575,17 @@ bool foreign_feed_next(struct foreign_feed *feed, int timeout_ms, struct fence *
         return false;
     if (*ret_ready)
         return true;
-    if (clock_mono_us() - feed->listed_us > LIST_EVERY_US &&
-        (!look_at_one(feed, err) || !list_topics(feed, err)))
-        return false;
+    if (clock_mono_us() - feed->listed_us > LIST_EVERY_US) {
+        pass_over(feed);
+        if (!look_at_one(feed, err) || !list_topics(feed, err))
+            return false;
+    }
     pause_parts(feed);
-    return (feed->assigned || assign(feed, err)) && scan(feed, timeout_ms, err) &&
-           foreign_cut(feed, ret, ret_ready, err);
+    if ((!feed->assigned && !assign(feed, err)) || !scan(feed, timeout_ms, err))
+        return false;
+    if (feed->idle)
+        pass_over(feed);
+    return foreign_cut(feed, ret, ret_ready, err);
 }
 
 const char *foreign_feed_notice(const struct foreign_feed *feed)

@@ -69,6 +69,17 @@ static void begin_fence(struct foreign_feed *feed, enum fence_kind kind, struct 
                           .complete = feed->complete};
 }
 
+/* Behind what the fence takes of a partition there may be nothing but records without changes (tombstones, heartbeats), and offsets of none:
+ * they may expire, and shards that stand at one place are to say so. Of the transaction topic: when no transaction is under way. */
+static bool has_rest(const struct foreign_feed *feed, const struct part *p, size_t taken)
+{
+    if (p->scan < p->warm_until)
+        return false;
+    if (p->ends)
+        return p->scan > p->cut && feed->end_count == 0 && feed->begun_count == 0 && feed->alone_count == 0;
+    return taken < p->count && segment_at(p, taken)->changes == 0 && segment_at(p, taken)->next > p->cut;
+}
+
 /* Takes the first segments of a partition into the fence. */
 static void take_segments(struct foreign_feed *feed, size_t index, size_t count, struct fence *fence)
 {
@@ -82,12 +93,21 @@ static void take_segments(struct foreign_feed *feed, size_t index, size_t count,
         fence->changes += s->changes;
         feed->lsn = MAX_OF(feed->lsn, s->newest);
         feed->commit_us = MAX_OF(feed->commit_us, s->time_us);
+        if (s->streamed && !feed->streamed)
+            feed->streamed_from = fence->id;
         feed->streamed |= s->streamed;
+    }
+    if (count > 0)
+        fence->ranges[fence->range_count++] = (struct fence_range){.stream = xstrdup(p->topic),
+                                                                   .partition = p->partition,
+                                                                   .first_offset = p->cut,
+                                                                   .next_offset = next};
+    if (has_rest(feed, p, count)) {
+        next = p->ends ? p->scan : segment_at(p, count)->next;
+        count += !p->ends;
     }
     p->head += count;
     p->count -= count;
-    fence->ranges[fence->range_count++] = (struct fence_range){
-        .stream = xstrdup(p->topic), .partition = p->partition, .first_offset = p->cut, .next_offset = next};
     add_mark(feed, &(struct mark){.fence_id = fence->id, .part = index, .next = next, .place = place});
     p->cut = next;
 }
@@ -97,10 +117,14 @@ static void make_fence(struct foreign_feed *feed, const struct cutting *c, bool 
     begin_fence(feed, FENCE_STREAM, ret);
     ret->ranges = xcalloc(feed->part_count + 1, sizeof *ret->ranges);
     for (size_t i = 0; i < feed->part_count; i++) {
-        if (c->takes[i] > 0)
+        if (c->takes[i] > 0 || has_rest(feed, &feed->parts[i], 0))
             take_segments(feed, i, c->takes[i], ret);
     }
-    feed->complete |= feed->streamed && (whole || feed->idle);
+    bool complete = feed->streamed && (whole || feed->idle);
+    if (complete && !feed->complete)
+        feed->complete_from = ret->id;
+    feed->complete |= complete;
+    feed->told_parts = feed->part_count;
     ret->lsn = feed->lsn;
     ret->commit_time_us = feed->commit_us;
     ret->complete = feed->complete;
@@ -434,10 +458,12 @@ static void cut_end(struct foreign_feed *feed, struct end *e, struct cutting *c,
     ret->commit_time_us = feed->commit_us = MAX_OF(feed->commit_us, e->end_us);
     struct mark mark = {
         .fence_id = ret->id, .part = at, .next = e->next, .domain = e->domain, .order = e->order};
-    if (e->next != 0)
+    if (e->next != 0) {
         add_mark(feed, &mark);
-    else
+        feed->parts[at].cut = MAX_OF(feed->parts[at].cut, e->next);
+    } else {
         feed->last_alone = e->transaction;
+    }
     drop_end(feed, e);
 }
 
@@ -455,7 +481,7 @@ static bool cut_whole(struct foreign_feed *feed, struct cutting *c, struct fence
         feed->waiting_since_us = 0;
         feed->notice[0] = '\0';
         if (e->restarted) /* should more of it come, it goes by itself */
-            foreign_late_add(feed, e->transaction);
+            foreign_late_add(feed, e->transaction, feed->last_id + 1);
         if (!any) { /* of tables that are not read */
             drop_end(feed, e);
             continue;
@@ -463,6 +489,23 @@ static bool cut_whole(struct foreign_feed *feed, struct cutting *c, struct fence
         cut_end(feed, e, c, ret);
         *ret_ready = true;
     }
+    return true;
+}
+
+/* --- what holds no change --- */
+
+/* Nothing comes, and the target does not know all that was read: a fence that brings nothing but the place. */
+static bool cut_rest(struct foreign_feed *feed, struct cutting *c, struct fence *ret)
+{
+    bool quiet = feed->idle && feed->idle_since_us != 0 && clock_mono_us() - feed->idle_since_us > QUIET_US;
+    bool any = feed->part_count != feed->told_parts;
+    for (size_t i = 0; quiet && !any && i < feed->part_count; i++)
+        any = has_rest(feed, &feed->parts[i], 0);
+    if (!quiet || !any)
+        return false;
+    memset(c->takes, 0, feed->part_count * sizeof *c->takes);
+    make_fence(feed, c, false, ret);
+    ret->transactions = 0;
     return true;
 }
 
@@ -497,6 +540,8 @@ bool foreign_cut(struct foreign_feed *feed, struct fence *ret, bool *ret_ready, 
         ok = cut_whole(feed, &c, ret, ret_ready, err);
     if (ok && !*ret_ready && feed->set->transaction_topic != NULL && feed->end_count == 0)
         tell_open(feed);
+    if (ok && !*ret_ready)
+        *ret_ready = cut_rest(feed, &c, ret);
     free(c.takes);
     return ok;
 }

@@ -142,10 +142,13 @@ bool foreign_is_late(const struct foreign_feed *feed, uint64_t transaction)
     return false;
 }
 
-void foreign_late_add(struct foreign_feed *feed, uint64_t transaction)
+void foreign_late_add(struct foreign_feed *feed, uint64_t transaction, uint64_t from_fence)
 {
-    if (!foreign_is_late(feed, transaction))
-        feed->late[feed->late_at++ % LATE_MAX] = transaction;
+    if (foreign_is_late(feed, transaction))
+        return;
+    size_t at = feed->late_at++ % LATE_MAX;
+    feed->late[at] = transaction;
+    feed->late_from[at] = from_fence;
 }
 
 /* --- tables --- */

@@ -136,6 +136,7 @@ struct foreign_feed {
     struct arena arena;
     struct part *parts;
     size_t part_count, part_cap;
+    size_t told_parts; /* of the last fence */
     bool assigned;
     bool warms; /* only what is read for the memory is assigned */
     int64_t listed_us;
@@ -150,7 +151,8 @@ struct foreign_feed {
     size_t begun_count;
     uint64_t ended[ENDED_MAX]; /* a ring: transactions whose END was seen */
     size_t ended_at;
-    uint64_t late[LATE_MAX]; /* a ring: restarted ones, of which more may come */
+    uint64_t late[LATE_MAX];      /* a ring: restarted ones, of which more may come */
+    uint64_t late_from[LATE_MAX]; /* the fence that makes it so */
     size_t late_at;
     struct truncate *truncates;
     size_t truncate_count;
@@ -168,8 +170,9 @@ struct foreign_feed {
     lsn_t lsn;
     int64_t commit_us;
     bool complete;
-    bool streamed; /* the snapshot's end was seen */
-    bool idle;     /* all is read that is there */
+    bool streamed;                         /* the snapshot's end was seen */
+    uint64_t complete_from, streamed_from; /* since which fence */
+    bool idle;                             /* all is read that is there */
     int64_t waiting_since_us,
         halves_since_us; /* mono; 0 = not for records of a transaction whose end is there; for the other
                                                   half of a key change */
@@ -211,7 +214,7 @@ bool foreign_ends_add(struct foreign_feed *feed, const struct foreign_event *ev,
 void foreign_alone_add(struct foreign_feed *feed, const struct foreign_event *ev);
 /* Of a transaction that was cut already, though the connector was started again inside of it? */
 bool foreign_is_late(const struct foreign_feed *feed, uint64_t transaction);
-void foreign_late_add(struct foreign_feed *feed, uint64_t transaction);
+void foreign_late_add(struct foreign_feed *feed, uint64_t transaction, uint64_t from_fence);
 /* Is this table, as an END names it, one whose records are read? */
 bool foreign_is_read(const struct foreign_feed *feed, const char *collection);
 /* Where the records of a table are must be known, to know what an END stands for. */

@@ -6,7 +6,8 @@
 #include "apply/foreign_internal.h"
 #include "core/alloc.h"
 
-#define STATE_FORMAT 2
+#define STATE_FORMAT          2
+#define PLACEHOLDER_MIN_BYTES 8
 
 /* --- settings --- */
 
@@ -14,6 +15,18 @@ static bool need(const struct config *cfg, const char *key, struct err *err)
 {
     return config_text(cfg, key) != NULL ||
            err_set(err, ERR_CONFIG, "%s is missing, which source.debezium.format: avro needs", key);
+}
+
+/* What stands for values that were not sent must be none that a table may well hold. */
+static bool check_placeholder(const char *text, struct err *err)
+{
+    if (text == NULL || (strlen(text) >= PLACEHOLDER_MIN_BYTES && strncmp(text, "hex:", 4) != 0))
+        return true;
+    return err_set(err, ERR_CONFIG,
+                   "source.debezium.unavailable_value: it has fewer than %d bytes, which a table's own value "
+                   "may well be, or begins with hex:. Set unavailable.value.placeholder of the connector to "
+                   "a text that no table holds; its text after hex: is given here as what it spells",
+                   PLACEHOLDER_MIN_BYTES);
 }
 
 bool foreign_settings_read(const struct config *cfg, struct foreign_settings *ret, struct err *err)
@@ -33,6 +46,8 @@ bool foreign_settings_read(const struct config *cfg, struct foreign_settings *re
     if (config_text(cfg, "source.url") != NULL || config_text(cfg, "journal.url") != NULL)
         return err_set(err, ERR_CONFIG,
                        "source.debezium stands in place of source.url and journal.url: take those out");
+    if (!check_placeholder(ret->placeholder, err))
+        return false;
     if (topics == 0)
         return err_set(err, ERR_CONFIG, "source.debezium.topics is missing: which topics are to be applied?");
     if ((ret->avro && !need(cfg, "source.debezium.registry", err)) ||
@@ -172,24 +187,65 @@ static void look_ahead(const struct foreign_feed *feed, uint64_t fence_id, struc
     }
 }
 
-static json_t *state_json(const struct foreign_feed *feed, const struct ahead *a, uint64_t fence_id)
+struct order {
+    const struct part *part;
+    size_t index;
+};
+
+static int by_topic(const void *a, const void *b)
 {
-    const char *ends = feed->set->transaction_topic;
-    json_t *parts = json_array(), *domains = json_array(), *late = json_array();
+    const struct part *p = ((const struct order *)a)->part, *q = ((const struct order *)b)->part;
+    int order = strcmp(p->topic, q->topic);
+    return order != 0 ? order : p->partition - q->partition;
+}
+
+static int by_id(const void *a, const void *b)
+{
+    uint64_t p = ((const struct domain *)a)->id, q = ((const struct domain *)b)->id;
+    return (p > q) - (p < q);
+}
+
+/* In an order of its own: shards that stand at one place have one text, whatever came to them first. */
+static json_t *parts_json(const struct foreign_feed *feed, const struct ahead *a)
+{
+    struct order *order = xcalloc(feed->part_count + 1, sizeof *order);
+    json_t *parts = json_array();
     for (size_t i = 0; i < feed->part_count; i++)
-        json_array_append_new(parts, part_json(&feed->parts[i], a->next[i], &a->places[i]));
+        order[i] = (struct order){.part = &feed->parts[i], .index = i};
+    qsort(order, feed->part_count, sizeof *order, by_topic);
+    for (size_t i = 0; i < feed->part_count; i++) {
+        size_t at = order[i].index;
+        json_array_append_new(parts, part_json(order[i].part, a->next[at], &a->places[at]));
+    }
+    free(order);
+    return parts;
+}
+
+static json_t *domains_json(struct ahead *a)
+{
+    json_t *domains = json_array();
+    qsort(a->domains.items, a->domains.count, sizeof a->domains.items[0], by_id);
     for (size_t i = 0; i < a->domains.count; i++)
         json_array_append_new(
             domains, json_pack("[o, o]", number(a->domains.items[i].id), number(a->domains.items[i].order)));
+    return domains;
+}
+
+static json_t *state_json(const struct foreign_feed *feed, struct ahead *a, uint64_t fence_id)
+{
+    const char *ends = feed->set->transaction_topic;
+    bool complete = feed->complete && feed->complete_from <= fence_id;
+    bool streamed = feed->streamed && feed->streamed_from <= fence_id;
+    json_t *late = json_array();
     for (size_t i = 0; i < LATE_MAX; i++) {
-        if (feed->late[i] != 0)
+        if (feed->late[i] != 0 && feed->late_from[i] <= fence_id)
             json_array_append_new(late, number(feed->late[i]));
     }
     return json_pack("{s:i, s:s?, s:s?, s:s?, s:b, s:b, s:o, s:I, s:o, s:o, s:o, s:o}", "format",
                      STATE_FORMAT, "connector", feed->connector, "server", feed->server, "transaction_topic",
-                     ends, "complete", (int)feed->complete, "streamed", (int)feed->streamed, "lsn",
-                     number(feed->lsn), "commit_us", (json_int_t)feed->commit_us, "domains", domains,
-                     "partitions", parts, "late", late, "snapshot", snapshot_json(feed, fence_id));
+                     ends, "complete", (int)complete, "streamed", (int)streamed, "lsn", number(feed->lsn),
+                     "commit_us", (json_int_t)feed->commit_us, "domains", domains_json(a), "partitions",
+                     parts_json(feed, a), "late", late, "snapshot", snapshot_json(feed, fence_id));
 }
 
 bool foreign_feed_state(struct foreign_feed *feed, uint64_t fence_id, const char **ret, struct err *err)
@@ -280,7 +336,7 @@ static bool read_late(struct foreign_feed *feed, json_t *late, struct err *err)
     {
         if (!json_is_integer(item))
             return bad(err);
-        foreign_late_add(feed, (uint64_t)json_integer_value(item));
+        foreign_late_add(feed, (uint64_t)json_integer_value(item), 0);
     }
     return true;
 }
@@ -360,6 +416,7 @@ static bool read_root(struct foreign_feed *feed, json_t *root, struct err *err)
         if (!read_part(feed, item, err))
             return false;
     }
+    feed->told_parts = feed->part_count;
     return read_domains(feed, domains, err) && read_late(feed, late, err) &&
            read_snapshot(feed, snapshot, err);
 }

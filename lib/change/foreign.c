@@ -521,8 +521,10 @@ static bool take_change(struct foreign_decoder *fd, const struct foreign_record 
         return false;
     ret->change.schema = v->made;
     ret->collection = v->collection;
-    missing_forms_mark(fd->missing, v->made, raw.before);
-    missing_forms_mark(fd->missing, v->made, raw.after);
+    if (!mysql) { /* whose rows are whole */
+        missing_forms_mark(fd->missing, v->made, raw.before);
+        missing_forms_mark(fd->missing, v->made, raw.after);
+    }
     return take_keys(rec, arena, ret, err);
 }
 

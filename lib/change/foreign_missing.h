@@ -10,7 +10,7 @@
 
 struct missing_forms;
 
-/* placeholder: as the connector is configured; NULL = its default. */
+/* placeholder: as the connector is configured, beside its default, which records from before may have; NULL = that alone. */
 struct missing_forms *missing_forms_new(const char *placeholder);
 void missing_forms_free(struct missing_forms *mf); /* NULL allowed */
 /* Values of the row that are one of the forms become DATUM_UNAVAILABLE. image: field_count values; NULL = nothing to do. */

@@ -50,7 +50,7 @@ const struct option option_table[] = {
     {.key = "source.debezium.tables", .type = OPT_LIST, .item_fits = topic_route_fits, .items = "rules pattern -> schema.table, such as \"shop.* -> public.{table}\"", .example = "[\"shop.* -> public.{table}\"]", .used_by = "apply",
      .help = "Names of the tables on the target, where they differ: the source's schema (MariaDB, MySQL: database) and table on the left, with '*' as wildcard; {schema} and {table} stand for them on the right; the first rule that fits decides."},
     {.key = "source.debezium.unavailable_value", .type = OPT_TEXT, .example = "(not sent)", .used_by = "apply",
-     .help = "The connector's unavailable.value.placeholder, where it is not Debezium's default (__debezium_unavailable_value): what stands for large values of PostgreSQL that were not changed. Such values stay on the target as they are. The connector's text after 'hex:' is given here as the text that it spells."},
+     .help = "The connector's unavailable.value.placeholder, where it is not Debezium's default (__debezium_unavailable_value): what stands for large values of PostgreSQL that were not changed. Such values stay on the target as they are. At least 8 bytes, and none that a table holds; Debezium's default is known beside it. The connector's text after 'hex:' is given here as the text that it spells."},
     {.key = "source.debezium.kafka", .type = OPT_MAP, .example = "{ security.protocol: SASL_SSL, sasl.username: crossfade }", .used_by = "apply",
      .help = "Properties handed to librdkafka unchanged (TLS, SASL, tuning)."},
     {.key = "source.debezium.registry", .type = OPT_URL, .choices = "https://|http://", .example = "https://registry:8081", .used_by = "apply",

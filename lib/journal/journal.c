@@ -260,6 +260,11 @@ enum journal_next journal_next(struct journal_reader *jr, int timeout_ms, struct
     return got;
 }
 
+bool journal_position(struct journal_reader *jr, const char *stream, int32_t partition, uint64_t *ret)
+{
+    return jr->ops->position != NULL && jr->ops->position(jr, stream, partition, ret);
+}
+
 bool journal_take(struct journal_reader *jr, int timeout_ms, struct journal_record *ret, bool *ret_end,
                   struct err *err)
 {

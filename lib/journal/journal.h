@@ -165,6 +165,8 @@ struct journal_reader_ops {
                    struct err *err);
     enum journal_next (*next)(struct journal_reader *jr, int timeout_ms, struct journal_record *ret,
                               struct err *err);
+    /* NULL: offsets have no holes. See journal_position(). */
+    bool (*position)(struct journal_reader *jr, const char *stream, int32_t partition, uint64_t *ret);
     /* Tells that everything up to and including this fence (offset in the fence stream) is committed in the
      * target. */
     bool (*confirm)(struct journal_reader *jr, uint64_t fence_offset, struct err *err);
@@ -221,6 +223,9 @@ bool journal_assign(struct journal_reader *jr, const struct journal_range *range
                     struct err *err) MUST_CHECK;
 enum journal_next journal_next(struct journal_reader *jr, int timeout_ms, struct journal_record *ret,
                                struct err *err);
+/* Where an assigned range stands: next() has given all of its records below *ret (which may be more than the last one's offset plus one:
+ * Kafka's commit marks are no records). false: not known. */
+bool journal_position(struct journal_reader *jr, const char *stream, int32_t partition, uint64_t *ret);
 /* journal_next() over ranges that have an end and are there already: the next record, or *ret_end. Nothing within timeout_ms is
  * ERR_TIMEOUT. */
 bool journal_take(struct journal_reader *jr, int timeout_ms, struct journal_record *ret, bool *ret_end,

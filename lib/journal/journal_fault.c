@@ -375,6 +375,11 @@ static bool fault_list(struct journal_reader *jr,
     FAULT_CALL(fr_of(jr)->fault, SLOT_LIST, journal_list(fr_of(jr)->inner, each, ctx, err));
 }
 
+static bool fault_position(struct journal_reader *jr, const char *stream, int32_t partition, uint64_t *ret)
+{
+    return journal_position(fr_of(jr)->inner, stream, partition, ret);
+}
+
 static bool fault_bounds(struct journal_reader *jr, const char *stream, int32_t partition,
                          uint64_t *ret_first, uint64_t *ret_next, struct err *err)
 {
@@ -413,6 +418,7 @@ static const struct journal_reader_ops fault_reader_ops = {
     .open = fault_reader_open,
     .list = fault_list,
     .bounds = fault_bounds,
+    .position = fault_position,
     .assign = fault_assign,
     .next = fault_next,
     .confirm = fault_confirm,

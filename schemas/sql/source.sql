@@ -19,6 +19,12 @@ ALTER TABLE crossfade.marker ADD COLUMN IF NOT EXISTS detail text; -- kind copy:
 ALTER TABLE crossfade.marker DROP CONSTRAINT IF EXISTS marker_kind_check;
 ALTER TABLE crossfade.marker ADD CONSTRAINT marker_kind_check CHECK (kind IN ('hold', 'cut', 'final', 'ping', 'copy'));
 REVOKE ALL ON crossfade.marker FROM PUBLIC;
+DO $$ BEGIN -- docs/PRIVILEGES.md: all that compare may write here
+    IF EXISTS (SELECT FROM pg_roles r, pg_class c WHERE r.rolname = 'crossfade_compare' AND c.oid = 'crossfade.marker'::regclass
+               AND pg_has_role(c.relowner, 'USAGE')) THEN
+        GRANT INSERT ON crossfade.marker TO crossfade_compare;
+    END IF;
+END $$;
 
 -- The decision of a cutover: one row, compare-and-set (docs/ARCHITECTURE.md).
 CREATE TABLE IF NOT EXISTS crossfade.decision (

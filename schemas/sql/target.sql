@@ -179,3 +179,11 @@ CREATE TABLE IF NOT EXISTS crossfade.schema_step (
     PRIMARY KEY (pipeline, step)
 );
 REVOKE ALL ON ALL TABLES IN SCHEMA crossfade FROM PUBLIC;
+
+DO $$ BEGIN -- docs/PRIVILEGES.md: all that compare may write here
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'crossfade_compare')
+       AND NOT EXISTS (SELECT FROM pg_class WHERE oid IN ('crossfade.release'::regclass, 'crossfade.verdict'::regclass)
+                       AND NOT pg_has_role(relowner, 'USAGE')) THEN
+        GRANT INSERT ON crossfade.release, crossfade.verdict TO crossfade_compare;
+    END IF;
+END $$;

@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from rig import Postgres, Workdir
 from rig.kafka import Kafka
@@ -190,3 +191,51 @@ def test_a_zero_byte_goes_by_rule(servers):
         assert "value_changed" in f.apply.log_text()
         topics.change("u", row(1, "fine", "a\0b"), 300, 310)
         halts(f.apply, 5, "column=big", "zero byte")
+
+
+def test_partitions_of_a_table_that_was_filled_before(servers):
+    """By another session: that one of the two tables comes twice is a halt all the same, and stays one."""
+    f, topics = foreign(servers, "parts", transactions=False)
+    partition = Topics(topics.kafka, "parts", table="t_1")
+    with f:
+        run_sql(f.url, "DROP TABLE t", "CREATE TABLE t (id int PRIMARY KEY, v text, big text) PARTITION BY RANGE (id)", "CREATE TABLE t_1 PARTITION OF t FOR VALUES FROM (0) TO (1000)")
+        topics.change("r", row(1, "snap"), None, 100, snapshot="last")
+        f.apply.start()
+        f.wait_row("SELECT count(*) = 1 FROM t")
+        assert f.apply.terminate() == 0, f.apply.log_tail()
+        partition.change("c", row(2, "two"), 100, 110)
+        for _ in range(2):
+            f.apply.start()
+            halts(f.apply, 5, "table=public.t_1", "is a partition of the other", "source.debezium.topics")
+        assert f.rows("SELECT id FROM t") == [(1,)]
+
+
+def test_commit_marks_are_no_records(servers):
+    """A connector that delivers exactly once: what was read expires, with the marks behind it, and that is no gap."""
+    f, topics = foreign(servers, "marks", transactions=False)
+    producer = topics.producer = Producer({"bootstrap.servers": topics.kafka.bootstrap, "transactional.id": "marks"})
+    admin = AdminClient({"bootstrap.servers": topics.kafka.bootstrap})
+    producer.init_transactions(60)
+
+    def commit(op, number, lsn):
+        producer.begin_transaction()
+        topics.change(op, row(number, f"v{number}"), op == "c" and lsn - 5 or None, lsn, snapshot="last" if op == "r" else "false")
+        producer.commit_transaction(60)
+        f.wait_row(f"SELECT count(*) = 1 FROM t WHERE id = {number}")
+
+    def expire(offset):
+        f.wait_row(f"SELECT (offsets::json->'partitions'->0->>2)::int = {offset} FROM crossfade.position")
+        for future in admin.delete_records([TopicPartition(topics.topic, 0, offset)]).values():
+            future.result(60)
+    with f:
+        f.apply.start()
+        f.wait_row("SELECT fence_id >= 2 FROM crossfade.position")  # nothing there yet, which is told
+        commit("r", 1, 100)
+        expire(2)
+        commit("c", 2, 110)
+        expire(4)
+        f.apply.kill9()
+        f.apply.start()
+        commit("c", 3, 120)
+        assert f.rows("SELECT v FROM t ORDER BY id") == [("v1",), ("v2",), ("v3",)]
+        assert f.apply.terminate() == 0, f.apply.log_tail()

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from rig import Postgres, Workdir
+from rig.foreign import run_sql
 from rig.kafka import Kafka
 from rig.mariadb import MariaDB
 from rig.ports import free_port
@@ -101,6 +102,20 @@ def test_writers_into_mariadb(servers):
         with case.f:
             writers_are_killed(case, lambda: {t: [(v, int(n)) for v, n in server.sql(f"SELECT v, COUNT(*) FROM {t} GROUP BY v ORDER BY v", db="dbzm")] for t in "tu"},
                                lambda: len(server.sql("XA RECOVER")))
+            # Two shards, and one again: each has counted its own fences.
+            two, again = case.shards(2), case.shards(1)
+            place = "SELECT shard, fence_id > 1000 FROM crossfade_position ORDER BY shard"
+            try:
+                two[0].start().wait_ready(60)
+                two[0].terminate()
+                server.sql("UPDATE crossfade_position SET fence_id = fence_id + 1000, offsets = JSON_SET(offsets, '$.late', JSON_ARRAY(7)) WHERE shard = '2/2'", db="dbzm")
+                assert [(s, int(n)) for s, n in server.sql(place, db="dbzm")] == [("1/2", 0), ("2/2", 1)]
+                again[0].start().wait_ready(60)
+                assert [(s, int(n)) for s, n in server.sql(place, db="dbzm")] == [("1/1", 1)]
+                assert not any(role.sanitizer_reports() for role in two + again)
+            finally:
+                for role in two + again:
+                    role.close()
 
 
 def test_shards_share_tables_and_their_number_changes(servers):
@@ -139,10 +154,12 @@ def test_shards_share_tables_and_their_number_changes(servers):
             wait_until(lambda: f.rows("SELECT count(DISTINCT offsets)::int FROM crossfade.position") == [(1,)], 60, "they stand at the same place")
             for role in two:
                 assert role.terminate() == 0, role.log_tail()
+            # each has counted its own fences, and seen a connector's restart or not: the place is the same, and ids go on behind both
+            run_sql(url, "UPDATE crossfade.position SET fence_id = fence_id + 1000, offsets = jsonb_set(offsets::jsonb, '{late}', '[7]')::text WHERE shard = '2/2'")
             again[0].start().wait_ready(60)
             transaction(case.topics, 4, "u", "four")
             wait_rows("four")
-            assert f.rows("SELECT shard FROM crossfade.position") == [("1/1",)]
+            assert f.rows("SELECT shard, fence_id > 1000 FROM crossfade.position") == [("1/1", True)]
             assert not any(role.sanitizer_reports() for role in two + again)
         finally:
             for role in two + again:

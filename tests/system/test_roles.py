@@ -105,6 +105,8 @@ def may_not(side, role):
     if role == COMPARE:
         control = ["marker", "decision"] if side == "source" else ["position", "loaded", "verdict", "cutover"]
         found = found + [w.format(t=f"crossfade.{c}").replace("SET v = 'x'", "SET pipeline = 'x'") for c in control for w in WRITES[1:]] + ["CREATE TABLE crossfade.mine (id int)"]
+        # What it adds to would be done with the rights of others: a letter that is to go in, a place, a decision.
+        found = found + [f"INSERT INTO crossfade.{c} DEFAULT VALUES" for c in (["decision"] if side == "source" else ["position", "loaded", "dead_letter", "shard_home", "cutover", "direct_load"])]
     if role != APPLY:
         found = found + ["CREATE TEMPORARY TABLE mine (id int)"]
     return found

@@ -147,12 +147,61 @@ static void test_gtids_of_mysql(void **unused)
     close_feed();
 }
 
+static struct part *part_of(const char *topic)
+{
+    return foreign_part_find(feed, topic, 0);
+}
+
+/* Tombstones and offsets of no record: the target's place goes on, though nothing is brought. */
+static void test_the_place_goes_on(void **unused)
+{
+    (void)unused;
+    struct fence fence;
+    open_feed(true);
+    meta(0, "BEGIN", "5:10", NULL, 0);
+    PUT(.offset = 0, .op = 'd', .id = 1, .lsn = 10, .xid = 5, .order = 1);
+    meta(1, "END", "5:50", "public.a", 1);
+    assert_int_equal(cut(NULL), 1);
+    assert_true(foreign_scan(feed, &(struct journal_record){.stream = TOPIC_A, .offset = 1}, &err));
+    meta(2, "BEGIN", "6:60", NULL, 0);
+    assert_int_equal(cut(NULL), -1); /* more may come, and take it along */
+    be_idle();
+    assert_int_equal(cut(&fence), 0);
+    assert_int_equal(fence.range_count, 0);
+    fence_release(&fence);
+    assert_int_equal(part_of(TOPIC_A)->taken, 2);
+    assert_int_equal(part_of(ENDS)->taken, 2); /* not behind a BEGIN without END */
+    assert_int_equal(cut(NULL), -1);
+    meta(3, "END", "6:70", "other.table", 3);
+    assert_int_equal(cut(NULL), 0);
+    assert_int_equal(part_of(ENDS)->taken, 4);
+    assert_int_equal(cut(NULL), -1);
+    /* with what comes in another topic, and not before a change that waits */
+    assert_true(foreign_scan(feed, &(struct journal_record){.stream = TOPIC_A, .offset = 2}, &err));
+    meta(4, "BEGIN", "7:80", NULL, 0);
+    PUT(.topic = TOPIC_B, .offset = 0, .id = 1, .lsn = 80, .xid = 7, .order = 1);
+    be_idle();
+    assert_int_equal(cut(NULL), 0);
+    assert_int_equal(part_of(TOPIC_A)->taken, 3);
+    assert_int_equal(part_of(TOPIC_B)->taken, 0);
+    assert_true(foreign_scan(feed, &(struct journal_record){.stream = TOPIC_A, .offset = 3}, &err));
+    meta(5, "END", "7:90", "public.b", 1);
+    assert_int_equal(cut(&fence), 1);
+    assert_int_equal(fence.range_count, 1);
+    fence_release(&fence);
+    assert_int_equal(part_of(TOPIC_A)->taken, 4);
+    assert_int_equal(part_of(TOPIC_B)->taken, 1);
+    assert_int_equal(part_of(ENDS)->taken, 6);
+    close_feed();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_halves_beyond_the_budget), cmocka_unit_test(test_truncate_without_end),
         cmocka_unit_test(test_renamed_topics),           cmocka_unit_test(test_tables_that_take_turns),
-        cmocka_unit_test(test_waiting_is_told),          cmocka_unit_test(test_gtids_of_mysql),
+        cmocka_unit_test(test_waiting_is_told),          cmocka_unit_test(test_the_place_goes_on),
+        cmocka_unit_test(test_gtids_of_mysql),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

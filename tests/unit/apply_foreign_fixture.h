@@ -168,6 +168,7 @@ static UNUSED void open_feed(bool transactions)
     foreign_part_add(feed, TOPIC_B, 0, 0);
     if (transactions)
         foreign_part_add(feed, ENDS, 0, 0);
+    feed->told_parts = feed->part_count;
 }
 
 static UNUSED void close_feed(void)

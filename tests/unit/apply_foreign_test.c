@@ -3,6 +3,7 @@
  * unusual ways: what the feed hands out, passes over and refuses. Records are made here, in the form of JsonConverter.
  */
 #include "apply_foreign_fixture.h"
+#include "config/config.h"
 
 /* --- 1: snapshots --- */
 
@@ -49,6 +50,51 @@ static void test_attempt_is_kept_with_its_fence(void **unused)
     assert_true(foreign_feed_state(feed, before.id, &state, &err));
     assert_non_null(strstr(state, "\"snapshot\":[100,7,100000000,1]"));
     fence_release(&before);
+    close_feed();
+}
+
+/* What fences further on have made of the feed is not the target's yet. */
+static void test_state_of_a_fence_before(void **unused)
+{
+    (void)unused;
+    struct fence before, last;
+    const char *state;
+    bool ready = false;
+    open_feed(false);
+    PUT(.topic = TOPIC_B, .offset = 0, .id = 1, .snapshot = "first", SNAP);
+    be_idle();
+    assert_true(foreign_cut(feed, &before, &ready, &err) && ready);
+    PUT(.offset = 0, .id = 1, .snapshot = "last", SNAP);
+    be_idle();
+    assert_true(foreign_cut(feed, &last, &ready, &err) && ready && last.complete);
+    foreign_late_add(feed, 77, last.id);
+    assert_true(foreign_feed_state(feed, before.id, &state, &err));
+    assert_non_null(strstr(state, "\"complete\":false,\"streamed\":false"));
+    assert_non_null(strstr(state, "\"late\":[]"));
+    assert_true(foreign_feed_state(feed, last.id, &state, &err));
+    assert_non_null(strstr(state, "\"complete\":true,\"streamed\":true"));
+    assert_non_null(strstr(state, "\"late\":[77]"));
+    fence_release(&before);
+    fence_release(&last);
+    close_feed();
+}
+
+/* Which topic was found first does not show: shards are held against each other. */
+static void test_state_is_in_order(void **unused)
+{
+    (void)unused;
+    const char *state;
+    open_feed(false);
+    foreign_part_add(feed, "pg.public.0", 0, 0);
+    foreign_part_add(feed, TOPIC_A, 10, 0);
+    foreign_part_add(feed, TOPIC_A, 9, 0);
+    assert_true(foreign_feed_state(feed, 1, &state, &err));
+    static const char *const order[] = {"[\"pg.public.0\",0,", "[\"" TOPIC_A "\",0,", "[\"" TOPIC_A "\",9,",
+                                        "[\"" TOPIC_A "\",10,", "[\"" TOPIC_B "\",0,"};
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        state = strstr(state, order[i]);
+        assert_non_null(state);
+    }
     close_feed();
 }
 
@@ -168,6 +214,7 @@ static void test_killed_before_the_end(void **unused)
     meta(4, "END", "6:70", "public.a", 1);
     meta(5, "END", "6:70", "public.a", 1); /* again */
     assert_int_equal(cut(NULL), 1);
+    assert_int_equal(cut(NULL), 0); /* the place alone */
     assert_int_equal(cut(NULL), -1);
     close_feed();
 }
@@ -400,11 +447,35 @@ static void test_truncate(void **unused)
     close_feed();
 }
 
+/* A text that a table may well hold stands for nothing. */
+static void test_placeholders_that_are_refused(void **unused)
+{
+    (void)unused;
+    static const char *const texts[] = {"gone", "''", "hex:676f6e65", "(not sent)"};
+    for (size_t i = 0; i < 4; i++) {
+        char *text CLEANUP(free_ptr) =
+            xasprintf("pipeline: p\ntarget: {url: \"postgresql:///x\"}\nsource: {debezium: {brokers: b, "
+                      "topics: [t], unavailable_value: %s}}\n",
+                      texts[i]);
+        struct config *cfg;
+        struct foreign_settings set;
+        err_clear(&err);
+        if (!config_load_text("test", text, strlen(text), NULL, 0, NULL, &cfg, &err))
+            fail_msg("%s", err.text);
+        assert_int_equal(foreign_settings_read(cfg, &set, &err), i == 3);
+        assert_true(i == 3 || strstr(err.text, "source.debezium.unavailable_value") != NULL);
+        foreign_settings_release(&set);
+        config_free(cfg);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_snapshot_that_begins_anew),
         cmocka_unit_test(test_attempt_is_kept_with_its_fence),
+        cmocka_unit_test(test_state_of_a_fence_before),
+        cmocka_unit_test(test_state_is_in_order),
         cmocka_unit_test(test_snapshot_after_stream_halts),
         cmocka_unit_test(test_snapshot_after_a_whole_one_halts),
         cmocka_unit_test(test_keyless_snapshot_at_the_same_place),
@@ -420,6 +491,7 @@ int main(void)
         cmocka_unit_test(test_memory_of_many_partitions),
         cmocka_unit_test(test_restart_inside_a_long_repeat),
         cmocka_unit_test(test_truncate),
+        cmocka_unit_test(test_placeholders_that_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

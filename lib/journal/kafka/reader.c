@@ -262,6 +262,19 @@ bool kafka_identity(struct journal_reader *jr, char **ret, struct err *err)
     return true;
 }
 
+/* (A record that was looked at and not taken yet is not below.) */
+static bool kafka_position(struct journal_reader *jr, const char *stream, int32_t partition, uint64_t *ret)
+{
+    struct kafka_reader *r = reader_of(jr);
+    char name[300];
+    (void)snprintf(name, sizeof name, "%s/%d", stream, (int)partition);
+    int at = name_map_get(r->index, name);
+    if (at < 0 || !r->parts[at].active || !r->parts[at].started || r->parts[at].position < r->parts[at].first)
+        return false;
+    *ret = r->parts[at].position;
+    return true;
+}
+
 static bool kafka_bounds(struct journal_reader *jr, const char *stream, int32_t partition,
                          uint64_t *ret_first, uint64_t *ret_next, struct err *err)
 {
@@ -407,6 +420,7 @@ const struct journal_reader_ops kafka_reader_ops = {
     .open = kafka_reader_open,
     .list = kafka_list,
     .bounds = kafka_bounds,
+    .position = kafka_position,
     .assign = kafka_reader_assign,
     .next = kafka_next,
     .confirm = kafka_confirm,

@@ -26,14 +26,16 @@ static void add_others(struct strbuf *sql, const struct md_target *mt)
     strbuf_adds(sql, ", '/', -1)");
 }
 
-/* Positions of another number of shards. lock: until the end of the transaction nobody moves them. */
+/* Positions of another number of shards. lock: until the end of the transaction nobody moves them. In Debezium's topics places are
+ * compared, not ids (each process counts its own), and without what depends on when a process looked. */
 static bool read_places(struct md_target *mt, bool lock, struct target_place **ret, size_t *ret_count,
                         struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     MD_ROWS rows = {0};
-    strbuf_adds(&sql, "SELECT shard, IFNULL(MD5(offsets), fence_id), complete AND pending IS NULL FROM "
-                      "crossfade_position WHERE ");
+    strbuf_adds(&sql,
+                "SELECT shard, IFNULL(MD5(JSON_REMOVE(offsets, '$.late')), fence_id), complete AND pending "
+                "IS NULL FROM crossfade_position WHERE ");
     add_others(&sql, mt);
     strbuf_adds(&sql, lock ? " ORDER BY shard FOR UPDATE" : " ORDER BY shard");
     bool ok = strbuf_ok(&sql, "statement", err) && md_query(mt, sql.data, &rows, err);
@@ -113,6 +115,22 @@ static bool move_tables(struct md_target *mt, const struct target_options *optio
     return ok;
 }
 
+/* Letters are replayed in the order of their fences' ids, whichever process has counted them: those still to come are behind all that
+ * are held. */
+static bool raise_ids(struct md_target *mt, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    strbuf_adds(&sql,
+                "UPDATE crossfade_position SET fence_id = (SELECT highest FROM (SELECT MAX(fence_id) AS "
+                "highest FROM crossfade_position WHERE pipeline = ");
+    maria_quote_literal(&sql, mt->pipeline);
+    strbuf_adds(&sql, ") p) WHERE offsets IS NOT NULL AND pipeline = ");
+    maria_quote_literal(&sql, mt->pipeline);
+    bool ok = run(mt, &sql, err);
+    strbuf_release(&sql);
+    return ok;
+}
+
 static bool move_positions(struct md_target *mt, const char *from, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
@@ -145,7 +163,7 @@ static bool in_transaction(struct md_target *mt, const struct target_options *op
     if (ok && count > 0) { /* else another process of the new layout has done it meanwhile */
         log_event(LOG_LEVEL_INFO, "shards_changed", "from=%zu to=%u fence=%s", count,
                   target_shards_in(mt->shard), old[0].fence);
-        ok = move_tables(mt, options, err) && move_positions(mt, old[0].shard, err);
+        ok = move_tables(mt, options, err) && raise_ids(mt, err) && move_positions(mt, old[0].shard, err);
     }
     free(old);
     return ok && failpoint("apply.shards_before_commit", err);

@@ -365,27 +365,28 @@ static bool is_one_of(struct pg_table *const *tabs, size_t count, const char *sc
 }
 
 /* Debezium's snapshot has the rows of a partitioned table in its own topic and in those of its partitions, the stream in one
- * of them: a row that was deleted in the one would come back by the other. */
+ * of them: a row that was deleted in the one would come back by the other. What another session or shard has filled counts, too. */
 static bool check_partitions(struct pg_target *pt, struct pg_table *const *tabs, size_t count,
                              const struct pg_table *tab, struct err *err)
 {
     const struct table_schema *schema = tab->base.schema;
     PG_RESULT_AUTO res = NULL;
     char relid[16];
-    const char *params[1] = {relid};
+    const char *params[] = {relid, pt->pipeline};
     if (schema->field_count == 0 || !schema->fields[0].foreign)
         return true;
     (void)snprintf(relid, sizeof relid, "%" PRIu32, tab->relid);
     if (!pg_query(pt->conn,
-                  "SELECT n.nspname, c.relname FROM (SELECT relid FROM "
+                  "SELECT n.nspname, c.relname, EXISTS (SELECT FROM crossfade.loaded l WHERE l.pipeline = $2 "
+                  "AND l.schema_name = n.nspname AND l.table_name = c.relname) FROM (SELECT relid FROM "
                   "pg_catalog.pg_partition_ancestors($1::oid) UNION SELECT relid FROM "
                   "pg_catalog.pg_partition_tree($1::oid)) p JOIN pg_catalog.pg_class c ON c.oid = p.relid "
                   "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid <> $1::oid",
-                  1, params, &res, err))
+                  2, params, &res, err))
         return false;
     for (int row = 0; row < pg_rows(res); row++) {
         const char *other_schema = pg_cell(res, row, 0), *other = pg_cell(res, row, 1);
-        if (is_one_of(pt->tables, pt->table_count, other_schema, other) ||
+        if (pg_cell_bool(res, row, 2) || is_one_of(pt->tables, pt->table_count, other_schema, other) ||
             is_one_of(tabs, count, other_schema, other))
             return err_set(
                 err, ERR_SCHEMA,

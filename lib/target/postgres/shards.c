@@ -75,18 +75,19 @@ static bool count_others(struct pg_target *pt, size_t *ret, struct err *err)
     return ok;
 }
 
-/* The positions of the layout that is left: of another number of shards, or of this one. */
+/* The positions of the layout that is left: of another number of shards, or of this one. In Debezium's topics places are compared, not
+ * ids (each process counts its own), and without what depends on when a process looked. */
 static bool read_places(struct pg_target *pt, bool others, struct target_place **ret, size_t *ret_count,
                         struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
     const char *params[] = {pt->pipeline, pt->shard, others ? "t" : "f"};
-    if (!pg_query(pt->conn,
-                  "SELECT shard, coalesce(md5(offsets), fence_id::text), complete AND pending IS NULL FROM "
-                  "crossfade.position WHERE "
-                  "pipeline = $1 "
-                  "AND (split_part(shard, '/', 2) <> split_part($2, '/', 2)) = $3::boolean ORDER BY shard",
-                  3, params, &res, err))
+    if (!pg_query(
+            pt->conn,
+            "SELECT shard, coalesce(md5((offsets::jsonb - 'late')::text), fence_id::text), complete AND "
+            "pending IS NULL FROM crossfade.position WHERE pipeline = $1 "
+            "AND (split_part(shard, '/', 2) <> split_part($2, '/', 2)) = $3::boolean ORDER BY shard",
+            3, params, &res, err))
         return false;
     *ret_count = (size_t)pg_rows(res);
     *ret = xcalloc(*ret_count + 1, sizeof **ret);
@@ -176,6 +177,18 @@ static bool move_tables(struct pg_target *pt, const struct relayout *ch, struct 
     return true;
 }
 
+/* Letters are replayed in the order of their fences' ids, whichever process has counted them: those still to come are behind all that
+ * are held. */
+static bool raise_ids(struct pg_target *pt, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    const char *params[] = {pt->pipeline};
+    return pg_query(pt->conn,
+                    "UPDATE crossfade.position SET fence_id = (SELECT max(fence_id) FROM crossfade.position "
+                    "WHERE pipeline = $1) WHERE pipeline = $1 AND offsets IS NOT NULL",
+                    1, params, &res, err);
+}
+
 static bool move_positions(struct pg_target *pt, const char *from, struct err *err)
 {
     PG_RESULT_AUTO made = NULL;
@@ -231,7 +244,8 @@ static bool to_another_number(struct pg_target *pt, const struct relayout *ch, s
     if (ok && count > 0) { /* else another process of the new layout has done it meanwhile */
         log_event(LOG_LEVEL_INFO, "shards_changed", "from=%zu to=%u fence=%s", count, ch->count,
                   places[0].fence);
-        ok = move_tables(pt, ch, err) && move_positions(pt, places[0].shard, err) && write_homes(pt, ch, err);
+        ok = move_tables(pt, ch, err) && raise_ids(pt, err) && move_positions(pt, places[0].shard, err) &&
+             write_homes(pt, ch, err);
     }
     free(places);
     return ok;
@@ -249,7 +263,8 @@ static bool to_other_homes(struct pg_target *pt, struct relayout *ch, struct err
         return !torn || err_set(err, ERR_TRANSIENT, "the tables have just been shared out by another shard");
     if (!read_places(pt, false, &places, &count, err))
         return false;
-    bool ok = !torn || count == 0 || target_places_agree(places, count, pt->pipeline, pt->shard, err);
+    bool ok = !torn || count == 0 ||
+              (target_places_agree(places, count, pt->pipeline, pt->shard, err) && raise_ids(pt, err));
     free(places);
     return ok && move_tables(pt, ch, err) && write_homes(pt, ch, err);
 }
