@@ -4,35 +4,19 @@ Whatever is killed, each shard comes back to a fence, no change is lost or doubl
 shards begins only where all of the old ones stand.
 """
 
-import copy
-import json
-import os
 import random
 import time
 
 from rig import Kafka, Postgres, Workdir
-from rig.ports import free_port
-from rig.procs import Role, retries
+from rig.procs import retries
 from rig.scenario import count, scenario, seed
+from rig.shards import shard_roles
 from rig.wait import wait_until
 from rig.writer import Writer
 
 TABLES = [f"t{i}" for i in range(8)]
 SCHEMA = ";".join(f"CREATE TABLE {t} (id int PRIMARY KEY, n int NOT NULL, big text); INSERT INTO {t} SELECT i, 0, repeat('x', 3000) FROM generate_series(1, 100) i"
                   for t in TABLES) + "; CREATE TABLE bare (a int, b text); ALTER TABLE bare REPLICA IDENTITY FULL"
-
-
-def shards(s, folder, n):
-    """One role for each of n shards, with a configuration of its own."""
-    roles = []
-    for k in range(1, n + 1):
-        settings, port = copy.deepcopy(s.pipeline.settings), free_port()
-        settings["apply"].update(shard=f"{k}/{n}", listen=f"127.0.0.1:{port}")
-        path = os.path.join(str(folder), f"shard-{k}-{n}.yaml")
-        with open(path, "w", encoding="utf-8") as f:
-            json.dump(settings, f)
-        roles.append(Role("apply", path, f"{path}.log", port=port))
-    return roles
 
 
 def positions(s):
@@ -67,7 +51,7 @@ def test_shards_are_killed_and_their_number_changes():
     more = {"compare": {"deadline_ms": 20000}}
     with Workdir("kill-shards") as folder, Kafka(folder) as kafka, Postgres(folder, "source") as source, Postgres(folder, "target") as target, \
             scenario(folder, source, target, SCHEMA, more=more, journal=kafka.url) as s:
-        roles = shards(s, folder, 2)
+        roles = shard_roles(s.pipeline.settings, folder, "shard", 2)
         try:
             s.capture.start()
             for role in roles:
@@ -98,7 +82,7 @@ def test_shards_are_killed_and_their_number_changes():
             wait_until(lambda: positions(s)["1/2"] > positions(s)["2/2"], 60, "one shard is ahead")
             s.capture.terminate()
             roles[0].terminate()
-            new = shards(s, folder, 3)
+            new = shard_roles(s.pipeline.settings, folder, "shard", 3)
             new[0].start()
             new[0].assert_exit(2, 60)
             assert "do not all stand at the same fence" in new[0].log_text(), new[0].log_tail()

@@ -1,17 +1,13 @@
 """capture.snapshot_path: direct with shards, under limits of sessions, of the WAL that the slot keeps, and over many tables."""
 
-import copy
-import json
-import os
 import re
 import signal
 
 import psycopg
 
 from rig import Postgres, Workdir, wait_until
-from rig.ports import free_port
-from rig.procs import Role
 from rig.scenario import count, scenario
+from rig.shards import shard_roles
 
 DIRECT = {"capture": {"snapshot_path": "direct", "snapshot_workers": 2, "snapshot_chunk_rows": 500}}
 
@@ -29,19 +25,6 @@ SHARED = ";".join(f"CREATE TABLE {t} (id int PRIMARY KEY, n int); INSERT INTO {t
     + "; CREATE TABLE bag (a int, b text); ALTER TABLE bag REPLICA IDENTITY FULL; INSERT INTO bag SELECT i % 50, 'x' FROM generate_series(1, 1000) i"
 
 
-def shards(s, folder, n):
-    """One role for each of n shards, with a configuration of its own."""
-    roles = []
-    for k in range(1, n + 1):
-        settings, port = copy.deepcopy(s.pipeline.settings), free_port()
-        settings["apply"].update(shard=f"{k}/{n}", listen=f"127.0.0.1:{port}")
-        path = os.path.join(str(folder), f"shard-{k}-{n}.yaml")
-        with open(path, "w", encoding="utf-8") as f:
-            json.dump(settings, f)
-        roles.append(Role("apply", path, f"{path}.log", port=port))
-    return roles
-
-
 def change(s, step):
     for t in TABLES:
         s.source(f"UPDATE {t} SET n = n + 1 WHERE id % 7 = {step}", f"DELETE FROM {t} WHERE id % 31 = {step}", f"INSERT INTO {t} VALUES ({5000 + step}, {step})")
@@ -52,7 +35,7 @@ def test_shards_begin_at_the_load():
     """The load waits for all of them, writes tables of all of them, and each goes on at the snapshot's position. Capture and a shard are killed."""
     with Workdir("direct-shards") as folder, Postgres(folder, "source") as source, Postgres(folder, "target") as target, \
             scenario(folder, source, target, SHARED, more=DIRECT) as s:
-        roles = shards(s, folder, 2)
+        roles = shard_roles(s.pipeline.settings, folder, "shard", 2)
         try:
             s.capture.start(failpoint="capture.direct_chunk_done:5")
             s.capture.wait_for(lambda status: "crossfade apply must run" in (status.get("trouble") or ""), 90, "the load waits for apply")

@@ -1,18 +1,14 @@
 """The same small pipeline into either kind of target: what it holds, where it stands, what is left prepared there."""
 
 import contextlib
-import copy
-import json
-import os
 
 import psycopg
 import pymysql
 
 from .mariadb import MariaDB
 from .pipeline import Pipeline
-from .ports import free_port
 from .postgres import Postgres
-from .procs import Role
+from .shards import shard_roles
 from .wait import wait_until
 
 
@@ -48,15 +44,7 @@ class Into:
 
     def shards(self, n, **more):
         """A role for each of n shards, closed at the end; each has a configuration of its own."""
-        roles = []
-        for k in range(1, n + 1):
-            settings, port = copy.deepcopy(self.pipeline.settings), free_port()
-            settings["apply"].update(shard=f"{k}/{n}", listen=f"127.0.0.1:{port}", **more)
-            path = os.path.join(str(self.folder), f"{self.name}-{k}-{n}.yaml")
-            with open(path, "w", encoding="utf-8") as f:
-                json.dump(settings, f)
-            roles.append(self.stack.enter_context(Role("apply", path, f"{path}.log", port=port)))
-        return roles
+        return [self.stack.enter_context(role) for role in shard_roles(self.pipeline.settings, self.folder, self.name, n, **more)]
 
     # -- SQL
 
