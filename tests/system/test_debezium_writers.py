@@ -1,8 +1,6 @@
 """Several writers, and several shards, over records as Debezium's connectors write them: killed, and their number changed."""
 
-import copy
 import json
-import os
 
 import pytest
 
@@ -10,8 +8,7 @@ from rig import Postgres, Workdir
 from rig.foreign import run_sql
 from rig.kafka import Kafka
 from rig.mariadb import MariaDB
-from rig.ports import free_port
-from rig.procs import Role
+from rig.shards import shard_roles
 from rig.wait import wait_until
 from test_debezium_records import Topics, row
 from test_debezium_topics import Foreign
@@ -51,15 +48,7 @@ class Case:
         self.topics[1].change("r", row(0, "snap"), None, 100, snapshot="last")
 
     def shards(self, n):
-        roles = []
-        for k in range(1, n + 1):
-            settings, port = copy.deepcopy(self.f.settings), free_port()
-            settings["apply"].update(shard=f"{k}/{n}", listen=f"127.0.0.1:{port}")
-            path = os.path.join(str(self.folder), f"{self.name}-{k}-{n}.yaml")
-            with open(path, "w", encoding="utf-8") as f:
-                json.dump(settings, f)
-            roles.append(Role("apply", path, f"{path}.log", port=port))
-        return roles
+        return shard_roles(self.f.settings, self.folder, self.name, n)
 
 
 def writers_are_killed(case, rows, prepared):
@@ -104,14 +93,18 @@ def test_writers_into_mariadb(servers):
                                lambda: len(server.sql("XA RECOVER")))
             # Two shards, and one again: each has counted its own fences.
             two, again = case.shards(2), case.shards(1)
-            place = "SELECT shard, fence_id > 1000 FROM crossfade_position ORDER BY shard"
+
+            def places():
+                return [(s, int(n)) for s, n in server.sql("SELECT shard, fence_id > 1000 FROM crossfade_position ORDER BY shard", db="dbzm")]
+
             try:
-                two[0].start().wait_ready(60)
+                two[0].start()
+                wait_until(lambda: places() == [("1/2", 0), ("2/2", 0)], 90, "two shards have positions")
                 two[0].terminate()
                 server.sql("UPDATE crossfade_position SET fence_id = fence_id + 1000, offsets = JSON_SET(offsets, '$.late', JSON_ARRAY(7)) WHERE shard = '2/2'", db="dbzm")
-                assert [(s, int(n)) for s, n in server.sql(place, db="dbzm")] == [("1/2", 0), ("2/2", 1)]
-                again[0].start().wait_ready(60)
-                assert [(s, int(n)) for s, n in server.sql(place, db="dbzm")] == [("1/1", 1)]
+                assert places() == [("1/2", 0), ("2/2", 1)]
+                again[0].start()
+                wait_until(lambda: places() == [("1/1", 1)], 90, "one has taken over, behind the highest id")
                 assert not any(role.sanitizer_reports() for role in two + again)
             finally:
                 for role in two + again:
