@@ -24,6 +24,7 @@
 #ifndef TARGET_CONFLICTS_H
 #define TARGET_CONFLICTS_H
 
+#include "core/strbuf.h"
 #include "target/target.h"
 
 enum conflict_policy {
@@ -39,6 +40,10 @@ struct conflict_rule {
     const char *column; /* of NEWER_WINS */
     const char *text;   /* as written */
 };
+
+/* What the rule says, as an SQL expression in any dialect: 'source', 'target' or 'halt'. The query has the rule's column as q.sv (of the
+ * source) and q.tv (of the target's row). */
+void conflict_add_decision(struct strbuf *sb, enum conflict_policy policy);
 
 /* A state that a change leaves a row in. States of one key in order; keys are numbered from 0. */
 struct conflict_state {

@@ -219,26 +219,6 @@ void md_watch_digest(struct strbuf *sb, const struct md_table *tab)
     strbuf_adds(sb, ", NULL)");
 }
 
-static void add_policy(struct strbuf *sb, const struct md_table *tab)
-{
-    switch (tab->watch->policy) {
-    case CONFLICT_SOURCE_WINS:
-        strbuf_adds(sb, "'source'");
-        break;
-    case CONFLICT_TARGET_WINS:
-        strbuf_adds(sb, "'target'");
-        break;
-    case CONFLICT_NEWER_WINS:
-        strbuf_adds(sb, "CASE WHEN q.tv IS NULL THEN 'source' WHEN q.sv IS NULL THEN 'target' WHEN q.tv > "
-                        "q.sv THEN 'target' ELSE 'source' END");
-        break;
-    case CONFLICT_HALT:
-    case CONFLICT_UNKNOWN:
-        strbuf_adds(sb, "'halt'");
-        break;
-    }
-}
-
 /* A person's answer is to the row that this person saw: for another one of the target it does not hold. */
 void md_watch_decide(struct strbuf *sb, const struct md_table *tab, const char *pipeline)
 {
@@ -249,7 +229,7 @@ void md_watch_decide(struct strbuf *sb, const struct md_table *tab, const char *
                 "q.kind, CASE WHEN q.ok THEN IF(q.same, 'skip', 'write') WHEN q.request IS NOT NULL AND "
                 "q.seen = q.t AND (q.w OR q.n OR q.request = 'target') THEN q.request WHEN NOT q.w THEN "
                 "'halt' ELSE ");
-    add_policy(sb, tab);
+    conflict_add_decision(sb, tab->watch->policy);
     strbuf_adds(
         sb, " END FROM (SELECT e.g, e.k, IF(e.p, COALESCE(e.h, " NEVER "), NULL) AS h, COALESCE(n.h, " NEVER
             ") AS t, e.p, e.m IS NULL AS w, n.g IS NOT NULL AS n, c.id IS NOT NULL AS o, c.request, "

@@ -198,26 +198,6 @@ void sql_watch_values(struct strbuf *sb, const struct pg_table *tab)
     strbuf_adds(sb, " o ON o.g = s.g WHERE s.p AND (s.m IS NULL OR b.g IS NOT NULL OR o.g IS NOT NULL)");
 }
 
-static void add_policy(struct strbuf *sb, const struct pg_table *tab)
-{
-    switch (tab->watch->policy) {
-    case CONFLICT_SOURCE_WINS:
-        strbuf_adds(sb, "'source'");
-        break;
-    case CONFLICT_TARGET_WINS:
-        strbuf_adds(sb, "'target'");
-        break;
-    case CONFLICT_NEWER_WINS:
-        strbuf_adds(sb, "CASE WHEN q.tv IS NULL THEN 'source' WHEN q.sv IS NULL THEN 'target' WHEN q.tv > "
-                        "q.sv THEN 'target' ELSE 'source' END");
-        break;
-    case CONFLICT_HALT:
-    case CONFLICT_UNKNOWN:
-        strbuf_adds(sb, "'halt'");
-        break;
-    }
-}
-
 /* A person's answer is to the row that this person saw: for another one of the target it does not hold.
  * $1 = crossfade.dual_write.id, $2 pipeline, $3 schema, $4 table. LATERAL … OFFSET 0: by the index, one by one: without statistics
  * the planner would read the whole table for each row. */
@@ -229,7 +209,7 @@ void sql_watch_decide(struct strbuf *sb, const struct pg_table *tab)
         sb, " SELECT q.g, q.k, q.h, q.t, q.p, q.w, q.n, q.o, q.kind, CASE WHEN q.ok THEN CASE WHEN q.same "
             "THEN 'skip' ELSE 'write' END WHEN q.request IS NOT NULL AND q.seen = q.t AND (q.w OR q.n OR "
             "q.request = 'target') THEN q.request WHEN NOT q.w THEN 'halt' ELSE ");
-    add_policy(sb, tab);
+    conflict_add_decision(sb, tab->watch->policy);
     strbuf_adds(sb,
                 " END FROM (SELECT e.g, e.k, e.p, e.w, n.g IS NOT NULL AS n, c.id IS NOT NULL AS o, "
                 "c.request, c.target_hash AS seen, CASE WHEN NOT e.p THEN NULL WHEN f.g IS NULL THEN " NEVER

@@ -223,15 +223,17 @@ static bool find_shard(struct pg_loader *ld, const struct loader_table *t, char 
 {
     PG_RESULT_AUTO home = NULL;
     const char *params[3] = {ld->base.pipeline, t->schema, t->name};
+    loader_shard_of(ld->shards, t->schema, t->name, ret);
+    if (ld->shards == 1)
+        return true;
     if (!pg_query(
             ld->conn,
             "SELECT home_schema, home_table FROM crossfade.shard_home WHERE pipeline = $1 AND schema_name = "
             "$2 AND table_name = $3",
             3, params, &home, err))
         return false;
-    bool listed = pg_rows(home) > 0;
-    loader_shard_of(ld->shards, listed ? pg_cell(home, 0, 0) : t->schema,
-                    listed ? pg_cell(home, 0, 1) : t->name, ret);
+    if (pg_rows(home) > 0)
+        loader_shard_of(ld->shards, pg_cell(home, 0, 0), pg_cell(home, 0, 1), ret);
     return true;
 }
 
