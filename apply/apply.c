@@ -44,10 +44,6 @@ static bool read_settings(const struct config *cfg, struct apply_settings *ret, 
         !foreign_settings_read(cfg, &ret->foreign, err) || !dual_write_settings(cfg, ret, err))
         return false;
     ret->target.table_shard = target_shard_of;
-    if (ret->conflicts != NULL && (ret->shard.count > 1 || ret->target.writers > 1))
-        return err_set(err, ERR_CONFIG,
-                       "apply.conflicts: tables that are written on both sides want apply.shard 1/1 and "
-                       "apply.writers 1");
     if (ret->foreign.on)
         ret->journal = ret->foreign.journal;
     else
@@ -230,6 +226,7 @@ static bool turn(struct session *s, struct err *err)
         return true;
     if (!fence_feed_pick(s->feed, s->single_fences > 0 ? 0 : most, &fences, err))
         return false;
+    source_clock_saw(&s->run->source_clock, fences.last->commit_time_us, clock_wall_us());
     bool wait = false;
     if (!apply_session_direct(s, &fences, &wait, err))
         return false;

@@ -7,6 +7,7 @@
 
 #include "apply/batch.h"
 #include "apply/fences.h"
+#include "apply/source_clock.h"
 #include "apply/stopper.h"
 #include "apply/tables.h"
 #include "apply/throttle.h"
@@ -37,6 +38,7 @@ struct apply_run {
     struct stopper *stopper;
     struct batch *batch;
     struct throttle throttle;
+    struct source_clock source_clock;
     int64_t dual_write_left_us; /* at the last warning; 0 = none was given */
     uint64_t bytes_per_change;  /* of late, for sizing batches; 0 = not known */
 };
@@ -86,6 +88,8 @@ lsn_t apply_session_direct_from(void *ctx, const struct table_schema *schema);
 
 /* retry.c: what a person has asked for about dead letters. Between batches. */
 bool apply_session_requests(struct session *s, struct err *err) MUST_CHECK;
+/* Behind a direct load, before anything else: rows that it could not put in (loader_hold) become dead letters, are taken after all, or halt. */
+bool apply_session_take_refused(struct session *s, struct err *err) MUST_CHECK;
 
 /* progress.c */
 void progress_phase(struct apply_run *run, enum role_phase phase);

@@ -62,6 +62,11 @@ bool apply_session_direct(struct session *s, const struct fence_batch *fences, b
         return s->direct_looked;
     }
     s->direct_looked = true;
+    if (s->direct.done && !apply_session_take_refused(s, err)) {
+        target_direct_release(&s->direct); /* this session may try again: all is looked at anew */
+        s->direct_looked = false;
+        return false;
+    }
     *ret_wait = fences->direct && !s->direct.done;
     tell(s, *ret_wait);
     return !*ret_wait || look_for_later_copy(s, err);

@@ -5,7 +5,7 @@
  * apply has read the first change alone. So a batch that meets a conflict is given up, and taken up again with all fences that the
  * journal holds; only then the rules decide. `halt`, which would stop for it, decides later still: at the first fence whose last commit
  * is, by the source's clock, later than the moment in which the conflict was met first. That is a place in the log: how late
- * it is read changes nothing. Until then the conflict is open for people to see, and goes away if the source's own change comes.
+ * it is read changes nothing, and a clock of the source's that goes before apply's shows itself (source_clock.h). Until then the conflict is open for people to see, and goes away if the source's own change comes.
  */
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +15,8 @@
 #include "core/clock.h"
 #include "core/log.h"
 
-#define CLOCKS_DIFFER_US INT64_C(5000000) /* those of the source and of apply, at most */
+/* The source's clock may be before apply's, beyond what is known of that (source_clock.h): by the time that the quickest record took. */
+#define CLOCKS_DIFFER_US INT64_C(5000000)
 #define TELL_AFTER_US    INT64_C(5000000)
 #define LOOK_AGAIN_US    200000
 #define HOUR_US          INT64_C(3600000000)
@@ -135,7 +136,8 @@ bool dual_write_after_letter(struct session *s, bool keep, struct err *err)
  * the source's own clock, however late it is read. Or nothing more can come into the batch. */
 static bool is_final(const struct session *s, const struct fence_batch *fences)
 {
-    return fences->last->commit_time_us >= s->conflict_since_us + CLOCKS_DIFFER_US ||
+    int64_t since_us = s->conflict_since_us + source_clock_ahead_us(&s->run->source_clock);
+    return fences->last->commit_time_us >= since_us + CLOCKS_DIFFER_US ||
            fence_feed_is_behind(s->feed, fences);
 }
 

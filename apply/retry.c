@@ -1,7 +1,8 @@
 /*
  * Owns: what a person has asked for about dead letters (`crossfade apply dlq retry|discard`): done here, between two
  * batches, in a transaction of the target that commits the position once more. The lock and the position's
- * compare-and-set make sure that only one process does it, and that a kill leaves it done or not done.
+ * compare-and-set make sure that only one process does it, and that a kill leaves it done or not done. Likewise, before anything else
+ * is applied behind a direct load: the rows that it could not put in, by the rules of any other row.
  */
 #include <inttypes.h>
 
@@ -39,8 +40,9 @@ static bool add_letter(void *ctx, const struct dead_letter *letter, struct err *
 static bool all_there(const struct refill *fill, struct err *err)
 {
     uint64_t there = batch_counts(fill->s->run->batch)->changes;
-    return there == fill->count || err_set(err, ERR_BUG, "of %zu dead letters %llu became changes",
-                                           fill->count, (unsigned long long)there);
+    return there == fill->count ||
+           err_set(err, ERR_BUG, "of %zu dead letters, or refused rows, %llu became changes", fill->count,
+                   (unsigned long long)there);
 }
 
 static bool begin(struct session *s, struct err *err)
@@ -131,6 +133,60 @@ static bool discard(struct session *s, int64_t count, struct err *err)
     if (!begin(s, err) || !target_letters(s->tgt)->discard(s->tgt, err) || !commit(s, err))
         return false;
     log_event(LOG_LEVEL_WARN, "dead_letters_discarded", "count=%" PRId64, count);
+    return true;
+}
+
+/* --- rows that a direct load left --- */
+
+static bool add_refused(void *ctx, const struct dead_letter *letter, struct err *err)
+{
+    struct refill *fill = ctx;
+    struct session *s = fill->s;
+    struct journal_record rec;
+    fill->count++;
+    return letters_record(letter, &rec, err) &&
+           batch_add(s->run->batch, s->run->settings.codec, s->dec, &rec, 0, err);
+}
+
+/* Each page by itself: as a batch that is narrowed down, since each of them has been refused once. What is forgotten afterwards must have
+ * been in a batch. */
+static bool write_refused(struct session *s, size_t *ret_count, struct err *err)
+{
+    const struct target_letters_ops *ops = target_letters(s->tgt);
+    for (int64_t last = 0, before = -1; last != before;) {
+        struct refill fill = {.s = s};
+        before = last;
+        batch_clear(s->run->batch);
+        if (stopper_given_up(s->run->stopper))
+            return err_set(err, ERR_INTERRUPTED, "stopped while refused rows were taken up");
+        if (!ops->refused(s->tgt, before, add_refused, &fill, &last, err) || !all_there(&fill, err) ||
+            !batch_write_isolating(s->run->batch, s->tables, s->tgt, s->letters,
+                                   !s->run->settings.dead_letters, &s->run->status.narrowing_attempts, err))
+            return false;
+        *ret_count += fill.count;
+    }
+    return true;
+}
+
+bool apply_session_take_refused(struct session *s, struct err *err)
+{
+    const struct target_letters_ops *ops = target_letters(s->tgt);
+    size_t count = 0;
+    if (ops == NULL)
+        return true;
+    batch_clear(s->run->batch);
+    batch_keep_records(s->run->batch, true);
+    batch_take_repeats(s->run->batch, true);
+    bool ok = begin(s, err) && letters_begin(s->letters, s->position.fence_id, err) &&
+              write_refused(s, &count, err) && (count == 0 || ops->forget_refused(s->tgt, err));
+    batch_take_repeats(s->run->batch, false);
+    batch_clear(s->run->batch);
+    if (!ok || count == 0)
+        return ok && target_abandon(s->tgt, err);
+    if (!failpoint("apply.retry_refused", err) || !commit(s, err))
+        return false;
+    log_event(LOG_LEVEL_WARN, "direct_refused", "rows=%zu dead_letters=%llu", count,
+              (unsigned long long)letters_count(s->letters));
     return true;
 }
 

@@ -40,6 +40,8 @@ struct cap_settings {
     const char *unfit;      /* … where its columns cannot hold a value */
     const char *const *unfit_columns;
     int64_t index_memory_bytes; /* … for its keys */
+    bool dead_letters;          /* … where rows that it refuses are kept */
+    uint64_t max_dead_letters;
     size_t unfit_column_count;
     bool stop_on_ddl;
     int64_t max_rows_per_second;   /* of a copy; 0 = no limit */

@@ -68,6 +68,8 @@ bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struc
         .truncate_nonempty = strcmp(config_text(cfg, "apply.on_nonempty"), "truncate") == 0,
         .unfit = config_text(cfg, "target.unfit"),
         .index_memory_bytes = config_int(cfg, "schema.index_memory"),
+        .dead_letters = strcmp(config_text(cfg, "apply.on_row_error"), "dead_letter") == 0,
+        .max_dead_letters = (uint64_t)config_int(cfg, "apply.max_dead_letters"),
         .max_rows_per_second = config_int(cfg, "capture.max_rows_per_second"),
         .max_source_latency_us = config_int(cfg, "capture.max_source_latency_ms") * 1000,
         .stop_on_ddl = strcmp(config_text(cfg, "capture.on_ddl"), "stop") == 0,

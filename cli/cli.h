@@ -76,6 +76,8 @@ const char *cli_flag_nth(const struct cli *cli, const char *name, size_t n);
  * does not fit. */
 bool cli_flag_int(const struct cli *cli, const char *name, int64_t min, int64_t max, int64_t def,
                   int64_t *ret) MUST_CHECK;
+/* From now on the log is written as log.level and log.format say, also for a command that else only warns. */
+void cli_log_as_role(const struct cli *cli);
 /* args[n], or "" if there is none. */
 const char *cli_arg(const struct cli *cli, size_t n);
 

@@ -1,4 +1,4 @@
-/* crossfade compare run: both sides at one fence; a table of verdicts for people, or the report as JSON. */
+/* crossfade compare: the command, and `run`: both sides at one fence; a table of verdicts for people, or the report as JSON. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,18 +7,29 @@
 
 #include "cli.h"
 #include "compare/compare.h"
+#include "compare_selftest.h"
+#include "compare_shadow.h"
+#include "compare_watch.h"
 #include "core/alloc.h"
 #include "terminal.h"
 
 #define TEXT_BYTES_MAX    ((size_t)4 << 20)
 #define DIFFERENCES_SHOWN 10
+#define OFFENDERS_SHOWN   3
 #define QUIET_TELL_US     INT64_C(5000000)
 
 const struct cli_flag compare_flags[] = {
     {"table", "PATTERN", "only tables that fit, as in source.tables; may be repeated"},
+    {"changed", NULL, "read what the source changed since rows were last proven equal, and what never was"},
+    {"resume", NULL, "the same, but build only on comparisons that were ended before they were done"},
     {"json", NULL, "print the report as JSON"},
-    {"verbose", NULL, "list the tables that are equal, too"},
+    {"level", "LEVEL", "counts, digests or full, instead of compare.level"},
+    {"verbose", NULL, "list the tables and checks that are well, too"},
     {"report-dir", "FOLDER", "instead of compare.report_dir"},
+    {"live", NULL, "shadow: without a fence; differences are looked at again"},
+    {"seed", "N", "shadow: repeat the order and the draws of another run"},
+    {"once", NULL, "watch: each level runs once, now"},
+    {"limit", "N", "history: so many runs (default: 20, at most 1000)"},
     {NULL, NULL, NULL},
 };
 
@@ -56,8 +67,8 @@ static void show_progress(void *ctx, const struct compare_progress *p)
     struct talker *talker = ctx;
     struct strbuf line = STRBUF_INIT(4096);
     bool fence = strcmp(p->stage, "fence") == 0;
-    if (fence)
-        strbuf_addf(&line, "fence: %s", p->text);
+    if (strcmp(p->stage, "compare") != 0)
+        strbuf_addf(&line, "%s: %s", p->stage, p->text);
     else
         add_share(&line, p);
     if (talker->redraw) {
@@ -141,10 +152,60 @@ static void add_tables(const struct terminal *term, struct strbuf *out, const st
     }
 }
 
+static enum color state_color(enum check_state state)
+{
+    return state == STATE_PASS ? COLOR_GREEN : state == STATE_FAIL ? COLOR_RED : COLOR_YELLOW;
+}
+
+static void add_offenders(struct strbuf *out, const struct compare_check *c, int side)
+{
+    for (size_t i = 0; i < c->offender_count[side] && i < OFFENDERS_SHOWN; i++) {
+        const struct compare_difference *row = &c->offenders[side][i];
+        strbuf_addf(out, "      %s", side == 0 ? "source:" : "target:");
+        for (size_t k = 0; k < row->key_count; k++) {
+            strbuf_addf(out, " %s=", row->keys[k].name);
+            add_value(out, row->keys[k].source);
+        }
+        strbuf_addc(out, '\n');
+    }
+}
+
+static void add_check(const struct terminal *term, struct strbuf *out, const struct compare_check *c)
+{
+    const char *state = check_state_name(c->state);
+    strbuf_adds(out, "  ");
+    terminal_paint(term, out, state_color(c->state), state);
+    strbuf_addf(out, "%*s %s %s", 12 - (int)strlen(state), "", check_kind_name(c->kind), c->name);
+    strbuf_addf(out, "%s%s\n", c->reason[0] != '\0' ? ": " : "", c->reason);
+    for (size_t i = 0; i < c->difference_count && i < DIFFERENCES_SHOWN; i++)
+        add_difference(out, &c->differences[i]);
+    if (c->difference_total > DIFFERENCES_SHOWN)
+        strbuf_addf(out, "      … %" PRIu64 " more\n", c->difference_total - DIFFERENCES_SHOWN);
+    if (c->broken_target > 0)
+        add_offenders(out, c, 1);
+    else
+        add_offenders(out, c, 0);
+}
+
+static void add_checks(const struct terminal *term, struct strbuf *out, const struct compare_result *r,
+                       bool all)
+{
+    for (size_t i = 0; i < r->check_count; i++) {
+        if (all || r->checks[i].state != STATE_PASS)
+            add_check(term, out, &r->checks[i]);
+    }
+}
+
 static void add_verdict(const struct terminal *term, struct strbuf *out, const struct compare_result *r)
 {
     terminal_paint(term, out, verdict_color(r->verdict), compare_verdict_name(r->verdict));
-    strbuf_addf(out, "  %zu of %zu tables equal, ", r->passed, r->table_count);
+    strbuf_addf(out, "  %zu of %zu tables %s, ", r->passed, r->table_count,
+                r->level == LEVEL_COUNTS ? "of equal count" : "equal");
+    if (r->check_count > 0)
+        strbuf_addf(out, "%zu of %zu checks hold, ", r->checks_by_state[STATE_PASS], r->check_count);
+    if (r->checks_by_state[STATE_FINDING] > 0)
+        strbuf_addf(out, "%zu finding%s about the data, ", r->checks_by_state[STATE_FINDING],
+                    r->checks_by_state[STATE_FINDING] == 1 ? "" : "s");
     human_count(out, (double)r->rows_source);
     strbuf_adds(out, " rows, ");
     human_seconds(out, (double)(r->finished_us - r->started_us) / 1e6);
@@ -163,6 +224,7 @@ static void print_result(const struct compare_result *r, bool all)
     struct strbuf out = STRBUF_INIT(TEXT_BYTES_MAX);
     terminal_look(&term);
     add_tables(&term, &out, r, all);
+    add_checks(&term, &out, r, all);
     add_verdict(&term, &out, r);
     terminal_write(&term, out.data);
     strbuf_release(&out);
@@ -180,22 +242,33 @@ static const char **given_tables(const struct cli *cli, size_t *ret_count)
     return tables;
 }
 
-int cmd_compare(struct cli *cli)
+/* True if there is none, or it reads. */
+static bool given_level(const struct cli *cli, enum compare_level *ret)
 {
-    if (cli->arg_count != 1 || strcmp(cli_arg(cli, 0), "run") != 0)
-        return cli_usage_error(cli, "found \"%s\", expected run",
-                               cli->arg_count > 0 ? cli->args[cli->arg_count - 1] : "nothing");
-    int refused = 0;
-    if (cli_refuses_mariadb(cli, &refused))
-        return refused;
+    const char *text = cli_flag(cli, "level");
+    if (text != NULL)
+        *ret = compare_level_named(text);
+    return text == NULL || *ret != LEVEL_UNKNOWN;
+}
+
+static int compare_run_command(struct cli *cli)
+{
     bool json = cli_flag(cli, "json") != NULL;
     struct talker talker = {.redraw = isatty(STDERR_FILENO) == 1};
     struct compare_request req = {.report_dir = cli_flag(cli, "report-dir"),
                                   .stop_fd = cli->stop_fd,
                                   .progress = show_progress,
                                   .progress_ctx = &talker};
+    if (!given_level(cli, &req.level))
+        return cli_usage_error(cli, "--level: found \"%s\", expected counts, digests or full",
+                               cli_flag(cli, "level"));
     struct compare_result result;
     struct err err = ERR_INIT;
+    if (cli_flag(cli, "changed") != NULL && cli_flag(cli, "resume") != NULL)
+        return cli_usage_error(cli, "--changed and --resume exclude each other");
+    req.building = cli_flag(cli, "changed") != NULL  ? BUILD_CHANGED
+                   : cli_flag(cli, "resume") != NULL ? BUILD_RESUME
+                                                     : BUILD_NOTHING;
     const char **tables = given_tables(cli, &req.table_count);
     req.tables = tables;
     bool ok = compare_run(cli->cfg, &req, &result, &err);
@@ -210,4 +283,23 @@ int cmd_compare(struct cli *cli)
     int code = compare_exit_code(result.verdict);
     compare_result_release(&result);
     return code;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(struct cli *cli);
+} verbs[] = {
+    {"run", compare_run_command},       {"shadow", compare_shadow},
+    {"watch", compare_watch_command},   {"history", compare_history_command},
+    {"selftest", cmd_compare_selftest},
+};
+
+int cmd_compare(struct cli *cli)
+{
+    for (size_t i = 0; cli->arg_count == 1 && i < ARRAY_LEN(verbs); i++) {
+        if (strcmp(cli_arg(cli, 0), verbs[i].name) == 0)
+            return verbs[i].run(cli);
+    }
+    return cli_usage_error(cli, "found \"%s\", expected run, shadow, watch, history or selftest",
+                           cli->arg_count > 0 ? cli->args[cli->arg_count - 1] : "nothing");
 }

@@ -77,15 +77,29 @@ const struct command command_table[] = {
      .run = cmd_compare,
      .needs_config = true,
      .stop = STOP_TWICE,
-     .usage = "run [--table PATTERN]… [--json | --verbose] [--report-dir FOLDER]",
+     .usage =
+         "run [--table PATTERN]… [--json | --verbose] [--report-dir FOLDER] | shadow [--live] [--seed N] "
+         "[--json | --verbose] [--report-dir FOLDER] | watch [--once] | history [--limit N] [--json] | "
+         "selftest [--json]",
      .summary = "compare both sides at one fence, while writes go on",
      .text =
          "Row counts and SHA-256 inside each database, narrowed to the rows and columns that differ. Writers "
          "never stop; apply waits at the fence for some milliseconds. Writes report.json and report.html "
          "below "
-         "compare.report_dir and the verdict into crossfade.verdict on the target. Exit codes: 0 match, 1 "
+         "compare.report_dir and the verdict into crossfade.verdict on the target. shadow runs reads of the "
+         "real workload (compare.shadow.*: a list, logs, pg_stat_statements) on both sides, and compares "
+         "answers, "
+         "latency and plans. selftest tries the forms "
+         "in "
+         "which columns are compared with edge values of every type, on these servers. Exit codes: 0 match, "
+         "1 "
          "differ, "
-         "2 usage or configuration, 3 inconclusive, 4 could not run.",
+         "2 usage or configuration, 3 inconclusive, 4 could not run. "
+         "watch: comparisons by the schedule of compare.watch, for days, through restarts of everything; "
+         "results are kept in "
+         "crossfade.comparison on the target, and alerts raised when something differs. history: since when "
+         "all "
+         "has been equal, and the last runs.",
      .flags = compare_flags},
     {.name = "cutover",
      .run = cmd_cutover,

@@ -196,11 +196,21 @@ static bool load_config(const struct invocation *inv, struct config **ret, int *
     return good;
 }
 
+static void log_as_configured(const struct command *command, const struct config *cfg)
+{
+    log_init(command->name, level_of(config_text(cfg, "log.level")),
+             strcmp(config_text(cfg, "log.format"), "json") == 0);
+}
+
+void cli_log_as_role(const struct cli *cli)
+{
+    log_as_configured(cli->command, cli->cfg);
+}
+
 static void start_log(const struct command *command, const struct config *cfg)
 {
     if (command->logs && cfg != NULL)
-        log_init(command->name, level_of(config_text(cfg, "log.level")),
-                 strcmp(config_text(cfg, "log.format"), "json") == 0);
+        log_as_configured(command, cfg);
     else
         log_init(command->name, LOG_LEVEL_WARN, false);
 }

@@ -15,7 +15,7 @@ static bool narrow_rows(struct engine *engine, struct pair *pair, struct plan_ta
                         const struct key_range *range, int64_t rows, struct err *err)
 {
     struct range_statement rs;
-    struct pg_result *results[SIDE_COUNT] = {NULL};
+    struct rowset *results[SIDE_COUNT] = {NULL};
     range_statement_init(&rs, pt, range);
     int64_t most[SIDE_COUNT] = {rows, rows + DIFFERENCES_PER_TABLE + 1}; /* beyond: "more", not memory */
     for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++)
@@ -25,7 +25,8 @@ static bool narrow_rows(struct engine *engine, struct pair *pair, struct plan_ta
         struct row_list lists[SIDE_COUNT] = {row_list_of(results[SIDE_SOURCE]),
                                              row_list_of(results[SIDE_TARGET])};
         row_lists_subtract(lists, pt->key_count);
-        ok = rows_explain(engine, pair, pt, lists, pg_rows(results[SIDE_TARGET]) < most[SIDE_TARGET], err);
+        ok =
+            rows_explain(engine, pair, pt, lists, rowset_rows(results[SIDE_TARGET]) < most[SIDE_TARGET], err);
         free(lists[SIDE_SOURCE].rows);
         free(lists[SIDE_TARGET].rows);
     }
@@ -56,7 +57,7 @@ bool range_narrow(struct engine *engine, struct pair *pair, struct plan_table *p
     for (int64_t done = 0; ok && done < rows && engine_has_room(engine, pt); done += step) {
         char **next = NULL;
         bool last = done + step >= rows;
-        ok = last || range_walk(pair->conn[SIDE_SOURCE], pt, lower, step, &next, err);
+        ok = last || range_walk(pair->session[SIDE_SOURCE], pt, lower, step, &next, err);
         struct key_range part = {.lower = lower, .upper = next != NULL ? next : range->upper};
         ok = ok && narrow_part(engine, pair, pt, &part, step, err);
         if (lower != range->lower)

@@ -10,6 +10,7 @@
 
 #include "core/alloc.h"
 #include "core/clock.h"
+#include "range.h"
 #include "rows.h"
 #include "sqlgen.h"
 
@@ -26,8 +27,8 @@ static unsigned bucket_count_for(int64_t rows)
     return n;
 }
 
-static bool both_sides(struct pair *pair, struct statement st[SIDE_COUNT],
-                       struct pg_result *results[SIDE_COUNT], struct err *err)
+static bool both_sides(struct pair *pair, struct statement st[SIDE_COUNT], struct rowset *results[SIDE_COUNT],
+                       struct err *err)
 {
     bool ok = pair_query(pair, st, results, err);
     strbuf_release(&st[SIDE_SOURCE].sql);
@@ -37,7 +38,7 @@ static bool both_sides(struct pair *pair, struct statement st[SIDE_COUNT],
 
 /* Buckets of both results, in order of their numbers; one that is missing counts as empty. */
 struct bucket_walk {
-    struct pg_result *const *results;
+    struct rowset *const *results;
     int pos[SIDE_COUNT];
     int64_t bucket, rows[SIDE_COUNT];
     bool same;
@@ -45,8 +46,8 @@ struct bucket_walk {
 
 static int64_t bucket_at(const struct bucket_walk *w, int side)
 {
-    return w->pos[side] < pg_rows(w->results[side]) ? pg_cell_int64(w->results[side], w->pos[side], 0)
-                                                    : INT64_MAX;
+    return w->pos[side] < rowset_rows(w->results[side]) ? rowset_int64(w->results[side], w->pos[side], 0)
+                                                        : INT64_MAX;
 }
 
 static bool bucket_next(struct bucket_walk *w)
@@ -58,17 +59,17 @@ static bool bucket_next(struct bucket_walk *w)
     for (int side = 0; side < SIDE_COUNT; side++) {
         w->rows[side] = 0;
         if (bucket_at(w, side) == w->bucket) {
-            w->rows[side] = pg_cell_int64(w->results[side], w->pos[side], 1);
-            hash[side] = pg_cell(w->results[side], w->pos[side]++, 2);
+            w->rows[side] = rowset_int64(w->results[side], w->pos[side], 1);
+            hash[side] = rowset_cell(w->results[side], w->pos[side]++, 2);
         }
     }
     w->same = w->rows[0] == w->rows[1] && strcmp(hash[0], hash[1]) == 0;
     return true;
 }
 
-/* Sums up, and lists the buckets that differ, in rounds of about ROWS_FETCHED rows: "{1,2}" NUL "{7}" NUL …
+/* Sums up, and lists the buckets that differ, in rounds of about ROWS_FETCHED rows: "1,2" NUL "7" NUL …
  */
-static void sum_buckets(struct plan_table *pt, struct pg_result *const results[SIDE_COUNT],
+static void sum_buckets(struct plan_table *pt, struct rowset *const results[SIDE_COUNT],
                         struct strbuf *rounds)
 {
     struct bucket_walk w = {.results = results};
@@ -83,29 +84,29 @@ static void sum_buckets(struct plan_table *pt, struct pg_result *const results[S
         int64_t most = MAX_OF(w.rows[SIDE_SOURCE], w.rows[SIDE_TARGET]);
         bool fresh = in_round == 0 || in_round + most > ROWS_FETCHED;
         if (fresh && rounds->len > 0)
-            strbuf_add(rounds, "}\0", 2);
-        strbuf_addf(rounds, "%s%lld", fresh ? "{" : ",", (long long)w.bucket);
+            strbuf_add(rounds, "", 1);
+        strbuf_addf(rounds, "%s%lld", fresh ? "" : ",", (long long)w.bucket);
         in_round = fresh ? most : in_round + most;
     }
     if (rounds->len > 0)
-        strbuf_add(rounds, "}\0", 2);
+        strbuf_add(rounds, "", 1);
 }
 
 static bool fetch_rows(struct pair *pair, const struct plan_table *pt, unsigned bucket_count,
-                       const char *buckets, struct pg_result *results[SIDE_COUNT], struct err *err)
+                       const char *buckets, struct rowset *results[SIDE_COUNT], struct err *err)
 {
     struct statement st[SIDE_COUNT];
     for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++) {
-        st[side] = (struct statement){STRBUF_INIT(STRBUF_SQL_MAX), 1, &buckets};
-        sql_bucket_rows(pt, side, bucket_count, 2 * ROWS_FETCHED, &st[side].sql);
+        st[side] = (struct statement){.sql = STRBUF_INIT(STRBUF_SQL_MAX)};
+        sql_bucket_rows(pt, side, bucket_count, buckets, 2 * ROWS_FETCHED, &st[side].sql);
     }
     return both_sides(pair, st, results, err);
 }
 
-static bool fetched_all(struct pg_result *const results[SIDE_COUNT])
+static bool fetched_all(struct rowset *const results[SIDE_COUNT])
 {
-    return pg_rows(results[SIDE_SOURCE]) < 2 * ROWS_FETCHED &&
-           pg_rows(results[SIDE_TARGET]) < 2 * ROWS_FETCHED;
+    return rowset_rows(results[SIDE_SOURCE]) < 2 * ROWS_FETCHED &&
+           rowset_rows(results[SIDE_TARGET]) < 2 * ROWS_FETCHED;
 }
 
 static int by_hash(const void *a, const void *b)
@@ -114,14 +115,15 @@ static int by_hash(const void *a, const void *b)
 }
 
 /* Hashes of both sides whose counts differ. */
-static struct hash_count *count_hashes(struct pg_result *const results[SIDE_COUNT], size_t *ret_count)
+static struct hash_count *count_hashes(struct rowset *const results[SIDE_COUNT], size_t *ret_count)
 {
     size_t n = 0, kept = 0;
-    struct hash_count *list = xcalloc((size_t)(pg_rows(results[0]) + pg_rows(results[1])), sizeof *list);
+    struct hash_count *list =
+        xcalloc((size_t)(rowset_rows(results[0]) + rowset_rows(results[1])), sizeof *list);
     for (int side = 0; side < SIDE_COUNT; side++) {
-        for (int i = 0; i < pg_rows(results[side]); i++, n++) {
-            list[n].hash = pg_cell(results[side], i, 0);
-            list[n].copies[side] = (uint64_t)pg_cell_int64(results[side], i, 1);
+        for (int i = 0; i < rowset_rows(results[side]); i++, n++) {
+            list[n].hash = rowset_cell(results[side], i, 0);
+            list[n].copies[side] = (uint64_t)rowset_int64(results[side], i, 1);
         }
     }
     if (n > 1)
@@ -141,7 +143,7 @@ static struct hash_count *count_hashes(struct pg_result *const results[SIDE_COUN
 }
 
 static bool narrow_keyless(struct engine *engine, struct pair *pair, struct plan_table *pt,
-                           struct pg_result *const results[SIDE_COUNT], struct err *err)
+                           struct rowset *const results[SIDE_COUNT], struct err *err)
 {
     size_t count = 0;
     struct hash_count *hashes = count_hashes(results, &count);
@@ -156,11 +158,15 @@ static bool narrow_keyless(struct engine *engine, struct pair *pair, struct plan
 static bool narrow_round(struct engine *engine, struct pair *pair, struct plan_table *pt,
                          unsigned bucket_count, const char *buckets, struct err *err)
 {
-    struct pg_result *results[SIDE_COUNT] = {NULL};
+    struct rowset *results[SIDE_COUNT] = {NULL};
     if (!fetch_rows(pair, pt, bucket_count, buckets, results, err))
         return false;
     bool ok = true;
-    if (pt->key_count == 0) {
+    if (pt->key_count == 0 && !fetched_all(results)) {
+        pthread_mutex_lock(&pt->lock);
+        pt->out.more = true; /* what is missing in a part of the hashes may be in the rest */
+        pthread_mutex_unlock(&pt->lock);
+    } else if (pt->key_count == 0) {
         ok = narrow_keyless(engine, pair, pt, results, err);
     } else {
         struct row_list lists[SIDE_COUNT] = {row_list_of(results[SIDE_SOURCE]),
@@ -176,17 +182,66 @@ static bool narrow_round(struct engine *engine, struct pair *pair, struct plan_t
     return ok;
 }
 
-static bool compare_all(struct engine *engine, struct pair *pair, struct plan_table *pt, struct err *err)
+static bool read_buckets(struct pair *pair, const struct plan_table *pt, unsigned buckets,
+                         struct rowset *results[SIDE_COUNT], struct err *err)
 {
-    unsigned buckets = bucket_count_for(pt->rows_estimate);
-    struct pg_result *results[SIDE_COUNT] = {NULL};
     struct statement st[SIDE_COUNT];
-    struct strbuf rounds = STRBUF_INIT(STRBUF_SQL_MAX);
     for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++) {
         st[side] = (struct statement){.sql = STRBUF_INIT(STRBUF_SQL_MAX)};
         sql_bucket_digests(pt, side, buckets, &st[side].sql);
     }
-    bool ok = both_sides(pair, st, results, err);
+    return both_sides(pair, st, results, err);
+}
+
+/* The number of buckets came of an estimate. */
+struct bucket_look {
+    int64_t rows; /* of the side that has more */
+    bool cut;     /* a bucket has more rows than the target makes a digest of */
+    bool crowded; /* one that differs has more than are fetched */
+};
+
+static struct bucket_look look_at(struct rowset *const results[SIDE_COUNT])
+{
+    struct bucket_look look = {0};
+    struct bucket_walk w = {.results = results};
+    int64_t rows[SIDE_COUNT] = {0};
+    for (int i = 0; i < rowset_rows(results[SIDE_TARGET]); i++)
+        look.cut = look.cut || rowset_is_null(results[SIDE_TARGET], i, 2);
+    while (bucket_next(&w)) {
+        rows[SIDE_SOURCE] += w.rows[SIDE_SOURCE];
+        rows[SIDE_TARGET] += w.rows[SIDE_TARGET];
+        look.crowded =
+            look.crowded || (!w.same && MAX_OF(w.rows[SIDE_SOURCE], w.rows[SIDE_TARGET]) > ROWS_FETCHED);
+    }
+    look.rows = MAX_OF(rows[SIDE_SOURCE], rows[SIDE_TARGET]);
+    return look;
+}
+
+/* As many buckets as the rows need, which the first look may tell. */
+static bool read_enough_buckets(struct pair *pair, const struct plan_table *pt, unsigned *ret_buckets,
+                                struct rowset *results[SIDE_COUNT], struct err *err)
+{
+    *ret_buckets = bucket_count_for(pt->rows_estimate);
+    if (!read_buckets(pair, pt, *ret_buckets, results, err))
+        return false;
+    struct bucket_look look = look_at(results);
+    unsigned wanted = bucket_count_for(look.rows);
+    if ((look.cut || look.crowded) && wanted > *ret_buckets) {
+        pair_results_free(results);
+        *ret_buckets = wanted;
+        if (!read_buckets(pair, pt, wanted, results, err))
+            return false;
+        look = look_at(results);
+    }
+    return !look.cut || range_no_digest(err);
+}
+
+static bool compare_all(struct engine *engine, struct pair *pair, struct plan_table *pt, struct err *err)
+{
+    unsigned buckets = 0;
+    struct rowset *results[SIDE_COUNT] = {NULL};
+    struct strbuf rounds = STRBUF_INIT(STRBUF_SQL_MAX);
+    bool ok = read_enough_buckets(pair, pt, &buckets, results, err);
     if (ok) {
         pthread_mutex_lock(&pt->lock);
         sum_buckets(pt, results, &rounds);
@@ -209,9 +264,9 @@ bool buckets_compare(struct engine *engine, struct pair *pair, struct plan_table
 {
     int64_t started_us = clock_mono_us();
     /* The whole table is read: its pages in their order are the fastest way. */
-    bool ok = pair_exec(pair, "SET LOCAL enable_seqscan = on", err) && compare_all(engine, pair, pt, err);
+    bool ok = pair_scan_whole(pair, true, err) && compare_all(engine, pair, pt, err);
     struct err later = ERR_INIT;
-    bool reset = pair_exec(pair, "SET LOCAL enable_seqscan = off", ok ? err : &later);
+    bool reset = pair_scan_whole(pair, false, ok ? err : &later);
     pthread_mutex_lock(&pt->lock);
     pt->out.method = METHOD_BUCKETS;
     pt->out.duration_us += clock_mono_us() - started_us;

@@ -176,6 +176,55 @@ void canonical_forms(const struct cat_column *source, const struct cat_column *t
                           source->type, target->type, same_type ? " of another size" : "", how);
 }
 
+static const char *rule_of_one_type(enum family f)
+{
+    switch (f) {
+    case FAMILY_EXACT:
+    case FAMILY_INT:
+        return "by its binary form";
+    case FAMILY_NUMERIC:
+        return "by its binary form: digits at the end count, as in 1.0 and 1.00";
+    case FAMILY_FLOAT:
+        return "by its shortest exact text: every bit counts, as does the sign of zero; NaN is one value";
+    case FAMILY_TEXT:
+        return "character by character, in whatever Unicode form they are";
+    case FAMILY_BPCHAR:
+        return "character by character, with its padding";
+    case FAMILY_JSON:
+        return "its text as it stands, with order of keys, form of numbers and blanks";
+    case FAMILY_JSONB:
+        return "by its binary form: keys in jsonb's order, numbers with their digits";
+    case FAMILY_XML:
+        return "by what the server prints of it";
+    case FAMILY_OTHER:
+        break;
+    }
+    return "PostgreSQL's text of it, character by character";
+}
+
+static const char *rule_of_two_types(enum family s, enum family t)
+{
+    if (is_number(s) && is_number(t))
+        return "as numbers; digits at the end do not count";
+    if (s == FAMILY_FLOAT && t == FAMILY_FLOAT)
+        return "as double precision, by its shortest exact text";
+    if (is_json(s) && is_json(t))
+        return "as jsonb";
+    return (s == FAMILY_BPCHAR || t == FAMILY_BPCHAR) && is_text(s) && is_text(t)
+               ? "as text, without blanks at the end of char(n)"
+               : "as text";
+}
+
+char *canonical_rule(const struct cat_column *source, const struct cat_column *target)
+{
+    enum family s = fact_of(source)->family, t = fact_of(target)->family;
+    bool one = strcmp(source->type, target->type) == 0 &&
+               ((s != FAMILY_NUMERIC && s != FAMILY_BPCHAR) || source->typmod == target->typmod);
+    if (one)
+        return xasprintf("%s: %s", source->type, rule_of_one_type(s));
+    return xasprintf("%s to %s: %s", source->type, target->type, rule_of_two_types(s, t));
+}
+
 bool canonical_sorts_alike(const struct cat_column *source, const struct cat_column *target)
 {
     const struct type_fact *s = fact_of(source), *t = fact_of(target);

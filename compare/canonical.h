@@ -13,6 +13,8 @@
  * (malloc'd), or left as it is. */
 void canonical_forms(const struct cat_column *source, const struct cat_column *target, char *ret_form[2],
                      char **ret_note);
+/* The rule of these forms in words, "numeric: as numbers"; malloc'd. */
+char *canonical_rule(const struct cat_column *source, const struct cat_column *target);
 /* Both sides put values of this column into the same order. */
 bool canonical_sorts_alike(const struct cat_column *source, const struct cat_column *target);
 

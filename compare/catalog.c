@@ -1,190 +1,80 @@
-/* Owns: the catalog queries. PostgreSQL documentation: chapter "System Catalogs"; works with 14 to 18. */
+/* Owns: what the catalogs of both dialects have in common. See catalog.h. */
 #include "catalog.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
+#include "catalog_impl.h"
 #include "core/alloc.h"
+#include "maria/names.h"
 
-#define WHERE_TABLE                                                                                          \
-    " c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'"                          \
-    " AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'crossfade') "
-
-static const char tables_sql[] =
-    "SELECT c.oid, n.nspname, c.relname, c.relkind = 'p', c.relpersistence = 'p',"
-    "       (CASE WHEN c.relkind = 'p' THEN (SELECT coalesce(sum(greatest(l.reltuples, 0)), 0)"
-    "               FROM pg_partition_tree(c.oid) p JOIN pg_class l ON l.oid = p.relid WHERE p.isleaf)"
-    "             ELSE greatest(c.reltuples, 0) END)::bigint"
-    "  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-    " WHERE" WHERE_TABLE "ORDER BY c.oid";
-
-/* %s: the actual version of the database's default collation. Two columns sort alike if provider, locale,
- * version and encoding are the same; C and POSIX compare bytes. C.* of libc has no version and sorts by code
- * point. */
-static const char columns_sql[] =
-    "WITH db AS (SELECT to_jsonb(d) AS j, pg_encoding_to_char(d.encoding) AS encoding, %s AS version"
-    "              FROM pg_database d WHERE d.datname = current_database()),"
-    "     co AS (SELECT o.oid, o.collisdeterministic AS deterministic, db.encoding,"
-    "                   CASE o.collprovider WHEN 'd' THEN coalesce(db.j->>'datlocprovider', 'c')"
-    "                                       ELSE o.collprovider::text END AS provider,"
-    "                   CASE WHEN o.collprovider = 'd' THEN"
-    "                             CASE WHEN coalesce(db.j->>'datlocprovider', 'c') = 'c' THEN "
-    "db.j->>'datcollate'"
-    "                                  ELSE coalesce(db.j->>'datlocale', db.j->>'daticulocale') END"
-    "                        ELSE coalesce(to_jsonb(o)->>'colllocale', to_jsonb(o)->>'colliculocale',"
-    "                                      to_jsonb(o)->>'collcollate') END AS locale,"
-    "                   CASE WHEN o.collprovider = 'd' THEN db.version"
-    "                        ELSE pg_collation_actual_version(o.oid) END AS version"
-    "              FROM pg_collation o, db"
-    "             WHERE o.oid IN (SELECT attcollation FROM pg_attribute WHERE attnum > 0)),"
-    "     sorts AS (SELECT oid, encoding || ' ' || CASE WHEN NOT deterministic THEN NULL"
-    "                             WHEN provider <> 'i' AND locale IN ('C', 'POSIX') THEN 'C'"
-    "                             WHEN provider = 'b' THEN 'C'"
-    "                             WHEN version IS NULL AND provider = 'c' AND locale ~ '^C[.]' THEN locale"
-    "                             ELSE provider || ' ' || locale || ' ' || version END AS how FROM co)"
-    "SELECT a.attrelid, a.attname, b.oid, format_type(b.oid, -1),"
-    "       CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END, t.typtype = 'd', b.typtype = "
-    "'b',"
-    "       a.attgenerated <> '', a.attnotnull, CASE WHEN a.attcollation = 0 THEN '' ELSE sorts.how END"
-    "  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = "
-    "c.relnamespace"
-    "  JOIN pg_type t ON t.oid = a.atttypid"
-    "  JOIN pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END"
-    "  LEFT JOIN sorts ON sorts.oid = a.attcollation"
-    " WHERE a.attnum > 0 AND NOT a.attisdropped AND" WHERE_TABLE "ORDER BY a.attrelid, a.attnum";
-
-static const char version_sql_15[] = "pg_database_collation_actual_version(d.oid)";
-static const char version_sql_14[] = "(SELECT pg_collation_actual_version(x.oid) FROM pg_collation x"
-                                     "  WHERE x.collprovider = 'c' AND x.collcollate = d.datcollate LIMIT 1)";
-
-static const char keys_sql[] =
-    "SELECT i.indrelid, i.indexrelid, a.attname"
-    "  FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
-    "  CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, ord)"
-    "  JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum"
-    " WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL AND k.ord <= "
-    "i.indnkeyatts"
-    "   AND NOT EXISTS (SELECT FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS m(attnum, ord)"
-    "                     JOIN pg_attribute x ON x.attrelid = i.indrelid AND x.attnum = m.attnum"
-    "                    WHERE m.ord <= i.indnkeyatts AND NOT x.attnotnull)"
-    "   AND" WHERE_TABLE
-    "ORDER BY i.indrelid, i.indisprimary DESC, i.indisreplident DESC, i.indexrelid, k.ord";
-
-static const char published_sql[] =
-    "SELECT DISTINCT coalesce(pg_partition_root(c.oid)::oid, c.oid)"
-    "  FROM pg_publication_tables p JOIN pg_namespace n ON n.nspname = p.schemaname"
-    "  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename WHERE p.pubname = $1";
-
-static struct cat_table *find_oid(const struct catalog *cat, uint32_t oid)
+static const struct catalog_ops *ops_of(enum dialect_kind dialect)
 {
-    size_t low = 0, high = cat->table_count;
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        if (cat->tables[mid].oid < oid)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low < cat->table_count && cat->tables[low].oid == oid ? &cat->tables[low] : NULL;
+    return dialect == DIALECT_MARIADB ? &catalog_mariadb : &catalog_postgres;
 }
 
-static uint32_t cell_oid(const struct pg_result *res, int row, int column)
+bool catalog_read(struct session *s, struct catalog *ret, struct err *err)
 {
-    return (uint32_t)strtoul(pg_cell(res, row, column), NULL, 10);
-}
-
-static bool read_tables(struct pg_conn *conn, struct catalog *cat, struct err *err)
-{
-    PG_RESULT_AUTO res = NULL;
-    if (!pg_query(conn, tables_sql, 0, NULL, &res, err))
-        return false;
-    int n = pg_rows(res);
-    cat->tables = xcalloc((size_t)n, sizeof *cat->tables);
-    cat->table_count = (size_t)n;
-    for (int i = 0; i < n; i++) {
-        struct cat_table *t = &cat->tables[i];
-        t->oid = cell_oid(res, i, 0);
-        t->schema = xstrdup(pg_cell(res, i, 1));
-        t->name = xstrdup(pg_cell(res, i, 2));
-        t->partitioned = pg_cell_bool(res, i, 3);
-        t->logged = pg_cell_bool(res, i, 4);
-        t->rows_estimate = pg_cell_int64(res, i, 5);
-    }
-    return true;
-}
-
-static void add_column(struct cat_table *t, const struct pg_result *res, int i)
-{
-    t->columns = xrealloc(t->columns, (t->column_count + 1) * sizeof *t->columns);
-    t->columns[t->column_count++] = (struct cat_column){
-        .name = xstrdup(pg_cell(res, i, 1)),
-        .type_oid = cell_oid(res, i, 2),
-        .type = xstrdup(pg_cell(res, i, 3)),
-        .typmod = (int32_t)pg_cell_int64(res, i, 4),
-        .domain = pg_cell_bool(res, i, 5),
-        .plain = pg_cell_bool(res, i, 6),
-        .generated = pg_cell_bool(res, i, 7),
-        .not_null = pg_cell_bool(res, i, 8),
-        .collation = pg_is_null(res, i, 9) ? NULL : xstrdup(pg_cell(res, i, 9)),
-    };
-}
-
-static bool read_columns(struct pg_conn *conn, struct catalog *cat, struct err *err)
-{
-    PG_RESULT_AUTO res = NULL;
-    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    strbuf_addf(&sql, columns_sql, pg_server_version(conn) >= 150000 ? version_sql_15 : version_sql_14);
-    bool ok = strbuf_ok(&sql, "statement", err) && pg_query(conn, sql.data, 0, NULL, &res, err);
-    strbuf_release(&sql);
-    for (int i = 0; ok && i < pg_rows(res); i++) {
-        struct cat_table *t = find_oid(cat, cell_oid(res, i, 0));
-        if (t != NULL)
-            add_column(t, res, i);
-    }
-    return ok;
-}
-
-static bool read_keys(struct pg_conn *conn, struct catalog *cat, struct err *err)
-{
-    PG_RESULT_AUTO res = NULL;
-    if (!pg_query(conn, keys_sql, 0, NULL, &res, err))
-        return false;
-    uint32_t last_index = 0;
-    for (int i = 0; i < pg_rows(res); i++) {
-        struct cat_table *t = find_oid(cat, cell_oid(res, i, 0));
-        if (t == NULL)
-            continue;
-        if (cell_oid(res, i, 1) != last_index) {
-            last_index = cell_oid(res, i, 1);
-            t->keys = xrealloc(t->keys, (t->key_count + 1) * sizeof *t->keys);
-            t->keys[t->key_count++] = (struct cat_key){0};
-        }
-        struct cat_key *key = &t->keys[t->key_count - 1];
-        key->columns = xrealloc(key->columns, (key->column_count + 1) * sizeof *key->columns);
-        key->columns[key->column_count++] = xstrdup(pg_cell(res, i, 2));
-    }
-    return true;
-}
-
-bool catalog_read(struct pg_conn *conn, struct catalog *ret, struct err *err)
-{
-    struct catalog cat = {0};
-    if (!read_tables(conn, &cat, err) || !read_columns(conn, &cat, err) || !read_keys(conn, &cat, err)) {
+    struct catalog cat = {.dialect = session_dialect(s), .database = xstrdup(session_database(s))};
+    if (!ops_of(cat.dialect)->read(s, &cat, err)) {
+        err_wrap(err, "reading the catalog of database %s", cat.database);
         catalog_release(&cat);
-        return err_wrap(err, "reading the catalog of database %s", pg_database(conn));
+        return false;
     }
     *ret = cat;
     return true;
 }
 
+char *catalog_from(const struct catalog *cat, const struct cat_table *table)
+{
+    return ops_of(cat->dialect)->from(table);
+}
+
+const char *catalog_rewritten_sql(enum dialect_kind dialect)
+{
+    return ops_of(dialect)->rewritten_sql;
+}
+
+struct cat_table *catalog_add_table(struct catalog *cat)
+{
+    cat->tables = xrealloc(cat->tables, (cat->table_count + 1) * sizeof *cat->tables);
+    struct cat_table *t = &cat->tables[cat->table_count++];
+    *t = (struct cat_table){0};
+    return t;
+}
+
+struct cat_column *cat_table_add_column(struct cat_table *t)
+{
+    t->columns = xrealloc(t->columns, (t->column_count + 1) * sizeof *t->columns);
+    struct cat_column *c = &t->columns[t->column_count++];
+    *c = (struct cat_column){0};
+    return c;
+}
+
+void cat_table_add_key_column(struct cat_table *t, bool first, const char *name)
+{
+    if (first) {
+        t->keys = xrealloc(t->keys, (t->key_count + 1) * sizeof *t->keys);
+        t->keys[t->key_count++] = (struct cat_key){0};
+    }
+    struct cat_key *key = &t->keys[t->key_count - 1];
+    key->columns = xrealloc(key->columns, (key->column_count + 1) * sizeof *key->columns);
+    key->columns[key->column_count++] = xstrdup(name);
+}
+
+static void column_free_parts(struct cat_column *c)
+{
+    free(c->name);
+    free(c->type);
+    free(c->collation);
+    free(c->latest);
+}
+
 static void table_free_parts(struct cat_table *t)
 {
-    for (size_t i = 0; i < t->column_count; i++) {
-        free(t->columns[i].name);
-        free(t->columns[i].type);
-        free(t->columns[i].collation);
-    }
+    for (size_t i = 0; i < t->column_count; i++)
+        column_free_parts(&t->columns[i]);
     for (size_t i = 0; i < t->key_count; i++) {
         for (size_t k = 0; k < t->keys[i].column_count; k++)
             free(t->keys[i].columns[k]);
@@ -192,6 +82,7 @@ static void table_free_parts(struct cat_table *t)
     }
     free(t->columns);
     free(t->keys);
+    free(t->engine);
     free(t->schema);
     free(t->name);
 }
@@ -201,34 +92,31 @@ void catalog_release(struct catalog *cat)
     for (size_t i = 0; i < cat->table_count; i++)
         table_free_parts(&cat->tables[i]);
     free(cat->tables);
+    free(cat->database);
     *cat = (struct catalog){0};
 }
 
-bool catalog_mark_published(struct pg_conn *conn, const char *publication, struct catalog *cat,
-                            bool *ret_exists, struct err *err)
+bool catalog_same_name(const struct catalog *cat, const char *a, const char *b)
 {
-    PG_RESULT_AUTO res = NULL;
-    int64_t count = 0;
-    if (!pg_query_int64(conn, "SELECT count(*) FROM pg_publication WHERE pubname = $1", 1, &publication,
-                        &count, err) ||
-        !pg_query(conn, published_sql, 1, &publication, &res, err))
-        return err_wrap(err, "reading publication %s", publication);
-    for (int i = 0; i < pg_rows(res); i++) {
-        struct cat_table *t = find_oid(cat, cell_oid(res, i, 0));
-        if (t != NULL)
-            t->published = true;
-    }
-    *ret_exists = count > 0;
-    return true;
+    return (cat->caseless ? strcasecmp(a, b) : strcmp(a, b)) == 0;
 }
 
 struct cat_table *catalog_find(const struct catalog *cat, const char *schema, const char *name)
 {
+    const char *where = cat->dialect == DIALECT_MARIADB ? maria_database_of(cat->database, schema) : schema;
     for (size_t i = 0; i < cat->table_count; i++) {
-        if (strcmp(cat->tables[i].name, name) == 0 && strcmp(cat->tables[i].schema, schema) == 0)
+        if (catalog_same_name(cat, cat->tables[i].name, name) &&
+            catalog_same_name(cat, cat->tables[i].schema, where))
             return &cat->tables[i];
     }
     return NULL;
+}
+
+const char *catalog_schema_of(const struct catalog *cat, const struct cat_table *table)
+{
+    return cat->dialect == DIALECT_MARIADB && catalog_same_name(cat, table->schema, cat->database)
+               ? "public"
+               : table->schema;
 }
 
 const struct cat_column *cat_table_column(const struct cat_table *table, const char *name)

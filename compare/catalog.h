@@ -9,7 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "pg/conn.h"
+#include "session.h"
+#include "target/target.h"
 
 struct cat_column {
     char *name;
@@ -22,6 +23,9 @@ struct cat_column {
     bool not_null;
     char *collation; /* what sorts it; equal texts on two servers sort alike. "" = not sorted by a collation;
                         NULL = cannot be told, or equal texts may differ in bytes */
+    char *latest;    /* MariaDB: of a timestamp, the last second that the server keeps; NULL = another type */
+    bool
+        json; /* MariaDB: a longtext with the check json_valid(), its type json. `type` is COLUMN_TYPE, `collation` COLLATION_NAME */
 };
 
 struct cat_key {
@@ -30,10 +34,11 @@ struct cat_key {
 };
 
 struct cat_table {
-    uint32_t oid;
-    char *schema, *name;
+    uint32_t oid;        /* 0 on MariaDB */
+    char *schema, *name; /* schema: MariaDB's database */
     bool partitioned;
     bool logged;
+    char *engine;   /* MariaDB: one without snapshots; NULL = it has them */
     bool published; /* see catalog_mark_published */
     int64_t rows_estimate;
     struct cat_column *columns;
@@ -43,19 +48,35 @@ struct cat_table {
 };
 
 struct catalog {
-    struct cat_table *tables; /* by oid */
+    enum dialect_kind dialect;
+    char *database; /* the session's */
+    bool
+        caseless; /* MariaDB with lower_case_table_names: names of tables and databases are told apart without their case */
+    bool utf8; /* PostgreSQL: the database's encoding */
+    /* MariaDB: what apply does with values that a column cannot hold; the caller's, NULL = it refuses them */
+    const struct target_unfit_rules *unfit;
+    struct cat_table *tables; /* PostgreSQL: by oid */
     size_t table_count;
 };
 
 /* Ordinary and partitioned tables (partitions belong to their root), without system schemas and crossfade's.
  */
-bool catalog_read(struct pg_conn *conn, struct catalog *ret, struct err *err) MUST_CHECK;
+bool catalog_read(struct session *conn, struct catalog *ret, struct err *err) MUST_CHECK;
 void catalog_release(struct catalog *cat);
 /* Sets `published` of the tables in this publication; *ret_exists = there is such a publication. */
-bool catalog_mark_published(struct pg_conn *conn, const char *publication, struct catalog *cat,
+bool catalog_mark_published(struct session *conn, const char *publication, struct catalog *cat,
                             bool *ret_exists, struct err *err) MUST_CHECK;
 
+/* schema: as PostgreSQL names it; on MariaDB `public` is the URL's database. */
 struct cat_table *catalog_find(const struct catalog *cat, const char *schema, const char *name);
+/* …, the other way. */
+const char *catalog_schema_of(const struct catalog *cat, const struct cat_table *table);
+/* Do these names of tables or databases mean the same one there? */
+bool catalog_same_name(const struct catalog *cat, const char *a, const char *b);
+/* To stand behind FROM, as alias t; malloc'd. */
+char *catalog_from(const struct catalog *cat, const struct cat_table *table);
+/* $1 = oid, $2 = is it a tree: whether the rows of the snapshot are still there (true = they may be gone). */
+const char *catalog_rewritten_sql(enum dialect_kind dialect);
 const struct cat_column *cat_table_column(const struct cat_table *table, const char *name); /* NULL = none */
 
 #endif

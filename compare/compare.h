@@ -21,7 +21,24 @@ enum compare_verdict { VERDICT_UNKNOWN = 0, VERDICT_PASS, VERDICT_FAIL, VERDICT_
 enum compare_method {
     METHOD_NONE = 0, /* nothing was read */
     METHOD_RANGES,   /* SHA-256 of key ranges, in key order */
-    METHOD_BUCKETS   /* SHA-256 of row hashes, sorted, by bucket: no common order of keys, or no key */
+    METHOD_BUCKETS,  /* SHA-256 of row hashes, sorted, by bucket: no common order of keys, or no key */
+    METHOD_KEYS,     /* rows by their keys: those that changed since an earlier comparison */
+    METHOD_COUNTS    /* the number of rows, nothing else */
+};
+
+/* How deep a comparison looks. Each level holds those before it. */
+enum compare_level {
+    LEVEL_UNKNOWN = 0, /* a request: as configured */
+    LEVEL_COUNTS,      /* rows by table, and compare.counts */
+    LEVEL_DIGESTS,     /* SHA-256 of all rows */
+    LEVEL_FULL         /* and compare.queries, aggregates, samples, rules, contracts */
+};
+
+/* What of an earlier comparison this one has built upon. */
+enum compare_built {
+    BUILT_NONE = 0, /* nothing: all rows were read */
+    BUILT_CHANGED,  /* all rows had been equal: read were those that the source changed since */
+    BUILT_REST      /* some had been: read were those that the source changed since, and all others */
 };
 
 /* What a difference means: the row is missing on the target, is there without one on the source, or has other
@@ -44,6 +61,11 @@ struct compare_difference {
     uint64_t copies_source, copies_target; /* tables without key: how often the row is there; else 0 or 1 */
 };
 
+/* In which form a column was compared: "numeric to decimal(12,4): as numbers; …". */
+struct compare_rule {
+    char *column, *rule;
+};
+
 struct compare_table {
     char *schema, *table;
     enum compare_verdict verdict;
@@ -51,21 +73,67 @@ struct compare_table {
     char *reason; /* why FAIL or INCONCLUSIVE; "" for PASS */
     char **notes; /* what a reader of PASS should know, e.g. columns left out */
     size_t note_count;
+    struct compare_rule *rules; /* of each column that was compared */
+    size_t rule_count;
     char **keys;
     size_t key_count, column_count; /* columns: as many as were compared */
     uint64_t rows_source, rows_target;
     uint64_t chunks, chunks_differing; /* key ranges or buckets */
     int64_t duration_us;               /* summed over workers */
+    enum compare_built built;
+    uint64_t since_fence, rows_kept; /* built: where rows had been equal, and how many on the source */
+    uint64_t keys_changed;           /* built: that were looked up */
+    int64_t read_us; /* built: wall time of the comparison that began to read it; 0 = this one */
     struct compare_difference *differences;
     size_t difference_count;
     bool more; /* there are more differences than these */
 };
 
+/* A check beyond rows: one query pair, one column's figures, one rule … */
+enum check_kind {
+    CHECK_UNKNOWN = 0,
+    CHECK_COUNT,
+    CHECK_QUERY,
+    CHECK_AGGREGATE,
+    CHECK_SAMPLE,
+    CHECK_RULE,
+    CHECK_CONTRACT
+};
+
+enum check_state {
+    STATE_UNKNOWN = 0,
+    STATE_PASS,
+    STATE_FAIL,
+    STATE_FINDING, /* about the data, not about the migration: the source breaks it as well, or severity is warn */
+    STATE_INCONCLUSIVE /* could not be run */
+};
+
+struct compare_check {
+    enum check_kind kind;
+    enum check_state state;
+    char *name;                            /* as configured; else made of table, columns and rule */
+    char *table;                           /* "schema.table"; NULL = none */
+    char *columns;                         /* "a, b"; NULL = none */
+    char *rule;                            /* "length 1..255", "sum, avg, top 10"; "" for queries */
+    char *severity;                        /* "regression" */
+    char *reason;                          /* "" for PASS */
+    uint64_t rows_source, rows_target;     /* of the results; rules: rows that were looked at */
+    uint64_t broken_source, broken_target; /* rules: rows that break it */
+    int64_t duration_us; /* of the statements; of one that several checks share: the whole */
+    struct compare_difference *differences;
+    size_t difference_count;
+    uint64_t difference_total;               /* found; those listed are the first */
+    struct compare_difference *offenders[2]; /* rules: some rows that break it, as `keys`; source, target */
+    size_t offender_count[2];
+};
+
 struct compare_result {
     enum compare_verdict verdict;
+    enum compare_level level;
     char *reason; /* of INCONCLUSIVE before any table; else "" */
     bool frozen;
-    bool full; /* all tables of the pipeline */
+    bool full;  /* all tables of the pipeline */
+    bool built; /* on what earlier comparisons have proven: not all rows were read at this fence */
     char *pipeline;
     uint64_t fence_id; /* 0 = none was reached */
     lsn_t lsn;
@@ -78,6 +146,9 @@ struct compare_result {
     size_t table_count;
     uint64_t rows_source, rows_target, differences;
     size_t passed, failed, inconclusive;
+    struct compare_check *checks; /* as configured: counts, queries, aggregates, samples, contracts, rules */
+    size_t check_count;
+    size_t checks_by_state[STATE_INCONCLUSIVE + 1];
     char *report_dir; /* of this run; NULL = no report was asked for */
     char *json;       /* the report, schemas/report.schema.json */
 };
@@ -90,13 +161,22 @@ struct compare_progress {
     int64_t elapsed_us;                /* in this stage */
 };
 
+enum compare_building {
+    BUILD_NOTHING = 0, /* all rows of all tables are read */
+    BUILD_RESUME,      /* on what comparisons have proven since the last one that came to its end */
+    BUILD_CHANGED      /* on what any has proven within compare.full_every */
+};
+
 struct compare_request {
     const char *const *tables; /* patterns as in source.tables; NULL = all of the pipeline */
     size_t table_count;
-    bool frozen;            /* neither side changes any more: no lock, no markers, no waiting for a fence */
-    bool skip_report;       /* no files; ret->json is made all the same */
-    const char *report_dir; /* NULL = compare.report_dir */
-    int stop_fd;            /* readable when the run is to end; -1 = none */
+    enum compare_level level; /* UNKNOWN: digests if frozen, else compare.level */
+    bool frozen;              /* neither side changes any more: no lock, no markers, no waiting for a fence */
+    enum compare_building building;
+    bool skip_report;        /* no files; ret->json is made all the same */
+    bool report_unless_pass; /* files only of what is no PASS */
+    const char *report_dir;  /* NULL = compare.report_dir */
+    int stop_fd;             /* readable when the run is to end; -1 = none */
     void (*progress)(void *ctx,
                      const struct compare_progress *progress); /* NULL allowed; from the calling thread */
     void *progress_ctx;
@@ -112,6 +192,10 @@ void compare_result_release(struct compare_result *result);
 const char *compare_verdict_name(enum compare_verdict verdict); /* "PASS" */
 const char *compare_kind_name(enum compare_kind kind);          /* "missing" */
 const char *compare_method_name(enum compare_method method);    /* "ranges" */
+const char *compare_level_name(enum compare_level level);       /* "counts" */
+enum compare_level compare_level_named(const char *name);       /* UNKNOWN: it is none */
+const char *check_kind_name(enum check_kind kind);              /* "query" */
+const char *check_state_name(enum check_state state);           /* "FINDING" */
 /* 0 match, 1 differ, 3 inconclusive. */
 int compare_exit_code(enum compare_verdict verdict);
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control.h"
 #include "core/alloc.h"
 #include "model.h"
 
@@ -29,24 +30,20 @@ static void say(struct compare_table *t, const char *count)
     t->reason = reason;
 }
 
-bool dead_letters_conclude(struct pg_conn *target, struct compare_result *out, struct err *err)
+bool dead_letters_conclude(struct session *target, struct compare_result *out, struct err *err)
 {
-    PG_RESULT_AUTO res = NULL;
+    ROWSET_AUTO res = NULL;
     int64_t there = 0;
-    const char *params[] = {out->pipeline};
-    if (!pg_query_int64(target, "SELECT count(to_regclass('crossfade.dead_letter'))", 0, NULL, &there, err))
+    const char *pipeline = out->pipeline, *name = "dead_letter";
+    if (!session_int64(target, control_of(target)->table_there, 1, &name, &there, err))
         return err_wrap(err, "target");
     if (there == 0)
         return true;
-    if (!pg_query(target,
-                  "SELECT schema_name, table_name, count(*) FROM crossfade.dead_letter WHERE pipeline = $1 "
-                  "AND state = "
-                  "'held' GROUP BY 1, 2 ORDER BY 1, 2",
-                  1, params, &res, err))
+    if (!session_ask(target, control_of(target)->dead_letters, 1, &pipeline, &res, err))
         return err_wrap(err, "target: are there dead letters? (GRANT SELECT ON crossfade.dead_letter)");
-    for (int row = 0; row < pg_rows(res); row++) {
-        const char *schema = pg_cell(res, row, 0), *table = pg_cell(res, row, 1),
-                   *count = pg_cell(res, row, 2);
+    for (int row = 0; row < rowset_rows(res); row++) {
+        const char *schema = rowset_cell(res, row, 0), *table = rowset_cell(res, row, 1),
+                   *count = rowset_cell(res, row, 2);
         struct compare_table *t = find_table(out, schema, table);
         if (t != NULL) {
             say(t, count);

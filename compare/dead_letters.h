@@ -3,9 +3,9 @@
 #define COMPARE_DEAD_LETTERS_H
 
 #include "compare/compare.h"
-#include "pg/conn.h"
+#include "session.h"
 
 /* By the session's snapshot of the target: a table that has some is no PASS. */
-bool dead_letters_conclude(struct pg_conn *target, struct compare_result *out, struct err *err) MUST_CHECK;
+bool dead_letters_conclude(struct session *target, struct compare_result *out, struct err *err) MUST_CHECK;
 
 #endif

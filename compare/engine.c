@@ -2,26 +2,27 @@
 #include "engine.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "buckets.h"
 #include "core/alloc.h"
 #include "core/clock.h"
+#include "history/history.h"
 #include "range.h"
+#include "tick.h"
 
 #define JOBS_QUEUED 256
-#define TICK_MS     200
 
-enum job_kind { JOB_RANGE, JOB_BUCKETS, JOB_FINISH };
+enum job_kind { JOB_RANGE, JOB_KEYS, JOB_BUCKETS, JOB_COUNT, JOB_FINISH };
 
 struct job {
     enum job_kind kind;
     struct plan_table *pt;
     struct key_range range;
+    struct key_batch keys;
+    uint64_t seq; /* among the parts of its table */
 };
 
 static void key_free(char **key)
@@ -49,6 +50,7 @@ static char **key_copy(char *const *key, size_t count)
 static void job_free(struct job *job)
 {
     key_range_release(&job->range);
+    free(job->keys.bytes);
     free(job);
 }
 
@@ -96,35 +98,24 @@ bool engine_table_error(struct engine *engine, struct plan_table *pt, struct err
     return true;
 }
 
-/*
- * A snapshot does not protect against TRUNCATE, or ALTER TABLE that rewrites: the rows are gone for older
- * snapshots too. The catalog rows that the snapshot sees are compared with what is there now; our locks (held
- * since the first read) keep it so.
- */
-static const char rewritten_sql[] =
-    "WITH RECURSIVE tree(oid) AS (SELECT $1::oid UNION ALL SELECT i.inhrelid FROM pg_inherits i"
-    "                              JOIN tree ON i.inhparent = tree.oid WHERE $2::bool)"
-    "SELECT coalesce(bool_or(c.relkind = 'r' AND c.relfilenode IS DISTINCT FROM "
-    "pg_relation_filenode(c.oid)), true)"
-    "       OR ($2::bool AND count(*) <> (SELECT count(*) FROM pg_partition_tree($1::oid::regclass)))"
-    "  FROM tree JOIN pg_class c ON c.oid = tree.oid";
-
+/* A snapshot does not protect against TRUNCATE, or ALTER TABLE that rewrites: the rows are gone for older snapshots too. Each
+ * catalog says how that is seen; locks that we hold since the first read keep it so. */
 static bool check_rewritten(struct pair *pair, struct plan_table *pt, struct err *err)
 {
     char oids[SIDE_COUNT][16];
     const char *params[SIDE_COUNT][2];
     struct statement st[SIDE_COUNT];
-    struct pg_result *results[SIDE_COUNT] = {NULL};
+    struct rowset *results[SIDE_COUNT] = {NULL};
     for (int side = 0; side < SIDE_COUNT; side++) {
         (void)snprintf(oids[side], sizeof oids[side], "%u", pt->oid[side]);
         params[side][0] = oids[side];
         params[side][1] = pt->tree[side] ? "true" : "false";
         st[side] = (struct statement){STRBUF_INIT(4096), 2, params[side]};
-        strbuf_adds(&st[side].sql, rewritten_sql);
+        strbuf_adds(&st[side].sql, catalog_rewritten_sql(pt->dialect[side]));
     }
     bool ok = pair_query(pair, st, results, err);
     for (int side = 0; side < SIDE_COUNT; side++) {
-        if (!ok || !pg_cell_bool(results[side], 0, 0))
+        if (!ok || !rowset_bool(results[side], 0, 0))
             continue;
         pt->rewritten = true;
         table_conclude(
@@ -138,6 +129,39 @@ static bool check_rewritten(struct pair *pair, struct plan_table *pt, struct err
     return ok;
 }
 
+/* The whole of LEVEL_COUNTS. */
+static bool count_rows(struct engine *engine, struct pair *pair, struct plan_table *pt, struct err *err)
+{
+    struct statement st[SIDE_COUNT];
+    struct rowset *results[SIDE_COUNT] = {NULL};
+    int64_t began_us = clock_mono_us();
+    for (int side = 0; side < SIDE_COUNT; side++) {
+        st[side] = (struct statement){STRBUF_INIT(STRBUF_SQL_MAX), 0, NULL};
+        strbuf_addf(&st[side].sql, "SELECT count(*) FROM %s", pt->from[side]);
+    }
+    bool ok = pair_query(pair, st, results, err);
+    if (ok) {
+        pt->out.rows_source = (uint64_t)rowset_int64(results[SIDE_SOURCE], 0, 0);
+        pt->out.rows_target = (uint64_t)rowset_int64(results[SIDE_TARGET], 0, 0);
+        pt->out.duration_us = clock_mono_us() - began_us;
+        pt->out.chunks = 1;
+        atomic_fetch_add(&engine->rows_done, (long long)pt->out.rows_source);
+    }
+    for (int side = 0; side < SIDE_COUNT; side++)
+        strbuf_release(&st[side].sql);
+    pair_results_free(results);
+    return ok;
+}
+
+static void conclude_counts(struct compare_table *out)
+{
+    uint64_t s = out->rows_source, t = out->rows_target;
+    if (s != t)
+        table_conclude(out, VERDICT_FAIL, "%llu row%s %s on the target",
+                       (unsigned long long)(s > t ? s - t : t - s), s - t == 1 || t - s == 1 ? "" : "s",
+                       s > t ? "missing" : "too many");
+}
+
 static void conclude(struct plan_table *pt)
 {
     struct compare_table *out = &pt->out;
@@ -147,6 +171,8 @@ static void conclude(struct plan_table *pt)
     }
     if (out->verdict == VERDICT_INCONCLUSIVE && out->chunks_differing == 0)
         return;
+    if (out->method == METHOD_COUNTS)
+        conclude_counts(out);
     if (out->difference_count > 0)
         table_conclude(out, VERDICT_FAIL, "%s%zu row%s", out->more ? "at least " : "", out->difference_count,
                        out->difference_count == 1 ? " differs" : "s differ");
@@ -161,27 +187,40 @@ static void conclude(struct plan_table *pt)
 static bool compare_again(struct engine *engine, struct pair *pair, struct plan_table *pt, struct err *err)
 {
     struct compare_table *out = &pt->out;
+    pthread_mutex_lock(&pt->lock); /* its history may be looked at */
     table_drop_differences(out);
     out->chunks = out->chunks_differing = out->rows_source = out->rows_target = 0;
     out->more = false;
+    out->built = BUILT_NONE;
     table_add_note(out, "keys do not sort alike on both sides: compared again by hash buckets");
+    pthread_mutex_unlock(&pt->lock);
     return buckets_compare(engine, pair, pt, err);
+}
+
+/* Parts differ, and not one row does: what differs is their order. */
+static bool differs_without_rows(const struct compare_table *out)
+{
+    return out->method == METHOD_RANGES && out->chunks_differing > 0 && out->difference_count == 0 &&
+           !out->more;
 }
 
 /* By the one who finishes the last job of the table: nobody else touches it any more. */
 static bool finish_table(struct engine *engine, struct pair *pair, struct plan_table *pt, struct err *err)
 {
     bool ok = true;
-    if (pt->order_suspect && pt->out.verdict == VERDICT_UNKNOWN)
+    if ((pt->order_suspect || differs_without_rows(&pt->out)) && pt->out.verdict == VERDICT_UNKNOWN)
         ok = compare_again(engine, pair, pt, err);
-    ok = ok && (pt->out.verdict == VERDICT_INCONCLUSIVE || check_rewritten(pair, pt, err));
+    bool read = pt->out.chunks > 0; /* else it was proven before, and nothing has changed */
+    ok = ok && (!read || pt->out.verdict == VERDICT_INCONCLUSIVE || check_rewritten(pair, pt, err));
     if (!ok && !engine_table_error(engine, pt, err))
         return false;
+    pthread_mutex_lock(&pt->lock); /* its history may be looked at */
     conclude(pt);
+    pt->done = true;
+    pthread_mutex_unlock(&pt->lock);
     atomic_fetch_add(&engine->tables_done, 1);
     if (pt->out.verdict == VERDICT_FAIL)
         atomic_fetch_add(&engine->tables_failed, 1);
-    pt->done = true;
     return true;
 }
 
@@ -202,14 +241,49 @@ static bool given_up(struct plan_table *pt)
     return up;
 }
 
+static bool run_range(struct engine *engine, struct pair *pair, struct job *job, struct err *err)
+{
+    struct range_digest digest = {0};
+    if (!range_compare(engine, pair, job->pt, &job->range, &digest, err))
+        return false;
+    pace_spend(&engine->pace, (uint64_t)digest.rows[SIDE_SOURCE]);
+    history_part_done(job->pt, job->seq, digest.same, true, job->range.upper,
+                      (uint64_t)digest.rows[SIDE_SOURCE]);
+    return true;
+}
+
+static bool run_buckets(struct engine *engine, struct pair *pair, struct plan_table *pt, struct err *err)
+{
+    if (!buckets_compare(engine, pair, pt, err))
+        return false;
+    pace_spend(&engine->pace, pt->out.rows_source);
+    return true;
+}
+
+static bool run_keys(struct engine *engine, struct pair *pair, struct job *job, struct err *err)
+{
+    bool same = false;
+    uint64_t rows = 0;
+    if (!keys_compare(engine, pair, job->pt, &job->keys, &same, &rows, err))
+        return false;
+    pace_spend(&engine->pace, rows);
+    history_part_done(job->pt, job->seq, same, false, NULL, rows);
+    return true;
+}
+
 static bool run_job(struct engine *engine, struct pair *pair, struct job *job, struct err *err)
 {
     struct plan_table *pt = job->pt;
     bool ok = true;
+    pace_wait(&engine->pace, &engine->stop);
     if (job->kind == JOB_BUCKETS)
-        ok = buckets_compare(engine, pair, pt, err);
+        ok = run_buckets(engine, pair, pt, err);
+    else if (job->kind == JOB_COUNT)
+        ok = count_rows(engine, pair, pt, err);
     else if (job->kind == JOB_RANGE && !given_up(pt))
-        ok = range_compare(engine, pair, pt, &job->range, err);
+        ok = run_range(engine, pair, job, err);
+    else if (job->kind == JOB_KEYS && !given_up(pt))
+        ok = run_keys(engine, pair, job, err);
     if (!ok && !engine_table_error(engine, pt, err))
         return false;
     return !drop_pending(pt) || finish_table(engine, pair, pt, err);
@@ -242,12 +316,15 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-static bool push_job(struct engine *engine, enum job_kind kind, struct plan_table *pt, struct key_range range)
+/* Takes what the template owns. */
+static bool push(struct engine *engine, struct job template)
 {
+    struct plan_table *pt = template.pt;
     struct job *job = xcalloc(1, sizeof *job);
-    *job = (struct job){.kind = kind, .pt = pt, .range = range};
+    *job = template;
+    job->seq = pt->history != NULL ? pt->history->next_seq++ : 0;
     pthread_mutex_lock(&pt->lock);
-    pt->pending += kind != JOB_FINISH; /* which takes over the planner's own count */
+    pt->pending += job->kind != JOB_FINISH; /* which takes over the planner's own count */
     pthread_mutex_unlock(&pt->lock);
     if (queue_push(engine->jobs, job))
         return true;
@@ -255,9 +332,20 @@ static bool push_job(struct engine *engine, enum job_kind kind, struct plan_tabl
     return false;
 }
 
+static bool push_job(struct engine *engine, enum job_kind kind, struct plan_table *pt, struct key_range range)
+{
+    return push(engine, (struct job){.kind = kind, .pt = pt, .range = range});
+}
+
+bool engine_push_keys(struct engine *engine, struct plan_table *pt, struct key_batch *batch)
+{
+    return push(engine, (struct job){.kind = JOB_KEYS, .pt = pt, .keys = *batch});
+}
+
 static bool plan_ranges(struct engine *engine, struct plan_table *pt, struct err *err)
 {
-    char **lower = NULL, **next = NULL;
+    char **lower = pt->out.built == BUILT_REST ? key_copy(pt->history->base.upper, pt->key_count) : NULL;
+    char **next = NULL;
     do {
         next = NULL;
         if (!range_walk(engine->walker, pt, lower, engine->chunk_rows, &next, err)) {
@@ -277,10 +365,16 @@ static bool plan_ranges(struct engine *engine, struct plan_table *pt, struct err
 
 static bool plan_table_jobs(struct engine *engine, struct plan_table *pt, struct err *err)
 {
-    pt->pending = 1; /* ours: the table cannot end while we add to it */
-    pt->out.method = pt->ranges ? METHOD_RANGES : METHOD_BUCKETS;
-    bool ok =
-        pt->ranges ? plan_ranges(engine, pt, err) : push_job(engine, JOB_BUCKETS, pt, (struct key_range){0});
+    bool ok = true;
+    if (engine->counts_only) {
+        pt->out.method = METHOD_COUNTS;
+        ok = push_job(engine, JOB_COUNT, pt, (struct key_range){0});
+    } else if (pt->out.built == BUILT_CHANGED)
+        pt->out.method = METHOD_KEYS; /* they are queued already */
+    else if ((pt->out.method = pt->ranges ? METHOD_RANGES : METHOD_BUCKETS) == METHOD_RANGES)
+        ok = plan_ranges(engine, pt, err);
+    else
+        ok = push_job(engine, JOB_BUCKETS, pt, (struct key_range){0});
     if (!ok && atomic_load(&engine->stop))
         return false;
     if (!ok && (!engine_table_error(engine, pt, err) || !session_recover(engine->walker, err)))
@@ -298,6 +392,8 @@ static void *planner_main(void *arg)
 {
     struct engine *engine = arg;
     struct err err = ERR_INIT;
+    if (engine->history != NULL && !history_plan_keys(engine->history, engine, &err))
+        engine_break(engine, &err);
     for (size_t i = 0; i < engine->plan->count && !atomic_load(&engine->stop); i++) {
         struct plan_table *pt = engine->plan->tables[i];
         if (pt->comparable && !plan_table_jobs(engine, pt, &err)) {
@@ -329,29 +425,18 @@ static void report_progress(struct engine *engine, const struct compare_request 
  * statements. */
 static void cancel_all(struct engine *engine)
 {
-    pg_cancel(engine->walker);
+    session_cancel(engine->walker);
     for (size_t i = 0; i < engine->worker_count; i++) {
-        pg_cancel(engine->pairs[i].conn[SIDE_SOURCE]);
-        pg_cancel(engine->pairs[i].conn[SIDE_TARGET]);
+        session_cancel(engine->pairs[i].session[SIDE_SOURCE]);
+        session_cancel(engine->pairs[i].session[SIDE_TARGET]);
     }
-}
-
-static bool stop_asked(int stop_fd)
-{
-    struct pollfd fd = {.fd = stop_fd, .events = POLLIN};
-    return stop_fd >= 0 && poll(&fd, 1, 0) == 1;
 }
 
 static void wait_tick(struct engine *engine)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += TICK_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
     pthread_mutex_lock(&engine->lock);
     if (engine->threads_running > 0)
-        (void)pthread_cond_timedwait(&engine->changed, &engine->lock, &until);
+        tick_wait(&engine->changed, &engine->lock);
     pthread_mutex_unlock(&engine->lock);
 }
 
@@ -363,17 +448,32 @@ static bool threads_run(struct engine *engine)
     return run;
 }
 
+/* compare.max_snapshot_age. Not before something has been proven under them: else the run would never come to its end. */
+static void end_snapshots(struct engine *engine)
+{
+    struct err err = ERR_INIT;
+    if (engine->history != NULL && !history_has_come_further(engine->history))
+        return;
+    err_set(&err, ERR_TIMEOUT, "its snapshots are as old as compare.max_snapshot_age allows");
+    engine->aged = true;
+    engine_break(engine, &err);
+}
+
 static void supervise(struct engine *engine, const struct compare_request *req)
 {
     int64_t started_us = clock_mono_us();
     while (threads_run(engine)) {
         wait_tick(engine);
         report_progress(engine, req, started_us);
-        if (!atomic_load(&engine->stop) && stop_asked(req->stop_fd)) {
+        if (engine->history != NULL)
+            (void)!history_save(engine->history, false, NULL);
+        if (!atomic_load(&engine->stop) && tick_stop_asked(req->stop_fd)) {
             struct err err = ERR_INIT;
             err_set(&err, ERR_INTERRUPTED, "stopped before the comparison was done");
             engine_break(engine, &err);
         }
+        if (!atomic_load(&engine->stop) && engine->end_us != 0 && clock_mono_us() > engine->end_us)
+            end_snapshots(engine);
         if (atomic_load(&engine->stop))
             cancel_all(engine);
     }
@@ -409,8 +509,10 @@ bool engine_run(struct engine *engine, const struct compare_request *req, struct
     pthread_mutex_init(&engine->lock, NULL);
     pthread_cond_init(&engine->changed, NULL);
     engine->jobs = queue_new(JOBS_QUEUED);
-    for (size_t i = 0; i < engine->plan->count; i++)
+    for (size_t i = 0; i < engine->plan->count; i++) {
+        engine->plan->tables[i]->pending = 1; /* the planner's: the table cannot end while it adds to it */
         atomic_fetch_add(&engine->tables_done, !engine->plan->tables[i]->comparable);
+    }
     start_threads(engine, threads, workers);
     supervise(engine, req);
     for (size_t i = 0; i <= engine->worker_count; i++)

@@ -8,6 +8,8 @@
 #include <stdatomic.h>
 
 #include "core/queue.h"
+#include "pace.h"
+#include "plan.h"
 #include "session.h"
 
 #define DIFFERENCES_PER_TABLE 1000
@@ -18,13 +20,21 @@ struct key_range {
     char **lower, **upper;
 };
 
+struct history;
+struct key_batch;
+
 struct engine {
     struct plan *plan;
+    struct history *history; /* NULL: none */
     int64_t chunk_rows;
+    bool counts_only; /* LEVEL_COUNTS */
+    int64_t end_us;   /* mono: the snapshots are too old then; 0 = never */
+    bool aged;        /* that is how the run ended */
     size_t worker_count;
     struct pair *pairs;     /* one per worker */
-    struct pg_conn *walker; /* source */
+    struct session *walker; /* source */
     struct queue *jobs;
+    struct pace pace;       /* made by the one who made the engine */
     atomic_bool stop;       /* asked for, or a connection broke */
     atomic_llong rows_done; /* of the source */
     atomic_size_t tables_done, tables_failed;
@@ -47,6 +57,9 @@ void engine_add_difference(struct engine *engine, struct plan_table *pt, struct 
 /* False for an error that ends the run (connection, stop): *err stays. Otherwise the table is concluded with
  * it. */
 bool engine_table_error(struct engine *engine, struct plan_table *pt, struct err *err);
+
+/* Queues changed keys of a table for the workers; takes what the batch owns. False: the run has ended. @thread planner */
+bool engine_push_keys(struct engine *engine, struct plan_table *pt, struct key_batch *batch);
 
 void key_range_release(struct key_range *range);
 

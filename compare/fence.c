@@ -9,23 +9,20 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "control.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/nonce.h"
 #include "pg/control_tables.h"
-#include "session.h"
+#include "postgres/postgres.h"
 #include "sql/embedded.h"
 
 #define POLL_POSITION_MS 5
 #define LOOK_AROUND_MS   250
 
-bool control_tables_ensure(struct pg_conn *conn, bool source, struct err *err)
+static bool source_tables(struct pg_conn *conn, struct err *err)
 {
-    if (source)
-        return pg_control_tables_ensure(conn, "crossfade.marker", embedded_sql_source_sql, "source", err);
-    return pg_control_tables_ensure(
-        conn, "crossfade.position crossfade.position.pending crossfade.release crossfade.verdict",
-        embedded_sql_target_sql, "target", err);
+    return pg_control_tables_ensure(conn, "crossfade.marker", embedded_sql_source_sql, "source", err);
 }
 
 #define LOCK_KEY "hashtextextended('crossfade.compare:' || $1, 0)"
@@ -61,29 +58,22 @@ static bool take_lock(struct fence_run *run, struct err *err)
     return got == 1 || tell_holder(run, err);
 }
 
-static bool delete_old(struct fence_run *run, struct pg_conn *conn, const char *sql, struct err *err)
-{
-    PG_RESULT_AUTO res = NULL;
-    struct err found = ERR_INIT;
-    if (pg_query(conn, sql, 1, &run->pipeline, &res, &found) || found.code == ERR_AUTH)
-        return true; /* a role that may not delete leaves them to one that may */
-    *err = found;
-    return false;
-}
-
 /* Rows that earlier comparisons left: a day is longer than any deadline. */
 static bool clean_up_old(struct fence_run *run, struct err *err)
 {
-    return delete_old(run, run->source,
-                      "DELETE FROM crossfade.marker WHERE id IN (SELECT id FROM crossfade.marker WHERE "
-                      "pipeline = $1 AND kind"
-                      " IN ('hold', 'cut') AND created_at < now() - interval '1 day' ORDER BY id LIMIT 1000)",
-                      err) &&
-           delete_old(run, run->target,
-                      "DELETE FROM crossfade.release WHERE (pipeline, nonce) IN (SELECT pipeline, nonce FROM "
-                      "crossfade.release"
-                      " WHERE pipeline = $1 AND released_at < now() - interval '1 day' LIMIT 1000)",
-                      err);
+    return control_delete_old(
+               run->source_session,
+               "DELETE FROM crossfade.marker WHERE id IN (SELECT id FROM crossfade.marker WHERE "
+               "pipeline = $1 AND kind"
+               " IN ('hold', 'cut') AND created_at < now() - interval '1 day' ORDER BY id LIMIT 1000)",
+               run->pipeline, err) &&
+           control_delete_old(run->target, run->control->clean_releases, run->pipeline, err);
+}
+
+/* What we write is worth nothing after a crash: no standby has to confirm it. */
+static bool settle_commits(struct session *s, struct err *err)
+{
+    return session_dialect(s) != DIALECT_POSTGRES || session_exec(s, "SET synchronous_commit = local", err);
 }
 
 bool fence_open(struct fence_run *run, const struct config *cfg, const struct compare_request *req,
@@ -95,12 +85,14 @@ bool fence_open(struct fence_run *run, const struct config *cfg, const struct co
                               .started_us = clock_mono_us()};
     run->deadline_us = config_int(cfg, "compare.deadline_ms") * 1000;
     nonce_make(run->nonce);
-    return session_open(run->source_url, "source", run->pipeline, &run->source, err) &&
-           session_open(config_text(cfg, "target.url"), "target", run->pipeline, &run->target, err) &&
-           pg_exec(run->source, "SET synchronous_commit = local", err) &&
-           pg_exec(run->target, "SET synchronous_commit = local", err) &&
-           control_tables_ensure(run->source, true, err) && control_tables_ensure(run->target, false, err) &&
-           take_lock(run, err) && clean_up_old(run, err);
+    if (!session_open(run->source_url, "source", run->pipeline, &run->source_session, err) ||
+        !session_open(config_text(cfg, "target.url"), "target", run->pipeline, &run->target, err))
+        return false;
+    run->source = session_postgres_conn(run->source_session);
+    run->control = control_of(run->target);
+    return settle_commits(run->source_session, err) && settle_commits(run->target, err) &&
+           source_tables(run->source, err) && run->control->ensure(run->target, err) && take_lock(run, err) &&
+           clean_up_old(run, err);
 }
 
 static bool put_marker(struct fence_run *run, const char *kind, const char *cut_lsn, struct err *err)
@@ -196,15 +188,13 @@ static int create_slot(struct fence_run *run, struct slot_work *work, char *wait
 /* A target whose first copy is not done cannot reach a fence of ours: say so before anything is held. */
 static enum fence_outcome copy_is_done(struct fence_run *run, char **ret_reason, struct err *err)
 {
-    PG_RESULT_AUTO res = NULL;
-    if (!pg_query(run->target,
-                  "SELECT count(*), bool_and(complete) FROM crossfade.position WHERE pipeline = $1", 1,
-                  &run->pipeline, &res, err))
-        return err_wrap(err, "target: crossfade.position"), FENCE_ERROR;
-    if (pg_cell_int64(res, 0, 0) > 0 && pg_cell_bool(res, 0, 1))
+    ROWSET_AUTO res = NULL;
+    if (!session_ask(run->target, run->control->copied, 1, &run->pipeline, &res, err))
+        return err_wrap(err, "target: position"), FENCE_ERROR;
+    if (rowset_int64(res, 0, 0) > 0 && rowset_bool(res, 0, 1))
         return FENCE_REACHED;
     *ret_reason =
-        pg_cell_int64(res, 0, 0) == 0
+        rowset_int64(res, 0, 0) == 0
             ? xasprintf("apply has not written anything of pipeline %s to the target yet", run->pipeline)
             : xstrdup("a copy of tables is not done yet");
     return FENCE_INCONCLUSIVE;
@@ -256,20 +246,20 @@ bool fence_cut(struct fence_run *run, struct err *err)
 }
 
 /* One row of crossfade.position against our fence. */
-static enum fence_outcome judge_row(const struct fence_run *run, const struct pg_result *res, int row,
+static enum fence_outcome judge_row(const struct fence_run *run, const struct rowset *res, int row,
                                     char **ret_text)
 {
     lsn_t lsn = 0;
-    const char *shard = pg_cell(res, row, 4), *kind = pg_cell(res, row, 2);
-    bool ours = strcmp(pg_cell(res, row, 3), run->nonce) == 0;
-    if (!lsn_parse(pg_cell(res, row, 1), &lsn))
+    const char *shard = rowset_cell(res, row, 4), *kind = rowset_cell(res, row, 2);
+    bool ours = strcmp(rowset_cell(res, row, 3), run->nonce) == 0;
+    if (!lsn_parse(rowset_cell(res, row, 1), &lsn))
         lsn = 0;
     free(*ret_text);
     *ret_text = NULL;
-    if (!pg_cell_bool(res, row, 5)) {
+    if (!rowset_bool(res, row, 5)) {
         *ret_text =
-            xasprintf("a copy of tables is not done (shard %s, fence %s)", shard, pg_cell(res, row, 0));
-    } else if (pg_cell_bool(res, row, 6)) {
+            xasprintf("a copy of tables is not done (shard %s, fence %s)", shard, rowset_cell(res, row, 0));
+    } else if (rowset_bool(res, row, 6)) {
         return FENCE_ERROR; /* rows of a later fence are there in part: see target/crew.h */
     } else if (ours && strcmp(kind, "refused") == 0) {
         *ret_text = xasprintf("capture refused the cut: it came too late (compare.deadline_ms is %lld)",
@@ -280,7 +270,7 @@ static enum fence_outcome judge_row(const struct fence_run *run, const struct pg
         *ret_text = xasprintf(
             "the target (shard %s) passed the wanted position and stands at fence %s, lsn %s: the hold or "
             "apply's wait ran out",
-            shard, pg_cell(res, row, 0), pg_cell(res, row, 1));
+            shard, rowset_cell(res, row, 0), rowset_cell(res, row, 1));
     } else {
         return FENCE_ERROR; /* not there yet */
     }
@@ -289,39 +279,35 @@ static enum fence_outcome judge_row(const struct fence_run *run, const struct pg
 
 /* REACHED: all shards stand at the fence. INCONCLUSIVE: they never will. ERROR without err: not yet;
  * *ret_text then says where the target stands. */
-static enum fence_outcome position_now(const struct fence_run *run, struct pg_conn *conn,
+static enum fence_outcome position_now(const struct fence_run *run, struct session *conn,
                                        uint64_t *ret_fence_id, char **ret_text, struct err *err)
 {
-    PG_RESULT_AUTO res = NULL;
-    if (!pg_query(conn,
-                  "SELECT fence_id, lsn, coalesce(marker_kind, ''), coalesce(marker_nonce, ''), shard, "
-                  "complete, pending IS NOT NULL"
-                  " FROM crossfade.position WHERE pipeline = $1",
-                  1, &run->pipeline, &res, err))
-        return err_wrap(err, "target: crossfade.position"), FENCE_ERROR;
-    bool all = pg_rows(res) > 0;
+    ROWSET_AUTO res = NULL;
+    if (!session_ask(conn, run->control->position, 1, &run->pipeline, &res, err))
+        return err_wrap(err, "target: position"), FENCE_ERROR;
+    bool all = rowset_rows(res) > 0;
     if (!all) {
         *ret_text =
             xasprintf("apply has not written anything of pipeline %s to the target yet", run->pipeline);
         return FENCE_INCONCLUSIVE;
     }
-    for (int i = 0; i < pg_rows(res); i++) {
+    for (int i = 0; i < rowset_rows(res); i++) {
         enum fence_outcome one = judge_row(run, res, i, ret_text);
         if (one == FENCE_INCONCLUSIVE)
             return one;
         if (one == FENCE_ERROR && all) {
             all = false;
             free(*ret_text);
-            *ret_text =
-                xasprintf("the target stands at fence %s, lsn %s", pg_cell(res, i, 0), pg_cell(res, i, 1));
+            *ret_text = xasprintf("the target stands at fence %s, lsn %s", rowset_cell(res, i, 0),
+                                  rowset_cell(res, i, 1));
         }
     }
     /* "2/3" of a shard tells how many there are: one that has never written must not be overlooked */
-    const char *slash = strchr(pg_cell(res, 0, 4), '/');
-    if (all && slash != NULL && atoi(slash + 1) > pg_rows(res))
+    const char *slash = strchr(rowset_cell(res, 0, 4), '/');
+    if (all && slash != NULL && atoi(slash + 1) > rowset_rows(res))
         all = false;
     if (all)
-        *ret_fence_id = (uint64_t)pg_cell_int64(res, 0, 0);
+        *ret_fence_id = (uint64_t)rowset_int64(res, 0, 0);
     return all ? FENCE_REACHED : FENCE_ERROR;
 }
 
@@ -357,7 +343,7 @@ enum fence_outcome fence_wait(struct fence_run *run, char **ret_reason, struct e
     }
 }
 
-enum fence_outcome fence_check(const struct fence_run *run, struct pg_conn *target_session, char **ret_reason,
+enum fence_outcome fence_check(const struct fence_run *run, struct session *target_session, char **ret_reason,
                                struct err *err)
 {
     uint64_t fence_id = 0;
@@ -379,11 +365,9 @@ enum fence_outcome fence_check(const struct fence_run *run, struct pg_conn *targ
 
 bool fence_release_apply(struct fence_run *run, struct err *err)
 {
-    PG_RESULT_AUTO res = NULL;
+    ROWSET_AUTO res = NULL;
     const char *params[] = {run->pipeline, run->nonce};
-    if (!pg_query(run->target,
-                  "INSERT INTO crossfade.release (pipeline, nonce) VALUES ($1, $2) ON CONFLICT DO NOTHING", 2,
-                  params, &res, err))
+    if (!session_ask(run->target, run->control->release, 2, params, &res, err))
         return err_wrap(err, "target: release");
     run->released = true;
     return true;
@@ -399,7 +383,8 @@ void fence_close(struct fence_run *run)
                           NULL); /* a position that cannot be: refused, and the hold ends */
     if (run->held && !run->released)
         (void)!fence_release_apply(run, NULL);
-    pg_close(run->source); /* the advisory lock goes with it */
-    pg_close(run->target);
-    run->source = run->target = NULL;
+    session_close(run->source_session); /* the advisory lock goes with it */
+    session_close(run->target);
+    run->source_session = run->target = NULL;
+    run->source = NULL;
 }

@@ -17,6 +17,7 @@
 #include "compare/compare.h"
 #include "pg/conn.h"
 #include "pg/replication.h"
+#include "session.h"
 
 enum fence_outcome {
     FENCE_ERROR = 0, /* could not run: *err */
@@ -24,13 +25,17 @@ enum fence_outcome {
     FENCE_INCONCLUSIVE, /* *ret_reason (malloc'd) says why */
 };
 
+struct control;
+
 struct fence_run {
     const struct compare_request *req;
     const char *pipeline, *source_url;
-    int64_t deadline_us;             /* length of one wait */
-    int64_t started_us;              /* mono */
-    struct pg_conn *source, *target; /* of the protocol itself; target is open until fence_close */
-    struct pg_conn *slot_conn;       /* its snapshot lives until the next command there */
+    int64_t deadline_us;                     /* length of one wait */
+    int64_t started_us;                      /* mono */
+    struct session *source_session, *target; /* of the protocol itself; open until fence_close */
+    struct pg_conn *source;                  /* the source session's */
+    const struct control *control;           /* the target's tables */
+    struct pg_conn *slot_conn;               /* its snapshot lives until the next command there */
     struct repl_slot slot;
     char nonce[40];
     uint64_t fence_id;
@@ -42,13 +47,9 @@ bool fence_open(struct fence_run *run, const struct config *cfg, const struct co
 enum fence_outcome fence_hold(struct fence_run *run, char **ret_reason, struct err *err);
 bool fence_cut(struct fence_run *run, struct err *err) MUST_CHECK;
 enum fence_outcome fence_wait(struct fence_run *run, char **ret_reason, struct err *err);
-enum fence_outcome fence_check(const struct fence_run *run, struct pg_conn *target_session, char **ret_reason,
+enum fence_outcome fence_check(const struct fence_run *run, struct session *target_session, char **ret_reason,
                                struct err *err);
 bool fence_release_apply(struct fence_run *run, struct err *err) MUST_CHECK;
 void fence_close(struct fence_run *run);
-
-/* Creates the control tables of this side if they are missing; a role that may not create them is fine once
- * they are there. */
-bool control_tables_ensure(struct pg_conn *conn, bool source, struct err *err) MUST_CHECK;
 
 #endif

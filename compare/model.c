@@ -10,6 +10,8 @@
 #define VALUE_SHOWN_BYTES 160
 #define VALUE_LEAD_BYTES  24
 
+#define CHECK_DIFFERENCES_LISTED 100
+
 const char *compare_verdict_name(enum compare_verdict verdict)
 {
     static const char *const names[] = {"UNKNOWN", "PASS", "FAIL", "INCONCLUSIVE"};
@@ -24,8 +26,36 @@ const char *compare_kind_name(enum compare_kind kind)
 
 const char *compare_method_name(enum compare_method method)
 {
-    static const char *const names[] = {"none", "ranges", "buckets"};
+    static const char *const names[] = {"none", "ranges", "buckets", "keys", "counts"};
     return names[method];
+}
+
+const char *compare_level_name(enum compare_level level)
+{
+    static const char *const names[] = {"unknown", "counts", "digests", "full"};
+    return names[level];
+}
+
+enum compare_level compare_level_named(const char *name)
+{
+    for (enum compare_level level = LEVEL_COUNTS; level <= LEVEL_FULL; level++) {
+        if (strcmp(compare_level_name(level), name) == 0)
+            return level;
+    }
+    return LEVEL_UNKNOWN;
+}
+
+const char *check_kind_name(enum check_kind kind)
+{
+    static const char *const names[] = {"unknown", "count", "query",   "aggregate",
+                                        "sample",  "rule",  "contract"};
+    return names[kind];
+}
+
+const char *check_state_name(enum check_state state)
+{
+    static const char *const names[] = {"UNKNOWN", "PASS", "FAIL", "FINDING", "INCONCLUSIVE"};
+    return names[state];
 }
 
 int compare_exit_code(enum compare_verdict verdict)
@@ -47,6 +77,12 @@ void table_add_note(struct compare_table *table, const char *fmt, ...)
     table->notes = xrealloc(table->notes, (table->note_count + 1) * sizeof *table->notes);
     table->notes[table->note_count++] = vtext(fmt, ap);
     va_end(ap);
+}
+
+void table_add_rule(struct compare_table *table, const char *column, char *rule)
+{
+    table->rules = xrealloc(table->rules, (table->rule_count + 1) * sizeof *table->rules);
+    table->rules[table->rule_count++] = (struct compare_rule){xstrdup(column), rule};
 }
 
 static int gravity(enum compare_verdict verdict)
@@ -85,13 +121,76 @@ void difference_release(struct compare_difference *diff)
     memset(diff, 0, sizeof *diff);
 }
 
+static void append_difference(struct compare_difference **list, size_t *count,
+                              struct compare_difference *diff)
+{
+    size_t n = *count;
+    if ((n & (n - 1)) == 0) /* full at every power of two */
+        *list = xrealloc(*list, (n == 0 ? 1 : 2 * n) * sizeof **list);
+    (*list)[(*count)++] = *diff;
+    memset(diff, 0, sizeof *diff);
+}
+
 void table_add_difference(struct compare_table *table, struct compare_difference *diff)
 {
-    size_t n = table->difference_count;
-    if ((n & (n - 1)) == 0) /* full at every power of two */
-        table->differences = xrealloc(table->differences, (n == 0 ? 1 : 2 * n) * sizeof *table->differences);
-    table->differences[table->difference_count++] = *diff;
-    memset(diff, 0, sizeof *diff);
+    append_difference(&table->differences, &table->difference_count, diff);
+}
+
+void check_add_difference(struct compare_check *check, struct compare_difference *diff)
+{
+    check->difference_total++;
+    if (check->difference_count < CHECK_DIFFERENCES_LISTED)
+        append_difference(&check->differences, &check->difference_count, diff);
+    else
+        difference_release(diff);
+}
+
+void check_add_offender(struct compare_check *check, int side, struct compare_difference *row)
+{
+    append_difference(&check->offenders[side], &check->offender_count[side], row);
+}
+
+static int check_gravity(enum check_state state)
+{
+    static const int by_state[] = {[STATE_UNKNOWN] = 0,
+                                   [STATE_PASS] = 1,
+                                   [STATE_FINDING] = 2,
+                                   [STATE_INCONCLUSIVE] = 3,
+                                   [STATE_FAIL] = 4};
+    return by_state[state];
+}
+
+void check_conclude(struct compare_check *check, enum check_state state, const char *fmt, ...)
+{
+    if (check_gravity(state) <= check_gravity(check->state))
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    free(check->reason);
+    check->reason = vtext(fmt, ap);
+    va_end(ap);
+    check->state = state;
+}
+
+static void differences_free(struct compare_difference *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        difference_release(&list[i]);
+    free(list);
+}
+
+void check_release(struct compare_check *check)
+{
+    differences_free(check->differences, check->difference_count);
+    differences_free(check->offenders[0], check->offender_count[0]);
+    differences_free(check->offenders[1], check->offender_count[1]);
+    free(check->name);
+    free(check->table);
+    free(check->columns);
+    free(check->rule);
+    free(check->severity);
+    free(check->reason);
+    memset(check, 0, sizeof *check);
 }
 
 void table_drop_differences(struct compare_table *table)
@@ -110,6 +209,11 @@ void table_release(struct compare_table *table)
         free(table->notes[i]);
     for (size_t i = 0; i < table->key_count; i++)
         free(table->keys[i]);
+    for (size_t i = 0; i < table->rule_count; i++) {
+        free(table->rules[i].column);
+        free(table->rules[i].rule);
+    }
+    free(table->rules);
     free(table->notes);
     free(table->keys);
     free(table->schema);
@@ -198,10 +302,16 @@ void result_sum_up(struct compare_result *r)
         r->failed += t->verdict == VERDICT_FAIL;
         r->inconclusive += t->verdict == VERDICT_INCONCLUSIVE || t->verdict == VERDICT_UNKNOWN;
     }
+    memset(r->checks_by_state, 0, sizeof r->checks_by_state);
+    for (size_t i = 0; i < r->check_count; i++)
+        r->checks_by_state[r->checks[i].state]++;
     if (r->verdict == VERDICT_INCONCLUSIVE) /* the fence was not reached: nothing below counts */
         return;
-    r->verdict = r->failed > 0 ? VERDICT_FAIL : r->inconclusive > 0 ? VERDICT_INCONCLUSIVE : VERDICT_PASS;
-    if (r->table_count == 0) { /* nothing compared proves nothing */
+    size_t failed = r->failed + r->checks_by_state[STATE_FAIL];
+    size_t inconclusive =
+        r->inconclusive + r->checks_by_state[STATE_INCONCLUSIVE] + r->checks_by_state[STATE_UNKNOWN];
+    r->verdict = failed > 0 ? VERDICT_FAIL : inconclusive > 0 ? VERDICT_INCONCLUSIVE : VERDICT_PASS;
+    if (r->table_count == 0 && failed == 0) { /* nothing compared proves nothing */
         r->verdict = VERDICT_INCONCLUSIVE;
         free(r->reason);
         r->reason = xstrdup("no table to compare");
@@ -212,7 +322,10 @@ void compare_result_release(struct compare_result *r)
 {
     for (size_t i = 0; i < r->table_count; i++)
         table_release(&r->tables[i]);
+    for (size_t i = 0; i < r->check_count; i++)
+        check_release(&r->checks[i]);
     free(r->tables);
+    free(r->checks);
     free(r->reason);
     free(r->pipeline);
     free(r->server[0]);

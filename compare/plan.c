@@ -8,33 +8,66 @@
 #include "config/table_filter.h"
 #include "core/alloc.h"
 #include "core/strbuf.h"
+#include "history/history.h"
+#include "mariadb/pairing.h"
 #include "moved.h"
 #include "pg/conn.h"
+#include "sqlgen.h"
 
-static char *from_clause(const struct cat_table *t)
+static struct plan_column *plan_add_column(struct plan_table *pt, const char *name)
 {
-    struct strbuf sb = STRBUF_INIT(STRBUF_SQL_MAX);
-    strbuf_adds(&sb, t->partitioned ? "" : "ONLY "); /* inheritance children are tables of their own */
-    pg_quote_table(&sb, t->schema, t->name);
-    strbuf_adds(&sb, " AS t");
-    return strbuf_detach(&sb);
+    pt->columns = xrealloc(pt->columns, (pt->column_count + 1) * sizeof *pt->columns);
+    struct plan_column *column = &pt->columns[pt->column_count++];
+    *column = (struct plan_column){.name = xstrdup(name)};
+    return column;
 }
 
 static void add_column(struct plan_table *pt, const struct cat_column *source,
                        const struct cat_column *target)
 {
-    struct plan_column column = {.name = xstrdup(source->name)};
     char *note = NULL;
-    canonical_forms(source, target, column.form, &note);
+    canonical_forms(source, target, plan_add_column(pt, source->name)->form, &note);
+    table_add_rule(&pt->out, source->name, canonical_rule(source, target));
     if (note != NULL)
         table_add_note(&pt->out, "%s", note);
     free(note);
-    pt->columns = xrealloc(pt->columns, (pt->column_count + 1) * sizeof *pt->columns);
-    pt->columns[pt->column_count++] = column;
+}
+
+static void add_mariadb_column(struct plan_table *pt, const struct cat_column *source,
+                               const struct cat_column *target, enum target_unfit unfit)
+{
+    struct canonical canonical;
+    char *reason = NULL;
+    if (!mariadb_pair(source, target, unfit, &canonical, &reason)) {
+        table_conclude(&pt->out, VERDICT_INCONCLUSIVE, "%s", reason);
+        free(reason);
+        return;
+    }
+    struct plan_column *column = plan_add_column(pt, source->name);
+    memcpy(column->form, canonical.form, sizeof column->form);
+    memcpy(column->shown, canonical.shown, sizeof column->shown);
+    column->may_be_long = mariadb_may_be_longer(target, VALUE_INLINE_BYTES);
+    table_add_rule(&pt->out, source->name, canonical.rule);
+    canonical.rule = NULL;
+    memset(canonical.form, 0, sizeof canonical.form);
+    memset(canonical.shown, 0, sizeof canonical.shown);
+    if (canonical.note != NULL)
+        table_add_note(&pt->out, "%s", canonical.note);
+    canonical_release(&canonical);
+}
+
+/* Cells behind those of the forms. */
+static void number_shown(struct plan_table *pt)
+{
+    size_t cell = pt->column_count;
+    for (size_t i = 0; i < pt->column_count; i++) {
+        if (pt->columns[i].shown[SIDE_SOURCE] != NULL && pt->columns[i].shown[SIDE_TARGET] != NULL)
+            pt->columns[i].shown_at = ++cell;
+    }
 }
 
 static void pair_columns(struct plan_table *pt, const struct cat_table *source,
-                         const struct cat_table *target)
+                         const struct cat_table *target, const struct target_unfit_rules *unfit)
 {
     for (size_t i = 0; i < source->column_count; i++) {
         const struct cat_column *s = &source->columns[i];
@@ -45,6 +78,8 @@ static void pair_columns(struct plan_table *pt, const struct cat_table *source,
             table_add_note(&pt->out, "column %s was not compared: generated on the %s", s->name,
                            s->generated ? (t != NULL && t->generated ? "source and the target" : "source")
                                         : "target");
+        else if (pt->dialect[SIDE_TARGET] == DIALECT_MARIADB)
+            add_mariadb_column(pt, s, t, target_unfit_of(unfit, pt->out.schema, pt->out.table, s->name));
         else
             add_column(pt, s, t);
     }
@@ -52,6 +87,7 @@ static void pair_columns(struct plan_table *pt, const struct cat_table *source,
         if (cat_table_column(source, target->columns[i].name) == NULL)
             table_add_note(&pt->out, "column %s is on the target only", target->columns[i].name);
     }
+    number_shown(pt);
     pt->out.column_count = pt->column_count;
     if (pt->column_count == 0)
         table_conclude(&pt->out, VERDICT_INCONCLUSIVE, "no column is on both sides");
@@ -103,6 +139,47 @@ static void mark_key_column(struct plan_table *pt, const char *name)
     }
 }
 
+static char *column_text(const char *name, const char *after)
+{
+    struct strbuf sb = STRBUF_INIT(STRBUF_SQL_MAX);
+    strbuf_adds(&sb, "t.");
+    pg_quote_ident(&sb, name);
+    strbuf_adds(&sb, after);
+    return strbuf_detach(&sb);
+}
+
+static const struct plan_column *find_column(const struct plan_table *pt, const char *name)
+{
+    for (size_t i = 0; i < pt->column_count; i++) {
+        if (strcmp(pt->columns[i].name, name) == 0)
+            return &pt->columns[i];
+    }
+    return NULL;
+}
+
+/* Decides whether keys sort alike as far as this column goes. */
+static void plan_key(struct plan_table *pt, struct plan_key *key, const struct cat_column *s,
+                     const struct cat_column *t)
+{
+    key->name = xstrdup(s->name);
+    if (pt->dialect[SIDE_TARGET] == DIALECT_MARIADB) {
+        const struct plan_column *column = find_column(pt, s->name);
+        mariadb_pair_key(s, t, column != NULL ? column->form : NULL, key);
+        pt->ranges = pt->ranges && key->native && mariadb_sorts_alike(s, t);
+        return;
+    }
+    for (int side = 0; side < SIDE_COUNT; side++) {
+        key->column[side] = column_text(s->name, "");
+        key->text[side] = column_text(s->name, "::text");
+        key->head[side] = xstrdup("");
+        const struct cat_column *c = side == SIDE_SOURCE ? s : t;
+        key->tail[side] = xasprintf("::%s", c->type);
+        key->sorts[side] = xstrdup(c->collation != NULL ? c->collation : "unknown");
+    }
+    key->native = true;
+    pt->ranges = pt->ranges && canonical_sorts_alike(s, t);
+}
+
 static void plan_keys(struct plan_table *pt, const struct cat_table *source, const struct cat_table *target)
 {
     const struct cat_key *key = choose_key(source, target);
@@ -116,10 +193,8 @@ static void plan_keys(struct plan_table *pt, const struct cat_table *source, con
     for (size_t i = 0; i < key->column_count; i++) {
         const struct cat_column *s = cat_table_column(source, key->columns[i]);
         const struct cat_column *t = cat_table_column(target, key->columns[i]);
-        pt->keys[i] =
-            (struct plan_key){.name = xstrdup(s->name), .type = {xstrdup(s->type), xstrdup(t->type)}};
         pt->out.keys[i] = xstrdup(s->name);
-        pt->ranges = pt->ranges && canonical_sorts_alike(s, t);
+        plan_key(pt, &pt->keys[i], s, t);
         mark_key_column(pt, s->name);
     }
     pt->key_count = pt->out.key_count = key->column_count;
@@ -130,9 +205,18 @@ static void plan_keys(struct plan_table *pt, const struct cat_table *source, con
                            : "the target has no unique index for the key: compared by hash buckets");
 }
 
-static void plan_pair(struct plan_table *pt, const struct cat_table *source, const struct cat_table *target,
-                      const struct table_rules *rules, bool publication_exists)
+static void plan_pair(struct plan_table *pt, const struct catalog cats[SIDE_COUNT],
+                      const struct cat_table *source, const struct table_rules *rules,
+                      bool publication_exists)
 {
+    const struct cat_table *target = catalog_find(&cats[SIDE_TARGET], source->schema, source->name);
+    static const struct target_unfit_rules refuse = {0};
+    const struct target_unfit_rules *unfit =
+        cats[SIDE_TARGET].unfit != NULL ? cats[SIDE_TARGET].unfit : &refuse;
+    pt->dialect[SIDE_SOURCE] = cats[SIDE_SOURCE].dialect;
+    pt->dialect[SIDE_TARGET] = cats[SIDE_TARGET].dialect;
+    pt->as_text = pt->dialect[SIDE_TARGET] != pt->dialect[SIDE_SOURCE];
+    pt->source_utf8 = cats[SIDE_SOURCE].utf8;
     if (target == NULL) {
         table_conclude(&pt->out, VERDICT_FAIL, "the table is missing on the target");
         return;
@@ -141,11 +225,16 @@ static void plan_pair(struct plan_table *pt, const struct cat_table *source, con
     pt->oid[SIDE_TARGET] = target->oid;
     struct cat_table moved = {0};
     char *from_moved = moved_table(source, rules, &moved, &pt->out);
-    pt->from[SIDE_SOURCE] = from_moved != NULL ? from_moved : from_clause(source);
-    pt->from[SIDE_TARGET] = from_clause(target);
+    pt->from[SIDE_SOURCE] = from_moved != NULL ? from_moved : catalog_from(&cats[SIDE_SOURCE], source);
+    pt->from[SIDE_TARGET] = catalog_from(&cats[SIDE_TARGET], target);
     pt->tree[SIDE_SOURCE] = source->partitioned;
     pt->tree[SIDE_TARGET] = target->partitioned;
-    pt->rows_estimate = source->rows_estimate;
+    /* a table that was never analyzed counts as empty on PostgreSQL */
+    pt->rows_estimate = MAX_OF(source->rows_estimate, target->rows_estimate);
+    if (target->engine != NULL)
+        table_conclude(&pt->out, VERDICT_INCONCLUSIVE,
+                       "its engine on the target has no snapshots: ALTER TABLE … ENGINE=InnoDB; it is %s",
+                       target->engine);
     if (!source->logged)
         table_conclude(&pt->out, VERDICT_INCONCLUSIVE,
                        "unlogged on the source: its changes are not in the WAL");
@@ -153,7 +242,7 @@ static void plan_pair(struct plan_table *pt, const struct cat_table *source, con
         table_conclude(&pt->out, VERDICT_INCONCLUSIVE,
                        "not in the publication: its changes are not captured");
     if (pt->out.verdict == VERDICT_UNKNOWN) {
-        pair_columns(pt, from_moved != NULL ? &moved : source, target);
+        pair_columns(pt, from_moved != NULL ? &moved : source, target, unfit);
         plan_keys(pt, from_moved != NULL ? &moved : source, target);
         pt->comparable = pt->column_count > 0;
     }
@@ -180,6 +269,31 @@ static int by_work(const void *a, const void *b)
     return x->rows_estimate == y->rows_estimate ? 0 : x->rows_estimate > y->rows_estimate ? -1 : 1;
 }
 
+/* A server of MariaDB may have databases that are nobody's schema here. */
+static bool is_of_source(const struct catalog cats[SIDE_COUNT], const struct cat_table *target,
+                         const char *schema)
+{
+    if (cats[SIDE_TARGET].dialect != DIALECT_MARIADB ||
+        catalog_same_name(&cats[SIDE_TARGET], target->schema, cats[SIDE_TARGET].database))
+        return true;
+    for (size_t i = 0; i < cats[SIDE_SOURCE].table_count; i++) {
+        if (catalog_same_name(&cats[SIDE_TARGET], cats[SIDE_SOURCE].tables[i].schema, schema))
+            return true;
+    }
+    return false;
+}
+
+static bool is_on_source(const struct catalog cats[SIDE_COUNT], const char *schema, const char *table)
+{
+    for (size_t i = 0; i < cats[SIDE_SOURCE].table_count; i++) {
+        const struct cat_table *t = &cats[SIDE_SOURCE].tables[i];
+        if (catalog_same_name(&cats[SIDE_TARGET], t->schema, schema) &&
+            catalog_same_name(&cats[SIDE_TARGET], t->name, table))
+            return true;
+    }
+    return false;
+}
+
 void plan_make(const struct catalog cats[SIDE_COUNT], bool publication_exists,
                const struct table_filter *pipeline_filter, const struct table_rules *rules,
                const struct table_filter *wanted, struct plan *ret)
@@ -193,16 +307,16 @@ void plan_make(const struct catalog cats[SIDE_COUNT], bool publication_exists,
             plan.full = false;
             continue;
         }
-        const struct cat_table *target = catalog_find(&cats[SIDE_TARGET], source->schema, source->name);
-        plan_pair(plan_add(&plan, source->schema, source->name), source, target, rules, publication_exists);
+        plan_pair(plan_add(&plan, source->schema, source->name), cats, source, rules, publication_exists);
     }
     for (size_t i = 0; i < cats[SIDE_TARGET].table_count; i++) {
         const struct cat_table *target = &cats[SIDE_TARGET].tables[i];
-        if (!table_filter_matches(pipeline_filter, target->schema, target->name) ||
-            (wanted != NULL && !table_filter_matches(wanted, target->schema, target->name)) ||
-            catalog_find(&cats[SIDE_SOURCE], target->schema, target->name) != NULL)
+        const char *schema = catalog_schema_of(&cats[SIDE_TARGET], target);
+        if (!table_filter_matches(pipeline_filter, schema, target->name) ||
+            (wanted != NULL && !table_filter_matches(wanted, schema, target->name)) ||
+            is_on_source(cats, schema, target->name) || !is_of_source(cats, target, schema))
             continue;
-        table_conclude(&plan_add(&plan, target->schema, target->name)->out, VERDICT_FAIL,
+        table_conclude(&plan_add(&plan, schema, target->name)->out, VERDICT_FAIL,
                        "the table is missing on the source");
     }
     if (plan.count > 1)
@@ -210,22 +324,32 @@ void plan_make(const struct catalog cats[SIDE_COUNT], bool publication_exists,
     *ret = plan;
 }
 
+static void free_both(char *texts[SIDE_COUNT])
+{
+    free(texts[SIDE_SOURCE]);
+    free(texts[SIDE_TARGET]);
+}
+
 static void plan_table_free(struct plan_table *pt)
 {
     for (size_t i = 0; i < pt->column_count; i++) {
         free(pt->columns[i].name);
-        free(pt->columns[i].form[0]);
-        free(pt->columns[i].form[1]);
+        free_both(pt->columns[i].form);
+        free_both(pt->columns[i].shown);
     }
     for (size_t i = 0; i < pt->key_count; i++) {
         free(pt->keys[i].name);
-        free(pt->keys[i].type[0]);
-        free(pt->keys[i].type[1]);
+        free_both(pt->keys[i].column);
+        free_both(pt->keys[i].text);
+        free_both(pt->keys[i].head);
+        free_both(pt->keys[i].tail);
+        free_both(pt->keys[i].sorts);
     }
     free(pt->columns);
     free(pt->keys);
     free(pt->from[0]);
     free(pt->from[1]);
+    table_history_free(pt->history);
     table_release(&pt->out);
     pthread_mutex_destroy(&pt->lock);
     free(pt);

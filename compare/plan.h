@@ -10,23 +10,33 @@
 #include "catalog.h"
 #include "model.h"
 
-enum side { SIDE_SOURCE = 0, SIDE_TARGET = 1, SIDE_COUNT = 2 };
-
 struct plan_column {
     char *name;
-    char *form[SIDE_COUNT]; /* SQL over alias t: equal values give equal bytes through record_send on both
-                               sides */
+    char *form[SIDE_COUNT];  /* SQL over alias t: equal values give equal bytes (through record_send) or texts
+                               (as_text) on both sides */
+    char *shown[SIDE_COUNT]; /* for a reader's eye, where the form is not one; else NULL */
+    size_t shown_at;         /* its cell in the results of sqlgen.h's lookups; 0 = none */
+    bool may_be_long;        /* as_text: its text may be longer than VALUE_INLINE_BYTES */
     bool is_key;
 };
 
 struct plan_key {
     char *name;
-    char *type[SIDE_COUNT]; /* for casts of text parameters */
+    char *column[SIDE_COUNT];                  /* t."id" */
+    char *text[SIDE_COUNT];                    /* equal keys have equal texts on both sides */
+    char *head[SIDE_COUNT], *tail[SIDE_COUNT]; /* around such a text, to make it comparable with the column */
+    char *sorts[SIDE_COUNT]; /* by which collation of which version: PostgreSQL on both sides; else NULL */
+    bool native;             /* false: no head and tail, only texts can be compared */
 };
+
+struct table_history;
 
 struct plan_table {
     struct compare_table out;
     bool comparable; /* false: out has the verdict already */
+    enum dialect_kind dialect[SIDE_COUNT];
+    bool as_text;     /* rows are hashed over canonical texts: the sides are of two dialects */
+    bool source_utf8; /* the source's texts are in UTF-8 */
     uint32_t oid[SIDE_COUNT];
     /* "ONLY s.t AS t"; on the source, with rules: what of the table was moved, as it was moved. */
     char *from[SIDE_COUNT];
@@ -38,6 +48,8 @@ struct plan_table {
     bool ranges;         /* keys sort alike on both sides, and both have an index for it */
     bool target_indexed; /* the target finds a row by key without reading the whole table */
     int64_t rows_estimate;
+    struct table_history
+        *history; /* what was proven before; NULL: nothing is kept of it (history/history.h) */
 
     pthread_mutex_t lock; /* guards out and what follows while workers run */
     size_t pending;       /* jobs not finished, and one for the planner while it walks */

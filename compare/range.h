@@ -4,11 +4,20 @@
 
 #include "engine.h"
 
+/* For a digest that the target could not make. */
+bool range_no_digest(struct err *err);
+
+struct range_digest {
+    int64_t rows[SIDE_COUNT];
+    bool same;
+    bool capped; /* the target has more rows than were counted */
+};
+
 /* Compares one range and adds what it finds to the table. */
 bool range_compare(struct engine *engine, struct pair *pair, struct plan_table *pt,
-                   const struct key_range *range, struct err *err) MUST_CHECK;
+                   const struct key_range *range, struct range_digest *ret, struct err *err) MUST_CHECK;
 /* The key `offset_rows` behind the lower bound (NULL = from the first); *ret_key NULL: there is none. */
-bool range_walk(struct pg_conn *source, const struct plan_table *pt, char *const *lower, int64_t offset_rows,
+bool range_walk(struct session *source, const struct plan_table *pt, char *const *lower, int64_t offset_rows,
                 char ***ret_key, struct err *err) MUST_CHECK;
 /* Fetches keys and row hashes of a range of at most `rows` source rows and adds the rows that differ
  * (bisect.c). */
@@ -24,12 +33,6 @@ void range_statement_init(struct range_statement *rs, const struct plan_table *p
                           const struct key_range *range);
 void range_statement_release(struct range_statement *rs);
 struct range_bounds range_bounds_of(const struct key_range *range);
-
-struct range_digest {
-    int64_t rows[SIDE_COUNT];
-    bool same;
-    bool capped; /* the target has more rows than were counted */
-};
 /* limit_rows: the source has no more rows than this in the range. */
 bool range_digests(struct pair *pair, const struct plan_table *pt, const struct key_range *range,
                    int64_t limit_rows, struct range_digest *ret, struct err *err) MUST_CHECK;

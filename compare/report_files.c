@@ -64,9 +64,10 @@ static bool write_file(const char *folder, const char *name, const char *bytes, 
     return ok;
 }
 
-static bool point_latest(const char *report_dir, const char *folder_name, struct err *err)
+static bool point_latest(const char *report_dir, const char *link_name, const char *folder_name,
+                         struct err *err)
 {
-    char *link_path = xasprintf("%s/latest", report_dir),
+    char *link_path = xasprintf("%s/%s", report_dir, link_name),
          *beside = xasprintf("%s/.latest.%ld", report_dir, (long)getpid());
     (void)unlink(beside);
     bool ok = symlink(folder_name, beside) == 0 && rename(beside, link_path) == 0;
@@ -87,6 +88,17 @@ static char *folder_name(const struct compare_result *r)
     return xasprintf("no-fence-%lld", (long long)(r->started_us / 1000000));
 }
 
+bool report_write_files(const char *report_dir, const char *name, const char *latest, const char *json,
+                        const struct strbuf *html, struct err *err)
+{
+    char *folder = xasprintf("%s/%s", report_dir, name);
+    bool ok = make_folder(folder, err) && write_file(folder, "report.json", json, strlen(json), err) &&
+              write_file(folder, "report.html", html->data, html->len, err) &&
+              point_latest(report_dir, latest, name, err);
+    free(folder);
+    return ok;
+}
+
 bool report_write(const struct compare_result *result, const char *report_dir, char **ret_dir,
                   struct err *err)
 {
@@ -94,10 +106,8 @@ bool report_write(const struct compare_result *result, const char *report_dir, c
     struct strbuf html = STRBUF_INIT(REPORT_BYTES_MAX);
     char *name = folder_name(result), *folder = xasprintf("%s/%s", report_dir, name), *json = NULL;
     with_dir.report_dir = folder;
-    bool ok =
-        make_folder(folder, err) && report_json(&with_dir, &json, err) &&
-        write_file(folder, "report.json", json, strlen(json), err) && report_html(&with_dir, &html, err) &&
-        write_file(folder, "report.html", html.data, html.len, err) && point_latest(report_dir, name, err);
+    bool ok = report_json(&with_dir, &json, err) && report_html(&with_dir, &html, err) &&
+              report_write_files(report_dir, name, "latest", json, &html, err);
     strbuf_release(&html);
     free(json);
     free(name);

@@ -51,7 +51,12 @@ static void add_meaning(struct strbuf *out, const struct compare_result *r)
 {
     const char *at = r->frozen ? "with both sides standing still"
                                : "at one instant of the source’s history, while writes went on";
-    if (r->verdict == VERDICT_PASS)
+    if (r->verdict == VERDICT_PASS && r->level == LEVEL_COUNTS)
+        strbuf_addf(out,
+                    "Every table has as many rows on the target as on the source, %s. Their values were not "
+                    "looked at.",
+                    at);
+    else if (r->verdict == VERDICT_PASS)
         strbuf_addf(out, "Every row of %s table is equal on both sides, %s: counts, keys and all values.",
                     r->full && r->table_count > 1 ? "every" : "each listed", at);
     else if (r->verdict == VERDICT_FAIL)
@@ -370,11 +375,45 @@ static void add_differences(struct strbuf *out, const struct compare_table *t, s
     strbuf_adds(out, "</details>\n");
 }
 
+static int by_rule(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Each form once, with how many columns it was used for: thousands of columns have a few dozen forms. */
+static void add_rules(struct strbuf *out, const struct compare_result *r)
+{
+    size_t count = 0, n = 0;
+    for (size_t i = 0; i < r->table_count; i++)
+        count += r->tables[i].rule_count;
+    if (count == 0)
+        return;
+    const char **all = xcalloc(count, sizeof *all);
+    for (size_t i = 0; i < r->table_count; i++) {
+        for (size_t k = 0; k < r->tables[i].rule_count; k++)
+            all[n++] = r->tables[i].rules[k].rule;
+    }
+    qsort(all, count, sizeof *all, by_rule);
+    strbuf_adds(out, "<details id=\"forms\"><summary><h3>How columns were compared</h3></summary>\n<div "
+                     "class=\"scroll\"><table><thead><tr><th>Type and form</th><th class=\"num\">Columns</th>"
+                     "</tr></thead><tbody>\n");
+    for (size_t i = 0; i < count; i = n) {
+        for (n = i; n < count && strcmp(all[n], all[i]) == 0; n++)
+            ;
+        strbuf_adds(out, "<tr><td>");
+        html_add_text(out, all[i]);
+        strbuf_addf(out, "</td><td class=\"num\">%zu</td></tr>\n", n - i);
+    }
+    strbuf_adds(out, "</tbody></table></div></details>\n");
+    free(all);
+}
+
 bool report_html(const struct compare_result *r, struct strbuf *out, struct err *err)
 {
     add_head(out, r);
     add_summary(out, r);
     add_tables(out, r);
+    report_html_checks(r, out);
     if (r->differences > 0)
         strbuf_adds(out, "<h2>Differences</h2>\n<p class=\"soft\" "
                          "style=\"margin-bottom:12px\"><b>missing</b>: on the source only. "
@@ -383,6 +422,7 @@ bool report_html(const struct compare_result *r, struct strbuf *out, struct err 
         if (r->tables[i].difference_count > 0)
             add_differences(out, &r->tables[i], i);
     }
+    add_rules(out, r);
     strbuf_adds(out, "<footer>Crossfade " CF_VERSION
                      " · the same as data: <a href=\"report.json\">report.json</a></footer>\n</main>\n");
     strbuf_adds(out, embedded_report_tail_html);

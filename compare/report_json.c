@@ -55,6 +55,33 @@ static json_t *difference_json(const struct compare_difference *d)
     return j;
 }
 
+static json_t *built_json(const struct compare_table *t)
+{
+    static const char *const reads[] = {NULL, "changed", "rest"};
+    char time[ISO_TIME_MAX];
+    if (t->built == BUILT_NONE)
+        return json_null();
+    json_t *j = json_object();
+    json_object_set_new(j, "fence", json_amount(t->since_fence));
+    json_object_set_new(j, "read", json_text(reads[t->built]));
+    json_object_set_new(j, "read_at", json_text(clock_iso(t->read_us, time)));
+    json_object_set_new(j, "rows", json_amount(t->rows_kept));
+    json_object_set_new(j, "keys_changed", json_amount(t->keys_changed));
+    return j;
+}
+
+static json_t *rules(const struct compare_table *t)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < t->rule_count; i++) {
+        json_t *rule = json_object();
+        json_object_set_new(rule, "column", json_text(t->rules[i].column));
+        json_object_set_new(rule, "rule", json_text(t->rules[i].rule));
+        json_array_append_new(array, rule);
+    }
+    return array;
+}
+
 static json_t *table_json(const struct compare_table *t)
 {
     json_t *j = json_object(), *differences = json_array();
@@ -72,9 +99,60 @@ static json_t *table_json(const struct compare_table *t)
     json_object_set_new(j, "parts", json_amount(t->chunks));
     json_object_set_new(j, "parts_differing", json_amount(t->chunks_differing));
     json_object_set_new(j, "duration_ms", milliseconds(t->duration_us));
+    json_object_set_new(j, "built_on", built_json(t));
     json_object_set_new(j, "notes", texts(t->notes, t->note_count));
+    json_object_set_new(j, "rules", rules(t));
     json_object_set_new(j, "differences", differences);
     json_object_set_new(j, "more_differences", json_boolean(t->more));
+    return j;
+}
+
+/* Rows that break a rule, as name: value. */
+static json_t *offenders_json(const struct compare_difference *rows, size_t count)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < count; i++) {
+        json_t *row = json_object();
+        for (size_t c = 0; c < rows[i].key_count; c++)
+            json_object_set_new(row, rows[i].keys[c].name, json_text(rows[i].keys[c].source));
+        json_array_append_new(array, row);
+    }
+    return array;
+}
+
+static json_t *check_json(const struct compare_check *c)
+{
+    json_t *j = json_object(), *differences = json_array();
+    for (size_t i = 0; i < c->difference_count; i++)
+        json_array_append_new(differences, difference_json(&c->differences[i]));
+    json_object_set_new(j, "kind", json_text(check_kind_name(c->kind)));
+    json_object_set_new(j, "name", json_text(c->name));
+    json_object_set_new(j, "verdict", json_text(check_state_name(c->state)));
+    json_object_set_new(j, "reason", json_text(c->reason));
+    json_object_set_new(j, "table", json_text(c->table));
+    json_object_set_new(j, "columns", json_text(c->columns));
+    json_object_set_new(j, "rule", json_text(c->rule));
+    json_object_set_new(j, "severity", json_text(c->severity));
+    json_object_set_new(j, "rows_source", json_amount(c->rows_source));
+    json_object_set_new(j, "rows_target", json_amount(c->rows_target));
+    json_object_set_new(j, "broken_source", json_amount(c->broken_source));
+    json_object_set_new(j, "broken_target", json_amount(c->broken_target));
+    json_object_set_new(j, "duration_ms", milliseconds(c->duration_us));
+    json_object_set_new(j, "differing", json_amount(c->difference_total));
+    json_object_set_new(j, "differences", differences);
+    json_object_set_new(j, "offenders_source", offenders_json(c->offenders[0], c->offender_count[0]));
+    json_object_set_new(j, "offenders_target", offenders_json(c->offenders[1], c->offender_count[1]));
+    return j;
+}
+
+static json_t *checks_summary_json(const struct compare_result *r)
+{
+    json_t *j = json_object();
+    json_object_set_new(j, "total", json_amount(r->check_count));
+    json_object_set_new(j, "passed", json_amount(r->checks_by_state[STATE_PASS]));
+    json_object_set_new(j, "failed", json_amount(r->checks_by_state[STATE_FAIL]));
+    json_object_set_new(j, "findings", json_amount(r->checks_by_state[STATE_FINDING]));
+    json_object_set_new(j, "inconclusive", json_amount(r->checks_by_state[STATE_INCONCLUSIVE]));
     return j;
 }
 
@@ -88,6 +166,7 @@ static json_t *summary_json(const struct compare_result *r)
     json_object_set_new(j, "rows_source", json_amount(r->rows_source));
     json_object_set_new(j, "rows_target", json_amount(r->rows_target));
     json_object_set_new(j, "differences", json_amount(r->differences));
+    json_object_set_new(j, "checks", checks_summary_json(r));
     return j;
 }
 
@@ -107,15 +186,18 @@ static json_t *fence_json(const struct compare_result *r)
 bool report_json(const struct compare_result *r, char **ret, struct err *err)
 {
     char time[ISO_TIME_MAX];
-    json_t *j = json_object(), *tables = json_array();
+    json_t *j = json_object(), *tables = json_array(), *checks = json_array();
     for (size_t i = 0; i < r->table_count; i++)
         json_array_append_new(tables, table_json(&r->tables[i]));
+    for (size_t i = 0; i < r->check_count; i++)
+        json_array_append_new(checks, check_json(&r->checks[i]));
     json_object_set_new(j, "format", json_amount(REPORT_FORMAT));
     json_object_set_new(j, "crossfade", json_text(CF_VERSION));
     json_object_set_new(j, "pipeline", json_text(r->pipeline));
     json_object_set_new(j, "verdict", json_text(compare_verdict_name(r->verdict)));
     json_object_set_new(j, "reason", json_text(r->reason));
-    json_object_set_new(j, "scope", json_text(r->full ? "full" : "part"));
+    json_object_set_new(j, "level", json_text(compare_level_name(r->level)));
+    json_object_set_new(j, "scope", json_text(!r->full ? "part" : r->built ? "changed" : "full"));
     json_object_set_new(j, "fence", fence_json(r));
     json_object_set_new(j, "started_at", json_text(clock_iso(r->started_us, time)));
     json_object_set_new(j, "finished_at", json_text(clock_iso(r->finished_us, time)));
@@ -125,6 +207,7 @@ bool report_json(const struct compare_result *r, char **ret, struct err *err)
     json_object_set_new(j, "report_dir", json_text(r->report_dir));
     json_object_set_new(j, "summary", summary_json(r));
     json_object_set_new(j, "tables", tables);
+    json_object_set_new(j, "checks", checks);
     char *dump = json_dumps(j, JSON_INDENT(2));
     json_decref(j);
     if (dump == NULL)

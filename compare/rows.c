@@ -12,9 +12,9 @@
 #define LOOKUP_ROWS_INDEXED 20
 #define LOOKUP_ROWS_SCAN    500
 
-struct row_list row_list_of(const struct pg_result *res)
+struct row_list row_list_of(const struct rowset *res)
 {
-    struct row_list list = {.count = (size_t)pg_rows(res)};
+    struct row_list list = {.count = (size_t)rowset_rows(res)};
     list.rows = xcalloc(list.count, sizeof *list.rows);
     for (size_t i = 0; i < list.count; i++)
         list.rows[i] = (struct row_ref){res, (int)i};
@@ -24,7 +24,7 @@ struct row_list row_list_of(const struct pg_result *res)
 static int compare_cells(const struct row_ref *a, const struct row_ref *b, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        int c = strcmp(pg_cell(a->res, a->row, (int)i), pg_cell(b->res, b->row, (int)i));
+        int c = strcmp(rowset_cell(a->res, a->row, (int)i), rowset_cell(b->res, b->row, (int)i));
         if (c != 0)
             return c;
     }
@@ -89,14 +89,23 @@ static struct candidate *make_candidates(const struct row_list lists[SIDE_COUNT]
 
 /* Rows [first, first + count) of a lookup's result that belong to one candidate. */
 struct found {
-    const struct pg_result *res;
+    const struct rowset *res;
     int first, count;
 };
 
 static const char *shown(const struct found *f, int row, size_t column)
 {
     int c = (int)column + 1;
-    return f->count == 0 || pg_is_null(f->res, f->first + row, c) ? NULL : pg_cell(f->res, f->first + row, c);
+    return f->count == 0 || rowset_is_null(f->res, f->first + row, c)
+               ? NULL
+               : rowset_cell(f->res, f->first + row, c);
+}
+
+/* What stands for that value in a report. */
+static const char *readable(const struct found *f, int row, const struct plan_table *pt, size_t column)
+{
+    size_t at = pt->columns[column].shown_at;
+    return shown(f, row, at > 0 ? at - 1 : column);
 }
 
 static bool same_value(const char *a, const char *b)
@@ -119,12 +128,12 @@ static void fill_cells(struct compare_difference *diff, const struct plan_table 
 {
     for (size_t i = 0; i < pt->column_count; i++) {
         const struct plan_column *col = &pt->columns[i];
-        const char *sv = diff->kind == DIFF_EXTRA ? NULL : shown(s, 0, i);
-        const char *tv = diff->kind == DIFF_MISSING ? NULL : shown(t, t_row, i);
-        if (diff->kind != DIFF_CHANGED || !same_value(sv, tv)) {
-            if (!col->is_key || diff->kind == DIFF_CHANGED)
-                difference_add_column(diff, col->name, sv, tv);
-        }
+        bool on_source = diff->kind != DIFF_EXTRA, on_target = diff->kind != DIFF_MISSING;
+        const char *sv = on_source ? readable(s, 0, pt, i) : NULL;
+        const char *tv = on_target ? readable(t, t_row, pt, i) : NULL;
+        bool same = on_source && on_target && same_value(shown(s, 0, i), shown(t, t_row, i));
+        if (!same && (!col->is_key || diff->kind == DIFF_CHANGED))
+            difference_add_column(diff, col->name, sv, tv);
         if (col->is_key)
             difference_add_key(diff, col->name, sv, tv);
     }
@@ -180,10 +189,10 @@ static void judge(struct engine *engine, struct plan_table *pt, const struct can
 }
 
 /* The rows of `res` whose first cell is n; *pos moves behind them. */
-static struct found take_found(const struct pg_result *res, int64_t n, int *pos)
+static struct found take_found(const struct rowset *res, int64_t n, int *pos)
 {
     struct found f = {.res = res, .first = *pos};
-    while (*pos < pg_rows(res) && pg_cell_int64(res, *pos, 0) == n) {
+    while (*pos < rowset_rows(res) && rowset_int64(res, *pos, 0) == n) {
         (*pos)++;
         f.count++;
     }
@@ -191,7 +200,7 @@ static struct found take_found(const struct pg_result *res, int64_t n, int *pos)
 }
 
 static void judge_all(struct engine *engine, struct plan_table *pt, const struct candidate *batch,
-                      size_t count, struct pg_result *const results[SIDE_COUNT], bool complete)
+                      size_t count, struct rowset *const results[SIDE_COUNT], bool complete)
 {
     int pos[SIDE_COUNT] = {0};
     for (size_t i = 0; i < count; i++) {
@@ -208,34 +217,24 @@ static void judge_all(struct engine *engine, struct plan_table *pt, const struct
 static bool look_up(struct engine *engine, struct pair *pair, struct plan_table *pt,
                     const struct candidate *batch, size_t count, bool complete, struct err *err)
 {
-    struct strbuf *arrays = xcalloc(pt->key_count, sizeof *arrays);
-    const char **params = xcalloc(pt->key_count, sizeof *params);
+    const char **cells = xcalloc(count * pt->key_count, sizeof *cells);
     struct statement st[SIDE_COUNT];
-    struct pg_result *results[SIDE_COUNT] = {NULL};
-    bool ok = true;
-    for (size_t k = 0; k < pt->key_count; k++) {
-        strbuf_init(&arrays[k], STRBUF_SQL_MAX);
-        strbuf_addc(&arrays[k], '{');
-        for (size_t i = 0; i < count; i++)
-            sql_array_add(&arrays[k], pg_cell(batch[i].key.res, batch[i].key.row, (int)k));
-        strbuf_addc(&arrays[k], '}');
-        ok = ok && strbuf_ok(&arrays[k], "keys", err);
-        params[k] = arrays[k].data;
+    struct rowset *results[SIDE_COUNT] = {NULL};
+    for (size_t i = 0; i < count * pt->key_count; i++) {
+        const struct row_ref *key = &batch[i / pt->key_count].key;
+        cells[i] = rowset_cell(key->res, key->row, (int)(i % pt->key_count));
     }
     for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++) {
-        st[side] = (struct statement){STRBUF_INIT(STRBUF_SQL_MAX), (int)pt->key_count, params};
-        sql_rows_by_key(pt, side, &st[side].sql);
+        st[side] = (struct statement){.sql = STRBUF_INIT(STRBUF_SQL_MAX)};
+        sql_rows_by_key(pt, side, &(struct key_list){cells, count}, &st[side].sql);
     }
-    ok = ok && pair_query(pair, st, results, err);
+    bool ok = pair_query(pair, st, results, err);
     if (ok)
         judge_all(engine, pt, batch, count, results, complete);
     pair_results_free(results);
     for (int side = 0; side < SIDE_COUNT; side++)
         strbuf_release(&st[side].sql);
-    for (size_t k = 0; k < pt->key_count; k++)
-        strbuf_release(&arrays[k]);
-    free(arrays);
-    free(params);
+    free(cells);
     return ok;
 }
 
@@ -264,17 +263,17 @@ static void add_hash_difference(struct engine *engine, struct plan_table *pt, co
     pthread_mutex_unlock(&pt->lock);
 }
 
-static int found_hash(const struct pg_result *res, const char *hash)
+static int found_hash(const struct rowset *res, const char *hash)
 {
-    for (int i = 0; i < pg_rows(res); i++) {
-        if (strcmp(pg_cell(res, i, 0), hash) == 0)
+    for (int i = 0; i < rowset_rows(res); i++) {
+        if (strcmp(rowset_cell(res, i, 0), hash) == 0)
             return i;
     }
     return -1;
 }
 
 static void report_hashes(struct engine *engine, struct plan_table *pt, const struct hash_count *hashes,
-                          size_t count, struct pg_result *const results[SIDE_COUNT])
+                          size_t count, struct rowset *const results[SIDE_COUNT])
 {
     for (size_t i = 0; i < count && engine_has_room(engine, pt); i++) {
         enum side side =
@@ -288,24 +287,21 @@ static void report_hashes(struct engine *engine, struct plan_table *pt, const st
 bool rows_explain_hashes(struct engine *engine, struct pair *pair, struct plan_table *pt,
                          const struct hash_count *hashes, size_t count, struct err *err)
 {
-    struct strbuf array = STRBUF_INIT(STRBUF_SQL_MAX);
+    const char **cells = xcalloc(count, sizeof *cells);
     struct statement st[SIDE_COUNT];
-    struct pg_result *results[SIDE_COUNT] = {NULL};
-    strbuf_addc(&array, '{');
+    struct rowset *results[SIDE_COUNT] = {NULL};
     for (size_t i = 0; i < count; i++)
-        sql_array_add(&array, hashes[i].hash);
-    strbuf_addc(&array, '}');
-    const char *param = array.data;
+        cells[i] = hashes[i].hash;
     for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++) {
-        st[side] = (struct statement){STRBUF_INIT(STRBUF_SQL_MAX), 1, &param};
-        sql_rows_by_hash(pt, side, &st[side].sql);
+        st[side] = (struct statement){.sql = STRBUF_INIT(STRBUF_SQL_MAX)};
+        sql_rows_by_hash(pt, side, &(struct key_list){cells, count}, &st[side].sql);
     }
-    bool ok = strbuf_ok(&array, "row hashes", err) && pair_query(pair, st, results, err);
+    bool ok = pair_query(pair, st, results, err);
     if (ok)
         report_hashes(engine, pt, hashes, count, results);
     pair_results_free(results);
     for (int side = 0; side < SIDE_COUNT; side++)
         strbuf_release(&st[side].sql);
-    strbuf_release(&array);
+    free(cells);
     return ok;
 }

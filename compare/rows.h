@@ -10,7 +10,7 @@
 
 /* A row of a result of (key columns as text, hash): key_count cells, then the hash. */
 struct row_ref {
-    const struct pg_result *res;
+    const struct rowset *res;
     int row;
 };
 
@@ -19,7 +19,7 @@ struct row_list {
     size_t count;
 };
 
-struct row_list row_list_of(const struct pg_result *res);
+struct row_list row_list_of(const struct rowset *res);
 /* Drops from both lists what is in both, key and hash; sorts them. */
 void row_lists_subtract(struct row_list lists[SIDE_COUNT], size_t key_count);
 /* Explains what is left, by keys. complete: the lists came from all rows in question (else a row that turns

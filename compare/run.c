@@ -6,6 +6,7 @@
 
 #include "config/table_filter.h"
 #include "config/table_rules.h"
+#include "control.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/failpoint.h"
@@ -13,7 +14,9 @@
 #include "dual_write.h"
 #include "engine.h"
 #include "fence.h"
+#include "history/history.h"
 #include "report.h"
+#include "semantic/semantic.h"
 
 struct run {
     const struct config *cfg;
@@ -25,7 +28,10 @@ struct run {
     struct catalog cats[SIDE_COUNT];
     struct table_filter *pipeline_filter, *wanted;
     struct table_rules *rules;
+    struct semantic_rules checks;
+    struct target_unfit_rules unfit;
     char *shapes; /* compare_shapes() before the snapshot; NULL in frozen mode */
+    struct history history;
 };
 
 static const char *url_of(const struct run *run, enum side side)
@@ -33,43 +39,59 @@ static const char *url_of(const struct run *run, enum side side)
     return config_text(run->cfg, side == SIDE_SOURCE ? "source.url" : "target.url");
 }
 
-static bool open_sessions(struct run *run, enum side side, const char *snapshot, struct err *err)
+static bool open_sessions(struct run *run, enum side side, struct err *err)
 {
     const char *pipeline = run->out->pipeline;
     for (size_t i = 0; i < run->engine.worker_count; i++) {
-        struct pg_conn **conn = &run->engine.pairs[i].conn[side];
-        if (!session_open(url_of(run, side), side_name(side), pipeline, conn, err) ||
-            !session_begin(*conn, snapshot, err))
+        if (!session_open(url_of(run, side), side_name(side), pipeline, &run->engine.pairs[i].session[side],
+                          err))
             return false;
     }
-    if (side == SIDE_TARGET)
-        return true;
-    return session_open(url_of(run, side), side_name(side), pipeline, &run->engine.walker, err) &&
-           session_begin(run->engine.walker, snapshot, err);
+    return side == SIDE_TARGET ||
+           session_open(url_of(run, side), side_name(side), pipeline, &run->engine.walker, err);
+}
+
+static bool begin_sessions(struct run *run, enum side side, const char *snapshot, struct err *err)
+{
+    for (size_t i = 0; i < run->engine.worker_count; i++) {
+        if (!session_begin(run->engine.pairs[i].session[side], snapshot, err))
+            return err_wrap(err, "%s", side_name(side));
+    }
+    return side == SIDE_TARGET || session_begin(run->engine.walker, snapshot, err);
 }
 
 static bool set_savepoints(struct run *run, struct err *err)
 {
     for (size_t i = 0; i < run->engine.worker_count; i++) {
-        if (!session_savepoint(run->engine.pairs[i].conn[SIDE_SOURCE], err) ||
-            !session_savepoint(run->engine.pairs[i].conn[SIDE_TARGET], err))
+        if (!session_savepoint(run->engine.pairs[i].session[SIDE_SOURCE], err) ||
+            !session_savepoint(run->engine.pairs[i].session[SIDE_TARGET], err))
             return false;
     }
     return session_savepoint(run->engine.walker, err);
 }
 
-/* Both sides stand still: one snapshot on each, shared by all its sessions. */
+/* A snapshot that all sessions of a side share, where the server has such a thing; NULL where it does not. The exporter holds
+ * it. */
+static bool export_snapshot(struct run *run, enum side side, struct session **exporter, char **ret,
+                            struct err *err)
+{
+    if (dialect_of_url(url_of(run, side)) != DIALECT_POSTGRES)
+        return true;
+    return session_open(url_of(run, side), side_name(side), run->out->pipeline, exporter, err) &&
+           session_begin(*exporter, NULL, err) &&
+           session_text(*exporter, "SELECT pg_export_snapshot()", 0, NULL, ret, err);
+}
+
+/* Both sides stand still. */
 static bool begin_frozen(struct run *run, struct err *err)
 {
     for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++) {
-        struct pg_conn *exporter = NULL;
+        struct session *exporter = NULL;
         char *snapshot = NULL;
-        bool ok = session_open(url_of(run, side), side_name(side), run->out->pipeline, &exporter, err) &&
-                  session_begin(exporter, NULL, err) &&
-                  pg_query_text(exporter, "SELECT pg_export_snapshot()", 0, NULL, &snapshot, err) &&
-                  open_sessions(run, side, snapshot, err);
+        bool ok = export_snapshot(run, side, &exporter, &snapshot, err) && open_sessions(run, side, err) &&
+                  begin_sessions(run, side, snapshot, err);
         free(snapshot);
-        pg_close(exporter);
+        session_close(exporter);
         if (!ok)
             return false;
     }
@@ -79,20 +101,19 @@ static bool begin_frozen(struct run *run, struct err *err)
 /* Where apply stands, for the report's name: best effort, there may be no such table. */
 static void note_position(struct run *run)
 {
-    PG_RESULT_AUTO res = NULL;
-    const char *pipeline = run->out->pipeline;
-    struct pg_conn *conn = run->engine.pairs[0].conn[SIDE_TARGET];
+    ROWSET_AUTO res = NULL;
+    const char *pipeline = run->out->pipeline, *name = "position";
+    struct session *conn = run->engine.pairs[0].session[SIDE_TARGET];
     int64_t there = 0;
-    if (!pg_query_int64(conn, "SELECT (to_regclass('crossfade.position') IS NOT NULL)::int", 0, NULL, &there,
-                        NULL) ||
-        there == 0)
+    if (!session_int64(conn, control_of(conn)->table_there, 1, &name, &there, NULL) || there == 0)
         return;
-    if (pg_query(conn,
-                 "SELECT fence_id, lsn FROM crossfade.position WHERE pipeline = $1 ORDER BY fence_id LIMIT 1",
-                 1, &pipeline, &res, NULL)) {
-        if (pg_rows(res) == 1) {
-            run->out->fence_id = (uint64_t)pg_cell_int64(res, 0, 0);
-            (void)lsn_parse(pg_cell(res, 0, 1), &run->out->lsn);
+    if (session_ask(conn, control_of(conn)->position, 1, &pipeline, &res, NULL)) {
+        for (int row = 0; row < rowset_rows(res); row++) {
+            uint64_t fence_id = (uint64_t)rowset_int64(res, row, 0);
+            if (row > 0 && fence_id >= run->out->fence_id)
+                continue;
+            run->out->fence_id = fence_id;
+            (void)lsn_parse(rowset_cell(res, row, 1), &run->out->lsn);
         }
     } else {
         (void)!session_recover(conn, NULL);
@@ -116,7 +137,7 @@ static bool check_all(struct run *run, struct err *err)
     for (size_t i = 0; i < run->engine.worker_count; i++) {
         char *reason = NULL;
         enum fence_outcome outcome =
-            fence_check(&run->fence, run->engine.pairs[i].conn[SIDE_TARGET], &reason, err);
+            fence_check(&run->fence, run->engine.pairs[i].session[SIDE_TARGET], &reason, err);
         if (!step(run, outcome, &reason))
             return false;
     }
@@ -136,14 +157,14 @@ static bool begin_at_fence(struct run *run, struct err *err)
     if (!step(run, fence_hold(fence, &reason, err), &reason))
         return false;
     run->out->lsn = fence->slot.consistent_lsn;
-    if (!failpoint("compare.held", err) || !open_sessions(run, SIDE_SOURCE, fence->slot.snapshot, err) ||
-        !fence_cut(fence, err) || !failpoint("compare.cut", err))
+    if (!failpoint("compare.held", err) || !open_sessions(run, SIDE_SOURCE, err) ||
+        !begin_sessions(run, SIDE_SOURCE, fence->slot.snapshot, err) || !fence_cut(fence, err) ||
+        !failpoint("compare.cut", err))
         return false;
-    /* BEGIN takes no snapshot yet: the first statement will, at the fence */
-    if (!open_sessions(run, SIDE_TARGET, NULL, err) || !step(run, fence_wait(fence, &reason, err), &reason))
+    if (!open_sessions(run, SIDE_TARGET, err) || !step(run, fence_wait(fence, &reason, err), &reason))
         return false;
     int64_t reached_us = clock_mono_us();
-    bool all = check_all(run, err);
+    bool all = begin_sessions(run, SIDE_TARGET, NULL, err) && check_all(run, err);
     if (err_is_set(err) || !failpoint("compare.reached", err) || !fence_release_apply(fence, err))
         return false;
     run->out->hold_us = clock_mono_us() - reached_us;
@@ -152,30 +173,29 @@ static bool begin_at_fence(struct run *run, struct err *err)
     return all;
 }
 
-static char *server_text(const struct pg_conn *conn)
-{
-    int v = pg_server_version(conn);
-    return xasprintf("PostgreSQL %d.%d, database %s", v / 10000, v % 10000, pg_database(conn));
-}
-
 static bool read_plan(struct run *run, struct err *err)
 {
     char publication[80];
     bool published = false;
     (void)snprintf(publication, sizeof publication, "crossfade_%s", run->out->pipeline);
     for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++) {
-        struct pg_conn *conn = run->engine.pairs[0].conn[side];
-        run->out->server[side] = server_text(conn);
+        struct session *conn = run->engine.pairs[0].session[side];
+        run->out->server[side] = xstrdup(session_server(conn));
         if (!catalog_read(conn, &run->cats[side], err))
             return err_wrap(err, "%s", side_name(side));
     }
-    if (!catalog_mark_published(run->engine.pairs[0].conn[SIDE_SOURCE], publication, &run->cats[SIDE_SOURCE],
-                                &published, err))
+    if (!catalog_mark_published(run->engine.pairs[0].session[SIDE_SOURCE], publication,
+                                &run->cats[SIDE_SOURCE], &published, err))
         return false;
+    run->cats[SIDE_TARGET].unfit = &run->unfit;
     plan_make(run->cats, published, run->pipeline_filter, run->rules, run->wanted, &run->plan);
-    run->engine.plan = &run->plan;
+    run->engine.plan = run->history.plan = &run->plan;
     run->out->full = run->plan.full;
-    return true;
+    run->history.pre_shapes = run->shapes;
+    if (run->engine.counts_only) /* proves nothing that a later comparison could build on */
+        return true;
+    run->engine.history = &run->history;
+    return history_open(&run->history, run->engine.pairs[0].session[SIDE_TARGET], err);
 }
 
 static void take_tables(struct run *run)
@@ -184,31 +204,76 @@ static void take_tables(struct run *run)
     run->out->table_count = run->plan.count;
     for (size_t i = 0; i < run->plan.count; i++) {
         run->out->tables[i] = run->plan.tables[i]->out;
+        run->out->built = run->out->built || run->out->tables[i].built != BUILT_NONE;
         run->plan.tables[i]->out = (struct compare_table){0};
     }
+}
+
+/* Counting reads all there is to read. */
+static bool read_whole_tables(struct run *run, struct err *err)
+{
+    for (size_t i = 0; run->engine.counts_only && i < run->engine.worker_count; i++) {
+        if (!pair_scan_whole(&run->engine.pairs[i], true, err) ||
+            !session_savepoint(run->engine.pairs[i].session[SIDE_SOURCE], err) ||
+            !session_savepoint(run->engine.pairs[i].session[SIDE_TARGET], err))
+            return false;
+    }
+    return true;
+}
+
+/* With both sides closed every second counts: digests say all that counts by group could. */
+static bool run_checks(struct run *run, struct err *err)
+{
+    if (run->req->frozen && run->out->level < LEVEL_FULL)
+        return true;
+    char now[ISO_TIME_MAX];
+    clock_iso(run->out->started_us, now);
+    now[10] = ' '; /* 2026-11-22T08:00:00.… */
+    now[19] = '\0';
+    struct semantic semantic = {.rules = &run->checks,
+                                .plan = &run->plan,
+                                .level = run->out->level,
+                                .whole_pipeline = run->req->table_count == 0,
+                                .now = now,
+                                .statement_limit_ms = config_int(run->cfg, "compare.query_timeout_s") * 1000};
+    return semantic_run(&semantic, &run->engine, run->req, run->out, err);
 }
 
 static bool compare_tables(struct run *run, struct err *err)
 {
     bool ready = run->req->frozen ? begin_frozen(run, err) : begin_at_fence(run, err);
     if (!ready)
-        return !err_is_set(err); /* INCONCLUSIVE is a result */
+        return !err_is_set(err);                                  /* INCONCLUSIVE is a result */
+    for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++) /* one row more than a chunk has is read */
+        run->engine.chunk_rows = MAX_OF(
+            MIN_OF(run->engine.chunk_rows, session_hashes_most(run->engine.pairs[0].session[side]) - 1),
+            INT64_C(1));
     if (!set_savepoints(run, err))
         return false;
     if (run->req->frozen)
         note_position(run);
-    if (!read_plan(run, err) || !engine_run(&run->engine, run->req, err))
+    if (!read_plan(run, err) || !read_whole_tables(run, err))
+        return false;
+    bool ran = engine_run(&run->engine, run->req, err);
+    struct err later = ERR_INIT;
+    if (run->engine.history != NULL && !history_save(&run->history, true, ran ? err : &later))
+        return false;
+    bool again =
+        run->engine.aged && run->history.progress; /* under a later fence, where the checks will be made */
+    if (!ran || (!again && !run_checks(run, err)))
         return false;
     take_tables(run);
-    struct pg_conn *target = run->engine.pairs[0].conn[SIDE_TARGET];
-    return dead_letters_conclude(target, run->out, err) && dual_write_conclude(target, run->out, err);
+    struct session *target = run->engine.pairs[0].session[SIDE_TARGET];
+    return dead_letters_conclude(target, run->out, err) && dual_write_conclude(target, run->out, err) &&
+           history_conclude(&run->history, run->out->tables, err);
 }
 
 static void close_all(struct run *run)
 {
     for (size_t i = 0; i < run->engine.worker_count; i++)
         pair_close(&run->engine.pairs[i]);
-    pg_close(run->engine.walker);
+    session_close(run->engine.walker);
+    history_close(&run->history);
     free(run->engine.pairs);
     if (!run->req->frozen)
         fence_close(&run->fence);
@@ -218,14 +283,18 @@ static void close_all(struct run *run)
     table_filter_free(run->pipeline_filter);
     table_filter_free(run->wanted);
     table_rules_free(run->rules);
+    semantic_rules_release(&run->checks);
 }
 
-/* 'full', or the tables. */
+/* 'full', 'changed' (all tables, of some only what earlier comparisons left to do), or the tables. */
 static char *scope_text(const struct compare_result *r)
 {
     struct strbuf sb = STRBUF_INIT(1 << 20);
-    if (r->full)
-        strbuf_adds(&sb, "full");
+    bool counts = r->level == LEVEL_COUNTS; /* proves too little to stand for a full comparison */
+    if (counts)
+        strbuf_adds(&sb, r->full ? "counts of all tables" : "counts of ");
+    else if (r->full)
+        strbuf_adds(&sb, r->built ? "changed" : "full");
     for (size_t i = 0; !r->full && i < r->table_count; i++)
         strbuf_addf(&sb, "%s%s.%s", i > 0 ? ", " : "", r->tables[i].schema, r->tables[i].table);
     if (sb.len == 0)
@@ -236,7 +305,9 @@ static char *scope_text(const struct compare_result *r)
 static char *detail_text(const struct compare_result *r)
 {
     json_t *j = json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s?, s:s}", "tables", (json_int_t)r->table_count, "passed",
+        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s?, s:s}", "level",
+        compare_level_name(r->level), "checks", (json_int_t)r->check_count, "findings",
+        (json_int_t)r->checks_by_state[STATE_FINDING], "tables", (json_int_t)r->table_count, "passed",
         (json_int_t)r->passed, "failed", (json_int_t)r->failed, "inconclusive", (json_int_t)r->inconclusive,
         "rows_source", (json_int_t)r->rows_source, "rows_target", (json_int_t)r->rows_target, "differences",
         (json_int_t)r->differences, "frozen", r->frozen, "report_dir", r->report_dir, "reason", r->reason);
@@ -245,10 +316,10 @@ static char *detail_text(const struct compare_result *r)
     return text != NULL ? text : xstrdup("{}");
 }
 
-static bool insert_verdict(const struct compare_result *r, const char *shapes, struct pg_conn *conn,
+static bool insert_verdict(const struct compare_result *r, const char *shapes, struct session *conn,
                            struct err *err)
 {
-    PG_RESULT_AUTO res = NULL;
+    ROWSET_AUTO res = NULL;
     char fence_id[24], lsn[LSN_TEXT_MAX], started[ISO_TIME_MAX];
     char *scope = scope_text(r), *detail = detail_text(r);
     (void)snprintf(fence_id, sizeof fence_id, "%llu", (unsigned long long)r->fence_id);
@@ -260,12 +331,7 @@ static bool insert_verdict(const struct compare_result *r, const char *shapes, s
                             detail,
                             clock_iso(r->started_us, started),
                             r->full ? shapes : NULL};
-    bool ok = pg_query(
-        conn,
-        "INSERT INTO crossfade.verdict (pipeline, fence_id, lsn, scope, verdict, detail, started_at)"
-        " VALUES ($1, $2::bigint, $3::pg_lsn, $4, $5, $6::jsonb || CASE WHEN $8::jsonb IS NULL THEN '{}'"
-        " ELSE jsonb_build_object('shapes', $8::jsonb) END, $7::timestamptz)",
-        8, params, &res, err);
+    bool ok = session_ask(conn, control_of(conn)->verdict, 8, params, &res, err);
     free(scope);
     free(detail);
     return ok;
@@ -274,22 +340,37 @@ static bool insert_verdict(const struct compare_result *r, const char *shapes, s
 /* On a connection of its own: the comparison may have taken longer than an idle one lives. */
 static bool record_verdict(const struct run *run, struct err *err)
 {
-    struct pg_conn *conn = NULL;
+    struct session *conn = NULL;
     bool ok = session_open(url_of(run, SIDE_TARGET), "target", run->out->pipeline, &conn, err) &&
-              control_tables_ensure(conn, false, err) && insert_verdict(run->out, run->shapes, conn, err);
-    pg_close(conn);
+              control_of(conn)->ensure(conn, err) && insert_verdict(run->out, run->shapes, conn, err) &&
+              control_delete_old(conn, control_of(conn)->prune_verdicts, run->out->pipeline, err);
+    session_close(conn);
     return ok ||
            err_wrap(err, "the verdict (%s) could not be recorded", compare_verdict_name(run->out->verdict));
+}
+
+/* A frozen comparison stands between a closed source and its successor: it proves the rows, and no more. */
+static enum compare_level level_of(const struct run *run)
+{
+    if (run->req->level != LEVEL_UNKNOWN)
+        return run->req->level;
+    return run->req->frozen ? LEVEL_DIGESTS : compare_level_named(config_text(run->cfg, "compare.level"));
 }
 
 static bool prepare(struct run *run, struct err *err)
 {
     const struct compare_request *req = run->req;
+    run->out->level = level_of(run);
+    run->engine.counts_only = run->out->level == LEVEL_COUNTS;
     run->engine.worker_count = (size_t)config_int(run->cfg, "compare.workers");
     run->engine.chunk_rows = config_int(run->cfg, "compare.chunk_rows");
     run->engine.pairs = xcalloc(run->engine.worker_count, sizeof *run->engine.pairs);
-    return table_filter_from_config(run->cfg, &run->pipeline_filter, err) &&
+    run->unfit.all = target_unfit_named(config_text(run->cfg, "target.unfit"));
+    run->unfit.rules = config_list(run->cfg, "target.unfit_columns", &run->unfit.rule_count);
+    return target_unfit_check(&run->unfit, err) &&
+           table_filter_from_config(run->cfg, &run->pipeline_filter, err) &&
            table_rules_from_config(run->cfg, &run->rules, err) &&
+           semantic_rules_from_config(run->cfg, &run->checks, err) &&
            (req->table_count == 0 || table_filter_new(req->tables, req->table_count, &run->wanted, err));
 }
 
@@ -318,24 +399,61 @@ static bool finish(struct run *run, struct err *err)
         name_patterns(run);
     if (run->req->table_count == 0 && out->table_count == 0)
         out->full = true; /* an INCONCLUSIVE run for all tables */
-    return (run->req->skip_report || report_write(out, dir, &out->report_dir, err)) &&
-           report_json(out, &out->json, err) && record_verdict(run, err);
+    bool skip = run->req->skip_report || (run->req->report_unless_pass && out->verdict == VERDICT_PASS);
+    return (skip || report_write(out, dir, &out->report_dir, err)) && report_json(out, &out->json, err) &&
+           record_verdict(run, err);
+}
+
+/* What may be built upon. A run that goes on under a new fence builds on what it has proven itself. */
+static void prepare_history(struct run *run, int64_t started_us, bool again)
+{
+    struct history *h = &run->history;
+    *h = (struct history){.cfg = run->cfg,
+                          .pipeline = run->out->pipeline,
+                          .source_url = url_of(run, SIDE_SOURCE),
+                          .target_url = url_of(run, SIDE_TARGET),
+                          .build = again || run->req->building != BUILD_NOTHING,
+                          .resume = run->req->building == BUILD_RESUME,
+                          .read_us = started_us,
+                          .floor_us = started_us};
+    if (run->req->building != BUILD_NOTHING)
+        h->floor_us -= config_int(run->cfg, "compare.full_every") * 1000000;
+}
+
+/* One fence. *ret_again: its snapshots grew too old before the end, and it has come further. */
+static bool run_once(const struct config *cfg, const struct compare_request *req, int64_t started_us,
+                     bool again, struct compare_result *out, bool *ret_again, struct err *err)
+{
+    struct run run = {.cfg = cfg, .req = req, .out = out};
+    int64_t age_s = config_int(cfg, "compare.max_snapshot_age");
+    *out = (struct compare_result){.frozen = req->frozen, .started_us = started_us, .reason = xstrdup("")};
+    out->pipeline = xstrdup(config_text(cfg, "pipeline"));
+    prepare_history(&run, started_us, again);
+    run.engine.end_us = age_s > 0 && !req->frozen ? clock_mono_us() + age_s * 1000000 : 0;
+    pace_init(&run.engine.pace, req->frozen ? 0 : config_int(cfg, "compare.max_rate_rows"));
+    bool ok = prepare(&run, err) && compare_tables(&run, err);
+    close_all(&run);
+    pace_destroy(&run.engine.pace);
+    *ret_again = ok && run.engine.aged && run.history.progress;
+    ok = ok && (*ret_again || finish(&run, err));
+    free(run.shapes);
+    return ok;
 }
 
 bool compare_run(const struct config *cfg, const struct compare_request *req, struct compare_result *ret,
                  struct err *err)
 {
-    struct compare_result out = {.frozen = req->frozen, .started_us = clock_wall_us(), .reason = xstrdup("")};
-    struct run run = {.cfg = cfg, .req = req, .out = &out};
-    out.pipeline = xstrdup(config_text(cfg, "pipeline"));
-    bool ok = prepare(&run, err) && compare_tables(&run, err);
-    close_all(&run);
-    ok = ok && finish(&run, err);
-    free(run.shapes);
-    if (!ok) {
-        compare_result_release(&out);
-        return false;
-    }
+    int64_t started_us = clock_wall_us();
+    struct compare_result out;
+    bool again = false;
+    do {
+        if (!run_once(cfg, req, started_us, again, &out, &again, err)) {
+            compare_result_release(&out);
+            return false;
+        }
+        if (again)
+            compare_result_release(&out);
+    } while (again);
     *ret = out;
     return true;
 }

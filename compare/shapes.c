@@ -4,16 +4,19 @@
 #include "pg/conn.h"
 
 /*
- * For the table and each of its leaf partitions: storage (a new file after TRUNCATE, a rewrite, VACUUM FULL), columns, and
- * the row that publishes it (a new one after it was taken out and put back). Functions of size and storage see the
- * present, whatever snapshot the transaction has.
+ * For the table and each of its leaf partitions: storage (a new file after TRUNCATE, a rewrite, VACUUM FULL), columns, the
+ * row that makes it a partition (a new one after it was away: its changes meanwhile were not published), the row that publishes
+ * it (a new one after it was taken out and put back), and the version of the publication's (what it publishes may have been less
+ * for a while). Functions of size and storage see the present, whatever snapshot the transaction has.
  */
 static const char shapes_sql[] =
     "SELECT coalesce(jsonb_object_agg(f.name, f.digest), '{}')::text FROM ("
-    " SELECT n.nspname || '.' || c.relname AS name, md5(string_agg(concat_ws(' ', r.oid, p.relid,"
-    "   pg_relation_filenode(p.relid), (SELECT string_agg(concat_ws(',', a.attnum, a.attname, a.atttypid,"
-    "   a.atttypmod, a.attgenerated, a.attisdropped), ';' ORDER BY a.attnum) FROM pg_attribute a"
-    "   WHERE a.attrelid = p.relid AND a.attnum > 0)), '|' ORDER BY p.relid)) AS digest"
+    " SELECT n.nspname || '.' || c.relname AS name, md5(string_agg(concat_ws(' ', r.oid, b.xmin, p.relid,"
+    "   pg_relation_filenode(p.relid), (SELECT 'in ' || string_agg(i.xmin::text, ',' ORDER BY i.inhparent)"
+    "   FROM pg_inherits i WHERE i.inhrelid = p.relid), (SELECT string_agg(concat_ws(',', a.attnum, "
+    "a.attname,"
+    "   a.atttypid, a.atttypmod, a.attcollation, a.attgenerated, a.attisdropped), ';' ORDER BY a.attnum)"
+    "   FROM pg_attribute a WHERE a.attrelid = p.relid AND a.attnum > 0)), '|' ORDER BY p.relid)) AS digest"
     " FROM pg_publication_rel r JOIN pg_publication b ON b.oid = r.prpubid JOIN pg_class c ON c.oid = "
     "r.prrelid"
     " JOIN pg_namespace n ON n.oid = c.relnamespace"

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compare/watch.h"
 #include "config/table_filter.h"
 #include "control/http.h"
 #include "core/alloc.h"
@@ -114,11 +115,13 @@ static void gate_verdict_age(struct cutover *co)
     const char *params[] = {co->pipeline};
     PG_RESULT_AUTO res = NULL;
     struct err failed = ERR_INIT;
-    (void)snprintf(gate->limit, sizeof gate->limit, "full PASS, <= %" PRId64 " s old", limit_s);
+    (void)snprintf(gate->limit, sizeof gate->limit, "PASS of all tables, <= %" PRId64 " s old", limit_s);
     if (!pg_query(co->target,
-                  "SELECT verdict, extract(epoch FROM clock_timestamp() - finished_at)::bigint FROM "
-                  "crossfade.verdict"
-                  " WHERE pipeline = $1 AND scope = 'full' ORDER BY finished_at DESC LIMIT 1",
+                  "SELECT verdict, extract(epoch FROM clock_timestamp() - finished_at)::bigint, scope,"
+                  " coalesce((SELECT f.scope FROM crossfade.verdict f WHERE f.pipeline = $1 AND f.id > v.id"
+                  " AND f.verdict = 'FAIL' AND f.scope NOT IN ('full', 'changed', 'shadow')"
+                  " ORDER BY f.id DESC LIMIT 1), '') FROM crossfade.verdict v"
+                  " WHERE pipeline = $1 AND scope IN ('full', 'changed') ORDER BY finished_at DESC LIMIT 1",
                   1, params, &res, &failed)) {
         refuse(gate, "%.200s", failed.text);
         return;
@@ -128,11 +131,41 @@ static void gate_verdict_age(struct cutover *co)
         refuse(gate, "run `crossfade compare run`");
         return;
     }
-    measured(gate, "%s, %s s old", pg_cell(res, 0, 0), pg_cell(res, 0, 1));
-    if (strcmp(pg_cell(res, 0, 0), "PASS") != 0)
+    measured(gate, "%s, %s s old%s", pg_cell(res, 0, 0), pg_cell(res, 0, 1),
+             strcmp(pg_cell(res, 0, 2), "changed") == 0 ? ", built on earlier ones" : "");
+    const char *failed_scope = pg_cell(res, 0, 3);
+    if (*failed_scope != '\0')
+        refuse(gate, "a comparison of %.120s found differences since: repair, then `crossfade compare run`",
+               failed_scope);
+    else if (strcmp(pg_cell(res, 0, 0), "PASS") != 0)
         refuse(gate, "the last full comparison is not a PASS: look at its report, repair, compare again");
     else if (pg_cell_int64(res, 0, 1) > limit_s)
         refuse(gate, "compare again: `crossfade compare run`");
+}
+
+/* The window of compare watch: every level of it, without a gap. */
+static void gate_clean_window(struct cutover *co)
+{
+    int64_t wanted_s = config_int(co->cfg, "cutover.clean_for");
+    if (wanted_s == 0)
+        return;
+    struct gate_result *gate = add_gate(co, "clean_window");
+    int64_t since_us = 0, clean_s = 0;
+    struct err failed = ERR_INIT;
+    (void)snprintf(gate->limit, sizeof gate->limit, "clean for %" PRId64 " s", wanted_s);
+    if (!watch_clean_since(co->cfg, &since_us, &failed)) {
+        refuse(gate, "%.200s", failed.text);
+        return;
+    }
+    if (since_us > 0) {
+        clean_s = MAX_OF(0, clock_wall_us() - since_us) / 1000000;
+        measured(gate, "clean for %" PRId64 " s", clean_s);
+    } else {
+        measured(gate, "not clean");
+    }
+    if (since_us == 0 || clean_s < wanted_s)
+        refuse(gate,
+               "let `crossfade compare watch` run: `crossfade compare history` shows what breaks its window");
 }
 
 /* What the target refused is not on it. */
@@ -349,6 +382,7 @@ bool gates_run(struct cutover *co, bool *ret_all_ok, struct err *err)
     gate_prepared(co);
     gate_privileges(co);
     gate_verdict_age(co);
+    gate_clean_window(co);
     /* Last and only if the rest holds: it waits, and a dead role would cost its whole limit. */
     if (all_ok(co->report))
         gate_lag(co);

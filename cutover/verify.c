@@ -36,6 +36,9 @@ static bool take_fence(struct cutover *co, const struct journal_record *rec, uin
     if (fence.id == co->baseline_fence_id && fence.lsn == co->baseline_lsn)
         co->baseline_seen = true;
     if (fence.id > co->scanned_fence_id) {
+        bool by_another_way = fence.kind != FENCE_STREAM || !fence.complete || fence.copy.direct;
+        for (size_t i = 0; by_another_way && i < co->table_count; i++)
+            co->tables[i].changed = true; /* rows were copied anew, and not all by the streams */
         for (size_t i = 0; i < fence.range_count; i++) {
             if (fence.ranges[i].next_offset > fence.ranges[i].first_offset)
                 mark_changed(co, fence.ranges[i].stream);
@@ -127,7 +130,8 @@ static bool load_baseline(struct cutover *co, bool *ret_found, struct err *err)
     const char *params[] = {co->pipeline};
     PG_RESULT_AUTO res = NULL;
     if (!pg_query(co->target,
-                  "SELECT fence_id, lsn, id FROM crossfade.verdict WHERE pipeline = $1 AND scope = 'full'"
+                  "SELECT fence_id, lsn, id FROM crossfade.verdict WHERE pipeline = $1 AND scope IN ('full', "
+                  "'changed')"
                   " AND verdict = 'PASS' AND fence_id IS NOT NULL AND lsn IS NOT NULL AND detail ? 'shapes'"
                   " ORDER BY finished_at DESC LIMIT 1",
                   1, params, &res, err))
@@ -140,7 +144,8 @@ static bool load_baseline(struct cutover *co, bool *ret_found, struct err *err)
     return true;
 }
 
-/* Marks the tables that are no longer what they were at the PASS: the stream does not tell of that. */
+/* Marks the tables that are not surely what they were at the PASS: the stream does not tell of that. (A publication for all
+ * tables, or for those of a schema, has no shapes: all are marked.) */
 static bool mark_reshaped(struct cutover *co, struct err *err)
 {
     char *now CLEANUP(free_ptr) = NULL;
@@ -151,14 +156,15 @@ static bool mark_reshaped(struct cutover *co, struct err *err)
     if (!pg_query(
             co->target,
             "SELECT n.key FROM crossfade.verdict v, jsonb_each_text($2::jsonb) n WHERE v.id = $1::bigint"
-            " AND (v.detail->'shapes'->>n.key) IS DISTINCT FROM n.value",
+            " AND v.detail->'shapes'->>n.key = n.value",
             2, params, &res, err))
         return false;
-    for (int r = 0; r < pg_rows(res); r++) {
-        for (size_t i = 0; i < co->table_count; i++) {
-            char *name CLEANUP(free_ptr) = xasprintf("%s.%s", co->tables[i].schema, co->tables[i].table);
-            co->tables[i].changed = co->tables[i].changed || strcmp(name, pg_cell(res, r, 0)) == 0;
-        }
+    for (size_t i = 0; i < co->table_count; i++) {
+        char *name CLEANUP(free_ptr) = xasprintf("%s.%s", co->tables[i].schema, co->tables[i].table);
+        bool holds = false;
+        for (int r = 0; r < pg_rows(res) && !holds; r++)
+            holds = strcmp(name, pg_cell(res, r, 0)) == 0;
+        co->tables[i].changed = co->tables[i].changed || !holds;
     }
     return true;
 }

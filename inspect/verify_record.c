@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "inspect/hash.h"
+#include "journal/schema_store.h"
 #include "verify_internal.h"
 
 /* A record on its way through the checks. */
@@ -140,17 +141,6 @@ static void check_tombstone(const struct seen *s, uint64_t key_hash)
 
 /* --- what --- */
 
-static uint32_t schema_id_of(const struct journal_record *rec)
-{
-    for (size_t i = 0; i < rec->header_count; i++) {
-        const struct journal_header *h = &rec->headers[i];
-        const unsigned char *p = h->value;
-        if (strcmp(h->name, HEADER_SCHEMA_ID) == 0 && h->value_len == 4)
-            return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-    }
-    return 0;
-}
-
 static bool open_decoder(struct verify *v, struct err *err)
 {
     if (v->decoder != NULL)
@@ -170,8 +160,8 @@ static bool decode(const struct seen *s, struct change *ret, bool *ret_good, str
     if (!open_decoder(v, err))
         return false;
     arena_clear(&v->arena);
-    *ret_good = v->codec->decode_value(v->decoder, rec->stream, schema_id_of(rec), rec->value, rec->value_len,
-                                       &v->arena, ret, &why);
+    *ret_good = v->codec->decode_value(v->decoder, rec->stream, schema_store_id_of(rec), rec->value,
+                                       rec->value_len, &v->arena, ret, &why);
     if (*ret_good)
         return true;
     if (err_policy(why.code) == POLICY_HALT) {

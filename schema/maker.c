@@ -13,9 +13,12 @@
 #include "core/failpoint.h"
 #include "side.h"
 
-#define TRIES_MAX    5 /* of a step that a deadlock or a lock timeout has ended */
-#define WORKERS_MAX  64
-#define COPY_LOOK_MS 1000
+#define TRIES_MAX   5 /* of a step that a deadlock or a lock timeout has ended */
+#define WORKERS_MAX 64
+/* Made in one transaction: their locks are held together. */
+#define STEPS_AT_ONCE 20
+#define STEPS_BYTES   ((size_t)1 << 20)
+#define COPY_LOOK_MS  1000
 
 struct maker {
     const struct config *cfg;
@@ -132,18 +135,59 @@ static void count_made(struct maker *m, const struct plan_step *step)
     tell(m, SCHEMA_MADE, step, NULL);
 }
 
+static bool is_due(const struct maker *m, size_t i, enum step_phase phase)
+{
+    const struct plan_step *step = &m->plan->steps[i];
+    return step->phase == phase && is_wanted(m, step) && m->states[i] == STEP_TODO;
+}
+
+static bool make_one(struct maker *m, struct side *side, const struct plan_step *step, struct err *err)
+{
+    tell(m, SCHEMA_MAKING, step, NULL);
+    if (!take_patiently(side, step, err) || !failpoint("schema.after_step", err))
+        return false;
+    count_made(m, step);
+    return true;
+}
+
+/* At once if nothing is the matter with any of them. *ret_done: they are made. */
+static bool make_some(struct maker *m, struct side *side, const struct plan_step *const *steps, size_t count,
+                      bool *ret_done, struct err *err)
+{
+    struct err refused = ERR_INIT;
+    *ret_done =
+        side->ops->take_some != NULL && count > 1 && side->ops->take_some(side, steps, count, &refused);
+    for (size_t i = 0; *ret_done && i < count; i++) {
+        tell(m, SCHEMA_MAKING, steps[i], NULL);
+        if (!failpoint("schema.after_step", err))
+            return false;
+        count_made(m, steps[i]);
+    }
+    return true;
+}
+
 static bool make_in_order(struct maker *m, struct side *side, enum step_phase phase, struct err *err)
 {
-    for (size_t i = 0; i < m->plan->step_count; i++) {
-        const struct plan_step *step = &m->plan->steps[i];
-        if (step->phase != phase || !is_wanted(m, step) || m->states[i] != STEP_TODO)
-            continue;
-        if (stop_asked(m))
+    for (size_t i = 0; i < m->plan->step_count;) {
+        const struct plan_step *steps[STEPS_AT_ONCE];
+        size_t count = 0, bytes = 0;
+        bool done = false;
+        for (; i < m->plan->step_count && count < STEPS_AT_ONCE && bytes < STEPS_BYTES; i++) {
+            if (!is_due(m, i, phase))
+                continue;
+            steps[count++] = &m->plan->steps[i];
+            bytes += strlen(m->plan->steps[i].sql);
+        }
+        if (count > 0 && stop_asked(m))
             return err_set(err, ERR_INTERRUPTED, "stopped; the same command goes on from here");
-        tell(m, SCHEMA_MAKING, step, NULL);
-        if (!take_patiently(side, step, err) || !failpoint("schema.after_step", err))
+        if (!make_some(m, side, steps, count, &done, err))
             return false;
-        count_made(m, step);
+        for (size_t k = 0; !done && k < count; k++) {
+            if (stop_asked(m))
+                return err_set(err, ERR_INTERRUPTED, "stopped; the same command goes on from here");
+            if (!make_one(m, side, steps[k], err))
+                return false;
+        }
     }
     return true;
 }

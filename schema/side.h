@@ -30,6 +30,8 @@ struct side_ops {
     bool (*look)(struct side *side, const struct plan_step *step, enum step_state *ret, char **ret_why,
                  struct err *err);
     bool (*take)(struct side *side, const struct plan_step *step, struct err *err);
+    /* Several at once, in their order: all are made, or none. NULL: there is no such thing. */
+    bool (*take_some)(struct side *side, const struct plan_step *const *steps, size_t count, struct err *err);
     /* What a foreign key still has to prove. */
     bool (*validate)(struct side *side, const struct plan_step *step, struct err *err);
     bool (*copied)(struct side *side, enum copy_state *ret, struct err *err);

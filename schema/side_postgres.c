@@ -37,6 +37,12 @@ struct postgres_side {
     const struct source_object *objects;
     bool has_notes; /* crossfade.schema_step is there */
     char *target_sql;
+    /* Of all steps, by the first look: there may be thousands. */
+    bool looked;
+    char **notes; /* sorted */
+    size_t note_count;
+    bool *
+        missing; /* parallel to the plan's steps: the relation that the object is, or belongs to, is not there */
 };
 
 static void list_left_out(const struct schema_model *m, struct strbuf *tables, struct strbuf *names)
@@ -105,21 +111,85 @@ static void note_key(const struct plan_step *step, char out[17])
     (void)snprintf(out, 17, "%016" PRIx64, hash);
 }
 
-static bool is_noted(struct postgres_side *ps, const struct plan_step *step, bool *ret, struct err *err)
+static int compare_texts(const void *a, const void *b)
 {
-    char key[17];
-    int64_t count = 0;
-    const char *params[] = {ps->plan->pipeline, key};
-    *ret = false;
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static bool read_notes(struct postgres_side *ps, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
     if (!ps->has_notes)
         return true;
-    note_key(step, key);
-    if (!pg_query_int64(ps->conn,
-                        "SELECT count(*) FROM crossfade.schema_step WHERE pipeline = $1 AND step = $2", 2,
-                        params, &count, err))
+    if (!pg_query(ps->conn, "SELECT step FROM crossfade.schema_step WHERE pipeline = $1", 1,
+                  &ps->plan->pipeline, &res, err))
         return false;
-    *ret = count > 0;
+    ps->notes = xcalloc((size_t)pg_rows(res) + 1, sizeof *ps->notes);
+    for (int row = 0; row < pg_rows(res); row++)
+        ps->notes[ps->note_count++] = xstrdup(pg_cell(res, row, 0));
+    qsort(ps->notes, ps->note_count, sizeof *ps->notes, compare_texts);
     return true;
+}
+
+/* Their address begins with a relation's. (server: objectaddress.c, getObjectIdentityParts()) */
+static bool is_of_relation(const struct source_object *o)
+{
+    static const char *const types[] = {
+        "table",        "index",   "sequence", "view",   "table constraint", "default value",
+        "table column", "trigger", "rule",     "policy", "materialized view"};
+    for (size_t i = 0; o->type != NULL && i < ARRAY_LEN(types); i++) {
+        if (strcmp(o->type, types[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool find_missing(struct postgres_side *ps, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    struct strbuf names = STRBUF_INIT(OIDS_BYTES_MAX);
+    size_t *steps CLEANUP(free_ptr) = xcalloc(ps->plan->step_count + 1, sizeof *steps), count = 0;
+    ps->missing = xcalloc(ps->plan->step_count + 1, sizeof *ps->missing);
+    for (size_t i = 0; i < ps->plan->step_count; i++) {
+        if (!is_of_relation(&ps->objects[i]))
+            continue;
+        pg_array_text(&names, count, ps->objects[i].names);
+        steps[count++] = i;
+    }
+    pg_array_end(&names, count);
+    const char *params[] = {names.data};
+    bool ok = strbuf_ok(&names, "names of objects", err) &&
+              pg_query(ps->conn,
+                       "SELECT n FROM (SELECT a::text[] AS a, n FROM unnest($1::text[]) WITH ORDINALITY AS u "
+                       "(a, n)) AS x WHERE to_regclass(format('%I.%I', a[1], a[2])) IS NULL",
+                       1, params, &res, err);
+    strbuf_release(&names);
+    for (int row = 0; ok && row < pg_rows(res); row++)
+        ps->missing[steps[pg_cell_int64(res, row, 0) - 1]] = true;
+    return ok;
+}
+
+/* The statement is long: planning it takes longer than answering it. */
+static bool prepare_look(struct postgres_side *ps, struct err *err)
+{
+    char *sql CLEANUP(free_ptr) = xasprintf(
+        "SET plan_cache_mode = force_generic_plan; PREPARE crossfade_look (text, text[], text[]) AS %s",
+        ps->target_sql);
+    return pg_exec(ps->conn, sql, err);
+}
+
+static bool look_ahead(struct postgres_side *ps, struct err *err)
+{
+    ps->looked = ps->looked || (read_notes(ps, err) && find_missing(ps, err) && prepare_look(ps, err));
+    return ps->looked;
+}
+
+static bool is_noted(const struct postgres_side *ps, const struct plan_step *step)
+{
+    char key[17], *const at = key;
+    note_key(step, key);
+    return ps->note_count > 0 &&
+           bsearch(&at, ps->notes, ps->note_count, sizeof *ps->notes, compare_texts) != NULL;
 }
 
 /* The target's object with the source's address. *ret_there = false: there is none. def: malloc'd, NULL = not to be compared. */
@@ -128,9 +198,23 @@ static bool find_object(struct postgres_side *ps, const struct source_object *o,
 {
     PG_RESULT_AUTO res = NULL;
     struct err refused = ERR_INIT;
-    const char *params[] = {o->type, o->names, o->args};
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    const char *const params[] = {o->type, o->names, o->args};
     *ret_there = false;
-    if (!pg_query(ps->conn, ps->target_sql, 3, params, &res, &refused)) {
+    for (size_t i = 0; i < ARRAY_LEN(params); i++) {
+        strbuf_adds(&sql, i == 0 ? "EXECUTE crossfade_look (" : ", ");
+        if (params[i] != NULL)
+            pg_quote_literal(&sql, params[i]);
+        else
+            strbuf_adds(&sql, "NULL");
+    }
+    strbuf_adds(&sql, ")");
+    bool ok = strbuf_ok(&sql, "statement", err);
+    ok = ok && pg_query(ps->conn, sql.data, 0, NULL, &res, &refused);
+    strbuf_release(&sql);
+    if (!ok && refused.code == ERR_NONE)
+        return false;
+    if (!ok) {
         if (refused.sqlstate[0] == '4' || refused.sqlstate[0] == '3') /* 42704 and its like: no such thing */
             return true;
         if (err != NULL)
@@ -156,14 +240,15 @@ static bool look(struct side *side, const struct plan_step *step, enum step_stat
     struct postgres_side *ps = (struct postgres_side *)side;
     const struct source_object *o = &ps->objects[step - ps->plan->steps];
     char *def CLEANUP(free_ptr) = NULL;
-    bool noted = false, there = false;
-    if (!is_noted(ps, step, &noted, err))
+    bool there = false;
+    if (!look_ahead(ps, err))
         return false;
+    bool noted = is_noted(ps, step);
     if (step->again || o->type == NULL) {
         *ret = noted ? STEP_THERE : STEP_TODO;
         return true;
     }
-    if (!find_object(ps, o, &there, &def, err))
+    if (!ps->missing[step - ps->plan->steps] && !find_object(ps, o, &there, &def, err))
         return false;
     char *why CLEANUP(free_ptr) =
         there && !noted && o->def != NULL && def != NULL ? definition_difference(o->def, def) : NULL;
@@ -222,6 +307,34 @@ static bool take(struct side *side, const struct plan_step *step, struct err *er
     return err_wrap(err, "%s %s", step->kind, step->name);
 }
 
+/* In one round trip, and one commit. */
+static bool take_some(struct side *side, const struct plan_step *const *steps, size_t count, struct err *err)
+{
+    struct postgres_side *ps = (struct postgres_side *)side;
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    struct err ignored = ERR_INIT;
+    strbuf_adds(&sql, "BEGIN");
+    for (size_t i = 0; i < count; i++)
+        strbuf_addf(&sql, "\n;%s", steps[i]->sql);
+    strbuf_adds(&sql, "\n;INSERT INTO crossfade.schema_step (pipeline, step, kind, name) VALUES ");
+    for (size_t i = 0; i < count; i++) {
+        char key[17];
+        const char *const values[] = {ps->plan->pipeline, key, steps[i]->kind, steps[i]->name};
+        note_key(steps[i], key);
+        for (size_t k = 0; k < ARRAY_LEN(values); k++) {
+            strbuf_adds(&sql, k > 0 ? ", " : i > 0 ? ", (" : "(");
+            pg_quote_literal(&sql, values[k]);
+        }
+        strbuf_adds(&sql, ")");
+    }
+    strbuf_adds(&sql, " ON CONFLICT DO NOTHING; COMMIT");
+    bool ok = strbuf_ok(&sql, "statements", err) && pg_exec(ps->conn, sql.data, err);
+    strbuf_release(&sql);
+    if (!ok && pg_in_transaction(ps->conn))
+        (void)!pg_exec(ps->conn, "ROLLBACK", &ignored);
+    return ok;
+}
+
 static bool validate(struct side *side, const struct plan_step *step, struct err *err)
 {
     struct postgres_side *ps = (struct postgres_side *)side;
@@ -253,11 +366,19 @@ static void close_side(struct side *side)
     struct postgres_side *ps = (struct postgres_side *)side;
     pg_close(ps->conn);
     free(ps->target_sql);
+    for (size_t i = 0; i < ps->note_count; i++)
+        free(ps->notes[i]);
+    free(ps->notes);
+    free(ps->missing);
     free(ps);
 }
 
-static const struct side_ops ops = {
-    .close = close_side, .look = look, .take = take, .validate = validate, .copied = copied};
+static const struct side_ops ops = {.close = close_side,
+                                    .look = look,
+                                    .take = take,
+                                    .take_some = take_some,
+                                    .validate = validate,
+                                    .copied = copied};
 
 /* As pg_dump's own output begins. */
 static const char session_sql[] = "SET check_function_bodies = false; SET row_security = off; SET "
@@ -267,8 +388,8 @@ static const char session_sql[] = "SET check_function_bodies = false; SET row_se
 
 static bool set_up(struct postgres_side *ps, bool writes, struct err *err)
 {
-    return (!writes || pg_control_tables_ensure(ps->conn, "crossfade.schema_step", embedded_sql_target_sql,
-                                                "target", err)) &&
+    return (!writes || pg_control_tables_ensure(ps->conn, "crossfade.schema_step",
+                                                embedded_sql_target_schema_sql, "target", err)) &&
            pg_exec(ps->conn, session_sql, err) &&
            pg_control_tables_look(ps->conn, "crossfade.schema_step", &ps->has_notes, err);
 }

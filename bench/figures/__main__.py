@@ -69,7 +69,14 @@ FIGURES = {
     "mariadb-writers-1": (mariadb.writers_figure(1), None, "", "thousand updates/s, journal to MariaDB"),
     "mariadb-writers-2": (mariadb.writers_figure(2), None, "", "thousand updates/s by 2 writers"),
     "mariadb-writers-4": (mariadb.writers_figure(4), None, "", "thousand updates/s by 4 writers"),
-    "compare": (compare.compare, 1.0, "<=", "x time of reladiff"),
+    "compare-same": (compare.same, 0.65, "<=", "x time of reladiff, equal rows"),
+    "compare-six": (compare.six, 0.65, "<=", "x time of reladiff, six rows differ"),
+    "compare-small": (compare.small, 0.2, "<=", "x time of reladiff, 200 tables of 100 rows, in one process"),
+    "compare-validator": (compare.validator, 0.07, "<=", "x time of Google's data validator, row hashes"),
+    "compare-physical": (compare.physical, 1.2, "<=", "x time of sha256 of every row on both sides at once"),
+    "compare-wire": (compare.wire, 1000, "<=", "bytes between all three for 100,000 equal rows"),
+    "compare-hold": (compare.hold, 50, "<=", "ms, longest of 60 times for which apply was held at a fence"),
+    "compare-changed": (compare.changed, 0.1, "<=", "x time of reading 2 M rows, 1 % of the keys changed since an earlier comparison"),
 }
 MEMORY_LIMIT_MIB = 256
 

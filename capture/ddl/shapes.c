@@ -414,6 +414,16 @@ static bool read_all(struct cap_shapes *shapes, struct shape_voids *voids, struc
     }
 }
 
+/* A fence has named a place in the stream: one that ends before it is not the answer yet. */
+static bool find_bounds(struct journal_reader *jr, uint64_t fenced_next, struct journal_range *range,
+                        struct err *err)
+{
+    bool known = fenced_next != 0 && fenced_next != UINT64_MAX;
+    return known ? journal_bounds_around(jr, range->stream, 0, fenced_next, &range->first_offset,
+                                         &range->next_offset, err)
+                 : journal_bounds(jr, range->stream, 0, &range->first_offset, &range->next_offset, err);
+}
+
 bool cap_shapes_read(const struct journal_config *journal, uint64_t fenced_next, struct cap_shapes **ret,
                      bool *ret_unfenced, struct err *err)
 {
@@ -422,8 +432,7 @@ bool cap_shapes_read(const struct journal_config *journal, uint64_t fenced_next,
     struct journal_range range = {.stream = stream};
     struct cap_shapes *shapes = cap_shapes_new();
     struct shape_voids voids = {.fenced_next = fenced_next};
-    bool ok = journal_reader_open(journal, NULL, &jr, err) &&
-              journal_bounds(jr, stream, 0, &range.first_offset, &range.next_offset, err);
+    bool ok = journal_reader_open(journal, NULL, &jr, err) && find_bounds(jr, fenced_next, &range, err);
     if (ok && range.first_offset < range.next_offset)
         ok = read_all(NULL, &voids, jr, &range, err) && read_all(shapes, &voids, jr, &range, err);
     journal_reader_close(jr);

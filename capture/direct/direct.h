@@ -8,9 +8,10 @@
  * ranges of its key, and the changes between the two converge as those of any copy's window do (copy_work.h); where they could
  * be in each other's way (a second unique index) or nothing tells them apart (no key), the table is loaded anew.
  *
- * Files: direct.c (threads, snapshots, errors), direct_plan.c (what is left), direct_work.c (one worker).
+ * Files: direct.c (threads, snapshots, errors), direct_types.c (what the source's tables are), direct_plan.c (what is left), direct_work.c (one
+ * worker), direct_rows.c (rows as datums), direct_narrow.c (rows that the target refuses).
  * Failpoints: capture.direct_claimed, capture.direct_chunk, capture.direct_copied, capture.direct_chunk_done,
- * capture.direct_loaded, capture.direct_finished.
+ * capture.direct_loaded, capture.direct_finished, capture.direct_held.
  * @thread: the session's owner.
  */
 #ifndef CAPTURE_DIRECT_H

@@ -44,7 +44,15 @@ struct direct_plan {
 struct direct_chunk {
     struct direct_part *part;
     struct loader_chunk chunk;
-    char *const *lower; /* the plan's; NULL = from the first row */
+    char *const *lower;       /* the plan's; NULL = from the first row */
+    const char *after, *upto; /* of its rows only those of these places (ctid); NULL = all */
+};
+
+/* What a worker loads in one transaction: a chunk, or several small parts, whole. */
+#define DIRECT_JOB_CHUNKS 64
+struct direct_job {
+    struct direct_chunk chunks[DIRECT_JOB_CHUNKS];
+    size_t count; /* 0 = nothing is left */
 };
 
 /* Reads the catalog of the source (`conn`) and what the target has; tables that have to be begun anew are. *ret_high_lsn: of chunks that are
@@ -53,11 +61,22 @@ bool direct_plan_make(const struct cap_session *s, struct pg_conn *conn, struct 
                       lsn_t snapshot_lsn, _Atomic uint64_t *rows, struct direct_plan **ret,
                       lsn_t *ret_high_lsn, struct err *err) MUST_CHECK;
 void direct_plan_free(struct direct_plan *plan); /* NULL allowed */
-/* The next chunk, noted on the target. @thread any */
+/* What comes next; a chunk that is not a whole part is noted on the target. @thread any */
 bool direct_plan_next(struct direct_plan *plan, struct pg_conn *conn, struct loader *ld,
-                      struct direct_chunk *ret, bool *ret_found, struct err *err) MUST_CHECK;
+                      struct direct_job *ret, struct err *err) MUST_CHECK;
 /* It is committed. *ret_last: the table's last one. @thread any */
 void direct_plan_done(struct direct_plan *plan, struct direct_chunk *chunk, bool *ret_last);
+
+/* direct_types.c: names of all types, and primary keys, of the session's tables: there may be thousands. */
+struct direct_types;
+bool direct_types_read(struct pg_conn *conn, const struct cap_session *s, struct direct_types **ret,
+                       struct err *err) MUST_CHECK;
+void direct_types_free(struct direct_types *types); /* NULL allowed */
+/* Fills the columns, but for their names. */
+bool direct_types_name(const struct direct_types *types, const struct source_table *t,
+                       struct loader_column *ret, struct err *err) MUST_CHECK;
+/* "CONSTRAINT name PRIMARY KEY (…)"; NULL = there is none that is not deferrable. */
+const char *direct_types_key(const struct direct_types *types, uint32_t oid);
 
 /* direct_rows.c: from the source's bytes to datums, for targets that are not PostgreSQL. */
 struct direct_reader;
@@ -131,5 +150,44 @@ struct direct_worker {
 };
 /* Thread: loads chunks until none is left. arg: struct direct_worker */
 void *direct_worker_main(void *arg);
+
+/* What a worker has in hand. */
+struct direct_hand {
+    struct cap_direct *d;
+    struct pg_conn *conn, *side;
+    struct loader *ld;
+    struct direct_reader *reader; /* of reader_of; NULL = none yet */
+    size_t reader_of;
+    size_t at;      /* the table whose rows are passed */
+    char *own_path; /* the session's search_path */
+    bool
+        path_is_set; /* to another one, by DIRECT_QUALIFIED_NAMES, for the rest of the source's transaction */
+    bool target_failed; /* the error at hand is the loader's */
+};
+const struct source_part *direct_part_of(const struct direct_hand *w, const struct direct_chunk *chunk);
+/* A transaction of the source under the kept snapshot, with the job's tables locked. */
+bool direct_begin_snapshot(struct direct_hand *w, const struct direct_job *job, struct err *err) MUST_CHECK;
+/* ERR_TRANSIENT: the tables are not as the session knows them. */
+bool direct_columns_hold(struct direct_hand *w, const struct source_table *const *tables, size_t count,
+                         struct err *err) MUST_CHECK;
+/* The chunk's rows go into the loader's transaction. *shown: of them, in the status. */
+bool direct_copy_rows(struct direct_hand *w, struct direct_chunk *chunk, uint64_t *shown,
+                      struct err *err) MUST_CHECK;
+/* Values that are names (regclass …) are written whole, as in the journal; the target has a search_path of its own. The statement itself is
+ * read by the path of the role: operators of the key's types, and what source.filters names, are found by it. Computed once, before the first
+ * row, and for the rest of the transaction: a statement behind it asks for direct_own_path first. */
+#define DIRECT_QUALIFIED_NAMES "(SELECT pg_catalog.set_config('search_path', 'pg_catalog', true)) IS NOT NULL"
+/* The session's own search_path holds again: before each statement that has bounds or a filter. */
+bool direct_own_path(struct direct_hand *w, struct err *err) MUST_CHECK;
+/* Which rows of the part (AS p) they are; more: behind another condition. */
+void direct_put_bounds(const struct source_table *t, const struct direct_chunk *chunk, bool more,
+                       struct strbuf *sql);
+/* Ends the source's transaction, in the middle of rows, too. */
+bool direct_give_up(struct direct_hand *w, struct err *err) MUST_CHECK;
+
+/* direct_narrow.c: loads the chunk without the rows that the target refuses (why: the first refusal), which are kept for apply, or end the
+ * load (apply.on_row_error). */
+bool direct_narrow(struct direct_hand *w, struct direct_chunk *chunk, const struct err *why,
+                   struct err *err) MUST_CHECK;
 
 #endif

@@ -11,8 +11,10 @@
 
 /* Of a table that nobody has analysed. */
 #define ROWS_PER_BLOCK 64
-#define BUILTIN_OIDS                                                                                         \
-    10000 /* server: access/transam.h, FirstGenbkiObjectId: fixed by hand, the same everywhere */
+/* At most: a row takes its header and its place in the list. (server: MaxHeapTuplesPerPage) */
+#define ROWS_PER_BLOCK_MOST 291
+#define TINY_BLOCKS         64
+#define JOB_BLOCKS          256
 
 /* --- what a table is --- */
 
@@ -26,74 +28,6 @@ static bool refuse_protected(const struct cap_session *s, const struct source_ta
                 "they are: set capture.snapshot_path: journal",
                 t->schema, t->name, t->columns[i].name);
     }
-    return true;
-}
-
-/* OIDs of this server's objects, units of its lc_monetary, or none at all: in binary form they mean something else elsewhere. */
-static bool is_local(const char *bare)
-{
-    return strncmp(bare, "reg", 3) == 0 || strncmp(bare, "money", 5) == 0 || strncmp(bare, "aclitem", 7) == 0;
-}
-
-static void put_number(struct strbuf *array, size_t i, long long number)
-{
-    strbuf_addf(array, "%c%lld", i == 0 ? '{' : ',', number);
-}
-
-static bool take_type(struct pg_conn *conn, const struct source_column *c, const struct pg_result *res,
-                      int row, struct loader_column *ret, struct err *err)
-{
-    char oid[16];
-    (void)snprintf(oid, sizeof oid, "%u", c->type_oid);
-    const char *params[1] = {oid};
-    ret->type = xstrdup(pg_cell(res, row, 0));
-    ret->bare = xstrdup(pg_cell(res, row, 1));
-    ret->builtin = c->type_oid < BUILTIN_OIDS;
-    ret->binary = ret->builtin && !is_local(ret->bare);
-    return ret->builtin || pg_query_text(conn, LOADER_TYPE_INSIDE, 1, params, &ret->inside, err);
-}
-
-/* One question a table: there may be thousands. */
-static bool type_names(struct pg_conn *conn, const struct source_table *t, struct loader_column *ret,
-                       struct err *err)
-{
-    PG_RESULT_AUTO res = NULL;
-    struct strbuf oids = STRBUF_INIT(STRBUF_SQL_MAX), mods = STRBUF_INIT(STRBUF_SQL_MAX);
-    for (size_t i = 0; i < t->column_count; i++) {
-        put_number(&oids, i, t->columns[i].type_oid);
-        put_number(&mods, i, t->columns[i].typmod);
-    }
-    strbuf_adds(&oids, t->column_count > 0 ? "}" : "{}");
-    strbuf_adds(&mods, t->column_count > 0 ? "}" : "{}");
-    const char *params[2] = {oids.data, mods.data};
-    bool ok = strbuf_ok(&oids, "columns", err) && strbuf_ok(&mods, "columns", err) &&
-              pg_query(conn,
-                       "SELECT pg_catalog.format_type(o, m), pg_catalog.format_type(o, NULL) FROM "
-                       "ROWS FROM (unnest($1::oid[]), unnest($2::integer[])) WITH ORDINALITY AS c (o, m, n) "
-                       "ORDER BY n",
-                       2, params, &res, err);
-    strbuf_release(&oids);
-    strbuf_release(&mods);
-    if (ok && (size_t)pg_rows(res) != t->column_count)
-        return err_set(err, ERR_PROTOCOL, "%d types of %zu columns", pg_rows(res), t->column_count);
-    for (size_t i = 0; ok && i < t->column_count; i++)
-        ok = take_type(conn, &t->columns[i], res, (int)i, &ret[i], err);
-    return ok;
-}
-
-static bool read_key(struct pg_conn *conn, uint32_t oid, char **ret, struct err *err)
-{
-    PG_RESULT_AUTO res = NULL;
-    char text[16];
-    (void)snprintf(text, sizeof text, "%u", oid);
-    const char *params[1] = {text};
-    if (!pg_query(conn,
-                  "SELECT pg_catalog.format('CONSTRAINT %I ', conname) || "
-                  "pg_catalog.pg_get_constraintdef(oid) FROM "
-                  "pg_catalog.pg_constraint WHERE conrelid = $1::oid AND contype = 'p' AND NOT condeferrable",
-                  1, params, &res, err))
-        return false;
-    *ret = pg_rows(res) == 1 ? xstrdup(pg_cell(res, 0, 0)) : NULL;
     return true;
 }
 
@@ -134,7 +68,8 @@ static bool describe_rows(const struct cap_session *s, struct pg_conn *conn, con
 }
 
 static bool describe(const struct cap_session *s, struct pg_conn *conn, bool rows,
-                     const struct source_table *t, struct direct_table *dt, struct err *err)
+                     const struct direct_types *types, const struct source_table *t, struct direct_table *dt,
+                     struct err *err)
 {
     dt->target = (struct loader_table){.oid = t->oid, .schema = t->schema, .name = t->name};
     dt->target.columns = xcalloc(t->column_count + 1, sizeof *dt->target.columns);
@@ -144,12 +79,12 @@ static bool describe(const struct cap_session *s, struct pg_conn *conn, bool row
         struct loader_column *c = &dt->target.columns[dt->target.column_count++];
         c->name = xstrdup(table_rules_rename(s->settings->rules, t->schema, t->name, t->columns[i].name));
     }
-    if (!type_names(conn, t, dt->target.columns, err))
+    if (!direct_types_name(types, t, dt->target.columns, err))
         return false;
     /* Of a table as a whole: columns that are left out or renamed may be the key's. */
     bool whole = !table_rules_any(s->settings->rules, t->schema, t->name);
-    if (whole && !rows && t->key_count > 0 && !read_key(conn, t->oid, &dt->key_as, err))
-        return false;
+    const char *key = whole && !rows && t->key_count > 0 ? direct_types_key(types, t->oid) : NULL;
+    dt->key_as = key != NULL ? xstrdup(key) : NULL;
     name_key(t, dt);
     dt->shape = shape_of(s, t, dt);
     dt->target.shape = dt->shape;
@@ -240,27 +175,39 @@ static bool may_stay(const struct direct_plan *plan, size_t table, const struct 
            (t->key_count > 0 && t->replica_identity != 'i' && mixable);
 }
 
-static bool look_at(struct direct_plan *plan, struct loader *ld, size_t table, lsn_t snapshot_lsn,
-                    _Atomic uint64_t *rows, lsn_t *high_lsn, struct err *err)
+/* What of `seen` stays. False: the table has to be begun anew. */
+static bool take_seen(struct direct_plan *plan, size_t table, struct loader_seen *seen, lsn_t snapshot_lsn,
+                      _Atomic uint64_t *rows, lsn_t *high_lsn)
 {
     struct direct_table *dt = &plan->tables[table];
-    struct loader_chunk *chunks = NULL;
-    size_t count = 0;
-    bool same = false, mixable = false;
-    if (!loader_fits(ld, &dt->target, &dt->form, err) ||
-        !loader_look(ld, &dt->target, &chunks, &count, &same, &mixable, err))
-        return false;
-    bool stays = may_stay(plan, table, chunks, count, snapshot_lsn, same, mixable);
-    for (size_t i = 0; i < count; i++) {
-        if (stays)
-            take_chunk(plan, table, &chunks[i], rows, high_lsn);
-        loader_chunk_release(&chunks[i]);
-    }
-    free(chunks);
-    if (!stays && count > 0)
+    dt->form = seen->form;
+    bool stays =
+        may_stay(plan, table, seen->chunks, seen->chunk_count, snapshot_lsn, seen->same, seen->mixable);
+    for (size_t i = 0; stays && i < seen->chunk_count; i++)
+        take_chunk(plan, table, &seen->chunks[i], rows, high_lsn);
+    if (!stays && seen->chunk_count > 0)
         log_event(LOG_LEVEL_INFO, "direct_anew", "table=%s.%s chunks=%zu", dt->target.schema, dt->target.name,
-                  count);
-    return stays || loader_begin_table(ld, &dt->target, err);
+                  seen->chunk_count);
+    return stays;
+}
+
+/* tables: numbers of up to LOADER_TABLES of them. */
+static bool look_at(struct direct_plan *plan, struct loader *ld, const size_t *tables, size_t count,
+                    lsn_t snapshot_lsn, _Atomic uint64_t *rows, lsn_t *high_lsn, struct err *err)
+{
+    const struct loader_table *all[LOADER_TABLES] = {NULL}, *anew[LOADER_TABLES] = {NULL};
+    struct loader_seen seen[LOADER_TABLES];
+    size_t anew_count = 0;
+    for (size_t i = 0; i < count; i++)
+        all[i] = &plan->tables[tables[i]].target;
+    if (!loader_look(ld, all, count, seen, err))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (!take_seen(plan, tables[i], &seen[i], snapshot_lsn, rows, high_lsn))
+            anew[anew_count++] = all[i];
+        loader_seen_release(&seen[i]);
+    }
+    return loader_begin_tables(ld, anew, anew_count, err);
 }
 
 /* --- making it --- */
@@ -300,6 +247,8 @@ static void list_parts(struct direct_plan *plan)
 /* What is left of each table; one that is whole gets what comes behind its last chunk. */
 static bool count_left(struct direct_plan *plan, struct loader *ld, struct err *err)
 {
+    const struct loader_table *whole[LOADER_TABLES];
+    size_t count = 0;
     for (size_t i = 0; i < plan->part_count; i++) {
         const struct direct_part *p = &plan->parts[i];
         plan->tables[p->table].left += p->redo_count + !p->ended;
@@ -308,11 +257,38 @@ static bool count_left(struct direct_plan *plan, struct loader *ld, struct err *
         struct direct_table *dt = &plan->tables[i];
         if (!dt->wanted || dt->left > 0)
             continue;
-        if (!loader_end_table(ld, &dt->target, err))
-            return false;
         atomic_store(&dt->done, true);
+        whole[count++] = &dt->target;
+        if (count == LOADER_TABLES) {
+            if (!loader_end_tables(ld, whole, count, err))
+                return false;
+            count = 0;
+        }
     }
-    return true;
+    return loader_end_tables(ld, whole, count, err);
+}
+
+/* What each table is, and what of it is there already: for many at a time. */
+static bool look_at_all(struct direct_plan *plan, struct pg_conn *conn, struct loader *ld, lsn_t snapshot_lsn,
+                        _Atomic uint64_t *rows, lsn_t *high_lsn, struct err *err)
+{
+    const struct cap_session *s = plan->session;
+    struct direct_types *types = NULL;
+    size_t tables[LOADER_TABLES], count = 0;
+    bool ok = direct_types_read(conn, s, &types, err);
+    for (size_t i = 0; ok && i < s->tables.count; i++) {
+        if (!plan->tables[i].wanted)
+            continue;
+        ok = describe(s, conn, loader_takes_rows(ld), types, &s->tables.items[i], &plan->tables[i], err);
+        tables[count++] = i;
+        if (ok && count == LOADER_TABLES) {
+            ok = look_at(plan, ld, tables, count, snapshot_lsn, rows, high_lsn, err);
+            count = 0;
+        }
+    }
+    ok = ok && look_at(plan, ld, tables, count, snapshot_lsn, rows, high_lsn, err);
+    direct_types_free(types);
+    return ok;
 }
 
 bool direct_plan_make(const struct cap_session *s, struct pg_conn *conn, struct loader *ld,
@@ -320,7 +296,6 @@ bool direct_plan_make(const struct cap_session *s, struct pg_conn *conn, struct 
                       lsn_t *ret_high_lsn, struct err *err)
 {
     struct direct_plan *plan = xcalloc(1, sizeof *plan);
-    bool ok = true;
     plan->session = s;
     plan->chunk_rows = s->settings->chunk_rows;
     plan->tables = xcalloc(s->tables.count + 1, sizeof *plan->tables);
@@ -328,12 +303,7 @@ bool direct_plan_make(const struct cap_session *s, struct pg_conn *conn, struct 
     for (size_t i = 0; i < s->tables.count; i++)
         plan->tables[i].wanted = is_wanted(&s->tables.items[i]);
     list_parts(plan);
-    for (size_t i = 0; ok && i < s->tables.count; i++) {
-        if (!plan->tables[i].wanted)
-            continue;
-        ok = describe(s, conn, loader_takes_rows(ld), &s->tables.items[i], &plan->tables[i], err) &&
-             look_at(plan, ld, i, snapshot_lsn, rows, ret_high_lsn, err);
-    }
+    bool ok = look_at_all(plan, conn, ld, snapshot_lsn, rows, ret_high_lsn, err);
     ok = ok && count_left(plan, ld, err);
     if (!ok) {
         direct_plan_free(plan);
@@ -432,39 +402,74 @@ static bool note_next(struct direct_plan *plan, struct direct_part *p, struct pg
         loader_chunk_release(ret);
         return false;
     }
+    ret->noted = true;
     note_bound(p, ret);
     plan->tables[p->table].left += !p->ended; /* this chunk; the part's own count is the last one's */
     return true;
 }
 
+/* A whole part, so small that many of its kind go into one transaction. Whether one was loaded is noted with its rows: until then it is
+ * none of an earlier run's. */
+static bool is_tiny(const struct direct_plan *plan, const struct direct_part *p)
+{
+    const struct source_part *part = &plan->session->tables.items[p->table].parts[p->part];
+    return p->bound_count == 0 && part->blocks <= TINY_BLOCKS &&
+           (is_small(plan, part) || part->blocks * ROWS_PER_BLOCK_MOST <= plan->chunk_rows);
+}
+
+/* Several small ones at once, but so that all workers have something to do. */
+static void take_tiny(struct direct_plan *plan, struct direct_job *ret)
+{
+    size_t share = (plan->part_count - plan->at) / (2 * (size_t)plan->session->settings->snapshot_workers),
+           most = MIN_OF(DIRECT_JOB_CHUNKS, MAX_OF(share, 1));
+    int64_t blocks = 0;
+    while (ret->count < most && plan->at < plan->part_count && is_tiny(plan, &plan->parts[plan->at])) {
+        struct direct_part *p = &plan->parts[plan->at];
+        const struct source_table *t = &plan->session->tables.items[p->table];
+        blocks += t->parts[p->part].blocks;
+        if (ret->count > 0 && blocks > JOB_BLOCKS)
+            break;
+        struct direct_chunk *c = &ret->chunks[ret->count++];
+        *c = (struct direct_chunk){.part = p,
+                                   .chunk = {.table_oid = t->oid, .part_oid = t->parts[p->part].oid}};
+        note_bound(p, &c->chunk);
+        plan->at++;
+    }
+}
+
 static bool next_locked(struct direct_plan *plan, struct pg_conn *conn, struct loader *ld,
-                        struct direct_chunk *ret, bool *ret_found, struct err *err)
+                        struct direct_job *ret, struct err *err)
 {
     while (plan->at < plan->part_count) {
         struct direct_part *p = &plan->parts[plan->at];
+        struct direct_chunk *c = &ret->chunks[0];
         if (p->redo_at == p->redo_count && p->ended) {
             plan->at++;
             continue;
         }
-        ret->part = p;
+        if (is_tiny(plan, p)) {
+            take_tiny(plan, ret);
+            return true;
+        }
+        *c = (struct direct_chunk){.part = p};
         if (p->redo_at < p->redo_count)
-            ret->chunk = p->redo[p->redo_at++];
-        else if (!note_next(plan, p, conn, ld, &ret->chunk, err))
+            c->chunk = p->redo[p->redo_at++];
+        else if (!note_next(plan, p, conn, ld, &c->chunk, err))
             return false;
-        int number = ret->chunk.number;
-        ret->lower = number > 0 ? p->bounds[number - 1] : NULL;
-        *ret_found = true;
+        int number = c->chunk.number;
+        c->lower = number > 0 ? p->bounds[number - 1] : NULL;
+        ret->count = 1;
         return true;
     }
-    *ret_found = false;
     return true;
 }
 
 bool direct_plan_next(struct direct_plan *plan, struct pg_conn *conn, struct loader *ld,
-                      struct direct_chunk *ret, bool *ret_found, struct err *err)
+                      struct direct_job *ret, struct err *err)
 {
+    ret->count = 0;
     pthread_mutex_lock(&plan->lock);
-    bool ok = next_locked(plan, conn, ld, ret, ret_found, err);
+    bool ok = next_locked(plan, conn, ld, ret, err);
     pthread_mutex_unlock(&plan->lock);
     return ok;
 }

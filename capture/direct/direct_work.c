@@ -6,65 +6,95 @@
 
 #include "capture/copy/copy_plan.h"
 #include "capture/direct/direct_internal.h"
+#include "core/alloc.h"
 #include "core/clock.h"
 #include "core/failpoint.h"
+#include "core/sqlstate.h"
 
 #define ROWS_A_LOOK 256 /* between two looks at the limit */
 #define NAP_NS      (20 * 1000000)
 
-struct worker {
-    struct cap_direct *d;
-    struct pg_conn *conn, *side;
-    struct loader *ld;
-    struct direct_reader *reader; /* of reader_of; NULL = none yet */
-    size_t reader_of;
-    bool target_failed; /* the error at hand is the loader's */
-};
-
 /* --- reading --- */
 
-static const struct source_part *part_of(const struct worker *w, const struct direct_chunk *chunk)
+const struct source_part *direct_part_of(const struct direct_hand *w, const struct direct_chunk *chunk)
 {
     return &w->d->session->tables.items[chunk->part->table].parts[chunk->part->part];
 }
 
-/* The lock comes first; then the snapshot must know the storage that there is now: a rewritten or truncated table looks empty to it. */
-static bool begin_snapshot(struct worker *w, const struct direct_chunk *chunk, struct err *err)
+/* Each table of the job once: parts of one may follow each other. */
+static size_t tables_of(const struct direct_hand *w, const struct direct_job *job,
+                        const struct source_table **ret, const struct loader_table **ret_target)
 {
-    const struct source_part *part = part_of(w, chunk);
+    size_t count = 0;
+    for (size_t i = 0; i < job->count; i++) {
+        size_t table = job->chunks[i].part->table;
+        const struct source_table *t = &w->d->session->tables.items[table];
+        size_t k = 0;
+        while (k < count && ret[k] != t)
+            k++;
+        if (k < count)
+            continue;
+        ret[count] = t;
+        ret_target[count++] = &w->d->plan->tables[table].target;
+    }
+    return count;
+}
+
+static bool take_snapshot(struct direct_hand *w, struct err *err)
+{
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    PG_RESULT_AUTO res = NULL;
     strbuf_adds(&sql, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET TRANSACTION SNAPSHOT ");
     pg_quote_literal(&sql, w->d->snap.name);
     bool ok = strbuf_ok(&sql, "snapshot", err) && pg_exec(w->conn, sql.data, err);
-    if (!ok) {
-        direct_snapshot_err(err);
-        strbuf_release(&sql);
-        return false;
-    }
-    strbuf_clear(&sql);
-    strbuf_adds(&sql, "SET LOCAL lock_timeout = " DIRECT_LOCK_TIMEOUT "; LOCK TABLE ONLY ");
-    pg_quote_table(&sql, part->schema, part->name);
-    strbuf_adds(&sql, " IN ACCESS SHARE MODE");
-    ok = strbuf_ok(&sql, "LOCK TABLE", err) && pg_exec(w->conn, sql.data, err);
     strbuf_release(&sql);
-    char oid[16];
-    (void)snprintf(oid, sizeof oid, "%u", part->oid);
-    const char *params[1] = {oid};
-    if (!ok || !pg_query(w->conn,
-                         "SELECT 1 FROM pg_catalog.pg_class WHERE oid = $1::oid AND relfilenode = "
-                         "pg_catalog.pg_relation_filenode(oid)",
-                         1, params, &res, err))
+    w->path_is_set = false;
+    if (!ok)
+        direct_snapshot_err(err);
+    return ok;
+}
+
+/* The locks come first; then the snapshot must know the storage that there is now: a rewritten or truncated table looks empty to it. */
+bool direct_begin_snapshot(struct direct_hand *w, const struct direct_job *job, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX), oids = STRBUF_INIT(STRBUF_SQL_MAX);
+    PG_RESULT_AUTO res = NULL;
+    strbuf_adds(&sql, "SET LOCAL lock_timeout = " DIRECT_LOCK_TIMEOUT "; LOCK TABLE ONLY ");
+    for (size_t i = 0; i < job->count; i++) {
+        const struct source_part *part = direct_part_of(w, &job->chunks[i]);
+        strbuf_adds(&sql, i > 0 ? ", ONLY " : "");
+        pg_quote_table(&sql, part->schema, part->name);
+        pg_array_int64(&oids, i, part->oid);
+    }
+    strbuf_adds(&sql, " IN ACCESS SHARE MODE");
+    pg_array_end(&oids, job->count);
+    const char *params[1] = {oids.data};
+    bool ok = strbuf_ok(&sql, "LOCK TABLE", err) && strbuf_ok(&oids, "tables", err) &&
+              take_snapshot(w, err) && pg_exec(w->conn, sql.data, err) &&
+              pg_query(w->conn,
+                       "SELECT 1 FROM pg_catalog.pg_class WHERE oid = ANY ($1::oid[]) AND relfilenode = "
+                       "pg_catalog.pg_relation_filenode(oid)",
+                       1, params, &res, err);
+    strbuf_release(&sql);
+    strbuf_release(&oids);
+    if (!ok)
         return false;
-    return pg_rows(res) == 1 ||
+    return pg_rows(res) == (int)job->count ||
            err_set(err, ERR_TRANSIENT, "it was truncated, or rewritten, since the load began");
 }
 
-static void put_bounds(const struct source_table *t, const struct direct_chunk *chunk, bool more,
+void direct_put_bounds(const struct source_table *t, const struct direct_chunk *chunk, bool more,
                        struct strbuf *sql)
 {
     char *const *upper = chunk->chunk.upper;
     const char *link = more ? " AND " : " WHERE ";
+    if (chunk->after != NULL) {
+        strbuf_addf(sql, "%sp.ctid > '%s'::tid", link, chunk->after);
+        link = " AND ";
+    }
+    if (chunk->upto != NULL) {
+        strbuf_addf(sql, "%sp.ctid <= '%s'::tid", link, chunk->upto);
+        link = " AND ";
+    }
     if (chunk->lower != NULL) {
         strbuf_adds(sql, link);
         if (t->key_count > 0)
@@ -82,15 +112,22 @@ static void put_bounds(const struct source_table *t, const struct direct_chunk *
         strbuf_addf(sql, "p.ctid < '(%s,0)'::tid", upper[0]);
 }
 
-/* Values that are names (regclass …) are written whole, as in the journal; the target has a search_path of its own. The statement itself is
- * read by the path of the role: operators of the key's types are found by it. Computed once, before the first row. */
-#define QUALIFIED_NAMES "(SELECT pg_catalog.set_config('search_path', 'pg_catalog', true)) IS NOT NULL"
+bool direct_own_path(struct direct_hand *w, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    const char *params[1] = {w->own_path};
+    if (w->path_is_set &&
+        !pg_query(w->conn, "SELECT pg_catalog.set_config('search_path', $1, true)", 1, params, &res, err))
+        return false;
+    w->path_is_set = false;
+    return true;
+}
 
-static bool begin_copy(struct worker *w, const struct direct_chunk *chunk, enum loader_form form,
+static bool begin_copy(struct direct_hand *w, const struct direct_chunk *chunk, enum loader_form form,
                        struct err *err)
 {
     const struct source_table *t = &w->d->session->tables.items[chunk->part->table];
-    const struct source_part *part = part_of(w, chunk);
+    const struct source_part *part = direct_part_of(w, chunk);
     const char *where = table_rules_where(w->d->session->settings->rules, t->schema, t->name);
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     strbuf_adds(&sql, "COPY (SELECT ");
@@ -106,10 +143,12 @@ static bool begin_copy(struct worker *w, const struct direct_chunk *chunk, enum 
     if (where != NULL) /* as the publication has it */
         strbuf_addf(&sql, " WHERE (%s\n)", where);
     if (form != LOADER_BINARY)
-        strbuf_addf(&sql, " %s " QUALIFIED_NAMES, where != NULL ? "AND" : "WHERE");
-    put_bounds(t, chunk, where != NULL || form != LOADER_BINARY, &sql);
+        strbuf_addf(&sql, " %s " DIRECT_QUALIFIED_NAMES, where != NULL ? "AND" : "WHERE");
+    direct_put_bounds(t, chunk, where != NULL || form != LOADER_BINARY, &sql);
     strbuf_addf(&sql, ") TO STDOUT (FORMAT %s)", form == LOADER_TEXT ? "text" : "binary");
-    bool ok = strbuf_ok(&sql, "COPY", err) && pg_copy_out_begin(w->conn, sql.data, err);
+    bool ok = strbuf_ok(&sql, "COPY", err) && direct_own_path(w, err);
+    w->path_is_set = ok && form != LOADER_BINARY;
+    ok = ok && pg_copy_out_begin(w->conn, sql.data, err);
     strbuf_release(&sql);
     return ok;
 }
@@ -129,7 +168,7 @@ static bool over_rate(const struct cap_direct *d)
     return rate != 0 && (double)atomic_load(&d->run_rows) / (double)rate * 1e6 > took_us;
 }
 
-static bool hold_back(struct worker *w, struct err *err)
+static bool hold_back(struct direct_hand *w, struct err *err)
 {
     while (over_rate(w->d) && !direct_is_over(w->d))
         nap();
@@ -137,7 +176,7 @@ static bool hold_back(struct worker *w, struct err *err)
 }
 
 /* Between chunks. */
-static bool wait_for_turn(struct worker *w, struct err *err)
+static bool wait_for_turn(struct direct_hand *w, struct err *err)
 {
     while ((atomic_load(&w->d->paused) || atomic_load(&w->d->slow)) && !direct_is_over(w->d))
         nap();
@@ -147,7 +186,7 @@ static bool wait_for_turn(struct worker *w, struct err *err)
 /* --- a chunk --- */
 
 /* A reader of the worker's own: its catalog of types belongs to one thread. Chunks of one table mostly follow each other. */
-static bool find_reader(struct worker *w, size_t table, struct err *err)
+static bool find_reader(struct direct_hand *w, size_t table, struct err *err)
 {
     if (w->d->plan->tables[table].form != LOADER_ROWS)
         return true;
@@ -162,14 +201,14 @@ static bool find_reader(struct worker *w, size_t table, struct err *err)
     return true;
 }
 
-static bool of_target(struct worker *w)
+static bool of_target(struct direct_hand *w)
 {
     w->target_failed = true;
     return false;
 }
 
 /* The source sends a row a message. */
-static bool pass(struct worker *w, size_t table, const char *bytes, size_t len, uint64_t *rows,
+static bool pass(struct direct_hand *w, size_t table, const char *bytes, size_t len, uint64_t *rows,
                  struct err *err)
 {
     uint64_t found = 0;
@@ -182,7 +221,7 @@ static bool pass(struct worker *w, size_t table, const char *bytes, size_t len, 
     return ok || of_target(w);
 }
 
-static bool pass_rows(struct worker *w, size_t table, uint64_t *shown, struct err *err)
+static bool pass_rows(struct direct_hand *w, size_t table, uint64_t *shown, struct err *err)
 {
     for (uint64_t rows = 0;;) {
         const char *bytes;
@@ -202,75 +241,176 @@ static bool pass_rows(struct worker *w, size_t table, uint64_t *shown, struct er
     }
 }
 
-static bool copy_chunk(struct worker *w, struct direct_chunk *chunk, struct err *err)
+/* In the snapshot, and now: COPY reads by the catalog of now, where a name may be another column's. */
+bool direct_columns_hold(struct direct_hand *w, const struct source_table *const *tables, size_t count,
+                         struct err *err)
+{
+    bool hold = false;
+    if (!source_tables_hold(w->conn, tables, count, &hold, err) ||
+        (hold && !source_tables_hold(w->side, tables, count, &hold, err)))
+        return false;
+    return hold || err_set(err, ERR_TRANSIENT, "it was altered since the load began");
+}
+
+/* Its rows go into the transaction at hand. *shown: of them, in the status. */
+bool direct_copy_rows(struct direct_hand *w, struct direct_chunk *chunk, uint64_t *shown, struct err *err)
 {
     size_t table = chunk->part->table;
     const struct direct_table *dt = &w->d->plan->tables[table];
-    const struct source_table *t = &w->d->session->tables.items[table];
-    uint64_t shown = 0;
-    int64_t rows = 0;
-    bool hold = false;
-    if (!begin_snapshot(w, chunk, err))
-        return false;
-    /* In the snapshot, and now: COPY reads by the catalog of now, where a name may be another column's. */
-    if (!source_columns_hold(w->conn, t, &hold, err) ||
-        (hold && !source_columns_hold(w->side, t, &hold, err)))
-        return false;
-    if (!hold)
-        return err_set(err, ERR_TRANSIENT, "it was altered since the load began");
-    if (!find_reader(w, table, err) || !(loader_begin(w->ld, &dt->target, dt->form, err) || of_target(w)) ||
-        !begin_copy(w, chunk, dt->form, err) || !pass_rows(w, table, &shown, err) ||
-        !(loader_end(w->ld, &chunk->chunk, w->d->snap.lsn, &rows, err) || of_target(w)) ||
-        !pg_exec(w->conn, "ROLLBACK", err))
-        return false;
-    atomic_fetch_add(&w->d->rows[table], (uint64_t)rows - shown); /* modulo: it may have been one too many */
-    return failpoint("capture.direct_chunk_done", err);
+    return find_reader(w, table, err) && (loader_start(w->ld, &dt->target, dt->form, err) || of_target(w)) &&
+           begin_copy(w, chunk, dt->form, err) && pass_rows(w, table, shown, err) &&
+           (loader_stop(w->ld, &chunk->chunk.rows, err) || of_target(w));
+}
+
+static bool copy_all(struct direct_hand *w, struct direct_job *job, uint64_t *shown, struct err *err)
+{
+    struct loader_chunk chunks[DIRECT_JOB_CHUNKS];
+    for (size_t i = 0; i < job->count; i++) {
+        w->at = job->chunks[i].part->table;
+        if (!direct_copy_rows(w, &job->chunks[i], &shown[i], err))
+            return false;
+        chunks[i] = job->chunks[i].chunk;
+    }
+    return loader_end(w->ld, chunks, job->count, w->d->snap.lsn, err) || of_target(w);
+}
+
+static bool copy_job(struct direct_hand *w, struct direct_job *job, struct err *err)
+{
+    const struct source_table *tables[DIRECT_JOB_CHUNKS];
+    const struct loader_table *targets[DIRECT_JOB_CHUNKS];
+    uint64_t shown[DIRECT_JOB_CHUNKS] = {0};
+    size_t count = tables_of(w, job, tables, targets);
+    w->target_failed = false;
+    bool ok = direct_begin_snapshot(w, job, err) && direct_columns_hold(w, tables, count, err) &&
+              (loader_begin(w->ld, targets, count, err) || of_target(w)) && copy_all(w, job, shown, err) &&
+              pg_exec(w->conn, "ROLLBACK", err);
+    for (size_t i = 0; i < job->count; i++) /* modulo: it may have been one too many */
+        atomic_fetch_add(&w->d->rows[job->chunks[i].part->table],
+                         (ok ? (uint64_t)job->chunks[i].chunk.rows : 0) - shown[i]);
+    return ok && failpoint("capture.direct_chunk_done", err);
+}
+
+/* --- trouble --- */
+
+/* The source's transaction is given up; what still comes of its rows is nobody's. */
+bool direct_give_up(struct direct_hand *w, struct err *err)
+{
+    struct err ignored = ERR_INIT;
+    const char *bytes;
+    size_t len = 1;
+    while (pg_busy(w->conn) && len > 0 && pg_copy_out_get(w->conn, &bytes, &len, &ignored))
+        continue;
+    return !pg_in_transaction(w->conn) || pg_exec(w->conn, "ROLLBACK", err);
 }
 
 /* A table that is gone on the target is nothing that another session would mend. */
-static bool chunk_failed(const struct worker *w, const struct source_table *t, struct err *err)
+static bool job_failed(const struct direct_hand *w, const struct direct_job *job, struct err *err)
 {
+    const struct source_table *t =
+        &w->d->session->tables.items[job->count == 1 ? job->chunks[0].part->table : w->at];
     if (!w->target_failed)
         direct_gone_err(err);
     return err_wrap(err, "direct load of table=%s.%s", t->schema, t->name);
 }
 
-static bool work(struct worker *w, int index, struct err *err)
+/* May it be the fault of one table of several? */
+static bool is_one_tables(const struct err *err)
+{
+    enum err_policy policy = err_policy(err->code);
+    return policy != POLICY_RECONNECT && err->code != ERR_INTERRUPTED && err->code != ERR_FENCED;
+}
+
+/* A row that the target refuses is looked for; everything else is as it was. */
+static bool load_one(struct direct_hand *w, struct direct_job *job, struct err *err)
+{
+    struct err failed = ERR_INIT;
+    if (copy_job(w, job, &failed))
+        return true;
+    bool ok = false;
+    if (w->target_failed && err_fault(&failed) != FAULT_OTHER && !direct_is_over(w->d))
+        ok = direct_give_up(w, err) && direct_narrow(w, &job->chunks[0], &failed, err);
+    else
+        *err = failed;
+    return ok || job_failed(w, job, err);
+}
+
+/* One after the other, each in a transaction of its own: the one at fault says so, and the others are loaded. */
+static bool copy_apart(struct direct_hand *w, struct direct_job *job, struct err *err)
+{
+    for (size_t i = 0; i < job->count; i++) {
+        struct direct_job one = {.chunks = {job->chunks[i]}, .count = 1};
+        if (!direct_give_up(w, err) || !load_one(w, &one, err))
+            return false;
+    }
+    return true;
+}
+
+static bool load_job(struct direct_hand *w, struct direct_job *job, struct err *err)
+{
+    struct err failed = ERR_INIT;
+    if (job->count == 1)
+        return load_one(w, job, err);
+    if (copy_job(w, job, &failed))
+        return true;
+    if (is_one_tables(&failed) && !direct_is_over(w->d))
+        return copy_apart(w, job, err);
+    *err = failed;
+    return job_failed(w, job, err);
+}
+
+static bool finish_tables(struct direct_hand *w, struct direct_job *job, struct err *err)
+{
+    const struct loader_table *ended[DIRECT_JOB_CHUNKS];
+    size_t tables[DIRECT_JOB_CHUNKS], count = 0;
+    for (size_t i = 0; i < job->count; i++) {
+        bool last = false;
+        direct_plan_done(w->d->plan, &job->chunks[i], &last);
+        if (last) {
+            tables[count] = job->chunks[i].part->table;
+            ended[count] = &w->d->plan->tables[tables[count]].target;
+            count++;
+        }
+    }
+    if (!loader_end_tables(w->ld, ended, count, err))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        atomic_store(&w->d->table_done[tables[i]], true);
+    return true;
+}
+
+static bool work(struct direct_hand *w, int index, struct err *err)
 {
     struct cap_direct *d = w->d;
+    struct direct_job *job CLEANUP(free_ptr) = xcalloc(1, sizeof *job);
     if (!direct_open_source(d, index, &w->conn, err) ||
         !direct_open_side(d, DIRECT_SIDE_PLACE(d->workers, index), &w->side, err) ||
-        !direct_open_loader(d, index, &w->ld, err))
+        !direct_open_loader(d, index, &w->ld, err) ||
+        !pg_query_text(w->conn, "SELECT pg_catalog.current_setting('search_path')", 0, NULL, &w->own_path,
+                       err))
         return err_wrap(err, "direct load");
     for (;;) {
-        struct direct_chunk chunk = {0};
-        bool found = false, last = false;
         if (!wait_for_turn(w, err) || !failpoint("capture.direct_chunk", err) ||
-            !direct_plan_next(d->plan, w->side, w->ld, &chunk, &found, err))
+            !direct_plan_next(d->plan, w->side, w->ld, job, err))
             return false;
-        if (!found)
+        if (job->count == 0)
             return true;
-        size_t table = chunk.part->table;
-        bool ok = copy_chunk(w, &chunk, err);
-        loader_chunk_release(&chunk.chunk);
-        if (!ok)
-            return chunk_failed(w, &d->session->tables.items[table], err);
-        direct_plan_done(d->plan, &chunk, &last);
-        if (last && !loader_end_table(w->ld, &d->plan->tables[table].target, err))
+        bool ok = load_job(w, job, err);
+        for (size_t i = 0; i < job->count; i++)
+            loader_chunk_release(&job->chunks[i].chunk);
+        if (!ok || !finish_tables(w, job, err))
             return false;
-        if (last)
-            atomic_store(&d->table_done[table], true);
     }
 }
 
 void *direct_worker_main(void *arg)
 {
     struct direct_worker *self = arg;
-    struct worker w = {.d = self->direct};
+    struct direct_hand w = {.d = self->direct};
     struct err err = ERR_INIT;
     if (!work(&w, self->index, &err))
         direct_fail(self->direct, &err);
     direct_reader_free(w.reader);
+    free(w.own_path);
     direct_close_place(self->direct, DIRECT_SIDE_PLACE(self->direct->workers, self->index), w.side, NULL);
     direct_close_place(self->direct, self->index, w.conn, w.ld);
     return NULL;

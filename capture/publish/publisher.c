@@ -490,6 +490,14 @@ void cap_publisher_progress(struct cap_publisher *pub, struct cap_progress *ret)
     pthread_mutex_unlock(&pub->lock);
 }
 
+uint64_t cap_publisher_fences(struct cap_publisher *pub)
+{
+    pthread_mutex_lock(&pub->lock);
+    uint64_t fences = pub->progress.fences;
+    pthread_mutex_unlock(&pub->lock);
+    return fences;
+}
+
 void cap_publisher_hurry(struct cap_publisher *pub, bool hurried)
 {
     atomic_store(&pub->hurried, hurried);

@@ -58,6 +58,8 @@ struct cap_publisher *cap_publisher_start(const struct cap_publisher_config *con
 int cap_publisher_fd(const struct cap_publisher *pub);
 /* @thread any */
 void cap_publisher_progress(struct cap_publisher *pub, struct cap_progress *ret);
+/* Fences that are durable: more than before, and what was registered then is, too. @thread any */
+uint64_t cap_publisher_fences(struct cap_publisher *pub);
 /* Nothing is in its hands. @thread any */
 bool cap_publisher_idle(struct cap_publisher *pub);
 /* More comes than one fence after the other keeps up with (a backlog): fences are spaced so that most of the thread's time goes into

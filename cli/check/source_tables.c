@@ -105,11 +105,11 @@ static char *alter_table(const struct check_table *t, const char *clause)
 }
 
 /* columns: 0 deferrable primary key, 1 owner, 2 select, 3 row security active, 4 published */
-static void check_table_row(struct check *ck, struct check_table *t, const struct pg_result *res)
+static void check_table_row(struct check *ck, struct check_table *t, const struct pg_result *res, int row)
 {
     const struct source_table *st = &t->source;
     bool full = st->replica_identity == 'f';
-    if (st->replica_identity == 'd' && pg_cell_bool(res, 0, 0))
+    if (st->replica_identity == 'd' && pg_cell_bool(res, row, 0))
         fail(ck, t, "replica identity",
              alter_table(t, "REPLICA IDENTITY FULL, or make the key NOT DEFERRABLE"),
              "its primary key is deferrable, which PostgreSQL does not take as identity");
@@ -121,25 +121,26 @@ static void check_table_row(struct check *ck, struct check_table *t, const struc
         check_add(
             ck, SIDE, "replica identity", CHECK_WARN, "a primary key makes apply and compare much faster",
             "%s.%s: no key, replica identity full: changes are applied row by row", st->schema, st->name);
-    if (!pg_cell_bool(res, 0, 1) && !pg_cell_bool(res, 0, 4))
+    if (!pg_cell_bool(res, row, 1) && !pg_cell_bool(res, row, 4))
         fail(ck, t, "owner",
              alter_table(t, "OWNER TO our role, or GRANT the owning role to it, or have the publication made "
                             "beforehand (docs/PRIVILEGES.md)"),
              "only its owner may add it to a publication");
-    if (!pg_cell_bool(res, 0, 2))
+    if (!pg_cell_bool(res, row, 2))
         fail(ck, t, "select",
              xasprintf("GRANT SELECT ON \"%s\".\"%s\" TO \"%s\"", st->schema, st->name, pg_user(ck->source)),
              "may not be read");
-    if (!pg_cell_bool(res, 0, 5))
+    if (!pg_cell_bool(res, row, 5))
         fail(ck, t, "schema",
              xasprintf("GRANT USAGE ON SCHEMA \"%s\" TO \"%s\"", st->schema, pg_user(ck->source)),
              "its schema may not be used");
-    if (pg_cell_bool(res, 0, 3))
+    if (pg_cell_bool(res, row, 3))
         fail(ck, t, "row security", xasprintf("ALTER ROLE \"%s\" BYPASSRLS", pg_user(ck->source)),
              "row security would hide rows from the copy");
 }
 
-static bool check_table_rights(struct check *ck, struct check_table *t, struct err *err)
+/* Of all tables at once: there may be thousands. The rows come in their order. */
+static bool ask_rights(struct check *ck, struct pg_result **ret, struct err *err)
 {
     static const char sql[] =
         "SELECT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND NOT "
@@ -148,16 +149,20 @@ static bool check_table_rights(struct check *ck, struct check_table *t, struct e
         " EXISTS (SELECT FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid"
         "          WHERE p.pubname = $2 AND r.prrelid = c.oid)"
         "   OR EXISTS (SELECT FROM pg_publication WHERE pubname = $2 AND puballtables),"
-        " has_schema_privilege(c.relnamespace, 'USAGE')"
-        " FROM pg_class c WHERE c.oid = $1::oid";
-    char oid[16];
-    const char *params[] = {oid, ck->slot};
-    PG_RESULT_AUTO res = NULL;
-    (void)snprintf(oid, sizeof oid, "%u", t->source.oid);
-    if (!pg_query(ck->source, sql, 2, params, &res, err))
-        return false;
-    if (pg_rows(res) == 1)
-        check_table_row(ck, t, res);
+        " has_schema_privilege(c.relnamespace, 'USAGE'), c.oid"
+        " FROM unnest($1::oid[]) WITH ORDINALITY u (oid, n) JOIN pg_class c ON c.oid = u.oid ORDER BY n";
+    struct strbuf oids = STRBUF_INIT(STRBUF_SQL_MAX);
+    for (size_t i = 0; i < ck->table_count; i++)
+        pg_array_int64(&oids, i, ck->tables[i].source.oid);
+    pg_array_end(&oids, ck->table_count);
+    const char *params[] = {oids.data, ck->slot};
+    bool ok = strbuf_ok(&oids, "tables", err) && pg_query(ck->source, sql, 2, params, ret, err);
+    strbuf_release(&oids);
+    return ok;
+}
+
+static bool check_parts(struct check *ck, struct check_table *t, struct err *err)
+{
     char *parts CLEANUP(free_ptr) = NULL;
     if (t->source.partitioned && !source_parts_unfit(ck->source, &t->source, &parts, err))
         return false;
@@ -312,12 +317,19 @@ bool check_source_tables(struct check *ck, struct err *err)
         check_add(ck, SIDE, "source.tables", CHECK_FAIL,
                   "mend source.tables, or connect to the right database",
                   "no table of the source fits the patterns");
+    PG_RESULT_AUTO rights = NULL;
+    if (!ask_rights(ck, &rights, err))
+        return false;
     struct pg_type_catalog *types = pg_type_catalog_new();
     bool good = true;
+    int row = 0;
     for (size_t i = 0; good && i < ck->table_count; i++) {
-        good = check_table_rights(ck, &ck->tables[i], err);
+        struct check_table *t = &ck->tables[i];
+        if (row < pg_rows(rights) && pg_cell_int64(rights, row, 6) == (int64_t)t->source.oid)
+            check_table_row(ck, t, rights, row++);
+        good = check_parts(ck, t, err);
         if (good)
-            plan_columns(ck, &ck->tables[i], types);
+            plan_columns(ck, t, types);
     }
     if (good)
         check_topics(ck);

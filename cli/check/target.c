@@ -105,6 +105,25 @@ static bool check_writers(struct check *ck, struct err *err)
     return true;
 }
 
+/* Without it the places of standbys are NULL, as if there were none. */
+static bool check_standbys(struct check *ck, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    if (config_int(ck->cfg, "apply.max_replica_lag_ms") == 0)
+        return true;
+    if (!pg_query(ck->target, "SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')", 0, NULL, &res,
+                  err))
+        return false;
+    if (pg_cell_bool(res, 0, 0))
+        check_add(ck, SIDE, "standbys", CHECK_OK, NULL, "their places can be read");
+    else
+        check_add_hint(ck, SIDE, "standbys", CHECK_FAIL,
+                       xasprintf("GRANT pg_read_all_stats TO \"%s\", or set apply.max_replica_lag_ms: 0",
+                                 pg_user(ck->target)),
+                       "our role may not see how far the target's standbys are");
+    return true;
+}
+
 static bool check_position(struct check *ck, struct err *err)
 {
     static const char sql[] = "SELECT fence_id, lsn, source_system_id::text, complete FROM crossfade.position"
@@ -168,5 +187,5 @@ bool check_target(struct check *ck, struct err *err)
     if (ck->target == NULL)
         return true;
     return check_create(ck, err) && check_triggers(ck, err) && check_same_database(ck, err) &&
-           check_writers(ck, err) && check_position(ck, err);
+           check_writers(ck, err) && check_standbys(ck, err) && check_position(ck, err);
 }

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "control/curl_once.h"
 #include "control/http.h"
 #include "core/alloc.h"
 #include "core/strbuf.h"
@@ -16,6 +17,11 @@ static void init_curl(void)
 {
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
         BUG("curl_global_init failed");
+}
+
+void curl_init_once(void)
+{
+    pthread_once(&curl_once, init_curl);
 }
 
 static size_t take_body(char *bytes, size_t size, size_t count, void *ctx)
@@ -40,7 +46,7 @@ static void set_options(CURL *curl, const char *url, long timeout_ms, struct str
 static bool request(bool post, const char *listen, const char *path, int timeout_ms, char **ret_body,
                     int *ret_status, struct err *err)
 {
-    pthread_once(&curl_once, init_curl);
+    curl_init_once();
     CURL *curl = curl_easy_init();
     if (curl == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for an HTTP request");

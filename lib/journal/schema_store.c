@@ -1,6 +1,8 @@
 /* Chooses the store of schemas. See schema_store.h. */
 #include "journal/schema_store.h"
 
+#include <string.h>
+
 #include "schema_stores.h"
 
 bool schema_store_open(const struct journal_config *config, struct schema_store **ret, struct err *err)
@@ -36,4 +38,15 @@ void schema_store_close(struct schema_store *store)
 {
     if (store != NULL)
         store->ops->close(store);
+}
+
+uint32_t schema_store_id_of(const struct journal_record *rec)
+{
+    for (size_t i = 0; i < rec->header_count; i++) {
+        const struct journal_header *h = &rec->headers[i];
+        const unsigned char *p = h->value;
+        if (strcmp(h->name, HEADER_SCHEMA_ID) == 0 && h->value_len == 4)
+            return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+    }
+    return 0;
 }

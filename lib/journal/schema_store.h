@@ -44,4 +44,7 @@ bool schema_store_register(struct schema_store *store, struct journal_writer *jw
 struct schema_source schema_store_source(struct schema_store *store);
 void schema_store_close(struct schema_store *store); /* NULL allowed */
 
+/* The id that a record names in its header (HEADER_SCHEMA_ID); 0 = none. */
+uint32_t schema_store_id_of(const struct journal_record *rec);
+
 #endif

@@ -8,9 +8,16 @@
 #include "core/alloc.h"
 #include "maria/connect.h"
 
+#define CHARSET_BINARY 63 /* the "character set" of bytes */
+
 struct maria_conn {
     MYSQL *my;
     char *database;
+    char sent[104]; /* the beginning of what was sent last */
+};
+
+struct maria_result {
+    MYSQL_RES *res; /* NULL = a statement without rows */
 };
 
 static bool fail(struct maria_conn *conn, const char *what, struct err *err)
@@ -18,18 +25,29 @@ static bool fail(struct maria_conn *conn, const char *what, struct err *err)
     return maria_fail(mysql_errno(conn->my), mysql_sqlstate(conn->my), mysql_error(conn->my), what, err);
 }
 
+/* Whatever the server, its init_connect or an option file say of them. Another server than MariaDB is to be told what it is, not that it
+ * lacks a variable: what it need not know stands where it does not look. */
+static const char settings[] =
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE,"
+    "NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', foreign_key_checks = 1, autocommit = 1, "
+    "sql_select_limit = 18446744073709551615, completion_type = 0, character_set_client = utf8mb4, "
+    "character_set_results = utf8mb4, character_set_connection = utf8mb4, sql_safe_updates = 0, "
+    "sql_big_selects = 1 /*M!100300 , tx_read_only = 0, idle_transaction_timeout = 0, "
+    "idle_readonly_transaction_timeout = 0, idle_write_transaction_timeout = 0 */";
+
 static bool set_up(struct maria_conn *conn, struct err *err)
 {
-    return maria_exec(
-        conn,
-        "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE,"
-        "NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', foreign_key_checks = 1",
-        err);
+    return maria_exec(conn, settings, err);
 }
 
 bool maria_open(const char *url, struct maria_conn **ret, struct err *err)
 {
-    const struct maria_login login = {.url = url, .program = "crossfade"};
+    return maria_open_as(url, "crossfade", ret, err);
+}
+
+bool maria_open_as(const char *url, const char *program, struct maria_conn **ret, struct err *err)
+{
+    const struct maria_login login = {.url = url, .program = program};
     struct maria_conn *conn = xcalloc(1, sizeof *conn);
     if (!maria_connect(&login, &conn->my, &conn->database, err) || !set_up(conn, err)) {
         maria_close(conn);
@@ -116,4 +134,99 @@ bool maria_query_text(struct maria_conn *conn, const char *sql, size_t column, c
         return false;
     *ret = one.text;
     return true;
+}
+
+bool maria_send(struct maria_conn *conn, const char *sql, size_t len, struct err *err)
+{
+    (void)snprintf(conn->sent, sizeof conn->sent, "%.100s", sql);
+    conn->sent[strcspn(conn->sent, "\n")] = '\0';
+    return mysql_send_query(conn->my, sql, len) == 0 || fail(conn, conn->sent, err);
+}
+
+bool maria_receive(struct maria_conn *conn, struct maria_result **ret, struct err *err)
+{
+    if (mysql_read_query_result(conn->my) != 0)
+        return fail(conn, conn->sent, err);
+    MYSQL_RES *res = mysql_store_result(conn->my);
+    if (res == NULL && mysql_field_count(conn->my) != 0)
+        return fail(conn, conn->sent, err);
+    *ret = xcalloc(1, sizeof **ret);
+    (*ret)->res = res;
+    return true;
+}
+
+int maria_socket(const struct maria_conn *conn)
+{
+    return (int)mysql_get_socket(conn->my);
+}
+
+unsigned long maria_id(const struct maria_conn *conn)
+{
+    return mysql_thread_id(conn->my);
+}
+
+void maria_kill_query(const char *url, unsigned long id)
+{
+    struct maria_conn *conn = NULL;
+    struct err ignored = ERR_INIT; /* it may have ended, or the server is gone */
+    char sql[64];
+    (void)snprintf(sql, sizeof sql, "KILL QUERY %lu", id);
+    if (maria_open(url, &conn, &ignored))
+        (void)!maria_exec(conn, sql, &ignored);
+    maria_close(conn);
+}
+
+int maria_result_rows(const struct maria_result *res)
+{
+    return res->res != NULL ? (int)mysql_num_rows(res->res) : 0;
+}
+
+int maria_result_columns(const struct maria_result *res)
+{
+    return res->res != NULL ? (int)mysql_num_fields(res->res) : 0;
+}
+
+const char *maria_result_name(const struct maria_result *res, int column)
+{
+    return mysql_fetch_field_direct(res->res, (unsigned)column)->name;
+}
+
+enum maria_kind maria_result_kind(const struct maria_result *res, int column)
+{
+    static const enum maria_kind kinds[] = {
+        [MYSQL_TYPE_DECIMAL] = MARIA_NUMBER,    [MYSQL_TYPE_TINY] = MARIA_NUMBER,
+        [MYSQL_TYPE_SHORT] = MARIA_NUMBER,      [MYSQL_TYPE_LONG] = MARIA_NUMBER,
+        [MYSQL_TYPE_FLOAT] = MARIA_SINGLE,      [MYSQL_TYPE_DOUBLE] = MARIA_DOUBLE,
+        [MYSQL_TYPE_TIMESTAMP] = MARIA_TIME,    [MYSQL_TYPE_LONGLONG] = MARIA_NUMBER,
+        [MYSQL_TYPE_INT24] = MARIA_NUMBER,      [MYSQL_TYPE_DATE] = MARIA_TIME,
+        [MYSQL_TYPE_TIME] = MARIA_TIME,         [MYSQL_TYPE_DATETIME] = MARIA_TIME,
+        [MYSQL_TYPE_YEAR] = MARIA_NUMBER,       [MYSQL_TYPE_NEWDATE] = MARIA_TIME,
+        [MYSQL_TYPE_VARCHAR] = MARIA_TEXT,      [MYSQL_TYPE_BIT] = MARIA_BYTES,
+        [MYSQL_TYPE_NEWDECIMAL] = MARIA_NUMBER, [MYSQL_TYPE_ENUM] = MARIA_TEXT,
+        [MYSQL_TYPE_SET] = MARIA_TEXT,          [MYSQL_TYPE_TINY_BLOB] = MARIA_TEXT,
+        [MYSQL_TYPE_MEDIUM_BLOB] = MARIA_TEXT,  [MYSQL_TYPE_LONG_BLOB] = MARIA_TEXT,
+        [MYSQL_TYPE_BLOB] = MARIA_TEXT,         [MYSQL_TYPE_VAR_STRING] = MARIA_TEXT,
+        [MYSQL_TYPE_STRING] = MARIA_TEXT,
+    };
+    const MYSQL_FIELD *field = mysql_fetch_field_direct(res->res, (unsigned)column);
+    enum maria_kind kind =
+        (size_t)field->type < sizeof kinds / sizeof kinds[0] ? kinds[field->type] : MARIA_OTHER;
+    return kind == MARIA_TEXT && field->charsetnr == CHARSET_BINARY ? MARIA_BYTES : kind;
+}
+
+bool maria_result_next(struct maria_result *res, char ***ret_cells, const unsigned long **ret_lens)
+{
+    MYSQL_ROW row = res->res != NULL ? mysql_fetch_row(res->res) : NULL;
+    if (row == NULL)
+        return false;
+    *ret_cells = row;
+    *ret_lens = mysql_fetch_lengths(res->res);
+    return true;
+}
+
+void maria_result_free(struct maria_result *res)
+{
+    if (res != NULL)
+        mysql_free_result(res->res);
+    free(res);
 }

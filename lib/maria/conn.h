@@ -1,5 +1,5 @@
 /*
- * A connection to MariaDB for statements that come now and then (definitions, questions to the catalog). URL, TLS and passwords:
+ * A connection to MariaDB for plain statements (definitions, questions to the catalog, comparisons). URL, TLS and passwords:
  * url.h, connect.h. The session speaks utf8mb4, in UTC and in strict mode.
  * @thread: one owner at a time.
  */
@@ -16,7 +16,11 @@
 
 struct maria_conn;
 
+struct maria_result;
+
 bool maria_open(const char *url, struct maria_conn **ret, struct err *err) MUST_CHECK;
+/* program: what the server's process list shows. */
+bool maria_open_as(const char *url, const char *program, struct maria_conn **ret, struct err *err) MUST_CHECK;
 void maria_close(struct maria_conn *conn);                  /* NULL allowed */
 const char *maria_server(const struct maria_conn *conn);    /* "10.11.6-MariaDB" */
 unsigned long maria_version(const struct maria_conn *conn); /* 101106 for 10.11.6 */
@@ -31,5 +35,32 @@ bool maria_query(struct maria_conn *conn, const char *sql, maria_each_row *each,
 /* Column `column` of the first row; malloc'd, NULL for null or without a row. */
 bool maria_query_text(struct maria_conn *conn, const char *sql, size_t column, char **ret,
                       struct err *err) MUST_CHECK;
+
+/* Asynchronous: send; when maria_socket() can be read the answer has begun, and maria_receive takes all of it (it waits for what is
+ * still under way). `what` in errors is the statement's beginning. */
+bool maria_send(struct maria_conn *conn, const char *sql, size_t len, struct err *err) MUST_CHECK;
+bool maria_receive(struct maria_conn *conn, struct maria_result **ret, struct err *err) MUST_CHECK;
+int maria_socket(const struct maria_conn *conn);
+/* Asks the server to end what the connection with this id (maria_id) is at, on a connection of its own: best effort. @thread any */
+unsigned long maria_id(const struct maria_conn *conn);
+void maria_kill_query(const char *url, unsigned long id);
+
+int maria_result_rows(const struct maria_result *res); /* 0 without rows, as after a SET */
+int maria_result_columns(const struct maria_result *res);
+const char *maria_result_name(const struct maria_result *res, int column);
+/* What a column holds, as far as it decides how its text reads. */
+enum maria_kind {
+    MARIA_OTHER = 0,
+    MARIA_TEXT,
+    MARIA_BYTES,
+    MARIA_NUMBER,
+    MARIA_SINGLE,
+    MARIA_DOUBLE,
+    MARIA_TIME
+};
+enum maria_kind maria_result_kind(const struct maria_result *res, int column);
+/* The next row: its cells (NULL for null) and their lengths, valid until maria_result_free. False behind the last. */
+bool maria_result_next(struct maria_result *res, char ***ret_cells, const unsigned long **ret_lens);
+void maria_result_free(struct maria_result *res); /* NULL allowed */
 
 #endif

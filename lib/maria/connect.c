@@ -64,6 +64,9 @@ static bool connect_to(MYSQL *my, const struct maria_login *login, const struct 
     const char *host = url->host[0] != '\0' ? url->host : "localhost";
     if (mysql_real_connect(my, host, url->user, password_of(url), url->database, url->port, url->socket,
                            login->flags) != NULL) {
+        my_bool again =
+            0; /* an option file may ask for it: a new session would have neither settings nor locks */
+        (void)mysql_optionsv(my, MYSQL_OPT_RECONNECT, &again);
         watch_peer(my);
         return true;
     }

@@ -391,16 +391,15 @@ bool pg_query_bool(struct pg_conn *conn, const char *sql, int param_count, const
 bool pg_send(struct pg_conn *conn, const char *sql, int param_count, const char *const *params,
              struct err *err)
 {
-    char head[72];
-    if (PQsendQueryParams(conn->pq, sql, param_count, NULL, params, NULL, NULL, 0) != 1)
-        return pg_fail(conn, NULL, pg_sql_head(sql, head), err);
-    return true;
+    (void)pg_sql_head(sql, conn->sent);
+    return PQsendQueryParams(conn->pq, sql, param_count, NULL, params, NULL, NULL, 0) == 1 ||
+           pg_fail(conn, NULL, conn->sent, err);
 }
 
 enum pg_poll pg_poll_result(struct pg_conn *conn, struct pg_result **ret, struct err *err)
 {
     if (PQconsumeInput(conn->pq) != 1) {
-        pg_fail(conn, NULL, "result", err);
+        pg_fail(conn, NULL, conn->sent, err);
         return PG_POLL_ERROR;
     }
     if (PQflush(conn->pq) > 0 || PQisBusy(conn->pq))
@@ -410,7 +409,7 @@ enum pg_poll pg_poll_result(struct pg_conn *conn, struct pg_result **ret, struct
         PQclear(res);
         res = more;
     }
-    return take_result(conn, res, "result", ret, err) ? PG_POLL_READY : PG_POLL_ERROR;
+    return take_result(conn, res, conn->sent, ret, err) ? PG_POLL_READY : PG_POLL_ERROR;
 }
 
 int pg_rows(const struct pg_result *res)
@@ -421,6 +420,16 @@ int pg_rows(const struct pg_result *res)
 int pg_columns(const struct pg_result *res)
 {
     return PQnfields(res->pq);
+}
+
+const char *pg_column_name(const struct pg_result *res, int column)
+{
+    return PQfname(res->pq, column);
+}
+
+uint32_t pg_column_type(const struct pg_result *res, int column)
+{
+    return PQftype(res->pq, column);
 }
 
 bool pg_is_null(const struct pg_result *res, int row, int column)

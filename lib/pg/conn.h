@@ -70,6 +70,9 @@ enum pg_poll pg_poll_result(struct pg_conn *conn, struct pg_result **ret, struct
 
 int pg_rows(const struct pg_result *res);
 int pg_columns(const struct pg_result *res);
+const char *pg_column_name(const struct pg_result *res, int column);
+uint32_t pg_column_type(const struct pg_result *res,
+                        int column); /* its oid; of a domain, of what it is over */
 bool pg_is_null(const struct pg_result *res, int row, int column);
 /* "" for null. */
 const char *pg_cell(const struct pg_result *res, int row, int column);
@@ -96,6 +99,10 @@ bool pg_copy_out_get(struct pg_conn *conn, const char **ret_bytes, size_t *ret_l
 void pg_quote_ident(struct strbuf *sb, const char *name);
 void pg_quote_table(struct strbuf *sb, const char *schema, const char *table);
 void pg_quote_literal(struct strbuf *sb, const char *text);
+/* An array as a parameter's text: its i-th element, then the end behind `count` of them. */
+void pg_array_text(struct strbuf *sb, size_t i, const char *text);
+void pg_array_int64(struct strbuf *sb, size_t i, int64_t number);
+void pg_array_end(struct strbuf *sb, size_t count);
 
 /* Class of an SQLSTATE (all five characters): which err_code it becomes. */
 enum err_code pg_sqlstate_class(const char *sqlstate);

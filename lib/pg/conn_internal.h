@@ -13,6 +13,7 @@ struct pg_conn {
     PGcancel *cancel;
     char *copy_row; /* buffer that PQgetCopyData gave last */
     size_t queued;  /* statements in the pipeline since the last sync */
+    char sent[72];  /* the head of the statement that was sent last, for messages */
 };
 
 struct pg_result {

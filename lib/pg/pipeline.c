@@ -19,6 +19,14 @@ bool pg_prepare(struct pg_conn *conn, const char *name, const char *sql, struct 
     return ok;
 }
 
+bool pg_send_prepared(struct pg_conn *conn, const char *name, const char *sql, int param_count,
+                      const char *const *params, struct err *err)
+{
+    (void)pg_sql_head(sql, conn->sent);
+    return PQsendQueryPrepared(conn->pq, name, param_count, params, NULL, NULL, 0) == 1 ||
+           pg_fail(conn, NULL, conn->sent, err);
+}
+
 bool pg_pipeline_begin(struct pg_conn *conn, struct err *err)
 {
     if (PQenterPipelineMode(conn->pq) != 1)

@@ -19,6 +19,10 @@ struct pg_params {
 /* Parameter types are the server's to find out. The statement lives as long as the connection. */
 bool pg_prepare(struct pg_conn *conn, const char *name, const char *sql, struct err *err) MUST_CHECK;
 
+/* Sends it with text parameters; the result comes by pg_poll_result. sql: its text, for messages. Not inside a pipeline. */
+bool pg_send_prepared(struct pg_conn *conn, const char *name, const char *sql, int param_count,
+                      const char *const *params, struct err *err) MUST_CHECK;
+
 /* Queues its preparation, which pg_pipeline_exec may follow at once. Who prepared a statement in a pipeline that failed does not know whether it is
  * there. */
 bool pg_pipeline_prepare(struct pg_conn *conn, const char *name, const char *sql, struct err *err) MUST_CHECK;

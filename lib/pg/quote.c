@@ -34,3 +34,24 @@ void pg_quote_literal(struct strbuf *sb, const char *text)
     }
     strbuf_addc(sb, '\'');
 }
+
+void pg_array_text(struct strbuf *sb, size_t i, const char *text)
+{
+    strbuf_adds(sb, i == 0 ? "{\"" : ",\"");
+    for (; *text != '\0'; text++) {
+        if (*text == '"' || *text == '\\')
+            strbuf_addc(sb, '\\');
+        strbuf_addc(sb, *text);
+    }
+    strbuf_addc(sb, '"');
+}
+
+void pg_array_int64(struct strbuf *sb, size_t i, int64_t number)
+{
+    strbuf_addf(sb, "%c%lld", i == 0 ? '{' : ',', (long long)number);
+}
+
+void pg_array_end(struct strbuf *sb, size_t count)
+{
+    strbuf_adds(sb, count > 0 ? "}" : "{}");
+}

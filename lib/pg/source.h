@@ -75,6 +75,9 @@ bool source_table_load(struct pg_conn *conn, uint32_t oid, struct source_table *
 /* Whether the catalog, as this connection sees it, still has t's columns under their names and types, and none more. */
 bool source_columns_hold(struct pg_conn *conn, const struct source_table *t, bool *ret_hold,
                          struct err *err) MUST_CHECK;
+/* The same of several tables at once, no one of them twice. */
+bool source_tables_hold(struct pg_conn *conn, const struct source_table *const *tables, size_t count,
+                        bool *ret_hold, struct err *err) MUST_CHECK;
 /* Fills their parts: current sizes and estimates. */
 bool source_tables_parts(struct pg_conn *conn, struct source_table *tables, size_t count,
                          struct err *err) MUST_CHECK;

@@ -14,18 +14,35 @@ static bool has_column(const struct source_table *t, const struct source_column 
     return false;
 }
 
+static bool holds(const struct source_table *t, const struct source_table *now)
+{
+    bool hold = t->oid == now->oid && now->column_count == t->live_columns;
+    for (size_t i = 0; hold && i < t->column_count; i++)
+        hold = has_column(now, &t->columns[i]);
+    return hold;
+}
+
+bool source_tables_hold(struct pg_conn *conn, const struct source_table *const *tables, size_t count,
+                        bool *ret_hold, struct err *err)
+{
+    uint32_t *oids CLEANUP(free_ptr) = xcalloc(count + 1, sizeof *oids);
+    struct source_table *now CLEANUP(free_ptr) = xcalloc(count + 1, sizeof *now);
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++)
+        oids[i] = tables[i]->oid;
+    if (!source_tables_load(conn, oids, count, now, &found, err))
+        return false;
+    *ret_hold = found == count;
+    for (size_t i = 0; i < found; i++) {
+        *ret_hold = *ret_hold && holds(tables[i], &now[i]);
+        source_table_release(&now[i]);
+    }
+    return true;
+}
+
 bool source_columns_hold(struct pg_conn *conn, const struct source_table *t, bool *ret_hold, struct err *err)
 {
-    struct source_table now = {0};
-    bool found = false;
-    if (!source_table_load(conn, t->oid, &now, &found, err))
-        return false;
-    bool hold = found && now.column_count == t->live_columns;
-    for (size_t i = 0; hold && i < t->column_count; i++)
-        hold = has_column(&now, &t->columns[i]);
-    source_table_release(&now);
-    *ret_hold = hold;
-    return true;
+    return source_tables_hold(conn, &t, 1, ret_hold, err);
 }
 
 /* Tables of a schema are of PostgreSQL 15: before, there is no such catalog. */

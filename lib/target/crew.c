@@ -280,7 +280,7 @@ static bool part_batch(struct crew *crew, const struct target_batch *batch, bool
                        struct err *err)
 {
     struct crew_table *ct = table_of(crew, batch->table);
-    if (!settle_owner(crew, ct, batch, may, err))
+    if (!settle_owner(crew, ct, batch, may && !batch->table->watched, err))
         return false;
     return ct->owner == OWNER_SPLIT ? split(crew, ct, batch, room, err)
                                     : give(crew, ct, (size_t)ct->owner, batch->rows, batch->row_count, err);

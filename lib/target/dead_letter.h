@@ -86,6 +86,13 @@ struct target_letters_ops {
     bool (*begun)(struct target *tgt, int64_t chain, int64_t *ret_begun, struct err *err);
     /* In a transaction: letters that were asked to be discarded are. */
     bool (*discard)(struct target *tgt, struct err *err);
+    /* In a transaction: some of the rows that a direct load left (loader_hold), behind the one with id `after`: their records, and nothing
+     * else. *ret_last: id of the last one; `after` if there are no more. each may not write to the target. */
+    bool (*refused)(struct target *tgt, int64_t after,
+                    bool (*each)(void *ctx, const struct dead_letter *letter, struct err *err), void *ctx,
+                    int64_t *ret_last, struct err *err);
+    /* In a transaction: they are taken up. */
+    bool (*forget_refused)(struct target *tgt, struct err *err);
     /* In a transaction: the held letters of the chain are applied (why NULL), or are not, because of `why`. */
     bool (*settle)(struct target *tgt, int64_t chain, const struct err *why, struct err *err);
 };

@@ -228,6 +228,21 @@ static bool letters_settle(struct target *tgt, int64_t chain, const struct err *
     return ops != NULL && ops->settle(INNER(tgt), chain, why, err);
 }
 
+static bool letters_refused(struct target *tgt, int64_t after,
+                            bool (*each)(void *ctx, const struct dead_letter *letter, struct err *err),
+                            void *ctx, int64_t *ret_last, struct err *err)
+{
+    const struct target_letters_ops *ops = target_letters(INNER(tgt));
+    *ret_last = after;
+    return ops == NULL || ops->refused(INNER(tgt), after, each, ctx, ret_last, err);
+}
+
+static bool letters_forget_refused(struct target *tgt, struct err *err)
+{
+    const struct target_letters_ops *ops = inner_letters(tgt, err);
+    return ops != NULL && ops->forget_refused(INNER(tgt), err);
+}
+
 static bool letters_look(const struct letters_query *query,
                          bool (*each)(void *ctx, const struct letter_view *view, struct err *err), void *ctx,
                          struct err *err)
@@ -253,6 +268,8 @@ static const struct target_letters_ops fault_letters = {
     .begun = letters_begun,
     .discard = letters_discard,
     .settle = letters_settle,
+    .refused = letters_refused,
+    .forget_refused = letters_forget_refused,
 };
 
 static const struct target_desk_ops fault_desk = {

@@ -67,9 +67,43 @@ void loader_shard_of(unsigned shards, const char *schema, const char *name, char
     (void)snprintf(ret, 32, "%u/%u", target_shard_of(shards, schema, name), shards);
 }
 
+bool loader_too_many_letters(const struct loader_letter *letter, struct err *err)
+{
+    return err_set(
+        err, ERR_SQL,
+        "table=%s.%s lsn=" LSN_FMT ": the target has refused %llu rows, as many as "
+        "apply.max_dead_letters allows. Hint: mend the target (or raise it) and start capture again. "
+        "The last one: %s",
+        letter->of->schema, letter->of->name, LSN_ARGS(letter->lsn), (unsigned long long)letter->max,
+        letter->why->text);
+}
+
 bool loader_taken_over(struct err *err)
 {
     return err_set(err, ERR_FENCED, "another capture has taken the direct load over");
+}
+
+void loader_upper_write(struct strbuf *sb, const struct loader_chunk *chunk)
+{
+    for (size_t i = 0; chunk->upper != NULL && i < chunk->upper_count; i++)
+        strbuf_addf(sb, "%zu:%s,", strlen(chunk->upper[i]), chunk->upper[i]);
+}
+
+bool loader_upper_read(const char *text, struct loader_chunk *chunk)
+{
+    size_t left = strlen(text);
+    while (left > 0) {
+        char *after;
+        unsigned long long len = strtoull(text, &after, 10);
+        left -= (size_t)(after - text);
+        if (left < 2 || *after != ':' || len > left - 2 || after[1 + len] != ',')
+            return false;
+        chunk->upper = xrealloc(chunk->upper, (chunk->upper_count + 1) * sizeof *chunk->upper);
+        chunk->upper[chunk->upper_count++] = xstrndup(after + 1, (size_t)len);
+        text = after + len + 2;
+        left -= (size_t)len + 2;
+    }
+    return chunk->upper_count > 0;
 }
 
 void loader_chunk_release(struct loader_chunk *chunk)
@@ -185,33 +219,39 @@ bool loader_finish(struct loader *ld, struct err *err)
     return ld->ops->finish(ld, err) || err_wrap(err, "target: direct load");
 }
 
-bool loader_fits(struct loader *ld, const struct loader_table *t, enum loader_form *ret, struct err *err)
+void loader_seen_release(struct loader_seen *seen)
 {
-    return ld->ops->tables->fits(ld, t, ret, err) || err_wrap(err, "target");
+    for (size_t i = 0; i < seen->chunk_count; i++)
+        loader_chunk_release(&seen->chunks[i]);
+    free(seen->chunks);
+    *seen = (struct loader_seen){0};
 }
 
-bool loader_look(struct loader *ld, const struct loader_table *t, struct loader_chunk **ret,
-                 size_t *ret_count, bool *ret_same, bool *ret_mixable, struct err *err)
+bool loader_look(struct loader *ld, const struct loader_table *const *tables, size_t count,
+                 struct loader_seen *ret, struct err *err)
 {
-    *ret_count = 0;
-    *ret_same = *ret_mixable = false;
-    return ld->ops->tables->look(ld, t, ret, ret_count, ret_same, ret_mixable, err) ||
-           err_wrap(err, "target");
+    BUG_UNLESS(count <= LOADER_TABLES);
+    for (size_t i = 0; i < count; i++)
+        ret[i] = (struct loader_seen){0};
+    if (count == 0 || ld->ops->tables->look(ld, tables, count, ret, err))
+        return true;
+    for (size_t i = 0; i < count; i++)
+        loader_seen_release(&ret[i]);
+    return err_wrap(err, "target");
 }
 
-static bool table_err(const struct loader_table *t, struct err *err)
+bool loader_begin_tables(struct loader *ld, const struct loader_table *const *tables, size_t count,
+                         struct err *err)
 {
-    return err_wrap(err, "target: table=%s.%s", t->schema, t->name);
+    BUG_UNLESS(count <= LOADER_TABLES);
+    return count == 0 || ld->ops->tables->begin(ld, tables, count, err) || err_wrap(err, "target");
 }
 
-bool loader_begin_table(struct loader *ld, const struct loader_table *t, struct err *err)
+bool loader_end_tables(struct loader *ld, const struct loader_table *const *tables, size_t count,
+                       struct err *err)
 {
-    return ld->ops->tables->begin(ld, t, err) || table_err(t, err);
-}
-
-bool loader_end_table(struct loader *ld, const struct loader_table *t, struct err *err)
-{
-    return ld->ops->tables->end(ld, t, err) || table_err(t, err);
+    BUG_UNLESS(count <= LOADER_TABLES);
+    return count == 0 || ld->ops->tables->end(ld, tables, count, err) || err_wrap(err, "target");
 }
 
 bool loader_plan(struct loader *ld, const struct loader_chunk *chunk, struct err *err)
@@ -219,9 +259,16 @@ bool loader_plan(struct loader *ld, const struct loader_chunk *chunk, struct err
     return ld->ops->chunks->plan(ld, chunk, err) || err_wrap(err, "target: direct load");
 }
 
-bool loader_begin(struct loader *ld, const struct loader_table *t, enum loader_form form, struct err *err)
+bool loader_begin(struct loader *ld, const struct loader_table *const *tables, size_t count, struct err *err)
 {
-    return ld->ops->chunks->begin(ld, t, form, err) || table_err(t, err);
+    BUG_UNLESS(count <= LOADER_TABLES);
+    return ld->ops->chunks->begin(ld, tables, count, err) || err_wrap(err, "target");
+}
+
+bool loader_start(struct loader *ld, const struct loader_table *t, enum loader_form form, struct err *err)
+{
+    return ld->ops->chunks->start(ld, t, form, err) ||
+           err_wrap(err, "target: table=%s.%s", t->schema, t->name);
 }
 
 bool loader_put(struct loader *ld, const void *bytes, size_t len, struct err *err)
@@ -236,8 +283,29 @@ bool loader_put_row(struct loader *ld, const struct datum *row, lsn_t lsn, struc
     return ld->ops->chunks->put_row(ld, row, lsn, err) || err_wrap(err, "target");
 }
 
-bool loader_end(struct loader *ld, const struct loader_chunk *chunk, lsn_t lsn, int64_t *ret_rows,
+bool loader_stop(struct loader *ld, int64_t *ret_rows, struct err *err)
+{
+    return ld->ops->chunks->stop(ld, ret_rows, err) || err_wrap(err, "target: direct load");
+}
+
+bool loader_save(struct loader *ld, struct err *err)
+{
+    return ld->ops->chunks->save(ld, err) || err_wrap(err, "target: direct load");
+}
+
+bool loader_restore(struct loader *ld, struct err *err)
+{
+    return ld->ops->chunks->restore(ld, err) || err_wrap(err, "target: direct load");
+}
+
+bool loader_hold(struct loader *ld, const struct loader_letter *letter, struct err *err)
+{
+    return ld->ops->chunks->hold(ld, letter, err) || err_wrap(err, "target: direct load");
+}
+
+bool loader_end(struct loader *ld, const struct loader_chunk *chunks, size_t count, lsn_t lsn,
                 struct err *err)
 {
-    return ld->ops->chunks->end(ld, chunk, lsn, ret_rows, err) || err_wrap(err, "target: direct load");
+    BUG_UNLESS(count > 0 && (count == 1 || !chunks[0].noted));
+    return ld->ops->chunks->end(ld, chunks, count, lsn, err) || err_wrap(err, "target: direct load");
 }

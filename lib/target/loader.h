@@ -82,11 +82,23 @@ struct loader_chunk {
     int number;   /* 0, 1, … in a part */
     char **upper; /* NULL = to the end */
     size_t upper_count;
+    bool noted; /* loader_plan has been called for it; else loader_end notes it, with its rows */
     bool done;
     int64_t rows; /* of a done one */
     lsn_t lsn;    /* … and what it is a state of */
 };
 void loader_chunk_release(struct loader_chunk *chunk);
+
+/* How a table's rows go in, and what an earlier run has left of it. */
+struct loader_seen {
+    enum loader_form form;
+    bool same; /* it was read in this shape */
+    bool
+        mixable; /* rows of several positions cannot be in each other's way (no unique index, and no primary key, but the key's) */
+    struct loader_chunk *chunks; /* ordered by part and number */
+    size_t chunk_count;
+};
+void loader_seen_release(struct loader_seen *seen);
 
 struct loader;
 
@@ -104,29 +116,58 @@ bool loader_ready(struct loader *ld, bool *ret_ready, struct err *err) MUST_CHEC
 /* From here on only loaders of this owner write. Waits for chunks of earlier ones. *ret_done: all is loaded already. */
 bool loader_claim(struct loader *ld, bool *ret_done, struct err *err) MUST_CHECK;
 
-/* May the rows go in, and how? ERR_SCHEMA names the column that does not fit. */
-bool loader_fits(struct loader *ld, const struct loader_table *t, enum loader_form *ret,
-                 struct err *err) MUST_CHECK;
-/* What an earlier run has left of the table, ordered by part and number. *ret_same: it was read in this shape. *ret_mixable: rows of
- * several positions cannot be in each other's way (no unique index, and no primary key, but the key's). */
-bool loader_look(struct loader *ld, const struct loader_table *t, struct loader_chunk **ret,
-                 size_t *ret_count, bool *ret_same, bool *ret_mixable, struct err *err) MUST_CHECK;
-/* Begins the table anew: empties it if it is this pipeline's, or may be; ERR_SCHEMA if it holds rows that are not. */
-bool loader_begin_table(struct loader *ld, const struct loader_table *t, struct err *err) MUST_CHECK;
+/* Tables are asked about LOADER_TABLES at a time: there may be thousands, and each question is a round trip. */
+#define LOADER_TABLES 200
+
+/* Of up to LOADER_TABLES tables: may the rows go in, how, and what is there already? ERR_SCHEMA names the column that does not fit. On
+ * failure nothing is left in ret. */
+bool loader_look(struct loader *ld, const struct loader_table *const *tables, size_t count,
+                 struct loader_seen *ret, struct err *err) MUST_CHECK;
+/* Begins up to LOADER_TABLES tables anew, in one transaction: empties those that are this pipeline's, or may be; ERR_SCHEMA if one holds rows
+ * that are not. */
+bool loader_begin_tables(struct loader *ld, const struct loader_table *const *tables, size_t count,
+                         struct err *err) MUST_CHECK;
 /* Notes a chunk that is about to be loaded. */
 bool loader_plan(struct loader *ld, const struct loader_chunk *chunk, struct err *err) MUST_CHECK;
 
-/* One chunk: begin, put… (or put_row…), end. Any other call gives it up. The table stays as it is until another one's begins. */
-bool loader_begin(struct loader *ld, const struct loader_table *t, enum loader_form form,
+/* One transaction, for chunks of up to LOADER_TABLES tables: begin, for each table start, put… (or put_row…), stop, then end. Any other call
+ * gives it up. */
+bool loader_begin(struct loader *ld, const struct loader_table *const *tables, size_t count,
+                  struct err *err) MUST_CHECK;
+bool loader_start(struct loader *ld, const struct loader_table *t, enum loader_form form,
                   struct err *err) MUST_CHECK;
 bool loader_put(struct loader *ld, const void *bytes, size_t len, struct err *err) MUST_CHECK;
 /* lsn: what it is a state of, for messages. A value that the column cannot hold goes by target.unfit, or is ERR_DATA. */
 bool loader_put_row(struct loader *ld, const struct datum *row, lsn_t lsn, struct err *err) MUST_CHECK;
-bool loader_end(struct loader *ld, const struct loader_chunk *chunk, lsn_t lsn, int64_t *ret_rows,
+/* All of the table's rows are there, and the target has taken them. */
+bool loader_stop(struct loader *ld, int64_t *ret_rows, struct err *err) MUST_CHECK;
+/* Between two tables' rows, inside of the transaction: what came since save is taken back by restore, whatever has failed. */
+bool loader_save(struct loader *ld, struct err *err) MUST_CHECK;
+bool loader_restore(struct loader *ld, struct err *err) MUST_CHECK;
+/* A row that the target refused, as the record that the journal would have of it: kept in the transaction at hand, for apply
+ * (target_letters_ops.refused). ERR_SQL: there are `max` of the pipeline already. */
+struct loader_letter {
+    const struct loader_table *of;
+    const char *stream;
+    int64_t timestamp_ms;
+    const void *key; /* NULL = none */
+    size_t key_len;
+    const void *value;
+    size_t value_len;
+    const void *headers; /* packed as in struct dead_letter */
+    size_t headers_len;
+    lsn_t lsn;
+    const struct err *why;
+    uint64_t max;
+};
+bool loader_hold(struct loader *ld, const struct loader_letter *letter, struct err *err) MUST_CHECK;
+/* The chunks are done (their `rows` are noted), and all is committed. Either one that was planned, or such that were not. */
+bool loader_end(struct loader *ld, const struct loader_chunk *chunks, size_t count, lsn_t lsn,
                 struct err *err) MUST_CHECK;
 
-/* Behind its last chunk: makes the primary key if the target's table has none. */
-bool loader_end_table(struct loader *ld, const struct loader_table *t, struct err *err) MUST_CHECK;
+/* Behind the last chunk of up to LOADER_TABLES tables: makes the primary keys that the target's tables lack. */
+bool loader_end_tables(struct loader *ld, const struct loader_table *const *tables, size_t count,
+                       struct err *err) MUST_CHECK;
 /* All tables are loaded: apply may go on. */
 bool loader_finish(struct loader *ld, struct err *err) MUST_CHECK;
 

@@ -25,19 +25,23 @@ struct loader_place {
 #define LOADER_PLACES_MAX 1024
 
 struct loader_table_ops {
-    bool (*fits)(struct loader *ld, const struct loader_table *t, enum loader_form *ret, struct err *err);
-    bool (*look)(struct loader *ld, const struct loader_table *t, struct loader_chunk **ret,
-                 size_t *ret_count, bool *ret_same, bool *ret_mixable, struct err *err);
-    bool (*begin)(struct loader *ld, const struct loader_table *t, struct err *err);
-    bool (*end)(struct loader *ld, const struct loader_table *t, struct err *err);
+    bool (*look)(struct loader *ld, const struct loader_table *const *tables, size_t count,
+                 struct loader_seen *ret, struct err *err);
+    bool (*begin)(struct loader *ld, const struct loader_table *const *tables, size_t count, struct err *err);
+    bool (*end)(struct loader *ld, const struct loader_table *const *tables, size_t count, struct err *err);
 };
 
 struct loader_chunk_ops {
     bool (*plan)(struct loader *ld, const struct loader_chunk *chunk, struct err *err);
-    bool (*begin)(struct loader *ld, const struct loader_table *t, enum loader_form form, struct err *err);
+    bool (*begin)(struct loader *ld, const struct loader_table *const *tables, size_t count, struct err *err);
+    bool (*start)(struct loader *ld, const struct loader_table *t, enum loader_form form, struct err *err);
     bool (*put)(struct loader *ld, const void *bytes, size_t len, struct err *err);
     bool (*put_row)(struct loader *ld, const struct datum *row, lsn_t lsn, struct err *err);
-    bool (*end)(struct loader *ld, const struct loader_chunk *chunk, lsn_t lsn, int64_t *ret_rows,
+    bool (*stop)(struct loader *ld, int64_t *ret_rows, struct err *err);
+    bool (*save)(struct loader *ld, struct err *err);
+    bool (*restore)(struct loader *ld, struct err *err);
+    bool (*hold)(struct loader *ld, const struct loader_letter *letter, struct err *err);
+    bool (*end)(struct loader *ld, const struct loader_chunk *chunks, size_t count, lsn_t lsn,
                 struct err *err);
 };
 
@@ -62,8 +66,13 @@ void loader_base_release(struct loader *ld);
  * filled from another source. */
 bool loader_places_ready(const struct loader *ld, const struct loader_place *places, size_t count,
                          unsigned *ret_shards, bool *ret_ready, struct err *err) MUST_CHECK;
+/* As many refused rows are kept as may be. Always false. */
+bool loader_too_many_letters(const struct loader_letter *letter, struct err *err);
 /* There are more than LOADER_PLACES_MAX. Always false. */
 bool loader_too_many_places(struct err *err);
+/* An upper bound in one text: "3:abc,2:de,"; any text may be in it. False: it does not parse. */
+bool loader_upper_read(const char *text, struct loader_chunk *chunk);
+void loader_upper_write(struct strbuf *sb, const struct loader_chunk *chunk);
 /* "2/3": whose table it is. */
 void loader_shard_of(unsigned shards, const char *schema, const char *name, char ret[32]);
 /* Of a transaction whose claim, or whose shards, are no longer there. Always false. */

@@ -91,6 +91,8 @@ struct target_table {
     size_t *split;
     size_t split_count;
     struct crew_table *crew; /* crew.c's */
+    /* It is looked at for conflicts (conflicts.h): that look locks its rows for the lead, so that no other writer may have any of them. */
+    bool watched;
 };
 
 enum target_op {

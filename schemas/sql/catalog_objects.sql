@@ -41,8 +41,8 @@ UNION ALL SELECT 'grant', format('schema %I', nspname), nspacl::text, 0 FROM our
 UNION ALL SELECT 'grant', format('%s', p.oid::regprocedure), p.proacl::text, 0 FROM pg_proc p JOIN ours n ON n.oid = p.pronamespace WHERE p.proacl IS NOT NULL
     AND NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_proc'::regclass AND m.objid = p.oid)
 UNION ALL SELECT 'grant', format('type %s', t.oid::regtype), t.typacl::text, 0 FROM pg_type t JOIN ours n ON n.oid = t.typnamespace WHERE t.typacl IS NOT NULL
-UNION ALL SELECT 'default grant', coalesce(format('schema %I', n.nspname), 'all schemas'), format('of %s to %s: %s', pg_get_userbyid(d.defaclrole), d.defaclobjtype, d.defaclacl), 0
-    FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace
+UNION ALL SELECT 'default grant', coalesce('schema ' || quote_ident(n.nspname), 'all schemas'), format('of %s to %s: %s', pg_get_userbyid(d.defaclrole), d.defaclobjtype, d.defaclacl), 0
+    FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace WHERE n.nspname IS DISTINCT FROM 'crossfade'
 -- Comments: all but those of tables and columns, which go along.
 UNION ALL SELECT 'comment', format('%s %s', i.type, i.identity), d.description,
     coalesce((SELECT indrelid FROM pg_index WHERE d.classoid = 'pg_class'::regclass AND indexrelid = d.objoid),

@@ -92,6 +92,23 @@ CREATE TABLE IF NOT EXISTS crossfade.direct_chunk (
     PRIMARY KEY (pipeline, source_oid, part_oid, number)
 );
 
+-- Rows that the target refused, in the transaction of their chunk: records as the journal would have them. Apply takes them up before it
+-- goes on, each by the rules of any other row.
+CREATE TABLE IF NOT EXISTS crossfade.direct_letter (
+    id             bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    pipeline       text        NOT NULL,
+    shard          text        NOT NULL,
+    source_oid     bigint      NOT NULL,
+    stream         text        NOT NULL,
+    record_time_ms bigint      NOT NULL,
+    record_key     bytea,                       -- null: a table without key
+    record_value   bytea       NOT NULL,
+    record_headers bytea,
+    lsn            pg_lsn      NOT NULL,
+    sqlstate       text,
+    message        text        NOT NULL
+);
+
 -- A comparator lets apply go on by inserting its nonce here.
 CREATE TABLE IF NOT EXISTS crossfade.release (
     pipeline    text        NOT NULL,
@@ -151,11 +168,65 @@ CREATE TABLE IF NOT EXISTS crossfade.verdict (
     pipeline    text        NOT NULL,
     fence_id    bigint,
     lsn         pg_lsn,
-    scope       text        NOT NULL,           -- 'full' or what was compared
+    scope       text        NOT NULL,           -- 'full', 'changed' (all tables, built on earlier verdicts) or what was compared
     verdict     text        NOT NULL CHECK (verdict IN ('PASS', 'FAIL', 'INCONCLUSIVE')),
     detail      jsonb       NOT NULL DEFAULT '{}',
     started_at  timestamptz NOT NULL,
     finished_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- What the runs of a window came to (compare watch); the newest weeks of them.
+CREATE TABLE IF NOT EXISTS crossfade.comparison (
+    id          bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    pipeline    text        NOT NULL,
+    level       text        NOT NULL,           -- 'counts', 'digests', …
+    every_s     bigint      NOT NULL,           -- as the schedule was then
+    started_at  timestamptz NOT NULL,
+    finished_at timestamptz NOT NULL,
+    verdict     text        NOT NULL CHECK (verdict IN ('PASS', 'FAIL', 'INCONCLUSIVE')),
+    whole       boolean     NOT NULL,           -- all tables of the pipeline
+    fence_id    bigint,
+    lsn         pg_lsn,
+    tables      bigint      NOT NULL,
+    row_count   bigint      NOT NULL,
+    differences bigint      NOT NULL,
+    held_us     bigint      NOT NULL,           -- for how long apply was held
+    reason      text                            -- of what is no PASS; where its report is
+);
+CREATE INDEX IF NOT EXISTS comparison_of_level ON crossfade.comparison (pipeline, level, id);
+
+-- A window of comparisons would let that table grow for ever. Who may add a verdict may have the old ones removed, and only those: never the
+-- newest, and never the full PASS that a cutover builds on. With the rights of the table's owner; whoever has made the tables has made it.
+DO $$ BEGIN
+    IF to_regprocedure('crossfade.prune_verdicts(text)') IS NULL THEN
+        CREATE FUNCTION crossfade.prune_verdicts(text) RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
+            DELETE FROM crossfade.verdict WHERE pipeline = $1
+               AND id < (SELECT min(id) FROM (SELECT id FROM crossfade.verdict WHERE pipeline = $1 ORDER BY id DESC LIMIT 200) newest)
+               AND id < (SELECT coalesce(max(id), 9223372036854775807) FROM crossfade.verdict
+                          WHERE pipeline = $1 AND scope IN ('full', 'changed') AND verdict = 'PASS')
+        $f$;
+        REVOKE ALL ON FUNCTION crossfade.prune_verdicts(text) FROM PUBLIC;
+    END IF;
+END $$;
+
+-- What comparisons have proven of a table, for those that build on it: at this fence, these rows were equal on both sides.
+CREATE TABLE IF NOT EXISTS crossfade.compared (
+    pipeline     text        NOT NULL,
+    schema_name  text        NOT NULL,
+    table_name   text        NOT NULL,
+    format       integer     NOT NULL DEFAULT 1,
+    shape        text        NOT NULL,          -- digest of definition, rules and storage: with another one this proves nothing
+    whole        boolean     NOT NULL,          -- all rows; else those whose key is below `upper`
+    upper        text[],
+    rows         bigint      NOT NULL,          -- on the source, as they were last read
+    fence_id     bigint      NOT NULL,
+    fence_offset bigint      NOT NULL,          -- in the fence stream
+    lsn          pg_lsn      NOT NULL,
+    attempt      bigint      NOT NULL,          -- of the snapshot
+    read_at      timestamptz NOT NULL,          -- when the comparison began that read the first of them
+    links        integer     NOT NULL,          -- fences since, at which only what the source had changed was compared
+    proven_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (pipeline, schema_name, table_name)
 );
 
 -- Steps of cutovers, written before each is taken.
@@ -168,22 +239,17 @@ CREATE TABLE IF NOT EXISTS crossfade.cutover (
     at         timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (cutover_id, seq)
 );
-
--- What crossfade schema create has made, each in the transaction that made it.
-CREATE TABLE IF NOT EXISTS crossfade.schema_step (
-    pipeline text        NOT NULL,
-    step     text        NOT NULL,              -- hash of its kind, name and statements
-    kind     text        NOT NULL,
-    name     text        NOT NULL,
-    made_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (pipeline, step)
-);
 REVOKE ALL ON ALL TABLES IN SCHEMA crossfade FROM PUBLIC;
 
 DO $$ BEGIN -- docs/PRIVILEGES.md: all that compare may write here
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'crossfade_compare')
-       AND NOT EXISTS (SELECT FROM pg_class WHERE oid IN ('crossfade.release'::regclass, 'crossfade.verdict'::regclass)
+       AND NOT EXISTS (SELECT FROM pg_class WHERE oid IN ('crossfade.release'::regclass, 'crossfade.verdict'::regclass, 'crossfade.comparison'::regclass,
+                       'crossfade.compared'::regclass)
                        AND NOT pg_has_role(relowner, 'USAGE')) THEN
-        GRANT INSERT ON crossfade.release, crossfade.verdict TO crossfade_compare;
+        GRANT INSERT ON crossfade.release TO crossfade_compare;
+        GRANT INSERT ON crossfade.verdict TO crossfade_compare;
+        GRANT EXECUTE ON FUNCTION crossfade.prune_verdicts(text) TO crossfade_compare;
+        GRANT INSERT, DELETE ON crossfade.comparison TO crossfade_compare;
+        GRANT SELECT, INSERT, UPDATE, DELETE ON crossfade.compared TO crossfade_compare;
     END IF;
 END $$;

@@ -1,5 +1,9 @@
 -- Control tables on the target for apply.conflicts. Run by apply when that is set; idempotent.
-CREATE SCHEMA IF NOT EXISTS crossfade;
+DO $$ BEGIN -- IF NOT EXISTS would ask for CREATE on the database even then
+    IF to_regnamespace('crossfade') IS NULL THEN
+        CREATE SCHEMA crossfade;
+    END IF;
+END $$;
 
 -- Tables that the application writes on both sides (apply.conflicts), and since when.
 CREATE TABLE IF NOT EXISTS crossfade.dual_write (

@@ -70,3 +70,37 @@ CREATE TABLE IF NOT EXISTS crossfade_dead_letter (
     PRIMARY KEY (id),
     KEY held (pipeline, shard, state, chain)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='records that the target refused, and those behind them; settled by apply alone';
+
+CREATE TABLE IF NOT EXISTS crossfade_verdict (
+    id          bigint          NOT NULL AUTO_INCREMENT,
+    pipeline    varchar(64)     NOT NULL,
+    fence_id    bigint unsigned NULL,
+    lsn         varchar(20)     NULL,
+    scope       longtext        NOT NULL COMMENT 'full, or what was compared',
+    verdict     varchar(12)     NOT NULL CHECK (verdict IN ('PASS', 'FAIL', 'INCONCLUSIVE')),
+    detail      json            NOT NULL DEFAULT '{}',
+    started_at  datetime(6)     NOT NULL COMMENT 'UTC',
+    finished_at datetime(6)     NOT NULL DEFAULT CURRENT_TIMESTAMP(6) COMMENT 'UTC',
+    PRIMARY KEY (id),
+    KEY of_pipeline (pipeline, id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='of comparisons; cutover reads the last one';
+
+CREATE TABLE IF NOT EXISTS crossfade_comparison (
+    id          bigint          NOT NULL AUTO_INCREMENT,
+    pipeline    varchar(64)     NOT NULL,
+    level       varchar(16)     NOT NULL COMMENT 'counts, digests, …',
+    every_s     bigint          NOT NULL COMMENT 'as the schedule was then',
+    started_at  datetime(6)     NOT NULL COMMENT 'UTC',
+    finished_at datetime(6)     NOT NULL COMMENT 'UTC',
+    verdict     varchar(12)     NOT NULL CHECK (verdict IN ('PASS', 'FAIL', 'INCONCLUSIVE')),
+    whole       boolean         NOT NULL COMMENT 'all tables of the pipeline',
+    fence_id    bigint unsigned NULL,
+    lsn         varchar(20)     NULL,
+    tables      bigint          NOT NULL,
+    row_count   bigint          NOT NULL,
+    differences bigint          NOT NULL,
+    held_us     bigint          NOT NULL COMMENT 'for how long apply was held',
+    reason      text            NULL COMMENT 'of what is no PASS; where its report is',
+    PRIMARY KEY (id),
+    KEY of_level (pipeline, level, id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='what the runs of a window came to (compare watch)';

@@ -28,3 +28,19 @@ CREATE TABLE IF NOT EXISTS crossfade_direct_chunk (
     done       boolean         NOT NULL DEFAULT false COMMENT 'set in the transaction that has its rows',
     PRIMARY KEY (pipeline, source_oid, part_oid, number)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE IF NOT EXISTS crossfade_direct_letter (
+    id             bigint          NOT NULL AUTO_INCREMENT,
+    pipeline       varchar(64)     NOT NULL,
+    shard          varchar(32)     NOT NULL,
+    source_oid     bigint unsigned NOT NULL,
+    stream         text            NOT NULL,
+    record_time_ms bigint          NOT NULL,
+    record_key     longblob        NULL COMMENT 'null: a table without key',
+    record_value   longblob        NOT NULL,
+    record_headers longblob        NULL,
+    lsn            varchar(20)     NOT NULL,
+    `sqlstate`     char(5)         NULL,
+    message        text            NOT NULL,
+    PRIMARY KEY (id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='rows that the target refused, in the transaction of their chunk: apply takes them up before it goes on';

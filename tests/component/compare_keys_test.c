@@ -104,12 +104,12 @@ static void wrong_belief_in_an_order(void **state)
     struct engine engine = {.plan = &plan, .chunk_rows = 1000, .worker_count = 2, .pairs = pairs};
     ok(table_filter_new(&pattern, 1, &filter, &err));
     for (int i = 0; i < 5; i++) {
-        struct pg_conn **conn = i < 4 ? &pairs[i / 2].conn[i % 2] : &engine.walker;
+        struct session **conn = i < 4 ? &pairs[i / 2].session[i % 2] : &engine.walker;
         ok(session_open(rig->urls[i % 2], "test", "shop", conn, &err) && session_begin(*conn, NULL, &err) &&
            session_savepoint(*conn, &err));
     }
     for (int side = 0; side < SIDE_COUNT; side++)
-        ok(catalog_read(pairs[0].conn[side], &cats[side], &err));
+        ok(catalog_read(pairs[0].session[side], &cats[side], &err));
     plan_make(cats, false, filter, NULL, NULL, &plan);
     assert_int_equal(plan.count, 1);
     assert_false(plan.tables[0]->ranges);
@@ -126,7 +126,7 @@ static void wrong_belief_in_an_order(void **state)
     catalog_release(&cats[0]);
     catalog_release(&cats[1]);
     table_filter_free(filter);
-    pg_close(engine.walker);
+    session_close(engine.walker);
     pair_close(&pairs[0]);
     pair_close(&pairs[1]);
 }

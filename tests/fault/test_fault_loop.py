@@ -61,7 +61,7 @@ def run_once(servers, role, slot, n, action):
         for statement in TRAFFIC:
             s.source(statement)
             lsns.append(source.lsn())
-        s.source(f"INSERT INTO crossfade.marker (pipeline, nonce, kind) VALUES ('{s.name}', 'end', 'ping')")
+        s.admin(f"INSERT INTO crossfade.marker (pipeline, nonce, kind) VALUES ('{s.name}', 'end', 'ping')")
         keep_running(s, lambda: s.target("SELECT lsn >= %s::pg_lsn FROM crossfade.position" % f"'{lsns[-1]}'")[0][0])
         assert_equal(s.source_url, s.target_url)
         for one in (s.capture, s.apply):

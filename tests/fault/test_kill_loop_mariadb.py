@@ -36,12 +36,13 @@ CREATE TABLE bare (a int, b longtext);
 TABLES = {"account": "id, balance, note", "ledger": "id, a, b, amount", "slot": "id, place", "bare": "a, b"}
 # Points of apply that this load does not come by, with the reason.
 NOT_HERE = {
-    "apply.conflicts": "tables that are written on both sides: PostgreSQL alone",
+    "apply.conflicts": "tables that are written on both sides: test_kill_dual_write.py",
     "apply.copy": "COPY into staging: the PostgreSQL target's",
     "apply.dead_letter": "nothing is refused: test_dead_letters_mariadb.py",
     "apply.retry_after_commit": "likewise",
     "apply.retry_before_commit": "likewise",
     "apply.retry_letter": "likewise",
+    "apply.retry_refused": "no direct load: test_direct_letters.py",
     "apply.shards_before_commit": "the number of shards stays: test_shards_change.py",
     "apply.shards_committed": "likewise",
     "apply.wait": "the wait at a comparison's fence: compare reads PostgreSQL alone",

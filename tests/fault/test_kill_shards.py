@@ -39,9 +39,9 @@ def compare(s):
 
 
 def wait_caught_up(roles, s):
-    lsn = s.source("INSERT INTO crossfade.marker (pipeline, nonce, kind) VALUES ('%s', gen_random_uuid()::text, 'ping')" % s.name,
+    lsn = s.admin("INSERT INTO crossfade.marker (pipeline, nonce, kind) VALUES ('%s', gen_random_uuid()::text, 'ping')" % s.name,
                    "SELECT pg_current_wal_insert_lsn()::text")[0][0]
-    s.source("INSERT INTO crossfade.marker (pipeline, nonce, kind) VALUES ('%s', gen_random_uuid()::text, 'ping')" % s.name)
+    s.admin("INSERT INTO crossfade.marker (pipeline, nonce, kind) VALUES ('%s', gen_random_uuid()::text, 'ping')" % s.name)
     for role in roles:
         role.wait_lsn("applied_lsn", lsn, 120)
 

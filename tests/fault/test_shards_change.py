@@ -1,10 +1,13 @@
 """Another number of shards on both kinds of target, killed while positions are handed over; and shards where foreign keys fire."""
 
+import urllib.parse
+
 import psycopg
 import pytest
 
 from rig import Workdir
 from rig.dialects import Into
+from rig.privileges import as_role
 from rig.procs import retries
 from rig.wait import wait_until
 
@@ -142,12 +145,13 @@ def shards_by_table(x):
 
 
 def as_plain(x):
-    """Two shards whose role may not keep foreign keys from firing. Capture's configuration stays as it was."""
+    """Two shards whose role may not keep foreign keys from firing. Capture's configuration stays as it was; its role is a member of theirs."""
     with psycopg.connect(x.target_url, autocommit=True) as admin:
-        admin.execute("CREATE ROLE plain LOGIN; GRANT CREATE ON DATABASE family TO plain")
+        user = urllib.parse.urlsplit(x.pipeline.settings["target"]["url"]).username
+        admin.execute(f"DROP SCHEMA IF EXISTS crossfade; CREATE ROLE plain LOGIN; GRANT CREATE ON DATABASE family TO plain; GRANT plain TO {user}")
         for table in FK_TABLES:
             admin.execute(f"ALTER TABLE {table} OWNER TO plain")
-    x.pipeline.settings["target"]["url"] = x.target_url.replace("postgres@", "plain@").replace("user=postgres", "user=plain")
+    x.pipeline.settings["target"]["url"] = as_role(x.target_url, "plain")
     return x.shards(2)
 
 

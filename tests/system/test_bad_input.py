@@ -507,7 +507,7 @@ def test_target_is_restarted_under_load(servers):
     load_simshop(shop)
     copy_schema(shop, copy)
     try:
-        with Pipeline(folder, shop, copy, name="restarted", roles=False) as p, Load(shop, folder, clients=3, rate=150, seed=seed()) as load:
+        with Pipeline(folder, shop, copy, name="restarted") as p, Load(shop, folder, clients=3, rate=150, seed=seed()) as load:
             p.start()
             for turn in range(count(5, 30)):
                 load.wait_acked(60)

@@ -8,14 +8,12 @@ import subprocess
 import psycopg
 import pytest
 
-from rig import Load, Pipeline, Postgres, Process, Workdir, wait_until
-from rig.json_schema import check_schema
+from rig import Load, Pipeline, Postgres, Process, Workdir, comparing, wait_until
 from rig.load import load_simshop
 from rig.postgres import copy_schema
 from rig.procs import find_crossfade
 from rig.scenario import count, scenario, seed
 
-SCHEMA_FILE = os.path.join(os.path.dirname(__file__), "..", "..", "schemas", "report.schema.json")
 SMALL = """CREATE TABLE a (id int PRIMARY KEY, v text); CREATE TABLE b (id int PRIMARY KEY, v text);
     INSERT INTO a SELECT i, 'a' || i FROM generate_series(1, 1000) i; INSERT INTO b SELECT i, 'b' || i FROM generate_series(1, 1000) i"""
 
@@ -27,14 +25,7 @@ def fixture_servers():
 
 
 def compare(p, *words, code=0, timeout=180):
-    done = p.run("compare", "run", "--json", *words, timeout=timeout)
-    assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-2000:]}"
-    if not done.stdout:
-        return done.stderr
-    report = json.loads(done.stdout)
-    with open(SCHEMA_FILE) as f:
-        check_schema(json.load(f), report)
-    return report
+    return comparing.compare(p, *words, code=code, timeout=timeout)
 
 
 def assert_nothing_left(source_url):
@@ -57,7 +48,7 @@ def test_no_false_differences_under_load(servers):
     shop, copy = source.create_db("shop"), target.create_db("shop")
     load_simshop(shop)
     copy_schema(shop, copy)
-    with Pipeline(folder, shop, copy, roles=False) as p, Load(shop, folder, clients=4, seed=seed()) as load:
+    with Pipeline(folder, shop, copy) as p, Load(shop, folder, clients=4, seed=seed()) as load:
         p.start()
         p.apply.wait_for(lambda status: status.get("complete"), 120, "the copy is complete")
         fences, acked = set(), len(load.acked)
@@ -100,6 +91,7 @@ def test_part_of_the_tables(servers):
         assert compare(s.pipeline, "--table", "public.a")["scope"] == "part"
         report = compare(s.pipeline, code=1)
         assert told(report) == [("b", "changed", (("id", "5"),), (("v", "b5", "rogue"),))]
+        assert {t["table"]: {r["column"]: r["rule"].partition(":")[0] for r in t["rules"]} for t in report["tables"]}["b"] == {"id": "integer", "v": "text"}
         assert compare(s.pipeline, "--table", "public.nosuch", code=3)["verdict"] == "INCONCLUSIVE"
         assert "table" in compare(s.pipeline, "--table", "a.b.c", code=2)
         done = s.pipeline.run("compare", "run")
@@ -114,7 +106,7 @@ def test_ends_anywhere(servers, point, action):
     folder, source, target = servers
     with scenario(folder, source, target, SMALL, more={"compare": {"deadline_ms": 2000}}) as s:
         s.start()
-        done = subprocess.run([find_crossfade(), "-c", s.pipeline.config, "compare", "run"], capture_output=True, text=True, timeout=60,
+        done = subprocess.run([find_crossfade(), "-c", s.pipeline.config_of("compare"), "compare", "run"], capture_output=True, text=True, timeout=60,
                               env=dict(os.environ, CROSSFADE_FAILPOINT=f"{point}:1:{action}"), check=False)
         assert done.returncode == (4 if action == "error" else -signal.SIGKILL), done.stderr
         s.source("UPDATE a SET v = 'on'")
@@ -128,7 +120,7 @@ def test_interrupted(servers):
     with scenario(folder, source, target, SMALL) as s, psycopg.connect(s.source_url) as long:
         s.start()
         long.execute("UPDATE a SET v = 'long' WHERE id = 1")  # the snapshot waits for it
-        with Process("compare", [find_crossfade(), "-c", s.pipeline.config, "compare", "run"], os.path.join(str(folder), "interrupted.log")) as run:
+        with Process("compare", [find_crossfade(), "-c", s.pipeline.config_of("compare"), "compare", "run"], os.path.join(str(folder), "interrupted.log")) as run:
             run.start()
             wait_until(lambda: s.source("SELECT count(*) FROM pg_stat_replication_slots, pg_replication_slots r WHERE r.slot_name LIKE 'crossfade_compare%'")[0][0],
                        20, "the temporary slot is being made")
@@ -177,7 +169,7 @@ def test_truncated_under_the_snapshot(servers):
     folder, source, target = servers
     with scenario(folder, source, target, SMALL) as s:
         s.start()
-        with Process("compare", [find_crossfade(), "-c", s.pipeline.config, "compare", "run", "--json"], os.path.join(str(folder), "truncated.log"),
+        with Process("compare", [find_crossfade(), "-c", s.pipeline.config_of("compare"), "compare", "run", "--json"], os.path.join(str(folder), "truncated.log"),
                      env={"CROSSFADE_FAILPOINT": "compare.reached:1:stop"}) as run:
             run.start()
             wait_until(lambda: open(f"/proc/{run.pid}/stat").read().rpartition(")")[2].split()[0] == "T", 30, "compare stands at the fence")

@@ -14,6 +14,7 @@ from rig.failpoints import failpoints
 from rig.load import load_simshop
 from rig.oracle import assert_equal, sequences
 from rig.postgres import copy_schema
+from rig.privileges import OWNER, as_role
 from rig.procs import Role
 from rig.scenario import count, drop_database, seed
 
@@ -63,7 +64,11 @@ class Shop:
         return json.loads(done.stdout)
 
     def cutover_process(self):
-        return Role("cutover run --execute --json", self.pipeline.config, os.path.join(self.folder, f"{self.name}-cutover.log"))
+        return Role("cutover run --execute --json", self.pipeline.config_of("cutover"), os.path.join(self.folder, f"{self.name}-cutover.log"))
+
+    def application(self, url=None):
+        """As its sessions come. Those of superusers only a superuser can end, which the role of cutover is not."""
+        return as_role(url or self.url, OWNER) if self.pipeline.roles else url or self.url
 
     def serves(self):
         """Whether the source takes writes: a transaction of an application goes through."""
@@ -110,7 +115,7 @@ def fixture_servers():
 
 def test_writes_during_cutover(servers):
     with Shop(*servers, "busy") as shop:
-        with Load(shop.url, shop.folder, clients=4, seed=seed()) as load:
+        with Load(shop.application(), shop.folder, clients=4, seed=seed()) as load:
             load.wait_acked(300)
             shop.compare()
             assert shop.cutover("run", expected=0)["outcome"] == "planned"  # without --execute nothing happens
@@ -130,7 +135,7 @@ def test_writes_during_cutover(servers):
                 assert before[name] is None or value >= before[name], f"{name}: {value} on the target, {before[name]} on the source"
             # Clients go to the target and work there as before: no key is given twice.
             refused = dict(load.refused)
-            load.set_url(shop.copy)
+            load.set_url(shop.application(shop.copy))
             load.resume()
             load.wait_acked(300)
             load.stop()
@@ -205,7 +210,7 @@ def test_stragglers_are_ended(servers):
     """Sessions that hold locks: one that sleeps in a transaction, one that just writes; both lose it, nobody else waits long."""
     with Shop(*servers, "slow", cutover=dict(SETTINGS["cutover"], straggler_grace_ms=300)) as shop:
         shop.compare()
-        idle, holding = (shop.source.connect(shop.name, autocommit=False) for _ in range(2))
+        idle, holding = (psycopg.connect(shop.application()) for _ in range(2))
         idle.execute("INSERT INTO simshop_oltp.ledger (client_id, nonce, kind) VALUES (0, 'straggler', 'x')")
         holding.execute("LOCK TABLE simshop_oltp.accounts IN EXCLUSIVE MODE")
         report = shop.cutover("run", "--execute")
@@ -219,7 +224,7 @@ def test_stragglers_are_ended(servers):
 
 
 def test_a_failure_at_any_step_puts_the_source_back(servers):
-    with Shop(*servers, "errors") as shop, Load(shop.url, shop.folder, clients=2, rate=80, seed=seed()) as load:
+    with Shop(*servers, "errors") as shop, Load(shop.application(), shop.folder, clients=2, rate=80, seed=seed()) as load:
         shop.compare()
         for point in POINTS:
             with shop.cutover_process() as process:
@@ -244,7 +249,7 @@ def test_a_failure_at_any_step_puts_the_source_back(servers):
 @pytest.mark.parametrize("then", ["resume", "abort"])
 def test_killed_at_every_step(servers, then):
     rng = random.Random(seed())
-    with Shop(*servers, f"killed_{then}") as shop, Load(shop.url, shop.folder, clients=2, rate=80, seed=rng.random()) as load:
+    with Shop(*servers, f"killed_{then}") as shop, Load(shop.application(), shop.folder, clients=2, rate=80, seed=rng.random()) as load:
         shop.compare()
         for point in POINTS:
             with shop.cutover_process() as process:
@@ -289,7 +294,7 @@ def test_abort_that_is_killed_is_taken_up_again(servers):
 @pytest.mark.parametrize("victim", ["apply is away", "source is killed", "target is killed", "stopped by signal"])
 def test_something_fails_in_the_middle(servers, victim):
     with Shop(*servers, f"middle_{victim.split()[0]}", cutover=dict(SETTINGS["cutover"], drain_timeout_s=count(4, 20))) as shop, \
-            Load(shop.url, shop.folder, clients=2, rate=80, seed=seed()) as load:
+            Load(shop.application(), shop.folder, clients=2, rate=80, seed=seed()) as load:
         shop.compare()
         with shop.cutover_process() as process:
             process.start(failpoint="cutover.draining:1:stop")

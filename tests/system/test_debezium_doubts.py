@@ -1,6 +1,7 @@
 """Topics of Debezium that look right and are not: partitions that come twice, other placeholders, keys that are NULL, the first transaction."""
 
 import json
+import urllib.parse
 
 import pytest
 
@@ -18,6 +19,10 @@ from test_debezium_records import COLUMNS, foreign, row
 def fixture_servers():
     with Workdir("dbzdoubt") as folder, Postgres(folder, "target") as target, Kafka(folder) as kafka:
         yield folder, target, kafka
+
+
+def user_of(f):
+    return urllib.parse.urlsplit(f.settings["target"]["url"]).username
 
 
 def configured(f, **settings):
@@ -74,7 +79,7 @@ def test_placeholders_and_partitions(servers):
         with Foreign(folder, "forms", target_url, topics) as f, Foreign(folder, "plain", plain_url, others) as g, Connect(folder, kafka, settings) as f.connect:
             f.apply.start()
             halts(f.apply, 5, "table=public.parted", "is a partition of the other", "source.debezium.topics")
-            run_sql(target_url, "DROP SCHEMA crossfade CASCADE", "TRUNCATE large, parted")
+            run_sql(target_url, "DROP SCHEMA crossfade CASCADE", f"CREATE SCHEMA crossfade AUTHORIZATION {user_of(f)}", "TRUNCATE large, parted")
             configured(f, topics=["forms.public.*", "!forms.public.parted"])
             f.apply.start()
             g.apply.start()

@@ -13,6 +13,7 @@ import pytest
 from rig import Postgres, Workdir
 from rig.journal import read_cat
 from rig.postgres import run_psql
+from rig.privileges import OWNER
 from rig.scenario import scenario
 
 GOLDEN = os.path.join(os.path.dirname(__file__), "data", "golden")
@@ -47,7 +48,7 @@ def fixture_servers():
 
 def run_sql(url, name, **variables):
     words = [word for key, value in variables.items() for word in ("-v", f"{key}={value}")]
-    run_psql(url, *words, "-f", os.path.join(GOLDEN, name + ".sql"))
+    run_psql(url, *words, "-c", f"SET ROLE {OWNER}", "-f", os.path.join(GOLDEN, name + ".sql"))
 
 
 def capture(s, sql, tables_of=()):

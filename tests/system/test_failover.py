@@ -6,6 +6,7 @@ import os
 import pytest
 
 from rig import Postgres, Workdir, Writer, wait_until
+from rig.privileges import CAPTURE
 from rig.scenario import count, scenario
 from rig.procs import lsn_value
 
@@ -44,7 +45,7 @@ def test_goes_on_at_the_promoted_standby(target, major):
         # Nothing is decoded that the standby does not have: so it can never be behind the journal.
         primary.configure(synchronized_standby_slots=f"standby_standby{major}")
         with standby, scenario(folder, primary, target, SCHEMA, target_schema=TABLE) as s:
-            s.pipeline.settings["source"]["url"] = both(primary, standby, s.name)
+            s.pipeline.settings["source"]["url"] = s.pipeline.for_capture(both(primary, standby, s.name))
             s.pipeline.write()
             s.start()
             assert primary.value("SELECT failover FROM pg_replication_slots WHERE slot_name = %s", (f"crossfade_{s.name}",))
@@ -68,7 +69,7 @@ def test_a_standby_that_was_behind_is_refused(target):
     with Postgres(folder, "primary", major=17) as primary:
         standby = primary.standby(folder, "behind", settings=dict(SYNC, sync_replication_slots="off", primary_conninfo=f"host=127.0.0.1 port={primary.port} user=postgres dbname=postgres"))
         with standby, scenario(folder, primary, target, SCHEMA, target_schema=TABLE) as s:
-            s.pipeline.settings["source"]["url"] = both(primary, standby, s.name)
+            s.pipeline.settings["source"]["url"] = s.pipeline.for_capture(both(primary, standby, s.name))
             s.pipeline.write()
             s.start()
             lsn = s.capture.status()["confirmed_lsn"]
@@ -100,11 +101,11 @@ def writes(n):
 def alone(s, primary, standby):
     """Capture reads the standby and knows of no primary: what it takes is made there beforehand."""
     with open(os.path.join(os.path.dirname(__file__), "../../schemas/sql/source.sql")) as f:
-        primary.sql(f.read(), db=s.name)
+        primary.sql(f"SET ROLE {CAPTURE}; {f.read()}", db=s.name)
     primary.sql(f"CREATE PUBLICATION crossfade_{s.name} FOR TABLE crossfade.marker, t WITH (publish_via_partition_root = true)", db=s.name)
     lsn = primary.value("SELECT pg_current_wal_flush_lsn()::text")
     wait_until(lambda: standby.value("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", (lsn,)), 30, "the standby has replayed it")
-    s.pipeline.settings["source"]["url"] = standby.url(s.name)
+    s.pipeline.settings["source"]["url"] = s.pipeline.for_capture(standby.url(s.name))
     s.pipeline.write()
     s.capture.start()
     s.apply.start()
@@ -172,7 +173,7 @@ def test_another_standby_that_was_behind_is_refused(target):
             read.stop()
             behind.start()
             promote(behind)
-            s.pipeline.settings["source"]["url"] = behind.url(s.name)
+            s.pipeline.settings["source"]["url"] = s.pipeline.for_capture(behind.url(s.name))
             s.pipeline.write()
             s.capture.start()
             s.capture.assert_exit(5, 60)

@@ -276,7 +276,7 @@ def test_prepared_transactions(servers, killed, end):
         s.wait()
         assert s.target("SELECT count(*) FROM t") == [(1,)]
         kill("between", "around")
-        s.source(f"{end} PREPARED '{s.name}'")
+        s.admin(f"{end} PREPARED '{s.name}'")
         kill("behind")
         revive()
         s.source("INSERT INTO t VALUES (2, 'behind')")
@@ -299,7 +299,7 @@ def test_cut_off_in_the_middle(servers, how):
                 connection.execute(bulk(10 + turn * 10 + i))
             some_were_streamed(s)
             if how == "connection":
-                s.source("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name LIKE '%" + s.name + "'")
+                s.admin("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name LIKE '%" + s.name + "'")
                 running[turn].commit()
             else:
                 assert how != "stop" or s.capture.terminate() == 0

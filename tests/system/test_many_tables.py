@@ -5,7 +5,7 @@ import time
 import psycopg
 import pytest
 
-from rig import Postgres, Workdir
+from rig import Postgres, Workdir, privileges
 from rig.mariadb import MariaDB, run
 from rig.scenario import count, scenario
 
@@ -14,8 +14,8 @@ WATCHED = {"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements
 ROOM = {"max_locks_per_transaction": 64 if TABLES <= 1000 else 1024}  # TRUNCATE of everything locks it in one transaction
 
 
-def make_tables(url, rows):
-    with psycopg.connect(url, autocommit=True) as connection:
+def make_tables(url, rows, options=""):
+    with psycopg.connect(url, autocommit=True, options=options) as connection:
         for first in range(0, TABLES, 250):
             connection.execute("".join(f"CREATE TABLE t{n} (id int PRIMARY KEY, v int, w text);" + (f"INSERT INTO t{n} SELECT i, {n}, 'row' FROM generate_series(1, {rows}) i;" if rows else "")
                                        for n in range(first, min(first + 250, TABLES))))
@@ -45,8 +45,13 @@ class Clock:
 
 @pytest.fixture(name="servers", scope="module")
 def fixture_servers():
-    with Workdir("many") as folder, Postgres(folder, "source", settings=ROOM) as source, Postgres(folder, "target", settings={**ROOM, **WATCHED}) as target:
+    with Workdir("many") as folder, Postgres(folder, "source", settings={**ROOM, **WATCHED}) as source, Postgres(folder, "target", settings={**ROOM, **WATCHED}) as target:
         yield folder, source, target
+
+
+def asked(server, db, what):
+    """Statements of this kind in the database so far."""
+    return server.value("SELECT coalesce(sum(calls), 0)::int FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = %s) AND query ~ %s", (db, what), db=db)
 
 
 def sums_of(url):
@@ -64,7 +69,7 @@ def sums_of(url):
 def test_many_tables(servers):
     folder, source, target = servers
     with scenario(folder, source, target, target_schema="", name="many") as s:
-        make_tables(s.source_url, 3)
+        make_tables(s.source_url, 3, s.pipeline.as_owner)
         make_tables(s.target_url, 0)
         clock = Clock()
         s.capture.start()
@@ -94,12 +99,51 @@ def test_many_tables(servers):
         assert sums_of(s.source_url) == sums_of(s.target_url)
 
 
+CATALOG = r"pg_attribute|pg_class|pg_index|pg_constraint|pg_namespace|pg_trigger|format_type|direct_chunk|direct_table|crossfade[.]loaded|schema_step|EXISTS [(]SELECT"
+
+
+def test_many_tables_directly(servers):
+    """Made, checked and loaded without the journal: what is asked does not grow with the tables, but for their rows."""
+    folder, source, target = servers
+    with scenario(folder, source, target, target_schema="", name="manyd", more={"capture": {"snapshot_path": "direct", "snapshot_workers": 2}}) as s:
+        make_tables(s.source_url, 3, s.pipeline.as_owner)
+        # The keys come behind the rows, which is the business of the tables' owner: he makes them, and apply's role is a member of his.
+        privileges.prepare_as_target(s.target_url)
+        privileges.run_blocks(s.target_url, "target-direct", owner=privileges.OWNER)
+        for server in (source, target):
+            server.sql("CREATE EXTENSION pg_stat_statements", db="manyd")
+
+        def counted(what, most):
+            counts = [asked(server, "manyd", CATALOG) for server in (source, target)]
+            print(f"{counts} statements about catalogs and control tables: {what}")
+            assert max(counts) < most, what
+            for server in (source, target):
+                server.sql("SELECT pg_stat_statements_reset()", db="manyd")
+        counted("before", TABLES)
+        clock = Clock()
+        for words, most in ((("schema", "create", "--execute"), TABLES), (("check",), TABLES // 5)):
+            done = s.pipeline.run(*words, timeout=900)
+            assert done.returncode == 0, done.stdout + done.stderr
+            clock.lap(words[0])
+            counted(words[0], most)
+        s.apply.start()
+        s.capture.start()
+        s.wait_complete(600)
+        clock.lap("direct load")
+        assert asked(target, "manyd", "^COPY .* FROM STDIN") == TABLES
+        counted("direct load", TABLES // 2)
+        peaks = [peak_rss(pid) for pid in (s.capture.pid, s.apply.pid)]
+        print("peak memory: capture {} MiB, apply {} MiB".format(*(peak >> 20 for peak in peaks)))
+        assert max(peaks) < 512 << 20
+        assert sums_of(s.source_url) == sums_of(s.target_url)
+
+
 def test_many_tables_of_mariadb(servers):
     folder, source, target = servers
     with MariaDB(folder, "mariadb") as mariadb, scenario(folder, source, target, target_schema="", name="manym") as s:
         s.pipeline.settings["target"]["url"] = mariadb.create_db("manym", jobs=("apply",))
         s.pipeline.write()
-        make_tables(s.source_url, 3)
+        make_tables(s.source_url, 3, s.pipeline.as_owner)
         with mariadb.connect("manym") as connection, connection.cursor() as cursor:
             for n in range(TABLES):
                 cursor.execute(f"CREATE TABLE t{n} (id int PRIMARY KEY, v int, w longtext)")

@@ -74,7 +74,7 @@ def test_many_cut_off_copies_under_load(servers):
     shop, copy = source.create_db("shop"), target.create_db("shop")
     load_simshop(shop)
     copy_schema(shop, copy)
-    with Pipeline(folder, shop, copy, roles=False, more={"capture": {"heartbeat_interval_ms": 500, "snapshot_chunk_rows": 2000}}) as p, Load(shop, folder, clients=2, rate=100, seed=rng.random()) as load:
+    with Pipeline(folder, shop, copy, more={"capture": {"heartbeat_interval_ms": 500, "snapshot_chunk_rows": 2000}}) as p, Load(shop, folder, clients=2, rate=100, seed=rng.random()) as load:
         p.apply.start()
         for _ in range(count(6, 40)):
             p.capture.start()

@@ -7,7 +7,7 @@ import pymysql
 import pytest
 
 from rig import Pipeline
-from rig.mariadb import ROOT_PASSWORD, MariaDB
+from rig.mariadb import ROLE_PASSWORD, MariaDB
 from rig.postgres import run_psql
 from rig.procs import Process, find_crossfade, halts
 from test_schema import fixture_folder, fixture_mariadb, fixture_source, fixture_to_mariadb, made, make  # noqa: F401 (fixtures)
@@ -27,6 +27,7 @@ CREATE UNLOGGED TABLE fleeting (id int PRIMARY KEY); CREATE TABLE heir (more int
 CREATE TABLE filled (id int PRIMARY KEY) WITH (fillfactor = 50); ALTER TABLE filled ENABLE ROW LEVEL SECURITY;
 GRANT SELECT (a) ON parent TO PUBLIC; COMMENT ON INDEX child_desc IS 'by a'; COMMENT ON CONSTRAINT late ON child IS 'waits';
 CREATE OPERATOR === (LEFTARG = int, RIGHTARG = int, FUNCTION = int4eq); CREATE COLLATION named FROM "C"; CREATE PUBLICATION others FOR TABLE parent;
+ALTER DEFAULT PRIVILEGES FOR ROLE postgres GRANT EXECUTE ON FUNCTIONS TO pg_monitor;
 SELECT lo_create(0); ALTER DATABASE "%s" SET work_mem = '8MB'; ALTER ROLE postgres IN DATABASE "%s" SET lock_timeout = '1s'; COMMENT ON DATABASE "%s" IS 'all of it';
 """
 LOST = [
@@ -38,7 +39,7 @@ LOST = [
     ("reported", "index", "child_lower on public.child", "expression"), ("reported", "index", "child_gist on public.child", "method"),
     ("changed", "index", "child_class on public.child", "text_pattern_ops"), ("reported", "statistics object", "public.child_stat", "several columns"),
     ("reported", "table", "public.fleeting", "UNLOGGED"), ("reported", "inheritance", "public.heir", "from public.parent"), ("reported", "table option", "public.filled", "fillfactor=50"),
-    ("reported", "row security", "public.filled", "MariaDB has none"), ("reported", "grant", "public.parent.a", "=r/"), ("reported", "comment", "index public.child_desc", "by a"),
+    ("reported", "row security", "public.filled", "MariaDB has none"), ("reported", "grant", "public.parent.a", "=r/"), ("reported", "default grant", "all schemas", "of postgres to f: "), ("reported", "comment", "index public.child_desc", "by a"),
     ("reported", "comment", "table constraint late on public.child", "waits"), ("reported", "operator", "public.===(integer,integer)", "MariaDB has none"),
     ("reported", "collation", "public.named", "MariaDB has none"), ("reported", "publication", "others", "publishes"), ("reported", "large objects", "1", "in no stream"),
     ("reported", "database setting", "work_mem", "8MB"), ("reported", "database setting", "lock_timeout of postgres", "1s"), ("reported", "role", "postgres", "LOGIN SUPERUSER"),
@@ -95,7 +96,8 @@ def test_a_server_that_folds_names(to_mariadb, folder, folds):
                        'CREATE TABLE "Shop"."Orders" (id int PRIMARY KEY, u int REFERENCES "Users"); CREATE INDEX "Orders_U" ON "Shop"."Orders" (u); CREATE TABLE "Ä" (id int PRIMARY KEY)',
                        tables=["public.*", "Shop.*"])
         server.create_db(p.name)
-        p.settings["target"]["url"] = f"mariadb://root:{urllib.parse.quote(ROOT_PASSWORD)}@127.0.0.1:{server.port}/{p.name}"
+        p.settings["target"]["url"] = server.url(p.name)
+        server.grant("shop")  # schema Shop
         p.write()
         refused = make(p, code=1).stdout
         assert "decide: table public.users" in refused and "same table as public.Users" in refused and "decide: table public.Ä" in refused and "decide: table public.Users" not in refused
@@ -118,7 +120,7 @@ def test_indexes_wait_for_the_copy(to_mariadb, mariadb):
         INSERT INTO b SELECT i, i, i FROM generate_series(1, 500) i""", tables=["public.*"], more={"schema": {"indexes": "after_snapshot", "workers": 3}})
     assert made(p)["made"] == 2
     assert "--wait belongs to" in p.run("schema", "create", "--indexes", "--wait").stderr
-    with Process("schema", [find_crossfade(), "-c", p.config, "schema", "create", "--indexes", "--wait", "--execute"], str(p.config) + ".waiting") as waiting:
+    with Process("schema", [find_crossfade(), "-c", p.config_of("schema"), "schema", "create", "--indexes", "--wait", "--execute"], str(p.config) + ".waiting") as waiting:
         waiting.start()
         waiting.wait_log("waiting: the copy has not begun", 60)
         p.start()
@@ -143,9 +145,6 @@ def test_check_looks_at_the_server(to_mariadb, mariadb):
     """The server's settings, the user's rights, the tables: broken one after the other, and named; compare and cutover say that they cannot."""
     p = to_mariadb("CREATE TABLE a (id int PRIMARY KEY, v text); CREATE TABLE b (id int PRIMARY KEY)", tables=["public.*"])
     make(p)
-    root = p.settings["target"]["url"]
-    p.settings["target"]["url"] = mariadb.url(p.name)
-    p.write()
     rows = rows_of(p, 0)
     assert {"reachable", "version", "sql_mode", "create", "privileges", "max_allowed_packet", "local_infile", "collation", "lower_case_table_names", "ready"} <= {c for c, s in rows if s == "ok"}
     assert "2 of 2" in rows[("ready", "ok")] and not [c for c, s in rows if s != "ok"]
@@ -159,10 +158,10 @@ def test_check_looks_at_the_server(to_mariadb, mariadb):
     assert "not strict" in rows[("sql_mode", "fail")] and "1048576 bytes" in rows[("max_allowed_packet", "warn")] and "utf8mb4_general_ci" in rows[("collation", "warn")]
     assert "INSERT, UPDATE, DELETE" in rows[("privileges", "fail")] and ("create", "fail") in rows and "0 of 2" in rows[("ready", "fail")]
     assert "public.b" in rows[("exists", "fail")] and "column v" in rows[("columns", "fail")] and ("key", "fail") in rows
-    for words in (("compare", "run"), ("cutover", "plan"), ("cutover", "run", "--execute")):
+    for words in (("cutover", "plan"), ("cutover", "run", "--execute")):
         done = p.run(*words)
         assert done.returncode == 2 and "MariaDB" in done.stderr and len(done.stderr.strip().splitlines()) == 1, done.stderr
-    p.settings["target"]["url"] = root.replace("127.0.0.1", "127.0.0.2").replace(f":{mariadb.port}", ":1")
+    p.settings["target"]["url"] = mariadb.url(p.name).replace("127.0.0.1", "127.0.0.2").replace(f":{mariadb.port}", ":1")
     p.write()
     rows = rows_of(p, 1)
-    assert ("reachable", "fail") in rows and ROOT_PASSWORD not in str(rows) and urllib.parse.quote(ROOT_PASSWORD) not in str(rows)
+    assert ("reachable", "fail") in rows and ROLE_PASSWORD not in str(rows) and urllib.parse.quote(ROLE_PASSWORD, safe="") not in str(rows)

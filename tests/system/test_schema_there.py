@@ -5,7 +5,7 @@ import time
 
 from rig.postgres import run_psql
 from rig.scenario import count
-from test_schema import assert_same_catalog, fixture_folder, fixture_pair, fixture_source, fixture_target, made, make  # noqa: F401 (fixtures)
+from test_schema import assert_same_catalog, fixture_folder, fixture_pair, fixture_source, fixture_target, made, make, on_target  # noqa: F401 (fixtures)
 
 # name, on the source, on the target, what has to be told
 PARTS = [
@@ -43,13 +43,13 @@ def differing(p):
 
 def test_each_part_is_compared(pair):
     p = pair("; ".join(source for _, source, _, _ in PARTS) + ";" + SAME)
-    run_psql(p.target_url, "-c", "; ".join(target for _, _, target, _ in PARTS) + ";" + SAME)
+    on_target(p, "; ".join(target for _, _, target, _ in PARTS) + ";" + SAME)
     told = differing(p)
     for name, _, _, words in PARTS:
         lines = [line for what, line in told.items() if what.split()[-1].endswith("." + name) or f"public.{name} " in what]
         assert len(lines) == 1 and all(w in lines[0] for w in words), (name, words, lines or told)
     assert len(told) == len(PARTS), told
-    run_psql(p.target_url, "-c", "DROP SCHEMA public CASCADE; CREATE SCHEMA public;" + SAME)
+    on_target(p, "DROP SCHEMA public CASCADE; CREATE SCHEMA public;" + SAME)
     assert made(p)["differ"] == 0
     assert_same_catalog(p.source_url, p.target_url)
 

@@ -1,15 +1,18 @@
 """Every type of the property test, into the columns that crossfade schema makes of it on MariaDB, read back into PostgreSQL: the same values.
 
 What a column cannot hold is null there (target.unfit), and only what the rules say. Ranges by their bounds: columns(lower,upper).
+And what `compare` compares of each pair of columns: the same text on both servers for what apply carried, another one for a value that was changed a little.
 """
 
 import json
 import random
+import struct
 
 import psycopg
 import pytest
 
 from rig import Postgres, Workdir
+from rig.forms import Forms
 from rig.mariadb import MariaDB
 from rig.scenario import count, seed
 from test_mariadb import calendar, case, decimals, double, fraction, listed, single, uuid
@@ -108,6 +111,17 @@ def assert_same_back(s, table, types, shapes):
     return rows[0] * len(types), unfit
 
 
+def assert_compared(s, tables, code):
+    """compare run, with a rule for every column."""
+    done = s.pipeline.run("compare", "run", "--json", timeout=300)
+    assert done.returncode == code, f"{done.stdout[:3000]}\n{done.stderr[-2000:]}"
+    report = json.loads(done.stdout)
+    ruled = {t["table"]: {r["column"]: r["rule"] for r in t["rules"]} for t in report["tables"]}
+    for table, names in tables.items():
+        assert ruled[table].keys() == {"id", "v", "big", *(f"c{i}" for i in range(len(names)))} and all(": " in rule for rule in ruled[table].values())
+    return report
+
+
 def test_every_type_comes_back(servers):
     m = Maker(random.Random(f"{seed()} schema"))
     makers = kinds(m, False)
@@ -115,6 +129,7 @@ def test_every_type_comes_back(servers):
     schema = SCHEMA + "".join(f"CREATE TABLE {table} (id int PRIMARY KEY, v int, big text, {', '.join(f'c{i} {kind}' for i, kind in enumerate(types))});" for table, types in tables.items())
     rows, times, compared, unfit = count(10, 120), count(15, 300), 0, 0
     with case(servers, "schema_types", schema, "", {"target": {"unfit": "null"}}) as s:
+        s.server.grant(s.name, ("schema",))
         asked = create(s.pipeline, {})
         types = {}
         for decision in asked["decisions"]:
@@ -134,11 +149,61 @@ def test_every_type_comes_back(servers):
                 with connection.transaction():
                     change(connection, table, names, makers, 2 * rows, times, m)
         s.pipeline.wait_caught_up(180)
+        forms = Forms(s.source_url, s.server, "schema_types", "null")
+        equal = changed = 0
         for table, names in tables.items():
             done = assert_same_back(s, table, names, shapes)
             compared, unfit = compared + done[0], unfit + done[1]
-    print(f"{len(makers)} column types, {len(types)} without a rule, {compared} values, of which {unfit} have no place")
+            equal += forms.assert_equal(table)
+            changed += forms.assert_changes_seen(table)
+        assert_compared(s, tables, 0)
+        table, column = next((t, f"c{i}") for t, names in tables.items() for i, kind in enumerate(names) if kind == "float8")
+        s.server.sql(f"UPDATE {table} SET {column} = IF({column} = 0, 1e-30, {column} * (1 - 2.3e-16)) WHERE {column} IS NOT NULL AND ABS({column}) > 1e-290 ORDER BY id LIMIT 1", db="schema_types")
+        report = assert_compared(s, tables, 1)
+        assert [(t["table"], [(d["kind"], [c["name"] for c in d["columns"]]) for d in t["differences"]]) for t in report["tables"] if t["differences"]] == [(table, [("changed", [column])])]
+    print(f"{len(makers)} column types, {len(types)} without a rule, {compared} values, of which {unfit} have no place; {equal} forms equal, {changed} changes seen")
     assert 0 < unfit < compared / 4
+    assert equal >= compared and changed > compared / 2
+
+
+def any_double(r):
+    """Any bit pattern but NaN and the infinities: subnormals, both zeros, what lies in the middle of two shortest texts."""
+    value = struct.unpack("<d", r.choice((r.randbytes(8), r.randbytes(6) + bytes([r.randrange(16), r.choice((0, 128))]), struct.pack("<d", r.choice((0.0, -0.0, 1e23, 2.0 ** -44, 5e-324))))))[0]
+    return value if abs(value) < float("inf") else 1.0
+
+
+# PostgreSQL's type, MariaDB's that a person may choose for it, the value.
+CHOICES = [
+    ("int2", "decimal(7,2)", lambda m: m.integer(16)), ("int4", "double", lambda m: m.integer(32)), ("int4", "longtext", lambda m: m.integer(32)), ("bool", "bit(1)", lambda m: m.r.choice("tf")),
+    ("bool", "varchar(5)", lambda m: m.r.choice("tf")), ("float8", "double", lambda m: repr(any_double(m.r))), ("float8", "longtext", lambda m: m.float(False)), ("float4", "double", lambda m: m.float(True)),
+    ("numeric", "decimal(20,4)", lambda m: m.fixed(22, 5)), ("numeric", "longtext", lambda m: m.numeric()), ("money", "longtext", lambda m: m.money()), ("text", "varchar(12)", lambda m: m.text()),
+    ("text", "char(12)", lambda m: m.text()), ("text", "tinytext", lambda m: m.text()), ("char(5)", "varchar(5)", lambda m: m.text(5)), ("bytea", "varbinary(20)", lambda m: m.bytea()),
+    ("bytea", "binary(3)", lambda m: m.bytea()), ("bytea", "longblob", lambda m: "\\x" + "ab" * m.r.randint(1000, 1100)), ("uuid", "char(36)", lambda m: m.uuid()), ("uuid", "binary(16)", lambda m: m.uuid()),
+    ("inet", "inet6", lambda m: m.inet()), ("inet", "inet4", lambda m: m.inet()), ("jsonb", "longtext", lambda m: m.json()), ("json", "longtext", lambda m: m.json()), ("date", "varchar(20)", lambda m: m.date()),
+    ("timestamptz", "datetime(3)", lambda m: m.timestamp(zone="+00")), ("timestamptz", "longtext", lambda m: m.timestamp(zone="+00")), ("time", "time(2)", lambda m: m.time()),
+    ("timestamptz", "timestamp(6)", lambda m: f"20{m.r.randint(10, 37)}-03-0{m.r.randint(1, 9)} {m.clock()}+00"), ("int[]", "longtext", lambda m: m.array(lambda: m.integer(32))),
+    ("mood", "varchar(30)", lambda m: m.mood()), ("bit(12)", "char(12)", lambda m: m.bits(12, 12)),
+]
+
+
+@pytest.mark.parametrize("unfit", ["null", "nearest"])
+def test_chosen_types_have_one_form_on_both_sides(servers, unfit):
+    m = Maker(random.Random(f"{seed()} {unfit}"))
+    # nearest halts at what is near to nothing: NaN, too many digits, too long a text
+    choices = [c for c in CHOICES if unfit == "null"] or [("float8", "double", lambda m: m.float(False).replace("NaN", "1")), ("float4", "float", lambda m: m.float(True).replace("NaN", "1")),
+                                                         ("date", "date", lambda m: m.date()), ("timestamp(3)", "datetime(3)", lambda m: m.timestamp(3)), ("timestamptz", "datetime(6)", lambda m: m.timestamp(zone="+00"))]
+    schema = SCHEMA + f"CREATE TABLE t (id int PRIMARY KEY, v int, big text, {', '.join(f'c{i} {kind}' for i, (kind, _, _) in enumerate(choices))});"
+    target = f"CREATE TABLE t (id int PRIMARY KEY, v int, big longtext COLLATE utf8mb4_nopad_bin, {', '.join(f'c{i} {kind} NULL' for i, (_, kind, _) in enumerate(choices))}) DEFAULT COLLATE utf8mb4_nopad_bin;\n"
+    makers = {str(i): (lambda make: lambda: make(m))(make) for i, (_, _, make) in enumerate(choices)}
+    with case(servers, f"chosen_{unfit}", schema, target, {"target": {"unfit": unfit}}) as s:
+        with psycopg.connect(s.source_url, autocommit=True, options="-c timezone=UTC") as connection:
+            fill(connection, "t", list(makers), makers, 1, count(60, 2000), m)
+            s.start()
+            fill(connection, "t", list(makers), makers, 10001, count(60, 2000), m)
+        s.pipeline.wait_caught_up(180)
+        forms = Forms(s.source_url, s.server, f"chosen_{unfit}", unfit)
+        equal, changed = forms.assert_equal("t"), forms.assert_changes_seen("t")
+    assert equal == count(120, 4000) * (len(choices) + 3) and changed > equal / 5
 
 
 RANGES = {"int4range": lambda m: m.range(m.bound_int), "int8range": lambda m: m.range(lambda: m.bound_int(62)), "numrange": lambda m: m.range(m.bound_num),
@@ -151,6 +216,7 @@ def test_bounds_of_ranges(servers):
     names = list(RANGES)
     schema = f"CREATE TABLE t (id int PRIMARY KEY, {', '.join(f'c{i} {kind}' for i, kind in enumerate(names))}, m int4multirange);"
     with case(servers, "ranges_", schema, "") as s:
+        s.server.grant(s.name, ("schema",))
         assert "columns(lower,upper) is for ranges" in str(create(s.pipeline, {"public.t.m": "columns(a,b)"})["decisions"])
         assert "has one of these names" in str(create(s.pipeline, {"public.t.c0": "columns(a,C1)"})["decisions"])
         types = {f"public.t.c{i}": f"columns(l{i}, u{i})" for i in range(len(names))}

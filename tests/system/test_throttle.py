@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 import psycopg
 import pytest
 
-from rig import Postgres, Workdir, wait_until
+from rig import Postgres, Workdir, privileges, wait_until
 from rig.procs import halts
 from rig.scenario import scenario
 
@@ -155,7 +155,14 @@ def test_standby_of_the_target_that_is_late(servers):
     folder, source, _ = servers
     with Postgres(folder, "primary") as primary, primary.standby(folder, "late") as standby:
         with scenario(folder, source, primary, T, more={"apply": {"max_replica_lag_ms": 500}}) as s:
-            s.start()
+            s.capture.start()
+            s.apply.start()  # without that right the server tells of no standby: it must not look as if there were none
+            halts(s.apply, 4, "GRANT pg_read_all_stats", privileges.APPLY)
+            check = s.pipeline.run("check")
+            assert check.returncode == 1 and "GRANT pg_read_all_stats" in check.stdout, check.stdout
+            privileges.run_blocks(s.target_url, "target-apply-standbys")
+            s.apply.start()
+            s.wait_complete()
             s.wait()
             standby.sql("SELECT pg_wal_replay_pause()")
             s.source("INSERT INTO t VALUES (1000, 'before it is noticed')")

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from rig import Postgres, Workdir, Writer, wait_until
+from rig.privileges import CAPTURE
 from rig.scenario import count, scenario
 
 MAJORS = (14, 15, 16, 17, 18)
@@ -171,7 +172,7 @@ def test_what_a_standby_refuses(target):
 
             def read_from(**urls):
                 settings.pop("standby_url", None)
-                settings.update(urls)
+                settings.update({key: s.pipeline.for_capture(url) for key, url in urls.items()})
                 s.pipeline.write()
             standby_url, primary_url = standby.url("refuse"), s.source_url
             read_from(standby_url=standby_url)
@@ -204,7 +205,7 @@ def alone(s, primary, standby, read_from, standby_url):
     replayed(primary, standby)
     refused(s, "crossfade.marker is not there", "source.standby_url")
     with open(os.path.join(os.path.dirname(__file__), "../../schemas/sql/source.sql")) as f:
-        primary.sql(f.read(), db="refuse")
+        primary.sql(f"SET ROLE {CAPTURE}; {f.read()}", db="refuse")
     primary.sql("CREATE PUBLICATION crossfade_refuse FOR TABLE crossfade.marker", db="refuse")
     replayed(primary, standby)
     refused(s, "table=public.a is not in publication crossfade_refuse")

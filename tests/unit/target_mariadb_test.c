@@ -140,6 +140,18 @@ static void test_times(void **state)
     col.digits = 0;
     FITS(&col, "2024-02-29 11:14:15.000", "2024-02-29 11:14:15");
     UNFIT(&col, "2024-02-29 11:14:15.5");
+    col = (struct md_column){.put = md_put_datetime,
+                             .type = MD_TIMESTAMP,
+                             .digits = 3,
+                             .latest = "2038-01-19 03:14:07",
+                             .type_text = "timestamp(3)"};
+    FITS(&col, "2038-01-19 03:14:07.999+00", "2038-01-19 03:14:07.999");
+    FITS(&col, "1970-01-01 00:00:00.001+00", "1970-01-01 00:00:00.001");
+    UNFIT(&col, "1970-01-01 00:00:00+00");
+    UNFIT(&col, "1970-01-01 00:00:00.000+00");
+    UNFIT(&col, "1969-12-31 23:59:59.5+00");
+    UNFIT(&col, "2038-01-19 03:14:08+00");
+    UNFIT(&col, "infinity");
     col = (struct md_column){.put = md_put_time, .type = MD_TIME, .digits = 6, .type_text = "time(6)"};
     FITS(&col, "24:00:00", "24:00:00");
     col = (struct md_column){.put = md_put_date, .type = MD_DATE, .type_text = "date"};

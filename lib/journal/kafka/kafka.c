@@ -107,7 +107,9 @@ bool kafka_fail(struct kafka_client *client, rd_kafka_resp_err_t code, const cha
 bool kafka_leader_awaited(rd_kafka_resp_err_t code, int64_t until_us)
 {
     if ((code != RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION &&
-         code != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) ||
+         code != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE && code != RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH &&
+         code != RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH &&
+         code != RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE) || /* KIP-207: it does not know its end yet */
         clock_mono_us() >= until_us)
         return false;
     (void)usleep(50000);

@@ -176,7 +176,7 @@ static bool delete_known(struct md_target *mt, const char *schema, const char *t
  * no loader's transaction runs. */
 static bool forget_direct(struct md_target *mt, struct err *err)
 {
-    static const char *const tables[] = {"load", "table", "chunk"};
+    static const char *const tables[] = {"load", "table", "chunk", "letter"};
     bool there = false, ok = md_direct_there(mt, &there, err);
     for (size_t i = 0; ok && there && i < ARRAY_LEN(tables); i++) {
         struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);

@@ -82,6 +82,18 @@ static void lay_out(struct stage *sg, const struct md_table *tab, const struct c
     fixed[F_LSN] = text(sg->lsn, strlen(sg->lsn));
 }
 
+/* New rows are made out of what is staged. */
+static bool check_nulls(const struct md_table *tab, const struct stage *sg, const struct target_row *row,
+                        struct err *err)
+{
+    for (size_t i = 0; i < tab->column_count; i++) {
+        if (sg->mask[i] == '+' && sg->row[tab->columns[i].index].state == DATUM_NULL &&
+            !md_check_null(tab, &tab->columns[i], row, err))
+            return false;
+    }
+    return true;
+}
+
 static bool stage(struct md_target *mt, struct md_table *tab, const struct conflict_batch *batch,
                   bool *ret_lacks, struct err *err)
 {
@@ -92,7 +104,8 @@ static bool stage(struct md_target *mt, struct md_table *tab, const struct confl
     for (size_t i = 0; ok && i < batch->count; i++) {
         const struct target_row row = {.row = sg.row, .commit_lsn = batch->states[i].commit_lsn};
         lay_out(&sg, tab, &batch->states[i]);
-        ok = md_stmt_add(mt, st, &row, err);
+        ok = (batch->states[i].row == NULL || check_nulls(tab, &sg, &row, err)) &&
+             md_stmt_add(mt, st, &row, err);
     }
     ok = ok && (md_stmt_flush(mt, st, err) || md_table_err(tab, err));
     *ret_lacks = sg.lacks;
@@ -146,6 +159,8 @@ static bool make_room(struct md_target *mt, struct md_table *tab, struct strbuf 
         if (!run(mt, tab, sql, err))
             return false;
     }
+    if (!tab->watch->made)
+        md_temporary_made(mt, tab);
     tab->watch->made = true;
     return true;
 }
@@ -164,6 +179,7 @@ static bool make_ready(struct md_target *mt, struct md_table *tab, const struct 
     if (rule->policy == CONFLICT_NEWER_WINS && !find_newer(tab, rule, &tab->watch->newer, err))
         return false;
     tab->watch->policy = rule->policy;
+    tab->base.watched = true;
     const struct target_batch about = {.table = &tab->base};
     return md_ensure_loaded(mt, &about, 1, err) && md_begun(mt, err) && md_watch_find(mt, tab, err) &&
            make_room(mt, tab, sql, err);

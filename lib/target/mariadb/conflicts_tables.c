@@ -352,6 +352,7 @@ bool md_watch_reset(struct md_target *mt, struct err *err)
 {
     MD_ROWS rows = {0};
     int64_t there = 0;
+    mt->temporaries_stale = true;
     for (size_t i = 0; i < mt->table_count; i++) {
         struct md_watch *watch = mt->tables[i]->watch;
         if (watch != NULL)
@@ -390,8 +391,9 @@ static bool count_open(struct md_target *mt, uint64_t *ret, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     int64_t open = 0;
-    strbuf_adds(&sql, "SELECT COUNT(*) FROM crossfade_conflict WHERE state = 'open' AND pipeline = ");
-    maria_quote_literal(&sql, mt->pipeline);
+    strbuf_adds(&sql, "SELECT COUNT(*) FROM crossfade_conflict JOIN crossfade_loaded USING (pipeline, "
+                      "schema_name, table_name) WHERE state = 'open' AND ");
+    md_add_ours(&sql, mt, " AND ");
     bool ok = strbuf_ok(&sql, "statement", err) && md_query_int64(mt, sql.data, &open, err);
     strbuf_release(&sql);
     *ret = (uint64_t)open;

@@ -74,7 +74,9 @@ static const char SESSION[] =
     "unique_checks = 1, "
     "check_constraint_checks = 1, tx_isolation = 'READ-COMMITTED', tx_read_only = 0, autocommit = 1, "
     "innodb_lock_wait_timeout = 30, lock_wait_timeout = 30, wait_timeout = 28800, max_statement_time = 0, "
-    "explicit_defaults_for_timestamp = 1, sql_auto_is_null = 0";
+    "explicit_defaults_for_timestamp = 1, sql_auto_is_null = 0, sql_safe_updates = 0, "
+    "sql_select_limit = 18446744073709551615, completion_type = 0, idle_transaction_timeout = 0, "
+    "idle_readonly_transaction_timeout = 0, idle_write_transaction_timeout = 0";
 
 static bool check_session(struct md_target *mt, struct err *err)
 {
@@ -82,7 +84,9 @@ static bool check_session(struct md_target *mt, struct err *err)
     if (!md_query(mt,
                   "SELECT FIND_IN_SET('STRICT_ALL_TABLES', @@SESSION.sql_mode) > 0 AND @@SESSION.time_zone = "
                   "'+00:00' AND "
-                  "@@SESSION.character_set_client = 'utf8mb4', @@GLOBAL.max_allowed_packet",
+                  "@@SESSION.character_set_client = 'utf8mb4', @@GLOBAL.max_allowed_packet, "
+                  "COALESCE(FROM_UNIXTIME(4294967295), FROM_UNIXTIME(2147483647)), "
+                  "@@lower_case_table_names",
                   &rows, err))
         return false;
     if (!md_next(&rows) || strcmp(rows.cell[0], "1") != 0)
@@ -90,6 +94,8 @@ static bool check_session(struct md_target *mt, struct err *err)
                        "the session does not keep strict sql_mode, time_zone +00:00 and utf8mb4: does a "
                        "proxy change it?");
     mt->packet_bytes = (size_t)strtoull(rows.cell[1], NULL, 10);
+    (void)snprintf(mt->latest, sizeof mt->latest, "%s", rows.cell[2]);
+    mt->caseless = strcmp(rows.cell[3], "0") != 0;
     mt->array_bytes = MIN_OF(MD_ARRAY_BYTES, mt->packet_bytes / 2);
     return true;
 }
@@ -120,4 +126,18 @@ void md_disconnect(struct md_target *mt)
     if (mt->my != NULL)
         mysql_close(mt->my);
     mt->my = NULL;
+}
+
+/* The server looks at a prepared statement's tables each time, and prepares it anew, without a word, where one was altered: then the plans of
+ * our columns (plan.c) are of a table that is no more, and it may have got a trigger. Com_stmt_reprepare counts these, by session. */
+bool md_check_unaltered(struct md_target *mt, struct err *err)
+{
+    MD_ROWS rows = {0};
+    if (!md_query(mt, "SHOW SESSION STATUS LIKE 'Com_stmt_reprepare'", &rows, err))
+        return false;
+    if (!md_next(&rows) || strcmp(rows.cell[1], "0") == 0)
+        return true;
+    return err_set(err, ERR_CONNECT,
+                   "a table was altered on the target while it was written: nothing of the batch is "
+                   "committed, all tables are looked at anew");
 }

@@ -19,6 +19,7 @@
 /* Records of a page: so many, and so many bytes (one may be larger). */
 #define PAGE_ROWS      256
 #define PAGE_BYTES     (4 << 20)
+#define REFUSED_ROWS   16 /* whole rows, of any size */
 #define IN_TRANSACTION 1U /* SERVER_STATUS_IN_TRANS of the protocol */
 
 static bool check_open(struct md_target *mt, struct err *err)
@@ -403,6 +404,55 @@ static bool settle(struct target *tgt, int64_t chain, const struct err *why, str
     return run(mt, &sql, err);
 }
 
+/* --- rows that a direct load left --- */
+
+static void add_refused(struct strbuf *sql, const struct md_target *mt)
+{
+    strbuf_adds(sql, " FROM crossfade_direct_letter WHERE pipeline = ");
+    maria_quote_literal(sql, mt->pipeline);
+    strbuf_adds(sql, " AND shard = ");
+    maria_quote_literal(sql, mt->shard);
+}
+
+static bool refused(struct target *tgt, int64_t after,
+                    bool (*each_letter)(void *ctx, const struct dead_letter *letter, struct err *err),
+                    void *ctx, int64_t *ret_last, struct err *err)
+{
+    struct md_target *mt = (struct md_target *)tgt;
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    MD_ROWS rows = {0};
+    bool there = false;
+    *ret_last = after;
+    if (!md_begun(mt, err) || !md_direct_there(mt, &there, err) || !there)
+        return !there && !err_is_set(err);
+    strbuf_adds(&sql, "SELECT id, stream, record_time_ms, record_key, record_value, record_headers");
+    add_refused(&sql, mt);
+    strbuf_addf(&sql, " AND id > %" PRId64 " ORDER BY id LIMIT %d", after, REFUSED_ROWS);
+    if (!query(mt, &sql, &rows, err))
+        return false;
+    while (md_next(&rows)) {
+        struct dead_letter l = {.id = strtoll(rows.cell[0], NULL, 10),
+                                .stream = md_cell_text(&rows, 1),
+                                .timestamp_ms = strtoll(rows.cell[2], NULL, 10)};
+        l.record_key = md_cell_bytes(&rows, 3, &l.record_key_len);
+        l.value = md_cell_bytes(&rows, 4, &l.value_len);
+        l.headers = md_cell_bytes(&rows, 5, &l.headers_len);
+        *ret_last = l.id;
+        if (!each_letter(ctx, &l, err))
+            return false;
+    }
+    return true;
+}
+
+static bool forget_refused(struct target *tgt, struct err *err)
+{
+    struct md_target *mt = (struct md_target *)tgt;
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    strbuf_adds(&sql, "DELETE");
+    add_refused(&sql, mt);
+    return run(mt, &sql, err);
+}
+
 const struct target_letters_ops md_letters = {
     .put = put,
     .tie = tie,
@@ -412,6 +462,8 @@ const struct target_letters_ops md_letters = {
     .begun = begun,
     .discard = discard,
     .settle = settle,
+    .refused = refused,
+    .forget_refused = forget_refused,
 };
 
 const struct target_narrow_ops md_narrow = {.save = save, .restore = restore, .settle = carry_out};

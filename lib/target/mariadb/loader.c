@@ -16,23 +16,21 @@
 
 /* --- life --- */
 
-void mdl_forget_table(struct md_loader *ld)
+void mdl_forget_tables(struct md_loader *ld)
 {
-    struct md_target *mt = ld->mt;
-    if (ld->tab != NULL) {
-        mt->table_count--; /* it is the last one */
-        md_table_free(ld->tab);
+    for (; ld->known_count > 0; ld->known_count--) { /* nobody else has made any */
+        md_table_free(ld->known[ld->known_count - 1].tab);
+        ld->mt->table_count--;
     }
     ld->tab = NULL;
     ld->st = NULL;
-    ld->of = NULL;
 }
 
 static void mdl_close(struct loader *base)
 {
     struct md_loader *ld = (struct md_loader *)base;
     if (ld->mt != NULL) {
-        mdl_forget_table(ld);
+        mdl_forget_tables(ld);
         md_close(&ld->mt->base);
     }
     mdl_file_release(ld);
@@ -71,7 +69,7 @@ bool mdl_exec(struct md_loader *ld, struct strbuf *sql, struct err *err)
     return ok;
 }
 
-static void add_pipeline(struct strbuf *sb, const struct md_loader *ld)
+void mdl_add_pipeline(struct strbuf *sb, const struct md_loader *ld)
 {
     strbuf_adds(sb, "pipeline = ");
     maria_quote_literal(sb, ld->base.pipeline);
@@ -79,7 +77,7 @@ static void add_pipeline(struct strbuf *sb, const struct md_loader *ld)
 
 void mdl_add_ours(struct strbuf *sb, const struct md_loader *ld, uint32_t oid)
 {
-    add_pipeline(sb, ld);
+    mdl_add_pipeline(sb, ld);
     strbuf_addf(sb, " AND source_oid = %" PRIu32, oid);
 }
 
@@ -92,7 +90,7 @@ static bool read_places(struct md_loader *ld, const char *tail, struct loader_pl
     MD_ROWS rows = {0};
     strbuf_adds(&sql,
                 "SELECT shard, attempt, lsn, source_system_id, complete FROM crossfade_position WHERE ");
-    add_pipeline(&sql, ld);
+    mdl_add_pipeline(&sql, ld);
     strbuf_adds(&sql, tail);
     bool ok = strbuf_ok(&sql, "statement", err) && md_query(ld->mt, sql.data, &rows, err);
     strbuf_release(&sql);
@@ -141,7 +139,7 @@ static bool begin(struct md_loader *ld, struct err *err)
     int64_t ours = 0;
     bool ready = false;
     strbuf_adds(&sql, "SELECT 1 FROM crossfade_direct_load WHERE ");
-    add_pipeline(&sql, ld);
+    mdl_add_pipeline(&sql, ld);
     strbuf_addf(&sql, " AND attempt = %" PRIu64 " AND NOT done AND owner = ", ld->base.attempt);
     maria_quote_literal(&sql, ld->base.owner);
     strbuf_adds(&sql, " LOCK IN SHARE MODE");
@@ -167,7 +165,7 @@ static bool lock_claim(struct md_loader *ld, struct claim *ret, struct err *err)
     MD_ROWS rows = {0};
     *ret = (struct claim){0};
     strbuf_adds(&sql, "SELECT attempt, done FROM crossfade_direct_load WHERE ");
-    add_pipeline(&sql, ld);
+    mdl_add_pipeline(&sql, ld);
     strbuf_adds(&sql, " FOR UPDATE");
     bool ok = strbuf_ok(&sql, "statement", err) && md_query(ld->mt, sql.data, &rows, err);
     strbuf_release(&sql);
@@ -181,12 +179,12 @@ static bool lock_claim(struct md_loader *ld, struct claim *ret, struct err *err)
 /* The lists of an earlier attempt go with its claim. */
 static bool forget_lists(struct md_loader *ld, struct err *err)
 {
-    static const char *const tables[] = {"chunk", "table"};
+    static const char *const tables[] = {"chunk", "table", "letter"};
     bool ok = true;
     for (size_t i = 0; ok && i < ARRAY_LEN(tables); i++) {
         struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
         strbuf_addf(&sql, "DELETE FROM crossfade_direct_%s WHERE ", tables[i]);
-        add_pipeline(&sql, ld);
+        mdl_add_pipeline(&sql, ld);
         ok = mdl_exec(ld, &sql, err);
     }
     return ok;
@@ -200,7 +198,7 @@ static bool write_claim(struct md_loader *ld, const struct claim *old, bool done
     maria_quote_literal(&sql, ld->base.owner);
     strbuf_addf(&sql, ", attempt = %" PRIu64 ", done = %d%s", ld->base.attempt, done,
                 old->found ? " WHERE " : ", ");
-    add_pipeline(&sql, ld);
+    mdl_add_pipeline(&sql, ld);
     if (mdl_exec(ld, &sql, err))
         return true;
     if (strcmp(err->sqlstate, "23505") == 0) /* two at once: it is looked at again */
@@ -232,7 +230,7 @@ static bool mdl_finish(struct loader *base, struct err *err)
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     int64_t touched = 0;
     strbuf_adds(&sql, "UPDATE crossfade_direct_load SET done = 1, ended_at = SYSDATE(6) WHERE ");
-    add_pipeline(&sql, ld);
+    mdl_add_pipeline(&sql, ld);
     strbuf_addf(&sql, " AND attempt = %" PRIu64 " AND owner = ", ld->base.attempt);
     maria_quote_literal(&sql, ld->base.owner);
     bool ok = strbuf_ok(&sql, "statement", err) && start(ld, err) &&
@@ -244,103 +242,187 @@ static bool mdl_finish(struct loader *base, struct err *err)
 
 /* --- tables --- */
 
-bool mdl_table(struct md_loader *ld, const struct loader_table *t, struct err *err)
+static bool is_known(const struct md_loader *ld, size_t i, const struct loader_table *t)
 {
-    struct target_table *made = NULL;
-    if (ld->tab != NULL && ld->of == t && ld->rows == t->rows)
+    return i < ld->known_count && ld->known[i].of == t && ld->known[i].rows == t->rows;
+}
+
+bool mdl_tables(struct md_loader *ld, const struct loader_table *const *tables, size_t count, struct err *err)
+{
+    const struct table_schema *schemas[LOADER_TABLES];
+    struct target_table *made[LOADER_TABLES];
+    bool known = true;
+    for (size_t i = 0; i < count; i++) {
+        known = known && is_known(ld, i, tables[i]);
+        schemas[i] = tables[i]->rows;
+    }
+    if (known && count == ld->known_count)
         return true;
-    mdl_forget_table(ld);
-    if (!md_prepare(&ld->mt->base, &t->rows, 1, &made, err))
+    mdl_forget_tables(ld);
+    size_t before = ld->mt->table_count;
+    if (!md_prepare(&ld->mt->base, schemas, count, made, err)) {
+        while (ld->mt->table_count > before) /* parts that came before */
+            md_table_free(ld->mt->tables[--ld->mt->table_count]);
         return false;
-    ld->tab = (struct md_table *)made;
-    ld->of = t;
-    ld->rows = t->rows;
-    mdl_file_start(ld);
+    }
+    for (size_t i = 0; i < count; i++)
+        ld->known[i] = (struct md_known){tables[i], tables[i]->rows, (struct md_table *)made[i]};
+    ld->known_count = count;
     return true;
 }
 
-static void add_names(struct strbuf *sql, const struct loader_table *t)
+bool mdl_table(struct md_loader *ld, const struct loader_table *t, struct err *err)
 {
-    strbuf_adds(sql, "schema_name = ");
-    maria_quote_literal(sql, t->schema);
-    strbuf_adds(sql, ", table_name = ");
-    maria_quote_literal(sql, t->name);
+    size_t i = 0;
+    while (i < ld->known_count && !is_known(ld, i, t))
+        i++;
+    if (i == ld->known_count) {
+        if (!mdl_tables(ld, &t, 1, err))
+            return false;
+        i = 0;
+    }
+    if (ld->tab != ld->known[i].tab) {
+        ld->tab = ld->known[i].tab;
+        ld->st = NULL;
+        mdl_file_start(ld);
+    }
+    return true;
 }
 
 /* crossfade_loaded tells whose rows they are: of the shard that goes on with the table. */
-static bool is_ours(struct md_loader *ld, const struct loader_table *t, const char *shard, bool *ret,
-                    struct err *err)
+static bool look_at_tables(struct md_loader *ld, const struct loader_table *const *tables, size_t count,
+                           bool *ret_ours, bool *ret_filled, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    int64_t count = 0;
-    strbuf_adds(&sql, "SELECT COUNT(*) FROM crossfade_loaded WHERE ");
-    add_pipeline(&sql, ld);
-    strbuf_adds(&sql, " AND shard = ");
-    maria_quote_literal(&sql, shard);
-    strbuf_adds(&sql, " AND schema_name = ");
-    maria_quote_literal(&sql, t->schema);
-    strbuf_adds(&sql, " AND table_name = ");
-    maria_quote_literal(&sql, t->name);
-    bool ok = strbuf_ok(&sql, "statement", err) && md_query_int64(ld->mt, sql.data, &count, err);
+    MD_ROWS rows = {0};
+    for (size_t i = 0; i < count; i++) {
+        char shard[32];
+        loader_shard_of(ld->shards, tables[i]->schema, tables[i]->name, shard);
+        strbuf_addf(&sql, "%sSELECT %zu, EXISTS (SELECT 1 FROM crossfade_loaded WHERE ",
+                    i > 0 ? " UNION ALL " : "", i);
+        mdl_add_pipeline(&sql, ld);
+        strbuf_adds(&sql, " AND shard = ");
+        maria_quote_literal(&sql, shard);
+        strbuf_adds(&sql, " AND schema_name = ");
+        maria_quote_literal(&sql, tables[i]->schema);
+        strbuf_adds(&sql, " AND table_name = ");
+        maria_quote_literal(&sql, tables[i]->name);
+        strbuf_addf(&sql, "), EXISTS (SELECT 1 FROM %s)", ld->known[i].tab->name);
+    }
+    bool ok = strbuf_ok(&sql, "statement", err) && md_query(ld->mt, sql.data, &rows, err);
     strbuf_release(&sql);
-    *ret = count > 0;
+    while (ok && md_next(&rows)) {
+        size_t at = strtoul(rows.cell[0], NULL, 10);
+        ret_ours[at] = strcmp(rows.cell[1], "0") != 0;
+        ret_filled[at] = strcmp(rows.cell[2], "0") != 0;
+    }
     return ok;
 }
 
-static bool take_table(struct md_loader *ld, const struct loader_table *t, struct err *err)
+static bool empty_filled(struct md_loader *ld, const struct loader_table *const *tables, size_t count,
+                         const bool *ours, const bool *filled, struct err *err)
 {
-    char shard[32];
-    bool ours = false;
-    int64_t filled = 0;
-    char *look CLEANUP(free_ptr) = xasprintf("SELECT EXISTS (SELECT 1 FROM %s)", ld->tab->name);
-    loader_shard_of(ld->shards, t->schema, t->name, shard);
-    if (!is_ours(ld, t, shard, &ours, err) || !md_query_int64(ld->mt, look, &filled, err))
-        return false;
-    if (filled && !ours && !ld->base.truncate_nonempty)
-        return err_set(err, ERR_SCHEMA,
-                       "the target table holds rows that this pipeline did not write: empty it, or set "
-                       "apply.on_nonempty: truncate");
-    if (filled && !md_empty(ld->mt, ld->tab, err))
-        return false;
-    if (ours)
-        return true;
-    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    strbuf_adds(&sql, "INSERT INTO crossfade_loaded SET ");
-    add_pipeline(&sql, ld);
-    strbuf_adds(&sql, ", shard = ");
-    maria_quote_literal(&sql, shard);
-    strbuf_addf(&sql, ", attempt = %" PRIu64 ", ", ld->base.attempt);
-    add_names(&sql, t);
-    return mdl_exec(ld, &sql, err);
+    for (size_t i = 0; i < count; i++) {
+        if (!filled[i])
+            continue;
+        if (!ours[i] && !ld->base.truncate_nonempty)
+            return err_set(err, ERR_SCHEMA,
+                           "table=%s.%s: the target table holds rows that this pipeline did not write: empty "
+                           "it, or set apply.on_nonempty: truncate",
+                           tables[i]->schema, tables[i]->name);
+        if (!md_empty(ld->mt, ld->known[i].tab, err))
+            return err_wrap(err, "table=%s.%s", tables[i]->schema, tables[i]->name);
+    }
+    return true;
 }
 
-static bool note_table(struct md_loader *ld, const struct loader_table *t, struct err *err)
+/* "(…, schema, table" of an INSERT. */
+static void add_row(struct strbuf *sql, const struct md_loader *ld, bool first)
 {
-    struct strbuf chunks = STRBUF_INIT(STRBUF_SQL_MAX), sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    strbuf_adds(sql, first ? "(" : ", (");
+    maria_quote_literal(sql, ld->base.pipeline);
+}
+
+static void add_text(struct strbuf *sql, const char *text)
+{
+    strbuf_adds(sql, ", ");
+    maria_quote_literal(sql, text);
+}
+
+static bool note_loaded(struct md_loader *ld, const struct loader_table *const *tables, size_t count,
+                        const bool *ours, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    bool any = false;
+    strbuf_adds(&sql,
+                "INSERT INTO crossfade_loaded (pipeline, shard, schema_name, table_name, attempt) VALUES ");
+    for (size_t i = 0; i < count; i++) {
+        char shard[32];
+        if (ours[i])
+            continue;
+        loader_shard_of(ld->shards, tables[i]->schema, tables[i]->name, shard);
+        add_row(&sql, ld, !any);
+        add_text(&sql, shard);
+        add_text(&sql, tables[i]->schema);
+        add_text(&sql, tables[i]->name);
+        strbuf_addf(&sql, ", %" PRIu64 ")", ld->base.attempt);
+        any = true;
+    }
+    if (any)
+        return mdl_exec(ld, &sql, err);
+    strbuf_release(&sql);
+    return true;
+}
+
+static bool note_tables(struct md_loader *ld, const struct loader_table *const *tables, size_t count,
+                        struct err *err)
+{
+    struct strbuf chunks = STRBUF_INIT(STRBUF_SQL_MAX), letters = STRBUF_INIT(STRBUF_SQL_MAX),
+                  sql = STRBUF_INIT(STRBUF_SQL_MAX);
     strbuf_adds(&chunks, "DELETE FROM crossfade_direct_chunk WHERE ");
-    mdl_add_ours(&chunks, ld, t->oid);
-    strbuf_adds(&sql, "REPLACE INTO crossfade_direct_table SET ");
-    add_pipeline(&sql, ld);
-    strbuf_addf(&sql, ", source_oid = %" PRIu32 ", ", t->oid);
-    add_names(&sql, t);
-    strbuf_adds(&sql, ", shape = ");
-    maria_quote_literal(&sql, t->shape);
-    bool ok = mdl_exec(ld, &chunks, err) && mdl_exec(ld, &sql, err);
+    strbuf_adds(&letters, "DELETE FROM crossfade_direct_letter WHERE ");
+    mdl_add_pipeline(&chunks, ld);
+    mdl_add_pipeline(&letters, ld);
+    strbuf_adds(&chunks, " AND source_oid IN (");
+    strbuf_adds(&letters, " AND source_oid IN (");
+    strbuf_adds(
+        &sql,
+        "REPLACE INTO crossfade_direct_table (pipeline, source_oid, schema_name, table_name, shape) VALUES ");
+    for (size_t i = 0; i < count; i++) {
+        strbuf_addf(&chunks, "%s%" PRIu32, i > 0 ? ", " : "", tables[i]->oid);
+        strbuf_addf(&letters, "%s%" PRIu32, i > 0 ? ", " : "", tables[i]->oid);
+        add_row(&sql, ld, i == 0);
+        strbuf_addf(&sql, ", %" PRIu32, tables[i]->oid);
+        add_text(&sql, tables[i]->schema);
+        add_text(&sql, tables[i]->name);
+        add_text(&sql, tables[i]->shape);
+        strbuf_adds(&sql, ")");
+    }
+    strbuf_adds(&chunks, ")");
+    strbuf_adds(&letters, ")");
+    bool ok = mdl_exec(ld, &chunks, err) && mdl_exec(ld, &letters, err) && mdl_exec(ld, &sql, err);
+    strbuf_release(&letters);
     strbuf_release(&sql);
     return ok;
 }
 
-static bool mdl_begin_table(struct loader *base, const struct loader_table *t, struct err *err)
+static bool mdl_begin_tables(struct loader *base, const struct loader_table *const *tables, size_t count,
+                             struct err *err)
 {
     struct md_loader *ld = (struct md_loader *)base;
-    return mdl_table(ld, t, err) && begin(ld, err) && take_table(ld, t, err) && note_table(ld, t, err) &&
-           commit(ld, err);
+    bool ours[LOADER_TABLES] = {0}, filled[LOADER_TABLES] = {0};
+    return mdl_tables(ld, tables, count, err) && begin(ld, err) &&
+           look_at_tables(ld, tables, count, ours, filled, err) &&
+           empty_filled(ld, tables, count, ours, filled, err) && note_loaded(ld, tables, count, ours, err) &&
+           note_tables(ld, tables, count, err) && commit(ld, err);
 }
 
-static bool mdl_end_table(struct loader *base, const struct loader_table *t, struct err *err)
+static bool mdl_end_tables(struct loader *base, const struct loader_table *const *tables, size_t count,
+                           struct err *err)
 {
     (void)base;
-    (void)t;
+    (void)tables;
+    (void)count;
     (void)err;
     return true;
 }
@@ -352,11 +434,11 @@ static bool mdl_plan(struct loader *base, const struct loader_chunk *chunk, stru
     struct md_loader *ld = (struct md_loader *)base;
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX), upper = STRBUF_INIT(STRBUF_SQL_MAX);
     strbuf_adds(&sql, "INSERT INTO crossfade_direct_chunk SET ");
-    add_pipeline(&sql, ld);
+    mdl_add_pipeline(&sql, ld);
     strbuf_addf(&sql,
                 ", source_oid = %" PRIu32 ", part_oid = %" PRIu32 ", number = %d, upper = ", chunk->table_oid,
                 chunk->part_oid, chunk->number);
-    mdl_put_upper(&upper, chunk);
+    loader_upper_write(&upper, chunk);
     if (chunk->upper == NULL)
         strbuf_adds(&sql, "NULL");
     else if (upper.data != NULL)
@@ -368,14 +450,23 @@ static bool mdl_plan(struct loader *base, const struct loader_chunk *chunk, stru
     return ok;
 }
 
-static bool mdl_begin(struct loader *base, const struct loader_table *t, enum loader_form form,
+static bool mdl_begin(struct loader *base, const struct loader_table *const *tables, size_t count,
+                      struct err *err)
+{
+    struct md_loader *ld = (struct md_loader *)base;
+    strbuf_clear(&ld->file.rows); /* of what was given up */
+    ld->file.count = 0;
+    return mdl_tables(ld, tables, count, err) && begin(ld, err);
+}
+
+static bool mdl_start(struct loader *base, const struct loader_table *t, enum loader_form form,
                       struct err *err)
 {
     struct md_loader *ld = (struct md_loader *)base;
     BUG_UNLESS(form == LOADER_ROWS);
     ld->count = ld->file.count = 0;
     strbuf_clear(&ld->file.rows);
-    return mdl_table(ld, t, err) && begin(ld, err) &&
+    return mdl_table(ld, t, err) &&
            (ld->as_file || md_stmt_start(ld->mt, ld->tab, MD_INSERT, NULL, &ld->st, err));
 }
 
@@ -393,35 +484,67 @@ static bool flush(struct md_loader *ld, struct err *err)
                        : md_stmt_flush(ld->mt, ld->st, err) || md_table_err(ld->tab, err);
 }
 
-static bool mdl_end(struct loader *base, const struct loader_chunk *chunk, lsn_t lsn, int64_t *ret_rows,
+static bool mdl_stop(struct loader *base, int64_t *ret_rows, struct err *err)
+{
+    struct md_loader *ld = (struct md_loader *)base;
+    *ret_rows = ld->count;
+    return flush(ld, err);
+}
+
+/* Whole parts that were not planned: `IGNORE` so that one that is there already shows in the count. */
+static void put_whole(struct strbuf *sql, const struct md_loader *ld, const struct loader_chunk *chunks,
+                      size_t count, const char *lsn)
+{
+    strbuf_adds(sql,
+                "INSERT IGNORE INTO crossfade_direct_chunk (pipeline, source_oid, part_oid, number, lsn, "
+                "`rows`, done) VALUES ");
+    for (size_t i = 0; i < count; i++) {
+        add_row(sql, ld, i == 0);
+        strbuf_addf(sql, ", %" PRIu32 ", %" PRIu32 ", 0, '%s', %" PRId64 ", 1)", chunks[i].table_oid,
+                    chunks[i].part_oid, lsn, chunks[i].rows);
+    }
+}
+
+static bool mdl_end(struct loader *base, const struct loader_chunk *chunks, size_t count, lsn_t lsn,
                     struct err *err)
 {
     struct md_loader *ld = (struct md_loader *)base;
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     char at[LSN_TEXT_MAX];
-    int64_t touched = 0;
-    if (!flush(ld, err) || !failpoint("capture.direct_copied", err))
+    int64_t noted = 0;
+    if (!failpoint("capture.direct_copied", err))
         return false;
-    strbuf_addf(&sql,
-                "UPDATE crossfade_direct_chunk SET done = 1, lsn = '%s', `rows` = %" PRId64
-                " WHERE part_oid = %" PRIu32 " AND number = %d AND NOT done AND ",
-                lsn_format(lsn, at), ld->count, chunk->part_oid, chunk->number);
-    mdl_add_ours(&sql, ld, chunk->table_oid);
-    bool ok = strbuf_ok(&sql, "statement", err) && md_exec_count(ld->mt, sql.data, &touched, err);
+    (void)lsn_format(lsn, at);
+    if (chunks[0].noted) {
+        strbuf_addf(&sql,
+                    "UPDATE crossfade_direct_chunk SET done = 1, lsn = '%s', `rows` = %" PRId64
+                    " WHERE part_oid = %" PRIu32 " AND number = %d AND NOT done AND ",
+                    at, chunks[0].rows, chunks[0].part_oid, chunks[0].number);
+        mdl_add_ours(&sql, ld, chunks[0].table_oid);
+    } else {
+        put_whole(&sql, ld, chunks, count, at);
+    }
+    bool ok = strbuf_ok(&sql, "statement", err) && md_exec_count(ld->mt, sql.data, &noted, err);
     strbuf_release(&sql);
     if (!ok)
         return false;
-    if (touched != 1)
+    if (noted != (int64_t)count)
         return err_set(err, ERR_FENCED, "a chunk of the direct load is gone, or done already");
-    *ret_rows = ld->count;
     return commit(ld, err);
 }
 
 static const struct loader_table_ops tables = {
-    .fits = mdl_fits, .look = mdl_look, .begin = mdl_begin_table, .end = mdl_end_table};
+    .look = mdl_look, .begin = mdl_begin_tables, .end = mdl_end_tables};
 
-static const struct loader_chunk_ops chunks = {
-    .plan = mdl_plan, .begin = mdl_begin, .put_row = mdl_put_row, .end = mdl_end};
+static const struct loader_chunk_ops chunks = {.plan = mdl_plan,
+                                               .begin = mdl_begin,
+                                               .start = mdl_start,
+                                               .put_row = mdl_put_row,
+                                               .stop = mdl_stop,
+                                               .save = mdl_save,
+                                               .restore = mdl_restore,
+                                               .hold = mdl_hold,
+                                               .end = mdl_end};
 
 const struct loader_ops loader_mariadb = {
     .open = mdl_open,

@@ -243,8 +243,11 @@ static bool warned(struct md_loader *ld, unsigned warnings, int64_t loaded, stru
     else
         err_set(err, ERR_DATA, "LOAD DATA: %" PRId64 " of %" PRId64 " rows were taken", loaded,
                 ld->file.count);
-    if (err->code == ERR_SQL) /* a warning without a name here: what it says is no error to the server */
+    if (err->code ==
+        ERR_SQL) { /* a warning without a name here: what it says is no error to the server, but a row's fault */
         err->code = ERR_DATA;
+        err->sqlstate[0] = '\0';
+    }
     return false;
 }
 

@@ -13,106 +13,121 @@ bool md_direct_there(struct md_target *mt, bool *ret, struct err *err)
     bool ok = md_query_int64(mt,
                              "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() "
                              "AND TABLE_NAME IN ('crossfade_direct_load', 'crossfade_direct_table', "
-                             "'crossfade_direct_chunk')",
+                             "'crossfade_direct_chunk', 'crossfade_direct_letter')",
                              &count, err);
-    *ret = count == 3;
+    *ret = count == 4;
     return ok;
-}
-
-bool mdl_fits(struct loader *base, const struct loader_table *t, enum loader_form *ret, struct err *err)
-{
-    *ret = LOADER_ROWS;
-    return mdl_table((struct md_loader *)base, t, err);
 }
 
 /* --- what is there --- */
 
-void mdl_put_upper(struct strbuf *sb, const struct loader_chunk *chunk)
+static void add_oids(struct strbuf *sql, const struct loader_table *const *tables, size_t count)
 {
-    for (size_t i = 0; chunk->upper != NULL && i < chunk->upper_count; i++)
-        strbuf_addf(sb, "%zu:%s,", strlen(chunk->upper[i]), chunk->upper[i]);
+    strbuf_adds(sql, " AND source_oid IN (");
+    for (size_t i = 0; i < count; i++)
+        strbuf_addf(sql, "%s%" PRIu32, i > 0 ? ", " : "", tables[i]->oid);
+    strbuf_adds(sql, ")");
 }
 
-static bool read_upper(const char *text, struct loader_chunk *chunk)
+struct place {
+    uint32_t oid;
+    size_t at;
+};
+
+static int compare_places(const void *a, const void *b)
 {
-    size_t left = strlen(text);
-    while (left > 0) {
-        char *after;
-        unsigned long long len = strtoull(text, &after, 10);
-        left -= (size_t)(after - text);
-        if (left < 2 || *after != ':' || len > left - 2 || after[1 + len] != ',')
-            return false;
-        chunk->upper = xrealloc(chunk->upper, (chunk->upper_count + 1) * sizeof *chunk->upper);
-        chunk->upper[chunk->upper_count++] = xstrndup(after + 1, (size_t)len);
-        text = after + len + 2;
-        left -= (size_t)len + 2;
-    }
-    return chunk->upper_count > 0;
+    const struct place *x = a, *y = b;
+    return (x->oid > y->oid) - (x->oid < y->oid);
 }
 
-static bool read_chunk(const struct loader_table *t, char **cell, struct loader_chunk *ret, struct err *err)
+static void find_places(const struct loader_table *const *tables, size_t count, struct place *ret)
 {
-    *ret = (struct loader_chunk){.table_oid = t->oid,
-                                 .part_oid = (uint32_t)strtoul(cell[0], NULL, 10),
-                                 .number = (int)strtol(cell[1], NULL, 10),
-                                 .done = strcmp(cell[3], "0") != 0,
-                                 .rows = cell[4] != NULL ? strtoll(cell[4], NULL, 10) : 0};
-    bool ok = (!ret->done || (cell[5] != NULL && lsn_parse(cell[5], &ret->lsn))) &&
-              (cell[2] == NULL || read_upper(cell[2], ret));
-    return ok || err_set(err, ERR_PROTOCOL, "crossfade_direct_chunk: part %s, chunk %s does not parse",
-                         cell[0], cell[1]);
+    for (size_t i = 0; i < count; i++)
+        ret[i] = (struct place){tables[i]->oid, i};
+    qsort(ret, count, sizeof *ret, compare_places);
 }
 
-static bool look_at_shape(struct md_loader *ld, const struct loader_table *t, bool *ret, struct err *err)
+static size_t place_of(const struct place *places, size_t count, const char *oid)
 {
-    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    int64_t count = 0;
-    strbuf_adds(&sql, "SELECT COUNT(*) FROM crossfade_direct_table WHERE ");
-    mdl_add_ours(&sql, ld, t->oid);
-    strbuf_adds(&sql, " AND shape = ");
-    maria_quote_literal(&sql, t->shape);
-    bool ok = strbuf_ok(&sql, "statement", err) && md_query_int64(ld->mt, sql.data, &count, err);
-    strbuf_release(&sql);
-    *ret = count > 0;
-    return ok;
+    const struct place key = {.oid = (uint32_t)strtoul(oid, NULL, 10)}, *found = NULL;
+    found = bsearch(&key, places, count, sizeof *places, compare_places);
+    return found != NULL ? found->at : 0; /* it was asked for */
 }
 
-static bool read_chunks(struct md_loader *ld, const struct loader_table *t, struct loader_chunk **ret,
-                        size_t *ret_count, struct err *err)
+static bool read_chunk(char **cell, struct loader_chunk *ret, struct err *err)
+{
+    *ret = (struct loader_chunk){.table_oid = (uint32_t)strtoul(cell[0], NULL, 10),
+                                 .part_oid = (uint32_t)strtoul(cell[1], NULL, 10),
+                                 .number = (int)strtol(cell[2], NULL, 10),
+                                 .noted = true,
+                                 .done = strcmp(cell[4], "0") != 0,
+                                 .rows = cell[5] != NULL ? strtoll(cell[5], NULL, 10) : 0};
+    bool ok = (!ret->done || (cell[6] != NULL && lsn_parse(cell[6], &ret->lsn))) &&
+              (cell[3] == NULL || loader_upper_read(cell[3], ret));
+    if (ok)
+        return true;
+    loader_chunk_release(ret);
+    return err_set(err, ERR_PROTOCOL, "crossfade_direct_chunk: part %s, chunk %s does not parse", cell[1],
+                   cell[2]);
+}
+
+static bool look_at_shapes(struct md_loader *ld, const struct loader_table *const *tables, size_t count,
+                           const struct place *places, struct loader_seen *ret, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     MD_ROWS rows = {0};
-    strbuf_adds(&sql, "SELECT part_oid, number, upper, done, `rows`, lsn FROM crossfade_direct_chunk WHERE ");
-    mdl_add_ours(&sql, ld, t->oid);
-    strbuf_adds(&sql, " ORDER BY part_oid, number");
+    strbuf_adds(&sql, "SELECT source_oid, shape FROM crossfade_direct_table WHERE ");
+    mdl_add_pipeline(&sql, ld);
+    add_oids(&sql, tables, count);
     bool ok = strbuf_ok(&sql, "statement", err) && md_query(ld->mt, sql.data, &rows, err);
     strbuf_release(&sql);
-    size_t room = 0;
     while (ok && md_next(&rows)) {
-        if (*ret_count == room) {
-            room = room != 0 ? room * 2 : 16;
-            *ret = xrealloc(*ret, room * sizeof **ret);
-        }
-        ok = read_chunk(t, rows.cell, &(*ret)[(*ret_count)++], err);
+        size_t at = place_of(places, count, rows.cell[0]);
+        ret[at].same = strcmp(rows.cell[1], tables[at]->shape) == 0;
     }
     return ok;
 }
 
-bool mdl_look(struct loader *base, const struct loader_table *t, struct loader_chunk **ret, size_t *ret_count,
-              bool *ret_same, bool *ret_mixable, struct err *err)
+static bool read_chunks(struct md_loader *ld, const struct loader_table *const *tables, size_t count,
+                        const struct place *places, struct loader_seen *ret, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    MD_ROWS rows = {0};
+    size_t *room CLEANUP(free_ptr) = xcalloc(count, sizeof *room);
+    strbuf_adds(&sql, "SELECT source_oid, part_oid, number, upper, done, `rows`, lsn FROM "
+                      "crossfade_direct_chunk WHERE ");
+    mdl_add_pipeline(&sql, ld);
+    add_oids(&sql, tables, count);
+    strbuf_adds(&sql, " ORDER BY source_oid, part_oid, number");
+    bool ok = strbuf_ok(&sql, "statement", err) && md_query(ld->mt, sql.data, &rows, err);
+    strbuf_release(&sql);
+    while (ok && md_next(&rows)) {
+        size_t at = place_of(places, count, rows.cell[0]);
+        struct loader_seen *seen = &ret[at];
+        if (seen->chunk_count == room[at]) {
+            room[at] = room[at] != 0 ? room[at] * 2 : 16;
+            seen->chunks = xrealloc(seen->chunks, room[at] * sizeof *seen->chunks);
+        }
+        ok = read_chunk(rows.cell, &seen->chunks[seen->chunk_count], err);
+        seen->chunk_count += ok;
+    }
+    return ok;
+}
+
+bool mdl_look(struct loader *base, const struct loader_table *const *tables, size_t count,
+              struct loader_seen *ret, struct err *err)
 {
     struct md_loader *ld = (struct md_loader *)base;
-    *ret = NULL;
-    bool ok = mdl_table(ld, t, err) && look_at_shape(ld, t, ret_same, err) &&
-              read_chunks(ld, t, ret, ret_count, err);
-    if (!ok) {
-        while (*ret_count > 0)
-            loader_chunk_release(&(*ret)[--*ret_count]);
-        free(*ret);
-        *ret = NULL;
+    struct place *places CLEANUP(free_ptr) = xcalloc(count, sizeof *places);
+    find_places(tables, count, places);
+    if (!mdl_tables(ld, tables, count, err) || !look_at_shapes(ld, tables, count, places, ret, err) ||
+        !read_chunks(ld, tables, count, places, ret, err))
         return false;
+    for (size_t i = 0; i < count; i++) {
+        const struct md_table *tab = ld->known[i].tab;
+        ret[i].form = LOADER_ROWS;
+        ret[i].mixable = tab->key_count > 0 && tab->one_unique;
     }
-    *ret_mixable = ld->tab->key_count > 0 && ld->tab->one_unique;
     return true;
 }
 

@@ -17,32 +17,41 @@ struct md_file {
 struct md_loader {
     struct loader base;
     struct md_target *mt;
-    unsigned shards;                 /* of apply, as the transaction at hand has found them */
-    bool open;                       /* a transaction */
-    const struct loader_table *of;   /* whose `tab` is */
-    const struct table_schema *rows; /* … and its schema */
-    struct md_table *tab;
-    bool as_file;       /* LOAD DATA LOCAL; else arrays of INSERT */
-    struct md_stmt *st; /* of the chunk at hand */
+    unsigned shards; /* of apply, as the transaction at hand has found them */
+    bool open;       /* a transaction */
+    struct md_known {
+        const struct loader_table *of;
+        const struct table_schema *rows; /* its schema then */
+        struct md_table *tab;
+    } known[LOADER_TABLES]; /* as they were asked for together */
+    size_t known_count;
+    struct md_table *tab; /* the one at hand; NULL = none */
+    bool as_file;         /* LOAD DATA LOCAL; else arrays of INSERT */
+    struct md_stmt *st;   /* of the chunk at hand */
     struct md_file file;
     int64_t count;
 };
 
-/* The table as the target has it; one is kept at a time. */
+/* These tables as the target has them, and no others: known[i] is that of tables[i]. Nothing is asked if they are known. */
+bool mdl_tables(struct md_loader *ld, const struct loader_table *const *tables, size_t count,
+                struct err *err) MUST_CHECK;
+/* The table at hand is this one, known or not. */
 bool mdl_table(struct md_loader *ld, const struct loader_table *t, struct err *err) MUST_CHECK;
-void mdl_forget_table(struct md_loader *ld);
+void mdl_forget_tables(struct md_loader *ld);
+void mdl_add_pipeline(struct strbuf *sb, const struct md_loader *ld);
 /* "pipeline = '…' AND source_oid = …" */
 void mdl_add_ours(struct strbuf *sb, const struct md_loader *ld, uint32_t oid);
 /* sb is released. */
 bool mdl_exec(struct md_loader *ld, struct strbuf *sql, struct err *err) MUST_CHECK;
 
 /* loader_look.c */
-bool mdl_fits(struct loader *base, const struct loader_table *t, enum loader_form *ret,
-              struct err *err) MUST_CHECK;
-bool mdl_look(struct loader *base, const struct loader_table *t, struct loader_chunk **ret, size_t *ret_count,
-              bool *ret_same, bool *ret_mixable, struct err *err) MUST_CHECK;
-/* An upper bound in a column of text: "3:abc,2:de,"; any text may be in it. */
-void mdl_put_upper(struct strbuf *sb, const struct loader_chunk *chunk);
+bool mdl_look(struct loader *base, const struct loader_table *const *tables, size_t count,
+              struct loader_seen *ret, struct err *err) MUST_CHECK;
+
+/* loader_letters.c */
+bool mdl_save(struct loader *base, struct err *err) MUST_CHECK;
+bool mdl_restore(struct loader *base, struct err *err) MUST_CHECK;
+bool mdl_hold(struct loader *base, const struct loader_letter *letter, struct err *err) MUST_CHECK;
 
 /* loader_file.c */
 bool mdl_file_allowed(struct md_loader *ld, bool *ret, struct err *err) MUST_CHECK;

@@ -11,6 +11,7 @@
 #include "core/failpoint.h"
 #include "core/log.h"
 #include "letters.h"
+#include "maria/script.h"
 #include "sql/embedded.h"
 #include "target/target_impl.h"
 #include "watch.h"
@@ -26,13 +27,8 @@ bool md_begun(struct md_target *mt, struct err *err)
 bool md_run_script(struct md_target *mt, const char *script, struct err *err)
 {
     bool ok = true;
-    while (ok && *script != '\0') {
-        const char *end = strstr(script, ";\n");
-        size_t len = end != NULL ? (size_t)(end - script) : strlen(script);
-        char *sql CLEANUP(free_ptr) = xstrndup(script, len);
-        ok = strspn(sql, " \n") == len || md_exec(mt, sql, err);
-        script += len + (end != NULL ? 2 : 0);
-    }
+    for (char *sql; ok && (sql = maria_script_next(&script)) != NULL; free(sql))
+        ok = md_exec(mt, sql, err);
     return ok;
 }
 
@@ -165,6 +161,8 @@ static bool md_begin(struct target *tgt, uint64_t attempt, struct err *err)
     if (mt->begun && !(mt->writer > 0 ? md_xa_abandon(mt, err) : md_exec(mt, "ROLLBACK", err)))
         return err_wrap(err, "target");
     md_forget_transaction(mt, false);
+    if (!md_temporary_tidy(mt, err))
+        return err_wrap(err, "target");
     mt->attempt = attempt;
     mt->in_transaction = true;
     return true;
@@ -313,7 +311,7 @@ static bool move_position(struct md_target *mt, const struct target_position *po
 static bool commit_with(struct md_target *mt, const struct target_position *position, const char *token,
                         struct err *err)
 {
-    if (!md_begun(mt, err) || !failpoint("apply.before_commit", err))
+    if (!md_begun(mt, err) || !md_check_unaltered(mt, err) || !failpoint("apply.before_commit", err))
         return err_wrap(err, "target");
     if (!move_position(mt, position, token, err))
         return false;

@@ -127,7 +127,8 @@ struct md_column {
     bool pads;        /* … but not trailing blanks */
     int64_t max_chars, max_bytes;
     int precision, scale, digits;
-    char **labels; /* ENUM */
+    const char *latest; /* TIMESTAMP: its last second; NULL = 9999-12-31 23:59:59 */
+    char **labels;      /* ENUM */
     size_t label_count;
     /* The way of a value. */
     enum md_bind bind;
@@ -206,6 +207,7 @@ struct md_table {
     struct md_set **sets;
     size_t set_count;
     struct md_watch *watch; /* it is looked at for conflicts (watch.h); NULL = not yet */
+    bool held;              /* the hold is there (sql.c) */
 };
 
 struct md_target {
@@ -227,6 +229,9 @@ struct md_target {
     struct target_unfit_rules unfit;
     bool in_transaction, begun;
     uint64_t attempt;
+    bool caseless;       /* names of tables are equal but for case (lower_case_table_names) */
+    bool namesake;       /* a schema of the source is called like the URL's database */
+    char latest[20];     /* the last second of a TIMESTAMP: 2038, since 11.5 2106 */
     size_t array_bytes;  /* an array that has so many is sent */
     size_t packet_bytes; /* the most that the server takes at once */
     struct md_array array;
@@ -239,6 +244,8 @@ struct md_target {
     struct md_halt *halt;      /* conflicts that need a person; NULL = none */
     struct md_table **touched; /* since the transaction began: what has to be looked at when it ends */
     size_t touched_count, touched_cap;
+    size_t temporary_count; /* tables that have temporary ones */
+    bool temporaries_stale; /* some are of a shape that is no more */
 };
 
 /* mariadb.c */
@@ -279,10 +286,18 @@ void md_rows_end(struct md_rows *rows);
 #define MD_ROWS CLEANUP(md_rows_end) struct md_rows
 /* The first column of the first row as a number, 0 without a row. */
 bool md_query_int64(struct md_target *mt, const char *sql, int64_t *ret, struct err *err) MUST_CHECK;
+/* Before a commit: ERR_CONNECT if statements met tables that are not as they were when this session looked at them. */
+bool md_check_unaltered(struct md_target *mt, struct err *err) MUST_CHECK;
 /* BEGIN, if it was not sent yet. */
 bool md_begun(struct md_target *mt, struct err *err) MUST_CHECK;
 /* Puts the table in front of a message; always false. */
 bool md_table_err(const struct md_table *tab, struct err *err);
+
+/* temporary.c: temporary tables last as long as the session; between transactions they go when they are many, or out of use. */
+/* Some of tab's were made just now, and it had none. */
+void md_temporary_made(struct md_target *mt, const struct md_table *tab);
+/* Not in a transaction. */
+bool md_temporary_tidy(struct md_target *mt, struct err *err) MUST_CHECK;
 
 /* lock.c: ERR_BUSY while another apply of this pipeline's shard is connected. */
 bool md_take_lock(struct md_target *mt, struct err *err) MUST_CHECK;
@@ -311,6 +326,7 @@ void md_sql_delete(struct strbuf *sb, struct md_table *tab, struct md_stmt *st);
 void md_sql_update(struct strbuf *sb, struct md_table *tab, const struct md_set *set, struct md_stmt *st);
 void md_sql_create_hold(struct strbuf *sb, const struct md_table *tab);
 void md_sql_hold(struct strbuf *sb, struct md_table *tab, const struct md_set *set, struct md_stmt *st);
+void md_sql_hold_name(struct strbuf *sb, const struct md_table *tab);
 void md_sql_unhold(struct strbuf *sb, const struct md_table *tab);
 bool md_set_changes(const struct md_table *tab, const struct md_set *set);
 
@@ -322,6 +338,9 @@ bool md_stmt_start(struct md_target *mt, struct md_table *tab, enum md_kind kind
 /* One value on its way into a column, by target.unfit where it does not fit; ERR_DATA names the row. out->bytes: appended to. */
 bool md_value_of(struct md_table *tab, struct md_column *col, const struct target_row *row,
                  const struct datum *value, struct md_value *out, bool *ret_null, struct err *err) MUST_CHECK;
+/* ERR_DATA (23502) names the row that has NULL for this column, if that must not be. */
+bool md_check_null(const struct md_table *tab, const struct md_column *col, const struct target_row *row,
+                   struct err *err) MUST_CHECK;
 /* Puts a row into the array, which is sent when it is full. */
 bool md_stmt_add(struct md_target *mt, struct md_stmt *st, const struct target_row *row,
                  struct err *err) MUST_CHECK;
@@ -335,6 +354,9 @@ bool md_all_found(const struct md_table *tab, int64_t found, int64_t wanted, str
 /* For messages: how a row is named without showing its key. SHA-256 over the text forms of the key's columns with ',' between
  * them, first 16 hexadecimal digits: LEFT(SHA2(CONCAT_WS(',', a, b), 256), 16). */
 void md_key_hash(const struct md_table *tab, const struct target_row *row, char out[17]);
+
+/* cascades.c: logs which foreign keys of a source would change rows unseen. */
+bool md_tell_cascades(struct md_target *mt, const struct md_table *tab, struct err *err) MUST_CHECK;
 
 /* prepare.c */
 bool md_prepare(struct target *tgt, const struct table_schema *const *schemas, size_t count,

@@ -125,14 +125,15 @@ static bool plan_integer(struct md_column *col, struct err *err)
     }
     if (col->type == MD_DECIMAL && !col->is_unsigned && col->precision - col->scale >= digits_of(col->source))
         return way(col, MD_BIND_INT, md_put_int);
-    if (col->type == MD_DOUBLE && col->source != MD_SRC_INT8)
+    if (col->type == MD_DOUBLE && col->source != MD_SRC_INT8 && !col->is_unsigned &&
+        strchr(col->type_text, '(') == NULL)
         return way(col, MD_BIND_INT, md_put_int);
     return refuse(col, "it cannot hold every value exactly", err);
 }
 
 static bool plan_float(struct md_column *col, struct err *err)
 {
-    if (col->is_unsigned || col->digits > 0)
+    if (col->is_unsigned || strchr(col->type_text, '(') != NULL) /* double(10,0) rounds, too */
         return refuse(col, "an unsigned column, or one with a number of digits, does not hold every value",
                       err);
     if (col->type == MD_DOUBLE)

@@ -3,6 +3,7 @@
  * a look at all others only where both names are given as constants. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/alloc.h"
 #include "maria/names.h"
@@ -312,6 +313,7 @@ static bool add_column(struct md_target *mt, struct md_table *tab, size_t field,
     for (size_t i = 0; i < schema->key_count; i++)
         col->key = col->key || schema->key_fields[i] == field;
     describe(col, cell, json);
+    col->latest = col->type == MD_TIMESTAMP ? mt->latest : NULL;
     col->unfit = target_unfit_of(&mt->unfit, schema->schema, schema->table, col->field->name);
     if (md_plan(mt, col, err))
         return true;
@@ -517,6 +519,36 @@ static struct md_table *new_table(const struct md_target *mt, const struct table
     return tab;
 }
 
+static bool same_source(const struct md_table *a, const struct md_table *b)
+{
+    return strcmp(a->base.schema->schema, b->base.schema->schema) == 0 &&
+           strcmp(a->base.schema->table, b->base.schema->table) == 0;
+}
+
+/* Two tables of the source would be one here: public's and that of a schema that is called like the URL's database, or names that
+ * differ in case where the server does not tell them apart. */
+static bool one_source(struct md_target *mt, const struct md_table *tab, struct md_table *const *others,
+                       size_t count, struct err *err)
+{
+    bool public = strcmp(tab->base.schema->schema, "public") == 0;
+    bool namesake = !public && strcmp(tab->base.schema->schema, mt->database) == 0;
+    mt->namesake = mt->namesake || namesake;
+    if (!mt->caseless && !namesake && !(public && mt->namesake))
+        return true;
+    for (size_t i = 0; i < count; i++) {
+        bool same_name = mt->caseless ? strcasecmp(others[i]->name, tab->name) == 0
+                                      : strcmp(others[i]->name, tab->name) == 0;
+        if (same_name && !same_source(others[i], tab))
+            return schema_err(
+                tab, err,
+                "on the target it would be the same table as another one of the source "
+                "(schema public is the URL's database; lower_case_table_names): leave one of them "
+                "out (source.tables), rename it, or name another database in target.url. It is",
+                tab->name);
+    }
+    return true;
+}
+
 static bool prepare_part(struct md_target *mt, const struct table_schema *const *schemas, size_t count,
                          struct target_table **ret, struct err *err)
 {
@@ -527,8 +559,14 @@ static bool prepare_part(struct md_target *mt, const struct table_schema *const 
     }
     part.seen = xcalloc(part.first[count] + 1, sizeof *part.seen);
     part.json = xcalloc(part.first[count] + 1, sizeof *part.json);
-    bool ok = find_tables(mt, &part, err) && refuse_triggers(mt, &part, err) &&
-              read_columns(mt, &part, err) && find_keys(mt, &part, err);
+    bool ok = true;
+    for (size_t i = 0; ok && i < count; i++)
+        ok = one_source(mt, part.tabs[i], part.tabs, i, err) &&
+             one_source(mt, part.tabs[i], mt->tables, mt->table_count, err);
+    ok = ok && find_tables(mt, &part, err) && refuse_triggers(mt, &part, err) &&
+         read_columns(mt, &part, err) && find_keys(mt, &part, err);
+    for (size_t i = 0; ok && mt->writer == 0 && i < count; i++)
+        ok = md_tell_cascades(mt, part.tabs[i], err);
     free(part.seen);
     free(part.json);
     if (ok)

@@ -203,6 +203,9 @@ static bool take_out(struct md_target *mt, const struct target_batch *batch, str
         for (size_t i = 0; i < tab->set_count; i++) /* they are of the hold that was */
             md_stmt_release(&tab->sets[i]->hold);
         md_sql_create_hold(&sql, tab);
+        if (!tab->held)
+            md_temporary_made(mt, tab);
+        tab->held = true;
         if (!run(mt, tab, &sql, err) || !each_set(mt, batch, MD_HOLD, err) ||
             !send_all(mt, batch, TARGET_UPDATE, MD_DELETE, err))
             return false;

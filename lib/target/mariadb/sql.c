@@ -48,6 +48,21 @@ static void add_key_guard(struct strbuf *sb, const struct md_table *tab)
     strbuf_adds(sb, ", (SELECT 1 UNION ALL SELECT 2))");
 }
 
+/* A column of the key that is a time may have ON UPDATE CURRENT_TIMESTAMP (a TIMESTAMP even without a word of it): it changes by itself
+ * when another column does, unless it is assigned to. */
+static bool may_move_itself(const struct md_column *col)
+{
+    return col->key && (col->type == MD_TIMESTAMP || col->type == MD_DATETIME);
+}
+
+/* `a` = `a` */
+static void add_itself(struct strbuf *sb, const struct md_column *col)
+{
+    maria_quote_ident(sb, col->field->name);
+    strbuf_adds(sb, " = ");
+    maria_quote_ident(sb, col->field->name);
+}
+
 /* Only for tables whose key is their one unique index: any other would send the row to another one. */
 void md_sql_upsert(struct strbuf *sb, struct md_table *tab, struct md_stmt *st)
 {
@@ -55,8 +70,13 @@ void md_sql_upsert(struct strbuf *sb, struct md_table *tab, struct md_stmt *st)
     strbuf_adds(sb, " ON DUPLICATE KEY UPDATE ");
     add_key_guard(sb, tab);
     for (size_t i = 0; i < tab->column_count; i++) {
-        if (tab->columns[i].key)
+        if (tab->columns[i].key) {
+            if (i != tab->key[0] && may_move_itself(&tab->columns[i])) {
+                strbuf_adds(sb, ", ");
+                add_itself(sb, &tab->columns[i]);
+            }
             continue;
+        }
         strbuf_adds(sb, ", ");
         maria_quote_ident(sb, tab->columns[i].field->name);
         strbuf_adds(sb, " = VALUES(");
@@ -115,18 +135,23 @@ void md_sql_update(struct strbuf *sb, struct md_table *tab, const struct md_set 
     const char *comma = "";
     strbuf_addf(sb, "UPDATE %s SET ", tab->name);
     for (size_t i = 0; i < tab->column_count; i++) {
-        if (!is_set(tab, set, i))
+        bool itself = !is_set(tab, set, i) && may_move_itself(&tab->columns[i]);
+        if (!itself && !is_set(tab, set, i))
             continue;
         strbuf_adds(sb, comma);
+        comma = ", ";
+        if (itself) {
+            add_itself(sb, &tab->columns[i]);
+            continue;
+        }
         maria_quote_ident(sb, tab->columns[i].field->name);
         strbuf_adds(sb, " = ?");
         add_ref(st, &tab->columns[i], false);
-        comma = ", ";
     }
     add_where(sb, tab, st);
 }
 
-static void add_hold_name(struct strbuf *sb, const struct md_table *tab)
+void md_sql_hold_name(struct strbuf *sb, const struct md_table *tab)
 {
     maria_quote_ident(sb, tab->database);
     strbuf_addf(sb, ".crossfade_hold%u", tab->id);
@@ -136,7 +161,7 @@ static void add_hold_name(struct strbuf *sb, const struct md_table *tab)
 void md_sql_create_hold(struct strbuf *sb, const struct md_table *tab)
 {
     strbuf_adds(sb, "CREATE OR REPLACE TEMPORARY TABLE ");
-    add_hold_name(sb, tab);
+    md_sql_hold_name(sb, tab);
     strbuf_adds(sb, " ENGINE=InnoDB AS SELECT ");
     add_columns(sb, tab);
     strbuf_addf(sb, " FROM %s LIMIT 0", tab->name);
@@ -146,7 +171,7 @@ void md_sql_create_hold(struct strbuf *sb, const struct md_table *tab)
 void md_sql_hold(struct strbuf *sb, struct md_table *tab, const struct md_set *set, struct md_stmt *st)
 {
     strbuf_adds(sb, "INSERT INTO ");
-    add_hold_name(sb, tab);
+    md_sql_hold_name(sb, tab);
     strbuf_adds(sb, " SELECT ");
     for (size_t i = 0; i < tab->column_count; i++) {
         strbuf_adds(sb, i > 0 ? ", " : "");
@@ -168,5 +193,5 @@ void md_sql_unhold(struct strbuf *sb, const struct md_table *tab)
     strbuf_adds(sb, ") SELECT ");
     add_columns(sb, tab);
     strbuf_adds(sb, " FROM ");
-    add_hold_name(sb, tab);
+    md_sql_hold_name(sb, tab);
 }

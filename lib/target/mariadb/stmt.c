@@ -252,6 +252,22 @@ bool md_value_of(struct md_table *tab, struct md_column *col, const struct targe
     return strbuf_ok(out->bytes, "row", err) || row_err(tab, row, col, err);
 }
 
+/* The server takes NULL for "now" in a TIMESTAMP, and for "the next number" in an AUTO_INCREMENT column, where it could refuse it. */
+bool md_check_null(const struct md_table *tab, const struct md_column *col, const struct target_row *row,
+                   struct err *err)
+{
+    if (col->nullable)
+        return true;
+    (void)md_unfit(err, "23502", "%s of the target is NOT NULL, and the source has NULL", col->type_text);
+    return row_err(tab, row, col, err);
+}
+
+/* A row that is looked for, or staged for conflicts.c, is not written. */
+static bool is_written(const struct md_stmt *st, const struct md_ref *ref)
+{
+    return !ref->old && (st->tab->watch == NULL || st != &st->tab->watch->stage);
+}
+
 static bool add_value(struct md_target *mt, struct md_stmt *st, size_t cell, const struct md_ref *ref,
                       const struct target_row *row, struct err *err)
 {
@@ -262,6 +278,8 @@ static bool add_value(struct md_target *mt, struct md_stmt *st, size_t cell, con
     size_t start = a->bytes.len;
     bool is_null;
     if (!md_value_of(st->tab, col, row, &values[col->index], &out, &is_null, err))
+        return false;
+    if (is_null && is_written(st, ref) && !md_check_null(st->tab, col, row, err))
         return false;
     a->indicators[cell] = is_null ? STMT_INDICATOR_NULL : STMT_INDICATOR_NONE;
     a->offsets[cell] = start;

@@ -1,14 +1,15 @@
 /* Owns: dates and times. PostgreSQL's text form ("2024-02-29 11:14:15.5+00", "… BC", "infinity") becomes MariaDB's, which has the
- * years 1 to 9999, no infinities, and cuts digits that a column has no room for in silence. */
+ * years 1 to 9999 (a TIMESTAMP 1970 to 2038, of newer servers 2106), no infinities, and cuts digits that a column has no room for in silence. */
 #include <stdio.h>
 #include <string.h>
 
 #include "mariadb.h"
 
-#define DAY_MAX    "9999-12-31"
-#define DAY_MIN    "0001-01-01"
-#define SECOND_MIN " 00:00:00"
-#define SECOND_MAX " 23:59:59"
+#define DAY_MAX       "9999-12-31"
+#define DAY_MIN       "0001-01-01"
+#define SECOND_MIN    " 00:00:00"
+#define SECOND_MAX    " 23:59:59"
+#define TIMESTAMP_MIN "1970-01-01 00:00:01" /* 0 is the zero date */
 
 /* Zeros behind what the column keeps go; others do not fit. `text` = hh:mm:ss[.f]. */
 static bool cut_fraction(const char *text, size_t len, int digits, size_t *ret_len)
@@ -35,21 +36,27 @@ static enum md_put replace(struct md_value *out, size_t start, const char *text,
     return strbuf_ok(out->bytes, "row", err) ? as : MD_PUT_FAILED;
 }
 
-/* The end of MariaDB's calendar that is nearest. */
+/* The end of the column's calendar that is nearest. */
 static enum md_put nearest(const struct md_column *col, struct md_value *out, size_t start, bool late,
                            struct err *err)
 {
     char text[40];
     char fraction[10] = ".999999";
-    fraction[col->digits > 0 ? 1 + col->digits : 0] = '\0';
-    bool day = col->type == MD_DATE;
-    (void)snprintf(text, sizeof text, "%s%s%s", late ? DAY_MAX : DAY_MIN,
-                   day    ? ""
-                   : late ? SECOND_MAX
-                          : SECOND_MIN,
-                   late && !day ? fraction : "");
     struct err full = ERR_INIT;
-    (void)md_unfit(err, "22008", "%s has the years 1 to 9999, and no infinity", col->type_text);
+    bool day = col->type == MD_DATE;
+    fraction[col->digits > 0 ? 1 + col->digits : 0] = '\0';
+    if (day)
+        (void)snprintf(text, sizeof text, "%s", late ? DAY_MAX : DAY_MIN);
+    else if (late)
+        (void)snprintf(text, sizeof text, "%s%s", col->latest != NULL ? col->latest : DAY_MAX SECOND_MAX,
+                       fraction);
+    else
+        (void)snprintf(text, sizeof text, "%s", col->latest != NULL ? TIMESTAMP_MIN : DAY_MIN SECOND_MIN);
+    if (col->latest != NULL)
+        (void)md_unfit(err, "22008", "%s has the times from %s to %s in UTC, and no infinity", col->type_text,
+                       TIMESTAMP_MIN, col->latest);
+    else
+        (void)md_unfit(err, "22008", "%s has the years 1 to 9999, and no infinity", col->type_text);
     return replace(out, start, text, strlen(text), MD_PUT_NEAREST, &full);
 }
 
@@ -60,6 +67,14 @@ static size_t year_end(const char *text, size_t len)
     while (i < len && text[i] >= '0' && text[i] <= '9')
         i++;
     return i < len && text[i] == '-' ? i : 0;
+}
+
+/* 1970 with not a microsecond gone is the zero date, which a TIMESTAMP does not take. */
+static bool is_before(const char *text, size_t len)
+{
+    static const char zero[] = "1970-01-01 00:00:00";
+    int order = memcmp(text, zero, sizeof zero - 1);
+    return order < 0 || (order == 0 && strspn(text + sizeof zero - 1, ".0") == len - (sizeof zero - 1));
 }
 
 static enum md_put put_calendar(const struct md_column *col, const struct datum *value, struct md_value *out,
@@ -81,6 +96,10 @@ static enum md_put put_calendar(const struct md_column *col, const struct datum 
     if (col->type == MD_DATE)
         return replace(out, start, copy, len, MD_PUT_OK, err);
     len = strcspn(copy, "+"); /* timestamptz: +00, the session's own */
+    if (col->latest != NULL && is_before(copy, len))
+        return nearest(col, out, start, false, err);
+    if (col->latest != NULL && memcmp(copy, col->latest, strlen(col->latest)) > 0)
+        return nearest(col, out, start, true, err);
     bool ok = cut_fraction(copy, len, col->digits, &keep);
     if (!ok)
         return md_unfit(err, "22008", "%s has no room for all digits behind the second", col->type_text);

@@ -68,7 +68,7 @@ static bool prepare_writer(struct target *tgt, struct err *err)
     struct md_target *mt = (struct md_target *)tgt;
     if (!mt->begun)
         return true;
-    if (!with_name(mt, "XA END", err) || !with_name(mt, "XA PREPARE", err))
+    if (!md_check_unaltered(mt, err) || !with_name(mt, "XA END", err) || !with_name(mt, "XA PREPARE", err))
         return err_wrap(err, "target");
     mt->xa_prepared = true;
     return true;

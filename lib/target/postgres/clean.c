@@ -247,6 +247,7 @@ static bool forget_direct(struct pg_target *pt, struct err *err)
         "DELETE FROM crossfade.direct_load WHERE pipeline = $1",
         "DELETE FROM crossfade.direct_table WHERE pipeline = $1",
         "DELETE FROM crossfade.direct_chunk WHERE pipeline = $1",
+        "DELETE FROM crossfade.direct_letter WHERE pipeline = $1",
     };
     const char *params[1] = {pt->pipeline};
     for (size_t i = 0; i < ARRAY_LEN(statements); i++) {

@@ -52,6 +52,7 @@ static bool make_ready(struct pg_target *pt, struct pg_table *tab, const struct 
     if (rule->policy == CONFLICT_NEWER_WINS && !find_newer(tab, rule, &watch->newer, err))
         return false;
     watch->policy = rule->policy;
+    tab->base.watched = true;
     if (!pgt_ensure_loaded(pt, &tab, 1, err) || !pgt_plain(pt, err) || !pgt_watch_find(pt, tab, err))
         return false;
     if (!watch->made) {

@@ -180,13 +180,16 @@ bool pgt_watch_reset(struct pg_target *pt, struct err *err)
                2, params, &res, err);
 }
 
+/* Those of this shard, or of a name that no table has any more. */
 static bool forget_tables(struct pg_target *pt, pgt_rule_fn *rule_of, void *ctx, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
-    const char *params[] = {pt->pipeline};
+    const char *params[] = {pt->pipeline, pt->shard};
     if (!pg_query(pt->conn,
-                  "SELECT id, schema_name, table_name FROM crossfade.dual_write WHERE pipeline = $1", 1,
-                  params, &res, err))
+                  "SELECT id, schema_name, table_name FROM crossfade.dual_write LEFT JOIN crossfade.loaded "
+                  "l USING (pipeline, schema_name, table_name) WHERE pipeline = $1 AND (l.shard = $2 OR "
+                  "l.shard IS NULL)",
+                  2, params, &res, err))
         return false;
     for (int i = 0; i < pg_rows(res); i++) {
         if (rule_of(ctx, pg_cell(res, i, 1), pg_cell(res, i, 2)) == NULL &&
@@ -234,7 +237,7 @@ bool pgt_watch_start(struct target *tgt, pgt_rule_fn *rule_of, void *ctx, size_t
                      bool *ret_begun, uint64_t *ret_open, struct err *err)
 {
     struct pg_target *pt = (struct pg_target *)tgt;
-    const char *params[] = {pt->pipeline};
+    const char *params[] = {pt->pipeline, pt->shard};
     bool there = false;
     int64_t open = 0;
     *ret_begun = complete;
@@ -250,8 +253,9 @@ bool pgt_watch_start(struct target *tgt, pgt_rule_fn *rule_of, void *ctx, size_t
     }
     if (!forget_tables(pt, rule_of, ctx, err) || (complete && !seed_tables(pt, rule_of, ctx, err)) ||
         !pg_query_int64(pt->conn,
-                        "SELECT count(*) FROM crossfade.conflict WHERE pipeline = $1 AND state = 'open'", 1,
-                        params, &open, err))
+                        "SELECT count(*) FROM crossfade.conflict JOIN crossfade.loaded l USING (pipeline, "
+                        "schema_name, table_name) WHERE pipeline = $1 AND l.shard = $2 AND state = 'open'",
+                        2, params, &open, err))
         return err_wrap(err, "target");
     *ret_open = (uint64_t)open;
     return true;

@@ -10,8 +10,9 @@
 
 #define LETTER_PARAMS 23
 /* Records of a page: so many, and so many bytes (one may be larger). */
-#define PAGE_ROWS  "256"
-#define PAGE_BYTES "4194304"
+#define PAGE_ROWS    "256"
+#define PAGE_BYTES   "4194304"
+#define REFUSED_ROWS "16" /* whole rows, of any size */
 
 bool pgt_recover(struct pg_target *pt, struct err *err)
 {
@@ -94,8 +95,7 @@ static bool query(struct target *tgt, const char *sql, int count, const char *co
     return true;
 }
 
-/* bytea as text; NULL stays NULL. malloc'd into *sb. */
-static const char *hex(struct strbuf *sb, const void *bytes, size_t len)
+const char *pgt_hex(struct strbuf *sb, const void *bytes, size_t len)
 {
     static const char digits[] = "0123456789abcdef";
     const unsigned char *p = bytes;
@@ -136,7 +136,7 @@ static bool put(struct target *tgt, const struct dead_letter *l, int64_t *ret_id
     bool ok = true;
     for (size_t i = 0; i < ARRAY_LEN(bytes); i++) {
         strbuf_init(&bytes[i], VALUE_MAX);
-        hexed[i] = hex(&bytes[i], from[i], lens[i]);
+        hexed[i] = pgt_hex(&bytes[i], from[i], lens[i]);
         ok = strbuf_ok(&bytes[i], "dead letter", ok ? err : NULL) && ok;
     }
     char chain[24], partition[24], offset[24], time_ms[24], order[24], fence[24], lsn[LSN_TEXT_MAX];
@@ -402,6 +402,47 @@ static bool settle(struct target *tgt, int64_t chain, const struct err *why, str
         5, params, NULL, err);
 }
 
+/* --- rows that a direct load left --- */
+
+static bool refused(struct target *tgt, int64_t after,
+                    bool (*each_letter)(void *ctx, const struct dead_letter *letter, struct err *err),
+                    void *ctx, int64_t *ret_last, struct err *err)
+{
+    struct pg_target *pt = (struct pg_target *)tgt;
+    PG_RESULT_AUTO res = NULL;
+    char id[24];
+    (void)snprintf(id, sizeof id, "%" PRId64, after);
+    const char *params[] = {pt->pipeline, pt->shard, id};
+    *ret_last = after;
+    if (!pgt_plain(pt, err) || !pg_exec(pt->conn, "SET bytea_output = 'hex'", err) ||
+        !query(tgt,
+               "SELECT id, stream, record_time_ms, record_key, record_value, record_headers FROM "
+               "crossfade.direct_letter WHERE pipeline = $1 AND shard = $2 AND id > $3::bigint ORDER BY id "
+               "LIMIT " REFUSED_ROWS,
+               3, params, &res, err))
+        return false;
+    for (int row = 0; row < pg_rows(res); row++) {
+        struct dead_letter l = {.id = pg_cell_int64(res, row, 0),
+                                .stream = pg_cell(res, row, 1),
+                                .timestamp_ms = pg_cell_int64(res, row, 2)};
+        l.record_key = pgt_unhex(res, row, 3, &l.record_key_len);
+        l.value = pgt_unhex(res, row, 4, &l.value_len);
+        l.headers = pgt_unhex(res, row, 5, &l.headers_len);
+        *ret_last = l.id;
+        if (!each_letter(ctx, &l, err))
+            return false;
+    }
+    return true;
+}
+
+static bool forget_refused(struct target *tgt, struct err *err)
+{
+    const struct pg_target *pt = (struct pg_target *)tgt;
+    const char *params[] = {pt->pipeline, pt->shard};
+    return query(tgt, "DELETE FROM crossfade.direct_letter WHERE pipeline = $1 AND shard = $2", 2, params,
+                 NULL, err);
+}
+
 const struct target_letters_ops pgt_letters = {
     .put = put,
     .tie = tie,
@@ -411,4 +452,6 @@ const struct target_letters_ops pgt_letters = {
     .begun = begun,
     .discard = discard,
     .settle = settle,
+    .refused = refused,
+    .forget_refused = forget_refused,
 };

@@ -49,7 +49,7 @@ static bool set_up(struct pg_loader *ld, struct err *err)
 {
     static const char needed[] = "crossfade.position crossfade.loaded crossfade.loaded.table_oid "
                                  "crossfade.direct_load crossfade.direct_table crossfade.direct_chunk "
-                                 "crossfade.shard_home";
+                                 "crossfade.direct_letter crossfade.shard_home";
     struct err refused = ERR_INIT;
     if (!pg_exec(ld->conn, SESSION, err) ||
         (pg_server_version(ld->conn) >= 170000 && !pg_exec(ld->conn, "SET transaction_timeout = 0", err)))
@@ -119,6 +119,7 @@ static bool pgl_claim(struct loader *base, bool *ret_done, struct err *err)
     PG_RESULT_AUTO res = NULL;
     PG_RESULT_AUTO chunks = NULL;
     PG_RESULT_AUTO tables = NULL;
+    PG_RESULT_AUTO letters = NULL;
     PG_RESULT_AUTO claim = NULL;
     const char *params[3] = {ld->base.pipeline, ld->attempt, ld->base.owner};
     /* The lists of an earlier attempt go with its claim, which is locked first, as by apply when it empties the target. */
@@ -134,6 +135,10 @@ static bool pgl_claim(struct loader *base, bool *ret_done, struct err *err)
                  "DELETE FROM crossfade.direct_table WHERE pipeline = $1 AND NOT EXISTS (SELECT 1 FROM "
                  "crossfade.direct_load WHERE pipeline = $1 AND attempt >= $2::bigint)",
                  2, params, &tables, err) &&
+        pg_query(ld->conn,
+                 "DELETE FROM crossfade.direct_letter WHERE pipeline = $1 AND NOT EXISTS (SELECT 1 FROM "
+                 "crossfade.direct_load WHERE pipeline = $1 AND attempt >= $2::bigint)",
+                 2, params, &letters, err) &&
         pg_query(ld->conn,
                  "INSERT INTO crossfade.direct_load AS l (pipeline, attempt, owner) VALUES ($1, $2::bigint, "
                  "$3) ON CONFLICT (pipeline) DO UPDATE SET done = l.done AND l.attempt = excluded.attempt, "
@@ -151,13 +156,17 @@ static bool pgl_claim(struct loader *base, bool *ret_done, struct err *err)
 }
 
 /* Begins a transaction that holds the claim: neither another loader nor apply's next attempt comes in between. */
-static bool begin(struct pg_loader *ld, struct err *err)
+bool pgl_begin_claimed(struct pg_loader *ld, struct err *err)
 {
     const char *params[3] = {ld->base.pipeline, ld->attempt, ld->base.owner};
     struct loader_place *places CLEANUP(free_ptr) = xcalloc(LOADER_PLACES_MAX, sizeof *places);
     size_t count = 0;
     bool ours = false, ready = false;
-    if (!pg_exec(ld->conn, "BEGIN", err) ||
+    ld->saved = false;
+    if (pg_busy(ld->conn)) /* what was given up */
+        pg_copy_in_abort(ld->conn, "given up");
+    if ((pg_in_transaction(ld->conn) && !pg_exec(ld->conn, "ROLLBACK", err)) ||
+        !pg_exec(ld->conn, "BEGIN", err) ||
         !pgl_query_bool(
             ld,
             "SELECT true FROM crossfade.direct_load WHERE pipeline = $1 AND attempt = $2::bigint AND "
@@ -168,161 +177,6 @@ static bool begin(struct pg_loader *ld, struct err *err)
                  !loader_places_ready(&ld->base, places, count, &ld->shards, &ready, err)))
         return false;
     return ready || loader_taken_over(err);
-}
-
-/* --- tables --- */
-
-static void put_name(struct strbuf *sql, const struct loader_table *t)
-{
-    pg_quote_table(sql, t->schema, t->name);
-}
-
-static bool exec_on(struct pg_loader *ld, const struct loader_table *t, const char *before, const char *after,
-                    struct err *err)
-{
-    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    strbuf_adds(&sql, before);
-    put_name(&sql, t);
-    strbuf_adds(&sql, after);
-    bool ok = strbuf_ok(&sql, "statement", err) && pg_exec(ld->conn, sql.data, err);
-    strbuf_release(&sql);
-    return ok;
-}
-
-/* A foreign key from outside forbids TRUNCATE; in replica role no trigger stops DELETE. Rows of inheritance children are those
- * of other tables. */
-static bool empty(struct pg_loader *ld, const struct loader_table *t, bool partitioned, struct err *err)
-{
-    struct err first = ERR_INIT;
-    if (!pg_exec(ld->conn, "SAVEPOINT crossfade_truncate", err))
-        return false;
-    if (exec_on(ld, t, partitioned ? "TRUNCATE " : "TRUNCATE ONLY ", "", &first))
-        return pg_exec(ld->conn, "RELEASE SAVEPOINT crossfade_truncate", err);
-    if (first.code == ERR_CONNECT) {
-        *err = first;
-        return false;
-    }
-    return pg_exec(ld->conn, "ROLLBACK TO SAVEPOINT crossfade_truncate", err) &&
-           exec_on(ld, t, partitioned ? "DELETE FROM " : "DELETE FROM ONLY ", "", err);
-}
-
-static bool holds_rows(struct pg_loader *ld, const struct loader_table *t, bool partitioned, bool *ret,
-                       struct err *err)
-{
-    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    strbuf_addf(&sql, "SELECT EXISTS (SELECT 1 FROM %s", partitioned ? "" : "ONLY ");
-    put_name(&sql, t);
-    strbuf_adds(&sql, ")");
-    bool ok = strbuf_ok(&sql, "statement", err) && pgl_query_bool(ld, sql.data, 0, NULL, ret, err);
-    strbuf_release(&sql);
-    return ok;
-}
-
-/* Tables that firing foreign keys connect count by the name of one of them (target/layout.h). */
-static bool find_shard(struct pg_loader *ld, const struct loader_table *t, char ret[32], struct err *err)
-{
-    PG_RESULT_AUTO home = NULL;
-    const char *params[3] = {ld->base.pipeline, t->schema, t->name};
-    loader_shard_of(ld->shards, t->schema, t->name, ret);
-    if (ld->shards == 1)
-        return true;
-    if (!pg_query(
-            ld->conn,
-            "SELECT home_schema, home_table FROM crossfade.shard_home WHERE pipeline = $1 AND schema_name = "
-            "$2 AND table_name = $3",
-            3, params, &home, err))
-        return false;
-    if (pg_rows(home) > 0)
-        loader_shard_of(ld->shards, pg_cell(home, 0, 0), pg_cell(home, 0, 1), ret);
-    return true;
-}
-
-/* crossfade.loaded tells whose rows they are; a table that comes in gets its row there. */
-static bool take_table(struct pg_loader *ld, const struct loader_table *t, struct err *err)
-{
-    PG_RESULT_AUTO res = NULL;
-    char shard[32];
-    const char *params[5] = {ld->base.pipeline, shard, t->schema, t->name, ld->attempt};
-    bool ours = false, filled = false, partitioned = false;
-    if (!find_shard(ld, t, shard, err) ||
-        !pgl_query_bool(ld,
-                        "SELECT relkind = 'p' FROM pg_catalog.pg_class WHERE oid = "
-                        "to_regclass(format('%I.%I', $1::text, $2::text))",
-                        2, params + 2, &partitioned, err) ||
-        !pgl_query_bool(
-            ld,
-            "SELECT true FROM crossfade.loaded WHERE pipeline = $1 AND shard = $2 AND schema_name = "
-            "$3 AND table_name = $4",
-            4, params, &ours, err) ||
-        !holds_rows(ld, t, partitioned, &filled, err))
-        return false;
-    if (filled && !ours && !ld->base.truncate_nonempty)
-        return err_set(err, ERR_SCHEMA,
-                       "the target table holds rows that this pipeline did not write: empty it, or set "
-                       "apply.on_nonempty: truncate");
-    return (!filled || empty(ld, t, partitioned, err)) &&
-           (ours ||
-            pg_query(
-                ld->conn,
-                "INSERT INTO crossfade.loaded (pipeline, shard, schema_name, table_name, attempt, table_oid) "
-                "VALUES ($1, $2, $3, $4, $5::bigint, to_regclass(format('%I.%I', $3::text, $4::text))::oid)",
-                5, params, &res, err));
-}
-
-static bool note_table(struct pg_loader *ld, const struct loader_table *t, struct err *err)
-{
-    PG_RESULT_AUTO chunks = NULL;
-    PG_RESULT_AUTO res = NULL;
-    char oid[16];
-    (void)snprintf(oid, sizeof oid, "%u", t->oid);
-    const char *params[5] = {ld->base.pipeline, oid, t->schema, t->name, t->shape};
-    return pg_query(ld->conn,
-                    "DELETE FROM crossfade.direct_chunk WHERE pipeline = $1 AND source_oid = $2::bigint", 2,
-                    params, &chunks, err) &&
-           pg_query(
-               ld->conn,
-               "INSERT INTO crossfade.direct_table (pipeline, source_oid, schema_name, table_name, shape) "
-               "VALUES ($1, $2::bigint, $3, $4, $5) ON CONFLICT (pipeline, source_oid) DO UPDATE SET "
-               "schema_name = $3, table_name = $4, shape = $5",
-               5, params, &res, err);
-}
-
-static bool pgl_begin_table(struct loader *base, const struct loader_table *t, struct err *err)
-{
-    struct pg_loader *ld = (struct pg_loader *)base;
-    return begin(ld, err) && take_table(ld, t, err) && note_table(ld, t, err) &&
-           pg_exec(ld->conn, "COMMIT", err);
-}
-
-/* The server shares it among the workers of a parallel build. */
-static bool give_memory(struct pg_loader *ld, struct err *err)
-{
-    char sql[80];
-    (void)snprintf(sql, sizeof sql, "SET LOCAL maintenance_work_mem = '%lldkB'",
-                   (long long)MAX_OF(1024, ld->base.index_memory_bytes / 1024));
-    return ld->base.index_memory_bytes == 0 || pg_exec(ld->conn, sql, err);
-}
-
-static bool pgl_end_table(struct loader *base, const struct loader_table *t, struct err *err)
-{
-    struct pg_loader *ld = (struct pg_loader *)base;
-    const char *params[2] = {t->schema, t->name};
-    bool there = false;
-    if (t->key_as == NULL)
-        return true;
-    if (!pgl_query_bool(ld,
-                        "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_index WHERE indrelid = "
-                        "to_regclass(format('%I.%I', $1::text, $2::text)) AND indisprimary)",
-                        2, params, &there, err))
-        return false;
-    if (there)
-        return true;
-    struct strbuf add = STRBUF_INIT(STRBUF_SQL_MAX);
-    strbuf_addf(&add, " ADD %s", t->key_as);
-    bool ok = strbuf_ok(&add, "statement", err) && begin(ld, err) && give_memory(ld, err) &&
-              exec_on(ld, t, "ALTER TABLE ", add.data, err) && pg_exec(ld->conn, "COMMIT", err);
-    strbuf_release(&add);
-    return ok;
 }
 
 /* --- chunks --- */
@@ -351,19 +205,27 @@ static bool pgl_plan(struct loader *base, const struct loader_chunk *chunk, stru
     strbuf_addf(&sql, ", %u, %u, %d, ", chunk->table_oid, chunk->part_oid, chunk->number);
     put_upper(chunk, &sql);
     strbuf_adds(&sql, ")");
-    bool ok = strbuf_ok(&sql, "statement", err) && begin(ld, err) && pg_exec(ld->conn, sql.data, err) &&
-              pg_exec(ld->conn, "COMMIT", err);
+    bool ok = strbuf_ok(&sql, "statement", err) && pgl_begin_claimed(ld, err) &&
+              pg_exec(ld->conn, sql.data, err) && pg_exec(ld->conn, "COMMIT", err);
     strbuf_release(&sql);
     return ok;
 }
 
-static bool pgl_begin(struct loader *base, const struct loader_table *t, enum loader_form form,
+static bool pgl_begin(struct loader *base, const struct loader_table *const *tables, size_t count,
+                      struct err *err)
+{
+    (void)tables;
+    (void)count;
+    return pgl_begin_claimed((struct pg_loader *)base, err);
+}
+
+static bool pgl_start(struct loader *base, const struct loader_table *t, enum loader_form form,
                       struct err *err)
 {
     struct pg_loader *ld = (struct pg_loader *)base;
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     strbuf_adds(&sql, "COPY ");
-    put_name(&sql, t);
+    pg_quote_table(&sql, t->schema, t->name);
     strbuf_adds(&sql, " (");
     for (size_t i = 0; i < t->column_count; i++) {
         strbuf_adds(&sql, i > 0 ? ", " : "");
@@ -371,7 +233,7 @@ static bool pgl_begin(struct loader *base, const struct loader_table *t, enum lo
     }
     strbuf_addf(&sql, ") FROM STDIN (FORMAT %s)", form == LOADER_BINARY ? "binary" : "text");
     strbuf_clear(&ld->out);
-    bool ok = strbuf_ok(&sql, "COPY", err) && begin(ld, err) && pg_copy_in_begin(ld->conn, sql.data, err);
+    bool ok = strbuf_ok(&sql, "COPY", err) && pg_copy_in_begin(ld->conn, sql.data, err);
     strbuf_release(&sql);
     return ok;
 }
@@ -394,20 +256,23 @@ static bool pgl_put(struct loader *base, const void *bytes, size_t len, struct e
     return strbuf_ok(&ld->out, "COPY data", err);
 }
 
-static bool pgl_end(struct loader *base, const struct loader_chunk *chunk, lsn_t lsn, int64_t *ret_rows,
-                    struct err *err)
+static bool pgl_stop(struct loader *base, int64_t *ret_rows, struct err *err)
 {
     struct pg_loader *ld = (struct pg_loader *)base;
+    return flush(ld, err) && pg_copy_in_end(ld->conn, ret_rows, err);
+}
+
+/* One that was planned. */
+static bool note_planned(struct pg_loader *ld, const struct loader_chunk *chunk, const char *lsn,
+                         int64_t *ret_noted, struct err *err)
+{
     PG_RESULT_AUTO res = NULL;
-    char table[16], part[16], number[16], at[LSN_TEXT_MAX], rows[24];
+    char table[16], part[16], number[16], rows[24];
     (void)snprintf(table, sizeof table, "%u", chunk->table_oid);
     (void)snprintf(part, sizeof part, "%u", chunk->part_oid);
     (void)snprintf(number, sizeof number, "%d", chunk->number);
-    if (!flush(ld, err) || !pg_copy_in_end(ld->conn, ret_rows, err) ||
-        !failpoint("capture.direct_copied", err))
-        return false;
-    (void)snprintf(rows, sizeof rows, "%lld", (long long)*ret_rows);
-    const char *params[6] = {ld->base.pipeline, table, part, number, lsn_format(lsn, at), rows};
+    (void)snprintf(rows, sizeof rows, "%lld", (long long)chunk->rows);
+    const char *params[6] = {ld->base.pipeline, table, part, number, lsn, rows};
     if (!pg_query(
             ld->conn,
             "UPDATE crossfade.direct_chunk SET done = true, lsn = $5::pg_lsn, rows = $6::bigint WHERE "
@@ -415,7 +280,54 @@ static bool pgl_end(struct loader *base, const struct loader_chunk *chunk, lsn_t
             "AND NOT done",
             6, params, &res, err))
         return false;
-    if (pg_affected(res) != 1)
+    *ret_noted = pg_affected(res);
+    return true;
+}
+
+/* Whole parts that were not. */
+static bool note_whole(struct pg_loader *ld, const struct loader_chunk *chunks, size_t count, const char *lsn,
+                       int64_t *ret_noted, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    struct strbuf tables = STRBUF_INIT(STRBUF_SQL_MAX), parts = STRBUF_INIT(STRBUF_SQL_MAX),
+                  rows = STRBUF_INIT(STRBUF_SQL_MAX);
+    for (size_t i = 0; i < count; i++) {
+        pg_array_int64(&tables, i, chunks[i].table_oid);
+        pg_array_int64(&parts, i, chunks[i].part_oid);
+        pg_array_int64(&rows, i, chunks[i].rows);
+    }
+    pg_array_end(&tables, count);
+    pg_array_end(&parts, count);
+    pg_array_end(&rows, count);
+    const char *params[5] = {ld->base.pipeline, tables.data, parts.data, rows.data, lsn};
+    bool ok =
+        strbuf_ok(&tables, "chunks", err) && strbuf_ok(&parts, "chunks", err) &&
+        strbuf_ok(&rows, "chunks", err) &&
+        pg_query(ld->conn,
+                 "INSERT INTO crossfade.direct_chunk (pipeline, source_oid, part_oid, number, lsn, rows, "
+                 "done) SELECT $1, t, p, 0, $5::pg_lsn, r, true FROM unnest($2::bigint[], "
+                 "$3::bigint[], $4::bigint[]) AS u (t, p, r) ON CONFLICT DO NOTHING",
+                 5, params, &res, err);
+    if (ok)
+        *ret_noted = pg_affected(res);
+    strbuf_release(&tables);
+    strbuf_release(&parts);
+    strbuf_release(&rows);
+    return ok;
+}
+
+static bool pgl_end(struct loader *base, const struct loader_chunk *chunks, size_t count, lsn_t lsn,
+                    struct err *err)
+{
+    struct pg_loader *ld = (struct pg_loader *)base;
+    char at[LSN_TEXT_MAX];
+    int64_t noted = 0;
+    (void)lsn_format(lsn, at);
+    if (!failpoint("capture.direct_copied", err) ||
+        !(chunks[0].noted ? note_planned(ld, chunks, at, &noted, err)
+                          : note_whole(ld, chunks, count, at, &noted, err)))
+        return false;
+    if (noted != (int64_t)count)
         return err_set(err, ERR_FENCED, "a chunk of the direct load is gone, or done already");
     return pg_exec(ld->conn, "COMMIT", err);
 }
@@ -435,10 +347,17 @@ static bool pgl_finish(struct loader *base, struct err *err)
 }
 
 static const struct loader_table_ops tables = {
-    .fits = pgl_fits, .look = pgl_look, .begin = pgl_begin_table, .end = pgl_end_table};
+    .look = pgl_look, .begin = pgl_begin_tables, .end = pgl_end_tables};
 
-static const struct loader_chunk_ops chunks = {
-    .plan = pgl_plan, .begin = pgl_begin, .put = pgl_put, .end = pgl_end};
+static const struct loader_chunk_ops chunks = {.plan = pgl_plan,
+                                               .begin = pgl_begin,
+                                               .start = pgl_start,
+                                               .put = pgl_put,
+                                               .stop = pgl_stop,
+                                               .save = pgl_save,
+                                               .restore = pgl_restore,
+                                               .hold = pgl_hold,
+                                               .end = pgl_end};
 
 const struct loader_ops loader_postgres = {
     .open = pgl_open,

@@ -99,7 +99,8 @@ static bool make_control_tables(struct pg_target *pt, struct err *err)
         "crossfade.position.pending crossfade.loaded "
         "crossfade.loaded.table_oid crossfade.release crossfade.dead_letter "
         "crossfade.dead_letter.begun "
-        "crossfade.direct_load crossfade.direct_table crossfade.direct_chunk crossfade.shard_home";
+        "crossfade.direct_load crossfade.direct_table crossfade.direct_chunk crossfade.direct_letter "
+        "crossfade.shard_home";
     return pg_control_tables_ensure(pt->conn, needed, embedded_sql_target_sql, "target", err);
 }
 
@@ -462,7 +463,8 @@ static bool pgt_position(struct target *tgt, struct target_position *ret, bool *
     return true;
 }
 
-/* Physical standbys only: a logical slot's reader is no copy of this server. */
+/* Physical standbys only: a logical slot's reader is no copy of this server. Without the right their places are NULL, which would
+ * look as if there were none: that is an error. */
 static bool pgt_standbys(struct target *tgt, uint64_t *ret_written, uint64_t *ret_replayed, struct err *err)
 {
     struct pg_target *pt = (struct pg_target *)tgt;
@@ -474,9 +476,15 @@ static bool pgt_standbys(struct target *tgt, uint64_t *ret_written, uint64_t *re
                   "min(r.replay_lsn) FROM "
                   "pg_stat_replication r WHERE r.replay_lsn IS NOT NULL AND NOT EXISTS (SELECT 1 FROM "
                   "pg_replication_slots "
-                  "s WHERE s.active_pid = r.pid AND s.slot_type = 'logical')), w.lsn) FROM w",
+                  "s WHERE s.active_pid = r.pid AND s.slot_type = 'logical')), w.lsn), "
+                  "pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') FROM w",
                   0, NULL, &res, err))
-        return err_wrap(err, "target: standbys (GRANT pg_monitor)");
+        return err_wrap(err, "target: standbys");
+    if (!pg_cell_bool(res, 0, 2))
+        return err_set(err, ERR_AUTH,
+                       "apply.max_replica_lag_ms: the target does not tell this role where its standbys are; "
+                       "GRANT pg_read_all_stats TO \"%s\" there, or set it to 0",
+                       pg_user(pt->conn));
     if (!lsn_parse(pg_cell(res, 0, 0), &written) || !lsn_parse(pg_cell(res, 0, 1), &replayed))
         return err_set(err, ERR_PROTOCOL, "target: pg_stat_replication holds no LSN");
     *ret_written = written;

@@ -300,6 +300,8 @@ bool pgt_recover(struct pg_target *pt, struct err *err) MUST_CHECK;
 bool pgt_save(struct target *tgt, struct err *err) MUST_CHECK;
 bool pgt_restore(struct target *tgt, struct err *err) MUST_CHECK;
 bool pgt_settle(struct target *tgt, bool constraints, struct err *err) MUST_CHECK;
+/* bytea as text; NULL stays NULL. malloc'd into *sb. */
+const char *pgt_hex(struct strbuf *sb, const void *bytes, size_t len);
 /* The server's hex form of a bytea, in place. NULL for null. */
 const void *pgt_unhex(const struct pg_result *res, int row, int column, size_t *ret_len);
 

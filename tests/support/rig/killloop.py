@@ -17,7 +17,7 @@ KILLED = -9
 # A copy that was killed goes on behind its last fence: the points of its beginning come first, those of its end last.
 COPY_BEGINS = ["capture.slot_before", "capture.slot_created", "capture.snapshot_begun"]
 COPY_ENDS = ["capture.snapshot_ended", "capture.snapshot_copied"]
-# test_large_rows.py; test_schema_changes.py; test_direct_load.py; test_dual_write.py; test_kill_dead_letters.py; test_shards_change.py; test_kill_writers.py
+# test_large_rows.py; test_schema_changes.py; test_direct_load.py; test_dual_write.py; test_kill_dual_write.py; test_kill_dead_letters.py; test_shards_change.py; test_kill_writers.py
 NOT_BY_LOAD = ("journal.claim_", "capture.ddl_", "capture.accept_", "capture.direct_", "apply.conflicts", "apply.dead_letter", "apply.retry_", "apply.shards_", "apply.writers_")
 BULK = "CREATE TABLE simshop_oltp.bulk (id int PRIMARY KEY, pad text, n int DEFAULT 0)"
 
@@ -50,7 +50,7 @@ class KillLoop:
         load_simshop(self.shop)
         self.source.sql(BULK, db="shop")
         copy_schema(self.shop, self.copy)
-        more = {"compare": {"deadline_ms": 5000}, "capture": {"heartbeat_interval_ms": 500, "max_memory": "4MiB", "snapshot_chunk_rows": 5000}, "apply": {"batch_max_bytes": "1MiB"}, "journal": self.journal_settings}
+        more = {"compare": {"deadline_ms": 60000}, "capture": {"heartbeat_interval_ms": 500, "max_memory": "4MiB", "snapshot_chunk_rows": 5000}, "apply": {"batch_max_bytes": "1MiB"}, "journal": self.journal_settings}
         # JSON through Kafka, so that a reader of its own can judge it; Avro through LMDB.
         kafka = {"journal": self.broker.url, "journal_format": "json"} if self.broker else {}
         self.pipeline = Pipeline(self.folder, self.shop, self.copy, more=more, **kafka)

@@ -32,7 +32,7 @@ def seed():
 class Scenario:
     """Two databases with the same tables and a pipeline between them. See scenario()."""
 
-    def __init__(self, folder, source, target, name, tables, schema, target_schema, more, superuser, pipeline):
+    def __init__(self, folder, source, target, name, tables, schema, target_schema, more, superuser, extensions, pipeline):
         self.source_server, self.target_server, self.name = source, target, name
         self.source_url, self.target_url = source.create_db(name), target.create_db(name)
         self.superuser = superuser
@@ -40,6 +40,7 @@ class Scenario:
             for server in (source, target):
                 privileges.make_roles(server.url())
             privileges.give_to_owner(self.source_url)
+        self.admin(*(f"CREATE EXTENSION {name}" for name in extensions))
         if schema:
             self.source(schema)
         if target_schema is None:
@@ -133,16 +134,17 @@ def drop_database(server, name):
 
 
 @contextlib.contextmanager
-def scenario(folder, source, target, schema="", target_schema=None, tables=("public.*",), more=None, name=None, superuser=privileges.UNSAID, **pipeline):
+def scenario(folder, source, target, schema="", target_schema=None, tables=("public.*",), more=None, name=None, superuser=privileges.UNSAID, extensions=(), **pipeline):
     """with scenario(folder, source, target, "CREATE TABLE …") as s: s.start(); s.source("INSERT …"); s.assert_equal()
 
     schema: run on the source; the target gets a copy of it without rows, unless target_schema is given ("" = nothing).
+    extensions: made there before, by an administrator: those that the owner of a database may not make (PostGIS).
     superuser: None, and Crossfade comes as the roles of docs/PRIVILEGES.md; else why this test cannot do so, and everything comes as a superuser. Left
     away: as rig.privileges.AS_SUPERUSER has it for the test's module.
     The databases, slots and roles go away at the end; a role that a sanitizer complained about fails the test.
     """
     superuser = privileges.superuser_by_module() if superuser == privileges.UNSAID else superuser
-    made = Scenario(folder, source, target, name or f"s{next(_numbers)}", tables, schema, target_schema, more, superuser, pipeline)
+    made = Scenario(folder, source, target, name or f"s{next(_numbers)}", tables, schema, target_schema, more, superuser, extensions, pipeline)
     try:
         yield made
         made.pipeline.close()

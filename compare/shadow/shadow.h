@@ -1,0 +1,32 @@
+/*
+ * Shadow queries: reads of the real workload, run on both sides, at one fence or (live) on both as they are. What is compared, and
+ * what each verdict proves: docs/COMPARE.md, "Shadow queries". A run that took place ends with a verdict; false + err means that it
+ * could not run at all.
+ */
+#ifndef COMPARE_SHADOW_SHADOW_H
+#define COMPARE_SHADOW_SHADOW_H
+
+#include "compare/compare.h"
+
+struct shadow_request {
+    bool live;              /* no fence: sides as they are, differences are looked at again */
+    uint64_t seed;          /* of order, sampling and sides; 0 = a new one */
+    const char *report_dir; /* NULL = compare.report_dir */
+    int stop_fd;            /* readable when the run is to end; -1 = none */
+    void (*progress)(void *ctx, const char *text); /* NULL allowed; from the calling thread */
+    void *progress_ctx;
+};
+
+struct shadow_result;
+
+/* *ret is the caller's to release. Its verdict is recorded in crossfade.verdict on the target, with scope "shadow". Nothing stays
+ * behind on either side. @thread owner; starts and joins threads of its own. */
+bool shadow_run(const struct config *cfg, const struct shadow_request *req, struct shadow_result **ret,
+                struct err *err) MUST_CHECK;
+void shadow_result_free(struct shadow_result *result); /* NULL allowed */
+enum compare_verdict shadow_verdict(const struct shadow_result *result);
+const char *shadow_json(const struct shadow_result *result); /* schemas/shadow-report.schema.json */
+/* For people: findings first; all: every query. */
+void shadow_text(const struct shadow_result *result, bool all, struct strbuf *out);
+
+#endif

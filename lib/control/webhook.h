@@ -1,0 +1,15 @@
+/*
+ * Telling somebody by HTTP: a JSON object as POST. With a secret it is signed as GitHub signs its webhooks: X-Crossfade-Signature-256:
+ * sha256=<HMAC-SHA256 of the body in hex>. TLS is verified; no redirect is followed, the answer is not read beyond its status.
+ */
+#ifndef CONTROL_WEBHOOK_H
+#define CONTROL_WEBHOOK_H
+
+#include "core/err.h"
+
+/* Blocks for at most timeout_ms. secret NULL = not signed. False: nobody took it (a status of 2xx is "taken"); ERR_CONNECT is worth another try. The URL
+ * may hold a token and is in no error text beyond its host. @thread any */
+bool webhook_post(const char *url, const char *secret, const char *json, int timeout_ms,
+                  struct err *err) MUST_CHECK;
+
+#endif

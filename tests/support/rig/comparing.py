@@ -1,0 +1,20 @@
+"""`compare run`, and what its report has to be like."""
+
+import json
+import os
+
+from .json_schema import check_schema
+
+SCHEMA_FILE = os.path.join(os.path.dirname(__file__), "..", "..", "..", "schemas", "report.schema.json")
+
+
+def compare(p, *words, code=0, timeout=300):
+    """Runs a comparison that ends with this exit code; its report, which keeps to the published schema, or what it said on stderr if there is none."""
+    done = p.run("compare", "run", "--json", *words, timeout=timeout)
+    assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-2000:]}"
+    if not done.stdout:
+        return done.stderr
+    report = json.loads(done.stdout)
+    with open(SCHEMA_FILE, encoding="utf-8") as f:
+        check_schema(json.load(f), report)
+    return report
