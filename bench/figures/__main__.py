@@ -40,6 +40,8 @@ FIGURES = {
     "visible-kafka-500": (visible.figure("kafka", "transactions", 500), 20, "<=", "x p50 of a native subscription, Kafka transactions"),
     "visible-lmdb-5000": (visible.figure("lmdb", "transactions", 5000), None, "", "x p50 of a native subscription at 5,000 tx/s"),
     "visible-kafka-5000": (visible.figure("kafka", "transactions", 5000), None, "", "x p50 of a native subscription at 5,000 tx/s"),
+    "visible-dbz-500": (visible.debezium_figure(500), None, "", "x p50 of a native subscription, Debezium with its JDBC sink"),
+    "visible-dbz-5000": (visible.debezium_figure(5000), None, "", "x p50 of a native subscription, Debezium with its JDBC sink, at 5,000 tx/s"),
     "large-transaction": (large.lmdb, 3.0, ">=", "x shorter from COMMIT to journal than without streaming, LMDB"),
     "large-transaction-at-once": (large.lmdb_at_once, 1.0, ">=", "x shorter, COMMIT right behind the last row"),
     "large-transaction-kafka": (large.kafka, 3.0, ">=", "x shorter, Kafka"),

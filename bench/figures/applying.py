@@ -124,16 +124,18 @@ def wait_marked(bench, connect, name, account, text):
 
 
 @contextlib.contextmanager
-def debezium_and_sink(bench, target_name, kind):
+def debezium_and_sink(bench, target_name, kind, tables=("pgbench_accounts",)):
     """Both connectors in one worker, stopped with the slot in place; they have brought one change. Settings by kind: see debezium.py."""
     bench.count += 1
     name = f"sunk{bench.count}"
-    topic = f"{name}.public.pgbench_accounts"
-    bench.kafka.create_topic(topic)
-    bench.source.psql("-c", f"CREATE PUBLICATION {name} FOR TABLE pgbench_accounts", db="bench")
-    source = {**postgres_source(name, bench.source.url("bench"), "public.pgbench_accounts", JSON), **SETTINGS[kind],
+    topics = [f"{name}.public.{table}" for table in tables]
+    for topic in topics:
+        bench.kafka.create_topic(topic)
+    bench.source.psql("-c", f"CREATE PUBLICATION {name} FOR TABLE {', '.join(tables)}", db="bench")
+    source = {**postgres_source(name, bench.source.url("bench"), ",".join(f"public.{table}" for table in tables), JSON), **SETTINGS[kind],
               "snapshot.mode": "no_data", "publication.autocreate.mode": "disabled"}
-    sink = jdbc_sink(bench.target.url(target_name), topic.replace(".", "\\."), JSON, **{"batch.size": "5000", "consumer.override.max.poll.records": "5000"})
+    sink = jdbc_sink(bench.target.url(target_name), "|".join(topics).replace(".", "\\."), JSON,
+                     **{"batch.size": "5000", "consumer.override.max.poll.records": "5000"})
     connect = Connect(bench.folder, bench.kafka, {name: source, f"{name}-sink": sink}, name=f"connect-{name}", heap="2g", jvm=JVM[kind],
                       worker={**WORKER, "connector.client.config.override.policy": "All"})
     try:
@@ -148,7 +150,7 @@ def debezium_and_sink(bench, target_name, kind):
         wait_until(lambda: not bench.source.value("SELECT active FROM pg_replication_slots WHERE slot_name = %s", (name,), db="bench"), 60, "its slot is free")
         bench.source.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s", (name,), db="bench")
         bench.source.psql("-c", f"DROP PUBLICATION IF EXISTS {name}", db="bench")
-        delete_topics(bench.kafka, topic)
+        delete_topics(bench.kafka, *topics)
 
 
 def debezium_sink(bench, kind):

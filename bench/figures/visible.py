@@ -1,5 +1,5 @@
 """visible-*: from the commit of a row on the source to its commit on the target, at 500 and 5,000 transactions a second, beside a native
-subscription of the same tables.
+subscription of the same tables; visible-dbz-*: Debezium and its JDBC sink in the place of ours (without the table that has no key: its sink wants one).
 
 Rows of a heartbeat table carry clock_timestamp() of the source; a deferred trigger of the target, which fires for replicated rows, too, notes
 the time as their transaction commits there (pg_xact_commit_timestamp() gives the source's time for a subscription's). Both servers have
@@ -8,7 +8,7 @@ one clock; synchronous_commit is off at the target, as the subscription has it b
 
 import time
 
-from .applying import enabled, prepare, settled, subscribe
+from .applying import FIRST, debezium_and_sink, enabled, mark, prepare, settled, subscribe, wait_marked
 from .latency import BEAT, INSERT, percentile, traffic
 from .rigging import until
 from .stream import slot, yard_publication
@@ -85,6 +85,26 @@ def one(bench, journal, delivery, rate):
     yard, mine = native(bench, rate), ours(bench, journal, delivery, rate)
     bench.say(f"visible at {rate} tx/s, p50/p95/p99 ms: {journal} ({delivery}) {told(mine)}, native {told(yard)}")
     return mine[0] / yard[0]
+
+
+def debezium(bench, rate):
+    fresh_beats(bench)
+    name = made(bench, True)
+    with debezium_and_sink(bench, name, "usual", ("beat", "pgbench_accounts")) as connect:
+        connect.start()
+        mark(bench, FIRST, f"visible at {rate}")
+        wait_marked(bench, connect, name, FIRST, f"visible at {rate}")
+        result = beat(bench, name, rate)
+    bench.drop_target(name)
+    return result
+
+
+def debezium_figure(rate):
+    def one_run(bench):
+        yard, theirs = native(bench, rate), debezium(bench, rate)
+        bench.say(f"visible at {rate} tx/s, p50/p95/p99 ms: Debezium with its sink {told(theirs)}, native {told(yard)}")
+        return theirs[0] / yard[0]
+    return one_run
 
 
 def figure(journal, delivery, rate):
