@@ -28,7 +28,7 @@ def pipeline(folder, source, dialect, name, rnd):
     """With its copy done, and the target as a Planter has it."""
     source_url = source.create_db(name)
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context((MariaDB if dialect == "mariadb" else Postgres)(folder, name))
+        server = stack.enter_context(MariaDB(folder, name, settings={"sql-mode": "STRICT_TRANS_TABLES"}) if dialect == "mariadb" else Postgres(folder, name))
         target_url = server.create_db(name)
         with psycopg.connect(source_url, autocommit=True) as connection:
             connection.execute(planting.SCHEMA)

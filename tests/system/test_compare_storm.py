@@ -36,7 +36,7 @@ def target_of(folder, source, dialect, name, journal):
     """The pipeline, and what runs a statement on its target without waiting long for locks."""
     source_url = source.create_db(name)
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context((MariaDB if dialect == "mariadb" else Postgres)(folder, name))
+        server = stack.enter_context(MariaDB(folder, name, settings={"sql-mode": "STRICT_TRANS_TABLES"}) if dialect == "mariadb" else Postgres(folder, name))
         target_url = server.create_db(name)
         url = stack.enter_context(Kafka(folder, f"kafka-{name}")).url if journal == "kafka" else None
         with psycopg.connect(source_url, autocommit=True) as connection:

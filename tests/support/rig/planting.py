@@ -22,7 +22,7 @@ POOLS = {
     "numeric(14,4)": ("0", "1.0", "-1.0001", "9999999999.9999", "12.5"), "numeric": ("0", "1.0", "1.00", "-7", "123456789012345678.000001"), "money": ("0", "1.05", "-92233720368547758.08"),
     "amount": ("0", "1.500", "-999999999.999"), "text": WORDS, "varchar(30)": WORDS, "char(6)": ("", "ab", "abcdef", "é", "NULL"), "citext": ("abc", "ABC", "é", ""), "name": ("n", "name"), '"char"': ("x", "y"),
     "bytea": ("\\x", "\\x00", "\\xff00ff", "\\x4e554c4c", "\\x" + "ab" * 40), "json": ('{"b": 1, "a": [1, 2.10]}', "[]", "null", '"x"'), "jsonb": ('{"b": 1, "a": [1, 2.10, null]}', "[1]", '{"k": "NULL"}', "11"),
-    "uuid": ("0" * 32, "f" * 32, "0123456789abcdef0123456789abcdef"), "date": ("2026-02-28", "0001-01-01", "9999-12-31", "1970-01-01"), "time": ("00:00:00", "23:59:59.999999", "12:34:56"),
+    "uuid": ("0" * 32, "0123456789ab4def8123456789abcdef", "0123456789ab4def8123456789abcdee"), "date": ("2026-02-28", "0001-01-01", "9999-12-31", "1970-01-01"), "time": ("00:00:00", "23:59:59.999999", "12:34:56"),
     "timetz": ("12:00:00+02", "11:00:00+01", "00:00:00.000001-08"), "timestamp": ("2026-01-01 00:00:00", "1969-12-31 23:59:59.999999", "9999-12-31 23:59:59"), "timestamp(3)": ("2026-01-01 00:00:00.123", "1999-12-31 23:59:59.999"),
     "timestamptz": ("2026-03-29 01:00:00+00", "2026-01-01 00:00:00.000001+00"), "interval": ("1 day", "24:00:00", "1 mon", "30 days", "-00:00:00.000001"), "bit(9)": ("000000000", "101010101"),
     "varbit": ("", "0", "01", "1" * 30), "inet": ("10.0.0.1", "10.0.0.1/24", "::1"), "cidr": ("10.0.0.0/8", "2001:db8::/32"), "macaddr": ("00:00:00:00:00:00", "08:00:2b:01:02:03"), "point": ("(0,0)", "(0.1,-7.25)"),
@@ -99,7 +99,7 @@ def _tables():
     yield Table("timed", ["t", "n"], {"t": "timestamp", "n": "numeric(10,3)", **some}, lambda r: [f"2026-01-01 {r.randrange(24):02d}:00:00.5", "7.125"], 300, lambda i, r: [f"2026-01-{i % 28 + 1:02d} 10:00:00", f"{i}.5"])
     yield Table("moody", ["m", "id"], {"m": "mood", "id": "int", **some}, lambda r: [r.choice(POOLS["mood"]), r.randint(-9, 99)], 200, lambda i, r: [POOLS["mood"][i % 5], i])
     yield Table("parted", ["slot", "id"], {"slot": "int", "id": "int", **some}, lambda r: [r.randrange(20), r.randint(-5, 400)], 250, lambda i, r: [i % 20, i], " PARTITION BY RANGE (slot)")
-    yield Table("long", ["id"], {"id": "int8", "body": "text", "raw": "bytea"}, lambda r: [r.randint(-2, 50)], 12, lambda i, r: [i * 4])
+    yield Table("lengthy", ["id"], {"id": "int8", "body": "text", "raw": "bytea"}, lambda r: [r.randint(-2, 50)], 12, lambda i, r: [i * 4])
     yield Table("bag", [], {"k": "int", "v": "text", "d": "date"}, None, 300, lambda i, r: [i % 30, r.choice(("", "x", "NULL", None)), r.choice(("2026-01-01", None))])
     yield Table("sack", [], {"v": "text"}, None, 120, lambda i, r: [r.choice(WORDS)])
     yield Table("lone", ["id"], {"id": "int", "c0": "text"}, lambda r: [r.randint(2, 9)], 1, lambda i, r: [1])
@@ -107,8 +107,8 @@ def _tables():
     yield Table("empty_bag", [], {"k": "int", "v": "text"})
 
 
-def _uuid(r):
-    return f"{r.getrandbits(128):032x}"
+def _uuid(r):  # of version 4: MariaDB's type takes no version from 8 on
+    return f"{r.getrandbits(48):012x}4{r.getrandbits(12):03x}8{r.getrandbits(60):015x}"
 
 
 TABLES = {t.name: t for t in _tables()}
@@ -123,7 +123,7 @@ def fill(url, r):
             with cursor.copy(f"COPY {t.name} FROM STDIN") as copy:
                 for i in range(t.rows):
                     head = t.make(i, r)
-                    rest = ["".join(r.choice(WORDS) for _ in range(9000)), "\\x" + r.randbytes(90000).hex()] if t.name == "long" else [_drawn(t.columns[c], r) for c in t.values] if t.keys else []
+                    rest = ["".join(r.choice(WORDS) for _ in range(9000)), "\\x" + r.randbytes(90000).hex()] if t.name == "lengthy" else [_drawn(t.columns[c], r) for c in t.values] if t.keys else []
                     copy.write_row(head + rest)
 
 
