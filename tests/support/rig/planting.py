@@ -165,6 +165,7 @@ class MariaDB:
 
     def __init__(self, server, name):
         self.c = server.connect(name)
+        self.c.encoders = pymysql.converters.encoders
         self.keep, self.kinds = f"{name}_keep", {}
         run(self.c, "SET sql_mode = 'STRICT_ALL_TABLES', innodb_lock_wait_timeout = 10")
         run(self.c, f"CREATE DATABASE {self.keep} CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin")
@@ -313,9 +314,27 @@ class Planter:
     def plant(self, count):
         for _ in range(count):
             kind = self.r.choices(list(self.WEIGHTS), list(self.WEIGHTS.values()))[0]
-            with contextlib.suppress(*self.side.REFUSED):
+            try:
                 getattr(self, kind)()
                 self.did[kind] += 1
+            except self.side.REFUSED:  # no such value in such a column, or a key that is taken
+                self.did["refused"] += 1
+
+    def plant_in_every_type(self):
+        """A near value in each column of `typed`, each in a row of its own."""
+        table, rows = TABLES["typed"], iter(self.order["typed"])
+        for column in table.values:
+            row, left = next(row for row in rows if row[column] is not None), 100
+            while self._one(table, column, row) == row[column]:
+                assert left > 0, f"{table.columns[column]}: nothing near {row[column]!r} is taken"
+                left -= 1
+                with contextlib.suppress(*self.side.REFUSED):
+                    self._set(table, column, row, *self.side.near(table, column, row[column], self.r))
+
+    def _one(self, table, column, row):
+        """What stands there now."""
+        n = list(table.columns).index(column)
+        return next(cells[n] for cells in self.side.rows(table) if cells[0] == row["id"])
 
     # -- what came of it
 
