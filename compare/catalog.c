@@ -22,6 +22,7 @@ bool catalog_read(struct session *s, struct catalog *ret, struct err *err)
         catalog_release(&cat);
         return false;
     }
+    catalog_index(&cat);
     *ret = cat;
     return true;
 }
@@ -92,6 +93,7 @@ void catalog_release(struct catalog *cat)
     for (size_t i = 0; i < cat->table_count; i++)
         table_free_parts(&cat->tables[i]);
     free(cat->tables);
+    free(cat->by_name);
     free(cat->database);
     *cat = (struct catalog){0};
 }
@@ -101,15 +103,53 @@ bool catalog_same_name(const struct catalog *cat, const char *a, const char *b)
     return (cat->caseless ? strcasecmp(a, b) : strcmp(a, b)) == 0;
 }
 
+/* Names that are the same but for their case stay in the order in which they were read. */
+static int by_name(const void *a, const void *b)
+{
+    const struct cat_table *x = *(struct cat_table *const *)a, *y = *(struct cat_table *const *)b;
+    int c = strcasecmp(x->name, y->name);
+    return c != 0 ? c : x < y ? -1 : x > y;
+}
+
+void catalog_index(struct catalog *cat)
+{
+    cat->by_name = xcalloc(cat->table_count + 1, sizeof(struct cat_table *));
+    for (size_t i = 0; i < cat->table_count; i++)
+        cat->by_name[i] = &cat->tables[i];
+    if (cat->table_count > 1)
+        qsort(cat->by_name, cat->table_count, sizeof(struct cat_table *), by_name);
+}
+
+/* The first one in by_name whose name is not less. */
+static size_t lower_bound(const struct catalog *cat, const char *name)
+{
+    size_t low = 0, high = cat->table_count;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (strcasecmp(cat->by_name[mid]->name, name) < 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+struct cat_table *catalog_find_like(const struct catalog *cat, const struct catalog *other,
+                                    const char *schema, const char *name)
+{
+    for (size_t i = lower_bound(cat, name);
+         i < cat->table_count && strcasecmp(cat->by_name[i]->name, name) == 0; i++) {
+        if (catalog_same_name(other, cat->by_name[i]->name, name) &&
+            catalog_same_name(other, cat->by_name[i]->schema, schema))
+            return cat->by_name[i];
+    }
+    return NULL;
+}
+
 struct cat_table *catalog_find(const struct catalog *cat, const char *schema, const char *name)
 {
     const char *where = cat->dialect == DIALECT_MARIADB ? maria_database_of(cat->database, schema) : schema;
-    for (size_t i = 0; i < cat->table_count; i++) {
-        if (catalog_same_name(cat, cat->tables[i].name, name) &&
-            catalog_same_name(cat, cat->tables[i].schema, where))
-            return &cat->tables[i];
-    }
-    return NULL;
+    return catalog_find_like(cat, cat, where, name);
 }
 
 const char *catalog_schema_of(const struct catalog *cat, const struct cat_table *table)

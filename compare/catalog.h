@@ -57,6 +57,7 @@ struct catalog {
     const struct target_unfit_rules *unfit;
     struct cat_table *tables; /* PostgreSQL: by oid */
     size_t table_count;
+    struct cat_table **by_name; /* catalog_index(): tables by name without its case */
 };
 
 /* Ordinary and partitioned tables (partitions belong to their root), without system schemas and crossfade's.
@@ -67,10 +68,15 @@ void catalog_release(struct catalog *cat);
 bool catalog_mark_published(struct session *conn, const char *publication, struct catalog *cat,
                             bool *ret_exists, struct err *err) MUST_CHECK;
 
+/* For catalog_find() and catalog_find_like(); catalog_read() has done it. Once, when all tables are there; catalog_release() frees it. */
+void catalog_index(struct catalog *cat);
 /* schema: as PostgreSQL names it; on MariaDB `public` is the URL's database. */
 struct cat_table *catalog_find(const struct catalog *cat, const char *schema, const char *name);
 /* …, the other way. */
 const char *catalog_schema_of(const struct catalog *cat, const struct cat_table *table);
+/* The table that these names of `other` mean here, by other's rule for upper and lower case; NULL = none. */
+struct cat_table *catalog_find_like(const struct catalog *cat, const struct catalog *other,
+                                    const char *schema, const char *name);
 /* Do these names of tables or databases mean the same one there? */
 bool catalog_same_name(const struct catalog *cat, const char *a, const char *b);
 /* To stand behind FROM, as alias t; malloc'd. */

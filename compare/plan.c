@@ -269,6 +269,42 @@ static int by_work(const void *a, const void *b)
     return x->rows_estimate == y->rows_estimate ? 0 : x->rows_estimate > y->rows_estimate ? -1 : 1;
 }
 
+static int name_order(const void *a, const void *b)
+{
+    const struct plan_table *x = *(struct plan_table *const *)a, *y = *(struct plan_table *const *)b;
+    int c = strcmp(x->out.table, y->out.table);
+    return c != 0 ? c : strcmp(x->out.schema, y->out.schema);
+}
+
+/* By work, and by name. */
+static void put_in_order(struct plan *plan)
+{
+    plan->by_name = xcalloc(plan->count + 1, sizeof(struct plan_table *));
+    if (plan->count == 0)
+        return;
+    memcpy(plan->by_name, plan->tables, plan->count * sizeof(struct plan_table *));
+    qsort(plan->by_name, plan->count, sizeof(struct plan_table *), name_order);
+    qsort(plan->tables, plan->count, sizeof(struct plan_table *), by_work);
+}
+
+struct plan_table *plan_find(const struct plan *plan, const char *schema, const char *table)
+{
+    size_t low = 0, high = plan->count;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        const struct compare_table *t = &plan->by_name[mid]->out;
+        int c = strcmp(t->table, table);
+        c = c != 0 ? c : strcmp(t->schema, schema);
+        if (c == 0)
+            return plan->by_name[mid];
+        if (c < 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return NULL;
+}
+
 /* A server of MariaDB may have databases that are nobody's schema here. */
 static bool is_of_source(const struct catalog cats[SIDE_COUNT], const struct cat_table *target,
                          const char *schema)
@@ -278,17 +314,6 @@ static bool is_of_source(const struct catalog cats[SIDE_COUNT], const struct cat
         return true;
     for (size_t i = 0; i < cats[SIDE_SOURCE].table_count; i++) {
         if (catalog_same_name(&cats[SIDE_TARGET], cats[SIDE_SOURCE].tables[i].schema, schema))
-            return true;
-    }
-    return false;
-}
-
-static bool is_on_source(const struct catalog cats[SIDE_COUNT], const char *schema, const char *table)
-{
-    for (size_t i = 0; i < cats[SIDE_SOURCE].table_count; i++) {
-        const struct cat_table *t = &cats[SIDE_SOURCE].tables[i];
-        if (catalog_same_name(&cats[SIDE_TARGET], t->schema, schema) &&
-            catalog_same_name(&cats[SIDE_TARGET], t->name, table))
             return true;
     }
     return false;
@@ -314,13 +339,13 @@ void plan_make(const struct catalog cats[SIDE_COUNT], bool publication_exists,
         const char *schema = catalog_schema_of(&cats[SIDE_TARGET], target);
         if (!table_filter_matches(pipeline_filter, schema, target->name) ||
             (wanted != NULL && !table_filter_matches(wanted, schema, target->name)) ||
-            is_on_source(cats, schema, target->name) || !is_of_source(cats, target, schema))
+            catalog_find_like(&cats[SIDE_SOURCE], &cats[SIDE_TARGET], schema, target->name) != NULL ||
+            !is_of_source(cats, target, schema))
             continue;
         table_conclude(&plan_add(&plan, schema, target->name)->out, VERDICT_FAIL,
                        "the table is missing on the source");
     }
-    if (plan.count > 1)
-        qsort(plan.tables, plan.count, sizeof *plan.tables, by_work);
+    put_in_order(&plan);
     *ret = plan;
 }
 
@@ -360,5 +385,6 @@ void plan_release(struct plan *plan)
     for (size_t i = 0; i < plan->count; i++)
         plan_table_free(plan->tables[i]);
     free(plan->tables);
+    free(plan->by_name);
     *plan = (struct plan){0};
 }

@@ -59,7 +59,8 @@ struct plan_table {
 };
 
 struct plan {
-    struct plan_table **tables; /* the most work first */
+    struct plan_table **tables;  /* the most work first */
+    struct plan_table **by_name; /* for plan_find() */
     size_t count;
     bool full; /* nothing of the pipeline was left out by the request */
 };
@@ -70,6 +71,8 @@ struct table_rules;
 void plan_make(const struct catalog cats[SIDE_COUNT], bool publication_exists,
                const struct table_filter *pipeline_filter, const struct table_rules *rules,
                const struct table_filter *wanted, struct plan *ret);
+/* The table of this name; NULL = not in the plan. */
+struct plan_table *plan_find(const struct plan *plan, const char *schema, const char *table);
 void plan_release(struct plan *plan);
 
 #endif

@@ -76,6 +76,7 @@ FIGURES = {
     "compare-small": (compare.small, 0.2, "<=", "x time of reladiff, 200 tables of 100 rows, in one process"),
     "compare-validator": (compare.validator, 0.07, "<=", "x time of Google's data validator, row hashes"),
     "compare-physical": (compare.physical, 1.2, "<=", "x time of sha256 of every row on both sides at once"),
+    "compare-mariadb-same": (mariadb.compare_same, None, "", "x time of SHA-256 of every row on PostgreSQL and MariaDB at once, 500,000 equal rows"),
     "compare-wire": (compare.wire, 1000, "<=", "bytes between all three for 100,000 equal rows"),
     "compare-hold": (compare.hold, 50, "<=", "ms, longest of 60 times for which apply was held at a fence"),
     "compare-changed": (compare.changed, 0.1, "<=", "x time of reading 2 M rows, 1 % of the keys changed since an earlier comparison"),

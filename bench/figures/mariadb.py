@@ -1,10 +1,13 @@
 """snapshot-mariadb: 500,000 rows source → LMDB → MariaDB, against LOAD DATA LOCAL INFILE of the same rows into the table with its key.
 stream-mariadb: thousands of updates a second of random accounts, journal → MariaDB, the server with durable commits;
-mariadb-writers-*: the same by so many writers."""
+mariadb-writers-*: the same by so many writers.
+compare-mariadb-same: those rows compared at a fence, against SHA-256 of every row, one statement on each side, both at once."""
 
+import json
 import os
 import shutil
 import subprocess
+import threading
 import time
 
 from rig import Pipeline
@@ -60,6 +63,43 @@ class Yard:
         self.server.close()
         shutil.rmtree(os.path.join(self.bench.folder, f"{p.name}-journal"))
         shutil.rmtree(self.server.home)
+
+
+PHYSICAL = "SELECT count(*), count(sha256(convert_to(t::text, 'UTF8'))) FROM accounts t"
+PHYSICAL_MARIADB = "SELECT COUNT(*), COUNT(SHA2(CONCAT_WS('|', aid, bid, abalance, filler), 256)) FROM accounts"
+
+
+def hash_both(bench, yard, name):
+    """Seconds in which both servers have hashed every row."""
+    counts = {}
+    started = time.monotonic()
+    both = [threading.Thread(target=lambda: counts.update(source=bench.source.sql(PHYSICAL, db="bench")[0])),
+            threading.Thread(target=lambda: counts.update(target=yard.server.sql(PHYSICAL_MARIADB, db=name)[0]))]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join()
+    took = time.monotonic() - started
+    assert counts == {"source": (ROWS, ROWS), "target": (str(ROWS), str(ROWS))}, counts
+    return took
+
+
+def compare_same(bench):
+    yard = Yard(bench)
+    with yard.pipeline(yard.database("ours")) as p:
+        p.start()
+        until(p.apply, lambda s: s.get("complete"), what="the snapshot on the target")
+        bench.source.psql("-c", "VACUUM ANALYZE accounts", "-c", "CHECKPOINT", db="bench")
+        hash_both(bench, yard, "ours")  # both have read all of it before either is timed
+        started = time.monotonic()
+        done = p.run("compare", "run", "--json", timeout=600)
+        ours_s = time.monotonic() - started
+        assert done.returncode == 0, done.stdout[-400:] + done.stderr[-400:]
+        assert json.loads(done.stdout)["summary"]["rows_target"] == ROWS
+        yard_s = hash_both(bench, yard, "ours")
+        yard.end(p)
+    bench.say(f"compare with MariaDB: {ours_s:.2f} s, SHA-256 of every row on both sides {yard_s:.2f} s, {ROWS / ours_s:,.0f} rows/s")
+    return ours_s / yard_s
 
 
 def snapshot(bench):

@@ -124,12 +124,8 @@ static bool name_topics(struct history *h, struct err *err)
 
 static struct plan_table *find_table(const struct history *h, const char *schema, const char *table)
 {
-    for (size_t i = 0; i < h->plan->count; i++) {
-        struct plan_table *pt = h->plan->tables[i];
-        if (strcmp(pt->out.schema, schema) == 0 && strcmp(pt->out.table, table) == 0)
-            return pt->history != NULL ? pt : NULL;
-    }
-    return NULL;
+    struct plan_table *pt = plan_find(h->plan, schema, table);
+    return pt != NULL && pt->history != NULL ? pt : NULL;
 }
 
 static void keep_shape(void *ctx, struct plan_table *pt, const char shape[SHA256_HEX])

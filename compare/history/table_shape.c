@@ -32,7 +32,8 @@ static const char storage_sql[] =
     "   a.atttypmod, a.attcollation, a.attisdropped), ';' ORDER BY a.attnum) FROM pg_attribute a"
     "    WHERE a.attrelid = p.relid AND a.attnum > 0)), '|' ORDER BY p.relid))"
     "  FROM unnest($1::oid[]) o(oid) CROSS JOIN LATERAL"
-    "  (SELECT o.oid AS relid UNION SELECT t.relid::oid FROM pg_partition_tree(o.oid) t) p GROUP BY 1";
+    "  (SELECT o.oid AS relid UNION SELECT t.relid::oid FROM pg_partition_tree(o.oid) t) p GROUP BY 1"
+    " ORDER BY 1";
 
 struct sources {
     char *types[SIDE_COUNT];
@@ -56,9 +57,16 @@ static bool read_storage(const struct plan *plan, struct pg_conn *conn, struct p
 
 static const char *storage_of(const struct pg_result *res, uint32_t oid)
 {
-    for (int i = 0; i < pg_rows(res); i++) {
-        if ((uint32_t)pg_cell_int64(res, i, 0) == oid)
-            return pg_cell(res, i, 1);
+    int low = 0, high = pg_rows(res);
+    while (low < high) {
+        int mid = low + (high - low) / 2;
+        uint32_t there = (uint32_t)pg_cell_int64(res, mid, 0);
+        if (there == oid)
+            return pg_cell(res, mid, 1);
+        if (there < oid)
+            low = mid + 1;
+        else
+            high = mid;
     }
     return NULL;
 }

@@ -1,11 +1,14 @@
 """Thousands of tables: everything arrives, memory stays bounded, and one can see where the time goes."""
 
+import json
+import os
+import subprocess
 import time
 
 import psycopg
 import pytest
 
-from rig import Postgres, Workdir, privileges
+from rig import Postgres, Workdir, find_crossfade, privileges
 from rig.mariadb import MariaDB, run
 from rig.scenario import count, scenario
 
@@ -136,6 +139,32 @@ def test_many_tables_directly(servers):
         print("peak memory: capture {} MiB, apply {} MiB".format(*(peak >> 20 for peak in peaks)))
         assert max(peaks) < 512 << 20
         assert sums_of(s.source_url) == sums_of(s.target_url)
+        compare_many(s, clock, counted)
+
+
+def compare_once(s, *words):
+    """The report, and the most memory that it took."""
+    out = os.path.join(s.pipeline.folder, "compare.json")
+    with open(out, "wb") as f, subprocess.Popen([find_crossfade(), "-c", s.pipeline.config_of("compare"), "compare", "run", "--json", *words], stdout=f) as child:
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    with open(out, encoding="utf-8") as f:
+        report = json.load(f)
+    assert child.returncode == 0, report["reason"] or [t for t in report["tables"] if t["verdict"] != "PASS"][:3]
+    return report, usage.ru_maxrss << 10
+
+
+def compare_many(s, clock, counted):
+    """A few statements for each table at most; for those that did not change, none."""
+    for words, read in (([], TABLES * 3), (["--changed"], 0), (["--changed"], 2), (["--level", "counts"], TABLES * 3)):
+        if read == 2:
+            s.source("UPDATE t7 SET v = -7 WHERE id < 3")
+        clock.lap("between")
+        report, peak = compare_once(s, *words)
+        clock.lap(f"compare run {' '.join(words)}")
+        print(f"peak memory of compare: {peak >> 20} MiB")
+        assert report["summary"]["passed"] == TABLES and report["summary"]["rows_source"] == read and peak < 512 << 20
+        counted(f"compare {' '.join(words)}", TABLES // 2)
 
 
 def test_many_tables_of_mariadb(servers):

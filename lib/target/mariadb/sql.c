@@ -29,7 +29,8 @@ void md_sql_insert(struct strbuf *sb, struct md_table *tab, struct md_stmt *st)
 }
 
 /* `a` = IF(the row that is there has the whole key, its value, an error): an index may have become unique since the table was looked
- * at, and would send the row to another one. (1242, a subquery with two rows, stands for a duplicate: conn.c.) */
+ * at, and would send the row to another one. (1242, a subquery with two rows, stands for a duplicate: conn.c. Of NULLs: IF() takes no
+ * number beside a uuid or inet6.) */
 static void add_key_guard(struct strbuf *sb, const struct md_table *tab)
 {
     const struct md_column *first = &tab->columns[tab->key[0]];
@@ -45,7 +46,7 @@ static void add_key_guard(struct strbuf *sb, const struct md_table *tab)
     }
     strbuf_adds(sb, ", ");
     maria_quote_ident(sb, first->field->name);
-    strbuf_adds(sb, ", (SELECT 1 UNION ALL SELECT 2))");
+    strbuf_adds(sb, ", (SELECT NULL UNION ALL SELECT NULL))");
 }
 
 /* A column of the key that is a time may have ON UPDATE CURRENT_TIMESTAMP (a TIMESTAMP even without a word of it): it changes by itself
