@@ -402,7 +402,7 @@ static bool merge_ranges(struct fence_feed *feed, struct fence_batch *batch, str
 
 bool fence_feed_pick(struct fence_feed *feed, uint64_t max_changes, struct fence_batch *ret, struct err *err)
 {
-    struct fence_batch batch = {0};
+    struct fence_batch batch = {.complete = true};
     BUG_UNLESS(feed->count > 0);
     while (batch.count < feed->count) {
         const struct queued_fence *next = &feed->items[feed->head + batch.count];
@@ -412,6 +412,7 @@ bool fence_feed_pick(struct fence_feed *feed, uint64_t max_changes, struct fence
         batch.count++;
         batch.changes += next->fence.changes;
         batch.transactions += next->fence.transactions;
+        batch.complete = batch.complete && next->fence.complete;
         batch.direct = batch.direct || next->fence.copy.direct;
         batch.last = &next->fence;
         batch.last_offset = next->offset;

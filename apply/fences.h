@@ -21,6 +21,7 @@ struct fence_batch {
     uint64_t changes; /* as the fences say */
     uint64_t transactions;
     bool begins_copy;                   /* one fence, SNAPSHOT_BEGIN */
+    bool complete;                      /* no copy is under way at any of them */
     bool direct;                        /* beside a direct load: its rows come first */
     const struct journal_range *ranges; /* merged; valid until the next fence_feed_pick */
     size_t range_count;
