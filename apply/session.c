@@ -11,6 +11,7 @@ void apply_session_close(struct session *s)
 {
     if (s == NULL)
         return;
+    ahead_drop(s->run->ahead);
     stopper_watch(s->run->stopper, NULL);
     table_map_free(s->tables);
     letters_free(s->letters);

@@ -223,6 +223,15 @@ static bool read_and_write(struct session *s, const struct fence_batch *fences, 
     }
 }
 
+/* All that is not written yet is in the batch then. */
+static bool read_rest(struct session *s, const struct fence_batch *fences, enum way way, struct err *err)
+{
+    bool taken = false;
+    if (way == WAY_PLAIN && !ahead_take(s, fences, &taken, err))
+        return false;
+    return taken ? all_came(s, fences, err) : read_and_write(s, fences, way, err);
+}
+
 static void position_after(const struct fence_batch *fences, struct target_position *ret)
 {
     const struct fence *f = fences->last;
@@ -247,8 +256,9 @@ static bool apply_way(struct session *s, const struct fence_batch *fences, enum 
     if (!begin(s, fences, err) || !failpoint("apply.before_write", err))
         return false;
     batch_keep_records(s->run->batch, way == WAY_ISOLATE || letters_count(s->letters) > 0);
-    if (!read_and_write(s, fences, way, err) || !write_part(s, fences, way, err) ||
-        !failpoint("apply.after_write", err) || !target_commit(s->tgt, &next, err))
+    if (!read_rest(s, fences, way, err) || (way == WAY_PLAIN && !ahead_start(s, fences, err)) ||
+        !write_part(s, fences, way, err) || !failpoint("apply.after_write", err) ||
+        !target_commit(s->tgt, &next, err))
         return false;
     letters_committed(s->letters);
     s->position = next;
@@ -264,6 +274,9 @@ bool apply_session_apply(struct session *s, const struct fence_batch *fences, st
         struct err failed = ERR_INIT;
         if (apply_way(s, fences, way, &failed))
             return true;
+        ahead_drop(
+            s->run
+                ->ahead); /* the reader is needed for these fences again, and nothing is certain about the next ones */
         enum way before = way;
         bool may_isolate = target_letters(s->tgt) != NULL && way != WAY_ISOLATE &&
                            err_fault(&failed) != FAULT_OTHER &&
