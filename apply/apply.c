@@ -58,8 +58,9 @@ static uint64_t changes_that_fit(const struct apply_run *run)
     uint64_t most = throttle_batch(&run->throttle);
     if (run->bytes_per_change == 0)
         return most;
-    uint64_t fit =
-        run->settings.batch_max_bytes / 2 / run->bytes_per_change; /* the next one is read meanwhile */
+    size_t room =
+        run->settings.batch_max_bytes / (run->settings.foreign.on ? 1 : 2); /* half is the next one's */
+    uint64_t fit = room / run->bytes_per_change;
     return MAX_OF(1, MIN_OF(most, fit));
 }
 
