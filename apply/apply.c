@@ -151,9 +151,11 @@ static bool after_commit(struct session *s, const struct fence_batch *fences, st
         log_event(LOG_LEVEL_INFO, "duplicates_dropped", "fence=%llu count=%llu",
                   (unsigned long long)fences->last->id,
                   (unsigned long long)batch_counts(s->run->batch)->duplicates);
-    fence_feed_take(s->feed, fences);
     ahead_settle(s->run->ahead);
-    return failpoint("apply.before_confirm", err) && journal_confirm(s->data, s->position.fence_offset, err);
+    bool ok = failpoint("apply.before_confirm", err) &&
+              journal_confirm(s->data, fences->ranges, fences->range_count, s->position.fence_offset, err);
+    fence_feed_take(s->feed, fences);
+    return ok;
 }
 
 static bool look_ahead(struct session *s, struct err *err)

@@ -76,7 +76,7 @@ static bool open_journal(struct session *s, struct err *err)
         return false;
     if (s->position.marker_kind == MARKER_COMPARE && !s->position.released) /* stopped while waiting at it */
         s->wait_until_us = clock_mono_us() + deadline_ms * 1000 - s->position.age_us;
-    return !s->position_found || journal_confirm(s->data, s->position.fence_offset, err);
+    return !s->position_found || journal_confirm(s->data, NULL, 0, s->position.fence_offset, err);
 }
 
 /* Topics of Debezium: the same parts, but for the fences, which are made of what is read. */
