@@ -58,7 +58,9 @@ static uint64_t changes_that_fit(const struct apply_run *run)
     uint64_t most = throttle_batch(&run->throttle);
     if (run->bytes_per_change == 0)
         return most;
-    uint64_t fit = run->settings.batch_max_bytes / run->bytes_per_change;
+    size_t room =
+        run->settings.batch_max_bytes / (run->settings.foreign.on ? 1 : 2); /* half is the next one's */
+    uint64_t fit = room / run->bytes_per_change;
     return MAX_OF(1, MIN_OF(most, fit));
 }
 
@@ -149,8 +151,11 @@ static bool after_commit(struct session *s, const struct fence_batch *fences, st
         log_event(LOG_LEVEL_INFO, "duplicates_dropped", "fence=%llu count=%llu",
                   (unsigned long long)fences->last->id,
                   (unsigned long long)batch_counts(s->run->batch)->duplicates);
+    ahead_settle(s->run->ahead);
+    bool ok = failpoint("apply.before_confirm", err) &&
+              journal_confirm(s->data, fences->ranges, fences->range_count, s->position.fence_offset, err);
     fence_feed_take(s->feed, fences);
-    return failpoint("apply.before_confirm", err) && journal_confirm(s->data, s->position.fence_offset, err);
+    return ok;
 }
 
 static bool look_ahead(struct session *s, struct err *err)
@@ -203,12 +208,23 @@ static bool may_go_on(struct session *s, bool *ret_go, struct err *err)
     return true;
 }
 
+/* Those that were read ahead, unless something has come in between. */
+static bool pick_fences(struct session *s, struct fence_batch *ret, struct err *err)
+{
+    struct ahead *ahead = s->run->ahead;
+    if (s->single_fences > 0 || s->look_whole)
+        ahead_drop(ahead);
+    if (ahead_fences(ahead) != NULL)
+        return fence_feed_pick_same(s->feed, ahead_fences(ahead), ret, err);
+    return fence_feed_pick(s->feed, s->single_fences > 0 ? 0 : s->most, ret, err);
+}
+
 /* One turn: wait for fences, apply a batch of them. */
 static bool turn(struct session *s, struct err *err)
 {
     struct fence_batch fences;
     bool ready = false;
-    uint64_t most = s->look_whole ? changes_of_whole(s->run) : changes_that_fit(s->run);
+    s->most = s->look_whole ? changes_of_whole(s->run) : changes_that_fit(s->run);
     if (s->wait_until_us != 0)
         return wait_for_release(s, err);
     if (!keep_in_touch(s, err) || !dual_write_turn(s, err) || !apply_session_requests(s, err))
@@ -219,12 +235,12 @@ static bool turn(struct session *s, struct err *err)
         return false;
     if (!go)
         return true;
-    if (!fence_feed_read(s->feed, FENCE_WAIT_MS, most, &ready, err) || !ready)
+    if (!fence_feed_read(s->feed, FENCE_WAIT_MS, ahead_wants(s, s->most), &ready, err) || !ready)
         return !err_is_set(err);
     if (status_board_pause_asked(
             s->run->board)) /* while it waited for fences: these are not written any more */
         return true;
-    if (!fence_feed_pick(s->feed, s->single_fences > 0 ? 0 : most, &fences, err))
+    if (!pick_fences(s, &fences, err))
         return false;
     source_clock_saw(&s->run->source_clock, fences.last->commit_time_us, clock_wall_us());
     bool wait = false;
@@ -353,6 +369,7 @@ bool apply_run(const struct config *cfg, struct status_board *board, int stop_fd
     if (run.settings.shard.count > 1)
         (void)snprintf(run.status.shard, sizeof run.status.shard, "%s", run.settings.target.shard);
     run.batch = batch_new(run.settings.batch_max_bytes);
+    run.ahead = ahead_new(&run);
     run.stopper = stopper_start(stop_fd, config_text(cfg, "apply.stop_file"), STOP_GRACE_MS);
     progress_phase(&run, PHASE_STARTING);
     struct err last = ERR_INIT;
@@ -373,6 +390,7 @@ bool apply_run(const struct config *cfg, struct status_board *board, int stop_fd
         progress_phase(&run, PHASE_HALTED);
     }
     stopper_end(run.stopper);
+    ahead_free(run.ahead);
     batch_free(run.batch);
     conflict_rules_free(run.settings.conflicts);
     foreign_settings_release(&run.settings.foreign);

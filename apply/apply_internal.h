@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "apply/ahead.h"
 #include "apply/batch.h"
 #include "apply/fences.h"
 #include "apply/source_clock.h"
@@ -37,6 +38,7 @@ struct apply_run {
     int64_t published_us; /* mono */
     struct stopper *stopper;
     struct batch *batch;
+    struct ahead *ahead; /* … and the one behind it */
     struct throttle throttle;
     struct source_clock source_clock;
     int64_t dual_write_left_us; /* at the last warning; 0 = none was given */
@@ -65,6 +67,7 @@ struct session {
     int64_t conflict_since_us;   /* wall; a conflict that needs a person is met again and again; 0 = none */
     char conflict_rows[CONFLICT_HALTED_MAX][CONFLICT_HALTED_LEN]; /* … first with these rows */
     bool conflict_told;          /* … and it is open in crossfade.conflict */
+    uint64_t most;               /* changes of a batch, at this turn */
     size_t single_fences;        /* so many are applied one by one: a table does not fit one of them */
     struct target_direct direct; /* the copy's rows that did not come by the journal */
     bool direct_looked, direct_told;

@@ -412,6 +412,7 @@ static void count_item(struct batch *b, const struct item *it, const struct jour
     b->kept = true;
     b->counts.changes++;
     b->counts.reads += it->op == CHANGE_READ;
+    b->counts.inserts += it->op == CHANGE_INSERT;
     b->counts.truncates += it->op == CHANGE_TRUNCATE;
     b->counts.value_bytes += rec->value_len;
     b->counts.newest_lsn = MAX_OF(b->counts.newest_lsn, it->commit_lsn);

@@ -26,6 +26,7 @@ struct batch;
 struct batch_counts {
     uint64_t changes; /* taken */
     uint64_t reads;   /* of these, snapshot rows */
+    uint64_t inserts; /* … and rows that were new on the source */
     uint64_t truncates;
     uint64_t duplicates;              /* dropped: delivered before */
     uint64_t value_bytes;             /* of all records */
@@ -72,7 +73,7 @@ const struct batch_counts *batch_counts(const struct batch *b);
 /* Collapses (SET, REPLACE) or sequences (ORDERED) what is there, hands it to the target and forgets it; the
  * counts stay. */
 bool batch_write(struct batch *b, struct table_map *tables, struct target *tgt, enum target_mode mode,
-                 bool plain, struct err *err) MUST_CHECK;
+                 enum rows_new rows_new, struct err *err) MUST_CHECK;
 /* Changes of parked keys leave the batch and are held behind those that are held already. */
 bool batch_divert(struct batch *b, struct letters *letters, struct err *err) MUST_CHECK;
 /* isolate.c: as batch_write, with the target's transaction narrowed down to the rows that it refuses, which are held

@@ -55,7 +55,7 @@ struct batch {
 void batch_sort_table(struct batch_table *bt);
 /* What is there, without forgetting it. */
 bool batch_write_items(struct batch *b, struct table_map *tables, struct target *tgt, enum target_mode mode,
-                       bool plain, struct err *err) MUST_CHECK;
+                       enum rows_new rows_new, struct err *err) MUST_CHECK;
 
 int item_order(const struct item *a, const struct item *b);
 

@@ -36,12 +36,15 @@ static size_t run_length(const struct item *items, size_t from, size_t count)
 }
 
 static bool collapse_run(struct batch *b, struct table_map *tables, const struct item *items, size_t count,
-                         bool plain, struct target_batch *ret, struct err *err)
+                         enum rows_new rows_new, struct target_batch *ret, struct err *err)
 {
     struct action_list list = {0};
     struct target_table *table = NULL;
-    if (!table_map_get(tables, items[0].schema, &table, err) ||
-        !collapse_items(items, count, plain, &b->arena, &list, err))
+    if (!table_map_get(tables, items[0].schema, &table, err))
+        return false;
+    if (table_map_rule(tables, items[0].schema) != NULL) /* the application may have made such a row, too */
+        rows_new = MIN_OF(rows_new, ROWS_NEW_READ);
+    if (!collapse_items(items, count, rows_new, &b->arena, &list, err))
         return false;
     *ret = (struct target_batch){
         .table = table, .truncate = list.truncate, .rows = list.rows, .row_count = list.count};
@@ -49,7 +52,7 @@ static bool collapse_run(struct batch *b, struct table_map *tables, const struct
 }
 
 static bool write_sets(struct batch *b, struct table_map *tables, struct target *tgt, enum target_mode mode,
-                       bool plain, struct err *err)
+                       enum rows_new rows_new, struct err *err)
 {
     struct target_batch *out = xcalloc(b->table_count + 1, sizeof *out);
     size_t *done = xcalloc(b->table_count + 1, sizeof *done);
@@ -67,7 +70,7 @@ static bool write_sets(struct batch *b, struct table_map *tables, struct target 
             size_t left = len;
             ok = dual_write_check(&b->arena, tables, tgt, bt->items + done[i], &left, &b->counts.conflicts,
                                   err) &&
-                 (left == 0 || collapse_run(b, tables, bt->items + done[i], left, plain, &out[n++], err));
+                 (left == 0 || collapse_run(b, tables, bt->items + done[i], left, rows_new, &out[n++], err));
             done[i] += len;
             more = true;
         }
@@ -183,18 +186,18 @@ static bool prepare_tables(const struct batch *b, struct table_map *tables, stru
 }
 
 bool batch_write_items(struct batch *b, struct table_map *tables, struct target *tgt, enum target_mode mode,
-                       bool plain, struct err *err)
+                       enum rows_new rows_new, struct err *err)
 {
     if (!prepare_tables(b, tables, err))
         return false;
     return mode == TARGET_ORDERED ? write_ordered(b, tables, tgt, err)
-                                  : write_sets(b, tables, tgt, mode, plain, err);
+                                  : write_sets(b, tables, tgt, mode, rows_new, err);
 }
 
 bool batch_write(struct batch *b, struct table_map *tables, struct target *tgt, enum target_mode mode,
-                 bool plain, struct err *err)
+                 enum rows_new rows_new, struct err *err)
 {
-    bool ok = batch_write_items(b, tables, tgt, mode, plain, err);
+    bool ok = batch_write_items(b, tables, tgt, mode, rows_new, err);
     batch_forget_items(b);
     return ok;
 }

@@ -32,6 +32,7 @@ struct entry {
     struct image left; /* what a key change took away from here, until its create comes */
     bool leaving;      /* `left` is valid */
     bool only_reads;   /* nothing but snapshot rows so far */
+    bool created;      /* the first change made the row: no row of this key was there */
     uint32_t occupant; /* entry (PATCH) that lives on the target's row of this key, or NOBODY */
 };
 
@@ -101,6 +102,7 @@ static struct entry *find_entry(struct collapse *c, const void *key, uint32_t ke
                         .first = it,
                         .occupant = NOBODY,
                         .only_reads = true,
+                        .created = it->op == CHANGE_INSERT && it->other_key == NULL,
                         .key_values = it->op == CHANGE_DELETE ? it->old : it->row};
     return e;
 }
@@ -219,13 +221,19 @@ static void emit_patch(const struct entry *e, const struct datum *old, struct ac
     out->rows[out->count - 1].may_miss = e->now.may_miss;
 }
 
-static void emit_entry(const struct collapse *c, const struct entry *e, struct action_list *out)
+static bool is_new(const struct entry *e, enum rows_new rows_new)
+{
+    return (e->only_reads && rows_new >= ROWS_NEW_READ) || (e->created && rows_new >= ROWS_NEW_CREATED);
+}
+
+static void emit_entry(const struct collapse *c, const struct entry *e, enum rows_new rows_new,
+                       struct action_list *out)
 {
     uint32_t self = index_of(c, e);
     bool row_lives_elsewhere = e->occupant != NOBODY && e->occupant != self;
     switch (e->now.kind) {
     case ENTRY_PUT:
-        emit(out, e->only_reads ? TARGET_INSERT : TARGET_UPSERT, e->now.row, NULL, e->last);
+        emit(out, is_new(e, rows_new) ? TARGET_INSERT : TARGET_UPSERT, e->now.row, NULL, e->last);
         break;
     case ENTRY_PATCH:
         if (e->now.base == self) {
@@ -279,8 +287,8 @@ static void emit_as_they_are(const struct item *items, size_t count, struct acti
         emit(out, plain_op(&items[i]), items[i].row, items[i].old, &items[i]);
 }
 
-static bool emit_collapsed(const struct item *items, size_t count, bool plain, struct arena *arena,
-                           struct action_list *out, struct err *err)
+static bool emit_collapsed(const struct item *items, size_t count, enum rows_new rows_new,
+                           struct arena *arena, struct action_list *out, struct err *err)
 {
     struct collapse c;
     if (!collapse_init(&c, items, count, arena, err))
@@ -289,14 +297,12 @@ static bool emit_collapsed(const struct item *items, size_t count, bool plain, s
         if (!take_item(&c, &items[i]))
             return false;
     }
-    for (uint32_t i = 0; i < c.entry_count; i++) {
-        c.entries[i].only_reads = c.entries[i].only_reads && plain;
-        emit_entry(&c, &c.entries[i], out);
-    }
+    for (uint32_t i = 0; i < c.entry_count; i++)
+        emit_entry(&c, &c.entries[i], rows_new, out);
     return true;
 }
 
-bool collapse_items(const struct item *items, size_t count, bool plain, struct arena *arena,
+bool collapse_items(const struct item *items, size_t count, enum rows_new rows_new, struct arena *arena,
                     struct action_list *ret, struct err *err)
 {
     struct action_list out = {0};
@@ -306,9 +312,9 @@ bool collapse_items(const struct item *items, size_t count, bool plain, struct a
     out.rows = arena_alloc(arena, 2 * count * sizeof *out.rows);
     if (out.rows == NULL)
         return out_of_memory(err);
-    if (count > 0 && (items[0].key == NULL || (plain && only_fresh_rows(items, count))))
+    if (count > 0 && (items[0].key == NULL || (rows_new != ROWS_NEW_NONE && only_fresh_rows(items, count))))
         emit_as_they_are(items, count, &out);
-    else if (count > 0 && !emit_collapsed(items, count, plain, arena, &out, err))
+    else if (count > 0 && !emit_collapsed(items, count, rows_new, arena, &out, err))
         return false;
     *ret = out;
     return true;

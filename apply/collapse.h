@@ -40,13 +40,19 @@ struct action_list {
     bool truncate; /* a TRUNCATE came first */
 };
 
+/* Which rows may be written as INSERTs, without a look at what is there: the target has no row of their key. */
+enum rows_new {
+    ROWS_NEW_NONE = 0,
+    ROWS_NEW_READ,   /* those that only the copy wrote */
+    ROWS_NEW_CREATED /* … and those whose key begins with an insert: what is before these changes is on the target, once and whole */
+};
+
 /* Are all values of this row there? */
 bool row_is_complete(const struct table_schema *schema, const struct datum *row);
 
-/* items: of one table and schema, in order. plain: rows that only the snapshot wrote may be INSERTs, without
- * a look at what is there. ERR_PROTOCOL for a sequence that no source can have produced (an update of a
+/* items: of one table and schema, in order. ERR_PROTOCOL for a sequence that no source can have produced (an update of a
  * deleted row that lacks values), ERR_NO_MEMORY when the arena is full. */
-bool collapse_items(const struct item *items, size_t count, bool plain, struct arena *arena,
+bool collapse_items(const struct item *items, size_t count, enum rows_new rows_new, struct arena *arena,
                     struct action_list *ret, struct err *err) MUST_CHECK;
 /* The same changes, one action each, for replay in order (no TRUNCATE among them). A delete whose key
  * change's create comes next disappears, the create becomes the UPDATE of the key; a half that is alone is what it says. */

@@ -22,6 +22,12 @@ struct merged_slot {
     uint32_t index; /* in ranges, plus 1; 0 = empty */
 };
 
+/* Ranges of a batch. */
+struct range_list {
+    struct journal_range *items;
+    size_t cap;
+};
+
 struct fence_feed {
     struct foreign_feed *foreign; /* fences are made of Debezium's topics; reader is NULL then */
     struct journal_reader *reader;
@@ -34,8 +40,7 @@ struct fence_feed {
     uint64_t system_id; /* 0 = not known yet */
     lsn_t newest_lsn;
     uint64_t looked_next; /* fence_feed_skip_to_copy() has seen what is below this offset */
-    struct journal_range *ranges;
-    size_t range_cap;
+    struct range_list picked, picked_behind;
     struct merged_slot *slots;
     size_t slot_count; /* power of two */
 };
@@ -49,7 +54,8 @@ void fence_feed_close(struct fence_feed *feed)
     journal_reader_close(feed->reader);
     foreign_feed_close(feed->foreign);
     free(feed->items);
-    free(feed->ranges);
+    free(feed->picked.items);
+    free(feed->picked_behind.items);
     free(feed->slots);
     free(feed->stream);
     free(feed->pipeline);
@@ -329,15 +335,15 @@ static struct journal_range range_of(const struct fence *fence, const struct fen
 
 /* Ranges of one partition follow each other: first of the first to next of the last. One that does not was
  * written into another incarnation of the topic. */
-static bool merge_range(struct fence_feed *feed, const struct fence *fence, const struct fence_range *range,
-                        size_t *count, struct err *err)
+static bool merge_range(struct fence_feed *feed, struct range_list *list, const struct fence *fence,
+                        const struct fence_range *range, size_t *count, struct err *err)
 {
     if (range->first_offset == range->next_offset)
         return true;
     uint64_t hash = hash_mix(hash_bytes(range->stream, strlen(range->stream)), (uint64_t)range->partition);
     size_t at = hash & (feed->slot_count - 1);
     for (; feed->slots[at].index != 0; at = (at + 1) & (feed->slot_count - 1)) {
-        struct journal_range *known = &feed->ranges[feed->slots[at].index - 1];
+        struct journal_range *known = &list->items[feed->slots[at].index - 1];
         if (feed->slots[at].hash == hash && known->partition == range->partition &&
             strcmp(known->stream, range->stream) == 0) {
             if (range->first_offset < known->next_offset)
@@ -354,7 +360,7 @@ static bool merge_range(struct fence_feed *feed, const struct fence *fence, cons
             return true;
         }
     }
-    feed->ranges[*count] = range_of(fence, range);
+    list->items[*count] = range_of(fence, range);
     feed->slots[at] = (struct merged_slot){.hash = hash, .index = (uint32_t)(++*count)};
     return true;
 }
@@ -376,42 +382,48 @@ static bool ends_batch(const struct fence *fence)
     return fence->kind == FENCE_SNAPSHOT_BEGIN;
 }
 
-static bool merge_ranges(struct fence_feed *feed, struct fence_batch *batch, struct err *err)
+/* `first`: that many fences are in front of the batch. */
+static bool merge_ranges(struct fence_feed *feed, size_t first, struct range_list *list,
+                         struct fence_batch *batch, struct err *err)
 {
+    const struct queued_fence *items = feed->items + feed->head + first;
     size_t total = 0, count = 0;
     for (size_t i = 0; i < batch->count; i++)
-        total += feed->items[feed->head + i].fence.range_count;
-    if (total > feed->range_cap) {
-        feed->range_cap = total;
-        feed->ranges = xrealloc(feed->ranges, total * sizeof *feed->ranges);
+        total += items[i].fence.range_count;
+    if (total > list->cap) {
+        list->cap = total;
+        list->items = xrealloc(list->items, total * sizeof *list->items);
     }
     clear_slots(feed, total);
     for (size_t i = 0; i < batch->count; i++) {
-        const struct fence *fence = &feed->items[feed->head + i].fence;
+        const struct fence *fence = &items[i].fence;
         for (size_t r = 0; r < fence->range_count; r++) {
-            if (!merge_range(feed, fence, &fence->ranges[r], &count, err))
+            if (!merge_range(feed, list, fence, &fence->ranges[r], &count, err))
                 return false;
         }
     }
-    batch->ranges = feed->ranges;
+    batch->ranges = list->items;
     batch->range_count = count;
     for (size_t i = 0; i < count; i++)
-        batch->many_partitions = batch->many_partitions || feed->ranges[i].partition > 0;
+        batch->many_partitions = batch->many_partitions || list->items[i].partition > 0;
     return true;
 }
 
-bool fence_feed_pick(struct fence_feed *feed, uint64_t max_changes, struct fence_batch *ret, struct err *err)
+/* From the fence on that has `first` in front of it. */
+static bool pick(struct fence_feed *feed, size_t first, uint64_t max_changes, size_t max_fences,
+                 struct range_list *list, struct fence_batch *ret, struct err *err)
 {
-    struct fence_batch batch = {0};
-    BUG_UNLESS(feed->count > 0);
-    while (batch.count < feed->count) {
-        const struct queued_fence *next = &feed->items[feed->head + batch.count];
+    struct fence_batch batch = {.complete = true};
+    BUG_UNLESS(feed->count > first);
+    while (batch.count < MIN_OF(feed->count - first, max_fences)) {
+        const struct queued_fence *next = &feed->items[feed->head + first + batch.count];
         bool too_many = batch.changes + next->fence.changes > max_changes;
         if (batch.count > 0 && (too_many || next->fence.kind == FENCE_SNAPSHOT_BEGIN))
             break;
         batch.count++;
         batch.changes += next->fence.changes;
         batch.transactions += next->fence.transactions;
+        batch.complete = batch.complete && next->fence.complete;
         batch.direct = batch.direct || next->fence.copy.direct;
         batch.last = &next->fence;
         batch.last_offset = next->offset;
@@ -419,10 +431,27 @@ bool fence_feed_pick(struct fence_feed *feed, uint64_t max_changes, struct fence
             break;
     }
     batch.begins_copy = batch.last->kind == FENCE_SNAPSHOT_BEGIN;
-    if (!merge_ranges(feed, &batch, err))
+    if (!merge_ranges(feed, first, list, &batch, err))
         return false;
     *ret = batch;
     return true;
+}
+
+bool fence_feed_pick(struct fence_feed *feed, uint64_t max_changes, struct fence_batch *ret, struct err *err)
+{
+    return pick(feed, 0, max_changes, SIZE_MAX, &feed->picked, ret, err);
+}
+
+bool fence_feed_pick_behind(struct fence_feed *feed, const struct fence_batch *before, uint64_t max_changes,
+                            struct fence_batch *ret, struct err *err)
+{
+    return pick(feed, before->count, max_changes, SIZE_MAX, &feed->picked_behind, ret, err);
+}
+
+bool fence_feed_pick_same(struct fence_feed *feed, const struct fence_batch *was, struct fence_batch *ret,
+                          struct err *err)
+{
+    return pick(feed, 0, UINT64_MAX, was->count, &feed->picked, ret, err);
 }
 
 bool fence_feed_is_behind(const struct fence_feed *feed, const struct fence_batch *batch)

@@ -21,8 +21,9 @@ struct fence_batch {
     uint64_t changes; /* as the fences say */
     uint64_t transactions;
     bool begins_copy;                   /* one fence, SNAPSHOT_BEGIN */
+    bool complete;                      /* no copy is under way at any of them */
     bool direct;                        /* beside a direct load: its rows come first */
-    const struct journal_range *ranges; /* merged; valid until the next fence_feed_pick */
+    const struct journal_range *ranges; /* merged; valid until the same way of picking is taken next */
     size_t range_count;
     bool many_partitions; /* some stream comes from more than one partition */
 };
@@ -58,6 +59,12 @@ bool fence_feed_read(struct fence_feed *feed, int timeout_ms, uint64_t max_chang
  * each other. */
 bool fence_feed_pick(struct fence_feed *feed, uint64_t max_changes, struct fence_batch *ret,
                      struct err *err) MUST_CHECK;
+/* The same of the fences behind `before`, which stays as it is; there are some. */
+bool fence_feed_pick_behind(struct fence_feed *feed, const struct fence_batch *before, uint64_t max_changes,
+                            struct fence_batch *ret, struct err *err) MUST_CHECK;
+/* What was picked behind a batch that is taken off now, once more. */
+bool fence_feed_pick_same(struct fence_feed *feed, const struct fence_batch *was, struct fence_batch *ret,
+                          struct err *err) MUST_CHECK;
 /* The picked batch is committed. */
 void fence_feed_take(struct fence_feed *feed, const struct fence_batch *batch);
 /* Is there, behind the next fence, a beginning of a copy? Then the next fence is that one (the last one's): it empties the target, so that

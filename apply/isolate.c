@@ -109,7 +109,7 @@ static bool try_mode(struct isolate *iso, enum target_mode mode, bool constraint
     iso->attempts++;
     if (!target_save(iso->tgt, err))
         return false;
-    if (batch_write_items(&iso->part, iso->tables, iso->tgt, mode, false, &refused) &&
+    if (batch_write_items(&iso->part, iso->tables, iso->tgt, mode, ROWS_NEW_NONE, &refused) &&
         target_settle(iso->tgt, constraints, &refused)) {
         conflict_counts_add(&iso->b->counts.conflicts, &iso->part.counts.conflicts);
         return true;

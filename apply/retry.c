@@ -32,7 +32,7 @@ static bool add_letter(void *ctx, const struct dead_letter *letter, struct err *
     if (stopper_given_up(s->run->stopper))
         return err_set(err, ERR_INTERRUPTED, "stopped inside a retry of dead letters");
     return letters_record(letter, &rec, err) && batch_add(b, s->run->settings.codec, s->dec, &rec, 0, err) &&
-           (!batch_is_full(b) || batch_write(b, s->tables, s->tgt, fill->mode, false, err)) &&
+           (!batch_is_full(b) || batch_write(b, s->tables, s->tgt, fill->mode, ROWS_NEW_NONE, err)) &&
            failpoint("apply.retry_letter", err);
 }
 
@@ -74,7 +74,8 @@ static bool write_chain(struct session *s, int64_t chain, enum target_mode mode,
     batch_keep_records(s->run->batch, false);
     batch_take_repeats(s->run->batch, true);
     bool ok = begin(s, err) && ops->each(s->tgt, LETTERS_CHAIN, chain, add_letter, &fill, err) &&
-              all_there(&fill, err) && batch_write(s->run->batch, s->tables, s->tgt, mode, false, err) &&
+              all_there(&fill, err) &&
+              batch_write(s->run->batch, s->tables, s->tgt, mode, ROWS_NEW_NONE, err) &&
               target_settle(s->tgt, true, err) && ops->settle(s->tgt, chain, NULL, err);
     batch_take_repeats(s->run->batch, false);
     batch_clear(s->run->batch);

@@ -11,6 +11,7 @@ void apply_session_close(struct session *s)
 {
     if (s == NULL)
         return;
+    ahead_drop(s->run->ahead);
     stopper_watch(s->run->stopper, NULL);
     table_map_free(s->tables);
     letters_free(s->letters);
@@ -75,7 +76,7 @@ static bool open_journal(struct session *s, struct err *err)
         return false;
     if (s->position.marker_kind == MARKER_COMPARE && !s->position.released) /* stopped while waiting at it */
         s->wait_until_us = clock_mono_us() + deadline_ms * 1000 - s->position.age_us;
-    return !s->position_found || journal_confirm(s->data, s->position.fence_offset, err);
+    return !s->position_found || journal_confirm(s->data, NULL, 0, s->position.fence_offset, err);
 }
 
 /* Topics of Debezium: the same parts, but for the fences, which are made of what is read. */

@@ -33,13 +33,14 @@ static const struct {
     [WAY_ISOLATE] = {"isolate", TARGET_MODE_UNKNOWN},
 };
 
-static bool next_way(enum way *way, bool had_reads, const struct err *err)
+/* some_new: rows went in without a look, and may have met others. */
+static bool next_way(enum way *way, bool some_new, const struct err *err)
 {
     bool conflict = err_fault(err) == FAULT_CONFLICT;
     bool row = err_fault(err) != FAULT_OTHER;
     switch (*way) {
     case WAY_PLAIN:
-        *way = conflict && had_reads ? WAY_SET : WAY_ORDERED;
+        *way = conflict && some_new ? WAY_SET : WAY_ORDERED;
         return row;
     case WAY_SET:
         *way = WAY_ORDERED;
@@ -54,7 +55,17 @@ static bool next_way(enum way *way, bool had_reads, const struct err *err)
     return false;
 }
 
-static bool write_part(struct session *s, enum way way, struct err *err)
+/* What this transaction may insert without a look. Beside a copy, changes that its rows have already come as well; and of Debezium's
+ * topics nobody knows. */
+static enum rows_new rows_new(const struct session *s, const struct fence_batch *fences, enum way way)
+{
+    if (way != WAY_PLAIN)
+        return ROWS_NEW_NONE;
+    bool whole = s->foreign == NULL && s->position_found && s->position.complete && fences->complete;
+    return whole ? ROWS_NEW_CREATED : ROWS_NEW_READ;
+}
+
+static bool write_part(struct session *s, const struct fence_batch *fences, enum way way, struct err *err)
 {
     struct batch *b = s->run->batch;
     bool ok = batch_divert(b, s->letters, err);
@@ -62,7 +73,7 @@ static bool write_part(struct session *s, enum way way, struct err *err)
         ok = ok && batch_write_isolating(b, s->tables, s->tgt, s->letters, !s->run->settings.dead_letters,
                                          &s->run->status.narrowing_attempts, err);
     else
-        ok = ok && batch_write(b, s->tables, s->tgt, ways[way].mode, way == WAY_PLAIN, err);
+        ok = ok && batch_write(b, s->tables, s->tgt, ways[way].mode, rows_new(s, fences, way), err);
     return ok && failpoint("apply.after_part", err);
 }
 
@@ -138,7 +149,8 @@ static bool fill_spool(struct session *s, const struct fence_batch *fences, stru
     return spool_finish(sp, err);
 }
 
-static bool write_spooled(struct session *s, struct spool *sp, enum way way, struct err *err)
+static bool write_spooled(struct session *s, const struct fence_batch *fences, struct spool *sp, enum way way,
+                          struct err *err)
 {
     struct journal_record rec;
     for (bool more = true;;) {
@@ -148,7 +160,7 @@ static bool write_spooled(struct session *s, struct spool *sp, enum way way, str
             return false;
         if (!more)
             return true;
-        if (!add_record(s, &rec, err) || (batch_is_full(s->run->batch) && !write_part(s, way, err)))
+        if (!add_record(s, &rec, err) || (batch_is_full(s->run->batch) && !write_part(s, fences, way, err)))
             return false;
     }
 }
@@ -176,7 +188,7 @@ static bool write_through_spool(struct session *s, const struct fence_batch *fen
     if (!journal_assign(s->data, fences->ranges, fences->range_count, err))
         return err_wrap(err, "journal");
     bool ok = spool_open(s->run->settings.batch_max_bytes / 2, &sp, err) && fill_spool(s, fences, sp, err) &&
-              write_spooled(s, sp, way, err);
+              write_spooled(s, fences, sp, way, err);
     spool_close(sp);
     return ok;
 }
@@ -206,9 +218,18 @@ static bool read_and_write(struct session *s, const struct fence_batch *fences, 
             continue;
         if (!parts_may_go(s, fences, way)) /* (parts that went before are rolled back) */
             return write_through_spool(s, fences, way, err);
-        if (batch_is_full(b) && !write_part(s, way, err))
+        if (batch_is_full(b) && !write_part(s, fences, way, err))
             return false;
     }
+}
+
+/* All that is not written yet is in the batch then. */
+static bool read_rest(struct session *s, const struct fence_batch *fences, enum way way, struct err *err)
+{
+    bool taken = false;
+    if (way == WAY_PLAIN && !ahead_take(s, fences, &taken, err))
+        return false;
+    return taken ? all_came(s, fences, err) : read_and_write(s, fences, way, err);
 }
 
 static void position_after(const struct fence_batch *fences, struct target_position *ret)
@@ -235,8 +256,9 @@ static bool apply_way(struct session *s, const struct fence_batch *fences, enum 
     if (!begin(s, fences, err) || !failpoint("apply.before_write", err))
         return false;
     batch_keep_records(s->run->batch, way == WAY_ISOLATE || letters_count(s->letters) > 0);
-    if (!read_and_write(s, fences, way, err) || !write_part(s, way, err) ||
-        !failpoint("apply.after_write", err) || !target_commit(s->tgt, &next, err))
+    if (!read_rest(s, fences, way, err) || (way == WAY_PLAIN && !ahead_start(s, fences, err)) ||
+        !write_part(s, fences, way, err) || !failpoint("apply.after_write", err) ||
+        !target_commit(s->tgt, &next, err))
         return false;
     letters_committed(s->letters);
     s->position = next;
@@ -252,11 +274,15 @@ bool apply_session_apply(struct session *s, const struct fence_batch *fences, st
         struct err failed = ERR_INIT;
         if (apply_way(s, fences, way, &failed))
             return true;
+        ahead_drop(
+            s->run
+                ->ahead); /* the reader is needed for these fences again, and nothing is certain about the next ones */
         enum way before = way;
         bool may_isolate = target_letters(s->tgt) != NULL && way != WAY_ISOLATE &&
                            err_fault(&failed) != FAULT_OTHER &&
                            (s->run->settings.dead_letters || way == WAY_REPLACE);
-        if (!next_way(&way, batch_counts(s->run->batch)->reads > 0, &failed)) {
+        if (!next_way(&way, batch_counts(s->run->batch)->reads + batch_counts(s->run->batch)->inserts > 0,
+                      &failed)) {
             if (!may_isolate) {
                 *err = failed;
                 return false;

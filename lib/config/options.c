@@ -168,7 +168,7 @@ const struct option option_table[] = {
     {.key = "apply.batch_max_changes", .type = OPT_INT, .def = "100000", .min = 1, .max = 10000000, .used_by = "apply",
      .help = "Several fences are committed as one batch up to this many changes."},
     {.key = "apply.batch_max_bytes", .type = OPT_SIZE, .def = "64MiB", .min = 64 * KIB, .max = 4 * GIB, .used_by = "apply",
-     .help = "Memory for one batch; a larger fence is spread over several staging rounds of one target transaction."},
+     .help = "Memory for one batch, or half of it for that batch and half for the next one, which is read meanwhile; a larger fence is spread over several staging rounds of one target transaction."},
     {.key = "apply.on_nonempty", .type = OPT_ENUM, .def = "refuse", .choices = "refuse|truncate", .used_by = "apply check",
      .help = "What to do when a target table holds rows before the first copy: halt and name it, or empty it."},
     {.key = "apply.on_row_error", .type = OPT_ENUM, .def = "halt", .choices = "halt|dead_letter", .used_by = "apply capture",

@@ -275,9 +275,10 @@ bool journal_take(struct journal_reader *jr, int timeout_ms, struct journal_reco
     return got != JOURNAL_ERROR;
 }
 
-bool journal_confirm(struct journal_reader *jr, uint64_t fence_offset, struct err *err)
+bool journal_confirm(struct journal_reader *jr, const struct journal_range *ranges, size_t count,
+                     uint64_t fence_offset, struct err *err)
 {
-    return jr->ops->confirm(jr, fence_offset, err);
+    return jr->ops->confirm(jr, ranges, count, fence_offset, err);
 }
 
 void journal_reader_close(struct journal_reader *jr)

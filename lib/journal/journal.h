@@ -168,8 +168,9 @@ struct journal_reader_ops {
     /* NULL: offsets have no holes. See journal_position(). */
     bool (*position)(struct journal_reader *jr, const char *stream, int32_t partition, uint64_t *ret);
     /* Tells that everything up to and including this fence (offset in the fence stream) is committed in the
-     * target. */
-    bool (*confirm)(struct journal_reader *jr, uint64_t fence_offset, struct err *err);
+     * target. ranges: what that was since the last call, as it was assigned; others may be assigned by now. */
+    bool (*confirm)(struct journal_reader *jr, const struct journal_range *ranges, size_t count,
+                    uint64_t fence_offset, struct err *err);
     void (*close)(struct journal_reader *jr);
 };
 
@@ -231,7 +232,8 @@ bool journal_position(struct journal_reader *jr, const char *stream, int32_t par
 bool journal_take(struct journal_reader *jr, int timeout_ms, struct journal_record *ret, bool *ret_end,
                   struct err *err) MUST_CHECK;
 #define JOURNAL_TAKE_MS 30000 /* for those who can wait */
-bool journal_confirm(struct journal_reader *jr, uint64_t fence_offset, struct err *err) MUST_CHECK;
+bool journal_confirm(struct journal_reader *jr, const struct journal_range *ranges, size_t count,
+                     uint64_t fence_offset, struct err *err) MUST_CHECK;
 void journal_reader_close(struct journal_reader *jr); /* NULL allowed */
 
 /* Do the patterns of journal_config.foreign_topics fit this topic? */

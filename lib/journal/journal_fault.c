@@ -408,9 +408,11 @@ static enum journal_next fault_next(struct journal_reader *jr, int timeout_ms, s
     return got;
 }
 
-static bool fault_confirm(struct journal_reader *jr, uint64_t fence_offset, struct err *err)
+static bool fault_confirm(struct journal_reader *jr, const struct journal_range *ranges, size_t count,
+                          uint64_t fence_offset, struct err *err)
 {
-    FAULT_CALL(fr_of(jr)->fault, SLOT_CONFIRM, journal_confirm(fr_of(jr)->inner, fence_offset, err));
+    FAULT_CALL(fr_of(jr)->fault, SLOT_CONFIRM,
+               journal_confirm(fr_of(jr)->inner, ranges, count, fence_offset, err));
 }
 
 static const struct journal_reader_ops fault_reader_ops = {

@@ -222,7 +222,7 @@ static bool read_all(struct journal_case *jc)
             assert_true(text_is(rec.value, rec.value_len, want));
             records++;
         }
-        if (got == JOURNAL_END && !journal_confirm(jr, UNITS - 1, &jc->err))
+        if (got == JOURNAL_END && !journal_confirm(jr, NULL, 0, UNITS - 1, &jc->err))
             got = JOURNAL_ERROR;
     }
     journal_reader_close(jr);

@@ -139,7 +139,7 @@ static void follow_in_child(struct journal_case *jc)
         _exit(1);
     for (uint64_t n = 0; n < 200; n++) {
         if (journal_next(jr, 20000, &rec, &jc->err) != JOURNAL_RECORD || rec.offset != n ||
-            !journal_confirm(jr, n, &jc->err))
+            !journal_confirm(jr, NULL, 0, n, &jc->err))
             _exit(2);
     }
     journal_reader_close(jr);

@@ -25,7 +25,7 @@ static void trim_keeps_what_a_reader_needs(void **state)
         OK(jc, journal_trim(jw, &jc->err));
     bounds(jc, stream_name(jc, "b"), &first, &next);
     assert_int_equal(first, 0);
-    OK(jc, journal_confirm(slow, 1, &jc->err));
+    OK(jc, journal_confirm(slow, NULL, 0, 1, &jc->err));
     journal_reader_close(slow);
     trim_all(jc, jw, stream_name(jc, "b"), 3000);
     bounds(jc, stream_name(jc, "a"), &first, &next);
@@ -49,7 +49,7 @@ static void fences_follow_their_changes(void **state)
     struct journal_reader *early = open_reader(jc, NULL), *slow = open_reader(jc, "slow");
     assign_one(jc, early, jc->fence, 0, 2500);
     confirm(jc, "apply", 2499);
-    OK(jc, journal_confirm(slow, 700, &jc->err));
+    OK(jc, journal_confirm(slow, NULL, 0, 700, &jc->err));
     journal_reader_close(slow);
     trim_all(jc, jw, jc->fence, 700);
     bounds(jc, stream_name(jc, "a"), &first, &next);
@@ -160,7 +160,7 @@ static void a_soak_stays_bounded(void **state)
             for (int i = 0; i < UNIT; i++, read++)
                 assert_int_equal(get(jc, jr)->offset, read);
             assert_null(get(jc, jr));
-            OK(jc, journal_confirm(jr, n - BEHIND, &jc->err));
+            OK(jc, journal_confirm(jr, NULL, 0, n - BEHIND, &jc->err));
         }
         OK(jc, journal_trim(jw, &jc->err));
         most = file_bytes(jc) > most ? file_bytes(jc) : most;

@@ -35,7 +35,7 @@ static inline void unit(struct journal_case *jc, struct journal_writer *jw, int 
 static inline void confirm(struct journal_case *jc, const char *reader, uint64_t fence)
 {
     struct journal_reader *jr = open_reader(jc, reader);
-    OK(jc, journal_confirm(jr, fence, &jc->err));
+    OK(jc, journal_confirm(jr, NULL, 0, fence, &jc->err));
     journal_reader_close(jr); /* saves it */
 }
 

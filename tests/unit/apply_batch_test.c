@@ -146,7 +146,7 @@ static void put(struct fixture *f, int partition, enum change_op op, lsn_t lsn, 
 
 static void expect(struct fixture *f, enum target_mode mode, const char *want)
 {
-    assert_true(batch_write(f->b, f->tables, &fake, mode, true, &f->err));
+    assert_true(batch_write(f->b, f->tables, &fake, mode, ROWS_NEW_READ, &f->err));
     assert_string_equal(told, want);
     end(f);
 }
@@ -243,12 +243,12 @@ static void test_shapes_are_prepared_together(void **state)
     prepare_calls = prepared = 0;
     for (int i = 0; i < 4; i++)
         add(&f, 0, CHANGE_INSERT, 10 + (lsn_t)i, 1, i, 1 + i % 2, NULL, 0, 0);
-    assert_true(batch_write(f.b, f.tables, &fake, TARGET_ORDERED, true, &f.err));
+    assert_true(batch_write(f.b, f.tables, &fake, TARGET_ORDERED, ROWS_NEW_READ, &f.err));
     assert_int_equal(prepare_calls, 1);
     assert_int_equal(prepared, 2);
     batch_clear(f.b);
     put(&f, 0, CHANGE_INSERT, 20, 1, 9);
-    assert_true(batch_write(f.b, f.tables, &fake, TARGET_SET, true, &f.err));
+    assert_true(batch_write(f.b, f.tables, &fake, TARGET_SET, ROWS_NEW_READ, &f.err));
     assert_int_equal(prepare_calls, 1);
     end(&f);
 }

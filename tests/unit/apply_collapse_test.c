@@ -234,6 +234,8 @@ static void run_set(const struct history *h, struct model *t, const struct actio
         int to = (int)r->row[COL_ID].i;
         if (seen[to]++ > 0)
             fail_msg("two rows for one key (%d):%s", to, h->log);
+        if (r->op == TARGET_INSERT && t->rows[to].there)
+            fail_msg("a row that is there is inserted (%d):%s", to, h->log);
         t->rows[to] = patched(h, (struct model_row){0}, r->row, true);
     }
 }
@@ -286,20 +288,32 @@ static void history_free(struct history *h)
     free(h);
 }
 
-static void test_collapse_equals_history(void **state)
+static void check_collapse(enum rows_new rows_new, size_t *ret_inserts)
 {
     struct history *h = history_new();
+    *ret_inserts = 0;
     for (unsigned seed = 1; seed <= HISTORIES; seed++) {
         struct model target;
         struct action_list list;
         struct err err = ERR_INIT;
         history_init(h, seed, &target);
-        if (!collapse_items(h->items, h->count, true, &h->arena, &list, &err))
+        if (!collapse_items(h->items, h->count, rows_new, &h->arena, &list, &err))
             fail_msg("seed %u: %s:%s", seed, err.text, h->log);
         run_set(h, &target, &list);
         assert_same(h, &target, seed);
+        for (size_t i = 0; i < list.count; i++)
+            *ret_inserts += list.rows[i].op == TARGET_INSERT;
     }
     history_free(h);
+}
+
+static void test_collapse_equals_history(void **state)
+{
+    size_t inserts = 0;
+    check_collapse(ROWS_NEW_READ, &inserts);
+    assert_int_equal(inserts, 0);
+    check_collapse(ROWS_NEW_CREATED, &inserts);
+    assert_true(inserts > HISTORIES);
 }
 
 static void test_sequence_equals_history(void **state)
@@ -327,7 +341,7 @@ static void test_sequence_equals_history(void **state)
     history_free(h);
 }
 
-static void expect_actions(struct history *h, const char *want)
+static void expect_actions_when(struct history *h, enum rows_new rows_new, const char *want)
 {
     struct action_list list;
     struct err err = ERR_INIT;
@@ -336,11 +350,16 @@ static void expect_actions(struct history *h, const char *want)
                                         [TARGET_UPSERT] = "upsert",
                                         [TARGET_UPDATE] = "update",
                                         [TARGET_DELETE] = "delete"};
-    assert_true(collapse_items(h->items, h->count, true, &h->arena, &list, &err));
+    assert_true(collapse_items(h->items, h->count, rows_new, &h->arena, &list, &err));
     for (size_t i = 0; i < list.count; i++)
         (void)snprintf(got + strlen(got), sizeof got - strlen(got), "%s%s %d", i > 0 ? ", " : "",
                        names[list.rows[i].op], key_of(&list.rows[i]));
     assert_string_equal(got, want);
+}
+
+static void expect_actions(struct history *h, const char *want)
+{
+    expect_actions_when(h, ROWS_NEW_READ, want);
 }
 
 static void test_chain_of_moves_keeps_first_key(void **state)
@@ -375,6 +394,24 @@ static void test_reads_are_inserts(void **state)
     history_free(h);
 }
 
+/* A key whose first change is an insert is not on the target, whatever comes behind; one that a move brings may be. */
+static void test_created_rows_are_inserts(void **state)
+{
+    struct history *h = history_new();
+    add(h, CHANGE_INSERT, 1, make_row(h, 1, 1, 1, true), -1);
+    add(h, CHANGE_UPDATE, 1, make_row(h, 1, 2, 0, false), -1);
+    add(h, CHANGE_INSERT, 2, make_row(h, 2, 1, 1, true), -1);
+    add(h, CHANGE_DELETE, 2, NULL, -1);
+    add(h, CHANGE_INSERT, 2, make_row(h, 2, 1, 1, true), -1);
+    add(h, CHANGE_DELETE, 3, NULL, -1);
+    add(h, CHANGE_INSERT, 3, make_row(h, 3, 1, 1, true), -1);
+    add(h, CHANGE_DELETE, 4, NULL, 5);
+    add(h, CHANGE_INSERT, 5, make_row(h, 5, 1, 1, true), 4);
+    expect_actions_when(h, ROWS_NEW_CREATED, "insert 1, insert 2, upsert 3, delete 4, upsert 5");
+    expect_actions(h, "upsert 1, upsert 2, upsert 3, delete 4, upsert 5");
+    history_free(h);
+}
+
 /* Beside a copy: an update whose row is gone means nothing, one whose row may be elsewhere says so. */
 static void test_updates_beside_a_copy(void **state)
 {
@@ -387,7 +424,7 @@ static void test_updates_beside_a_copy(void **state)
     add(h, CHANGE_UPDATE, 3, make_row(h, 3, 1, 1, false), -1);
     h->items[1].may_miss = h->items[2].may_miss = true;
     expect_actions(h, "delete 1, update 2, update 3");
-    assert_true(collapse_items(h->items, h->count, true, &h->arena, &list, &err));
+    assert_true(collapse_items(h->items, h->count, ROWS_NEW_READ, &h->arena, &list, &err));
     assert_true(!list.rows[0].may_miss && list.rows[1].may_miss && !list.rows[2].may_miss);
     assert_true(sequence_items(h->items, h->count, &h->arena, &list, &err));
     assert_true(!list.rows[0].may_miss && list.rows[1].may_miss && list.rows[2].may_miss &&
@@ -422,13 +459,13 @@ static void test_impossible_history_is_refused(void **state)
     struct err err = ERR_INIT;
     add(h, CHANGE_DELETE, 1, NULL, -1);
     add(h, CHANGE_UPDATE, 1, make_row(h, 1, 1, 1, false), -1);
-    assert_false(collapse_items(h->items, h->count, true, &h->arena, &list, &err));
+    assert_false(collapse_items(h->items, h->count, ROWS_NEW_READ, &h->arena, &list, &err));
     assert_int_equal(err.code, ERR_PROTOCOL);
     assert_non_null(strstr(err.text, "table=public.t"));
     h->count = 0;
     err_clear(&err);
     add(h, CHANGE_INSERT, 2, make_row(h, 2, 1, 1, false), 1);
-    assert_false(collapse_items(h->items, h->count, true, &h->arena, &list, &err));
+    assert_false(collapse_items(h->items, h->count, ROWS_NEW_READ, &h->arena, &list, &err));
     assert_int_equal(err.code, ERR_PROTOCOL);
     history_free(h);
 }
@@ -441,6 +478,7 @@ int main(void)
         cmocka_unit_test(test_chain_of_moves_keeps_first_key),
         cmocka_unit_test(test_only_last_state_is_written),
         cmocka_unit_test(test_reads_are_inserts),
+        cmocka_unit_test(test_created_rows_are_inserts),
         cmocka_unit_test(test_updates_beside_a_copy),
         cmocka_unit_test(test_sequence_of_halves),
         cmocka_unit_test(test_impossible_history_is_refused),

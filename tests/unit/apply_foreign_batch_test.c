@@ -61,7 +61,7 @@ static int end(void **unused)
 static const char *written(void)
 {
     struct table_map *tables = table_map_new(&fake);
-    if (!batch_write(into, tables, &fake, TARGET_SET, false, &err))
+    if (!batch_write(into, tables, &fake, TARGET_SET, ROWS_NEW_NONE, &err))
         fail_msg("%s", err.text);
     table_map_free(tables);
     return told;

@@ -32,19 +32,7 @@ static void forget_ranges(struct kafka_reader *r)
 {
     for (size_t i = 0; i < r->active_count; i++)
         r->parts[r->active[i]].active = false;
-    r->active_count = r->turn = r->waiting_topics = r->applied_count = 0;
-}
-
-/* What confirm() will tell about. */
-static void note_applied(struct kafka_reader *r, size_t index, const struct journal_range *range)
-{
-    if (r->group == NULL || range->next_offset == JOURNAL_FOLLOW)
-        return;
-    if (r->applied_count == r->applied_cap) {
-        r->applied_cap = r->applied_cap != 0 ? r->applied_cap * 2 : 16;
-        r->applied = xrealloc(r->applied, r->applied_cap * sizeof *r->applied);
-    }
-    r->applied[r->applied_count++] = index;
+    r->active_count = r->turn = r->waiting_topics = 0;
 }
 
 static bool add_range(struct kafka_reader *r, const struct journal_range *range, struct err *err)
@@ -57,12 +45,10 @@ static bool add_range(struct kafka_reader *r, const struct journal_range *range,
     if (p == NULL)
         return false;
     if (!p->active) {
-        note_applied(r, (size_t)(p - r->parts), range);
         p->first = range->first_offset;
         p->end = range->next_offset;
         p->span_count = p->span_at = 0;
         kafka_part_add_span(p, range);
-        r->unmarked = range->own && range->writer != 0;
         activate(r, (size_t)(p - r->parts));
         return true;
     }

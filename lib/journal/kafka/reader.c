@@ -53,7 +53,6 @@ static void kafka_reader_close(struct journal_reader *jr)
         close(r->event_fd);
     free(r->parts);
     free(r->active);
-    free(r->applied);
     free(r->fence_stream);
     name_map_free(r->index);
     journal_config_free(&r->config);
@@ -400,17 +399,22 @@ static bool kafka_reader_open(const struct journal_config *config, const char *r
 
 /* Retention is the topics' own: only lag tools are told. A unit's commit marker takes the offset behind its
  * last record of each partition, and the fence is the last record of its own. */
-static bool kafka_confirm(struct journal_reader *jr, uint64_t fence_offset, struct err *err)
+static bool kafka_confirm(struct journal_reader *jr, const struct journal_range *ranges, size_t count,
+                          uint64_t fence_offset, struct err *err)
 {
     struct kafka_reader *r = reader_of(jr);
     if (r->group == NULL)
         return true;
-    for (size_t i = 0; i < r->applied_count; i++) {
-        const struct kafka_part *p = &r->parts[r->applied[i]];
-        kafka_group_note(r->group, r->applied[i] + 1, p->stream, p->partition,
-                         p->end + (r->unmarked ? 0 : 1));
+    for (size_t i = 0; i < count; i++) {
+        const struct journal_range *range = &ranges[i];
+        const struct kafka_part *p = kafka_part_find(r, range->stream, range->partition, false, err);
+        if (p == NULL)
+            return false;
+        r->unmarked = range->own && range->writer != 0;
+        if (range->first_offset < range->next_offset)
+            kafka_group_note(r->group, (size_t)(p - r->parts) + 1, p->stream, p->partition,
+                             range->next_offset + (r->unmarked ? 0 : 1));
     }
-    r->applied_count = 0;
     kafka_group_note(r->group, 0, r->fence_stream, 0, fence_offset + (r->unmarked ? 1 : 2));
     return true;
 }

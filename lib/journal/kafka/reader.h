@@ -52,14 +52,12 @@ struct kafka_reader {
     rd_kafka_message_t *held; /* handed out by the last next() */
     uint64_t held_writer;
     bool held_stray;
-    bool unmarked; /* of what is applied: no commit marks stand behind units */
+    bool unmarked; /* of what was confirmed: no commit marks stand behind units */
     int event_fd;
     size_t waiting_topics; /* active parts whose topic is not there yet */
     int64_t lookup_after_us;
     struct kafka_group *group; /* NULL: an unregistered look */
     char *fence_stream;
-    size_t *applied; /* indexes of the parts of this assignment, until confirm() */
-    size_t applied_count, applied_cap;
     int64_t quiet_since_us; /* mono: since when no range is active but `data` fetches on; 0 = not so */
 };
 

@@ -258,7 +258,8 @@ static enum journal_next lmdb_reader_next(struct journal_reader *jr, int timeout
     return JOURNAL_END;
 }
 
-static bool lmdb_reader_confirm(struct journal_reader *jr, uint64_t fence_offset, struct err *err)
+static bool lmdb_reader_confirm(struct journal_reader *jr, const struct journal_range *ranges, size_t count,
+                                uint64_t fence_offset, struct err *err)
 {
     struct lmdb_reader *r = reader_of(jr);
     if (r->name == NULL)

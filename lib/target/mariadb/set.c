@@ -114,12 +114,11 @@ static bool each_set(struct md_target *mt, const struct target_batch *batch, enu
 
 static bool upserts(struct md_target *mt, const struct target_batch *batch, struct err *err)
 {
-    if (!send_all(mt, batch, TARGET_INSERT, MD_INSERT, err))
-        return false;
-    if (table_of(batch)->one_unique)
-        return send_all(mt, batch, TARGET_UPSERT, MD_UPSERT, err);
-    return send_all(mt, batch, TARGET_UPSERT, MD_DELETE, err) &&
-           send_all(mt, batch, TARGET_UPSERT, MD_INSERT, err);
+    bool ok = table_of(batch)->one_unique ? send_all(mt, batch, TARGET_UPSERT, MD_UPSERT, err)
+                                          : send_all(mt, batch, TARGET_UPSERT, MD_DELETE, err) &&
+                                                send_all(mt, batch, TARGET_UPSERT, MD_INSERT, err);
+    return ok && send_all(mt, batch, TARGET_INSERT, MD_INSERT,
+                          err); /* last: they may take values that were let go */
 }
 
 static bool one_row(struct md_target *mt, struct md_table *tab, const struct target_row *row, struct err *err)
