@@ -15,7 +15,7 @@
 #include "engine.h"
 #include "fence.h"
 #include "history/history.h"
-#include "report.h"
+#include "report/report.h"
 #include "semantic/semantic.h"
 
 struct run {

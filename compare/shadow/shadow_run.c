@@ -13,7 +13,7 @@
 #include "fence.h"
 #include "players.h"
 #include "postgres/postgres.h"
-#include "report.h"
+#include "report/report.h"
 
 #define EXPLAIN_US INT64_C(10000000) /* beyond the deadline of the queries */
 

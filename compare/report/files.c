@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "core/alloc.h"
-#include "report.h"
+#include "report/report.h"
 
 /* mkdir -p */
 static bool make_folder(const char *path, struct err *err)

@@ -6,7 +6,7 @@
 
 #include "core/alloc.h"
 #include "core/clock.h"
-#include "report.h"
+#include "report/report.h"
 #include "json/text.h"
 
 static json_t *texts(char *const *list, size_t count)

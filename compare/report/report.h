@@ -2,8 +2,8 @@
  * Reports of a comparison: JSON (schemas/report.schema.json) and one self-contained HTML page, in
  * <report_dir>/<fence id>/, with <report_dir>/latest pointing to the newest. Private to this module.
  */
-#ifndef COMPARE_REPORT_H
-#define COMPARE_REPORT_H
+#ifndef COMPARE_REPORT_REPORT_H
+#define COMPARE_REPORT_REPORT_H
 
 #include "compare/compare.h"
 #include "core/strbuf.h"
@@ -14,8 +14,6 @@
 /* malloc'd, with a newline at the end. */
 bool report_json(const struct compare_result *result, char **ret, struct err *err) MUST_CHECK;
 bool report_html(const struct compare_result *result, struct strbuf *out, struct err *err) MUST_CHECK;
-/* The checks beyond rows; nothing where there are none. */
-void report_html_checks(const struct compare_result *result, struct strbuf *out);
 /* Writes both files, whole or not at all, and moves `latest`. *ret_dir (malloc'd) is the run's folder. */
 bool report_write(const struct compare_result *result, const char *report_dir, char **ret_dir,
                   struct err *err) MUST_CHECK;
