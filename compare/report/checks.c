@@ -107,7 +107,7 @@ void page_checks(struct strbuf *out, const struct compare_result *r)
     if (r->check_count == 0)
         return;
     strbuf_addf(out,
-                "<h2>Checks</h2>\n<p class=\"soft\" style=\"margin-bottom:12px\">%zu passed, %zu failed, %zu "
+                "<h2 id=\"checks\">Checks</h2>\n<p class=\"soft gap\">%zu passed, %zu failed, %zu "
                 "findings about the data, "
                 "%zu inconclusive. For rules and contracts the numbers are rows that break them, for the "
                 "others rows of the result.</p>\n"

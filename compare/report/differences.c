@@ -84,8 +84,8 @@ static void add_differences(struct strbuf *out, const struct compare_table *t, s
 void page_differences(struct strbuf *out, const struct compare_result *r)
 {
     if (r->differences > 0)
-        strbuf_adds(out, "<h2>Differences</h2>\n<p class=\"soft\" "
-                         "style=\"margin-bottom:12px\"><b>missing</b>: on the source only. "
+        strbuf_adds(out, "<h2 id=\"differences\">Differences</h2>\n<p class=\"soft gap\"><b>missing</b>: on "
+                         "the source only. "
                          "<b>extra</b>: on the target only. <b>changed</b>: same key, other values.</p>\n");
     for (size_t i = 0; i < r->table_count; i++) {
         if (r->tables[i].difference_count > 0)

@@ -7,7 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config/report_formats.h"
 #include "core/alloc.h"
+#include "report/junit.h"
 #include "report/report.h"
 
 /* mkdir -p */
@@ -41,9 +43,9 @@ static bool write_all(int fd, const char *bytes, size_t len)
     return true;
 }
 
-static bool write_file(const char *folder, const char *name, const char *bytes, size_t len, struct err *err)
+bool report_write_file(const char *path, const char *bytes, size_t len, struct err *err)
 {
-    char *path = xasprintf("%s/%s", folder, name), *beside = xasprintf("%s/.%s.new", folder, name);
+    char *beside = xasprintf("%s.new.%ld", path, (long)getpid());
     int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     bool ok = fd >= 0 && write_all(fd, bytes, len) && fsync(fd) == 0;
     int saved = errno;
@@ -59,9 +61,14 @@ static bool write_file(const char *folder, const char *name, const char *bytes, 
         (void)unlink(beside);
         err_set_errno(err, saved, "cannot write the report %s", path);
     }
-    free(path);
     free(beside);
     return ok;
+}
+
+static bool write_in(const char *folder, const char *name, const char *bytes, size_t len, struct err *err)
+{
+    char *path CLEANUP(free_ptr) = xasprintf("%s/%s", folder, name);
+    return report_write_file(path, bytes, len, err);
 }
 
 static bool point_latest(const char *report_dir, const char *link_name, const char *folder_name,
@@ -88,33 +95,59 @@ static char *folder_name(const struct compare_result *r)
     return xasprintf("no-fence-%lld", (long long)(r->started_us / 1000000));
 }
 
-bool report_write_files(const char *report_dir, const char *name, const char *latest, const char *json,
-                        const struct strbuf *html, struct err *err)
+bool report_write_files(const char *report_dir, const char *name, const char *latest,
+                        const struct report_files *files, struct err *err)
 {
     char *folder = xasprintf("%s/%s", report_dir, name);
-    bool ok = make_folder(folder, err) && write_file(folder, "report.json", json, strlen(json), err) &&
-              write_file(folder, "report.html", html->data, html->len, err) &&
-              point_latest(report_dir, latest, name, err);
+    bool ok =
+        make_folder(folder, err) &&
+        (files->json == NULL || write_in(folder, "report.json", files->json, strlen(files->json), err)) &&
+        (files->html == NULL || write_in(folder, "report.html", files->html->data, files->html->len, err)) &&
+        (files->junit == NULL ||
+         write_in(folder, "report.xml", files->junit->data, files->junit->len, err)) &&
+        point_latest(report_dir, latest, name, err);
     free(folder);
     return ok;
 }
 
-bool report_write(const struct compare_result *result, const char *report_dir, char **ret_dir,
-                  struct err *err)
+char *report_first_file(const char *folder, unsigned formats)
 {
-    struct compare_result with_dir = *result;
-    struct strbuf html = STRBUF_INIT(REPORT_BYTES_MAX);
-    char *name = folder_name(result), *folder = xasprintf("%s/%s", report_dir, name), *json = NULL;
-    with_dir.report_dir = folder;
-    bool ok = report_json(&with_dir, &json, err) && report_html(&with_dir, &html, err) &&
-              report_write_files(report_dir, name, "latest", json, &html, err);
+    return xasprintf("%s/report.%s", folder,
+                     (formats & REPORT_HTML) != 0   ? "html"
+                     : (formats & REPORT_JSON) != 0 ? "json"
+                                                    : "xml");
+}
+
+static bool make_and_write(const struct compare_result *r, const char *report_dir, const char *name,
+                           unsigned formats, struct err *err)
+{
+    struct strbuf html = STRBUF_INIT(REPORT_BYTES_MAX), junit = STRBUF_INIT(REPORT_BYTES_MAX);
+    char *json = NULL;
+    bool ok = (formats & REPORT_JSON) == 0 || report_json(r, &json, err);
+    ok = ok && ((formats & REPORT_HTML) == 0 || report_html(r, &html, err));
+    ok = ok && ((formats & REPORT_JUNIT) == 0 || report_junit(r, &junit, err));
+    const struct report_files files = {.json = json,
+                                       .html = (formats & REPORT_HTML) != 0 ? &html : NULL,
+                                       .junit = (formats & REPORT_JUNIT) != 0 ? &junit : NULL};
+    ok = ok && report_write_files(report_dir, name, "latest", &files, err);
     strbuf_release(&html);
+    strbuf_release(&junit);
     free(json);
-    free(name);
-    if (!ok) {
-        free(folder);
-        return false;
-    }
-    *ret_dir = folder;
-    return true;
+    return ok;
+}
+
+bool report_write(struct compare_result *result, const char *report_dir, unsigned formats, struct err *err)
+{
+    char *name CLEANUP(free_ptr) = folder_name(result);
+    result->report_dir = xasprintf("%s/%s", report_dir, name);
+    result->report_file = report_first_file(result->report_dir, formats);
+    return make_and_write(result, report_dir, name, formats, err);
+}
+
+bool compare_write_junit(const struct compare_result *result, const char *path, struct err *err)
+{
+    struct strbuf junit = STRBUF_INIT(REPORT_BYTES_MAX);
+    bool ok = report_junit(result, &junit, err) && report_write_file(path, junit.data, junit.len, err);
+    strbuf_release(&junit);
+    return ok;
 }

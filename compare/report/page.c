@@ -1,8 +1,11 @@
 /* See page.h. */
 #include "report/page.h"
 
+#include <openssl/evp.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "core/clock.h"
 #include "core/html.h"
 #include "sql/embedded.h"
 
@@ -57,9 +60,58 @@ void page_value(struct strbuf *out, const char *value)
         html_add_text(out, value);
 }
 
+void page_rate(struct strbuf *out, uint64_t rows, int64_t us)
+{
+    if (rows == 0 || us <= 0)
+        return;
+    page_count(out, (uint64_t)((double)rows * 1e6 / (double)us));
+    strbuf_adds(out, " rows/s");
+}
+
+void page_time(struct strbuf *out, int64_t wall_us)
+{
+    char at[ISO_TIME_MAX];
+    clock_iso(wall_us, at);
+    strbuf_addf(out, "<time datetime=\"%s\">%.10s %.8s UTC</time>", at, at, at + 11);
+}
+
+void page_tools(struct strbuf *out, const char *what, size_t total, const size_t counts[3])
+{
+    static const char *const verdicts[] = {"FAIL", "INCONCLUSIVE", "PASS"}, *const labels[] = {"Failed",
+                                                                                               "Inconclusive",
+                                                                                               "Passed"};
+    strbuf_addf(out,
+                "<div class=\"tools\" hidden><input id=\"search\" type=\"search\" placeholder=\"%s\" "
+                "aria-label=\"%s\">"
+                "<button data-verdict=\"\" aria-pressed=\"true\">All %zu</button>",
+                what, what, total);
+    for (size_t i = 0; counts != NULL && i < ARRAY_LEN(verdicts); i++)
+        strbuf_addf(out, "<button data-verdict=\"%s\">%s %zu</button>", verdicts[i], labels[i], counts[i]);
+    strbuf_adds(out, "<span id=\"shown\" class=\"soft\"></span></div>\n");
+}
+
+/* The page's own script, by its hash, and its style: whatever a value may smuggle in is not run, and nothing is fetched. */
+static void add_policy(struct strbuf *out)
+{
+    const char *from = strstr(embedded_report_tail_html, "<script>") + strlen("<script>");
+    size_t len = (size_t)(strstr(from, "</script>") - from);
+    unsigned char digest[EVP_MAX_MD_SIZE], text[64];
+    unsigned int n = 0;
+    strbuf_adds(
+        out,
+        "default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'unsafe-inline'; script-src ");
+    if (EVP_Digest(from, len, digest, &n, EVP_sha256(), NULL) == 1 &&
+        EVP_EncodeBlock(text, digest, (int)n) > 0)
+        strbuf_addf(out, "'sha256-%s'", (const char *)text);
+    else
+        strbuf_adds(out, "'none'"); /* the page does without */
+}
+
 void page_head(struct strbuf *out, const char *verdict, const char *what, const char *name)
 {
     const char *rest = html_add_until_mark(out, embedded_report_head_html);
+    add_policy(out);
+    rest = html_add_until_mark(out, rest);
     strbuf_addf(out, "%s · %s ", verdict, what);
     html_add_text(out, name);
     rest = html_add_until_mark(out, rest);
@@ -67,9 +119,11 @@ void page_head(struct strbuf *out, const char *verdict, const char *what, const 
     strbuf_adds(out, rest);
 }
 
-void page_tail(struct strbuf *out)
+void page_tail(struct strbuf *out, const char *data)
 {
-    strbuf_adds(out, "<footer>Crossfade " CF_VERSION
-                     " · the same as data: <a href=\"report.json\">report.json</a></footer>\n</main>\n");
+    strbuf_adds(out, "<footer>Crossfade " CF_VERSION);
+    if (data != NULL)
+        strbuf_addf(out, " · the same as data: <a href=\"%s\">%s</a>", data, data);
+    strbuf_adds(out, "</footer>\n</main>\n");
     strbuf_adds(out, embedded_report_tail_html);
 }

@@ -1,5 +1,4 @@
 /* Owns: the head of a comparison's page: what the verdict is, and the figures behind it. */
-#include "core/clock.h"
 #include "core/html.h"
 #include "report/page.h"
 
@@ -82,9 +81,84 @@ static bool any_more(const struct compare_result *r)
     return false;
 }
 
-static void add_facts(struct strbuf *out, const struct compare_result *r)
+static void add_speed_fact(struct strbuf *out, const struct compare_result *r)
+{
+    int64_t us = r->finished_us - r->started_us - r->fence_us;
+    if (r->rows_source == 0 || us <= 0)
+        return;
+    page_fact_begin(out);
+    page_rate(out, r->rows_source, us);
+    page_fact_end(out, "on each side");
+}
+
+static void add_item(struct strbuf *out, const char *label, const char *fmt, ...) PRINTF_LIKE(3, 4);
+static void add_item(struct strbuf *out, const char *label, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    strbuf_addf(out, "<div><dt>%s</dt><dd>", label);
+    strbuf_vaddf(out, fmt, ap);
+    strbuf_adds(out, "</dd></div>\n");
+    va_end(ap);
+}
+
+static void add_time_item(struct strbuf *out, const char *label, int64_t wall_us)
+{
+    if (wall_us <= 0)
+        return;
+    strbuf_addf(out, "<div><dt>%s</dt><dd>", label);
+    page_time(out, wall_us);
+    strbuf_adds(out, "</dd></div>\n");
+}
+
+/* The instant that the verdict is of. */
+static void add_fence(struct strbuf *out, const struct compare_result *r)
 {
     char lsn[LSN_TEXT_MAX];
+    if (r->lsn == 0)
+        return;
+    strbuf_addf(out, "<dl class=\"fence\">\n<div><dt>Verdict holds at</dt><dd>%s</dd></div>\n",
+                r->frozen ? "both sides standing still" : "one instant of the source’s history");
+    if (r->fence_id > 0)
+        add_item(out, r->frozen ? "Last fence" : "Fence", "%llu", (unsigned long long)r->fence_id);
+    add_item(out, "LSN", "%s", lsn_format(r->lsn, lsn));
+    if (r->fence_id > 0)
+        add_item(out, "Place in the fence stream", "offset %llu", (unsigned long long)r->fence_offset);
+    add_time_item(out, "Last commit there", r->commit_us);
+    add_time_item(out, "Both sides stood there", r->reached_us);
+    add_item(out, "Age when this was written", "%.1f s",
+             (double)(r->finished_us - (r->reached_us > 0 ? r->reached_us : r->started_us)) / 1e6);
+    strbuf_adds(out, "</dl>\n");
+}
+
+static void add_link(struct strbuf *out, const char *id, const char *text, size_t count)
+{
+    strbuf_addf(out, "<a href=\"#%s\">%s", id, text);
+    if (count > 0)
+        strbuf_addf(out, " <span>%zu</span>", count);
+    strbuf_adds(out, "</a>");
+}
+
+static void add_links(struct strbuf *out, const struct compare_result *r)
+{
+    strbuf_adds(out, "<nav>");
+    if (r->table_count > 0)
+        add_link(out, "tables", "Tables", r->table_count);
+    if (r->differences > 0)
+        add_link(out, "differences", "Differences", (size_t)r->differences);
+    if (r->check_count > 0)
+        add_link(out, "checks", "Checks", r->check_count);
+    if (r->standing != NULL) {
+        add_link(out, "cutover", "Cutover", 0);
+        add_link(out, "window", "Window", 0);
+    }
+    if (r->table_count > 0)
+        add_link(out, "coverage", "Coverage", 0);
+    strbuf_adds(out, "</nav>\n");
+}
+
+static void add_facts(struct strbuf *out, const struct compare_result *r)
+{
     strbuf_adds(out, "<div class=\"facts\">\n");
     page_fact_begin(out);
     strbuf_addf(out, "%zu <small>of %zu</small>", r->passed, r->table_count);
@@ -98,18 +172,17 @@ static void add_facts(struct strbuf *out, const struct compare_result *r)
     page_fact_begin(out);
     page_duration(out, r->finished_us - r->started_us);
     page_fact_end(out, "from start to verdict");
-    if (r->lsn != 0) {
-        page_fact_begin(out);
-        if (r->fence_id > 0)
-            strbuf_addf(out, "%llu ", (unsigned long long)r->fence_id);
-        strbuf_addf(out, "<small>%s</small>", lsn_format(r->lsn, lsn));
-        page_fact_end(out, r->frozen ? "last fence and its LSN" : "fence and its LSN");
-    }
     if (!r->frozen && r->hold_us > 0) {
         page_fact_begin(out);
         page_duration(out, r->hold_us);
         page_fact_end(out, "apply waited");
     }
+    if (r->lag_us > 0) {
+        page_fact_begin(out);
+        page_duration(out, r->lag_us);
+        page_fact_end(out, "lag: source to target");
+    }
+    add_speed_fact(out, r);
     strbuf_adds(out, "</div>\n");
 }
 
@@ -124,7 +197,6 @@ static void add_side(struct strbuf *out, const char *name, const char *server)
 
 void page_summary(struct strbuf *out, const struct compare_result *r)
 {
-    char time[ISO_TIME_MAX];
     strbuf_addf(out, "<main>\n<header class=\"hero %s\">\n<h1>Crossfade comparison · ",
                 compare_verdict_name(r->verdict));
     html_add_text(out, r->pipeline);
@@ -136,7 +208,10 @@ void page_summary(struct strbuf *out, const struct compare_result *r)
     strbuf_adds(out, "<div class=\"sides\">");
     add_side(out, "Source", r->server[0]);
     add_side(out, "Target", r->server[1]);
-    clock_iso(r->finished_us, time);
-    strbuf_addf(out, "<span><b>Finished</b> %.10s %.8s UTC</span></div>\n</header>\n", time, time + 11);
+    strbuf_adds(out, "<span><b>Finished</b> ");
+    page_time(out, r->finished_us);
+    strbuf_addf(out, "</span><span><b>Level</b> %s</span></div>\n</header>\n", compare_level_name(r->level));
+    add_links(out, r);
     add_facts(out, r);
+    add_fence(out, r);
 }

@@ -7,12 +7,13 @@
 static void add_bar(struct strbuf *out, int64_t us, int64_t longest_us)
 {
     double width = longest_us > 0 ? BAR_WIDTH * (double)us / (double)longest_us : 0;
-    strbuf_addf(out,
-                "<td><svg class=\"bar\" viewBox=\"0 0 110 8\" preserveAspectRatio=\"none\"><rect "
-                "class=\"bed\" width=\"110\" "
-                "height=\"8\" rx=\"4\"/><rect width=\"%.1f\" height=\"8\" rx=\"4\"/></svg></td><td "
-                "class=\"num soft\">",
-                us > 0 && width < 2 ? 2.0 : width);
+    strbuf_addf(
+        out,
+        "<td data-value=\"%lld\"><svg class=\"bar\" viewBox=\"0 0 110 8\" preserveAspectRatio=\"none\"><rect "
+        "class=\"bed\" width=\"110\" "
+        "height=\"8\" rx=\"4\"/><rect width=\"%.1f\" height=\"8\" rx=\"4\"/></svg></td><td "
+        "class=\"num soft\">",
+        (long long)us, us > 0 && width < 2 ? 2.0 : width);
     page_duration(out, us);
     strbuf_adds(out, "</td>");
 }
@@ -50,6 +51,11 @@ static void add_table_row(struct strbuf *out, const struct compare_table *t, siz
     strbuf_addf(out, "</td><td class=\"num%s\">%s", t->difference_count > 0 ? " bad" : " soft",
                 t->more ? "≥ " : "");
     page_count(out, t->difference_count);
+    uint64_t rate =
+        t->duration_us > 0 ? (uint64_t)((double)t->rows_source * 1e6 / (double)t->duration_us) : 0;
+    strbuf_addf(out, "</td><td class=\"num soft\" data-value=\"%llu\">", (unsigned long long)rate);
+    if (rate > 0)
+        page_count(out, rate);
     strbuf_adds(out, "</td>");
     add_bar(out, t->duration_us, longest_us);
     strbuf_adds(out, "</tr>\n");
@@ -65,21 +71,16 @@ void page_tables(struct strbuf *out, const struct compare_result *r)
         return;
     for (size_t i = 0; i < r->table_count; i++)
         longest_us = MAX_OF(longest_us, r->tables[i].duration_us);
-    strbuf_addf(out,
-                "<h2>Tables</h2>\n<div class=\"tools\" hidden><input id=\"search\" type=\"search\" "
-                "placeholder=\"Find a table\" "
-                "aria-label=\"Find a table\">"
-                "<button data-verdict=\"\" aria-pressed=\"true\">All %zu</button><button "
-                "data-verdict=\"FAIL\">Failed %zu"
-                "</button><button data-verdict=\"INCONCLUSIVE\">Inconclusive %zu</button><button "
-                "data-verdict=\"PASS\">Passed "
-                "%zu</button><span id=\"shown\" class=\"soft\"></span></div>\n",
-                r->table_count, r->failed, r->inconclusive, r->passed);
+    const size_t counts[] = {r->failed, r->inconclusive, r->passed};
+    strbuf_adds(out, "<h2 id=\"tables\">Tables</h2>\n");
+    page_tools(out, "Find a table", r->table_count, counts);
     strbuf_adds(
         out,
-        "<div class=\"scroll\"><table><thead><tr><th>Verdict</th><th>Table</th><th class=\"num\">Source "
-        "rows</th>"
-        "<th class=\"num\">Target rows</th><th class=\"num\">Differ</th><th>Time</th><th></th></tr></thead>"
+        "<div class=\"scroll\"><table id=\"all-tables\"><thead><tr><th data-sort=\"text\">Verdict</th><th "
+        "data-sort=\"text\">Table</th><th class=\"num\" data-sort=\"num\">Source "
+        "rows</th><th class=\"num\" data-sort=\"num\">Target rows</th><th class=\"num\" "
+        "data-sort=\"num\">Differ</th>"
+        "<th class=\"num\" data-sort=\"num\">Rows/s</th><th data-sort=\"num\">Time</th><th></th></tr></thead>"
         "<tbody>\n");
     for (size_t v = 0; v < ARRAY_LEN(shown_order); v++) {
         for (size_t i = 0; i < r->table_count; i++) {
