@@ -91,6 +91,16 @@ static void add_speed_fact(struct strbuf *out, const struct compare_result *r)
     page_fact_end(out, "on each side");
 }
 
+static void add_readiness_fact(struct strbuf *out, const struct standing *s)
+{
+    if (s == NULL)
+        return;
+    page_fact_begin(out);
+    strbuf_addf(out, "<a class=\"answer %s\" href=\"#cutover\">%s</a>", s->readiness.ready ? "PASS" : "FAIL",
+                s->readiness.ready ? "Yes" : "No");
+    page_fact_end(out, "ready for cutover?");
+}
+
 static void add_item(struct strbuf *out, const char *label, const char *fmt, ...) PRINTF_LIKE(3, 4);
 static void add_item(struct strbuf *out, const char *label, const char *fmt, ...)
 {
@@ -183,6 +193,7 @@ static void add_facts(struct strbuf *out, const struct compare_result *r)
         page_fact_end(out, "lag: source to target");
     }
     add_speed_fact(out, r);
+    add_readiness_fact(out, r->standing);
     strbuf_adds(out, "</div>\n");
 }
 

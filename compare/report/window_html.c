@@ -163,7 +163,7 @@ static void add_lag(struct strbuf *out, const struct watch_history *h)
         return;
     strbuf_adds(
         out, "<h3 class=\"sub\">Lag</h3><p class=\"soft\">From a comparison’s marker on the source until the "
-             "target stood there, at each run; both axes’ points are of this window.</p>\n<div "
+             "target stood there, at each run.</p>\n<div "
              "class=\"card\"><svg class=\"chart\" viewBox=\"0 0 960 150\" "
              "role=\"img\" aria-label=\"lag over time\">");
     add_lag_axis(out, &c);
