@@ -26,6 +26,8 @@ const struct cli_flag compare_flags[] = {
     {"level", "LEVEL", "counts, digests or full, instead of compare.level"},
     {"verbose", NULL, "list the tables and checks that are well, too"},
     {"report-dir", "FOLDER", "instead of compare.report_dir"},
+    {"junit", "FILE", "run, shadow: also writes the result there as JUnit's XML"},
+    {"html", "FILE", "history: writes the window there as a page"},
     {"live", NULL, "shadow: without a fence; differences are looked at again"},
     {"seed", "N", "shadow: repeat the order and the draws of another run"},
     {"once", NULL, "watch: each level runs once, now"},
@@ -214,8 +216,8 @@ static void add_verdict(const struct terminal *term, struct strbuf *out, const s
     strbuf_addc(out, '\n');
     if (r->reason[0] != '\0')
         strbuf_addf(out, "  %s\n", r->reason);
-    if (r->report_dir != NULL)
-        strbuf_addf(out, "  report: %s/report.html\n", r->report_dir);
+    if (r->report_file != NULL)
+        strbuf_addf(out, "  report: %s\n", r->report_file);
 }
 
 static void print_result(const struct compare_result *r, bool all)
@@ -281,6 +283,8 @@ static int compare_run_command(struct cli *cli)
     else
         print_result(&result, cli_flag(cli, "verbose") != NULL);
     int code = compare_exit_code(result.verdict);
+    if (cli_flag(cli, "junit") != NULL && !compare_write_junit(&result, cli_flag(cli, "junit"), &err))
+        code = cli_error(cli, &err) == CLI_EXIT_USAGE ? CLI_EXIT_USAGE : CLI_EXIT_NOT_RUN;
     compare_result_release(&result);
     return code;
 }

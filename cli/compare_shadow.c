@@ -50,6 +50,8 @@ int compare_shadow(struct cli *cli)
     else
         print_result(result, cli_flag(cli, "verbose") != NULL);
     int code = compare_exit_code(shadow_verdict(result));
+    if (cli_flag(cli, "junit") != NULL && !shadow_write_junit(result, cli_flag(cli, "junit"), &err))
+        code = cli_error(cli, &err) == CLI_EXIT_USAGE ? CLI_EXIT_USAGE : CLI_EXIT_NOT_RUN;
     shadow_result_free(result);
     return code;
 }

@@ -2,7 +2,6 @@
 #include "compare_watch.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,44 +98,12 @@ static void print_history(const struct watch_history *h)
     strbuf_release(&out);
 }
 
-static json_t *time_json(int64_t us)
-{
-    char at[ISO_TIME_MAX];
-    return us > 0 ? json_string(clock_iso(us, at)) : json_null();
-}
-
-static json_t *window_json(const struct watch_window *w)
-{
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:s, s:b}", "level", w->level,
-                     "every_s", (json_int_t)w->every_s, "runs", (json_int_t)w->runs, "passed",
-                     (json_int_t)w->passed, "failed", (json_int_t)w->failed, "inconclusive",
-                     (json_int_t)w->inconclusive, "clean_runs", (json_int_t)w->clean_runs, "clean_since",
-                     time_json(w->clean_since_us), "last_at", time_json(w->last_us), "passed_at",
-                     time_json(w->passed_us), "last_verdict", w->last_verdict, "stale", w->stale);
-}
-
-static json_t *run_json(const struct watch_run *r)
-{
-    return json_pack("{s:s, s:s, s:s?, s:o, s:o, s:I, s:I, s:I, s:I, s:b}", "level", r->level, "verdict",
-                     r->verdict, "reason", r->reason, "started_at", time_json(r->started_us), "finished_at",
-                     time_json(r->finished_us), "fence_id", (json_int_t)r->fence_id, "tables",
-                     (json_int_t)r->tables, "rows", (json_int_t)r->rows, "differences",
-                     (json_int_t)r->differences, "whole", r->full);
-}
-
 static bool print_json(const struct watch_history *h, struct err *err)
 {
-    json_t *windows = json_array(), *runs = json_array();
-    for (size_t i = 0; i < h->window_count; i++)
-        json_array_append_new(windows, window_json(&h->windows[i]));
-    for (size_t i = 0; i < h->run_count; i++)
-        json_array_append_new(runs, run_json(&h->runs[i]));
-    json_t *all = json_pack("{s:o, s:o}", "windows", windows, "runs", runs);
-    char *text = all != NULL ? json_dumps(all, JSON_INDENT(2)) : NULL;
-    json_decref(all);
-    if (text == NULL)
-        return err_set(err, ERR_NO_MEMORY, "the history cannot be said in JSON");
-    printf("%s\n", text);
+    char *text = NULL;
+    if (!watch_history_json(h, &text, err))
+        return false;
+    fputs(text, stdout);
     free(text);
     return true;
 }
@@ -148,8 +115,12 @@ int compare_history_command(struct cli *cli)
     int64_t limit = HISTORY_SHOWN;
     if (!cli_flag_int(cli, "limit", 0, HISTORY_MAX, HISTORY_SHOWN, &limit))
         return CLI_EXIT_USAGE;
-    bool ok = watch_history_read(cli->cfg, (size_t)limit, &history, &err);
-    if (ok && cli_flag(cli, "json") != NULL)
+    const char *page = cli_flag(cli, "html");
+    bool ok = page != NULL ? watch_history_page(cli->cfg, page, &err)
+                           : watch_history_read(cli->cfg, (size_t)limit, &history, &err);
+    if (ok && page != NULL)
+        printf("written: %s\n", page);
+    else if (ok && cli_flag(cli, "json") != NULL)
         ok = print_json(&history, &err);
     else if (ok)
         print_history(&history);

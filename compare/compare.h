@@ -16,6 +16,9 @@
 #include "core/err.h"
 #include "core/lsn.h"
 
+struct standing;
+struct strbuf;
+
 enum compare_verdict { VERDICT_UNKNOWN = 0, VERDICT_PASS, VERDICT_FAIL, VERDICT_INCONCLUSIVE };
 
 enum compare_method {
@@ -66,6 +69,10 @@ struct compare_rule {
     char *column, *rule;
 };
 
+struct compare_left_out {
+    char *column, *why;
+};
+
 struct compare_table {
     char *schema, *table;
     enum compare_verdict verdict;
@@ -75,6 +82,8 @@ struct compare_table {
     size_t note_count;
     struct compare_rule *rules; /* of each column that was compared */
     size_t rule_count;
+    struct compare_left_out *left_out; /* columns that were not compared; each is told by a note, too */
+    size_t left_out_count;
     char **keys;
     size_t key_count, column_count; /* columns: as many as were compared */
     uint64_t rows_source, rows_target;
@@ -137,7 +146,11 @@ struct compare_result {
     char *pipeline;
     uint64_t fence_id; /* 0 = none was reached */
     lsn_t lsn;
-    char nonce[40];                  /* of the markers; "" when frozen */
+    uint64_t fence_offset; /* its place in the fence stream of the journal */
+    int64_t commit_us;     /* wall; of the source's last commit there; 0 = not told */
+    int64_t reached_us;    /* wall; when both sides stood there; 0 = not at a fence */
+    int64_t lag_us;        /* from the cut on the source until the target stood there; 0 = not measured */
+    char nonce[40];        /* of the markers; "" when frozen */
     int64_t started_us, finished_us; /* wall */
     int64_t fence_us;                /* from taking the lock until both sides stood at the fence */
     int64_t hold_us;                 /* for how long apply was held at the fence */
@@ -149,8 +162,11 @@ struct compare_result {
     struct compare_check *checks; /* as configured: counts, queries, aggregates, samples, contracts, rules */
     size_t check_count;
     size_t checks_by_state[STATE_INCONCLUSIVE + 1];
-    char *report_dir; /* of this run; NULL = no report was asked for */
-    char *json;       /* the report, schemas/report.schema.json */
+    struct standing *
+        standing; /* what the target knows of the window and of a cutover's gates (standing.h); NULL: not read */
+    char *report_dir;  /* of this run; NULL = no report was asked for */
+    char *report_file; /* of these, the one that a person opens */
+    char *json;        /* the report, schemas/report.schema.json */
 };
 
 struct compare_progress {
@@ -187,6 +203,8 @@ struct compare_request {
  * its own. */
 bool compare_run(const struct config *cfg, const struct compare_request *req, struct compare_result *ret,
                  struct err *err) MUST_CHECK;
+/* The result as JUnit's XML; the file is written whole or not at all. */
+bool compare_write_junit(const struct compare_result *result, const char *path, struct err *err) MUST_CHECK;
 void compare_result_release(struct compare_result *result);
 
 const char *compare_verdict_name(enum compare_verdict verdict); /* "PASS" */

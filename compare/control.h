@@ -13,7 +13,7 @@ struct control {
     const char *clean_releases; /* $1 pipeline: rows of earlier days */
     const char *copied;         /* $1 pipeline → positions, all of them complete */
     const char *
-        position; /* $1 pipeline → fence id, lsn, marker's kind, its nonce, shard, complete, pending; a row for each shard */
+        position; /* $1 pipeline → fence id, lsn, marker's kind, its nonce, shard, complete, pending, place in the fence stream, commit time (us); a row for each shard */
     const char *release; /* $1 pipeline, $2 nonce */
     const char
         *verdict; /* $1 pipeline, fence id, lsn, scope, verdict, detail, started (ISO), $8 shapes (JSON) */
@@ -26,7 +26,7 @@ struct control {
     /* crossfade.comparison; times are microseconds since 1970. */
     const char *
         comparison_add; /* $1 pipeline, level, every_s, started, finished, verdict, whole, fence id, lsn, tables, rows,
-                            differences, $13 held us, reason */
+                            differences, $13 held us, reason, lag us */
     const char *comparison_prune;  /* $1 pipeline, $2 older than (us) */
     const char *comparison_levels; /* $1 pipeline → level, every_s of its newest run, when that began */
     const char *
@@ -34,7 +34,12 @@ struct control {
                                       these began, when the last run ended, when the last PASS began, last verdict */
     const char *
         comparisons; /* $1 pipeline → of the newest 1,000: level, verdict, reason, started, finished, fence id, tables, rows,
-                                differences, whole; newest first */
+                                differences, whole, lag us; newest first */
+    /* What a cutover waits for (readiness.h). */
+    const char *
+        last_verdict; /* $1 pipeline → of the newest of all tables: verdict, age in s, scope; the newest part that FAILed since */
+    const char *held_letters;   /* $1 pipeline → how many */
+    const char *open_conflicts; /* $1 pipeline → how many */
 };
 
 /* The window of a level: the same on both servers but for the table's name and how a time becomes microseconds. A parameter is a literal's

@@ -237,6 +237,7 @@ enum fence_outcome fence_hold(struct fence_run *run, char **ret_reason, struct e
 bool fence_cut(struct fence_run *run, struct err *err)
 {
     char lsn[LSN_TEXT_MAX];
+    run->cut_us = clock_mono_us();
     if (!put_marker(run, "cut", lsn_format(run->slot.consistent_lsn, lsn), err))
         return false;
     run->cut = true;
@@ -277,10 +278,15 @@ static enum fence_outcome judge_row(const struct fence_run *run, const struct ro
     return FENCE_INCONCLUSIVE;
 }
 
+struct fence_place {
+    uint64_t fence_id, offset;
+    int64_t commit_us;
+};
+
 /* REACHED: all shards stand at the fence. INCONCLUSIVE: they never will. ERROR without err: not yet;
  * *ret_text then says where the target stands. */
 static enum fence_outcome position_now(const struct fence_run *run, struct session *conn,
-                                       uint64_t *ret_fence_id, char **ret_text, struct err *err)
+                                       struct fence_place *ret, char **ret_text, struct err *err)
 {
     ROWSET_AUTO res = NULL;
     if (!session_ask(conn, run->control->position, 1, &run->pipeline, &res, err))
@@ -307,8 +313,17 @@ static enum fence_outcome position_now(const struct fence_run *run, struct sessi
     if (all && slash != NULL && atoi(slash + 1) > rowset_rows(res))
         all = false;
     if (all)
-        *ret_fence_id = (uint64_t)rowset_int64(res, 0, 0);
+        *ret = (struct fence_place){(uint64_t)rowset_int64(res, 0, 0), (uint64_t)rowset_int64(res, 0, 7),
+                                    rowset_int64(res, 0, 8)};
     return all ? FENCE_REACHED : FENCE_ERROR;
+}
+
+static void note_place(struct fence_run *run, const struct fence_place *place)
+{
+    run->fence_id = place->fence_id;
+    run->fence_offset = place->offset;
+    run->commit_us = place->commit_us;
+    run->lag_us = clock_mono_us() - run->cut_us;
 }
 
 enum fence_outcome fence_wait(struct fence_run *run, char **ret_reason, struct err *err)
@@ -319,7 +334,10 @@ enum fence_outcome fence_wait(struct fence_run *run, char **ret_reason, struct e
     for (;;) {
         struct err found = ERR_INIT;
         char *where = NULL;
-        enum fence_outcome outcome = position_now(run, run->target, &run->fence_id, &where, &found);
+        struct fence_place place = {0};
+        enum fence_outcome outcome = position_now(run, run->target, &place, &where, &found);
+        if (outcome == FENCE_REACHED)
+            note_place(run, &place);
         if (outcome != FENCE_ERROR || err_is_set(&found)) {
             *ret_reason = where;
             if (outcome == FENCE_ERROR)
@@ -346,16 +364,16 @@ enum fence_outcome fence_wait(struct fence_run *run, char **ret_reason, struct e
 enum fence_outcome fence_check(const struct fence_run *run, struct session *target_session, char **ret_reason,
                                struct err *err)
 {
-    uint64_t fence_id = 0;
+    struct fence_place place = {0};
     struct err found = ERR_INIT;
     char *where = NULL;
-    enum fence_outcome outcome = position_now(run, target_session, &fence_id, &where, &found);
+    enum fence_outcome outcome = position_now(run, target_session, &place, &where, &found);
     if (outcome == FENCE_ERROR && err_is_set(&found)) {
         *err = found;
         free(where);
         return FENCE_ERROR;
     }
-    if (outcome == FENCE_REACHED && fence_id == run->fence_id) {
+    if (outcome == FENCE_REACHED && place.fence_id == run->fence_id) {
         free(where);
         return FENCE_REACHED;
     }

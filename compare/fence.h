@@ -39,6 +39,10 @@ struct fence_run {
     struct repl_slot slot;
     char nonce[40];
     uint64_t fence_id;
+    uint64_t fence_offset; /* in the fence stream */
+    int64_t commit_us;     /* wall; of the source's last commit at the fence; 0 = it had none to tell */
+    int64_t cut_us,
+        lag_us; /* mono: the cut was about to be written; from there until the target stood at it */
     bool held, cut, released;
 };
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "standing.h"
 
 #define VALUE_SHOWN_BYTES 160
 #define VALUE_LEAD_BYTES  24
@@ -77,6 +78,17 @@ void table_add_note(struct compare_table *table, const char *fmt, ...)
     table->notes = xrealloc(table->notes, (table->note_count + 1) * sizeof *table->notes);
     table->notes[table->note_count++] = vtext(fmt, ap);
     va_end(ap);
+}
+
+void table_leave_out(struct compare_table *table, const char *column, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    struct compare_left_out left = {xstrdup(column), vtext(fmt, ap)};
+    va_end(ap);
+    table->left_out = xrealloc(table->left_out, (table->left_out_count + 1) * sizeof *table->left_out);
+    table->left_out[table->left_out_count++] = left;
+    table_add_note(table, "column %s was not compared: %s", column, left.why);
 }
 
 void table_add_rule(struct compare_table *table, const char *column, char *rule)
@@ -213,6 +225,11 @@ void table_release(struct compare_table *table)
         free(table->rules[i].column);
         free(table->rules[i].rule);
     }
+    for (size_t i = 0; i < table->left_out_count; i++) {
+        free(table->left_out[i].column);
+        free(table->left_out[i].why);
+    }
+    free(table->left_out);
     free(table->rules);
     free(table->notes);
     free(table->keys);
@@ -330,7 +347,9 @@ void compare_result_release(struct compare_result *r)
     free(r->pipeline);
     free(r->server[0]);
     free(r->server[1]);
+    standing_free(r->standing);
     free(r->report_dir);
+    free(r->report_file);
     free(r->json);
     memset(r, 0, sizeof *r);
 }

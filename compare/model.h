@@ -6,6 +6,8 @@
 
 /* fmt makes the note. */
 void table_add_note(struct compare_table *table, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* A column that was not compared, and a note that says so. fmt: why. */
+void table_leave_out(struct compare_table *table, const char *column, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Takes over `rule`. */
 void table_add_rule(struct compare_table *table, const char *column, char *rule);
 /* Sets verdict and reason, unless the table already has a graver one (FAIL, then INCONCLUSIVE, then PASS). */

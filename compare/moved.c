@@ -78,12 +78,12 @@ static void move_column(const struct moving *m, const struct cat_column *c, stru
     const struct mask_rule *mask = mask_of(m, c->name);
     const char *name = name_of(m, c->name);
     if (!table_rules_keeps(m->rules, m->source->schema, m->source->name, c->name)) {
-        table_add_note(m->out, "column %s was not compared: left out by source.filters", c->name);
+        table_leave_out(m->out, c->name, "left out by source.filters");
         return;
     }
     if (mask != NULL && !can_mask(c, mask)) {
-        table_add_note(m->out, "column %s was not compared: masked by source.filters%s", c->name,
-                       mask->kind == MASK_HASH ? " (hash)" : "");
+        table_leave_out(m->out, c->name, "masked by source.filters%s",
+                        mask->kind == MASK_HASH ? " (hash)" : "");
         return;
     }
     strbuf_adds(sql, m->moved->column_count > 0 ? ", " : "");

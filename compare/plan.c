@@ -75,9 +75,9 @@ static void pair_columns(struct plan_table *pt, const struct cat_table *source,
         if (t == NULL && !s->generated)
             table_conclude(&pt->out, VERDICT_FAIL, "column %s is missing on the target", s->name);
         else if (t == NULL || s->generated || t->generated)
-            table_add_note(&pt->out, "column %s was not compared: generated on the %s", s->name,
-                           s->generated ? (t != NULL && t->generated ? "source and the target" : "source")
-                                        : "target");
+            table_leave_out(&pt->out, s->name, "generated on the %s",
+                            s->generated ? (t != NULL && t->generated ? "source and the target" : "source")
+                                         : "target");
         else if (pt->dialect[SIDE_TARGET] == DIALECT_MARIADB)
             add_mariadb_column(pt, s, t, target_unfit_of(unfit, pt->out.schema, pt->out.table, s->name));
         else

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/report_formats.h"
 #include "config/table_filter.h"
 #include "config/table_rules.h"
 #include "control.h"
@@ -15,8 +16,10 @@
 #include "engine.h"
 #include "fence.h"
 #include "history/history.h"
-#include "report.h"
+#include "report/redact.h"
+#include "report/report.h"
 #include "semantic/semantic.h"
+#include "standing.h"
 
 struct run {
     const struct config *cfg;
@@ -30,6 +33,7 @@ struct run {
     struct table_rules *rules;
     struct semantic_rules checks;
     struct target_unfit_rules unfit;
+    struct redaction redaction;
     char *shapes; /* compare_shapes() before the snapshot; NULL in frozen mode */
     struct history history;
 };
@@ -113,6 +117,8 @@ static void note_position(struct run *run)
             if (row > 0 && fence_id >= run->out->fence_id)
                 continue;
             run->out->fence_id = fence_id;
+            run->out->fence_offset = (uint64_t)rowset_int64(res, row, 7);
+            run->out->commit_us = rowset_int64(res, row, 8);
             (void)lsn_parse(rowset_cell(res, row, 1), &run->out->lsn);
         }
     } else {
@@ -170,6 +176,10 @@ static bool begin_at_fence(struct run *run, struct err *err)
     run->out->hold_us = clock_mono_us() - reached_us;
     run->out->fence_us = clock_mono_us() - fence->started_us;
     run->out->fence_id = fence->fence_id;
+    run->out->fence_offset = fence->fence_offset;
+    run->out->commit_us = fence->commit_us;
+    run->out->lag_us = fence->lag_us;
+    run->out->reached_us = clock_wall_us();
     return all;
 }
 
@@ -338,14 +348,10 @@ static bool insert_verdict(const struct compare_result *r, const char *shapes, s
 }
 
 /* On a connection of its own: the comparison may have taken longer than an idle one lives. */
-static bool record_verdict(const struct run *run, struct err *err)
+static bool record_verdict(const struct run *run, struct session *conn, struct err *err)
 {
-    struct session *conn = NULL;
-    bool ok = session_open(url_of(run, SIDE_TARGET), "target", run->out->pipeline, &conn, err) &&
-              control_of(conn)->ensure(conn, err) && insert_verdict(run->out, run->shapes, conn, err) &&
-              control_delete_old(conn, control_of(conn)->prune_verdicts, run->out->pipeline, err);
-    session_close(conn);
-    return ok ||
+    return (insert_verdict(run->out, run->shapes, conn, err) &&
+            control_delete_old(conn, control_of(conn)->prune_verdicts, run->out->pipeline, err)) ||
            err_wrap(err, "the verdict (%s) could not be recorded", compare_verdict_name(run->out->verdict));
 }
 
@@ -367,7 +373,7 @@ static bool prepare(struct run *run, struct err *err)
     run->engine.pairs = xcalloc(run->engine.worker_count, sizeof *run->engine.pairs);
     run->unfit.all = target_unfit_named(config_text(run->cfg, "target.unfit"));
     run->unfit.rules = config_list(run->cfg, "target.unfit_columns", &run->unfit.rule_count);
-    return target_unfit_check(&run->unfit, err) &&
+    return target_unfit_check(&run->unfit, err) && redaction_open(run->cfg, &run->redaction, err) &&
            table_filter_from_config(run->cfg, &run->pipeline_filter, err) &&
            table_rules_from_config(run->cfg, &run->rules, err) &&
            semantic_rules_from_config(run->cfg, &run->checks, err) &&
@@ -387,11 +393,35 @@ static void name_patterns(struct run *run)
     strbuf_release(&text);
 }
 
+/* Files as configured, and the JSON in memory whatever is. */
+static bool make_report(struct run *run, struct session *target, struct err *err)
+{
+    struct compare_result *out = run->out;
+    const struct compare_request *req = run->req;
+    const char *dir = req->report_dir != NULL ? req->report_dir : config_text(run->cfg, "compare.report_dir");
+    bool skip = req->skip_report || (req->report_unless_pass && out->verdict == VERDICT_PASS);
+    if (!skip && !req->frozen) /* with both sides closed every second counts */
+        out->standing = standing_read(run->cfg, target, out, STANDING_RUNS);
+    return (skip || report_write(out, dir, report_formats(run->cfg), err)) &&
+           report_json(out, &out->json, err);
+}
+
+/* On a connection of its own: the comparison may have taken longer than an idle one lives. */
+static bool conclude(struct run *run, struct err *err)
+{
+    struct session *conn = NULL;
+    bool ok =
+        (session_open(url_of(run, SIDE_TARGET), "target", run->out->pipeline, &conn, err) &&
+         control_of(conn)->ensure(conn, err)) ||
+        err_wrap(err, "the verdict (%s) could not be recorded", compare_verdict_name(run->out->verdict));
+    ok = ok && make_report(run, conn, err) && record_verdict(run, conn, err);
+    session_close(conn);
+    return ok;
+}
+
 static bool finish(struct run *run, struct err *err)
 {
     struct compare_result *out = run->out;
-    const char *dir =
-        run->req->report_dir != NULL ? run->req->report_dir : config_text(run->cfg, "compare.report_dir");
     out->finished_us = clock_wall_us();
     bool reached = out->verdict != VERDICT_INCONCLUSIVE;
     result_sum_up(out);
@@ -399,9 +429,7 @@ static bool finish(struct run *run, struct err *err)
         name_patterns(run);
     if (run->req->table_count == 0 && out->table_count == 0)
         out->full = true; /* an INCONCLUSIVE run for all tables */
-    bool skip = run->req->skip_report || (run->req->report_unless_pass && out->verdict == VERDICT_PASS);
-    return (skip || report_write(out, dir, &out->report_dir, err)) && report_json(out, &out->json, err) &&
-           record_verdict(run, err);
+    return redaction_apply(&run->redaction, out, err) && conclude(run, err);
 }
 
 /* What may be built upon. A run that goes on under a new fence builds on what it has proven itself. */
@@ -436,6 +464,7 @@ static bool run_once(const struct config *cfg, const struct compare_request *req
     pace_destroy(&run.engine.pace);
     *ret_again = ok && run.engine.aged && run.history.progress;
     ok = ok && (*ret_again || finish(&run, err));
+    redaction_close(&run.redaction);
     free(run.shapes);
     return ok;
 }

@@ -37,6 +37,7 @@ struct watch_run {
     char *reason;
     int64_t started_us, finished_us; /* wall */
     uint64_t fence_id, tables, rows, differences;
+    int64_t lag_us; /* from the cut on the source until the target stood there; 0 = not measured */
     bool full;
 };
 
@@ -50,6 +51,10 @@ struct watch_history {
 /* Reads the newest `limit` runs and the windows of all levels. */
 bool watch_history_read(const struct config *cfg, size_t limit, struct watch_history *ret,
                         struct err *err) MUST_CHECK;
+/* schemas/history.schema.json; malloc'd, with a newline at the end. */
+bool watch_history_json(const struct watch_history *history, char **ret, struct err *err) MUST_CHECK;
+/* Writes a page (one file without outside parts) of the window, the lag and a cutover's gates. */
+bool watch_history_page(const struct config *cfg, const char *path, struct err *err) MUST_CHECK;
 void watch_history_release(struct watch_history *history);
 
 #endif

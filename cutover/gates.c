@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compare/watch.h"
+#include "compare/readiness.h"
 #include "config/table_filter.h"
 #include "control/http.h"
 #include "core/alloc.h"
@@ -108,108 +108,17 @@ static void gate_lag(struct cutover *co)
     measured(gate, "%d marker round trips, slowest %.1f ms", trips, (double)worst_us / 1000.0);
 }
 
-static void gate_verdict_age(struct cutover *co)
+/* What the target's control tables answer; a gate that nobody asked for is not among them. */
+static void gate_of_target(struct cutover *co, const struct readiness *readiness, const char *name)
 {
-    struct gate_result *gate = add_gate(co, "verdict");
-    int64_t limit_s = config_int(co->cfg, "cutover.verdict_max_age_s");
-    const char *params[] = {co->pipeline};
-    PG_RESULT_AUTO res = NULL;
-    struct err failed = ERR_INIT;
-    (void)snprintf(gate->limit, sizeof gate->limit, "PASS of all tables, <= %" PRId64 " s old", limit_s);
-    if (!pg_query(co->target,
-                  "SELECT verdict, extract(epoch FROM clock_timestamp() - finished_at)::bigint, scope,"
-                  " coalesce((SELECT f.scope FROM crossfade.verdict f WHERE f.pipeline = $1 AND f.id > v.id"
-                  " AND f.verdict = 'FAIL' AND f.scope NOT IN ('full', 'changed', 'shadow')"
-                  " ORDER BY f.id DESC LIMIT 1), '') FROM crossfade.verdict v"
-                  " WHERE pipeline = $1 AND scope IN ('full', 'changed') ORDER BY finished_at DESC LIMIT 1",
-                  1, params, &res, &failed)) {
-        refuse(gate, "%.200s", failed.text);
+    const struct readiness_gate *from = readiness_find(readiness, name);
+    if (from == NULL)
         return;
-    }
-    if (pg_rows(res) == 0) {
-        measured(gate, "never compared");
-        refuse(gate, "run `crossfade compare run`");
-        return;
-    }
-    measured(gate, "%s, %s s old%s", pg_cell(res, 0, 0), pg_cell(res, 0, 1),
-             strcmp(pg_cell(res, 0, 2), "changed") == 0 ? ", built on earlier ones" : "");
-    const char *failed_scope = pg_cell(res, 0, 3);
-    if (*failed_scope != '\0')
-        refuse(gate, "a comparison of %.120s found differences since: repair, then `crossfade compare run`",
-               failed_scope);
-    else if (strcmp(pg_cell(res, 0, 0), "PASS") != 0)
-        refuse(gate, "the last full comparison is not a PASS: look at its report, repair, compare again");
-    else if (pg_cell_int64(res, 0, 1) > limit_s)
-        refuse(gate, "compare again: `crossfade compare run`");
-}
-
-/* The window of compare watch: every level of it, without a gap. */
-static void gate_clean_window(struct cutover *co)
-{
-    int64_t wanted_s = config_int(co->cfg, "cutover.clean_for");
-    if (wanted_s == 0)
-        return;
-    struct gate_result *gate = add_gate(co, "clean_window");
-    int64_t since_us = 0, clean_s = 0;
-    struct err failed = ERR_INIT;
-    (void)snprintf(gate->limit, sizeof gate->limit, "clean for %" PRId64 " s", wanted_s);
-    if (!watch_clean_since(co->cfg, &since_us, &failed)) {
-        refuse(gate, "%.200s", failed.text);
-        return;
-    }
-    if (since_us > 0) {
-        clean_s = MAX_OF(0, clock_wall_us() - since_us) / 1000000;
-        measured(gate, "clean for %" PRId64 " s", clean_s);
-    } else {
-        measured(gate, "not clean");
-    }
-    if (since_us == 0 || clean_s < wanted_s)
-        refuse(gate,
-               "let `crossfade compare watch` run: `crossfade compare history` shows what breaks its window");
-}
-
-/* What the target refused is not on it. */
-static void gate_dead_letters(struct cutover *co)
-{
-    struct gate_result *gate = add_gate(co, "dead_letters");
-    int64_t there = 0, held = 0;
-    struct err failed = ERR_INIT;
-    (void)snprintf(gate->limit, sizeof gate->limit, "none held");
-    if (!pg_query_int64(co->target, "SELECT count(to_regclass('crossfade.dead_letter'))", 0, NULL, &there,
-                        &failed) ||
-        (there > 0 &&
-         !pg_query_int64(co->target,
-                         "SELECT count(*) FROM crossfade.dead_letter WHERE pipeline = $1 AND state = 'held'",
-                         1, (const char *[]){co->pipeline}, &held, &failed))) {
-        refuse(gate, "%.200s", failed.text);
-        return;
-    }
-    measured(gate, "%" PRId64 " held", held);
-    if (held > 0)
-        refuse(gate, "changes are not on the target: `crossfade apply dlq list`; mend it and retry, then "
-                     "compare again");
-}
-
-/* What a person has to decide has not been decided; what is written on both sides has to end before. */
-static void gate_conflicts(struct cutover *co)
-{
-    struct gate_result *gate = add_gate(co, "conflicts");
-    int64_t there = 0, open = 0;
-    struct err failed = ERR_INIT;
-    (void)snprintf(gate->limit, sizeof gate->limit, "none open");
-    if (!pg_query_int64(co->target, "SELECT count(to_regclass('crossfade.conflict'))", 0, NULL, &there,
-                        &failed) ||
-        (there > 0 &&
-         !pg_query_int64(co->target,
-                         "SELECT count(*) FROM crossfade.conflict WHERE pipeline = $1 AND state = 'open'", 1,
-                         (const char *[]){co->pipeline}, &open, &failed))) {
-        refuse(gate, "%.200s", failed.text);
-        return;
-    }
-    measured(gate, "%" PRId64 " open", open);
-    if (open > 0)
-        refuse(gate, "both sides have changed rows: `crossfade apply conflicts list`; resolve them, then "
-                     "compare again");
+    struct gate_result *gate = add_gate(co, from->name);
+    measured(gate, "%s", from->measured);
+    (void)snprintf(gate->limit, sizeof gate->limit, "%s", from->limit);
+    if (!from->met)
+        refuse(gate, "%s", from->hint);
 }
 
 static void gate_complete(struct cutover *co)
@@ -371,18 +280,21 @@ static bool all_ok(const struct cutover_report *report)
 
 bool gates_run(struct cutover *co, bool *ret_all_ok, struct err *err)
 {
+    struct readiness readiness;
+    if (!readiness_of(co->cfg, &readiness, err))
+        return false;
     gate_role(co, "capture_alive", "capture.listen", "capture");
     gate_role(co, "apply_alive", "apply.listen", "apply");
     gate_complete(co);
-    gate_dead_letters(co);
-    gate_conflicts(co);
+    gate_of_target(co, &readiness, "dead_letters");
+    gate_of_target(co, &readiness, "conflicts");
     gate_publication(co);
     gate_subscriptions(co);
     gate_sequences(co);
     gate_prepared(co);
     gate_privileges(co);
-    gate_verdict_age(co);
-    gate_clean_window(co);
+    gate_of_target(co, &readiness, "verdict");
+    gate_of_target(co, &readiness, "clean_window");
     /* Last and only if the rest holds: it waits, and a dead role would cost its whole limit. */
     if (all_ok(co->report))
         gate_lag(co);

@@ -14,7 +14,8 @@ extern const char embedded_sql_catalog_database_sql[];      /* what a database h
 extern const char
     embedded_sql_target_mariadb_conflicts_sql[]; /* … for tables that are written on both sides */
 
-extern const char embedded_report_head_html[]; /* comparison report: up to <body>; {{title}}, {{style}} */
+extern const char
+    embedded_report_head_html[]; /* comparison report: up to <body>; {{policy}}, {{title}}, {{style}} */
 extern const char embedded_report_style_css[];
 extern const char embedded_report_tail_html[]; /* script and end */
 

@@ -6,10 +6,17 @@
 #include "maria/script.h"
 #include "sql/embedded.h"
 
-#define NEEDED_TABLES 4
+#define NEEDED 5 /* tables, and a column that came later */
 static const char needed_sql[] =
-    "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME IN "
-    "('crossfade_position', 'crossfade_release', 'crossfade_verdict', 'crossfade_comparison')";
+    "SELECT (SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME "
+    "IN "
+    "('crossfade_position', 'crossfade_release', 'crossfade_verdict', 'crossfade_comparison')) + "
+    "(SELECT COUNT(*) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND "
+    "TABLE_NAME = 'crossfade_comparison' AND COLUMN_NAME = 'lag_us')";
+/* Not in the script: ALTER needs its right even where there is nothing to do. */
+static const char add_lag_sql[] = "ALTER TABLE crossfade_comparison ADD COLUMN IF NOT EXISTS lag_us bigint "
+                                  "NULL COMMENT 'from the marker on "
+                                  "the source until the target stood there'";
 
 static bool run_script(struct session *target, const char *script, struct err *err)
 {
@@ -24,12 +31,14 @@ static bool ensure(struct session *target, struct err *err)
     int64_t there = 0;
     if (!session_int64(target, needed_sql, 0, NULL, &there, err))
         return err_wrap(err, "target: control tables");
-    if (there == NEEDED_TABLES)
+    if (there == NEEDED)
         return true;
     struct err refused = ERR_INIT;
-    if (run_script(target, embedded_sql_target_mariadb_sql, &refused))
+    if (run_script(target, embedded_sql_target_mariadb_sql, &refused) &&
+        session_int64(target, needed_sql, 0, NULL, &there, &refused) &&
+        (there == NEEDED || session_exec(target, add_lag_sql, &refused)))
         return true;
-    if (session_int64(target, needed_sql, 0, NULL, &there, NULL) && there == NEEDED_TABLES)
+    if (session_int64(target, needed_sql, 0, NULL, &there, NULL) && there == NEEDED)
         return true; /* somebody with more rights made them meanwhile */
     if (err != NULL)
         *err = refused;
@@ -42,7 +51,8 @@ const struct control control_mariadb = {
                       "INTERVAL 1 DAY LIMIT 1000",
     .copied = "SELECT COUNT(*), MIN(complete) FROM crossfade_position WHERE pipeline = $1",
     .position = "SELECT fence_id, lsn, COALESCE(marker_kind, ''), COALESCE(marker_nonce, ''), shard, "
-                "complete, pending IS NOT NULL FROM crossfade_position WHERE pipeline = $1 ORDER BY shard",
+                "complete, pending IS NOT NULL, fence_offset, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', "
+                "commit_time) FROM crossfade_position WHERE pipeline = $1 ORDER BY shard",
     .release = "INSERT IGNORE INTO crossfade_release (pipeline, nonce) VALUES ($1, $2)",
     /* JSON_COMPACT makes a document of the text, else it would go in as a string */
     .verdict =
@@ -64,11 +74,12 @@ const struct control control_mariadb = {
         "COUNT(IF(c.state = 'open', 1, NULL)) FROM crossfade_dual_write d LEFT JOIN crossfade_conflict c ON "
         "c.pipeline = d.pipeline AND c.schema_name = d.schema_name AND c.table_name = d.table_name AND "
         "c.seen_at >= d.since WHERE d.pipeline = $1 GROUP BY d.id",
-    .comparison_add = "INSERT INTO crossfade_comparison (pipeline, level, every_s, started_at, finished_at, "
-                      "verdict, whole, "
-                      "fence_id, lsn, tables, row_count, differences, held_us, reason) VALUES ($1, $2, $3, "
-                      "TIMESTAMP '1970-01-01 00:00:00' + INTERVAL $4 MICROSECOND, TIMESTAMP '1970-01-01 "
-                      "00:00:00' + INTERVAL $5 MICROSECOND, $6, $7 = 't', $8, $9, $10, $11, $12, $13, $14)",
+    .comparison_add =
+        "INSERT INTO crossfade_comparison (pipeline, level, every_s, started_at, finished_at, "
+        "verdict, whole, "
+        "fence_id, lsn, tables, row_count, differences, held_us, reason, lag_us) VALUES ($1, $2, $3, "
+        "TIMESTAMP '1970-01-01 00:00:00' + INTERVAL $4 MICROSECOND, TIMESTAMP '1970-01-01 "
+        "00:00:00' + INTERVAL $5 MICROSECOND, $6, $7 = 't', $8, $9, $10, $11, $12, $13, $14, $15)",
     .comparison_prune = "DELETE FROM crossfade_comparison WHERE pipeline = $1 AND started_at < TIMESTAMP "
                         "'1970-01-01 00:00:00' + INTERVAL $2 MICROSECOND "
                         "ORDER BY id LIMIT 5000",
@@ -82,5 +93,13 @@ const struct control control_mariadb = {
     .comparisons =
         "SELECT level, verdict, reason, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', started_at), "
         "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', finished_at), fence_id, tables, row_count, differences, "
-        "whole FROM crossfade_comparison WHERE pipeline = $1 ORDER BY id DESC LIMIT 1000",
+        "whole, lag_us FROM crossfade_comparison WHERE pipeline = $1 ORDER BY id DESC LIMIT 1000",
+    .last_verdict =
+        "SELECT v.verdict, TIMESTAMPDIFF(SECOND, v.finished_at, UTC_TIMESTAMP(6)), v.scope, "
+        "COALESCE((SELECT f.scope FROM crossfade_verdict f WHERE f.pipeline = $1 AND f.id > v.id AND "
+        "f.verdict = 'FAIL' AND f.scope NOT IN ('full', 'changed', 'shadow') ORDER BY f.id DESC LIMIT 1), "
+        "'') FROM crossfade_verdict v WHERE v.pipeline = $1 AND v.scope IN ('full', 'changed') ORDER BY "
+        "v.finished_at DESC LIMIT 1",
+    .held_letters = "SELECT COUNT(*) FROM crossfade_dead_letter WHERE pipeline = $1 AND state = 'held'",
+    .open_conflicts = "SELECT COUNT(*) FROM crossfade_conflict WHERE pipeline = $1 AND state = 'open'",
 };

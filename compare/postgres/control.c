@@ -9,7 +9,7 @@ static bool ensure(struct session *target, struct err *err)
 {
     return pg_control_tables_ensure(session_postgres_conn(target),
                                     "crossfade.position crossfade.position.pending crossfade.release "
-                                    "crossfade.verdict crossfade.comparison",
+                                    "crossfade.verdict crossfade.comparison crossfade.comparison.lag_us",
                                     embedded_sql_target_sql, "target", err);
 }
 
@@ -20,7 +20,8 @@ const struct control control_postgres = {
                       "LIMIT 1000)",
     .copied = "SELECT count(*), bool_and(complete) FROM crossfade.position WHERE pipeline = $1",
     .position = "SELECT fence_id, lsn, coalesce(marker_kind, ''), coalesce(marker_nonce, ''), shard, "
-                "complete, pending IS NOT NULL FROM crossfade.position WHERE pipeline = $1 ORDER BY shard",
+                "complete, pending IS NOT NULL, fence_offset, (extract(epoch FROM commit_time) * "
+                "1000000)::bigint FROM crossfade.position WHERE pipeline = $1 ORDER BY shard",
     .release = "INSERT INTO crossfade.release (pipeline, nonce) VALUES ($1, $2) ON CONFLICT DO NOTHING",
     .verdict =
         "INSERT INTO crossfade.verdict (pipeline, fence_id, lsn, scope, verdict, detail, started_at)"
@@ -40,10 +41,10 @@ const struct control control_postgres = {
     .comparison_add =
         "INSERT INTO crossfade.comparison (pipeline, level, every_s, started_at, finished_at, verdict, "
         "whole, "
-        "fence_id, lsn, tables, row_count, differences, held_us, reason) VALUES ($1, $2, $3::bigint, "
+        "fence_id, lsn, tables, row_count, differences, held_us, reason, lag_us) VALUES ($1, $2, $3::bigint, "
         "timestamptz 'epoch' + $4::bigint * interval '1 microsecond', timestamptz 'epoch' + $5::bigint * "
         "interval '1 microsecond', $6, $7::boolean, $8::bigint, $9::pg_lsn, $10::bigint, $11::bigint, "
-        "$12::bigint, $13::bigint, $14)",
+        "$12::bigint, $13::bigint, $14, $15::bigint)",
     .comparison_prune =
         "DELETE FROM crossfade.comparison WHERE id IN (SELECT id FROM crossfade.comparison WHERE pipeline = "
         "$1 AND started_at < timestamptz 'epoch' + $2::bigint * interval '1 microsecond' ORDER BY id LIMIT "
@@ -57,6 +58,14 @@ const struct control control_postgres = {
                               "(extract(epoch FROM finished_at) * 1000000)::bigint"),
     .comparisons =
         "SELECT level, verdict, reason, (extract(epoch FROM started_at) * 1000000)::bigint, (extract(epoch "
-        "FROM finished_at) * 1000000)::bigint, fence_id, tables, row_count, differences, whole FROM "
+        "FROM finished_at) * 1000000)::bigint, fence_id, tables, row_count, differences, whole, lag_us FROM "
         "crossfade.comparison WHERE pipeline = $1 ORDER BY id DESC LIMIT 1000",
+    .last_verdict =
+        "SELECT verdict, extract(epoch FROM clock_timestamp() - finished_at)::bigint, scope, "
+        "coalesce((SELECT f.scope FROM crossfade.verdict f WHERE f.pipeline = $1 AND f.id > v.id AND "
+        "f.verdict = 'FAIL' AND f.scope NOT IN ('full', 'changed', 'shadow') ORDER BY f.id DESC LIMIT 1), "
+        "'') FROM crossfade.verdict v WHERE pipeline = $1 AND scope IN ('full', 'changed') ORDER BY "
+        "finished_at DESC LIMIT 1",
+    .held_letters = "SELECT count(*) FROM crossfade.dead_letter WHERE pipeline = $1 AND state = 'held'",
+    .open_conflicts = "SELECT count(*) FROM crossfade.conflict WHERE pipeline = $1 AND state = 'open'",
 };

@@ -6,10 +6,10 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/html.h"
+#include "latency_html.h"
+#include "report/page.h"
 #include "result.h"
-#include "sql/embedded.h"
 
-#define BAR_WIDTH    120.0
 #define TEXT_SHOWN   4000 /* bytes of a text; report.json has the whole */
 #define NAME_SHOWN   200
 #define PARAM_SHOWN  200
@@ -29,16 +29,6 @@ static void add_clipped(struct strbuf *out, const char *text, size_t most)
     html_add_text(out, head);
     free(head);
     strbuf_adds(out, n < len ? " …" : "");
-}
-
-static void add_head(struct strbuf *out, const struct shadow_result *r)
-{
-    const char *rest = html_add_until_mark(out, embedded_report_head_html);
-    strbuf_addf(out, "%s · shadow queries of ", compare_verdict_name(r->verdict));
-    html_add_text(out, r->pipeline);
-    rest = html_add_until_mark(out, rest);
-    strbuf_adds(out, embedded_report_style_css);
-    strbuf_adds(out, rest);
 }
 
 static void add_fact(struct strbuf *out, const char *label, const char *fmt, ...) PRINTF_LIKE(3, 4);
@@ -81,47 +71,28 @@ static void add_summary(struct strbuf *out, const struct shadow_result *r)
     strbuf_adds(out, "</div>\n");
 }
 
-static void add_bar(struct strbuf *out, int64_t p50, int64_t p95, int64_t p99, int64_t longest, int y)
+static void add_times(struct strbuf *out, const struct histogram *h)
 {
-    double scale = longest > 0 ? BAR_WIDTH / (double)longest : 0;
-    strbuf_addf(out,
-                "<rect y=\"%d\" width=\"%.1f\" height=\"8\" rx=\"2\" opacity=\".35\"/><rect y=\"%d\" "
-                "width=\"%.1f\" height=\"8\" "
-                "rx=\"2\" opacity=\".6\"/><rect y=\"%d\" width=\"%.1f\" height=\"8\" rx=\"2\"/>",
-                y, (double)p99 * scale, y, (double)p95 * scale, y, (double)p50 * scale);
-}
-
-/* Source above, target below; p50 in full colour, then p95, then p99. */
-static void add_chart(struct strbuf *out, const struct histogram *times, int64_t longest)
-{
-    strbuf_addf(out, "<svg class=\"bar\" style=\"width:120px;height:20px\" viewBox=\"0 0 120 20\" "
-                     "preserveAspectRatio=\"none\" role=\"img\" "
-                     "aria-label=\"source above, target below\">");
-    for (int i = 0; i < 2; i++) {
-        const struct histogram *h = &times[i == 0 ? SHOWN_SOURCE : SHOWN_TARGET];
-        add_bar(out, histogram_quantile(h, .5), histogram_quantile(h, .95), histogram_quantile(h, .99),
-                longest, i * 11);
-    }
-    strbuf_adds(out, "</svg>");
+    strbuf_adds(out, "<td class=\"num\">");
+    add_ms(out, histogram_quantile(h, .5));
+    strbuf_adds(out, "<br><span class=\"soft\">");
+    add_ms(out, histogram_quantile(h, .95));
+    strbuf_adds(out, "<br>");
+    add_ms(out, histogram_quantile(h, .99));
+    strbuf_adds(out, "</span></td>");
 }
 
 static void add_latency(struct strbuf *out, const struct latency_judgement *l, const struct histogram *times,
-                        int64_t longest)
+                        const struct latency_scale *scale)
 {
     if (times[SHOWN_SOURCE].count == 0) {
         strbuf_adds(out, "<td></td><td></td><td></td><td></td>");
         return;
     }
-    for (int i = 0; i < 2; i++) {
-        const struct histogram *h = &times[i == 0 ? SHOWN_SOURCE : SHOWN_TARGET];
-        strbuf_adds(out, "<td class=\"num\">");
-        add_ms(out, histogram_quantile(h, .5));
-        strbuf_adds(out, "<br><span class=\"soft\">");
-        add_ms(out, histogram_quantile(h, .99));
-        strbuf_adds(out, "</span></td>");
-    }
+    add_times(out, &times[SHOWN_SOURCE]);
+    add_times(out, &times[SHOWN_TARGET]);
     strbuf_adds(out, "<td>");
-    add_chart(out, times, longest);
+    latency_chart(out, scale, times);
     strbuf_adds(out, "</td><td>");
     if (l->verdict == LATENCY_SLOWER || l->verdict == LATENCY_FASTER)
         strbuf_addf(out, "<b class=\"%s\">%.2f ×</b><br><span class=\"soft\">%.2f … %.2f, noise %.2f</span>",
@@ -161,7 +132,7 @@ static void add_params(struct strbuf *out, const struct shadow_variant *v)
 }
 
 static void add_query(struct strbuf *out, const struct shadow_query *query, const struct query_result *q,
-                      int64_t longest)
+                      const struct latency_scale *scale)
 {
     const struct shadow_variant *v = &query->variants[MIN_OF(q->variant, query->variant_count - 1)];
     const char *verdict = verdict_of(q);
@@ -183,37 +154,48 @@ static void add_query(struct strbuf *out, const struct shadow_query *query, cons
         "<span class=\"note\">%s · %s%s</span></td><td class=\"num\">%.0f</td><td class=\"num\">%llu</td>",
         query->origin, query->id, query->name != NULL ? " · named in the list" : "", query->weight,
         (unsigned long long)q->rows);
-    add_latency(out, &q->latency, q->times, longest);
+    add_latency(out, &q->latency, q->times, scale);
+    strbuf_adds(out, "</tr>\n");
+}
+
+static void add_all(struct strbuf *out, const struct shadow_result *r, const struct latency_scale *scale)
+{
+    strbuf_adds(out,
+                "<tr><td></td><td class=\"name\"><b>All, by how often they come</b></td><td></td><td></td>");
+    add_latency(out, &r->overall, r->times, scale);
     strbuf_adds(out, "</tr>\n");
 }
 
 static void add_queries(struct strbuf *out, const struct shadow_result *r)
 {
     static const char *const order[] = {"FAIL", "INCONCLUSIVE", "PASS"};
-    int64_t longest = 0;
+    struct latency_scale scale = {0};
     if (r->workload.count == 0)
         return;
-    for (size_t i = 0; i < r->workload.count; i++) {
-        for (int s = 0; s < SHOWN_COUNT; s++)
-            longest = MAX_OF(longest, histogram_quantile(&r->queries[i].times[s], .99));
-    }
-    strbuf_adds(out,
-                "<h2>Queries</h2>\n<div class=\"scroll\"><table><thead><tr><th>Outcome</th><th "
-                "style=\"min-width:24em\">Query</th><th "
-                "class=\"num\">Calls</th>"
-                "<th class=\"num\">Rows</th><th class=\"num\">Source p50, p99</th><th class=\"num\">Target "
-                "p50, p99</th><th></th>"
-                "<th>Target / source</th></tr></thead><tbody>\n");
+    for (size_t i = 0; i < r->workload.count; i++)
+        latency_scale_add(&scale, r->queries[i].times);
+    latency_scale_round(&scale);
+    strbuf_adds(out, "<h2>Queries</h2>\n<p class=\"soft gap legend\">Latency: <i class=\"of-source\"></i> "
+                     "source above, <i "
+                     "class=\"of-target\"></i> target below; the dot is p50, the ticks p95 and p99. <i "
+                     "class=\"noise\"></i> "
+                     "noise: how far the source is from itself. One scale for all, logarithmic.</p>\n");
+    page_tools(out, "Find a query", r->workload.count, NULL);
+    strbuf_adds(
+        out,
+        "<div class=\"scroll\"><table><thead><tr><th>Outcome</th><th class=\"wide\">Query</th><th "
+        "class=\"num\">Calls</th><th class=\"num\">Rows</th><th class=\"num\">Source<br>p50 · 95 · 99</th>"
+        "<th class=\"num\">Target<br>p50 · 95 · 99</th><th>");
+    latency_axis(out, &scale);
+    strbuf_adds(out, "</th><th>Target / source</th></tr></thead><tbody>\n");
+    add_all(out, r, &scale);
     for (size_t o = 0; o < ARRAY_LEN(order); o++) {
         for (size_t i = 0; i < r->workload.count; i++) {
             if (strcmp(verdict_of(&r->queries[i]), order[o]) == 0)
-                add_query(out, &r->workload.queries[i], &r->queries[i], longest);
+                add_query(out, &r->workload.queries[i], &r->queries[i], &scale);
         }
     }
-    strbuf_adds(out,
-                "<tr><td></td><td class=\"name\"><b>All, by how often they come</b></td><td></td><td></td>");
-    add_latency(out, &r->overall, r->times, longest);
-    strbuf_adds(out, "</tr>\n</tbody></table></div>\n");
+    strbuf_adds(out, "</tbody></table></div>\n");
 }
 
 static void add_left_out(struct strbuf *out, const struct workload *w)
@@ -232,12 +214,10 @@ static void add_left_out(struct strbuf *out, const struct workload *w)
 
 bool shadow_html_make(const struct shadow_result *r, struct strbuf *out, struct err *err)
 {
-    add_head(out, r);
+    page_head(out, compare_verdict_name(r->verdict), "shadow queries of", r->pipeline);
     add_summary(out, r);
     add_queries(out, r);
     add_left_out(out, &r->workload);
-    strbuf_adds(out, "<footer>Crossfade " CF_VERSION
-                     " · the same as data: <a href=\"report.json\">report.json</a></footer>\n</main>\n");
-    strbuf_adds(out, embedded_report_tail_html);
+    page_tail(out, "report.json");
     return strbuf_ok(out, "the HTML report", err);
 }

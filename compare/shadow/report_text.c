@@ -103,6 +103,6 @@ void shadow_text(const struct shadow_result *r, bool all, struct strbuf *out)
         strbuf_adds(out, "  compare.shadow.duration_s was over before every query had its samples\n");
     if (r->reason[0] != '\0')
         strbuf_addf(out, "  %s\n", r->reason);
-    if (r->report_dir != NULL)
-        strbuf_addf(out, "  report: %s/report.html\n", r->report_dir);
+    if (r->report_file != NULL)
+        strbuf_addf(out, "  report: %s\n", r->report_file);
 }

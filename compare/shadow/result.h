@@ -57,7 +57,7 @@ struct shadow_result {
     double coverage; /* 0..100: of all reads, by weight, those that were compared */
     int min_coverage;
     size_t different, slower, plan_changes, compared;
-    char *report_dir, *json;
+    char *report_dir, *report_file, *json;
 };
 
 const char *outcome_name(enum outcome outcome); /* "different" */
@@ -68,6 +68,9 @@ void query_result_note(struct query_result *q, enum outcome outcome, size_t vari
 /* Judges latencies, coverage and verdict. */
 void shadow_judge(struct shadow_result *r);
 bool shadow_json_make(const struct shadow_result *r, char **ret, struct err *err) MUST_CHECK;
+/* compare.redact: hides all values of statements where any column is to be. */
+bool shadow_redact(const struct config *cfg, struct shadow_result *r, struct err *err) MUST_CHECK;
+bool shadow_junit_make(const struct shadow_result *r, struct strbuf *out, struct err *err) MUST_CHECK;
 bool shadow_html_make(const struct shadow_result *r, struct strbuf *out, struct err *err) MUST_CHECK;
 
 #endif

@@ -26,6 +26,8 @@ bool shadow_run(const struct config *cfg, const struct shadow_request *req, stru
 void shadow_result_free(struct shadow_result *result); /* NULL allowed */
 enum compare_verdict shadow_verdict(const struct shadow_result *result);
 const char *shadow_json(const struct shadow_result *result); /* schemas/shadow-report.schema.json */
+/* As JUnit's XML; the file is written whole or not at all. */
+bool shadow_write_junit(const struct shadow_result *result, const char *path, struct err *err) MUST_CHECK;
 /* For people: findings first; all: every query. */
 void shadow_text(const struct shadow_result *result, bool all, struct strbuf *out);
 

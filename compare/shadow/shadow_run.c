@@ -7,13 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/report_formats.h"
 #include "control.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "fence.h"
 #include "players.h"
 #include "postgres/postgres.h"
-#include "report.h"
+#include "report/report.h"
 
 #define EXPLAIN_US INT64_C(10000000) /* beyond the deadline of the queries */
 
@@ -287,21 +288,35 @@ static bool record_verdict(struct course *c, struct err *err)
            err_wrap(err, "the verdict (%s) could not be recorded", compare_verdict_name(c->out->verdict));
 }
 
+static bool write_report(const struct shadow_result *r, const char *dir, const char *name, unsigned formats,
+                         struct err *err)
+{
+    struct strbuf html = STRBUF_INIT(REPORT_BYTES_MAX), junit = STRBUF_INIT(REPORT_BYTES_MAX);
+    bool wants_html = (formats & REPORT_HTML) != 0, wants_junit = (formats & REPORT_JUNIT) != 0;
+    const struct report_files files = {.json = (formats & REPORT_JSON) != 0 ? r->json : NULL,
+                                       .html = wants_html ? &html : NULL,
+                                       .junit = wants_junit ? &junit : NULL};
+    bool ok = (!wants_html || shadow_html_make(r, &html, err)) &&
+              (!wants_junit || shadow_junit_make(r, &junit, err)) &&
+              report_write_files(dir, name, "shadow-latest", &files, err);
+    strbuf_release(&html);
+    strbuf_release(&junit);
+    return ok;
+}
+
 static bool finish(struct course *c, struct err *err)
 {
     struct shadow_result *r = c->out;
     const char *dir =
         c->req->report_dir != NULL ? c->req->report_dir : config_text(c->cfg, "compare.report_dir");
-    struct strbuf html = STRBUF_INIT(REPORT_BYTES_MAX);
     r->finished_us = clock_wall_us();
     shadow_judge(r);
-    char *name = xasprintf("shadow-%lld", (long long)(r->started_us / 1000));
+    char *name CLEANUP(free_ptr) = xasprintf("shadow-%lld", (long long)(r->started_us / 1000));
+    unsigned formats = report_formats(c->cfg);
     r->report_dir = xasprintf("%s/%s", dir, name);
-    bool ok = shadow_json_make(r, &r->json, err) && shadow_html_make(r, &html, err) &&
-              report_write_files(dir, name, "shadow-latest", r->json, &html, err) && record_verdict(c, err);
-    strbuf_release(&html);
-    free(name);
-    return ok;
+    r->report_file = report_first_file(r->report_dir, formats);
+    return shadow_redact(c->cfg, r, err) && shadow_json_make(r, &r->json, err) &&
+           write_report(r, dir, name, formats, err) && record_verdict(c, err);
 }
 
 bool shadow_run(const struct config *cfg, const struct shadow_request *req, struct shadow_result **ret,
@@ -346,6 +361,7 @@ void shadow_result_free(struct shadow_result *r)
     free(r->server[0]);
     free(r->server[1]);
     free(r->report_dir);
+    free(r->report_file);
     free(r->json);
     free(r);
 }

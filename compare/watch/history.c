@@ -50,7 +50,7 @@ bool history_add(struct session *target, const char *pipeline, const struct watc
 {
     ROWSET_AUTO res = NULL;
     static const struct compare_result none = {.verdict = VERDICT_INCONCLUSIVE, .full = true};
-    char n[8][NUMBER_MAX], lsn[LSN_TEXT_MAX];
+    char n[9][NUMBER_MAX], lsn[LSN_TEXT_MAX];
     char *reason = reason_of(r, why);
     if (r == NULL)
         r = &none;
@@ -67,7 +67,8 @@ bool history_add(struct session *target, const char *pipeline, const struct watc
                             number(n[5], (int64_t)r->rows_source),
                             number(n[6], (int64_t)r->differences),
                             number(n[7], r->hold_us),
-                            reason};
+                            reason,
+                            r->lag_us > 0 ? number(n[8], r->lag_us) : NULL};
     bool ok = session_ask(target, control_of(target)->comparison_add, ARRAY_LEN(params), params, &res, err);
     free(reason);
     return ok || err_wrap(err, "target: crossfade.comparison");
@@ -149,7 +150,8 @@ static struct watch_run run_of(const struct rowset *res, int i)
                             .tables = (uint64_t)rowset_int64(res, i, 6),
                             .rows = (uint64_t)rowset_int64(res, i, 7),
                             .differences = (uint64_t)rowset_int64(res, i, 8),
-                            .full = rowset_bool(res, i, 9)};
+                            .full = rowset_bool(res, i, 9),
+                            .lag_us = rowset_int64(res, i, 10)};
     (void)snprintf(run.level, sizeof run.level, "%s", rowset_cell(res, i, 0));
     (void)snprintf(run.verdict, sizeof run.verdict, "%s", rowset_cell(res, i, 1));
     return run;
@@ -188,19 +190,25 @@ bool history_clean_since(struct session *target, const char *pipeline, const str
     return true;
 }
 
+bool history_read(struct session *target, const char *pipeline, size_t limit, struct watch_history *ret,
+                  struct err *err)
+{
+    struct watch_history history = {0};
+    if (read_windows(target, pipeline, &history, err) && read_runs(target, pipeline, limit, &history, err)) {
+        *ret = history;
+        return true;
+    }
+    watch_history_release(&history);
+    return false;
+}
+
 bool watch_history_read(const struct config *cfg, size_t limit, struct watch_history *ret, struct err *err)
 {
     struct session *target = NULL;
-    struct watch_history history = {0};
     const char *pipeline = config_text(cfg, "pipeline");
     bool ok = session_open(config_text(cfg, "target.url"), "target", pipeline, &target, err) &&
-              control_of(target)->ensure(target, err) && read_windows(target, pipeline, &history, err) &&
-              read_runs(target, pipeline, limit, &history, err);
+              control_of(target)->ensure(target, err) && history_read(target, pipeline, limit, ret, err);
     session_close(target);
-    if (ok)
-        *ret = history;
-    else
-        watch_history_release(&history);
     return ok;
 }
 

@@ -24,6 +24,10 @@ bool history_last(struct session *target, const char *pipeline, const char *leve
 bool history_window(struct session *target, const char *pipeline, const char *level, struct watch_window *ret,
                     struct err *err) MUST_CHECK;
 
+/* The windows of all levels and the newest `limit` runs; nothing to release when it fails. See watch.h. */
+bool history_read(struct session *target, const char *pipeline, size_t limit, struct watch_history *ret,
+                  struct err *err) MUST_CHECK;
+
 /* Since when (us, wall) every level of the schedule is clean; 0 = one is not, or there is none. */
 bool history_clean_since(struct session *target, const char *pipeline, const struct watch_schedule *schedule,
                          int64_t *ret_us, struct err *err) MUST_CHECK;

@@ -4,8 +4,10 @@
  * (--key=value), in docs/CONFIG.md and in the man page. Defaults are text, so that they pass through the same
  * reader.
  */
+#include "config/column_filter.h"
 #include "config/option.h"
 #include "config/query_item.h"
+#include "config/report_formats.h"
 #include "config/semantic_rules.h"
 #include "config/table_filter.h"
 #include "config/table_rules.h"
@@ -201,6 +203,10 @@ const struct option option_table[] = {
 
     {.key = "compare.report_dir", .type = OPT_PATH, .def = "./reports", .used_by = "compare cutover",
      .help = "Reports go to <report_dir>/<fence id>/report.{json,html}; <report_dir>/latest points to the newest."},
+    {.key = "compare.report_formats", .type = OPT_LIST, .item_fits = report_format_fits, .items = "html, json or junit", .example = "[html, json, junit]", .used_by = "compare cutover",
+     .help = "What a report is written as: report.html (one page without outside parts), report.json (schemas/), report.xml (JUnit, for build servers). Not set: html and json."},
+    {.key = "compare.redact", .type = OPT_LIST, .item_fits = column_pattern_fits, .items = "columns, or patterns schema.table.column with '*'", .example = "[\"public.users.*\", email, \"*.*.*_token\"]", .used_by = "compare cutover",
+     .help = "Values of these columns are in no report and on no terminal: a mark with a short digest stands for each, which is the same for both sides of a row if the values are, and says nothing else. Of queries, the columns of the result by name, and query.<name>.<column>. Texts and parameters of shadow queries are shown without their values once anything is named here."},
     {.key = "compare.level", .type = OPT_ENUM, .def = "full", .choices = "counts|digests|full", .used_by = "compare",
      .help = "How deep crossfade compare run looks without --level. counts: rows by table, and what compare.counts names. digests: SHA-256 of all rows, too. full: also compare.queries, aggregates, samples, rules and contracts. compare watch has a schedule for each; a cutover's last comparison is always digests."},
     {.key = "compare.counts", .type = OPT_RULES, .item_check = count_rule_check, .items = "rules, each with table: (a pattern), by: (partition, hour, day, month, year or value) and, but for partition, column:; where: is optional", .example = "[{table: public.orders, column: created_at, by: day}]", .used_by = "compare",

@@ -191,8 +191,14 @@ CREATE TABLE IF NOT EXISTS crossfade.comparison (
     row_count   bigint      NOT NULL,
     differences bigint      NOT NULL,
     held_us     bigint      NOT NULL,           -- for how long apply was held
-    reason      text                            -- of what is no PASS; where its report is
+    reason      text,                           -- of what is no PASS; where its report is
+    lag_us      bigint                          -- from the marker's commit on the source until the target stood there; NULL = no fence
 );
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'crossfade.comparison'::regclass AND attname = 'lag_us') THEN
+        ALTER TABLE crossfade.comparison ADD COLUMN lag_us bigint;
+    END IF;
+END $$;
 CREATE INDEX IF NOT EXISTS comparison_of_level ON crossfade.comparison (pipeline, level, id);
 
 -- A window of comparisons would let that table grow for ever. Who may add a verdict may have the old ones removed, and only those: never the

@@ -101,6 +101,7 @@ CREATE TABLE IF NOT EXISTS crossfade_comparison (
     differences bigint          NOT NULL,
     held_us     bigint          NOT NULL COMMENT 'for how long apply was held',
     reason      text            NULL COMMENT 'of what is no PASS; where its report is',
+    lag_us      bigint          NULL COMMENT 'from the marker on the source until the target stood there',
     PRIMARY KEY (id),
     KEY of_level (pipeline, level, id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='what the runs of a window came to (compare watch)';

@@ -2,15 +2,7 @@
 #include <string.h>
 
 #include "core/html.h"
-#include "report.h"
-
-static void add_value(struct strbuf *out, const char *value)
-{
-    if (value == NULL)
-        strbuf_adds(out, "<span class=\"null\">null</span>");
-    else
-        html_add_text(out, value);
-}
+#include "report/page.h"
 
 static void add_cells(struct strbuf *out, const struct compare_cell *cells, size_t count, bool target)
 {
@@ -18,7 +10,7 @@ static void add_cells(struct strbuf *out, const struct compare_cell *cells, size
         strbuf_adds(out, "<span><i>");
         html_add_text(out, cells[i].name);
         strbuf_adds(out, "</i> ");
-        add_value(out, target ? cells[i].target : cells[i].source);
+        page_value(out, target ? cells[i].target : cells[i].source);
         strbuf_adds(out, "</span> ");
     }
 }
@@ -109,13 +101,13 @@ static void add_detail(struct strbuf *out, const struct compare_check *c, size_t
     strbuf_adds(out, "</details>\n");
 }
 
-void report_html_checks(const struct compare_result *r, struct strbuf *out)
+void page_checks(struct strbuf *out, const struct compare_result *r)
 {
     static const enum check_state order[] = {STATE_FAIL, STATE_INCONCLUSIVE, STATE_FINDING, STATE_PASS};
     if (r->check_count == 0)
         return;
     strbuf_addf(out,
-                "<h2>Checks</h2>\n<p class=\"soft\" style=\"margin-bottom:12px\">%zu passed, %zu failed, %zu "
+                "<h2 id=\"checks\">Checks</h2>\n<p class=\"soft gap\">%zu passed, %zu failed, %zu "
                 "findings about the data, "
                 "%zu inconclusive. For rules and contracts the numbers are rows that break them, for the "
                 "others rows of the result.</p>\n"

@@ -6,7 +6,9 @@
 
 #include "core/alloc.h"
 #include "core/clock.h"
-#include "report.h"
+#include "core/utf8.h"
+#include "report/report.h"
+#include "report/standing_json.h"
 #include "json/text.h"
 
 static json_t *texts(char *const *list, size_t count)
@@ -35,12 +37,20 @@ static json_t *cells(const struct compare_cell *list, size_t count)
     return array;
 }
 
+/* A column's name may be bytes of a database without an encoding. */
+static void set_named(json_t *object, const char *name, json_t *value)
+{
+    char *valid CLEANUP(free_ptr) = xstrdup(name);
+    utf8_make_valid(valid);
+    json_object_set_new(object, valid, value);
+}
+
 static json_t *key_object(const struct compare_difference *d)
 {
     json_t *key = json_object();
     for (size_t i = 0; i < d->key_count; i++)
-        json_object_set_new(key, d->keys[i].name,
-                            json_text(d->kind == DIFF_EXTRA ? d->keys[i].target : d->keys[i].source));
+        set_named(key, d->keys[i].name,
+                  json_text(d->kind == DIFF_EXTRA ? d->keys[i].target : d->keys[i].source));
     return key;
 }
 
@@ -82,6 +92,18 @@ static json_t *rules(const struct compare_table *t)
     return array;
 }
 
+static json_t *left_out(const struct compare_table *t)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < t->left_out_count; i++) {
+        json_t *one = json_object();
+        json_object_set_new(one, "column", json_text(t->left_out[i].column));
+        json_object_set_new(one, "why", json_text(t->left_out[i].why));
+        json_array_append_new(array, one);
+    }
+    return array;
+}
+
 static json_t *table_json(const struct compare_table *t)
 {
     json_t *j = json_object(), *differences = json_array();
@@ -102,6 +124,7 @@ static json_t *table_json(const struct compare_table *t)
     json_object_set_new(j, "built_on", built_json(t));
     json_object_set_new(j, "notes", texts(t->notes, t->note_count));
     json_object_set_new(j, "rules", rules(t));
+    json_object_set_new(j, "left_out", left_out(t));
     json_object_set_new(j, "differences", differences);
     json_object_set_new(j, "more_differences", json_boolean(t->more));
     return j;
@@ -114,7 +137,7 @@ static json_t *offenders_json(const struct compare_difference *rows, size_t coun
     for (size_t i = 0; i < count; i++) {
         json_t *row = json_object();
         for (size_t c = 0; c < rows[i].key_count; c++)
-            json_object_set_new(row, rows[i].keys[c].name, json_text(rows[i].keys[c].source));
+            set_named(row, rows[i].keys[c].name, json_text(rows[i].keys[c].source));
         json_array_append_new(array, row);
     }
     return array;
@@ -172,7 +195,7 @@ static json_t *summary_json(const struct compare_result *r)
 
 static json_t *fence_json(const struct compare_result *r)
 {
-    char lsn[LSN_TEXT_MAX];
+    char lsn[LSN_TEXT_MAX], time[ISO_TIME_MAX];
     json_t *j = json_object();
     json_object_set_new(j, "mode", json_text(r->frozen ? "frozen" : "fence"));
     json_object_set_new(j, "id", r->fence_id > 0 ? json_amount(r->fence_id) : json_null());
@@ -180,6 +203,12 @@ static json_t *fence_json(const struct compare_result *r)
     json_object_set_new(j, "nonce", r->nonce[0] != '\0' ? json_text(r->nonce) : json_null());
     json_object_set_new(j, "reached_ms", milliseconds(r->fence_us));
     json_object_set_new(j, "apply_held_ms", milliseconds(r->hold_us));
+    json_object_set_new(j, "offset", r->fence_id > 0 ? json_amount(r->fence_offset) : json_null());
+    json_object_set_new(j, "committed_at",
+                        r->commit_us > 0 ? json_text(clock_iso(r->commit_us, time)) : json_null());
+    json_object_set_new(j, "reached_at",
+                        r->reached_us > 0 ? json_text(clock_iso(r->reached_us, time)) : json_null());
+    json_object_set_new(j, "lag_ms", r->lag_us > 0 ? milliseconds(r->lag_us) : json_null());
     return j;
 }
 
@@ -208,6 +237,8 @@ bool report_json(const struct compare_result *r, char **ret, struct err *err)
     json_object_set_new(j, "summary", summary_json(r));
     json_object_set_new(j, "tables", tables);
     json_object_set_new(j, "checks", checks);
+    json_object_set_new(j, "readiness", standing_readiness_json(r->standing));
+    json_object_set_new(j, "window", standing_window_json(r->standing));
     char *dump = json_dumps(j, JSON_INDENT(2));
     json_decref(j);
     if (dump == NULL)

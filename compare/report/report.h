@@ -1,0 +1,35 @@
+/*
+ * Reports of a comparison: JSON (schemas/report.schema.json), one self-contained HTML page and JUnit's XML, in
+ * <report_dir>/<fence id>/, with <report_dir>/latest pointing to the newest. Private to this module.
+ */
+#ifndef COMPARE_REPORT_REPORT_H
+#define COMPARE_REPORT_REPORT_H
+
+#include "compare/compare.h"
+#include "core/strbuf.h"
+
+#define REPORT_FORMAT    1
+#define REPORT_BYTES_MAX ((size_t)256 << 20)
+
+/* malloc'd, with a newline at the end. */
+bool report_json(const struct compare_result *result, char **ret, struct err *err) MUST_CHECK;
+bool report_html(const struct compare_result *result, struct strbuf *out, struct err *err) MUST_CHECK;
+/* <report_dir>/<fence id>/ with the given formats (config/report_formats.h), each file whole or not at all; then moves `latest`. Fills
+ * in result->report_dir and report_file. */
+bool report_write(struct compare_result *result, const char *report_dir, unsigned formats,
+                  struct err *err) MUST_CHECK;
+
+/* What a report is made of; data NULL = not wanted. */
+struct report_files {
+    const char *json;
+    const struct strbuf *html, *junit;
+};
+/* <report_dir>/<name>/report.{json,html,xml}; then the link <report_dir>/<latest> points there. */
+bool report_write_files(const char *report_dir, const char *name, const char *latest,
+                        const struct report_files *files, struct err *err) MUST_CHECK;
+/* malloc'd: the file that a person opens: the page, else whatever there is. */
+char *report_first_file(const char *folder, unsigned formats);
+/* Whole or not at all. */
+bool report_write_file(const char *path, const char *bytes, size_t len, struct err *err) MUST_CHECK;
+
+#endif
