@@ -16,6 +16,9 @@ bool report_json(const struct compare_result *result, char **ret, struct err *er
 bool report_html(const struct compare_result *result, struct strbuf *out, struct err *err) MUST_CHECK;
 /* The checks beyond rows; nothing where there are none. */
 void report_html_checks(const struct compare_result *result, struct strbuf *out);
+/* report_cause.c: why a row differs; and of a table, how many rows for which cause. Nothing where nobody has looked. */
+void report_html_cause(const struct compare_difference *d, struct strbuf *out);
+void report_html_causes(const struct compare_table *t, struct strbuf *out);
 /* Writes both files, whole or not at all, and moves `latest`. *ret_dir (malloc'd) is the run's folder. */
 bool report_write(const struct compare_result *result, const char *report_dir, char **ret_dir,
                   struct err *err) MUST_CHECK;

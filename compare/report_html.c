@@ -309,6 +309,7 @@ static void add_key(struct strbuf *out, const struct compare_difference *d)
     if (d->key_count == 0)
         strbuf_addf(out, "<i>copies</i> %llu / %llu", (unsigned long long)d->copies_source,
                     (unsigned long long)d->copies_target);
+    report_html_cause(d, out);
 }
 
 static void add_changed(struct strbuf *out, const struct compare_difference *d)
@@ -358,6 +359,7 @@ static void add_differences(struct strbuf *out, const struct compare_table *t, s
     strbuf_addf(out, "</h3><span class=\"soft\">%s%zu row%s differ%s</span></summary>\n",
                 t->more ? "at least " : "", t->difference_count, t->difference_count == 1 ? "" : "s",
                 t->difference_count == 1 ? "s" : "");
+    report_html_causes(t, out);
     strbuf_adds(
         out,
         "<div class=\"scroll\"><table><thead><tr><th>Row is</th><th>Key</th><th>Column</th><th>Source</th>"

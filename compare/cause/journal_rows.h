@@ -52,7 +52,7 @@ struct wanted_row {
 struct journal_look {
     const struct plan_table *pt;
     const char *topic;
-    struct wanted_row *rows; /* each key once; sorted by look() */
+    struct wanted_row *rows; /* journal_look_sort() */
     size_t row_count;
     /* Filled: */
     char *
@@ -65,6 +65,8 @@ struct journal_look {
 
 struct journal_rows;
 
+/* Sorts the rows, each key once: before all else. */
+void journal_look_sort(struct journal_look *look);
 /* lsn: of the fence. Opens the journal. @thread owner */
 bool journal_rows_open(const struct config *cfg, lsn_t lsn, struct journal_rows **ret,
                        struct err *err) MUST_CHECK;

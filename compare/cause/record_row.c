@@ -42,6 +42,20 @@ struct wanted_row *journal_look_find(struct journal_look *look, const char *key,
                : bsearch(&wanted, look->rows, look->row_count, sizeof *look->rows, compare_keys);
 }
 
+void journal_look_sort(struct journal_look *look)
+{
+    size_t n = 0;
+    if (look->row_count > 1)
+        qsort(look->rows, look->row_count, sizeof *look->rows, compare_keys);
+    for (size_t i = 0; i < look->row_count; i++) {
+        if (n > 0 && compare_keys(&look->rows[n - 1], &look->rows[i]) == 0)
+            look->rows[n - 1].two = look->rows[n - 1].two || look->rows[i].two;
+        else
+            look->rows[n++] = look->rows[i];
+    }
+    look->row_count = n;
+}
+
 struct record_rows *record_rows_new(struct journal_look *look)
 {
     struct record_rows *rows = xcalloc(1, sizeof *rows);
@@ -49,8 +63,6 @@ struct record_rows *record_rows_new(struct journal_look *look)
     rows->columns = xcalloc(look->pt->column_count, sizeof *rows->columns);
     rows->keys = xcalloc(look->pt->key_count, sizeof *rows->keys);
     strbuf_init(&rows->text, TEXT_BYTES_MAX);
-    if (look->row_count > 1)
-        qsort(look->rows, look->row_count, sizeof *look->rows, compare_keys);
     return rows;
 }
 

@@ -6,7 +6,7 @@
 
 struct record_rows;
 
-/* Sorts look->rows. The look must outlive it. */
+/* The look, sorted, must outlive it. */
 struct record_rows *record_rows_new(struct journal_look *look);
 /* Adds the images of a change to the rows that it is about. Its schema must live as long as this, or until another one comes. */
 void record_rows_take(struct record_rows *rows, const struct change *chg, int32_t partition, uint64_t offset,

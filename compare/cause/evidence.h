@@ -1,0 +1,18 @@
+/* What is told of a cause: a sentence, and where it can be looked up. Never a row's values. Private to cause/. */
+#ifndef COMPARE_CAUSE_EVIDENCE_H
+#define COMPARE_CAUSE_EVIDENCE_H
+
+#include "cause/facts.h"
+#include "cause/journal_rows.h"
+
+/* Each may be NULL. */
+struct evidence {
+    const char *topic;
+    const struct record_place *last, *earlier;
+    const char *writer, *held, *trigger, *journal;
+};
+
+/* malloc'd */
+char *evidence_text(const struct cause_rule *rule, const struct evidence *e);
+
+#endif
