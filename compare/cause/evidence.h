@@ -2,8 +2,8 @@
 #ifndef COMPARE_CAUSE_EVIDENCE_H
 #define COMPARE_CAUSE_EVIDENCE_H
 
-#include "cause/facts.h"
-#include "cause/journal_rows.h"
+#include "compare/cause/facts.h"
+#include "compare/cause/journal_rows.h"
 
 /* Each may be NULL. */
 struct evidence {

@@ -6,8 +6,8 @@
 #define COMPARE_CAUSE_JOURNAL_ROWS_H
 
 #include "change/change.h"
+#include "compare/plan.h"
 #include "config/config.h"
-#include "plan.h"
 
 #define IMAGES_PER_ROW 4
 

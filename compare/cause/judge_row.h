@@ -2,8 +2,8 @@
 #ifndef COMPARE_CAUSE_JUDGE_ROW_H
 #define COMPARE_CAUSE_JUDGE_ROW_H
 
-#include "cause/facts.h"
-#include "cause/values.h"
+#include "compare/cause/facts.h"
+#include "compare/cause/values.h"
 
 /* Fills what the facts say of records. facts->kind is set. *ret_earlier: which image the target has; 0 = none. */
 void judge_records(const struct values *v, size_t row, const struct wanted_row *wanted,

@@ -2,7 +2,7 @@
 #ifndef COMPARE_CAUSE_RECORD_ROW_H
 #define COMPARE_CAUSE_RECORD_ROW_H
 
-#include "cause/journal_rows.h"
+#include "compare/cause/journal_rows.h"
 
 struct record_rows;
 

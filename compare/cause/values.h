@@ -2,7 +2,7 @@
 #ifndef COMPARE_CAUSE_VALUES_H
 #define COMPARE_CAUSE_VALUES_H
 
-#include "cause/journal_rows.h"
+#include "compare/cause/journal_rows.h"
 
 #define VALUES_BATCH 20
 
