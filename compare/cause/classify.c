@@ -155,15 +155,15 @@ static const struct cause_rule rules[] = {
     {CAUSE_NOT_APPLIED, recorded_missing,
      "the row is in the journal, and apply has passed it: it was not applied, or somebody "
      "else has deleted it since",
-     SHOW_RECORD},
+     SHOW_RECORD | SHOW_DOUBT},
     {CAUSE_ROGUE_WRITER, recorded_changed,
      "the journal's last record of the row is what the source has, and apply has passed "
      "it: somebody else has changed it since",
-     SHOW_RECORD | SHOW_WRITER},
+     SHOW_RECORD | SHOW_WRITER | SHOW_DOUBT},
     {CAUSE_ROGUE_WRITER, back_again,
      "the journal's last record of the row says that it is gone, and apply has passed it: "
      "somebody else has written it since",
-     SHOW_RECORD | SHOW_WRITER},
+     SHOW_RECORD | SHOW_WRITER | SHOW_DOUBT},
     {CAUSE_ROGUE_WRITER, never_there,
      "no record of this key ever was in the journal: somebody else has written the row",
      SHOW_JOURNAL | SHOW_WRITER},

@@ -33,6 +33,8 @@ char *evidence_text(const struct cause_rule *rule, const struct evidence *e)
         add_place(&out, "the target has", e->topic, e->earlier);
     if ((rule->show & SHOW_WRITER) != 0)
         add_text(&out, "the target's row is of ", e->writer);
+    if ((rule->show & SHOW_DOUBT) != 0 && e->triggers_hidden)
+        add_text(&out, "", "a trigger may have done it: this role may not see them (docs/PRIVILEGES.md)");
     if ((rule->show & SHOW_JOURNAL) != 0)
         add_text(&out, "", e->journal);
     return strbuf_detach(&out);

@@ -10,6 +10,7 @@ struct evidence {
     const char *topic;
     const struct record_place *last, *earlier;
     const char *writer, *held, *trigger, *journal;
+    bool triggers_hidden; /* our role may not see the target's triggers */
 };
 
 /* malloc'd */

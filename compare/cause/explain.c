@@ -178,7 +178,7 @@ static void explain_row(struct table_work *w, const struct values *v, size_t row
                         struct compare_difference *d, const struct wanted_row *wanted, const char *const *key)
 {
     struct cause_facts facts = {.kind = d->kind, .direct = w->held.direct};
-    struct evidence e = {.topic = w->topic};
+    struct evidence e = {.topic = w->topic, .triggers_hidden = w->probe.triggers_hidden};
     char *held = held_conflict(&w->held, w->pt, key), *writer = NULL, *journal = NULL;
     facts.conflict = held != NULL;
     if (held == NULL)

@@ -43,7 +43,8 @@ enum cause_show {
     SHOW_WRITER = 4,  /* which transaction wrote the target's row */
     SHOW_HELD = 8,    /* the conflict, or the dead letter */
     SHOW_TRIGGER = 16,
-    SHOW_JOURNAL = 32 /* what of the journal was read, or why it was not */
+    SHOW_JOURNAL = 32, /* what of the journal was read, or why it was not */
+    SHOW_DOUBT = 64    /* where triggers cannot be seen, that one may have been it */
 };
 
 struct cause_rule {

@@ -50,12 +50,32 @@ void held_release(struct held *held)
     *held = (struct held){0};
 }
 
-/* JSON has times with a T, and zones with their minutes. */
+static bool is_time(const char *text)
+{
+    return text[0] != '\0' && text[strspn(text, "0123456789-: .+")] == '\0';
+}
+
+/* Behind the zeros that end a fraction, and its point if nothing is left of it. */
+static const char *skip_zeros(const char *text, const char *at)
+{
+    const char *point = memchr(text, '.', (size_t)(at - text) + 1);
+    if (point == NULL)
+        return at;
+    at += *at == '.';
+    return at + strspn(at, "0");
+}
+
+/* JSON has times with a T, zones with their minutes, and on MariaDB all digits of a second. */
 static bool same_text(const char *json, const char *key)
 {
-    while (*json != '\0' && (*json == *key || (*json == 'T' && *key == ' ')))
-        json++, key++;
-    return *key == '\0' && (*json == '\0' || strcmp(json, ":00") == 0);
+    const char *at = json;
+    if (!is_time(key))
+        return strcmp(json, key) == 0;
+    while (*at != '\0' && (*at == *key || (*at == 'T' && *key == ' ')))
+        at++, key++;
+    if (*key == '\0')
+        at = strcmp(at, ":00") == 0 ? "" : skip_zeros(json, at);
+    return *key == '\0' && *at == '\0';
 }
 
 static bool same_value(const json_t *value, const char *key)

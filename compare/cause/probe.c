@@ -49,6 +49,10 @@ void table_probe_open(const struct causes *causes, const struct plan_table *pt, 
     *ret = (struct table_probe){.causes = causes, .pt = pt};
     ret->columns = ask_of_table(ret, ops_of(ret)->columns);
     ret->triggers = ask_of_table(ret, ops_of(ret)->triggers(causes->pair->session[SIDE_TARGET]));
+    struct rowset *sees =
+        ops_of(ret)->sees_triggers != NULL ? ask_of_table(ret, ops_of(ret)->sees_triggers) : NULL;
+    ret->triggers_hidden = ret->triggers == NULL || (sees != NULL && !rowset_bool(sees, 0, 0));
+    rowset_free(sees);
 }
 
 void table_probe_close(struct table_probe *probe)

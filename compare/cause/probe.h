@@ -11,6 +11,7 @@ struct table_probe {
     const struct causes *causes;
     const struct plan_table *pt;
     struct rowset *columns, *triggers; /* NULL: could not be read */
+    bool triggers_hidden;              /* there may be some that our role does not see */
 };
 
 void table_probe_open(const struct causes *causes, const struct plan_table *pt, struct table_probe *ret);

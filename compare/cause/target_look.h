@@ -26,6 +26,8 @@ struct cause_ops {
     /* Triggers that fire for what apply does: $1, $2 as above → name, on INSERT, on UPDATE, on DELETE, before it. A role may not be
      * allowed to see them. */
     const char *(*triggers)(const struct session *s);
+    /* $1, $2 as above → is the role allowed to see them. NULL: every role is. */
+    const char *sees_triggers;
     /* → equal by the column's collation, equal to what the column's type makes of `value`; null = cannot be told. */
     void (*compare_value)(const struct plan_table *pt, const char *const *key,
                           const struct target_column *column, const char *value, struct strbuf *out);

@@ -3,7 +3,7 @@
 
 #include "maria/quote.h"
 
-/* Only a role with the right TRIGGER sees triggers: to another one there are none. */
+/* To a role without the right TRIGGER there are none. */
 static const char *triggers(const struct session *s)
 {
     (void)s;
@@ -53,5 +53,11 @@ const struct cause_ops cause_mariadb = {
         "THEN CONCAT('CHAR(', CHARACTER_MAXIMUM_LENGTH, ')') ELSE '' END, COLLATION_NAME IS NOT NULL FROM "
         "information_schema.COLUMNS WHERE TABLE_SCHEMA = $1 AND TABLE_NAME = $2",
     .triggers = triggers,
+    .sees_triggers = "SELECT (SELECT COUNT(*) FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE = "
+                     "'TRIGGER') + (SELECT COUNT(*) FROM "
+                     "information_schema.SCHEMA_PRIVILEGES WHERE PRIVILEGE_TYPE = 'TRIGGER' AND $1 LIKE "
+                     "TABLE_SCHEMA) + (SELECT COUNT(*) FROM "
+                     "information_schema.TABLE_PRIVILEGES WHERE PRIVILEGE_TYPE = 'TRIGGER' AND TABLE_SCHEMA "
+                     "= $1 AND TABLE_NAME = $2) > 0",
     .compare_value = compare_value,
 };
