@@ -182,6 +182,7 @@ struct compare_request {
     enum compare_building building;
     bool skip_report;        /* no files; ret->json is made all the same */
     bool report_unless_pass; /* files only of what is no PASS */
+    bool skip_causes;        /* nobody will read why rows differ: that is not looked up */
     const char *report_dir;  /* NULL = compare.report_dir */
     int stop_fd;             /* readable when the run is to end; -1 = none */
     void (*progress)(void *ctx,

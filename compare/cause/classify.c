@@ -139,14 +139,14 @@ static const struct cause_rule rules[] = {
      "the source has the row, and the journal's last record of it says that it is gone", SHOW_RECORD},
     {CAUSE_LOST_IN_JOURNAL, lost_delete,
      "the source has no such row, and the journal's last record of it says that it is there", SHOW_RECORD},
-    {CAUSE_TOAST, lacking,
-     "the last record does not carry the columns that differ: they had not changed, and the target had "
-     "other values",
-     SHOW_RECORD | SHOW_WRITER},
     {CAUSE_UNKNOWN, undecided, "the last record does not carry the exact values of the columns that differ",
      SHOW_RECORD | SHOW_WRITER},
     {CAUSE_LOST_IN_JOURNAL, lost_update, "the journal's last record of the row is not what the source has",
      SHOW_RECORD},
+    {CAUSE_TOAST, lacking,
+     "the last record does not carry the columns that differ: they had not changed, and the target had "
+     "other values",
+     SHOW_RECORD | SHOW_WRITER},
     {CAUSE_TRIGGER, triggered, "a trigger of the target fires for what apply writes",
      SHOW_TRIGGER | SHOW_RECORD | SHOW_WRITER},
     {CAUSE_NOT_APPLIED, stale,

@@ -21,6 +21,7 @@
 
 struct journal_rows {
     lsn_t lsn;
+    bool copied; /* the journal began with a copy of all rows */
     struct journal_reader *reader;
     struct schema_store *schemas;
     const struct codec_ops *codec;
@@ -33,6 +34,7 @@ bool journal_rows_open(const struct config *cfg, lsn_t lsn, struct journal_rows 
     struct journal_config config;
     struct journal_rows *jr = xcalloc(1, sizeof *jr);
     jr->lsn = lsn;
+    jr->copied = strcmp(config_text(cfg, "capture.snapshot"), "never") != 0;
     jr->codec = codec_by_name(config_text(cfg, "journal.format"));
     arena_init(&jr->arena, 65536, RECORD_BYTES_MAX);
     journal_settings(cfg, &config);
@@ -90,7 +92,7 @@ static bool find_bounds(struct walk *w, struct err *err)
     if (!journal_list(w->jr->reader, count_partitions, w, err))
         return false;
     w->parts = xcalloc((size_t)w->part_count, sizeof *w->parts);
-    w->look->whole = true;
+    w->look->whole = w->jr->copied;
     for (int32_t p = 0; p < w->part_count; p++) {
         struct part *part = &w->parts[p];
         if (!journal_bounds(w->jr->reader, w->look->topic, p, &part->first, &part->next, err))

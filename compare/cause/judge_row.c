@@ -19,9 +19,28 @@ static bool is_readable(const struct image_cell *cell)
     return cell->state == CELL_NULL || cell->state == CELL_TEXT;
 }
 
-static void judge_last(const struct values *v, size_t row, const struct image *last,
+/* The newest record that carries the column, down to one that ends the row; image_count = none does. */
+static size_t carrier_of(const struct wanted_row *wanted, size_t column)
+{
+    size_t k = 0;
+    while (k < wanted->image_count && wanted->images[k].cells != NULL &&
+           wanted->images[k].cells[column].state == CELL_ABSENT)
+        k++;
+    return k < wanted->image_count && wanted->images[k].cells != NULL ? k : wanted->image_count;
+}
+
+/* As far as records tell. */
+static bool is_as_source(const struct values *v, size_t row, const struct wanted_row *wanted, size_t column)
+{
+    size_t k = carrier_of(wanted, column);
+    return k == wanted->image_count || !is_readable(&wanted->images[k].cells[column]) ||
+           values_same(values_image(v, row, k, column), values_side(v, SIDE_SOURCE, row, column));
+}
+
+static void judge_last(const struct values *v, size_t row, const struct wanted_row *wanted,
                        struct cause_facts *facts)
 {
+    const struct image *last = &wanted->images[0];
     size_t count = 0, absent = 0;
     facts->as_source = true;
     for (size_t c = 0; last->cells != NULL && c < v->pt->column_count; c++) {
@@ -30,8 +49,7 @@ static void judge_last(const struct values *v, size_t row, const struct image *l
         count++;
         absent += last->cells[c].state == CELL_ABSENT;
         facts->undecided = facts->undecided || last->cells[c].state == CELL_UNREAD;
-        if (is_readable(&last->cells[c]) &&
-            !values_same(values_image(v, row, 0, c), values_side(v, SIDE_SOURCE, row, c)))
+        if (!is_as_source(v, row, wanted, c))
             facts->as_source = false;
     }
     facts->lacking = count > 0 && absent == count;
@@ -57,7 +75,7 @@ void judge_records(const struct values *v, size_t row, const struct wanted_row *
     *ret_earlier = 0;
     facts->gone = wanted->images[0].gone;
     if (!facts->gone && facts->kind != DIFF_EXTRA)
-        judge_last(v, row, &wanted->images[0], facts);
+        judge_last(v, row, wanted, facts);
     for (size_t k = 1; k < wanted->image_count && *ret_earlier == 0 && facts->kind != DIFF_MISSING; k++) {
         if (is_as_target(v, row, wanted, k, facts->kind))
             *ret_earlier = k;

@@ -37,6 +37,7 @@ static const struct example examples[] = {
     {CAUSE_LOST_IN_JOURNAL, {CHANGED, RECORD, .gone = true}},
     {CAUSE_LOST_IN_JOURNAL, {CHANGED, .seen = SEEN_NONE}},
     {CAUSE_TOAST, {CHANGED, RECORD, .as_source = true, .lacking = true}},
+    {CAUSE_LOST_IN_JOURNAL, {CHANGED, RECORD, .lacking = true}},
     {CAUSE_TOAST, {CHANGED, .placeholder = true}},
     {CAUSE_COLLATION, {CHANGED, RECORD, .as_source = true, .alike = true, .narrowed = true}},
     {CAUSE_TYPE_RULE, {CHANGED, RECORD, .as_source = true, .narrowed = true}},
@@ -102,7 +103,12 @@ static void evidence_has_places(void **state)
     assert_non_null(
         strstr(text, "; last record: op=u topic=p.s.t partition=2 offset=17 lsn=1/A1; the target's row is of "
                      "transaction 9"));
-    assert_null(strstr(text, "no;"));
+    assert_null(strstr(text, "; no"));
+    assert_null(strstr(text, "trigger"));
+    free(text);
+    const struct evidence hidden = {.topic = "p.s.t", .last = &last, .triggers_hidden = true};
+    text = evidence_text(rule, &hidden);
+    assert_non_null(strstr(text, "; a trigger may have done it"));
     free(text);
 }
 
@@ -319,6 +325,8 @@ static void records_are_held_against_both_sides(void **state)
     assert_false(a.facts.as_source);
     a = judge("new", "x", (const char *const[]){NULL, "new"}, CELL_ABSENT);
     assert_true(a.facts.lacking && a.facts.as_source);
+    a = judge("newer", "x", (const char *const[]){NULL, "new"}, CELL_ABSENT);
+    assert_true(a.facts.lacking && !a.facts.as_source); /* it has changed since it was last sent */
     a = judge("new", "x", (const char *const[]){NULL, "old"}, CELL_UNREAD);
     assert_true(a.facts.undecided && a.facts.as_source);
 }
