@@ -136,6 +136,22 @@ static void add_difference(struct strbuf *out, const struct compare_difference *
         strbuf_addf(out, " %" PRIu64 " copies on the source, %" PRIu64 " on the target", d->copies_source,
                     d->copies_target);
     strbuf_addc(out, '\n');
+    if (d->cause.evidence != NULL)
+        strbuf_addf(out, "               %s: %s\n", cause_kind_name(d->cause.kind), d->cause.evidence);
+}
+
+/* "      causes: rogue_writer 3, toast 1" */
+static void add_causes(struct strbuf *out, const struct compare_table *t)
+{
+    const char *before = "      causes: ";
+    for (enum cause_kind kind = CAUSE_UNKNOWN; kind < CAUSE_KIND_COUNT; kind++) {
+        if (t->causes[kind] == 0)
+            continue;
+        strbuf_addf(out, "%s%s %zu", before, cause_kind_name(kind), t->causes[kind]);
+        before = ", ";
+    }
+    if (before[0] == ',')
+        strbuf_addc(out, '\n');
 }
 
 /* Equal tables are only counted unless all are wanted: what is left is what somebody must look at. */
@@ -147,6 +163,7 @@ static void add_tables(const struct terminal *term, struct strbuf *out, const st
         if (!all && t->verdict == VERDICT_PASS && t->reason[0] == '\0')
             continue;
         add_table(term, out, t);
+        add_causes(out, t);
         for (size_t d = 0; d < t->difference_count && d < DIFFERENCES_SHOWN; d++)
             add_difference(out, &t->differences[d]);
         if (t->difference_count > DIFFERENCES_SHOWN)

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "compare/cause/cause.h"
 #include "config/config.h"
 #include "core/err.h"
 #include "core/lsn.h"
@@ -62,6 +63,11 @@ struct compare_difference {
     struct compare_cell *columns; /* changed: those that differ; else all others of the row */
     size_t column_count;
     uint64_t copies_source, copies_target; /* tables without key: how often the row is there; else 0 or 1 */
+    char *
+        key_texts; /* the whole key, as both sides write it in a comparison: a NUL behind each column's text; malloc'd.
+                             NULL: no key, or not a table's row */
+    size_t key_texts_len;
+    struct compare_cause cause; /* of tables' rows, once they were looked up */
 };
 
 /* In which form a column was compared: "numeric to decimal(12,4): as numbers; …". */
@@ -95,7 +101,8 @@ struct compare_table {
     int64_t read_us; /* built: wall time of the comparison that began to read it; 0 = this one */
     struct compare_difference *differences;
     size_t difference_count;
-    bool more; /* there are more differences than these */
+    bool more;                       /* there are more differences than these */
+    size_t causes[CAUSE_KIND_COUNT]; /* how many of the listed differences have this cause */
 };
 
 /* A check beyond rows: one query pair, one column's figures, one rule … */
@@ -191,6 +198,7 @@ struct compare_request {
     enum compare_building building;
     bool skip_report;        /* no files; ret->json is made all the same */
     bool report_unless_pass; /* files only of what is no PASS */
+    bool skip_causes;        /* nobody will read why rows differ: that is not looked up */
     const char *report_dir;  /* NULL = compare.report_dir */
     int stop_fd;             /* readable when the run is to end; -1 = none */
     void (*progress)(void *ctx,

@@ -25,6 +25,14 @@ const char *compare_kind_name(enum compare_kind kind)
     return names[kind];
 }
 
+const char *cause_kind_name(enum cause_kind kind)
+{
+    static const char *const names[] = {"unknown",         "type_rule",   "collation", "trigger",
+                                        "rogue_writer",    "dead_letter", "conflict",  "toast",
+                                        "lost_in_journal", "not_applied", "filter"};
+    return names[kind];
+}
+
 const char *compare_method_name(enum compare_method method)
 {
     static const char *const names[] = {"none", "ranges", "buckets", "keys", "counts"};
@@ -130,6 +138,8 @@ void difference_release(struct compare_difference *diff)
 {
     cells_free(diff->keys, diff->key_count);
     cells_free(diff->columns, diff->column_count);
+    free(diff->key_texts);
+    free(diff->cause.evidence);
     memset(diff, 0, sizeof *diff);
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cause/causes.h"
 #include "config/report_formats.h"
 #include "config/table_filter.h"
 #include "config/table_rules.h"
@@ -249,6 +250,19 @@ static bool run_checks(struct run *run, struct err *err)
     return semantic_run(&semantic, &run->engine, run->req, run->out, err);
 }
 
+static void explain_differences(struct run *run)
+{
+    const struct causes causes = {.cfg = run->cfg,
+                                  .pipeline = run->out->pipeline,
+                                  .plan = &run->plan,
+                                  .cats = run->cats,
+                                  .rules = run->rules,
+                                  .pair = &run->engine.pairs[0],
+                                  .lsn = run->req->frozen ? 0 : run->out->lsn,
+                                  .stop_fd = run->req->stop_fd};
+    causes_explain(&causes, run->out->tables);
+}
+
 static bool compare_tables(struct run *run, struct err *err)
 {
     bool ready = run->req->frozen ? begin_frozen(run, err) : begin_at_fence(run, err);
@@ -274,8 +288,12 @@ static bool compare_tables(struct run *run, struct err *err)
         return false;
     take_tables(run);
     struct session *target = run->engine.pairs[0].session[SIDE_TARGET];
-    return dead_letters_conclude(target, run->out, err) && dual_write_conclude(target, run->out, err) &&
-           history_conclude(&run->history, run->out->tables, err);
+    if (!dead_letters_conclude(target, run->out, err) || !dual_write_conclude(target, run->out, err) ||
+        !history_conclude(&run->history, run->out->tables, err))
+        return false;
+    if (!again && !run->req->skip_causes)
+        explain_differences(run);
+    return true;
 }
 
 static void close_all(struct run *run)

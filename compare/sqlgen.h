@@ -88,5 +88,9 @@ void sql_keys_digest(const struct plan_table *pt, enum side side, const struct k
 /* As above. → key columns as text, SHA-256 of the row in hex. */
 void sql_keys_rows(const struct plan_table *pt, enum side side, const struct key_list *keys,
                    struct strbuf *out);
+/* The source, which is PostgreSQL. texts: pt->column_count for each row, as the server prints values; NULL = null. → position in the list
+ * (from 1), in order of it, then what sql_rows_by_key() would give for such a row. */
+void sql_values_forms(const struct plan_table *pt, const char *const *texts, size_t count,
+                      struct strbuf *out);
 
 #endif

@@ -4,15 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/table_rules.h"
-#include "config/topic_routing.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "fence.h"
-#include "journal/journal_settings.h"
 #include "pg/control_tables.h"
 #include "postgres/postgres.h"
 #include "sql/embedded.h"
+#include "topic_names.h"
 
 #define SAVE_EVERY_US INT64_C(2000000)
 
@@ -99,27 +97,21 @@ static bool find_state(struct history *h, bool *ret, struct err *err)
 
 static bool name_topics(struct history *h, struct err *err)
 {
-    struct table_rules *rules = NULL;
-    struct topic_routing *routing = NULL;
-    const char *prefix = config_text(h->cfg, "journal.topic_prefix");
-    if (!table_rules_from_config(h->cfg, &rules, err))
+    struct topic_names names;
+    if (!topic_names_open(h->cfg, &names, err))
         return false;
-    bool ok = topic_routing_from_config(h->cfg, &routing, err);
-    for (size_t i = 0; ok && i < h->plan->count; i++) {
+    for (size_t i = 0; i < h->plan->count; i++) {
         struct plan_table *pt = h->plan->tables[i];
         if (!pt->comparable)
             continue;
-        const char *topic = table_rules_topic(rules, pt->out.schema, pt->out.table);
         struct table_history *th = pt->history = xcalloc(1, sizeof *th);
-        th->topic = topic != NULL ? xasprintf("%s.%s", prefix, topic)
-                                  : journal_topic(routing, prefix, pt->out.schema, pt->out.table, NULL);
+        th->topic = topic_names_of(&names, pt->out.schema, pt->out.table);
         th->key_names = xcalloc(pt->key_count + 1, sizeof *th->key_names);
         for (size_t k = 0; k < pt->key_count; k++)
             th->key_names[k] = pt->keys[k].name;
     }
-    table_rules_free(rules);
-    topic_routing_free(routing);
-    return ok;
+    topic_names_close(&names);
+    return true;
 }
 
 static struct plan_table *find_table(const struct history *h, const char *schema, const char *table)

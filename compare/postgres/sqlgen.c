@@ -302,6 +302,31 @@ void sql_keys_rows(const struct plan_table *pt, enum side side, const struct key
     add_keys_join(pt, side, keys, out);
 }
 
+/* A literal without a type takes the column's in a UNION. */
+void sql_values_forms(const struct plan_table *pt, const char *const *texts, size_t count, struct strbuf *out)
+{
+    strbuf_adds(out, "SELECT t.\"crossfade n\"");
+    add_columns(pt, SIDE_SOURCE, out);
+    strbuf_adds(out, " FROM (SELECT 0 AS \"crossfade n\"");
+    for (size_t i = 0; i < pt->column_count; i++) {
+        strbuf_adds(out, ", t.");
+        pg_quote_ident(out, pt->columns[i].name);
+    }
+    strbuf_addf(out, " FROM %s WHERE false", pt->from[SIDE_SOURCE]);
+    for (size_t n = 0; n < count; n++) {
+        strbuf_addf(out, " UNION ALL SELECT %zu", n + 1);
+        for (size_t i = 0; i < pt->column_count; i++) {
+            const char *text = texts[n * pt->column_count + i];
+            strbuf_adds(out, ", ");
+            if (text != NULL)
+                pg_quote_literal(out, text);
+            else
+                strbuf_adds(out, "NULL");
+        }
+    }
+    strbuf_adds(out, ") t ORDER BY 1");
+}
+
 static void rows_by_hash(const struct plan_table *pt, enum side side, const struct key_list *hashes,
                          struct strbuf *out)
 {

@@ -15,6 +15,7 @@ static void add_key(struct strbuf *out, const struct compare_difference *d)
     if (d->key_count == 0)
         strbuf_addf(out, "<i>copies</i> %llu / %llu", (unsigned long long)d->copies_source,
                     (unsigned long long)d->copies_target);
+    page_cause(out, d);
 }
 
 static void add_changed(struct strbuf *out, const struct compare_difference *d)
@@ -64,6 +65,7 @@ static void add_differences(struct strbuf *out, const struct compare_table *t, s
     strbuf_addf(out, "</h3><span class=\"soft\">%s%zu row%s differ%s</span></summary>\n",
                 t->more ? "at least " : "", t->difference_count, t->difference_count == 1 ? "" : "s",
                 t->difference_count == 1 ? "s" : "");
+    page_causes(out, t);
     strbuf_adds(
         out,
         "<div class=\"scroll\"><table><thead><tr><th>Row is</th><th>Key</th><th>Column</th><th>Source</th>"

@@ -54,6 +54,14 @@ static json_t *key_object(const struct compare_difference *d)
     return key;
 }
 
+static json_t *cause_json(const struct compare_cause *cause)
+{
+    json_t *j = json_object();
+    json_object_set_new(j, "kind", json_text(cause_kind_name(cause->kind)));
+    json_object_set_new(j, "evidence", json_text(cause->evidence));
+    return j;
+}
+
 static json_t *difference_json(const struct compare_difference *d)
 {
     json_t *j = json_object();
@@ -62,6 +70,18 @@ static json_t *difference_json(const struct compare_difference *d)
     json_object_set_new(j, "columns", cells(d->columns, d->column_count));
     json_object_set_new(j, "copies_source", json_amount(d->copies_source));
     json_object_set_new(j, "copies_target", json_amount(d->copies_target));
+    if (d->cause.evidence != NULL)
+        json_object_set_new(j, "cause", cause_json(&d->cause));
+    return j;
+}
+
+static json_t *causes_json(const struct compare_table *t)
+{
+    json_t *j = json_object();
+    for (enum cause_kind kind = CAUSE_UNKNOWN; kind < CAUSE_KIND_COUNT; kind++) {
+        if (t->causes[kind] > 0)
+            json_object_set_new(j, cause_kind_name(kind), json_amount(t->causes[kind]));
+    }
     return j;
 }
 
@@ -126,6 +146,7 @@ static json_t *table_json(const struct compare_table *t)
     json_object_set_new(j, "rules", rules(t));
     json_object_set_new(j, "left_out", left_out(t));
     json_object_set_new(j, "differences", differences);
+    json_object_set_new(j, "causes", causes_json(t));
     json_object_set_new(j, "more_differences", json_boolean(t->more));
     return j;
 }

@@ -26,6 +26,10 @@ void page_time(struct strbuf *out,
 void page_tools(struct strbuf *out, const char *what, size_t total, const size_t counts[3]);
 void page_value(struct strbuf *out, const char *value); /* of a row; NULL = null */
 
+/* Why a row differs; and of a table, how many rows for which cause. Nothing where nobody has looked. */
+void page_cause(struct strbuf *out, const struct compare_difference *d);
+void page_causes(struct strbuf *out, const struct compare_table *t);
+
 /* The sections of a comparison's page; each adds nothing where it has nothing to say. */
 void page_summary(struct strbuf *out, const struct compare_result *r);
 void page_tables(struct strbuf *out, const struct compare_result *r);

@@ -222,6 +222,7 @@ static struct compare_request request_of(const struct watch *w, const struct wat
         req.level = kinds[i].level;
     }
     req.skip_report = req.building == BUILD_CHANGED && w->last[index_of(w, level)] == VERDICT_FAIL;
+    req.skip_causes = req.skip_report;
     return req;
 }
 

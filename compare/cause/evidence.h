@@ -1,0 +1,19 @@
+/* What is told of a cause: a sentence, and where it can be looked up. Never a row's values. Private to cause/. */
+#ifndef COMPARE_CAUSE_EVIDENCE_H
+#define COMPARE_CAUSE_EVIDENCE_H
+
+#include "compare/cause/facts.h"
+#include "compare/cause/journal_rows.h"
+
+/* Each may be NULL. */
+struct evidence {
+    const char *topic;
+    const struct record_place *last, *earlier;
+    const char *writer, *held, *trigger, *journal;
+    bool triggers_hidden; /* our role may not see the target's triggers */
+};
+
+/* malloc'd */
+char *evidence_text(const struct cause_rule *rule, const struct evidence *e);
+
+#endif
