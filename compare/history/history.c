@@ -156,6 +156,10 @@ static void take_proof(void *ctx, const char *schema, const char *table, struct 
         !pt->history->kept || proof->read_us < h->floor_us || proof->at.id > h->at.id ||
         proof->at.attempt != h->at.attempt ||
         (!proof->whole && (!pt->ranges || proof->upper == NULL || key_length(proof->upper) != pt->key_count));
+    if (!pt->history->kept)
+        table_add_note(&pt->out,
+                       "read whole: nothing can be built on this table now (not published, written on "
+                       "both sides, with dead letters, or altered on the target just before)");
     if (pt->history->stale)
         return;
     pt->history->base = *proof;

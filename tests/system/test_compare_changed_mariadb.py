@@ -1,0 +1,83 @@
+"""compare run --changed and --resume against MariaDB: the scenarios of test_compare_changed.py and test_compare_resume.py."""
+
+import signal
+
+import pytest
+
+from rig import Postgres, Workdir, chains
+from rig.chains import BIG, LOAD, TABLES, built, chain, run, tables
+from rig.mariadb import MariaDB
+
+
+@pytest.fixture(name="servers", scope="module")
+def fixture_servers():
+    with Workdir("compare-changed-mariadb") as folder, Postgres(folder, "source") as source, MariaDB(folder, "target") as target:
+        yield folder, source, target
+
+
+@pytest.fixture(name="s", scope="module")
+def fixture_s(servers):
+    with chain(*servers, TABLES + LOAD) as s:
+        yield s
+
+
+@pytest.fixture(name="slow", scope="module")
+def fixture_slow(servers):
+    with chain(*servers, BIG) as s:
+        yield s
+
+
+def test_reads_what_changed(s):
+    chains.reads_what_changed(s)
+
+
+def test_under_load(s):
+    chains.under_load(s)
+
+
+def test_what_a_changed_run_does_not_see(s):
+    chains.not_seen(s)
+
+
+def test_read_whole_when_in_doubt(s):
+    chains.whole_when_in_doubt(s)
+
+
+def test_column_that_was_made_anew_on_the_target(s):
+    """The definition's time tells; as long as it is too young to tell the next time, nothing is built on it."""
+    run(s)
+    s.target("ALTER TABLE still DROP COLUMN v", "ALTER TABLE still ADD COLUMN v longtext")
+    s.settle()
+    report = run(s, "--changed", code=1)
+    assert built(report)["still"] == ("whole", 0, 2000) and built(report)["l"][0] == "changed"
+    s.rogue("UPDATE still SET v = 's'")
+    run(s, "--changed")
+
+
+def test_role_that_may_keep_nothing(s):
+    """Without the rights on crossfade_compared all is read, as before there was such a table."""
+    user = f"cmp_{s.name}"
+    run(s)
+    s.target(f"REVOKE UPDATE ON {s.name}.crossfade_compared FROM '{user}'@'%'")
+    try:
+        report = run(s, "--changed")
+        assert report["scope"] == "full" and all(t["built_on"] is None for t in tables(report).values())
+    finally:
+        s.target(f"GRANT UPDATE ON {s.name}.crossfade_compared TO '{user}'@'%'")
+    assert run(s, "--changed")["scope"] == "changed"
+
+
+def test_goes_on_where_it_was_stopped(slow):
+    chains.goes_on_where_it_was_stopped(slow, signal.SIGKILL)
+
+
+def test_what_does_not_count_gives_way(slow):
+    chains.what_does_not_count_gives_way(slow)
+
+
+def test_difference_that_nobody_was_told_of(slow):
+    chains.difference_that_nobody_was_told_of(slow)
+
+
+def test_snapshots_do_not_grow_old(slow):
+    chains.snapshots_do_not_grow_old(slow)
