@@ -112,13 +112,6 @@ static struct plan_table *find_table(const struct history *h, const char *schema
     return NULL;
 }
 
-static void keep_shape(void *ctx, struct plan_table *pt, const char shape[SHA256_HEX])
-{
-    (void)ctx;
-    memcpy(pt->history->shape, shape, sizeof pt->history->shape);
-    pt->history->kept = true;
-}
-
 /* Nothing is kept of the tables that `sql` names, if there is the control table of that name. */
 static bool leave_named(struct history *h, const char *name, const char *sql, struct err *err)
 {
@@ -167,13 +160,12 @@ static void take_proof(void *ctx, const char *schema, const char *table, struct 
 }
 
 /* Against the shape after the snapshot: what was the same before the first reading and is now was the same all the time. */
-static void judge_base(void *ctx, struct plan_table *pt, const char shape[SHA256_HEX])
+static void judge_base(struct plan_table *pt)
 {
     struct proof *base = &pt->history->base;
-    (void)ctx;
     if (!base->there)
         return;
-    if (strcmp(base->shape, shape) != 0) {
+    if (strcmp(base->shape, pt->history->shape_now) != 0) {
         table_add_note(
             &pt->out,
             "read whole: the table's definition, its storage (TRUNCATE, a rewrite) or how it is compared "
@@ -197,8 +189,13 @@ static bool find_bases(struct history *h, struct err *err)
     if (h->resume && !state_last_end(h->session, h->pipeline, &end_us, err))
         return false;
     h->floor_us = MAX_OF(h->floor_us, end_us + 1);
-    return state_load(h->session, h->pipeline, take_proof, h, err) &&
-           table_shapes(h, true, judge_base, NULL, err);
+    if (!state_load(h->session, h->pipeline, take_proof, h, err))
+        return false;
+    for (size_t i = 0; i < h->plan->count; i++) {
+        if (h->plan->tables[i]->history != NULL)
+            judge_base(h->plan->tables[i]);
+    }
+    return true;
 }
 
 bool history_open(struct history *h, struct session *session, struct err *err)
@@ -206,7 +203,7 @@ bool history_open(struct history *h, struct session *session, struct err *err)
     bool placed = false;
     if (!read_place(h, session, &placed, err))
         return err_wrap(err, "target: crossfade.position");
-    if (!session_open(h->target_url, "target", h->pipeline, &h->session, err))
+    if (h->session == NULL && !session_open(h->target_url, "target", h->pipeline, &h->session, err))
         return false;
     if (!proof_sql_of(h->session)->ensure(h->session, &h->kept, err))
         return !err_is_set(err);
@@ -214,8 +211,7 @@ bool history_open(struct history *h, struct session *session, struct err *err)
     if (!h->kept)
         return true;
     h->saved_us = clock_mono_us();
-    return name_topics(h, err) && table_shapes(h, false, keep_shape, NULL, err) &&
-           leave_other_writes(h, err) && find_bases(h, err);
+    return name_topics(h, err) && table_shapes(h, err) && leave_other_writes(h, err) && find_bases(h, err);
 }
 
 void history_close(struct history *h)

@@ -35,10 +35,11 @@ struct proven_part {
 };
 
 struct table_history {
-    char shape[SHA256_HEX]; /* as it was before the snapshot: what a proof of this run carries */
-    bool kept;              /* there will be a proof */
-    bool stale;             /* one is kept that cannot be built upon: it gives way to any other */
-    struct proof base;      /* built upon, if there */
+    char shape[SHA256_HEX];     /* as it was before the snapshot: what a proof of this run carries */
+    char shape_now[SHA256_HEX]; /* after the snapshot; only with history.build */
+    bool kept;                  /* there will be a proof */
+    bool stale;                 /* one is kept that cannot be built upon: it gives way to any other */
+    struct proof base;          /* built upon, if there */
     char *topic;
     const char **key_names;
     struct key_set keys; /* planner's, while it reads the journal */
@@ -68,7 +69,8 @@ struct history {
     int64_t read_us;  /* of this run */
     struct fence_place at;
     bool kept;               /* there is a place to keep proofs in */
-    struct session *session; /* the target, for proofs alone */
+    struct session *session; /* the target, for proofs alone; NULL: opened when it is needed */
+    struct session *source;  /* the owner's, outside of the snapshot; NULL: one is opened for a while */
     int64_t saved_us;        /* mono */
     struct plan *plan;
     const char *pre_shapes; /* compare_shapes() before the snapshot; NULL: both sides stand still */
@@ -111,10 +113,8 @@ void proof_release(struct proof *proof);
 /* When the last comparison of all tables began that came to its end (wall); 0 = none did. */
 bool state_last_end(struct session *conn, const char *pipeline, int64_t *ret_us, struct err *err) MUST_CHECK;
 
-/* table_shape.c: digests of what a proof rests on besides rows. `now`: after the snapshot. */
-bool table_shapes(struct history *history, bool now,
-                  void (*each)(void *ctx, struct plan_table *pt, const char shape[SHA256_HEX]), void *ctx,
-                  struct err *err) MUST_CHECK;
+/* table_shape.c: digests of what a proof rests on besides rows; tables of which there are none are not `kept`. */
+bool table_shapes(struct history *history, struct err *err) MUST_CHECK;
 
 /* keys_compare.c */
 struct key_batch {

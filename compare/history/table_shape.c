@@ -97,40 +97,54 @@ static bool digest(const struct sources *from, const struct plan_table *pt, char
     return ok;
 }
 
-static bool read_source(struct history *h, bool now, struct sources *ret, struct err *err)
+static bool ask_source(const struct history *h, struct session *session, struct sources *before,
+                       struct sources *now, struct err *err)
 {
-    struct session *session = NULL;
     char *json = NULL;
-    if (!session_open(h->source_url, "source", h->pipeline, &session, err))
+    if (!read_types(session, &before->types[SIDE_SOURCE], err))
         return false;
-    bool ok = read_types(session, &ret->types[SIDE_SOURCE], err);
-    if (ok && !now && h->pre_shapes != NULL)
-        json = xstrdup(h->pre_shapes);
-    else if (ok)
-        ok = compare_shapes(session_postgres_conn(session), h->pipeline, &json, err);
-    session_close(session);
-    if (ok)
-        ret->shapes = json_loads(json, 0, NULL);
+    if (h->pre_shapes != NULL)
+        before->shapes = json_loads(h->pre_shapes, 0, NULL);
+    if ((h->build || h->pre_shapes == NULL) &&
+        !compare_shapes(session_postgres_conn(session), h->pipeline, &json, err))
+        return false;
+    if (json != NULL)
+        now->shapes = json_loads(json, 0, NULL);
+    if (h->pre_shapes == NULL) /* both sides stand still */
+        before->shapes = json_incref(now->shapes);
     free(json);
+    return true;
+}
+
+static bool read_source(const struct history *h, struct sources *before, struct sources *now, struct err *err)
+{
+    struct session *own = NULL;
+    if (h->source == NULL && !session_open(h->source_url, "source", h->pipeline, &own, err))
+        return false;
+    bool ok = ask_source(h, own != NULL ? own : h->source, before, now, err);
+    session_close(own);
     return ok;
 }
 
-bool table_shapes(struct history *h, bool now,
-                  void (*each)(void *ctx, struct plan_table *pt, const char shape[SHA256_HEX]), void *ctx,
-                  struct err *err)
+bool table_shapes(struct history *h, struct err *err)
 {
-    struct sources from = {0};
-    bool ok = read_source(h, now, &from, err) && read_types(h->session, &from.types[SIDE_TARGET], err) &&
-              read_storage(h->plan, h->session, &from.storage, err);
+    struct sources before = {0}, now = {0};
+    bool ok = read_source(h, &before, &now, err) && read_types(h->session, &before.types[SIDE_TARGET], err) &&
+              read_storage(h->plan, h->session, &before.storage, err);
+    memcpy(now.types, before.types, sizeof now.types);
+    now.storage = before.storage;
     for (size_t i = 0; ok && i < h->plan->count; i++) {
         struct plan_table *pt = h->plan->tables[i];
-        char shape[SHA256_HEX];
-        if (pt->history != NULL && digest(&from, pt, shape))
-            each(ctx, pt, shape);
+        if (pt->history == NULL)
+            continue;
+        pt->history->kept = digest(&before, pt, pt->history->shape);
+        if (h->build && !digest(&now, pt, pt->history->shape_now))
+            pt->history->shape_now[0] = '\0';
     }
-    free(from.types[SIDE_SOURCE]);
-    free(from.types[SIDE_TARGET]);
-    json_decref(from.shapes);
-    rowset_free(from.storage);
+    free(before.types[SIDE_SOURCE]);
+    free(before.types[SIDE_TARGET]);
+    json_decref(before.shapes);
+    json_decref(now.shapes);
+    rowset_free(before.storage);
     return ok;
 }
