@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from rig import Postgres, Workdir, chains
-from rig.chains import BIG, LOAD, TABLES, built, chain, run, tables
+from rig.chains import BIG, KEYS, LOAD, TABLES, built, chain, keys_told, run, tables
 from rig.mariadb import MariaDB
 
 
@@ -41,6 +41,23 @@ def test_what_a_changed_run_does_not_see(s):
 
 def test_read_whole_when_in_doubt(s):
     chains.whole_when_in_doubt(s)
+
+
+def test_keys_of_all_kinds(servers):
+    """Each type is found by its key, under whatever collation; what cannot be is read whole. One row of each is changed, one deleted, one lost on the target."""
+    with chain(*servers, KEYS) as s:
+        names = sorted(tables(run(s)))
+        assert len(names) == 9
+        s.source(*(f"UPDATE {t} SET v = -v WHERE v IN (7, 8)" for t in names), *(f"DELETE FROM {t} WHERE v = 9" for t in names))
+        report = run(s, "--changed")
+        assert built(report) == {t: ("whole", 0, 299) if t == "k_float" else ("changed", 3, 2) for t in names}
+        assert any("no row of the target can be looked up" in n for n in tables(report)["k_float"]["notes"])
+        s.source(*(f"UPDATE {t} SET v = v * 2 WHERE v < 0" for t in names))
+        s.wait()
+        s.rogue(*(f"DELETE FROM {t} WHERE v = -16" for t in names), "UPDATE k_pad SET k = 'Ä7x ' WHERE v = -14")  # which its collation takes for the same
+        report = run(s, "--changed", code=1)
+        assert {t: sorted(d["kind"] for d in row["differences"]) for t, row in tables(report).items()} == {
+            t: ["missing", "missing"] if t == "k_pad" else ["missing"] for t in names}, keys_told(report)
 
 
 def test_column_that_was_made_anew_on_the_target(s):
@@ -81,3 +98,22 @@ def test_difference_that_nobody_was_told_of(slow):
 
 def test_snapshots_do_not_grow_old(slow):
     chains.snapshots_do_not_grow_old(slow)
+
+
+def test_watch_keeps_to_what_changed(slow):
+    """The window's level "changed": the first run reads all, the next ones what the source has changed, and find it."""
+    def watch(code=0):
+        done = slow.pipeline.run("compare", "watch", "--once", timeout=300)
+        assert done.returncode == code, done.stderr[-3000:]
+        return [(scope, verdict) for scope, verdict in slow.target("SELECT scope, verdict FROM crossfade_verdict ORDER BY id DESC LIMIT 1")][0]
+
+    chains.forget(slow)
+    slow.pipeline.settings["compare"]["watch"] = {"changed": "1h"}
+    chains.set_rate(slow, 0)
+    assert watch() == ("full", "PASS")
+    slow.source("UPDATE big SET v = v || '-' WHERE id < 10")
+    assert watch() == ("changed", "PASS")
+    slow.source("UPDATE big SET v = v || '-' WHERE id = 4")
+    slow.wait()
+    slow.rogue("UPDATE big SET v = 'rogue' WHERE id = 4")
+    assert watch(code=1) == ("changed", "FAIL")

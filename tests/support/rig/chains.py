@@ -1,6 +1,7 @@
 """Comparisons that build on earlier ones, on either kind of target: what test_compare_changed*.py and test_compare_resume.py share."""
 
 import contextlib
+import itertools
 import os
 import signal
 
@@ -15,6 +16,7 @@ from .scenario import count, scenario
 from .wait import wait_until
 from .writer import Writer
 
+_numbers = itertools.count(1)
 PATIENT = {"compare": {"deadline_ms": 300000}}
 TABLES = """CREATE TABLE a (id int PRIMARY KEY, v text); CREATE TABLE b (id int PRIMARY KEY, v text);
     CREATE TABLE mixed (t text COLLATE "C", u uuid, d timestamptz, n numeric(12,3), v text, PRIMARY KEY (t, u, d, n));
@@ -29,7 +31,19 @@ LOAD = """; CREATE TABLE l (id int PRIMARY KEY, n int NOT NULL, v text); CREATE 
     INSERT INTO l SELECT i, 0, 'l' || i FROM generate_series(1, 20000) i; INSERT INTO still SELECT i, 's' FROM generate_series(1, 2000) i"""
 BIG = """CREATE TABLE big (id int PRIMARY KEY, v text); CREATE TABLE small (id int PRIMARY KEY, v text);
     INSERT INTO big SELECT i, 'b' || i FROM generate_series(1, 60000) i; INSERT INTO small SELECT i, 's' || i FROM generate_series(1, 500) i"""
+KEYS = """CREATE TABLE k_bytes (k bytea PRIMARY KEY, v int); CREATE TABLE k_date (k date PRIMARY KEY, v int); CREATE TABLE k_time (k timestamp PRIMARY KEY, v int);
+    CREATE TABLE k_char (k char(5) PRIMARY KEY, v int); CREATE TABLE k_uuid36 (k uuid PRIMARY KEY, v int); CREATE TABLE k_uuid16 (k uuid PRIMARY KEY, v int);
+    CREATE TABLE k_pad (k text PRIMARY KEY, v int); CREATE TABLE k_bool (k boolean, l bigint, v int, PRIMARY KEY (k, l)); CREATE TABLE k_float (k float8 PRIMARY KEY, v int);
+    INSERT INTO k_bytes SELECT decode(md5(i::text), 'hex'), i FROM generate_series(1, 300) i; INSERT INTO k_date SELECT date '2020-02-28' + i, i FROM generate_series(1, 300) i;
+    INSERT INTO k_time SELECT timestamp '2020-02-28 23:59:59.9' + i * interval '0.000123 s', i FROM generate_series(1, 300) i;
+    INSERT INTO k_char SELECT 'c' || i, i FROM generate_series(1, 300) i; INSERT INTO k_uuid36 SELECT md5(i::text)::uuid, i FROM generate_series(1, 300) i;
+    INSERT INTO k_uuid16 SELECT md5(i::text)::uuid, i FROM generate_series(1, 300) i; INSERT INTO k_pad SELECT 'Ä' || i || 'x', i FROM generate_series(1, 300) i;
+    INSERT INTO k_bool SELECT i % 2 = 0, -i, i FROM generate_series(1, 300) i; INSERT INTO k_float SELECT i / 7.0, i FROM generate_series(1, 300) i"""
 ON_MARIADB = {
+    KEYS: """CREATE TABLE k_bytes (k varbinary(100) PRIMARY KEY, v int); CREATE TABLE k_date (k date PRIMARY KEY, v int); CREATE TABLE k_time (k datetime(6) PRIMARY KEY, v int);
+    CREATE TABLE k_char (k char(5) PRIMARY KEY, v int); CREATE TABLE k_uuid36 (k char(36) CHARACTER SET ascii COLLATE ascii_bin PRIMARY KEY, v int);
+    CREATE TABLE k_uuid16 (k binary(16) PRIMARY KEY, v int); CREATE TABLE k_pad (k varchar(100) COLLATE utf8mb4_bin PRIMARY KEY, v int);
+    CREATE TABLE k_bool (k boolean, l bigint, v int, PRIMARY KEY (k, l)); CREATE TABLE k_float (k double PRIMARY KEY, v int)""",
     TABLES + LOAD: """CREATE TABLE a (id int PRIMARY KEY, v longtext); CREATE TABLE b (id int PRIMARY KEY, v longtext);
     CREATE TABLE mixed (t varchar(100), u uuid, d datetime(6), n decimal(12,3), v longtext, PRIMARY KEY (t, u, d, n)); CREATE TABLE keyless (v longtext);
     CREATE TABLE word (w varchar(100) PRIMARY KEY, v longtext);
@@ -124,7 +138,7 @@ def chain(folder, source, target, schema, journal=None, journal_format="avro", m
             scene.start(timeout=120)
             yield OnPostgres(scene)
         return
-    name = f"chain{id(settings) % 100000}"
+    name = f"chain{next(_numbers)}"
     source_url, target_url = source.create_db(name), target.create_db(name)
     source.sql(schema, db=name)
     target.script(ON_MARIADB[schema].replace("; CREATE", ";\nCREATE").replace(";\n    CREATE", ";\nCREATE"), name)
