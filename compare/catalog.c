@@ -84,6 +84,7 @@ static void table_free_parts(struct cat_table *t)
     free(t->columns);
     free(t->keys);
     free(t->engine);
+    free(t->storage);
     free(t->schema);
     free(t->name);
 }

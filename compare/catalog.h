@@ -38,7 +38,9 @@ struct cat_table {
     char *schema, *name; /* schema: MariaDB's database */
     bool partitioned;
     bool logged;
-    char *engine;   /* MariaDB: one without snapshots; NULL = it has them */
+    char *engine; /* MariaDB: one without snapshots; NULL = it has them */
+    char *
+        storage; /* MariaDB: another one when it is altered or made anew; NULL = so lately that the next time might look the same */
     bool published; /* see catalog_mark_published */
     int64_t rows_estimate;
     struct cat_column *columns;

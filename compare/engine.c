@@ -200,8 +200,8 @@ static bool compare_again(struct engine *engine, struct pair *pair, struct plan_
 /* Parts differ, and not one row does: what differs is their order. */
 static bool differs_without_rows(const struct compare_table *out)
 {
-    return out->method == METHOD_RANGES && out->chunks_differing > 0 && out->difference_count == 0 &&
-           !out->more;
+    bool by_order = out->method == METHOD_RANGES || out->method == METHOD_KEYS;
+    return by_order && out->chunks_differing > 0 && out->difference_count == 0 && !out->more;
 }
 
 /* By the one who finishes the last job of the table: nobody else touches it any more. */

@@ -17,7 +17,7 @@
 #include "postgres/postgres.h"
 #include "sql/embedded.h"
 
-#define POLL_POSITION_MS 5
+#define POLL_POSITION_MS 2
 #define LOOK_AROUND_MS   250
 
 static bool source_tables(struct pg_conn *conn, struct err *err)
@@ -76,6 +76,35 @@ static bool settle_commits(struct session *s, struct err *err)
     return session_dialect(s) != DIALECT_POSTGRES || session_exec(s, "SET synchronous_commit = local", err);
 }
 
+static bool open_source(void *ctx, struct err *err)
+{
+    struct fence_run *run = ctx;
+    return session_open(run->source_url, "source", run->pipeline, &run->source_session, err);
+}
+
+static bool open_slot_conn(void *ctx, struct err *err)
+{
+    struct fence_run *run = ctx;
+    char app[64];
+    (void)snprintf(app, sizeof app, "crossfade compare %s", run->pipeline);
+    return pg_open(run->source_url, &(struct pg_options){.application_name = app, .replication = true},
+                   &run->slot_conn, err) ||
+           err_wrap(err, "source");
+}
+
+/* Both sides at once. The source's error is the one to tell. */
+static bool open_both(struct fence_run *run, const char *target_url, struct err *err)
+{
+    struct err target = ERR_INIT;
+    aside_begin(&run->opening, open_source, run);
+    bool ok = session_open(target_url, "target", run->pipeline, &run->target, &target);
+    if (!aside_end(&run->opening, err))
+        return false;
+    if (!ok)
+        *err = target;
+    return ok;
+}
+
 bool fence_open(struct fence_run *run, const struct config *cfg, const struct compare_request *req,
                 struct err *err)
 {
@@ -85,14 +114,15 @@ bool fence_open(struct fence_run *run, const struct config *cfg, const struct co
                               .started_us = clock_mono_us()};
     run->deadline_us = config_int(cfg, "compare.deadline_ms") * 1000;
     nonce_make(run->nonce);
-    if (!session_open(run->source_url, "source", run->pipeline, &run->source_session, err) ||
-        !session_open(config_text(cfg, "target.url"), "target", run->pipeline, &run->target, err))
+    if (!open_both(run, config_text(cfg, "target.url"), err))
         return false;
     run->source = session_postgres_conn(run->source_session);
     run->control = control_of(run->target);
-    return settle_commits(run->source_session, err) && settle_commits(run->target, err) &&
-           source_tables(run->source, err) && run->control->ensure(run->target, err) && take_lock(run, err) &&
-           clean_up_old(run, err);
+    if (!settle_commits(run->source_session, err) || !settle_commits(run->target, err) ||
+        !source_tables(run->source, err) || !run->control->ensure(run->target, err) || !take_lock(run, err))
+        return false;
+    aside_begin(&run->opening, open_slot_conn, run);
+    return clean_up_old(run, err);
 }
 
 static bool put_marker(struct fence_run *run, const char *kind, const char *cut_lsn, struct err *err)
@@ -203,16 +233,11 @@ static enum fence_outcome copy_is_done(struct fence_run *run, char **ret_reason,
 enum fence_outcome fence_hold(struct fence_run *run, char **ret_reason, struct err *err)
 {
     char waited_for[200] = "";
-    char app[64];
     struct slot_work work = {.run = run, .err = ERR_INIT};
-    (void)snprintf(app, sizeof app, "crossfade compare %s", run->pipeline);
     enum fence_outcome copied = copy_is_done(run, ret_reason, err);
     if (copied != FENCE_REACHED)
         return copied;
-    if (!pg_open(run->source_url, &(struct pg_options){.application_name = app, .replication = true},
-                 &run->slot_conn, err))
-        return err_wrap(err, "source"), FENCE_ERROR;
-    if (!put_marker(run, "hold", NULL, err))
+    if (!aside_end(&run->opening, err) || !put_marker(run, "hold", NULL, err))
         return FENCE_ERROR;
     run->held = true;
     tell(run, "taking the source's snapshot");
@@ -393,6 +418,7 @@ bool fence_release_apply(struct fence_run *run, struct err *err)
 
 void fence_close(struct fence_run *run)
 {
+    (void)!aside_end(&run->opening, NULL);
     /* Best effort: what fails here is ended by its deadline. */
     pg_close(run->slot_conn);
     run->slot_conn = NULL;

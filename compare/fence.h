@@ -14,6 +14,7 @@
 #ifndef COMPARE_FENCE_H
 #define COMPARE_FENCE_H
 
+#include "aside.h"
 #include "compare/compare.h"
 #include "pg/conn.h"
 #include "pg/replication.h"
@@ -35,6 +36,7 @@ struct fence_run {
     struct session *source_session, *target; /* of the protocol itself; open until fence_close */
     struct pg_conn *source;                  /* the source session's */
     const struct control *control;           /* the target's tables */
+    struct aside opening;                    /* the source session, then slot_conn */
     struct pg_conn *slot_conn;               /* its snapshot lives until the next command there */
     struct repl_slot slot;
     char nonce[40];

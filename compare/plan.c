@@ -47,6 +47,7 @@ static void add_mariadb_column(struct plan_table *pt, const struct cat_column *s
     memcpy(column->form, canonical.form, sizeof column->form);
     memcpy(column->shown, canonical.shown, sizeof column->shown);
     column->may_be_long = mariadb_may_be_longer(target, VALUE_INLINE_BYTES);
+    column->merges = unfit != TARGET_UNFIT_HALT;
     table_add_rule(&pt->out, source->name, canonical.rule);
     canonical.rule = NULL;
     memset(canonical.form, 0, sizeof canonical.form);
@@ -164,7 +165,7 @@ static void plan_key(struct plan_table *pt, struct plan_key *key, const struct c
     key->name = xstrdup(s->name);
     if (pt->dialect[SIDE_TARGET] == DIALECT_MARIADB) {
         const struct plan_column *column = find_column(pt, s->name);
-        mariadb_pair_key(s, t, column != NULL ? column->form : NULL, key);
+        mariadb_pair_key(s, t, column, key);
         pt->ranges = pt->ranges && key->native && mariadb_sorts_alike(s, t);
         return;
     }
@@ -174,6 +175,8 @@ static void plan_key(struct plan_table *pt, struct plan_key *key, const struct c
         key->head[side] = xstrdup("");
         const struct cat_column *c = side == SIDE_SOURCE ? s : t;
         key->tail[side] = xasprintf("::%s", c->type);
+        key->seek_head[side] = xstrdup(key->head[side]);
+        key->seek_tail[side] = xstrdup(key->tail[side]);
         key->sorts[side] = xstrdup(c->collation != NULL ? c->collation : "unknown");
     }
     key->native = true;
@@ -229,6 +232,7 @@ static void plan_pair(struct plan_table *pt, const struct catalog cats[SIDE_COUN
     pt->from[SIDE_TARGET] = catalog_from(&cats[SIDE_TARGET], target);
     pt->tree[SIDE_SOURCE] = source->partitioned;
     pt->tree[SIDE_TARGET] = target->partitioned;
+    pt->storage = target->storage != NULL ? xstrdup(target->storage) : NULL;
     /* a table that was never analyzed counts as empty on PostgreSQL */
     pt->rows_estimate = MAX_OF(source->rows_estimate, target->rows_estimate);
     if (target->engine != NULL)
@@ -368,12 +372,15 @@ static void plan_table_free(struct plan_table *pt)
         free_both(pt->keys[i].text);
         free_both(pt->keys[i].head);
         free_both(pt->keys[i].tail);
+        free_both(pt->keys[i].seek_head);
+        free_both(pt->keys[i].seek_tail);
         free_both(pt->keys[i].sorts);
     }
     free(pt->columns);
     free(pt->keys);
     free(pt->from[0]);
     free(pt->from[1]);
+    free(pt->storage);
     table_history_free(pt->history);
     table_release(&pt->out);
     pthread_mutex_destroy(&pt->lock);

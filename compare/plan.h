@@ -17,6 +17,7 @@ struct plan_column {
     char *shown[SIDE_COUNT]; /* for a reader's eye, where the form is not one; else NULL */
     size_t shown_at;         /* its cell in the results of sqlgen.h's lookups; 0 = none */
     bool may_be_long;        /* as_text: its text may be longer than VALUE_INLINE_BYTES */
+    bool merges;             /* target.unfit may put two values of the source to one of the target */
     bool is_key;
 };
 
@@ -27,6 +28,9 @@ struct plan_key {
     char *head[SIDE_COUNT], *tail[SIDE_COUNT]; /* around such a text, to make it comparable with the column */
     char *sorts[SIDE_COUNT]; /* by which collation of which version: PostgreSQL on both sides; else NULL */
     bool native;             /* false: no head and tail, only texts can be compared */
+    /* Around the text of a key that the journal has named, to find its row by the index: PostgreSQL's own text of the value, and on
+     * MariaDB `text`, of which the row's own must be the very same besides. NULL: such a key finds no row. */
+    char *seek_head[SIDE_COUNT], *seek_tail[SIDE_COUNT];
 };
 
 struct table_history;
@@ -41,6 +45,7 @@ struct plan_table {
     /* "ONLY s.t AS t"; on the source, with rules: what of the table was moved, as it was moved. */
     char *from[SIDE_COUNT];
     bool tree[SIDE_COUNT]; /* partitions belong to it */
+    char *storage; /* of the target, as its catalog tells it (cat_table.storage); NULL = it does not */
     struct plan_column *columns;
     size_t column_count;
     struct plan_key *keys;

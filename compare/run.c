@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "aside.h"
 #include "cause/causes.h"
 #include "config/report_formats.h"
 #include "config/table_filter.h"
@@ -37,6 +38,10 @@ struct run {
     struct redaction redaction;
     char *shapes; /* compare_shapes() before the snapshot; NULL in frozen mode */
     struct history history;
+    struct aside opening[SIDE_COUNT]; /* the sessions of a side */
+    struct aside reading;             /* the source's catalog */
+    bool published;                   /* there is a publication */
+    struct session *recorder;         /* for the verdict; NULL = to be opened */
 };
 
 static const char *url_of(const struct run *run, enum side side)
@@ -56,6 +61,19 @@ static bool open_sessions(struct run *run, enum side side, struct err *err)
            session_open(url_of(run, side), side_name(side), pipeline, &run->engine.walker, err);
 }
 
+static bool open_source(void *ctx, struct err *err)
+{
+    return open_sessions(ctx, SIDE_SOURCE, err);
+}
+
+static bool open_target(void *ctx, struct err *err)
+{
+    struct run *run = ctx;
+    return open_sessions(run, SIDE_TARGET, err) &&
+           (run->engine.counts_only || session_open(url_of(run, SIDE_TARGET), side_name(SIDE_TARGET),
+                                                    run->out->pipeline, &run->history.session, err));
+}
+
 static bool begin_sessions(struct run *run, enum side side, const char *snapshot, struct err *err)
 {
     for (size_t i = 0; i < run->engine.worker_count; i++) {
@@ -65,14 +83,39 @@ static bool begin_sessions(struct run *run, enum side side, const char *snapshot
     return side == SIDE_TARGET || session_begin(run->engine.walker, snapshot, err);
 }
 
-static bool set_savepoints(struct run *run, struct err *err)
+static bool set_savepoints(struct run *run, enum side side, struct err *err)
 {
     for (size_t i = 0; i < run->engine.worker_count; i++) {
-        if (!session_savepoint(run->engine.pairs[i].session[SIDE_SOURCE], err) ||
-            !session_savepoint(run->engine.pairs[i].session[SIDE_TARGET], err))
+        if (!session_savepoint(run->engine.pairs[i].session[side], err))
             return false;
     }
-    return session_savepoint(run->engine.walker, err);
+    return side == SIDE_TARGET || session_savepoint(run->engine.walker, err);
+}
+
+static bool read_catalog(struct run *run, enum side side, struct err *err)
+{
+    struct session *session = run->engine.pairs[0].session[side];
+    run->out->server[side] = xstrdup(session_server(session));
+    return catalog_read(session, &run->cats[side], err) || err_wrap(err, "%s", side_name(side));
+}
+
+static bool read_source(void *ctx, struct err *err)
+{
+    struct run *run = ctx;
+    char publication[80];
+    (void)snprintf(publication, sizeof publication, "crossfade_%s", run->out->pipeline);
+    return read_catalog(run, SIDE_SOURCE, err) &&
+           catalog_mark_published(run->engine.pairs[0].session[SIDE_SOURCE], publication,
+                                  &run->cats[SIDE_SOURCE], &run->published, err);
+}
+
+/* The source's sessions stand in their snapshot: nobody needs the first one until the target's do, too. */
+static bool begin_reading(struct run *run, struct err *err)
+{
+    if (!set_savepoints(run, SIDE_SOURCE, err))
+        return false;
+    aside_begin(&run->reading, read_source, run);
+    return true;
 }
 
 /* A snapshot that all sessions of a side share, where the server has such a thing; NULL where it does not. The exporter holds
@@ -100,7 +143,7 @@ static bool begin_frozen(struct run *run, struct err *err)
         if (!ok)
             return false;
     }
-    return true;
+    return begin_reading(run, err);
 }
 
 /* Where apply stands, for the report's name: best effort, there may be no such table. */
@@ -159,16 +202,18 @@ static bool begin_at_fence(struct run *run, struct err *err)
     if (!fence_open(fence, run->cfg, run->req, err))
         return false;
     memcpy(run->out->nonce, fence->nonce, sizeof run->out->nonce);
+    aside_begin(&run->opening[SIDE_SOURCE], open_source, run);
+    aside_begin(&run->opening[SIDE_TARGET], open_target, run);
     if (!compare_shapes(fence->source, run->out->pipeline, &run->shapes, err))
         return false;
     if (!step(run, fence_hold(fence, &reason, err), &reason))
         return false;
     run->out->lsn = fence->slot.consistent_lsn;
-    if (!failpoint("compare.held", err) || !open_sessions(run, SIDE_SOURCE, err) ||
+    if (!failpoint("compare.held", err) || !aside_end(&run->opening[SIDE_SOURCE], err) ||
         !begin_sessions(run, SIDE_SOURCE, fence->slot.snapshot, err) || !fence_cut(fence, err) ||
-        !failpoint("compare.cut", err))
+        !failpoint("compare.cut", err) || !begin_reading(run, err))
         return false;
-    if (!open_sessions(run, SIDE_TARGET, err) || !step(run, fence_wait(fence, &reason, err), &reason))
+    if (!aside_end(&run->opening[SIDE_TARGET], err) || !step(run, fence_wait(fence, &reason, err), &reason))
         return false;
     int64_t reached_us = clock_mono_us();
     bool all = begin_sessions(run, SIDE_TARGET, NULL, err) && check_all(run, err);
@@ -186,23 +231,14 @@ static bool begin_at_fence(struct run *run, struct err *err)
 
 static bool read_plan(struct run *run, struct err *err)
 {
-    char publication[80];
-    bool published = false;
-    (void)snprintf(publication, sizeof publication, "crossfade_%s", run->out->pipeline);
-    for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++) {
-        struct session *conn = run->engine.pairs[0].session[side];
-        run->out->server[side] = xstrdup(session_server(conn));
-        if (!catalog_read(conn, &run->cats[side], err))
-            return err_wrap(err, "%s", side_name(side));
-    }
-    if (!catalog_mark_published(run->engine.pairs[0].session[SIDE_SOURCE], publication,
-                                &run->cats[SIDE_SOURCE], &published, err))
+    if (!read_catalog(run, SIDE_TARGET, err) || !aside_end(&run->reading, err))
         return false;
     run->cats[SIDE_TARGET].unfit = &run->unfit;
-    plan_make(run->cats, published, run->pipeline_filter, run->rules, run->wanted, &run->plan);
+    plan_make(run->cats, run->published, run->pipeline_filter, run->rules, run->wanted, &run->plan);
     run->engine.plan = run->history.plan = &run->plan;
     run->out->full = run->plan.full;
     run->history.pre_shapes = run->shapes;
+    run->history.source = run->fence.source_session;
     if (run->engine.counts_only) /* proves nothing that a later comparison could build on */
         return true;
     run->engine.history = &run->history;
@@ -272,7 +308,7 @@ static bool compare_tables(struct run *run, struct err *err)
         run->engine.chunk_rows = MAX_OF(
             MIN_OF(run->engine.chunk_rows, session_hashes_most(run->engine.pairs[0].session[side]) - 1),
             INT64_C(1));
-    if (!set_savepoints(run, err))
+    if (!set_savepoints(run, SIDE_TARGET, err))
         return false;
     if (run->req->frozen)
         note_position(run);
@@ -298,6 +334,11 @@ static bool compare_tables(struct run *run, struct err *err)
 
 static void close_all(struct run *run)
 {
+    struct aside *asides[] = {&run->opening[SIDE_SOURCE], &run->opening[SIDE_TARGET], &run->reading};
+    for (size_t i = 0; i < ARRAY_LEN(asides); i++)
+        (void)!aside_end(asides[i], NULL);
+    run->recorder = run->history.session;
+    run->history.session = NULL;
     for (size_t i = 0; i < run->engine.worker_count; i++)
         pair_close(&run->engine.pairs[i]);
     session_close(run->engine.walker);
@@ -365,7 +406,19 @@ static bool insert_verdict(const struct compare_result *r, const char *shapes, s
     return ok;
 }
 
-/* On a connection of its own: the comparison may have taken longer than an idle one lives. */
+/* A comparison may have taken longer than an idle connection lives. */
+static bool open_recorder(struct run *run, struct session **ret, struct err *err)
+{
+    *ret = run->recorder;
+    run->recorder = NULL;
+    if (*ret != NULL && control_of(*ret)->ensure(*ret, NULL))
+        return true;
+    session_close(*ret);
+    *ret = NULL;
+    return session_open(url_of(run, SIDE_TARGET), "target", run->out->pipeline, ret, err) &&
+           control_of(*ret)->ensure(*ret, err);
+}
+
 static bool record_verdict(const struct run *run, struct session *conn, struct err *err)
 {
     return (insert_verdict(run->out, run->shapes, conn, err) &&
@@ -424,14 +477,11 @@ static bool make_report(struct run *run, struct session *target, struct err *err
            report_json(out, &out->json, err);
 }
 
-/* On a connection of its own: the comparison may have taken longer than an idle one lives. */
 static bool conclude(struct run *run, struct err *err)
 {
     struct session *conn = NULL;
-    bool ok =
-        (session_open(url_of(run, SIDE_TARGET), "target", run->out->pipeline, &conn, err) &&
-         control_of(conn)->ensure(conn, err)) ||
-        err_wrap(err, "the verdict (%s) could not be recorded", compare_verdict_name(run->out->verdict));
+    bool ok = open_recorder(run, &conn, err) || err_wrap(err, "the verdict (%s) could not be recorded",
+                                                         compare_verdict_name(run->out->verdict));
     ok = ok && make_report(run, conn, err) && record_verdict(run, conn, err);
     session_close(conn);
     return ok;
@@ -483,6 +533,7 @@ static bool run_once(const struct config *cfg, const struct compare_request *req
     *ret_again = ok && run.engine.aged && run.history.progress;
     ok = ok && (*ret_again || finish(&run, err));
     redaction_close(&run.redaction);
+    session_close(run.recorder);
     free(run.shapes);
     return ok;
 }

@@ -64,3 +64,20 @@ void sql_rows_by_hash(const struct plan_table *pt, enum side side, const struct 
 {
     ops(pt, side)->rows_by_hash(pt, side, hashes, out);
 }
+
+static const struct sql_seek_ops *seek_ops(const struct plan_table *pt, enum side side)
+{
+    return pt->dialect[side] == DIALECT_MARIADB ? &sql_seek_mariadb : &sql_seek_postgres;
+}
+
+void sql_keys_digest(const struct plan_table *pt, enum side side, const struct key_list *keys,
+                     struct strbuf *out)
+{
+    seek_ops(pt, side)->keys_digest(pt, side, keys, out);
+}
+
+void sql_keys_rows(const struct plan_table *pt, enum side side, const struct key_list *keys,
+                   struct strbuf *out)
+{
+    seek_ops(pt, side)->keys_rows(pt, side, keys, out);
+}

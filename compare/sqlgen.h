@@ -82,7 +82,16 @@ void sql_rows_by_key(const struct plan_table *pt, enum side side, const struct k
 void sql_rows_by_hash(const struct plan_table *pt, enum side side, const struct key_list *hashes,
                       struct strbuf *out);
 
-/* PostgreSQL on both sides alone (postgres/sqlgen.c). → count(*), SHA-256 in hex over the rows with these keys, in the order of the list. */
+/* Lookups of keys that the journal has named: seekable ones alone (plan_key). */
+struct sql_seek_ops {
+    void (*keys_digest)(const struct plan_table *pt, enum side side, const struct key_list *keys,
+                        struct strbuf *out);
+    void (*keys_rows)(const struct plan_table *pt, enum side side, const struct key_list *keys,
+                      struct strbuf *out);
+};
+extern const struct sql_seek_ops sql_seek_postgres, sql_seek_mariadb;
+
+/* keys: as the side's `seek_head` wants them. → count(*), SHA-256 in hex over the rows with these keys, in the order of the list. */
 void sql_keys_digest(const struct plan_table *pt, enum side side, const struct key_list *keys,
                      struct strbuf *out);
 /* As above. → key columns as text, SHA-256 of the row in hex. */
@@ -92,5 +101,7 @@ void sql_keys_rows(const struct plan_table *pt, enum side side, const struct key
  * (from 1), in order of it, then what sql_rows_by_key() would give for such a row. */
 void sql_values_forms(const struct plan_table *pt, const char *const *texts, size_t count,
                       struct strbuf *out);
+/* PostgreSQL's own texts of keys → their canonical texts, row by row in the order of the list. For the source (postgres/sqlgen.c). */
+void sql_key_texts(const struct plan_table *pt, const struct key_list *keys, struct strbuf *out);
 
 #endif

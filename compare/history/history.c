@@ -4,12 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control.h"
 #include "core/alloc.h"
 #include "core/clock.h"
-#include "fence.h"
-#include "pg/control_tables.h"
-#include "postgres/postgres.h"
-#include "sql/embedded.h"
+#include "history/proof_sql.h"
 #include "topic_names.h"
 
 #define SAVE_EVERY_US INT64_C(2000000)
@@ -60,16 +58,13 @@ static bool read_place(struct history *h, struct session *session, bool *ret, st
 {
     ROWSET_AUTO res = NULL;
     int64_t there = 0;
+    const char *name = "position";
     *ret = false;
-    if (!session_int64(session, "SELECT count(to_regclass('crossfade.position'))", 0, NULL, &there, err))
+    if (!session_int64(session, control_of(session)->table_there, 1, &name, &there, err))
         return false;
     if (there == 0)
         return true;
-    if (!session_ask(
-            session,
-            "SELECT fence_id, fence_offset, lsn, attempt, complete FROM crossfade.position WHERE pipeline ="
-            " $1 ORDER BY fence_id LIMIT 1",
-            1, &h->pipeline, &res, err))
+    if (!session_ask(session, proof_sql_of(session)->place, 1, &h->pipeline, &res, err))
         return false;
     if (rowset_rows(res) == 0)
         return true;
@@ -78,21 +73,6 @@ static bool read_place(struct history *h, struct session *session, bool *ret, st
                                  .attempt = (uint64_t)rowset_int64(res, 0, 3)};
     *ret = lsn_parse(rowset_cell(res, 0, 2), &h->at.lsn) && rowset_bool(res, 0, 4) && h->at.id > 0;
     return true;
-}
-
-/* A role that may not make the table does without: nothing is kept then. */
-static bool find_state(struct history *h, bool *ret, struct err *err)
-{
-    struct err refused = ERR_INIT;
-    if (!state_there(h->conn, ret, err) || *ret)
-        return *ret;
-    if (!pg_control_tables_ensure(h->conn, "crossfade.compared", embedded_sql_target_sql, "target",
-                                  &refused) &&
-        refused.code == ERR_CONNECT) {
-        *err = refused;
-        return false;
-    }
-    return state_there(h->conn, ret, err);
 }
 
 static bool name_topics(struct history *h, struct err *err)
@@ -120,26 +100,19 @@ static struct plan_table *find_table(const struct history *h, const char *schema
     return pt != NULL && pt->history != NULL ? pt : NULL;
 }
 
-static void keep_shape(void *ctx, struct plan_table *pt, const char shape[SHA256_HEX])
+/* Nothing is kept of the tables that `sql` names, if there is the control table of that name. */
+static bool leave_named(struct history *h, const char *name, const char *sql, struct err *err)
 {
-    (void)ctx;
-    memcpy(pt->history->shape, shape, sizeof pt->history->shape);
-    pt->history->kept = true;
-}
-
-/* Nothing is kept of the tables that `sql` names, if there is the relation it asks. */
-static bool leave_named(struct history *h, const char *relation, const char *sql, struct err *err)
-{
-    PG_RESULT_AUTO res = NULL;
-    bool there = false;
-    if (!pg_query_bool(h->conn, "SELECT to_regclass($1) IS NOT NULL", 1, &relation, &there, err))
+    ROWSET_AUTO res = NULL;
+    int64_t there = 0;
+    if (!session_int64(h->session, control_of(h->session)->table_there, 1, &name, &there, err))
         return false;
-    if (!there)
+    if (there == 0)
         return true;
-    if (!pg_query(h->conn, sql, 1, &h->pipeline, &res, err))
-        return err_wrap(err, "target: %s", relation);
-    for (int row = 0; row < pg_rows(res); row++) {
-        struct plan_table *pt = find_table(h, pg_cell(res, row, 0), pg_cell(res, row, 1));
+    if (!session_ask(h->session, sql, 1, &h->pipeline, &res, err))
+        return err_wrap(err, "target: crossfade.%s", name);
+    for (int row = 0; row < rowset_rows(res); row++) {
+        struct plan_table *pt = find_table(h, rowset_cell(res, row, 0), rowset_cell(res, row, 1));
         if (pt != NULL)
             pt->history->kept = false;
     }
@@ -149,12 +122,9 @@ static bool leave_named(struct history *h, const char *relation, const char *sql
 /* What is written to these on the target is not all in the journal: applications write there, or dead letters will be taken up. */
 static bool leave_other_writes(struct history *h, struct err *err)
 {
-    return leave_named(h, "crossfade.dual_write",
-                       "SELECT schema_name, table_name FROM crossfade.dual_write WHERE pipeline = $1", err) &&
-           leave_named(h, "crossfade.dead_letter",
-                       "SELECT DISTINCT schema_name, table_name FROM crossfade.dead_letter WHERE pipeline = "
-                       "$1 AND state = 'held'",
-                       err);
+    const struct control *control = control_of(h->session);
+    return leave_named(h, "dual_write", control->dual_writes, err) &&
+           leave_named(h, "dead_letter", control->dead_letters, err);
 }
 
 static void take_proof(void *ctx, const char *schema, const char *table, struct proof *proof)
@@ -167,6 +137,10 @@ static void take_proof(void *ctx, const char *schema, const char *table, struct 
         !pt->history->kept || proof->read_us < h->floor_us || proof->at.id > h->at.id ||
         proof->at.attempt != h->at.attempt ||
         (!proof->whole && (!pt->ranges || proof->upper == NULL || key_length(proof->upper) != pt->key_count));
+    if (!pt->history->kept)
+        table_add_note(&pt->out,
+                       "read whole: nothing can be built on this table now (not published, written on "
+                       "both sides, with dead letters, or altered on the target just before)");
     if (pt->history->stale)
         return;
     pt->history->base = *proof;
@@ -174,13 +148,12 @@ static void take_proof(void *ctx, const char *schema, const char *table, struct 
 }
 
 /* Against the shape after the snapshot: what was the same before the first reading and is now was the same all the time. */
-static void judge_base(void *ctx, struct plan_table *pt, const char shape[SHA256_HEX])
+static void judge_base(struct plan_table *pt)
 {
     struct proof *base = &pt->history->base;
-    (void)ctx;
     if (!base->there)
         return;
-    if (strcmp(base->shape, shape) != 0) {
+    if (strcmp(base->shape, pt->history->shape_now) != 0) {
         table_add_note(
             &pt->out,
             "read whole: the table's definition, its storage (TRUNCATE, a rewrite) or how it is compared "
@@ -201,38 +174,38 @@ static bool find_bases(struct history *h, struct err *err)
     int64_t end_us = 0;
     if (!h->build)
         return true;
-    if (h->resume && !state_last_end(h->conn, h->pipeline, &end_us, err))
+    if (h->resume && !state_last_end(h->session, h->pipeline, &end_us, err))
         return false;
     h->floor_us = MAX_OF(h->floor_us, end_us + 1);
-    return state_load(h->conn, h->pipeline, take_proof, h, err) &&
-           table_shapes(h, true, judge_base, NULL, err);
+    if (!state_load(h->session, h->pipeline, take_proof, h, err))
+        return false;
+    for (size_t i = 0; i < h->plan->count; i++) {
+        if (h->plan->tables[i]->history != NULL)
+            judge_base(h->plan->tables[i]);
+    }
+    return true;
 }
 
 bool history_open(struct history *h, struct session *session, struct err *err)
 {
     bool placed = false;
-    if (session_dialect(session) != DIALECT_POSTGRES)
-        return true;
     if (!read_place(h, session, &placed, err))
         return err_wrap(err, "target: crossfade.position");
-    if (!session_open(h->target_url, "target", h->pipeline, &h->session, err))
+    if (h->session == NULL && !session_open(h->target_url, "target", h->pipeline, &h->session, err))
         return false;
-    h->conn = session_postgres_conn(h->session);
-    if (!find_state(h, &h->kept, err))
+    if (!proof_sql_of(h->session)->ensure(h->session, &h->kept, err))
         return !err_is_set(err);
     h->kept = h->kept && placed;
     if (!h->kept)
         return true;
     h->saved_us = clock_mono_us();
-    return name_topics(h, err) && table_shapes(h, false, keep_shape, NULL, err) &&
-           leave_other_writes(h, err) && find_bases(h, err);
+    return name_topics(h, err) && table_shapes(h, err) && leave_other_writes(h, err) && find_bases(h, err);
 }
 
 void history_close(struct history *h)
 {
     session_close(h->session);
     h->session = NULL;
-    h->conn = NULL;
 }
 
 /* --- what is proven now --- */
@@ -337,8 +310,8 @@ static struct changed_rows make_rows(const struct history *h)
 /* Names are the caller's. */
 static bool write_rows(struct history *h, struct changed_rows *rows, struct err *err)
 {
-    bool ok = state_forget(h->conn, h->pipeline, rows->forget, rows->forget_count, err) &&
-              state_save(h->conn, h->pipeline, rows->save, rows->save_count, h->floor_us, err);
+    bool ok = state_forget(h->session, h->pipeline, rows->forget, rows->forget_count, err) &&
+              state_save(h->session, h->pipeline, rows->save, rows->save_count, h->floor_us, err);
     for (size_t i = 0; i < rows->save_count; i++)
         proof_release(&rows->save[i].proof);
     free(rows->save);
@@ -401,11 +374,9 @@ static bool forget_failed(struct history *h, const struct compare_table *tables,
             rows.forget[rows.forget_count++] =
                 (struct proof_row){.schema = tables[i].schema, .table = tables[i].table};
     }
-    if (rows.forget_count > 0 && h->conn == NULL && dialect_of_url(h->target_url) == DIALECT_POSTGRES) {
+    if (rows.forget_count > 0 && h->session == NULL)
         ok = session_open(h->target_url, "target", h->pipeline, &h->session, err);
-        h->conn = ok ? session_postgres_conn(h->session) : NULL;
-    }
-    ok = ok && (rows.forget_count == 0 || h->conn == NULL || state_there(h->conn, &there, err));
+    ok = ok && (rows.forget_count == 0 || proof_sql_of(h->session)->ensure(h->session, &there, err));
     rows.forget_count = ok && there ? rows.forget_count : 0;
     return write_rows(h, &rows, ok ? err : NULL) && ok;
 }

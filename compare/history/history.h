@@ -13,7 +13,7 @@
 #include "history/changes.h"
 #include "history/key_set.h"
 #include "model.h"
-#include "pg/conn.h"
+#include "session.h"
 
 struct proof {
     bool there;
@@ -35,10 +35,11 @@ struct proven_part {
 };
 
 struct table_history {
-    char shape[SHA256_HEX]; /* as it was before the snapshot: what a proof of this run carries */
-    bool kept;              /* there will be a proof */
-    bool stale;             /* one is kept that cannot be built upon: it gives way to any other */
-    struct proof base;      /* built upon, if there */
+    char shape[SHA256_HEX];     /* as it was before the snapshot: what a proof of this run carries */
+    char shape_now[SHA256_HEX]; /* after the snapshot; only with history.build */
+    bool kept;                  /* there will be a proof */
+    bool stale;                 /* one is kept that cannot be built upon: it gives way to any other */
+    struct proof base;          /* built upon, if there */
     char *topic;
     const char **key_names;
     struct key_set keys; /* planner's, while it reads the journal */
@@ -68,8 +69,8 @@ struct history {
     int64_t read_us;  /* of this run */
     struct fence_place at;
     bool kept;               /* there is a place to keep proofs in */
-    struct session *session; /* the target, for proofs alone */
-    struct pg_conn *conn;    /* the session's */
+    struct session *session; /* the target, for proofs alone; NULL: opened when it is needed */
+    struct session *source;  /* the owner's, outside of the snapshot; NULL: one is opened for a while */
     int64_t saved_us;        /* mono */
     struct plan *plan;
     const char *pre_shapes; /* compare_shapes() before the snapshot; NULL: both sides stand still */
@@ -99,24 +100,21 @@ struct proof_row {
     const char *schema, *table;
     struct proof proof;
 };
-bool state_there(struct pg_conn *conn, bool *ret, struct err *err) MUST_CHECK;
 /* Calls each() for every proof of the pipeline; what it needs of the row it takes (and sets to NULL). */
-bool state_load(struct pg_conn *conn, const char *pipeline,
+bool state_load(struct session *conn, const char *pipeline,
                 void (*each)(void *ctx, const char *schema, const char *table, struct proof *proof),
                 void *ctx, struct err *err) MUST_CHECK;
-bool state_save(struct pg_conn *conn, const char *pipeline, const struct proof_row *rows, size_t count,
+bool state_save(struct session *conn, const char *pipeline, const struct proof_row *rows, size_t count,
                 int64_t floor_us, struct err *err) MUST_CHECK;
-bool state_forget(struct pg_conn *conn, const char *pipeline, const struct proof_row *rows, size_t count,
+bool state_forget(struct session *conn, const char *pipeline, const struct proof_row *rows, size_t count,
                   struct err *err) MUST_CHECK;
 void proof_release(struct proof *proof);
 
 /* When the last comparison of all tables began that came to its end (wall); 0 = none did. */
-bool state_last_end(struct pg_conn *conn, const char *pipeline, int64_t *ret_us, struct err *err) MUST_CHECK;
+bool state_last_end(struct session *conn, const char *pipeline, int64_t *ret_us, struct err *err) MUST_CHECK;
 
-/* table_shape.c: digests of what a proof rests on besides rows. `now`: after the snapshot. */
-bool table_shapes(struct history *history, bool now,
-                  void (*each)(void *ctx, struct plan_table *pt, const char shape[SHA256_HEX]), void *ctx,
-                  struct err *err) MUST_CHECK;
+/* table_shape.c: digests of what a proof rests on besides rows; tables of which there are none are not `kept`. */
+bool table_shapes(struct history *history, struct err *err) MUST_CHECK;
 
 /* keys_compare.c */
 struct key_batch {

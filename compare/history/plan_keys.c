@@ -80,6 +80,14 @@ static void lose(struct changed_table *t, char *why)
         free(why);
 }
 
+static bool is_seekable(const struct plan_table *pt)
+{
+    bool all = true;
+    for (size_t k = 0; k < pt->key_count; k++)
+        all = all && pt->keys[k].seek_head[SIDE_TARGET] != NULL;
+    return all;
+}
+
 static bool take_key(void *ctx, struct changed_table *t, const char *key, size_t len, struct err *err)
 {
     struct collecting *c = ctx;
@@ -94,6 +102,8 @@ static bool take_key(void *ctx, struct changed_table *t, const char *key, size_t
     h->key_count++;
     if (!pt->target_indexed)
         lose(t, xasprintf("the target has no unique index for the key"));
+    else if (!is_seekable(pt))
+        lose(t, xstrdup("no row of the target can be looked up by keys of these types"));
     else if (too_many(pt, h->key_count))
         lose(t, xasprintf("more than %d %% of its rows were changed since fence %llu", CHANGED_PERCENT,
                           (unsigned long long)t->since.id));

@@ -7,6 +7,7 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "history/history.h"
+#include "history/proof_sql.h"
 #include "json/text.h"
 
 void proof_release(struct proof *proof)
@@ -17,13 +18,9 @@ void proof_release(struct proof *proof)
     *proof = (struct proof){0};
 }
 
-bool state_there(struct pg_conn *conn, bool *ret, struct err *err)
+const struct proof_sql *proof_sql_of(const struct session *target)
 {
-    return pg_query_bool(
-        conn,
-        "SELECT coalesce(bool_and(has_table_privilege(to_regclass('crossfade.compared'), p)), false)"
-        " FROM unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) p",
-        0, NULL, ret, err);
+    return session_dialect(target) == DIALECT_MARIADB ? &proof_sql_mariadb : &proof_sql_postgres;
 }
 
 static char **upper_of(const char *json_array)
@@ -39,53 +36,44 @@ static char **upper_of(const char *json_array)
     return upper;
 }
 
-static bool take_row(const struct pg_result *res, int row, struct proof *ret, struct err *err)
+static bool take_row(const struct rowset *res, int row, struct proof *ret, struct err *err)
 {
     *ret = (struct proof){.there = true,
-                          .whole = pg_cell_bool(res, row, 2),
-                          .rows = (uint64_t)pg_cell_int64(res, row, 4),
-                          .at = {.id = (uint64_t)pg_cell_int64(res, row, 5),
-                                 .offset = (uint64_t)pg_cell_int64(res, row, 6),
-                                 .attempt = (uint64_t)pg_cell_int64(res, row, 8)},
-                          .read_us = pg_cell_int64(res, row, 9),
-                          .links = (uint64_t)pg_cell_int64(res, row, 10)};
-    (void)snprintf(ret->shape, sizeof ret->shape, "%s", pg_cell(res, row, 11));
-    if (!lsn_parse(pg_cell(res, row, 7), &ret->at.lsn))
-        return err_set(err, ERR_PROTOCOL, "crossfade.compared has lsn=%s", pg_cell(res, row, 7));
+                          .whole = rowset_bool(res, row, 2),
+                          .rows = (uint64_t)rowset_int64(res, row, 4),
+                          .at = {.id = (uint64_t)rowset_int64(res, row, 5),
+                                 .offset = (uint64_t)rowset_int64(res, row, 6),
+                                 .attempt = (uint64_t)rowset_int64(res, row, 8)},
+                          .read_us = rowset_int64(res, row, 9),
+                          .links = (uint64_t)rowset_int64(res, row, 10)};
+    (void)snprintf(ret->shape, sizeof ret->shape, "%s", rowset_cell(res, row, 11));
+    if (!lsn_parse(rowset_cell(res, row, 7), &ret->at.lsn))
+        return err_set(err, ERR_PROTOCOL, "crossfade.compared has lsn=%s", rowset_cell(res, row, 7));
     if (!ret->whole)
-        ret->upper = upper_of(pg_cell(res, row, 3));
+        ret->upper = upper_of(rowset_cell(res, row, 3));
     return true;
 }
 
-bool state_load(struct pg_conn *conn, const char *pipeline,
+bool state_load(struct session *conn, const char *pipeline,
                 void (*each)(void *ctx, const char *schema, const char *table, struct proof *proof),
                 void *ctx, struct err *err)
 {
-    PG_RESULT_AUTO res = NULL;
-    if (!pg_query(conn,
-                  "SELECT schema_name, table_name, whole, to_json(upper), rows, fence_id, fence_offset, lsn,"
-                  " attempt, (extract(epoch FROM read_at) * 1000000)::bigint, links, shape"
-                  " FROM crossfade.compared WHERE pipeline = $1 AND format = 1",
-                  1, &pipeline, &res, err))
+    ROWSET_AUTO res = NULL;
+    if (!session_ask(conn, proof_sql_of(conn)->load, 1, &pipeline, &res, err))
         return err_wrap(err, "target: what earlier comparisons have proven");
-    for (int row = 0; row < pg_rows(res); row++) {
+    for (int row = 0; row < rowset_rows(res); row++) {
         struct proof proof;
         if (!take_row(res, row, &proof, err))
             return false;
-        each(ctx, pg_cell(res, row, 0), pg_cell(res, row, 1), &proof);
+        each(ctx, rowset_cell(res, row, 0), rowset_cell(res, row, 1), &proof);
         proof_release(&proof);
     }
     return true;
 }
 
-bool state_last_end(struct pg_conn *conn, const char *pipeline, int64_t *ret_us, struct err *err)
+bool state_last_end(struct session *conn, const char *pipeline, int64_t *ret_us, struct err *err)
 {
-    return pg_query_int64(
-               conn,
-               "SELECT coalesce((extract(epoch FROM max(started_at)) * 1000000)::bigint, 0) FROM"
-               " crossfade.verdict WHERE pipeline = $1 AND scope IN ('full', 'changed') AND verdict <>"
-               " 'INCONCLUSIVE'",
-               1, &pipeline, ret_us, err) ||
+    return session_int64(conn, proof_sql_of(conn)->last_end, 1, &pipeline, ret_us, err) ||
            err_wrap(err, "target: crossfade.verdict");
 }
 
@@ -127,52 +115,32 @@ static char *rows_json(const struct proof_row *rows, size_t count)
     return text;
 }
 
-static bool run_rows(struct pg_conn *conn, const char *sql, const char *pipeline,
+static bool run_rows(struct session *conn, const char *sql, const char *pipeline,
                      const struct proof_row *rows, size_t count, const char *floor, struct err *err)
 {
-    PG_RESULT_AUTO res = NULL;
+    ROWSET_AUTO res = NULL;
     char *json = rows_json(rows, count);
     const char *params[] = {pipeline, json, floor};
     if (json == NULL)
         return err_set(err, ERR_NO_MEMORY, "what was proven does not fit into memory");
-    bool ok = pg_query(conn, sql, floor != NULL ? 3 : 2, params, &res, err);
+    bool ok = session_ask(conn, sql, floor != NULL ? 3 : 2, params, &res, err);
     free(json);
     return ok || err_wrap(err, "target: crossfade.compared");
 }
 
-/* A proof of all rows gives way to one of some only if it does not count any more. */
-static const char save_sql[] =
-    "INSERT INTO crossfade.compared AS c (pipeline, schema_name, table_name, shape, whole, upper, rows, "
-    "fence_id,"
-    " fence_offset, lsn, attempt, read_at, links)"
-    " SELECT $1, x.* FROM jsonb_to_recordset($2::jsonb) AS x(schema_name text, table_name text, shape text, "
-    "whole"
-    " boolean, upper text[], rows bigint, fence_id bigint, fence_offset bigint, lsn pg_lsn, attempt bigint,"
-    " read_at timestamptz, links integer)"
-    " ON CONFLICT (pipeline, schema_name, table_name) DO UPDATE SET format = 1, shape = excluded.shape, "
-    "whole ="
-    " excluded.whole, upper = excluded.upper, rows = excluded.rows, fence_id = excluded.fence_id, "
-    "fence_offset ="
-    " excluded.fence_offset, lsn = excluded.lsn, attempt = excluded.attempt, read_at = excluded.read_at, "
-    "links ="
-    " excluded.links, proven_at = clock_timestamp()"
-    " WHERE excluded.whole OR NOT c.whole OR c.shape <> excluded.shape OR c.read_at < $3::timestamptz";
-
-bool state_save(struct pg_conn *conn, const char *pipeline, const struct proof_row *rows, size_t count,
+bool state_save(struct session *conn, const char *pipeline, const struct proof_row *rows, size_t count,
                 int64_t floor_us, struct err *err)
 {
+    const struct proof_sql *sql = proof_sql_of(conn);
     char floor[ISO_TIME_MAX];
-    return count == 0 || run_rows(conn, save_sql, pipeline, rows, count, clock_iso(floor_us, floor), err);
+    clock_iso(floor_us, floor);
+    return count == 0 ||
+           ((sql->give_way == NULL || run_rows(conn, sql->give_way, pipeline, rows, count, floor, err)) &&
+            run_rows(conn, sql->save, pipeline, rows, count, floor, err));
 }
 
-bool state_forget(struct pg_conn *conn, const char *pipeline, const struct proof_row *rows, size_t count,
+bool state_forget(struct session *conn, const char *pipeline, const struct proof_row *rows, size_t count,
                   struct err *err)
 {
-    return count == 0 ||
-           run_rows(
-               conn,
-               "DELETE FROM crossfade.compared c USING jsonb_to_recordset($2::jsonb) AS x(schema_name text,"
-               " table_name text) WHERE c.pipeline = $1 AND c.schema_name = x.schema_name AND c.table_name ="
-               " x.table_name",
-               pipeline, rows, count, NULL, err);
+    return count == 0 || run_rows(conn, proof_sql_of(conn)->forget, pipeline, rows, count, NULL, err);
 }

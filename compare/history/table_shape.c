@@ -11,64 +11,54 @@
 
 #include "core/alloc.h"
 #include "history/history.h"
+#include "history/proof_sql.h"
 #include "postgres/postgres.h"
-
-/* Of the whole database: such changes are rare. */
-static const char types_sql[] =
-    "SELECT md5(concat_ws('|',"
-    " (SELECT string_agg(concat_ws(' ', enumtypid, enumlabel, enumsortorder), ',' ORDER BY enumtypid,"
-    "  enumsortorder) FROM pg_enum),"
-    " (SELECT string_agg(concat_ws(' ', c.oid, a.attnum, a.attname, a.atttypid, a.atttypmod, "
-    "a.attisdropped), ','"
-    "  ORDER BY c.oid, a.attnum) FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0"
-    "  WHERE c.relkind = 'c')))";
-
-/* Of tables and their partitions, as compare_shapes() looks at them on the source. The function sees the present, whatever the
- * snapshot. */
-static const char storage_sql[] =
-    "SELECT o.oid, md5(string_agg(concat_ws(' ', p.relid, pg_relation_filenode(p.relid),"
-    "   (SELECT 'in ' || string_agg(i.xmin::text, ',' ORDER BY i.inhparent) FROM pg_inherits i"
-    "    WHERE i.inhrelid = p.relid), (SELECT string_agg(concat_ws(',', a.attnum, a.attname, a.atttypid,"
-    "   a.atttypmod, a.attcollation, a.attisdropped), ';' ORDER BY a.attnum) FROM pg_attribute a"
-    "    WHERE a.attrelid = p.relid AND a.attnum > 0)), '|' ORDER BY p.relid))"
-    "  FROM unnest($1::oid[]) o(oid) CROSS JOIN LATERAL"
-    "  (SELECT o.oid AS relid UNION SELECT t.relid::oid FROM pg_partition_tree(o.oid) t) p GROUP BY 1"
-    " ORDER BY 1";
 
 struct sources {
     char *types[SIDE_COUNT];
-    json_t *shapes;            /* of the source */
-    struct pg_result *storage; /* of the target, by oid */
+    json_t *shapes;         /* of the source */
+    struct rowset *storage; /* of the target, by oid; NULL: its catalog has told */
 };
 
-static bool read_storage(const struct plan *plan, struct pg_conn *conn, struct pg_result **ret,
+static bool read_storage(const struct plan *plan, struct session *target, struct rowset **ret,
                          struct err *err)
 {
     struct strbuf oids = STRBUF_INIT(STRBUF_SQL_MAX);
+    const char *sql = proof_sql_of(target)->storage;
+    if (sql == NULL)
+        return true;
     strbuf_addc(&oids, '{');
     for (size_t i = 0; i < plan->count; i++)
         strbuf_addf(&oids, "%s%u", oids.len > 1 ? "," : "", plan->tables[i]->oid[SIDE_TARGET]);
     strbuf_addc(&oids, '}');
     const char *param = oids.data;
-    bool ok = strbuf_ok(&oids, "tables", err) && pg_query(conn, storage_sql, 1, &param, ret, err);
+    bool ok = strbuf_ok(&oids, "tables", err) && session_ask(target, sql, 1, &param, ret, err);
     strbuf_release(&oids);
     return ok || err_wrap(err, "target: storage of the tables");
 }
 
-static const char *storage_of(const struct pg_result *res, uint32_t oid)
+static const char *storage_of(const struct sources *from, const struct plan_table *pt)
 {
-    int low = 0, high = pg_rows(res);
+    int low = 0, high = from->storage != NULL ? rowset_rows(from->storage) : 0;
     while (low < high) {
         int mid = low + (high - low) / 2;
-        uint32_t there = (uint32_t)pg_cell_int64(res, mid, 0);
-        if (there == oid)
-            return pg_cell(res, mid, 1);
-        if (there < oid)
+        uint32_t there = (uint32_t)rowset_int64(from->storage, mid, 0);
+        if (there == pt->oid[SIDE_TARGET])
+            return rowset_cell(from->storage, mid, 1);
+        if (there < pt->oid[SIDE_TARGET])
             low = mid + 1;
         else
             high = mid;
     }
-    return NULL;
+    return pt->storage;
+}
+
+static bool read_types(struct session *s, char **ret, struct err *err)
+{
+    const char *sql = proof_sql_of(s)->types;
+    if (sql == NULL)
+        *ret = xstrdup("");
+    return sql == NULL || session_text(s, sql, 0, NULL, ret, err);
 }
 
 /* A length before each text: no two lists run together. */
@@ -77,15 +67,23 @@ static void add_text(struct strbuf *sb, const char *text)
     strbuf_addf(sb, "%zu:%s", strlen(text), text);
 }
 
+/* Text after text; what a dialect does not have is none. */
+static void add_key(struct strbuf *sb, const struct plan_key *key, int side)
+{
+    const char *texts[] = {key->text[side], key->tail[side], key->seek_tail[side], key->sorts[side]};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        add_text(sb, texts[i] != NULL ? texts[i] : "");
+}
+
 static bool digest(const struct sources *from, const struct plan_table *pt, char ret[SHA256_HEX])
 {
     struct strbuf sb = STRBUF_INIT(STRBUF_SQL_MAX);
     char *name = xasprintf("%s.%s", pt->out.schema, pt->out.table);
     const char *source = json_string_value(json_object_get(from->shapes, name));
-    const char *target = storage_of(from->storage, pt->oid[SIDE_TARGET]);
+    const char *target = storage_of(from, pt);
     free(name);
     if (source == NULL || target == NULL || pt->history->topic == NULL)
-        return false; /* not published: nothing tells of its changes */
+        return false; /* not published: nothing tells of its changes; altered just now */
     add_text(&sb, source);
     add_text(&sb, target);
     add_text(&sb, pt->history->topic);
@@ -95,7 +93,7 @@ static bool digest(const struct sources *from, const struct plan_table *pt, char
         for (size_t i = 0; i < pt->column_count; i++)
             add_text(&sb, pt->columns[i].form[side]);
         for (size_t i = 0; i < pt->key_count; i++)
-            add_text(&sb, pt->keys[i].tail[side]), add_text(&sb, pt->keys[i].sorts[side]);
+            add_key(&sb, &pt->keys[i], side);
     }
     for (size_t i = 0; i < pt->column_count; i++)
         add_text(&sb, pt->columns[i].name);
@@ -106,42 +104,54 @@ static bool digest(const struct sources *from, const struct plan_table *pt, char
     return ok;
 }
 
-static bool read_source(struct history *h, bool now, struct sources *ret, struct err *err)
+static bool ask_source(const struct history *h, struct session *session, struct sources *before,
+                       struct sources *now, struct err *err)
 {
-    struct session *session = NULL;
     char *json = NULL;
-    if (!session_open(h->source_url, "source", h->pipeline, &session, err))
+    if (!read_types(session, &before->types[SIDE_SOURCE], err))
         return false;
-    struct pg_conn *conn = session_postgres_conn(session);
-    bool ok = pg_query_text(conn, types_sql, 0, NULL, &ret->types[SIDE_SOURCE], err);
-    if (ok && !now && h->pre_shapes != NULL)
-        json = xstrdup(h->pre_shapes);
-    else if (ok)
-        ok = compare_shapes(conn, h->pipeline, &json, err);
-    session_close(session);
-    if (ok)
-        ret->shapes = json_loads(json, 0, NULL);
+    if (h->pre_shapes != NULL)
+        before->shapes = json_loads(h->pre_shapes, 0, NULL);
+    if ((h->build || h->pre_shapes == NULL) &&
+        !compare_shapes(session_postgres_conn(session), h->pipeline, &json, err))
+        return false;
+    if (json != NULL)
+        now->shapes = json_loads(json, 0, NULL);
+    if (h->pre_shapes == NULL) /* both sides stand still */
+        before->shapes = json_incref(now->shapes);
     free(json);
+    return true;
+}
+
+static bool read_source(const struct history *h, struct sources *before, struct sources *now, struct err *err)
+{
+    struct session *own = NULL;
+    if (h->source == NULL && !session_open(h->source_url, "source", h->pipeline, &own, err))
+        return false;
+    bool ok = ask_source(h, own != NULL ? own : h->source, before, now, err);
+    session_close(own);
     return ok;
 }
 
-bool table_shapes(struct history *h, bool now,
-                  void (*each)(void *ctx, struct plan_table *pt, const char shape[SHA256_HEX]), void *ctx,
-                  struct err *err)
+bool table_shapes(struct history *h, struct err *err)
 {
-    struct sources from = {0};
-    bool ok = read_source(h, now, &from, err) &&
-              pg_query_text(h->conn, types_sql, 0, NULL, &from.types[SIDE_TARGET], err) &&
-              read_storage(h->plan, h->conn, &from.storage, err);
+    struct sources before = {0}, now = {0};
+    bool ok = read_source(h, &before, &now, err) && read_types(h->session, &before.types[SIDE_TARGET], err) &&
+              read_storage(h->plan, h->session, &before.storage, err);
+    memcpy(now.types, before.types, sizeof now.types);
+    now.storage = before.storage;
     for (size_t i = 0; ok && i < h->plan->count; i++) {
         struct plan_table *pt = h->plan->tables[i];
-        char shape[SHA256_HEX];
-        if (pt->history != NULL && digest(&from, pt, shape))
-            each(ctx, pt, shape);
+        if (pt->history == NULL)
+            continue;
+        pt->history->kept = digest(&before, pt, pt->history->shape);
+        if (h->build && !digest(&now, pt, pt->history->shape_now))
+            pt->history->shape_now[0] = '\0';
     }
-    free(from.types[SIDE_SOURCE]);
-    free(from.types[SIDE_TARGET]);
-    json_decref(from.shapes);
-    pg_result_free(from.storage);
+    free(before.types[SIDE_SOURCE]);
+    free(before.types[SIDE_TARGET]);
+    json_decref(before.shapes);
+    json_decref(now.shapes);
+    rowset_free(before.storage);
     return ok;
 }

@@ -14,8 +14,10 @@
     " " schema " NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema') AND NOT (" schema       \
     " = DATABASE() AND " table " LIKE 'crossfade\\_%') "
 
+/* CREATE_TIME is that of the definition's file, in seconds: ALTER TABLE makes a new one, TRUNCATE does not. */
 static const char tables_sql[] =
-    "SELECT TABLE_SCHEMA, TABLE_NAME, COALESCE(TABLE_ROWS, 0), ENGINE FROM information_schema.TABLES WHERE "
+    "SELECT TABLE_SCHEMA, TABLE_NAME, COALESCE(TABLE_ROWS, 0), ENGINE, IF(CREATE_TIME < SYSDATE() - INTERVAL "
+    "2 SECOND, CREATE_TIME, NULL) FROM information_schema.TABLES WHERE "
     "TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') AND" OURS(
         "TABLE_SCHEMA", "TABLE_NAME") "ORDER BY BINARY TABLE_SCHEMA, BINARY "
                                       "TABLE_NAME";
@@ -69,6 +71,8 @@ static bool read_tables(struct session *s, struct catalog *cat, struct err *err)
         t->logged = true;
         if (strcmp(rowset_cell(res, i, 3), "InnoDB") != 0)
             t->engine = xstrdup(rowset_is_null(res, i, 3) ? "unknown" : rowset_cell(res, i, 3));
+        if (!rowset_is_null(res, i, 4))
+            t->storage = xstrdup(rowset_cell(res, i, 4));
     }
     if (cat->table_count > 1)
         qsort(cat->tables, cat->table_count, sizeof *cat->tables, by_name);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "maria/script.h"
+#include "mariadb.h"
 #include "sql/embedded.h"
 
 #define NEEDED 5 /* tables, and a column that came later */
@@ -18,8 +19,9 @@ static const char add_lag_sql[] = "ALTER TABLE crossfade_comparison ADD COLUMN I
                                   "NULL COMMENT 'from the marker on "
                                   "the source until the target stood there'";
 
-static bool run_script(struct session *target, const char *script, struct err *err)
+bool mariadb_make_control_tables(struct session *target, struct err *err)
 {
+    const char *script = embedded_sql_target_mariadb_sql;
     bool ok = true;
     for (char *sql; ok && (sql = maria_script_next(&script)) != NULL; free(sql))
         ok = session_exec(target, sql, err);
@@ -34,7 +36,7 @@ static bool ensure(struct session *target, struct err *err)
     if (there == NEEDED)
         return true;
     struct err refused = ERR_INIT;
-    if (run_script(target, embedded_sql_target_mariadb_sql, &refused) &&
+    if (mariadb_make_control_tables(target, &refused) &&
         session_int64(target, needed_sql, 0, NULL, &there, &refused) &&
         (there == NEEDED || session_exec(target, add_lag_sql, &refused)))
         return true;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "canonical_family.h"
 #include "core/alloc.h"
 #include "maria/quote.h"
 #include "pg/conn.h"
@@ -87,8 +88,39 @@ static bool wrap_target(const struct mariadb_column *target, struct plan_key *ke
     return true;
 }
 
+/* "CONVERT(… USING utf8mb4) COLLATE utf8mb4_bin": by the column's collation, or its index does not serve. */
+static void seek_text(const struct mariadb_column *target, struct plan_key *key)
+{
+    const char *collation = target->collation;
+    key->seek_head[SIDE_TARGET] = xstrdup("CONVERT(");
+    key->seek_tail[SIDE_TARGET] =
+        xasprintf(" USING %.*s) COLLATE %s", (int)strcspn(collation, "_"), collation, collation);
+}
+
+/* Texts are found under any collation: those that are the same are equal. All others must not be put together by their types. */
+static void plan_seek(const struct cat_column *source, const struct mariadb_column *target,
+                      struct plan_key *key)
+{
+    enum canonical_family f = canonical_family(source);
+    bool text = target->kind == MARIA_CHAR || target->kind == MARIA_TEXT;
+    if (text && target->collation != NULL &&
+        (key->native || f == CANON_TEXT || (f == CANON_BPCHAR && target->kind == MARIA_CHAR))) {
+        seek_text(target, key);
+    } else if (target->kind == MARIA_UUID && f == CANON_UUID) {
+        key->seek_head[SIDE_TARGET] = xstrdup("CAST(");
+        key->seek_tail[SIDE_TARGET] = xstrdup(" AS UUID)");
+    } else if (!text && key->native) {
+        key->seek_head[SIDE_TARGET] = xstrdup(key->head[SIDE_TARGET]);
+        key->seek_tail[SIDE_TARGET] = xstrdup(key->tail[SIDE_TARGET]);
+    } else {
+        return;
+    }
+    key->seek_head[SIDE_SOURCE] = xstrdup("");
+    key->seek_tail[SIDE_SOURCE] = xasprintf("::%s", source->type);
+}
+
 void mariadb_pair_key(const struct cat_column *source, const struct cat_column *target,
-                      char *const form[SIDE_COUNT], struct plan_key *key)
+                      const struct plan_column *column, struct plan_key *key)
 {
     struct strbuf columns[SIDE_COUNT] = {STRBUF_INIT(STRBUF_SQL_MAX), STRBUF_INIT(STRBUF_SQL_MAX)};
     strbuf_adds(&columns[SIDE_SOURCE], "t.");
@@ -97,8 +129,8 @@ void mariadb_pair_key(const struct cat_column *source, const struct cat_column *
     maria_quote_ident(&columns[SIDE_TARGET], target->name);
     for (int side = 0; side < SIDE_COUNT; side++) {
         key->column[side] = strbuf_detach(&columns[side]);
-        if (form != NULL)
-            key->text[side] = xstrdup(form[side]);
+        if (column != NULL)
+            key->text[side] = xstrdup(column->form[side]);
         else
             key->text[side] =
                 xasprintf(side == SIDE_SOURCE ? "%s::text" : "CAST(%s AS CHAR)", key->column[side]);
@@ -106,10 +138,12 @@ void mariadb_pair_key(const struct cat_column *source, const struct cat_column *
     const struct mariadb_column described = describe(target);
     /* what sorts apart may also take two values for one: then only texts tell */
     key->native =
-        form != NULL && canonical_sorts_alike_mariadb(source, &described) && wrap_target(&described, key);
+        column != NULL && canonical_sorts_alike_mariadb(source, &described) && wrap_target(&described, key);
     if (key->native) {
         bool bytes = source->type_oid == OID_BYTEA;
         key->head[SIDE_SOURCE] = xstrdup(bytes ? "decode(" : "");
         key->tail[SIDE_SOURCE] = bytes ? xstrdup(",'hex')") : xasprintf("::%s", source->type);
     }
+    if (column != NULL && !column->merges)
+        plan_seek(source, &described, key);
 }

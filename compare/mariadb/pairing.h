@@ -10,9 +10,9 @@ bool mariadb_pair(const struct cat_column *source, const struct cat_column *targ
                   struct canonical *ret, char **ret_reason) MUST_CHECK;
 /* Values of it may be longer than `bytes`. */
 bool mariadb_may_be_longer(const struct cat_column *target, long long bytes);
-/* Fills all of the key but its name. form: the column's; NULL = it is not compared, and only its text serves. */
+/* Fills all of the key but its name. column: the plan's; NULL = it is not compared, and only its text serves. */
 void mariadb_pair_key(const struct cat_column *source, const struct cat_column *target,
-                      char *const form[SIDE_COUNT], struct plan_key *key);
+                      const struct plan_column *column, struct plan_key *key);
 bool mariadb_sorts_alike(const struct cat_column *source, const struct cat_column *target);
 
 #endif

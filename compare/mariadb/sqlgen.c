@@ -246,6 +246,69 @@ static void rows_by_key(const struct plan_table *pt, enum side side, const struc
     strbuf_adds(out, " ORDER BY n");
 }
 
+/* "WITH u(n,k0,…) AS (VALUES …) ": the list; a key with a null finds nothing. */
+static void add_key_table(const struct plan_table *pt, const struct key_list *keys, struct strbuf *out)
+{
+    strbuf_adds(out, "WITH u(n");
+    for (size_t i = 0; i < pt->key_count; i++)
+        strbuf_addf(out, ",k%zu", i);
+    strbuf_adds(out, ") AS (VALUES ");
+    for (size_t n = 0; n < keys->count; n++) {
+        strbuf_addf(out, "%s(%zu", n > 0 ? "," : "", n + 1);
+        for (size_t i = 0; i < pt->key_count; i++) {
+            const char *cell = keys->cells[n * pt->key_count + i];
+            strbuf_addc(out, ',');
+            if (cell != NULL)
+                maria_quote_literal(out, cell);
+            else
+                strbuf_adds(out, "NULL");
+        }
+        strbuf_addc(out, ')');
+    }
+    strbuf_adds(out, ") ");
+}
+
+/* " FROM u STRAIGHT_JOIN t": by the index, and by the very text, of which a collation may take several for one. */
+static void add_seek_join(const struct plan_table *pt, enum side side, struct strbuf *out)
+{
+    strbuf_addf(out, " FROM u STRAIGHT_JOIN %s ON ", pt->from[side]);
+    for (size_t i = 0; i < pt->key_count; i++) {
+        const struct plan_key *key = &pt->keys[i];
+        strbuf_addf(out, "%s%s = %su.k%zu%s AND CAST(%s AS BINARY) = CAST(u.k%zu AS BINARY)",
+                    i > 0 ? " AND " : "", key->column[side], key->seek_head[side], i, key->seek_tail[side],
+                    key->text[side], i);
+    }
+}
+
+#define PLACE_AND_HASH_BYTES 90 /* place, ':', SHA-256 in hex, ',' */
+
+static void keys_digest(const struct plan_table *pt, enum side side, const struct key_list *keys,
+                        struct strbuf *out)
+{
+    add_key_table(pt, keys, out);
+    strbuf_addf(out,
+                "SELECT COUNT(*), IF(COUNT(d) = COUNT(*) AND COUNT(*) * %d <= LEAST(@@max_allowed_packet, "
+                "@@group_concat_max_len), SHA2(COALESCE(GROUP_CONCAT(CONCAT(n, ':', d) ORDER BY n SEPARATOR "
+                "','), ''), 256), NULL) FROM (SELECT u.n, ",
+                PLACE_AND_HASH_BYTES);
+    add_hash(pt, side, out);
+    strbuf_adds(out, " AS d");
+    add_seek_join(pt, side, out);
+    strbuf_adds(out, " LIMIT " ALL_ROWS ") x");
+}
+
+static void keys_rows(const struct plan_table *pt, enum side side, const struct key_list *keys,
+                      struct strbuf *out)
+{
+    add_key_table(pt, keys, out);
+    strbuf_adds(out, "SELECT ");
+    add_key_texts(pt, side, out);
+    add_hash(pt, side, out);
+    add_seek_join(pt, side, out);
+}
+
+const struct sql_seek_ops sql_seek_mariadb = {.keys_digest = keys_digest, .keys_rows = keys_rows};
+
 static void rows_by_hash(const struct plan_table *pt, enum side side, const struct key_list *hashes,
                          struct strbuf *out)
 {

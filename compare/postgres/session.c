@@ -88,15 +88,13 @@ static bool postgres_open(const char *url, const char *application, struct sessi
 
 static bool postgres_begin(struct session *s, const char *snapshot, struct err *err)
 {
-    struct pg_conn *conn = session_postgres_conn(s);
-    if (!pg_exec(conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err))
-        return false;
-    if (snapshot == NULL)
-        return true;
     struct strbuf sql = STRBUF_INIT(256);
-    strbuf_adds(&sql, "SET TRANSACTION SNAPSHOT ");
-    pg_quote_literal(&sql, snapshot);
-    bool ok = strbuf_ok(&sql, "statement", err) && pg_exec(conn, sql.data, err);
+    strbuf_adds(&sql, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+    if (snapshot != NULL) {
+        strbuf_adds(&sql, "; SET TRANSACTION SNAPSHOT ");
+        pg_quote_literal(&sql, snapshot);
+    }
+    bool ok = strbuf_ok(&sql, "statement", err) && pg_exec(session_postgres_conn(s), sql.data, err);
     strbuf_release(&sql);
     return ok;
 }

@@ -243,11 +243,10 @@ static void add_array(const struct key_list *list, size_t first, size_t step, st
     strbuf_release(&array);
 }
 
-/* " FROM unnest(…) u JOIN t": rows by these keys, u.n being their place. */
-static void add_keys_join(const struct plan_table *pt, enum side side, const struct key_list *keys,
-                          struct strbuf *out)
+/* "unnest(…) WITH ORDINALITY AS u(k0,…,n)": the list, u.n being places in it. */
+static void add_key_table(const struct plan_table *pt, const struct key_list *keys, struct strbuf *out)
 {
-    strbuf_adds(out, " FROM unnest(");
+    strbuf_adds(out, "unnest(");
     for (size_t i = 0; i < pt->key_count; i++) {
         strbuf_adds(out, i > 0 ? "," : "");
         add_array(keys, i, pt->key_count, out);
@@ -255,7 +254,16 @@ static void add_keys_join(const struct plan_table *pt, enum side side, const str
     strbuf_adds(out, ") WITH ORDINALITY AS u(");
     for (size_t i = 0; i < pt->key_count; i++)
         strbuf_addf(out, "k%zu,", i);
-    strbuf_addf(out, "n) JOIN %s ON ", pt->from[side]);
+    strbuf_adds(out, "n)");
+}
+
+/* " FROM <the list> u JOIN t": rows by these keys. */
+static void add_keys_join(const struct plan_table *pt, enum side side, const struct key_list *keys,
+                          struct strbuf *out)
+{
+    strbuf_adds(out, " FROM ");
+    add_key_table(pt, keys, out);
+    strbuf_addf(out, " JOIN %s ON ", pt->from[side]);
     for (size_t i = 0; i < pt->key_count; i++) {
         const struct plan_key *key = &pt->keys[i];
         strbuf_adds(out, i > 0 ? " AND " : "");
@@ -263,6 +271,20 @@ static void add_keys_join(const struct plan_table *pt, enum side side, const str
             strbuf_addf(out, "%s = %su.k%zu%s", key->column[side], key->head[side], i, key->tail[side]);
         else
             strbuf_addf(out, "%s = u.k%zu", key->text[side], i);
+    }
+}
+
+/* …, of keys in PostgreSQL's own texts. */
+static void add_seek_join(const struct plan_table *pt, enum side side, const struct key_list *keys,
+                          struct strbuf *out)
+{
+    strbuf_adds(out, " FROM ");
+    add_key_table(pt, keys, out);
+    strbuf_addf(out, " JOIN %s ON ", pt->from[side]);
+    for (size_t i = 0; i < pt->key_count; i++) {
+        const struct plan_key *key = &pt->keys[i];
+        strbuf_addf(out, "%s%s = %su.k%zu%s", i > 0 ? " AND " : "", key->column[side], key->seek_head[side],
+                    i, key->seek_tail[side]);
     }
 }
 
@@ -275,31 +297,36 @@ static void rows_by_key(const struct plan_table *pt, enum side side, const struc
     strbuf_adds(out, " ORDER BY u.n");
 }
 
-void sql_keys_digest(const struct plan_table *pt, enum side side, const struct key_list *keys,
-                     struct strbuf *out)
+static void keys_digest(const struct plan_table *pt, enum side side, const struct key_list *keys,
+                        struct strbuf *out)
 {
     /* The place stands before each row: a row under another key is another text. */
-    strbuf_addf(
-        out,
-        "SELECT count(*), encode(sha256(coalesce(string_agg(int8send(n) || CASE WHEN length(r) > %d "
-        "THEN '\\xff'::bytea || sha256(r) ELSE r END, ''::bytea ORDER BY n), ''::bytea)), 'hex') FROM "
-        "(SELECT u.n, ",
-        ROW_INLINE_BYTES);
+    if (pt->as_text)
+        strbuf_adds(out, "SELECT count(*), encode(sha256(convert_to(coalesce(string_agg(n || ':' || "
+                         "encode(sha256(r), 'hex'), ',' ORDER BY n), ''), 'UTF8')), 'hex') FROM (SELECT "
+                         "u.n, ");
+    else
+        strbuf_addf(
+            out,
+            "SELECT count(*), encode(sha256(coalesce(string_agg(int8send(n) || CASE WHEN length(r) > %d "
+            "THEN '\\xff'::bytea || sha256(r) ELSE r END, ''::bytea ORDER BY n), ''::bytea)), 'hex') FROM "
+            "(SELECT u.n, ",
+            ROW_INLINE_BYTES);
     add_row(pt, side, out);
     strbuf_adds(out, " AS r");
-    add_keys_join(pt, side, keys, out);
+    add_seek_join(pt, side, keys, out);
     strbuf_adds(out, " OFFSET 0) x");
 }
 
-void sql_keys_rows(const struct plan_table *pt, enum side side, const struct key_list *keys,
-                   struct strbuf *out)
+static void keys_rows(const struct plan_table *pt, enum side side, const struct key_list *keys,
+                      struct strbuf *out)
 {
     strbuf_adds(out, "SELECT ");
     add_key_texts(pt, side, out);
     strbuf_adds(out, "encode(sha256(");
     add_row(pt, side, out);
     strbuf_adds(out, "), 'hex')");
-    add_keys_join(pt, side, keys, out);
+    add_seek_join(pt, side, keys, out);
 }
 
 /* A literal without a type takes the column's in a UNION. */
@@ -326,6 +353,25 @@ void sql_values_forms(const struct plan_table *pt, const char *const *texts, siz
     }
     strbuf_adds(out, ") t ORDER BY 1");
 }
+
+/* The forms are over alias t: here that is the list, under the columns' names. */
+void sql_key_texts(const struct plan_table *pt, const struct key_list *keys, struct strbuf *out)
+{
+    strbuf_adds(out, "SELECT ");
+    for (size_t i = 0; i < pt->key_count; i++)
+        strbuf_addf(out, "%s%s", i > 0 ? "," : "", pt->keys[i].text[SIDE_SOURCE]);
+    strbuf_adds(out, " FROM (SELECT u.n AS \"crossfade's place\"");
+    for (size_t i = 0; i < pt->key_count; i++) {
+        const struct plan_key *key = &pt->keys[i];
+        strbuf_addf(out, ",%su.k%zu%s AS ", key->seek_head[SIDE_SOURCE], i, key->seek_tail[SIDE_SOURCE]);
+        pg_quote_ident(out, key->name);
+    }
+    strbuf_adds(out, " FROM ");
+    add_key_table(pt, keys, out);
+    strbuf_adds(out, " OFFSET 0) t ORDER BY t.\"crossfade's place\"");
+}
+
+const struct sql_seek_ops sql_seek_postgres = {.keys_digest = keys_digest, .keys_rows = keys_rows};
 
 static void rows_by_hash(const struct plan_table *pt, enum side side, const struct key_list *hashes,
                          struct strbuf *out)

@@ -105,3 +105,22 @@ CREATE TABLE IF NOT EXISTS crossfade_comparison (
     PRIMARY KEY (id),
     KEY of_level (pipeline, level, id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='what the runs of a window came to (compare watch)';
+
+CREATE TABLE IF NOT EXISTS crossfade_compared (
+    pipeline     varchar(64)     NOT NULL,
+    schema_name  varchar(64)     NOT NULL,
+    table_name   varchar(64)     NOT NULL,
+    format       int             NOT NULL DEFAULT 1,
+    shape        varchar(64)     NOT NULL COMMENT 'digest of definition, rules and storage: with another one this proves nothing',
+    whole        boolean         NOT NULL COMMENT 'all rows; else those whose key is below `upper`',
+    `upper`      longtext        NULL COMMENT 'JSON array of texts',
+    `rows`       bigint          NOT NULL COMMENT 'on the source, as they were last read',
+    fence_id     bigint unsigned NOT NULL,
+    fence_offset bigint unsigned NOT NULL COMMENT 'in the fence stream',
+    lsn          varchar(20)     NOT NULL,
+    attempt      bigint unsigned NOT NULL COMMENT 'of the snapshot',
+    read_at      datetime(6)     NOT NULL COMMENT 'UTC; when the comparison began that read the first of them',
+    links        int             NOT NULL COMMENT 'fences since, at which only what the source had changed was compared',
+    proven_at    datetime(6)     NOT NULL DEFAULT CURRENT_TIMESTAMP(6) COMMENT 'UTC',
+    PRIMARY KEY (pipeline, schema_name, table_name)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='what comparisons have proven of a table, for those that build on it';
