@@ -68,6 +68,9 @@ struct compare_rule {
 
 struct compare_table {
     char *schema, *table;
+    char *partition; /* "schema.name" of the source's, whose rows alone were compared; NULL = all */
+    char *where[2];  /* source, target: the condition inside which rows were compared; NULL = all rows */
+    uint64_t rows_estimate; /* with either: about how many rows the table has on the source */
     enum compare_verdict verdict;
     enum compare_method method;
     char *reason; /* why FAIL or INCONCLUSIVE; "" for PASS */
@@ -132,8 +135,9 @@ struct compare_result {
     enum compare_level level;
     char *reason; /* of INCONCLUSIVE before any table; else "" */
     bool frozen;
-    bool full;  /* all tables of the pipeline */
-    bool built; /* on what earlier comparisons have proven: not all rows were read at this fence */
+    bool full;      /* all rows of all tables of the pipeline */
+    bool some_rows; /* by a condition, a range of time or partitions */
+    bool built;     /* on what earlier comparisons have proven: not all rows were read at this fence */
     char *pipeline;
     uint64_t fence_id; /* 0 = none was reached */
     lsn_t lsn;
@@ -170,8 +174,15 @@ enum compare_building {
 struct compare_request {
     const char *const *tables; /* patterns as in source.tables; NULL = all of the pipeline */
     size_t table_count;
-    enum compare_level level; /* UNKNOWN: digests if frozen, else compare.level */
-    bool frozen;              /* neither side changes any more: no lock, no markers, no waiting for a fence */
+    /* Which rows (docs/COMPARE.md, "Some of the rows"); NULL = all, or as compare.where says. target_where NULL: `where`. */
+    const char *where, *target_where; /* of one table */
+    const char *since, *until, *time_column;
+    const char *const *partitions; /* of the source: patterns as in source.tables */
+    size_t partition_count;
+    bool all_rows; /* whatever compare.where says */
+    enum compare_level
+        level;   /* UNKNOWN: digests if frozen, else compare.level; with conditions at most digests */
+    bool frozen; /* neither side changes any more: no lock, no markers, no waiting for a fence */
     enum compare_building building;
     bool skip_report;        /* no files; ret->json is made all the same */
     bool report_unless_pass; /* files only of what is no PASS */

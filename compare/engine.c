@@ -162,15 +162,35 @@ static void conclude_counts(struct compare_table *out)
                        s > t ? "missing" : "too many");
 }
 
+static void note_scope(struct compare_table *out)
+{
+    if (out->where[SIDE_SOURCE] == NULL)
+        return;
+    bool same = strcmp(out->where[SIDE_SOURCE], out->where[SIDE_TARGET]) == 0;
+    table_add_note(out, "%llu of about %llu rows were compared, those inside: %s%s%s",
+                   (unsigned long long)out->rows_source,
+                   (unsigned long long)MAX_OF(out->rows_estimate, out->rows_source), out->where[SIDE_SOURCE],
+                   same ? "" : "; on the target: ", same ? "" : out->where[SIDE_TARGET]);
+}
+
 static void conclude(struct plan_table *pt)
 {
     struct compare_table *out = &pt->out;
+    note_scope(out);
     if (pt->rewritten) { /* what seemed to differ may be the rewriting */
         table_drop_differences(out);
         return;
     }
     if (out->verdict == VERDICT_INCONCLUSIVE && out->chunks_differing == 0)
         return;
+    if (pt->split > 0 && out->difference_count == 0) {
+        table_conclude(
+            out, VERDICT_INCONCLUSIVE,
+            "%zu row%s equal on both sides, and inside the condition on one side only: say it for the "
+            "target in its own SQL (--target-where, compare.target_where)",
+            pt->split, pt->split == 1 ? " is" : "s are");
+        return;
+    }
     if (out->method == METHOD_COUNTS)
         conclude_counts(out);
     if (out->difference_count > 0)
@@ -192,23 +212,25 @@ static bool compare_again(struct engine *engine, struct pair *pair, struct plan_
     out->chunks = out->chunks_differing = out->rows_source = out->rows_target = 0;
     out->more = false;
     out->built = BUILT_NONE;
+    pt->split = 0;
     table_add_note(out, "keys do not sort alike on both sides: compared again by hash buckets");
     pthread_mutex_unlock(&pt->lock);
     return buckets_compare(engine, pair, pt, err);
 }
 
 /* Parts differ, and not one row does: what differs is their order. */
-static bool differs_without_rows(const struct compare_table *out)
+static bool differs_without_rows(const struct plan_table *pt)
 {
-    return out->method == METHOD_RANGES && out->chunks_differing > 0 && out->difference_count == 0 &&
-           !out->more;
+    const struct compare_table *out = &pt->out;
+    return pt->split == 0 && out->method == METHOD_RANGES && out->chunks_differing > 0 &&
+           out->difference_count == 0 && !out->more;
 }
 
 /* By the one who finishes the last job of the table: nobody else touches it any more. */
 static bool finish_table(struct engine *engine, struct pair *pair, struct plan_table *pt, struct err *err)
 {
     bool ok = true;
-    if ((pt->order_suspect || differs_without_rows(&pt->out)) && pt->out.verdict == VERDICT_UNKNOWN)
+    if ((pt->order_suspect || differs_without_rows(pt)) && pt->out.verdict == VERDICT_UNKNOWN)
         ok = compare_again(engine, pair, pt, err);
     bool read = pt->out.chunks > 0; /* else it was proven before, and nothing has changed */
     ok = ok && (!read || pt->out.verdict == VERDICT_INCONCLUSIVE || check_rewritten(pair, pt, err));

@@ -213,6 +213,9 @@ void table_release(struct compare_table *table)
         free(table->rules[i].column);
         free(table->rules[i].rule);
     }
+    free(table->partition);
+    free(table->where[0]);
+    free(table->where[1]);
     free(table->rules);
     free(table->notes);
     free(table->keys);
@@ -284,7 +287,8 @@ static int by_name(const void *a, const void *b)
 {
     const struct compare_table *x = a, *y = b;
     int c = strcmp(x->schema, y->schema);
-    return c != 0 ? c : strcmp(x->table, y->table);
+    c = c != 0 ? c : strcmp(x->table, y->table);
+    return c != 0 || x->partition == NULL || y->partition == NULL ? c : strcmp(x->partition, y->partition);
 }
 
 void result_sum_up(struct compare_result *r)

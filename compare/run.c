@@ -16,6 +16,7 @@
 #include "fence.h"
 #include "history/history.h"
 #include "report.h"
+#include "scope.h"
 #include "semantic/semantic.h"
 
 struct run {
@@ -30,6 +31,7 @@ struct run {
     struct table_rules *rules;
     struct semantic_rules checks;
     struct target_unfit_rules unfit;
+    struct scope scope;
     char *shapes; /* compare_shapes() before the snapshot; NULL in frozen mode */
     struct history history;
 };
@@ -173,6 +175,16 @@ static bool begin_at_fence(struct run *run, struct err *err)
     return all;
 }
 
+/* What a condition is about must be there. */
+static bool read_scope(struct run *run, struct err *err)
+{
+    for (enum side side = SIDE_SOURCE; run->scope.partitions != NULL && side < SIDE_COUNT; side++) {
+        if (!catalog_read_partitions(run->engine.pairs[0].session[side], &run->cats[side], err))
+            return err_wrap(err, "%s", side_name(side));
+    }
+    return scope_check(&run->scope, &run->cats[SIDE_SOURCE], run->pipeline_filter, run->wanted, err);
+}
+
 static bool read_plan(struct run *run, struct err *err)
 {
     char publication[80];
@@ -188,11 +200,13 @@ static bool read_plan(struct run *run, struct err *err)
                                 &run->cats[SIDE_SOURCE], &published, err))
         return false;
     run->cats[SIDE_TARGET].unfit = &run->unfit;
-    plan_make(run->cats, published, run->pipeline_filter, run->rules, run->wanted, &run->plan);
+    if (!read_scope(run, err))
+        return false;
+    plan_make(run->cats, published, run->pipeline_filter, run->rules, run->wanted, &run->scope, &run->plan);
     run->engine.plan = run->history.plan = &run->plan;
     run->out->full = run->plan.full;
     run->history.pre_shapes = run->shapes;
-    if (run->engine.counts_only) /* proves nothing that a later comparison could build on */
+    if (run->engine.counts_only || run->scope.any) /* proves nothing that a later comparison could build on */
         return true;
     run->engine.history = &run->history;
     return history_open(&run->history, run->engine.pairs[0].session[SIDE_TARGET], err);
@@ -224,7 +238,7 @@ static bool read_whole_tables(struct run *run, struct err *err)
 /* With both sides closed every second counts: digests say all that counts by group could. */
 static bool run_checks(struct run *run, struct err *err)
 {
-    if (run->req->frozen && run->out->level < LEVEL_FULL)
+    if ((run->req->frozen && run->out->level < LEVEL_FULL) || run->scope.any) /* checks are of whole tables */
         return true;
     char now[ISO_TIME_MAX];
     clock_iso(run->out->started_us, now);
@@ -284,19 +298,26 @@ static void close_all(struct run *run)
     table_filter_free(run->wanted);
     table_rules_free(run->rules);
     semantic_rules_release(&run->checks);
+    scope_close(&run->scope);
 }
 
-/* 'full', 'changed' (all tables, of some only what earlier comparisons left to do), or the tables. */
+/* 'full', 'changed' (all tables, of some only what earlier comparisons left to do), 'where …' (rows inside conditions), or the tables. */
 static char *scope_text(const struct compare_result *r)
 {
-    struct strbuf sb = STRBUF_INIT(1 << 20);
+    struct strbuf sb = STRBUF_INIT(STRBUF_SQL_MAX);
     bool counts = r->level == LEVEL_COUNTS; /* proves too little to stand for a full comparison */
     if (counts)
         strbuf_adds(&sb, r->full ? "counts of all tables" : "counts of ");
     else if (r->full)
         strbuf_adds(&sb, r->built ? "changed" : "full");
-    for (size_t i = 0; !r->full && i < r->table_count; i++)
-        strbuf_addf(&sb, "%s%s.%s", i > 0 ? ", " : "", r->tables[i].schema, r->tables[i].table);
+    if (r->some_rows)
+        strbuf_adds(&sb, "where ");
+    for (size_t i = 0; !r->full && i < r->table_count; i++) {
+        const struct compare_table *t = &r->tables[i];
+        strbuf_addf(&sb, "%s%s.%s%s%s", i > 0 ? ", " : "", t->schema, t->table,
+                    t->where[SIDE_SOURCE] != NULL ? ": " : "",
+                    t->where[SIDE_SOURCE] != NULL ? t->where[SIDE_SOURCE] : "");
+    }
     if (sb.len == 0)
         strbuf_adds(&sb, "nothing");
     return strbuf_detach(&sb);
@@ -360,7 +381,10 @@ static enum compare_level level_of(const struct run *run)
 static bool prepare(struct run *run, struct err *err)
 {
     const struct compare_request *req = run->req;
-    run->out->level = level_of(run);
+    if (!scope_open(&run->scope, run->cfg, req, err))
+        return false;
+    run->out->some_rows = run->scope.any;
+    run->out->level = run->scope.any ? MIN_OF(level_of(run), LEVEL_DIGESTS) : level_of(run);
     run->engine.counts_only = run->out->level == LEVEL_COUNTS;
     run->engine.worker_count = (size_t)config_int(run->cfg, "compare.workers");
     run->engine.chunk_rows = config_int(run->cfg, "compare.chunk_rows");
@@ -397,7 +421,7 @@ static bool finish(struct run *run, struct err *err)
     result_sum_up(out);
     if (reached && run->req->table_count > 0 && out->table_count == 0)
         name_patterns(run);
-    if (run->req->table_count == 0 && out->table_count == 0)
+    if (run->req->table_count == 0 && out->table_count == 0 && !out->some_rows)
         out->full = true; /* an INCONCLUSIVE run for all tables */
     bool skip = run->req->skip_report || (run->req->report_unless_pass && out->verdict == VERDICT_PASS);
     return (skip || report_write(out, dir, &out->report_dir, err)) && report_json(out, &out->json, err) &&
