@@ -17,6 +17,7 @@
 #define DIFFERENCES_SHOWN 10
 #define OFFENDERS_SHOWN   3
 #define QUIET_TELL_US     INT64_C(5000000)
+#define SECOND_US         INT64_C(1000000)
 
 const struct cli_flag compare_flags[] = {
     {"table", "PATTERN", "only tables that fit, as in source.tables; may be repeated"},
@@ -68,13 +69,21 @@ static void add_share(struct strbuf *line, const struct compare_progress *p)
         human_seconds(line, (double)(p->rows_estimate - p->rows_done) / rate);
         strbuf_adds(line, " left");
     }
+    if (p->waits_for != WAIT_NONE)
+        strbuf_addf(line, ", waits: %s", compare_wait_name(p->waits_for));
+    if (p->waited_us > SECOND_US) {
+        strbuf_adds(line, ", waited ");
+        human_seconds(line, (double)p->waited_us / 1e6);
+    }
 }
 
 static void show_progress(void *ctx, const struct compare_progress *p)
 {
     struct talker *talker = ctx;
     struct strbuf line = STRBUF_INIT(4096);
-    bool fence = strcmp(p->stage, "fence") == 0;
+    if (p->elapsed_us < talker->told_us) /* another stage */
+        talker->told_us = 0;
+    bool slow = strcmp(p->stage, "fence") == 0 || p->waits_for != WAIT_NONE;
     if (strcmp(p->stage, "compare") != 0)
         strbuf_addf(&line, "%s: %s", p->stage, p->text);
     else
@@ -83,7 +92,7 @@ static void show_progress(void *ctx, const struct compare_progress *p)
         fprintf(stderr, "\r\033[K%s", line.data);
         fflush(stderr);
         talker->drawn = true;
-    } else if (fence && p->elapsed_us - talker->told_us > QUIET_TELL_US) {
+    } else if (slow && p->elapsed_us - talker->told_us > QUIET_TELL_US) {
         fprintf(stderr, "%s\n", line.data);
         talker->told_us = p->elapsed_us;
     }
@@ -205,6 +214,18 @@ static void add_checks(const struct terminal *term, struct strbuf *out, const st
     }
 }
 
+/* What a second or more was waited for; workers wait side by side. */
+static void add_waits(struct strbuf *out, const struct compare_result *r)
+{
+    for (enum compare_wait wait = WAIT_NONE + 1; wait < WAIT_KINDS; wait++) {
+        if (r->waited_us[wait] < SECOND_US)
+            continue;
+        strbuf_addf(out, "  waited for %s: ", compare_wait_name(wait));
+        human_seconds(out, (double)r->waited_us[wait] / 1e6);
+        strbuf_adds(out, " (workers together)\n");
+    }
+}
+
 static void add_verdict(const struct terminal *term, struct strbuf *out, const struct compare_result *r)
 {
     terminal_paint(term, out, verdict_color(r->verdict), compare_verdict_name(r->verdict));
@@ -223,6 +244,7 @@ static void add_verdict(const struct terminal *term, struct strbuf *out, const s
     strbuf_addc(out, '\n');
     if (r->reason[0] != '\0')
         strbuf_addf(out, "  %s\n", r->reason);
+    add_waits(out, r);
     if (r->report_dir != NULL)
         strbuf_addf(out, "  report: %s/report.html\n", r->report_dir);
 }

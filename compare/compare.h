@@ -130,6 +130,17 @@ struct compare_check {
     size_t offender_count[2];
 };
 
+/* Why a comparison waits between chunks. */
+enum compare_wait {
+    WAIT_NONE = 0,
+    WAIT_ROWS_PER_SECOND, /* compare.max_rate_rows */
+    WAIT_SOURCE_BUSY,     /* compare.busy_share */
+    WAIT_SOURCE_LOAD,     /* compare.max_source_load */
+    WAIT_SOURCE_LATENCY,  /* compare.max_source_latency_ms */
+    WAIT_REPLICA_LAG,     /* compare.max_replica_lag_ms */
+    WAIT_KINDS
+};
+
 struct compare_result {
     enum compare_verdict verdict;
     enum compare_level level;
@@ -153,8 +164,9 @@ struct compare_result {
     struct compare_check *checks; /* as configured: counts, queries, aggregates, samples, contracts, rules */
     size_t check_count;
     size_t checks_by_state[STATE_INCONCLUSIVE + 1];
-    char *report_dir; /* of this run; NULL = no report was asked for */
-    char *json;       /* the report, schemas/report.schema.json */
+    int64_t waited_us[WAIT_KINDS]; /* so as not to be a burden; summed over workers */
+    char *report_dir;              /* of this run; NULL = no report was asked for */
+    char *json;                    /* the report, schemas/report.schema.json */
 };
 
 struct compare_progress {
@@ -163,6 +175,8 @@ struct compare_progress {
     size_t tables_total, tables_done, tables_failed;
     uint64_t rows_done, rows_estimate; /* of the source */
     int64_t elapsed_us;                /* in this stage */
+    enum compare_wait waits_for;       /* NONE: it reads */
+    int64_t waited_us;                 /* so far; summed over workers */
 };
 
 enum compare_building {
@@ -207,6 +221,7 @@ const char *compare_level_name(enum compare_level level);       /* "counts" */
 enum compare_level compare_level_named(const char *name);       /* UNKNOWN: it is none */
 const char *check_kind_name(enum check_kind kind);              /* "query" */
 const char *check_state_name(enum check_state state);           /* "FINDING" */
+const char *compare_wait_name(enum compare_wait wait);          /* "source_load" */
 /* 0 match, 1 differ, 3 inconclusive. */
 int compare_exit_code(enum compare_verdict verdict);
 

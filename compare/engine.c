@@ -296,8 +296,11 @@ static bool run_keys(struct engine *engine, struct pair *pair, struct job *job, 
 static bool run_job(struct engine *engine, struct pair *pair, struct job *job, struct err *err)
 {
     struct plan_table *pt = job->pt;
+    int64_t began_us;
+    if (job->kind != JOB_FINISH && !pace_wait(&engine->pace, &engine->stop, err))
+        return false;
+    began_us = clock_mono_us();
     bool ok = true;
-    pace_wait(&engine->pace, &engine->stop);
     if (job->kind == JOB_BUCKETS)
         ok = run_buckets(engine, pair, pt, err);
     else if (job->kind == JOB_COUNT)
@@ -306,6 +309,7 @@ static bool run_job(struct engine *engine, struct pair *pair, struct job *job, s
         ok = run_range(engine, pair, job, err);
     else if (job->kind == JOB_KEYS && !given_up(pt))
         ok = run_keys(engine, pair, job, err);
+    pace_took(&engine->pace, clock_mono_us() - began_us);
     if (!ok && !engine_table_error(engine, pt, err))
         return false;
     return !drop_pending(pt) || finish_table(engine, pair, pt, err);
@@ -364,13 +368,25 @@ bool engine_push_keys(struct engine *engine, struct plan_table *pt, struct key_b
     return push(engine, (struct job){.kind = JOB_KEYS, .pt = pt, .keys = *batch});
 }
 
+/* The walk reads as well. */
+static bool walk_on(struct engine *engine, struct plan_table *pt, char **lower, char ***ret_next,
+                    struct err *err)
+{
+    if (!pace_wait(&engine->pace, &engine->stop, err))
+        return false;
+    int64_t began_us = clock_mono_us();
+    bool ok = range_walk(engine->walker, pt, lower, engine->chunk_rows, ret_next, err);
+    pace_took(&engine->pace, clock_mono_us() - began_us);
+    return ok;
+}
+
 static bool plan_ranges(struct engine *engine, struct plan_table *pt, struct err *err)
 {
     char **lower = pt->out.built == BUILT_REST ? key_copy(pt->history->base.upper, pt->key_count) : NULL;
     char **next = NULL;
     do {
         next = NULL;
-        if (!range_walk(engine->walker, pt, lower, engine->chunk_rows, &next, err)) {
+        if (!walk_on(engine, pt, lower, &next, err)) {
             key_free(lower);
             return false;
         }
@@ -440,6 +456,9 @@ static void report_progress(struct engine *engine, const struct compare_request 
     p.tables_failed = atomic_load(&engine->tables_failed);
     p.rows_done = (uint64_t)atomic_load(&engine->rows_done);
     p.elapsed_us = clock_mono_us() - started_us;
+    p.waits_for = (enum compare_wait)atomic_load(&engine->pace.waits_for);
+    for (int i = 0; i < WAIT_KINDS; i++)
+        p.waited_us += atomic_load(&engine->pace.waited_us[i]);
     req->progress(req->progress_ctx, &p);
 }
 

@@ -58,6 +58,13 @@ const char *check_state_name(enum check_state state)
     return names[state];
 }
 
+const char *compare_wait_name(enum compare_wait wait)
+{
+    static const char *const names[] = {"none",        "rows_per_second", "source_busy",
+                                        "source_load", "source_latency",  "replica_lag"};
+    return names[wait];
+}
+
 int compare_exit_code(enum compare_verdict verdict)
 {
     return verdict == VERDICT_PASS ? 0 : verdict == VERDICT_FAIL ? 1 : 3;

@@ -196,6 +196,15 @@ static json_t *fence_json(const struct compare_result *r)
     return j;
 }
 
+/* In milliseconds. */
+static json_t *waited_json(const struct compare_result *r)
+{
+    json_t *j = json_object();
+    for (enum compare_wait wait = WAIT_NONE + 1; wait < WAIT_KINDS; wait++)
+        json_object_set_new(j, compare_wait_name(wait), milliseconds(r->waited_us[wait]));
+    return j;
+}
+
 static const char *scope_of(const struct compare_result *r)
 {
     return r->some_rows ? "where" : !r->full ? "part" : r->built ? "changed" : "full";
@@ -220,6 +229,7 @@ bool report_json(const struct compare_result *r, char **ret, struct err *err)
     json_object_set_new(j, "started_at", json_text(clock_iso(r->started_us, time)));
     json_object_set_new(j, "finished_at", json_text(clock_iso(r->finished_us, time)));
     json_object_set_new(j, "duration_ms", milliseconds(r->finished_us - r->started_us));
+    json_object_set_new(j, "waited_ms", waited_json(r));
     json_object_set_new(j, "source", json_text(r->server[0]));
     json_object_set_new(j, "target", json_text(r->server[1]));
     json_object_set_new(j, "report_dir", json_text(r->report_dir));

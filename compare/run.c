@@ -444,9 +444,28 @@ static void prepare_history(struct run *run, int64_t started_us, bool again)
         h->floor_us -= config_int(run->cfg, "compare.full_every") * 1000000;
 }
 
+/* Of a frozen comparison nobody is held up but the one who waits for it. */
+static bool prepare_pace(struct run *run, struct err *err)
+{
+    const struct config *cfg = run->cfg;
+    const struct pace_limits limits = {
+        .rows_per_s = config_int(cfg, "compare.max_rate_rows"),
+        .busy_percent = config_int(cfg, "compare.busy_share"),
+        .max_load = config_int(cfg, "compare.max_source_load"),
+        .max_latency_us = config_int(cfg, "compare.max_source_latency_ms") * 1000,
+        .max_replica_lag_us = config_int(cfg, "compare.max_replica_lag_ms") * 1000,
+    };
+    const struct load_request servers = {.url = {url_of(run, SIDE_SOURCE), url_of(run, SIDE_TARGET)},
+                                         .pipeline = run->out->pipeline,
+                                         .probe_latency = limits.max_latency_us > 0,
+                                         .max_replica_lag_us = limits.max_replica_lag_us};
+    return run->req->frozen || pace_init(&run->engine.pace, &limits, &servers, err);
+}
+
 /* One fence. *ret_again: its snapshots grew too old before the end, and it has come further. */
 static bool run_once(const struct config *cfg, const struct compare_request *req, int64_t started_us,
-                     bool again, struct compare_result *out, bool *ret_again, struct err *err)
+                     bool again, const int64_t waited_us[WAIT_KINDS], struct compare_result *out,
+                     bool *ret_again, struct err *err)
 {
     struct run run = {.cfg = cfg, .req = req, .out = out};
     int64_t age_s = config_int(cfg, "compare.max_snapshot_age");
@@ -454,9 +473,10 @@ static bool run_once(const struct config *cfg, const struct compare_request *req
     out->pipeline = xstrdup(config_text(cfg, "pipeline"));
     prepare_history(&run, started_us, again);
     run.engine.end_us = age_s > 0 && !req->frozen ? clock_mono_us() + age_s * 1000000 : 0;
-    pace_init(&run.engine.pace, req->frozen ? 0 : config_int(cfg, "compare.max_rate_rows"));
-    bool ok = prepare(&run, err) && compare_tables(&run, err);
+    bool ok = prepare(&run, err) && prepare_pace(&run, err) && compare_tables(&run, err);
     close_all(&run);
+    for (int i = 0; i < WAIT_KINDS; i++)
+        out->waited_us[i] = waited_us[i] + atomic_load(&run.engine.pace.waited_us[i]);
     pace_destroy(&run.engine.pace);
     *ret_again = ok && run.engine.aged && run.history.progress;
     ok = ok && (*ret_again || finish(&run, err));
@@ -470,11 +490,13 @@ bool compare_run(const struct config *cfg, const struct compare_request *req, st
     int64_t started_us = clock_wall_us();
     struct compare_result out;
     bool again = false;
+    int64_t waited_us[WAIT_KINDS] = {0}; /* under earlier fences */
     do {
-        if (!run_once(cfg, req, started_us, again, &out, &again, err)) {
+        if (!run_once(cfg, req, started_us, again, waited_us, &out, &again, err)) {
             compare_result_release(&out);
             return false;
         }
+        memcpy(waited_us, out.waited_us, sizeof waited_us);
         if (again)
             compare_result_release(&out);
     } while (again);
