@@ -35,7 +35,7 @@ bool throttle_schedule(struct throttle *th, const char *text, struct err *err)
 bool throttle_init(struct throttle *th, const struct config *cfg, struct err *err)
 {
     *th = (struct throttle){.batch_latency_us = config_int(cfg, "apply.batch_latency_ms") * 1000,
-                            .max_replica_lag_us = config_int(cfg, "apply.max_replica_lag_ms") * 1000,
+                            .standbys.max_us = config_int(cfg, "apply.max_replica_lag_ms") * 1000,
                             .max_lag_us = config_int(cfg, "apply.max_lag_ms") * 1000,
                             .max_rows_per_s = (uint64_t)config_int(cfg, "apply.max_rows_per_second"),
                             .batch_max = (uint64_t)config_int(cfg, "apply.batch_max_changes")};
@@ -84,31 +84,16 @@ bool throttle_in_schedule(const struct throttle *th, int64_t wall_us)
     return th->window_count == 0;
 }
 
-void throttle_standby(struct throttle *th, uint64_t written, uint64_t replayed, int64_t now_us)
-{
-    size_t done = 0;
-    while (done < th->sample_count && th->samples[done].written <= replayed)
-        done++;
-    th->sample_count -= done;
-    memmove(th->samples, th->samples + done, th->sample_count * sizeof th->samples[0]);
-    bool known = th->sample_count > 0 && th->samples[th->sample_count - 1].written >= written;
-    if (written > replayed && !known && th->sample_count < STANDBY_SAMPLES_MAX) {
-        th->samples[th->sample_count].at_us = now_us;
-        th->samples[th->sample_count++].written = written;
-    }
-    th->standby_late = th->sample_count > 0 && now_us - th->samples[0].at_us > th->max_replica_lag_us;
-}
-
 static bool look_at_standbys(struct throttle *th, struct target *tgt, struct err *err)
 {
     uint64_t written = 0, replayed = 0;
     int64_t now_us = clock_mono_us();
-    if (th->max_replica_lag_us == 0 || now_us < th->look_at_standbys_us)
+    if (th->standbys.max_us == 0 || now_us < th->look_at_standbys_us)
         return true;
     if (!target_standbys(tgt, &written, &replayed, err))
         return false;
-    throttle_standby(th, written, replayed, now_us);
-    th->look_at_standbys_us = now_us + MIN_OF(LOOK_AT_STANDBYS_US, MAX_OF(th->max_replica_lag_us / 4, 1000));
+    standby_lag_note(&th->standbys, written, replayed, now_us);
+    th->look_at_standbys_us = now_us + MIN_OF(LOOK_AT_STANDBYS_US, MAX_OF(th->standbys.max_us / 4, 1000));
     return true;
 }
 
@@ -119,7 +104,7 @@ bool throttle_look(struct throttle *th, struct target *tgt, bool paused, const c
         return false;
     *ret_why = paused                                       ? "paused"
                : !throttle_in_schedule(th, clock_wall_us()) ? "schedule"
-               : th->standby_late                           ? "replica_lag"
+               : th->standbys.late                          ? "replica_lag"
                : clock_mono_us() < th->rows_until_us        ? "rows_per_second"
                                                             : NULL;
     return true;

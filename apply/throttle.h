@@ -8,15 +8,15 @@
 
 #include "config/config.h"
 #include "control/status.h"
+#include "core/standby_lag.h"
 #include "target/target.h"
 
-#define WINDOWS_MAX         16
-#define STANDBY_SAMPLES_MAX 64
-#define BATCH_CHANGES_MIN   100
+#define WINDOWS_MAX       16
+#define BATCH_CHANGES_MIN 100
 
 struct throttle {
     /* settings; 0 = none */
-    int64_t batch_latency_us, max_replica_lag_us, max_lag_us;
+    int64_t batch_latency_us, max_lag_us;
     uint64_t max_rows_per_s, batch_max;
     struct {
         int from_min, to_min; /* of the day, UTC; from > to: over midnight */
@@ -25,12 +25,7 @@ struct throttle {
     /* state */
     uint64_t batch_now; /* changes */
     int64_t rows_until_us, look_at_standbys_us;
-    struct {
-        int64_t at_us; /* mono */
-        uint64_t written;
-    } samples[STANDBY_SAMPLES_MAX]; /* not replayed yet, oldest first */
-    size_t sample_count;
-    bool standby_late;
+    struct standby_lag standbys;
 };
 
 /* "22:00-06:00, 12:00-13:00 UTC"; NULL or "": always. */
@@ -44,7 +39,5 @@ void throttle_note(struct throttle *th, uint64_t changes, int64_t took_us);
 bool throttle_look(struct throttle *th, struct target *tgt, bool paused, const char **ret_why,
                    struct err *err) MUST_CHECK;
 bool throttle_in_schedule(const struct throttle *th, int64_t wall_us);
-/* What was written and what the slowest standby has replayed of it, at a time: *th tells whether it is too late. */
-void throttle_standby(struct throttle *th, uint64_t written, uint64_t replayed, int64_t now_us);
 
 #endif

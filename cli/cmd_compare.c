@@ -17,11 +17,20 @@
 #define DIFFERENCES_SHOWN 10
 #define OFFENDERS_SHOWN   3
 #define QUIET_TELL_US     INT64_C(5000000)
+#define SECOND_US         INT64_C(1000000)
 
 const struct cli_flag compare_flags[] = {
     {"table", "PATTERN", "only tables that fit, as in source.tables; may be repeated"},
     {"changed", NULL, "read what the source changed since rows were last proven equal, and what never was"},
     {"resume", NULL, "the same, but build only on comparisons that were ended before they were done"},
+    {"where", "SQL", "only rows of which this is true: one table's, with --table"},
+    {"target-where", "SQL", "the same in the target's SQL, where it differs"},
+    {"since", "TIME", "only rows from then on (\"2026-01-31 12:00:00\", UTC, or with a zone)"},
+    {"until", "TIME", "only rows before"},
+    {"time-column", "NAME", "by which --since and --until go, instead of compare.time_columns"},
+    {"partition", "PATTERN",
+     "only partitions of the source that fit, each with a result of its own; may be repeated"},
+    {"all-rows", NULL, "leave compare.where out"},
     {"json", NULL, "print the report as JSON"},
     {"level", "LEVEL", "counts, digests or full, instead of compare.level"},
     {"verbose", NULL, "list the tables and checks that are well, too"},
@@ -62,13 +71,21 @@ static void add_share(struct strbuf *line, const struct compare_progress *p)
         human_seconds(line, (double)(p->rows_estimate - p->rows_done) / rate);
         strbuf_adds(line, " left");
     }
+    if (p->waits_for != WAIT_NONE)
+        strbuf_addf(line, ", waits: %s", compare_wait_name(p->waits_for));
+    if (p->waited_us > SECOND_US) {
+        strbuf_adds(line, ", waited ");
+        human_seconds(line, (double)p->waited_us / 1e6);
+    }
 }
 
 static void show_progress(void *ctx, const struct compare_progress *p)
 {
     struct talker *talker = ctx;
     struct strbuf line = STRBUF_INIT(4096);
-    bool fence = strcmp(p->stage, "fence") == 0;
+    if (p->elapsed_us < talker->told_us) /* another stage */
+        talker->told_us = 0;
+    bool slow = strcmp(p->stage, "fence") == 0 || p->waits_for != WAIT_NONE;
     if (strcmp(p->stage, "compare") != 0)
         strbuf_addf(&line, "%s: %s", p->stage, p->text);
     else
@@ -77,7 +94,7 @@ static void show_progress(void *ctx, const struct compare_progress *p)
         fprintf(stderr, "\r\033[K%s", line.data);
         fflush(stderr);
         talker->drawn = true;
-    } else if (fence && p->elapsed_us - talker->told_us > QUIET_TELL_US) {
+    } else if (slow && p->elapsed_us - talker->told_us > QUIET_TELL_US) {
         fprintf(stderr, "%s\n", line.data);
         talker->told_us = p->elapsed_us;
     }
@@ -98,7 +115,8 @@ static enum color verdict_color(enum compare_verdict verdict)
 static void add_table(const struct terminal *term, struct strbuf *out, const struct compare_table *t)
 {
     struct strbuf name = STRBUF_INIT(1024);
-    strbuf_addf(&name, "%s.%s", t->schema, t->table);
+    strbuf_addf(&name, "%s.%s%s%s", t->schema, t->table, t->partition != NULL ? " " : "",
+                t->partition != NULL ? t->partition : "");
     strbuf_adds(out, "  ");
     terminal_paint(term, out, verdict_color(t->verdict), compare_verdict_name(t->verdict));
     strbuf_addf(out, "%*s %-36s ", 12 - (int)strlen(compare_verdict_name(t->verdict)), "", name.data);
@@ -215,6 +233,18 @@ static void add_checks(const struct terminal *term, struct strbuf *out, const st
     }
 }
 
+/* What a second or more was waited for; workers wait side by side. */
+static void add_waits(struct strbuf *out, const struct compare_result *r)
+{
+    for (enum compare_wait wait = WAIT_NONE + 1; wait < WAIT_KINDS; wait++) {
+        if (r->waited_us[wait] < SECOND_US)
+            continue;
+        strbuf_addf(out, "  waited for %s: ", compare_wait_name(wait));
+        human_seconds(out, (double)r->waited_us[wait] / 1e6);
+        strbuf_adds(out, " (workers together)\n");
+    }
+}
+
 static void add_verdict(const struct terminal *term, struct strbuf *out, const struct compare_result *r)
 {
     terminal_paint(term, out, verdict_color(r->verdict), compare_verdict_name(r->verdict));
@@ -233,6 +263,7 @@ static void add_verdict(const struct terminal *term, struct strbuf *out, const s
     strbuf_addc(out, '\n');
     if (r->reason[0] != '\0')
         strbuf_addf(out, "  %s\n", r->reason);
+    add_waits(out, r);
     if (r->report_file != NULL)
         strbuf_addf(out, "  report: %s\n", r->report_file);
 }
@@ -249,16 +280,41 @@ static void print_result(const struct compare_result *r, bool all)
     strbuf_release(&out);
 }
 
-static const char **given_tables(const struct cli *cli, size_t *ret_count)
+static const char **given_list(const struct cli *cli, const char *flag, size_t *ret_count)
 {
     size_t n = 0;
-    while (cli_flag_nth(cli, "table", n) != NULL)
+    while (cli_flag_nth(cli, flag, n) != NULL)
         n++;
-    const char **tables = xcalloc(n, sizeof *tables);
+    const char **list = xcalloc(n, sizeof *list);
     for (size_t i = 0; i < n; i++)
-        tables[i] = cli_flag_nth(cli, "table", i);
+        list[i] = cli_flag_nth(cli, flag, i);
     *ret_count = n;
-    return tables;
+    return list;
+}
+
+/* NULL, or what does not go together. */
+static const char *conflict(const struct cli *cli, const struct compare_request *req)
+{
+    bool time = req->since != NULL || req->until != NULL;
+    bool some = req->where != NULL || time || cli_flag(cli, "partition") != NULL;
+    if (cli_flag(cli, "changed") != NULL && cli_flag(cli, "resume") != NULL)
+        return "--changed and --resume exclude each other";
+    if (some && (cli_flag(cli, "changed") != NULL || cli_flag(cli, "resume") != NULL))
+        return "--changed and --resume build on what was proven of all rows: not with --where, --since, "
+               "--until or "
+               "--partition";
+    if (some && req->all_rows)
+        return "--all-rows and a condition exclude each other";
+    if (some && req->level == LEVEL_FULL)
+        return "--level full makes checks of whole tables: not with --where, --since, --until or --partition";
+    if (req->where != NULL && cli_flag(cli, "table") == NULL)
+        return "--where is a condition of one table: name it with --table, or put conditions into "
+               "compare.where";
+    if (req->target_where != NULL && req->where == NULL)
+        return "--target-where says --where for the target, and there is none";
+    if (req->time_column != NULL && !time)
+        return "--time-column goes with --since or --until";
+    return NULL;
 }
 
 /* True if there is none, or it reads. */
@@ -276,6 +332,12 @@ static int compare_run_command(struct cli *cli)
     struct talker talker = {.redraw = isatty(STDERR_FILENO) == 1};
     struct compare_request req = {.report_dir = cli_flag(cli, "report-dir"),
                                   .stop_fd = cli->stop_fd,
+                                  .where = cli_flag(cli, "where"),
+                                  .target_where = cli_flag(cli, "target-where"),
+                                  .since = cli_flag(cli, "since"),
+                                  .until = cli_flag(cli, "until"),
+                                  .time_column = cli_flag(cli, "time-column"),
+                                  .all_rows = cli_flag(cli, "all-rows") != NULL,
                                   .progress = show_progress,
                                   .progress_ctx = &talker};
     if (!given_level(cli, &req.level))
@@ -283,15 +345,18 @@ static int compare_run_command(struct cli *cli)
                                cli_flag(cli, "level"));
     struct compare_result result;
     struct err err = ERR_INIT;
-    if (cli_flag(cli, "changed") != NULL && cli_flag(cli, "resume") != NULL)
-        return cli_usage_error(cli, "--changed and --resume exclude each other");
+    if (conflict(cli, &req) != NULL)
+        return cli_usage_error(cli, "%s", conflict(cli, &req));
     req.building = cli_flag(cli, "changed") != NULL  ? BUILD_CHANGED
                    : cli_flag(cli, "resume") != NULL ? BUILD_RESUME
                                                      : BUILD_NOTHING;
-    const char **tables = given_tables(cli, &req.table_count);
+    const char **tables = given_list(cli, "table", &req.table_count);
+    const char **partitions = given_list(cli, "partition", &req.partition_count);
     req.tables = tables;
+    req.partitions = partitions;
     bool ok = compare_run(cli->cfg, &req, &result, &err);
     free(tables);
+    free(partitions);
     clear_progress(&talker);
     if (!ok) /* docs/COMPARE.md promises 2 and 4 here, whatever else the error would mean to a role */
         return cli_error(cli, &err) == CLI_EXIT_USAGE ? CLI_EXIT_USAGE : CLI_EXIT_NOT_RUN;

@@ -27,9 +27,22 @@ bool catalog_read(struct session *s, struct catalog *ret, struct err *err)
     return true;
 }
 
+char *catalog_named(const struct catalog *cat, const struct cat_table *table)
+{
+    return ops_of(cat->dialect)->named(table);
+}
+
+bool catalog_read_partitions(struct session *conn, struct catalog *cat, struct err *err)
+{
+    const struct catalog_ops *ops = ops_of(cat->dialect);
+    return ops->read_partitions == NULL || ops->read_partitions(conn, cat, err);
+}
+
 char *catalog_from(const struct catalog *cat, const struct cat_table *table)
 {
-    return ops_of(cat->dialect)->from(table);
+    char *named = catalog_named(cat, table), *from = xasprintf("%s AS t", named);
+    free(named);
+    return from;
 }
 
 const char *catalog_rewritten_sql(enum dialect_kind dialect)
@@ -93,6 +106,13 @@ void catalog_release(struct catalog *cat)
 {
     for (size_t i = 0; i < cat->table_count; i++)
         table_free_parts(&cat->tables[i]);
+    for (size_t i = 0; i < cat->partition_count; i++) {
+        free(cat->partitions[i].schema);
+        free(cat->partitions[i].name);
+        free(cat->partitions[i].bound);
+        free(cat->partitions[i].constraint);
+    }
+    free(cat->partitions);
     free(cat->tables);
     free(cat->by_name);
     free(cat->database);

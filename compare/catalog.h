@@ -49,6 +49,15 @@ struct cat_table {
     size_t key_count;
 };
 
+/* A leaf of a partitioned table. */
+struct cat_partition {
+    uint32_t oid, root;
+    char *schema, *name;
+    char *bound;      /* "FOR VALUES FROM (…) TO (…)" */
+    char *constraint; /* of all its rows, as SQL over the table's columns */
+    int64_t rows_estimate;
+};
+
 struct catalog {
     enum dialect_kind dialect;
     char *database; /* the session's */
@@ -59,7 +68,9 @@ struct catalog {
     const struct target_unfit_rules *unfit;
     struct cat_table *tables; /* PostgreSQL: by oid */
     size_t table_count;
-    struct cat_table **by_name; /* catalog_index(): tables by name without its case */
+    struct cat_table **by_name;       /* catalog_index(): tables by name without its case */
+    struct cat_partition *partitions; /* PostgreSQL, when asked for: by root and name */
+    size_t partition_count;
 };
 
 /* Ordinary and partitioned tables (partitions belong to their root), without system schemas and crossfade's.
@@ -81,7 +92,11 @@ struct cat_table *catalog_find_like(const struct catalog *cat, const struct cata
                                     const char *schema, const char *name);
 /* Do these names of tables or databases mean the same one there? */
 bool catalog_same_name(const struct catalog *cat, const char *a, const char *b);
-/* To stand behind FROM, as alias t; malloc'd. */
+/* All leaves of partitioned tables; none on MariaDB. */
+bool catalog_read_partitions(struct session *conn, struct catalog *cat, struct err *err) MUST_CHECK;
+/* To stand behind FROM: "ONLY s.t"; malloc'd. */
+char *catalog_named(const struct catalog *cat, const struct cat_table *table);
+/* …, as alias t. */
 char *catalog_from(const struct catalog *cat, const struct cat_table *table);
 /* $1 = oid, $2 = is it a tree: whether the rows of the snapshot are still there (true = they may be gone). */
 const char *catalog_rewritten_sql(enum dialect_kind dialect);

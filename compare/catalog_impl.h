@@ -6,7 +6,9 @@
 
 struct catalog_ops {
     bool (*read)(struct session *s, struct catalog *cat, struct err *err) MUST_CHECK; /* adds to *cat */
-    char *(*from)(const struct cat_table *table);                                     /* see catalog_from */
+    char *(*named)(const struct cat_table *table);                                    /* see catalog_named */
+    bool (*read_partitions)(struct session *s, struct catalog *cat,
+                            struct err *err) MUST_CHECK; /* NULL = there are none */
     const char *rewritten_sql;
 };
 

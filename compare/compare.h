@@ -81,6 +81,9 @@ struct compare_left_out {
 
 struct compare_table {
     char *schema, *table;
+    char *partition; /* "schema.name" of the source's, whose rows alone were compared; NULL = all */
+    char *where[2];  /* source, target: the condition inside which rows were compared; NULL = all rows */
+    uint64_t rows_estimate; /* with either: about how many rows the table has on the source */
     enum compare_verdict verdict;
     enum compare_method method;
     char *reason; /* why FAIL or INCONCLUSIVE; "" for PASS */
@@ -143,13 +146,25 @@ struct compare_check {
     size_t offender_count[2];
 };
 
+/* Why a comparison waits between chunks. */
+enum compare_wait {
+    WAIT_NONE = 0,
+    WAIT_ROWS_PER_SECOND, /* compare.max_rate_rows */
+    WAIT_SOURCE_BUSY,     /* compare.busy_share */
+    WAIT_SOURCE_LOAD,     /* compare.max_source_load */
+    WAIT_SOURCE_LATENCY,  /* compare.max_source_latency_ms */
+    WAIT_REPLICA_LAG,     /* compare.max_replica_lag_ms */
+    WAIT_KINDS
+};
+
 struct compare_result {
     enum compare_verdict verdict;
     enum compare_level level;
     char *reason; /* of INCONCLUSIVE before any table; else "" */
     bool frozen;
-    bool full;  /* all tables of the pipeline */
-    bool built; /* on what earlier comparisons have proven: not all rows were read at this fence */
+    bool full;      /* all rows of all tables of the pipeline */
+    bool some_rows; /* by a condition, a range of time or partitions */
+    bool built;     /* on what earlier comparisons have proven: not all rows were read at this fence */
     char *pipeline;
     uint64_t fence_id; /* 0 = none was reached */
     lsn_t lsn;
@@ -169,6 +184,7 @@ struct compare_result {
     struct compare_check *checks; /* as configured: counts, queries, aggregates, samples, contracts, rules */
     size_t check_count;
     size_t checks_by_state[STATE_INCONCLUSIVE + 1];
+    int64_t waited_us[WAIT_KINDS]; /* so as not to be a burden; summed over workers */
     struct standing *
         standing; /* what the target knows of the window and of a cutover's gates (standing.h); NULL: not read */
     char *report_dir;  /* of this run; NULL = no report was asked for */
@@ -182,6 +198,8 @@ struct compare_progress {
     size_t tables_total, tables_done, tables_failed;
     uint64_t rows_done, rows_estimate; /* of the source */
     int64_t elapsed_us;                /* in this stage */
+    enum compare_wait waits_for;       /* NONE: it reads */
+    int64_t waited_us;                 /* so far; summed over workers */
 };
 
 enum compare_building {
@@ -193,8 +211,15 @@ enum compare_building {
 struct compare_request {
     const char *const *tables; /* patterns as in source.tables; NULL = all of the pipeline */
     size_t table_count;
-    enum compare_level level; /* UNKNOWN: digests if frozen, else compare.level */
-    bool frozen;              /* neither side changes any more: no lock, no markers, no waiting for a fence */
+    /* Which rows (docs/COMPARE.md, "Some of the rows"); NULL = all, or as compare.where says. target_where NULL: `where`. */
+    const char *where, *target_where; /* of one table */
+    const char *since, *until, *time_column;
+    const char *const *partitions; /* of the source: patterns as in source.tables */
+    size_t partition_count;
+    bool all_rows; /* whatever compare.where says */
+    enum compare_level
+        level;   /* UNKNOWN: digests if frozen, else compare.level; with conditions at most digests */
+    bool frozen; /* neither side changes any more: no lock, no markers, no waiting for a fence */
     enum compare_building building;
     bool skip_report;        /* no files; ret->json is made all the same */
     bool report_unless_pass; /* files only of what is no PASS */
@@ -222,6 +247,7 @@ const char *compare_level_name(enum compare_level level);       /* "counts" */
 enum compare_level compare_level_named(const char *name);       /* UNKNOWN: it is none */
 const char *check_kind_name(enum check_kind kind);              /* "query" */
 const char *check_state_name(enum check_state state);           /* "FINDING" */
+const char *compare_wait_name(enum compare_wait wait);          /* "source_load" */
 /* 0 match, 1 differ, 3 inconclusive. */
 int compare_exit_code(enum compare_verdict verdict);
 

@@ -10,15 +10,6 @@
 
 #define REASON "%s dead letters are held: changes that the target refused (crossfade apply dlq list)"
 
-static struct compare_table *find_table(struct compare_result *out, const char *schema, const char *table)
-{
-    for (size_t i = 0; i < out->table_count; i++) {
-        if (strcmp(out->tables[i].schema, schema) == 0 && strcmp(out->tables[i].table, table) == 0)
-            return &out->tables[i];
-    }
-    return NULL;
-}
-
 static void say(struct compare_table *t, const char *count)
 {
     if (t->verdict != VERDICT_FAIL) {
@@ -28,6 +19,19 @@ static void say(struct compare_table *t, const char *count)
     char *reason = xasprintf("%s; " REASON, t->reason, count);
     free(t->reason);
     t->reason = reason;
+}
+
+/* The table, or its partitions. False: it was not compared. */
+static bool say_all(struct compare_result *out, const char *schema, const char *table, const char *count)
+{
+    bool there = false;
+    for (size_t i = 0; i < out->table_count; i++) {
+        if (strcmp(out->tables[i].schema, schema) != 0 || strcmp(out->tables[i].table, table) != 0)
+            continue;
+        say(&out->tables[i], count);
+        there = true;
+    }
+    return there;
 }
 
 bool dead_letters_conclude(struct session *target, struct compare_result *out, struct err *err)
@@ -44,10 +48,7 @@ bool dead_letters_conclude(struct session *target, struct compare_result *out, s
     for (int row = 0; row < rowset_rows(res); row++) {
         const char *schema = rowset_cell(res, row, 0), *table = rowset_cell(res, row, 1),
                    *count = rowset_cell(res, row, 2);
-        struct compare_table *t = find_table(out, schema, table);
-        if (t != NULL) {
-            say(t, count);
-        } else if (out->full) {
+        if (!say_all(out, schema, table, count) && out->full) {
             free(out->reason);
             out->reason = xasprintf("%s.%s: " REASON, schema, table, count);
             out->verdict = VERDICT_INCONCLUSIVE;

@@ -162,15 +162,35 @@ static void conclude_counts(struct compare_table *out)
                        s > t ? "missing" : "too many");
 }
 
+static void note_scope(struct compare_table *out)
+{
+    if (out->where[SIDE_SOURCE] == NULL)
+        return;
+    bool same = strcmp(out->where[SIDE_SOURCE], out->where[SIDE_TARGET]) == 0;
+    table_add_note(out, "%llu of about %llu rows were compared, those inside: %s%s%s",
+                   (unsigned long long)out->rows_source,
+                   (unsigned long long)MAX_OF(out->rows_estimate, out->rows_source), out->where[SIDE_SOURCE],
+                   same ? "" : "; on the target: ", same ? "" : out->where[SIDE_TARGET]);
+}
+
 static void conclude(struct plan_table *pt)
 {
     struct compare_table *out = &pt->out;
+    note_scope(out);
     if (pt->rewritten) { /* what seemed to differ may be the rewriting */
         table_drop_differences(out);
         return;
     }
     if (out->verdict == VERDICT_INCONCLUSIVE && out->chunks_differing == 0)
         return;
+    if (pt->split > 0 && out->difference_count == 0) {
+        table_conclude(
+            out, VERDICT_INCONCLUSIVE,
+            "%zu row%s equal on both sides, and inside the condition on one side only: say it for the "
+            "target in its own SQL (--target-where, compare.target_where)",
+            pt->split, pt->split == 1 ? " is" : "s are");
+        return;
+    }
     if (out->method == METHOD_COUNTS)
         conclude_counts(out);
     if (out->difference_count > 0)
@@ -192,23 +212,26 @@ static bool compare_again(struct engine *engine, struct pair *pair, struct plan_
     out->chunks = out->chunks_differing = out->rows_source = out->rows_target = 0;
     out->more = false;
     out->built = BUILT_NONE;
+    pt->split = 0;
     table_add_note(out, "keys do not sort alike on both sides: compared again by hash buckets");
     pthread_mutex_unlock(&pt->lock);
     return buckets_compare(engine, pair, pt, err);
 }
 
 /* Parts differ, and not one row does: what differs is their order. */
-static bool differs_without_rows(const struct compare_table *out)
+static bool differs_without_rows(const struct plan_table *pt)
 {
+    const struct compare_table *out = &pt->out;
     bool by_order = out->method == METHOD_RANGES || out->method == METHOD_KEYS;
-    return by_order && out->chunks_differing > 0 && out->difference_count == 0 && !out->more;
+    return pt->split == 0 && by_order && out->chunks_differing > 0 && out->difference_count == 0 &&
+           !out->more;
 }
 
 /* By the one who finishes the last job of the table: nobody else touches it any more. */
 static bool finish_table(struct engine *engine, struct pair *pair, struct plan_table *pt, struct err *err)
 {
     bool ok = true;
-    if ((pt->order_suspect || differs_without_rows(&pt->out)) && pt->out.verdict == VERDICT_UNKNOWN)
+    if ((pt->order_suspect || differs_without_rows(pt)) && pt->out.verdict == VERDICT_UNKNOWN)
         ok = compare_again(engine, pair, pt, err);
     bool read = pt->out.chunks > 0; /* else it was proven before, and nothing has changed */
     ok = ok && (!read || pt->out.verdict == VERDICT_INCONCLUSIVE || check_rewritten(pair, pt, err));
@@ -274,8 +297,11 @@ static bool run_keys(struct engine *engine, struct pair *pair, struct job *job, 
 static bool run_job(struct engine *engine, struct pair *pair, struct job *job, struct err *err)
 {
     struct plan_table *pt = job->pt;
+    int64_t began_us;
+    if (job->kind != JOB_FINISH && !pace_wait(&engine->pace, &engine->stop, err))
+        return false;
+    began_us = clock_mono_us();
     bool ok = true;
-    pace_wait(&engine->pace, &engine->stop);
     if (job->kind == JOB_BUCKETS)
         ok = run_buckets(engine, pair, pt, err);
     else if (job->kind == JOB_COUNT)
@@ -284,6 +310,7 @@ static bool run_job(struct engine *engine, struct pair *pair, struct job *job, s
         ok = run_range(engine, pair, job, err);
     else if (job->kind == JOB_KEYS && !given_up(pt))
         ok = run_keys(engine, pair, job, err);
+    pace_took(&engine->pace, clock_mono_us() - began_us);
     if (!ok && !engine_table_error(engine, pt, err))
         return false;
     return !drop_pending(pt) || finish_table(engine, pair, pt, err);
@@ -342,13 +369,25 @@ bool engine_push_keys(struct engine *engine, struct plan_table *pt, struct key_b
     return push(engine, (struct job){.kind = JOB_KEYS, .pt = pt, .keys = *batch});
 }
 
+/* The walk reads as well. */
+static bool walk_on(struct engine *engine, struct plan_table *pt, char **lower, char ***ret_next,
+                    struct err *err)
+{
+    if (!pace_wait(&engine->pace, &engine->stop, err))
+        return false;
+    int64_t began_us = clock_mono_us();
+    bool ok = range_walk(engine->walker, pt, lower, engine->chunk_rows, ret_next, err);
+    pace_took(&engine->pace, clock_mono_us() - began_us);
+    return ok;
+}
+
 static bool plan_ranges(struct engine *engine, struct plan_table *pt, struct err *err)
 {
     char **lower = pt->out.built == BUILT_REST ? key_copy(pt->history->base.upper, pt->key_count) : NULL;
     char **next = NULL;
     do {
         next = NULL;
-        if (!range_walk(engine->walker, pt, lower, engine->chunk_rows, &next, err)) {
+        if (!walk_on(engine, pt, lower, &next, err)) {
             key_free(lower);
             return false;
         }
@@ -418,6 +457,9 @@ static void report_progress(struct engine *engine, const struct compare_request 
     p.tables_failed = atomic_load(&engine->tables_failed);
     p.rows_done = (uint64_t)atomic_load(&engine->rows_done);
     p.elapsed_us = clock_mono_us() - started_us;
+    p.waits_for = (enum compare_wait)atomic_load(&engine->pace.waits_for);
+    for (int i = 0; i < WAIT_KINDS; i++)
+        p.waited_us += atomic_load(&engine->pace.waited_us[i]);
     req->progress(req->progress_ctx, &p);
 }
 

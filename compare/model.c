@@ -67,6 +67,13 @@ const char *check_state_name(enum check_state state)
     return names[state];
 }
 
+const char *compare_wait_name(enum compare_wait wait)
+{
+    static const char *const names[] = {"none",        "rows_per_second", "source_busy",
+                                        "source_load", "source_latency",  "replica_lag"};
+    return names[wait];
+}
+
 int compare_exit_code(enum compare_verdict verdict)
 {
     return verdict == VERDICT_PASS ? 0 : verdict == VERDICT_FAIL ? 1 : 3;
@@ -240,6 +247,9 @@ void table_release(struct compare_table *table)
         free(table->left_out[i].why);
     }
     free(table->left_out);
+    free(table->partition);
+    free(table->where[0]);
+    free(table->where[1]);
     free(table->rules);
     free(table->notes);
     free(table->keys);
@@ -311,7 +321,8 @@ static int by_name(const void *a, const void *b)
 {
     const struct compare_table *x = a, *y = b;
     int c = strcmp(x->schema, y->schema);
-    return c != 0 ? c : strcmp(x->table, y->table);
+    c = c != 0 ? c : strcmp(x->table, y->table);
+    return c != 0 || x->partition == NULL || y->partition == NULL ? c : strcmp(x->partition, y->partition);
 }
 
 void result_sum_up(struct compare_result *r)

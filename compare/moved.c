@@ -8,6 +8,7 @@
 #include "core/alloc.h"
 #include "model.h"
 #include "pg/conn.h"
+#include "scope.h"
 
 #define OID_TEXT    25
 #define OID_VARCHAR 1043
@@ -127,9 +128,11 @@ static void move_keys(const struct moving *m)
     }
 }
 
-char *moved_table(const struct cat_table *source, const struct table_rules *rules, struct cat_table *ret,
-                  struct compare_table *out)
+char *moved_table(const struct cat_table *source, const struct table_rules *rules,
+                  const struct moved_rows *rows, struct cat_table *ret, struct compare_table *out)
 {
+    static const struct moved_rows all = {0};
+    rows = rows != NULL ? rows : &all;
     const char *where = table_rules_where(rules, source->schema, source->name);
     if (!table_rules_any(rules, source->schema, source->name))
         return NULL;
@@ -141,10 +144,15 @@ char *moved_table(const struct cat_table *source, const struct table_rules *rule
     strbuf_adds(&sql, "(SELECT ");
     for (size_t i = 0; i < source->column_count; i++)
         move_column(&m, &source->columns[i], &sql);
+    if (rows->inside != NULL)
+        strbuf_addf(&sql, ", ((%s) IS TRUE) AS " SCOPE_INSIDE, rows->inside);
     strbuf_adds(&sql, source->partitioned ? " FROM " : " FROM ONLY ");
     pg_quote_table(&sql, source->schema, source->name);
+    bool some = rows->where != NULL && *rows->where != '\0';
+    if (some)
+        strbuf_addf(&sql, " WHERE %s", rows->where);
     if (where != NULL) {
-        strbuf_addf(&sql, " WHERE (%s\n)", where);
+        strbuf_addf(&sql, "%s(%s\n)", some ? " AND " : " WHERE ", where);
         table_add_note(out, "only the rows that source.filters moves were compared: %s", where);
     }
     strbuf_adds(&sql, ") AS t");

@@ -7,10 +7,16 @@
 
 struct table_rules;
 
-/* NULL: no rule fits. Else SQL to stand behind FROM, as alias t, and *ret is the table as that shows it (moved_release). What cannot
+/* Which rows, in SQL over the source's own columns. */
+struct moved_rows {
+    const char *where;  /* NULL or "": all */
+    const char *inside; /* NULL, or what a column SCOPE_INSIDE says of each row (scope.h) */
+};
+
+/* NULL: no rule fits. Else SQL to stand behind FROM, as alias t, of these rows (NULL: all), and *ret is the table as that shows it (moved_release). What cannot
  * be compared is left out, and told in notes of `out`. malloc'd. */
-char *moved_table(const struct cat_table *source, const struct table_rules *rules, struct cat_table *ret,
-                  struct compare_table *out);
+char *moved_table(const struct cat_table *source, const struct table_rules *rules,
+                  const struct moved_rows *rows, struct cat_table *ret, struct compare_table *out);
 void moved_release(struct cat_table *moved);
 
 #endif

@@ -12,6 +12,7 @@
 #include "mariadb/pairing.h"
 #include "moved.h"
 #include "pg/conn.h"
+#include "scope.h"
 #include "sqlgen.h"
 
 static struct plan_column *plan_add_column(struct plan_table *pt, const char *name)
@@ -57,7 +58,7 @@ static void add_mariadb_column(struct plan_table *pt, const struct cat_column *s
     canonical_release(&canonical);
 }
 
-/* Cells behind those of the forms. */
+/* Cells behind those of the forms, and behind them what says of a row whether it is inside. */
 static void number_shown(struct plan_table *pt)
 {
     size_t cell = pt->column_count;
@@ -65,6 +66,7 @@ static void number_shown(struct plan_table *pt)
         if (pt->columns[i].shown[SIDE_SOURCE] != NULL && pt->columns[i].shown[SIDE_TARGET] != NULL)
             pt->columns[i].shown_at = ++cell;
     }
+    pt->inside_at = cell + 1;
 }
 
 static void pair_columns(struct plan_table *pt, const struct cat_table *source,
@@ -208,10 +210,49 @@ static void plan_keys(struct plan_table *pt, const struct cat_table *source, con
                            : "the target has no unique index for the key: compared by hash buckets");
 }
 
-static void plan_pair(struct plan_table *pt, const struct catalog cats[SIDE_COUNT],
-                      const struct cat_table *source, const struct table_rules *rules,
-                      bool publication_exists)
+/* What all tables are planned by. */
+struct planning {
+    const struct catalog *cats;
+    bool publication_exists;
+    const struct table_rules *rules;
+    const struct scope *scope;
+};
+
+/* Narrows the table to the rows that are asked for. */
+static void plan_scope(struct plan_table *pt, const struct planning *by, const struct cat_table *source,
+                       const struct cat_table *target, const struct cat_partition *part)
 {
+    struct table_scope of;
+    char *reason = NULL;
+    if (!by->scope->any)
+        return;
+    bool told = scope_of_table(by->scope, by->cats, source, target, part, by->rules, &of, &reason);
+    pt->out.partition = of.partition;
+    of.partition = NULL;
+    if (!told)
+        table_conclude(&pt->out, VERDICT_INCONCLUSIVE, "%s", reason);
+    for (int side = 0; told && of.from[side] != NULL && side < SIDE_COUNT; side++) {
+        free(pt->from[side]);
+        pt->from[side] = of.from[side];
+        pt->whole[side] = of.whole[side];
+        pt->out.where[side] = of.where[side];
+        of.from[side] = of.whole[side] = of.where[side] = NULL;
+    }
+    pt->out.rows_estimate = (uint64_t)source->rows_estimate;
+    if (part != NULL) {
+        pt->oid[SIDE_SOURCE] = part->oid;
+        pt->tree[SIDE_SOURCE] = false;
+        pt->rows_estimate = part->rows_estimate;
+    }
+    free(reason);
+    table_scope_release(&of);
+}
+
+static void plan_pair(struct plan_table *pt, const struct planning *by, const struct cat_table *source,
+                      const struct cat_partition *part)
+{
+    const struct catalog *cats = by->cats;
+    const struct table_rules *rules = by->rules;
     const struct cat_table *target = catalog_find(&cats[SIDE_TARGET], source->schema, source->name);
     static const struct target_unfit_rules refuse = {0};
     const struct target_unfit_rules *unfit =
@@ -227,7 +268,7 @@ static void plan_pair(struct plan_table *pt, const struct catalog cats[SIDE_COUN
     pt->oid[SIDE_SOURCE] = source->oid;
     pt->oid[SIDE_TARGET] = target->oid;
     struct cat_table moved = {0};
-    char *from_moved = moved_table(source, rules, &moved, &pt->out);
+    char *from_moved = moved_table(source, rules, NULL, &moved, &pt->out);
     pt->from[SIDE_SOURCE] = from_moved != NULL ? from_moved : catalog_from(&cats[SIDE_SOURCE], source);
     pt->from[SIDE_TARGET] = catalog_from(&cats[SIDE_TARGET], target);
     pt->tree[SIDE_SOURCE] = source->partitioned;
@@ -242,9 +283,11 @@ static void plan_pair(struct plan_table *pt, const struct catalog cats[SIDE_COUN
     if (!source->logged)
         table_conclude(&pt->out, VERDICT_INCONCLUSIVE,
                        "unlogged on the source: its changes are not in the WAL");
-    else if (publication_exists && !source->published)
+    else if (by->publication_exists && !source->published)
         table_conclude(&pt->out, VERDICT_INCONCLUSIVE,
                        "not in the publication: its changes are not captured");
+    if (pt->out.verdict == VERDICT_UNKNOWN)
+        plan_scope(pt, by, source, target, part);
     if (pt->out.verdict == VERDICT_UNKNOWN) {
         pair_columns(pt, from_moved != NULL ? &moved : source, target, unfit);
         plan_keys(pt, from_moved != NULL ? &moved : source, target);
@@ -323,11 +366,28 @@ static bool is_of_source(const struct catalog cats[SIDE_COUNT], const struct cat
     return false;
 }
 
+/* The table, or each of its partitions that is asked for. */
+static void plan_table(struct plan *plan, const struct planning *by, const struct cat_table *source)
+{
+    const struct catalog *cat = &by->cats[SIDE_SOURCE];
+    if (by->scope->partitions == NULL) {
+        plan_pair(plan_add(plan, source->schema, source->name), by, source, NULL);
+        return;
+    }
+    for (size_t i = 0; i < cat->partition_count; i++) {
+        const struct cat_partition *part = &cat->partitions[i];
+        if (part->root == source->oid &&
+            table_filter_matches(by->scope->partitions, part->schema, part->name))
+            plan_pair(plan_add(plan, source->schema, source->name), by, source, part);
+    }
+}
+
 void plan_make(const struct catalog cats[SIDE_COUNT], bool publication_exists,
                const struct table_filter *pipeline_filter, const struct table_rules *rules,
-               const struct table_filter *wanted, struct plan *ret)
+               const struct table_filter *wanted, const struct scope *scope, struct plan *ret)
 {
-    struct plan plan = {.full = true};
+    struct plan plan = {.full = !scope->any};
+    const struct planning by = {cats, publication_exists, rules, scope};
     for (size_t i = 0; i < cats[SIDE_SOURCE].table_count; i++) {
         const struct cat_table *source = &cats[SIDE_SOURCE].tables[i];
         if (!table_filter_matches(pipeline_filter, source->schema, source->name))
@@ -336,12 +396,12 @@ void plan_make(const struct catalog cats[SIDE_COUNT], bool publication_exists,
             plan.full = false;
             continue;
         }
-        plan_pair(plan_add(&plan, source->schema, source->name), cats, source, rules, publication_exists);
+        plan_table(&plan, &by, source);
     }
     for (size_t i = 0; i < cats[SIDE_TARGET].table_count; i++) {
         const struct cat_table *target = &cats[SIDE_TARGET].tables[i];
         const char *schema = catalog_schema_of(&cats[SIDE_TARGET], target);
-        if (!table_filter_matches(pipeline_filter, schema, target->name) ||
+        if (scope->partitions != NULL || !table_filter_matches(pipeline_filter, schema, target->name) ||
             (wanted != NULL && !table_filter_matches(wanted, schema, target->name)) ||
             catalog_find_like(&cats[SIDE_SOURCE], &cats[SIDE_TARGET], schema, target->name) != NULL ||
             !is_of_source(cats, target, schema))
@@ -378,8 +438,8 @@ static void plan_table_free(struct plan_table *pt)
     }
     free(pt->columns);
     free(pt->keys);
-    free(pt->from[0]);
-    free(pt->from[1]);
+    free_both(pt->from);
+    free_both(pt->whole);
     free(pt->storage);
     table_history_free(pt->history);
     table_release(&pt->out);

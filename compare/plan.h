@@ -44,6 +44,9 @@ struct plan_table {
     uint32_t oid[SIDE_COUNT];
     /* "ONLY s.t AS t"; on the source, with rules: what of the table was moved, as it was moved. */
     char *from[SIDE_COUNT];
+    /* With a condition (scope.h): all rows, and of each whether it is inside; from is then of those inside. Else NULL. */
+    char *whole[SIDE_COUNT];
+    size_t inside_at;      /* that column's cell in the results of lookups by key */
     bool tree[SIDE_COUNT]; /* partitions belong to it */
     char *storage; /* of the target, as its catalog tells it (cat_table.storage); NULL = it does not */
     struct plan_column *columns;
@@ -58,6 +61,7 @@ struct plan_table {
 
     pthread_mutex_t lock; /* guards out and what follows while workers run */
     size_t pending;       /* jobs not finished, and one for the planner while it walks */
+    size_t split;         /* rows that are equal, and inside the condition on one side only */
     bool order_suspect;   /* ranges held other rows on the two sides although keys seemed to sort alike */
     bool rewritten;       /* under our snapshot: what was read proves nothing */
     bool done;
@@ -70,12 +74,14 @@ struct plan {
     bool full; /* nothing of the pipeline was left out by the request */
 };
 
+struct scope;
 struct table_filter;
 struct table_rules;
-/* pipeline_filter: the pipeline's tables, moved by `rules`; wanted: what the request asks for of these (NULL = all). */
+/* pipeline_filter: the pipeline's tables, moved by `rules`; wanted: what the request asks for of these (NULL = all); scope: the rows
+ * of these, as parts of the plan partition by partition. */
 void plan_make(const struct catalog cats[SIDE_COUNT], bool publication_exists,
                const struct table_filter *pipeline_filter, const struct table_rules *rules,
-               const struct table_filter *wanted, struct plan *ret);
+               const struct table_filter *wanted, const struct scope *scope, struct plan *ret);
 /* The table of this name; NULL = not in the plan. */
 struct plan_table *plan_find(const struct plan *plan, const char *schema, const char *table);
 void plan_release(struct plan *plan);

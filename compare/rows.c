@@ -161,6 +161,19 @@ static void add_difference(struct engine *engine, struct plan_table *pt, const s
     engine_add_difference(engine, pt, &diff);
 }
 
+static bool inside(const struct plan_table *pt, enum side side, const struct found *f, int row)
+{
+    return pt->whole[side] == NULL || rowset_bool(f->res, f->first + row, (int)pt->inside_at);
+}
+
+/* Equal, and the condition chooses the row on one side alone: it means another thing on each. */
+static bool is_split(struct plan_table *pt, const struct found *s, const struct found *t, int partner)
+{
+    bool split = partner >= 0 && inside(pt, SIDE_SOURCE, s, 0) != inside(pt, SIDE_TARGET, t, partner);
+    pt->split += split;
+    return split;
+}
+
 /* Both sides have rows under this key. What the target alone names with an equal key is told with the
  * source's row. */
 static void judge_both(struct engine *engine, struct plan_table *pt, const struct candidate *cand,
@@ -171,7 +184,8 @@ static void judge_both(struct engine *engine, struct plan_table *pt, const struc
         if (same_shown(pt, s, t, i))
             partner = i;
     }
-    if (partner < 0 && !cand->on[SIDE_SOURCE])
+    if (is_split(pt, s, t, partner) ||
+        (partner < 0 && !cand->on[SIDE_SOURCE] && inside(pt, SIDE_SOURCE, s, 0)))
         return;
     if (partner >= 0 && t->count == 1 && cand->on[SIDE_SOURCE] != cand->on[SIDE_TARGET]) {
         pt->order_suspect = pt->order_suspect || complete; /* the row is there and equal, in another range */
@@ -180,7 +194,7 @@ static void judge_both(struct engine *engine, struct plan_table *pt, const struc
         add_difference(engine, pt, cand, DIFF_CHANGED, s, t, partner = 0);
     }
     for (int i = 0; i < t->count; i++) {
-        if (i != partner)
+        if (i != partner && inside(pt, SIDE_TARGET, t, i))
             add_difference(engine, pt, cand, DIFF_EXTRA, s, t, i);
     }
 }

@@ -20,6 +20,7 @@
 #include "history/history.h"
 #include "report/redact.h"
 #include "report/report.h"
+#include "scope.h"
 #include "semantic/semantic.h"
 #include "standing.h"
 
@@ -36,6 +37,7 @@ struct run {
     struct semantic_rules checks;
     struct target_unfit_rules unfit;
     struct redaction redaction;
+    struct scope scope;
     char *shapes; /* compare_shapes() before the snapshot; NULL in frozen mode */
     struct history history;
     struct aside opening[SIDE_COUNT]; /* the sessions of a side */
@@ -229,17 +231,30 @@ static bool begin_at_fence(struct run *run, struct err *err)
     return all;
 }
 
+/* What a condition is about must be there. */
+static bool read_scope(struct run *run, struct err *err)
+{
+    for (enum side side = SIDE_SOURCE; run->scope.partitions != NULL && side < SIDE_COUNT; side++) {
+        if (!catalog_read_partitions(run->engine.pairs[0].session[side], &run->cats[side], err))
+            return err_wrap(err, "%s", side_name(side));
+    }
+    return scope_check(&run->scope, &run->cats[SIDE_SOURCE], run->pipeline_filter, run->wanted, err);
+}
+
 static bool read_plan(struct run *run, struct err *err)
 {
     if (!read_catalog(run, SIDE_TARGET, err) || !aside_end(&run->reading, err))
         return false;
     run->cats[SIDE_TARGET].unfit = &run->unfit;
-    plan_make(run->cats, run->published, run->pipeline_filter, run->rules, run->wanted, &run->plan);
+    if (!read_scope(run, err))
+        return false;
+    plan_make(run->cats, run->published, run->pipeline_filter, run->rules, run->wanted, &run->scope,
+              &run->plan);
     run->engine.plan = run->history.plan = &run->plan;
     run->out->full = run->plan.full;
     run->history.pre_shapes = run->shapes;
     run->history.source = run->fence.source_session;
-    if (run->engine.counts_only) /* proves nothing that a later comparison could build on */
+    if (run->engine.counts_only || run->scope.any) /* proves nothing that a later comparison could build on */
         return true;
     run->engine.history = &run->history;
     return history_open(&run->history, run->engine.pairs[0].session[SIDE_TARGET], err);
@@ -271,7 +286,7 @@ static bool read_whole_tables(struct run *run, struct err *err)
 /* With both sides closed every second counts: digests say all that counts by group could. */
 static bool run_checks(struct run *run, struct err *err)
 {
-    if (run->req->frozen && run->out->level < LEVEL_FULL)
+    if ((run->req->frozen && run->out->level < LEVEL_FULL) || run->scope.any) /* checks are of whole tables */
         return true;
     char now[ISO_TIME_MAX];
     clock_iso(run->out->started_us, now);
@@ -353,19 +368,26 @@ static void close_all(struct run *run)
     table_filter_free(run->wanted);
     table_rules_free(run->rules);
     semantic_rules_release(&run->checks);
+    scope_close(&run->scope);
 }
 
-/* 'full', 'changed' (all tables, of some only what earlier comparisons left to do), or the tables. */
+/* 'full', 'changed' (all tables, of some only what earlier comparisons left to do), 'where …' (rows inside conditions), or the tables. */
 static char *scope_text(const struct compare_result *r)
 {
-    struct strbuf sb = STRBUF_INIT(1 << 20);
+    struct strbuf sb = STRBUF_INIT(STRBUF_SQL_MAX);
     bool counts = r->level == LEVEL_COUNTS; /* proves too little to stand for a full comparison */
     if (counts)
         strbuf_adds(&sb, r->full ? "counts of all tables" : "counts of ");
     else if (r->full)
         strbuf_adds(&sb, r->built ? "changed" : "full");
-    for (size_t i = 0; !r->full && i < r->table_count; i++)
-        strbuf_addf(&sb, "%s%s.%s", i > 0 ? ", " : "", r->tables[i].schema, r->tables[i].table);
+    if (r->some_rows)
+        strbuf_adds(&sb, "where ");
+    for (size_t i = 0; !r->full && i < r->table_count; i++) {
+        const struct compare_table *t = &r->tables[i];
+        strbuf_addf(&sb, "%s%s.%s%s%s", i > 0 ? ", " : "", t->schema, t->table,
+                    t->where[SIDE_SOURCE] != NULL ? ": " : "",
+                    t->where[SIDE_SOURCE] != NULL ? t->where[SIDE_SOURCE] : "");
+    }
     if (sb.len == 0)
         strbuf_adds(&sb, "nothing");
     return strbuf_detach(&sb);
@@ -437,7 +459,10 @@ static enum compare_level level_of(const struct run *run)
 static bool prepare(struct run *run, struct err *err)
 {
     const struct compare_request *req = run->req;
-    run->out->level = level_of(run);
+    if (!scope_open(&run->scope, run->cfg, req, err))
+        return false;
+    run->out->some_rows = run->scope.any;
+    run->out->level = run->scope.any ? MIN_OF(level_of(run), LEVEL_DIGESTS) : level_of(run);
     run->engine.counts_only = run->out->level == LEVEL_COUNTS;
     run->engine.worker_count = (size_t)config_int(run->cfg, "compare.workers");
     run->engine.chunk_rows = config_int(run->cfg, "compare.chunk_rows");
@@ -495,7 +520,7 @@ static bool finish(struct run *run, struct err *err)
     result_sum_up(out);
     if (reached && run->req->table_count > 0 && out->table_count == 0)
         name_patterns(run);
-    if (run->req->table_count == 0 && out->table_count == 0)
+    if (run->req->table_count == 0 && out->table_count == 0 && !out->some_rows)
         out->full = true; /* an INCONCLUSIVE run for all tables */
     return redaction_apply(&run->redaction, out, err) && conclude(run, err);
 }
@@ -516,9 +541,28 @@ static void prepare_history(struct run *run, int64_t started_us, bool again)
         h->floor_us -= config_int(run->cfg, "compare.full_every") * 1000000;
 }
 
+/* Of a frozen comparison nobody is held up but the one who waits for it. */
+static bool prepare_pace(struct run *run, struct err *err)
+{
+    const struct config *cfg = run->cfg;
+    const struct pace_limits limits = {
+        .rows_per_s = config_int(cfg, "compare.max_rate_rows"),
+        .busy_percent = config_int(cfg, "compare.busy_share"),
+        .max_load = config_int(cfg, "compare.max_source_load"),
+        .max_latency_us = config_int(cfg, "compare.max_source_latency_ms") * 1000,
+        .max_replica_lag_us = config_int(cfg, "compare.max_replica_lag_ms") * 1000,
+    };
+    const struct load_request servers = {.url = {url_of(run, SIDE_SOURCE), url_of(run, SIDE_TARGET)},
+                                         .pipeline = run->out->pipeline,
+                                         .probe_latency = limits.max_latency_us > 0,
+                                         .max_replica_lag_us = limits.max_replica_lag_us};
+    return run->req->frozen || pace_init(&run->engine.pace, &limits, &servers, err);
+}
+
 /* One fence. *ret_again: its snapshots grew too old before the end, and it has come further. */
 static bool run_once(const struct config *cfg, const struct compare_request *req, int64_t started_us,
-                     bool again, struct compare_result *out, bool *ret_again, struct err *err)
+                     bool again, const int64_t waited_us[WAIT_KINDS], struct compare_result *out,
+                     bool *ret_again, struct err *err)
 {
     struct run run = {.cfg = cfg, .req = req, .out = out};
     int64_t age_s = config_int(cfg, "compare.max_snapshot_age");
@@ -526,9 +570,10 @@ static bool run_once(const struct config *cfg, const struct compare_request *req
     out->pipeline = xstrdup(config_text(cfg, "pipeline"));
     prepare_history(&run, started_us, again);
     run.engine.end_us = age_s > 0 && !req->frozen ? clock_mono_us() + age_s * 1000000 : 0;
-    pace_init(&run.engine.pace, req->frozen ? 0 : config_int(cfg, "compare.max_rate_rows"));
-    bool ok = prepare(&run, err) && compare_tables(&run, err);
+    bool ok = prepare(&run, err) && prepare_pace(&run, err) && compare_tables(&run, err);
     close_all(&run);
+    for (int i = 0; i < WAIT_KINDS; i++)
+        out->waited_us[i] = waited_us[i] + atomic_load(&run.engine.pace.waited_us[i]);
     pace_destroy(&run.engine.pace);
     *ret_again = ok && run.engine.aged && run.history.progress;
     ok = ok && (*ret_again || finish(&run, err));
@@ -544,11 +589,13 @@ bool compare_run(const struct config *cfg, const struct compare_request *req, st
     int64_t started_us = clock_wall_us();
     struct compare_result out;
     bool again = false;
+    int64_t waited_us[WAIT_KINDS] = {0}; /* under earlier fences */
     do {
-        if (!run_once(cfg, req, started_us, again, &out, &again, err)) {
+        if (!run_once(cfg, req, started_us, again, waited_us, &out, &again, err)) {
             compare_result_release(&out);
             return false;
         }
+        memcpy(waited_us, out.waited_us, sizeof waited_us);
         if (again)
             compare_result_release(&out);
     } while (again);

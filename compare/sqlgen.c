@@ -1,6 +1,8 @@
 /* Owns: the way to a side's dialect. See sqlgen.h. */
 #include "sqlgen.h"
 
+#include "scope.h"
+
 static const struct sql_ops *ops(const struct plan_table *pt, enum side side)
 {
     return pt->dialect[side] == DIALECT_MARIADB ? &sql_mariadb : &sql_postgres;
@@ -15,6 +17,17 @@ void sql_add_columns(const struct plan_table *pt, enum side side,
         if (pt->columns[i].shown_at > 0)
             add_shown(pt->columns[i].shown[side], out);
     }
+}
+
+const char *sql_lookup_from(const struct plan_table *pt, enum side side)
+{
+    return pt->whole[side] != NULL ? pt->whole[side] : pt->from[side];
+}
+
+void sql_add_inside(const struct plan_table *pt, enum side side, struct strbuf *out)
+{
+    if (pt->whole[side] != NULL)
+        strbuf_adds(out, ", t." SCOPE_INSIDE);
 }
 
 void sql_range_digest(const struct plan_table *pt, enum side side, struct range_bounds bounds,

@@ -53,6 +53,10 @@ extern const struct sql_ops sql_postgres, sql_mariadb;
 void sql_add_columns(const struct plan_table *pt, enum side side,
                      void (*add_shown)(const char *form, struct strbuf *out), struct strbuf *out);
 
+/* For lookups by key, which see rows outside of a condition, too: what they read from, and the cell that says whether it holds. */
+const char *sql_lookup_from(const struct plan_table *pt, enum side side);
+void sql_add_inside(const struct plan_table *pt, enum side side, struct strbuf *out);
+
 /* → count(*), SHA-256 in hex of the rows of the range in key order; at most limit_rows rows. */
 void sql_range_digest(const struct plan_table *pt, enum side side, struct range_bounds bounds,
                       int64_t limit_rows, struct strbuf *out);
@@ -75,7 +79,7 @@ void sql_bucket_rows(const struct plan_table *pt, enum side side, unsigned bucke
                      int64_t limit_rows, struct strbuf *out);
 
 /* → position in the list (from 1), in order of it, then all columns' canonical forms, then what is shown in their place of those
- * that have it (plan_column.shown_at). */
+ * that have it (plan_column.shown_at), then, with a condition, whether it holds (plan_table.inside_at). */
 void sql_rows_by_key(const struct plan_table *pt, enum side side, const struct key_list *keys,
                      struct strbuf *out);
 /* hashes: in hex, one cell each. → hash in hex, then columns as above; a row per hash, or some. */

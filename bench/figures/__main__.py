@@ -79,6 +79,7 @@ FIGURES = {
     "compare-mariadb-same": (mariadb.compare_same, None, "", "x time of SHA-256 of every row on PostgreSQL and MariaDB at once, 500,000 equal rows"),
     "compare-wire": (compare.wire, 1000, "<=", "bytes between all three for 100,000 equal rows"),
     "compare-hold": (compare.hold, 50, "<=", "ms, longest of 60 times for which apply was held at a fence"),
+    "compare-load": (compare.load, 0.95, ">=", "x pgbench's tps without comparisons, with one after the other beside it"),
     "compare-changed": (compare.changed, 0.1, "<=", "x time of reading 2 M rows, 1 % of the keys changed since an earlier comparison"),
 }
 MEMORY_LIMIT_MIB = 256

@@ -2,11 +2,16 @@
 
 import json
 import os
+import re
+import signal
 import statistics
 import subprocess
+import threading
 import time
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+
+from rig.procs import find_crossfade
 
 from .relay import Relay
 from .rigging import ACCOUNTS, ACCOUNTS_TABLE, until
@@ -17,6 +22,7 @@ VALIDATOR = os.path.join(CACHE, "venv-validator", "bin", "data-validation")
 COLUMNS = ("bid", "abalance", "filler")
 SMALL_TABLES, SMALL_ROWS = 200, 100
 FENCES = 60
+PAIRS, PAIR_S, CLIENTS = 5, 20, 4
 
 # The same library as the command, without a process for each table.
 MANY = """import sys, reladiff
@@ -194,3 +200,45 @@ def changed(bench):
         second_s, report = ours(p, 0, "--changed")
     assert report["summary"]["rows_source"] == int(ACCOUNTS) // 100, report["summary"]
     return ratio(bench, "compare, 1 % changed", second_s, "all rows", first_s)
+
+
+def pgbench_tps(bench):
+    """Transactions a second of pgbench's own mix, as many as the server gives."""
+    done = subprocess.run(["pgbench", "-n", "-c", str(CLIENTS), "-j", "2", "-T", str(PAIR_S), bench.source.url("bench")], capture_output=True, text=True, check=True)
+    return float(re.search(r"tps = ([0-9.]+)", done.stdout).group(1))
+
+
+@contextmanager
+def comparing(p, kept):
+    """One comparison after the other, until the end of the block; the last one is ended."""
+    ended, running = threading.Event(), []
+
+    def run():
+        while not ended.is_set():
+            running[:] = [subprocess.Popen([find_crossfade(), "-c", p.config_of("compare"), "compare", "run"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)]
+            kept.append(running[0].wait())
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        running[0].send_signal(signal.SIGINT)
+        thread.join(60)
+        assert not thread.is_alive() and set(kept) <= {0, 4}, kept  # 4: ended
+
+
+def load(bench):
+    """pgbench as fast as it goes with comparisons without end beside it, against pgbench without; pairs in turn, the median of their ratios."""
+    ratios, kept = [], []
+    with moved(bench) as (p, _):
+        pgbench_tps(bench)  # warm
+        for pair in range(PAIRS):
+            tps = {}
+            for compared in ((True, False), (False, True))[pair % 2]:
+                with comparing(p, kept) if compared else nullcontext():
+                    tps[compared] = pgbench_tps(bench)
+                p.wait_caught_up(timeout=300)
+            ratios.append(tps[True] / tps[False])
+            bench.say(f"pgbench with comparisons {tps[True]:,.0f} tps, without {tps[False]:,.0f} tps")
+    return statistics.median(ratios)

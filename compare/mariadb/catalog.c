@@ -177,17 +177,16 @@ static bool mariadb_read(struct session *s, struct catalog *cat, struct err *err
            read_keys(s, cat, err);
 }
 
-static char *mariadb_from(const struct cat_table *t)
+static char *mariadb_named(const struct cat_table *t)
 {
     struct strbuf sb = STRBUF_INIT(STRBUF_SQL_MAX);
     maria_quote_ident(&sb, t->schema);
     strbuf_addc(&sb, '.');
     maria_quote_ident(&sb, t->name);
-    strbuf_adds(&sb, " AS t");
     return strbuf_detach(&sb);
 }
 
 /* Nothing to ask: a table that was truncated or made anew after the snapshot refuses to be read (error 1412), and what was read
  * once is locked against both. */
 const struct catalog_ops catalog_mariadb = {
-    .read = mariadb_read, .from = mariadb_from, .rewritten_sql = "SELECT 0"};
+    .read = mariadb_read, .named = mariadb_named, .rewritten_sql = "SELECT 0"};

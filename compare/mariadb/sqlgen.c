@@ -203,7 +203,8 @@ static void look_up_each(const struct plan_table *pt, enum side side, const stru
     for (size_t n = 0; n < keys->count; n++) {
         strbuf_addf(out, "%sSELECT %zu AS n", n > 0 ? " UNION ALL " : "", n + 1);
         add_columns(pt, side, out);
-        strbuf_addf(out, " FROM %s WHERE ", pt->from[side]);
+        sql_add_inside(pt, side, out);
+        strbuf_addf(out, " FROM %s WHERE ", sql_lookup_from(pt, side));
         for (size_t i = 0; i < pt->key_count; i++) {
             const struct plan_key *k = &pt->keys[i];
             strbuf_addf(out, "%s%s = %s", i > 0 ? " AND " : "", k->column[side], k->head[side]);
@@ -219,6 +220,7 @@ static void look_up_all(const struct plan_table *pt, enum side side, const struc
 {
     strbuf_adds(out, "SELECT u.n");
     add_columns(pt, side, out);
+    sql_add_inside(pt, side, out);
     strbuf_adds(out, " FROM (");
     for (size_t n = 0; n < keys->count; n++) {
         strbuf_addf(out, "%sSELECT %zu AS n", n > 0 ? " UNION ALL " : "", n + 1);
@@ -228,7 +230,7 @@ static void look_up_all(const struct plan_table *pt, enum side side, const struc
             strbuf_addf(out, " AS BINARY) AS k%zu", i);
         }
     }
-    strbuf_addf(out, ") u JOIN %s ON ", pt->from[side]);
+    strbuf_addf(out, ") u JOIN %s ON ", sql_lookup_from(pt, side));
     for (size_t i = 0; i < pt->key_count; i++)
         strbuf_addf(out, "%sCAST(%s AS BINARY) = u.k%zu", i > 0 ? " AND " : "", pt->keys[i].text[side], i);
 }

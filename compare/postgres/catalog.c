@@ -9,6 +9,7 @@
 
 #include "core/alloc.h"
 #include "pg/conn.h"
+#include "postgres.h"
 
 #define WHERE_TABLE                                                                                          \
     " c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'"                          \
@@ -190,12 +191,11 @@ static bool postgres_read(struct session *s, struct catalog *cat, struct err *er
     return read_tables(s, cat, err) && read_columns(s, cat, err) && read_keys(s, cat, err);
 }
 
-static char *postgres_from(const struct cat_table *t)
+static char *postgres_named(const struct cat_table *t)
 {
     struct strbuf sb = STRBUF_INIT(STRBUF_SQL_MAX);
     strbuf_adds(&sb, t->partitioned ? "" : "ONLY "); /* inheritance children are tables of their own */
     pg_quote_table(&sb, t->schema, t->name);
-    strbuf_adds(&sb, " AS t");
     return strbuf_detach(&sb);
 }
 
@@ -213,4 +213,8 @@ static const char rewritten_sql[] =
     "  FROM tree JOIN pg_class c ON c.oid = tree.oid";
 
 const struct catalog_ops catalog_postgres = {
-    .read = postgres_read, .from = postgres_from, .rewritten_sql = rewritten_sql};
+    .read = postgres_read,
+    .named = postgres_named,
+    .read_partitions = postgres_read_partitions,
+    .rewritten_sql = rewritten_sql,
+};

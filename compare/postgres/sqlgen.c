@@ -263,7 +263,7 @@ static void add_keys_join(const struct plan_table *pt, enum side side, const str
 {
     strbuf_adds(out, " FROM ");
     add_key_table(pt, keys, out);
-    strbuf_addf(out, " JOIN %s ON ", pt->from[side]);
+    strbuf_addf(out, " JOIN %s ON ", sql_lookup_from(pt, side));
     for (size_t i = 0; i < pt->key_count; i++) {
         const struct plan_key *key = &pt->keys[i];
         strbuf_adds(out, i > 0 ? " AND " : "");
@@ -293,6 +293,7 @@ static void rows_by_key(const struct plan_table *pt, enum side side, const struc
 {
     strbuf_adds(out, "SELECT u.n");
     add_columns(pt, side, out);
+    sql_add_inside(pt, side, out);
     add_keys_join(pt, side, keys, out);
     strbuf_adds(out, " ORDER BY u.n");
 }

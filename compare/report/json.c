@@ -100,6 +100,17 @@ static json_t *built_json(const struct compare_table *t)
     return j;
 }
 
+static json_t *where_json(const struct compare_table *t)
+{
+    if (t->where[0] == NULL)
+        return json_null();
+    json_t *j = json_object();
+    json_object_set_new(j, "source", json_text(t->where[0]));
+    json_object_set_new(j, "target", json_text(t->where[1]));
+    json_object_set_new(j, "rows_estimate", json_amount(t->rows_estimate));
+    return j;
+}
+
 static json_t *rules(const struct compare_table *t)
 {
     json_t *array = json_array();
@@ -131,6 +142,8 @@ static json_t *table_json(const struct compare_table *t)
         json_array_append_new(differences, difference_json(&t->differences[i]));
     json_object_set_new(j, "schema", json_text(t->schema));
     json_object_set_new(j, "table", json_text(t->table));
+    json_object_set_new(j, "partition", json_text(t->partition));
+    json_object_set_new(j, "where", where_json(t));
     json_object_set_new(j, "verdict", json_text(compare_verdict_name(t->verdict)));
     json_object_set_new(j, "reason", json_text(t->reason));
     json_object_set_new(j, "method", json_text(compare_method_name(t->method)));
@@ -233,6 +246,20 @@ static json_t *fence_json(const struct compare_result *r)
     return j;
 }
 
+/* In milliseconds. */
+static json_t *waited_json(const struct compare_result *r)
+{
+    json_t *j = json_object();
+    for (enum compare_wait wait = WAIT_NONE + 1; wait < WAIT_KINDS; wait++)
+        json_object_set_new(j, compare_wait_name(wait), milliseconds(r->waited_us[wait]));
+    return j;
+}
+
+static const char *scope_of(const struct compare_result *r)
+{
+    return r->some_rows ? "where" : !r->full ? "part" : r->built ? "changed" : "full";
+}
+
 bool report_json(const struct compare_result *r, char **ret, struct err *err)
 {
     char time[ISO_TIME_MAX];
@@ -247,11 +274,12 @@ bool report_json(const struct compare_result *r, char **ret, struct err *err)
     json_object_set_new(j, "verdict", json_text(compare_verdict_name(r->verdict)));
     json_object_set_new(j, "reason", json_text(r->reason));
     json_object_set_new(j, "level", json_text(compare_level_name(r->level)));
-    json_object_set_new(j, "scope", json_text(!r->full ? "part" : r->built ? "changed" : "full"));
+    json_object_set_new(j, "scope", json_text(scope_of(r)));
     json_object_set_new(j, "fence", fence_json(r));
     json_object_set_new(j, "started_at", json_text(clock_iso(r->started_us, time)));
     json_object_set_new(j, "finished_at", json_text(clock_iso(r->finished_us, time)));
     json_object_set_new(j, "duration_ms", milliseconds(r->finished_us - r->started_us));
+    json_object_set_new(j, "waited_ms", waited_json(r));
     json_object_set_new(j, "source", json_text(r->server[0]));
     json_object_set_new(j, "target", json_text(r->server[1]));
     json_object_set_new(j, "report_dir", json_text(r->report_dir));

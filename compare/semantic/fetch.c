@@ -8,9 +8,14 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 
+const struct phrases *phrases_of_dialect(enum dialect_kind dialect)
+{
+    return dialect == DIALECT_MARIADB ? &phrases_mariadb : &phrases_postgres;
+}
+
 const struct phrases *phrases_of(const struct session *session)
 {
-    return session_dialect(session) == DIALECT_MARIADB ? &phrases_mariadb : &phrases_postgres;
+    return phrases_of_dialect(session_dialect(session));
 }
 
 static enum value_class class_of(enum column_kind kind)

@@ -7,6 +7,7 @@
 #define COMPARE_SEMANTIC_PHRASES_H
 
 #include "compare/semantic/value.h"
+#include "compare/session.h"
 
 /* Where engines differ. '@' in a template stands for the column. */
 struct phrases {
@@ -33,6 +34,7 @@ struct phrases {
 };
 
 extern const struct phrases phrases_postgres, phrases_mariadb;
+const struct phrases *phrases_of_dialect(enum dialect_kind dialect);
 
 /* A table on one side, and what its columns hold. */
 struct subject {

@@ -214,7 +214,7 @@ static bool failed(struct watch *w, struct watch_level *level, int64_t started_u
 /* Reports are of what is no PASS, and of changed keys only of the first that differ: a window of weeks must not fill the disk. */
 static struct compare_request request_of(const struct watch *w, const struct watch_level *level)
 {
-    struct compare_request req = {.stop_fd = w->stop_fd, .report_unless_pass = true};
+    struct compare_request req = {.stop_fd = w->stop_fd, .report_unless_pass = true, .all_rows = true};
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         if (strcmp(kinds[i].name, level->name) != 0)
             continue;

@@ -1,4 +1,5 @@
 /* Keys of all kinds, orders that differ, tables without key, partitions; and what cannot be compared. */
+#include "compare/scope.h"
 #include "compare_case.h"
 
 static void keys_of_all_kinds(void **state)
@@ -110,7 +111,7 @@ static void wrong_belief_in_an_order(void **state)
     }
     for (int side = 0; side < SIDE_COUNT; side++)
         ok(catalog_read(pairs[0].session[side], &cats[side], &err));
-    plan_make(cats, false, filter, NULL, NULL, &plan);
+    plan_make(cats, false, filter, NULL, NULL, &(struct scope){0}, &plan);
     assert_int_equal(plan.count, 1);
     assert_false(plan.tables[0]->ranges);
     plan.tables[0]->ranges = true;

@@ -55,21 +55,21 @@ static void batches_follow_the_latency(void **state)
 static void standbys_are_late_by_our_clock(void **state)
 {
     (void)state;
-    struct throttle th = {.max_replica_lag_us = 1000};
-    throttle_standby(&th, 100, 100, 0);
-    assert_false(th.standby_late);
-    throttle_standby(&th, 200, 100, 10);
-    throttle_standby(&th, 300, 100, 900);
-    assert_false(th.standby_late);
-    throttle_standby(&th, 300, 150, 1011);
-    assert_true(th.standby_late);
-    throttle_standby(&th, 300, 200, 1012); /* what is left was written later */
-    assert_false(th.standby_late);
+    struct standby_lag lag = {.max_us = 1000};
+    standby_lag_note(&lag, 100, 100, 0);
+    assert_false(lag.late);
+    standby_lag_note(&lag, 200, 100, 10);
+    standby_lag_note(&lag, 300, 100, 900);
+    assert_false(lag.late);
+    standby_lag_note(&lag, 300, 150, 1011);
+    assert_true(lag.late);
+    standby_lag_note(&lag, 300, 200, 1012); /* what is left was written later */
+    assert_false(lag.late);
     for (uint64_t i = 0; i < 3 * STANDBY_SAMPLES_MAX; i++)
-        throttle_standby(&th, 400 + i, 200, 2000 + (int64_t)i);
-    assert_true(th.standby_late);
-    throttle_standby(&th, 1000, 1000, 9000);
-    assert_false(th.standby_late);
+        standby_lag_note(&lag, 400 + i, 200, 2000 + (int64_t)i);
+    assert_true(lag.late);
+    standby_lag_note(&lag, 1000, 1000, 9000);
+    assert_false(lag.late);
 }
 
 int main(void)

@@ -9,6 +9,7 @@
 #include "core/alloc.h"
 #include "core/failpoint.h"
 #include "pg/control_tables.h"
+#include "pg/standbys.h"
 #include "sql/embedded.h"
 #include "target/loader.h"
 #include "target/target_impl.h"
@@ -463,33 +464,13 @@ static bool pgt_position(struct target *tgt, struct target_position *ret, bool *
     return true;
 }
 
-/* Physical standbys only: a logical slot's reader is no copy of this server. Without the right their places are NULL, which would
- * look as if there were none: that is an error. */
 static bool pgt_standbys(struct target *tgt, uint64_t *ret_written, uint64_t *ret_replayed, struct err *err)
 {
     struct pg_target *pt = (struct pg_target *)tgt;
-    PG_RESULT_AUTO res = NULL;
-    lsn_t written = 0, replayed = 0;
-    if (!pgt_plain(pt, err) ||
-        !pg_query(pt->conn,
-                  "WITH w AS (SELECT pg_current_wal_lsn() AS lsn) SELECT w.lsn, coalesce((SELECT "
-                  "min(r.replay_lsn) FROM "
-                  "pg_stat_replication r WHERE r.replay_lsn IS NOT NULL AND NOT EXISTS (SELECT 1 FROM "
-                  "pg_replication_slots "
-                  "s WHERE s.active_pid = r.pid AND s.slot_type = 'logical')), w.lsn), "
-                  "pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') FROM w",
-                  0, NULL, &res, err))
+    if (!pgt_plain(pt, err))
         return err_wrap(err, "target: standbys");
-    if (!pg_cell_bool(res, 0, 2))
-        return err_set(err, ERR_AUTH,
-                       "apply.max_replica_lag_ms: the target does not tell this role where its standbys are; "
-                       "GRANT pg_read_all_stats TO \"%s\" there, or set it to 0",
-                       pg_user(pt->conn));
-    if (!lsn_parse(pg_cell(res, 0, 0), &written) || !lsn_parse(pg_cell(res, 0, 1), &replayed))
-        return err_set(err, ERR_PROTOCOL, "target: pg_stat_replication holds no LSN");
-    *ret_written = written;
-    *ret_replayed = replayed;
-    return true;
+    return pg_standbys(pt->conn, ret_written, ret_replayed, err) ||
+           err_wrap(err, "target: apply.max_replica_lag_ms");
 }
 
 static void pgt_cancel(struct target *tgt)
