@@ -33,6 +33,9 @@ static void test_killed_at_every_point(void **state)
             (void)snprintf(failpoint, sizeof failpoint, "%s:%d", points[p], n);
             struct apply_case *ac = begin_plain(state, TABLE "; CREATE TABLE k (a int)");
             struct ac_table *t = ac_table(ac, "t", SHAPE), *k = ac_table(ac, "k", "a int4");
+            if (n > 1)
+                ac_write_config(
+                    ac, "batch_max_changes: 150"); /* a batch is a fence: the next one is read ahead */
             ac_fence(ac, FENCE_SNAPSHOT_BEGIN);
             copy_rows(ac, t, 1, 100, "1");
             ac_fence(ac, FENCE_SNAPSHOT);
