@@ -119,7 +119,7 @@ class Client:
             getattr(self, kind)()
             self.c.commit()
             self.storm.did[kind] += 1
-        except (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable, psycopg.errors.UniqueViolation):
+        except (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable, psycopg.errors.UniqueViolation, psycopg.errors.SerializationFailure):
             self.c.rollback()
 
     def run(self):
