@@ -63,7 +63,7 @@ struct cap_stream {
     struct pg_conn *side;
     struct pg_conn *asked; /* side, or the primary of a standby: heartbeats */
     int64_t last_commit_seen_us, last_status_us, last_look_us, last_idle_fence_us; /* mono */
-    int64_t last_show_us, last_watch_us;                                           /* mono */
+    int64_t last_show_us, last_watch_us, watch_pause_us;                           /* mono */
     lsn_t told_lsn;
     bool asking, asking_heartbeat, heartbeat_refused, reply_wanted;
     bool commit_wanted; /* a heartbeat at once */

@@ -19,7 +19,7 @@ SCHEMA = """CREATE TABLE account (id int PRIMARY KEY, balance numeric(12,2) NOT 
     CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (MINVALUE) TO (10); CREATE TABLE parted_2 PARTITION OF parted FOR VALUES FROM (10) TO (MAXVALUE);
     CREATE TABLE shape (id int PRIMARY KEY, v text); CREATE TABLE gone (id int PRIMARY KEY, v text);
     INSERT INTO account SELECT i, 100, CASE WHEN i % 3 = 0 THEN NULL ELSE 'n' || i END FROM generate_series(1, 2000) i;
-    INSERT INTO item SELECT i % 20, md5(i::text)::uuid, 'v' || i, i / 7.0 FROM generate_series(1, 1500) i;
+    INSERT INTO item SELECT i % 20, gen_random_uuid(), 'v' || i, i / 7.0 FROM generate_series(1, 1500) i;
     INSERT INTO word SELECT 'Wort ' || i, i FROM generate_series(1, 1000) i;
     INSERT INTO doc SELECT i, 'h' || i, repeat(md5(i::text), 200), decode(repeat(md5(i::text), 150), 'hex'), ARRAY[i, NULL] FROM generate_series(-3, 200) i;
     INSERT INTO whole SELECT i, 'h' || i, repeat(md5(i::text), 200) FROM generate_series(1, 50) i;
@@ -119,7 +119,7 @@ class Client:
             getattr(self, kind)()
             self.c.commit()
             self.storm.did[kind] += 1
-        except (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable, psycopg.errors.UniqueViolation):
+        except (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable, psycopg.errors.UniqueViolation, psycopg.errors.SerializationFailure):
             self.c.rollback()
 
     def run(self):
