@@ -24,6 +24,7 @@ SCHEMA = """
     CREATE TABLE users (id int PRIMARY KEY, email text, phone text, age int, made text GENERATED ALWAYS AS (email || '!') STORED);
     CREATE TABLE plain (id int PRIMARY KEY, v text);
     CREATE TABLE bag (v text, w text);
+    ALTER TABLE bag REPLICA IDENTITY FULL;
     CREATE TABLE "<b>""q'"" ]]>&" ("<i>" int PRIMARY KEY, "a.b" text);
 """
 HISTORY_SCHEMA = os.path.join(os.path.dirname(SCHEMA_FILE), "history.schema.json")
