@@ -1,12 +1,12 @@
 /* See page.h. */
 #include "report/page.h"
 
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "core/clock.h"
 #include "core/html.h"
+#include "core/seal.h"
 #include "sql/embedded.h"
 
 /* "1,234,567" */
@@ -60,14 +60,6 @@ void page_value(struct strbuf *out, const char *value)
         html_add_text(out, value);
 }
 
-void page_rate(struct strbuf *out, uint64_t rows, int64_t us)
-{
-    if (rows == 0 || us <= 0)
-        return;
-    page_count(out, (uint64_t)((double)rows * 1e6 / (double)us));
-    strbuf_adds(out, " rows/s");
-}
-
 void page_time(struct strbuf *out, int64_t wall_us)
 {
     char at[ISO_TIME_MAX];
@@ -95,14 +87,12 @@ static void add_policy(struct strbuf *out)
 {
     const char *from = strstr(embedded_report_tail_html, "<script>") + strlen("<script>");
     size_t len = (size_t)(strstr(from, "</script>") - from);
-    unsigned char digest[EVP_MAX_MD_SIZE], text[64];
-    unsigned int n = 0;
+    char digest[SHA256_BASE64];
     strbuf_adds(
         out,
         "default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'unsafe-inline'; script-src ");
-    if (EVP_Digest(from, len, digest, &n, EVP_sha256(), NULL) == 1 &&
-        EVP_EncodeBlock(text, digest, (int)n) > 0)
-        strbuf_addf(out, "'sha256-%s'", (const char *)text);
+    if (sha256_base64(from, len, digest))
+        strbuf_addf(out, "'sha256-%s'", digest);
     else
         strbuf_adds(out, "'none'"); /* the page does without */
 }

@@ -18,7 +18,6 @@ void page_duration(struct strbuf *out, int64_t us);        /* 12.3 ms, 4.20 s, 3
 void page_fact_begin(struct strbuf *out);                  /* one figure of the summary … */
 void page_fact_end(struct strbuf *out, const char *label); /* … and what it is */
 void page_table_name(struct strbuf *out, const struct compare_table *t);
-void page_rate(struct strbuf *out, uint64_t rows, int64_t us); /* 1,234,567 rows/s; nothing without either */
 void page_time(struct strbuf *out,
                int64_t wall_us); /* 2026-11-22 08:00:00 UTC, and how long ago where scripts run */
 /* A field that finds rows with data-name, and a button for each verdict; hidden until the script runs. counts: NULL, or of FAIL,

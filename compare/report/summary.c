@@ -87,8 +87,8 @@ static void add_speed_fact(struct strbuf *out, const struct compare_result *r)
     if (r->rows_source == 0 || us <= 0)
         return;
     page_fact_begin(out);
-    page_rate(out, r->rows_source, us);
-    page_fact_end(out, "on each side");
+    page_count(out, (uint64_t)((double)r->rows_source * 1e6 / (double)us));
+    page_fact_end(out, "rows/s on each side");
 }
 
 static void add_readiness_fact(struct strbuf *out, const struct standing *s)

@@ -88,3 +88,11 @@ bool sha256_hex(const void *bytes, size_t len, char ret[SHA256_HEX])
         (void)snprintf(ret + 2 * i, 3, "%02x", sum[i]);
     return true;
 }
+
+bool sha256_base64(const void *bytes, size_t len, char ret[SHA256_BASE64])
+{
+    unsigned char digest[SHA256_BYTES];
+    unsigned int n = 0;
+    return EVP_Digest(bytes, len, digest, &n, EVP_sha256(), NULL) == 1 && n == SHA256_BYTES &&
+           EVP_EncodeBlock((unsigned char *)ret, digest, SHA256_BYTES) == SHA256_BASE64 - 1;
+}

@@ -17,6 +17,7 @@
 #define SEAL_TAG_BYTES 16
 #define SHA256_BYTES   32
 #define SHA256_HEX     (2 * SHA256_BYTES + 1)
+#define SHA256_BASE64  45
 
 struct seal;
 
@@ -35,5 +36,7 @@ bool seal_holds(struct seal *s, const uint8_t tag[SEAL_TAG_BYTES]) MUST_CHECK;
 
 /* Lower case, NUL-terminated. False: the library failed. */
 bool sha256_hex(const void *bytes, size_t len, char ret[SHA256_HEX]) MUST_CHECK;
+/* The same in base64, as Content-Security-Policy names a script. */
+bool sha256_base64(const void *bytes, size_t len, char ret[SHA256_BASE64]) MUST_CHECK;
 
 #endif

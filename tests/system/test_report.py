@@ -24,8 +24,10 @@ SCHEMA = """
     CREATE TABLE users (id int PRIMARY KEY, email text, phone text, age int, made text GENERATED ALWAYS AS (email || '!') STORED);
     CREATE TABLE plain (id int PRIMARY KEY, v text);
     CREATE TABLE bag (v text, w text);
+    ALTER TABLE bag REPLICA IDENTITY FULL;
     CREATE TABLE "<b>""q'"" ]]>&" ("<i>" int PRIMARY KEY, "a.b" text);
 """
+PICTURES = os.environ.get("CF_PICTURES")
 HISTORY_SCHEMA = os.path.join(os.path.dirname(SCHEMA_FILE), "history.schema.json")
 
 
@@ -68,6 +70,9 @@ def fixture_browser():
 def fits(browser, path, **how):
     """Nothing but the page was fetched, nothing went wrong in it, and no text reaches out of its place."""
     browser.open(path, **how)
+    if PICTURES:  # to be looked at
+        name = "-".join([os.path.basename(os.path.dirname(path)), *(f"{k}-{v}" for k, v in how.items())])
+        browser.picture(os.path.join(PICTURES, f"{name}.png"))
     assert browser.requests == [f"file://{os.path.realpath(path)}"] and not browser.errors, (browser.requests, browser.errors)
     assert not browser.overflows(), f"{how}: {browser.overflows()}"
     title = browser.run("document.title")
