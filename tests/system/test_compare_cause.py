@@ -22,7 +22,7 @@ TABLES = """CREATE TABLE rogue (id int PRIMARY KEY, v text, n numeric(12,3)); CR
     INSERT INTO lost SELECT 'k''' || i, timestamptz '2026-01-01 00:00:00.5+00' + i * interval '1 h', 'c' || i, 'v' FROM generate_series(1, 5) i;
     INSERT INTO stale SELECT i, 'old' FROM generate_series(1, 5) i; INSERT INTO chosen SELECT i, i FROM generate_series(1, 5) i; INSERT INTO chosen VALUES (2000, 1);
     INSERT INTO keyless VALUES ('x')"""
-SETTINGS = {"source": {"filters": [{"table": "public.chosen", "where": "id < 1000"}]}, "apply": {"on_row_error": "dead_letter"}, "compare": {"deadline_ms": 300000}}
+SETTINGS = {"source": {"filters": [{"table": "public.chosen", "where": "id < 1000"}]}, "apply": {"on_row_error": "dead_letter"}, "compare": {"deadline_ms": 120000}}
 
 
 @pytest.fixture(name="servers", scope="module")

@@ -29,7 +29,7 @@ TARGET = f"""CREATE TABLE rogue (id int PRIMARY KEY, v longtext, n decimal(12,3)
     CREATE TABLE stale (u char(36) CHARACTER SET ascii COLLATE ascii_bin PRIMARY KEY, v longtext) {BIN};
     CREATE TABLE chosen (id int PRIMARY KEY, n int) {BIN}"""
 U = "'c4ca4238-a0b9-2382-0dcc-509a6f75849b'"
-SETTINGS = {"source": {"filters": [{"table": "public.chosen", "where": "id < 1000"}]}, "apply": {"on_row_error": "dead_letter"}, "compare": {"deadline_ms": 300000}}
+SETTINGS = {"source": {"filters": [{"table": "public.chosen", "where": "id < 1000"}]}, "apply": {"on_row_error": "dead_letter"}, "compare": {"deadline_ms": 120000}}
 
 
 @pytest.fixture(name="servers", scope="module")
