@@ -54,6 +54,12 @@ static bool lost_delete(const struct cause_facts *f)
     return f->seen == SEEN_RECORD && f->kind == DIFF_EXTRA && !f->gone;
 }
 
+/* Apply has not touched the row since it was equal. */
+static bool changed_since(const struct cause_facts *f)
+{
+    return f->seen == SEEN_RECORD && f->passed;
+}
+
 static bool lacking(const struct cause_facts *f)
 {
     return f->seen == SEEN_RECORD && f->kind == DIFF_CHANGED && f->lacking;
@@ -143,6 +149,9 @@ static const struct cause_rule rules[] = {
      SHOW_RECORD | SHOW_WRITER},
     {CAUSE_LOST_IN_JOURNAL, lost_update, "the journal's last record of the row is not what the source has",
      SHOW_RECORD},
+    {CAUSE_ROGUE_WRITER, changed_since,
+     "the row was equal in an earlier comparison, behind its last record: somebody else has changed it since",
+     SHOW_PASSED | SHOW_RECORD | SHOW_WRITER},
     {CAUSE_TOAST, lacking,
      "the last record does not carry the columns that differ: they had not changed, and the target had "
      "other values",

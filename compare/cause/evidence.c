@@ -27,6 +27,9 @@ char *evidence_text(const struct cause_rule *rule, const struct evidence *e)
         add_text(&out, "", e->held);
     if ((rule->show & SHOW_TRIGGER) != 0)
         add_text(&out, "trigger ", e->trigger);
+    if ((rule->show & SHOW_PASSED) != 0 && e->passed != NULL)
+        strbuf_addf(&out, "; equal at fence %" PRIu64 " lsn=" LSN_FMT, e->passed->fence_id,
+                    LSN_ARGS(e->passed->lsn));
     if ((rule->show & SHOW_RECORD) != 0 && e->last != NULL)
         add_place(&out, "last record", e->topic, e->last);
     if ((rule->show & SHOW_EARLIER) != 0 && e->earlier != NULL)

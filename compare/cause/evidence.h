@@ -5,11 +5,18 @@
 #include "compare/cause/facts.h"
 #include "compare/cause/journal_rows.h"
 
+/* The newest comparison of all rows of all tables that was a PASS, and where it stood. */
+struct passed {
+    lsn_t lsn; /* 0 = there was none */
+    uint64_t fence_id;
+};
+
 /* Each may be NULL. */
 struct evidence {
     const char *topic;
     const struct record_place *last, *earlier;
     const char *writer, *held, *trigger, *journal;
+    const struct passed *passed;
     bool triggers_hidden; /* our role may not see the target's triggers */
 };
 

@@ -156,8 +156,10 @@ static void take_record_facts(const struct table_work *w, const struct values *v
     *ret_journal = NULL;
     if (wanted != NULL && wanted->image_count > 0) {
         facts->seen = SEEN_RECORD;
-        judge_records(v, row, wanted, facts, &earlier);
         e->last = &wanted->images[0].at;
+        e->passed = &w->held.passed;
+        judge_records(v, row, wanted, facts, &earlier);
+        facts->passed = e->last->commit_lsn < w->held.passed.lsn;
         e->earlier = earlier > 0 ? &wanted->images[earlier].at : NULL;
         return;
     }

@@ -34,6 +34,7 @@ struct cause_facts {
     bool as_source;         /* as far as it carries them they are the source's values */
     bool undecided;         /* some of them cannot be read exactly from it */
     bool earlier_as_target; /* an earlier record has the target's values */
+    bool passed;            /* the last record is older than a comparison that found all rows equal */
 };
 
 /* Which things to show beside a rule's sentence. */
@@ -44,6 +45,7 @@ enum cause_show {
     SHOW_HELD = 8,    /* the conflict, or the dead letter */
     SHOW_TRIGGER = 16,
     SHOW_JOURNAL = 32, /* what of the journal was read, or why it was not */
+    SHOW_PASSED = 128, /* the comparison that found it equal */
     SHOW_DOUBT = 64    /* where triggers cannot be seen, that one may have been it */
 };
 

@@ -28,12 +28,17 @@ bool held_read(struct session *target, const char *pipeline, const struct plan_t
                struct err *err)
 {
     ROWSET_AUTO loads = NULL;
+    ROWSET_AUTO passed = NULL;
     const struct cause_ops *ops = ops_of(target);
     const char *params[] = {pipeline, pt->out.schema, pt->out.table};
     struct held held = {0};
     if (read_if_there(target, "conflict", ops->conflicts, params, 3, &held.conflicts, err) &&
         read_if_there(target, "dead_letter", ops->dead_letters, params, 3, &held.letters, err) &&
-        read_if_there(target, "direct_load", ops->direct_loads, params, 1, &loads, err)) {
+        read_if_there(target, "direct_load", ops->direct_loads, params, 1, &loads, err) &&
+        read_if_there(target, "verdict", ops->passed, params, 1, &passed, err)) {
+        if (passed != NULL && rowset_rows(passed) > 0 &&
+            lsn_parse(rowset_cell(passed, 0, 1), &held.passed.lsn))
+            held.passed.fence_id = (uint64_t)rowset_int64(passed, 0, 0);
         held.direct = loads != NULL && rowset_int64(loads, 0, 0) > 0;
         *ret = held;
         return true;

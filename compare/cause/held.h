@@ -1,11 +1,13 @@
-/* Rows that apply itself has told to differ: open conflicts, and dead letters. Private to cause/. */
+/* What the control tables say of a table's rows: conflicts, dead letters, when all were equal. Private to cause/. */
 #ifndef COMPARE_CAUSE_HELD_H
 #define COMPARE_CAUSE_HELD_H
 
+#include "cause/evidence.h"
 #include "cause/journal_rows.h"
 
 struct held {
     struct rowset *conflicts, *letters;
+    struct passed passed;
     bool direct; /* the first copy was a direct load */
 };
 

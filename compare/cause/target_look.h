@@ -19,6 +19,8 @@ struct cause_ops {
     const char *conflicts;
     /* … → id, stream, partition, offset, SQLSTATE: those that are held. */
     const char *dead_letters;
+    /* $1 pipeline → fence id, LSN of the newest PASS of all rows of all tables. */
+    const char *passed;
     /* $1 pipeline → how many direct loads there were. */
     const char *direct_loads;
     /* $1 schema, $2 table (as the target names them) → name, type, is it text. */

@@ -43,6 +43,8 @@ const struct cause_ops cause_mariadb = {
         "SELECT id, stream, `partition`, record_offset, COALESCE(`sqlstate`, '') FROM "
         "crossfade_dead_letter WHERE pipeline = $1 AND schema_name = $2 AND table_name = $3 AND state = "
         "'held' ORDER BY id LIMIT 10000",
+    .passed = "SELECT COALESCE(fence_id, 0), lsn FROM crossfade_verdict WHERE pipeline = $1 AND verdict = "
+              "'PASS' AND scope = 'full' AND lsn IS NOT NULL ORDER BY id DESC LIMIT 1",
     .direct_loads = "SELECT COUNT(*) FROM crossfade_direct_load WHERE pipeline = $1",
     .columns =
         "SELECT COLUMN_NAME, CASE WHEN DATA_TYPE = 'decimal' THEN CONCAT('DECIMAL(', NUMERIC_PRECISION, ',', "

@@ -60,6 +60,8 @@ const struct cause_ops cause_postgres = {
     .dead_letters = "SELECT id, stream, partition, record_offset, coalesce(sqlstate, '') FROM "
                     "crossfade.dead_letter WHERE pipeline = $1 AND schema_name = $2 AND table_name = $3 AND "
                     "state = 'held' ORDER BY id LIMIT 10000",
+    .passed = "SELECT coalesce(fence_id, 0), lsn FROM crossfade.verdict WHERE pipeline = $1 AND verdict = "
+              "'PASS' AND scope = 'full' AND lsn IS NOT NULL ORDER BY id DESC LIMIT 1",
     .direct_loads = "SELECT count(*) FROM crossfade.direct_load WHERE pipeline = $1",
     .columns =
         "SELECT a.attname, format_type(a.atttypid, a.atttypmod), b.typcategory = 'S' FROM pg_attribute a "

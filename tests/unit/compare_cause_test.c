@@ -49,6 +49,13 @@ static const struct example examples[] = {
     {CAUSE_ROGUE_WRITER, {CHANGED, .seen = SEEN_NONE, .direct = true}},
     {CAUSE_TRIGGER, {CHANGED, .seen = SEEN_NONE, .direct = true, .trigger = true}},
     {CAUSE_NOT_APPLIED, {MISSING, RECORD, .as_source = true}},
+    {CAUSE_ROGUE_WRITER, {MISSING, RECORD, .as_source = true, .passed = true}}, /* it was there */
+    {CAUSE_LOST_IN_JOURNAL, {MISSING, RECORD, .passed = true}},
+    {CAUSE_ROGUE_WRITER, {EXTRA, RECORD, .gone = true, .earlier_as_target = true, .passed = true}},
+    {CAUSE_LOST_IN_JOURNAL, {EXTRA, RECORD, .passed = true}},
+    {CAUSE_ROGUE_WRITER,
+     {CHANGED, RECORD, .as_source = true, .trigger = true, .lacking = true, .passed = true}},
+    {CAUSE_UNKNOWN, {CHANGED, .seen = SEEN_NONE_KEPT, .passed = true}},
     {CAUSE_TRIGGER, {MISSING, RECORD, .as_source = true, .trigger = true}},
     {CAUSE_LOST_IN_JOURNAL, {MISSING, RECORD, .gone = true}},
     {CAUSE_LOST_IN_JOURNAL, {MISSING, .seen = SEEN_NONE}},
