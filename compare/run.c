@@ -201,10 +201,10 @@ static bool begin_at_fence(struct run *run, struct err *err)
 {
     struct fence_run *fence = &run->fence;
     char *reason = NULL;
+    aside_begin(&run->opening[SIDE_SOURCE], open_source, run);
     if (!fence_open(fence, run->cfg, run->req, err))
         return false;
     memcpy(run->out->nonce, fence->nonce, sizeof run->out->nonce);
-    aside_begin(&run->opening[SIDE_SOURCE], open_source, run);
     aside_begin(&run->opening[SIDE_TARGET], open_target, run);
     if (!compare_shapes(fence->source, run->out->pipeline, &run->shapes, err))
         return false;

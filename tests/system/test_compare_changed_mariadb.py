@@ -108,7 +108,7 @@ def test_watch_keeps_to_what_changed(slow):
         return [(scope, verdict) for scope, verdict in slow.target("SELECT scope, verdict FROM crossfade_verdict ORDER BY id DESC LIMIT 1")][0]
 
     chains.forget(slow)
-    slow.pipeline.settings["compare"]["watch"] = {"changed": "1h"}
+    slow.pipeline.settings["compare"]["watch"] = {"changed": "1h", "counts": "0s", "digests": "0s", "full": "0s"}
     chains.set_rate(slow, 0)
     assert watch() == ("full", "PASS")
     slow.source("UPDATE big SET v = v || '-' WHERE id < 10")
