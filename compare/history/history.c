@@ -191,11 +191,12 @@ bool history_open(struct history *h, struct session *session, struct err *err)
     bool placed = false;
     if (!read_place(h, session, &placed, err))
         return err_wrap(err, "target: crossfade.position");
+    if (!placed) /* and no table is made behind snapshots that could not read it */
+        return true;
     if (h->session == NULL && !session_open(h->target_url, "target", h->pipeline, &h->session, err))
         return false;
     if (!proof_sql_of(h->session)->ensure(h->session, &h->kept, err))
         return !err_is_set(err);
-    h->kept = h->kept && placed;
     if (!h->kept)
         return true;
     h->saved_us = clock_mono_us();
@@ -310,8 +311,10 @@ static struct changed_rows make_rows(const struct history *h)
 /* Names are the caller's. */
 static bool write_rows(struct history *h, struct changed_rows *rows, struct err *err)
 {
-    bool ok = state_forget(h->session, h->pipeline, rows->forget, rows->forget_count, err) &&
-              state_save(h->session, h->pipeline, rows->save, rows->save_count, h->floor_us, err);
+    bool ok = (rows->forget_count == 0 ||
+               state_forget(h->session, h->pipeline, rows->forget, rows->forget_count, err)) &&
+              (rows->save_count == 0 ||
+               state_save(h->session, h->pipeline, rows->save, rows->save_count, h->floor_us, err));
     for (size_t i = 0; i < rows->save_count; i++)
         proof_release(&rows->save[i].proof);
     free(rows->save);

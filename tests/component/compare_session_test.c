@@ -249,7 +249,7 @@ static void control_tables_are_made(void **state)
     rowset_free(rs);
     rs = ask(s, control->position, 1, &pipeline);
     assert_int_equal(rowset_rows(rs), 0);
-    assert_int_equal(rowset_columns(rs), 7);
+    assert_int_equal(rowset_columns(rs), 9);
     rowset_free(rs);
     rowset_free(ask(s, control->dead_letters, 1, &pipeline));
     char *detail = NULL;
