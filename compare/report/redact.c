@@ -79,7 +79,7 @@ struct origin {
 
 static bool counts_only(const char *name)
 {
-    static const char *const names[] = {"count", "nulls", "distinct", "rows", "copies"};
+    static const char *const names[] = {"count", "nulls", "distinct", "row_count"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         if (strcmp(names[i], name) == 0)
             return true;
