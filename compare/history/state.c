@@ -134,13 +134,12 @@ bool state_save(struct session *conn, const char *pipeline, const struct proof_r
     const struct proof_sql *sql = proof_sql_of(conn);
     char floor[ISO_TIME_MAX];
     clock_iso(floor_us, floor);
-    return count == 0 ||
-           ((sql->give_way == NULL || run_rows(conn, sql->give_way, pipeline, rows, count, floor, err)) &&
-            run_rows(conn, sql->save, pipeline, rows, count, floor, err));
+    return (sql->give_way == NULL || run_rows(conn, sql->give_way, pipeline, rows, count, floor, err)) &&
+           run_rows(conn, sql->save, pipeline, rows, count, floor, err);
 }
 
 bool state_forget(struct session *conn, const char *pipeline, const struct proof_row *rows, size_t count,
                   struct err *err)
 {
-    return count == 0 || run_rows(conn, proof_sql_of(conn)->forget, pipeline, rows, count, NULL, err);
+    return run_rows(conn, proof_sql_of(conn)->forget, pipeline, rows, count, NULL, err);
 }

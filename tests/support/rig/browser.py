@@ -35,7 +35,7 @@ class Browser:
 
     def __enter__(self):
         program = shutil.which("chromium")
-        assert program, "no chromium: run tools/deps"
+        assert program, "no chromium: run tools/deps --browser"
         self.profile = tempfile.mkdtemp(prefix="crossfade-browser-")
         to_read, to_write = os.pipe()
         from_read, from_write = os.pipe()
