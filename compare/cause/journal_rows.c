@@ -19,15 +19,38 @@
 #define RECORD_BYTES_MAX   ((size_t)2 << 30)
 #define TAKE_MS            10000
 
+struct stream {
+    char *name;
+    int32_t partition_count;
+};
+
 struct journal_rows {
     lsn_t lsn;
     bool copied; /* the journal began with a copy of all rows */
+    struct stream *streams;
+    size_t stream_count;
     struct journal_reader *reader;
     struct schema_store *schemas;
     const struct codec_ops *codec;
     struct decoder *decoder;
     struct arena arena;
 };
+
+static void keep_stream(void *ctx, const struct journal_stream_info *info)
+{
+    struct journal_rows *jr = ctx;
+    jr->streams = xrealloc(jr->streams, (jr->stream_count + 1) * sizeof *jr->streams);
+    jr->streams[jr->stream_count++] = (struct stream){xstrdup(info->name), info->partition_count};
+}
+
+static int32_t partitions_of(const struct journal_rows *jr, const char *topic)
+{
+    for (size_t i = 0; i < jr->stream_count; i++) {
+        if (strcmp(jr->streams[i].name, topic) == 0)
+            return jr->streams[i].partition_count;
+    }
+    return 0;
+}
 
 bool journal_rows_open(const struct config *cfg, lsn_t lsn, struct journal_rows **ret, struct err *err)
 {
@@ -39,7 +62,7 @@ bool journal_rows_open(const struct config *cfg, lsn_t lsn, struct journal_rows 
     arena_init(&jr->arena, 65536, RECORD_BYTES_MAX);
     journal_settings(cfg, &config);
     if (journal_reader_open(&config, NULL, &jr->reader, err) &&
-        schema_store_open(&config, &jr->schemas, err)) {
+        journal_list(jr->reader, keep_stream, jr, err) && schema_store_open(&config, &jr->schemas, err)) {
         struct schema_source source = schema_store_source(jr->schemas);
         if (jr->codec->decoder_open(&source, &jr->decoder, err)) {
             *ret = jr;
@@ -59,6 +82,9 @@ void journal_rows_close(struct journal_rows *jr)
     schema_store_close(jr->schemas);
     journal_reader_close(jr->reader);
     arena_release(&jr->arena);
+    for (size_t i = 0; i < jr->stream_count; i++)
+        free(jr->streams[i].name);
+    free(jr->streams);
     free(jr);
 }
 
@@ -80,17 +106,9 @@ struct walk {
     void *ctx;
 };
 
-static void count_partitions(void *ctx, const struct journal_stream_info *info)
-{
-    struct walk *w = ctx;
-    if (strcmp(info->name, w->look->topic) == 0)
-        w->part_count = info->partition_count;
-}
-
 static bool find_bounds(struct walk *w, struct err *err)
 {
-    if (!journal_list(w->jr->reader, count_partitions, w, err))
-        return false;
+    w->part_count = partitions_of(w->jr, w->look->topic);
     w->parts = xcalloc((size_t)w->part_count, sizeof *w->parts);
     w->look->whole = w->jr->copied;
     for (int32_t p = 0; p < w->part_count; p++) {
