@@ -102,7 +102,7 @@ static void table_free_parts(struct cat_table *t)
     free(t->name);
 }
 
-void catalog_release(struct catalog *cat)
+void catalog_drop_tables(struct catalog *cat)
 {
     for (size_t i = 0; i < cat->table_count; i++)
         table_free_parts(&cat->tables[i]);
@@ -114,6 +114,13 @@ void catalog_release(struct catalog *cat)
     }
     free(cat->partitions);
     free(cat->tables);
+    cat->tables = NULL;
+    cat->table_count = 0;
+}
+
+void catalog_release(struct catalog *cat)
+{
+    catalog_drop_tables(cat);
     free(cat->by_name);
     free(cat->database);
     *cat = (struct catalog){0};

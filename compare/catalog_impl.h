@@ -15,6 +15,8 @@ struct catalog_ops {
 extern const struct catalog_ops catalog_postgres, catalog_mariadb;
 
 struct cat_table *catalog_add_table(struct catalog *cat);
+/* To read them anew. */
+void catalog_drop_tables(struct catalog *cat);
 struct cat_column *cat_table_add_column(struct cat_table *t);
 /* first: begins another key. */
 void cat_table_add_key_column(struct cat_table *t, bool first, const char *name);

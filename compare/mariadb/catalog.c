@@ -1,6 +1,7 @@
 /* Owns: the catalog of MariaDB, which no transaction's snapshot covers. See catalog.h; MariaDB documentation: "Information Schema". */
 #include "catalog.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,6 +42,9 @@ static const char keys_sql[] =
         "TABLE_NAME") "ORDER BY BINARY TABLE_SCHEMA, BINARY TABLE_NAME, INDEX_NAME <> 'PRIMARY', BINARY "
                       "INDEX_NAME, SEQ_IN_INDEX";
 
+#define READ_TRIES    100
+#define READ_PAUSE_MS 100
+
 static int by_name(const void *a, const void *b)
 {
     const struct cat_table *x = a, *y = b;
@@ -58,10 +62,22 @@ static struct cat_table *find_named(const struct catalog *cat, const struct rows
                : bsearch(&wanted, cat->tables, cat->table_count, sizeof *cat->tables, by_name);
 }
 
-static bool read_tables(struct session *s, struct catalog *cat, struct err *err)
+/* As session_ask(). A table that is being altered just then is left out by the server, with no more than a warning (1684), since our
+ * transaction holds locks: *left_out, and then all has to be read anew. */
+static bool ask(struct session *s, const char *sql, struct rowset **ret, bool *left_out, struct err *err)
+{
+    ROWSET_AUTO warnings = NULL;
+    if (!session_ask(s, sql, 0, NULL, ret, err) || !session_ask(s, "SHOW WARNINGS", 0, NULL, &warnings, err))
+        return false;
+    for (int i = 0; i < rowset_rows(warnings); i++)
+        *left_out = *left_out || rowset_int64(warnings, i, 1) == 1684;
+    return true;
+}
+
+static bool read_tables(struct session *s, struct catalog *cat, bool *left_out, struct err *err)
 {
     ROWSET_AUTO res = NULL;
-    if (!session_ask(s, tables_sql, 0, NULL, &res, err))
+    if (!ask(s, tables_sql, &res, left_out, err))
         return false;
     for (int i = 0; i < rowset_rows(res); i++) {
         struct cat_table *t = catalog_add_table(cat);
@@ -87,12 +103,11 @@ static char *cell_or_null(const struct rowset *res, int row, int column)
 /* The server's calendar of a timestamp: to 2038, or 2106 (MariaDB 11.5). */
 static const char latest_sql[] = "SELECT COALESCE(FROM_UNIXTIME(4294967295), FROM_UNIXTIME(2147483647))";
 
-static bool read_columns(struct session *s, struct catalog *cat, struct err *err)
+static bool read_columns(struct session *s, struct catalog *cat, bool *left_out, struct err *err)
 {
     ROWSET_AUTO res = NULL;
     char *latest CLEANUP(free_ptr) = NULL;
-    if (!session_ask(s, columns_sql, 0, NULL, &res, err) ||
-        !session_text(s, latest_sql, 0, NULL, &latest, err))
+    if (!ask(s, columns_sql, &res, left_out, err) || !session_text(s, latest_sql, 0, NULL, &latest, err))
         return false;
     for (int i = 0; i < rowset_rows(res); i++) {
         struct cat_table *t = find_named(cat, res, i);
@@ -114,10 +129,10 @@ static bool read_columns(struct session *s, struct catalog *cat, struct err *err
 }
 
 /* A column of type json is text with a check of its own name. */
-static bool mark_json(struct session *s, struct catalog *cat, struct err *err)
+static bool mark_json(struct session *s, struct catalog *cat, bool *left_out, struct err *err)
 {
     ROWSET_AUTO res = NULL;
-    if (!session_ask(s, json_sql, 0, NULL, &res, err))
+    if (!ask(s, json_sql, &res, left_out, err))
         return false;
     for (int i = 0; i < rowset_rows(res); i++) {
         struct cat_table *t = find_named(cat, res, i);
@@ -152,10 +167,10 @@ static void drop_loose_keys(struct cat_table *t)
     t->key_count = kept;
 }
 
-static bool read_keys(struct session *s, struct catalog *cat, struct err *err)
+static bool read_keys(struct session *s, struct catalog *cat, bool *left_out, struct err *err)
 {
     ROWSET_AUTO res = NULL;
-    if (!session_ask(s, keys_sql, 0, NULL, &res, err))
+    if (!ask(s, keys_sql, &res, left_out, err))
         return false;
     for (int i = 0; i < rowset_rows(res); i++) {
         struct cat_table *t = find_named(cat, res, i);
@@ -167,14 +182,37 @@ static bool read_keys(struct session *s, struct catalog *cat, struct err *err)
     return true;
 }
 
+/* A table that changes its name at the end of an ALTER is for a moment not there, without a warning: whoever was missed in front is
+ * met at the end. */
+static bool count_tables(struct session *s, const struct catalog *cat, bool *left_out, struct err *err)
+{
+    ROWSET_AUTO res = NULL;
+    if (!ask(s, tables_sql, &res, left_out, err))
+        return false;
+    *left_out = *left_out || (size_t)rowset_rows(res) != cat->table_count;
+    return true;
+}
+
 static bool mariadb_read(struct session *s, struct catalog *cat, struct err *err)
 {
     int64_t caseless = 0;
+    bool left_out = true;
     if (!session_int64(s, "SELECT @@lower_case_table_names", 0, NULL, &caseless, err))
         return false;
     cat->caseless = caseless != 0;
-    return read_tables(s, cat, err) && read_columns(s, cat, err) && mark_json(s, cat, err) &&
-           read_keys(s, cat, err);
+    for (int tries = 0; left_out; tries++) {
+        if (tries == READ_TRIES)
+            return err_set(err, ERR_TRANSIENT, "tables are being altered all the time: compare again");
+        if (tries > 0)
+            (void)poll(NULL, 0, READ_PAUSE_MS);
+        catalog_drop_tables(cat);
+        left_out = false;
+        if (!read_tables(s, cat, &left_out, err) || !read_columns(s, cat, &left_out, err) ||
+            !mark_json(s, cat, &left_out, err) || !read_keys(s, cat, &left_out, err) ||
+            !count_tables(s, cat, &left_out, err))
+            return false;
+    }
+    return true;
 }
 
 static char *mariadb_named(const struct cat_table *t)

@@ -37,6 +37,7 @@ static const struct {
     {1969, "57014", ERR_TRANSIENT}, /* max_statement_time */
     {1412, "40001", ERR_TRANSIENT}, /* table definition has changed */
     {1615, "40001", ERR_TRANSIENT}, /* statement needs to be prepared again */
+    {1684, "55P03", ERR_TRANSIENT}, /* information_schema has left a table out that is being altered */
     {1021, "53100", ERR_NO_SPACE},  /* disk full */
     {1114, "53100", ERR_NO_SPACE},  /* table is full */
     {1146, "42P01", ERR_SCHEMA},    /* no such table */
