@@ -76,9 +76,13 @@ static void add_run(const struct terminal *term, struct strbuf *out, const struc
     strbuf_addf(out, "  %s  %-8s ", at, r->level);
     terminal_paint(term, out, color_of(r->verdict), r->verdict);
     strbuf_addf(out, "%*s ", 12 - (int)strlen(r->verdict), "");
-    human_count(out, (double)r->rows);
-    strbuf_addf(out, " rows, %" PRIu64 " differences, ", r->differences);
+    bool shadow = strcmp(r->level, "shadow") == 0;
+    human_count(out, (double)(shadow ? r->tables : r->rows));
+    strbuf_addf(out, " %s, %" PRIu64 " differences, ", shadow ? "queries" : "rows", r->differences);
     human_seconds(out, (double)(r->finished_us - r->started_us) / 1e6);
+    if (r->timed)
+        strbuf_addf(out, ", p95 %.1f -> %.1f ms", (double)r->p95_us[0] / 1000.0,
+                    (double)r->p95_us[1] / 1000.0);
     if (r->reason != NULL)
         strbuf_addf(out, ": %s", r->reason);
     strbuf_addc(out, '\n');
@@ -115,13 +119,21 @@ static json_t *window_json(const struct watch_window *w)
                      time_json(w->passed_us), "last_verdict", w->last_verdict, "stale", w->stale);
 }
 
+/* null: no answers were timed. */
+static json_t *p95_json(const struct watch_run *r)
+{
+    return r->timed ? json_pack("{s:f, s:f}", "source", (double)r->p95_us[0] / 1000.0, "target",
+                                (double)r->p95_us[1] / 1000.0)
+                    : json_null();
+}
+
 static json_t *run_json(const struct watch_run *r)
 {
-    return json_pack("{s:s, s:s, s:s?, s:o, s:o, s:I, s:I, s:I, s:I, s:b}", "level", r->level, "verdict",
+    return json_pack("{s:s, s:s, s:s?, s:o, s:o, s:I, s:I, s:I, s:I, s:b, s:o}", "level", r->level, "verdict",
                      r->verdict, "reason", r->reason, "started_at", time_json(r->started_us), "finished_at",
                      time_json(r->finished_us), "fence_id", (json_int_t)r->fence_id, "tables",
                      (json_int_t)r->tables, "rows", (json_int_t)r->rows, "differences",
-                     (json_int_t)r->differences, "whole", r->full);
+                     (json_int_t)r->differences, "whole", r->full, "p95_ms", p95_json(r));
 }
 
 static bool print_json(const struct watch_history *h, struct err *err)

@@ -64,11 +64,13 @@ const struct control control_mariadb = {
         "COUNT(IF(c.state = 'open', 1, NULL)) FROM crossfade_dual_write d LEFT JOIN crossfade_conflict c ON "
         "c.pipeline = d.pipeline AND c.schema_name = d.schema_name AND c.table_name = d.table_name AND "
         "c.seen_at >= d.since WHERE d.pipeline = $1 GROUP BY d.id",
-    .comparison_add = "INSERT INTO crossfade_comparison (pipeline, level, every_s, started_at, finished_at, "
-                      "verdict, whole, "
-                      "fence_id, lsn, tables, row_count, differences, held_us, reason) VALUES ($1, $2, $3, "
-                      "TIMESTAMP '1970-01-01 00:00:00' + INTERVAL $4 MICROSECOND, TIMESTAMP '1970-01-01 "
-                      "00:00:00' + INTERVAL $5 MICROSECOND, $6, $7 = 't', $8, $9, $10, $11, $12, $13, $14)",
+    .comparison_add =
+        "INSERT INTO crossfade_comparison (pipeline, level, every_s, started_at, finished_at, "
+        "verdict, whole, "
+        "fence_id, lsn, tables, row_count, differences, held_us, reason, p95_source_us, p95_target_us) "
+        "VALUES ($1, $2, $3, "
+        "TIMESTAMP '1970-01-01 00:00:00' + INTERVAL $4 MICROSECOND, TIMESTAMP '1970-01-01 "
+        "00:00:00' + INTERVAL $5 MICROSECOND, $6, $7 = 't', $8, $9, $10, $11, $12, $13, $14, $15, $16)",
     .comparison_prune = "DELETE FROM crossfade_comparison WHERE pipeline = $1 AND started_at < TIMESTAMP "
                         "'1970-01-01 00:00:00' + INTERVAL $2 MICROSECOND "
                         "ORDER BY id LIMIT 5000",
@@ -82,5 +84,6 @@ const struct control control_mariadb = {
     .comparisons =
         "SELECT level, verdict, reason, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', started_at), "
         "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', finished_at), fence_id, tables, row_count, differences, "
-        "whole FROM crossfade_comparison WHERE pipeline = $1 ORDER BY id DESC LIMIT 1000",
+        "whole, p95_source_us, p95_target_us FROM crossfade_comparison WHERE pipeline = $1 ORDER BY id DESC "
+        "LIMIT 1000",
 };

@@ -9,7 +9,7 @@ static bool ensure(struct session *target, struct err *err)
 {
     return pg_control_tables_ensure(session_postgres_conn(target),
                                     "crossfade.position crossfade.position.pending crossfade.release "
-                                    "crossfade.verdict crossfade.comparison",
+                                    "crossfade.verdict crossfade.comparison.p95_target_us",
                                     embedded_sql_target_sql, "target", err);
 }
 
@@ -40,10 +40,11 @@ const struct control control_postgres = {
     .comparison_add =
         "INSERT INTO crossfade.comparison (pipeline, level, every_s, started_at, finished_at, verdict, "
         "whole, "
-        "fence_id, lsn, tables, row_count, differences, held_us, reason) VALUES ($1, $2, $3::bigint, "
+        "fence_id, lsn, tables, row_count, differences, held_us, reason, p95_source_us, p95_target_us) "
+        "VALUES ($1, $2, $3::bigint, "
         "timestamptz 'epoch' + $4::bigint * interval '1 microsecond', timestamptz 'epoch' + $5::bigint * "
         "interval '1 microsecond', $6, $7::boolean, $8::bigint, $9::pg_lsn, $10::bigint, $11::bigint, "
-        "$12::bigint, $13::bigint, $14)",
+        "$12::bigint, $13::bigint, $14, $15::bigint, $16::bigint)",
     .comparison_prune =
         "DELETE FROM crossfade.comparison WHERE id IN (SELECT id FROM crossfade.comparison WHERE pipeline = "
         "$1 AND started_at < timestamptz 'epoch' + $2::bigint * interval '1 microsecond' ORDER BY id LIMIT "
@@ -57,6 +58,7 @@ const struct control control_postgres = {
                               "(extract(epoch FROM finished_at) * 1000000)::bigint"),
     .comparisons =
         "SELECT level, verdict, reason, (extract(epoch FROM started_at) * 1000000)::bigint, (extract(epoch "
-        "FROM finished_at) * 1000000)::bigint, fence_id, tables, row_count, differences, whole FROM "
+        "FROM finished_at) * 1000000)::bigint, fence_id, tables, row_count, differences, whole, "
+        "p95_source_us, p95_target_us FROM "
         "crossfade.comparison WHERE pipeline = $1 ORDER BY id DESC LIMIT 1000",
 };

@@ -8,7 +8,6 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 
-#define REASON_MAX 2000
 #define NUMBER_MAX 24
 
 static const char *number(char buf[NUMBER_MAX], int64_t n)
@@ -17,60 +16,29 @@ static const char *number(char buf[NUMBER_MAX], int64_t n)
     return buf;
 }
 
-/* Of what is no PASS: why, the first tables that are at fault, and where all of it can be read. */
-static void add_reason(struct strbuf *out, const struct compare_result *r)
-{
-    strbuf_adds(out, r->reason);
-    size_t told = 0;
-    for (size_t i = 0; i < r->table_count && told < 3; i++) {
-        const struct compare_table *t = &r->tables[i];
-        if (t->verdict == VERDICT_PASS)
-            continue;
-        strbuf_addf(out, "%s%s.%s: %s", out->len > 0 ? "; " : "", t->schema, t->table, t->reason);
-        told++;
-    }
-    if (r->report_dir != NULL)
-        strbuf_addf(out, "%sreport: %s", out->len > 0 ? "; " : "", r->report_dir);
-}
-
-static char *reason_of(const struct compare_result *r, const char *why)
-{
-    struct strbuf sb = STRBUF_INIT(REASON_MAX); /* more than that is cut off, in the report it is whole */
-    if (r == NULL)
-        strbuf_adds(&sb, why);
-    else if (r->verdict != VERDICT_PASS)
-        add_reason(&sb, r);
-    char *text = sb.len > 0 ? xstrndup(sb.data, sb.len) : NULL;
-    strbuf_release(&sb);
-    return text;
-}
-
 bool history_add(struct session *target, const char *pipeline, const struct watch_level *level,
-                 int64_t started_us, const struct compare_result *r, const char *why, struct err *err)
+                 int64_t started_us, const struct outcome *o, struct err *err)
 {
     ROWSET_AUTO res = NULL;
-    static const struct compare_result none = {.verdict = VERDICT_INCONCLUSIVE, .full = true};
-    char n[8][NUMBER_MAX], lsn[LSN_TEXT_MAX];
-    char *reason = reason_of(r, why);
-    if (r == NULL)
-        r = &none;
+    char n[10][NUMBER_MAX], lsn[LSN_TEXT_MAX];
     const char *params[] = {pipeline,
                             level->name,
                             number(n[0], level->every_us / 1000000),
                             number(n[1], started_us),
-                            number(n[2], r == &none ? clock_wall_us() : r->finished_us),
-                            compare_verdict_name(r->verdict),
-                            r->full ? "t" : "f",
-                            r->fence_id > 0 ? number(n[3], (int64_t)r->fence_id) : NULL,
-                            r->lsn != 0 ? lsn_format(r->lsn, lsn) : NULL,
-                            number(n[4], (int64_t)r->table_count),
-                            number(n[5], (int64_t)r->rows_source),
-                            number(n[6], (int64_t)r->differences),
-                            number(n[7], r->hold_us),
-                            reason};
-    bool ok = session_ask(target, control_of(target)->comparison_add, ARRAY_LEN(params), params, &res, err);
-    free(reason);
-    return ok || err_wrap(err, "target: crossfade.comparison");
+                            number(n[2], o->finished_us),
+                            compare_verdict_name(o->verdict),
+                            o->whole ? "t" : "f",
+                            o->fence_id > 0 ? number(n[3], (int64_t)o->fence_id) : NULL,
+                            o->lsn != 0 ? lsn_format(o->lsn, lsn) : NULL,
+                            number(n[4], (int64_t)o->tables),
+                            number(n[5], (int64_t)o->rows),
+                            number(n[6], (int64_t)o->differences),
+                            number(n[7], o->hold_us),
+                            o->reason,
+                            o->timed ? number(n[8], o->p95_us[0]) : NULL,
+                            o->timed ? number(n[9], o->p95_us[1]) : NULL};
+    return session_ask(target, control_of(target)->comparison_add, ARRAY_LEN(params), params, &res, err) ||
+           err_wrap(err, "target: crossfade.comparison");
 }
 
 bool history_prune(struct session *target, const char *pipeline, int64_t keep_s, struct err *err)
@@ -115,9 +83,11 @@ bool history_window(struct session *target, const char *pipeline, const char *le
     ret->clean_since_us = rowset_int64(res, 0, 5);
     ret->last_us = rowset_int64(res, 0, 6);
     ret->passed_us = rowset_int64(res, 0, 7);
+    int64_t took_us = rowset_int64(res, 0, 8) - ret->passed_us;
     (void)snprintf(ret->level, sizeof ret->level, "%s", level);
-    (void)snprintf(ret->last_verdict, sizeof ret->last_verdict, "%s", rowset_cell(res, 0, 8));
-    ret->stale = ret->passed_us == 0 || clock_wall_us() - ret->passed_us > 3 * ret->every_s * 1000000;
+    (void)snprintf(ret->last_verdict, sizeof ret->last_verdict, "%s", rowset_cell(res, 0, 9));
+    ret->stale =
+        ret->passed_us == 0 || clock_wall_us() - ret->passed_us > 3 * MAX_OF(ret->every_s * 1000000, took_us);
     if (ret->stale) {
         ret->clean_runs = 0;
         ret->clean_since_us = 0;
@@ -149,7 +119,9 @@ static struct watch_run run_of(const struct rowset *res, int i)
                             .tables = (uint64_t)rowset_int64(res, i, 6),
                             .rows = (uint64_t)rowset_int64(res, i, 7),
                             .differences = (uint64_t)rowset_int64(res, i, 8),
-                            .full = rowset_bool(res, i, 9)};
+                            .full = rowset_bool(res, i, 9),
+                            .timed = !rowset_is_null(res, i, 11),
+                            .p95_us = {rowset_int64(res, i, 10), rowset_int64(res, i, 11)}};
     (void)snprintf(run.level, sizeof run.level, "%s", rowset_cell(res, i, 0));
     (void)snprintf(run.verdict, sizeof run.verdict, "%s", rowset_cell(res, i, 1));
     return run;

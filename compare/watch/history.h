@@ -7,14 +7,12 @@
 #define COMPARE_WATCH_HISTORY_H
 
 #include "../control.h"
-#include "compare/compare.h"
 #include "compare/watch.h"
+#include "outcome.h"
 #include "schedule.h"
 
-/* Adds what a run came to. result NULL: it could not be made, `why` says why; it stands as INCONCLUSIVE. */
 bool history_add(struct session *target, const char *pipeline, const struct watch_level *level,
-                 int64_t started_us, const struct compare_result *result, const char *why,
-                 struct err *err) MUST_CHECK;
+                 int64_t started_us, const struct outcome *outcome, struct err *err) MUST_CHECK;
 /* Removes up to some thousand rows that are older than keep_s. */
 bool history_prune(struct session *target, const char *pipeline, int64_t keep_s, struct err *err) MUST_CHECK;
 /* When the level last began (us, wall), 0 = never: a window goes on where a watcher that ended has left it. */
