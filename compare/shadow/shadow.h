@@ -27,9 +27,9 @@ struct shadow_summary {
     lsn_t lsn;
     int64_t started_us, finished_us, hold_us; /* wall, wall, duration */
     uint64_t compared, runs;                  /* queries whose answers were compared; how often any was run */
-    uint64_t findings;                        /* queries that answer differently or are slower */
-    bool timed;                               /* some answers were */
-    int64_t p95_us[2];                        /* over all answers of the source, of the target */
+    uint64_t findings; /* queries that answer differently or are slower; at least 1 if all together are */
+    bool timed;        /* some answers were */
+    int64_t p95_us[2]; /* over all answers of the source, of the target */
 };
 
 /* Whether the configuration names any workload; else *err says what is missing. */

@@ -399,6 +399,8 @@ void shadow_summary(const struct shadow_result *r, struct shadow_summary *ret)
         ret->runs += q->runs;
         ret->findings += outcome_is_finding(q->outcome) || q->latency.verdict == LATENCY_SLOWER;
     }
+    if (ret->findings == 0 && r->overall.verdict == LATENCY_SLOWER)
+        ret->findings = 1; /* all of them together */
     ret->p95_us[0] = histogram_quantile(&r->times[SHOWN_SOURCE], 0.95);
     ret->p95_us[1] = histogram_quantile(&r->times[SHOWN_TARGET], 0.95);
 }
