@@ -7,6 +7,9 @@
 
 #include "session.h"
 
+#define COMPARISON_ROWS     10000
+#define COMPARISON_ROWS_SQL "10000"
+
 struct control {
     /* Makes them if they are missing; a role that may not make them is fine once they are there. */
     bool (*ensure)(struct session *target, struct err *err) MUST_CHECK;
@@ -27,39 +30,14 @@ struct control {
     const char *
         comparison_add; /* $1 pipeline, level, every_s, started, finished, verdict, whole, fence id, lsn, tables, rows,
                             differences, $13 held us, reason, p95 of the source and of the target (us) */
-    const char *comparison_prune;  /* $1 pipeline, $2 older than (us) */
-    const char *comparison_levels; /* $1 pipeline → level, every_s of its newest run, when that began */
+    const char *comparison_prune; /* $1 pipeline, $2 older than (us) */
     const char *
-        comparison_window; /* $1 pipeline, $2 level → runs, passed, failed, inconclusive, PASSes in a row, when the first of
-                                      these began, when the last run ended, when the last PASS began and ended, last verdict */
+        comparison_rows; /* $1 pipeline, $2 an id → of the next COMPARISON_ROWS behind it: id, level, verdict, whole, every_s,
+                                    started, finished, fence id */
     const char *
         comparisons; /* $1 pipeline → of the newest 1,000: level, verdict, reason, started, finished, fence id, tables, rows,
                                 differences, whole, p95 of the source and of the target (us); newest first */
 };
-
-/* The window of a level: the same on both servers but for the table's name and how a time becomes microseconds. A parameter is a literal's
- * text, so that the whole is one. PASSes of a level that reads all that this one does (r.own is false) stand in for its own where it asks
- * whether there was a gap: a comparison of hours lets no other run meanwhile. See comparison_window. */
-#define COMPARISON_WINDOW_SQL(table, began_us, ended_us)                                                     \
-    "WITH r AS (SELECT id, verdict, " began_us " AS began, " ended_us                                        \
-    " AS ended, every_s, fence_id, level = $2 AS own FROM " table " WHERE pipeline = $1 AND "                \
-    "((level = $2 AND (whole OR verdict <> 'PASS')) OR (whole AND verdict = 'PASS' AND ("                    \
-    "(level = 'full' AND $2 IN ('counts', 'changed', 'digests')) OR "                                        \
-    "(level = 'digests' AND $2 IN ('counts', 'changed')))))), "                                              \
-    "e AS (SELECT every_s FROM r WHERE own ORDER BY id DESC LIMIT 1), "                                      \
-    "p AS (SELECT id, own, began, ended, LAG(began) OVER w AS before_us, LAG(ended) OVER w AS "              \
-    "before_ended, fence_id < LAG(fence_id) OVER w AS other_journal, CASE WHEN own THEN every_s ELSE "       \
-    "LEAST(every_s, (SELECT every_s FROM e)) END AS every_s FROM r WHERE verdict = 'PASS' "                  \
-    "WINDOW w AS (ORDER BY id)), "                                                                           \
-    "k AS (SELECT GREATEST(COALESCE((SELECT MAX(id) + 1 FROM r WHERE verdict = 'FAIL'), 0), "                \
-    "COALESCE((SELECT MAX(id) FROM p WHERE began - before_us > 3 * "                                         \
-    "GREATEST(every_s * 1000000, before_ended - before_us) OR other_journal), 0)) AS first_id) "             \
-    "SELECT COUNT(*), COUNT(CASE WHEN verdict = 'PASS' THEN 1 END), "                                        \
-    "COUNT(CASE WHEN verdict = 'FAIL' THEN 1 END), COUNT(CASE WHEN verdict = 'INCONCLUSIVE' THEN 1 END), "   \
-    "(SELECT COUNT(*) FROM p WHERE own AND id >= (SELECT first_id FROM k)), "                                \
-    "(SELECT MIN(began) FROM p WHERE own AND id >= (SELECT first_id FROM k)), MAX(ended), "                  \
-    "(SELECT MAX(began) FROM p), (SELECT MAX(ended) FROM p), "                                               \
-    "(SELECT verdict FROM r WHERE own ORDER BY id DESC LIMIT 1) FROM r WHERE own"
 
 const struct control *control_of(const struct session *target);
 /* Deletes rows that earlier comparisons left; $1 of the statement is the pipeline. A role that may not delete leaves them to one

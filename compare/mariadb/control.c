@@ -71,16 +71,14 @@ const struct control control_mariadb = {
         "VALUES ($1, $2, $3, "
         "TIMESTAMP '1970-01-01 00:00:00' + INTERVAL $4 MICROSECOND, TIMESTAMP '1970-01-01 "
         "00:00:00' + INTERVAL $5 MICROSECOND, $6, $7 = 't', $8, $9, $10, $11, $12, $13, $14, $15, $16)",
-    .comparison_prune = "DELETE FROM crossfade_comparison WHERE pipeline = $1 AND started_at < TIMESTAMP "
-                        "'1970-01-01 00:00:00' + INTERVAL $2 MICROSECOND "
-                        "ORDER BY id LIMIT 5000",
-    .comparison_levels =
-        "SELECT c.level, c.every_s, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', c.started_at) FROM "
-        "crossfade_comparison c JOIN (SELECT MAX(id) AS id FROM crossfade_comparison WHERE pipeline = $1 "
-        "GROUP BY level) n ON n.id = c.id ORDER BY c.every_s, c.level",
-    .comparison_window =
-        COMPARISON_WINDOW_SQL("crossfade_comparison", "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', started_at)",
-                              "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', finished_at)"),
+    .comparison_prune = "DELETE FROM crossfade_comparison WHERE id IN (SELECT id FROM (SELECT id, started_at "
+                        "FROM crossfade_comparison WHERE "
+                        "pipeline = $1 ORDER BY id LIMIT 5000) o WHERE started_at < TIMESTAMP '1970-01-01 "
+                        "00:00:00' + INTERVAL $2 MICROSECOND)",
+    .comparison_rows =
+        "SELECT id, level, verdict, whole, every_s, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', started_at), "
+        "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', finished_at), fence_id FROM crossfade_comparison WHERE "
+        "pipeline = $1 AND id > CAST($2 AS unsigned) ORDER BY id LIMIT " COMPARISON_ROWS_SQL,
     .comparisons =
         "SELECT level, verdict, reason, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', started_at), "
         "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', finished_at), fence_id, tables, row_count, differences, "

@@ -45,17 +45,15 @@ const struct control control_postgres = {
         "timestamptz 'epoch' + $4::bigint * interval '1 microsecond', timestamptz 'epoch' + $5::bigint * "
         "interval '1 microsecond', $6, $7::boolean, $8::bigint, $9::pg_lsn, $10::bigint, $11::bigint, "
         "$12::bigint, $13::bigint, $14, $15::bigint, $16::bigint)",
-    .comparison_prune =
-        "DELETE FROM crossfade.comparison WHERE id IN (SELECT id FROM crossfade.comparison WHERE pipeline = "
-        "$1 AND started_at < timestamptz 'epoch' + $2::bigint * interval '1 microsecond' ORDER BY id LIMIT "
-        "5000)",
-    .comparison_levels =
-        "SELECT c.level, c.every_s, (extract(epoch FROM c.started_at) * 1000000)::bigint FROM "
-        "crossfade.comparison c JOIN (SELECT MAX(id) AS id FROM crossfade.comparison WHERE pipeline = $1 "
-        "GROUP BY level) n ON n.id = c.id ORDER BY c.every_s, c.level",
-    .comparison_window =
-        COMPARISON_WINDOW_SQL("crossfade.comparison", "(extract(epoch FROM started_at) * 1000000)::bigint",
-                              "(extract(epoch FROM finished_at) * 1000000)::bigint"),
+    /* only the oldest are looked at: they are the first to go */
+    .comparison_prune = "DELETE FROM crossfade.comparison WHERE id IN (SELECT id FROM (SELECT id, started_at "
+                        "FROM crossfade.comparison WHERE pipeline = $1 "
+                        "ORDER BY id LIMIT 5000) o WHERE started_at < timestamptz 'epoch' + $2::bigint * "
+                        "interval '1 microsecond')",
+    .comparison_rows =
+        "SELECT id, level, verdict, whole, every_s, (extract(epoch FROM started_at) * 1000000)::bigint, "
+        "(extract(epoch FROM finished_at) * 1000000)::bigint, fence_id FROM crossfade.comparison WHERE "
+        "pipeline = $1 AND id > $2::bigint ORDER BY id LIMIT " COMPARISON_ROWS_SQL,
     .comparisons =
         "SELECT level, verdict, reason, (extract(epoch FROM started_at) * 1000000)::bigint, (extract(epoch "
         "FROM finished_at) * 1000000)::bigint, fence_id, tables, row_count, differences, whole, "

@@ -10,20 +10,16 @@
 #include "compare/watch.h"
 #include "outcome.h"
 #include "schedule.h"
+#include "window.h"
 
 bool history_add(struct session *target, const char *pipeline, const struct watch_level *level,
                  int64_t started_us, const struct outcome *outcome, struct err *err) MUST_CHECK;
 /* Removes up to some thousand rows that are older than keep_s. */
 bool history_prune(struct session *target, const char *pipeline, int64_t keep_s, struct err *err) MUST_CHECK;
-/* When the level last began (us, wall), 0 = never: a window goes on where a watcher that ended has left it. */
-bool history_last(struct session *target, const char *pipeline, const char *level, int64_t *ret_us,
-                  struct err *err) MUST_CHECK;
-/* See watch.h. */
-bool history_window(struct session *target, const char *pipeline, const char *level, struct watch_window *ret,
-                    struct err *err) MUST_CHECK;
-
+/* Adds the rows that were kept since the last call; of windows that are empty: all. */
+bool history_read_on(struct session *target, const char *pipeline, struct windows *windows,
+                     struct err *err) MUST_CHECK;
 /* Since when (us, wall) every level of the schedule is clean; 0 = one is not, or there is none. */
-bool history_clean_since(struct session *target, const char *pipeline, const struct watch_schedule *schedule,
-                         int64_t *ret_us, struct err *err) MUST_CHECK;
+int64_t history_clean_since(const struct windows *windows, const struct watch_schedule *schedule);
 
 #endif

@@ -43,11 +43,10 @@ void outcome_of_compare(const struct compare_result *r, struct outcome *ret)
                             .differences = r->differences};
     if (r->verdict != VERDICT_PASS)
         ret->reason = reason_of(r);
-    ret->text = xasprintf("%s: %zu of %zu tables differ, %" PRIu64 " differences%s%s%s%s",
-                          compare_verdict_name(r->verdict), r->failed, r->table_count, r->differences,
-                          r->reason[0] != '\0' ? ": " : "", r->reason,
-                          r->report_dir != NULL ? ", report: " : "",
-                          r->report_dir != NULL ? r->report_dir : "");
+    ret->text = xasprintf(
+        "%s: %zu of %zu tables differ, %" PRIu64 " differences%s%s%s%s", compare_verdict_name(r->verdict),
+        r->failed, r->table_count, r->differences, r->reason[0] != '\0' ? ": " : "", r->reason,
+        r->report_dir != NULL ? ", report: " : "", r->report_dir != NULL ? r->report_dir : "");
 }
 
 void outcome_of_shadow(const struct shadow_result *result, struct outcome *ret)
@@ -66,7 +65,8 @@ void outcome_of_shadow(const struct shadow_result *result, struct outcome *ret)
                             .differences = s.findings,
                             .timed = s.timed,
                             .p95_us = {s.p95_us[0], s.p95_us[1]}};
-    const char *dir = s.report_dir != NULL ? s.report_dir : "", *mark = s.report_dir != NULL ? "; report: " : "";
+    const char *dir = s.report_dir != NULL ? s.report_dir : "",
+               *mark = s.report_dir != NULL ? "; report: " : "";
     if (ret->verdict != VERDICT_PASS)
         ret->reason = xasprintf("%s%s%s", s.reason, mark, dir);
     ret->text = xasprintf("%s: %" PRIu64 " of %" PRIu64 " queries are not well%s%s%s%s",

@@ -11,12 +11,12 @@ struct outcome {
     bool whole; /* all tables of the pipeline, or all of the workload */
     uint64_t fence_id;
     lsn_t lsn;
-    int64_t started_us, finished_us, hold_us;     /* wall, wall, duration */
-    uint64_t tables, rows, differences;           /* shadow: queries, their runs, queries that are not well */
-    bool timed;        /* shadow */
-    int64_t p95_us[2]; /* of the source's answers, of the target's */
-    char *reason;      /* of what is no PASS, for the history; NULL = nothing to say */
-    char *text;        /* for alerts */
+    int64_t started_us, finished_us, hold_us; /* wall, wall, duration */
+    uint64_t tables, rows, differences;       /* shadow: queries, their runs, queries that are not well */
+    bool timed;                               /* shadow */
+    int64_t p95_us[2];                        /* of the source's answers, of the target's */
+    char *reason;                             /* of what is no PASS, for the history; NULL = nothing to say */
+    char *text;                               /* for alerts */
 };
 
 void outcome_of_compare(const struct compare_result *result, struct outcome *ret);

@@ -43,6 +43,7 @@ struct watch {
     enum compare_verdict last[LEVELS_MAX]; /* PASS or FAIL: the last of this process that was one of them */
     bool failed_before[LEVELS_MAX];        /* the last that an earlier process has kept was a FAIL */
     unsigned inconclusive[LEVELS_MAX];     /* in a row */
+    struct windows windows;                /* of what is kept, as far as it was read */
     bool clean;                            /* told */
     struct alerts *alerts;
     bool beside_ended;
@@ -98,13 +99,12 @@ static bool open_target(const struct config *cfg, struct session **ret, struct e
 static bool take_up(struct watch *w, struct err *err)
 {
     struct session *target = NULL;
-    bool ok = open_target(w->cfg, &target, err);
+    bool ok = open_target(w->cfg, &target, err) && history_read_on(target, w->pipeline, &w->windows, err);
     for (size_t i = 0; ok && i < w->schedule.count; i++) {
         struct watch_level *level = &w->schedule.levels[i];
-        struct watch_window window = {.every_s = level->every_us / 1000000};
-        ok = history_last(target, w->pipeline, level->name, &level->last_us, err) &&
-             history_window(target, w->pipeline, level->name, &window, err);
-        w->failed_before[i] = strcmp(window.last_verdict, "FAIL") == 0;
+        const struct window *window = windows_find(&w->windows, level->name);
+        level->last_us = window != NULL ? window->began_us : 0;
+        w->failed_before[i] = window != NULL && strcmp(window->told.last_verdict, "FAIL") == 0;
     }
     session_close(target);
     return ok;
@@ -113,32 +113,42 @@ static bool take_up(struct watch *w, struct err *err)
 bool watch_clean_since(const struct config *cfg, int64_t *ret_us, struct err *err)
 {
     struct watch_schedule schedule = {.count = 0};
+    struct windows windows = {.count = 0};
     struct session *target = NULL;
     read_schedule(cfg, &schedule);
     bool ok = open_target(cfg, &target, err) &&
-              history_clean_since(target, config_text(cfg, "pipeline"), &schedule, ret_us, err);
+              history_read_on(target, config_text(cfg, "pipeline"), &windows, err);
     session_close(target);
+    if (ok)
+        *ret_us = history_clean_since(&windows, &schedule);
     return ok;
 }
 
-/* Whether all levels have been clean for as long as is asked for: told once, until one is not any more. */
-static bool tell_clean(struct watch *w, struct session *target, struct err *err)
+static bool tell_clean_locked(struct watch *w, struct session *target, int64_t wanted_s, struct err *err)
 {
-    int64_t wanted_s = config_int(w->cfg, "cutover.clean_for"), since_us = 0;
-    if (wanted_s == 0)
-        return true;
-    if (!history_clean_since(target, w->pipeline, &w->schedule, &since_us, err))
+    if (!history_read_on(target, w->pipeline, &w->windows, err))
         return false;
+    int64_t since_us = history_clean_since(&w->windows, &w->schedule);
     bool clean = since_us > 0 && clock_wall_us() - since_us >= wanted_s * 1000000;
-    pthread_mutex_lock(&w->lock);
     if (clean && !w->clean) {
         char at[ISO_TIME_MAX], text[120];
         (void)snprintf(text, sizeof text, "all levels are clean since %s", clock_iso(since_us, at));
         alerts_raise(w->alerts, "clean", "all", text);
     }
     w->clean = clean;
-    pthread_mutex_unlock(&w->lock);
     return true;
+}
+
+/* Whether all levels have been clean for as long as is asked for: told once, until one is not any more. */
+static bool tell_clean(struct watch *w, struct session *target, struct err *err)
+{
+    int64_t wanted_s = config_int(w->cfg, "cutover.clean_for");
+    if (wanted_s == 0)
+        return true;
+    pthread_mutex_lock(&w->lock);
+    bool ok = tell_clean_locked(w, target, wanted_s, err);
+    pthread_mutex_unlock(&w->lock);
+    return ok;
 }
 
 /* What else the table is for fails apart: the run itself is kept by then, and must not be made again for it. */

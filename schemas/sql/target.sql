@@ -200,7 +200,7 @@ DO $$ BEGIN
         ALTER TABLE crossfade.comparison ADD COLUMN p95_source_us bigint, ADD COLUMN p95_target_us bigint;
     END IF;
 END $$;
-CREATE INDEX IF NOT EXISTS comparison_of_level ON crossfade.comparison (pipeline, level, id);
+CREATE INDEX IF NOT EXISTS comparison_of_pipeline ON crossfade.comparison (pipeline, id);
 
 -- A window of comparisons would let that table grow for ever. Who may add a verdict may have the old ones removed, and only those: never the
 -- newest, and never the full PASS that a cutover builds on. With the rights of the table's owner; whoever has made the tables has made it.

@@ -104,5 +104,5 @@ CREATE TABLE IF NOT EXISTS crossfade_comparison (
     p95_source_us bigint        NULL COMMENT 'shadow: 95 of 100 answers came within this time',
     p95_target_us bigint        NULL,
     PRIMARY KEY (id),
-    KEY of_level (pipeline, level, id)
+    KEY of_pipeline (pipeline, id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='what the runs of a window came to (compare watch)';

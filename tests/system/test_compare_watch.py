@@ -99,7 +99,8 @@ def test_stop_on_mismatch_and_once(servers):
 def test_changed_keys_are_verified_again_at_once(servers):
     folder, _, _ = servers
     shop, copy = databases(servers, "changed")
-    more = {"compare": {"deadline_ms": 120000, "watch": {"digests": "30d", "changed": "1s"}}, "capture": {"heartbeat_interval_ms": 500}}
+    reports = os.path.join(str(folder), "changed-reports")  # folders have the numbers of fences, which other pipelines have as well
+    more = {"compare": {"report_dir": reports, "deadline_ms": 120000, "watch": {"digests": "30d", "changed": "1s"}}, "capture": {"heartbeat_interval_ms": 500}}
     with complete(Pipeline(folder, shop, copy, name="changed", tables=["public.*"], more=more)) as p, watcher(p) as watch:
         watch.start()
         wait_runs(p, watch, lambda runs: {r["level"] for r in runs} == {"changed", "digests"}, "both levels")
@@ -116,7 +117,7 @@ def test_changed_keys_are_verified_again_at_once(servers):
         told = wait_runs(p, watch, lambda runs: len([r for r in runs if r["verdict"] == "FAIL"]) >= 3, "it goes on to differ")
         reported = ["report: " in r["reason"] for r in told["runs"] if r["verdict"] == "FAIL"]
         assert reported == [False] * (len(reported) - 1) + [True], "one report, of the first that differs (newest first)"
-        assert not any(os.path.exists(os.path.join(p.report_dir, str(r["fence_id"]))) for r in told["runs"] if r["verdict"] == "PASS")
+        assert not any(os.path.exists(os.path.join(reports, str(r["fence_id"]))) for r in told["runs"] if r["verdict"] == "PASS")
 
 
 def test_history_of_two_weeks_stays_small_and_quick(servers):

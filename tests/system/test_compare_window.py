@@ -1,14 +1,17 @@
 """compare watch, further: shadow queries beside the comparisons; whatever is killed, the window is what its rows say; the verdict's age under load."""
 
+import contextlib
 import datetime
 import os
 import re
 import statistics
+import time
 
 import psycopg
 import pytest
 
-from rig import Postgres, Workdir, wait_until
+from rig import Pipeline, Postgres, Workdir, wait_until
+from rig.mariadb import MariaDB
 from rig.scenario import count, scenario
 from rig.window import SECRET, Hook, clean_window, history, wait_runs, watcher
 from rig.writer import Writer
@@ -189,3 +192,75 @@ def test_the_verdict_is_seconds_old_under_load(servers):
             built = [r["rows"] for r in runs if r["rows"] < rows / 2]
             assert len(built) >= len(runs) / 2 and any(built), "only what changed was read, and something had changed"
             watch.terminate()
+
+
+# Two weeks: a count each minute, changed keys every ten seconds, all rows each hour, which takes 40 minutes and lets nothing else run meanwhile; shadow queries each minute.
+ROWS = {
+    "postgres": ("INSERT INTO crossfade.comparison (pipeline, level, every_s, started_at, finished_at, verdict, whole, fence_id, tables, row_count, differences, held_us, p95_source_us, p95_target_us)"
+                 " SELECT {pipeline}, level, every_s, at, at + took * interval '1 second', 'PASS', true, CASE WHEN level <> 'shadow' THEN extract(epoch FROM at)::bigint - 1700000000 END, 40, 123456, 0, 3000,"
+                 " CASE WHEN level = 'shadow' THEN 1234 END, CASE WHEN level = 'shadow' THEN 1357 END FROM ("
+                 "SELECT level, every_s, took, now() - interval '14 days 2 minutes' + i * step * interval '1 second' AS at FROM (VALUES ('counts', 60, 1, 60), ('changed', 10, 1, 10), ('digests', 3600, 2400, 3600),"
+                 " ('shadow', 60, 50, 60)) l (level, every_s, took, step), LATERAL generate_series(0, 14 * 86400 / step) i) x"
+                 " WHERE level IN ('digests', 'shadow') OR extract(epoch FROM at - (now() - interval '14 days 2 minutes'))::bigint % 3600 >= 2400 ORDER BY at + took * interval '1 second', every_s DESC"),
+    "mariadb": ("INSERT INTO crossfade_comparison (pipeline, level, every_s, started_at, finished_at, verdict, whole, fence_id, tables, row_count, differences, held_us, p95_source_us, p95_target_us)"
+                " SELECT {pipeline}, level, every_s, at, at + INTERVAL took SECOND, 'PASS', true, IF(level <> 'shadow', UNIX_TIMESTAMP(at) - 1700000000, NULL), 40, 123456, 0, 3000,"
+                " IF(level = 'shadow', 1234, NULL), IF(level = 'shadow', 1357, NULL) FROM ("
+                "SELECT level, every_s, took, UTC_TIMESTAMP(6) - INTERVAL 1209720 SECOND + INTERVAL i.seq * step SECOND AS at, i.seq * step AS s FROM (SELECT 'counts' AS level, 60 AS every_s, 1 AS took, 60 AS step"
+                " UNION ALL SELECT 'changed', 10, 1, 10 UNION ALL SELECT 'digests', 3600, 2400, 3600 UNION ALL SELECT 'shadow', 60, 50, 60) l JOIN seq_0_to_120960 i ON i.seq * step <= 14 * 86400) x"
+                " WHERE level IN ('digests', 'shadow') OR s % 3600 >= 2400 ORDER BY at + INTERVAL took SECOND, every_s DESC"),
+}
+NEWEST = {"counts": "1m", "changed": "10s", "digests": "1h", "shadow": "1m"}
+
+
+@pytest.mark.parametrize("engine", ["postgres", "mariadb"])
+def test_two_weeks_of_all_levels(servers, engine):
+    """A comparison of 40 minutes breaks no window of levels that are in it; the rows stay small, and what is asked of them is quick."""
+    folder, source, target = servers
+    more = {"compare": {"watch": {**NEWEST, "keep": "30d"}, "shadow": {**SHADOW, "queries": [{"sql": "SELECT count(*) FROM a", "target_sql": "SELECT count(*) FROM a"}]}}}
+    with contextlib.ExitStack() as stack:
+        if engine == "mariadb":
+            maria = stack.enter_context(MariaDB(folder, "weeks"))
+            shop, copy = source.create_db("weeks"), maria.create_db("weeks")
+            with psycopg.connect(shop, autocommit=True) as connection:
+                connection.execute(TABLES)
+            maria.sql("CREATE TABLE a (id int PRIMARY KEY, v longtext) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin", db="weeks")
+            p = stack.enter_context(Pipeline(folder, shop, copy, name="weeks", tables=["public.*"], more=more))
+            p.start()
+            p.apply.wait_for(lambda status: status.get("complete"), 240, "the copy is complete")
+
+            def run(sql):
+                return maria.sql(sql, db="weeks")
+        else:
+            s = stack.enter_context(scenario(folder, source, target, TABLES, more=more))
+            s.start(timeout=240)
+            p, run = s.pipeline, s.target
+        p.settings["compare"]["watch"].update({"changed": 0})  # what earlier comparisons have proven is not kept on MariaDB
+        p.write()
+        done = p.run("compare", "watch", "--once", timeout=240)  # makes the table
+        assert done.returncode == 0, done.stderr
+        table = "crossfade.comparison" if engine == "postgres" else "crossfade_comparison"
+        run(f"DELETE FROM {table}")
+        run(ROWS[engine].format(pipeline=f"'{p.name}'"))
+        told, took = None, []
+        for _ in range(3):
+            begin = time.monotonic()
+            told = history(p)
+            took.append(time.monotonic() - begin)
+        print(engine, "history took", took)
+        assert min(took) < 5, "on a machine that does much else; otherwise a fraction of a second"
+        for level, window in windows(told).items():
+            runs = {"counts": 20160 // 3, "changed": 120960 // 3, "digests": 14 * 24, "shadow": 20160}[level]
+            assert abs(window["runs"] - runs) <= 2 and window["clean_runs"] == window["runs"] and window["failed"] == 0, (level, window)
+        # as soon as no other level closes it, the same gap is one
+        run(f"DELETE FROM {table} WHERE level = 'digests'")
+        told = history(p)
+        assert windows(told)["changed"]["clean_runs"] <= 122 and windows(told)["shadow"]["clean_runs"] > 20000, windows(told)
+        if engine == "postgres":
+            # how big: vacuumed as autovacuum would
+            s.target("VACUUM FULL crossfade.comparison", "ANALYZE crossfade.comparison")
+            rows, size = s.target("SELECT count(*), pg_total_relation_size('crossfade.comparison') FROM crossfade.comparison")[0]
+            print("bytes a row:", size / rows)
+            assert size / rows < 250
+            for rest in ("ORDER BY id DESC LIMIT 1000", "AND id > 30000 ORDER BY id LIMIT 10000"):
+                plan = "\n".join(row[0] for row in s.target(f"EXPLAIN SELECT level, verdict FROM crossfade.comparison WHERE pipeline = '{p.name}' {rest}"))
+                assert "Index" in plan and "Sort" not in plan, plan
