@@ -165,6 +165,9 @@ static void conclude_counts(struct compare_table *out)
 static void conclude(struct plan_table *pt)
 {
     struct compare_table *out = &pt->out;
+    if (pt->lenient_rows > 0)
+        table_add_note(out, "%llu rows are not equal, but count as such by compare.tolerance or compare.json",
+                       (unsigned long long)pt->lenient_rows);
     if (pt->rewritten) { /* what seemed to differ may be the rewriting */
         table_drop_differences(out);
         return;
@@ -176,7 +179,7 @@ static void conclude(struct plan_table *pt)
     if (out->difference_count > 0)
         table_conclude(out, VERDICT_FAIL, "%s%zu row%s", out->more ? "at least " : "", out->difference_count,
                        out->difference_count == 1 ? " differs" : "s differ");
-    else if (out->chunks_differing > 0)
+    else if (out->chunks_differing > 0 && (pt->lenient_rows == 0 || out->more))
         table_conclude(out, VERDICT_FAIL, "%llu of %llu parts differ",
                        (unsigned long long)out->chunks_differing, (unsigned long long)out->chunks);
     else
@@ -191,6 +194,7 @@ static bool compare_again(struct engine *engine, struct pair *pair, struct plan_
     table_drop_differences(out);
     out->chunks = out->chunks_differing = out->rows_source = out->rows_target = 0;
     out->more = false;
+    pt->lenient_rows = 0;
     out->built = BUILT_NONE;
     table_add_note(out, "keys do not sort alike on both sides: compared again by hash buckets");
     pthread_mutex_unlock(&pt->lock);
@@ -198,17 +202,18 @@ static bool compare_again(struct engine *engine, struct pair *pair, struct plan_
 }
 
 /* Parts differ, and not one row does: what differs is their order. */
-static bool differs_without_rows(const struct compare_table *out)
+static bool differs_without_rows(const struct plan_table *pt)
 {
-    return out->method == METHOD_RANGES && out->chunks_differing > 0 && out->difference_count == 0 &&
-           !out->more;
+    const struct compare_table *out = &pt->out;
+    return pt->lenient_rows == 0 && out->method == METHOD_RANGES && out->chunks_differing > 0 &&
+           out->difference_count == 0 && !out->more;
 }
 
 /* By the one who finishes the last job of the table: nobody else touches it any more. */
 static bool finish_table(struct engine *engine, struct pair *pair, struct plan_table *pt, struct err *err)
 {
     bool ok = true;
-    if ((pt->order_suspect || differs_without_rows(&pt->out)) && pt->out.verdict == VERDICT_UNKNOWN)
+    if ((pt->order_suspect || differs_without_rows(pt)) && pt->out.verdict == VERDICT_UNKNOWN)
         ok = compare_again(engine, pair, pt, err);
     bool read = pt->out.chunks > 0; /* else it was proven before, and nothing has changed */
     ok = ok && (!read || pt->out.verdict == VERDICT_INCONCLUSIVE || check_rewritten(pair, pt, err));

@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "catalog.h"
+#include "lenient.h"
 #include "model.h"
 
 struct plan_column {
@@ -18,6 +19,7 @@ struct plan_column {
     size_t shown_at;         /* its cell in the results of sqlgen.h's lookups; 0 = none */
     bool may_be_long;        /* as_text: its text may be longer than VALUE_INLINE_BYTES */
     bool is_key;
+    struct lenient lenient; /* what counts as equal here although it is not */
 };
 
 struct plan_key {
@@ -51,10 +53,11 @@ struct plan_table {
     struct table_history
         *history; /* what was proven before; NULL: nothing is kept of it (history/history.h) */
 
-    pthread_mutex_t lock; /* guards out and what follows while workers run */
-    size_t pending;       /* jobs not finished, and one for the planner while it walks */
-    bool order_suspect;   /* ranges held other rows on the two sides although keys seemed to sort alike */
-    bool rewritten;       /* under our snapshot: what was read proves nothing */
+    pthread_mutex_t lock;  /* guards out and what follows while workers run */
+    size_t pending;        /* jobs not finished, and one for the planner while it walks */
+    bool order_suspect;    /* ranges held other rows on the two sides although keys seemed to sort alike */
+    uint64_t lenient_rows; /* that differ, but count as equal */
+    bool rewritten;        /* under our snapshot: what was read proves nothing */
     bool done;
 };
 

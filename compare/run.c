@@ -189,6 +189,8 @@ static bool read_plan(struct run *run, struct err *err)
         return false;
     run->cats[SIDE_TARGET].unfit = &run->unfit;
     plan_make(run->cats, published, run->pipeline_filter, run->rules, run->wanted, &run->plan);
+    if (!lenient_plan(run->cfg, &run->cats[SIDE_SOURCE], &run->plan, err))
+        return false;
     run->engine.plan = run->history.plan = &run->plan;
     run->out->full = run->plan.full;
     run->history.pre_shapes = run->shapes;
