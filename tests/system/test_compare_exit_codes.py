@@ -27,7 +27,7 @@ def fixture_servers():
 def documented():
     """{command: the codes it may end with}"""
     with open(DOCS, encoding="utf-8") as f:
-        table = f.read().split("### Exit codes\n")[1].split("\n\n")[1]
+        table = f.read().split("### Exit codes\n")[1].strip().split("\n\n")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
     return {row[0].strip("`"): {int(code) for code, cell in zip((0, 1, 2, 3, 4), row[1:]) if cell != "–"} for row in rows[2:]}
 
