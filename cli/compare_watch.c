@@ -75,9 +75,13 @@ static void add_run(const struct terminal *term, struct strbuf *out, const struc
     strbuf_addf(out, "  %s  %-8s ", at, r->level);
     terminal_paint(term, out, color_of(r->verdict), r->verdict);
     strbuf_addf(out, "%*s ", 12 - (int)strlen(r->verdict), "");
-    human_count(out, (double)r->rows);
-    strbuf_addf(out, " rows, %" PRIu64 " differences, ", r->differences);
+    bool shadow = strcmp(r->level, "shadow") == 0;
+    human_count(out, (double)(shadow ? r->tables : r->rows));
+    strbuf_addf(out, " %s, %" PRIu64 " differences, ", shadow ? "queries" : "rows", r->differences);
     human_seconds(out, (double)(r->finished_us - r->started_us) / 1e6);
+    if (r->timed)
+        strbuf_addf(out, ", p95 %.1f -> %.1f ms", (double)r->p95_us[0] / 1000.0,
+                    (double)r->p95_us[1] / 1000.0);
     if (r->reason != NULL)
         strbuf_addf(out, ": %s", r->reason);
     strbuf_addc(out, '\n');

@@ -7,6 +7,9 @@
 
 #include "session.h"
 
+#define COMPARISON_ROWS     10000
+#define COMPARISON_ROWS_SQL "10000"
+
 struct control {
     /* Makes them if they are missing; a role that may not make them is fine once they are there. */
     bool (*ensure)(struct session *target, struct err *err) MUST_CHECK;
@@ -26,39 +29,20 @@ struct control {
     /* crossfade.comparison; times are microseconds since 1970. */
     const char *
         comparison_add; /* $1 pipeline, level, every_s, started, finished, verdict, whole, fence id, lsn, tables, rows,
-                            differences, $13 held us, reason, lag us */
-    const char *comparison_prune;  /* $1 pipeline, $2 older than (us) */
-    const char *comparison_levels; /* $1 pipeline → level, every_s of its newest run, when that began */
+                            differences, $13 held us, reason, p95 of the source and of the target (us), lag us */
+    const char *comparison_prune; /* $1 pipeline, $2 older than (us) */
     const char *
-        comparison_window; /* $1 pipeline, $2 level → runs, passed, failed, inconclusive, PASSes in a row, when the first of
-                                      these began, when the last run ended, when the last PASS began, last verdict */
+        comparison_rows; /* $1 pipeline, $2 an id → of the next COMPARISON_ROWS behind it: id, level, verdict, whole, every_s,
+                                    started, finished, fence id */
     const char *
         comparisons; /* $1 pipeline → of the newest 1,000: level, verdict, reason, started, finished, fence id, tables, rows,
-                                differences, whole, lag us; newest first */
+                                differences, whole, p95 of the source and of the target (us), lag us; newest first */
     /* What a cutover waits for (readiness.h). */
     const char *
         last_verdict; /* $1 pipeline → of the newest of all tables: verdict, age in s, scope; the newest part that FAILed since */
     const char *held_letters;   /* $1 pipeline → how many */
     const char *open_conflicts; /* $1 pipeline → how many */
 };
-
-/* The window of a level: the same on both servers but for the table's name and how a time becomes microseconds. A parameter is a literal's
- * text, so that the whole is one. See comparison_window. */
-#define COMPARISON_WINDOW_SQL(table, began_us, ended_us)                                                     \
-    "WITH r AS (SELECT id, verdict, " began_us " AS began, " ended_us                                        \
-    " AS ended, every_s, fence_id FROM " table                                                               \
-    " WHERE pipeline = $1 AND level = $2 AND (whole OR verdict <> 'PASS')), "                                \
-    "p AS (SELECT id, began, ended, LAG(began) OVER w AS before_us, LAG(ended) OVER w AS before_ended, "     \
-    "fence_id < LAG(fence_id) OVER w AS other_journal, every_s FROM r WHERE verdict = 'PASS' "               \
-    "WINDOW w AS (ORDER BY id)), "                                                                           \
-    "k AS (SELECT GREATEST(COALESCE((SELECT MAX(id) + 1 FROM r WHERE verdict = 'FAIL'), 0), "                \
-    "COALESCE((SELECT MAX(id) FROM p WHERE began - before_us > 3 * "                                         \
-    "GREATEST(every_s * 1000000, before_ended - before_us) OR other_journal), 0)) AS first_id) "             \
-    "SELECT COUNT(*), COUNT(CASE WHEN verdict = 'PASS' THEN 1 END), "                                        \
-    "COUNT(CASE WHEN verdict = 'FAIL' THEN 1 END), COUNT(CASE WHEN verdict = 'INCONCLUSIVE' THEN 1 END), "   \
-    "(SELECT COUNT(*) FROM p WHERE id >= (SELECT first_id FROM k)), "                                        \
-    "(SELECT MIN(began) FROM p WHERE id >= (SELECT first_id FROM k)), "                                      \
-    "MAX(ended), (SELECT MAX(began) FROM p), (SELECT verdict FROM r ORDER BY id DESC LIMIT 1) FROM r"
 
 const struct control *control_of(const struct session *target);
 /* Deletes rows that earlier comparisons left; $1 of the statement is the pipeline. A role that may not delete leaves them to one

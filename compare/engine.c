@@ -177,6 +177,9 @@ static void conclude(struct plan_table *pt)
 {
     struct compare_table *out = &pt->out;
     note_scope(out);
+    if (pt->lenient_rows > 0)
+        table_add_note(out, "%llu rows are not equal, but count as such by compare.tolerance or compare.json",
+                       (unsigned long long)pt->lenient_rows);
     if (pt->rewritten) { /* what seemed to differ may be the rewriting */
         table_drop_differences(out);
         return;
@@ -196,7 +199,7 @@ static void conclude(struct plan_table *pt)
     if (out->difference_count > 0)
         table_conclude(out, VERDICT_FAIL, "%s%zu row%s", out->more ? "at least " : "", out->difference_count,
                        out->difference_count == 1 ? " differs" : "s differ");
-    else if (out->chunks_differing > 0)
+    else if (out->chunks_differing > 0 && (pt->lenient_rows == 0 || out->more))
         table_conclude(out, VERDICT_FAIL, "%llu of %llu parts differ",
                        (unsigned long long)out->chunks_differing, (unsigned long long)out->chunks);
     else
@@ -211,6 +214,7 @@ static bool compare_again(struct engine *engine, struct pair *pair, struct plan_
     table_drop_differences(out);
     out->chunks = out->chunks_differing = out->rows_source = out->rows_target = 0;
     out->more = false;
+    pt->lenient_rows = 0;
     out->built = BUILT_NONE;
     pt->split = 0;
     table_add_note(out, "keys do not sort alike on both sides: compared again by hash buckets");
@@ -223,8 +227,8 @@ static bool differs_without_rows(const struct plan_table *pt)
 {
     const struct compare_table *out = &pt->out;
     bool by_order = out->method == METHOD_RANGES || out->method == METHOD_KEYS;
-    return pt->split == 0 && by_order && out->chunks_differing > 0 && out->difference_count == 0 &&
-           !out->more;
+    return pt->split == 0 && pt->lenient_rows == 0 && by_order && out->chunks_differing > 0 &&
+           out->difference_count == 0 && !out->more;
 }
 
 /* By the one who finishes the last job of the table: nobody else touches it any more. */

@@ -425,6 +425,7 @@ static void plan_table_free(struct plan_table *pt)
         free(pt->columns[i].name);
         free_both(pt->columns[i].form);
         free_both(pt->columns[i].shown);
+        lenient_release(&pt->columns[i].lenient);
     }
     for (size_t i = 0; i < pt->key_count; i++) {
         free(pt->keys[i].name);

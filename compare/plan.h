@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "catalog.h"
+#include "lenient.h"
 #include "model.h"
 
 struct plan_column {
@@ -19,6 +20,7 @@ struct plan_column {
     bool may_be_long;        /* as_text: its text may be longer than VALUE_INLINE_BYTES */
     bool merges;             /* target.unfit may put two values of the source to one of the target */
     bool is_key;
+    struct lenient lenient; /* what counts as equal here although it is not */
 };
 
 struct plan_key {
@@ -59,11 +61,12 @@ struct plan_table {
     struct table_history
         *history; /* what was proven before; NULL: nothing is kept of it (history/history.h) */
 
-    pthread_mutex_t lock; /* guards out and what follows while workers run */
-    size_t pending;       /* jobs not finished, and one for the planner while it walks */
-    size_t split;         /* rows that are equal, and inside the condition on one side only */
-    bool order_suspect;   /* ranges held other rows on the two sides although keys seemed to sort alike */
-    bool rewritten;       /* under our snapshot: what was read proves nothing */
+    pthread_mutex_t lock;  /* guards out and what follows while workers run */
+    size_t pending;        /* jobs not finished, and one for the planner while it walks */
+    size_t split;          /* rows that are equal, and inside the condition on one side only */
+    bool order_suspect;    /* ranges held other rows on the two sides although keys seemed to sort alike */
+    uint64_t lenient_rows; /* that differ, but count as equal */
+    bool rewritten;        /* under our snapshot: what was read proves nothing */
     bool done;
 };
 

@@ -113,10 +113,24 @@ static bool same_value(const char *a, const char *b)
     return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
-static bool same_shown(const struct plan_table *pt, const struct found *s, const struct found *t, int t_row)
+/* *leniently is set where they are not the same, but count as such. */
+static bool same_cell(const struct plan_table *pt, const struct found *s, const struct found *t, int t_row,
+                      size_t column, bool *leniently)
 {
+    if (same_value(shown(s, 0, column), shown(t, t_row, column)))
+        return true;
+    const char *a = readable(s, 0, pt, column), *b = readable(t, t_row, pt, column);
+    bool same = a != NULL && b != NULL && lenient_same(&pt->columns[column].lenient, a, b);
+    *leniently = *leniently || same;
+    return same;
+}
+
+static bool same_shown(const struct plan_table *pt, const struct found *s, const struct found *t, int t_row,
+                       bool *leniently)
+{
+    *leniently = false;
     for (size_t i = 0; i < pt->column_count; i++) {
-        if (!same_value(shown(s, 0, i), shown(t, t_row, i)))
+        if (!same_cell(pt, s, t, t_row, i, leniently))
             return false;
     }
     return true;
@@ -131,7 +145,7 @@ static void fill_cells(struct compare_difference *diff, const struct plan_table 
         bool on_source = diff->kind != DIFF_EXTRA, on_target = diff->kind != DIFF_MISSING;
         const char *sv = on_source ? readable(s, 0, pt, i) : NULL;
         const char *tv = on_target ? readable(t, t_row, pt, i) : NULL;
-        bool same = on_source && on_target && same_value(shown(s, 0, i), shown(t, t_row, i));
+        bool leniently = false, same = on_source && on_target && same_cell(pt, s, t, t_row, i, &leniently);
         if (!same && (!col->is_key || diff->kind == DIFF_CHANGED))
             difference_add_column(diff, col->name, sv, tv);
         if (col->is_key)
@@ -180,13 +194,18 @@ static void judge_both(struct engine *engine, struct plan_table *pt, const struc
                        const struct found *s, const struct found *t, bool complete)
 {
     int partner = -1;
+    bool leniently = false;
     for (int i = 0; i < t->count && partner < 0; i++) {
-        if (same_shown(pt, s, t, i))
+        if (same_shown(pt, s, t, i, &leniently))
             partner = i;
     }
     if (is_split(pt, s, t, partner) ||
         (partner < 0 && !cand->on[SIDE_SOURCE] && inside(pt, SIDE_SOURCE, s, 0)))
         return;
+    if (partner >= 0 && leniently && t->count == 1) {
+        pt->lenient_rows += cand->on[SIDE_SOURCE]; /* buckets name it twice: each hash has its own */
+        return;
+    }
     if (partner >= 0 && t->count == 1 && cand->on[SIDE_SOURCE] != cand->on[SIDE_TARGET]) {
         pt->order_suspect = pt->order_suspect || complete; /* the row is there and equal, in another range */
         pt->out.more = pt->out.more || !complete;

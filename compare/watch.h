@@ -15,7 +15,8 @@ bool compare_watch(const struct config *cfg, bool once, int stop_fd, enum compar
                    struct err *err) MUST_CHECK;
 
 /* What the kept results of one level come to. A window is clean since the first PASS behind the last FAIL, and behind the last gap: a time
- * in which no comparison passed for longer than three intervals proves nothing. A fence of a lower number is one of another journal: the
+ * in which no comparison passed for longer than three intervals (or three times what one took) proves nothing. A PASS of a level that reads
+ * all that this one does closes a gap, too: counts and changed are in digests, all three in full. A fence of a lower number is one of another journal: the
  * target was filled anew. INCONCLUSIVE breaks nothing by itself. */
 struct watch_window {
     char level[16];
@@ -26,7 +27,7 @@ struct watch_window {
     int64_t last_us;                             /* wall; when the last run ended */
     int64_t passed_us; /* wall; when the last PASS began, 0 = there is none: so old is the verdict */
     char last_verdict[16];
-    bool stale; /* no PASS for longer than three intervals */
+    bool stale; /* no PASS for longer than three intervals, or three times what the last one took */
 };
 
 /* Since when (us, wall) every level that the configuration schedules is clean; 0 = one is not, or nothing is scheduled. */
@@ -35,10 +36,11 @@ bool watch_clean_since(const struct config *cfg, int64_t *ret_us, struct err *er
 struct watch_run {
     char level[16], verdict[16];
     char *reason;
-    int64_t started_us, finished_us; /* wall */
-    uint64_t fence_id, tables, rows, differences;
+    int64_t started_us, finished_us;              /* wall */
+    uint64_t fence_id, tables, rows, differences; /* shadow: queries, their runs, queries that are not well */
     int64_t lag_us; /* from the cut on the source until the target stood there; 0 = not measured */
-    bool full;
+    bool full, timed;
+    int64_t p95_us[2]; /* timed: of the source's answers, of the target's */
 };
 
 struct watch_history {

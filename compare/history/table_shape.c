@@ -75,6 +75,17 @@ static void add_key(struct strbuf *sb, const struct plan_key *key, int side)
         add_text(sb, texts[i] != NULL ? texts[i] : "");
 }
 
+/* Equal then is not equal now if somebody asks for more. */
+static void add_lenient(struct strbuf *sb, const struct plan_column *c)
+{
+    add_text(sb, c->name);
+    if (c->lenient.kind == LENIENT_NOTHING)
+        return;
+    add_text(sb, c->lenient.kind == LENIENT_JSON ? "json" : "number");
+    add_text(sb, c->lenient.absolute != NULL ? c->lenient.absolute : "");
+    add_text(sb, c->lenient.relative != NULL ? c->lenient.relative : "");
+}
+
 static bool digest(const struct sources *from, const struct plan_table *pt, char ret[SHA256_HEX])
 {
     struct strbuf sb = STRBUF_INIT(STRBUF_SQL_MAX);
@@ -96,7 +107,7 @@ static bool digest(const struct sources *from, const struct plan_table *pt, char
             add_key(&sb, &pt->keys[i], side);
     }
     for (size_t i = 0; i < pt->column_count; i++)
-        add_text(&sb, pt->columns[i].name);
+        add_lenient(&sb, &pt->columns[i]);
     for (size_t i = 0; i < pt->key_count; i++)
         add_text(&sb, pt->keys[i].name);
     bool ok = !sb.failed && sha256_hex(sb.data, sb.len, ret);

@@ -7,17 +7,10 @@
 #include "mariadb.h"
 #include "sql/embedded.h"
 
-#define NEEDED 5 /* tables, and a column that came later */
+#define NEEDED_TABLES 4
 static const char needed_sql[] =
-    "SELECT (SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME "
-    "IN "
-    "('crossfade_position', 'crossfade_release', 'crossfade_verdict', 'crossfade_comparison')) + "
-    "(SELECT COUNT(*) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND "
-    "TABLE_NAME = 'crossfade_comparison' AND COLUMN_NAME = 'lag_us')";
-/* Not in the script: ALTER needs its right even where there is nothing to do. */
-static const char add_lag_sql[] = "ALTER TABLE crossfade_comparison ADD COLUMN IF NOT EXISTS lag_us bigint "
-                                  "NULL COMMENT 'from the marker on "
-                                  "the source until the target stood there'";
+    "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME IN "
+    "('crossfade_position', 'crossfade_release', 'crossfade_verdict', 'crossfade_comparison')";
 
 bool mariadb_make_control_tables(struct session *target, struct err *err)
 {
@@ -33,14 +26,12 @@ static bool ensure(struct session *target, struct err *err)
     int64_t there = 0;
     if (!session_int64(target, needed_sql, 0, NULL, &there, err))
         return err_wrap(err, "target: control tables");
-    if (there == NEEDED)
+    if (there == NEEDED_TABLES)
         return true;
     struct err refused = ERR_INIT;
-    if (mariadb_make_control_tables(target, &refused) &&
-        session_int64(target, needed_sql, 0, NULL, &there, &refused) &&
-        (there == NEEDED || session_exec(target, add_lag_sql, &refused)))
+    if (mariadb_make_control_tables(target, &refused))
         return true;
-    if (session_int64(target, needed_sql, 0, NULL, &there, NULL) && there == NEEDED)
+    if (session_int64(target, needed_sql, 0, NULL, &there, NULL) && there == NEEDED_TABLES)
         return true; /* somebody with more rights made them meanwhile */
     if (err != NULL)
         *err = refused;
@@ -79,23 +70,25 @@ const struct control control_mariadb = {
     .comparison_add =
         "INSERT INTO crossfade_comparison (pipeline, level, every_s, started_at, finished_at, "
         "verdict, whole, "
-        "fence_id, lsn, tables, row_count, differences, held_us, reason, lag_us) VALUES ($1, $2, $3, "
+        "fence_id, lsn, tables, row_count, differences, held_us, reason, p95_source_us, p95_target_us, "
+        "lag_us) "
+        "VALUES ($1, $2, $3, "
         "TIMESTAMP '1970-01-01 00:00:00' + INTERVAL $4 MICROSECOND, TIMESTAMP '1970-01-01 "
-        "00:00:00' + INTERVAL $5 MICROSECOND, $6, $7 = 't', $8, $9, $10, $11, $12, $13, $14, $15)",
-    .comparison_prune = "DELETE FROM crossfade_comparison WHERE pipeline = $1 AND started_at < TIMESTAMP "
-                        "'1970-01-01 00:00:00' + INTERVAL $2 MICROSECOND "
-                        "ORDER BY id LIMIT 5000",
-    .comparison_levels =
-        "SELECT c.level, c.every_s, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', c.started_at) FROM "
-        "crossfade_comparison c JOIN (SELECT MAX(id) AS id FROM crossfade_comparison WHERE pipeline = $1 "
-        "GROUP BY level) n ON n.id = c.id ORDER BY c.every_s, c.level",
-    .comparison_window =
-        COMPARISON_WINDOW_SQL("crossfade_comparison", "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', started_at)",
-                              "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', finished_at)"),
+        "00:00:00' + INTERVAL $5 MICROSECOND, $6, $7 = 't', $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+    .comparison_prune = "DELETE FROM crossfade_comparison WHERE id IN (SELECT id FROM (SELECT id, started_at "
+                        "FROM crossfade_comparison WHERE "
+                        "pipeline = $1 ORDER BY id LIMIT 5000) o WHERE started_at < TIMESTAMP '1970-01-01 "
+                        "00:00:00' + INTERVAL $2 MICROSECOND)",
+    .comparison_rows =
+        "SELECT id, level, verdict, whole, every_s, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', started_at), "
+        "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', finished_at), fence_id FROM crossfade_comparison WHERE "
+        "pipeline = $1 AND id > CAST($2 AS unsigned) ORDER BY id LIMIT " COMPARISON_ROWS_SQL,
     .comparisons =
         "SELECT level, verdict, reason, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', started_at), "
         "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', finished_at), fence_id, tables, row_count, differences, "
-        "whole, lag_us FROM crossfade_comparison WHERE pipeline = $1 ORDER BY id DESC LIMIT 1000",
+        "whole, p95_source_us, p95_target_us, lag_us FROM crossfade_comparison WHERE pipeline = $1 ORDER BY "
+        "id DESC "
+        "LIMIT 1000",
     .last_verdict =
         "SELECT v.verdict, TIMESTAMPDIFF(SECOND, v.finished_at, UTC_TIMESTAMP(6)), v.scope, "
         "COALESCE((SELECT f.scope FROM crossfade_verdict f WHERE f.pipeline = $1 AND f.id > v.id AND "

@@ -9,7 +9,7 @@ static bool ensure(struct session *target, struct err *err)
 {
     return pg_control_tables_ensure(session_postgres_conn(target),
                                     "crossfade.position crossfade.position.pending crossfade.release "
-                                    "crossfade.verdict crossfade.comparison crossfade.comparison.lag_us",
+                                    "crossfade.verdict crossfade.comparison",
                                     embedded_sql_target_sql, "target", err);
 }
 
@@ -41,24 +41,25 @@ const struct control control_postgres = {
     .comparison_add =
         "INSERT INTO crossfade.comparison (pipeline, level, every_s, started_at, finished_at, verdict, "
         "whole, "
-        "fence_id, lsn, tables, row_count, differences, held_us, reason, lag_us) VALUES ($1, $2, $3::bigint, "
+        "fence_id, lsn, tables, row_count, differences, held_us, reason, p95_source_us, p95_target_us, "
+        "lag_us) "
+        "VALUES ($1, $2, $3::bigint, "
         "timestamptz 'epoch' + $4::bigint * interval '1 microsecond', timestamptz 'epoch' + $5::bigint * "
         "interval '1 microsecond', $6, $7::boolean, $8::bigint, $9::pg_lsn, $10::bigint, $11::bigint, "
-        "$12::bigint, $13::bigint, $14, $15::bigint)",
-    .comparison_prune =
-        "DELETE FROM crossfade.comparison WHERE id IN (SELECT id FROM crossfade.comparison WHERE pipeline = "
-        "$1 AND started_at < timestamptz 'epoch' + $2::bigint * interval '1 microsecond' ORDER BY id LIMIT "
-        "5000)",
-    .comparison_levels =
-        "SELECT c.level, c.every_s, (extract(epoch FROM c.started_at) * 1000000)::bigint FROM "
-        "crossfade.comparison c JOIN (SELECT MAX(id) AS id FROM crossfade.comparison WHERE pipeline = $1 "
-        "GROUP BY level) n ON n.id = c.id ORDER BY c.every_s, c.level",
-    .comparison_window =
-        COMPARISON_WINDOW_SQL("crossfade.comparison", "(extract(epoch FROM started_at) * 1000000)::bigint",
-                              "(extract(epoch FROM finished_at) * 1000000)::bigint"),
+        "$12::bigint, $13::bigint, $14, $15::bigint, $16::bigint, $17::bigint)",
+    /* only the oldest are looked at: they are the first to go */
+    .comparison_prune = "DELETE FROM crossfade.comparison WHERE id IN (SELECT id FROM (SELECT id, started_at "
+                        "FROM crossfade.comparison WHERE pipeline = $1 "
+                        "ORDER BY id LIMIT 5000) o WHERE started_at < timestamptz 'epoch' + $2::bigint * "
+                        "interval '1 microsecond')",
+    .comparison_rows =
+        "SELECT id, level, verdict, whole, every_s, (extract(epoch FROM started_at) * 1000000)::bigint, "
+        "(extract(epoch FROM finished_at) * 1000000)::bigint, fence_id FROM crossfade.comparison WHERE "
+        "pipeline = $1 AND id > $2::bigint ORDER BY id LIMIT " COMPARISON_ROWS_SQL,
     .comparisons =
         "SELECT level, verdict, reason, (extract(epoch FROM started_at) * 1000000)::bigint, (extract(epoch "
-        "FROM finished_at) * 1000000)::bigint, fence_id, tables, row_count, differences, whole, lag_us FROM "
+        "FROM finished_at) * 1000000)::bigint, fence_id, tables, row_count, differences, whole, "
+        "p95_source_us, p95_target_us, lag_us FROM "
         "crossfade.comparison WHERE pipeline = $1 ORDER BY id DESC LIMIT 1000",
     .last_verdict =
         "SELECT verdict, extract(epoch FROM clock_timestamp() - finished_at)::bigint, scope, "

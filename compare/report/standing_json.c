@@ -31,6 +31,14 @@ static json_t *window_json(const struct watch_window *w)
     return j;
 }
 
+/* null: no answers were timed. */
+static json_t *p95_json(const struct watch_run *r)
+{
+    return r->timed ? json_pack("{s:f, s:f}", "source", (double)r->p95_us[0] / 1000.0, "target",
+                                (double)r->p95_us[1] / 1000.0)
+                    : json_null();
+}
+
 static json_t *run_json(const struct watch_run *r)
 {
     json_t *j = json_object();
@@ -45,6 +53,7 @@ static json_t *run_json(const struct watch_run *r)
     json_object_set_new(j, "differences", json_amount(r->differences));
     json_object_set_new(j, "whole", json_boolean(r->full));
     json_object_set_new(j, "lag_ms", r->lag_us > 0 ? json_real((double)r->lag_us / 1000.0) : json_null());
+    json_object_set_new(j, "p95_ms", p95_json(r));
     return j;
 }
 

@@ -80,18 +80,25 @@ static bool read_with(struct course *c, struct lane *lane, struct err *err)
     return ok;
 }
 
+bool shadow_has_workload(const struct config *cfg, struct err *err)
+{
+    size_t queries, logs;
+    (void)config_list(cfg, "compare.shadow.queries", &queries);
+    (void)config_list(cfg, "compare.shadow.log", &logs);
+    if (queries + logs > 0 || config_text(cfg, "compare.shadow.file") != NULL ||
+        config_bool(cfg, "compare.shadow.statements"))
+        return true;
+    return err_set(
+        err, ERR_CONFIG,
+        "there is no workload: set compare.shadow.queries, compare.shadow.file, compare.shadow.log or "
+        "compare.shadow.statements");
+}
+
 static bool read_workload(struct course *c, struct err *err)
 {
     struct lane lane;
-    size_t queries, logs;
-    (void)config_list(c->cfg, "compare.shadow.queries", &queries);
-    (void)config_list(c->cfg, "compare.shadow.log", &logs);
-    if (queries + logs == 0 && config_text(c->cfg, "compare.shadow.file") == NULL &&
-        !config_bool(c->cfg, "compare.shadow.statements"))
-        return err_set(
-            err, ERR_CONFIG,
-            "there is no workload: set compare.shadow.queries, compare.shadow.file, compare.shadow.log or "
-            "compare.shadow.statements");
+    if (!shadow_has_workload(c->cfg, err))
+        return false;
     bool ok = lane_open(&lane, url_of(c, false), "source", &c->settings, err) && read_with(c, &lane, err);
     if (ok)
         c->out->server[0] = xstrdup(session_server(lane.session));
@@ -278,18 +285,25 @@ static bool insert_verdict(const struct shadow_result *r, struct session *target
     return session_ask(target, control_of(target)->verdict, 8, params, &res, err);
 }
 
+/* As after a comparison: a window of shadow queries would let the table grow for ever. */
+static bool prune_verdicts(const struct shadow_result *r, struct session *target, struct err *err)
+{
+    return control_delete_old(target, control_of(target)->prune_verdicts, r->pipeline, err);
+}
+
 static bool record_verdict(struct course *c, struct err *err)
 {
     struct session *conn = NULL;
     bool ok = session_open(url_of(c, true), "target", c->out->pipeline, &conn, err) &&
-              control_of(conn)->ensure(conn, err) && insert_verdict(c->out, conn, err);
+              control_of(conn)->ensure(conn, err) && insert_verdict(c->out, conn, err) &&
+              prune_verdicts(c->out, conn, err);
     session_close(conn);
     return ok ||
            err_wrap(err, "the verdict (%s) could not be recorded", compare_verdict_name(c->out->verdict));
 }
 
-static bool write_report(const struct shadow_result *r, const char *dir, const char *name, unsigned formats,
-                         struct err *err)
+static bool write_files(const struct shadow_result *r, const char *dir, const char *name, unsigned formats,
+                        struct err *err)
 {
     struct strbuf html = STRBUF_INIT(REPORT_BYTES_MAX), junit = STRBUF_INIT(REPORT_BYTES_MAX);
     bool wants_html = (formats & REPORT_HTML) != 0, wants_junit = (formats & REPORT_JUNIT) != 0;
@@ -304,19 +318,27 @@ static bool write_report(const struct shadow_result *r, const char *dir, const c
     return ok;
 }
 
-static bool finish(struct course *c, struct err *err)
+/* The folder of the report is part of it. */
+static bool write_report(struct course *c, struct err *err)
 {
     struct shadow_result *r = c->out;
     const char *dir =
         c->req->report_dir != NULL ? c->req->report_dir : config_text(c->cfg, "compare.report_dir");
-    r->finished_us = clock_wall_us();
-    shadow_judge(r);
     char *name CLEANUP(free_ptr) = xasprintf("shadow-%lld", (long long)(r->started_us / 1000));
     unsigned formats = report_formats(c->cfg);
     r->report_dir = xasprintf("%s/%s", dir, name);
     r->report_file = report_first_file(r->report_dir, formats);
-    return shadow_redact(c->cfg, r, err) && shadow_json_make(r, &r->json, err) &&
-           write_report(r, dir, name, formats, err) && record_verdict(c, err);
+    return shadow_json_make(r, &r->json, err) && write_files(r, dir, name, formats, err);
+}
+
+static bool finish(struct course *c, struct err *err)
+{
+    struct shadow_result *r = c->out;
+    r->finished_us = clock_wall_us();
+    shadow_judge(r);
+    bool skip = c->req->report_unless_pass && r->verdict == VERDICT_PASS;
+    return shadow_redact(c->cfg, r, err) &&
+           (skip ? shadow_json_make(r, &r->json, err) : write_report(c, err)) && record_verdict(c, err);
 }
 
 bool shadow_run(const struct config *cfg, const struct shadow_request *req, struct shadow_result **ret,
@@ -374,4 +396,27 @@ enum compare_verdict shadow_verdict(const struct shadow_result *r)
 const char *shadow_json(const struct shadow_result *r)
 {
     return r->json;
+}
+
+void shadow_summary(const struct shadow_result *r, struct shadow_summary *ret)
+{
+    *ret = (struct shadow_summary){.reason = r->reason,
+                                   .report_dir = r->report_dir,
+                                   .fence_id = r->fence_id,
+                                   .lsn = r->lsn,
+                                   .started_us = r->started_us,
+                                   .finished_us = r->finished_us,
+                                   .hold_us = r->hold_us,
+                                   .compared = r->compared,
+                                   .timed =
+                                       r->times[SHOWN_SOURCE].count > 0 && r->times[SHOWN_TARGET].count > 0};
+    for (size_t i = 0; i < r->workload.count; i++) {
+        const struct query_result *q = &r->queries[i];
+        ret->runs += q->runs;
+        ret->findings += outcome_is_finding(q->outcome) || q->latency.verdict == LATENCY_SLOWER;
+    }
+    if (ret->findings == 0 && r->overall.verdict == LATENCY_SLOWER)
+        ret->findings = 1; /* all of them together */
+    ret->p95_us[0] = histogram_quantile(&r->times[SHOWN_SOURCE], 0.95);
+    ret->p95_us[1] = histogram_quantile(&r->times[SHOWN_TARGET], 0.95);
 }

@@ -8,7 +8,6 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 
-#define REASON_MAX 2000
 #define NUMBER_MAX 24
 
 static const char *number(char buf[NUMBER_MAX], int64_t n)
@@ -17,61 +16,30 @@ static const char *number(char buf[NUMBER_MAX], int64_t n)
     return buf;
 }
 
-/* Of what is no PASS: why, the first tables that are at fault, and where all of it can be read. */
-static void add_reason(struct strbuf *out, const struct compare_result *r)
-{
-    strbuf_adds(out, r->reason);
-    size_t told = 0;
-    for (size_t i = 0; i < r->table_count && told < 3; i++) {
-        const struct compare_table *t = &r->tables[i];
-        if (t->verdict == VERDICT_PASS)
-            continue;
-        strbuf_addf(out, "%s%s.%s: %s", out->len > 0 ? "; " : "", t->schema, t->table, t->reason);
-        told++;
-    }
-    if (r->report_dir != NULL)
-        strbuf_addf(out, "%sreport: %s", out->len > 0 ? "; " : "", r->report_dir);
-}
-
-static char *reason_of(const struct compare_result *r, const char *why)
-{
-    struct strbuf sb = STRBUF_INIT(REASON_MAX); /* more than that is cut off, in the report it is whole */
-    if (r == NULL)
-        strbuf_adds(&sb, why);
-    else if (r->verdict != VERDICT_PASS)
-        add_reason(&sb, r);
-    char *text = sb.len > 0 ? xstrndup(sb.data, sb.len) : NULL;
-    strbuf_release(&sb);
-    return text;
-}
-
 bool history_add(struct session *target, const char *pipeline, const struct watch_level *level,
-                 int64_t started_us, const struct compare_result *r, const char *why, struct err *err)
+                 int64_t started_us, const struct outcome *o, struct err *err)
 {
     ROWSET_AUTO res = NULL;
-    static const struct compare_result none = {.verdict = VERDICT_INCONCLUSIVE, .full = true};
-    char n[9][NUMBER_MAX], lsn[LSN_TEXT_MAX];
-    char *reason = reason_of(r, why);
-    if (r == NULL)
-        r = &none;
+    char n[11][NUMBER_MAX], lsn[LSN_TEXT_MAX];
     const char *params[] = {pipeline,
                             level->name,
                             number(n[0], level->every_us / 1000000),
                             number(n[1], started_us),
-                            number(n[2], r == &none ? clock_wall_us() : r->finished_us),
-                            compare_verdict_name(r->verdict),
-                            r->full ? "t" : "f",
-                            r->fence_id > 0 ? number(n[3], (int64_t)r->fence_id) : NULL,
-                            r->lsn != 0 ? lsn_format(r->lsn, lsn) : NULL,
-                            number(n[4], (int64_t)r->table_count),
-                            number(n[5], (int64_t)r->rows_source),
-                            number(n[6], (int64_t)r->differences),
-                            number(n[7], r->hold_us),
-                            reason,
-                            r->lag_us > 0 ? number(n[8], r->lag_us) : NULL};
-    bool ok = session_ask(target, control_of(target)->comparison_add, ARRAY_LEN(params), params, &res, err);
-    free(reason);
-    return ok || err_wrap(err, "target: crossfade.comparison");
+                            number(n[2], o->finished_us),
+                            compare_verdict_name(o->verdict),
+                            o->whole ? "t" : "f",
+                            o->fence_id > 0 ? number(n[3], (int64_t)o->fence_id) : NULL,
+                            o->lsn != 0 ? lsn_format(o->lsn, lsn) : NULL,
+                            number(n[4], (int64_t)o->tables),
+                            number(n[5], (int64_t)o->rows),
+                            number(n[6], (int64_t)o->differences),
+                            number(n[7], o->hold_us),
+                            o->reason,
+                            o->timed ? number(n[8], o->p95_us[0]) : NULL,
+                            o->timed ? number(n[9], o->p95_us[1]) : NULL,
+                            o->lag_us > 0 ? number(n[10], o->lag_us) : NULL};
+    return session_ask(target, control_of(target)->comparison_add, ARRAY_LEN(params), params, &res, err) ||
+           err_wrap(err, "target: crossfade.comparison");
 }
 
 bool history_prune(struct session *target, const char *pipeline, int64_t keep_s, struct err *err)
@@ -87,41 +55,36 @@ bool history_prune(struct session *target, const char *pipeline, int64_t keep_s,
     return err_wrap(err, "target: crossfade.comparison");
 }
 
-bool history_last(struct session *target, const char *pipeline, const char *level, int64_t *ret_us,
-                  struct err *err)
+static struct window_row row_of(const struct rowset *res, int i)
 {
-    ROWSET_AUTO res = NULL;
-    if (!session_ask(target, control_of(target)->comparison_levels, 1, &pipeline, &res, err))
-        return err_wrap(err, "target: crossfade.comparison");
-    *ret_us = 0;
-    for (int i = 0; i < rowset_rows(res); i++) {
-        if (strcmp(rowset_cell(res, i, 0), level) == 0)
-            *ret_us = rowset_int64(res, i, 2);
-    }
-    return true;
+    return (struct window_row){.id = (uint64_t)rowset_int64(res, i, 0),
+                               .level = rowset_cell(res, i, 1),
+                               .verdict = rowset_cell(res, i, 2),
+                               .whole = rowset_bool(res, i, 3),
+                               .every_s = rowset_int64(res, i, 4),
+                               .began_us = rowset_int64(res, i, 5),
+                               .ended_us = rowset_int64(res, i, 6),
+                               .fence_id = (uint64_t)rowset_int64(res, i, 7)};
 }
 
-bool history_window(struct session *target, const char *pipeline, const char *level, struct watch_window *ret,
-                    struct err *err)
+/* Two lines of levels add rows at the same time: one may come to be seen after one of a higher number. */
+#define OVERLAP 100
+
+bool history_read_on(struct session *target, const char *pipeline, struct windows *windows, struct err *err)
 {
-    ROWSET_AUTO res = NULL;
-    const char *params[] = {pipeline, level};
-    if (!session_ask(target, control_of(target)->comparison_window, 2, params, &res, err))
-        return err_wrap(err, "target: crossfade.comparison");
-    ret->runs = (uint64_t)rowset_int64(res, 0, 0);
-    ret->passed = (uint64_t)rowset_int64(res, 0, 1);
-    ret->failed = (uint64_t)rowset_int64(res, 0, 2);
-    ret->inconclusive = (uint64_t)rowset_int64(res, 0, 3);
-    ret->clean_runs = (uint64_t)rowset_int64(res, 0, 4);
-    ret->clean_since_us = rowset_int64(res, 0, 5);
-    ret->last_us = rowset_int64(res, 0, 6);
-    ret->passed_us = rowset_int64(res, 0, 7);
-    (void)snprintf(ret->level, sizeof ret->level, "%s", level);
-    (void)snprintf(ret->last_verdict, sizeof ret->last_verdict, "%s", rowset_cell(res, 0, 8));
-    ret->stale = ret->passed_us == 0 || clock_wall_us() - ret->passed_us > 3 * ret->every_s * 1000000;
-    if (ret->stale) {
-        ret->clean_runs = 0;
-        ret->clean_since_us = 0;
+    uint64_t after = windows->last_id > OVERLAP ? windows->last_id - OVERLAP : 0;
+    for (int rows = COMPARISON_ROWS; rows == COMPARISON_ROWS;) {
+        ROWSET_AUTO res = NULL;
+        char id[NUMBER_MAX];
+        const char *params[] = {pipeline, number(id, (int64_t)after)};
+        if (!session_ask(target, control_of(target)->comparison_rows, 2, params, &res, err))
+            return err_wrap(err, "target: crossfade.comparison");
+        rows = rowset_rows(res);
+        for (int i = 0; i < rows; i++) {
+            struct window_row row = row_of(res, i);
+            windows_add(windows, &row);
+            after = row.id;
+        }
     }
     return true;
 }
@@ -129,14 +92,12 @@ bool history_window(struct session *target, const char *pipeline, const char *le
 static bool read_windows(struct session *target, const char *pipeline, struct watch_history *ret,
                          struct err *err)
 {
-    ROWSET_AUTO res = NULL;
-    if (!session_ask(target, control_of(target)->comparison_levels, 1, &pipeline, &res, err))
-        return err_wrap(err, "target: crossfade.comparison");
-    for (int i = 0; i < rowset_rows(res) && ret->window_count < ARRAY_LEN(ret->windows); i++) {
-        struct watch_window *window = &ret->windows[ret->window_count++];
-        window->every_s = rowset_int64(res, i, 1);
-        if (!history_window(target, pipeline, rowset_cell(res, i, 0), window, err))
-            return false;
+    struct windows windows = {.count = 0};
+    if (!history_read_on(target, pipeline, &windows, err))
+        return false;
+    for (size_t i = 0; i < windows.count && i < ARRAY_LEN(ret->windows); i++) {
+        if (windows.levels[i].told.runs > 0)
+            window_tell(&windows.levels[i], 0, clock_wall_us(), &ret->windows[ret->window_count++]);
     }
     return true;
 }
@@ -151,7 +112,9 @@ static struct watch_run run_of(const struct rowset *res, int i)
                             .rows = (uint64_t)rowset_int64(res, i, 7),
                             .differences = (uint64_t)rowset_int64(res, i, 8),
                             .full = rowset_bool(res, i, 9),
-                            .lag_us = rowset_int64(res, i, 10)};
+                            .timed = !rowset_is_null(res, i, 11),
+                            .p95_us = {rowset_int64(res, i, 10), rowset_int64(res, i, 11)},
+                            .lag_us = rowset_int64(res, i, 12)};
     (void)snprintf(run.level, sizeof run.level, "%s", rowset_cell(res, i, 0));
     (void)snprintf(run.verdict, sizeof run.verdict, "%s", rowset_cell(res, i, 1));
     return run;
@@ -172,22 +135,19 @@ static bool read_runs(struct session *target, const char *pipeline, size_t limit
 }
 
 /* Levels are what the configuration schedules: one that never ran is not clean, one that is not scheduled any more says nothing. */
-bool history_clean_since(struct session *target, const char *pipeline, const struct watch_schedule *schedule,
-                         int64_t *ret_us, struct err *err)
+int64_t history_clean_since(const struct windows *windows, const struct watch_schedule *schedule)
 {
     int64_t since_us = 0;
     for (size_t i = 0; i < schedule->count; i++) {
-        struct watch_window window = {.every_s = schedule->levels[i].every_us / 1000000};
-        if (!history_window(target, pipeline, schedule->levels[i].name, &window, err))
-            return false;
-        if (window.clean_since_us == 0) {
-            *ret_us = 0;
-            return true;
-        }
-        since_us = MAX_OF(since_us, window.clean_since_us);
+        const struct window *window = windows_find(windows, schedule->levels[i].name);
+        struct watch_window told = {.clean_since_us = 0};
+        if (window != NULL)
+            window_tell(window, schedule->levels[i].every_us / 1000000, clock_wall_us(), &told);
+        if (told.clean_since_us == 0)
+            return 0;
+        since_us = MAX_OF(since_us, told.clean_since_us);
     }
-    *ret_us = since_us;
-    return true;
+    return since_us;
 }
 
 bool history_read(struct session *target, const char *pipeline, size_t limit, struct watch_history *ret,

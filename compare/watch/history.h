@@ -7,29 +7,22 @@
 #define COMPARE_WATCH_HISTORY_H
 
 #include "../control.h"
-#include "compare/compare.h"
 #include "compare/watch.h"
+#include "outcome.h"
 #include "schedule.h"
+#include "window.h"
 
-/* Adds what a run came to. result NULL: it could not be made, `why` says why; it stands as INCONCLUSIVE. */
 bool history_add(struct session *target, const char *pipeline, const struct watch_level *level,
-                 int64_t started_us, const struct compare_result *result, const char *why,
-                 struct err *err) MUST_CHECK;
+                 int64_t started_us, const struct outcome *outcome, struct err *err) MUST_CHECK;
 /* Removes up to some thousand rows that are older than keep_s. */
 bool history_prune(struct session *target, const char *pipeline, int64_t keep_s, struct err *err) MUST_CHECK;
-/* When the level last began (us, wall), 0 = never: a window goes on where a watcher that ended has left it. */
-bool history_last(struct session *target, const char *pipeline, const char *level, int64_t *ret_us,
-                  struct err *err) MUST_CHECK;
-/* See watch.h. */
-bool history_window(struct session *target, const char *pipeline, const char *level, struct watch_window *ret,
-                    struct err *err) MUST_CHECK;
-
+/* Adds the rows that were kept since the last call; of windows that are empty: all. */
+bool history_read_on(struct session *target, const char *pipeline, struct windows *windows,
+                     struct err *err) MUST_CHECK;
 /* The windows of all levels and the newest `limit` runs; nothing to release when it fails. See watch.h. */
 bool history_read(struct session *target, const char *pipeline, size_t limit, struct watch_history *ret,
                   struct err *err) MUST_CHECK;
-
 /* Since when (us, wall) every level of the schedule is clean; 0 = one is not, or there is none. */
-bool history_clean_since(struct session *target, const char *pipeline, const struct watch_schedule *schedule,
-                         int64_t *ret_us, struct err *err) MUST_CHECK;
+int64_t history_clean_since(const struct windows *windows, const struct watch_schedule *schedule);
 
 #endif

@@ -12,12 +12,15 @@ static int64_t due_us(const struct watch_level *level, int64_t now_us)
     return at > level->not_before_us ? at : level->not_before_us;
 }
 
-struct watch_level *schedule_next(struct watch_schedule *schedule, int64_t now_us, int64_t *ret_at_us)
+struct watch_level *schedule_next(struct watch_schedule *schedule, bool beside, int64_t now_us,
+                                  int64_t *ret_at_us)
 {
     struct watch_level *best = NULL;
     int64_t best_at = 0;
     for (size_t i = 0; i < schedule->count; i++) {
         struct watch_level *level = &schedule->levels[i];
+        if (level->beside != beside)
+            continue;
         int64_t at = due_us(level, now_us);
         bool first = best == NULL || (level->at_once != best->at_once ? level->at_once : at < best_at);
         if (best != NULL && (at <= now_us) != (best_at <= now_us))

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LEVELS_MAX 4
+#define LEVELS_MAX 5
 
 struct watch_level {
     const char *name;      /* "digests" */
@@ -17,6 +17,7 @@ struct watch_level {
     int64_t not_before_us; /* after a run that could not be made */
     unsigned failed_tries; /* such runs in a row */
     bool at_once;          /* asked for, whatever the schedule says */
+    bool beside; /* runs while others do, by a line of its own: only levels of one line wait for each other */
 };
 
 struct watch_schedule {
@@ -24,9 +25,10 @@ struct watch_schedule {
     size_t count;
 };
 
-/* What is to run next, and when (<= now_us: now). What was asked for comes first, then what has been due for longest: so a level that takes
+/* What is to run next of this line, and when (<= now_us: now); NULL = the line has no level. What was asked for comes first, then what has been due for longest: so a level that takes
  * longer than its interval leaves the others their turn. A clock that was set back makes nothing wait for longer than its interval. */
-struct watch_level *schedule_next(struct watch_schedule *schedule, int64_t now_us, int64_t *ret_at_us);
+struct watch_level *schedule_next(struct watch_schedule *schedule, bool beside, int64_t now_us,
+                                  int64_t *ret_at_us);
 void schedule_began(struct watch_level *level, int64_t now_us);
 /* It could not be made (a server was away): again after a pause that grows to a minute, but never longer than the interval. */
 void schedule_failed(struct watch_level *level, int64_t now_us);

@@ -36,11 +36,11 @@ struct option {
     enum option_type type;
     const char *def;     /* in text form; NULL = none */
     const char *def_key; /* default is the value of this other option, which stands before it in the table */
-    enum duration_unit unit;             /* of OPT_DURATION's number */
-    int64_t min, max;                    /* in the unit of the number; both 0 = any */
-    bool forever;                        /* OPT_DURATION: the word "forever" is allowed and gives -1 */
-    const char *choices;                 /* "a|b|c" */
-    const char *pattern;                 /* POSIX extended regular expression for the whole text */
+    enum duration_unit unit; /* of OPT_DURATION's number */
+    int64_t min, max;        /* in the unit of the number; both 0 = any */
+    const char *word;        /* OPT_DURATION: this word ("forever") is allowed, too, and gives -1 */
+    const char *choices;     /* "a|b|c" */
+    const char *pattern;     /* POSIX extended regular expression for the whole text */
     bool (*item_fits)(const char *text); /* OPT_LIST: whether an item reads; NULL = any text does */
     bool (*item_check)(const char *text, struct err *err); /* OPT_RULES: whether an item reads, and why not */
     bool secret;                                           /* the value is never shown */

@@ -75,7 +75,7 @@ static bool read_with_unit(const char *text, const struct unit_name *units, size
 static bool read_duration(const struct option *opt, const char *text, int64_t *ret)
 {
     const char *rest;
-    if (opt->forever && strcmp(text, "forever") == 0) {
+    if (opt->word != NULL && strcmp(text, opt->word) == 0) {
         *ret = -1;
         return true;
     }
@@ -146,7 +146,7 @@ static bool is_listen(const char *text)
 
 static bool in_range(const struct option *opt, int64_t n)
 {
-    if (opt->forever && n == -1)
+    if (opt->word != NULL && n == -1)
         return true;
     return (opt->min == 0 && opt->max == 0) || (n >= opt->min && n <= opt->max);
 }
@@ -294,8 +294,8 @@ void option_expected(const struct option *opt, struct strbuf *out)
         strbuf_addf(out, "a duration such as 500ms, 10s, 24h (a plain number is %s)",
                     opt->unit == UNIT_S ? "seconds" : "milliseconds");
         add_range(opt, out);
-        if (opt->forever)
-            strbuf_adds(out, ", or forever");
+        if (opt->word != NULL)
+            strbuf_addf(out, ", or %s", opt->word);
         break;
     case OPT_BOOL:
         strbuf_adds(out, "true or false");

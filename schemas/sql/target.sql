@@ -187,19 +187,16 @@ CREATE TABLE IF NOT EXISTS crossfade.comparison (
     whole       boolean     NOT NULL,           -- all tables of the pipeline
     fence_id    bigint,
     lsn         pg_lsn,
-    tables      bigint      NOT NULL,
-    row_count   bigint      NOT NULL,
-    differences bigint      NOT NULL,
+    tables      bigint      NOT NULL,           -- shadow: queries that were compared
+    row_count   bigint      NOT NULL,           -- shadow: their runs
+    differences bigint      NOT NULL,           -- shadow: queries that answer differently or are slower
     held_us     bigint      NOT NULL,           -- for how long apply was held
     reason      text,                           -- of what is no PASS; where its report is
+    p95_source_us bigint,                       -- shadow: 95 of 100 answers came within this time
+    p95_target_us bigint,
     lag_us      bigint                          -- from the marker's commit on the source until the target stood there; NULL = no fence
 );
-DO $$ BEGIN
-    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'crossfade.comparison'::regclass AND attname = 'lag_us') THEN
-        ALTER TABLE crossfade.comparison ADD COLUMN lag_us bigint;
-    END IF;
-END $$;
-CREATE INDEX IF NOT EXISTS comparison_of_level ON crossfade.comparison (pipeline, level, id);
+CREATE INDEX IF NOT EXISTS comparison_of_pipeline ON crossfade.comparison (pipeline, id);
 
 -- A window of comparisons would let that table grow for ever. Who may add a verdict may have the old ones removed, and only those: never the
 -- newest, and never the full PASS that a cutover builds on. With the rights of the table's owner; whoever has made the tables has made it.

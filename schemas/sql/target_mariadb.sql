@@ -96,14 +96,16 @@ CREATE TABLE IF NOT EXISTS crossfade_comparison (
     whole       boolean         NOT NULL COMMENT 'all tables of the pipeline',
     fence_id    bigint unsigned NULL,
     lsn         varchar(20)     NULL,
-    tables      bigint          NOT NULL,
-    row_count   bigint          NOT NULL,
-    differences bigint          NOT NULL,
+    tables      bigint          NOT NULL COMMENT 'shadow: queries that were compared',
+    row_count   bigint          NOT NULL COMMENT 'shadow: their runs',
+    differences bigint          NOT NULL COMMENT 'shadow: queries that answer differently or are slower',
     held_us     bigint          NOT NULL COMMENT 'for how long apply was held',
     reason      text            NULL COMMENT 'of what is no PASS; where its report is',
+    p95_source_us bigint        NULL COMMENT 'shadow: 95 of 100 answers came within this time',
+    p95_target_us bigint        NULL,
     lag_us      bigint          NULL COMMENT 'from the marker on the source until the target stood there',
     PRIMARY KEY (id),
-    KEY of_level (pipeline, level, id)
+    KEY of_pipeline (pipeline, id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='what the runs of a window came to (compare watch)';
 
 CREATE TABLE IF NOT EXISTS crossfade_compared (

@@ -1,64 +1,22 @@
 """compare watch: a window goes on through restarts of everything, alerts come, a mismatch breaks it; history and the cutover's gate tell."""
 
-import contextlib
-import hashlib
-import hmac
-import http.server
-import json
 import os
-import threading
 
 import psycopg
 import pytest
 
-from rig import Pipeline, Postgres, Process, Workdir, wait_until
+from rig import Pipeline, Postgres, Workdir, wait_until
 from rig.mariadb import MariaDB
-from rig.procs import find_crossfade
+from rig.window import SECRET, Hook, clean_window, complete, history, wait_runs, watcher
 
 SCHEMA = "CREATE TABLE a (id int PRIMARY KEY, v text)"
 ROWS = "INSERT INTO a SELECT i, 'a' || i FROM generate_series(1, 500) i"
-SECRET = "not a good one"
 
 
 @pytest.fixture(name="servers", scope="module")
 def fixture_servers():
     with Workdir("watch") as folder, Postgres(folder, "source") as source, Postgres(folder, "target") as target:
         yield folder, source, target
-
-
-class Hook:
-    """A webhook's receiver: .alerts; refuses the first `busy` posts with 503."""
-
-    def __init__(self, busy=0):
-        hook = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):  # pylint: disable=invalid-name
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                hook.posts += 1
-                if hook.posts > busy:
-                    mac = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
-                    hook.alerts.append((json.loads(body), self.headers["X-Crossfade-Signature-256"] == f"sha256={mac}"))
-                self.send_response(204 if hook.posts > busy else 503)
-                self.end_headers()
-
-            def log_message(self, *_):  # pylint: disable=arguments-differ
-                pass
-        self.alerts, self.posts = [], 0
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/token-abc"
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *exc):
-        self.server.shutdown()
-        self.server.server_close()
-
-    def events(self):
-        return [alert["event"] for alert, _ in self.alerts]
 
 
 def databases(servers, name):
@@ -70,42 +28,6 @@ def databases(servers, name):
     with psycopg.connect(urls[0], autocommit=True) as connection:
         connection.execute(ROWS)
     return urls
-
-
-def watcher(p, *words):
-    return Process("crossfade compare watch", [find_crossfade(), "-c", p.config_of("compare"), "compare", "watch", *words],
-                   os.path.join(p.folder, f"{p.name}-watch.log"))
-
-
-def history(p):
-    done = p.run("compare", "history", "--json", "--limit", "1000")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def clean_window(p):
-    """The verdict of the cutover's gate."""
-    gates = json.loads(p.run("cutover", "plan", "--json", timeout=180).stdout)["gates"]
-    verdicts = [g["verdict"] for g in gates if g["name"] == "clean_window"]
-    assert len(verdicts) == 1, gates
-    return verdicts[0]
-
-
-def wait_runs(p, watch, more, what):
-    """Waits until the history holds so many runs; that history."""
-    def there():
-        assert watch.running, watch.log_tail()
-        told = history(p)
-        return told if more(told["runs"]) else None
-    return wait_until(there, 120, what)
-
-
-@contextlib.contextmanager
-def complete(p):
-    with p:
-        p.start()
-        p.apply.wait_for(lambda status: status.get("complete"), 120, "the copy is complete")
-        yield p
 
 
 def test_window_goes_on_through_everything(servers):
@@ -177,7 +99,8 @@ def test_stop_on_mismatch_and_once(servers):
 def test_changed_keys_are_verified_again_at_once(servers):
     folder, _, _ = servers
     shop, copy = databases(servers, "changed")
-    more = {"compare": {"deadline_ms": 120000, "watch": {"digests": "30d", "changed": "1s"}}, "capture": {"heartbeat_interval_ms": 500}}
+    reports = os.path.join(str(folder), "changed-reports")  # folders have the numbers of fences, which other pipelines have as well
+    more = {"compare": {"report_dir": reports, "deadline_ms": 120000, "watch": {"digests": "30d", "changed": "1s"}}, "capture": {"heartbeat_interval_ms": 500}}
     with complete(Pipeline(folder, shop, copy, name="changed", tables=["public.*"], more=more)) as p, watcher(p) as watch:
         watch.start()
         wait_runs(p, watch, lambda runs: {r["level"] for r in runs} == {"changed", "digests"}, "both levels")
@@ -194,7 +117,7 @@ def test_changed_keys_are_verified_again_at_once(servers):
         told = wait_runs(p, watch, lambda runs: len([r for r in runs if r["verdict"] == "FAIL"]) >= 3, "it goes on to differ")
         reported = ["report: " in r["reason"] for r in told["runs"] if r["verdict"] == "FAIL"]
         assert reported == [False] * (len(reported) - 1) + [True], "one report, of the first that differs (newest first)"
-        assert not any(os.path.exists(os.path.join(p.report_dir, str(r["fence_id"]))) for r in told["runs"] if r["verdict"] == "PASS")
+        assert not any(os.path.exists(os.path.join(reports, str(r["fence_id"]))) for r in told["runs"] if r["verdict"] == "PASS")
 
 
 def test_history_of_two_weeks_stays_small_and_quick(servers):

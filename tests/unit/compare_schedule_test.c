@@ -27,14 +27,14 @@ static void both_run_at_once_in_the_beginning(void **state)
     (void)state;
     struct watch_schedule s = two();
     int64_t at = 0;
-    struct watch_level *first = schedule_next(&s, START, &at);
+    struct watch_level *first = schedule_next(&s, false, START, &at);
     assert_true(at <= START);
     schedule_began(first, START);
-    struct watch_level *second = schedule_next(&s, START, &at);
+    struct watch_level *second = schedule_next(&s, false, START, &at);
     assert_ptr_not_equal(first, second);
     assert_true(at <= START);
     schedule_began(second, START);
-    assert_string_equal(schedule_next(&s, START, &at)->name, "counts");
+    assert_string_equal(schedule_next(&s, false, START, &at)->name, "counts");
     assert_int_equal(at, START + MINUTE);
 }
 
@@ -46,7 +46,7 @@ static void nothing_starves(void **state)
     int64_t now = START, at = 0;
     unsigned runs[2] = {0};
     while (now < START + 10 * HOUR) {
-        struct watch_level *level = schedule_next(&s, now, &at);
+        struct watch_level *level = schedule_next(&s, false, now, &at);
         if (at > now)
             now = at;
         schedule_began(level, now);
@@ -66,7 +66,7 @@ static void a_failed_run_comes_again_soon_and_then_slower(void **state)
     for (int i = 0; i < 10; i++) {
         schedule_began(&s.levels[0], now);
         schedule_failed(&s.levels[0], now);
-        (void)schedule_next(&s, now, &at);
+        (void)schedule_next(&s, false, now, &at);
         assert_in_range(at - now, S, MINUTE);
         assert_true(at - now >= last_pause);
         last_pause = at - now;
@@ -75,7 +75,7 @@ static void a_failed_run_comes_again_soon_and_then_slower(void **state)
     assert_int_equal(last_pause, MINUTE);
     schedule_began(&s.levels[0], now);
     schedule_done(&s.levels[0]);
-    (void)schedule_next(&s, now, &at);
+    (void)schedule_next(&s, false, now, &at);
     assert_int_equal(at, now + HOUR);
 }
 
@@ -86,7 +86,7 @@ static void a_clock_set_back_holds_nothing_up(void **state)
     int64_t at = 0;
     for (size_t i = 0; i < s.count; i++)
         schedule_began(&s.levels[i], START);
-    (void)schedule_next(&s, START - 24 * HOUR, &at);
+    (void)schedule_next(&s, false, START - 24 * HOUR, &at);
     assert_true(at <= START - 24 * HOUR + MINUTE);
 }
 
@@ -98,8 +98,25 @@ static void what_is_asked_for_comes_first(void **state)
     for (size_t i = 0; i < s.count; i++)
         schedule_began(&s.levels[i], START);
     s.levels[1].at_once = true;
-    assert_string_equal(schedule_next(&s, START + 2 * MINUTE, &at)->name, "digests");
+    assert_string_equal(schedule_next(&s, false, START + 2 * MINUTE, &at)->name, "digests");
     assert_true(at <= START + 2 * MINUTE);
+}
+
+/* A line of its own: neither waits for the other. */
+static void what_runs_beside_has_its_own_turn(void **state)
+{
+    (void)state;
+    struct watch_schedule s = two();
+    int64_t at = 0;
+    assert_null(schedule_next(&s, true, START, &at));
+    s.levels[s.count++] = (struct watch_level){.name = "shadow", .every_us = MINUTE, .beside = true};
+    assert_string_equal(schedule_next(&s, true, START, &at)->name, "shadow");
+    for (size_t i = 0; i < 2; i++)
+        schedule_began(&s.levels[i], START);
+    assert_string_equal(schedule_next(&s, false, START, &at)->name, "counts");
+    assert_int_equal(at, START + MINUTE);
+    assert_string_equal(schedule_next(&s, true, START, &at)->name, "shadow");
+    assert_true(at <= START);
 }
 
 int main(void)
@@ -110,6 +127,7 @@ int main(void)
         cmocka_unit_test(a_failed_run_comes_again_soon_and_then_slower),
         cmocka_unit_test(a_clock_set_back_holds_nothing_up),
         cmocka_unit_test(what_is_asked_for_comes_first),
+        cmocka_unit_test(what_runs_beside_has_its_own_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

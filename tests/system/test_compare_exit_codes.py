@@ -1,0 +1,138 @@
+"""The table of exit codes in docs/COMPARE.md: each is provoked, and whatever ends a command leaves nothing on either side."""
+
+import os
+import re
+import signal
+import subprocess
+
+import psycopg
+import pytest
+
+from rig import Postgres, Process, Workdir, wait_until
+from rig.procs import find_crossfade
+from rig.scenario import scenario
+
+TABLES = """CREATE TABLE a (id int PRIMARY KEY, v text); INSERT INTO a SELECT i, 'a' || i FROM generate_series(1, 100) i;
+    CREATE FUNCTION nap() RETURNS int LANGUAGE sql AS 'SELECT 1 FROM pg_sleep(600)'"""
+SHADOW = {"samples": 1, "rate": 0, "workers": 1, "min_coverage": 0, "latency_regression": "0", "rechecks": 1, "statement_timeout_ms": "1h", "queries": ["SELECT v FROM a WHERE id = 1"]}
+DOCS = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "COMPARE.md")
+
+
+@pytest.fixture(name="servers", scope="module")
+def fixture_servers():
+    with Workdir("codes") as folder, Postgres(folder, "source") as source, Postgres(folder, "target") as target:
+        yield folder, source, target
+
+
+def documented():
+    """{command: the codes it may end with}"""
+    with open(DOCS, encoding="utf-8") as f:
+        table = f.read().split("### Exit codes\n")[1].strip().split("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    return {row[0].strip("`"): {int(code) for code, cell in zip((0, 1, 2, 3, 4), row[1:]) if cell != "–"} for row in rows[2:]}
+
+
+def nothing_left(s):
+    """Sessions, slots, locks and prepared statements of a comparator; what a killed one left is the server's to end."""
+    for side in (s.admin, s.target):
+        wait_until(lambda side=side: not side("SELECT application_name, query FROM pg_stat_activity WHERE application_name LIKE 'crossfade compare%'"), 60, "no session is left")
+    wait_until(lambda: not s.admin("SELECT slot_name FROM pg_replication_slots WHERE slot_name LIKE 'crossfade_compare%'"), 60, "no slot is left")
+    assert s.admin("SELECT locktype FROM pg_locks WHERE locktype = 'advisory'") == []
+
+
+def test_every_code_of_every_command(servers):
+    folder, source, target = servers
+    more = {"compare": {"deadline_ms": 2000, "watch": {"digests": "1h"}, "shadow": SHADOW}}
+    with scenario(folder, source, target, TABLES, more=more) as s:
+        s.start(timeout=240)
+        p, seen = s.pipeline, {}
+
+        def run(command, code, *words):
+            done = p.run("compare", command, *words)
+            assert done.returncode == code, f"{command}: {done.returncode}, expected {code}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+            seen.setdefault("watch --once" if command == "watch" else command, set()).add(code)
+
+        def passes(command, *words):
+            """A fence within the deadline: on a machine that does much else, not at the first try."""
+            wait_until(lambda: p.run("compare", command, *words).returncode == 0, 120, f"{command} passes")
+            seen.setdefault("watch --once" if command == "watch" else command, set()).add(0)
+        once = {"run": (), "shadow": (), "watch": ("--once",), "history": (), "selftest": ()}
+        for command, words in once.items():
+            passes(command, *words)
+            run(command, 2, *words, "--no-such-flag")
+        s.target("SET session_replication_role = replica; UPDATE a SET v = 'rogue' WHERE id = 1")
+        for command in ("run", "shadow", "watch"):
+            wait_until(lambda c=command: p.run("compare", c, *once[c]).returncode == 1, 120, f"{command} tells of it")
+            seen["watch --once" if command == "watch" else command].add(1)
+        s.target("SET session_replication_role = replica; UPDATE a SET v = 'a1' WHERE id = 1")
+        passes("watch", "--once")  # else a FAIL stands until a PASS
+        p.apply.terminate()  # no fence is reached
+        for command in ("run", "shadow", "watch"):
+            run(command, 3, *once[command])
+        url = p.settings["target"]["url"]
+        p.settings["target"]["url"] = re.sub(r"/[^/?]+(\?|$)", r"/nowhere\1", url)
+        p.write()
+        for command, words in once.items():
+            run(command, 4, *words)
+        told = documented()
+        told.pop("watch")  # below
+        told["selftest"] -= {1, 3}  # 1: a form that is wrong, 3: nothing that could be tried; tests/unit and the selftest's own tests
+        assert seen == told
+        nothing_left(s)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_watch_is_ended(servers, how):
+    """Amid a run of a level, and amid a shadow query beside it."""
+    folder, source, target = servers
+    more = {"compare": {"deadline_ms": 5000, "watch": {"digests": "1s", "shadow": "continuous"}, "shadow": {**SHADOW, "queries": ["SELECT nap()"]}}}
+    with scenario(folder, source, target, TABLES, more=more) as s:
+        s.start(timeout=240)
+        active = "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'crossfade compare%' AND query LIKE '%nap()%' AND state = 'active'"
+        with Process("watch", [find_crossfade(), "-c", s.pipeline.config_of("compare"), "compare", "watch"], os.path.join(str(folder), f"watch-{how}.log")) as watch, \
+                psycopg.connect(s.source_url, autocommit=True) as long:
+            watch.start()
+            wait_until(lambda: s.admin(active) or s.target(active), 120, "a shadow query runs")
+            wait_until(lambda: "compared level=digests" in watch.log_text(), 120, "a comparison has run beside it")
+            long.execute("BEGIN; UPDATE a SET v = 'long' WHERE id = 1")  # the snapshot of the next comparison waits for it
+            wait_until(lambda: s.admin("SELECT 1 FROM pg_replication_slots WHERE slot_name LIKE 'crossfade_compare%'"), 60, "its slot is being made")
+            watch.signal(how)
+            assert watch.wait(60) == (0 if how == signal.SIGINT else -signal.SIGKILL), watch.log_tail()
+            long.execute("ROLLBACK")
+        nothing_left(s)
+        s.source("UPDATE a SET v = 'on'")
+        s.assert_equal(timeout=60)
+
+
+def test_selftest_is_ended(servers):
+    folder, source, target = servers
+    with scenario(folder, source, target, TABLES) as s:
+        s.start(timeout=240)
+        for how, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 4)):
+            with psycopg.connect(s.target_url) as lock:
+                lock.execute("LOCK TABLE pg_catalog.pg_class IN ACCESS EXCLUSIVE MODE")  # nobody plans a query meanwhile
+                with subprocess.Popen([find_crossfade(), "-c", s.pipeline.config_of("compare"), "compare", "selftest"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+                    wait_until(lambda: s.admin("SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'crossfade compare%'") or run.poll() is not None, 60, "it runs")
+                    run.send_signal(how)
+                    lock.rollback()
+                    run.communicate(timeout=60)
+                    assert run.returncode in (code, 0), run.returncode
+            nothing_left(s)
+
+
+def test_what_a_crashed_source_leaves_is_no_slot(servers):
+    """Temporary slots die with their server, even at kill -9: none is there when it is back, and the next comparison passes."""
+    folder, source, target = servers
+    with scenario(folder, source, target, TABLES, more={"compare": {"deadline_ms": 120000}}) as s:
+        s.start(timeout=240)
+        with psycopg.connect(s.source_url) as long:
+            long.execute("UPDATE a SET v = 'long' WHERE id = 1")
+            with Process("compare", [find_crossfade(), "-c", s.pipeline.config_of("compare"), "compare", "run"], os.path.join(str(folder), "crashed.log")) as run:
+                run.start()
+                wait_until(lambda: s.admin("SELECT 1 FROM pg_replication_slots WHERE slot_name LIKE 'crossfade_compare%'"), 60, "the temporary slot is being made")
+                source.kill9()
+                assert run.wait(60) == 4, run.log_tail()
+        source.start()
+        assert s.admin("SELECT slot_name FROM pg_replication_slots WHERE slot_name LIKE 'crossfade_compare%'") == []
+        wait_until(lambda: s.pipeline.run("compare", "run", timeout=240).returncode == 0, 240, "a comparison passes")
+        nothing_left(s)
