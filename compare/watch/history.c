@@ -150,16 +150,22 @@ int64_t history_clean_since(const struct windows *windows, const struct watch_sc
     return since_us;
 }
 
+/* Under one snapshot: a run that ends meanwhile is in the windows and among the runs, or in neither. */
 bool history_read(struct session *target, const char *pipeline, size_t limit, struct watch_history *ret,
                   struct err *err)
 {
     struct watch_history history = {0};
-    if (read_windows(target, pipeline, &history, err) && read_runs(target, pipeline, limit, &history, err)) {
+    struct err left = ERR_INIT;
+    if (!session_begin(target, NULL, err))
+        return err_wrap(err, "target: crossfade.comparison");
+    bool ok =
+        read_windows(target, pipeline, &history, err) && read_runs(target, pipeline, limit, &history, err);
+    ok = session_exec(target, "ROLLBACK", ok ? err : &left) && ok;
+    if (ok)
         *ret = history;
-        return true;
-    }
-    watch_history_release(&history);
-    return false;
+    else
+        watch_history_release(&history);
+    return ok;
 }
 
 bool watch_history_read(const struct config *cfg, size_t limit, struct watch_history *ret, struct err *err)

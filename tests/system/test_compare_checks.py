@@ -116,7 +116,7 @@ def test_checks_under_load(servers):
         assert done.returncode == 1 and "target: id=7 email=null" in done.stdout and "checks hold" in done.stdout
         with open(os.path.join(s.pipeline.report_dir, "latest", "report.html"), encoding="utf-8") as page:
             html = page.read()
-        assert "<h2>Checks</h2>" in html and "-- &lt;script&gt;" in html and "-- <script>" not in html
+        assert '<h2 id="checks">' in html and "-- &lt;script&gt;" in html and "-- <script>" not in html
         rogue.close()
 
 
