@@ -231,7 +231,7 @@ static void plan_scope(struct plan_table *pt, const struct planning *by, const s
     of.partition = NULL;
     if (!told)
         table_conclude(&pt->out, VERDICT_INCONCLUSIVE, "%s", reason);
-    for (int side = 0; told && of.from[side] != NULL && side < SIDE_COUNT; side++) {
+    for (int side = 0; told && side < SIDE_COUNT && of.from[side] != NULL; side++) {
         free(pt->from[side]);
         pt->from[side] = of.from[side];
         pt->whole[side] = of.whole[side];
