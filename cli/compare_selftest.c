@@ -72,7 +72,7 @@ int cmd_compare_selftest(struct cli *cli)
 {
     struct selftest_result result;
     struct err err = ERR_INIT;
-    if (!compare_selftest(cli->cfg, &result, &err))
+    if (!compare_selftest(cli->cfg, cli->stop_fd, &result, &err))
         return cli_error(cli, &err) == CLI_EXIT_USAGE ? CLI_EXIT_USAGE : CLI_EXIT_NOT_RUN;
     if (cli_flag(cli, "json") != NULL)
         print_json(&result);

@@ -1,6 +1,7 @@
 /* Owns: running the self-test. See compare/selftest.h. */
 #include "selftest.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -214,18 +215,28 @@ static void sum_up(struct selftest_result *ret)
     }
 }
 
-static void run_all(struct session *sides[SIDE_COUNT], struct selftest_result *ret)
+static bool is_stopped(int stop_fd)
+{
+    struct pollfd fd = {.fd = stop_fd, .events = POLLIN};
+    return stop_fd >= 0 && poll(&fd, 1, 0) > 0;
+}
+
+static bool run_all(struct session *sides[SIDE_COUNT], int stop_fd, struct selftest_result *ret,
+                    struct err *err)
 {
     bool mariadb = session_dialect(sides[SIDE_TARGET]) == DIALECT_MARIADB;
     ret->types = xcalloc(selftest_case_count, sizeof *ret->types);
     for (size_t i = 0; i < selftest_case_count; i++) {
+        if (is_stopped(stop_fd))
+            return err_set(err, ERR_INTERRUPTED, "stopped");
         if (mariadb || is_first_of_its_type(i))
             run_case(&selftest_cases[i], sides, &ret->types[ret->count++]);
     }
     sum_up(ret);
+    return true;
 }
 
-bool compare_selftest(const struct config *cfg, struct selftest_result *ret, struct err *err)
+bool compare_selftest(const struct config *cfg, int stop_fd, struct selftest_result *ret, struct err *err)
 {
     static const char *const urls[SIDE_COUNT] = {"source.url", "target.url"};
     struct session *sides[SIDE_COUNT] = {NULL};
@@ -239,7 +250,9 @@ bool compare_selftest(const struct config *cfg, struct selftest_result *ret, str
         *ret = (struct selftest_result){0};
         for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++)
             ret->server[side] = xstrdup(session_server(sides[side]));
-        run_all(sides, ret);
+        ok = run_all(sides, stop_fd, ret, err);
+        if (!ok)
+            selftest_release(ret);
     }
     for (int side = 0; side < SIDE_COUNT; side++)
         session_close(sides[side]);

@@ -24,8 +24,9 @@ struct selftest_result {
     size_t count, values;
 };
 
-/* False: it could not run at all. *ret is the caller's to release. */
-bool compare_selftest(const struct config *cfg, struct selftest_result *ret, struct err *err) MUST_CHECK;
+/* False: it could not run at all, or stop_fd (-1 = none) became readable. *ret is the caller's to release. */
+bool compare_selftest(const struct config *cfg, int stop_fd, struct selftest_result *ret,
+                      struct err *err) MUST_CHECK;
 void selftest_release(struct selftest_result *result);
 
 #endif
