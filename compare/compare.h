@@ -56,6 +56,8 @@ struct compare_difference {
     enum compare_kind kind;
     struct compare_cell *keys; /* source or target, whichever has the row; none for a table without key */
     size_t key_count;
+    char *
+        *key_texts; /* the whole key, uncut, as lookups take it (plan.h): key_count of them; NULL = no key */
     struct compare_cell *columns; /* changed: those that differ; else all others of the row */
     size_t column_count;
     uint64_t copies_source, copies_target; /* tables without key: how often the row is there; else 0 or 1 */

@@ -116,6 +116,9 @@ static void cells_free(struct compare_cell *cells, size_t count)
 
 void difference_release(struct compare_difference *diff)
 {
+    for (size_t i = 0; diff->key_texts != NULL && i < diff->key_count; i++)
+        free(diff->key_texts[i]);
+    free(diff->key_texts);
     cells_free(diff->keys, diff->key_count);
     cells_free(diff->columns, diff->column_count);
     memset(diff, 0, sizeof *diff);

@@ -139,12 +139,15 @@ static void fill_cells(struct compare_difference *diff, const struct plan_table 
     }
 }
 
-static void add_difference(struct engine *engine, struct plan_table *pt, enum compare_kind kind,
-                           const struct found *s, const struct found *t, int t_row)
+static void add_difference(struct engine *engine, struct plan_table *pt, const struct candidate *cand,
+                           enum compare_kind kind, const struct found *s, const struct found *t, int t_row)
 {
     struct compare_difference diff = {.kind = kind};
     diff.copies_source = kind != DIFF_EXTRA;
     diff.copies_target = kind != DIFF_MISSING;
+    diff.key_texts = xcalloc(pt->key_count, sizeof *diff.key_texts);
+    for (size_t i = 0; i < pt->key_count; i++)
+        diff.key_texts[i] = xstrdup(rowset_cell(cand->key.res, cand->key.row, (int)i));
     fill_cells(&diff, pt, s, t, t_row);
     engine_add_difference(engine, pt, &diff);
 }
@@ -165,11 +168,11 @@ static void judge_both(struct engine *engine, struct plan_table *pt, const struc
         pt->order_suspect = pt->order_suspect || complete; /* the row is there and equal, in another range */
         pt->out.more = pt->out.more || !complete;
     } else if (partner < 0 || t->count == 1) {
-        add_difference(engine, pt, DIFF_CHANGED, s, t, partner = 0);
+        add_difference(engine, pt, cand, DIFF_CHANGED, s, t, partner = 0);
     }
     for (int i = 0; i < t->count; i++) {
         if (i != partner)
-            add_difference(engine, pt, DIFF_EXTRA, s, t, i);
+            add_difference(engine, pt, cand, DIFF_EXTRA, s, t, i);
     }
 }
 
@@ -183,9 +186,9 @@ static void judge(struct engine *engine, struct plan_table *pt, const struct can
     else if (s->count > 0 && t->count > 0)
         judge_both(engine, pt, cand, s, t, complete);
     else if (s->count > 0)
-        add_difference(engine, pt, DIFF_MISSING, s, t, 0);
+        add_difference(engine, pt, cand, DIFF_MISSING, s, t, 0);
     for (int i = 0; s->count == 0 && i < t->count; i++)
-        add_difference(engine, pt, DIFF_EXTRA, s, t, i);
+        add_difference(engine, pt, cand, DIFF_EXTRA, s, t, i);
 }
 
 /* The rows of `res` whose first cell is n; *pos moves behind them. */
