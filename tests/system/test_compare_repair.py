@@ -6,13 +6,15 @@ import os
 import random
 import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 
 from rig import Postgres, Workdir, Writer, wait_until
 from rig.comparing import compare
-from rig.journal import assert_journal
 from rig.kafka import Kafka
+from rig.privileges import APPLY, as_role
 from rig.scenario import count, scenario, seed
 
 ROWS = 2000
@@ -62,8 +64,8 @@ def fixture_servers():
         yield folder, source, target
 
 
-def repair(s, *words, code=0, timeout=240):
-    done = s.pipeline.run("compare", "repair", "--json", *words, timeout=timeout)
+def repair(s, *words, code=0, timeout=240, job=None):
+    done = s.pipeline.run("compare", "repair", "--json", *words, timeout=timeout, job=job)
     assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-2000:]}"
     return json.loads(done.stdout) if done.stdout else done.stderr
 
@@ -72,23 +74,8 @@ def of_tables(report, what):
     return {t["table"]: tuple(t[what][kind] for kind in KINDS) for t in report["tables"]}
 
 
-def writes(rng):
-    """To the rows that are repaired, among others: unchanged TOAST, moves, deletions, keys that come back."""
-    def one_round(_):
-        n = rng.randrange(1, 60)
-        yield f"UPDATE flow SET v = v + 1 WHERE id % 60 = {n}"
-        yield f"DELETE FROM flow WHERE id = {n}"
-        yield f"INSERT INTO flow VALUES ({n}, {rng.randrange(1000)}, repeat('n', 3000)) ON CONFLICT DO NOTHING"
-        yield f"UPDATE flow SET id = id + 100000 WHERE id = {n + 1}"
-        yield f"UPDATE flow SET id = id - 100000 WHERE id = {n + 100001} AND NOT EXISTS (SELECT FROM flow WHERE id = {n + 1})"
-        yield f"UPDATE part SET at = (at + 50) % 100, v = v || 'x' WHERE id = {n}"
-    return one_round
-
-
-def damage(s):
-    """Rows that the writers write to as well: apply may be at them, so it is done as often as it takes."""
-    s.target("UPDATE flow SET v = -7, big = 'wrong' WHERE id BETWEEN 1 AND 200", "DELETE FROM flow WHERE id BETWEEN 30 AND 45 OR id BETWEEN 300 AND 310",
-             "INSERT INTO flow SELECT i, 1, 'extra' FROM generate_series(500001, 500020) i ON CONFLICT DO NOTHING", "UPDATE part SET v = 'wrong' WHERE id < 20")
+def only(report, what):
+    return {table: counts for table, counts in of_tables(report, what).items() if any(counts)}
 
 
 @pytest.mark.parametrize("journal, form", [("lmdb", "avro"), ("kafka", "json")])
@@ -96,23 +83,166 @@ def test_through_the_journal(servers, journal, form):
     folder, source, target = servers
     with contextlib.ExitStack() as stack:
         url = stack.enter_context(Kafka(folder)).url if journal == "kafka" else None
-        with scenario(folder, source, target, SCHEMA, journal=url, journal_format=form) as s:
-            s.start()
-            nothing = repair(s, "--through-journal")
-            assert nothing["before"] == "PASS" and nothing["tables"] == []
-            s.target(*PLANTED)
-            # The dry run tells what it would do, and changes nothing.
-            for _ in range(2):
-                dry = repair(s, "--through-journal", code=1)
-                assert of_tables(dry, "found") == FOUND
-                assert not dry["executed"] and dry["rounds"] == 0 and all(t["refused"] is None and not any(t["repaired"].values()) for t in dry["tables"])
-            # Rows that the target alone has stay, unless it is said otherwise.
-            some = repair(s, "--through-journal", "--execute", "--table", "public.\"Mixed Case\"", code=1)
-            assert some["after"] == "FAIL" and of_tables(some, "repaired") == {"Mixed Case": (2, 1, 0)}
-            assert [(t["table"], d["kind"]) for t in compare(s.pipeline, "--table", "public.\"Mixed Case\"", code=1)["tables"] for d in t["differences"]] == [("Mixed Case", "extra")]
-            done = repair(s, "--through-journal", "--execute", "--delete-extra")
-            assert done["after"] == "PASS" and done["rounds"] == 1
-            assert of_tables(done, "repaired") == {**FOUND, "Mixed Case": (0, 0, 1)}
-            assert compare(s.pipeline)["verdict"] == "PASS"
-            s.assert_equal()
-            s.pipeline.stop() if hasattr(s.pipeline, "stop") else None
+        s = stack.enter_context(scenario(folder, source, target, SCHEMA, journal=url, journal_format=form))
+        s.start()
+        nothing = repair(s, "--through-journal")
+        assert nothing["before"] == "PASS" and nothing["tables"] == []
+        s.target(*PLANTED)
+        # The dry run tells what it would do, and changes nothing.
+        for _ in range(2):
+            dry = repair(s, "--through-journal", code=1)
+            assert of_tables(dry, "found") == FOUND
+            assert not dry["executed"] and dry["rounds"] == 0 and all(t["refused"] is None and not any(t["repaired"].values()) for t in dry["tables"])
+        # Rows that the target alone has stay, unless it is said otherwise.
+        some = repair(s, "--through-journal", "--execute", "--table", 'public."Mixed Case"', code=1)
+        assert some["after"] == "FAIL" and of_tables(some, "repaired") == {"Mixed Case": (2, 1, 0)}
+        left = compare(s.pipeline, "--table", 'public."Mixed Case"', code=1)
+        assert [(t["table"], d["kind"]) for t in left["tables"] for d in t["differences"]] == [("Mixed Case", "extra")]
+        done = repair(s, "--through-journal", "--execute", "--delete-extra")
+        assert done["after"] == "PASS" and done["rounds"] == 1
+        assert of_tables(done, "repaired") == {**FOUND, "Mixed Case": (0, 0, 1)}
+        assert compare(s.pipeline)["verdict"] == "PASS"
+        s.assert_equal()
+        verified = json.loads(s.pipeline.run("journal", "verify", "--json").stdout)
+        assert verified["verdict"] == "good", verified
+
+
+def psql(s, path):
+    """As apply's role, who may write there."""
+    return subprocess.run(["psql", "-X", "-v", "ON_ERROR_STOP=1", "-d", as_role(s.target_url, APPLY), "-f", path], capture_output=True, text=True, check=False, timeout=120)
+
+
+def changed_rows(done):
+    """How many rows the statements of a file have changed, by what psql says of each."""
+    assert done.returncode == 0, done.stderr
+    return sum(int(line.split()[-1]) for line in done.stdout.splitlines() if line.split()[0] in ("INSERT", "UPDATE", "DELETE"))
+
+
+def test_by_a_file(servers):
+    """The file is idempotent, and leaves rows alone that have changed since."""
+    folder = servers[0]
+    with scenario(*servers, SCHEMA) as s:
+        s.start()
+        s.target(*PLANTED)
+        path = str(folder) + "/repair.sql"
+        dry = repair(s, "--sql", path, "--delete-extra", code=1)
+        assert of_tables(dry, "found") == FOUND and os.stat(path).st_mode & 0o077 == 0
+        assert of_tables(repair(s, "--sql", path, "--delete-extra", code=1), "found") == FOUND  # nothing was changed
+        # Both have come right by the source since, and somebody has written to a third one.
+        s.source("UPDATE kinds SET t = 'newer', b = NULL WHERE id = 100", "UPDATE part SET v = 'newer' WHERE id = 2")
+        s.target("UPDATE kinds SET t = 'by hand' WHERE id = 101")
+        s.wait()
+        assert changed_rows(psql(s, path)) == sum(map(sum, FOUND.values())) - 3
+        assert changed_rows(psql(s, path)) == 0
+        report = compare(s.pipeline, code=1)  # by hand, and what of row 100 stays as it was planted: the source has sent it whole
+        assert {(t["table"], d["kind"], d["key"].get("id")) for t in report["tables"] for d in t["differences"]} == {("kinds", "changed", "101")}
+        repair(s, "--sql", path, "--delete-extra", code=1)
+        assert changed_rows(psql(s, path)) == 1
+        s.assert_equal()
+
+
+def test_by_statements(servers):
+    """Carried out by apply's role; compare's may not."""
+    with scenario(*servers, SCHEMA) as s:
+        s.start()
+        s.target(*PLANTED)
+        assert "apply's role" in repair(s, "--sql", "-", "--execute", "--table", "public.part", code=4) + s.pipeline.run(
+            "compare", "repair", "--sql", "-", "--execute", "--table", "public.part").stderr
+        some = s.pipeline.run("compare", "repair", "--sql", "-", "--execute", job="repair")
+        assert some.returncode == 1 and "UPDATE" in some.stdout and "extra rows stay" in some.stderr
+        done = repair(s, "--sql", str(servers[0]) + "/done.sql", "--execute", "--delete-extra", job="repair")
+        assert done["after"] == "PASS" and of_tables(done, "repaired") == {table: (0, 0, counts[2]) for table, counts in FOUND.items()}
+        s.assert_equal()
+
+
+def writes(rng):
+    """To rows that are repaired, among others: unchanged TOAST, moves, deletions, keys that come back. Rows 30 to 45 are missing on the target: of these all values come."""
+    def one_round(_):
+        n, lost = rng.randrange(1, 28), rng.randrange(30, 46)
+        yield f"UPDATE flow SET v = v + 1 WHERE id BETWEEN {n} AND {n + 1}"
+        yield f"DELETE FROM flow WHERE id = {n}"
+        yield f"INSERT INTO flow VALUES ({n}, {rng.randrange(1000)}, repeat('n', 3000)) ON CONFLICT DO NOTHING"
+        yield f"UPDATE flow SET v = v + 1, big = repeat('{n % 10}', 3000) WHERE id = {lost}"
+        yield f"DELETE FROM flow WHERE id = {lost}"
+        yield f"INSERT INTO flow VALUES ({lost}, {rng.randrange(1000)}, repeat('l', 3000)) ON CONFLICT DO NOTHING"
+        yield f"UPDATE flow SET id = CASE WHEN id > 100000 THEN id - 100000 ELSE id + 100000 END WHERE id IN ({n + 50}, {n + 100050})"
+        yield f"INSERT INTO flow VALUES ({500000 + n}, 1, 'it is') ON CONFLICT (id) DO UPDATE SET v = flow.v + 1"
+        yield f"DELETE FROM flow WHERE id = {500000 + n % 7}"
+        yield f"UPDATE part SET at = (at + 50) % 100, v = 'moved' WHERE id = {n}"
+    return one_round
+
+
+def damage(s):
+    """By somebody else. Apply writes to the same rows meanwhile: the server may choose ours to end a deadlock."""
+    for statement in ("UPDATE flow SET v = -7, big = 'wrong' WHERE id BETWEEN 1 AND 29 OR id BETWEEN 50 AND 200", "DELETE FROM flow WHERE id BETWEEN 30 AND 45 OR id BETWEEN 300 AND 310",
+                      "INSERT INTO flow SELECT i, 1, 'extra' FROM generate_series(500001, 500040) i ON CONFLICT DO NOTHING", "UPDATE part SET v = 'wrong' WHERE id < 100"):
+        def done(sql=statement):
+            try:
+                s.target(sql)
+            except psycopg.errors.DeadlockDetected:
+                return False
+            return True
+        wait_until(done, 60, statement)
+
+
+PATIENT = {"compare": {"deadline_ms": "2m"}}
+
+
+@pytest.mark.parametrize("way", ["journal", "sql"])
+def test_under_writers(servers, way):
+    """Rows are repaired that the source changes at the same time: no change is lost, none is undone."""
+    words = ("--through-journal",) if way == "journal" else ("--sql", str(servers[0]) + "/load.sql")
+    with scenario(*servers, SCHEMA, more=PATIENT) as s:
+        s.start()
+        with Writer(s.source_url, writes(random.Random(seed()))) as writer:
+            writer.wait_rounds(3)
+            for _ in range(count(2, 20)):
+                damage(s)
+                done = repair(s, *words, "--execute", "--delete-extra", "--rounds", "3", job="repair")
+                assert done["before"] == "FAIL" and done["after"] == "PASS" and sum(map(sum, of_tables(done, "repaired").values())) > 50
+                assert compare(s.pipeline)["verdict"] == "PASS"
+        s.assert_equal()
+
+
+@pytest.mark.parametrize("where", ["capture.snapshot_opened:1:kill", "capture.snapshot_chunk:1:kill", "capture.snapshot_ended:1:kill"])
+def test_capture_is_killed(servers, where):
+    """In the middle of a repair: the next one goes on with it."""
+    with scenario(*servers, SCHEMA, more=PATIENT) as s:
+        s.start()
+        s.target(*PLANTED)
+        s.wait()
+        s.capture.stop()
+        s.capture.start(failpoint=where)
+        with Writer(s.source_url, writes(random.Random(seed()))), ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(repair, s, "--through-journal", "--execute", "--delete-extra")
+            s.capture.assert_exit(-signal.SIGKILL, 120)
+            s.capture.start()
+            done = asked.result(240)
+        assert done["after"] == "PASS" and of_tables(done, "repaired") == FOUND
+        s.assert_equal()
+
+
+def test_what_is_refused(servers):
+    schema = SCHEMA + f"""CREATE TABLE many (id int PRIMARY KEY, v text); INSERT INTO many SELECT i, 'x' FROM generate_series(1, {ROWS}) i;
+        CREATE TABLE masked (mail text PRIMARY KEY, v text); INSERT INTO masked VALUES ('a@b', 'x');
+        CREATE TABLE other (a int PRIMARY KEY, b int NOT NULL UNIQUE, v text); ALTER TABLE other REPLICA IDENTITY USING INDEX other_b_key; INSERT INTO other SELECT i, -i, 'x' FROM generate_series(1, 20) i;
+        CREATE TABLE renamed (id int PRIMARY KEY, v text, secret text); INSERT INTO renamed SELECT i, 'x', 's' FROM generate_series(1, 20) i"""
+    rules = [{"table": "public.masked", "mask": {"mail": "partial:1:0"}}, {"table": "public.renamed", "columns": ["!secret"], "rename": {"id": "number"}}]
+    with scenario(*servers, schema, more={"source": {"filters": rules}}) as s:
+        s.target("ALTER TABLE renamed RENAME id TO number", "ALTER TABLE renamed DROP secret")
+        s.start()
+        s.target("DELETE FROM heap WHERE ctid = (SELECT ctid FROM heap LIMIT 1)", "UPDATE many SET v = 'y' WHERE id <= 1500", "UPDATE masked SET v = 'y'",
+                 "UPDATE other SET v = 'y' WHERE a = 3", "DELETE FROM renamed WHERE number = 4", "INSERT INTO renamed VALUES (400, 'extra')")
+        told = repair(s, "--through-journal", "--execute", "--delete-extra", code=1)
+        refused = {t["table"]: t["refused"] for t in told["tables"]}
+        assert "no key" in refused["heap"] and "--rounds" in refused["many"] and refused["masked"]
+        assert "another key" in refused["other"]
+        assert only(told, "repaired") == {"renamed": (1, 0, 1)}  # by their published names
+        by_sql = repair(s, "--sql", str(servers[0]) + "/refused.sql", "--execute", job="repair", code=1)
+        assert only(by_sql, "repaired") == {"other": (0, 1, 0)}
+        many = repair(s, "--through-journal", "--execute", "--rounds", "3", "--table", "public.many")
+        assert many["after"] == "PASS" and many["rounds"] == 2 and of_tables(many, "repaired") == {"many": (0, 1500, 0)}
+        assert s.pipeline.run("compare", "repair").returncode == 2
+        assert s.pipeline.run("compare", "repair", "--sql", "-", "--through-journal").returncode == 2
+        s.capture.stop()
+        assert s.pipeline.run("compare", "repair", "--through-journal", "--table", "public.nothing").returncode == 3
