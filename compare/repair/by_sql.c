@@ -232,6 +232,15 @@ static bool repair_part(struct part *p, struct err *err)
 
 /* --- tables --- */
 
+static bool has_tsquery(const struct cat_table *t)
+{
+    for (size_t i = 0; i < t->column_count; i++) {
+        if (strstr(t->columns[i].type, "tsquery") != NULL)
+            return true;
+    }
+    return false;
+}
+
 /* NULL: it can be done. */
 static const char *why_not(const struct repair_run *run, const struct repair_job *job)
 {
@@ -244,8 +253,9 @@ static const char *why_not(const struct repair_run *run, const struct repair_job
     free(from);
     moved_release(&moved);
     table_release(&notes);
-    if (pt->dialect[SIDE_TARGET] != DIALECT_POSTGRES)
-        return "the target is MariaDB: repair it through the journal (--through-journal)";
+    if (pt->dialect[SIDE_TARGET] == DIALECT_MARIADB && has_tsquery(source))
+        return "it has a column of type tsquery, whose text MariaDB compares without parentheses: repair it "
+               "through the journal (--through-journal)";
     if (filtered)
         return "source.filters changes what is moved of it: repair it through the journal "
                "(--through-journal)";
@@ -266,8 +276,11 @@ static bool repair_table(struct repair_run *run, const struct repair_job *job, s
     for (size_t at = 0; at < job->count; at += PART_ROWS) {
         struct part p = {.run = run,
                          .job = job,
-                         .ops = &repair_statements_postgres,
+                         .ops = job->pt->dialect[SIDE_TARGET] == DIALECT_MARIADB
+                                    ? &repair_statements_mariadb
+                                    : &repair_statements_postgres,
                          .columns = {.pt = job->pt,
+                                     .source = catalog_find(&run->cats[SIDE_SOURCE], rt->schema, rt->table),
                                      .target = catalog_find(&run->cats[SIDE_TARGET], rt->schema, rt->table)},
                          .from = at,
                          .count = MIN_OF((size_t)PART_ROWS, job->count - at)};

@@ -1,6 +1,7 @@
 /*
  * The statements of a repair, by the target's dialect. A row that was read has: its place in the list of keys (from 1), the text of each
- * column of the plan, and the guard: a hash of all these texts, by which a statement leaves a row alone that has changed since.
+ * column of the plan, and the guard: a hash of all these texts, by which a statement leaves a row alone that has changed since. What
+ * follows is the dialect's own.
  * Private to this folder.
  */
 #ifndef COMPARE_REPAIR_STATEMENTS_H
@@ -11,7 +12,7 @@
 
 struct repair_columns {
     const struct plan_table *pt;
-    const struct cat_table *target;
+    const struct cat_table *source, *target;
 };
 
 struct repair_cells {
@@ -40,6 +41,6 @@ struct repair_statements {
                        struct strbuf *out);
 };
 
-extern const struct repair_statements repair_statements_postgres;
+extern const struct repair_statements repair_statements_postgres, repair_statements_mariadb;
 
 #endif
