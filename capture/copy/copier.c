@@ -96,21 +96,6 @@ static void start_workers(struct cap_copier *c)
     }
 }
 
-static void take_request(struct cap_copier *c)
-{
-    const struct cap_session *s = c->session;
-    const struct copy_request *req = cap_queue_at_hand(&s->queue);
-    if (req == NULL)
-        return;
-    c->wish = copy_request_clone(req);
-    c->copy.keys = c->wish.keys;
-    const struct source_table *t = cap_keys_table(s, req);
-    if (req->keys != NULL && t != NULL)
-        c->copy.where = cap_keys_where(s, t, req->keys);
-    else if (req->where != NULL)
-        c->copy.where = xstrdup(req->where);
-}
-
 struct cap_copier *cap_copier_open(struct cap_session *s, const struct fence_copy *place,
                                    struct cap_snapshot *floor)
 {
@@ -127,7 +112,10 @@ struct cap_copier *cap_copier_open(struct cap_session *s, const struct fence_cop
     c->copy.visible = c->visible;
     c->copy.rows = xcalloc(s->tables.count + 1, sizeof *c->copy.rows);
     c->copy.range_rows = cap_copy_pace_range_rows(s->settings);
-    take_request(c);
+    const struct copy_request *req = cap_queue_at_hand(&s->queue);
+    c->wish = req != NULL ? copy_request_clone(req) : (struct copy_request){0};
+    c->copy.keys = c->wish.keys;
+    c->copy.where = cap_copy_where(s, &c->wish);
     c->copy.started_us = clock_wall_us();
     c->copy.event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     BUG_UNLESS(c->copy.event_fd >= 0);

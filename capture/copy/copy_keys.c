@@ -54,7 +54,9 @@ static void put_keys(const struct cap_session *s, const struct source_table *t, 
     }
 }
 
-char *cap_keys_where(const struct cap_session *s, const struct source_table *t, const struct copy_keys *keys)
+/* "(p.k1, …) IN (('…', …), …)" */
+static char *keys_where(const struct cap_session *s, const struct source_table *t,
+                        const struct copy_keys *keys)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     strbuf_adds(&sql, "(");
@@ -66,6 +68,14 @@ char *cap_keys_where(const struct cap_session *s, const struct source_table *t, 
     put_keys(s, t, keys, NULL, &sql);
     strbuf_adds(&sql, ")");
     return strbuf_detach(&sql);
+}
+
+char *cap_copy_where(const struct cap_session *s, const struct copy_request *req)
+{
+    const struct source_table *t = cap_keys_table(s, req);
+    if (req->keys != NULL && t != NULL)
+        return keys_where(s, t, req->keys);
+    return req->where != NULL ? xstrdup(req->where) : NULL;
 }
 
 static void free_names(char **names, size_t count)

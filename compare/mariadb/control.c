@@ -64,6 +64,8 @@ const struct control control_mariadb = {
         "COUNT(IF(c.state = 'open', 1, NULL)) FROM crossfade_dual_write d LEFT JOIN crossfade_conflict c ON "
         "c.pipeline = d.pipeline AND c.schema_name = d.schema_name AND c.table_name = d.table_name AND "
         "c.seen_at >= d.since WHERE d.pipeline = $1 GROUP BY d.id",
+    .triggers = "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = $1 AND "
+                "EVENT_OBJECT_TABLE = $2 ORDER BY 1",
     .comparison_add = "INSERT INTO crossfade_comparison (pipeline, level, every_s, started_at, finished_at, "
                       "verdict, whole, "
                       "fence_id, lsn, tables, row_count, differences, held_us, reason) VALUES ($1, $2, $3, "

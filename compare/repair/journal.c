@@ -266,8 +266,21 @@ static bool ask_part(struct repair_run *run, const struct repair_job *job, size_
     return ok;
 }
 
+/* Requests of earlier days. */
+static bool clean_up(struct repair_run *run, struct err *err)
+{
+    return control_delete_old(
+        run->side[SIDE_SOURCE],
+        "DELETE FROM crossfade.marker WHERE id IN (SELECT id FROM crossfade.marker WHERE "
+        "pipeline = $1 AND kind = 'copy' AND detail LIKE '%\"keys\"%' AND created_at < "
+        "now() - interval '1 day' ORDER BY id LIMIT 1000)",
+        run->pipeline, err);
+}
+
 bool repair_through_journal(struct repair_run *run, struct err *err)
 {
+    if (!clean_up(run, err))
+        return false;
     for (size_t j = 0; j < run->job_count; j++) {
         const struct repair_job *job = &run->jobs[j];
         char *name CLEANUP(free_ptr) = repair_table_name(&run->out->tables[job->table]);

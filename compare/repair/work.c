@@ -117,6 +117,24 @@ static void take_rows(const struct repair_run *run, const struct compare_table *
     }
 }
 
+/* A trigger may be what made the difference: then the repair's rows are changed again. */
+static bool note_triggers(struct repair_run *run, struct repair_table *rt, struct err *err)
+{
+    ROWSET_AUTO res = NULL;
+    struct session *target = run->side[SIDE_TARGET];
+    const struct cat_table *t = catalog_find(&run->cats[SIDE_TARGET], rt->schema, rt->table);
+    const char *params[] = {t->schema, t->name};
+    if (rt->note != NULL)
+        return true;
+    if (!session_ask(target, control_of(target)->triggers, 2, params, &res, err))
+        return err_wrap(err, "target: triggers");
+    if (rowset_rows(res) > 0)
+        rt->note = xasprintf("trigger %s of the target runs for what apply writes, too: it may change the "
+                             "rows once more",
+                             rowset_cell(res, 0, 0));
+    return true;
+}
+
 static bool plan_job(struct repair_run *run, const struct compare_table *t, bool first, struct err *err)
 {
     const struct plan_table *pt = find_plan(run, t);
@@ -126,6 +144,8 @@ static bool plan_job(struct repair_run *run, const struct compare_table *t, bool
         return false;
     if (rt->refused != NULL)
         return true;
+    if (!note_triggers(run, rt, err))
+        return false;
     struct repair_job job = {.table = (size_t)(rt - run->out->tables), .pt = pt};
     take_rows(run, t, &job);
     if (run->req->way == REPAIR_JOURNAL && !repair_journal_check(run, &job, &why, err)) {

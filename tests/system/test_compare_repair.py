@@ -248,3 +248,47 @@ def test_what_is_refused(servers):
         assert s.pipeline.run("compare", "repair", "--sql", "-", "--through-journal").returncode == 2
         s.capture.terminate()
         assert s.pipeline.run("compare", "repair", "--through-journal", "--table", "public.nothing").returncode == 3
+
+
+T = "CREATE TABLE t (id int PRIMARY KEY, v text, n numeric(10,2)); INSERT INTO t SELECT i, 'v' || i, i FROM generate_series(1, 200) i"
+
+
+def refused(s, *words, job=None):
+    told = repair(s, *words, "--execute", code=1, job=job)
+    assert not only(told, "repaired")
+    return told["tables"][0]["refused"]
+
+
+def test_dead_letters_are_settled_first(servers):
+    with scenario(*servers, T, more={"apply": {"on_row_error": "dead_letter"}}) as s:
+        s.start()
+        s.wait()
+        s.target("ALTER TABLE t ALTER v TYPE varchar(6)", "UPDATE t SET n = -n WHERE id = 5")
+        s.source("INSERT INTO t VALUES (202, 'far too long', 2)")
+        wait_until(lambda: s.target("SELECT count(*) FROM crossfade.dead_letter WHERE state = 'held'") == [(1,)], 60, "the row is held")
+        assert "dead letters" in refused(s, "--through-journal") and "dead letters" in refused(s, "--sql", str(servers[0]) + "/letters.sql", job="repair")
+        assert s.target("SELECT n FROM t WHERE id = 5") == [(-5,)]
+
+
+def test_tables_written_on_both_sides_are_left_to_their_rule(servers):
+    with scenario(*servers, T, more={"apply": {"conflicts": {"public.t": "source"}, "dual_write_until": "2999-01-01T00:00Z"}}) as s:
+        s.start()
+        s.wait()
+        s.apply.wait_log("dual_write tables", 60)
+        s.target("UPDATE t SET n = -n WHERE id = 5")
+        assert "both sides" in refused(s, "--through-journal")
+
+
+def test_triggers_that_fire_are_told(servers):
+    """It undoes the repair: told beforehand, and found by the comparison behind it."""
+    with scenario(*servers, T) as s:
+        s.start()
+        s.wait()
+        s.target("CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.n := NEW.n + 1; RETURN NEW; END $$",
+                 "CREATE TRIGGER rogue BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION spoil()", "ALTER TABLE t ENABLE ALWAYS TRIGGER rogue", "UPDATE t SET v = 'x' WHERE id = 5")
+        told = repair(s, "--through-journal", code=1)
+        assert "rogue" in told["tables"][0]["note"]
+        assert repair(s, "--through-journal", "--execute", code=1)["after"] == "FAIL"
+        s.target("DROP TRIGGER rogue ON t")
+        assert repair(s, "--through-journal", "--execute")["after"] == "PASS"
+        s.assert_equal()
