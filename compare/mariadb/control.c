@@ -66,6 +66,9 @@ const struct control control_mariadb = {
         "c.seen_at >= d.since WHERE d.pipeline = $1 GROUP BY d.id",
     .triggers = "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = $1 AND "
                 "EVENT_OBJECT_TABLE = $2 ORDER BY 1",
+    .unique_indexes =
+        "SELECT COUNT(DISTINCT INDEX_NAME) FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = "
+        "$1 AND TABLE_NAME = $2 AND NON_UNIQUE = 0",
     .comparison_add = "INSERT INTO crossfade_comparison (pipeline, level, every_s, started_at, finished_at, "
                       "verdict, whole, "
                       "fence_id, lsn, tables, row_count, differences, held_us, reason) VALUES ($1, $2, $3, "

@@ -41,6 +41,10 @@ const struct control control_postgres = {
         "SELECT g.tgname FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_namespace n ON "
         "n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2 AND NOT g.tgisinternal AND "
         "g.tgenabled IN ('A', 'R') ORDER BY 1",
+    .unique_indexes =
+        "SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid "
+        "= "
+        "c.relnamespace WHERE n.nspname = $1 AND c.relname = $2 AND (i.indisunique OR i.indisexclusion)",
     .comparison_add =
         "INSERT INTO crossfade.comparison (pipeline, level, every_s, started_at, finished_at, verdict, "
         "whole, "

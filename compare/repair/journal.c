@@ -239,6 +239,11 @@ static size_t part_of(const struct repair_job *job, size_t from)
     return n;
 }
 
+bool repair_is_one_request(const struct repair_job *job)
+{
+    return part_of(job, 0) == job->count;
+}
+
 static bool ask_part(struct repair_run *run, const struct repair_job *job, size_t from, size_t count,
                      struct err *err)
 {

@@ -104,17 +104,54 @@ static bool same_key(char *const *a, char *const *b, size_t count)
 }
 
 /* The key of rows that the target has several times comes once. */
+static void take_kind(const struct compare_table *t, enum compare_kind kind, struct repair_job *job)
+{
+    for (size_t i = 0; i < t->difference_count; i++) {
+        const struct compare_difference *d = &t->differences[i];
+        char *const *before = i > 0 ? t->differences[i - 1].key_texts : NULL;
+        bool again =
+            before != NULL && d->key_texts != NULL && same_key(before, d->key_texts, job->pt->key_count);
+        if (d->kind == kind && d->key_texts != NULL && !again)
+            job->rows[job->count++] = (struct repair_row){kind, d->key_texts};
+    }
+}
+
+/* What goes makes room for unique values of what comes. */
 static void take_rows(const struct repair_run *run, const struct compare_table *t, struct repair_job *job)
 {
     job->rows = xcalloc(t->difference_count + 1, sizeof *job->rows);
-    for (size_t i = 0; i < t->difference_count; i++) {
-        const struct compare_difference *d = &t->differences[i];
-        bool again = job->count > 0 && d->key_texts != NULL &&
-                     same_key(job->rows[job->count - 1].key, d->key_texts, job->pt->key_count);
-        if (d->key_texts == NULL || again || (d->kind == DIFF_EXTRA && !run->req->delete_extra))
-            continue;
-        job->rows[job->count++] = (struct repair_row){d->kind, d->key_texts};
-    }
+    if (run->req->delete_extra)
+        take_kind(t, DIFF_EXTRA, job);
+    take_kind(t, DIFF_CHANGED, job);
+    take_kind(t, DIFF_MISSING, job);
+}
+
+/* Apply would halt at a unique value that another row of the target has: within one request it finds an order, but not in front of
+ * rows that stay as they are. */
+static bool check_unique(struct repair_run *run, const struct compare_table *t, const struct repair_job *job,
+                         char **ret_why, struct err *err)
+{
+    struct session *target = run->side[SIDE_TARGET];
+    const struct repair_table *rt = &run->out->tables[job->table];
+    const struct cat_table *cat = catalog_find(&run->cats[SIDE_TARGET], rt->schema, rt->table);
+    const char *params[] = {cat->schema, cat->name};
+    int64_t count = 0;
+    bool extra_stays = false;
+    for (size_t i = 0; !run->req->delete_extra && i < t->difference_count; i++)
+        extra_stays = extra_stays || t->differences[i].kind == DIFF_EXTRA;
+    if (job->count == 0 || (!extra_stays && repair_is_one_request(job)))
+        return true;
+    if (!session_int64(target, control_of(target)->unique_indexes, 2, params, &count, err))
+        return err_wrap(err, "target: unique indexes");
+    if (count > 1)
+        *ret_why = xasprintf(
+            "it has more than one unique index on the target, and %s: apply would halt at such a row. %s",
+            extra_stays
+                ? "a row that the target alone has may hold a value of one that is repaired"
+                : "more rows differ than one request carries, of which one may hold a value of another",
+            extra_stays ? "Repair with --delete-extra, or look at those rows first"
+                        : "Empty it on the target and copy it again (crossfade capture resnapshot)");
+    return true;
 }
 
 /* A trigger may be what made the difference: then the repair's rows are changed again. */
@@ -148,7 +185,8 @@ static bool plan_job(struct repair_run *run, const struct compare_table *t, bool
         return false;
     struct repair_job job = {.table = (size_t)(rt - run->out->tables), .pt = pt};
     take_rows(run, t, &job);
-    if (run->req->way == REPAIR_JOURNAL && !repair_journal_check(run, &job, &why, err)) {
+    if (run->req->way == REPAIR_JOURNAL && (!repair_journal_check(run, &job, &why, err) ||
+                                            (why == NULL && !check_unique(run, t, &job, &why, err)))) {
         free(job.rows);
         return false;
     }

@@ -53,6 +53,9 @@ bool repair_through_journal(struct repair_run *run, struct err *err) MUST_CHECK;
 bool repair_journal_check(struct repair_run *run, struct repair_job *job, char **ret_why,
                           struct err *err) MUST_CHECK;
 
+/* All rows of the job go into one. */
+bool repair_is_one_request(const struct repair_job *job);
+
 /* By statements: of each job, in parts, at a fence. */
 bool repair_by_sql(struct repair_run *run, struct err *err) MUST_CHECK;
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from rig import Postgres, Workdir, Writer, wait_until
-from rig.comparing import compare
+from rig.comparing import compare, of_tables, repair
 from rig.kafka import Kafka
 from rig.privileges import APPLY, as_role
 from rig.scenario import count, scenario, seed
@@ -55,27 +55,12 @@ PLANTED = (
     "INSERT INTO by_time VALUES ('2030-01-01 00:00:00.000001+00', '\\x00ff5c27', 'extra')",
 )
 FOUND = {"Mixed Case": (2, 1, 1), "kinds": (17, 13, 1), "part": (4, 4, 2), "by_time": (1, 1, 1)}
-KINDS = ("missing", "changed", "extra")
 
 
 @pytest.fixture(name="servers", scope="module")
 def fixture_servers():
     with Workdir("repair") as folder, Postgres(folder, "source") as source, Postgres(folder, "target") as target:
         yield folder, source, target
-
-
-def repair(s, *words, code=0, timeout=240, job=None):
-    done = s.pipeline.run("compare", "repair", "--json", *words, timeout=timeout, job=job)
-    assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-2000:]}"
-    return json.loads(done.stdout) if done.stdout else done.stderr
-
-
-def of_tables(report, what):
-    return {t["table"]: tuple(t[what][kind] for kind in KINDS) for t in report["tables"]}
-
-
-def only(report, what):
-    return {table: counts for table, counts in of_tables(report, what).items() if any(counts)}
 
 
 @pytest.mark.parametrize("journal, form", [("lmdb", "avro"), ("kafka", "json")])
@@ -85,20 +70,20 @@ def test_through_the_journal(servers, journal, form):
         url = stack.enter_context(Kafka(folder)).url if journal == "kafka" else None
         s = stack.enter_context(scenario(folder, source, target, SCHEMA, journal=url, journal_format=form))
         s.start()
-        nothing = repair(s, "--through-journal")
+        nothing = repair(s.pipeline, "--through-journal")
         assert nothing["before"] == "PASS" and nothing["tables"] == []
         s.target(*PLANTED)
         # The dry run tells what it would do, and changes nothing.
         for _ in range(2):
-            dry = repair(s, "--through-journal", code=1)
+            dry = repair(s.pipeline, "--through-journal", code=1)
             assert of_tables(dry, "found") == FOUND
             assert not dry["executed"] and dry["rounds"] == 0 and all(t["refused"] is None and not any(t["repaired"].values()) for t in dry["tables"])
         # Rows that the target alone has stay, unless it is said otherwise.
-        some = repair(s, "--through-journal", "--execute", "--table", 'public."Mixed Case"', code=1)
+        some = repair(s.pipeline, "--through-journal", "--execute", "--table", 'public."Mixed Case"', code=1)
         assert some["after"] == "FAIL" and of_tables(some, "repaired") == {"Mixed Case": (2, 1, 0)}
         left = compare(s.pipeline, "--table", 'public."Mixed Case"', code=1)
         assert [(t["table"], d["kind"]) for t in left["tables"] for d in t["differences"]] == [("Mixed Case", "extra")]
-        done = repair(s, "--through-journal", "--execute", "--delete-extra")
+        done = repair(s.pipeline, "--through-journal", "--execute", "--delete-extra")
         assert done["after"] == "PASS" and done["rounds"] == 1
         assert of_tables(done, "repaired") == {**FOUND, "Mixed Case": (0, 0, 1)}
         assert compare(s.pipeline)["verdict"] == "PASS"
@@ -125,9 +110,9 @@ def test_by_a_file(servers):
         s.start()
         s.target(*PLANTED)
         path = str(folder) + "/repair.sql"
-        dry = repair(s, "--sql", path, "--delete-extra", code=1)
+        dry = repair(s.pipeline, "--sql", path, "--delete-extra", code=1)
         assert of_tables(dry, "found") == FOUND and os.stat(path).st_mode & 0o077 == 0
-        assert of_tables(repair(s, "--sql", path, "--delete-extra", code=1), "found") == FOUND  # nothing was changed
+        assert of_tables(repair(s.pipeline, "--sql", path, "--delete-extra", code=1), "found") == FOUND  # nothing was changed
         # Both have come right by the source since, and somebody has written to a third one.
         s.source("UPDATE kinds SET t = 'newer', b = NULL WHERE id = 100", "UPDATE part SET v = 'newer' WHERE id = 2")
         s.target("UPDATE kinds SET t = 'by hand' WHERE id = 101")
@@ -136,7 +121,7 @@ def test_by_a_file(servers):
         assert changed_rows(psql(s, path)) == 0
         report = compare(s.pipeline, code=1)  # by hand, and what of row 100 stays as it was planted: the source has sent it whole
         assert {(t["table"], d["kind"], d["key"].get("id")) for t in report["tables"] for d in t["differences"]} == {("kinds", "changed", "101")}
-        repair(s, "--sql", path, "--delete-extra", code=1)
+        repair(s.pipeline, "--sql", path, "--delete-extra", code=1)
         assert changed_rows(psql(s, path)) == 1
         s.assert_equal()
 
@@ -146,11 +131,10 @@ def test_by_statements(servers):
     with scenario(*servers, SCHEMA) as s:
         s.start()
         s.target(*PLANTED)
-        assert "apply's role" in repair(s, "--sql", "-", "--execute", "--table", "public.part", code=4) + s.pipeline.run(
-            "compare", "repair", "--sql", "-", "--execute", "--table", "public.part").stderr
+        assert "apply's role" in repair(s.pipeline, "--sql", "-", "--execute", "--table", "public.part", code=4)
         some = s.pipeline.run("compare", "repair", "--sql", "-", "--execute", job="repair")
         assert some.returncode == 1 and "UPDATE" in some.stdout and "extra rows stay" in some.stderr
-        done = repair(s, "--sql", str(servers[0]) + "/done.sql", "--execute", "--delete-extra", job="repair")
+        done = repair(s.pipeline, "--sql", str(servers[0]) + "/done.sql", "--execute", "--delete-extra", job="repair")
         assert done["after"] == "PASS" and of_tables(done, "repaired") == {table: (0, 0, counts[2]) for table, counts in FOUND.items()}
         s.assert_equal()
 
@@ -199,7 +183,7 @@ def test_under_writers(servers, way):
             writer.wait_rounds(3)
             for _ in range(count(2, 20)):
                 damage(s)
-                done = repair(s, *words, "--execute", "--delete-extra", "--rounds", "3", job="repair")
+                done = repair(s.pipeline, *words, "--execute", "--delete-extra", "--rounds", "3", job="repair")
                 assert done["before"] == "FAIL" and done["after"] == "PASS" and sum(map(sum, of_tables(done, "repaired").values())) > 50
                 assert compare(s.pipeline)["verdict"] == "PASS"
         s.assert_equal()
@@ -215,80 +199,10 @@ def test_capture_is_killed(servers, where):
         s.capture.terminate()
         s.capture.start(failpoint=where)
         with Writer(s.source_url, writes(random.Random(seed()))), ThreadPoolExecutor(1) as pool:
-            asked = pool.submit(repair, s, "--through-journal", "--execute", "--delete-extra")
+            asked = pool.submit(repair, s.pipeline, "--through-journal", "--execute", "--delete-extra")
             s.capture.assert_exit(-signal.SIGKILL, 120)
             s.capture.start()
             done = asked.result(240)
         assert done["after"] == "PASS"
         assert {t: of_tables(done, "repaired")[t] for t in FOUND if t != "part"} == {t: FOUND[t] for t in FOUND if t != "part"}  # the writers are at that one
-        s.assert_equal()
-
-
-def test_what_is_refused(servers):
-    schema = SCHEMA + f"""CREATE TABLE many (id int PRIMARY KEY, v text); INSERT INTO many SELECT i, 'x' FROM generate_series(1, {ROWS}) i;
-        CREATE TABLE masked (mail text PRIMARY KEY, v text); INSERT INTO masked VALUES ('a@b', 'x');
-        CREATE TABLE other (a int PRIMARY KEY, b int NOT NULL UNIQUE, v text); ALTER TABLE other REPLICA IDENTITY USING INDEX other_b_key; INSERT INTO other SELECT i, -i, 'x' FROM generate_series(1, 20) i;
-        CREATE TABLE renamed (id int PRIMARY KEY, v text, secret text); INSERT INTO renamed SELECT i, 'x', 's' FROM generate_series(1, 20) i"""
-    rules = [{"table": "public.masked", "mask": {"mail": "hash"}}, {"table": "public.renamed", "columns": ["!secret"], "rename": {"id": "number"}}]
-    with scenario(*servers, schema, more={"source": {"filters": rules, "mask_salt": "pepper"}}) as s:
-        s.target("ALTER TABLE renamed RENAME id TO number", "ALTER TABLE renamed DROP secret")
-        s.start()
-        s.target("DELETE FROM heap WHERE ctid = (SELECT ctid FROM heap LIMIT 1)", "UPDATE many SET v = 'y' WHERE id <= 1500", "UPDATE masked SET v = 'y'",
-                 "UPDATE other SET v = 'y' WHERE a = 3", "DELETE FROM renamed WHERE number = 4", "INSERT INTO renamed VALUES (400, 'extra')")
-        told = repair(s, "--through-journal", "--execute", "--delete-extra", code=1)
-        refused = {t["table"]: t["refused"] for t in told["tables"]}
-        assert "no key" in refused["heap"] and "--rounds" in refused["many"] and refused["masked"]
-        assert "another key" in refused["other"]
-        assert only(told, "repaired") == {"renamed": (1, 0, 1)}  # by their published names
-        by_sql = repair(s, "--sql", str(servers[0]) + "/refused.sql", "--execute", job="repair", code=1)
-        assert only(by_sql, "repaired") == {"other": (0, 1, 0)}
-        many = repair(s, "--through-journal", "--execute", "--rounds", "3", "--table", "public.many")
-        assert many["after"] == "PASS" and many["rounds"] == 2 and of_tables(many, "repaired") == {"many": (0, 1500, 0)}
-        assert s.pipeline.run("compare", "repair").returncode == 2
-        assert s.pipeline.run("compare", "repair", "--sql", "-", "--through-journal").returncode == 2
-        s.capture.terminate()
-        assert s.pipeline.run("compare", "repair", "--through-journal", "--table", "public.nothing").returncode == 3
-
-
-T = "CREATE TABLE t (id int PRIMARY KEY, v text, n numeric(10,2)); INSERT INTO t SELECT i, 'v' || i, i FROM generate_series(1, 200) i"
-
-
-def refused(s, *words, job=None):
-    told = repair(s, *words, "--execute", code=1, job=job)
-    assert not only(told, "repaired")
-    return told["tables"][0]["refused"]
-
-
-def test_dead_letters_are_settled_first(servers):
-    with scenario(*servers, T, more={"apply": {"on_row_error": "dead_letter"}}) as s:
-        s.start()
-        s.wait()
-        s.target("ALTER TABLE t ALTER v TYPE varchar(6)", "UPDATE t SET n = -n WHERE id = 5")
-        s.source("INSERT INTO t VALUES (202, 'far too long', 2)")
-        wait_until(lambda: s.target("SELECT count(*) FROM crossfade.dead_letter WHERE state = 'held'") == [(1,)], 60, "the row is held")
-        assert "dead letters" in refused(s, "--through-journal") and "dead letters" in refused(s, "--sql", str(servers[0]) + "/letters.sql", job="repair")
-        assert s.target("SELECT n FROM t WHERE id = 5") == [(-5,)]
-
-
-def test_tables_written_on_both_sides_are_left_to_their_rule(servers):
-    with scenario(*servers, T, more={"apply": {"conflicts": {"public.t": "source"}, "dual_write_until": "2999-01-01T00:00Z"}}) as s:
-        s.start()
-        s.wait()
-        s.apply.wait_log("dual_write tables", 60)
-        s.target("UPDATE t SET n = -n WHERE id = 5")
-        assert "both sides" in refused(s, "--through-journal")
-
-
-def test_triggers_that_fire_are_told(servers):
-    """It undoes the repair: told beforehand, and found by the comparison behind it."""
-    with scenario(*servers, T) as s:
-        s.start()
-        s.wait()
-        s.target("CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.n := NEW.n + 1; RETURN NEW; END $$",
-                 "CREATE TRIGGER rogue BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION spoil()", "ALTER TABLE t ENABLE ALWAYS TRIGGER rogue", "UPDATE t SET v = 'x' WHERE id = 5")
-        told = repair(s, "--through-journal", code=1)
-        assert "rogue" in told["tables"][0]["note"]
-        assert repair(s, "--through-journal", "--execute", code=1)["after"] == "FAIL"
-        s.target("DROP TRIGGER rogue ON t")
-        assert repair(s, "--through-journal", "--execute")["after"] == "PASS"
         s.assert_equal()

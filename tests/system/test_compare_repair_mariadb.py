@@ -1,13 +1,12 @@
 """compare repair of a target on MariaDB: through the journal, or by a file of statements, while writers write to the same rows."""
 
-import json
 import random
 
 import pymysql
 import pytest
 
 from rig import Pipeline, Postgres, Workdir, Writer, wait_until
-from rig.comparing import compare
+from rig.comparing import compare, of_tables, repair
 from rig.mariadb import MariaDB
 from rig.scenario import count, seed
 
@@ -30,7 +29,6 @@ PLANTED = ("DELETE FROM kinds WHERE id BETWEEN 500 AND 520", "UPDATE kinds SET t
            "DELETE FROM `Word` WHERE `select` = 7", "UPDATE `Word` SET `select` = -1 WHERE `select` = 8", "INSERT INTO `Word` VALUES ('it''s \\\\ \"extra\"', 1)",
            "DELETE FROM moment WHERE v = 5", "UPDATE moment SET v = 0 WHERE v = 6", "INSERT INTO moment VALUES ('2030-01-01 00:00:00.000001', x'005c27ff', 1)")
 FOUND = {"kinds": (21, 11, 1), "item": (20, 20, 1), "Word": (1, 1, 1), "moment": (1, 1, 1)}
-KINDS = ("missing", "changed", "extra")
 
 
 @pytest.fixture(name="servers", scope="module")
@@ -60,16 +58,6 @@ def plant(target, name, *statements):
         return True
     for statement in statements:
         wait_until(lambda s=statement: done(s), 60, statement)
-
-
-def repair(p, *words, code=0):
-    done = p.run("compare", "repair", "--json", *words, timeout=240)
-    assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-2000:]}"
-    return json.loads(done.stdout)
-
-
-def of_tables(report, what):
-    return {t["table"]: tuple(t[what][kind] for kind in KINDS) for t in report["tables"]}
 
 
 def writes(rng):
