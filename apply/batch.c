@@ -240,10 +240,10 @@ int item_order(const struct item *a, const struct item *b)
 
 /* Settles the item's place; false if it came before. Snapshot rows are never duplicates: they have no
  * ordinal. */
-static bool take_place(struct partition_place *place, struct item *it, lsn_t drop_below)
+static bool take_place(struct partition_place *place, struct item *it, bool copied, lsn_t drop_below)
 {
     struct item last = {.commit_lsn = place->commit_lsn, .total_order = place->total_order, .op = place->op};
-    if (it->op == CHANGE_READ) {
+    if (copied) {
         if (item_order(it, &last) < 0) {
             it->commit_lsn = last.commit_lsn;
             it->total_order = last.total_order;
@@ -502,7 +502,8 @@ bool batch_add(struct batch *b, const struct codec_ops *codec, struct decoder *d
         return pass_over(b, rec, &chg), true;
     if (b->table_drop_below != NULL)
         drop_below = MAX_OF(drop_below, b->table_drop_below(b->table_drop_ctx, it.schema));
-    if (!take_place(find_partition(b, bt, rec->partition), &it, drop_below) && !b->take_repeats) {
+    if (!take_place(find_partition(b, bt, rec->partition), &it, change_is_copied(&chg), drop_below) &&
+        !b->take_repeats) {
         b->counts.duplicates++;
         return true;
     }

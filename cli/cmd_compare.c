@@ -3,10 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli.h"
 #include "compare/compare.h"
+#include "compare_progress.h"
+#include "compare_repair.h"
 #include "compare_selftest.h"
 #include "compare_shadow.h"
 #include "compare_watch.h"
@@ -16,7 +17,6 @@
 #define TEXT_BYTES_MAX    ((size_t)4 << 20)
 #define DIFFERENCES_SHOWN 10
 #define OFFENDERS_SHOWN   3
-#define QUIET_TELL_US     INT64_C(5000000)
 #define SECOND_US         INT64_C(1000000)
 
 const struct cli_flag compare_flags[] = {
@@ -41,71 +41,14 @@ const struct cli_flag compare_flags[] = {
     {"seed", "N", "shadow: repeat the order and the draws of another run"},
     {"once", NULL, "watch: each level runs once, now"},
     {"limit", "N", "history: so many runs (default: 20, at most 1000)"},
+    {"sql", "FILE", "repair: write statements there that make the target's rows equal; - is stdout"},
+    {"through-journal", NULL,
+     "repair: have capture publish the source's rows once more, and apply heal them"},
+    {"execute", NULL, "repair: carry it out; without it nothing is changed"},
+    {"delete-extra", NULL, "repair: delete rows that the target alone has"},
+    {"rounds", "N", "repair: compare and repair up to N times (default: 1)"},
     {NULL, NULL, NULL},
 };
-
-/* Progress goes to stderr: one line that is redrawn on a terminal, else a line now and then while a fence is
- * slow. */
-struct talker {
-    bool redraw, drawn;
-    int64_t told_us;
-};
-
-static void add_share(struct strbuf *line, const struct compare_progress *p)
-{
-    double seconds = (double)p->elapsed_us / 1e6;
-    double rate = seconds > 0.2 ? (double)p->rows_done / seconds : 0;
-    strbuf_addf(line, "comparing: %zu of %zu tables", p->tables_done, p->tables_total);
-    if (p->tables_failed > 0)
-        strbuf_addf(line, " (%zu differ)", p->tables_failed);
-    strbuf_adds(line, ", ");
-    human_count(line, (double)p->rows_done);
-    strbuf_adds(line, " rows");
-    if (rate > 0) {
-        strbuf_adds(line, ", ");
-        human_count(line, rate);
-        strbuf_adds(line, " rows/s");
-    }
-    if (rate > 0 && p->rows_estimate > p->rows_done) {
-        strbuf_adds(line, ", about ");
-        human_seconds(line, (double)(p->rows_estimate - p->rows_done) / rate);
-        strbuf_adds(line, " left");
-    }
-    if (p->waits_for != WAIT_NONE)
-        strbuf_addf(line, ", waits: %s", compare_wait_name(p->waits_for));
-    if (p->waited_us > SECOND_US) {
-        strbuf_adds(line, ", waited ");
-        human_seconds(line, (double)p->waited_us / 1e6);
-    }
-}
-
-static void show_progress(void *ctx, const struct compare_progress *p)
-{
-    struct talker *talker = ctx;
-    struct strbuf line = STRBUF_INIT(4096);
-    if (p->elapsed_us < talker->told_us) /* another stage */
-        talker->told_us = 0;
-    bool slow = strcmp(p->stage, "fence") == 0 || p->waits_for != WAIT_NONE;
-    if (strcmp(p->stage, "compare") != 0)
-        strbuf_addf(&line, "%s: %s", p->stage, p->text);
-    else
-        add_share(&line, p);
-    if (talker->redraw) {
-        fprintf(stderr, "\r\033[K%s", line.data);
-        fflush(stderr);
-        talker->drawn = true;
-    } else if (slow && p->elapsed_us - talker->told_us > QUIET_TELL_US) {
-        fprintf(stderr, "%s\n", line.data);
-        talker->told_us = p->elapsed_us;
-    }
-    strbuf_release(&line);
-}
-
-static void clear_progress(const struct talker *talker)
-{
-    if (talker->drawn)
-        fputs("\r\033[K", stderr);
-}
 
 static enum color verdict_color(enum compare_verdict verdict)
 {
@@ -280,18 +223,6 @@ static void print_result(const struct compare_result *r, bool all)
     strbuf_release(&out);
 }
 
-static const char **given_list(const struct cli *cli, const char *flag, size_t *ret_count)
-{
-    size_t n = 0;
-    while (cli_flag_nth(cli, flag, n) != NULL)
-        n++;
-    const char **list = xcalloc(n, sizeof *list);
-    for (size_t i = 0; i < n; i++)
-        list[i] = cli_flag_nth(cli, flag, i);
-    *ret_count = n;
-    return list;
-}
-
 /* NULL, or what does not go together. */
 static const char *conflict(const struct cli *cli, const struct compare_request *req)
 {
@@ -329,7 +260,8 @@ static bool given_level(const struct cli *cli, enum compare_level *ret)
 static int compare_run_command(struct cli *cli)
 {
     bool json = cli_flag(cli, "json") != NULL;
-    struct talker talker = {.redraw = isatty(STDERR_FILENO) == 1};
+    struct compare_talker talker;
+    compare_talker_init(&talker);
     struct compare_request req = {.report_dir = cli_flag(cli, "report-dir"),
                                   .stop_fd = cli->stop_fd,
                                   .where = cli_flag(cli, "where"),
@@ -338,7 +270,7 @@ static int compare_run_command(struct cli *cli)
                                   .until = cli_flag(cli, "until"),
                                   .time_column = cli_flag(cli, "time-column"),
                                   .all_rows = cli_flag(cli, "all-rows") != NULL,
-                                  .progress = show_progress,
+                                  .progress = compare_talker_show,
                                   .progress_ctx = &talker};
     if (!given_level(cli, &req.level))
         return cli_usage_error(cli, "--level: found \"%s\", expected counts, digests or full",
@@ -350,14 +282,14 @@ static int compare_run_command(struct cli *cli)
     req.building = cli_flag(cli, "changed") != NULL  ? BUILD_CHANGED
                    : cli_flag(cli, "resume") != NULL ? BUILD_RESUME
                                                      : BUILD_NOTHING;
-    const char **tables = given_list(cli, "table", &req.table_count);
-    const char **partitions = given_list(cli, "partition", &req.partition_count);
+    const char **tables = compare_given(cli, "table", &req.table_count);
+    const char **partitions = compare_given(cli, "partition", &req.partition_count);
     req.tables = tables;
     req.partitions = partitions;
     bool ok = compare_run(cli->cfg, &req, &result, &err);
     free(tables);
     free(partitions);
-    clear_progress(&talker);
+    compare_talker_clear(&talker);
     if (!ok) /* docs/COMPARE.md promises 2 and 4 here, whatever else the error would mean to a role */
         return cli_error(cli, &err) == CLI_EXIT_USAGE ? CLI_EXIT_USAGE : CLI_EXIT_NOT_RUN;
     if (json)
@@ -377,7 +309,7 @@ static const struct {
 } verbs[] = {
     {"run", compare_run_command},       {"shadow", compare_shadow},
     {"watch", compare_watch_command},   {"history", compare_history_command},
-    {"selftest", cmd_compare_selftest},
+    {"selftest", cmd_compare_selftest}, {"repair", compare_repair_command},
 };
 
 int cmd_compare(struct cli *cli)
@@ -386,6 +318,6 @@ int cmd_compare(struct cli *cli)
         if (strcmp(cli_arg(cli, 0), verbs[i].name) == 0)
             return verbs[i].run(cli);
     }
-    return cli_usage_error(cli, "found \"%s\", expected run, shadow, watch, history or selftest",
+    return cli_usage_error(cli, "found \"%s\", expected run, repair, shadow, watch, history or selftest",
                            cli->arg_count > 0 ? cli->args[cli->arg_count - 1] : "nothing");
 }

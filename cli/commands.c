@@ -80,7 +80,8 @@ const struct command command_table[] = {
      .usage =
          "run [--table PATTERN]… [--json | --verbose] [--report-dir FOLDER] | shadow [--live] [--seed N] "
          "[--json | --verbose] [--report-dir FOLDER] | watch [--once] | history [--limit N] [--json] | "
-         "selftest [--json]",
+         "repair --through-journal|--sql FILE [--execute] [--delete-extra] [--rounds N] [--table PATTERN]… "
+         "[--json] | selftest [--json]",
      .summary = "compare both sides at one fence, while writes go on",
      .text =
          "Row counts and SHA-256 inside each database, narrowed to the rows and columns that differ. Writers "
@@ -99,7 +100,11 @@ const struct command command_table[] = {
          "results are kept in "
          "crossfade.comparison on the target, and alerts raised when something differs. history: since when "
          "all "
-         "has been equal, and the last runs.",
+         "has been equal, and the last runs. repair: compares, and makes the target's rows that differ what "
+         "the "
+         "source has: through the journal, where they come in order with all other changes, or by statements "
+         "of "
+         "SQL that a file gets; nothing is changed without --execute.",
      .flags = compare_flags},
     {.name = "cutover",
      .run = cmd_cutover,

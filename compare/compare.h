@@ -60,14 +60,14 @@ struct compare_difference {
     enum compare_kind kind;
     struct compare_cell *keys; /* source or target, whichever has the row; none for a table without key */
     size_t key_count;
+    char **
+        key_texts; /* the whole key, uncut, as lookups take it (plan.h): key_count of them, one behind the other from key_texts[0] on,
+                         each with its NUL; NULL = no key, or not a table's row */
+    size_t key_texts_len;         /* of all of it */
     struct compare_cell *columns; /* changed: those that differ; else all others of the row */
     size_t column_count;
     uint64_t copies_source, copies_target; /* tables without key: how often the row is there; else 0 or 1 */
-    char *
-        key_texts; /* the whole key, as both sides write it in a comparison: a NUL behind each column's text; malloc'd.
-                             NULL: no key, or not a table's row */
-    size_t key_texts_len;
-    struct compare_cause cause; /* of tables' rows, once they were looked up */
+    struct compare_cause cause;            /* of tables' rows, once they were looked up */
 };
 
 /* In which form a column was compared: "numeric to decimal(12,4): as numbers; …". */

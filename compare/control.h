@@ -26,6 +26,8 @@ struct control {
     const char *dead_letters; /* $1 pipeline → schema, table, count */
     const char
         *dual_writes; /* $1 pipeline → schema, table, since, decided for the source, for the target, open */
+    const char *triggers; /* $1 schema, $2 table → name of each trigger that runs for what apply writes */
+    const char *unique_indexes; /* $1 schema, $2 table → how many it has */
     /* crossfade.comparison; times are microseconds since 1970. */
     const char *
         comparison_add; /* $1 pipeline, level, every_s, started, finished, verdict, whole, fence id, lsn, tables, rows,

@@ -143,9 +143,11 @@ static void cells_free(struct compare_cell *cells, size_t count)
 
 void difference_release(struct compare_difference *diff)
 {
+    if (diff->key_texts != NULL)
+        free(diff->key_texts[0]);
+    free(diff->key_texts);
     cells_free(diff->keys, diff->key_count);
     cells_free(diff->columns, diff->column_count);
-    free(diff->key_texts);
     free(diff->cause.evidence);
     memset(diff, 0, sizeof *diff);
 }

@@ -156,12 +156,16 @@ static void fill_cells(struct compare_difference *diff, const struct plan_table 
 /* What is shown of a key may be shortened: this is all of it. */
 static void keep_key(struct compare_difference *diff, const struct plan_table *pt, const struct row_ref *key)
 {
+    if (pt->key_count == 0)
+        return;
     for (size_t k = 0; k < pt->key_count; k++)
         diff->key_texts_len += strlen(rowset_cell(key->res, key->row, (int)k)) + 1;
-    diff->key_texts = xcalloc(diff->key_texts_len, 1);
-    char *at = diff->key_texts;
-    for (size_t k = 0; k < pt->key_count; k++)
+    diff->key_texts = xcalloc(pt->key_count, sizeof *diff->key_texts);
+    char *at = xcalloc(diff->key_texts_len, 1);
+    for (size_t k = 0; k < pt->key_count; k++) {
+        diff->key_texts[k] = at;
         at = stpcpy(at, rowset_cell(key->res, key->row, (int)k)) + 1;
+    }
 }
 
 static void add_difference(struct engine *engine, struct plan_table *pt, const struct candidate *cand,

@@ -212,14 +212,14 @@ bool verify_record(struct verify *v, const struct journal_record *rec, struct er
     if (rec->value != NULL) {
         if (!decode(&s, &chg, &good, err))
             return false;
-        s.lsn = good && chg.op != CHANGE_READ ? chg.source.commit_lsn : 0;
+        s.lsn = good && !change_is_copied(&chg) ? chg.source.commit_lsn : 0;
     }
     check_place(&s);
     if (s.fence != NULL && rec->value != NULL)
         s.fence->came++;
     if (rec->value == NULL)
         check_tombstone(&s, key_hash);
-    else if (good && chg.op == CHANGE_READ)
+    else if (good && change_is_copied(&chg))
         check_copied(&s, key_hash);
     else if (good)
         check_change(&s, &chg);

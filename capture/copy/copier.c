@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "capture/copy/copy_keys.h"
 #include "capture/copy/copy_pace.h"
 #include "capture/direct/direct.h"
 #include "capture/stream/stream_internal.h"
@@ -54,8 +55,9 @@ struct cap_copier {
     enum state state;
     uint32_t anew[ANEW_MAX]; /* tables that are to be copied from their first row on */
     size_t anew_count;
-    bool given_up;      /* a request that cannot be fulfilled */
-    uint32_t alone_oid; /* of the table without key in the window at hand; 0 = none */
+    bool given_up;            /* a request that cannot be fulfilled */
+    struct copy_request wish; /* what is copied, if it was asked for: the queue may move */
+    uint32_t alone_oid;       /* of the table without key in the window at hand; 0 = none */
     struct cap_snapshot alone_snapshot;
     lsn_t high_lsn;
     lsn_t
@@ -111,7 +113,9 @@ struct cap_copier *cap_copier_open(struct cap_session *s, const struct fence_cop
     c->copy.rows = xcalloc(s->tables.count + 1, sizeof *c->copy.rows);
     c->copy.range_rows = cap_copy_pace_range_rows(s->settings);
     const struct copy_request *req = cap_queue_at_hand(&s->queue);
-    c->copy.where = req != NULL && req->where != NULL ? xstrdup(req->where) : NULL;
+    c->wish = req != NULL ? copy_request_clone(req) : (struct copy_request){0};
+    c->copy.keys = c->wish.keys;
+    c->copy.where = cap_copy_where(s, &c->wish);
     c->copy.started_us = clock_wall_us();
     c->copy.event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     BUG_UNLESS(c->copy.event_fd >= 0);
@@ -148,6 +152,7 @@ void cap_copier_close(struct cap_copier *c)
     cap_plan_free(c->copy.plan);
     free(c->copy.rows);
     free(c->copy.where);
+    copy_request_release(&c->wish);
     free(c->copy.conns);
     free(c->workers);
     free(c->tables);

@@ -21,6 +21,7 @@ struct last_part {
 
 struct cap_plan {
     const struct cap_session *session;
+    bool by_key; /* rows were asked for by their keys: one chunk, without ranges */
     struct plan_part *parts;
     size_t count, at;       /* at: of the first part that is not given out to its end */
     struct last_part *last; /* by oid; one a table that has parts */
@@ -114,9 +115,10 @@ static void list_parts(struct cap_plan *plan)
         const struct source_table *table = &tables->items[t];
         if (!is_wanted(plan->session, table))
             continue;
-        if (table->key_count == 0 && table->partitioned && table->part_count > 0)
+        bool whole = table->partitioned && (table->key_count == 0 || plan->by_key);
+        if (whole && table->part_count > 0)
             plan->parts[plan->count++] = (struct plan_part){t, CAP_WHOLE};
-        for (size_t p = 0; (table->key_count > 0 || !table->partitioned) && p < table->part_count; p++)
+        for (size_t p = 0; !whole && p < table->part_count; p++)
             plan->parts[plan->count++] = (struct plan_part){t, p};
     }
     qsort_r(plan->parts, plan->count, sizeof *plan->parts, compare_parts, (void *)tables);
@@ -161,7 +163,9 @@ static bool take_place(struct cap_plan *plan, const struct fence_copy *place)
 struct cap_plan *cap_plan_new(const struct cap_session *s, const struct fence_copy *place)
 {
     struct cap_plan *plan = xcalloc(1, sizeof *plan);
+    const struct copy_request *req = cap_queue_at_hand(&s->queue);
     plan->session = s;
+    plan->by_key = req != NULL && req->keys != NULL;
     pthread_mutex_init(&plan->lock, NULL);
     list_parts(plan);
     list_last(plan);
@@ -334,7 +338,7 @@ static bool next_locked(struct cap_plan *plan, struct pg_conn *conn, int64_t chu
     const struct source_table *t = table_at(plan);
     const struct plan_part *pp = &plan->parts[plan->at];
     struct cap_chunk chunk = {.table = pp->table, .part = pp->part, .key_count = t->key_count};
-    if (t->key_count > 0 &&
+    if (t->key_count > 0 && !plan->by_key &&
         !cap_plan_walk(conn, t, &t->parts[pp->part], plan->key, chunk_rows, &chunk.upper, err))
         return err_wrap(err, "table=%s.%s", t->schema, t->name);
     chunk.lower = copy_key(plan->key, plan->key_count);

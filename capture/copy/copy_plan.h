@@ -3,7 +3,7 @@
  * ranges from the lowest key on. Ranges are given out in order, and a fence is written only when all that were given out
  * are in the journal, so a place (part, key) says all of it: what lies before is copied, the rest is not.
  *
- * A table without key has no ranges: it is one chunk.
+ * A table without key has no ranges: it is one chunk. Rows that were asked for by their keys are one, too.
  *
  * @thread: cap_plan_next() from any, the rest the owner's while no worker runs.
  */

@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "capture/copy/copy_keys.h"
 #include "capture/publish/table_writer.h"
 #include "core/alloc.h"
 #include "core/clock.h"
@@ -213,14 +214,18 @@ static bool put_row(struct worker *w, struct cap_table_writer *tw, const struct 
 {
     struct change chg = *base;
     arena_clear(&w->arena);
-    if (!cap_table_writer_read(tw, w->parser->values, w->parser->column_count, &w->arena, tw->after, err))
+    bool gone = base->op == CHANGE_DELETE;
+    struct datum *row = gone ? tw->before : tw->after;
+    if (!cap_table_writer_read(tw, w->parser->values, w->parser->column_count, &w->arena, row, err))
         return false;
-    chg.after = tw->after;
+    chg.before = gone ? row : NULL;
+    chg.after = gone ? NULL : row;
     if (w->batch == NULL) {
         w->batch = cap_publisher_batch(w->session->publisher);
         w->batch->snapshot = true;
     }
-    if (!cap_table_writer_put(tw, w->batch, &chg, tw->after, CAP_HEADER_NONE, NULL, err))
+    if (!cap_table_writer_put(tw, w->batch, &chg, row, CAP_HEADER_NONE, NULL, err) ||
+        (gone && !cap_table_writer_tombstone(tw, w->batch, row, CAP_HEADER_NONE, NULL, err)))
         return false;
     bool full = cap_batch_size(w->batch) >= w->session->settings->batch_bytes ||
                 w->batch->changes >= w->session->settings->fence_max_changes;
@@ -289,6 +294,43 @@ static bool copy_failed(const struct source_table *t, struct err *err)
     return err_wrap(err, "copy of table=%s.%s", t->schema, t->name);
 }
 
+static bool take_copy(struct worker *w, struct cap_table_writer *tw, const struct change *base, size_t table,
+                      struct err *err)
+{
+    copy_binary_init(w->parser, (uint16_t)tw->schema->field_count);
+    bool ok = copy_rows(w, tw, base, table, err);
+    copy_binary_release(w->parser);
+    return ok;
+}
+
+/* Keys that were asked for, and under which the same snapshot has no row: deletions in front of all that is held. A row that comes
+ * later is held, and follows. */
+static bool copy_gone(struct worker *w, const struct cap_chunk *chunk, struct cap_table_writer *tw,
+                      const struct change *base, struct err *err)
+{
+    const struct source_table *t = &w->session->tables.items[chunk->table];
+    const struct copy_keys *keys = w->copy->keys;
+    if (keys == NULL || !keys->delete_gone)
+        return true;
+    struct strbuf storage = STRBUF_INIT(STRBUF_SQL_MAX), sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    bool *as_text = xcalloc(t->column_count + 1, sizeof *as_text);
+    struct change gone = *base;
+    gone.op = CHANGE_DELETE;
+    gone.before_key_only = true;
+    for (size_t i = 0; i < t->column_count; i++)
+        as_text[i] = tw->readers[i].as_text;
+    put_storage(t, chunk->part, &storage);
+    strbuf_adds(&sql, "COPY (");
+    bool ok = cap_keys_gone(w->session, t, keys, w->conn, storage.data, as_text, &sql, err);
+    strbuf_adds(&sql, ") TO STDOUT (FORMAT binary)");
+    ok = ok && strbuf_ok(&sql, "COPY", err) && pg_copy_out_begin(w->conn, sql.data, err) &&
+         take_copy(w, tw, &gone, chunk->table, err);
+    strbuf_release(&storage);
+    strbuf_release(&sql);
+    free(as_text);
+    return ok;
+}
+
 static bool copy_chunk(struct worker *w, const struct cap_chunk *chunk, lsn_t base_lsn, struct err *err)
 {
     struct cap_table_writer *tw = NULL;
@@ -307,9 +349,8 @@ static bool copy_chunk(struct worker *w, const struct cap_chunk *chunk, lsn_t ba
                    .snapshot = SNAPSHOT_TRUE},
         .captured_us = clock_wall_us(),
     };
-    copy_binary_init(w->parser, (uint16_t)tw->schema->field_count);
-    bool ok = begin_copy(w, chunk, tw, err) && copy_rows(w, tw, &base, chunk->table, err);
-    copy_binary_release(w->parser);
+    bool ok = begin_copy(w, chunk, tw, err) && take_copy(w, tw, &base, chunk->table, err) &&
+              copy_gone(w, chunk, tw, &base, err);
     return (ok && pg_exec(w->conn, "ROLLBACK", err)) || copy_failed(t, err);
 }
 

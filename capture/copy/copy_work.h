@@ -32,9 +32,10 @@ struct cap_copy {
     const struct cap_visible *visible; /* does not change while a window is open */
     _Atomic uint64_t *rows;            /* per table */
     int64_t range_rows;
-    char *where;        /* only these rows; NULL = all */
-    int64_t started_us; /* wall */
-    int event_fd;       /* readable when a window has ended, or an alone one has its snapshot */
+    char *where;                  /* only these rows; NULL = all */
+    const struct copy_keys *keys; /* … which have these keys; NULL = by where alone. The copier's */
+    int64_t started_us;           /* wall */
+    int event_fd;                 /* readable when a window has ended, or an alone one has its snapshot */
     atomic_bool abort;
 
     pthread_mutex_t lock; /* all below */

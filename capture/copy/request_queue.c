@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "capture/capture_internal.h"
+#include "capture/copy/copy_keys.h"
 #include "capture/filters/filters.h"
 #include "capture/source/standby.h"
 #include "core/alloc.h"
@@ -107,12 +108,27 @@ static bool is_there(struct cap_session *s, uint32_t oid, bool *ret, struct err 
     return true;
 }
 
+/* Its keys are not (any more) those of the table. */
+static bool misses_key(const struct cap_session *s, const struct copy_request *req)
+{
+    const struct source_table *t = cap_keys_table(s, req);
+    return t != NULL && req->keys != NULL && !cap_keys_fit(s, t, req->keys);
+}
+
 bool cap_queue_check(struct cap_session *s, struct err *err)
 {
     struct cap_request_queue *q = &s->queue;
-    while (q->requested && q->count > 0 && !is_loaded(s, q->items[0].oid)) {
+    while (q->requested && q->count > 0 && (!is_loaded(s, q->items[0].oid) || misses_key(s, &q->items[0]))) {
         const struct copy_request *req = &q->items[0];
         bool there = false;
+        if (misses_key(s, req)) {
+            log_event(
+                LOG_LEVEL_WARN, "copy_dropped",
+                "table=%s.%s nonce=%s text=\"rows were asked for by columns that are not the table's key\"",
+                req->schema, req->table, req->nonce);
+            drop_first(q);
+            continue;
+        }
         if (!is_there(s, req->oid, &there, err))
             return false;
         if (there)

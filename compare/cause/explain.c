@@ -62,15 +62,6 @@ static void say_unknown(struct compare_table *out, const char *why)
     }
 }
 
-/* Texts with a NUL behind each, as an array of them. */
-static void split_key(const char *texts, size_t count, const char **ret)
-{
-    for (size_t k = 0; k < count; k++) {
-        ret[k] = texts;
-        texts += strlen(texts) + 1;
-    }
-}
-
 /* ---- the journal ---- */
 
 static void open_journal(struct explaining *x)
@@ -87,25 +78,24 @@ static const char *journal_key(const struct table_work *w, size_t i, size_t *ret
 {
     const struct compare_difference *d = &w->out->differences[i];
     *ret_len = w->journal_keys[i] != NULL ? w->journal_key_lens[i] : d->key_texts_len;
-    return w->journal_keys[i] != NULL ? w->journal_keys[i] : d->key_texts;
+    return w->journal_keys[i] != NULL ? w->journal_keys[i] : d->key_texts[0];
 }
 
 /* Keys that the sides write in two ways are not compared with the journal's as they stand. */
 static void make_journal_keys(struct table_work *w)
 {
-    const char **cells = xcalloc(w->pt->key_count, sizeof *cells);
     w->keys_sure = true;
     for (size_t k = 0; k < w->pt->key_count && !w->pt->as_text; k++)
         w->keys_sure =
             w->keys_sure && strcmp(w->pt->keys[k].tail[SIDE_SOURCE], w->pt->keys[k].tail[SIDE_TARGET]) == 0;
     for (size_t i = 0; w->pt->as_text && i < w->out->difference_count; i++) {
-        if (w->out->differences[i].key_texts == NULL)
+        char *const *cells = w->out->differences[i].key_texts;
+        if (cells == NULL)
             continue;
-        split_key(w->out->differences[i].key_texts, w->pt->key_count, cells);
-        w->journal_keys[i] = probe_journal_key(&w->probe, cells, &w->journal_key_lens[i]);
+        w->journal_keys[i] =
+            probe_journal_key(&w->probe, (const char *const *)cells, &w->journal_key_lens[i]);
         w->keys_sure = w->keys_sure && w->journal_keys[i] != NULL;
     }
-    free(cells);
 }
 
 static void look_into_journal(struct table_work *w)
@@ -218,8 +208,8 @@ static void fill_batch(struct table_work *w, struct batch *b)
 {
     for (size_t n = 0; n < b->count; n++) {
         size_t len = 0;
-        split_key(w->out->differences[b->indexes[n]].key_texts, w->pt->key_count,
-                  &b->keys[n * w->pt->key_count]);
+        for (size_t k = 0; k < w->pt->key_count; k++)
+            b->keys[n * w->pt->key_count + k] = w->out->differences[b->indexes[n]].key_texts[k];
         const char *key = journal_key(w, b->indexes[n], &len);
         b->rows[n] = journal_look_find(&w->look, key, len);
     }

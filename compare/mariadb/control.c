@@ -67,6 +67,11 @@ const struct control control_mariadb = {
         "COUNT(IF(c.state = 'open', 1, NULL)) FROM crossfade_dual_write d LEFT JOIN crossfade_conflict c ON "
         "c.pipeline = d.pipeline AND c.schema_name = d.schema_name AND c.table_name = d.table_name AND "
         "c.seen_at >= d.since WHERE d.pipeline = $1 GROUP BY d.id",
+    .triggers = "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = $1 AND "
+                "EVENT_OBJECT_TABLE = $2 ORDER BY 1",
+    .unique_indexes =
+        "SELECT COUNT(DISTINCT INDEX_NAME) FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = "
+        "$1 AND TABLE_NAME = $2 AND NON_UNIQUE = 0",
     .comparison_add =
         "INSERT INTO crossfade_comparison (pipeline, level, every_s, started_at, finished_at, "
         "verdict, whole, "

@@ -27,6 +27,11 @@ bool mariadb_pair(const struct cat_column *source, const struct cat_column *targ
     return canonical_forms_mariadb(source, &described, unfit, ret, ret_reason);
 }
 
+enum maria_kind mariadb_kind(const struct cat_column *target)
+{
+    return describe(target).kind;
+}
+
 bool mariadb_may_be_longer(const struct cat_column *target, long long bytes)
 {
     const struct mariadb_column described = describe(target);

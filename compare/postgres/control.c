@@ -38,6 +38,14 @@ const struct control control_postgres = {
         "count(c.id) FILTER (WHERE c.state = 'open') FROM crossfade.dual_write d LEFT JOIN "
         "crossfade.conflict c ON c.pipeline = d.pipeline AND c.schema_name = d.schema_name AND "
         "c.table_name = d.table_name AND c.seen_at >= d.since WHERE d.pipeline = $1 GROUP BY d.id",
+    .triggers =
+        "SELECT g.tgname FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_namespace n ON "
+        "n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2 AND NOT g.tgisinternal AND "
+        "g.tgenabled IN ('A', 'R') ORDER BY 1",
+    .unique_indexes =
+        "SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid "
+        "= "
+        "c.relnamespace WHERE n.nspname = $1 AND c.relname = $2 AND (i.indisunique OR i.indisexclusion)",
     .comparison_add =
         "INSERT INTO crossfade.comparison (pipeline, level, every_s, started_at, finished_at, verdict, "
         "whole, "

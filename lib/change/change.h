@@ -3,7 +3,8 @@
  * entries and belong to the message's arena: valid until the next message.
  *
  * Order of changes of streamed transactions: (commit_lsn, total_order). LSNs alone are not unique. Rows of a
- * copy (op READ) have total_order 0 and as commit_lsn the place in the stream at which their window was opened.
+ * copy (op READ; op DELETE with source.snapshot: asked for by key, and gone) have total_order 0 and as commit_lsn the place in the
+ * stream at which their window was opened.
  */
 #ifndef CHANGE_CHANGE_H
 #define CHANGE_CHANGE_H
@@ -44,5 +45,11 @@ struct change {
     uint64_t table_order; /* data_collection_order */
     int64_t captured_us;  /* ts_us of the envelope: when capture saw it */
 };
+
+/* It has no transaction: a row of a copy, or that a copy met no row under a key that it was asked for. */
+static inline bool change_is_copied(const struct change *chg)
+{
+    return chg->op == CHANGE_READ || (chg->op == CHANGE_DELETE && chg->source.snapshot != SNAPSHOT_FALSE);
+}
 
 #endif

@@ -221,7 +221,7 @@ static uint8_t *put_source(uint8_t *to, const struct avro_encoder *enc, const st
 static uint8_t *put_transaction(uint8_t *to, const struct change *chg)
 {
     char id[TRANSACTION_ID_MAX];
-    if (chg->op == CHANGE_READ) {
+    if (change_is_copied(chg)) {
         *to++ = 0;
         return to;
     }

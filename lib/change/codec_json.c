@@ -205,7 +205,7 @@ static void put_source(struct json_encoder *enc, struct strbuf *out, const struc
 static void put_transaction(struct strbuf *out, const struct change *chg)
 {
     char id[TRANSACTION_ID_MAX];
-    if (chg->op == CHANGE_READ) {
+    if (change_is_copied(chg)) {
         strbuf_adds(out, ",\"transaction\":null");
         return;
     }

@@ -14,6 +14,11 @@ static struct fence_range ranges[] = {
 
 static char *place_key[] = {(char *)"7", (char *)"o\"n\\e \xc3\xa9\n"};
 
+static char *key_columns[] = {(char *)"id", (char *)"a \"b"};
+static char *key_cells[] = {(char *)"1", (char *)"x'\\", (char *)"2", (char *)"\xc3\xa9\n"};
+static struct copy_keys keys = {
+    .column_count = 2, .count = 2, .columns = key_columns, .cells = key_cells, .delete_gone = true};
+
 static struct copy_request requests[] = {
     {.nonce = "0123456789abcdef",
      .oid = UINT32_MAX,
@@ -25,6 +30,7 @@ static struct copy_request requests[] = {
      .schema = (char *)"s",
      .table = (char *)"t",
      .where = (char *)"p.id < 5 -- \xc3\xa9"},
+    {.nonce = "k", .oid = 2, .schema = (char *)"s", .table = (char *)"u", .keys = &keys},
 };
 
 static struct fence sample(void)
@@ -59,6 +65,19 @@ static struct fence sample(void)
         .range_count = ARRAY_LEN(ranges)};
 }
 
+static void assert_same_keys(const struct copy_keys *a, const struct copy_keys *b)
+{
+    assert_true((a == NULL) == (b == NULL));
+    if (a == NULL)
+        return;
+    assert_true(a->column_count == b->column_count && a->count == b->count &&
+                a->delete_gone == b->delete_gone);
+    for (size_t i = 0; i < a->column_count; i++)
+        assert_string_equal(a->columns[i], b->columns[i]);
+    for (size_t i = 0; i < a->count * a->column_count; i++)
+        assert_string_equal(a->cells[i], b->cells[i]);
+}
+
 static void assert_same(const struct fence *a, const struct fence *b)
 {
     assert_true(a->writer == b->writer);
@@ -89,6 +108,7 @@ static void assert_same(const struct fence *a, const struct fence *b)
         assert_string_equal(x->table, y->table);
         if (x->where != NULL)
             assert_string_equal(x->where, y->where);
+        assert_same_keys(x->keys, y->keys);
     }
     assert_int_equal(a->range_count, b->range_count);
     for (size_t i = 0; i < a->range_count; i++) {

@@ -1,4 +1,4 @@
-"""`compare run`, and what its report has to be like."""
+"""`compare run` and `compare repair`, and what their reports have to be like."""
 
 import json
 import os
@@ -18,3 +18,18 @@ def compare(p, *words, code=0, timeout=300):
     with open(SCHEMA_FILE, encoding="utf-8") as f:
         check_schema(json.load(f), report)
     return report
+
+
+KINDS = ("missing", "changed", "extra")
+
+
+def repair(p, *words, code=0, timeout=240, job=None):
+    """Runs a repair that ends with this exit code; what it says as JSON, or on stderr where it could not be carried out."""
+    done = p.run("compare", "repair", "--json", *words, timeout=timeout, job=job)
+    assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-2000:]}"
+    return json.loads(done.stdout) if code != 4 and done.stdout else done.stderr
+
+
+def of_tables(report, what):
+    """{table: (missing, changed, extra)} of what a repair has `found` or `repaired`."""
+    return {t["table"]: tuple(t[what][kind] for kind in KINDS) for t in report["tables"]}

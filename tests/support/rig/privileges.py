@@ -129,7 +129,7 @@ def grant_mariadb(server, db, user, password, name="mariadb-apply"):
 
 
 # Jobs with a configuration of their own: who they come as on the source, and on the target.
-JOBS = {"compare": (COMPARE, COMPARE), "cutover": (CUTOVER, CUTOVER), "schema": (COMPARE, OWNER)}
+JOBS = {"compare": (COMPARE, COMPARE), "repair": (COMPARE, APPLY), "cutover": (CUTOVER, CUTOVER), "schema": (COMPARE, OWNER)}
 MARIADB_ROLES = {OWNER: "crossfade_schema"}  # of a target
 
 
