@@ -53,43 +53,39 @@ static bool ensure(struct session *target, bool *ret, struct err *err)
 #define SAME       "c.pipeline = $1 AND c.schema_name = x.schema_name AND c.table_name = x.table_name"
 #define TIME(text) "REPLACE(REPLACE(" text ", 'T', ' '), 'Z', '')"
 
-const struct proof_sql
-    proof_sql_mariadb =
-        {
-            .ensure = ensure,
-            .place = "SELECT fence_id, fence_offset, lsn, attempt, complete FROM crossfade_position WHERE "
-                     "pipeline = $1 "
-                     "ORDER BY fence_id LIMIT 1",
-            .load = "SELECT schema_name, table_name, whole, `upper`, `rows`, fence_id, fence_offset, lsn, "
-                    "attempt, "
-                    "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', read_at), links, shape FROM crossfade_compared "
-                    "WHERE "
-                    "pipeline = $1 AND format = 1",
-            .last_end =
-                "SELECT COALESCE(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', MAX(started_at)), 0) FROM "
+const struct proof_sql proof_sql_mariadb = {
+    .ensure = ensure,
+    .place = "SELECT fence_id, fence_offset, lsn, attempt, complete FROM crossfade_position WHERE "
+             "pipeline = $1 "
+             "ORDER BY fence_id LIMIT 1",
+    .load = "SELECT schema_name, table_name, whole, `upper`, `rows`, fence_id, fence_offset, lsn, "
+            "attempt, "
+            "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', read_at), links, shape FROM crossfade_compared "
+            "WHERE "
+            "pipeline = $1 AND format = 1",
+    .last_end = "SELECT COALESCE(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', MAX(started_at)), 0) FROM "
                 "crossfade_verdict WHERE pipeline = $1 AND scope IN ('full', 'changed') AND verdict <> "
                 "'INCONCLUSIVE'",
-            .give_way = "DELETE c FROM crossfade_compared c JOIN " NAMES(", shape " TEXT(
-                64) " PATH '$.shape', whole int PATH '$.whole'") " ON " SAME
-                                                                 " WHERE x.whole OR NOT c.whole OR "
-                                                                 "c.shape <> x.shape OR c.read_at "
-                                                                 "< " TIME("$3"),
-            .save = "INSERT INTO crossfade_compared (pipeline, schema_name, table_name, shape, whole, "
-                    "`upper`, `rows`, "
-                    "fence_id, fence_offset, lsn, attempt, read_at, links) SELECT $1, x.schema_name, "
-                    "x.table_name, "
-                    "x.shape, x.whole, x.`upper`, x.`rows`, x.fence_id, x.fence_offset, x.lsn, "
-                    "x.attempt, " TIME("x.read_at") ", x.links FROM " NAMES(", shape " TEXT(
-                        64) " PATH '$.shape', whole int PATH "
-                            "'$.whole', `upper` json PATH '$.upper', "
-                            "`rows` bigint PATH '$.rows', fence_id bigint unsigned PATH "
-                            "'$.fence_id', fence_offset bigint "
-                            "unsigned PATH '$.fence_offset', lsn " TEXT(
-                                20) " PATH "
-                                    "'$.lsn', attempt bigint unsigned PATH "
-                                    "'$.attempt', read_at " TEXT(
-                                        40) " PATH '$.read_at', links "
-                                            "int PATH '$.links'") " ON DUPLICATE KEY UPDATE links = "
-                                                                  "crossfade_compared.links",
-            .forget = "DELETE c FROM crossfade_compared c JOIN " NAMES("") " ON " SAME,
+    .give_way = "DELETE c FROM crossfade_compared c JOIN " NAMES(", shape " TEXT(
+        64) " PATH '$.shape', whole int PATH '$.whole'") " ON " SAME " WHERE x.whole OR NOT c.whole OR "
+                                                         "c.shape <> x.shape OR c.read_at "
+                                                         "< " TIME("$3"),
+    .save = "INSERT INTO crossfade_compared (pipeline, schema_name, table_name, shape, whole, "
+            "`upper`, `rows`, "
+            "fence_id, fence_offset, lsn, attempt, read_at, links) SELECT $1, x.schema_name, "
+            "x.table_name, "
+            "x.shape, x.whole, x.`upper`, x.`rows`, x.fence_id, x.fence_offset, x.lsn, "
+            "x.attempt, " TIME("x.read_at") ", x.links FROM " NAMES(
+                ", shape " TEXT(64) " PATH '$.shape', whole int PATH "
+                                    "'$.whole', `upper` json PATH '$.upper', "
+                                    "`rows` bigint PATH '$.rows', fence_id bigint unsigned PATH "
+                                    "'$.fence_id', fence_offset bigint "
+                                    "unsigned PATH '$.fence_offset', lsn " TEXT(
+                                        20) " PATH "
+                                            "'$.lsn', attempt bigint unsigned PATH "
+                                            "'$.attempt', read_at " TEXT(
+                                                40) " PATH '$.read_at', links "
+                                                    "int PATH '$.links'") " ON DUPLICATE KEY UPDATE links = "
+                                                                          "crossfade_compared.links",
+    .forget = "DELETE c FROM crossfade_compared c JOIN " NAMES("") " ON " SAME,
 };
