@@ -252,6 +252,13 @@ static void control_tables_are_made(void **state)
     assert_int_equal(rowset_columns(rs), 9);
     rowset_free(rs);
     rowset_free(ask(s, control->dead_letters, 1, &pipeline));
+    rowset_free(ask(s, control->held_letters, 1, &pipeline));
+    rs = ask(s, control->last_verdict, 1, &pipeline);
+    assert_string_equal(rowset_cell(rs, 0, 0), "PASS");
+    assert_true(rowset_int64(rs, 0, 1) >= 0);
+    assert_string_equal(rowset_cell(rs, 0, 2), "full");
+    assert_string_equal(rowset_cell(rs, 0, 3), "");
+    rowset_free(rs);
     char *detail = NULL;
     ok(session_text(
         s,
