@@ -114,17 +114,18 @@ static bool read_column(struct repair_run *run, const struct repair_job *job, co
 static bool read_keys(struct repair_run *run, struct repair_job *job, const struct source_table *t,
                       struct err *err)
 {
-    for (size_t k = 0; job->count > 0 && k < job->pt->key_count; k++) {
+    size_t keys = job->pt->key_count;
+    job->cells = xcalloc(job->count * keys, sizeof *job->cells);
+    for (size_t k = 0; job->count > 0 && k < keys; k++) {
         PG_RESULT_AUTO res = NULL;
         const struct source_column *c = key_column(run, t, job->pt->keys[k].name);
         if (!read_column(run, job, c, k, &res, err))
             return err_wrap(err, "key column %s", c->name);
-        for (size_t i = 0; i < job->count; i++) { /* the comparison's result owns it */
-            char **cell = (char **)&job->rows[i].key[k];
-            free(*cell);
-            *cell = xstrdup(pg_cell(res, (int)i, 1));
-        }
+        for (size_t i = 0; i < job->count; i++)
+            job->cells[i * keys + k] = xstrdup(pg_cell(res, (int)i, 1));
     }
+    for (size_t i = 0; i < job->count; i++)
+        job->rows[i].key = &job->cells[i * keys];
     return true;
 }
 

@@ -172,6 +172,14 @@ static bool note_triggers(struct repair_run *run, struct repair_table *rt, struc
     return true;
 }
 
+static void job_release(struct repair_job *job)
+{
+    for (size_t i = 0; job->cells != NULL && i < job->count * job->pt->key_count; i++)
+        free(job->cells[i]);
+    free(job->cells);
+    free(job->rows);
+}
+
 static bool plan_job(struct repair_run *run, const struct compare_table *t, bool first, struct err *err)
 {
     const struct plan_table *pt = find_plan(run, t);
@@ -187,12 +195,12 @@ static bool plan_job(struct repair_run *run, const struct compare_table *t, bool
     take_rows(run, t, &job);
     if (run->req->way == REPAIR_JOURNAL && (!repair_journal_check(run, &job, &why, err) ||
                                             (why == NULL && !check_unique(run, t, &job, &why, err)))) {
-        free(job.rows);
+        job_release(&job);
         return false;
     }
     if (why != NULL || job.count == 0) {
         rt->refused = why;
-        free(job.rows);
+        job_release(&job);
         return true;
     }
     run->jobs[run->job_count++] = job;
@@ -214,7 +222,7 @@ bool repair_plan_jobs(struct repair_run *run, bool first, struct err *err)
 void repair_jobs_free(struct repair_run *run)
 {
     for (size_t i = 0; i < run->job_count; i++)
-        free(run->jobs[i].rows);
+        job_release(&run->jobs[i]);
     free(run->jobs);
     run->jobs = NULL;
     run->job_count = 0;

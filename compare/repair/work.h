@@ -9,10 +9,10 @@
 #include "config/table_filter.h"
 #include "config/table_rules.h"
 
-/* The rows of one table, borrowed from the comparison's result. */
+/* The rows of one table. */
 struct repair_row {
     enum compare_kind kind;
-    char *const *key; /* plan_table.key_count texts */
+    char *const *key; /* plan_table.key_count texts; the comparison's result or the job owns them */
 };
 
 struct repair_job {
@@ -20,6 +20,8 @@ struct repair_job {
     const struct plan_table *pt;
     struct repair_row *rows;
     size_t count;
+    char **
+        cells; /* through the journal: the rows' keys as the source prints them, count × key_count; else NULL */
 };
 
 struct repair_run {
