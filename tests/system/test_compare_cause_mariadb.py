@@ -1,4 +1,5 @@
-"""compare run against MariaDB says of each row why it differs: the causes that there are on it. (On PostgreSQL: test_compare_cause.py.)"""
+"""compare run against MariaDB says of each row why it differs: the causes that there are on it. (On PostgreSQL: test_compare_cause.py.) Apply halts at a table
+that has got a trigger or a column too narrow when it looks at the table again, which it may do at any time: these two causes are for PostgreSQL's test alone."""
 
 import pytest
 
@@ -44,9 +45,6 @@ EXPECTED = {
     ("rogue", "missing", "3"): ("rogue_writer", rf"equal in an earlier comparison.*; equal at fence \d+ lsn=[0-9A-F/]+; last record: op=r {PLACE}$"),
     ("rogue", "extra", "4"): ("rogue_writer", f"says that it is gone.*; last record: op=d {PLACE}$"),
     ("rogue", "extra", "900"): ("rogue_writer", r"no record of this key ever was in the journal.*; topic=\S+ partition=0 offsets=0\.\.\d+"),
-    ("fired", "changed", "1"): ("trigger", f"; trigger shout{RECORD}$"),
-    ("typed", "changed", "1"): ("type_rule", f"what its column's type makes of the source's value{RECORD}$"),
-    ("typed", "changed", "2"): ("type_rule", f"what its column's type makes of the source's value{RECORD}$"),
     ("padded", "changed", "2"): ("collation", f"takes both sides for equal.*{RECORD}$"),
     ("held", "missing", "2"): ("dead_letter", rf"; dead letter \d+ sqlstate=\w+ {PLACE}$"),
     ("big", "changed", "1"): ("toast", f"does not carry the columns that differ.*{RECORD}$"),
@@ -63,8 +61,7 @@ def test_each_cause(servers):
         s.start()
         s.pipeline.wait_caught_up()
         assert comparing.compare(s.pipeline)["verdict"] == "PASS"
-        s.target("CREATE TRIGGER shout BEFORE UPDATE ON fired FOR EACH ROW SET NEW.v = UPPER(NEW.v)")
-        s.target("ALTER TABLE held MODIFY v varchar(6)")
+        s.target("ALTER TABLE held ADD CONSTRAINT short CHECK (CHAR_LENGTH(v) < 7)")
         s.source("UPDATE rogue SET v = 'new' WHERE id <= 2", "DELETE FROM rogue WHERE id = 4", "UPDATE fired SET v = 'new' WHERE id = 1",
                  "INSERT INTO held VALUES (2, 'far too long')", "UPDATE big SET n = n + 1 WHERE id <= 2", f"UPDATE stale SET v = 'new' WHERE u = {U}")
         s.pipeline.wait_caught_up()
@@ -72,8 +69,7 @@ def test_each_cause(servers):
                  "ALTER PUBLICATION crossfade_causes ADD TABLE ONLY lost")
         for statement in ("UPDATE rogue SET v = 'rogue' WHERE id = 1", "DELETE FROM rogue WHERE id IN (2, 3)", "INSERT INTO rogue (id, v) VALUES (4, 'rogue'), (900, 'rogue')",
                           "UPDATE big SET doc = 'other' WHERE id = 1", "UPDATE big SET doc = '__debezium_unavailable_value' WHERE id = 2",
-                          f"UPDATE stale SET v = 'old' WHERE u = {U}", "INSERT INTO chosen VALUES (2000, 1)", "UPDATE padded SET v = 'WORT' WHERE id = 2",
-                          "ALTER TABLE typed MODIFY amount decimal(12,1)"):
+                          f"UPDATE stale SET v = 'old' WHERE u = {U}", "INSERT INTO chosen VALUES (2000, 1)", "UPDATE padded SET v = 'WORT' WHERE id = 2"):
             s.target(statement)
         check(comparing.compare(s.pipeline, code=1), EXPECTED)
 
