@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "maria/script.h"
-#include "mariadb.h"
 #include "sql/embedded.h"
 
 #define NEEDED_TABLES 4
@@ -12,9 +11,8 @@ static const char needed_sql[] =
     "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME IN "
     "('crossfade_position', 'crossfade_release', 'crossfade_verdict', 'crossfade_comparison')";
 
-bool mariadb_make_control_tables(struct session *target, struct err *err)
+static bool run_script(struct session *target, const char *script, struct err *err)
 {
-    const char *script = embedded_sql_target_mariadb_sql;
     bool ok = true;
     for (char *sql; ok && (sql = maria_script_next(&script)) != NULL; free(sql))
         ok = session_exec(target, sql, err);
@@ -29,7 +27,7 @@ static bool ensure(struct session *target, struct err *err)
     if (there == NEEDED_TABLES)
         return true;
     struct err refused = ERR_INIT;
-    if (mariadb_make_control_tables(target, &refused))
+    if (run_script(target, embedded_sql_target_mariadb_sql, &refused))
         return true;
     if (session_int64(target, needed_sql, 0, NULL, &there, NULL) && there == NEEDED_TABLES)
         return true; /* somebody with more rights made them meanwhile */
