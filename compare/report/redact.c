@@ -136,6 +136,8 @@ static bool hide_rows(struct redaction *r, const struct origin *of, struct compa
         if (!hide_cells(r, of, rows[i].keys, rows[i].key_count, source, target, err) ||
             !hide_cells(r, of, rows[i].columns, rows[i].column_count, source, target, err))
             return false;
+        if (rows[i].cause.evidence != NULL) /* it may say why a server refused to read the row */
+            redaction_unquote(rows[i].cause.evidence);
     }
     return true;
 }

@@ -100,6 +100,7 @@ static void marks_tell_only_that_values_differ(void **state)
     for (int i = 0; i < 2; i++) {
         struct compare_difference d = difference_of(DIFF_CHANGED, "secret", "same", "same");
         difference_add_column(&d, "secret", i == 0 ? NULL : "a", "b");
+        d.cause.evidence = xstrdup("the row could not be read again: invalid input \"a\"");
         table_add_difference(&t, &d);
     }
     assert_true(redaction_apply(&r, &result, NULL));
@@ -109,6 +110,7 @@ static void marks_tell_only_that_values_differ(void **state)
     assert_string_not_equal(one->columns[1].source, one->columns[1].target);
     assert_memory_equal(one->columns[1].source, "[redacted ", 10); /* null is hidden, too */
     assert_string_equal(one->columns[0].source, "same");
+    assert_string_equal(one->cause.evidence, "the row could not be read again: invalid input \"*\"");
     redaction_close(&r);
     table_release(&t);
     free(result.reason);
