@@ -132,7 +132,10 @@ static const struct rule rules[] = {
     {"citext", "citext", MAP_LOSSY, "longtext collate utf8mb4_general_nopad_ci", NULL,
      "compared without case by MariaDB's rules, which also ignore accents"},
     {"bytea", "bytea", MAP_EXACT, "longblob", NULL, NULL},
-    {"uuid", "uuid", MAP_EXACT, "uuid", NULL, NULL},
+    {"uuid", "uuid", MAP_EXACT, "uuid", NULL,
+     "of versions 8 to f, those whose ninth byte is 01 to 80 (no variant that RFC 9562 makes, but for 80) "
+     "are "
+     "refused, or go by rule at run time: char(36) takes all"},
     {"json", "json", MAP_EXACT, "json", NULL, "nested deeper than 32 levels is refused by MariaDB"},
     {"jsonb", "jsonb", MAP_EXACT, "json", NULL, "nested deeper than 32 levels is refused by MariaDB"},
     {"xml", "xml", MAP_LOSSY, "longtext", NULL, "nothing checks that it is well-formed"},
