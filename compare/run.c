@@ -1,5 +1,4 @@
 /* Owns: the course of one comparison, from the request to verdict and report. */
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +22,7 @@
 #include "scope.h"
 #include "semantic/semantic.h"
 #include "standing.h"
+#include "verdict_record.h"
 
 struct run {
     const struct config *cfg;
@@ -373,63 +373,6 @@ static void close_all(struct run *run)
     scope_close(&run->scope);
 }
 
-/* 'full', 'changed' (all tables, of some only what earlier comparisons left to do), 'where …' (rows inside conditions), or the tables. */
-static char *scope_text(const struct compare_result *r)
-{
-    struct strbuf sb = STRBUF_INIT(STRBUF_SQL_MAX);
-    bool counts = r->level == LEVEL_COUNTS; /* proves too little to stand for a full comparison */
-    if (counts)
-        strbuf_adds(&sb, r->full ? "counts of all tables" : "counts of ");
-    else if (r->full)
-        strbuf_adds(&sb, r->built ? "changed" : "full");
-    if (r->some_rows)
-        strbuf_adds(&sb, "where ");
-    for (size_t i = 0; !r->full && i < r->table_count; i++) {
-        const struct compare_table *t = &r->tables[i];
-        strbuf_addf(&sb, "%s%s.%s%s%s", i > 0 ? ", " : "", t->schema, t->table,
-                    t->where[SIDE_SOURCE] != NULL ? ": " : "",
-                    t->where[SIDE_SOURCE] != NULL ? t->where[SIDE_SOURCE] : "");
-    }
-    if (sb.len == 0)
-        strbuf_adds(&sb, "nothing");
-    return strbuf_detach(&sb);
-}
-
-static char *detail_text(const struct compare_result *r)
-{
-    json_t *j = json_pack(
-        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s?, s:s}", "level",
-        compare_level_name(r->level), "checks", (json_int_t)r->check_count, "findings",
-        (json_int_t)r->checks_by_state[STATE_FINDING], "tables", (json_int_t)r->table_count, "passed",
-        (json_int_t)r->passed, "failed", (json_int_t)r->failed, "inconclusive", (json_int_t)r->inconclusive,
-        "rows_source", (json_int_t)r->rows_source, "rows_target", (json_int_t)r->rows_target, "differences",
-        (json_int_t)r->differences, "frozen", r->frozen, "report_dir", r->report_dir, "reason", r->reason);
-    char *text = j != NULL ? json_dumps(j, JSON_COMPACT) : NULL;
-    json_decref(j);
-    return text != NULL ? text : xstrdup("{}");
-}
-
-static bool insert_verdict(const struct compare_result *r, const char *shapes, struct session *conn,
-                           struct err *err)
-{
-    ROWSET_AUTO res = NULL;
-    char fence_id[24], lsn[LSN_TEXT_MAX], started[ISO_TIME_MAX];
-    char *scope = scope_text(r), *detail = detail_text(r);
-    (void)snprintf(fence_id, sizeof fence_id, "%llu", (unsigned long long)r->fence_id);
-    const char *params[] = {r->pipeline,
-                            r->fence_id > 0 ? fence_id : NULL,
-                            r->lsn != 0 ? lsn_format(r->lsn, lsn) : NULL,
-                            scope,
-                            compare_verdict_name(r->verdict),
-                            detail,
-                            clock_iso(r->started_us, started),
-                            r->full ? shapes : NULL};
-    bool ok = session_ask(conn, control_of(conn)->verdict, 8, params, &res, err);
-    free(scope);
-    free(detail);
-    return ok;
-}
-
 /* A comparison may have taken longer than an idle connection lives. */
 static bool open_recorder(struct run *run, struct session **ret, struct err *err)
 {
@@ -441,13 +384,6 @@ static bool open_recorder(struct run *run, struct session **ret, struct err *err
     *ret = NULL;
     return session_open(url_of(run, SIDE_TARGET), "target", run->out->pipeline, ret, err) &&
            control_of(*ret)->ensure(*ret, err);
-}
-
-static bool record_verdict(const struct run *run, struct session *conn, struct err *err)
-{
-    return (insert_verdict(run->out, run->shapes, conn, err) &&
-            control_delete_old(conn, control_of(conn)->prune_verdicts, run->out->pipeline, err)) ||
-           err_wrap(err, "the verdict (%s) could not be recorded", compare_verdict_name(run->out->verdict));
 }
 
 /* A frozen comparison stands between a closed source and its successor: it proves the rows, and no more. */
@@ -509,7 +445,7 @@ static bool conclude(struct run *run, struct err *err)
     struct session *conn = NULL;
     bool ok = open_recorder(run, &conn, err) || err_wrap(err, "the verdict (%s) could not be recorded",
                                                          compare_verdict_name(run->out->verdict));
-    ok = ok && make_report(run, conn, err) && record_verdict(run, conn, err);
+    ok = ok && make_report(run, conn, err) && verdict_record(run->out, run->shapes, conn, err);
     session_close(conn);
     return ok;
 }

@@ -98,17 +98,8 @@ def start(p):
 
 
 def plant(target, name, *statements):
-    """Apply writes meanwhile: the server may choose ours to end a deadlock."""
-    def done(statement):
-        try:
-            target.sql(statement, db=name)
-        except pymysql.err.OperationalError as e:
-            if e.args[0] not in (1205, 1213):
-                raise
-            return False
-        return True
     for statement in statements:
-        wait_until(lambda s=statement: done(s), 60, statement)
+        target.sql_again(statement, db=name)
 
 
 def check_under_load(servers, name, journal, runs):

@@ -2,10 +2,9 @@
 
 import random
 
-import pymysql
 import pytest
 
-from rig import Pipeline, Postgres, Workdir, Writer, wait_until
+from rig import Pipeline, Postgres, Workdir, Writer
 from rig.comparing import compare, of_tables, repair
 from rig.mariadb import MariaDB
 from rig.scenario import count, seed
@@ -47,17 +46,8 @@ def make(servers, name):
 
 
 def plant(target, name, *statements):
-    """Apply writes meanwhile: the server may choose ours to end a deadlock."""
-    def done(statement):
-        try:
-            target.sql(statement, db=name)
-        except pymysql.err.OperationalError as e:
-            if e.args[0] not in (1205, 1213):
-                raise
-            return False
-        return True
     for statement in statements:
-        wait_until(lambda s=statement: done(s), 60, statement)
+        target.sql_again(statement, db=name)
 
 
 def writes(rng):

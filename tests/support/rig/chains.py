@@ -5,7 +5,6 @@ import itertools
 import os
 import signal
 
-import pymysql
 
 from .comparing import compare
 from .mariadb import ROLE_PASSWORD
@@ -93,20 +92,9 @@ class OnMariaDB:
         return rows
 
     def target(self, *statements):
-        """Apply writes meanwhile: the server may choose ours to end a deadlock."""
-        done = []
-
-        def run(statement):
-            try:
-                done.append([tuple(row) for row in self.server.sql(statement, db=self.name)])
-            except pymysql.err.OperationalError as e:
-                if e.args[0] not in (1205, 1213):
-                    raise
-                return False
-            return True
         for statement in statements:
-            wait_until(lambda s=statement: run(s), 60, statement)
-        return done[-1]
+            rows = [tuple(row) for row in self.server.sql_again(statement, db=self.name)]
+        return rows
 
     rogue = target
 

@@ -10,6 +10,7 @@ import pymysql
 from .ports import free_port
 from .privileges import grant_mariadb, superuser_by_module
 from .procs import Process, run_as
+from .wait import wait_until
 from .workdir import give_to_server_user, server_user
 
 ROOT_PASSWORD = "root of test"
@@ -134,6 +135,21 @@ class MariaDB:
         """Runs one statement on a fresh connection; its rows."""
         with self.connect(db) as connection:
             return run(connection, query, params)
+
+    def sql_again(self, statement, db=None, timeout=60):
+        """As sql(), where others write meanwhile: a statement that the server ends for a deadlock or a lock's wait is run again."""
+        rows = []
+
+        def done():
+            try:
+                rows[:] = self.sql(statement, db=db) or []
+            except pymysql.err.OperationalError as e:
+                if e.args[0] not in (1205, 1213):
+                    raise
+                return False
+            return True
+        wait_until(done, timeout, statement)
+        return rows
 
     def script(self, text, db=None):
         """Runs statements that end with ';' at the end of a line."""
