@@ -13,7 +13,7 @@ struct aside {
     pthread_t thread;
     aside_run *run;
     void *ctx;
-    bool begun, ok;
+    bool begun, threaded, ok;
     struct err err;
 };
 
