@@ -58,18 +58,18 @@ def test_every_code_of_every_command(servers):
             """A fence within the deadline: on a machine that does much else, not at the first try."""
             wait_until(lambda: p.run("compare", command, *words).returncode == 0, 120, f"{command} passes")
             seen.setdefault("watch --once" if command == "watch" else command, set()).add(0)
-        once = {"run": (), "shadow": (), "watch": ("--once",), "history": (), "selftest": ()}
+        once = {"run": (), "shadow": (), "watch": ("--once",), "history": (), "selftest": (), "repair": ("--through-journal",)}
         for command, words in once.items():
             passes(command, *words)
             run(command, 2, *words, "--no-such-flag")
         s.target("SET session_replication_role = replica; UPDATE a SET v = 'rogue' WHERE id = 1")
-        for command in ("run", "shadow", "watch"):
+        for command in ("run", "shadow", "watch", "repair"):
             wait_until(lambda c=command: p.run("compare", c, *once[c]).returncode == 1, 120, f"{command} tells of it")
             seen["watch --once" if command == "watch" else command].add(1)
         s.target("SET session_replication_role = replica; UPDATE a SET v = 'a1' WHERE id = 1")
         passes("watch", "--once")  # else a FAIL stands until a PASS
         p.apply.terminate()  # no fence is reached
-        for command in ("run", "shadow", "watch"):
+        for command in ("run", "shadow", "watch", "repair"):
             run(command, 3, *once[command])
         url = p.settings["target"]["url"]
         p.settings["target"]["url"] = re.sub(r"/[^/?]+(\?|$)", r"/nowhere\1", url)

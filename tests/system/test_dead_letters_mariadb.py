@@ -130,10 +130,13 @@ def test_row_at_fault_is_found_in_few_attempts(servers):
     number = count(3000, 60000)
     with case(servers, "few", T, WIDE, ON) as s:
         narrowed(s)
+        s.source("INSERT INTO t VALUES (1000, 'ok', 0)")  # the first batch behind an ALTER of the target may be taken up once more
+        s.pipeline.wait_caught_up()
+        before = s.apply.status()["narrowing_attempts"]
         s.source(f"INSERT INTO t SELECT i, CASE WHEN i = {2 * number // 3} THEN 'far too long' ELSE 'ok' END, 0 FROM generate_series(1001, {number}) i")
         s.pipeline.wait_caught_up(120)
         assert [row[4] for row in letters(s)] == [f"id={2 * number // 3}"]
-        attempts = s.apply.status()["narrowing_attempts"]
+        attempts = s.apply.status()["narrowing_attempts"] - before
         assert 2 <= attempts <= 2 * math.ceil(math.log2(number)) + 2, attempts
 
 

@@ -352,7 +352,8 @@ def snapshots_do_not_grow_old(s):
     set_rate(s, 0)
     big = tables(report)["big"]
     assert report["verdict"] == "PASS" and report["scope"] == "changed"
-    assert big["built_on"]["read"] == "rest" and big["built_on"]["rows"] > 0 and big["rows_source"] < 60000
+    # on a slow machine the table may have come to its end under the last fence but one
+    assert big["built_on"]["read"] in ("rest", "changed") and big["built_on"]["rows"] > 0 and big["rows_source"] < 60000, (big["built_on"], big["rows_source"])
     kept = s.target(verdicts)
     assert len(kept) == before + 1 and kept[0] == ("changed", "PASS")
 
