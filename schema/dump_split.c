@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/sql_lex.h"
 #include "dump.h"
 
 #define DUMP_BYTES_MAX ((size_t)1 << 30)
@@ -16,70 +17,33 @@
 
 /* --- lexical: where does a piece end --- */
 
-static const char *skip_quoted(const char *p, char quote, bool backslashes)
-{
-    for (p++; *p != '\0'; p++) {
-        if (backslashes && *p == '\\' && p[1] != '\0')
-            p++;
-        else if (*p == quote && p[1] == quote)
-            p++;
-        else if (*p == quote)
-            return p + 1;
-    }
-    return p;
-}
-
-static const char *skip_block_comment(const char *p)
-{
-    int depth = 0;
-    while (*p != '\0') {
-        if (p[0] == '/' && p[1] == '*') {
-            depth++;
-            p += 2;
-        } else if (p[0] == '*' && p[1] == '/') {
-            p += 2;
-            if (--depth == 0)
-                return p;
-        } else {
-            p++;
-        }
-    }
-    return p;
-}
-
 static bool is_word(char c)
 {
     return isalnum((unsigned char)c) || c == '_' || (unsigned char)c >= 0x80;
 }
 
-/* $tag$ … $tag$; a '$' that begins no such thing is one character. */
+/* A '$' that begins no $tag$ … $tag$ is one character. */
 static const char *skip_dollar(const char *p)
 {
-    size_t len = 1;
-    while (is_word(p[len]))
-        len++;
-    if (p[len] != '$' || isdigit((unsigned char)p[1]))
-        return p + 1;
-    char *tag CLEANUP(free_ptr) = xstrndup(p, len + 1);
-    const char *end = strstr(p + len + 1, tag);
-    return end != NULL ? end + len + 1 : p + strlen(p);
+    const char *end = sql_behind_dollar(p);
+    return end > p ? end : p + 1;
 }
 
 /* Behind the token at p; words are taken whole, so that a '$' or 'E' inside one is none of its own. */
 static const char *skip_token(const char *p)
 {
     if (*p == '\'')
-        return skip_quoted(p, '\'', false);
+        return sql_behind_quoted(p, false);
     if ((*p == 'E' || *p == 'e') && p[1] == '\'')
-        return skip_quoted(p + 1, '\'', true);
+        return sql_behind_quoted(p + 1, true);
     if (*p == '"')
-        return skip_quoted(p, '"', false);
+        return sql_behind_quoted(p, false);
     if (*p == '$')
         return skip_dollar(p);
     if (p[0] == '-' && p[1] == '-')
         return p + strcspn(p, "\n");
     if (p[0] == '/' && p[1] == '*')
-        return skip_block_comment(p);
+        return sql_behind_comment(p, true);
     if (!is_word(*p))
         return p + 1;
     while (is_word(*p) || *p == '$')
@@ -96,7 +60,7 @@ static const char *skip_space(const char *p)
         else if (p[0] == '-' && p[1] == '-')
             p += strcspn(p, "\n");
         else if (p[0] == '/' && p[1] == '*')
-            p = skip_block_comment(p);
+            p = sql_behind_comment(p, true);
         else if (*p == '\\')
             p += strcspn(p, "\n");
         else

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/sql_lex.h"
 #include "maria/conn.h"
 #include "session_impl.h"
 
@@ -88,15 +89,6 @@ static bool mariadb_exec(struct session *s, const char *sql, struct err *err)
     return maria_exec(conn_of(s), sql, err);
 }
 
-/* Behind a quoted text or name that begins at p. */
-static const char *skip_quoted(const char *p)
-{
-    char quote = *p++;
-    while (*p != '\0' && *p != quote)
-        p += *p == '\\' && quote != '`' && p[1] != '\0' ? 2 : 1;
-    return *p != '\0' ? p + 1 : p;
-}
-
 static bool in_name(const char *start, const char *p)
 {
     return p > start && (isalnum((unsigned char)p[-1]) || p[-1] == '_' || p[-1] == '$' || p[-1] < 0);
@@ -109,7 +101,7 @@ static bool expand(const struct statement *st, struct strbuf *out, struct err *e
     while (*p != '\0') {
         const char *from = p;
         if (*p == '\'' || *p == '"' || *p == '`') {
-            p = skip_quoted(p);
+            p = sql_behind_quoted(p, *p != '`');
             strbuf_add(out, from, (size_t)(p - from));
             continue;
         }

@@ -2,39 +2,11 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "core/sql_lex.h"
 #include "core/strbuf.h"
 #include "report/redact.h"
 
 #define SQL_MAX ((size_t)16 << 20)
-
-static const char *behind_quote(const char *p, bool backslash)
-{
-    char quote = *p;
-    for (p++; *p != '\0'; p++) {
-        if (backslash && *p == '\\' && p[1] != '\0')
-            p++;
-        else if (*p == quote && p[1] == quote)
-            p++;
-        else if (*p == quote)
-            return p + 1;
-    }
-    return p;
-}
-
-/* Behind $tag$ … $tag$; p itself: it is none. */
-static const char *behind_dollar(const char *p)
-{
-    size_t n = 1;
-    while (isalnum((unsigned char)p[n]) || p[n] == '_' || (unsigned char)p[n] >= 0x80)
-        n++;
-    if (p[n] != '$' || isdigit((unsigned char)p[1]))
-        return p;
-    for (const char *end = p + n + 1; (end = strchr(end, '$')) != NULL; end++) {
-        if (strncmp(end, p, n + 1) == 0)
-            return end + n + 1;
-    }
-    return p + strlen(p);
-}
 
 static bool is_word(char c)
 {
@@ -53,27 +25,10 @@ struct sql_scan {
     bool mariadb;
 };
 
-/* Behind a block comment; in PostgreSQL they nest. */
-static const char *behind_block(const struct sql_scan *scan, const char *p)
-{
-    size_t depth = 0;
-    for (; *p != '\0'; p++) {
-        if (p[0] == '/' && p[1] == '*' && (depth == 0 || !scan->mariadb)) {
-            depth++;
-            p++;
-        } else if (p[0] == '*' && p[1] == '/') {
-            p++;
-            if (--depth == 0)
-                return p + 1;
-        }
-    }
-    return p;
-}
-
 static const char *behind_comment(const struct sql_scan *scan, const char *p)
 {
     if (p[0] == '/' && p[1] == '*')
-        return behind_block(scan, p);
+        return sql_behind_comment(p, !scan->mariadb);
     return (p[0] == '-' && p[1] == '-') || (p[0] == '#' && scan->mariadb) ? p + strcspn(p, "\n") : p;
 }
 
@@ -88,17 +43,17 @@ static bool has_escapes(const struct sql_scan *scan, const char *quote)
 static const char *behind_value(const struct sql_scan *scan, const char *p)
 {
     if (*p == '\'' || (*p == '"' && scan->mariadb))
-        return behind_quote(p, has_escapes(scan, p));
+        return sql_behind_quoted(p, has_escapes(scan, p));
     if (isdigit((unsigned char)*p) || (*p == '.' && isdigit((unsigned char)p[1])))
         return behind_number(p);
-    return *p == '$' && !scan->mariadb ? behind_dollar(p) : p;
+    return *p == '$' && !scan->mariadb ? sql_behind_dollar(p) : p;
 }
 
 /* Behind what stays as it is: a name, a parameter, a sign. */
 static const char *behind_part(const char *p)
 {
     if (*p == '"' || *p == '`')
-        return behind_quote(p, false);
+        return sql_behind_quoted(p, false);
     const char *end = p;
     while (is_word(*end))
         end++;

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "core/alloc.h"
+#include "core/sql_lex.h"
 #include "latency.h"
 
 void workload_leave_out(struct workload *w, uint64_t count, const char *fmt, ...)
@@ -194,15 +195,6 @@ static bool word_is(const char *p, size_t n, const char *word)
     return strlen(word) == n && strncasecmp(p, word, n) == 0;
 }
 
-/* Behind a quoted text or name that begins at p. */
-static const char *behind_quoted(const char *p)
-{
-    const char quote = *p++;
-    while (*p != '\0' && *p != quote)
-        p += *p == '\\' && quote != '`' && p[1] != '\0' ? 2 : 1;
-    return *p != '\0' ? p + 1 : p;
-}
-
 /* What acts in a MariaDB transaction that only reads: INTO OUTFILE writes, locking reads and GET_LOCK() lock. Second word "": any. */
 static bool acts_on_mariadb(const char *sql)
 {
@@ -218,7 +210,7 @@ static bool acts_on_mariadb(const char *sql)
                 (*pairs[i][1] == '\0' || word_is(next, word_at(next), pairs[i][1])))
                 return true;
         }
-        p = n > 0 ? p + n : *p == '\'' || *p == '"' || *p == '`' ? behind_quoted(p) : p + 1;
+        p = n > 0 ? p + n : *p == '\'' || *p == '"' || *p == '`' ? sql_behind_quoted(p, *p != '`') : p + 1;
     }
     return false;
 }
