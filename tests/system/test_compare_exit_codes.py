@@ -145,3 +145,76 @@ def test_what_a_crashed_source_leaves_is_no_slot(servers):
         assert s.admin("SELECT slot_name FROM pg_replication_slots WHERE slot_name LIKE 'crossfade_compare%'") == []
         wait_until(lambda: s.pipeline.run("compare", "run", timeout=240).returncode == 0, 240, "a comparison passes")
         nothing_left(s)
+
+
+def watching(s, code, until=None, signum=signal.SIGTERM, what="watch"):
+    """A watch that goes on until something is in its log (None: until it ends by itself), and then ends with this code; its log."""
+    log = os.path.join(str(s.pipeline.folder), f"{s.name}-{what}.log")
+    with Process("watch", [find_crossfade(), "-c", s.pipeline.config_of("compare"), "compare", "watch"], log) as watch:
+        watch.start()
+        if until is not None:
+            wait_until(lambda: until in watch.log_text() or not watch.running, 240, f"{what}: {until}")
+            assert watch.running, f"{what}: it ended before: {watch.log_tail()}"
+            watch.signal(signum)
+        assert watch.wait(240) == code, f"{what}: {watch.exit_code}, expected {code}\n{watch.log_tail()}"
+        return watch.log_text()
+
+
+def test_every_code_of_watch(servers):
+    """Without --once: what ends it is a signal, a mismatch, or what no later run could mend."""
+    folder, source, target = servers
+    tables = TABLES + "; CREATE TABLE b (id int PRIMARY KEY, w numeric); INSERT INTO b VALUES (1, 1.5)"
+    more = {"compare": {"deadline_ms": 3000, "watch": {"digests": "1s"}}}
+    with scenario(folder, source, target, tables, more=more) as s:
+        s.start(timeout=240)
+        compare_settings, seen = s.pipeline.settings["compare"], set()
+
+        def ends(code, until=None, **how):
+            seen.add(code)
+            return watching(s, code, until, **how)
+
+        def set_to(**settings):
+            compare_settings.update(settings)
+            s.pipeline.write()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            assert "stopped verdict=PASS exit_code=0" in ends(0, "verdict=PASS", signum=signum, what=f"passes-{signum}")
+
+        # 3: nobody reaches a fence any more, at the end of a window that had passed
+        s.apply.terminate()
+        ends(3, "verdict=INCONCLUSIVE", what="inconclusive")
+        s.apply.start()
+
+        # 1: a mismatch, and what comes behind it without a PASS does not take it back; or on_mismatch: stop, by itself
+        s.target("SET session_replication_role = replica; UPDATE a SET v = 'rogue' WHERE id = 1")
+        ends(1, "verdict=FAIL", what="fails")
+        s.apply.terminate()
+        ends(1, "verdict=INCONCLUSIVE", what="failed-before")  # by whichever process
+        s.apply.start()
+        set_to(watch={"digests": "1s", "on_mismatch": "stop"})
+        ends(1, what="stops")
+        s.target("SET session_replication_role = replica; UPDATE a SET v = 'a1' WHERE id = 1")
+        ends(0, "verdict=PASS", what="equal-again")
+
+        # 2: nothing to watch; a level without what it needs; and what the configuration names goes away while it watches
+        set_to(watch={"digests": 0, "counts": 0, "changed": 0, "full": 0})
+        assert "nothing is to be watched" in ends(2, what="nothing")
+        set_to(watch={"shadow": "continuous"})
+        ends(2, what="no-workload")
+        set_to(watch={"digests": "1s"}, tolerance={"public.b.w": "0.01"})
+        log = os.path.join(str(folder), f"{s.name}-later.log")
+        with Process("watch", [find_crossfade(), "-c", s.pipeline.config_of("compare"), "compare", "watch"], log) as watch:
+            watch.start()
+            wait_until(lambda: "verdict=PASS" in watch.log_text(), 240, "it passes first")
+            s.target("DROP TABLE b")
+            s.source("DROP TABLE b")
+            assert watch.wait(240) == 2 and "public.b.w" in watch.log_text(), watch.log_tail()
+        set_to(tolerance={})
+
+        # 4: the target does not let it in, and asking again would not help
+        url = s.pipeline.settings["target"]["url"]
+        s.pipeline.settings["target"]["url"] = re.sub(r"//[^@/]*@", "//nobody_here@", url)
+        assert s.pipeline.settings["target"]["url"] != url
+        s.pipeline.write()
+        ends(4, what="refused")
+        assert seen == documented()["watch"]
+        nothing_left(s)
