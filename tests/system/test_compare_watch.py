@@ -1,6 +1,7 @@
 """compare watch: a window goes on through restarts of everything, alerts come, a mismatch breaks it; history and the cutover's gate tell."""
 
 import os
+import resource
 
 import psycopg
 import pytest
@@ -131,7 +132,10 @@ def test_history_of_two_weeks_stays_small_and_quick(servers):
                                " OVERRIDING SYSTEM VALUE SELECT 'weeks', 'digests', 60, at, at + interval '2 seconds', CASE WHEN i = 5000 THEN 'FAIL' ELSE 'PASS' END, true, 1, 500, 0, 3000"
                                " FROM (SELECT i, now() - interval '1 minute' * i AS at FROM generate_series(20160, 1, -1) i) x ORDER BY at")
             assert p.run("compare", "watch", "--once").returncode == 0
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
             told = history(p)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.3, "its own time; 0.03 s without sanitizers"
             assert len(told["runs"]) == 1000 and told["windows"][0]["failed"] == 1
             assert told["windows"][0]["clean_runs"] == 4999 + 1, told["windows"]  # the newest FAIL lies 5,000 minutes back; one was made since
             # a copy into another journal: its fences begin anew, and so does the window
