@@ -30,6 +30,8 @@ const struct cli_flag compare_flags[] = {
     {"time-column", "NAME", "by which --since and --until go, instead of compare.time_columns"},
     {"partition", "PATTERN",
      "only partitions of the source that fit, each with a result of its own; may be repeated"},
+    {"by-partition", NULL,
+     "of partitioned tables also what each partition comes to, as compare.by_partition"},
     {"all-rows", NULL, "leave compare.where out"},
     {"json", NULL, "print the report as JSON"},
     {"level", "LEVEL", "counts, digests or full, instead of compare.level"},
@@ -115,6 +117,26 @@ static void add_causes(struct strbuf *out, const struct compare_table *t)
         strbuf_addc(out, '\n');
 }
 
+static void add_partitions(const struct terminal *term, struct strbuf *out, const struct compare_table *t,
+                           bool all)
+{
+    for (size_t i = 0; i < t->part_count; i++) {
+        const struct compare_part *p = &t->partitions[i];
+        const char *verdict = compare_verdict_name(p->verdict);
+        if (!all && p->verdict == VERDICT_PASS)
+            continue;
+        strbuf_adds(out, "      ");
+        terminal_paint(term, out, verdict_color(p->verdict), verdict);
+        strbuf_addf(out, "%*s %-32s ", 12 - (int)strlen(verdict), "", p->name);
+        human_count(out, (double)p->rows_source);
+        if (p->rows_source != p->rows_target) {
+            strbuf_adds(out, " / ");
+            human_count(out, (double)p->rows_target);
+        }
+        strbuf_addf(out, " rows%s%s\n", p->reason[0] != '\0' ? ": " : "", p->reason);
+    }
+}
+
 /* Equal tables are only counted unless all are wanted: what is left is what somebody must look at. */
 static void add_tables(const struct terminal *term, struct strbuf *out, const struct compare_result *r,
                        bool all)
@@ -124,6 +146,7 @@ static void add_tables(const struct terminal *term, struct strbuf *out, const st
         if (!all && t->verdict == VERDICT_PASS && t->reason[0] == '\0')
             continue;
         add_table(term, out, t);
+        add_partitions(term, out, t, all);
         add_causes(out, t);
         for (size_t d = 0; d < t->difference_count && d < DIFFERENCES_SHOWN; d++)
             add_difference(out, &t->differences[d]);
@@ -234,6 +257,11 @@ static const char *conflict(const struct cli *cli, const struct compare_request 
         return "--changed and --resume build on what was proven of all rows: not with --where, --since, "
                "--until or "
                "--partition";
+    if (cli_flag(cli, "by-partition") != NULL &&
+        (cli_flag(cli, "changed") != NULL || cli_flag(cli, "resume") != NULL))
+        return "--by-partition reads all rows of partitioned tables: not with --changed or --resume";
+    if (cli_flag(cli, "by-partition") != NULL && cli_flag(cli, "partition") != NULL)
+        return "--partition gives each partition a result of its own: not with --by-partition";
     if (some && req->all_rows)
         return "--all-rows and a condition exclude each other";
     if (some && req->level == LEVEL_FULL)
@@ -270,6 +298,8 @@ static int compare_run_command(struct cli *cli)
                                   .until = cli_flag(cli, "until"),
                                   .time_column = cli_flag(cli, "time-column"),
                                   .all_rows = cli_flag(cli, "all-rows") != NULL,
+                                  .by_partition = cli_flag(cli, "by-partition") != NULL ||
+                                                  config_bool(cli->cfg, "compare.by_partition"),
                                   .progress = compare_talker_show,
                                   .progress_ctx = &talker};
     if (!given_level(cli, &req.level))

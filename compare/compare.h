@@ -17,6 +17,7 @@
 #include "core/err.h"
 #include "core/lsn.h"
 
+struct journal_reach;
 struct standing;
 struct strbuf;
 
@@ -79,6 +80,18 @@ struct compare_left_out {
     char *column, *why;
 };
 
+/* One partition of a table that was compared whole, too (compare_request.by_partition). */
+struct compare_part {
+    char *name; /* "schema.name" of the source's */
+    enum compare_verdict verdict;
+    enum compare_method method;
+    char *reason; /* why FAIL or INCONCLUSIVE; "" for PASS */
+    uint64_t rows_source, rows_target;
+    size_t differences;  /* found; they are listed with the table */
+    bool more;           /* there are more */
+    int64_t duration_us; /* summed over workers */
+};
+
 struct compare_table {
     char *schema, *table;
     char *partition; /* "schema.name" of the source's, whose rows alone were compared; NULL = all */
@@ -106,6 +119,8 @@ struct compare_table {
     size_t difference_count;
     bool more;                       /* there are more differences than these */
     size_t causes[CAUSE_KIND_COUNT]; /* how many of the listed differences have this cause */
+    struct compare_part *partitions; /* by name; none unless they were asked for */
+    size_t part_count;
 };
 
 /* A check beyond rows: one query pair, one column's figures, one rule … */
@@ -139,6 +154,8 @@ struct compare_check {
     uint64_t rows_source, rows_target;     /* of the results; rules: rows that were looked at */
     uint64_t broken_source, broken_target; /* rules: rows that break it */
     int64_t duration_us; /* of the statements; of one that several checks share: the whole */
+    int64_t
+        side_us[2]; /* of a query pair on source and target, which run at the same time; 0 = no rows came */
     struct compare_difference *differences;
     size_t difference_count;
     uint64_t difference_total;               /* found; those listed are the first */
@@ -187,6 +204,8 @@ struct compare_result {
     int64_t waited_us[WAIT_KINDS]; /* so as not to be a burden; summed over workers */
     struct standing *
         standing; /* what the target knows of the window and of a cutover's gates (standing.h); NULL: not read */
+    struct journal_reach
+        *reach;        /* how far the journal reached at the fence (journal_reach.h); NULL: not looked at */
     char *report_dir;  /* of this run; NULL = no report was asked for */
     char *report_file; /* of these, the one that a person opens */
     char *json;        /* the report, schemas/report.schema.json */
@@ -217,6 +236,8 @@ struct compare_request {
     const char *const *partitions; /* of the source: patterns as in source.tables */
     size_t partition_count;
     bool all_rows; /* whatever compare.where says */
+    bool
+        by_partition; /* of partitioned tables, besides, what each partition comes to; frozen, or building on others: not */
     enum compare_level
         level;   /* UNKNOWN: digests if frozen, else compare.level; with conditions at most digests */
     bool frozen; /* neither side changes any more: no lock, no markers, no waiting for a fence */

@@ -111,11 +111,12 @@ static bool is_json(const struct cat_column *c)
            strcmp(c->type, "pg_catalog.json") == 0 || strcmp(c->type, "pg_catalog.jsonb") == 0;
 }
 
-static struct plan_column *column_of(struct plan *plan, const char *schema, const char *table,
-                                     const char *name)
+/* The column, in whichever plan_table of the plan at or behind *at it is: a table may be there partition by partition. */
+static struct plan_column *next_column(struct plan *plan, size_t *at, const char *schema, const char *table,
+                                       const char *name)
 {
-    for (size_t i = 0; i < plan->count; i++) {
-        struct plan_table *pt = plan->tables[i];
+    while (*at < plan->count) {
+        struct plan_table *pt = plan->tables[(*at)++];
         if (strcmp(pt->out.schema, schema) != 0 || strcmp(pt->out.table, table) != 0)
             continue;
         for (size_t c = 0; c < pt->column_count; c++) {
@@ -124,6 +125,16 @@ static struct plan_column *column_of(struct plan *plan, const char *schema, cons
         }
     }
     return NULL;
+}
+
+static void set_number(struct plan_column *column, const struct lenient *number)
+{
+    lenient_release(&column->lenient);
+    column->lenient = (struct lenient){
+        .kind = LENIENT_NUMBER,
+        .absolute = number->absolute != NULL ? xstrdup(number->absolute) : NULL,
+        .relative = number->relative != NULL ? xstrdup(number->relative) : NULL,
+    };
 }
 
 /* "schema.table.column=value". A column that this run does not compare is passed over. */
@@ -144,13 +155,11 @@ static bool plan_tolerance(const char *rule, const struct catalog *source, struc
             char *name CLEANUP(free_ptr) = xasprintf("%s.%s.%s", t->schema, t->name, t->columns[c].name);
             if (strlen(name) != (size_t)(value - rule) || strncmp(name, rule, strlen(name)) != 0)
                 continue;
-            struct plan_column *column = column_of(plan, t->schema, t->name, t->columns[c].name);
+            struct plan_column *column;
+            size_t at = 0;
             there = true;
-            if (column != NULL) {
-                lenient_release(&column->lenient);
-                column->lenient = lenient;
-                lenient = (struct lenient){.kind = LENIENT_NOTHING};
-            }
+            while ((column = next_column(plan, &at, t->schema, t->name, t->columns[c].name)) != NULL)
+                set_number(column, &lenient);
         }
     }
     lenient_release(&lenient);
@@ -163,9 +172,9 @@ static void plan_json(const struct catalog *source, struct plan *plan)
     for (size_t i = 0; i < source->table_count; i++) {
         const struct cat_table *t = &source->tables[i];
         for (size_t c = 0; c < t->column_count; c++) {
-            struct plan_column *column =
-                is_json(&t->columns[c]) ? column_of(plan, t->schema, t->name, t->columns[c].name) : NULL;
-            if (column != NULL)
+            struct plan_column *column;
+            size_t at = is_json(&t->columns[c]) ? 0 : plan->count;
+            while ((column = next_column(plan, &at, t->schema, t->name, t->columns[c].name)) != NULL)
                 column->lenient.kind = LENIENT_JSON;
         }
     }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "journal_reach.h"
 #include "standing.h"
 
 #define VALUE_SHOWN_BYTES 160
@@ -249,6 +250,11 @@ void table_release(struct compare_table *table)
         free(table->left_out[i].why);
     }
     free(table->left_out);
+    for (size_t i = 0; i < table->part_count; i++) {
+        free(table->partitions[i].name);
+        free(table->partitions[i].reason);
+    }
+    free(table->partitions);
     free(table->partition);
     free(table->where[0]);
     free(table->where[1]);
@@ -371,6 +377,7 @@ void compare_result_release(struct compare_result *r)
     free(r->server[0]);
     free(r->server[1]);
     standing_free(r->standing);
+    journal_reach_free(r->reach);
     free(r->report_dir);
     free(r->report_file);
     free(r->json);

@@ -224,7 +224,7 @@ static void plan_scope(struct plan_table *pt, const struct planning *by, const s
 {
     struct table_scope of;
     char *reason = NULL;
-    if (!by->scope->any)
+    if (!by->scope->any && part == NULL)
         return;
     bool told = scope_of_table(by->scope, by->cats, source, target, part, by->rules, &of, &reason);
     pt->out.partition = of.partition;
@@ -370,14 +370,15 @@ static bool is_of_source(const struct catalog cats[SIDE_COUNT], const struct cat
 static void plan_table(struct plan *plan, const struct planning *by, const struct cat_table *source)
 {
     const struct catalog *cat = &by->cats[SIDE_SOURCE];
-    if (by->scope->partitions == NULL) {
+    if (by->scope->partitions == NULL && !by->scope->each_partition) {
         plan_pair(plan_add(plan, source->schema, source->name), by, source, NULL);
         return;
     }
     for (size_t i = 0; i < cat->partition_count; i++) {
         const struct cat_partition *part = &cat->partitions[i];
         if (part->root == source->oid &&
-            table_filter_matches(by->scope->partitions, part->schema, part->name))
+            (by->scope->each_partition ||
+             table_filter_matches(by->scope->partitions, part->schema, part->name)))
             plan_pair(plan_add(plan, source->schema, source->name), by, source, part);
     }
 }
@@ -401,7 +402,8 @@ void plan_make(const struct catalog cats[SIDE_COUNT], bool publication_exists,
     for (size_t i = 0; i < cats[SIDE_TARGET].table_count; i++) {
         const struct cat_table *target = &cats[SIDE_TARGET].tables[i];
         const char *schema = catalog_schema_of(&cats[SIDE_TARGET], target);
-        if (scope->partitions != NULL || !table_filter_matches(pipeline_filter, schema, target->name) ||
+        if (scope->partitions != NULL || scope->each_partition ||
+            !table_filter_matches(pipeline_filter, schema, target->name) ||
             (wanted != NULL && !table_filter_matches(wanted, schema, target->name)) ||
             catalog_find_like(&cats[SIDE_SOURCE], &cats[SIDE_TARGET], schema, target->name) != NULL ||
             !is_of_source(cats, target, schema))

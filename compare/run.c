@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "aside.h"
+#include "by_partition.h"
 #include "cause/causes.h"
 #include "config/report_formats.h"
 #include "config/table_filter.h"
@@ -17,6 +18,7 @@
 #include "engine.h"
 #include "fence.h"
 #include "history/history.h"
+#include "journal_reach.h"
 #include "report/redact.h"
 #include "report/report.h"
 #include "scope.h"
@@ -30,7 +32,7 @@ struct run {
     struct compare_result *out;
     struct fence_run fence;
     struct engine engine;
-    struct plan plan;
+    struct plan plan, leaves; /* leaves: their partitions, if they are asked for */
     struct catalog cats[SIDE_COUNT];
     struct table_filter *pipeline_filter, *wanted;
     struct table_rules *rules;
@@ -42,6 +44,7 @@ struct run {
     struct history history;
     struct aside opening[SIDE_COUNT]; /* the sessions of a side */
     struct aside reading;             /* the source's catalog */
+    struct aside reaching;            /* how far the journal reached */
     bool published;                   /* there is a publication */
     struct session *recorder;         /* for the verdict; NULL = to be opened */
 };
@@ -196,6 +199,14 @@ static bool check_all(struct run *run, struct err *err)
     return true;
 }
 
+static bool read_reach(void *ctx, struct err *err)
+{
+    struct compare_result *out = ((struct run *)ctx)->out;
+    (void)err; /* what cannot be read is told in the report */
+    out->reach = journal_reach_read(((struct run *)ctx)->cfg, out->fence_id, out->fence_offset);
+    return true;
+}
+
 /* True: all sessions stand at the fence. False: *err is set, or the verdict is INCONCLUSIVE. */
 static bool begin_at_fence(struct run *run, struct err *err)
 {
@@ -228,17 +239,41 @@ static bool begin_at_fence(struct run *run, struct err *err)
     run->out->commit_us = fence->commit_us;
     run->out->lag_us = fence->lag_us;
     run->out->reached_us = clock_wall_us();
+    if (all && !run->req->skip_report && !run->req->report_unless_pass) /* there will be a report */
+        aside_begin(&run->reaching, read_reach, run);
     return all;
+}
+
+/* Not where earlier comparisons are built upon: that is there so as not to read all rows. */
+static bool is_by_partition(const struct run *run)
+{
+    return run->req->by_partition && !run->req->frozen && !run->history.build;
 }
 
 /* What a condition is about must be there. */
 static bool read_scope(struct run *run, struct err *err)
 {
-    for (enum side side = SIDE_SOURCE; run->scope.partitions != NULL && side < SIDE_COUNT; side++) {
+    bool read = run->scope.partitions != NULL || is_by_partition(run);
+    for (enum side side = SIDE_SOURCE; read && side < SIDE_COUNT; side++) {
         if (!catalog_read_partitions(run->engine.pairs[0].session[side], &run->cats[side], err))
             return err_wrap(err, "%s", side_name(side));
     }
     return scope_check(&run->scope, &run->cats[SIDE_SOURCE], run->pipeline_filter, run->wanted, err);
+}
+
+static bool plan_leaves(struct run *run, struct err *err)
+{
+    struct scope scope = run->scope;
+    scope.each_partition = true;
+    for (size_t i = 0; run->req->by_partition && run->history.build && i < run->plan.count; i++) {
+        if (run->plan.tables[i]->tree[SIDE_SOURCE])
+            table_add_note(&run->plan.tables[i]->out, "its partitions were not compared one by one: this run "
+                                                      "builds on rows that were compared before");
+    }
+    if (!is_by_partition(run) || run->scope.partitions != NULL) /* these have results of their own */
+        return true;
+    plan_make(run->cats, run->published, run->pipeline_filter, run->rules, run->wanted, &scope, &run->leaves);
+    return lenient_plan(run->cfg, &run->cats[SIDE_SOURCE], &run->leaves, err);
 }
 
 static bool read_plan(struct run *run, struct err *err)
@@ -250,7 +285,7 @@ static bool read_plan(struct run *run, struct err *err)
         return false;
     plan_make(run->cats, run->published, run->pipeline_filter, run->rules, run->wanted, &run->scope,
               &run->plan);
-    if (!lenient_plan(run->cfg, &run->cats[SIDE_SOURCE], &run->plan, err))
+    if (!lenient_plan(run->cfg, &run->cats[SIDE_SOURCE], &run->plan, err) || !plan_leaves(run, err))
         return false;
     run->engine.plan = run->history.plan = &run->plan;
     run->out->full = run->plan.full;
@@ -337,7 +372,8 @@ static bool compare_tables(struct run *run, struct err *err)
         return false;
     bool again =
         run->engine.aged && run->history.progress; /* under a later fence, where the checks will be made */
-    if (!ran || (!again && !run_checks(run, err)))
+    if (!ran || (!again && (!by_partition_compare(&run->engine, run->req, &run->leaves, &run->plan, err) ||
+                            !run_checks(run, err))))
         return false;
     take_tables(run);
     struct session *target = run->engine.pairs[0].session[SIDE_TARGET];
@@ -351,7 +387,8 @@ static bool compare_tables(struct run *run, struct err *err)
 
 static void close_all(struct run *run)
 {
-    struct aside *asides[] = {&run->opening[SIDE_SOURCE], &run->opening[SIDE_TARGET], &run->reading};
+    struct aside *asides[] = {&run->opening[SIDE_SOURCE], &run->opening[SIDE_TARGET], &run->reading,
+                              &run->reaching};
     for (size_t i = 0; i < ARRAY_LEN(asides); i++)
         (void)!aside_end(asides[i], NULL);
     run->recorder = run->history.session;
@@ -364,6 +401,7 @@ static void close_all(struct run *run)
     if (!run->req->frozen)
         fence_close(&run->fence);
     plan_release(&run->plan);
+    plan_release(&run->leaves);
     catalog_release(&run->cats[SIDE_SOURCE]);
     catalog_release(&run->cats[SIDE_TARGET]);
     table_filter_free(run->pipeline_filter);
@@ -436,6 +474,8 @@ static bool make_report(struct run *run, struct session *target, struct err *err
     bool skip = req->skip_report || (req->report_unless_pass && out->verdict == VERDICT_PASS);
     if (!skip && !req->frozen) /* with both sides closed every second counts */
         out->standing = standing_read(run->cfg, target, out, STANDING_RUNS);
+    if (!skip && !req->frozen && out->fence_id > 0 && out->reach == NULL)
+        out->reach = journal_reach_read(run->cfg, out->fence_id, out->fence_offset);
     return (skip || report_write(out, dir, report_formats(run->cfg), err)) &&
            report_json(out, &out->json, err);
 }

@@ -29,7 +29,9 @@ struct scope {
     struct scope_texts where, target_where, time; /* of the configuration */
     char *since, *until;                          /* "2026-01-31 12:00:00.000000", UTC; NULL = open */
     struct table_filter *partitions;              /* NULL = whole tables */
-    bool mariadb;                                 /* the target's dialect */
+    bool
+        each_partition; /* not whole tables, but all of their partitions: of a plan behind that of the tables */
+    bool mariadb;       /* the target's dialect */
 };
 
 /* Reads request and configuration. ERR_CONFIG: a condition that is none, a time that is none. All rows in a frozen comparison, or if

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/alloc.h"
+#include "core/clock.h"
 #include "maria/url.h"
 #include "session_impl.h"
 
@@ -172,6 +173,7 @@ void pair_results_free(struct rowset *results[SIDE_COUNT])
 }
 
 struct flight {
+    int64_t began_us;
     bool open[SIDE_COUNT];
     bool failed;
 };
@@ -198,6 +200,8 @@ static void collect(struct pair *pair, struct flight *flight, struct rowset *ret
             side_failed(flight, side, &found, err);
         else if (state == SESSION_READY)
             flight->open[side] = false;
+        if (!flight->open[side])
+            pair->took_us[side] = clock_mono_us() - flight->began_us;
     }
 }
 
@@ -216,7 +220,7 @@ static void wait_any(const struct pair *pair, const struct flight *flight)
 bool pair_query(struct pair *pair, const struct statement statements[SIDE_COUNT],
                 struct rowset *ret[SIDE_COUNT], struct err *err)
 {
-    struct flight flight = {0};
+    struct flight flight = {.began_us = clock_mono_us()};
     struct rowset *results[SIDE_COUNT] = {NULL};
     for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++) {
         struct err found = ERR_INIT;

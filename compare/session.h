@@ -108,6 +108,7 @@ void rowset_cleanup(struct rowset **rs);
 /* The two connections of a worker. */
 struct pair {
     struct session *session[SIDE_COUNT];
+    int64_t took_us[SIDE_COUNT]; /* by the last pair_query(): from sending until the side's rows were there */
 };
 
 /* Runs one statement on each side at the same time. After a failure both sides are recovered (if they can

@@ -4,9 +4,11 @@
 
 #include "core/alloc.h"
 #include "core/html.h"
+#include "journal_reach.h"
 #include "report/page.h"
 
 #define LEFT_OUT_SHOWN 2000 /* report.json has all */
+#define OFFSETS_SHOWN  20
 
 static int by_rule(const void *a, const void *b)
 {
@@ -69,6 +71,47 @@ static void add_left_out(struct strbuf *out, const struct compare_result *r, siz
     strbuf_adds(out, "</details>\n");
 }
 
+static void add_offsets(struct strbuf *out, const struct journal_reach *reach)
+{
+    size_t shown = MIN_OF(reach->part_count, (size_t)OFFSETS_SHOWN);
+    strbuf_adds(out, "<div class=\"scroll\"><table><thead><tr><th>Topic</th><th class=\"num\">Partition</th>"
+                     "<th class=\"num\">Records below offset</th></tr></thead><tbody>\n");
+    for (size_t i = 0; i < shown; i++) {
+        strbuf_adds(out, "<tr><td class=\"name\">");
+        html_add_text(out, reach->parts[i].topic);
+        strbuf_addf(out, "</td><td class=\"num\">%d</td><td class=\"num\">", (int)reach->parts[i].partition);
+        page_count(out, reach->parts[i].next_offset);
+        strbuf_adds(out, "</td></tr>\n");
+    }
+    strbuf_adds(out, "</tbody></table></div>");
+    if (shown < reach->part_count)
+        strbuf_addf(out, "<p class=\"more\">These are the furthest; %zu more partitions have offsets.</p>",
+                    reach->part_count - shown);
+}
+
+/* Of each partition, the records that the verdict is of. */
+static void add_reach(struct strbuf *out, const struct journal_reach *reach)
+{
+    if (reach == NULL)
+        return;
+    strbuf_adds(out, "<details id=\"journal\" open><summary><h3>The journal at the fence</h3><span "
+                     "class=\"soft\">");
+    if (reach->unread != NULL)
+        strbuf_adds(out, "not read");
+    else
+        strbuf_addf(out, "%s%s%zu topics, %zu partitions", reach->kind, reach->kind[0] != '\0' ? ": " : "",
+                    reach->topic_count, reach->part_count);
+    strbuf_adds(out, "</span></summary>\n");
+    if (reach->unread != NULL) {
+        strbuf_adds(out, "<p class=\"more\">");
+        html_add_text(out, reach->unread);
+        strbuf_adds(out, "</p>");
+    } else if (reach->part_count > 0) {
+        add_offsets(out, reach);
+    }
+    strbuf_adds(out, "</details>\n");
+}
+
 void page_coverage(struct strbuf *out, const struct compare_result *r)
 {
     size_t columns = 0, left = 0, part = 0;
@@ -93,6 +136,7 @@ void page_coverage(struct strbuf *out, const struct compare_result *r)
                     "since was read.",
                     part);
     strbuf_adds(out, "</p>\n");
+    add_reach(out, r->reach);
     if (left > 0)
         add_left_out(out, r, left);
     add_rules(out, r);

@@ -7,6 +7,7 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/utf8.h"
+#include "journal_reach.h"
 #include "report/report.h"
 #include "report/standing_json.h"
 #include "json/text.h"
@@ -135,6 +136,26 @@ static json_t *left_out(const struct compare_table *t)
     return array;
 }
 
+static json_t *partitions_json(const struct compare_table *t)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < t->part_count; i++) {
+        const struct compare_part *p = &t->partitions[i];
+        json_t *part = json_object();
+        json_object_set_new(part, "partition", json_text(p->name));
+        json_object_set_new(part, "verdict", json_text(compare_verdict_name(p->verdict)));
+        json_object_set_new(part, "reason", json_text(p->reason));
+        json_object_set_new(part, "method", json_text(compare_method_name(p->method)));
+        json_object_set_new(part, "rows_source", json_amount(p->rows_source));
+        json_object_set_new(part, "rows_target", json_amount(p->rows_target));
+        json_object_set_new(part, "differences", json_amount(p->differences));
+        json_object_set_new(part, "more_differences", json_boolean(p->more));
+        json_object_set_new(part, "duration_ms", milliseconds(p->duration_us));
+        json_array_append_new(array, part);
+    }
+    return array;
+}
+
 static json_t *table_json(const struct compare_table *t)
 {
     json_t *j = json_object(), *differences = json_array();
@@ -161,6 +182,7 @@ static json_t *table_json(const struct compare_table *t)
     json_object_set_new(j, "differences", differences);
     json_object_set_new(j, "causes", causes_json(t));
     json_object_set_new(j, "more_differences", json_boolean(t->more));
+    json_object_set_new(j, "partitions", partitions_json(t));
     return j;
 }
 
@@ -175,6 +197,11 @@ static json_t *offenders_json(const struct compare_difference *rows, size_t coun
         json_array_append_new(array, row);
     }
     return array;
+}
+
+static json_t *side_ms(const struct compare_check *c, int side)
+{
+    return c->side_us[side] > 0 ? milliseconds(c->side_us[side]) : json_null();
 }
 
 static json_t *check_json(const struct compare_check *c)
@@ -195,6 +222,8 @@ static json_t *check_json(const struct compare_check *c)
     json_object_set_new(j, "broken_source", json_amount(c->broken_source));
     json_object_set_new(j, "broken_target", json_amount(c->broken_target));
     json_object_set_new(j, "duration_ms", milliseconds(c->duration_us));
+    json_object_set_new(j, "source_ms", side_ms(c, 0));
+    json_object_set_new(j, "target_ms", side_ms(c, 1));
     json_object_set_new(j, "differing", json_amount(c->difference_total));
     json_object_set_new(j, "differences", differences);
     json_object_set_new(j, "offenders_source", offenders_json(c->offenders[0], c->offender_count[0]));
@@ -227,6 +256,29 @@ static json_t *summary_json(const struct compare_result *r)
     return j;
 }
 
+#define PARTS_LISTED 1000 /* more would be megabytes of numbers that a list of the furthest says as well */
+
+static json_t *reach_json(const struct journal_reach *reach)
+{
+    if (reach == NULL)
+        return json_null();
+    json_t *j = json_object(), *parts = json_array();
+    for (size_t i = 0; i < reach->part_count && i < PARTS_LISTED; i++) {
+        json_t *part = json_object();
+        json_object_set_new(part, "topic", json_text(reach->parts[i].topic));
+        json_object_set_new(part, "partition", json_integer(reach->parts[i].partition));
+        json_object_set_new(part, "next_offset", json_amount(reach->parts[i].next_offset));
+        json_array_append_new(parts, part);
+    }
+    json_object_set_new(j, "kind", json_text(reach->kind));
+    json_object_set_new(j, "unread", json_text(reach->unread));
+    json_object_set_new(j, "topics", json_amount(reach->topic_count));
+    json_object_set_new(j, "partitions", json_amount(reach->part_count));
+    json_object_set_new(j, "more", json_boolean(reach->part_count > PARTS_LISTED));
+    json_object_set_new(j, "offsets", parts);
+    return j;
+}
+
 static json_t *fence_json(const struct compare_result *r)
 {
     char lsn[LSN_TEXT_MAX], time[ISO_TIME_MAX];
@@ -243,6 +295,7 @@ static json_t *fence_json(const struct compare_result *r)
     json_object_set_new(j, "reached_at",
                         r->reached_us > 0 ? json_text(clock_iso(r->reached_us, time)) : json_null());
     json_object_set_new(j, "lag_ms", r->lag_us > 0 ? milliseconds(r->lag_us) : json_null());
+    json_object_set_new(j, "journal", reach_json(r->reach));
     return j;
 }
 

@@ -32,7 +32,9 @@ void page_causes(struct strbuf *out, const struct compare_table *t);
 /* The sections of a comparison's page; each adds nothing where it has nothing to say. */
 void page_summary(struct strbuf *out, const struct compare_result *r);
 void page_tables(struct strbuf *out, const struct compare_result *r);
+void page_partitions(struct strbuf *out, const struct compare_result *r);
 void page_checks(struct strbuf *out, const struct compare_result *r);
+void page_pairs(struct strbuf *out, const struct compare_result *r); /* query pairs: how long they took */
 void page_differences(struct strbuf *out, const struct compare_result *r);
 void page_coverage(struct strbuf *out, const struct compare_result *r);
 /* s NULL: nothing. */

@@ -178,6 +178,8 @@ bool redaction_apply(struct redaction *r, struct compare_result *result, struct 
             return false;
         if (t->verdict != VERDICT_PASS)
             redaction_unquote(t->reason);
+        for (size_t p = 0; p < t->part_count; p++)
+            redaction_unquote(t->partitions[p].reason);
     }
     if (result->verdict != VERDICT_PASS)
         redaction_unquote(result->reason);

@@ -149,11 +149,21 @@ static void add_link(struct strbuf *out, const char *id, const char *text, size_
     strbuf_adds(out, "</a>");
 }
 
+static size_t count_partitions(const struct compare_result *r)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < r->table_count; i++)
+        count += r->tables[i].part_count;
+    return count;
+}
+
 static void add_links(struct strbuf *out, const struct compare_result *r)
 {
     strbuf_adds(out, "<nav>");
     if (r->table_count > 0)
         add_link(out, "tables", "Tables", r->table_count);
+    if (count_partitions(r) > 0)
+        add_link(out, "partitions", "Partitions", count_partitions(r));
     if (r->differences > 0)
         add_link(out, "differences", "Differences", (size_t)r->differences);
     if (r->check_count > 0)

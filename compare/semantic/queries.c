@@ -17,6 +17,7 @@ bool query_job(struct semantic_job *job, struct pair *pair, struct err *err)
         phrase_limited(phrases_of(pair->session[side]), q->sql[side], q->max_rows + 1, &sql[side]);
     bool ok = fetch_pair(pair, sql, (size_t)q->max_rows, grids, &check->duration_us, err);
     if (ok) {
+        memcpy(check->side_us, pair->took_us, sizeof check->side_us);
         struct grid_rules rules = {.tolerances = &q->tolerances,
                                    .ordered = q->ordered,
                                    .key = q->key,

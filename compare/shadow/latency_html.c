@@ -22,6 +22,13 @@ void latency_scale_add(struct latency_scale *scale, const struct histogram times
     }
 }
 
+void latency_scale_add_once(struct latency_scale *scale, int64_t us)
+{
+    double at = (double)MAX_OF(us, 10);
+    scale->low_us = scale->low_us == 0 ? at : MIN_OF(scale->low_us, at);
+    scale->high_us = MAX_OF(scale->high_us, at);
+}
+
 /* Both ends are powers of ten: the same for all queries of a page, so that their pictures can be compared. */
 void latency_scale_round(struct latency_scale *scale)
 {
@@ -65,7 +72,7 @@ static void add_lane(struct strbuf *out, const struct latency_scale *s, const st
                 class, x[0], x[2], y, y, x[0], y, x[1] - 1.5, y - 4, x[2] - 1.5, y - 6);
 }
 
-static void add_ms(struct strbuf *out, int64_t us)
+void latency_add_ms(struct strbuf *out, int64_t us)
 {
     strbuf_addf(out, us < 10000 ? "%.2f ms" : "%.0f ms", (double)us / 1000.0);
 }
@@ -78,26 +85,56 @@ static void add_words(struct strbuf *out, const struct histogram *times)
     } lanes[] = {{SHOWN_SOURCE, "source"}, {SHOWN_AGAIN, "source again"}, {SHOWN_TARGET, "target"}};
     for (size_t i = 0; i < ARRAY_LEN(lanes); i++) {
         strbuf_addf(out, "%s%s: p50 ", i > 0 ? "; " : "", lanes[i].name);
-        add_ms(out, histogram_quantile(&times[lanes[i].side], .5));
+        latency_add_ms(out, histogram_quantile(&times[lanes[i].side], .5));
         strbuf_adds(out, ", p95 ");
-        add_ms(out, histogram_quantile(&times[lanes[i].side], .95));
+        latency_add_ms(out, histogram_quantile(&times[lanes[i].side], .95));
         strbuf_adds(out, ", p99 ");
-        add_ms(out, histogram_quantile(&times[lanes[i].side], .99));
+        latency_add_ms(out, histogram_quantile(&times[lanes[i].side], .99));
     }
+}
+
+static void begin_picture(struct strbuf *out)
+{
+    strbuf_addf(out, "<svg class=\"latency\" viewBox=\"0 0 %.0f %.0f\" role=\"img\"><title>", WIDTH, HEIGHT);
+}
+
+/* Behind the picture's words. */
+static void add_grid(struct strbuf *out, const struct latency_scale *s)
+{
+    strbuf_adds(out, "</title>");
+    for (double us = s->low_us; us <= s->high_us * 1.001; us *= 10)
+        strbuf_addf(out, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"0\" y2=\"%.0f\"/>",
+                    at_x(s, (int64_t)us), at_x(s, (int64_t)us), HEIGHT);
 }
 
 void latency_chart(struct strbuf *out, const struct latency_scale *s,
                    const struct histogram times[SHOWN_COUNT])
 {
-    strbuf_addf(out, "<svg class=\"latency\" viewBox=\"0 0 %.0f %.0f\" role=\"img\"><title>", WIDTH, HEIGHT);
+    begin_picture(out);
     add_words(out, times);
-    strbuf_adds(out, "</title>");
-    for (double us = s->low_us; us <= s->high_us * 1.001; us *= 10)
-        strbuf_addf(out, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"0\" y2=\"%.0f\"/>",
-                    at_x(s, (int64_t)us), at_x(s, (int64_t)us), HEIGHT);
+    add_grid(out, s);
     add_noise(out, s, times);
     add_lane(out, s, &times[SHOWN_SOURCE], "of-source", 11);
     add_lane(out, s, &times[SHOWN_TARGET], "of-target", 29);
+    strbuf_adds(out, "</svg>");
+}
+
+void latency_bars(struct strbuf *out, const struct latency_scale *s, const int64_t us[2])
+{
+    static const char *const names[] = {"source", "target"};
+    begin_picture(out);
+    for (int side = 0; side < 2; side++) {
+        strbuf_addf(out, "%s%s ", side > 0 ? ", " : "", names[side]);
+        latency_add_ms(out, us[side]);
+    }
+    add_grid(out, s);
+    for (int side = 0; side < 2; side++) {
+        double width = MAX_OF(at_x(s, us[side]) - LEFT, 2.0);
+        strbuf_addf(out,
+                    "<g class=\"of-%s\"><rect x=\"%.1f\" width=\"%.1f\" y=\"%d\" height=\"11\" "
+                    "rx=\"2\"/></g>",
+                    names[side], LEFT, width, side == 0 ? 6 : 23);
+    }
     strbuf_adds(out, "</svg>");
 }
 

@@ -135,7 +135,7 @@ static struct compare_result checked(void)
     static const char *const orders[] = {"id", "user_id"};
     struct plan_table *tables[] = {table_of("users", users, 13), table_of("orders", orders, 2)};
     struct plan plan = {.tables = tables, .count = 2};
-    struct pair pair = {{NULL}};
+    struct pair pair = {.session = {NULL}};
     struct engine engine = {.plan = &plan, .pairs = &pair, .worker_count = 1};
     struct compare_request req = {.stop_fd = -1};
     struct compare_result out = {.reason = xstrdup("")};

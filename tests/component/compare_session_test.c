@@ -139,7 +139,7 @@ static void snapshot_stays(void **state)
 
 static void both_at_once(void **state)
 {
-    struct pair pair = {{open_one(state), open_one(state)}};
+    struct pair pair = {.session = {open_one(state), open_one(state)}};
     struct statement st[SIDE_COUNT] = {{STRBUF_INIT(200), 0, NULL}, {STRBUF_INIT(200), 0, NULL}};
     struct rowset *rs[SIDE_COUNT] = {NULL};
     for (int i = 0; i < SIDE_COUNT; i++) {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "compare/compare.h"
+#include "compare/journal_reach.h"
 #include "compare/model.h"
 #include "compare/report/report.h"
 #include "compare/standing.h"
@@ -38,6 +39,26 @@ static void add_rows(struct compare_table *t, size_t rows)
     }
 }
 
+static void add_partitions(struct compare_table *t, size_t count, bool differs)
+{
+    t->partitions = xcalloc(count, sizeof *t->partitions);
+    t->part_count = count;
+    for (size_t i = 0; i < count; i++) {
+        bool failed = differs && i % 50 == 3, open = !failed && i % 60 == 7;
+        t->partitions[i] =
+            (struct compare_part){.name = i == 3 ? xstrdup(hostile) : xasprintf("shop.orders_2026_%03zu", i),
+                                  .verdict = failed ? VERDICT_FAIL
+                                             : open ? VERDICT_INCONCLUSIVE
+                                                    : VERDICT_PASS,
+                                  .method = METHOD_RANGES,
+                                  .reason = xstrdup(failed ? "rows differ" : ""),
+                                  .rows_source = 5000 + i,
+                                  .rows_target = 5000 + i - failed,
+                                  .differences = failed,
+                                  .duration_us = 9000};
+    }
+}
+
 static void make_table(struct compare_table *t, size_t i, size_t count)
 {
     bool differs = i % 97 == 5 || count < 3, open = !differs && i % 131 == 7;
@@ -65,6 +86,8 @@ static void make_table(struct compare_table *t, size_t i, size_t count)
         table_leave_out(t, "secret", "left out by source.filters");
     if (differs)
         add_rows(t, i == 5 ? 120 : 12);
+    if (i % 100 == 5)
+        add_partitions(t, i == 5 ? 60 : 4, differs);
 }
 
 static void make_check(struct compare_check *c, size_t i)
@@ -77,6 +100,10 @@ static void make_check(struct compare_check *c, size_t i)
                                 .rows_source = 10 * i,
                                 .rows_target = 10 * i,
                                 .duration_us = 1500 * (int64_t)i};
+    if (c->kind == CHECK_QUERY) {
+        c->side_us[0] = 300 + (int64_t)(i * i * 2300);
+        c->side_us[1] = 500 + (int64_t)(i * 4700);
+    }
     check_conclude(c, (enum check_state)(STATE_PASS + i % 4), "%s", i % 4 == 0 ? "" : "revenue differs");
     if (c->state == STATE_FAIL) {
         struct compare_difference d = {.kind = DIFF_CHANGED};
@@ -139,6 +166,22 @@ static struct standing *make_standing(void)
     return s;
 }
 
+/* Three partitions for each table. */
+static struct journal_reach *make_reach(size_t tables)
+{
+    struct journal_reach *reach = xcalloc(1, sizeof *reach);
+    reach->kind = "kafka";
+    reach->topic_count = tables;
+    reach->part_count = 3 * tables;
+    reach->parts = xcalloc(reach->part_count + 1, sizeof *reach->parts);
+    for (size_t i = 0; i < reach->part_count; i++)
+        reach->parts[i] = (struct reach_part){.topic = i == 2 ? xasprintf("shop.public.%s", hostile)
+                                                              : xasprintf("shop.public.table_%05zu", i / 3),
+                                              .partition = (int32_t)(i % 3),
+                                              .next_offset = 123456789 - i * 997};
+    return reach;
+}
+
 int main(int argc, char **argv)
 {
     struct err err = ERR_INIT;
@@ -167,6 +210,7 @@ int main(int argc, char **argv)
     r.tables = xcalloc(r.table_count, sizeof *r.tables);
     r.checks = xcalloc(r.check_count, sizeof *r.checks);
     r.standing = make_standing();
+    r.reach = make_reach(r.table_count);
     for (size_t i = 0; i < r.table_count; i++)
         make_table(&r.tables[i], i, r.table_count);
     for (size_t i = 0; i < r.check_count; i++)

@@ -109,6 +109,11 @@ def test_thousand_tables(browser):
         assert browser.run(verdicts) == ["FAIL"] and browser.run("document.getElementById('shown').textContent") == "1 of 1000"
         assert browser.pdf().startswith(b"%PDF")
 
+        # the journal's offsets, what partitions came to, and how long query pairs took
+        assert browser.run("document.querySelectorAll('#journal tbody tr').length") == 20 and "2980 more partitions" in browser.run("document.getElementById('journal').textContent")
+        assert browser.run("document.querySelectorAll('#partitions ~ details')[0].querySelectorAll('tbody tr').length") == 60
+        assert browser.run("document.querySelectorAll('#pair-times tbody svg').length") == 4
+
         # without scripts: all rows, and nothing that would need one
         browser.open(page, scripts=False)
         assert browser.run(verdicts) == first and browser.run("getComputedStyle(document.querySelector('.tools')).display") == "none"
@@ -117,6 +122,21 @@ def test_thousand_tables(browser):
             check_schema(json.load(schema), json.loads(f.read().decode("utf-8")))
         suites = xml.etree.ElementTree.parse(os.path.join(pages, "report.xml")).getroot()
         assert suites.find("testsuite[@name='tables']").get("tests") == "1000"
+
+
+def test_ten_thousand_tables():
+    """Of a journal with 30,000 partitions the report says how many, and lists the furthest: its size is that of the tables."""
+    with Workdir("pages") as folder:
+        done = subprocess.run([os.path.join(BUILD, "tests", "report-pages"), folder, "10000"], stdout=subprocess.PIPE, check=True, timeout=300)
+        pages = json.loads(done.stdout)["folder"]
+        with open(os.path.join(pages, "report.json"), "rb") as f:
+            reach = json.loads(f.read().decode("utf-8"))["fence"]["journal"]
+        assert (reach["topics"], reach["partitions"], reach["more"], len(reach["offsets"])) == (10000, 30000, True, 1000)
+        assert reach["offsets"][0]["next_offset"] == 123456789
+        with open(os.path.join(pages, "report.html"), encoding="utf-8") as f:
+            section = f.read().split('id="journal"')[1].split("</details>")[0]
+        assert "10000 topics, 30000 partitions" in section and "29980 more partitions" in section and len(section) < 10000
+        assert os.path.getsize(os.path.join(pages, "report.html")) < 24 << 20
 
 
 def suites_of(path):
