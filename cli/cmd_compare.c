@@ -32,6 +32,7 @@ const struct cli_flag compare_flags[] = {
      "only partitions of the source that fit, each with a result of its own; may be repeated"},
     {"by-partition", NULL,
      "of partitioned tables also what each partition comes to, as compare.by_partition"},
+    {"at-once", NULL, "run: do not rest first for what earlier comparisons read on a busy source"},
     {"all-rows", NULL, "leave compare.where out"},
     {"json", NULL, "print the report as JSON"},
     {"level", "LEVEL", "counts, digests or full, instead of compare.level"},
@@ -300,6 +301,7 @@ static int compare_run_command(struct cli *cli)
                                   .all_rows = cli_flag(cli, "all-rows") != NULL,
                                   .by_partition = cli_flag(cli, "by-partition") != NULL ||
                                                   config_bool(cli->cfg, "compare.by_partition"),
+                                  .at_once = cli_flag(cli, "at-once") != NULL,
                                   .progress = compare_talker_show,
                                   .progress_ctx = &talker};
     if (!given_level(cli, &req.level))
