@@ -1,6 +1,7 @@
 # Third-party libraries; docs/ARCHITECTURE.md says what each is for.
 find_package(Threads REQUIRED)
 find_package(OpenSSL REQUIRED)
+find_package(ZLIB REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(pq REQUIRED IMPORTED_TARGET libpq)
 pkg_check_modules(mariadb REQUIRED IMPORTED_TARGET libmariadb)

@@ -58,6 +58,10 @@ static bool connect_to(MYSQL *my, const struct maria_login *login, const struct 
     (void)mysql_optionsv(my, MYSQL_SET_CHARSET_NAME, "utf8mb4");
     (void)mysql_optionsv(my, MYSQL_OPT_LOCAL_INFILE, &local);
     (void)mysql_optionsv(my, MYSQL_OPT_CONNECT_ATTR_ADD, "program_name", login->program);
+    if (login->max_packet_bytes > 0)
+        (void)mysql_optionsv(my, MYSQL_OPT_MAX_ALLOWED_PACKET, &login->max_packet_bytes);
+    if (login->read_timeout_s > 0)
+        (void)mysql_optionsv(my, MYSQL_OPT_READ_TIMEOUT, &login->read_timeout_s);
     if (password_of(url) == NULL) /* ~/.my.cnf and the system's: [client] and [crossfade] */
         (void)mysql_optionsv(my, MYSQL_READ_DEFAULT_GROUP, "crossfade");
     set_tls(my, url);

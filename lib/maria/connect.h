@@ -16,6 +16,8 @@ struct maria_login {
     /* CLIENT_FOUND_ROWS … With CLIENT_LOCAL_FILES the server can ask for files: the caller answers itself
      * (mysql_set_local_infile_handler), before its first statement. */
     unsigned long flags;
+    size_t max_packet_bytes; /* of one answer; 0 = the library's */
+    unsigned read_timeout_s; /* silence for so long is a broken connection; 0 = none */
 };
 
 /* The session speaks utf8mb4 and lets the server ask for no local file (but see flags); the rest of its settings is the caller's. A peer whose host is
