@@ -21,8 +21,8 @@ SERVER = {"logical_decoding_work_mem": "64kB", "max_replication_slots": 20, "max
 MORE = {"capture": {"heartbeat_interval_ms": 500}}
 
 
-def with_origin(value, **apply):
-    return {"capture": {**MORE["capture"], "origin": value}, "apply": apply}
+def with_origin(value, snapshot="initial", **apply):
+    return {"capture": {**MORE["capture"], "origin": value, "snapshot": snapshot}, "apply": apply}
 
 
 class Databases:
@@ -77,7 +77,7 @@ def complete(*pipelines):
 
 def changes_in(pipeline):
     """Records of changes that its journal has, by table."""
-    return {topic.rpartition(".")[2]: sum(r.value is not None for r in records) for topic, records in read_cat(pipeline).items()}
+    return {topic.rpartition(".")[2]: sum(r.value is not None for r in records) for topic, records in read_cat(pipeline)[0].items()}
 
 
 def origins(server):
@@ -104,10 +104,13 @@ def test_two_ways(folder, major, value):
         server = stack.enter_context(Postgres(folder, f"two-{major}", major=major, settings={**SERVER, "log_replication_commands": "on"}))
         databases = Databases(stack, folder, server)
         databases.make("a", "b")
+        databases.sql("a", "INSERT INTO t SELECT i, 0, 'copied' FROM generate_series(1, 5) i")
         there = databases.pipeline(f"there{major}", "a", "b", with_origin(value, writers=3, writer_rows=1))
-        back = databases.pipeline(f"back{major}", "b", "a", with_origin(value))
-        complete(there, back)
-        written = {"a": [0, 0], "b": [0, 0]}
+        back = databases.pipeline(f"back{major}", "b", "a", with_origin(value, "never"))
+        complete(there)
+        back.start()
+        back.capture.wait_for(lambda status: status["phase"] == "streaming", 60, "streams")
+        written = {"a": [5, 0], "b": [0, 0]}
         for turn in range(4):
             for db, base, pipeline in (("a", 1000000, there), ("b", 2000000, back)):
                 for k, n in enumerate(write(databases, db, base, turn)):
@@ -125,7 +128,7 @@ def test_two_ways(folder, major, value):
             there.wait_caught_up()
             back.wait_caught_up()
         assert databases.rows("a") == databases.rows("b")
-        assert len(databases.rows("a")[0]) == 8 * (20 + BIG - 1) and len(databases.rows("a")[1]) == 8 * 3
+        assert len(databases.rows("a")[0]) == 8 * (20 + BIG - 1) + 5 and len(databases.rows("a")[1]) == 8 * 3
         for pipeline, db in ((there, "a"), (back, "b")):
             assert changes_in(pipeline) == dict(zip(("t", "bare"), written[db])), pipeline.name
         oids = dict(server.sql("SELECT datname, oid::text FROM pg_database"))
