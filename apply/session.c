@@ -1,6 +1,7 @@
 /* Owns: opening and closing everything that belongs to one run from a position of the target on. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "apply/apply_internal.h"
 #include "core/alloc.h"
@@ -30,6 +31,20 @@ void apply_session_close(struct session *s)
     free(s);
 }
 
+/* Said once, not at each connection. */
+static void tell_origin(struct session *s)
+{
+    struct role_status *st = &s->run->status;
+    const char *why = s->tgt->no_origin != NULL ? s->tgt->no_origin : "";
+    if (why[0] != '\0' && strcmp(st->no_origin, why) != 0)
+        log_event(
+            LOG_LEVEL_WARN, "no_origin",
+            "text=\"what apply writes carries no replication origin: a capture on the target cannot tell "
+            "it from other changes (capture.origin): %s\"",
+            why);
+    (void)snprintf(st->no_origin, sizeof st->no_origin, "%s", why);
+}
+
 static bool open_target(struct session *s, struct err *err)
 {
     if (!target_open(&s->run->settings.target, &s->tgt, err))
@@ -41,6 +56,7 @@ static bool open_target(struct session *s, struct err *err)
             "text=\"the target's role may not set session_replication_role: triggers and foreign keys fire "
             "while rows "
             "are applied; GRANT SET ON PARAMETER session_replication_role TO that role (15 and later)\"");
+    tell_origin(s);
     batch_of_shard(s->run->batch, s->run->settings.shard, s->tgt->layout);
     batch_large_parts(s->run->batch, s->tgt->triggers_fire);
     s->tables = table_map_new(s->tgt);

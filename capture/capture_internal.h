@@ -20,6 +20,8 @@
 enum cap_snapshot_mode { SNAPSHOT_INITIAL = 0, SNAPSHOT_NEVER, SNAPSHOT_ONLY };
 
 /* From the configuration; lives as long as capture_run(). */
+enum cap_origin { CAP_ORIGIN_ANY = 0, CAP_ORIGIN_NOT_CROSSFADE, CAP_ORIGIN_NONE };
+
 struct cap_settings {
     const char *pipeline, *topic_prefix, *spill_dir;
     const char *source_url;  /* what is read: the primary or a standby */
@@ -56,6 +58,7 @@ struct cap_settings {
     size_t max_memory_bytes;
     size_t half_memory_bytes; /* for what is held back, and as much for transactions that run */
     bool streaming;           /* large transactions are taken while they run */
+    enum cap_origin origin;   /* which changes are wanted, by how they came to the source */
     bool spill_encryption;    /* of what goes to spill_dir */
     size_t batch_bytes;       /* a batch is handed over when it has grown to this */
 };

@@ -18,6 +18,13 @@ static enum cap_snapshot_mode snapshot_mode(const char *name)
                                        : SNAPSHOT_INITIAL;
 }
 
+static enum cap_origin origin_of(const char *name)
+{
+    return strcmp(name, "none") == 0            ? CAP_ORIGIN_NONE
+           : strcmp(name, "not_crossfade") == 0 ? CAP_ORIGIN_NOT_CROSSFADE
+                                                : CAP_ORIGIN_ANY;
+}
+
 struct type_profile cap_profile_read(const struct config *cfg)
 {
     const struct type_profile_texts texts = {
@@ -84,6 +91,7 @@ bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struc
         .fence_max_changes = (uint64_t)config_int(cfg, "capture.fence_max_changes"),
         .max_memory_bytes = (size_t)config_int(cfg, "capture.max_memory"),
         .streaming = strcmp(config_text(cfg, "capture.streaming"), "on") == 0,
+        .origin = origin_of(config_text(cfg, "capture.origin")),
         .spill_encryption = config_bool(cfg, "capture.spill_encryption"),
         .heartbeat_us = config_int(cfg, "capture.heartbeat_interval_ms") * 1000,
     };

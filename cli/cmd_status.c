@@ -178,6 +178,8 @@ static void add_role(const struct terminal *term, struct strbuf *out, const char
             fleet_text(role, "dual_write_until"), fleet_text(role, "dual_written"),
             fleet_number(role, "conflicts_source"), fleet_number(role, "conflicts_target"),
             fleet_number(role, "conflicts_open"));
+    if (*fleet_text(role, "no_origin") != '\0')
+        strbuf_addf(out, "    writes without a replication origin: %s\n", fleet_text(role, "no_origin"));
     const char *trouble = fleet_text(role, "trouble"), *error = fleet_text(role, "last_error");
     if (*trouble != '\0')
         strbuf_addf(out, "    now: %s\n", trouble);

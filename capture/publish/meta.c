@@ -196,7 +196,7 @@ bool cap_meta_message(struct cap_stream *st, const struct pgoutput_message *m, s
         if (!st->txn.open)
             return err_set(err, ERR_PROTOCOL, "a transaction's message outside of it: lsn=" LSN_FMT,
                            LSN_ARGS(m->message.lsn));
-        if (st->txn.skip)
+        if (st->txn.skip || st->txn.left_out)
             return true;
         st->batch->tail_commit_lsn = st->txn.commit_lsn;
         return begin(st, err) && put_message(st, m, err) && cap_stream_make_room(st, err);

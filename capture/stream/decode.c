@@ -400,7 +400,7 @@ bool cap_take_message(struct cap_stream *st, const struct pgoutput_message *m, l
         if (!st->txn.open)
             return err_set(err, ERR_PROTOCOL, "a change outside of a transaction: lsn=" LSN_FMT,
                            LSN_ARGS(lsn));
-        if (st->txn.skip)
+        if (st->txn.skip || st->txn.left_out)
             return true;
         return m->type == PGOUTPUT_TRUNCATE ? take_truncate(st, m, lsn, err) : take_row(st, m, lsn, err);
     case PGOUTPUT_STREAM_START: /* streamed.c has them */
@@ -409,6 +409,8 @@ bool cap_take_message(struct cap_stream *st, const struct pgoutput_message *m, l
     case PGOUTPUT_STREAM_ABORT:
         return err_set(err, ERR_PROTOCOL, "message '%c' where none may come", (int)m->type);
     case PGOUTPUT_ORIGIN:
+        cap_take_origin(st, m);
+        break;
     case PGOUTPUT_TYPE:
     case PGOUTPUT_UNKNOWN:
         break;

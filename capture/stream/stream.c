@@ -454,10 +454,11 @@ static bool ask_for_whole_ones(struct cap_stream *st, struct err *err)
 static bool run(struct cap_stream *st, struct err *err)
 {
     const struct cap_settings *settings = st->session->settings;
-    bool in_progress = settings->streaming && !*st->session->whole_only &&
+    bool in_progress = settings->streaming && !*st->session->whole_only && !cap_origin_by_message(st) &&
                        pg_server_version(st->session->stream) >= STREAMING_SINCE_VERSION;
-    if (!cap_feedback_open(st, err) || !repl_start(st->session->stream, settings->slot, st->slot_lsn,
-                                                   settings->publication, in_progress, err))
+    if (!cap_feedback_open(st, err) ||
+        !repl_start(st->session->stream, settings->slot, st->slot_lsn, settings->publication, in_progress,
+                    cap_origin_by_server(st), err))
         return false;
     log_event(LOG_LEVEL_INFO, "stream_begin", "slot=%s lsn=" LSN_FMT " in_progress=%s", settings->slot,
               LSN_ARGS(st->start_lsn), in_progress ? "yes" : "no");

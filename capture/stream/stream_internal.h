@@ -11,6 +11,7 @@
 
 struct cap_transaction {
     bool open, skip;
+    bool left_out;    /* its origin is not wanted: it counts as one that changed nothing */
     lsn_t commit_lsn; /* where its commit record starts */
     int64_t commit_time_us;
     uint32_t xid;
@@ -57,6 +58,7 @@ struct cap_stream {
     struct cap_copier *copier; /* a copy runs; NULL = it is complete */
     bool only_copy;            /* the copy is complete, and more is not wanted */
     lsn_t seen_lsn;            /* everything that ended before it was decoded */
+    char loop_told[40];        /* the pipeline whose changes were met last, and told of (origin.c) */
     bool stopped; /* a stop was asked for inside a transaction: what follows is not to be decoded */
 
     /* feedback.c */
@@ -77,6 +79,13 @@ bool cap_decode_kept(struct cap_stream *st, const void *bytes, size_t len, lsn_t
                      struct err *err) MUST_CHECK;
 bool cap_take_message(struct cap_stream *st, const struct pgoutput_message *m, lsn_t lsn,
                       struct err *err) MUST_CHECK;
+
+/* --- origin.c --- */
+/* The server leaves out what capture.origin does not want; else its messages tell, for whole transactions alone. */
+bool cap_origin_by_server(const struct cap_stream *st);
+bool cap_origin_by_message(const struct cap_stream *st);
+/* The transaction that has just begun came by this origin. */
+void cap_take_origin(struct cap_stream *st, const struct pgoutput_message *m);
 
 /* --- stream.c --- */
 /* The stream has come to `lsn`: once that is start_lsn or later, the history up to there is judged. */

@@ -5,6 +5,7 @@
 #include "check.h"
 #include "core/alloc.h"
 #include "maria/url.h"
+#include "pg/origin.h"
 #include "target/dead_letter.h"
 #include "target/layout.h"
 #include "target/shard.h"
@@ -65,6 +66,50 @@ static bool check_triggers(struct check *ck, struct err *err)
                       "superuser",
                       pg_user(ck->target)),
             "cannot be set: the target's triggers and foreign keys will fire for replicated rows");
+    return true;
+}
+
+/* Each origin that is there may take one of so many places; those of this pipeline are ours already. */
+static bool has_origin_room(struct check *ck, bool *ret, struct err *err)
+{
+    const char *setting =
+        pg_server_version(ck->target) >= 180000 ? "max_active_replication_origins" : "max_replication_slots";
+    const char *params[] = {PG_ORIGIN_PREFIX, config_text(ck->cfg, "pipeline"), setting};
+    int64_t room = 0, wanted = config_int(ck->cfg, "apply.writers") *
+                               (int64_t)target_shards_in(config_text(ck->cfg, "apply.shard"));
+    if (!pg_query_int64(
+            ck->target,
+            "SELECT current_setting($3)::bigint - (SELECT count(*) FROM pg_replication_origin WHERE "
+            "NOT starts_with(roname, $1::text || $2::text || ':' || (SELECT oid FROM pg_database "
+            "WHERE datname = current_database()) || ':'))",
+            3, params, &room, err))
+        return false;
+    *ret = room >= wanted;
+    return true;
+}
+
+/* Apply goes on without; but nobody can tell its changes then, and a capture on the target takes them for others'. */
+static bool check_origin(struct check *ck, struct err *err)
+{
+    char *lacks CLEANUP(free_ptr) = NULL;
+    bool room = true;
+    if (!pg_origin_lacks(ck->target, &lacks, err) || !has_origin_room(ck, &room, err))
+        return false;
+    if (lacks[0] == '\0' && !room)
+        check_add(ck, SIDE, "replication origin", CHECK_WARN,
+                  pg_server_version(ck->target) >= 180000
+                      ? "raise max_active_replication_origins (a restart), or drop origins that nobody needs"
+                      : "raise max_replication_slots (a restart), or drop origins that nobody needs",
+                  "the server may have no room for as many as apply.writers in apply.shard: a capture on the "
+                  "target would take apply's changes for others' (capture.origin)");
+    else if (lacks[0] == '\0')
+        check_add(ck, SIDE, "replication origin", CHECK_OK, NULL,
+                  "can be set: apply's changes can be told from others'");
+    else
+        check_add_hint(
+            ck, SIDE, "replication origin", CHECK_WARN,
+            xasprintf("GRANT EXECUTE ON FUNCTION %s TO \"%s\"", lacks, pg_user(ck->target)),
+            "cannot be set: a capture on the target would take apply's changes for others' (capture.origin)");
     return true;
 }
 
@@ -186,6 +231,7 @@ bool check_target(struct check *ck, struct err *err)
         check_letters(ck);
     if (ck->target == NULL)
         return true;
-    return check_create(ck, err) && check_triggers(ck, err) && check_same_database(ck, err) &&
-           check_writers(ck, err) && check_standbys(ck, err) && check_position(ck, err);
+    return check_create(ck, err) && check_triggers(ck, err) && check_origin(ck, err) &&
+           check_same_database(ck, err) && check_writers(ck, err) && check_standbys(ck, err) &&
+           check_position(ck, err);
 }

@@ -57,7 +57,28 @@ static bool lost_delete(const struct cause_facts *f)
 /* Apply has not touched the row since it was equal. */
 static bool changed_since(const struct cause_facts *f)
 {
-    return f->seen == SEEN_RECORD && f->passed;
+    return f->seen == SEEN_RECORD && f->passed && !f->by_apply;
+}
+
+static bool unmarked(const struct cause_facts *f)
+{
+    return f->kind != DIFF_MISSING && f->unmarked;
+}
+
+/* (A direct load's sessions have no origin.) */
+static bool unmarked_unread(const struct cause_facts *f)
+{
+    return unmarked(f) && f->seen == SEEN_UNREAD && !f->direct;
+}
+
+static bool wrote_itself(const struct cause_facts *f)
+{
+    return f->seen == SEEN_RECORD && f->kind != DIFF_MISSING && f->by_apply;
+}
+
+static bool wrote_unasked(const struct cause_facts *f)
+{
+    return f->seen == SEEN_NONE && f->kind == DIFF_EXTRA && f->by_apply;
 }
 
 static bool lacking(const struct cause_facts *f)
@@ -73,6 +94,12 @@ static bool undecided(const struct cause_facts *f)
 static bool lost_update(const struct cause_facts *f)
 {
     return f->seen == SEEN_RECORD && f->kind != DIFF_EXTRA && !f->undecided && !f->as_source;
+}
+
+static bool unmarked_read(const struct cause_facts *f)
+{
+    return unmarked(f) && !lost_update(f) &&
+           (f->seen == SEEN_RECORD || (f->seen == SEEN_NONE_KEPT && !f->direct));
 }
 
 static bool stale(const struct cause_facts *f)
@@ -140,11 +167,15 @@ static const struct cause_rule rules[] = {
      SHOW_RECORD | SHOW_WRITER},
     {CAUSE_TYPE_RULE, narrowed, "the target has what its column's type makes of the source's value",
      SHOW_RECORD},
+    {CAUSE_ROGUE_WRITER, unmarked_unread, "a session that is not apply's has written the target's row",
+     SHOW_JOURNAL | SHOW_WRITER},
     {CAUSE_UNKNOWN, unread, "the row's records could not be looked up", SHOW_JOURNAL | SHOW_WRITER},
     {CAUSE_LOST_IN_JOURNAL, lost_insert,
      "the source has the row, and the journal's last record of it says that it is gone", SHOW_RECORD},
     {CAUSE_LOST_IN_JOURNAL, lost_delete,
      "the source has no such row, and the journal's last record of it says that it is there", SHOW_RECORD},
+    {CAUSE_ROGUE_WRITER, unmarked_read, "a session that is not apply's has written the target's row",
+     SHOW_RECORD | SHOW_WRITER},
     {CAUSE_UNKNOWN, undecided, "the last record does not carry the exact values of the columns that differ",
      SHOW_RECORD | SHOW_WRITER},
     {CAUSE_LOST_IN_JOURNAL, lost_update, "the journal's last record of the row is not what the source has",
@@ -161,6 +192,15 @@ static const struct cause_rule rules[] = {
     {CAUSE_NOT_APPLIED, stale,
      "the target has the row as it was at an earlier record: the last one was not applied, or undone",
      SHOW_RECORD | SHOW_EARLIER | SHOW_WRITER},
+    {CAUSE_UNKNOWN, wrote_itself,
+     "a session of apply has written the target's row, and its last record says otherwise: a trigger that is "
+     "gone by now, or one of another table",
+     SHOW_RECORD | SHOW_WRITER},
+    {CAUSE_TRIGGER, wrote_unasked,
+     "a session of apply has written the row, and no record of this key ever was in the journal: a trigger "
+     "of "
+     "another table",
+     SHOW_JOURNAL | SHOW_WRITER},
     {CAUSE_NOT_APPLIED, recorded_missing,
      "the row is in the journal, and apply has passed it: it was not applied, or somebody "
      "else has deleted it since",

@@ -179,7 +179,7 @@ static void explain_row(struct table_work *w, const struct values *v, size_t row
     if (d->kind == DIFF_EXTRA)
         facts.filtered = probe_left_out(&w->probe, key);
     if (d->kind != DIFF_MISSING)
-        writer = probe_writer(&w->probe, key, &facts.other_origin);
+        writer = probe_writer(&w->probe, key, &facts);
     if (d->kind == DIFF_CHANGED)
         facts.placeholder = judge_placeholder(v, row);
     probe_values(&w->probe, v, row, key, &facts);

@@ -20,8 +20,11 @@ enum cause_seen {
 struct cause_facts {
     enum compare_kind kind;
     bool conflict, dead_letter;
-    bool filtered;     /* extra: the source has a row of this key, and the rules leave it out */
-    bool other_origin; /* the target's row came by a replication origin; apply has none */
+    bool filtered; /* extra: the source has a row of this key, and the rules leave it out */
+    /* Who wrote the target's row as it is, by the replication origin of that transaction; all false: it is not known. */
+    bool other_origin; /* a replication that is not this pipeline's apply */
+    bool by_apply;     /* a session of this pipeline's apply (or a trigger in it) */
+    bool unmarked;     /* a session without an origin, at a time when apply's had theirs */
     bool alike;        /* all that differs is equal by the target's collations */
     bool narrowed;     /* …, or is what the column's type makes of the source's value */
     bool placeholder;  /* the target has the text that stands for an unchanged value */

@@ -199,20 +199,25 @@ const char *probe_trigger(const struct table_probe *probe, enum compare_kind kin
     return NULL;
 }
 
-char *probe_writer(const struct table_probe *probe, const char *const *key, bool *ret_origin)
+char *probe_writer(const struct table_probe *probe, const char *const *key, struct cause_facts *facts)
 {
-    *ret_origin = false;
     if (ops_of(probe)->writer == NULL)
         return NULL;
     struct statement st = {.sql = STRBUF_INIT(STRBUF_SQL_MAX)};
     char *text = NULL;
-    ops_of(probe)->writer(probe->pt, key, &st.sql);
+    ops_of(probe)->writer(probe->causes->pipeline, probe->pt, key, &st.sql);
     struct rowset *res = ask(probe, SIDE_TARGET, &st);
     if (res != NULL && rowset_rows(res) > 0) {
-        *ret_origin = !rowset_is_null(res, 0, 2);
+        bool origin = !rowset_is_null(res, 0, 2);
+        facts->by_apply = origin && rowset_bool(res, 0, 3);
+        facts->other_origin = origin && !facts->by_apply;
+        facts->unmarked = !origin && rowset_bool(res, 0, 4);
         text = xasprintf("transaction %s%s%s%s%s", rowset_cell(res, 0, 0),
                          rowset_is_null(res, 0, 1) ? "" : " at ", rowset_cell(res, 0, 1),
-                         *ret_origin ? ", origin " : "", rowset_cell(res, 0, 2));
+                         origin            ? ", origin "
+                         : facts->unmarked ? ", without a replication origin"
+                                           : "",
+                         rowset_cell(res, 0, 2));
     }
     rowset_free(res);
     strbuf_release(&st.sql);

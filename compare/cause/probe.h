@@ -24,8 +24,8 @@ void probe_values(const struct table_probe *probe, const struct values *v, size_
 bool probe_left_out(const struct table_probe *probe, const char *const *key);
 /* Name of a trigger that fires for what apply does to such a row; NULL = none. The probe's. */
 const char *probe_trigger(const struct table_probe *probe, enum compare_kind kind);
-/* "transaction 731 at 2026-11-22 10:00:00+00"; *ret_origin: by a replication origin. NULL = not known; malloc'd. */
-char *probe_writer(const struct table_probe *probe, const char *const *key, bool *ret_origin);
+/* "transaction 731 at 2026-11-22 10:00:00+00, origin …"; fills other_origin, by_apply and unmarked. NULL = not known; malloc'd. */
+char *probe_writer(const struct table_probe *probe, const char *const *key, struct cause_facts *facts);
 /* The key as the journal writes it, texts with a NUL behind each. malloc'd, NULL = as it is. */
 char *probe_journal_key(const struct table_probe *probe, const char *const *key, size_t *ret_len);
 

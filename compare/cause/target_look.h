@@ -33,8 +33,10 @@ struct cause_ops {
     /* → equal by the column's collation, equal to what the column's type makes of `value`; null = cannot be told. */
     void (*compare_value)(const struct plan_table *pt, const char *const *key,
                           const struct target_column *column, const char *value, struct strbuf *out);
-    /* → transaction, when it committed, its replication origin; what is not known is null. NULL: this server does not say. */
-    void (*writer)(const struct plan_table *pt, const char *const *key, struct strbuf *out);
+    /* → transaction, when it committed, its replication origin, is that apply's, has it none although apply's sessions had theirs by then;
+     * what is not known is null. NULL: this server does not say. */
+    void (*writer)(const char *pipeline, const struct plan_table *pt, const char *const *key,
+                   struct strbuf *out);
 };
 
 extern const struct cause_ops cause_postgres, cause_mariadb;

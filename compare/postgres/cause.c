@@ -3,6 +3,7 @@
 
 #include "core/attr.h"
 #include "pg/conn.h"
+#include "pg/origin.h"
 
 #define VERSION_PARAMETER_PRIVILEGES 150000
 
@@ -43,15 +44,43 @@ static void compare_value(const struct plan_table *pt, const char *const *key,
 }
 
 /* Times and origins are kept with track_commit_timestamp alone. Transactions below 3 are no real ones. */
-static void writer(const struct plan_table *pt, const char *const *key, struct strbuf *out)
+#define TRACKED(xid)                                                                                         \
+    "CASE WHEN current_setting('track_commit_timestamp') = 'on' AND " xid "::text::bigint > 2 THEN " xid     \
+    " END"
+
+/* Do all positions of the pipeline come of apply's origins, and since when have there been any? One whose making is too long ago to be
+ * known was there before any row whose writing is known. */
+#define APPLY_MARKS                                                                                          \
+    " CROSS JOIN LATERAL (SELECT bool_and(starts_with(o.roname, m.own)) AS all_own FROM crossfade.position " \
+    "p LEFT JOIN LATERAL pg_xact_commit_timestamp_origin(" TRACKED(                                          \
+        "p.xmin") ") c ON true LEFT JOIN pg_replication_origin o ON o.roident = c.roident WHERE p.pipeline " \
+                  "= m.pipeline) a CROSS JOIN LATERAL (SELECT CASE WHEN bool_and(c.at IS NOT NULL) THEN "    \
+                  "min(c.at) ELSE '-infinity' END AS at FROM (SELECT pg_xact_commit_timestamp(" TRACKED(     \
+                      "o.xmin") ") AS at FROM pg_replication_origin o WHERE starts_with(o.roname, m.own)) "  \
+                                "c) s"
+
+/* A change of the table's columns may have written all its rows anew. */
+#define REWRITTEN                                                                                            \
+    "EXISTS (SELECT FROM pg_attribute d WHERE d.attrelid = x.tab AND d.xmin = x.id) OR EXISTS (SELECT FROM " \
+    "pg_class d WHERE d.oid = x.tab AND d.xmin = x.id)"
+
+static void writer(const char *pipeline, const struct plan_table *pt, const char *const *key,
+                   struct strbuf *out)
 {
-    strbuf_addf(out, "SELECT x.id, w.timestamp::text, o.roname FROM (SELECT t.xmin AS id FROM %s",
-                pt->from[SIDE_TARGET]);
+    strbuf_adds(out,
+                "SELECT x.id, w.timestamp::text, o.roname, starts_with(o.roname, m.own), w.roident = 0 AND "
+                "a.all_own AND w.timestamp > s.at AND NOT (" REWRITTEN ") FROM (SELECT t.xmin AS id, "
+                "t.tableoid AS tab FROM ");
+    strbuf_adds(out, pt->from[SIDE_TARGET]);
     cause_add_key(pt, SIDE_TARGET, key, pg_quote_literal, out);
+    strbuf_adds(out, " LIMIT 1) x CROSS JOIN LATERAL (SELECT q.pipeline, '" PG_ORIGIN_PREFIX
+                     "' || q.pipeline || ':' || d.oid || ':' AS own FROM pg_database d, (SELECT ");
+    pg_quote_literal(out, pipeline);
     strbuf_adds(
-        out, " LIMIT 1) x LEFT JOIN LATERAL pg_xact_commit_timestamp_origin(CASE WHEN "
-             "current_setting('track_commit_timestamp') = 'on' AND x.id::text::bigint > 2 THEN x.id END) w "
-             "ON true LEFT JOIN pg_replication_origin o ON o.roident = w.roident");
+        out,
+        "::text AS pipeline) q WHERE d.datname = current_database()) m LEFT JOIN LATERAL "
+        "pg_xact_commit_timestamp_origin(" TRACKED(
+            "x.id") ") w ON true LEFT JOIN pg_replication_origin o ON o.roident = w.roident" APPLY_MARKS);
 }
 
 const struct cause_ops cause_postgres = {

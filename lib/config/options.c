@@ -162,6 +162,8 @@ const struct option option_table[] = {
      .help = "What goes to spill_dir is encrypted (AES-256-GCM) with a random key that is in memory only. false: it lies there readable."},
     {.key = "capture.streaming", .type = OPT_ENUM, .def = "on", .choices = "on|off", .used_by = "capture",
      .help = "on: large transactions are taken while they run (PostgreSQL 14 and later; the server decides by its logical_decoding_work_mem) and published at their commit. off: they come as a whole behind their commit."},
+    {.key = "capture.origin", .type = OPT_ENUM, .def = "any", .choices = "any|not_crossfade|none", .used_by = "capture",
+     .help = "Which changes of the source are captured, by how they came there. any: all. not_crossfade: all but those that apply of a Crossfade pipeline wrote (two pipelines in opposite directions would else replicate each other's changes for ever); what subscriptions and others have replicated comes. none: only changes that no replication brought: nothing of apply, of subscriptions, or of other sessions with a replication origin."},
     {.key = "capture.heartbeat_interval_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "10s", .min = 100, .max = 3600000, .used_by = "capture",
      .help = "An idle source gets a heartbeat this often, so that the slot moves on and lets go of WAL."},
 

@@ -60,6 +60,8 @@ struct role_status {
     uint64_t conflicts_open;   /* … that need a person */
     char dual_written[200];    /* apply: patterns of tables that are written on both sides; "" = none */
     char dual_write_until[32]; /* as configured */
+    char no_origin
+        [240]; /* apply: why its changes carry no replication origin; "" = they do, or the target has none */
     const char *throttle;   /* apply: what it waits for before the next batch (throttle.h), NULL = nothing */
     uint64_t batch_changes; /* apply: most changes of a batch at present */
     bool lag_alarm;         /* apply: the lag is over apply.max_lag_ms */

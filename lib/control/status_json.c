@@ -116,6 +116,8 @@ static void set_counters(json_t *root, const struct board_view *view)
         set(root, "conflicts_target", json_count(st->conflicts_target));
         set(root, "conflicts_open", json_count(st->conflicts_open));
     }
+    if (st->no_origin[0] != '\0')
+        set(root, "no_origin", json_text_or_null(st->no_origin));
     set(root, "throttle", json_text_or_null(st->throttle != NULL ? st->throttle : ""));
     set(root, "batch_changes", json_count(st->batch_changes));
     set(root, "lag_alarm", json_boolean(st->lag_alarm));

@@ -124,7 +124,7 @@ int repl_protocol_version(int server_version)
 }
 
 bool repl_start(struct pg_conn *conn, const char *slot, lsn_t start_lsn, const char *publication,
-                bool in_progress, struct err *err)
+                bool in_progress, bool local_only, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(4096), list = STRBUF_INIT(1024);
     char lsn[LSN_TEXT_MAX];
@@ -135,8 +135,9 @@ bool repl_start(struct pg_conn *conn, const char *slot, lsn_t start_lsn, const c
                 in_progress ? "streaming 'on', " : "");
     pg_quote_ident(&list, publication); /* a list of identifiers, inside a literal */
     pg_quote_literal(&sql, list.data);
-    /* What others replicated into the source is wanted, too; said aloud where it can be. */
-    strbuf_adds(&sql, pg_server_version(conn) >= 160000 ? ", origin 'any')" : ")");
+    if (pg_server_version(conn) >= REPL_ORIGIN_VERSION)
+        strbuf_addf(&sql, ", origin '%s'", local_only ? "none" : "any");
+    strbuf_addc(&sql, ')');
     bool ok = strbuf_ok(&list, "publication name", err) && strbuf_ok(&sql, "START_REPLICATION", err);
     if (ok) {
         PGresult *res = PQexec(conn->pq, sql.data);

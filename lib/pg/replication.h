@@ -47,9 +47,11 @@ bool repl_create_slot(struct pg_conn *conn, const char *slot, enum repl_slot_kin
  * (server: logicalproto.h). What a version adds is sent only when an option asks for it. @thread any */
 int repl_protocol_version(int server_version);
 /* Streams the publication's changes in binary form from the later of start_lsn and what the slot has
- * confirmed. in_progress: large transactions before their commit too (PostgreSQL 14 and later). */
+ * confirmed. in_progress: large transactions before their commit too (PostgreSQL 14 and later). local_only: nothing that has a
+ * replication origin, from REPL_ORIGIN_VERSION on; an earlier server sends it, with a message that names the origin. */
+#define REPL_ORIGIN_VERSION 160000
 bool repl_start(struct pg_conn *conn, const char *slot, lsn_t start_lsn, const char *publication,
-                bool in_progress, struct err *err) MUST_CHECK;
+                bool in_progress, bool local_only, struct err *err) MUST_CHECK;
 
 enum repl_next {
     REPL_ERROR = 0,

@@ -497,6 +497,8 @@ bool crew_open(struct target *lead, const struct target_options *options, struct
         *ret = NULL;
         return true;
     }
+    for (size_t i = 1; i < crew->count && lead->no_origin == NULL; i++)
+        lead->no_origin = crew->writers[i].tgt->no_origin;
     if (lead->triggers_fire)
         log_event(
             LOG_LEVEL_WARN, "writers_idle",

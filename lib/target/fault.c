@@ -96,6 +96,7 @@ static bool fault_open(const struct target_options *options, struct target **ret
         return false;
     }
     ft->base.triggers_fire = ft->inner->triggers_fire;
+    ft->base.no_origin = ft->inner->no_origin;
     ft->base.layout = ft->inner->layout;
     if (!fault_after("open", lost, err)) {
         fault_close(&ft->base);

@@ -137,7 +137,9 @@ enum target_mode {
 struct target {
     const struct target_ops *ops;
     bool triggers_fire; /* the role may not keep triggers and foreign keys of the target from firing */
-    struct crew *crew;  /* target.c's: other writers beside this one; NULL = none */
+    /* Why what is written here does not carry apply's replication origin, or not all of it; NULL: it does, or this kind of target has none. */
+    const char *no_origin;
+    struct crew *crew;                  /* target.c's: other writers beside this one; NULL = none */
     const struct target_layout *layout; /* layout.h: tables that count by another one's name; NULL: none */
 };
 

@@ -183,6 +183,9 @@ def test_privileges_on_the_target(servers):
             expect(s.pipeline, "fail", "privileges", "TRUNCATE")
             s.target(f"GRANT CREATE ON DATABASE {s.name} TO {role}; GRANT ALL ON t TO {role}")
             expect(s.pipeline, "warn", "session_replication_role", "triggers")
+            functions = "pg_replication_origin_create(text), pg_replication_origin_session_setup(text), pg_replication_origin_xact_setup(pg_lsn, timestamptz)"
+            expect(s.pipeline, "warn", "replication origin", f'GRANT EXECUTE ON FUNCTION {functions} TO "{role}"')
+            s.target(f"GRANT EXECUTE ON FUNCTION {functions} TO {role}")
             if int(target.value("SHOW server_version_num")) >= 150000:
                 s.target(f"GRANT SET ON PARAMETER session_replication_role TO {role}")
                 code, rows = check(s.pipeline)

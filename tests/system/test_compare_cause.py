@@ -6,6 +6,7 @@ import re
 import pytest
 
 from rig import Kafka, Postgres, Workdir, comparing
+from rig.privileges import APPLY
 from rig.scenario import scenario
 
 PLACE = r"topic=\S+ partition=\d+ offset=\d+ lsn=[0-9A-F]+/[0-9A-F]+"
@@ -59,6 +60,7 @@ def behind_the_journal(s, *statements):
 
 
 FUNCTION = "CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.v := upper(NEW.v); RETURN NEW; END $$"
+SPILL = """CREATE FUNCTION spill() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO stale VALUES (77, 'spilt') ON CONFLICT DO NOTHING; RETURN NULL; END $$"""
 EXPECTED = {
     ("rogue", "changed", "1"): ("rogue_writer", f"somebody else has changed it since{RECORD}{WRITER}"),
     ("rogue", "missing", "2"): ("not_applied", f"the row is in the journal, and apply has passed it.*{RECORD}$"),
@@ -78,23 +80,44 @@ EXPECTED = {
     ("lost", "extra", "k'2"): ("lost_in_journal", f"the source has no such row.*; last record: op=r {PLACE}$"),
     ("lost", "missing", "k'3"): ("lost_in_journal", f"says that it is gone; last record: op=d {PLACE}$"),
     ("stale", "changed", "1"): ("not_applied", f"as it was at an earlier record.*; last record: op=u {PLACE}; the target has: op=[ru] {PLACE}{WRITER}"),
+    ("stale", "extra", "77"): ("rogue_writer", "no record of this key ever was in the journal"),
     ("stale", "extra", "2"): ("not_applied", f"as it was at an earlier record.*; last record: op=d {PLACE}; the target has: op=r {PLACE}{WRITER}"),
     ("chosen", "extra", "2000"): ("filter", "source.filters leaves out"),
     ("keyless", "extra", None): ("unknown", "no key"),
 }
+NOT_APPLY = rf"; the target's row is of transaction \d+ at 20\d\d-[^;]*, without a replication origin"
+# Where apply's sessions have replication origins (docs/PRIVILEGES.md): what tells its rows from others'.
+MARKED = {
+    ("rogue", "changed", "1"): ("rogue_writer", f"a session that is not apply's has written the target's row{RECORD}{NOT_APPLY}$"),
+    ("rogue", "extra", "4"): ("rogue_writer", f"a session that is not apply's has written the target's row; last record: op=d {PLACE}{NOT_APPLY}$"),
+    ("rogue", "extra", "900"): ("rogue_writer", f"no record of this key ever was in the journal.*{NOT_APPLY}"),
+    ("fired", "changed", "1"): ("trigger", rf"; trigger shout{RECORD}{WRITER}[^;]*, origin crossfade:s\d+:\d+:1:0$"),
+    ("big", "changed", "1"): ("rogue_writer", f"a session that is not apply's.*{RECORD}{NOT_APPLY}$"),
+    ("stale", "changed", "1"): ("rogue_writer", f"a session that is not apply's.*{RECORD}{NOT_APPLY}$"),
+    ("stale", "extra", "2"): ("rogue_writer", f"a session that is not apply's.*; last record: op=d {PLACE}{NOT_APPLY}$"),
+    ("stale", "extra", "77"): ("trigger", rf"a trigger of another table{WRITER}[^;]*, origin crossfade:s\d+:\d+:1:0; topic="),
+}
 
 
-@pytest.mark.parametrize("journal, form", [("lmdb", "avro"), ("kafka", "json")])
-def test_each_cause(servers, journal, form):
+def unmark(s):
+    """Apply may have no replication origin, as on a server whose administrator has not granted it."""
+    s.target(f"REVOKE EXECUTE ON FUNCTION pg_replication_origin_session_setup(text) FROM {APPLY}")
+
+
+@pytest.mark.parametrize("journal, form, marked", [("lmdb", "avro", False), ("kafka", "json", True)])
+def test_each_cause(servers, journal, form, marked):
     folder, source, target = servers
     with contextlib.ExitStack() as stack:
         url = stack.enter_context(Kafka(folder)).url if journal == "kafka" else None
         with scenario(folder, source, target, TABLES, journal=url, journal_format=form, more=SETTINGS) as s:
+            if not marked:
+                unmark(s)
             s.start()
             s.wait()
             assert comparing.compare(s.pipeline)["verdict"] == "PASS"
             s.target(FUNCTION, "CREATE TRIGGER shout BEFORE INSERT OR UPDATE ON fired FOR EACH ROW EXECUTE FUNCTION shout()",
-                     "ALTER TABLE fired ENABLE ALWAYS TRIGGER shout", "ALTER TABLE held ALTER v TYPE varchar(6)")
+                     "ALTER TABLE fired ENABLE ALWAYS TRIGGER shout", SPILL, "CREATE TRIGGER z_spill AFTER UPDATE ON fired FOR EACH ROW EXECUTE FUNCTION spill()",
+                     "ALTER TABLE fired ENABLE ALWAYS TRIGGER z_spill", f"GRANT ALL ON stale TO {APPLY}", "ALTER TABLE held ALTER v TYPE varchar(6)")
             s.source("UPDATE rogue SET v = 'new' WHERE id <= 2", "DELETE FROM rogue WHERE id = 4", "UPDATE fired SET v = 'new' WHERE id = 1",
                      "INSERT INTO held VALUES (2, 'far too long')", "UPDATE big SET n = n + 1 WHERE id <= 2", "UPDATE stale SET v = 'new' WHERE id = 1",
                      "DELETE FROM stale WHERE id = 2", "DELETE FROM lost WHERE t = 'k''3'")
@@ -109,7 +132,7 @@ def test_each_cause(servers, journal, form):
                      "UPDATE rogue SET v = 'origin' WHERE id = 5")
             # what the types make of values: all rows but those that fit, which this test's writer above has changed
             s.target("ALTER TABLE typed ALTER amount TYPE numeric(12,1)", "ALTER TABLE padded ALTER v TYPE char(10)")
-            expected = {**EXPECTED, **{("typed", "changed", str(i)): EXPECTED["typed", "changed", "1"] for i in (3, 4, 5)}}
+            expected = {**EXPECTED, **{("typed", "changed", str(i)): EXPECTED["typed", "changed", "1"] for i in (3, 4, 5)}, **(MARKED if marked else {})}
             report = comparing.compare(s.pipeline, code=1)
             check(report, expected)
             # nothing of a row's values in what is told of it, and the reasons of the verdict stay
@@ -144,17 +167,22 @@ def test_conflicts(servers):
             ("stale", "changed", "1"): ("rogue_writer", RECORD)})
 
 
-def test_look_up_fails(servers):
-    """What cannot be looked up is unknown, with the reason; the verdict and its rows are what they would be."""
+@pytest.mark.parametrize("marked", [False, True])
+def test_look_up_fails(servers, marked):
+    """What cannot be looked up is unknown, with the reason; the verdict and its rows are what they would be. A row's origin tells without the journal."""
     folder, source, target = servers
     with scenario(folder, source, target, TABLES, more=SETTINGS) as s:
+        if not marked:
+            unmark(s)
         s.start()
         s.wait()
         rogue(s, "UPDATE rogue SET v = 'rogue' WHERE id = 1")
         journal = s.pipeline.settings["journal"]
         there, journal["url"] = journal["url"], f"lmdb:{folder}/none"  # capture and apply have read theirs
         s.pipeline.write()
-        check(comparing.compare(s.pipeline, code=1), {("rogue", "changed", "1"): ("unknown", f"could not be looked up{WRITER}.*; the journal cannot be read: ")})
+        expected = ("rogue_writer", f"a session that is not apply's has written the target's row{NOT_APPLY}; the journal cannot be read: ") if marked else (
+            "unknown", f"could not be looked up{WRITER}.*; the journal cannot be read: ")
+        check(comparing.compare(s.pipeline, code=1), {("rogue", "changed", "1"): expected})
         journal["url"] = there
         s.pipeline.write()
         check(comparing.compare(s.pipeline, code=1), {("rogue", "changed", "1"): ("rogue_writer", RECORD)})

@@ -1,10 +1,10 @@
 """compare run against MariaDB says of each row why it differs: the causes that there are on it. (On PostgreSQL: test_compare_cause.py.) Apply halts at a table
-that has got a trigger or a column too narrow when it looks at the table again, which it may do at any time: these two causes are for PostgreSQL's test alone."""
+that has a trigger, or a column too narrow, as soon as it sees that: so the trigger's test takes the right to see any from it, and the column becomes narrow behind all that is written."""
 
 import pytest
 
 from rig import Postgres, Workdir, comparing
-from rig.mariadb import ROLE_PASSWORD, MariaDB
+from rig.mariadb import ROLE, ROLE_PASSWORD, MariaDB
 from rig.privileges import grant_mariadb
 from test_compare_cause import PLACE, RECORD, causes, check
 from test_mariadb import case
@@ -72,6 +72,41 @@ def test_each_cause(servers):
                           f"UPDATE stale SET v = 'old' WHERE u = {U}", "INSERT INTO chosen VALUES (2000, 1)", "UPDATE padded SET v = 'WORT' WHERE id = 2"):
             s.target(statement)
         check(comparing.compare(s.pipeline, code=1), EXPECTED)
+
+
+def test_type_rule(servers):
+    """A column that was made narrower behind apply's back: apply does not write the table any more, and so does not look at it again."""
+    schema = "CREATE TABLE typed (id int PRIMARY KEY, amount numeric(12,4), at timestamp(6)); INSERT INTO typed SELECT i, i + 0.1234, '2026-01-01 00:00:00.654321' FROM generate_series(1, 3) i"
+    with case(servers, "narrow", schema, f"CREATE TABLE typed (id int PRIMARY KEY, amount decimal(12,4), at datetime(6)) {BIN}") as s:
+        s.start()
+        s.pipeline.wait_caught_up()
+        assert comparing.compare(s.pipeline)["verdict"] == "PASS"
+        s.source("UPDATE typed SET amount = 7.5 WHERE id = 3")
+        s.pipeline.wait_caught_up()
+        s.target("ALTER TABLE typed MODIFY amount decimal(12,1), MODIFY at datetime(0)")
+        s.target("UPDATE typed SET amount = 9 WHERE id = 2")
+        what = f"what its column's type makes of the source's value{RECORD}$"
+        check(comparing.compare(s.pipeline, code=1), {("typed", "changed", "1"): ("type_rule", what), ("typed", "changed", "2"): ("rogue_writer", RECORD), ("typed", "changed", "3"): ("type_rule", what)})
+
+
+def test_trigger(servers):
+    """Apply's role may not see triggers, and one runs for what it writes; compare's role sees it."""
+    schema = "CREATE TABLE fired (id int PRIMARY KEY, v text); INSERT INTO fired SELECT i, 'v' || i FROM generate_series(1, 3) i"
+    with case(servers, "shouts", schema, f"CREATE TABLE fired (id int PRIMARY KEY, v longtext) {BIN}") as s:
+        s.server.sql(f"REVOKE TRIGGER ON `{s.name}`.* FROM {ROLE}@'%'")
+        s.target("CREATE TRIGGER shout BEFORE UPDATE ON fired FOR EACH ROW SET NEW.v = UPPER(NEW.v)")
+        s.start()
+        s.pipeline.wait_caught_up()
+        assert comparing.compare(s.pipeline)["verdict"] == "PASS"
+        s.source("UPDATE fired SET v = 'new' WHERE id = 1")
+        s.pipeline.wait_caught_up()
+        grant_mariadb(s.server, s.name, "crossfade_seer", ROLE_PASSWORD, "mariadb-compare")
+        s.pipeline.settings["target"]["url"] = s.server.url(s.name, "crossfade_seer")
+        s.pipeline.write()
+        found = causes(comparing.compare(s.pipeline, code=1))["fired", "changed", "1"]
+        assert found[0] == "rogue_writer" and found[1].endswith("this role may not see them (docs/PRIVILEGES.md)"), found
+        s.server.sql(f"GRANT TRIGGER ON `{s.name}`.* TO crossfade_seer@'%'")
+        check(comparing.compare(s.pipeline, code=1), {("fired", "changed", "1"): ("trigger", f"; trigger shout{RECORD}$")})
 
 
 def test_conflicts(servers):

@@ -135,6 +135,9 @@ def test_roles_can_do_no_more_than_the_page_says(world):
 
 # -- each right of the page is taken away, the statement that brings it back is told: by check, or by the command that needs it
 
+ORIGIN_FUNCTIONS = ("pg_replication_origin_create(text)", "pg_replication_origin_session_setup(text)", "pg_replication_origin_xact_setup(pg_lsn, timestamptz)")
+
+
 def granted(world, side, role):
     """Rights of the role itself in that database, from the server's catalog: [(REVOKE, GRANT, what the hint must hold)]; of control tables none, they are their role's."""
     rows = world.servers[side].sql("""
@@ -191,6 +194,13 @@ def test_check_names_each_right_that_is_missing(world, side, role):
             assert code == 0 and names(bad, "SET", "PARAMETER", "session_replication_role", role), bad
         finally:
             world.sql(side, f"GRANT SET ON PARAMETER session_replication_role TO {role}")
+    for function in (*ORIGIN_FUNCTIONS,) if role == APPLY else ():
+        world.sql(side, f"REVOKE EXECUTE ON FUNCTION {function} FROM {role}")
+        try:
+            code, bad = world.check()
+            assert code == 0 and names(bad, "EXECUTE", "FUNCTION", function, role), bad
+        finally:
+            world.sql(side, f"GRANT EXECUTE ON FUNCTION {function} TO {role}")
     assert world.check()[0] == 0
 
 

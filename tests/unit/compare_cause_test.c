@@ -72,6 +72,22 @@ static const struct example examples[] = {
     /* what is certain goes first */
     {CAUSE_ROGUE_WRITER,
      {CHANGED, RECORD, .other_origin = true, .narrowed = true, .alike = true, .lacking = true}},
+    /* who wrote the row, by its transaction's origin */
+    {CAUSE_ROGUE_WRITER, {CHANGED, .unmarked = true}}, /* the journal is not asked */
+    {CAUSE_UNKNOWN, {CHANGED, .unmarked = true, .direct = true}},
+    {CAUSE_ROGUE_WRITER, {CHANGED, RECORD, .as_source = true, .unmarked = true, .trigger = true}},
+    {CAUSE_ROGUE_WRITER, {CHANGED, RECORD, .undecided = true, .unmarked = true}},
+    {CAUSE_ROGUE_WRITER, {CHANGED, RECORD, .as_source = true, .lacking = true, .unmarked = true}},
+    {CAUSE_ROGUE_WRITER, {EXTRA, RECORD, .gone = true, .earlier_as_target = true, .unmarked = true}},
+    {CAUSE_ROGUE_WRITER, {EXTRA, .seen = SEEN_NONE_KEPT, .unmarked = true}},
+    {CAUSE_TYPE_RULE, {CHANGED, RECORD, .as_source = true, .narrowed = true, .unmarked = true}},
+    {CAUSE_LOST_IN_JOURNAL, {CHANGED, RECORD, .unmarked = true}},
+    {CAUSE_LOST_IN_JOURNAL, {CHANGED, .seen = SEEN_NONE, .unmarked = true}},
+    {CAUSE_UNKNOWN, {CHANGED, RECORD, .as_source = true, .by_apply = true}},
+    {CAUSE_UNKNOWN, {CHANGED, RECORD, .as_source = true, .by_apply = true, .passed = true}},
+    {CAUSE_TRIGGER, {CHANGED, RECORD, .as_source = true, .by_apply = true, .trigger = true}},
+    {CAUSE_NOT_APPLIED, {CHANGED, RECORD, .as_source = true, .earlier_as_target = true, .by_apply = true}},
+    {CAUSE_TRIGGER, {EXTRA, .seen = SEEN_NONE, .by_apply = true}},
     {CAUSE_DEAD_LETTER, {MISSING, RECORD, .dead_letter = true, .as_source = true}},
     {CAUSE_CONFLICT, {CHANGED, .conflict = true, .dead_letter = true, .other_origin = true}},
 };

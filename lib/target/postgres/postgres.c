@@ -24,8 +24,8 @@ static const char SESSION[] =
     "= off; "
     "SET row_security = off; SET temp_buffers = '32MB'; SET work_mem = '64MB'";
 
-static const char POSITION_TAIL[] =
-    " RETURNING 1) SELECT 1 / count(*) FROM moved"; /* division by zero: another process has moved it */
+/* Division by zero: another process has moved it. */
+#define POSITION_TAIL(more) " RETURNING 1) SELECT 1 / count(*)" more " FROM moved"
 
 #define WRITERS_TEXT    "31" /* beside the lead, at most: apply.writers */
 #define POSITION_PARAMS 14
@@ -105,6 +105,23 @@ static bool make_control_tables(struct pg_target *pt, struct err *err)
     return pg_control_tables_ensure(pt->conn, needed, embedded_sql_target_sql, "target", err);
 }
 
+/* $5: the position's LSN. Where the session has no origin, there is nothing to mark. */
+static const char *position_tail(const struct pg_target *pt)
+{
+    return pt->origin.set ? POSITION_TAIL(", " PG_ORIGIN_MARK("$5::pg_lsn")) : POSITION_TAIL("");
+}
+
+static bool set_up_origin(struct pg_target *pt, struct err *err)
+{
+    char part[48];
+    (void)snprintf(part, sizeof part, "%.*s:%u", (int)strcspn(pt->shard, "/"), pt->shard, pt->writer);
+    if (!pg_origin_set_up(pt->conn, pt->pipeline, part, &pt->origin, err))
+        return false;
+    pt->base.no_origin = pt->origin.set ? NULL : pt->origin.why_not;
+    return true;
+}
+
+/* The origin comes behind the lock: what still has it is an earlier session of ours that is about to end. */
 static bool set_up_session(struct pg_target *pt, struct err *err)
 {
     struct err refused = ERR_INIT;
@@ -115,7 +132,8 @@ static bool set_up_session(struct pg_target *pt, struct err *err)
         *err = refused;
         return false;
     }
-    return (pt->writer > 0 || make_control_tables(pt, err)) && pgt_take_lock(pt, err);
+    return (pt->writer > 0 || make_control_tables(pt, err)) && pgt_take_lock(pt, err) &&
+           set_up_origin(pt, err);
 }
 
 static void pgt_close(struct target *tgt)
@@ -306,13 +324,13 @@ static bool prepare_position(struct pg_target *pt, struct err *err)
         &sql,
         "WITH moved AS (UPDATE crossfade.position SET (%s) = ROW(%s) WHERE pipeline = $1 AND shard = $2 AND "
         "fence_id = $12::bigint AND lsn = $13::pg_lsn AND pending IS NULL%s",
-        POSITION_NAMES, columns, POSITION_TAIL);
+        POSITION_NAMES, columns, position_tail(pt));
     bool ok = strbuf_ok(&sql, "statement", err) && pg_prepare(pt->conn, "crossfade_move", sql.data, err);
     strbuf_clear(&sql);
     strbuf_addf(&sql,
                 "WITH moved AS (INSERT INTO crossfade.position (pipeline, shard, %s) SELECT $1, $2, %s WHERE "
                 "$12::bigint IS NULL AND $13::pg_lsn IS NULL ON CONFLICT DO NOTHING%s",
-                POSITION_NAMES, columns, POSITION_TAIL);
+                POSITION_NAMES, columns, position_tail(pt));
     ok = ok && strbuf_ok(&sql, "statement", err) && pg_prepare(pt->conn, "crossfade_first", sql.data, err);
     strbuf_release(&sql);
     pt->prepared_position = ok;
@@ -387,7 +405,7 @@ static bool prepare_decide(struct pg_target *pt, struct err *err)
         "$9::bigint * interval '1 microsecond', 'marker_kind', $10::text, 'marker_nonce', $11::text, "
         "'offsets', $14::text, 'applied_at', clock_timestamp()) WHERE pipeline = $1 AND shard = $2 AND "
         "fence_id = $12::bigint AND lsn = $13::pg_lsn AND pending IS NULL%s",
-        POSITION_TAIL);
+        position_tail(pt));
     bool ok = strbuf_ok(&sql, "statement", err) && pg_prepare(pt->conn, "crossfade_decide", sql.data, err);
     strbuf_release(&sql);
     pt->prepared_decide = ok;

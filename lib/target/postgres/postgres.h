@@ -12,6 +12,7 @@
 
 #include "core/strbuf.h"
 #include "pg/conn.h"
+#include "pg/origin.h"
 #include "pg/pipeline.h"
 #include "pg/types/write.h"
 #include "target/conflicts.h"
@@ -153,6 +154,7 @@ struct pg_target {
     struct target base;
     struct pg_conn *conn;
     struct pg_type_catalog *types;
+    struct pg_origin origin; /* what the session's commits are marked with */
     char *pipeline;
     char *offsets; /* as position() last read them */
     char *shard;

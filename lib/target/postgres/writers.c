@@ -79,7 +79,9 @@ static bool prepare_writer(struct target *tgt, struct err *err)
     struct pg_target *pt = (struct pg_target *)tgt;
     if (!pgt_plain(pt, err))
         return err_wrap(err, "target");
-    if (!with_name(pt, "PREPARE TRANSACTION ", err)) {
+    const char *prepare =
+        pt->origin.set ? "SELECT " PG_ORIGIN_MARK("'0/0'") "; PREPARE TRANSACTION " : "PREPARE TRANSACTION ";
+    if (!with_name(pt, prepare, err)) {
         if (strcmp(err->sqlstate, NO_ROOM) == 0)
             err->code = ERR_TRANSIENT; /* others prepare, too: the lead writes this batch alone */
         return false;

@@ -74,7 +74,7 @@ def prepare_source(url, publication="owner", pipeline=None, schemas="."):
 
 def prepare_target(url, schemas=".", owner="postgres"):
     """owner: whose tables they are, and will be. Where all schemas are meant, a superuser may make more, too."""
-    blocks = ["target-apply", "compare", "target-schema", "target-cutover", "target-apply-replica"]
+    blocks = ["target-apply", "compare", "target-schema", "target-cutover", "target-apply-replica", "target-apply-origin"]
     if schemas == ".":
         blocks += ["target-later"] + ([("target-later", {"owner": "postgres"})] if owner != "postgres" else [])
     run_blocks(url, *blocks, owner=owner, control=APPLY, schemas=schemas)

@@ -123,14 +123,21 @@ def position(url, pipeline):
 
 
 def drop_database(server, name):
-    """Drops a database with its slots, whoever is connected."""
+    """Drops a database with its slots and replication origins, whoever is connected."""
     def slots_gone():
         server.sql("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE database = %s AND active", (name,))
         with contextlib.suppress(psycopg.errors.ObjectInUse):
             server.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = %s", (name,))
         return not server.value("SELECT count(*) FROM pg_replication_slots WHERE database = %s", (name,))
     wait_until(slots_gone, 20, f"the slots of {name} are gone")
+    oid = server.value("SELECT oid FROM pg_database WHERE datname = %s", (name,))
     server.sql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def origins_gone():
+        with contextlib.suppress(psycopg.errors.ObjectInUse):
+            server.sql("SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin WHERE roname LIKE %s", (f"crossfade:%:{oid}:%",))
+        return not server.value("SELECT count(*) FROM pg_replication_origin WHERE roname LIKE %s", (f"crossfade:%:{oid}:%",))
+    wait_until(origins_gone, 20, f"the replication origins of {name} are gone")
 
 
 @contextlib.contextmanager
