@@ -110,8 +110,10 @@ int cmd_docs(struct cli *cli);
 int cmd_compare(struct cli *cli);
 int cmd_cutover(struct cli *cli);
 int cmd_schema(struct cli *cli);
+int cmd_audit(struct cli *cli);
+int cmd_approve(struct cli *cli);
 
 extern const struct cli_flag capture_flags[], apply_flags[], status_flags[], journal_flags[], check_flags[],
-    compare_flags[], cutover_flags[], schema_flags[];
+    compare_flags[], cutover_flags[], schema_flags[], audit_flags[], approve_flags[];
 
 #endif

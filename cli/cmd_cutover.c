@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "cutover_confirm.h"
 #include "cutover/cutover.h"
 #include "terminal.h"
 
@@ -14,6 +15,7 @@
 
 const struct cli_flag cutover_flags[] = {
     {"execute", NULL, "really do it; without this `run` only plans"},
+    {"confirm", "NAME", "run --execute: the source's database, where cutover.approval asks for it; else it is asked at the terminal"},
     {"json", NULL, "one JSON object: outcome, gates, steps, pause_ms, verdict"},
     {NULL, NULL, NULL},
 };
@@ -21,6 +23,7 @@ const struct cli_flag cutover_flags[] = {
 struct talker {
     int stop_fd;
     bool quiet;
+    const char *confirmed; /* --confirm; NULL = not given */
 };
 
 static void say(void *ctx, const char *text)
@@ -35,6 +38,12 @@ static bool stop_asked(void *ctx)
     const struct talker *talker = ctx;
     struct pollfd fd = {.fd = talker->stop_fd, .events = POLLIN};
     return talker->stop_fd >= 0 && poll(&fd, 1, 0) > 0;
+}
+
+static bool confirm(void *ctx, const char *database)
+{
+    const struct talker *talker = ctx;
+    return cutover_confirmed(talker->confirmed, database, talker->stop_fd);
 }
 
 static json_t *gates_json(const struct cutover_report *report)
@@ -55,7 +64,9 @@ static json_t *report_json(const struct cutover_report *report, const struct err
     for (size_t i = 0; i < report->step_count; i++)
         json_array_append_new(steps, json_pack("{s:s, s:f}", "state", report->steps[i].state, "ms",
                                                (double)report->steps[i].took_us / 1000.0));
-    return json_pack("{s:s, s:s, s:o, s:o, s:f, s:s, s:s, s:s, s:I, s:s, s:s}", "outcome", report->outcome,
+    return json_pack("{s:s, s:I, s:s, s:s, s:s, s:o, s:o, s:f, s:s, s:s, s:s, s:I, s:s, s:s}", "plan_hash",
+                     report->plan_hash, "audit_seq", (json_int_t)report->audit.seq, "audit_hash", report->audit.hash,
+                     "outcome", report->outcome,
                      "id", report->id, "gates", gates_json(report), "steps", steps, "pause_ms",
                      (double)report->pause_us / 1000.0, "final_lsn", report->final_lsn, "verdict",
                      report->verdict, "verdict_scope", report->verdict_scope, "sequences_set",
@@ -96,6 +107,10 @@ static void add_outcome(const struct terminal *term, struct strbuf *out, const s
     if (*report->verdict != '\0')
         strbuf_addf(out, ", final comparison %s (%s)", report->verdict, report->verdict_scope);
     strbuf_addc(out, '\n');
+    if (*report->plan_hash != '\0')
+        strbuf_addf(out, "  plan %s\n", report->plan_hash);
+    if (report->audit.seq > 0)
+        strbuf_addf(out, "  audit: seq %" PRId64 ", hash %s\n", report->audit.seq, report->audit.hash);
     if (*report->reason != '\0')
         strbuf_addf(out, "  %s\n", report->reason);
 }
@@ -122,7 +137,7 @@ int cmd_cutover(struct cli *cli)
 {
     const char *verb = cli_arg(cli, 0);
     bool json = cli_flag(cli, "json") != NULL, execute = cli_flag(cli, "execute") != NULL;
-    struct talker talker = {.stop_fd = cli->stop_fd, .quiet = json};
+    struct talker talker = {.stop_fd = cli->stop_fd, .quiet = json, .confirmed = cli_flag(cli, "confirm")};
     struct cutover_talk talk = {.ctx = &talker, .say = say, .stop_asked = stop_asked};
     struct cutover_report report;
     struct err err = ERR_INIT;
@@ -133,6 +148,7 @@ int cmd_cutover(struct cli *cli)
         return refused;
     if (cli->arg_count != 1)
         return cli_usage_error(cli, "say plan, run --execute, or abort");
+    talk.confirm = plan ? NULL : confirm;
     if (plan)
         ok = cutover_plan(cli->cfg, &talk, &report, &err);
     else if (strcmp(verb, "run") == 0)

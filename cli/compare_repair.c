@@ -7,12 +7,15 @@
 #include <string.h>
 
 #include "compare/repair/repair.h"
+#include "audit_note.h"
 #include "compare_progress.h"
 #include "core/alloc.h"
+#include "json/text.h"
 #include "terminal.h"
 
 #define TEXT_BYTES ((size_t)4 << 20)
 #define ROUNDS_MAX 1000
+#define AUDITED_TABLES 500
 
 static uint64_t all_of(const uint64_t counts[DIFF_CHANGED + 1])
 {
@@ -103,6 +106,43 @@ static void print_result(const struct repair_request *req, const struct repair_r
     free(text);
 }
 
+static json_t *begin_json(const struct repair_request *req)
+{
+    json_t *j = json_pack("{s:s, s:b, s:I}", "way", req->way == REPAIR_JOURNAL ? "journal" : "sql", "delete_extra",
+                          req->delete_extra, "rounds", (json_int_t)req->rounds);
+    json_t *tables = json_array();
+    for (size_t i = 0; i < req->table_count; i++)
+        json_array_append_new(tables, json_text(req->tables[i]));
+    json_object_set_new(j, "tables", tables);
+    return j;
+}
+
+/* How many rows; never which. */
+static json_t *end_json(const struct repair_result *r, bool ok, const struct err *why)
+{
+    json_t *j = json_pack("{s:s, s:s, s:I}", "before", compare_verdict_name(r->before), "after",
+                          compare_verdict_name(r->after), "rounds", (json_int_t)r->rounds);
+    json_t *tables = json_array();
+    for (size_t i = 0; i < r->table_count && i < AUDITED_TABLES; i++)
+        json_array_append_new(tables, json_pack("{s:o, s:o, s:I, s:I}", "schema", json_text(r->tables[i].schema), "table",
+                                                json_text(r->tables[i].table), "found",
+                                                (json_int_t)all_of(r->tables[i].found), "repaired",
+                                                (json_int_t)all_of(r->tables[i].repaired)));
+    json_object_set_new(j, "tables", tables);
+    json_object_set_new(j, "table_count", json_integer((json_int_t)r->table_count));
+    if (!ok)
+        json_object_set_new(j, "error", json_text(why->text));
+    return j;
+}
+
+/* It is done: that its end cannot be written down is only told. */
+static void note_end(struct cli *cli, const struct repair_result *r, bool ok, const struct err *why, bool quiet)
+{
+    struct err failed = ERR_INIT;
+    if (!audit_note(cli, "repair.end", end_json(r, ok, why), quiet, &failed))
+        (void)cli_error(cli, &failed);
+}
+
 int compare_repair_command(struct cli *cli)
 {
     struct err err = ERR_INIT;
@@ -123,11 +163,19 @@ int compare_repair_command(struct cli *cli)
     compare_talker_init(&talker);
     const char **tables = compare_given(cli, "table", &req.table_count);
     req.tables = tables;
+    bool json = cli_flag(cli, "json") != NULL;
+    if (req.execute && !audit_note(cli, "repair.begin", begin_json(&req), json, &err)) {
+        free(tables);
+        compare_talker_clear(&talker);
+        return cli_error(cli, &err) == CLI_EXIT_USAGE ? CLI_EXIT_USAGE : CLI_EXIT_NOT_RUN;
+    }
     bool ok = compare_repair(cli->cfg, &req, &result, &err);
     free(tables);
     compare_talker_clear(&talker);
+    if (req.execute)
+        note_end(cli, &result, ok, &err, json);
     if (ok || result.table_count > 0)
-        print_result(&req, &result, cli_flag(cli, "json") != NULL);
+        print_result(&req, &result, json);
     int code = repair_exit_code(&req, &result);
     repair_result_release(&result);
     if (ok)

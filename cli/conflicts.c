@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit_note.h"
 #include "core/alloc.h"
 #include "target/conflicts.h"
 #include "json/text.h"
@@ -121,6 +122,10 @@ static int resolve(struct conflicts *c)
         return cli_usage_error(c->cli, "conflicts resolve: IDs are expected");
     if (side == NULL || (strcmp(side, "source") != 0 && strcmp(side, "target") != 0))
         return cli_usage_error(c->cli, "conflicts resolve: --take source or --take target is expected");
+    json_t *detail = audit_note_ids(c->ids, c->id_count);
+    json_object_set_new(detail, "take", json_string(side));
+    if (!audit_note(c->cli, "conflicts.resolve", detail, c->json, &err))
+        return cli_error(c->cli, &err);
     if (!target_conflicts_answer(&c->query, c->ids, c->id_count, side, &found, &err))
         return cli_error(c->cli, &err);
     if (c->json)

@@ -11,6 +11,7 @@
 
 #include "apply/foreign.h"
 #include "apply/letters.h"
+#include "audit_note.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "journal/journal_settings.h"
@@ -236,6 +237,11 @@ static int ask(struct dlq *d, const char *request)
         return cli_usage_error(d->cli, "--reason belongs to discard");
     if (!cli_flag_int(d->cli, "timeout", 0, 86400, WAIT_DEFAULT_S, &timeout_s))
         return CLI_EXIT_USAGE;
+    json_t *detail = audit_note_ids(d->ids, d->id_count);
+    if (reason != NULL)
+        json_object_set_new(detail, "reason", json_text(reason));
+    if (!audit_note(d->cli, discards ? "dlq.discard" : "dlq.retry", detail, d->json, &err))
+        return cli_error(d->cli, &err);
     if (!target_letters_ask(&d->query, d->ids, d->id_count, request, reason, &found, &err))
         return cli_error(d->cli, &err);
     d->asked = (size_t)found;

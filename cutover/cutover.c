@@ -112,12 +112,12 @@ static bool begin_or_resume(struct cutover *co, struct err *err)
         return false;
     if (!gates_ok) {
         co->report->outcome = "refused";
-        return true;
+        return trail_gates(co, false, err);
     }
     if (!verify_prepare(co, err))
         return false;
     new_id(co);
-    return record_state(co, CUT_BEGINNING, err);
+    return trail_gates(co, true, err) && record_state(co, CUT_BEGINNING, err);
 }
 
 bool cutover_execute(const struct config *cfg, const struct cutover_talk *talk, struct cutover_report *ret,
@@ -133,6 +133,7 @@ bool cutover_execute(const struct config *cfg, const struct cutover_talk *talk, 
         ok = cutover_walk(&co, err);
         lsn_format(co.final_lsn, ret->final_lsn);
     }
+    trail_close(&co, ok ? NULL : err);
     cutover_close(&co);
     return ok;
 }
@@ -156,6 +157,7 @@ bool cutover_abort(const struct config *cfg, const struct cutover_talk *talk, st
         (void)snprintf(ret->id, sizeof ret->id, "%s", co.id);
         ok = (co.state == CUT_ABORTING || record_state(&co, CUT_ABORTING, err)) && cutover_walk(&co, err);
     }
+    trail_close(&co, ok ? NULL : err);
     cutover_close(&co);
     return ok;
 }

@@ -8,6 +8,7 @@
 #ifndef CUTOVER_CUTOVER_H
 #define CUTOVER_CUTOVER_H
 
+#include "audit/audit.h"
 #include "config/config.h"
 
 enum gate_verdict { GATE_UNKNOWN = 0, GATE_OK, GATE_REFUSED };
@@ -20,7 +21,7 @@ struct gate_result {
     char hint[240];     /* what to do; "" when ok */
 };
 
-#define CUTOVER_GATES_MAX 16
+#define CUTOVER_GATES_MAX 32
 #define CUTOVER_STEPS_MAX 32
 
 struct cutover_step {
@@ -41,6 +42,8 @@ struct cutover_report {
     char verdict_scope[200]; /* which tables it read */
     size_t sequences_set;
     char stragglers[200]; /* sessions ended */
+    char plan_hash[SHA256_HEX]; /* what approvals are for */
+    struct audit_mark audit;    /* of the last row that was written and is known to the source; seq 0 = none */
     char reason[1200];    /* why it was refused or aborted; "" = neither */
 };
 
@@ -49,6 +52,8 @@ struct cutover_talk {
     /* One line for a person, as it happens. */
     void (*say)(void *ctx, const char *text);
     bool (*stop_asked)(void *ctx);
+    /* Whether the person names this database when asked which one is moved; NULL = nobody is asked. */
+    bool (*confirm)(void *ctx, const char *database);
 };
 
 /* Exit codes (docs/OPERATIONS.md). */

@@ -5,6 +5,7 @@
 #include "core/lsn.h"
 #include "core/nonce.h"
 #include "cutover/cutover.h"
+#include "cutover/trail.h"
 #include "pg/conn.h"
 
 /* A state names the action that is about to be taken, or is being taken: it is recorded first, so after a
@@ -56,6 +57,7 @@ struct cutover {
     uint64_t scanned_fence_id; /* fences up to here are in tables[].changed (at first: the PASS's own) */
     uint64_t scanned_offset;   /* where the walk goes on; 0 = not begun */
     char straggler_why[300];   /* why a straggler could not be ended */
+    struct trail trail; /* trail.c */
     struct cutover_report *report;
 };
 

@@ -14,6 +14,8 @@
 #include "control/http.h"
 #include "core/alloc.h"
 #include "core/clock.h"
+#include "cutover/approval/approval.h"
+#include "cutover/approval/gate.h"
 #include "cutover_internal.h"
 #include "pg/source.h"
 
@@ -281,6 +283,10 @@ static bool all_ok(const struct cutover_report *report)
 bool gates_run(struct cutover *co, bool *ret_all_ok, struct err *err)
 {
     struct readiness readiness;
+    if (!approval_plan_hash(co, co->report->plan_hash, err))
+        return false;
+    if (approval_is_wanted(co->cfg, APPROVAL_CONFIRM) && co->talk->confirm != NULL)
+        confirm_gate(co, add_gate(co, "confirmed"));
     if (!readiness_of(co->cfg, &readiness, err))
         return false;
     gate_role(co, "capture_alive", "capture.listen", "capture");
@@ -295,6 +301,8 @@ bool gates_run(struct cutover *co, bool *ret_all_ok, struct err *err)
     gate_privileges(co);
     gate_of_target(co, &readiness, "verdict");
     gate_of_target(co, &readiness, "clean_window");
+    if (approval_is_on(co->cfg))
+        approvals_gate(co, add_gate(co, "approvals"));
     /* Last and only if the rest holds: it waits, and a dead role would cost its whole limit. */
     if (all_ok(co->report))
         gate_lag(co);

@@ -138,6 +138,7 @@ bool cutover_open(struct cutover *co, const struct config *cfg, const struct cut
 
 void cutover_close(struct cutover *co)
 {
+    trail_close(co, NULL);
     pg_close(co->source);
     pg_close(co->watch);
     pg_close(co->target);
@@ -160,6 +161,8 @@ bool record_state(struct cutover *co, enum cutover_state state, struct err *err)
     lsn_format(co->final_lsn, lsn);
     const char *params[] = {co->id, co->pipeline, seq, cutover_state_name(state), began, lsn, co->nonce};
     PG_RESULT_AUTO res = NULL;
+    if (!trail_begin(co, err))
+        return err_wrap(err, "step %s of cutover %s", cutover_state_name(state), co->id);
     if (!pg_query(
             co->target,
             "INSERT INTO crossfade.cutover (cutover_id, pipeline, seq, state, detail) VALUES ($1, $2, $3, $4,"
@@ -168,6 +171,8 @@ bool record_state(struct cutover *co, enum cutover_state state, struct err *err)
             7, params, &res, err))
         return err_wrap(err, "step %s of cutover %s cannot be recorded on the target",
                         cutover_state_name(state), co->id);
+    if (!trail_step(co, state, err))
+        return err_wrap(err, "step %s of cutover %s", cutover_state_name(state), co->id);
     co->seq++;
     co->state = state;
     return true;

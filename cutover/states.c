@@ -208,6 +208,7 @@ static bool step(struct cutover *co, struct err *abort_reason, struct err *err)
             return err_wrap(err, "cutover %s at '%s'", co->id, cutover_state_name(from));
         }
         *abort_reason = failure;
+        (void)snprintf(co->report->reason, sizeof co->report->reason, "%s", failure.text);
         next = t->failed;
         cutover_say(co, "%s failed: %s", cutover_state_name(from), failure.text);
     } else {

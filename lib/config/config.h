@@ -55,5 +55,8 @@ void config_reference_markdown(struct strbuf *out);
 void config_reference_man(struct strbuf *out);
 /* All options with value and origin; secrets masked. */
 void config_dump(const struct config *cfg, struct strbuf *out);
+/* Options whose key begins so, with their values, a line each, in the table's order: two configurations that say the same give the same
+ * text. Passwords are masked, so that another password is no difference; secrets are not told. */
+void config_section(const struct config *cfg, const char *prefix, struct strbuf *out);
 
 #endif

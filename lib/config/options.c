@@ -4,6 +4,7 @@
  * (--key=value), in docs/CONFIG.md and in the man page. Defaults are text, so that they pass through the same
  * reader.
  */
+#include "config/approvers.h"
 #include "config/column_filter.h"
 #include "config/option.h"
 #include "config/query_item.h"
@@ -23,16 +24,16 @@
 
 /* clang-format off */
 const struct option option_table[] = {
-    {.key = "pipeline", .type = OPT_TEXT, .pattern = "^[a-z][a-z0-9_]{0,30}$", .example = "shop", .used_by = "!capture !apply !status !journal !check !compare !cutover !schema",
+    {.key = "pipeline", .type = OPT_TEXT, .pattern = "^[a-z][a-z0-9_]{0,30}$", .example = "shop", .used_by = "!capture !apply !status !journal !check !compare !cutover !schema !audit !approve",
      .help = "Name of the pipeline: a lower-case letter, then up to 30 letters, digits or '_'. Names the slot, the publication and the journal's transactional id."},
 
-    {.key = "source.url", .type = OPT_URL, .choices = PG_URL, .example = "postgresql://crossfade@db1:5432/shop", .used_by = "!capture !check !compare !cutover !schema status",
+    {.key = "source.url", .type = OPT_URL, .choices = PG_URL, .example = "postgresql://crossfade@db1:5432/shop", .used_by = "!capture !check !compare !cutover !schema status audit !approve",
      .help = "The database to move away from. Passwords are better left to libpq's own means (PGPASSFILE, service file) or ${VAR}."},
     {.key = "source.standby_url", .type = OPT_URL, .choices = PG_URL, .example = "postgresql://crossfade@db1-standby:5432/shop", .used_by = "capture",
      .help = "A hot standby of source.url, PostgreSQL 16 or later: capture copies and decodes there, and writes to source.url only markers, heartbeats and what setting up takes. Tables need a key to be copied there."},
-    {.key = "source.tables", .type = OPT_LIST, .item_fits = table_pattern_fits, .items = "patterns schema.table, such as public.*, !public.audit_* or \"My Schema\".\"T\"", .example = "[\"public.*\", \"!public.audit_*\"]", .used_by = "capture check compare cutover schema",
+    {.key = "source.tables", .type = OPT_LIST, .item_fits = table_pattern_fits, .items = "patterns schema.table, such as public.*, !public.audit_* or \"My Schema\".\"T\"", .example = "[\"public.*\", \"!public.audit_*\"]", .used_by = "capture check compare cutover schema approve",
      .help = "Patterns of the tables to move: schema.table with '*' as wildcard; '!' in front excludes; the last pattern that fits decides; double quotes take a name literally. Default: all but PostgreSQL's own and crossfade's."},
-    {.key = "source.filters", .type = OPT_RULES, .item_check = table_rule_check, .items = "rules, each with table: (a pattern) and any of columns:, where:, key:, mask:, rename:, topic:", .example = "[{table: public.users, columns: [\"!password\"], mask: {email: hash, phone: \"partial:0:2\"}}]", .used_by = "capture journal check compare cutover schema",
+    {.key = "source.filters", .type = OPT_RULES, .item_check = table_rule_check, .items = "rules, each with table: (a pattern) and any of columns:, where:, key:, mask:, rename:, topic:", .example = "[{table: public.users, columns: [\"!password\"], mask: {email: hash, phone: \"partial:0:2\"}}]", .used_by = "capture journal check compare cutover schema approve",
      .help = "What of a table is moved. columns: names with '*', '!' in front leaves out. where: a condition on rows (PostgreSQL 15 and later; tables with columns that may be stored out of line, such as text, need REPLICA IDENTITY FULL). key: columns that make the record's key in place of the primary key. mask: for each column hash, \"null\", \"fixed:VALUE\" or \"partial:FIRST:LAST\" (characters that stay). rename: new names of columns. topic: what follows the prefix. Where several rules fit a table, the last one decides. As a flag: one rule, repeated. docs/OPERATIONS.md says what each needs."},
     {.key = "source.filters_changed", .type = OPT_ENUM, .def = "refuse", .choices = "refuse|accept", .used_by = "capture",
      .help = "When source.filters is not what the copy was made with. refuse: capture halts and names the table. accept: the publication is altered, and what is captured from now on follows the new rules; rows and records that are there already stay as they are."},
@@ -66,7 +67,7 @@ const struct option option_table[] = {
     {.key = "source.debezium.registry_ca", .type = OPT_PATH, .example = "/etc/ssl/registry-ca.pem", .used_by = "apply",
      .help = "Certificates (PEM) that the registry's may be signed by, in place of the system's."},
 
-    {.key = "target.url", .type = OPT_URL, .choices = PG_URL "|mariadb://|mysql://|fault:", .example = "postgresql://crossfade@db2:5432/shop", .used_by = "!apply !check !compare !cutover !schema",
+    {.key = "target.url", .type = OPT_URL, .choices = PG_URL "|mariadb://|mysql://|fault:", .example = "postgresql://crossfade@db2:5432/shop", .used_by = "!apply !check !compare !cutover !schema !audit !approve",
      .help = "The database to move to. Its tables must exist; crossfade schema create makes them. MariaDB (10.11 or later; apply, schema and check alone): mariadb://user@host:3306/database?ssl-mode=verify_identity&ssl-ca=FILE; its password from the URL, MARIADB_PWD, MYSQL_PWD or ~/.my.cnf."},
     {.key = "target.unfit", .type = OPT_ENUM, .def = "halt", .choices = "halt|null|nearest", .used_by = "capture apply compare",
      .help = "What becomes of a value that the target's column cannot hold, such as infinity or the year 290000 (MariaDB), a zero byte in text or a text that is too long (PostgreSQL). halt: apply stops and names the row, or holds it as a dead letter (apply.on_row_error). null: NULL, in columns that take it. nearest (MariaDB): the nearest date, time or float that there is. Columns of a key always halt; so does what a rule has no answer for."},
@@ -349,6 +350,13 @@ const struct option option_table[] = {
      .help = "One try to close the source gives up after this time, and lets writers go on."},
     {.key = "cutover.abort_timeout_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "5m", .min = 1000, .max = DAY_MS, .used_by = "cutover",
      .help = "How long an abort waits for a source that is away before it asks for a person."},
+
+    {.key = "cutover.approval", .type = OPT_LIST, .item_fits = approval_kind_fits, .items = "confirm, ticket, second_person, backup or rehearsal", .example = "[confirm, ticket, second_person, backup]", .used_by = "cutover approve",
+     .help = "Gate: what must be approved before a cutover begins; not set: nothing. confirm: whoever runs it types the name of the source's database, or gives it with --confirm. ticket, backup (verified), rehearsal (passed): an approval of that kind by one of cutover.approvers (crossfade approve). second_person: by one who is not the user that runs the cutover. An approval is for one plan (crossfade cutover plan shows its hash), for one cutover, and for a time."},
+    {.key = "cutover.approvers", .type = OPT_RULES, .item_check = approver_check, .items = "persons, each with name:, key: (public, Ed25519) and users:", .example = "[{name: alice, key: MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=, users: [alice]}]", .used_by = "cutover approve",
+     .help = "Who may approve. key: the line of base64 that `openssl pkey -in FILE -pubout` writes. users: users of the operating system or of the database that are this person: for them, his approval is not one of a second person. As a flag: one person, repeated."},
+    {.key = "cutover.approval_valid_s", .type = OPT_DURATION, .unit = UNIT_S, .def = "24h", .min = MINUTE_S, .max = 30 * DAY_S, .used_by = "cutover approve",
+     .help = "How long an approval is valid at most; crossfade approve --valid asks for less."},
 
     {.key = "log.format", .type = OPT_ENUM, .def = "text", .choices = "text|json", .used_by = "capture apply compare cutover",
      .help = "One event is one line on stderr, as text or as JSON."},

@@ -1,9 +1,11 @@
 /* Writes the option table for people: docs/CONFIG.md, the man page's section, and the dump of a loaded
  * configuration. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "config/config_internal.h"
+#include "core/alloc.h"
 #include "core/log.h"
 
 static void add_commands(const struct option *opt, bool needed_only, struct strbuf *out)
@@ -177,5 +179,33 @@ void config_dump(const struct config *cfg, struct strbuf *out)
             strbuf_addf(out, "  # %s:%d\n", cfg->file, setting->line);
         else
             strbuf_addf(out, "  # %s\n", setting->origin == ORIGIN_FLAG ? "flag" : "default");
+    }
+}
+
+static void add_masked(const char *text, struct strbuf *out)
+{
+    size_t size = 3 * strlen(text) + 16; /* a character may become three */
+    char *masked = xmalloc(size);
+    strbuf_adds(out, log_mask_url(text, masked, size));
+    free(masked);
+}
+
+void config_section(const struct config *cfg, const char *prefix, struct strbuf *out)
+{
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *opt = &option_table[i];
+        const struct option_value *value = &cfg->settings[i].value;
+        if (strncmp(opt->key, prefix, strlen(prefix)) != 0)
+            continue;
+        strbuf_addf(out, "%s =", opt->key);
+        for (size_t k = 0; option_is_many(opt) && k < value->list_count; k++) {
+            strbuf_addf(out, " [%zu] ", k);
+            add_masked(value->list[k], out);
+        }
+        if (!option_is_many(opt) && value->text != NULL) {
+            strbuf_addc(out, ' ');
+            opt->secret ? strbuf_adds(out, "***") : add_masked(value->text, out);
+        }
+        strbuf_addc(out, '\n');
     }
 }

@@ -34,3 +34,18 @@ CREATE TABLE IF NOT EXISTS crossfade.decision (
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 REVOKE ALL ON crossfade.decision FROM PUBLIC;
+
+-- The last hash of the audit chain (crossfade.audit on the target) that a cutover has written: rows cut off at its end are seen by it.
+CREATE TABLE IF NOT EXISTS crossfade.audit_anchor (
+    pipeline text        PRIMARY KEY,
+    seq      bigint      NOT NULL,
+    hash     text        NOT NULL,
+    noted_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+REVOKE ALL ON crossfade.audit_anchor FROM PUBLIC;
+DO $$ BEGIN -- whoever came first
+    IF EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = 'crossfade.audit_anchor'::regclass
+               AND c.relowner <> n.nspowner AND pg_has_role(c.relowner, 'USAGE') AND pg_has_role(n.nspowner, 'MEMBER')) THEN
+        EXECUTE (SELECT format('ALTER TABLE crossfade.audit_anchor OWNER TO %I', pg_get_userbyid(nspowner)) FROM pg_namespace WHERE nspname = 'crossfade');
+    END IF;
+END $$;

@@ -242,6 +242,28 @@ CREATE TABLE IF NOT EXISTS crossfade.cutover (
     at         timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (cutover_id, seq)
 );
+-- What was decided, by whom: a chain of hashes (lib/audit/). Nothing in it is ever changed or deleted: not even its owner may, until he gives
+-- himself the right again; what was changed all the same, `crossfade audit verify` finds.
+DO $$ BEGIN
+    IF to_regclass('crossfade.audit') IS NULL THEN
+        CREATE TABLE crossfade.audit (
+            seq        bigint      PRIMARY KEY,    -- from 1, without a gap
+            at         timestamptz NOT NULL,
+            pipeline   text        NOT NULL,
+            cutover_id text        NOT NULL,       -- '': of none
+            event      text        NOT NULL,
+            os_user    text        NOT NULL,
+            db_user    text        NOT NULL,
+            host       text        NOT NULL,
+            detail     text        NOT NULL,       -- a JSON object, as it was hashed
+            prev_hash  text        NOT NULL,       -- of the row before; of the first row zeros
+            hash       text        NOT NULL CHECK (hash ~ '^[0-9a-f]{64}$')
+        );
+        EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON crossfade.audit FROM %I', current_user);
+        EXECUTE (SELECT format('ALTER TABLE crossfade.audit OWNER TO %I', pg_get_userbyid(nspowner)) -- whoever came first
+                   FROM pg_namespace WHERE nspname = 'crossfade' AND pg_has_role(nspowner, 'MEMBER'));
+    END IF;
+END $$;
 REVOKE ALL ON ALL TABLES IN SCHEMA crossfade FROM PUBLIC;
 
 DO $$ BEGIN -- docs/PRIVILEGES.md: all that compare may write here
@@ -254,5 +276,11 @@ DO $$ BEGIN -- docs/PRIVILEGES.md: all that compare may write here
         GRANT EXECUTE ON FUNCTION crossfade.prune_verdicts(text) TO crossfade_compare;
         GRANT INSERT, DELETE ON crossfade.comparison TO crossfade_compare;
         GRANT SELECT, INSERT, UPDATE, DELETE ON crossfade.compared TO crossfade_compare;
+    END IF;
+END $$;
+DO $$ BEGIN -- … and compare repair
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'crossfade_compare')
+       AND EXISTS (SELECT FROM pg_class WHERE oid = 'crossfade.audit'::regclass AND pg_has_role(relowner, 'USAGE')) THEN
+        GRANT SELECT, INSERT ON crossfade.audit TO crossfade_compare;
     END IF;
 END $$;

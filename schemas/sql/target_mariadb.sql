@@ -126,3 +126,18 @@ CREATE TABLE IF NOT EXISTS crossfade_compared (
     proven_at    datetime(6)     NOT NULL DEFAULT CURRENT_TIMESTAMP(6) COMMENT 'UTC',
     PRIMARY KEY (pipeline, schema_name, table_name)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='what comparisons have proven of a table, for those that build on it';
+
+CREATE TABLE IF NOT EXISTS crossfade_audit (
+    seq        bigint       NOT NULL COMMENT 'from 1, without a gap',
+    at         datetime(6)  NOT NULL COMMENT 'UTC',
+    pipeline   varchar(64)  NOT NULL,
+    cutover_id varchar(64)  NOT NULL,
+    event      varchar(64)  NOT NULL,
+    os_user    varchar(255) NOT NULL,
+    db_user    varchar(255) NOT NULL,
+    host       varchar(255) NOT NULL,
+    detail     longtext     NOT NULL COMMENT 'a JSON object, as it was hashed',
+    prev_hash  char(64)     NOT NULL COMMENT 'of the row before; of the first row zeros',
+    hash       char(64)     NOT NULL,
+    PRIMARY KEY (seq)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='what was decided, by whom: a chain of hashes; never changed';

@@ -101,7 +101,7 @@ static bool make_control_tables(struct pg_target *pt, struct err *err)
         "crossfade.loaded.table_oid crossfade.release crossfade.dead_letter "
         "crossfade.dead_letter.begun "
         "crossfade.direct_load crossfade.direct_table crossfade.direct_chunk crossfade.direct_letter "
-        "crossfade.shard_home";
+        "crossfade.shard_home crossfade.audit";
     return pg_control_tables_ensure(pt->conn, needed, embedded_sql_target_sql, "target", err);
 }
 
