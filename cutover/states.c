@@ -42,7 +42,7 @@ static bool act_decide(struct cutover *co, struct err *err)
     if (!decision_get(co, stands, err))
         return false;
     /* Taken again after a crash it may have been set already. */
-    if (strcmp(stands, "switched") != 0 && (!late_none(co, err) || !act_hold(co, err)))
+    if (strcmp(stands, "switched") != 0 && (!act_hold(co, err) || !late_none(co, err)))
         return false;
     if (!decision_set(co, "switched", stands, err))
         return false;

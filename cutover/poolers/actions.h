@@ -6,7 +6,7 @@
 
 /* CUT_PAUSING: on_freeze hooks, then all poolers. */
 bool act_pause(struct cutover *co, struct err *err) MUST_CHECK;
-/* CUT_DECIDING, last: on_verified hooks, and all poolers still hold their clients. */
+/* CUT_DECIDING, before the last look for late commits: on_verified hooks, and all poolers still hold their clients. */
 bool act_hold(struct cutover *co, struct err *err) MUST_CHECK;
 /* CUT_SWITCHING: all poolers, then on_switch and on_done hooks. */
 bool act_switch(struct cutover *co, struct err *err) MUST_CHECK;
