@@ -2,7 +2,7 @@
 #ifndef CUTOVER_POOLERS_ACTIONS_H
 #define CUTOVER_POOLERS_ACTIONS_H
 
-#include "cutover_internal.h"
+#include "cutover/cutover_internal.h"
 
 /* CUT_PAUSING: on_freeze hooks, then all poolers. */
 bool act_pause(struct cutover *co, struct err *err) MUST_CHECK;

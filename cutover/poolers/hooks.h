@@ -7,7 +7,7 @@
 #ifndef CUTOVER_POOLERS_HOOKS_H
 #define CUTOVER_POOLERS_HOOKS_H
 
-#include "cutover_internal.h"
+#include "cutover/cutover_internal.h"
 
 /* Stops at the first that fails: exit code, signal, or cutover.hook_timeout_ms (it is ended then, with its children). */
 bool hooks_run(struct cutover *co, const char *event, struct err *err) MUST_CHECK;

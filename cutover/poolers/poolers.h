@@ -6,7 +6,7 @@
 #ifndef CUTOVER_POOLERS_POOLERS_H
 #define CUTOVER_POOLERS_POOLERS_H
 
-#include "cutover_internal.h"
+#include "cutover/cutover_internal.h"
 
 struct poolers; /* held by struct cutover from the first use to poolers_free() */
 
