@@ -10,6 +10,7 @@
 #include "core/clock.h"
 #include "core/failpoint.h"
 #include "core/log.h"
+#include "cutover/poolers/keeper.h"
 #include "cutover/poolers/poolers_internal.h"
 #include "pg/url.h"
 
@@ -73,6 +74,7 @@ void poolers_free(struct poolers *ps)
 {
     if (ps == NULL)
         return;
+    keeper_end(ps);
     for (size_t i = 0; ps->items != NULL && i < ps->count; i++) {
         pooler_disconnect(&ps->items[i]);
         free(ps->items[i].place);
@@ -200,7 +202,7 @@ bool poolers_pause(struct cutover *co, struct err *err)
     if (ps->count == 0)
         return true;
     enum pausing *states CLEANUP(free_ptr) = xcalloc(ps->count, sizeof *states);
-    bool ok = true;
+    bool ok = keeper_start(co, ps, err);
     for (size_t i = 0; ok && i < ps->count; i++) {
         ok = ask_pause(co, ps, &ps->items[i], err);
         states[i] = PAUSING_ASKED;

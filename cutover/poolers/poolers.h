@@ -10,7 +10,7 @@
 
 struct poolers; /* held by struct cutover from the first use to poolers_free() */
 
-void poolers_free(struct poolers *poolers); /* NULL allowed; pauses stay */
+void poolers_free(struct poolers *poolers); /* NULL allowed; pauses stay as they are */
 size_t poolers_count(struct cutover *co);   /* configured */
 
 /* PAUSE, and waits until the transactions in all of them have ended. Fails if one has not done it after cutover.pooler_timeout_ms

@@ -2,6 +2,8 @@
 #ifndef CUTOVER_POOLERS_INTERNAL_H
 #define CUTOVER_POOLERS_INTERNAL_H
 
+#include <sys/types.h>
+
 #include "config/pooler_rules.h"
 #include "cutover/poolers/connstr.h"
 #include "cutover/poolers/console.h"
@@ -19,6 +21,8 @@ struct poolers {
     struct pooler *items;
     size_t count;
     int64_t timeout_ms;
+    pid_t keeper_pid; /* 0 = none; keeper.c owns both */
+    int keeper_fd;
 };
 
 /* Reads the configuration at the first use. */

@@ -349,6 +349,8 @@ const struct option option_table[] = {
      .help = "PgBouncers that a cutover pauses, points to the target and resumes, all or none. admin: its console, as one of admin_users. ini: its configuration, on this machine. database: the name in its section [databases]. host:, port:, dbname: where it finds the target, if not as target.url says. login: a URL with user and password of an application, tried on the target beforehand."},
     {.key = "cutover.pooler_timeout_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "5s", .min = 100, .max = 60 * MINUTE_S * 1000, .used_by = "cutover",
      .help = "How long a pooler may take to pause (its transactions must end), and to answer at all; if one does not pause in time, all are resumed, and the cutover is aborted."},
+    {.key = "cutover.pooler_hold_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "65s", .min = 100, .max = DAY_MS, .used_by = "cutover",
+     .help = "Should the cutover's process die while poolers are paused, a process that it leaves behind lets them go this long after the pause began, to where their files say. Longer than a cutover makes clients wait, shorter than query_wait_timeout."},
     {.key = "cutover.on_freeze", .type = OPT_LIST, .items = "commands of a shell", .example = "[\"haproxyctl disable app/db1\"]", .used_by = "cutover",
      .help = "Hooks: commands for /bin/sh -c, run one after the other before poolers are paused and the source is closed to writers; one that fails aborts the cutover. docs/OPERATIONS.md says what hooks are given."},
     {.key = "cutover.on_verified", .type = OPT_LIST, .items = "commands of a shell", .example = "[\"/opt/app/smoke-test\"]", .used_by = "cutover",

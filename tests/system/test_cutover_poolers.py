@@ -240,6 +240,21 @@ def test_a_cutover_killed_while_poolers_are_paused(switch, point, then):
     check(url, clients)
 
 
+@pytest.mark.parametrize("point,side", [("cutover.draining", "source"), ("cutover.pooler_reloaded", "target")])
+@pytest.mark.parametrize("switch", [2], indirect=True)
+def test_nobody_comes_after_a_kill(switch, point, side):
+    """The poolers are let go by themselves, to where their files say; the cutover can be taken up all the same."""
+    switch.configure(pooler_hold_ms=3000)
+    with switch.process(point) as process:
+        process.assert_exit(-signal.SIGKILL, 60)
+    wait_until(lambda: [switch.leads(pooler) for pooler in switch.poolers] == [(side, False)] * 2, 60, "all poolers are let go")
+    if side == "source":
+        with psycopg.connect(switch.poolers[0].url("app", OWNER)) as connection, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            connection.execute("UPDATE account SET moves = moves WHERE id = 1")  # still closed: told at once, not kept waiting
+    assert switch.run("run", "--execute")["outcome"] == "done"
+    switch.assert_all("target")
+
+
 def test_hooks(switch):
     """They are given the state and no secrets; what fails before the decision aborts, behind it is told and taken again."""
     notes = os.path.join(switch.folder, f"{switch.s.name}-notes")
