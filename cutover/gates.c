@@ -18,6 +18,7 @@
 #include "cutover/approval/gate.h"
 #include "cutover_internal.h"
 #include "pg/source.h"
+#include "poolers/poolers.h"
 
 #define HTTP_TIMEOUT_MS 3000
 
@@ -271,6 +272,28 @@ static void gate_privileges(struct cutover *co)
     free(missing);
 }
 
+static void gate_poolers(struct cutover *co)
+{
+    if (poolers_count(co) == 0)
+        return;
+    struct gate_result *gate = add_gate(co, "poolers");
+    struct strbuf found = STRBUF_INIT(65536), hint = STRBUF_INIT(65536);
+    struct err failed = ERR_INIT;
+    int64_t wait_ms = 0, timeout_ms = config_int(co->cfg, "cutover.pooler_timeout_ms");
+    (void)snprintf(gate->limit, sizeof gate->limit, "all can be paused and switched");
+    if (!poolers_look(co, &found, &hint, &wait_ms, &failed))
+        refuse(gate, "%.239s", failed.text);
+    else if (hint.len > 0)
+        refuse(gate, "%.239s", hint.data);
+    else if (wait_ms > 0 && wait_ms <= timeout_ms)
+        refuse(
+            gate,
+            "clients are thrown out after query_wait_timeout: raise it, or lower cutover.pooler_timeout_ms");
+    measured(gate, "%.159s", found.data);
+    strbuf_release(&found);
+    strbuf_release(&hint);
+}
+
 static bool all_ok(const struct cutover_report *report)
 {
     for (size_t i = 0; i < report->gate_count; i++) {
@@ -299,6 +322,7 @@ bool gates_run(struct cutover *co, bool *ret_all_ok, struct err *err)
     gate_sequences(co);
     gate_prepared(co);
     gate_privileges(co);
+    gate_poolers(co);
     gate_of_target(co, &readiness, "verdict");
     gate_of_target(co, &readiness, "clean_window");
     if (approval_is_on(co->cfg))

@@ -13,6 +13,7 @@
 #include "core/clock.h"
 #include "cutover_internal.h"
 #include "pg/control_tables.h"
+#include "poolers/poolers.h"
 #include "sql/embedded.h"
 
 /* Settings of the role or the database must not end our statements and sessions, or let a commit that we
@@ -148,6 +149,8 @@ void cutover_close(struct cutover *co)
         free(co->tables[i].topic);
     }
     free(co->tables);
+    poolers_free(co->poolers);
+    co->poolers = NULL;
     co->source = co->watch = co->target = NULL;
     co->tables = NULL;
     co->table_count = 0;

@@ -12,15 +12,11 @@
 #include "core/failpoint.h"
 #include "core/utf8.h"
 #include "cutover_internal.h"
+#include "poolers/actions.h"
 
 static bool act_begin(struct cutover *co, struct err *err)
 {
     return decision_begin(co, err);
-}
-
-static bool act_nothing(struct cutover *co, struct err *err)
-{
-    return true;
 }
 
 static bool act_freeze(struct cutover *co, struct err *err)
@@ -46,7 +42,7 @@ static bool act_decide(struct cutover *co, struct err *err)
     if (!decision_get(co, stands, err))
         return false;
     /* Taken again after a crash it may have been set already. */
-    if (strcmp(stands, "switched") != 0 && !late_none(co, err))
+    if (strcmp(stands, "switched") != 0 && (!act_hold(co, err) || !late_none(co, err)))
         return false;
     if (!decision_set(co, "switched", stands, err))
         return false;
@@ -62,7 +58,7 @@ static bool act_abort(struct cutover *co, struct err *err)
         return false;
     if (strcmp(stands, "switched") == 0)
         return err_set(err, ERR_BUG, "the decision is 'switched': the source stays closed");
-    return freeze_undo(co, err);
+    return freeze_undo(co, err) && act_unpause(co, err);
 }
 
 struct transition {
@@ -79,7 +75,7 @@ static const struct transition table[CUT_MAX_] = {
                        CUT_ARMING, CUT_ABORTING},
     [CUT_ARMING] = {CUT_ARMING, "put up the triggers, letting everything pass", freeze_arm, "drop them",
                     CUT_PAUSING, CUT_ABORTING},
-    [CUT_PAUSING] = {CUT_PAUSING, "pause the poolers (none configured)", act_nothing, "resume the poolers",
+    [CUT_PAUSING] = {CUT_PAUSING, "pause the poolers, all or none", act_pause, "resume the poolers",
                      CUT_FREEZING, CUT_ABORTING},
     [CUT_FREEZING] = {CUT_FREEZING, "close the source to writers, verify that every table refuses",
                       act_freeze, "open the source again", CUT_MARKING, CUT_ABORTING},
@@ -92,8 +88,8 @@ static const struct transition table[CUT_MAX_] = {
                        "nothing", CUT_DECIDING, CUT_ABORTING},
     [CUT_DECIDING] = {CUT_DECIDING, "decide: open → switched", act_decide, "none: the point of no return",
                       CUT_SWITCHING, CUT_ABORTING},
-    [CUT_SWITCHING] = {CUT_SWITCHING, "switch and resume the poolers (none configured)", act_nothing, "none",
-                       CUT_DONE, CUT_UNKNOWN},
+    [CUT_SWITCHING] = {CUT_SWITCHING, "switch and resume the poolers", act_switch, "none", CUT_DONE,
+                       CUT_UNKNOWN},
     [CUT_ABORTING] = {CUT_ABORTING, "decision → aborted, open the source again", act_abort, "none",
                       CUT_ABORTED, CUT_UNKNOWN},
 };

@@ -8,7 +8,7 @@ import sys
 
 from rig import Workdir
 
-from . import applying, compare, debezium, direct, journalling, large, latency, mariadb, size, snapshot, stream, visible
+from . import applying, compare, debezium, direct, journalling, large, latency, mariadb, size, snapshot, stall, stream, visible
 from .rigging import Bench
 from .workloads import MIXED, PGBENCH
 
@@ -81,6 +81,7 @@ FIGURES = {
     "compare-hold": (compare.hold, 50, "<=", "ms, longest of 60 times for which apply was held at a fence"),
     "compare-load": (compare.load, 0.95, ">=", "x pgbench's tps without comparisons, with one after the other beside it"),
     "compare-changed": (compare.changed, 0.1, "<=", "x time of reading 2 M rows, 1 % of the keys changed since an earlier comparison"),
+    "cutover-stall": (stall.one, 1, "<=", "s, longest wait of 16 clients at 500 tx/s behind PgBouncer while a cutover switches it"),
 }
 MEMORY_LIMIT_MIB = 256
 

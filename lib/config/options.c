@@ -7,6 +7,7 @@
 #include "config/approvers.h"
 #include "config/column_filter.h"
 #include "config/option.h"
+#include "config/pooler_rules.h"
 #include "config/query_item.h"
 #include "config/report_formats.h"
 #include "config/semantic_rules.h"
@@ -357,6 +358,24 @@ const struct option option_table[] = {
      .help = "Who may approve. key: the line of base64 that `openssl pkey -in FILE -pubout` writes. users: users of the operating system or of the database that are this person: for them, his approval is not one of a second person. As a flag: one person, repeated."},
     {.key = "cutover.approval_valid_s", .type = OPT_DURATION, .unit = UNIT_S, .def = "24h", .min = MINUTE_S, .max = 30 * DAY_S, .used_by = "cutover approve",
      .help = "How long an approval is valid at most; crossfade approve --valid asks for less."},
+    {.key = "cutover.poolers", .type = OPT_RULES, .item_check = pooler_rule_check, .items = "poolers, each with admin: (a URL), ini: (a path), database: and any of host:, port:, dbname:, login:", .example = "[{admin: \"postgresql://admin@pooler:6432/pgbouncer\", ini: /etc/pgbouncer/pgbouncer.ini, database: app}]", .used_by = "cutover",
+     .help = "PgBouncers that a cutover pauses, points to the target and resumes, all or none. admin: its console, as one of admin_users. ini: its configuration, on this machine. database: the name in its section [databases]. host:, port:, dbname: where it finds the target, if not as target.url says. login: a URL with user and password of an application, tried on the target beforehand."},
+    {.key = "cutover.pooler_timeout_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "5s", .min = 100, .max = 60 * MINUTE_S * 1000, .used_by = "cutover",
+     .help = "How long a pooler may take to pause (its transactions must end), and to answer at all; if one does not pause in time, all are resumed, and the cutover is aborted."},
+    {.key = "cutover.pooler_hold_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "65s", .min = 100, .max = DAY_MS, .used_by = "cutover",
+     .help = "Should the cutover's process die while poolers are paused, a process that it leaves behind lets them go this long after the pause began, to where their files say. Longer than a cutover makes clients wait, shorter than query_wait_timeout."},
+    {.key = "cutover.on_freeze", .type = OPT_LIST, .items = "commands of a shell", .example = "[\"haproxyctl disable app/db1\"]", .used_by = "cutover",
+     .help = "Hooks: commands for /bin/sh -c, run one after the other before poolers are paused and the source is closed to writers; one that fails aborts the cutover. docs/OPERATIONS.md says what hooks are given."},
+    {.key = "cutover.on_verified", .type = OPT_LIST, .items = "commands of a shell", .example = "[\"/opt/app/smoke-test\"]", .used_by = "cutover",
+     .help = "Hooks: run right before the decision, when the target holds everything and has been compared and writers wait; one that fails aborts the cutover."},
+    {.key = "cutover.on_switch", .type = OPT_LIST, .items = "commands of a shell", .example = "[\"/opt/app/point-dns-to-target\"]", .used_by = "cutover",
+     .help = "Hooks: run after the decision, when the poolers have been switched. One that fails leaves the cutover at 'switching', for a person: crossfade cutover run --execute runs all of them again."},
+    {.key = "cutover.on_abort", .type = OPT_LIST, .items = "commands of a shell", .example = "[\"haproxyctl enable app/db1\"]", .used_by = "cutover",
+     .help = "Hooks: run when a cutover was aborted and the source serves again, whether on_freeze was reached or not. One that fails is reported."},
+    {.key = "cutover.on_done", .type = OPT_LIST, .items = "commands of a shell", .example = "[\"/opt/app/announce\"]", .used_by = "cutover",
+     .help = "Hooks: run at the end of a cutover. One that fails is reported."},
+    {.key = "cutover.hook_timeout_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "10s", .min = 100, .max = 60 * MINUTE_S * 1000, .used_by = "cutover",
+     .help = "A hook that takes longer is ended, with all its children, and counts as failed."},
 
     {.key = "log.format", .type = OPT_ENUM, .def = "text", .choices = "text|json", .used_by = "capture apply compare cutover",
      .help = "One event is one line on stderr, as text or as JSON."},

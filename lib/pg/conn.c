@@ -193,7 +193,7 @@ bool pg_open(const char *url, const struct pg_options *options, struct pg_conn *
 {
     if (!check_url(url, err))
         return false;
-    char *server_options CLEANUP(free_ptr) = merge_options(url);
+    char *server_options CLEANUP(free_ptr) = options->console ? NULL : merge_options(url);
     char timeout[16];
     (void)snprintf(timeout, sizeof timeout, "%d",
                    options->connect_timeout_s > 0 ? options->connect_timeout_s : 15);
@@ -221,9 +221,11 @@ bool pg_open(const char *url, const struct pg_options *options, struct pg_conn *
         return false;
     }
     PQsetNoticeReceiver(conn->pq, silent_notice, NULL);
+    conn->console = options->console;
     /* Catalogs, operators and functions are PostgreSQL's own, whatever a role's or database's path puts before
      * them; the rest of the path stays. */
-    if (!pg_exec(conn,
+    if (!conn->console &&
+        !pg_exec(conn,
                  "SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', 'pg_catalog',"
                  " pg_catalog.current_setting('search_path')), false)",
                  err)) {
@@ -392,8 +394,9 @@ bool pg_send(struct pg_conn *conn, const char *sql, int param_count, const char 
              struct err *err)
 {
     (void)pg_sql_head(sql, conn->sent);
-    return PQsendQueryParams(conn->pq, sql, param_count, NULL, params, NULL, NULL, 0) == 1 ||
-           pg_fail(conn, NULL, conn->sent, err);
+    int sent = conn->console ? PQsendQuery(conn->pq, sql)
+                             : PQsendQueryParams(conn->pq, sql, param_count, NULL, params, NULL, NULL, 0);
+    return sent == 1 || pg_fail(conn, NULL, conn->sent, err);
 }
 
 enum pg_poll pg_poll_result(struct pg_conn *conn, struct pg_result **ret, struct err *err)

@@ -21,6 +21,7 @@ struct pg_options {
     const char *application_name; /* "crossfade capture shop" */
     bool replication;             /* replication=database: walsender that also takes SQL */
     int connect_timeout_s;        /* 0 = 15 */
+    bool console;                 /* PgBouncer's own: no settings, no SQL, simple protocol only */
 };
 
 bool pg_open(const char *url, const struct pg_options *options, struct pg_conn **ret,

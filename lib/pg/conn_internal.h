@@ -12,6 +12,7 @@ struct pg_conn {
     PGconn *pq;
     PGcancel *cancel;
     char *copy_row; /* buffer that PQgetCopyData gave last */
+    bool console;   /* takes the simple protocol only */
     size_t queued;  /* statements in the pipeline since the last sync */
     char sent[72];  /* the head of the statement that was sent last, for messages */
 };

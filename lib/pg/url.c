@@ -1,4 +1,4 @@
-/* Owns: taking a URL apart for programs of PostgreSQL that we start. See url.h. */
+/* Owns: taking a URL apart for other programs. See url.h. */
 #include "pg/url.h"
 
 #include <libpq-fe.h>
@@ -11,7 +11,7 @@
 
 #define CONNINFO_BYTES_MAX 65536
 
-static void add_pair(struct strbuf *out, const char *keyword, const char *value)
+void pg_conninfo_add(struct strbuf *out, const char *keyword, const char *value)
 {
     strbuf_addf(out, "%s%s='", out->len > 0 ? " " : "", keyword);
     for (; *value != '\0'; value++) {
@@ -37,22 +37,46 @@ static bool take_options(const PQconninfoOption *options, struct strbuf *out, ch
                 "%s in a URL cannot be handed on to pg_dump: use a key without one, or a service file",
                 o->keyword);
         } else {
-            add_pair(out, o->keyword, o->val);
+            pg_conninfo_add(out, o->keyword, o->val);
         }
     }
     return strbuf_ok(out, "the connection string", err);
 }
 
+/* The message of libpq may show the password. */
+static PQconninfoOption *parse(const char *url, struct err *err)
+{
+    char masked[300], *text = NULL;
+    PQconninfoOption *options = PQconninfoParse(url, &text);
+    if (text != NULL)
+        PQfreemem(text);
+    if (options == NULL)
+        err_set(err, ERR_CONFIG, "cannot read the connection string %s",
+                log_mask_url(url, masked, sizeof masked));
+    return options;
+}
+
+bool pg_url_value(const char *url, const char *keyword, char **ret, struct err *err)
+{
+    PQconninfoOption *options = parse(url, err);
+    if (options == NULL)
+        return false;
+    *ret = NULL;
+    for (const PQconninfoOption *o = options; *ret == NULL && o->keyword != NULL; o++) {
+        if (strcmp(o->keyword, keyword) == 0 && o->val != NULL && *o->val != '\0')
+            *ret = xstrdup(o->val);
+    }
+    PQconninfoFree(options);
+    return true;
+}
+
 bool pg_url_split(const char *url, char **ret_conninfo, char **ret_password, struct err *err)
 {
     struct strbuf out = STRBUF_INIT(CONNINFO_BYTES_MAX);
-    char masked[300], *password = NULL, *text = NULL;
-    PQconninfoOption *options = PQconninfoParse(url, &text);
-    if (text != NULL)
-        PQfreemem(text); /* may show the password */
+    char *password = NULL;
+    PQconninfoOption *options = parse(url, err);
     if (options == NULL)
-        return err_set(err, ERR_CONFIG, "cannot read the connection string %s",
-                       log_mask_url(url, masked, sizeof masked));
+        return false;
     bool ok = take_options(options, &out, &password, err);
     PQconninfoFree(options);
     if (!ok) {

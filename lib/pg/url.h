@@ -1,11 +1,19 @@
-/* A URL for another program: what may stand on a command line, and the password apart. @thread any */
+/* A URL's parts, for other programs. @thread any */
 #ifndef PG_URL_H
 #define PG_URL_H
 
 #include "core/err.h"
+#include "core/strbuf.h"
 
 /* *ret_conninfo: keyword='value' pairs without secrets; *ret_password: NULL = the URL has none. Both malloc'd. ERR_CONFIG when the
  * URL does not read, or has a secret that can only travel on the command line. */
 bool pg_url_split(const char *url, char **ret_conninfo, char **ret_password, struct err *err) MUST_CHECK;
+
+/* What a URL says of one keyword of libpq ("host", "port", "dbname", "user", "password"): malloc'd, NULL = nothing; no defaults of the
+ * environment. ERR_CONFIG when the URL does not read. */
+bool pg_url_value(const char *url, const char *keyword, char **ret, struct err *err) MUST_CHECK;
+
+/* Adds keyword='value' to a connection string. */
+void pg_conninfo_add(struct strbuf *out, const char *keyword, const char *value);
 
 #endif

@@ -8,8 +8,10 @@
 
 #include <cmocka.h>
 
+#include "core/alloc.h"
 #include "core/attr.h"
 #include "pg/conn.h"
+#include "pg/url.h"
 
 /* libpq's own messages quote the secret in each of these. */
 static const char *const urls[] = {
@@ -39,10 +41,38 @@ static void nothing_secret_is_told(void **state)
     }
 }
 
+static void one_part(const char *url, const char *keyword, const char *expected)
+{
+    struct err err = ERR_INIT;
+    char *value CLEANUP(free_ptr) = NULL;
+    assert_true(pg_url_value(url, keyword, &value, &err));
+    if (expected == NULL)
+        assert_null(value);
+    else
+        assert_string_equal(value, expected);
+}
+
+static void parts_of_a_url(void **state)
+{
+    one_part("postgresql://u%40:it%27s@h:5433/db", "user", "u@");
+    one_part("postgresql://u%40:it%27s@h:5433/db", "password", "it's");
+    one_part("postgresql://u@h:5433/db", "port", "5433");
+    one_part("postgresql:///db", "host", NULL);
+    one_part("host='a b' dbname=x", "host", "a b");
+    for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
+        struct err err = ERR_INIT;
+        char *value = NULL;
+        const char *at = pg_url_value(urls[i], "host", &value, &err) ? NULL : strstr(err.text, "s3cret");
+        assert_true(at == NULL || strncmp(at - 5, "port=", 5) == 0);
+        free_ptr(&value);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_secret_is_told),
+        cmocka_unit_test(parts_of_a_url),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

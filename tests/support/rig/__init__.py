@@ -7,6 +7,7 @@ its `with` block, the interpreter or (by the kernel's parent-death signal) the w
 from .kafka import Kafka
 from .load import Load, SumReader
 from .oracle import check_ledger, compare, digest
+from .pgbouncer import Pgbouncer
 from .pipeline import Pipeline
 from .ports import free_port
 from .postgres import Postgres
@@ -16,6 +17,6 @@ from .workdir import Workdir
 from .writer import Writer
 
 __all__ = [
-    "Kafka", "Load", "SumReader", "check_ledger", "compare", "digest", "free_port", "Pipeline", "Postgres",
+    "Kafka", "Load", "SumReader", "check_ledger", "compare", "digest", "free_port", "Pgbouncer", "Pipeline", "Postgres",
     "Process", "Role", "find_crossfade", "run_crossfade", "Timeout", "wait_until", "Workdir", "Writer",
 ]

@@ -1,0 +1,30 @@
+/* Owns: the order of poolers and hooks within a step. Clients wait from the pause to the switch: hooks that fit elsewhere stand outside. */
+#include "cutover/poolers/actions.h"
+
+#include "cutover/poolers/hooks.h"
+#include "cutover/poolers/poolers.h"
+
+bool act_pause(struct cutover *co, struct err *err)
+{
+    return hooks_run(co, "on_freeze", err) && poolers_pause(co, err);
+}
+
+bool act_hold(struct cutover *co, struct err *err)
+{
+    return hooks_run(co, "on_verified", err) && poolers_pause(co, err);
+}
+
+bool act_switch(struct cutover *co, struct err *err)
+{
+    if (!poolers_switch(co, err) || !hooks_run(co, "on_switch", err))
+        return false;
+    hooks_report(co, "on_done");
+    return true;
+}
+
+bool act_unpause(struct cutover *co, struct err *err)
+{
+    bool ok = poolers_resume(co, err);
+    hooks_report(co, "on_abort");
+    return ok;
+}

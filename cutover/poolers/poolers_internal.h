@@ -1,0 +1,37 @@
+/* What the files of cutover/poolers share of the poolers. */
+#ifndef CUTOVER_POOLERS_INTERNAL_H
+#define CUTOVER_POOLERS_INTERNAL_H
+
+#include <sys/types.h>
+
+#include "config/pooler_rules.h"
+#include "cutover/poolers/connstr.h"
+#include "cutover/poolers/console.h"
+#include "cutover/poolers/poolers.h"
+
+struct pooler {
+    const struct pooler_rule *rule;
+    char *place;           /* for messages: URL without secrets, and the database */
+    struct pg_conn *conn;  /* console; NULL = not open */
+    struct connstr target; /* where it shall lead */
+};
+
+struct poolers {
+    struct pooler_rule *rules;
+    struct pooler *items;
+    size_t count;
+    int64_t timeout_ms;
+    pid_t keeper_pid; /* 0 = none; keeper.c owns both */
+    int keeper_fd;
+};
+
+/* Reads the configuration at the first use. */
+bool poolers_of(struct cutover *co, struct poolers **ret, struct err *err) MUST_CHECK;
+/* A console that answers, opened anew if need be. *ret_gone as console_open(). */
+bool pooler_connect(struct poolers *ps, struct pooler *p, bool *ret_gone, struct err *err) MUST_CHECK;
+void pooler_disconnect(struct pooler *p);
+/* As console_database(), and it must be there. */
+bool pooler_state(struct poolers *ps, struct pooler *p, struct console_database *ret,
+                  struct err *err) MUST_CHECK;
+
+#endif
