@@ -55,7 +55,7 @@ static void make_room(struct reach_walk *walk)
     if (walk->count < walk->room)
         return;
     compact(walk);
-    if (walk->count > walk->room / 2)
+    if (walk->count >= walk->room / 2)
         walk->room = MAX_OF((size_t)COMPACT_LEAST, 2 * walk->count);
     walk->parts = xrealloc(walk->parts, walk->room * sizeof *walk->parts);
 }
