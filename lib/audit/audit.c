@@ -141,9 +141,7 @@ static bool append_sealed(struct audit_store *s, struct audit_row *row, struct a
 static bool append_once(struct audit_store *s, struct audit_row *row, struct audit_mark *ret, struct err *err)
 {
     struct err ignored = ERR_INIT;
-    if (!s->ops->begin(s, err))
-        return false;
-    if (append_sealed(s, row, ret, err))
+    if (s->ops->begin(s, err) && append_sealed(s, row, ret, err))
         return s->ops->end(s, true, err);
     (void)!s->ops->end(s, false, &ignored);
     return false;
