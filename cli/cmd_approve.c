@@ -8,16 +8,18 @@
 #include "cli.h"
 #include "core/clock.h"
 #include "cutover/approval/approval.h"
-#include "json/text.h"
 #include "terminal.h"
+#include "json/text.h"
 
 #define VALID_MAX_S INT64_C(2592000)
 
 const struct cli_flag approve_flags[] = {
     {"key", "FILE", "the private key to sign with: Ed25519, PEM, readable by its owner alone"},
-    {"note", "TEXT", "what is approved: the ticket's number (needed for a ticket), the backup, the rehearsal"},
+    {"note", "TEXT",
+     "what is approved: the ticket's number (needed for a ticket), the backup, the rehearsal"},
     {"valid", "S", "valid for so many seconds (default: cutover.approval_valid_s)"},
-    {"plan", "HASH", "the plan that was looked at, as `crossfade cutover plan` prints it: refused if it is another by now"},
+    {"plan", "HASH",
+     "the plan that was looked at, as `crossfade cutover plan` prints it: refused if it is another by now"},
     {"json", NULL, "one JSON object"},
     {NULL, NULL, NULL},
 };
@@ -35,11 +37,11 @@ static json_t *result_json(const struct approve_result *r)
     char expires[ISO_TIME_MAX];
     json_t *given = json_array();
     for (size_t i = 0; i < r->count; i++)
-        json_array_append_new(given, json_pack("{s:s, s:s}", "kind", approval_kind_name(r->given[i].kind), "nonce",
-                                               r->given[i].nonce));
-    return json_pack("{s:s, s:s, s:s, s:o, s:I, s:s}", "plan_hash", r->plan, "approver", r->approver, "expires",
-                     clock_iso(r->expires_us, expires), "given", given, "audit_seq", (json_int_t)r->mark.seq,
-                     "audit_hash", r->mark.hash);
+        json_array_append_new(given, json_pack("{s:s, s:s}", "kind", approval_kind_name(r->given[i].kind),
+                                               "nonce", r->given[i].nonce));
+    return json_pack("{s:s, s:s, s:s, s:o, s:I, s:s}", "plan_hash", r->plan, "approver", r->approver,
+                     "expires", clock_iso(r->expires_us, expires), "given", given, "audit_seq",
+                     (json_int_t)r->mark.seq, "audit_hash", r->mark.hash);
 }
 
 static void print_result(const struct approve_result *r)
@@ -65,11 +67,13 @@ static int give(struct cli *cli)
         enum approval_kind kind = approval_kind_parse(cli->args[i]);
         if (kind == APPROVAL_KINDS || kind == APPROVAL_CONFIRM || req.kind_count == APPROVAL_KINDS)
             return cli_usage_error(
-                cli, "found \"%s\", expected ticket, second_person, backup, rehearsal, list or revoke", cli->args[i]);
+                cli, "found \"%s\", expected ticket, second_person, backup, rehearsal, list or revoke",
+                cli->args[i]);
         kinds[req.kind_count++] = kind;
     }
     if (req.kind_count == 0 || req.key_file == NULL)
-        return cli_usage_error(cli, "say what is approved (ticket, second_person, backup, rehearsal) and --key FILE");
+        return cli_usage_error(
+            cli, "say what is approved (ticket, second_person, backup, rehearsal) and --key FILE");
     if (!cli_flag_int(cli, "valid", 1, VALID_MAX_S, 0, &req.valid_s))
         return CLI_EXIT_USAGE;
     if (!cutover_approve(cli->cfg, &req, &result, &err))
@@ -99,11 +103,10 @@ static json_t *states_json(const char *plan, const struct approvals *all)
     json_t *states = json_array();
     for (int kind = APPROVAL_CONFIRM + 1; kind < APPROVAL_KINDS; kind++) {
         const struct approval_state *s = &all->of[kind];
-        json_array_append_new(states,
-                              json_pack("{s:s, s:b, s:b, s:o, s:o}", "kind",
-                                        approval_kind_name((enum approval_kind)kind), "wanted", s->wanted, "met",
-                                        s->met, "by", json_text_or_null(s->by), "why",
-                                        s->met ? json_null() : json_text(s->why)));
+        json_array_append_new(states, json_pack("{s:s, s:b, s:b, s:o, s:o}", "kind",
+                                                approval_kind_name((enum approval_kind)kind), "wanted",
+                                                s->wanted, "met", s->met, "by", json_text_or_null(s->by),
+                                                "why", s->met ? json_null() : json_text(s->why)));
     }
     return json_pack("{s:s, s:o}", "plan_hash", plan, "approvals", states);
 }

@@ -8,9 +8,9 @@
 #include "audit/audit.h"
 #include "cli.h"
 #include "core/alloc.h"
-#include "json/text.h"
 #include "pg/conn.h"
 #include "terminal.h"
+#include "json/text.h"
 
 #define LIMIT_DEFAULT     50
 #define LIMIT_MAX         1000000
@@ -63,9 +63,10 @@ static bool print_row_json(void *ctx, const struct audit_row *row, struct err *e
 static bool print_row(void *ctx, const struct audit_row *row, struct err *err)
 {
     (void)ctx;
-    bool ok = printf("%6" PRId64 "  %.19sZ  %-20s %s@%s as %s  %s%s%.*s%s\n", row->seq, row->at, row->event,
-                     row->os_user, row->host, row->db_user, row->cutover_id, row->cutover_id[0] != '\0' ? "  " : "",
-                     DETAIL_SHOWN, row->detail, strlen(row->detail) > DETAIL_SHOWN ? "…" : "") >= 0;
+    bool ok =
+        printf("%6" PRId64 "  %.19sZ  %-20s %s@%s as %s  %s%s%.*s%s\n", row->seq, row->at, row->event,
+               row->os_user, row->host, row->db_user, row->cutover_id, row->cutover_id[0] != '\0' ? "  " : "",
+               DETAIL_SHOWN, row->detail, strlen(row->detail) > DETAIL_SHOWN ? "…" : "") >= 0;
     return ok || err_set(err, ERR_IO, "stdout cannot be written");
 }
 
@@ -132,7 +133,8 @@ static bool read_expected(struct cli *cli, struct verifying *v)
     bool ok = strlen(hash) == SHA256_HEX - 1 && strspn(hash, "0123456789abcdef") == SHA256_HEX - 1 &&
               (colon == NULL || (end == colon && e->mark.seq > 0));
     if (!ok) {
-        (void)cli_usage_error(cli, "--expect: found \"%.80s\", expected 64 hexadecimal digits, or SEQ:HASH", text);
+        (void)cli_usage_error(cli, "--expect: found \"%.80s\", expected 64 hexadecimal digits, or SEQ:HASH",
+                              text);
         return false;
     }
     (void)snprintf(e->mark.hash, sizeof e->mark.hash, "%s", hash);
@@ -213,7 +215,9 @@ static void print_verdict(const struct verifying *v, const struct audit_verdict 
     if (v->not_asked != NULL)
         strbuf_addf(&out, "  the source was not asked for the last hash: %s\n", v->not_asked);
     if (v->count == 0)
-        strbuf_adds(&out, "  rows cut off at the end would not be seen: no hash is known from elsewhere (--expect)\n");
+        strbuf_adds(
+            &out,
+            "  rows cut off at the end would not be seen: no hash is known from elsewhere (--expect)\n");
     terminal_write(&term, out.data);
     strbuf_release(&out);
 }

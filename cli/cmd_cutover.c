@@ -7,15 +7,17 @@
 #include <string.h>
 
 #include "cli.h"
-#include "cutover_confirm.h"
 #include "cutover/cutover.h"
+#include "cutover_confirm.h"
 #include "terminal.h"
 
 #define TEXT_BYTES_MAX ((size_t)1 << 20)
 
 const struct cli_flag cutover_flags[] = {
     {"execute", NULL, "really do it; without this `run` only plans"},
-    {"confirm", "NAME", "run --execute: the source's database, where cutover.approval asks for it; else it is asked at the terminal"},
+    {"confirm", "NAME",
+     "run --execute: the source's database, where cutover.approval asks for it; else it is asked at the "
+     "terminal"},
     {"json", NULL, "one JSON object: outcome, gates, steps, pause_ms, verdict"},
     {NULL, NULL, NULL},
 };
@@ -65,13 +67,12 @@ static json_t *report_json(const struct cutover_report *report, const struct err
         json_array_append_new(steps, json_pack("{s:s, s:f}", "state", report->steps[i].state, "ms",
                                                (double)report->steps[i].took_us / 1000.0));
     return json_pack("{s:s, s:I, s:s, s:s, s:s, s:o, s:o, s:f, s:s, s:s, s:s, s:I, s:s, s:s}", "plan_hash",
-                     report->plan_hash, "audit_seq", (json_int_t)report->audit.seq, "audit_hash", report->audit.hash,
-                     "outcome", report->outcome,
-                     "id", report->id, "gates", gates_json(report), "steps", steps, "pause_ms",
-                     (double)report->pause_us / 1000.0, "final_lsn", report->final_lsn, "verdict",
-                     report->verdict, "verdict_scope", report->verdict_scope, "sequences_set",
-                     (json_int_t)report->sequences_set, "stragglers", report->stragglers, "reason",
-                     err_is_set(err) ? err->text : report->reason);
+                     report->plan_hash, "audit_seq", (json_int_t)report->audit.seq, "audit_hash",
+                     report->audit.hash, "outcome", report->outcome, "id", report->id, "gates",
+                     gates_json(report), "steps", steps, "pause_ms", (double)report->pause_us / 1000.0,
+                     "final_lsn", report->final_lsn, "verdict", report->verdict, "verdict_scope",
+                     report->verdict_scope, "sequences_set", (json_int_t)report->sequences_set, "stragglers",
+                     report->stragglers, "reason", err_is_set(err) ? err->text : report->reason);
 }
 
 static void print_json(const struct cutover_report *report, const struct err *err)

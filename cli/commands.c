@@ -123,22 +123,31 @@ const struct command command_table[] = {
     {.name = "approve",
      .run = cmd_approve,
      .needs_config = true,
-     .usage = "KIND… --key FILE [--note TEXT] [--valid S] [--plan HASH] [--json] | list [--json] | revoke NONCE",
+     .usage =
+         "KIND… --key FILE [--note TEXT] [--valid S] [--plan HASH] [--json] | list [--json] | revoke NONCE",
      .summary = "approve a cutover, signed with a key",
-     .text = "KIND: ticket, second_person, backup, rehearsal. cutover.approval says which of them a cutover waits for, "
-             "cutover.approvers whose keys count. An approval is for the plan as it is now, for one cutover, and for a "
-             "time; it is a row of the audit log. list tells what is approved and what is missing. Exit code: 0 "
-             "approved (list: nothing is missing); 1 list: something is; 2 usage; 4 could not run; 10 refused.",
+     .text =
+         "KIND: ticket, second_person, backup, rehearsal. cutover.approval says which of them a cutover "
+         "waits for, "
+         "cutover.approvers whose keys count. An approval is for the plan as it is now, for one cutover, and "
+         "for a "
+         "time; it is a row of the audit log. list tells what is approved and what is missing. Exit code: 0 "
+         "approved (list: nothing is missing); 1 list: something is; 2 usage; 4 could not run; 10 refused.",
      .flags = approve_flags},
     {.name = "audit",
      .run = cmd_audit,
      .needs_config = true,
-     .usage = "list [--limit N] [--event NAME] [--cutover ID] [--json] | export | verify [--expect HASH] [--json]",
+     .usage =
+         "list [--limit N] [--event NAME] [--cutover ID] [--json] | export | verify [--expect HASH] [--json]",
      .summary = "what was decided, by whom and when: list, export, verify",
-     .text = "Every decision, approval, gate value, step and error is a row of crossfade.audit on the target, and holds "
-             "the SHA-256 of the row before it. list: of this pipeline; export: all rows, as JSON lines. verify finds "
-             "what was changed, deleted, inserted or moved; what is missing at the end it finds by the last hash that "
-             "the source knows, or by --expect. Exit code of verify: 0 whole; 1 not whole; 3 whole as far as it goes, "
+     .text = "Every decision, approval, gate value, step and error is a row of crossfade.audit on the "
+             "target, and holds "
+             "the SHA-256 of the row before it. list: of this pipeline; export: all rows, as JSON lines. "
+             "verify finds "
+             "what was changed, deleted, inserted or moved; what is missing at the end it finds by the last "
+             "hash that "
+             "the source knows, or by --expect. Exit code of verify: 0 whole; 1 not whole; 3 whole as far as "
+             "it goes, "
              "but the source could not be asked where it ends; 4 could not be read.",
      .flags = audit_flags},
     {.name = "journal",

@@ -6,15 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compare/repair/repair.h"
 #include "audit_note.h"
+#include "compare/repair/repair.h"
 #include "compare_progress.h"
 #include "core/alloc.h"
-#include "json/text.h"
 #include "terminal.h"
+#include "json/text.h"
 
-#define TEXT_BYTES ((size_t)4 << 20)
-#define ROUNDS_MAX 1000
+#define TEXT_BYTES     ((size_t)4 << 20)
+#define ROUNDS_MAX     1000
 #define AUDITED_TABLES 500
 
 static uint64_t all_of(const uint64_t counts[DIFF_CHANGED + 1])
@@ -108,8 +108,8 @@ static void print_result(const struct repair_request *req, const struct repair_r
 
 static json_t *begin_json(const struct repair_request *req)
 {
-    json_t *j = json_pack("{s:s, s:b, s:I}", "way", req->way == REPAIR_JOURNAL ? "journal" : "sql", "delete_extra",
-                          req->delete_extra, "rounds", (json_int_t)req->rounds);
+    json_t *j = json_pack("{s:s, s:b, s:I}", "way", req->way == REPAIR_JOURNAL ? "journal" : "sql",
+                          "delete_extra", req->delete_extra, "rounds", (json_int_t)req->rounds);
     json_t *tables = json_array();
     for (size_t i = 0; i < req->table_count; i++)
         json_array_append_new(tables, json_text(req->tables[i]));
@@ -124,10 +124,10 @@ static json_t *end_json(const struct repair_result *r, bool ok, const struct err
                           compare_verdict_name(r->after), "rounds", (json_int_t)r->rounds);
     json_t *tables = json_array();
     for (size_t i = 0; i < r->table_count && i < AUDITED_TABLES; i++)
-        json_array_append_new(tables, json_pack("{s:o, s:o, s:I, s:I}", "schema", json_text(r->tables[i].schema), "table",
-                                                json_text(r->tables[i].table), "found",
-                                                (json_int_t)all_of(r->tables[i].found), "repaired",
-                                                (json_int_t)all_of(r->tables[i].repaired)));
+        json_array_append_new(
+            tables, json_pack("{s:o, s:o, s:I, s:I}", "schema", json_text(r->tables[i].schema), "table",
+                              json_text(r->tables[i].table), "found", (json_int_t)all_of(r->tables[i].found),
+                              "repaired", (json_int_t)all_of(r->tables[i].repaired)));
     json_object_set_new(j, "tables", tables);
     json_object_set_new(j, "table_count", json_integer((json_int_t)r->table_count));
     if (!ok)
@@ -136,7 +136,8 @@ static json_t *end_json(const struct repair_result *r, bool ok, const struct err
 }
 
 /* It is done: that its end cannot be written down is only told. */
-static void note_end(struct cli *cli, const struct repair_result *r, bool ok, const struct err *why, bool quiet)
+static void note_end(struct cli *cli, const struct repair_result *r, bool ok, const struct err *why,
+                     bool quiet)
 {
     struct err failed = ERR_INIT;
     if (!audit_note(cli, "repair.end", end_json(r, ok, why), quiet, &failed))

@@ -27,7 +27,8 @@ bool cutover_confirmed(const char *given, const char *database, int stop_fd)
         return strcmp(given, database) == 0;
     if (isatty(STDIN_FILENO) == 0 || isatty(STDERR_FILENO) == 0)
         return false;
-    (void)fprintf(stderr, "This moves the application away from database \"%s\". Type its name to go on: ", database);
+    (void)fprintf(stderr,
+                  "This moves the application away from database \"%s\". Type its name to go on: ", database);
     (void)fflush(stderr);
     return read_line(typed, stop_fd) && strcmp(typed, database) == 0;
 }

@@ -41,10 +41,10 @@ struct cutover_report {
     char verdict[16];        /* of the final comparison; "" = not run */
     char verdict_scope[200]; /* which tables it read */
     size_t sequences_set;
-    char stragglers[200]; /* sessions ended */
+    char stragglers[200];       /* sessions ended */
     char plan_hash[SHA256_HEX]; /* what approvals are for */
-    struct audit_mark audit;    /* of the last row that was written and is known to the source; seq 0 = none */
-    char reason[1200];    /* why it was refused or aborted; "" = neither */
+    struct audit_mark audit; /* of the last row that was written and is known to the source; seq 0 = none */
+    char reason[1200];       /* why it was refused or aborted; "" = neither */
 };
 
 struct cutover_talk {

@@ -57,7 +57,7 @@ struct cutover {
     uint64_t scanned_fence_id; /* fences up to here are in tables[].changed (at first: the PASS's own) */
     uint64_t scanned_offset;   /* where the walk goes on; 0 = not begun */
     char straggler_why[300];   /* why a straggler could not be ended */
-    struct trail trail; /* trail.c */
+    struct trail trail;        /* trail.c */
     struct poolers *poolers;   /* poolers/; NULL until they are first needed */
     struct cutover_report *report;
 };

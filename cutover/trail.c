@@ -90,7 +90,8 @@ static bool append_step(struct cutover *co, enum cutover_state state, struct err
     json_object_set_new(detail, "seq", json_integer(co->seq + 1));
     json_object_set_new(detail, "after", json_text(cutover_state_name(co->state)));
     if (report->step_count > 0)
-        json_object_set_new(detail, "last_took_us", json_integer(report->steps[report->step_count - 1].took_us));
+        json_object_set_new(detail, "last_took_us",
+                            json_integer(report->steps[report->step_count - 1].took_us));
     if (report->reason[0] != '\0')
         json_object_set_new(detail, "reason", json_text(report->reason));
     return append(co, "cutover.step", detail, err);

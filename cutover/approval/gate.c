@@ -43,7 +43,8 @@ void approvals_gate(struct cutover *co, struct gate_result *gate)
 {
     struct err failed = ERR_INIT;
     struct approvals all;
-    (void)snprintf(gate->limit, sizeof gate->limit, "all of cutover.approval, plan %.12s", co->report->plan_hash);
+    (void)snprintf(gate->limit, sizeof gate->limit, "all of cutover.approval, plan %.12s",
+                   co->report->plan_hash);
     struct audit *audit = trail_audit(co, &failed);
     const struct approval_runner runner = {.os_user = audit != NULL ? audit_os_user(audit) : "",
                                            .db_user = audit != NULL ? audit_db_user(audit) : ""};

@@ -61,17 +61,18 @@ static bool find_approver(const struct config *cfg, const struct ed25519_key *ke
             (void)snprintf(ret, AUDIT_NAME_MAX, "%s", all[i].name);
     }
     approvers_free(all, count);
-    return found || err_set(err, ERR_REFUSED,
-                            "this key is not allowed: its public half %s is not among cutover.approvers",
-                            public_key);
+    return found ||
+           err_set(err, ERR_REFUSED,
+                   "this key is not allowed: its public half %s is not among cutover.approvers", public_key);
 }
 
 static bool check_request(const struct config *cfg, const struct approve_request *req, const char *plan,
                           struct err *err)
 {
     if (req->plan != NULL && strcmp(req->plan, plan) != 0)
-        return err_set(err, ERR_REFUSED,
-                       "the plan is not the one that was looked at: it is %s now. Hint: `crossfade cutover plan`", plan);
+        return err_set(
+            err, ERR_REFUSED,
+            "the plan is not the one that was looked at: it is %s now. Hint: `crossfade cutover plan`", plan);
     if (req->valid_s > config_int(cfg, "cutover.approval_valid_s"))
         return err_set(err, ERR_REFUSED, "cutover.approval_valid_s allows no more than %lld s",
                        (long long)config_int(cfg, "cutover.approval_valid_s"));
@@ -140,13 +141,15 @@ bool cutover_revoke(const struct config *cfg, const char *nonce, struct audit_ma
     struct desk d;
     if (!open_desk(cfg, &d, err))
         return false;
-    bool ok = audit_append(d.audit, NULL, APPROVAL_REVOKED, json_pack("{s:[s]}", "nonces", nonce), ret, err) &&
-              anchor(&d, ret, err);
+    bool ok =
+        audit_append(d.audit, NULL, APPROVAL_REVOKED, json_pack("{s:[s]}", "nonces", nonce), ret, err) &&
+        anchor(&d, ret, err);
     close_desk(&d);
     return ok;
 }
 
-bool cutover_approvals(const struct config *cfg, char ret_plan[SHA256_HEX], struct approvals *ret, struct err *err)
+bool cutover_approvals(const struct config *cfg, char ret_plan[SHA256_HEX], struct approvals *ret,
+                       struct err *err)
 {
     struct desk d;
     if (!open_desk(cfg, &d, err))

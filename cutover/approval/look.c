@@ -106,8 +106,8 @@ static bool take_given(void *ctx, const struct audit_row *row, struct err *err)
     if (why == NULL)
         keep(&l->candidates[a.kind], &a);
     else
-        (void)snprintf(l->all->of[a.kind].why, sizeof l->all->of[a.kind].why, "%.60s's of seq %" PRId64 ": %s",
-                       a.approver, row->seq, why);
+        (void)snprintf(l->all->of[a.kind].why, sizeof l->all->of[a.kind].why,
+                       "%.60s's of seq %" PRId64 ": %s", a.approver, row->seq, why);
     return true;
 }
 
@@ -131,7 +131,8 @@ static bool take_spent(void *ctx, const struct audit_row *row, struct err *err)
     json_t *j = json_loads(row->detail, 0, NULL), *nonce;
     char why[100];
     size_t i;
-    (void)snprintf(why, sizeof why, "%s%.40s", used ? "it was used by cutover " : "it was taken back", row->cutover_id);
+    (void)snprintf(why, sizeof why, "%s%.40s", used ? "it was used by cutover " : "it was taken back",
+                   row->cutover_id);
     json_array_foreach(json_object_get(j, "nonces"), i, nonce)
     {
         if (json_is_string(nonce))
@@ -175,7 +176,8 @@ bool approvals_look(const struct config *cfg, struct audit *audit, const char *p
         (void)snprintf(ret->of[kind].why, sizeof ret->of[kind].why, "none was given");
     }
     bool ok = approvers_read(cfg, &l.approvers, &l.approver_count, err) && audit_now(audit, &l.now_us, err) &&
-              audit_read(audit, &given, take_given, &l, err) && audit_read(audit, &spent, take_spent, &l, err);
+              audit_read(audit, &given, take_given, &l, err) &&
+              audit_read(audit, &spent, take_spent, &l, err);
     for (int kind = 0; kind < APPROVAL_KINDS; kind++)
         choose(&l.candidates[kind], &ret->of[kind]);
     approvers_free(l.approvers, l.approver_count);

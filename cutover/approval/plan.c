@@ -11,11 +11,12 @@
 static bool add_side(struct pg_conn *conn, const char *side, struct strbuf *out, struct err *err)
 {
     char *id CLEANUP(free_ptr) = NULL;
-    if (!pg_query_text(conn,
-                       "SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system())::text || ' ' || d.oid ||"
-                       " ' ' || d.datname FROM pg_catalog.pg_database d WHERE d.datname = "
-                       "pg_catalog.current_database()",
-                       0, NULL, &id, err))
+    if (!pg_query_text(
+            conn,
+            "SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system())::text || ' ' || d.oid ||"
+            " ' ' || d.datname FROM pg_catalog.pg_database d WHERE d.datname = "
+            "pg_catalog.current_database()",
+            0, NULL, &id, err))
         return err_wrap(err, "the %s's identity", side);
     strbuf_addf(out, "%s = %s\n", side, id != NULL ? id : "");
     return true;

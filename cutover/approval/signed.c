@@ -24,18 +24,10 @@ static void add(struct strbuf *sb, const char *text)
 static bool signed_text(const struct approval *a, struct strbuf *out, struct err *err)
 {
     char issued[ISO_TIME_MAX], expires[ISO_TIME_MAX];
-    const char *const parts[] = {FORMAT,
-                                 a->pipeline,
-                                 a->plan,
-                                 approval_kind_name(a->kind),
-                                 a->approver,
-                                 a->os_user,
-                                 a->db_user,
-                                 a->host,
-                                 clock_iso(a->issued_us, issued),
-                                 clock_iso(a->expires_us, expires),
-                                 a->nonce,
-                                 a->note};
+    const char *const parts[] = {
+        FORMAT,     a->pipeline, a->plan, approval_kind_name(a->kind),     a->approver,
+        a->os_user, a->db_user,  a->host, clock_iso(a->issued_us, issued), clock_iso(a->expires_us, expires),
+        a->nonce,   a->note};
     for (size_t i = 0; i < ARRAY_LEN(parts); i++)
         add(out, parts[i]);
     return strbuf_ok(out, "an approval", err);
@@ -63,7 +55,8 @@ json_t *approval_json(const struct approval *a)
 {
     return json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s}", "kind", approval_kind_name(a->kind), "plan",
                      a->plan, "approver", a->approver, "issued_us", (json_int_t)a->issued_us, "expires_us",
-                     (json_int_t)a->expires_us, "nonce", a->nonce, "note", a->note, "signature", a->signature);
+                     (json_int_t)a->expires_us, "nonce", a->nonce, "note", a->note, "signature",
+                     a->signature);
 }
 
 /* Cut texts do not hold: the signature is over all of them. */
@@ -88,7 +81,8 @@ static bool parse(const json_t *j, const struct audit_row *row, struct approval 
                              .expires_us = json_integer_value(json_object_get(j, "expires_us"))};
     return ret->kind != APPROVAL_KINDS && take(ret->pipeline, sizeof ret->pipeline, row->pipeline) &&
            take(ret->os_user, sizeof ret->os_user, row->os_user) &&
-           take(ret->db_user, sizeof ret->db_user, row->db_user) && take(ret->host, sizeof ret->host, row->host) &&
+           take(ret->db_user, sizeof ret->db_user, row->db_user) &&
+           take(ret->host, sizeof ret->host, row->host) &&
            take_text(j, "plan", ret->plan, sizeof ret->plan) &&
            take_text(j, "approver", ret->approver, sizeof ret->approver) &&
            take_text(j, "nonce", ret->nonce, sizeof ret->nonce) &&

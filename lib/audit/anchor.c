@@ -7,18 +7,21 @@
 #include "pg/control_tables.h"
 #include "sql/embedded.h"
 
-bool audit_anchor_put(struct pg_conn *source, const char *pipeline, const struct audit_mark *mark, struct err *err)
+bool audit_anchor_put(struct pg_conn *source, const char *pipeline, const struct audit_mark *mark,
+                      struct err *err)
 {
     char seq[24];
     (void)snprintf(seq, sizeof seq, "%" PRId64, mark->seq);
     const char *params[] = {pipeline, seq, mark->hash};
     PG_RESULT_AUTO res = NULL;
-    return (pg_control_tables_ensure(source, "crossfade.audit_anchor", embedded_sql_source_sql, "source", err) &&
-            pg_query(source,
-                     "INSERT INTO crossfade.audit_anchor AS a (pipeline, seq, hash) VALUES ($1, $2::bigint, $3)"
-                     " ON CONFLICT (pipeline) DO UPDATE SET seq = EXCLUDED.seq, hash = EXCLUDED.hash,"
-                     " noted_at = pg_catalog.clock_timestamp() WHERE a.seq < EXCLUDED.seq",
-                     ARRAY_LEN(params), params, &res, err)) ||
+    return (pg_control_tables_ensure(source, "crossfade.audit_anchor", embedded_sql_source_sql, "source",
+                                     err) &&
+            pg_query(
+                source,
+                "INSERT INTO crossfade.audit_anchor AS a (pipeline, seq, hash) VALUES ($1, $2::bigint, $3)"
+                " ON CONFLICT (pipeline) DO UPDATE SET seq = EXCLUDED.seq, hash = EXCLUDED.hash,"
+                " noted_at = pg_catalog.clock_timestamp() WHERE a.seq < EXCLUDED.seq",
+                ARRAY_LEN(params), params, &res, err)) ||
            err_wrap(err, "the anchor of the audit chain on the source");
 }
 
@@ -31,8 +34,8 @@ bool audit_anchor_get(struct pg_conn *source, const char *pipeline, struct audit
         return err_wrap(err, "the anchor of the audit chain on the source");
     if (!there)
         return true;
-    if (!pg_query(source, "SELECT seq, hash FROM crossfade.audit_anchor WHERE pipeline = $1", 1, &pipeline, &res,
-                  err))
+    if (!pg_query(source, "SELECT seq, hash FROM crossfade.audit_anchor WHERE pipeline = $1", 1, &pipeline,
+                  &res, err))
         return err_wrap(err, "the anchor of the audit chain on the source");
     if (pg_rows(res) > 0) {
         ret->seq = pg_cell_int64(res, 0, 0);

@@ -105,7 +105,8 @@ const char *audit_db_user(const struct audit *a)
 /* Sorted keys, in ASCII: the same text whatever the server's encoding is. */
 static char *detail_text(json_t *detail, struct err *err)
 {
-    char *text = detail != NULL ? json_dumps(detail, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENSURE_ASCII) : NULL;
+    char *text =
+        detail != NULL ? json_dumps(detail, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENSURE_ASCII) : NULL;
     bool given = detail != NULL;
     json_decref(detail);
     if (!given)
@@ -120,7 +121,8 @@ static char *detail_text(json_t *detail, struct err *err)
     return text;
 }
 
-static bool append_sealed(struct audit_store *s, struct audit_row *row, struct audit_mark *ret, struct err *err)
+static bool append_sealed(struct audit_store *s, struct audit_row *row, struct audit_mark *ret,
+                          struct err *err)
 {
     struct audit_tip tip;
     if (!s->ops->tip(s, &tip, err))
@@ -139,9 +141,7 @@ static bool append_sealed(struct audit_store *s, struct audit_row *row, struct a
 static bool append_once(struct audit_store *s, struct audit_row *row, struct audit_mark *ret, struct err *err)
 {
     struct err ignored = ERR_INIT;
-    if (!s->ops->begin(s, err))
-        return false;
-    if (append_sealed(s, row, ret, err))
+    if (s->ops->begin(s, err) && append_sealed(s, row, ret, err))
         return s->ops->end(s, true, err);
     (void)!s->ops->end(s, false, &ignored);
     return false;
@@ -194,8 +194,8 @@ static bool parse_time(const char *at, int64_t *ret_us)
 {
     struct tm tm = {0};
     int us = 0;
-    if (sscanf(at, "%4d-%2d-%2dT%2d:%2d:%2d.%6dZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min,
-               &tm.tm_sec, &us) != 7)
+    if (sscanf(at, "%4d-%2d-%2dT%2d:%2d:%2d.%6dZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
+               &tm.tm_min, &tm.tm_sec, &us) != 7)
         return false;
     tm.tm_year -= 1900;
     tm.tm_mon -= 1;

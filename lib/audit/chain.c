@@ -23,8 +23,9 @@ bool audit_hash(const struct audit_row *row, char ret[SHA256_HEX], struct err *e
     struct strbuf text = STRBUF_INIT(4 * AUDIT_DETAIL_MAX + 65536);
     char seq[24];
     (void)snprintf(seq, sizeof seq, "%" PRId64, row->seq);
-    const char *const parts[] = {FORMAT,     seq,          row->prev,    row->at,   row->pipeline, row->cutover_id,
-                                 row->event, row->os_user, row->db_user, row->host, row->detail};
+    const char *const parts[] = {FORMAT,          seq,        row->prev,    row->at,      row->pipeline,
+                                 row->cutover_id, row->event, row->os_user, row->db_user, row->host,
+                                 row->detail};
     for (size_t i = 0; i < ARRAY_LEN(parts); i++)
         add(&text, parts[i]);
     bool ok = strbuf_ok(&text, "a row of the audit chain", err);
@@ -113,10 +114,12 @@ void chain_walk_end(struct chain_walk *walk, int64_t stored)
         if (e->met)
             continue;
         if (e->mark.seq > v->last.seq)
-            found(v, "cut off: %s knows seq %" PRId64 ", the chain ends at seq %" PRId64, e->from, e->mark.seq,
-                  v->last.seq);
+            found(v, "cut off: %s knows seq %" PRId64 ", the chain ends at seq %" PRId64, e->from,
+                  e->mark.seq, v->last.seq);
         else
-            found(v, "rewritten or cut off: the hash that %s knows (seq %" PRId64 ", %.12s…) is not in the chain",
+            found(v,
+                  "rewritten or cut off: the hash that %s knows (seq %" PRId64
+                  ", %.12s…) is not in the chain",
                   e->from, e->mark.seq, e->mark.hash);
     }
 }

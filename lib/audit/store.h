@@ -27,7 +27,8 @@ struct audit_store_ops {
     bool (*again)(const struct audit_store *s);
     /* The next rows behind `after`, `limit` at most, by the filter; *ret_last: the last one's number. */
     bool (*page)(struct audit_store *s, const struct audit_filter *filter, int64_t after, int limit,
-                 audit_each_row *each, void *ctx, int *ret_count, int64_t *ret_last, struct err *err) MUST_CHECK;
+                 audit_each_row *each, void *ctx, int *ret_count, int64_t *ret_last,
+                 struct err *err) MUST_CHECK;
     /* How many rows have a number up to this one. */
     bool (*count)(struct audit_store *s, int64_t upto, int64_t *ret, struct err *err) MUST_CHECK;
     void (*close)(struct audit_store *s);

@@ -29,10 +29,11 @@ static struct maria_store *of(const struct audit_store *s)
 static bool is_there(struct maria_store *ms, bool *ret, struct err *err)
 {
     char *text CLEANUP(free_ptr) = NULL;
-    if (!maria_query_text(ms->conn,
-                          "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND "
-                          "TABLE_NAME = 'crossfade_audit'",
-                          0, &text, err))
+    if (!maria_query_text(
+            ms->conn,
+            "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND "
+            "TABLE_NAME = 'crossfade_audit'",
+            0, &text, err))
         return false;
     *ret = text != NULL && strcmp(text, "0") != 0;
     return true;
@@ -101,11 +102,12 @@ static bool take_tip(void *ctx, char **cells, size_t cell_count, struct err *err
 static bool tip(struct audit_store *s, struct audit_tip *ret, struct err *err)
 {
     *ret = (struct audit_tip){0};
-    return maria_query(of(s)->conn,
-                       "SELECT DATE_FORMAT(UTC_TIMESTAMP(6), '%Y-%m-%dT%H:%i:%s.%fZ'), USER(), t.seq, t.hash"
-                       " FROM (SELECT 1 one) o LEFT JOIN (SELECT seq, hash FROM crossfade_audit ORDER BY seq DESC"
-                       " LIMIT 1) t ON 1 = 1",
-                       take_tip, ret, err);
+    return maria_query(
+        of(s)->conn,
+        "SELECT DATE_FORMAT(UTC_TIMESTAMP(6), '%Y-%m-%dT%H:%i:%s.%fZ'), USER(), t.seq, t.hash"
+        " FROM (SELECT 1 one) o LEFT JOIN (SELECT seq, hash FROM crossfade_audit ORDER BY seq DESC"
+        " LIMIT 1) t ON 1 = 1",
+        take_tip, ret, err);
 }
 
 static void add(struct strbuf *sql, const char *text)
@@ -117,10 +119,11 @@ static void add(struct strbuf *sql, const char *text)
 static bool insert(struct audit_store *s, const struct audit_row *row, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    strbuf_addf(&sql,
-                "INSERT INTO crossfade_audit (seq, at, pipeline, cutover_id, event, os_user, db_user, host, detail,"
-                " prev_hash, hash) VALUES (%" PRId64 ", REPLACE(REPLACE(",
-                row->seq);
+    strbuf_addf(
+        &sql,
+        "INSERT INTO crossfade_audit (seq, at, pipeline, cutover_id, event, os_user, db_user, host, detail,"
+        " prev_hash, hash) VALUES (%" PRId64 ", REPLACE(REPLACE(",
+        row->seq);
     maria_quote_literal(&sql, row->at);
     strbuf_adds(&sql, ", 'T', ' '), 'Z', '')");
     const char *const texts[] = {row->pipeline, row->cutover_id, row->event, row->os_user, row->db_user,
@@ -178,15 +181,17 @@ static bool page(struct audit_store *s, const struct audit_filter *filter, int64
 {
     struct strbuf sql = STRBUF_INIT(65536);
     struct reading reading = {.each = each, .ctx = ctx, .last = *ret_last};
-    strbuf_addf(&sql,
-                "SELECT seq, DATE_FORMAT(at, '%%Y-%%m-%%dT%%H:%%i:%%s.%%fZ'), pipeline, cutover_id, event, os_user,"
-                " db_user, host, detail, prev_hash, hash FROM crossfade_audit WHERE seq > %" PRId64,
-                after);
+    strbuf_addf(
+        &sql,
+        "SELECT seq, DATE_FORMAT(at, '%%Y-%%m-%%dT%%H:%%i:%%s.%%fZ'), pipeline, cutover_id, event, os_user,"
+        " db_user, host, detail, prev_hash, hash FROM crossfade_audit WHERE seq > %" PRId64,
+        after);
     add_filter(&sql, "pipeline =", filter->pipeline);
     add_filter(&sql, "event LIKE", filter->event);
     add_filter(&sql, "cutover_id =", filter->cutover_id);
     strbuf_addf(&sql, " ORDER BY seq LIMIT %d", limit);
-    bool ok = strbuf_ok(&sql, "statement", err) && maria_query(of(s)->conn, sql.data, take_row, &reading, err);
+    bool ok =
+        strbuf_ok(&sql, "statement", err) && maria_query(of(s)->conn, sql.data, take_row, &reading, err);
     strbuf_release(&sql);
     if (!ok)
         return false;
@@ -198,8 +203,8 @@ static bool page(struct audit_store *s, const struct audit_filter *filter, int64
 static bool count(struct audit_store *s, int64_t upto, int64_t *ret, struct err *err)
 {
     char sql[120], *text CLEANUP(free_ptr) = NULL;
-    (void)snprintf(sql, sizeof sql, "SELECT COUNT(*) FROM crossfade_audit WHERE seq <= %" PRId64 " OR seq IS NULL",
-                   upto);
+    (void)snprintf(sql, sizeof sql,
+                   "SELECT COUNT(*) FROM crossfade_audit WHERE seq <= %" PRId64 " OR seq IS NULL", upto);
     if (!maria_query_text(of(s)->conn, sql, 0, &text, err))
         return false;
     *ret = text != NULL ? strtoll(text, NULL, 10) : 0;

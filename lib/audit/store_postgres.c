@@ -60,9 +60,11 @@ static bool tip(struct audit_store *s, struct audit_tip *ret, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
     if (!pg_query(of(s)->conn,
-                  "SELECT " ISO_TIME("pg_catalog.clock_timestamp()") ", session_user, t.seq, t.hash"
-                  " FROM (SELECT) one LEFT JOIN (SELECT seq, hash FROM crossfade.audit ORDER BY seq DESC LIMIT 1) t"
-                  " ON true",
+                  "SELECT " ISO_TIME(
+                      "pg_catalog.clock_timestamp()") ", session_user, t.seq, t.hash"
+                                                      " FROM (SELECT) one LEFT JOIN (SELECT seq, hash FROM "
+                                                      "crossfade.audit ORDER BY seq DESC LIMIT 1) t"
+                                                      " ON true",
                   0, NULL, &res, err))
         return false;
     if (pg_rows(res) != 1)
@@ -81,14 +83,15 @@ static bool insert(struct audit_store *s, const struct audit_row *row, struct er
 {
     char seq[24];
     (void)snprintf(seq, sizeof seq, "%" PRId64, row->seq);
-    const char *params[] = {seq,          row->at,      row->pipeline, row->cutover_id, row->event, row->os_user,
-                            row->db_user, row->host,    row->detail,   row->prev,       row->hash};
+    const char *params[] = {seq,          row->at,   row->pipeline, row->cutover_id, row->event, row->os_user,
+                            row->db_user, row->host, row->detail,   row->prev,       row->hash};
     PG_RESULT_AUTO res = NULL;
-    return pg_query(of(s)->conn,
-                    "INSERT INTO crossfade.audit (seq, at, pipeline, cutover_id, event, os_user, db_user, host,"
-                    " detail, prev_hash, hash) VALUES ($1::bigint, $2::timestamptz, $3, $4, $5, $6, $7, $8, $9,"
-                    " $10, $11)",
-                    ARRAY_LEN(params), params, &res, err);
+    return pg_query(
+        of(s)->conn,
+        "INSERT INTO crossfade.audit (seq, at, pipeline, cutover_id, event, os_user, db_user, host,"
+        " detail, prev_hash, hash) VALUES ($1::bigint, $2::timestamptz, $3, $4, $5, $6, $7, $8, $9,"
+        " $10, $11)",
+        ARRAY_LEN(params), params, &res, err);
 }
 
 /* Plans by the primary key: a filter that is not given is NULL. */
@@ -101,10 +104,11 @@ static bool page(struct audit_store *s, const struct audit_filter *filter, int64
     const char *params[] = {from, most, filter->pipeline, filter->event, filter->cutover_id};
     PG_RESULT_AUTO res = NULL;
     if (!pg_query(of(s)->conn,
-                  "SELECT seq, " ISO_TIME("at") ", pipeline, cutover_id, event, os_user, db_user, host, detail,"
-                  " prev_hash, hash FROM crossfade.audit WHERE seq > $1::bigint"
-                  " AND ($3::text IS NULL OR pipeline = $3) AND ($4::text IS NULL OR event LIKE $4)"
-                  " AND ($5::text IS NULL OR cutover_id = $5) ORDER BY seq LIMIT $2::bigint",
+                  "SELECT seq, " ISO_TIME(
+                      "at") ", pipeline, cutover_id, event, os_user, db_user, host, detail,"
+                            " prev_hash, hash FROM crossfade.audit WHERE seq > $1::bigint"
+                            " AND ($3::text IS NULL OR pipeline = $3) AND ($4::text IS NULL OR event LIKE $4)"
+                            " AND ($5::text IS NULL OR cutover_id = $5) ORDER BY seq LIMIT $2::bigint",
                   ARRAY_LEN(params), params, &res, err))
         return false;
     *ret_count = pg_rows(res);
@@ -133,8 +137,8 @@ static bool count(struct audit_store *s, int64_t upto, int64_t *ret, struct err 
     (void)snprintf(last, sizeof last, "%" PRId64, upto);
     const char *params[] = {last};
     return pg_query_int64(of(s)->conn,
-                          "SELECT count(*) FROM crossfade.audit WHERE seq <= $1::bigint OR seq IS NULL", 1, params,
-                          ret, err);
+                          "SELECT count(*) FROM crossfade.audit WHERE seq <= $1::bigint OR seq IS NULL", 1,
+                          params, ret, err);
 }
 
 static void close_store(struct audit_store *s)

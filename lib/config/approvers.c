@@ -11,8 +11,11 @@
 #define OPTION "cutover.approvers"
 
 static const char *const kinds[APPROVAL_KINDS] = {
-    [APPROVAL_CONFIRM] = "confirm", [APPROVAL_TICKET] = "ticket",       [APPROVAL_SECOND_PERSON] = "second_person",
-    [APPROVAL_BACKUP] = "backup",   [APPROVAL_REHEARSAL] = "rehearsal",
+    [APPROVAL_CONFIRM] = "confirm",
+    [APPROVAL_TICKET] = "ticket",
+    [APPROVAL_SECOND_PERSON] = "second_person",
+    [APPROVAL_BACKUP] = "backup",
+    [APPROVAL_REHEARSAL] = "rehearsal",
 };
 
 const char *approval_kind_name(enum approval_kind kind)
@@ -63,8 +66,9 @@ static void release(struct approver *a)
 
 static bool read_fields(const struct fields *f, struct approver *a)
 {
-    static const char a_name[] = "a name for the audit log", a_key[] = "a public key of kind Ed25519: the line of "
-                                                                       "base64 that `openssl pkey -pubout` writes";
+    static const char a_name[] = "a name for the audit log", a_key[] =
+                                                                 "a public key of kind Ed25519: the line of "
+                                                                 "base64 that `openssl pkey -pubout` writes";
     if (!fields_known(f, "name|key|users") || !fields_text(f, "name", a_name, &a->name) ||
         !fields_text(f, "key", a_key, &a->key) ||
         !fields_texts(f, "users", "names of users of the operating system or of the database", &a->users,

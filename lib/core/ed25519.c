@@ -35,7 +35,8 @@ static FILE *open_private(const char *path, struct err *err)
     }
     if (!S_ISREG(st.st_mode) || (st.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
         (void)close(fd);
-        (void)err_set(err, ERR_CONFIG, "key file %s: others than its owner can read it. Hint: chmod 600", path);
+        (void)err_set(err, ERR_CONFIG, "key file %s: others than its owner can read it. Hint: chmod 600",
+                      path);
         return NULL;
     }
     FILE *file = fdopen(fd, "r");
@@ -55,10 +56,11 @@ bool ed25519_read(const char *path, struct ed25519_key **ret, struct err *err)
     (void)fclose(file);
     if (pkey == NULL || EVP_PKEY_get_id(pkey) != EVP_PKEY_ED25519) {
         EVP_PKEY_free(pkey);
-        return err_set(err, ERR_CONFIG,
-                       "key file %s: expected a private key of kind Ed25519 in PEM. Hint: openssl genpkey -algorithm "
-                       "ed25519 -out FILE",
-                       path);
+        return err_set(
+            err, ERR_CONFIG,
+            "key file %s: expected a private key of kind Ed25519 in PEM. Hint: openssl genpkey -algorithm "
+            "ed25519 -out FILE",
+            path);
     }
     struct ed25519_key *key = xcalloc(1, sizeof *key);
     key->pkey = pkey;
@@ -85,8 +87,8 @@ bool ed25519_public(const struct ed25519_key *key, char ret[ED25519_PUBLIC_MAX],
     return ok || err_set(err, ERR_BUG, "the public half of the key cannot be written");
 }
 
-bool ed25519_sign(const struct ed25519_key *key, const void *bytes, size_t len, char ret[ED25519_SIGNATURE_MAX],
-                  struct err *err)
+bool ed25519_sign(const struct ed25519_key *key, const void *bytes, size_t len,
+                  char ret[ED25519_SIGNATURE_MAX], struct err *err)
 {
     unsigned char signature[SIGNATURE_BYTES];
     size_t signature_len = sizeof signature;

@@ -12,8 +12,8 @@
 #include "core/attr.h"
 #include "core/err.h"
 
-#define ED25519_PUBLIC_MAX    64  /* base64 of 44 bytes is 60 characters */
-#define ED25519_SIGNATURE_MAX 96  /* base64 of 64 bytes is 88 characters */
+#define ED25519_PUBLIC_MAX    64 /* base64 of 44 bytes is 60 characters */
+#define ED25519_SIGNATURE_MAX 96 /* base64 of 64 bytes is 88 characters */
 
 struct ed25519_key;
 
@@ -23,8 +23,8 @@ bool ed25519_read(const char *path, struct ed25519_key **ret, struct err *err) M
 void ed25519_free(struct ed25519_key *key); /* NULL allowed */
 /* Its public half, in base64. */
 bool ed25519_public(const struct ed25519_key *key, char ret[ED25519_PUBLIC_MAX], struct err *err) MUST_CHECK;
-bool ed25519_sign(const struct ed25519_key *key, const void *bytes, size_t len, char ret[ED25519_SIGNATURE_MAX],
-                  struct err *err) MUST_CHECK;
+bool ed25519_sign(const struct ed25519_key *key, const void *bytes, size_t len,
+                  char ret[ED25519_SIGNATURE_MAX], struct err *err) MUST_CHECK;
 
 /* Whether the text is a public key at all. */
 bool ed25519_public_fits(const char *public_base64);

@@ -143,7 +143,7 @@ def test_without_approvals_no_gate(case):
 def test_a_key_that_is_not_allowed(case):
     c = case()
     assert "not allowed" in c.approve("carl", "ticket", "--note", "x", expected=10)
-    assert c.chain.rows() == []
+    assert c.target_server.value("SELECT to_regclass('crossfade.audit') IS NULL", db=c.name)  # nothing was written at all
     # Allowed while it signed, not any more.
     c.approve("anna", "ticket", "--note", "x")
     c.settings(approvers=[one for one in c.pipeline.settings["cutover"]["approvers"] if one["name"] != "anna"])
@@ -194,7 +194,7 @@ def test_a_changed_plan(case):
 def test_an_expired_one(case):
     c = case(approval=("ticket",))
     c.approve("anna", "ticket", "--note", "x", "--valid", "1")
-    wait_until(lambda: "expired" in c.states()["ticket"]["why"], 60, "it expires")
+    wait_until(lambda: "expired" in (c.states()["ticket"]["why"] or ""), 60, "it expires")
     assert c.gate()["verdict"] == "refused"
     assert "approval_valid_s" in c.approve("anna", "ticket", "--note", "x", "--valid", "100000", expected=10)
     # Signed when more was allowed.

@@ -76,7 +76,7 @@ class Case:
 
 @pytest.fixture(name="case", params=["postgres", "mariadb"])
 def fixture_case(servers, request):
-    name = re.sub(r"\W+", "_", request.node.name).strip("_").lower()[:40]
+    name = re.sub(r"\W+", "_", request.node.originalname).removeprefix("test_")[:40] + "_" + request.param[0]
     return Case(servers, request.param, name)
 
 
@@ -299,6 +299,18 @@ def test_who_may_do_what(servers):
     case.rows(1)
     check(case.export())
     assert [row["db_user"] for row in case.db.rows()] == [APPLY, APPLY, CUTOVER]
+    # Given to a role that nobody comes as: apply cannot even give itself the right again.
+    with pg.connect(case.name, APPLY) as connection:
+        connection.execute("GRANT UPDATE ON crossfade.audit TO crossfade_apply")
+        connection.execute("REVOKE UPDATE ON crossfade.audit FROM crossfade_apply")
+    privileges.run_blocks(case.target, "target-audit")
+    case.rows(1)
+    with pg.connect(case.name, APPLY) as connection:
+        connection.execute("GRANT UPDATE ON crossfade.audit TO crossfade_apply")  # a warning, and nothing granted
+        for statement in ("UPDATE crossfade.audit SET event = 'x'", "DELETE FROM crossfade.audit", "ALTER TABLE crossfade.audit ADD x int"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement)
+    case.verify("--no-source")
 
 
 def test_without_the_right_nothing_is_done(servers):

@@ -55,7 +55,8 @@ static int make_chain(void **state)
     return 0;
 }
 
-static struct audit_verdict walk(const int *order, size_t count, int64_t stored, struct audit_expected *expected)
+static struct audit_verdict walk(const int *order, size_t count, int64_t stored,
+                                 struct audit_expected *expected)
 {
     static struct audit_verdict verdict;
     struct chain_walk w = {.verdict = &verdict, .expected = expected, .expected_count = expected != NULL};

@@ -9,8 +9,9 @@
 
 #include "config/approvers.h"
 
-#define ANNA "{name: anna, key: MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=, users: [anna, dba]}"
-#define BO   "{name: bo, key: MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=}"
+#define ANNA                                                                                                 \
+    "{name: anna, key: MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=, users: [anna, dba]}"
+#define BO "{name: bo, key: MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=}"
 
 static struct config *load(const char *text)
 {
@@ -75,8 +76,8 @@ static void refuses(void **state)
     refused("cutover: {approvers: [{name: x, key: abcd}]}", "Ed25519");
     refused("cutover: {approvers: [{name: x, key: abcd, user: [a]}]}", "user");
     refused("cutover: {approvers: [" ANNA ", " ANNA "]}", "twice");
-    refused("cutover: {approvers: [{name: other, key: MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=}, " ANNA
-            "]}",
+    refused("cutover: {approvers: [{name: other, key: "
+            "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=}, " ANNA "]}",
             "same key");
 }
 
@@ -107,7 +108,7 @@ static void section(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(reads), cmocka_unit_test(none), cmocka_unit_test(refuses),
-                                       cmocka_unit_test(section)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(reads), cmocka_unit_test(none),
+                                       cmocka_unit_test(refuses), cmocka_unit_test(section)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,7 +18,8 @@ static const char private_pem[] = "-----BEGIN PRIVATE KEY-----\n"
                                   "MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n"
                                   "-----END PRIVATE KEY-----\n";
 static const char public_key[] = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=";
-static const char other_key[] = "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="; /* RFC 8032, test 1 */
+static const char other_key[] =
+    "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="; /* RFC 8032, test 1 */
 
 static void write_key(char path[64], const char *text, unsigned mode)
 {
@@ -68,7 +69,8 @@ static void public_keys(void **state)
     assert_true(ed25519_public_fits(other_key));
     assert_false(ed25519_public_fits(""));
     assert_false(ed25519_public_fits("MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE"));
-    assert_false(ed25519_public_fits("MCowBQYDK2VuAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=")); /* X25519 */
+    assert_false(
+        ed25519_public_fits("MCowBQYDK2VuAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=")); /* X25519 */
 }
 
 static void refuses(const char *text, unsigned mode, const char *why)

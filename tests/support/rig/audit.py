@@ -3,6 +3,8 @@
 import hashlib
 import json
 
+from pymysql.converters import escape_string
+
 COLUMNS = ("seq", "at", "pipeline", "cutover_id", "event", "os_user", "db_user", "host", "detail", "prev_hash", "hash")
 FIRST = "0" * 64
 
@@ -62,7 +64,8 @@ class OnMariaDB(OnPostgres):
         return "REPLACE(REPLACE(%s, 'T', ' '), 'Z', '')" if name == "at" else "%s"
 
     def sql(self, text, params=None):
-        return self.server.sql(text, params if params is not None else (), db=self.db)
+        literals = tuple(str(value) if isinstance(value, int) else "'" + escape_string(value) + "'" for value in params or ())
+        return self.server.sql(text % literals, db=self.db)
 
     def drop_key(self):
         self.sql("ALTER TABLE crossfade_audit DROP PRIMARY KEY")
