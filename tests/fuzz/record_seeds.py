@@ -1,5 +1,5 @@
 """Seeds of the fuzz targets, as real servers send them: pgoutput and binary COPY from PostgreSQL, records and fences from a
-pipeline's topics, and the records that Debezium wrote (tests/unit/data/change). Run by record-seeds."""
+pipeline's topics, events of MariaDB's binlog, and the records that Debezium wrote (tests/unit/data/change). Run by record-seeds."""
 
 import base64
 import hashlib
@@ -8,6 +8,7 @@ import os
 
 from rig import Postgres, Workdir
 from rig.kafka import Kafka
+from rig.mariadb import BINLOG, MariaDB
 from rig.scenario import scenario
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -125,7 +126,54 @@ def record_debezium():
                 keep(kind, "debezium", i, schema + b"\n" + value)
 
 
+BINLOG_ROWS = (
+    "INSERT INTO small VALUES (1, 'eins – 1 😀', 1.5), (2, NULL, -0.01)", "UPDATE small SET v = 'two', id = id + 10", "DELETE FROM small WHERE id = 12",
+    "INSERT INTO kinds VALUES (1, 255, -8388608, 18446744073709551615, -12.340, 99.5, b'101', 'ab', x'00FF', 'text', 'b', 'x,z', '2024-02-29', '-838:59:59.999999', '2024-02-29 12:34:56.789',"
+    " '2024-02-29 12:34:56.789012', '2024-02-29 12:34:56.5', 2024, ST_GeomFromText('POINT(1 2)', 4326), ST_GeomFromText('LINESTRING(0 0,1 1)'), 'ü')",
+    "INSERT INTO kinds (id) VALUES (2)", "INSERT INTO wide SELECT seq, REPEAT('x', 40) FROM seq_1_to_30", "CREATE TABLE other (a INT)", "TRUNCATE other", "DROP TABLE other")
+BINLOG_TABLES = """
+CREATE TABLE small (id INT PRIMARY KEY, v VARCHAR(20), n DECIMAL(12,3));
+CREATE TABLE wide (id INT, v VARCHAR(50), PRIMARY KEY (id, v));
+CREATE TABLE kinds (id BIGINT PRIMARY KEY, t TINYINT UNSIGNED, m MEDIUMINT, bu BIGINT UNSIGNED, d DECIMAL(65,30), f FLOAT, b BIT(12), c CHAR(9), bi BINARY(7), tx TEXT, e ENUM('a','b'), s SET('x','y','z'), da DATE,
+    ti TIME(6), dt DATETIME(3), dt6 DATETIME(6), ts TIMESTAMP(1) NULL, y YEAR, p POINT, g GEOMETRY, u VARCHAR(9) CHARACTER SET ucs2);
+"""
+
+
+def binlog_events(data):
+    at = 4  # the magic
+    while at + 19 <= len(data):
+        size = int.from_bytes(data[at + 9:at + 13], "little")
+        yield data[at:at + size]
+        at += size
+
+
+def record_binlog(folder, name, settings):
+    """A transaction's events are one input, the FORMAT event in front."""
+    with MariaDB(folder, f"binlog-{name}", dict(BINLOG, **settings, **{"binlog-checksum": "NONE"})) as db:
+        db.sql("CREATE DATABASE shop")
+        db.script(BINLOG_TABLES, db="shop")
+        for statement in BINLOG_ROWS:
+            db.sql(statement, db="shop")
+        with db.connect("shop") as connection, connection.cursor() as cursor:
+            for statement in ("XA START 'g'", "INSERT INTO small VALUES (50, 'xa', 0)", "XA END 'g'", "XA PREPARE 'g'", "XA COMMIT 'g'"):
+                cursor.execute(statement)
+        path = os.path.join(db.data, db.sql("SHOW BINARY LOGS")[-1][0])
+        with open(path, "rb") as f:
+            events = list(binlog_events(f.read()))
+        head, groups = events[0], []
+        for event in events[1:]:
+            if event[4] == 162 or not groups:  # GTID
+                groups.append(b"")
+            groups[-1] += event
+        for group in groups[-(len(BINLOG_ROWS) + 4):]:
+            keep("binlog", name, 0, b"\1" + head + group)
+
+
 def main():
+    with Workdir("seeds-binlog") as folder:
+        record_binlog(folder, "plain", {"binlog-row-metadata": "FULL"})
+        record_binlog(folder, "compressed", {"binlog-row-metadata": "FULL", "log-bin-compress": "ON", "log-bin-compress-min-len": 10})
+        record_binlog(folder, "bare", {})
     record_debezium()
     with Workdir("seeds") as folder, Postgres(folder, "source") as source, Postgres(folder, "target") as target, Kafka(folder) as kafka:
         for name, options in (("text", {"proto_version": "1"}), ("binary", {"proto_version": "1", "binary": "true"}),

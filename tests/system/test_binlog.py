@@ -8,6 +8,7 @@ import random
 import struct
 import subprocess
 
+import pymysql
 import pytest
 
 from rig import Workdir
@@ -19,8 +20,8 @@ FULL = dict(BINLOG, **{"binlog-row-metadata": "FULL"})
 SETTINGS = {"full": FULL, "compressed": dict(FULL, **{"log-bin-compress": "ON", "log-bin-compress-min-len": 10}), "catalog": BINLOG, "newer": FULL}
 
 
-def start(folder, name):
-    db = MariaDB(folder, name, SETTINGS[name], version="11.4" if name == "newer" else None)
+def start(folder, name, home=None):
+    db = MariaDB(folder, home or name, SETTINGS[name], version="11.4" if name == "newer" else None)
     db.__enter__()
     for statement in ("CREATE DATABASE shop CHARACTER SET utf8mb4", f"GRANT REPLICATION SLAVE, BINLOG MONITOR, SELECT ON *.* TO {ROLE}@'%'"):
         db.sql(statement)
@@ -42,7 +43,7 @@ def fixture_db(request, folder):
 
 @pytest.fixture(name="one", scope="module")
 def fixture_one(folder):
-    db = start(folder / "one" if hasattr(folder, "joinpath") else os.path.join(str(folder), "one"), "full")
+    db = start(folder, "full", "one")
     yield db
     db.close()
 
@@ -259,3 +260,210 @@ def test_every_type(db):
     assert types["c_uuid"][0] == "UUID" and types["c_point"][0] == "POINT" and types["c_lt"][0] == "LONGTEXT" and types["c_bigu"][0] == "BIGINT UNSIGNED"
     allowed = {f["name"]: f["allowed"] for f in schema["fields"] if f["allowed"]}
     assert allowed == {"c_enum": "a,b b,c\\,d,it's,ü,back\\slash", "c_enum1": "é,x", "c_set": "x,y,z,ö"}
+
+
+def test_random_transactions(db):
+    """Any mix of changes, savepoints and rollbacks, keys that move, tables without a key; the stream is read in pieces, each from the position where the last one ended."""
+    rng = random.Random(f"binlog {db.name}")
+    since = position(db)
+    db.script("CREATE TABLE acc (id INT PRIMARY KEY, v VARCHAR(50), n DECIMAL(12,3), b BLOB);\nCREATE TABLE pair (a INT, b VARCHAR(20), v INT UNSIGNED, PRIMARY KEY (b, a));\n"
+              "CREATE TABLE bag (a INT, b TEXT);\nCREATE TABLE aria (id INT PRIMARY KEY, v INT) ENGINE=Aria TRANSACTIONAL=0;\n", db="shop")
+    replica, pieces = Replica(), []
+    for part in range(4):
+        with db.connect("shop") as connection, connection.cursor() as cursor:
+            connection.encoders = pymysql.converters.encoders
+            for _ in range(60):
+                cursor.execute("BEGIN")
+                for i in range(rng.randint(1, 8)):
+                    key, text = rng.randint(1, 40), "".join(rng.choices("aäß😀'\\\n", k=rng.randint(0, 12)))
+                    cursor.execute(*rng.choice((
+                        ("REPLACE INTO acc VALUES (%s, %s, %s, %s)", (key, text, rng.randint(-10**6, 10**6) / 1000, os.urandom(rng.randint(0, 300)))),
+                        ("UPDATE acc SET v = %s, n = n + 1 WHERE id BETWEEN %s AND %s", (text, key, key + 5)),
+                        ("UPDATE IGNORE acc SET id = id + 7 WHERE id = %s", (key,)), ("DELETE FROM acc WHERE id = %s", (key,)),
+                        ("INSERT INTO pair VALUES (%s, %s, 4294967295) ON DUPLICATE KEY UPDATE v = v - 1", (key, text)),
+                        ("UPDATE IGNORE pair SET b = CONCAT(b, 'x') WHERE a = %s AND LENGTH(b) < 15", (key,)),
+                        ("INSERT INTO bag VALUES (%s, %s)", (key, text)), ("UPDATE bag SET b = %s WHERE a = %s", (text, key)), ("DELETE FROM bag WHERE a = %s LIMIT 1", (key,)),
+                        ("UPDATE acc, pair SET acc.v = 'both', pair.v = 1 WHERE acc.id = %s AND pair.a = %s", (key, key)))))
+                    if rng.random() < 0.2:
+                        cursor.execute("SAVEPOINT s")
+                        cursor.execute("INSERT INTO bag VALUES (-1, 'undone')")
+                        cursor.execute("ROLLBACK TO SAVEPOINT s")
+                cursor.execute(rng.choice(("COMMIT", "COMMIT", "ROLLBACK")))
+            cursor.execute("REPLACE INTO aria VALUES (%s, %s)", (part, part))
+        found = good(lines(db, since))
+        pieces += found
+        since = [e["position"] for e in found if e["kind"] == "end"][-1]
+        assert since == position(db)
+        replica.apply(found)
+    gtids = [e["gtid"] for e in pieces if e["kind"] == "begin"]
+    assert len(gtids) == len(set(gtids)) > 100 and gtids == sorted(gtids, key=lambda g: int(g.split("-")[2]))
+    for table in ("acc", "pair", "aria"):
+        key = replica.schema["shop", table]["key"]
+        have = sorted(([shown(f, row[f["name"]]) for f in replica.schema["shop", table]["fields"]] for rows in replica.tables["shop", table].values() for row in rows), key=str)
+        assert have == sorted((list(row) for row in db.sql(f"SELECT * FROM {table}", db="shop")), key=str) and key == {"acc": ["id"], "pair": ["b", "a"], "aria": ["id"]}[table]
+    bag = [(str(row["a"]), row["b"]) for rows in replica.tables.get(("shop", "bag"), {}).values() for row in rows]
+    assert sorted(bag) == sorted(db.sql("SELECT * FROM bag", db="shop")) and replica.schema["shop", "bag"]["key"] == []
+
+
+def test_altered_tables(one):
+    """The binlog itself tells what rows are made of: each by the definition of its time."""
+    since = position(one)
+    one.sql("CREATE TABLE alt (id INT PRIMARY KEY, v TEXT)", db="shop")
+    one.sql("INSERT INTO alt VALUES (1, 'one')", db="shop")
+    one.sql("ALTER TABLE alt CHANGE v w VARCHAR(5), ADD n INT UNSIGNED NOT NULL DEFAULT 4000000000 FIRST", db="shop")
+    one.sql("INSERT INTO alt VALUES (3, 2, 'two')", db="shop")
+    one.sql("ALTER TABLE alt DROP PRIMARY KEY, ADD PRIMARY KEY (n, w(2))", db="shop")
+    one.sql("TRUNCATE alt", db="shop")
+    one.sql("CREATE TABLE alt2 AS SELECT 5 AS a", db="shop")
+    one.sql("INSERT INTO alt VALUES (4, 3, 'three')", db="shop")
+    found = good(lines(one, since))
+    assert [(e["op"], e["after"]) for e in found if e["kind"] == "row"] == [
+        ("c", {"id": 1, "v": "one"}), ("c", {"n": 3, "id": 2, "w": "two"}), ("c", {"a": 5}), ("c", {"n": 4, "id": 3, "w": "three"})]
+    assert [(e["table"], e["version"], e["key"]) for e in found if e["kind"] == "schema"] == [("alt", 1, ["id"]), ("alt", 2, ["id"]), ("alt2", 1, []), ("alt", 3, [])]
+    assert [e["text"].split()[0] for e in found if e["kind"] == "statement"] == ["CREATE", "ALTER", "ALTER", "TRUNCATE", "CREATE", ]
+    for kind, outcome in (("begin", None), ("end", "committed")):
+        assert len([e for e in found if e["kind"] == kind and e.get("outcome") == outcome]) == len({e["gtid"] for e in found if "gtid" in e}) == 8
+
+
+def refused(found, code, *texts):
+    assert found[-1]["kind"] == "error" and found[-1]["code"] == code, found[-1]
+    for text in texts:
+        assert text in found[-1]["text"], found[-1]
+
+
+def test_catalog_of_another_time(folder):
+    """Without names in the binlog: rows of before an ALTER are refused, by their form where that shows it, else when the ALTER is met."""
+    db = start(folder, "catalog", "altered")
+    try:
+        since = position(db)
+        db.sql("CREATE TABLE c1 (id INT PRIMARY KEY, v INT)", db="shop")
+        db.sql("INSERT INTO c1 VALUES (1, 2)", db="shop")
+        db.sql("ALTER TABLE c1 ADD w INT", db="shop")
+        refused(lines(db, since), "schema", "table=shop.c1", "altered since", "binlog_row_metadata=FULL")
+        since = position(db)
+        db.sql("CREATE TABLE c2 (id INT PRIMARY KEY, v INT, u INT)", db="shop")
+        db.sql("INSERT INTO c2 VALUES (1, 2, 3)", db="shop")
+        db.sql("ALTER TABLE c2 CHANGE v u INT, CHANGE u v INT", db="shop")
+        refused(lines(db, since), "schema", "table=shop.c2", "was altered at 0-77-", "binlog_row_metadata=FULL")
+        since = position(db)
+        db.sql("INSERT INTO c2 VALUES (2, 3, 4)", db="shop")
+        db.sql("CREATE TABLE c3 (id INT)", db="shop")
+        assert [e["after"] for e in good(lines(db, since)) if e["kind"] == "row"] == [{"id": 2, "u": 3, "v": 4}]
+        since = position(db)
+        db.sql("INSERT INTO c3 VALUES (1)", db="shop")
+        db.sql("DROP TABLE c3", db="shop")
+        refused(lines(db, since), "schema", "table=shop.c3", "does not show it any more")
+    finally:
+        db.close()
+
+
+def test_xa(one):
+    since = position(one)
+    one.sql("CREATE TABLE x (id INT PRIMARY KEY)", db="shop")
+    with one.connect("shop") as connection, connection.cursor() as cursor:
+        for i, last in ((1, "XA COMMIT 'g1'"), (2, "XA ROLLBACK 'g2'")):
+            for statement in (f"XA START 'g{i}'", f"INSERT INTO x VALUES ({i})", f"XA END 'g{i}'", f"XA PREPARE 'g{i}'"):
+                cursor.execute(statement)
+            one.sql(f"INSERT INTO x VALUES ({10 + i})", db="shop")
+            cursor.execute(last)
+        for statement in ("XA START 'g3'", "INSERT INTO x VALUES (3)", "XA END 'g3'", "XA COMMIT 'g3' ONE PHASE"):
+            cursor.execute(statement)
+    found = good(lines(one, since))
+    assert [(e["outcome"], bytes.fromhex(e["xid"]["hex"]) if e["xid"] else None) for e in found if e["kind"] == "end"][1:] == [
+        ("prepared", b"g1"), ("committed", None), ("xa committed", b"g1"), ("prepared", b"g2"), ("committed", None), ("xa rolled back", b"g2"), ("committed", None)]
+    replica = Replica()
+    replica.apply(found)
+    replica.check(one, "x")
+    assert not replica.held
+
+
+def test_positions_of_several_domains(one):
+    start_at = position(one)
+    one.sql("CREATE TABLE d (id INT PRIMARY KEY)", db="shop")
+    with one.connect("shop") as connection, connection.cursor() as cursor:
+        for i in range(30):
+            cursor.execute(f"SET gtid_domain_id = {i % 3 * 7}")
+            cursor.execute(f"INSERT INTO d VALUES ({i})")
+            if i == 15:
+                one.sql("FLUSH BINARY LOGS")
+    found = good(lines(one, start_at))
+    ends = [e for e in found if e["kind"] == "end"]
+    assert {g.split("-")[0] for g in ends[-1]["position"].split(",")} == {"0", "7", "14"} and len(ends) == 31
+    for i in (0, 3, 14, 29):
+        rows = [e["after"]["id"] for e in good(lines(one, ends[i]["position"])) if e["kind"] == "row"]
+        assert rows == list(range(i, 30)), ends[i]
+    assert lines(one, ends[-1]["position"]) == []
+
+
+def test_refused(one):
+    """What cannot be read without loss ends the stream, and says what and what to do."""
+    def after(statements, *options):
+        since = position(one)
+        with one.connect("shop") as connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+        return lines(one, since, *options)
+    one.script("CREATE TABLE r (id INT PRIMARY KEY, v INT, d DATE, dn DATE NOT NULL DEFAULT '2024-01-01', t DATETIME(6), ts TIMESTAMP NULL);\nCREATE TABLE g (id INT PRIMARY KEY, v TEXT CHARACTER SET gbk);\n"
+               "CREATE TABLE z (id INT PRIMARY KEY, v VARCHAR(1000) COMPRESSED);\nCREATE TABLE n (id INT PRIMARY KEY, v TEXT);\n", db="shop")
+    refused(after(["SET binlog_row_image = MINIMAL", "INSERT INTO r (id, v) VALUES (1, 2)", "UPDATE r SET v = 3"]), "unsupported", "table=shop.r", "binlog_row_image=FULL")
+    refused(after(["SET binlog_row_image = NOBLOB", "INSERT INTO n VALUES (9, 'x')", "UPDATE n SET id = 10"]), "unsupported", "table=shop.n", "binlog_row_image=FULL")
+    refused(after(["SET binlog_format = STATEMENT", "/* why */ UPDATE r SET v = 3"]), "unsupported", "binlog_format=ROW")
+    refused(after(["INSERT INTO g VALUES (1, 'x')"]), "unsupported", "table=shop.g: column v", "gbk", "utf8mb4")
+    refused(after(["INSERT INTO z VALUES (1, 'x')"]), "unsupported", "table=shop.z: column 2", "COMPRESSED")
+    refused(after(["INSERT INTO n VALUES (1, 'a\\0b')"]), "data", "table=shop.n: column v", "NUL")
+    for values in ("'0000-00-00', NULL, NULL", "'2024-02-00', NULL, NULL", "NULL, '0000-00-00 00:00:00', NULL", "NULL, NULL, '0000-00-00 00:00:00'"):
+        made = ["SET sql_mode = ''", f"INSERT INTO r (d, t, ts, id) SELECT {values}, MAX(id) + 1 FROM r"]
+        refused(after(made), "data", "table=shop.r: column ", "a date that is none")
+        assert [(e["after"]["d"], e["after"]["t"], e["after"]["ts"]) for e in good(after(made, "zero-date-null")) if e["kind"] == "row"] == [(None, None, None)]
+    refused(after(["SET sql_mode = ''", "INSERT INTO r (id, dn) VALUES (1000, 0)"], "zero-date-null"), "data", "column dn")
+    refused(after([f"INSERT INTO n VALUES (2, '{'x' * 30000}')"], "small-events"), "connect")
+    # and none of it is in the way of those who come after
+    assert [e["after"] for e in good(after(["INSERT INTO n VALUES (3, 'ok')"])) if e["kind"] == "row"] == [{"id": 3, "v": "ok"}]
+
+
+def test_no_connection(one):
+    refused(lines(one, "", until="0-1-1", url=one.url("shop").replace("p%40ss", "wrong")), "auth")
+    refused(lines(one, "0-77-1-1", until="0-77-1"), "config", "not a position of MariaDB")
+    refused(lines(one, "0-77-12345", until="0-77-99999"), "gap", "never had")
+    one.sql("CREATE TABLE gone (id INT PRIMARY KEY)", db="shop")
+    old = position(one)
+    one.sql("INSERT INTO gone VALUES (1)", db="shop")
+    one.sql("FLUSH BINARY LOGS")
+    one.sql("INSERT INTO gone VALUES (2)", db="shop")
+    one.sql("FLUSH BINARY LOGS")
+    last = one.sql("SHOW BINARY LOGS")[-1][0]
+    one.sql("DO SLEEP(0)")
+    one.sql(f"PURGE BINARY LOGS TO '{last}'")
+    if len(one.sql("SHOW BINARY LOGS")) == 1:
+        refused(lines(one, old), "gap", "copy again")
+
+
+def test_checks(one):
+    def checks(url):
+        done = subprocess.run([LINES, "check", url], capture_output=True, text=True, check=True, timeout=60)
+        return {e["name"]: (e["verdict"], e["text"]) for e in map(json.loads, done.stdout.splitlines())}
+    found = checks(one.url("shop"))
+    assert {name: v[0] for name, v in found.items()} == dict.fromkeys(
+        ("log_bin", "binlog_format", "binlog_row_image", "binlog_row_metadata", "gtid_strict_mode", "binlog_checksum", "binlog_expire_logs_seconds", "REPLICATION SLAVE", "BINLOG MONITOR"), "pass")
+    one.sql("CREATE USER poor@'%' IDENTIFIED BY '" + ROLE_PASSWORD + "'")
+    one.sql("GRANT SELECT ON shop.* TO poor@'%'")
+    try:
+        one.sql("SET GLOBAL binlog_row_image = MINIMAL, GLOBAL binlog_format = MIXED, GLOBAL binlog_row_metadata = MINIMAL, GLOBAL binlog_expire_logs_seconds = 60")
+        found = checks(one.url("shop", role="poor"))
+        assert {name for name, v in found.items() if v[0] == "fail"} == {"binlog_format", "binlog_row_image", "REPLICATION SLAVE"}
+        assert {name for name, v in found.items() if v[0] == "warn"} == {"binlog_row_metadata", "binlog_expire_logs_seconds", "BINLOG MONITOR"}
+        assert all("Hint: " in v[1] for v in found.values() if v[0] != "pass")
+        refused(lines(one, "", until="0-77-1", url=one.url("shop", role="poor")), "auth")
+    finally:
+        one.sql("SET GLOBAL binlog_row_image = FULL, GLOBAL binlog_format = ROW, GLOBAL binlog_row_metadata = FULL, GLOBAL binlog_expire_logs_seconds = 0")
+
+
+def test_a_transaction_of_any_size(one):
+    """Memory holds an event, not a transaction."""
+    since = position(one)
+    one.sql("CREATE TABLE big (id INT PRIMARY KEY, v VARCHAR(1000))", db="shop")
+    one.sql("INSERT INTO big SELECT seq, REPEAT(MD5(seq), 25) FROM seq_1_to_200000", db="shop")
+    shell = f"ulimit -v 400000; exec '{LINES}' '{one.url('shop')}' '{since}' '{position(one)}' | tail -n 1"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True, timeout=300)
+    end = json.loads(done.stdout)
+    assert end["kind"] == "end" and end["outcome"] == "committed"

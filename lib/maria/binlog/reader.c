@@ -12,6 +12,7 @@
 
 #include "core/alloc.h"
 #include "core/nonce.h"
+#include "core/utf8.h"
 #include "maria/binlog/tables.h"
 #include "maria/conn.h"
 #include "maria/connect.h"
@@ -59,18 +60,40 @@ static bool fail(struct binlog *bl, const char *what, struct err *err)
 }
 
 /* 1236 is all that the server has for what is wrong with a dump; the text tells. */
+static bool fail_dump(unsigned number, const char *state, const char *text, struct err *err)
+{
+    static const char *const gone[] = {"could not find", "purged", "not in the", "not been found"};
+    bool gap = false;
+    for (size_t i = 0; i < ARRAY_LEN(gone); i++)
+        gap = gap || strcasestr(text, gone[i]) != NULL;
+    if (number != 1236)
+        return maria_fail(number, state, text, "reading the binlog", err);
+    return err_set(
+        err, gap ? ERR_GAP : ERR_SQL, "reading the binlog: %s (error 1236)%s", text,
+        gap ? ". Hint: the source no longer has (or never had) what follows the position: copy again, "
+              "and keep its binlog for longer (binlog_expire_logs_seconds)"
+            : "");
+}
+
 static bool fail_stream(struct binlog *bl, struct err *err)
 {
-    const char *text = mysql_error(bl->my);
-    if (mysql_errno(bl->my) != 1236)
-        return fail(bl, "reading the binlog", err);
-    bool gap = strcasestr(text, "could not find") != NULL || strcasestr(text, "purged") != NULL ||
-               strcasestr(text, "not in the") != NULL || strcasestr(text, "not been found") != NULL;
-    return err_set(err, gap ? ERR_GAP : ERR_SQL, "reading the binlog: %s (error 1236)%s", text,
-                   gap ? ". Hint: the source no longer has (or never had) what follows the position: copy "
-                         "again, and keep "
-                         "its binlog for longer (binlog_expire_logs_seconds)"
-                       : "");
+    return fail_dump(mysql_errno(bl->my), mysql_sqlstate(bl->my), mysql_error(bl->my), err);
+}
+
+/* 0xff, the number in two bytes, '#' and five letters of the state, the text. */
+static bool fail_packet(const unsigned char *p, size_t len, struct err *err)
+{
+    char state[6] = "HY000", text[600];
+    size_t at = 3;
+    if (len < 3)
+        return err_set(err, ERR_PROTOCOL, "reading the binlog: an error without a number");
+    if (len >= 9 && p[3] == '#') {
+        memcpy(state, p + 4, 5);
+        at = 9;
+    }
+    (void)snprintf(text, sizeof text, "%.*s", (int)MIN_OF(len - at, sizeof text - 1), (const char *)p + at);
+    utf8_make_valid(text);
+    return fail_dump((unsigned)bytes_le_at(p + 1, 2), state, text, err);
 }
 
 static bool run(struct binlog *bl, const char *sql, struct err *err)
@@ -475,8 +498,11 @@ static bool read_event(struct binlog *bl, struct binlog_event *ret, struct err *
     const unsigned char *p = bl->my->net.read_pos;
     if (p[0] == 0xfe && len < 9)
         return err_set(err, ERR_CONNECT, "reading the binlog: the server has ended the stream");
+    if (p[0] == 0xff)
+        return fail_packet(p, len, err);
     if (p[0] != 0)
-        return err_set(err, ERR_PROTOCOL, "reading the binlog: a packet that is none of a binlog");
+        return err_set(err, ERR_PROTOCOL,
+                       "reading the binlog: a packet of kind %u, which is none of a binlog", p[0]);
     return binlog_decode(&bl->decoder, p + 1, len - 1, ret, err);
 }
 
