@@ -86,13 +86,11 @@ bool load_open(const struct load_request *req, struct load **ret, struct err *er
 {
     struct load *load = xcalloc(1, sizeof *load);
     load->probe_latency = req->probe_latency;
-    load->session[SIDE_SOURCE] = req->source;
-    load->borrowed = req->source != NULL;
     for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++) {
         if (dialect_of_url(req->url[side]) == DIALECT_POSTGRES)
             load->standbys[side].max_us = req->max_replica_lag_us;
         bool needed = side == SIDE_SOURCE || load->standbys[side].max_us > 0;
-        if (needed && load->session[side] == NULL &&
+        if (needed &&
             !session_open(req->url[side], side_name(side), req->pipeline, &load->session[side], err)) {
             load_close(load);
             return false;
@@ -110,8 +108,7 @@ void load_close(struct load *load)
 {
     if (load == NULL)
         return;
-    if (!load->borrowed)
-        session_close(load->session[SIDE_SOURCE]);
+    session_close(load->session[SIDE_SOURCE]);
     session_close(load->session[SIDE_TARGET]);
     free(load);
 }

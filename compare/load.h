@@ -28,7 +28,6 @@ struct load_figures {
 struct load {
     bool probe_latency;
     struct session *session[SIDE_COUNT]; /* the target: for its standbys alone, else NULL */
-    bool borrowed;                       /* the source's is not ours to close */
     struct standby_lag standbys[SIDE_COUNT];
     struct load_sample samples[LOAD_SAMPLES]; /* the oldest first */
     size_t sample_count;
@@ -38,7 +37,6 @@ struct load {
 
 struct load_request {
     const char *url[SIDE_COUNT], *pipeline;
-    struct session *source; /* in no transaction, idle and open until load_close(); NULL = one of its own */
     bool probe_latency;
     int64_t max_replica_lag_us; /* 0 = standbys are not looked at; a MariaDB target has none that could be */
 };

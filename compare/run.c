@@ -316,26 +316,6 @@ static void explain_differences(struct run *run)
     causes_explain(&causes, run->out->tables);
 }
 
-/* The session that has taken the fence has nothing else to do while rows are read. Of a frozen comparison nobody is held up but the
- * one who waits for it. */
-static bool open_pace(struct run *run, struct err *err)
-{
-    const struct config *cfg = run->cfg;
-    const struct pace_limits limits = {
-        .rows_per_s = config_int(cfg, "compare.max_rate_rows"),
-        .busy_percent = config_int(cfg, "compare.busy_share"),
-        .max_load = config_int(cfg, "compare.max_source_load"),
-        .max_latency_us = config_int(cfg, "compare.max_source_latency_ms") * 1000,
-        .max_replica_lag_us = config_int(cfg, "compare.max_replica_lag_ms") * 1000,
-    };
-    const struct load_request servers = {.url = {url_of(run, SIDE_SOURCE), url_of(run, SIDE_TARGET)},
-                                         .pipeline = run->out->pipeline,
-                                         .source = run->fence.source_session,
-                                         .probe_latency = limits.max_latency_us > 0,
-                                         .max_replica_lag_us = limits.max_replica_lag_us};
-    return run->req->frozen || pace_init(&run->engine.pace, &limits, &servers, err);
-}
-
 static bool compare_tables(struct run *run, struct err *err)
 {
     bool ready = run->req->frozen ? begin_frozen(run, err) : begin_at_fence(run, err);
@@ -349,7 +329,7 @@ static bool compare_tables(struct run *run, struct err *err)
         return false;
     if (run->req->frozen)
         note_position(run);
-    if (!read_plan(run, err) || !read_whole_tables(run, err) || !open_pace(run, err))
+    if (!read_plan(run, err) || !read_whole_tables(run, err))
         return false;
     bool ran = engine_run(&run->engine, run->req, err);
     struct err later = ERR_INIT;
@@ -499,6 +479,24 @@ static void prepare_history(struct run *run, int64_t started_us, bool again)
         h->floor_us -= config_int(run->cfg, "compare.full_every") * 1000000;
 }
 
+/* Of a frozen comparison nobody is held up but the one who waits for it. */
+static bool prepare_pace(struct run *run, struct err *err)
+{
+    const struct config *cfg = run->cfg;
+    const struct pace_limits limits = {
+        .rows_per_s = config_int(cfg, "compare.max_rate_rows"),
+        .busy_percent = config_int(cfg, "compare.busy_share"),
+        .max_load = config_int(cfg, "compare.max_source_load"),
+        .max_latency_us = config_int(cfg, "compare.max_source_latency_ms") * 1000,
+        .max_replica_lag_us = config_int(cfg, "compare.max_replica_lag_ms") * 1000,
+    };
+    const struct load_request servers = {.url = {url_of(run, SIDE_SOURCE), url_of(run, SIDE_TARGET)},
+                                         .pipeline = run->out->pipeline,
+                                         .probe_latency = limits.max_latency_us > 0,
+                                         .max_replica_lag_us = limits.max_replica_lag_us};
+    return run->req->frozen || pace_init(&run->engine.pace, &limits, &servers, err);
+}
+
 /* One fence. *ret_again: its snapshots grew too old before the end, and it has come further. */
 static bool run_once(const struct config *cfg, const struct compare_request *req, int64_t started_us,
                      bool again, const int64_t waited_us[WAIT_KINDS], struct compare_result *out,
@@ -510,7 +508,7 @@ static bool run_once(const struct config *cfg, const struct compare_request *req
     out->pipeline = xstrdup(config_text(cfg, "pipeline"));
     prepare_history(&run, started_us, again);
     run.engine.end_us = age_s > 0 && !req->frozen ? clock_mono_us() + age_s * 1000000 : 0;
-    bool ok = prepare(&run, err) && compare_tables(&run, err);
+    bool ok = prepare(&run, err) && prepare_pace(&run, err) && compare_tables(&run, err);
     close_all(&run);
     for (int i = 0; i < WAIT_KINDS; i++)
         out->waited_us[i] = waited_us[i] + atomic_load(&run.engine.pace.waited_us[i]);
