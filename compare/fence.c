@@ -55,7 +55,18 @@ static bool take_lock(struct fence_run *run, struct err *err)
     if (!pg_query_int64(run->source, "SELECT pg_try_advisory_lock(" LOCK_KEY ")::int", 1, &run->pipeline,
                         &got, err))
         return false;
-    return got == 1 || tell_holder(run, err);
+    run->locked = got == 1;
+    return run->locked || tell_holder(run, err);
+}
+
+/* It goes with the session, too, but only when the server has noticed that it ended: too late for whoever compares next. */
+static void give_lock_back(struct fence_run *run)
+{
+    int64_t ignored = 0;
+    if (run->locked)
+        (void)!pg_query_int64(run->source, "SELECT pg_advisory_unlock(" LOCK_KEY ")::int", 1, &run->pipeline,
+                              &ignored, NULL);
+    run->locked = false;
 }
 
 /* Rows that earlier comparisons left: a day is longer than any deadline. */
@@ -427,7 +438,8 @@ void fence_close(struct fence_run *run)
                           NULL); /* a position that cannot be: refused, and the hold ends */
     if (run->held && !run->released)
         (void)!fence_release_apply(run, NULL);
-    session_close(run->source_session); /* the advisory lock goes with it */
+    give_lock_back(run);
+    session_close(run->source_session);
     session_close(run->target);
     run->source_session = run->target = NULL;
     run->source = NULL;

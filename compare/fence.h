@@ -45,7 +45,7 @@ struct fence_run {
     int64_t commit_us;     /* wall; of the source's last commit at the fence; 0 = it had none to tell */
     int64_t cut_us,
         lag_us; /* mono: the cut was about to be written; from there until the target stood at it */
-    bool held, cut, released;
+    bool locked, held, cut, released;
 };
 
 bool fence_open(struct fence_run *run, const struct config *cfg, const struct compare_request *req,

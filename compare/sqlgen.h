@@ -82,6 +82,9 @@ void sql_bucket_rows(const struct plan_table *pt, enum side side, unsigned bucke
  * that have it (plan_column.shown_at), then, with a condition, whether it holds (plan_table.inside_at). */
 void sql_rows_by_key(const struct plan_table *pt, enum side side, const struct key_list *keys,
                      struct strbuf *out);
+/* PostgreSQL's " FROM <the list> AS u(k0,…,n) JOIN t ON …": all rows by these keys, u.n being their places in the list (postgres/sqlgen.c). */
+void sql_postgres_keys_join(const struct plan_table *pt, enum side side, const struct key_list *keys,
+                            struct strbuf *out);
 /* hashes: in hex, one cell each. → hash in hex, then columns as above; a row per hash, or some. */
 void sql_rows_by_hash(const struct plan_table *pt, enum side side, const struct key_list *hashes,
                       struct strbuf *out);

@@ -12,8 +12,8 @@ import time
 from contextlib import contextmanager, nullcontext
 
 from rig.procs import find_crossfade
+from rig.relay import Relay
 
-from .relay import Relay
 from .rigging import ACCOUNTS, ACCOUNTS_TABLE, until
 
 CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "crossfade")

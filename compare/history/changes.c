@@ -11,9 +11,17 @@
 
 #define RECORD_BYTES_MAX ((size_t)2 << 30)
 
+static int by_name(const void *a, const void *b)
+{
+    const struct changed_table *x = a, *y = b;
+    int order = strcmp(x->schema, y->schema);
+    return order != 0 ? order : strcmp(x->table, y->table);
+}
+
 static int by_topic(const void *a, const void *b)
 {
-    return strcmp(((const struct changed_table *)a)->topic, ((const struct changed_table *)b)->topic);
+    int order = strcmp(((const struct changed_table *)a)->topic, ((const struct changed_table *)b)->topic);
+    return order != 0 ? order : by_name(a, b);
 }
 
 static void make_topics(struct walk *walk)
@@ -34,14 +42,21 @@ static void make_topics(struct walk *walk)
     }
 }
 
-/* Some table of the topic still asks for its records. */
-static bool is_wanted(const struct walk *walk, const struct topic *topic)
+/* Some table of the topic still asks for its records. Asked for each record: a table that is lost stays so, and is passed by once. */
+static bool is_wanted(const struct walk *walk, struct topic *topic)
 {
-    for (size_t i = 0; i < topic->count; i++) {
-        if (walk->changes->tables[topic->first + i].lost == NULL)
-            return true;
-    }
-    return false;
+    while (topic->lost_count < topic->count &&
+           walk->changes->tables[topic->first + topic->lost_count].lost != NULL)
+        topic->lost_count++;
+    return topic->lost_count < topic->count;
+}
+
+/* A topic may be that of thousands of tables. NULL: nobody asked for this one. */
+static struct changed_table *find_table(const struct walk *walk, const struct topic *topic,
+                                        const struct change *chg)
+{
+    const struct changed_table wanted = {.schema = chg->schema->schema, .table = chg->schema->table};
+    return bsearch(&wanted, &walk->changes->tables[topic->first], topic->count, sizeof wanted, by_name);
 }
 
 static void lose_topic(struct walk *walk, const struct topic *topic, const char *why)
@@ -83,12 +98,8 @@ static bool take_record(struct reading *r, const struct journal_record *rec, str
         lose_topic(r->walk, topic, why.text);
         return true;
     }
-    for (size_t i = 0; i < topic->count; i++) {
-        struct changed_table *t = &r->walk->changes->tables[topic->first + i];
-        if (strcmp(t->schema, chg.schema->schema) == 0 && strcmp(t->table, chg.schema->table) == 0)
-            return changes_take(r->walk->changes, t, &chg, err);
-    }
-    return true; /* of a table that nobody asked for */
+    struct changed_table *t = find_table(r->walk, topic, &chg);
+    return t == NULL || changes_take(r->walk->changes, t, &chg, err);
 }
 
 static bool assign(struct reading *r, const struct topic *only, struct err *err)
@@ -97,7 +108,7 @@ static bool assign(struct reading *r, const struct topic *only, struct err *err)
     struct journal_range *ranges = NULL;
     size_t count = 0;
     for (size_t t = 0; t < walk->topic_count; t++) {
-        const struct topic *topic = &walk->topics[t];
+        struct topic *topic = &walk->topics[t];
         if ((only != NULL && only != topic) || !is_wanted(walk, topic))
             continue;
         for (size_t p = 0; p < topic->part_count; p++) {

@@ -12,10 +12,11 @@ struct part_range {
     uint64_t first, next;
 };
 
-/* A stream with some of the tables: changes.tables[first … first + count), which are sorted by topic. */
+/* A stream with some of the tables: changes.tables[first … first + count), which are sorted by topic and name. */
 struct topic {
     const char *name;
     size_t first, count;
+    size_t lost_count; /* so many of the first ones are known to be lost */
     uint64_t since_id; /* the earliest of its tables' */
     struct part_range *parts;
     size_t part_count;

@@ -218,25 +218,13 @@ static void add_columns(const struct plan_table *pt, enum side side, struct strb
     sql_add_columns(pt, side, add_shown, out);
 }
 
-static void add_array_element(struct strbuf *array, const char *text)
-{
-    strbuf_adds(array, array->len > 1 ? ",\"" : "\"");
-    for (; *text != '\0'; text++) {
-        if (*text == '"' || *text == '\\')
-            strbuf_addc(array, '\\');
-        strbuf_addc(array, *text);
-    }
-    strbuf_addc(array, '"');
-}
-
 /* Every `step`-th cell from `first`, as a literal of text[]. */
 static void add_array(const struct key_list *list, size_t first, size_t step, struct strbuf *out)
 {
     struct strbuf array = STRBUF_INIT(STRBUF_SQL_MAX);
-    strbuf_addc(&array, '{');
     for (size_t i = 0; i < list->count; i++)
-        add_array_element(&array, list->cells[i * step + first]);
-    strbuf_addc(&array, '}');
+        pg_array_text(&array, i, list->cells[i * step + first]);
+    pg_array_end(&array, list->count);
     pg_quote_literal(out, array.data);
     strbuf_adds(out, "::text[]");
     out->failed = out->failed || array.failed;
@@ -257,13 +245,19 @@ static void add_key_table(const struct plan_table *pt, const struct key_list *ke
     strbuf_adds(out, "n)");
 }
 
-/* " FROM <the list> u JOIN t": rows by these keys. */
-static void add_keys_join(const struct plan_table *pt, enum side side, const struct key_list *keys,
-                          struct strbuf *out)
+/* " FROM <the list> u JOIN <from> ON …", of which the conditions are to follow. */
+static void add_join(const struct plan_table *pt, const struct key_list *keys, const char *from,
+                     struct strbuf *out)
 {
     strbuf_adds(out, " FROM ");
     add_key_table(pt, keys, out);
-    strbuf_addf(out, " JOIN %s ON ", sql_lookup_from(pt, side));
+    strbuf_addf(out, " JOIN %s ON ", from);
+}
+
+void sql_postgres_keys_join(const struct plan_table *pt, enum side side, const struct key_list *keys,
+                            struct strbuf *out)
+{
+    add_join(pt, keys, sql_lookup_from(pt, side), out);
     for (size_t i = 0; i < pt->key_count; i++) {
         const struct plan_key *key = &pt->keys[i];
         strbuf_adds(out, i > 0 ? " AND " : "");
@@ -278,9 +272,7 @@ static void add_keys_join(const struct plan_table *pt, enum side side, const str
 static void add_seek_join(const struct plan_table *pt, enum side side, const struct key_list *keys,
                           struct strbuf *out)
 {
-    strbuf_adds(out, " FROM ");
-    add_key_table(pt, keys, out);
-    strbuf_addf(out, " JOIN %s ON ", pt->from[side]);
+    add_join(pt, keys, pt->from[side], out);
     for (size_t i = 0; i < pt->key_count; i++) {
         const struct plan_key *key = &pt->keys[i];
         strbuf_addf(out, "%s%s = %su.k%zu%s", i > 0 ? " AND " : "", key->column[side], key->seek_head[side],
@@ -294,7 +286,7 @@ static void rows_by_key(const struct plan_table *pt, enum side side, const struc
     strbuf_adds(out, "SELECT u.n");
     add_columns(pt, side, out);
     sql_add_inside(pt, side, out);
-    add_keys_join(pt, side, keys, out);
+    sql_postgres_keys_join(pt, side, keys, out);
     strbuf_adds(out, " ORDER BY u.n");
 }
 

@@ -115,11 +115,11 @@ static bool repair_row(struct part *p, struct rowset *const results[SIDE_COUNT],
     enum compare_kind kind = DIFF_UNKNOWN;
     if (row_s >= 0 && row_t < 0) {
         kind = DIFF_MISSING;
-        p->ops->insert_row(&p->columns, &s, &sql);
+        repair_insert_row(p->ops, &p->columns, &s, &sql);
     } else if (row_s < 0 && row_t >= 0 && p->run->req->delete_extra) {
         kind = DIFF_EXTRA;
-        p->ops->delete_row(&p->columns, &t, &sql);
-    } else if (row_s >= 0 && row_t >= 0 && p->ops->update_row(&p->columns, &s, &t, &sql)) {
+        repair_delete_row(p->ops, &p->columns, &t, &sql);
+    } else if (row_s >= 0 && row_t >= 0 && repair_update_row(p->ops, &p->columns, &s, &t, &sql)) {
         kind = DIFF_CHANGED;
     }
     bool ok = kind == DIFF_UNKNOWN || put_statement(p, kind, &sql, err);

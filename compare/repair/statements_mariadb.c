@@ -33,22 +33,6 @@ static bool is_bytea(const struct repair_columns *c, size_t i)
     return s != NULL && s->type_oid == OID_BYTEA;
 }
 
-static void put_name(const struct repair_columns *c, size_t i, struct strbuf *out)
-{
-    maria_quote_ident(out, c->pt->columns[i].name);
-}
-
-/* Cell 0 is the place; then the forms, the guard, the values. */
-static bool is_null(const struct repair_cells *cells, size_t cell)
-{
-    return rowset_is_null(cells->res, cells->row, (int)cell);
-}
-
-static const char *text_of(const struct repair_cells *cells, size_t cell)
-{
-    return rowset_cell(cells->res, cells->row, (int)cell);
-}
-
 /* Forms of arrays in JSON have U+0001 for each pair of backslashes. */
 static void put_json(const char *text, struct strbuf *out)
 {
@@ -64,9 +48,9 @@ static void put_value(const struct repair_columns *c, const struct repair_cells 
                       struct strbuf *out)
 {
     size_t cell = c->pt->column_count + 2 + i;
-    const char *text = text_of(cells, cell);
+    const char *text = repair_text(cells, cell);
     enum maria_kind kind = kind_of(c, i);
-    if (is_null(cells, cell)) {
+    if (repair_is_null(cells, cell)) {
         strbuf_adds(out, "NULL");
     } else if (kind == MARIA_BYTES || kind == MARIA_BINARY) { /* hexadecimal */
         strbuf_addf(out, "x'%s'", text);
@@ -95,18 +79,6 @@ static void put_source_value(const struct repair_columns *c, size_t i, struct st
     }
 }
 
-static void put_array(const struct key_list *keys, size_t first, size_t key_count, struct strbuf *out)
-{
-    struct strbuf array = STRBUF_INIT(STRBUF_SQL_MAX);
-    for (size_t i = 0; i < keys->count; i++)
-        pg_array_text(&array, i, keys->cells[i * key_count + first]);
-    pg_array_end(&array, keys->count);
-    pg_quote_literal(out, array.data);
-    strbuf_adds(out, "::text[]");
-    out->failed = out->failed || array.failed;
-    strbuf_release(&array);
-}
-
 static void read_source(const struct repair_columns *c, const struct key_list *keys, struct strbuf *out)
 {
     const struct plan_table *pt = c->pt;
@@ -118,24 +90,7 @@ static void read_source(const struct repair_columns *c, const struct key_list *k
         strbuf_adds(out, ", ");
         put_source_value(c, i, out);
     }
-    strbuf_adds(out, " FROM unnest(");
-    for (size_t k = 0; k < pt->key_count; k++) {
-        strbuf_adds(out, k > 0 ? "," : "");
-        put_array(keys, k, pt->key_count, out);
-    }
-    strbuf_adds(out, ") WITH ORDINALITY AS u(");
-    for (size_t k = 0; k < pt->key_count; k++)
-        strbuf_addf(out, "k%zu,", k);
-    strbuf_addf(out, "n) JOIN %s ON ", pt->from[SIDE_SOURCE]);
-    for (size_t k = 0; k < pt->key_count; k++) {
-        const struct plan_key *key = &pt->keys[k];
-        strbuf_adds(out, k > 0 ? " AND " : "");
-        if (key->native)
-            strbuf_addf(out, "%s = %su.k%zu%s", key->column[SIDE_SOURCE], key->head[SIDE_SOURCE], k,
-                        key->tail[SIDE_SOURCE]);
-        else
-            strbuf_addf(out, "%s = u.k%zu", key->text[SIDE_SOURCE], k);
-    }
+    sql_postgres_keys_join(pt, SIDE_SOURCE, keys, out);
     strbuf_adds(out, " ORDER BY u.n");
 }
 
@@ -198,69 +153,17 @@ static void put_key_condition(const struct repair_columns *c, const struct repai
         while (strcmp(c->pt->columns[i].name, c->pt->keys[k].name) != 0)
             i++;
         strbuf_adds(out, k > 0 ? " AND " : "");
-        put_key_test(&c->pt->keys[k], text_of(cells, i + 1), out);
+        put_key_test(&c->pt->keys[k], repair_text(cells, i + 1), out);
     }
-}
-
-static void put_guarded(const struct repair_columns *c, const struct repair_cells *target, struct strbuf *out)
-{
-    strbuf_adds(out, " WHERE ");
-    put_key_condition(c, target, out);
-    strbuf_adds(out, " AND ");
-    put_guard(c, out);
-    strbuf_adds(out, " = ");
-    maria_quote_literal(out, text_of(target, c->pt->column_count + 1));
 }
 
 /* Not INSERT IGNORE, and not ON DUPLICATE KEY UPDATE: another unique key that is taken must be an error, not a row less. */
-static void insert_row(const struct repair_columns *c, const struct repair_cells *source, struct strbuf *out)
+static void put_unless_there(const struct repair_columns *c, const struct repair_cells *source,
+                             struct strbuf *out)
 {
-    strbuf_adds(out, "INSERT INTO ");
-    maria_quote_ident(out, c->target->schema);
-    strbuf_addc(out, '.');
-    maria_quote_ident(out, c->target->name);
-    strbuf_adds(out, " (");
-    for (size_t i = 0; i < c->pt->column_count; i++) {
-        strbuf_adds(out, i > 0 ? ", " : "");
-        put_name(c, i, out);
-    }
-    strbuf_adds(out, ") SELECT ");
-    for (size_t i = 0; i < c->pt->column_count; i++) {
-        strbuf_adds(out, i > 0 ? ", " : "");
-        put_value(c, source, i, out);
-    }
     strbuf_addf(out, " FROM DUAL WHERE NOT EXISTS (SELECT 1 FROM %s WHERE ", c->pt->from[SIDE_TARGET]);
     put_key_condition(c, source, out);
     strbuf_addc(out, ')');
-}
-
-static bool same_form(const struct repair_cells *a, const struct repair_cells *b, size_t cell)
-{
-    return is_null(a, cell) == is_null(b, cell) && strcmp(text_of(a, cell), text_of(b, cell)) == 0;
-}
-
-static bool update_row(const struct repair_columns *c, const struct repair_cells *source,
-                       const struct repair_cells *target, struct strbuf *out)
-{
-    bool any = false;
-    strbuf_addf(out, "UPDATE %s SET ", c->pt->from[SIDE_TARGET]);
-    for (size_t i = 0; i < c->pt->column_count; i++) {
-        if (same_form(source, target, i + 1))
-            continue;
-        strbuf_adds(out, any ? ", t." : "t.");
-        put_name(c, i, out);
-        strbuf_adds(out, " = ");
-        put_value(c, source, i, out);
-        any = true;
-    }
-    put_guarded(c, target, out);
-    return any;
-}
-
-static void delete_row(const struct repair_columns *c, const struct repair_cells *target, struct strbuf *out)
-{
-    strbuf_addf(out, "DELETE t FROM %s", c->pt->from[SIDE_TARGET]);
-    put_guarded(c, target, out);
 }
 
 /* --- carrying them out --- */
@@ -310,7 +213,13 @@ const struct repair_statements repair_statements_mariadb = {
     .carry_out = carry_out,
     .head = head,
     .read_rows = read_rows,
-    .insert_row = insert_row,
-    .update_row = update_row,
-    .delete_row = delete_row,
+    .ident = maria_quote_ident,
+    .literal = maria_quote_literal,
+    .put_value = put_value,
+    .put_guard = put_guard,
+    .put_key_condition = put_key_condition,
+    .insert_values = ") SELECT ",
+    .put_unless_there = put_unless_there,
+    .set_alias = "t.",
+    .delete_from = "DELETE t FROM ",
 };

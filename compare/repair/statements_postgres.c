@@ -22,30 +22,14 @@ static const struct cat_column *column_of(const struct repair_columns *c, size_t
     return cat_table_column(c->target, c->pt->columns[i].name);
 }
 
-static void put_name(const struct repair_columns *c, size_t i, struct strbuf *out)
-{
-    pg_quote_ident(out, c->pt->columns[i].name);
-}
-
-/* Cell 0 is the place. */
-static bool is_null(const struct repair_cells *cells, size_t i)
-{
-    return rowset_is_null(cells->res, cells->row, (int)i + 1);
-}
-
-static const char *text_of(const struct repair_cells *cells, size_t i)
-{
-    return rowset_cell(cells->res, cells->row, (int)i + 1);
-}
-
 static void put_value(const struct repair_columns *c, const struct repair_cells *cells, size_t i,
                       struct strbuf *out)
 {
-    if (is_null(cells, i)) {
+    if (repair_is_null(cells, i + 1)) {
         strbuf_adds(out, "NULL");
         return;
     }
-    pg_quote_literal(out, text_of(cells, i));
+    pg_quote_literal(out, repair_text(cells, i + 1));
     strbuf_addf(out, "::%s", column_of(c, i)->type);
 }
 
@@ -56,23 +40,10 @@ static void put_guard(const struct repair_columns *c, struct strbuf *out)
     strbuf_adds(out, "encode(sha256(convert_to(ROW(");
     for (size_t i = 0; i < c->pt->column_count; i++) {
         strbuf_adds(out, i > 0 ? ", t." : "t.");
-        put_name(c, i, out);
+        pg_quote_ident(out, c->pt->columns[i].name);
         strbuf_adds(out, "::text");
     }
     strbuf_adds(out, ")::text, 'UTF8')), 'hex')");
-}
-
-/* Every key_count-th cell from `first`. */
-static void put_array(const struct key_list *keys, size_t first, size_t key_count, struct strbuf *out)
-{
-    struct strbuf array = STRBUF_INIT(STRBUF_SQL_MAX);
-    for (size_t i = 0; i < keys->count; i++)
-        pg_array_text(&array, i, keys->cells[i * key_count + first]);
-    pg_array_end(&array, keys->count);
-    pg_quote_literal(out, array.data);
-    strbuf_adds(out, "::text[]");
-    out->failed = out->failed || array.failed;
-    strbuf_release(&array);
 }
 
 static void read_rows(const struct repair_columns *c, enum side side, const struct key_list *keys,
@@ -82,25 +53,12 @@ static void read_rows(const struct repair_columns *c, enum side side, const stru
     strbuf_adds(out, "SELECT u.n");
     for (size_t i = 0; i < pt->column_count; i++) {
         strbuf_adds(out, ", t.");
-        put_name(c, i, out);
+        pg_quote_ident(out, c->pt->columns[i].name);
         strbuf_adds(out, "::text");
     }
     strbuf_adds(out, ", ");
     put_guard(c, out);
-    strbuf_adds(out, " FROM unnest(");
-    for (size_t k = 0; k < pt->key_count; k++) {
-        strbuf_adds(out, k > 0 ? "," : "");
-        put_array(keys, k, pt->key_count, out);
-    }
-    strbuf_adds(out, ") WITH ORDINALITY AS u(");
-    for (size_t k = 0; k < pt->key_count; k++)
-        strbuf_addf(out, "k%zu,", k);
-    strbuf_addf(out, "n) JOIN %s ON ", pt->from[side]);
-    for (size_t k = 0; k < pt->key_count; k++) {
-        const struct plan_key *key = &pt->keys[k];
-        strbuf_addf(out, "%s%s = %su.k%zu%s", k > 0 ? " AND " : "", key->column[side], key->head[side], k,
-                    key->tail[side]);
-    }
+    sql_postgres_keys_join(pt, side, keys, out);
     strbuf_adds(out, " ORDER BY u.n");
 }
 
@@ -114,77 +72,23 @@ static void put_key_condition(const struct repair_columns *c, const struct repai
         if (!c->pt->columns[i].is_key)
             continue;
         strbuf_addf(out, "%st.", and);
-        put_name(c, i, out);
+        pg_quote_ident(out, c->pt->columns[i].name);
         strbuf_adds(out, " = ");
         put_value(c, cells, i, out);
         and = " AND ";
     }
 }
 
-static void put_guarded(const struct repair_columns *c, const struct repair_cells *target, struct strbuf *out)
+static void put_unless_there(const struct repair_columns *c, const struct repair_cells *source,
+                             struct strbuf *out)
 {
-    strbuf_adds(out, " WHERE ");
-    put_key_condition(c, target, out);
-    strbuf_adds(out, " AND ");
-    put_guard(c, out);
-    strbuf_adds(out, " = ");
-    pg_quote_literal(out, text_of(target, c->pt->column_count));
-}
-
-static void put_key_names(const struct repair_columns *c, struct strbuf *out)
-{
+    (void)source;
+    strbuf_adds(out, ") ON CONFLICT (");
     for (size_t k = 0; k < c->pt->key_count; k++) {
         strbuf_adds(out, k > 0 ? ", " : "");
         pg_quote_ident(out, c->pt->keys[k].name);
     }
-}
-
-static void insert_row(const struct repair_columns *c, const struct repair_cells *source, struct strbuf *out)
-{
-    strbuf_adds(out, "INSERT INTO ");
-    pg_quote_table(out, c->target->schema, c->target->name);
-    strbuf_adds(out, " (");
-    for (size_t i = 0; i < c->pt->column_count; i++) {
-        strbuf_adds(out, i > 0 ? ", " : "");
-        put_name(c, i, out);
-    }
-    strbuf_adds(out, ") OVERRIDING SYSTEM VALUE VALUES (");
-    for (size_t i = 0; i < c->pt->column_count; i++) {
-        strbuf_adds(out, i > 0 ? ", " : "");
-        put_value(c, source, i, out);
-    }
-    strbuf_adds(out, ") ON CONFLICT (");
-    put_key_names(c, out);
     strbuf_adds(out, ") DO NOTHING");
-}
-
-static bool same_value(const struct repair_cells *a, const struct repair_cells *b, size_t i)
-{
-    return is_null(a, i) == is_null(b, i) && strcmp(text_of(a, i), text_of(b, i)) == 0;
-}
-
-static bool update_row(const struct repair_columns *c, const struct repair_cells *source,
-                       const struct repair_cells *target, struct strbuf *out)
-{
-    bool any = false;
-    strbuf_addf(out, "UPDATE %s SET ", c->pt->from[SIDE_TARGET]);
-    for (size_t i = 0; i < c->pt->column_count; i++) {
-        if (same_value(source, target, i))
-            continue;
-        strbuf_adds(out, any ? ", " : "");
-        put_name(c, i, out);
-        strbuf_adds(out, " = ");
-        put_value(c, source, i, out);
-        any = true;
-    }
-    put_guarded(c, target, out);
-    return any;
-}
-
-static void delete_row(const struct repair_columns *c, const struct repair_cells *target, struct strbuf *out)
-{
-    strbuf_addf(out, "DELETE FROM %s", c->pt->from[SIDE_TARGET]);
-    put_guarded(c, target, out);
 }
 
 /* --- carrying them out --- */
@@ -244,7 +148,13 @@ const struct repair_statements repair_statements_postgres = {
     .carry_out = carry_out,
     .head = head,
     .read_rows = read_rows,
-    .insert_row = insert_row,
-    .update_row = update_row,
-    .delete_row = delete_row,
+    .ident = pg_quote_ident,
+    .literal = pg_quote_literal,
+    .put_value = put_value,
+    .put_guard = put_guard,
+    .put_key_condition = put_key_condition,
+    .insert_values = ") OVERRIDING SYSTEM VALUE VALUES (",
+    .put_unless_there = put_unless_there,
+    .set_alias = "",
+    .delete_from = "DELETE FROM ",
 };

@@ -29,6 +29,21 @@ def test_reads_what_changed_by_kafka(servers):
         chains.reads_what_changed(s)
 
 
+def test_tables_of_one_topic(servers):
+    """Each record finds its table among those that share its topic, and one that is lost meanwhile leaves the others as they are."""
+    names = [f"t{i:02}" for i in range(12)]
+    schema = "; ".join(f"CREATE TABLE {t} (id int PRIMARY KEY, v text); INSERT INTO {t} SELECT i, 'v' FROM generate_series(1, {3000 if t == 't00' else 100}) i" for t in names)
+    with chain(*servers, schema, more={"journal": {"topic_routing": ["public.* -> all"]}}) as s:
+        run(s)
+        s.source("UPDATE t11 SET v = 'x' WHERE id <= 3", "UPDATE t00 SET v = 'x' WHERE id <= 2000", "UPDATE t07 SET v = 'x' WHERE id = 5", "TRUNCATE t04",
+                 "UPDATE t01 SET id = 500 WHERE id = 7", "UPDATE t11 SET v = 'y' WHERE id = 4")
+        report = run(s, "--changed")
+        told = dict.fromkeys(names, ("changed", 0, 0))
+        told.update(t00=("whole", 0, 3000), t04=("whole", 0, 0), t01=("changed", 2, 1), t07=("changed", 1, 1), t11=("changed", 4, 4))
+        assert report["verdict"] == "PASS" and built(report) == told
+        assert any("of its rows were changed" in note for note in tables(report)["t00"]["notes"]), tables(report)["t00"]["notes"]
+
+
 def test_under_load(s):
     chains.under_load(s)
 

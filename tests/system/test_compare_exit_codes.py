@@ -12,6 +12,7 @@ import pytest
 
 from rig import Postgres, Process, Workdir, wait_until
 from rig.procs import find_crossfade
+from rig.relay import Relay
 from rig.scenario import scenario
 
 TABLES = """CREATE TABLE a (id int PRIMARY KEY, v text); INSERT INTO a SELECT i, 'a' || i FROM generate_series(1, 100) i;
@@ -218,3 +219,14 @@ def test_every_code_of_watch(servers):
         ends(4, what="refused")
         assert seen == documented()["watch"]
         nothing_left(s)
+
+
+def test_lock_does_not_outlast_the_command(servers):
+    """The server may notice late that a session has ended: the next comparison need not wait for that."""
+    _, source, _ = servers
+    with scenario(*servers, TABLES) as s, Relay(source.port, lingering=True) as relay:
+        s.start(timeout=240)
+        done = s.pipeline.run("compare", "run", f"--source.url={s.source_url.replace(f':{source.port}', f':{relay.port}')}")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert s.admin("SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'crossfade compare%'")
+        assert s.admin("SELECT locktype FROM pg_locks WHERE locktype = 'advisory'") == []

@@ -3,12 +3,10 @@
 import contextlib
 import random
 
-import psycopg
 import pytest
 
-from rig import Pipeline, Postgres, Workdir, comparing, planting
-from rig.mariadb import MariaDB
-from rig.postgres import copy_schema
+from rig import Postgres, Workdir, comparing, planting
+from rig.dialects import into_new_server
 from rig.scenario import count, seed
 from rig.writer import Writer
 
@@ -26,25 +24,12 @@ def fixture_source():
 @contextlib.contextmanager
 def pipeline(folder, source, dialect, name, rnd):
     """With its copy done, and the target as a Planter has it."""
-    source_url = source.create_db(name)
-    with contextlib.ExitStack() as stack:
-        server = stack.enter_context(MariaDB(folder, name, settings={"sql-mode": "STRICT_TRANS_TABLES"}) if dialect == "mariadb" else Postgres(folder, name))
-        target_url = server.create_db(name)
-        with psycopg.connect(source_url, autocommit=True) as connection:
-            connection.execute(planting.SCHEMA)
-        planting.fill(source_url, rnd)
-        if dialect == "postgres":
-            copy_schema(source_url, target_url)
-        more = dict(SETTINGS, types={f"public.{t.name}.{c}": planting.DECIDED[kind] for t in planting.TABLES.values() for c, kind in t.columns.items() if kind in planting.DECIDED}) if dialect == "mariadb" else SETTINGS
-        p = stack.enter_context(Pipeline(folder, source_url, target_url, name=name, tables=("public.*",), more=more))
-        if dialect == "mariadb":
-            done = p.run("schema", "create", "--execute")
-            assert done.returncode == 0, done.stdout + done.stderr
+    more = dict(SETTINGS, types={f"public.{t.name}.{c}": planting.DECIDED[kind] for t in planting.TABLES.values() for c, kind in t.columns.items() if kind in planting.DECIDED}) if dialect == "mariadb" else SETTINGS
+    with into_new_server(folder, source, dialect, name, planting.SCHEMA, more, fill=lambda url: planting.fill(url, rnd)) as (p, server):
         p.start()
         p.apply.wait_for(lambda status: status.get("complete"), 300, "the copy is complete")
-        side = planting.MariaDB(server, name) if dialect == "mariadb" else planting.Postgres(target_url)
-        stack.callback(side.close)
-        yield p, planting.Planter(side, rnd)
+        with contextlib.closing(planting.MariaDB(server, name) if dialect == "mariadb" else planting.Postgres(p.target_url)) as side:
+            yield p, planting.Planter(side, rnd)
 
 
 def writes(n):

@@ -8,9 +8,9 @@ import psycopg
 import pymysql
 import pytest
 
-from rig import Kafka, Pipeline, Postgres, Workdir, comparing, wait_until
-from rig.mariadb import MariaDB, run
-from rig.postgres import copy_schema
+from rig import Kafka, Postgres, Workdir, comparing, wait_until
+from rig.dialects import into_new_server
+from rig.mariadb import run
 from rig.scenario import count, drop_database, seed
 from rig.storm import SCHEMA, UNSTEADY, Storm
 
@@ -34,19 +34,9 @@ def fixture_source():
 @contextlib.contextmanager
 def target_of(folder, source, dialect, name, journal):
     """The pipeline, and what runs a statement on its target without waiting long for locks."""
-    source_url = source.create_db(name)
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(MariaDB(folder, name, settings={"sql-mode": "STRICT_TRANS_TABLES"}) if dialect == "mariadb" else Postgres(folder, name))
-        target_url = server.create_db(name)
         url = stack.enter_context(Kafka(folder, f"kafka-{name}")).url if journal == "kafka" else None
-        with psycopg.connect(source_url, autocommit=True) as connection:
-            connection.execute(SCHEMA)
-        if dialect == "postgres":
-            copy_schema(source_url, target_url)
-        p = stack.enter_context(Pipeline(folder, source_url, target_url, journal=url, name=name, tables=("public.*",), more=SETTINGS))
-        if dialect == "mariadb":
-            done = p.run("schema", "create", "--execute")
-            assert done.returncode == 0, done.stdout + done.stderr
+        p, server = stack.enter_context(into_new_server(folder, source, dialect, name, SCHEMA, SETTINGS, url))
 
         def ask_mariadb(statement):
             with server.connect(name) as connection:
@@ -60,7 +50,7 @@ def target_of(folder, source, dialect, name, journal):
             return True
 
         def ask_postgres(statement):
-            with psycopg.connect(target_url, autocommit=True, options="-c lock_timeout=2s") as connection:
+            with psycopg.connect(p.target_url, autocommit=True, options="-c lock_timeout=2s") as connection:
                 try:
                     connection.execute(statement)
                 except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):

@@ -3,7 +3,7 @@
 import pytest
 
 from rig import Postgres, Workdir
-from rig.comparing import compare
+from rig.comparing import PARTITIONED, compare
 from rig.scenario import scenario
 
 SMALL_CHUNKS = {"compare": {"chunk_rows": 100}}
@@ -174,17 +174,7 @@ def test_kinds_of_keys(servers):
         assert [(d["kind"], d["columns"][0]["source"]) for d in of(report, "heap")["differences"]] == [("missing", "6")]
 
 
-PARTS = """CREATE TABLE log (id int, at timestamptz, v text, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
-    CREATE TABLE log_1 PARTITION OF log FOR VALUES FROM (MINVALUE) TO ('2026-01-02 00:00+00');
-    CREATE TABLE log_2 PARTITION OF log FOR VALUES FROM ('2026-01-02 00:00+00') TO ('2026-01-03 00:00+00');
-    CREATE TABLE log_rest PARTITION OF log DEFAULT;
-    INSERT INTO log SELECT i, timestamptz '2026-01-01 00:00+00' + i * interval '15 minutes', 'v' || i FROM generate_series(0, 383) i;
-    CREATE TABLE place (id int, land text, PRIMARY KEY (id, land)) PARTITION BY LIST (land);
-    CREATE TABLE place_de PARTITION OF place FOR VALUES IN ('de', 'at');
-    CREATE TABLE place_fr PARTITION OF place FOR VALUES IN ('fr') PARTITION BY RANGE (id);
-    CREATE TABLE place_fr_1 PARTITION OF place_fr FOR VALUES FROM (0) TO (50);
-    CREATE TABLE place_fr_2 PARTITION OF place_fr FOR VALUES FROM (50) TO (1000);
-    INSERT INTO place SELECT i, (ARRAY['de', 'at', 'fr'])[i % 3 + 1] FROM generate_series(1, 300) i;
+PARTS = f"""{PARTITIONED};
     CREATE TABLE spread (id int PRIMARY KEY, v text) PARTITION BY HASH (id);
     CREATE TABLE spread_0 PARTITION OF spread FOR VALUES WITH (MODULUS 2, REMAINDER 0);
     CREATE TABLE spread_1 PARTITION OF spread FOR VALUES WITH (MODULUS 2, REMAINDER 1);

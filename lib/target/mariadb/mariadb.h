@@ -1,6 +1,6 @@
 /*
  * The MariaDB target's own structs. Files: mariadb.c (life, transaction, position), conn.c (session, queries),
- * lock.c (one writer at a time), prepare.c (does a table fit?), plan.c (may this field go into this column, and how?),
+ * lock.c (one writer at a time), prepare*.c (prepare.h: does a table fit?), plan.c (may this field go into this column, and how?),
  * values.c, times.c, arrays.c (one value), stmt.c (prepared statements over arrays of rows), sql.c (their texts), set.c (ways of
  * writing), clean.c (emptying tables), writers.c (several writers, XA), shards.c (another number of them), letters.c, letters_desk.c (dead letters), loader.c, loader_look.c,
  * loader_file.c (direct loads: target/loader.h), conflicts*.c (watch.h: tables written on both sides).

@@ -7,7 +7,7 @@ import pymysql
 
 from .mariadb import MariaDB
 from .pipeline import Pipeline
-from .postgres import Postgres
+from .postgres import Postgres, copy_schema
 from .shards import shard_roles
 from .wait import wait_until
 
@@ -110,3 +110,23 @@ class Into:
             left = sorted(tuple(None if cell is None else str(cell) for cell in row) for row in self.source(f"SELECT * FROM {table}"))
             right = sorted(self.target(f"SELECT * FROM {table}"))
             assert left == right, f"{table}: {len(left)} and {len(right)} rows; {[r for r in left if r not in right][:3]} {[r for r in right if r not in left][:3]}"
+
+
+@contextlib.contextmanager
+def into_new_server(folder, source, dialect, name, schema, more, journal=None, fill=None):
+    """From a new database of the source's server into a server of its own: (pipeline, server). Both have the tables (MariaDB: by `schema create`), and nothing runs yet. fill(source_url) makes rows."""
+    source_url = source.create_db(name)
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(MariaDB(folder, name, settings={"sql-mode": "STRICT_TRANS_TABLES"}) if dialect == "mariadb" else Postgres(folder, name))
+        target_url = server.create_db(name)
+        with psycopg.connect(source_url, autocommit=True) as connection:
+            connection.execute(schema)
+        if fill:
+            fill(source_url)
+        if dialect == "postgres":
+            copy_schema(source_url, target_url)
+        p = stack.enter_context(Pipeline(folder, source_url, target_url, journal=journal, name=name, tables=("public.*",), more=more))
+        if dialect == "mariadb":
+            done = p.run("schema", "create", "--execute")
+            assert done.returncode == 0, done.stdout + done.stderr
+        yield p, server

@@ -1,15 +1,21 @@
-"""A TCP relay on a free port that counts what it carries, in both directions."""
+"""A TCP relay on a free port that counts what it carries, in both directions, and may keep from a server that clients have gone."""
 
 import selectors
 import socket
 import threading
 
+TERMINATE = b"X\0\0\0\4"
+
 
 class Relay:
-    """with Relay(port) as relay: relay.port, relay.carried_bytes"""
+    """with Relay(port) as relay: relay.port, relay.carried_bytes
 
-    def __init__(self, to_port):
-        self.to_port, self.carried_bytes = to_port, 0
+    lingering: a PostgreSQL server hears of no client's end before the relay's.
+    """
+
+    def __init__(self, to_port, lingering=False):
+        self.to_port, self.carried_bytes, self.lingering = to_port, 0, lingering
+        self._clients = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._stop_read, self._stop_write = socket.socketpair()
@@ -44,6 +50,7 @@ class Relay:
     def _accept(self, selector, open_sockets):
         client, _ = self._listener.accept()
         server = socket.create_connection(("127.0.0.1", self.to_port))
+        self._clients.add(client)
         for one, other in ((client, server), (server, client)):
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             selector.register(one, selectors.EVENT_READ, other)
@@ -56,9 +63,10 @@ class Relay:
             data = b""
         if data:
             self.carried_bytes += len(data)
-            other.sendall(data)
+            other.sendall(data.removesuffix(TERMINATE) if self.lingering and one in self._clients else data)
             return
         for each in (one, other):
             selector.unregister(each)
-            open_sockets.discard(each)
-            each.close()
+            if not self.lingering or each in self._clients:
+                open_sockets.discard(each)
+                each.close()
