@@ -23,6 +23,7 @@ struct cause_facts {
     bool filtered;     /* extra: the source has a row of this key, and the rules leave it out */
     bool other_origin; /* the target's row came by a replication origin; apply has none */
     bool alike;        /* all that differs is equal by the target's collations */
+    bool key_alike;    /* missing, extra: the other side has a key that differs in case, accents … alone */
     bool narrowed;     /* …, or is what the column's type makes of the source's value */
     bool placeholder;  /* the target has the text that stands for an unchanged value */
     bool trigger;      /* one fires on the target for what apply does to this row */
