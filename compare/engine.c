@@ -238,7 +238,8 @@ static bool differs_without_rows(const struct plan_table *pt)
 /* By the one who finishes the last job of the table: nobody else touches it any more. */
 static bool finish_table(struct engine *engine, struct pair *pair, struct plan_table *pt, struct err *err)
 {
-    bool ok = pt->out.verdict == VERDICT_INCONCLUSIVE || strays_settle(engine, pair, pt, err);
+    bool in_vain = pt->order_suspect || pt->out.verdict == VERDICT_INCONCLUSIVE;
+    bool ok = in_vain || strays_settle(engine, pair, pt, err);
     if (ok && (pt->order_suspect || differs_without_rows(pt)) && pt->out.verdict == VERDICT_UNKNOWN)
         ok = compare_again(engine, pair, pt, err);
     bool read = pt->out.chunks > 0; /* else it was proven before, and nothing has changed */

@@ -24,10 +24,11 @@ struct lenient {
 struct plan;
 struct plan_column;
 struct catalog;
-/* Finds the columns of the plan that the configuration names, and says in each one's rule what counts as equal. False: it names one that
+struct table_rules;
+/* cat: the source's; moved: how it is moved, under which names. Finds the columns of the plan that the configuration names, and says in each one's rule what counts as equal. False: it names one that
  * the source has not, or a value does not read. Implemented in lenient_plan.c. */
-bool lenient_plan(const struct config *cfg, const struct catalog *source, struct plan *plan,
-                  struct err *err) MUST_CHECK;
+bool lenient_plan(const struct config *cfg, const struct catalog *cat, const struct table_rules *moved,
+                  struct plan *plan, struct err *err) MUST_CHECK;
 /* Reads "1e-9", "0.01 relative". */
 bool lenient_read_tolerance(const char *text, struct lenient *ret);
 /* Texts that are not the same; neither is null. What a collation says is not asked here. */

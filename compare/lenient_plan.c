@@ -5,6 +5,7 @@
 
 #include "collated.h"
 #include "config/column_filter.h"
+#include "config/table_rules.h"
 #include "core/alloc.h"
 #include "lenient.h"
 #include "plan.h"
@@ -20,6 +21,17 @@ static void for_columns(struct plan *plan,
         for (size_t c = 0; c < plan->tables[i]->column_count; c++)
             with(ctx, plan->tables[i], &plan->tables[i]->columns[c]);
     }
+}
+
+/* Columns of the source, whatever this run compares. */
+struct source_columns {
+    const struct catalog *cat;
+    const struct table_rules *moved;
+};
+
+static const char *name_of(const struct source_columns *source, const struct cat_table *t, size_t column)
+{
+    return table_rules_rename(source->moved, t->schema, t->name, t->columns[column].name);
 }
 
 /* ---- numbers ---- */
@@ -59,12 +71,12 @@ static void set_tolerance(void *ctx, struct plan_table *pt, struct plan_column *
 }
 
 /* A column that this run does not compare is passed over. */
-static bool source_has(const struct catalog *source, const struct tolerance *rule)
+static bool source_has(const struct source_columns *source, const struct tolerance *rule)
 {
-    for (size_t i = 0; i < source->table_count; i++) {
-        const struct cat_table *t = &source->tables[i];
+    for (size_t i = 0; i < source->cat->table_count; i++) {
+        const struct cat_table *t = &source->cat->tables[i];
         for (size_t c = 0; c < t->column_count; c++) {
-            if (is_named(rule, t->schema, t->name, t->columns[c].name))
+            if (is_named(rule, t->schema, t->name, name_of(source, t, c)))
                 return true;
         }
     }
@@ -72,7 +84,8 @@ static bool source_has(const struct catalog *source, const struct tolerance *rul
 }
 
 /* "schema.table.column=value" */
-static bool plan_tolerance(const char *text, const struct catalog *source, struct plan *plan, struct err *err)
+static bool plan_tolerance(const char *text, const struct source_columns *source, struct plan *plan,
+                           struct err *err)
 {
     const char *value = strrchr(text, '=');
     struct tolerance rule = {.name = text};
@@ -155,30 +168,21 @@ static bool read_words(const char *text, struct text_rule *rule)
     return rule->says_nfc || rule->says_collated;
 }
 
-static bool some_text_column(const struct text_rule *rule, const struct catalog *source,
-                             const struct plan *plan)
+static bool some_text_column(const struct text_rule *rule, const struct source_columns *source)
 {
-    for (size_t i = 0; i < source->table_count; i++) {
-        const struct cat_table *t = &source->tables[i];
+    for (size_t i = 0; i < source->cat->table_count; i++) {
+        const struct cat_table *t = &source->cat->tables[i];
         for (size_t c = 0; c < t->column_count; c++) {
-            if (collated_is_text(source->dialect, &t->columns[c]) &&
-                column_filter_matches(rule->columns, t->schema, t->name, t->columns[c].name))
-                return true;
-        }
-    }
-    for (size_t i = 0; i < plan->count; i++) { /* renamed ones */
-        const struct plan_table *pt = plan->tables[i];
-        for (size_t c = 0; c < pt->column_count; c++) {
-            if (pt->columns[c].is_text &&
-                column_filter_matches(rule->columns, pt->out.schema, pt->out.table, pt->columns[c].name))
+            if (collated_is_text(source->cat->dialect, &t->columns[c]) &&
+                column_filter_matches(rule->columns, t->schema, t->name, name_of(source, t, c)))
                 return true;
         }
     }
     return false;
 }
 
-static bool read_text_rule(const char *text, const struct catalog *source, const struct plan *plan,
-                           struct text_rule *rule, struct err *err)
+static bool read_text_rule(const char *text, const struct source_columns *source, struct text_rule *rule,
+                           struct err *err)
 {
     const char *value = strrchr(text, '=');
     if (value == NULL || !read_words(value + 1, rule))
@@ -189,7 +193,7 @@ static bool read_text_rule(const char *text, const struct catalog *source, const
     char *pattern CLEANUP(free_ptr) = xstrndup(text, (size_t)(value - text));
     const char *const patterns[] = {pattern};
     return column_filter_new(TEXT_COLUMNS, patterns, 1, &rule->columns, err) &&
-           (some_text_column(rule, source, plan) ||
+           (some_text_column(rule, source) ||
             err_set(err, ERR_CONFIG, TEXT_COLUMNS ": the source has no text column %s", pattern));
 }
 
@@ -252,7 +256,7 @@ static void set_text(void *ctx, struct plan_table *pt, struct plan_column *colum
     tell_text(pt, column);
 }
 
-static bool plan_texts(const struct config *cfg, const struct catalog *source, struct plan *plan,
+static bool plan_texts(const struct config *cfg, const struct source_columns *source, struct plan *plan,
                        struct err *err)
 {
     size_t count;
@@ -263,7 +267,7 @@ static bool plan_texts(const struct config *cfg, const struct catalog *source, s
         .rules = xcalloc(count + 1, sizeof *rules.rules)};
     bool ok = true;
     while (ok && rules.count < count) {
-        ok = read_text_rule(texts[rules.count], source, plan, &rules.rules[rules.count], err);
+        ok = read_text_rule(texts[rules.count], source, &rules.rules[rules.count], err);
         rules.count++;
     }
     if (ok)
@@ -288,16 +292,18 @@ static void note_keyless(struct plan *plan)
     }
 }
 
-bool lenient_plan(const struct config *cfg, const struct catalog *source, struct plan *plan, struct err *err)
+bool lenient_plan(const struct config *cfg, const struct catalog *cat, const struct table_rules *moved,
+                  struct plan *plan, struct err *err)
 {
+    const struct source_columns source = {cat, moved};
     size_t count;
     const char *const *rules = config_list(cfg, "compare.tolerance", &count);
-    if (!plan_texts(cfg, source, plan, err))
+    if (!plan_texts(cfg, &source, plan, err))
         return false;
     if (strcmp(config_text(cfg, "compare.json"), "canonical") == 0)
         for_columns(plan, set_json, NULL);
     for (size_t i = 0; i < count; i++) {
-        if (!plan_tolerance(rules[i], source, plan, err))
+        if (!plan_tolerance(rules[i], &source, plan, err))
             return false;
     }
     note_keyless(plan);
