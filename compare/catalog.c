@@ -82,6 +82,7 @@ static void column_free_parts(struct cat_column *c)
     free(c->name);
     free(c->type);
     free(c->collation);
+    free(c->collation_named);
     free(c->latest);
 }
 

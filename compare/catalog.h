@@ -23,7 +23,10 @@ struct cat_column {
     bool not_null;
     char *collation; /* what sorts it; equal texts on two servers sort alike. "" = not sorted by a collation;
                         NULL = cannot be told, or equal texts may differ in bytes */
-    char *latest;    /* MariaDB: of a timestamp, the last second that the server keeps; NULL = another type */
+    bool lax;        /* its `=` may take two texts for one: case, accents, blanks at the end */
+    bool lax_type;   /* PostgreSQL: that is not the collation's doing but the type's (citext) */
+    char *collation_named; /* PostgreSQL: "schema.name", quoted; NULL = none */
+    char *latest; /* MariaDB: of a timestamp, the last second that the server keeps; NULL = another type */
     bool
         json; /* MariaDB: a longtext with the check json_valid(), its type json. `type` is COLUMN_TYPE, `collation` COLLATION_NAME */
 };

@@ -64,7 +64,10 @@ struct compare_difference {
     char **
         key_texts; /* the whole key, uncut, as lookups take it (plan.h): key_count of them, one behind the other from key_texts[0] on,
                          each with its NUL; NULL = no key, or not a table's row */
-    size_t key_texts_len;         /* of all of it */
+    size_t key_texts_len; /* of all of it */
+    bool
+        key_alike; /* missing, extra: the other side has a key that differs in case, accents, blanks or Unicode form alone; changed: it
+                       has the row under such a key, which counts as equal */
     struct compare_cell *columns; /* changed: those that differ; else all others of the row */
     size_t column_count;
     uint64_t copies_source, copies_target; /* tables without key: how often the row is there; else 0 or 1 */

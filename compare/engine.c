@@ -11,6 +11,7 @@
 #include "core/clock.h"
 #include "history/history.h"
 #include "range.h"
+#include "strays.h"
 #include "tick.h"
 
 #define JOBS_QUEUED 256
@@ -178,7 +179,9 @@ static void conclude(struct plan_table *pt)
     struct compare_table *out = &pt->out;
     note_scope(out);
     if (pt->lenient_rows > 0)
-        table_add_note(out, "%llu rows are not equal, but count as such by compare.tolerance or compare.json",
+        table_add_note(out,
+                       "%llu rows are not equal, but count as such by compare.tolerance, compare.json, "
+                       "compare.text or compare.unicode",
                        (unsigned long long)pt->lenient_rows);
     if (pt->rewritten) { /* what seemed to differ may be the rewriting */
         table_drop_differences(out);
@@ -215,11 +218,12 @@ static bool compare_again(struct engine *engine, struct pair *pair, struct plan_
     out->chunks = out->chunks_differing = out->rows_source = out->rows_target = 0;
     out->more = false;
     pt->lenient_rows = 0;
+    strays_clear(pt->strays);
     out->built = BUILT_NONE;
     pt->split = 0;
     table_add_note(out, "keys do not sort alike on both sides: compared again by hash buckets");
     pthread_mutex_unlock(&pt->lock);
-    return buckets_compare(engine, pair, pt, err);
+    return buckets_compare(engine, pair, pt, err) && strays_settle(engine, pair, pt, err);
 }
 
 /* Parts differ, and not one row does: what differs is their order. */
@@ -234,11 +238,13 @@ static bool differs_without_rows(const struct plan_table *pt)
 /* By the one who finishes the last job of the table: nobody else touches it any more. */
 static bool finish_table(struct engine *engine, struct pair *pair, struct plan_table *pt, struct err *err)
 {
-    bool ok = true;
-    if ((pt->order_suspect || differs_without_rows(pt)) && pt->out.verdict == VERDICT_UNKNOWN)
+    bool in_vain = pt->order_suspect || pt->out.verdict == VERDICT_INCONCLUSIVE;
+    bool ok = in_vain || strays_settle(engine, pair, pt, err);
+    if (ok && (pt->order_suspect || differs_without_rows(pt)) && pt->out.verdict == VERDICT_UNKNOWN)
         ok = compare_again(engine, pair, pt, err);
     bool read = pt->out.chunks > 0; /* else it was proven before, and nothing has changed */
-    ok = ok && (!read || pt->out.verdict == VERDICT_INCONCLUSIVE || check_rewritten(pair, pt, err));
+    ok = ok && (!read || pt->out.verdict == VERDICT_INCONCLUSIVE || check_rewritten(pair, pt, err)) &&
+         strays_mark(pair, pt, err);
     if (!ok && !engine_table_error(engine, pt, err))
         return false;
     pthread_mutex_lock(&pt->lock); /* its history may be looked at */

@@ -6,8 +6,9 @@
 #include <string.h>
 
 #include "core/alloc.h"
-#include "plan.h"
+#include "core/strbuf.h"
 #include "semantic/decimal.h"
+#include "unicode.h"
 
 #define NUMBER_BYTES_MAX 65536
 
@@ -75,10 +76,26 @@ static bool same_json(const char *a, const char *b)
     return same;
 }
 
+/* What is not UTF-8 has no normal form, and equals only itself. */
+static bool same_nfc(const char *a, const char *b)
+{
+    char *x CLEANUP(free_ptr) = unicode_nfc(a), *y CLEANUP(free_ptr) = unicode_nfc(b);
+    return x != NULL && y != NULL && strcmp(x, y) == 0;
+}
+
 bool lenient_same(const struct lenient *lenient, const char *a, const char *b)
 {
-    return (lenient->kind == LENIENT_NUMBER && same_number(lenient, a, b)) ||
-           (lenient->kind == LENIENT_JSON && same_json(a, b));
+    switch (lenient->kind) {
+    case LENIENT_NUMBER:
+        return same_number(lenient, a, b);
+    case LENIENT_JSON:
+        return same_json(a, b);
+    case LENIENT_TEXT:
+        return lenient->nfc && same_nfc(a, b);
+    case LENIENT_NOTHING:
+        break;
+    }
+    return false;
 }
 
 void lenient_release(struct lenient *lenient)
@@ -88,8 +105,7 @@ void lenient_release(struct lenient *lenient)
     *lenient = (struct lenient){.kind = LENIENT_NOTHING};
 }
 
-/* "1e-9", "0.01 relative" */
-static bool read_tolerance(const char *text, struct lenient *ret)
+bool lenient_read_tolerance(const char *text, struct lenient *ret)
 {
     static const char word[] = " relative";
     size_t len = strlen(text);
@@ -102,107 +118,5 @@ static bool read_tolerance(const char *text, struct lenient *ret)
     }
     *ret = (struct lenient){
         .kind = LENIENT_NUMBER, .absolute = relative ? NULL : bound, .relative = relative ? bound : NULL};
-    return true;
-}
-
-static bool is_json(const struct cat_column *c)
-{
-    return strcmp(c->type, "json") == 0 || strcmp(c->type, "jsonb") == 0 ||
-           strcmp(c->type, "pg_catalog.json") == 0 || strcmp(c->type, "pg_catalog.jsonb") == 0;
-}
-
-/* The column, in whichever plan_table of the plan at or behind *at it is: a table may be there partition by partition. */
-static struct plan_column *next_column(struct plan *plan, size_t *at, const char *schema, const char *table,
-                                       const char *name)
-{
-    while (*at < plan->count) {
-        struct plan_table *pt = plan->tables[(*at)++];
-        if (strcmp(pt->out.schema, schema) != 0 || strcmp(pt->out.table, table) != 0)
-            continue;
-        for (size_t c = 0; c < pt->column_count; c++) {
-            if (strcmp(pt->columns[c].name, name) == 0 && !pt->columns[c].is_key)
-                return &pt->columns[c];
-        }
-    }
-    return NULL;
-}
-
-static void set_number(struct plan_column *column, const struct lenient *number)
-{
-    lenient_release(&column->lenient);
-    column->lenient = (struct lenient){
-        .kind = LENIENT_NUMBER,
-        .absolute = number->absolute != NULL ? xstrdup(number->absolute) : NULL,
-        .relative = number->relative != NULL ? xstrdup(number->relative) : NULL,
-    };
-}
-
-/* "schema.table.column=value". A column that this run does not compare is passed over. */
-static bool plan_tolerance(const char *rule, const struct catalog *source, struct plan *plan, struct err *err)
-{
-    const char *value = strrchr(rule, '=');
-    struct lenient lenient;
-    if (value == NULL || !read_tolerance(value + 1, &lenient))
-        return err_set(
-            err, ERR_CONFIG,
-            "compare.tolerance: found \"%s\", expected schema.table.column: a number such as 1e-9, "
-            "or \"1e-9 relative\"",
-            rule);
-    bool there = false;
-    for (size_t i = 0; i < source->table_count; i++) {
-        const struct cat_table *t = &source->tables[i];
-        for (size_t c = 0; c < t->column_count; c++) {
-            char *name CLEANUP(free_ptr) = xasprintf("%s.%s.%s", t->schema, t->name, t->columns[c].name);
-            if (strlen(name) != (size_t)(value - rule) || strncmp(name, rule, strlen(name)) != 0)
-                continue;
-            struct plan_column *column;
-            size_t at = 0;
-            there = true;
-            while ((column = next_column(plan, &at, t->schema, t->name, t->columns[c].name)) != NULL)
-                set_number(column, &lenient);
-        }
-    }
-    lenient_release(&lenient);
-    return there || err_set(err, ERR_CONFIG, "compare.tolerance: the source has no column %.*s",
-                            (int)(value - rule), rule);
-}
-
-static void plan_json(const struct catalog *source, struct plan *plan)
-{
-    for (size_t i = 0; i < source->table_count; i++) {
-        const struct cat_table *t = &source->tables[i];
-        for (size_t c = 0; c < t->column_count; c++) {
-            struct plan_column *column;
-            size_t at = is_json(&t->columns[c]) ? 0 : plan->count;
-            while ((column = next_column(plan, &at, t->schema, t->name, t->columns[c].name)) != NULL)
-                column->lenient.kind = LENIENT_JSON;
-        }
-    }
-}
-
-static void note_keyless(struct plan *plan)
-{
-    for (size_t i = 0; i < plan->count; i++) {
-        struct plan_table *pt = plan->tables[i];
-        bool any = false;
-        for (size_t c = 0; c < pt->column_count; c++)
-            any = any || pt->columns[c].lenient.kind != LENIENT_NOTHING;
-        if (any && pt->key_count == 0)
-            table_add_note(&pt->out, "without a key no row has a partner: compare.tolerance and compare.json "
-                                     "do not count, rows are compared as they are");
-    }
-}
-
-bool lenient_plan(const struct config *cfg, const struct catalog *source, struct plan *plan, struct err *err)
-{
-    size_t count;
-    const char *const *rules = config_list(cfg, "compare.tolerance", &count);
-    if (strcmp(config_text(cfg, "compare.json"), "canonical") == 0)
-        plan_json(source, plan);
-    for (size_t i = 0; i < count; i++) {
-        if (!plan_tolerance(rules[i], source, plan, err))
-            return false;
-    }
-    note_keyless(plan);
     return true;
 }

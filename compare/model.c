@@ -113,6 +113,22 @@ void table_add_rule(struct compare_table *table, const char *column, char *rule)
     table->rules[table->rule_count++] = (struct compare_rule){xstrdup(column), rule};
 }
 
+void table_extend_rule(struct compare_table *table, const char *column, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    char *more CLEANUP(free_ptr) = vtext(fmt, args);
+    va_end(args);
+    for (size_t i = 0; i < table->rule_count; i++) {
+        struct compare_rule *r = &table->rules[i];
+        if (strcmp(r->column, column) != 0)
+            continue;
+        char *rule = xasprintf("%s; %s", r->rule, more);
+        free(r->rule);
+        r->rule = rule;
+    }
+}
+
 static int gravity(enum compare_verdict verdict)
 {
     static const int by_verdict[] = {

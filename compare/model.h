@@ -10,6 +10,9 @@ void table_add_note(struct compare_table *table, const char *fmt, ...) PRINTF_LI
 void table_leave_out(struct compare_table *table, const char *column, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Takes over `rule`. */
 void table_add_rule(struct compare_table *table, const char *column, char *rule);
+/* fmt: what else the rule of this column says, behind a semicolon. */
+void table_extend_rule(struct compare_table *table, const char *column, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
 /* Sets verdict and reason, unless the table already has a graver one (FAIL, then INCONCLUSIVE, then PASS). */
 void table_conclude(struct compare_table *table, enum compare_verdict verdict, const char *fmt, ...)
     PRINTF_LIKE(3, 4);

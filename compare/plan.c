@@ -14,6 +14,7 @@
 #include "pg/conn.h"
 #include "scope.h"
 #include "sqlgen.h"
+#include "strays.h"
 
 static struct plan_column *plan_add_column(struct plan_table *pt, const char *name)
 {
@@ -34,7 +35,7 @@ static void add_column(struct plan_table *pt, const struct cat_column *source,
     free(note);
 }
 
-static void add_mariadb_column(struct plan_table *pt, const struct cat_column *source,
+static bool add_mariadb_column(struct plan_table *pt, const struct cat_column *source,
                                const struct cat_column *target, enum target_unfit unfit)
 {
     struct canonical canonical;
@@ -42,7 +43,7 @@ static void add_mariadb_column(struct plan_table *pt, const struct cat_column *s
     if (!mariadb_pair(source, target, unfit, &canonical, &reason)) {
         table_conclude(&pt->out, VERDICT_INCONCLUSIVE, "%s", reason);
         free(reason);
-        return;
+        return false;
     }
     struct plan_column *column = plan_add_column(pt, source->name);
     memcpy(column->form, canonical.form, sizeof column->form);
@@ -56,6 +57,7 @@ static void add_mariadb_column(struct plan_table *pt, const struct cat_column *s
     if (canonical.note != NULL)
         table_add_note(&pt->out, "%s", canonical.note);
     canonical_release(&canonical);
+    return true;
 }
 
 /* Cells behind those of the forms, and behind them what says of a row whether it is inside. */
@@ -67,6 +69,34 @@ static void number_shown(struct plan_table *pt)
             pt->columns[i].shown_at = ++cell;
     }
     pt->inside_at = cell + 1;
+}
+
+static bool is_json(const struct cat_column *c)
+{
+    return strcmp(c->type, "json") == 0 || strcmp(c->type, "jsonb") == 0 ||
+           strcmp(c->type, "pg_catalog.json") == 0 || strcmp(c->type, "pg_catalog.jsonb") == 0;
+}
+
+/* What compare.json, compare.text and compare.unicode go by. */
+static void describe_content(struct plan_table *pt, const struct cat_column *s, const struct cat_column *t)
+{
+    struct plan_column *column = &pt->columns[pt->column_count - 1];
+    column->is_json = is_json(s);
+    column->is_text =
+        collated_is_text(pt->dialect[SIDE_SOURCE], s) && collated_is_text(pt->dialect[SIDE_TARGET], t);
+    if (column->is_text)
+        column->collation = collated_of(pt->dialect, s, t);
+}
+
+/* False: the table is concluded, and the column is not in the plan. */
+static bool pair_column(struct plan_table *pt, const struct cat_column *s, const struct cat_column *t,
+                        const struct target_unfit_rules *unfit)
+{
+    if (pt->dialect[SIDE_TARGET] != DIALECT_MARIADB) {
+        add_column(pt, s, t);
+        return true;
+    }
+    return add_mariadb_column(pt, s, t, target_unfit_of(unfit, pt->out.schema, pt->out.table, s->name));
 }
 
 static void pair_columns(struct plan_table *pt, const struct cat_table *source,
@@ -81,10 +111,8 @@ static void pair_columns(struct plan_table *pt, const struct cat_table *source,
             table_leave_out(&pt->out, s->name, "generated on the %s",
                             s->generated ? (t != NULL && t->generated ? "source and the target" : "source")
                                          : "target");
-        else if (pt->dialect[SIDE_TARGET] == DIALECT_MARIADB)
-            add_mariadb_column(pt, s, t, target_unfit_of(unfit, pt->out.schema, pt->out.table, s->name));
-        else
-            add_column(pt, s, t);
+        else if (pair_column(pt, s, t, unfit))
+            describe_content(pt, s, t);
     }
     for (size_t i = 0; i < target->column_count; i++) {
         if (cat_table_column(source, target->columns[i].name) == NULL)
@@ -151,22 +179,15 @@ static char *column_text(const char *name, const char *after)
     return strbuf_detach(&sb);
 }
 
-static const struct plan_column *find_column(const struct plan_table *pt, const char *name)
-{
-    for (size_t i = 0; i < pt->column_count; i++) {
-        if (strcmp(pt->columns[i].name, name) == 0)
-            return &pt->columns[i];
-    }
-    return NULL;
-}
-
 /* Decides whether keys sort alike as far as this column goes. */
 static void plan_key(struct plan_table *pt, struct plan_key *key, const struct cat_column *s,
                      const struct cat_column *t)
 {
     key->name = xstrdup(s->name);
+    key->lax[SIDE_SOURCE] = s->lax;
+    key->lax[SIDE_TARGET] = t->lax && pt->dialect[SIDE_TARGET] == DIALECT_POSTGRES;
     if (pt->dialect[SIDE_TARGET] == DIALECT_MARIADB) {
-        const struct plan_column *column = find_column(pt, s->name);
+        const struct plan_column *column = plan_column_named(pt, s->name);
         mariadb_pair_key(s, t, column, key);
         pt->ranges = pt->ranges && key->native && mariadb_sorts_alike(s, t);
         return;
@@ -352,6 +373,15 @@ struct plan_table *plan_find(const struct plan *plan, const char *schema, const 
     return NULL;
 }
 
+const struct plan_column *plan_column_named(const struct plan_table *pt, const char *name)
+{
+    for (size_t i = 0; i < pt->column_count; i++) {
+        if (strcmp(pt->columns[i].name, name) == 0)
+            return &pt->columns[i];
+    }
+    return NULL;
+}
+
 /* A server of MariaDB may have databases that are nobody's schema here. */
 static bool is_of_source(const struct catalog cats[SIDE_COUNT], const struct cat_table *target,
                          const char *schema)
@@ -428,6 +458,7 @@ static void plan_table_free(struct plan_table *pt)
         free_both(pt->columns[i].form);
         free_both(pt->columns[i].shown);
         lenient_release(&pt->columns[i].lenient);
+        collation_release(&pt->columns[i].collation);
     }
     for (size_t i = 0; i < pt->key_count; i++) {
         free(pt->keys[i].name);
@@ -445,6 +476,7 @@ static void plan_table_free(struct plan_table *pt)
     free_both(pt->whole);
     free(pt->storage);
     table_history_free(pt->history);
+    strays_free(pt->strays);
     table_release(&pt->out);
     pthread_mutex_destroy(&pt->lock);
     free(pt);

@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "catalog.h"
+#include "collated.h"
 #include "lenient.h"
 #include "model.h"
 
@@ -20,7 +21,10 @@ struct plan_column {
     bool may_be_long;        /* as_text: its text may be longer than VALUE_INLINE_BYTES */
     bool merges;             /* target.unfit may put two values of the source to one of the target */
     bool is_key;
-    struct lenient lenient; /* what counts as equal here although it is not */
+    bool is_json;               /* a document of the source */
+    bool is_text;               /* on both sides */
+    struct collation collation; /* is_text: what takes different texts for equal */
+    struct lenient lenient;     /* what counts as equal here although it is not */
 };
 
 struct plan_key {
@@ -29,12 +33,14 @@ struct plan_key {
     char *text[SIDE_COUNT];                    /* equal keys have equal texts on both sides */
     char *head[SIDE_COUNT], *tail[SIDE_COUNT]; /* around such a text, to make it comparable with the column */
     char *sorts[SIDE_COUNT]; /* by which collation of which version: PostgreSQL on both sides; else NULL */
+    bool lax[SIDE_COUNT];    /* PostgreSQL: its `=` takes different texts for equal */
     bool native;             /* false: no head and tail, only texts can be compared */
     /* Around the text of a key that the journal has named, to find its row by the index: PostgreSQL's own text of the value, and on
      * MariaDB `text`, of which the row's own must be the very same besides. NULL: such a key finds no row. */
     char *seek_head[SIDE_COUNT], *seek_tail[SIDE_COUNT];
 };
 
+struct strays;
 struct table_history;
 
 struct plan_table {
@@ -65,6 +71,7 @@ struct plan_table {
     size_t pending;        /* jobs not finished, and one for the planner while it walks */
     size_t split;          /* rows that are equal, and inside the condition on one side only */
     bool order_suspect;    /* ranges held other rows on the two sides although keys seemed to sort alike */
+    struct strays *strays; /* NULL: a key has one text (strays.h) */
     uint64_t lenient_rows; /* that differ, but count as equal */
     bool rewritten;        /* under our snapshot: what was read proves nothing */
     bool done;
@@ -87,6 +94,8 @@ void plan_make(const struct catalog cats[SIDE_COUNT], bool publication_exists,
                const struct table_filter *wanted, const struct scope *scope, struct plan *ret);
 /* The table of this name; NULL = not in the plan. */
 struct plan_table *plan_find(const struct plan *plan, const char *schema, const char *table);
+/* NULL = it is not compared. */
+const struct plan_column *plan_column_named(const struct plan_table *pt, const char *name);
 void plan_release(struct plan *plan);
 
 #endif

@@ -4,8 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collated.h"
 #include "core/alloc.h"
 #include "sqlgen.h"
+#include "strays.h"
+#include "unicode.h"
 
 /* Rows looked up with one statement: few where values may be long, many where each lookup reads the whole
  * table. */
@@ -60,7 +63,8 @@ void row_lists_subtract(struct row_list lists[SIDE_COUNT], size_t key_count)
 
 /* A key to look up on both sides. */
 struct candidate {
-    struct row_ref key;
+    struct row_ref key[SIDE_COUNT]; /* one key; of two texts if they are apart */
+    bool apart;
     bool on[SIDE_COUNT]; /* the hashes of this side named it */
 };
 
@@ -73,14 +77,14 @@ static struct candidate *make_candidates(const struct row_list lists[SIDE_COUNT]
     while (i < a->count || j < b->count) {
         int c = i == a->count ? 1 : j == b->count ? -1 : compare_cells(&a->rows[i], &b->rows[j], key_count);
         struct candidate *cand = &list[n++];
-        cand->key = c <= 0 ? a->rows[i] : b->rows[j];
+        cand->key[SIDE_SOURCE] = cand->key[SIDE_TARGET] = c <= 0 ? a->rows[i] : b->rows[j];
         cand->on[SIDE_SOURCE] = c <= 0;
         cand->on[SIDE_TARGET] = c >= 0;
         /* the same key may come again on a side without a unique index: once is enough, the lookup finds all
          */
-        while (i < a->count && compare_cells(&a->rows[i], &cand->key, key_count) == 0)
+        while (i < a->count && compare_cells(&a->rows[i], &cand->key[SIDE_SOURCE], key_count) == 0)
             i++;
-        while (j < b->count && compare_cells(&b->rows[j], &cand->key, key_count) == 0)
+        while (j < b->count && compare_cells(&b->rows[j], &cand->key[SIDE_SOURCE], key_count) == 0)
             j++;
     }
     *ret_count = n;
@@ -91,6 +95,8 @@ static struct candidate *make_candidates(const struct row_list lists[SIDE_COUNT]
 struct found {
     const struct rowset *res;
     int first, count;
+    const bool *
+        alike; /* target: of each column of each row of res, whether its text is the source's by collation; NULL = none is */
 };
 
 static const char *shown(const struct found *f, int row, size_t column)
@@ -120,7 +126,9 @@ static bool same_cell(const struct plan_table *pt, const struct found *s, const 
     if (same_value(shown(s, 0, column), shown(t, t_row, column)))
         return true;
     const char *a = readable(s, 0, pt, column), *b = readable(t, t_row, pt, column);
-    bool same = a != NULL && b != NULL && lenient_same(&pt->columns[column].lenient, a, b);
+    bool same = a != NULL && b != NULL &&
+                (lenient_same(&pt->columns[column].lenient, a, b) ||
+                 (t->alike != NULL && t->alike[(size_t)(t->first + t_row) * pt->column_count + column]));
     *leniently = *leniently || same;
     return same;
 }
@@ -171,8 +179,8 @@ static void keep_key(struct compare_difference *diff, const struct plan_table *p
 static void add_difference(struct engine *engine, struct plan_table *pt, const struct candidate *cand,
                            enum compare_kind kind, const struct found *s, const struct found *t, int t_row)
 {
-    struct compare_difference diff = {.kind = kind};
-    keep_key(&diff, pt, &cand->key);
+    struct compare_difference diff = {.kind = kind, .key_alike = cand->apart && kind == DIFF_CHANGED};
+    keep_key(&diff, pt, &cand->key[kind == DIFF_EXTRA ? SIDE_TARGET : SIDE_SOURCE]);
     diff.copies_source = kind != DIFF_EXTRA;
     diff.copies_target = kind != DIFF_MISSING;
     fill_cells(&diff, pt, s, t, t_row);
@@ -231,6 +239,9 @@ static void judge(struct engine *engine, struct plan_table *pt, const struct can
                        "the indexes of both sides with amcheck");
     else if (s->count > 0 && t->count > 0)
         judge_both(engine, pt, cand, s, t, complete);
+    else if (!cand->apart &&
+             strays_keep(pt, s->count > 0 ? SIDE_SOURCE : SIDE_TARGET, &cand->key[SIDE_SOURCE]))
+        return;
     else if (s->count > 0)
         add_difference(engine, pt, cand, DIFF_MISSING, s, t, 0);
     for (int i = 0; s->count == 0 && i < t->count; i++)
@@ -249,12 +260,14 @@ static struct found take_found(const struct rowset *res, int64_t n, int *pos)
 }
 
 static void judge_all(struct engine *engine, struct plan_table *pt, const struct candidate *batch,
-                      size_t count, struct rowset *const results[SIDE_COUNT], bool complete)
+                      size_t count, struct rowset *const results[SIDE_COUNT], const bool *alike,
+                      bool complete)
 {
     int pos[SIDE_COUNT] = {0};
     for (size_t i = 0; i < count; i++) {
         struct found s = take_found(results[SIDE_SOURCE], (int64_t)i + 1, &pos[SIDE_SOURCE]);
         struct found t = take_found(results[SIDE_TARGET], (int64_t)i + 1, &pos[SIDE_TARGET]);
+        t.alike = alike;
         if (engine_has_room(engine, pt)) {
             pthread_mutex_lock(&pt->lock);
             judge(engine, pt, &batch[i], &s, &t, complete);
@@ -263,23 +276,92 @@ static void judge_all(struct engine *engine, struct plan_table *pt, const struct
     }
 }
 
+/* ---- what collations say ---- */
+
+/* Texts of a batch that a collation is asked about, and the places of the answers. */
+struct asking {
+    struct collated_pair *pairs;
+    size_t *places;
+    size_t count;
+};
+
+static char *normal(const struct lenient *lenient, const char *text)
+{
+    char *nfc = lenient->nfc ? unicode_nfc(text) : NULL;
+    return nfc != NULL ? nfc : xstrdup(text);
+}
+
+static void ask_of_row(const struct plan_table *pt, const struct found *s, const struct found *t, int t_row,
+                       struct asking *asking)
+{
+    for (size_t c = 0; c < pt->column_count; c++) {
+        const struct plan_column *column = &pt->columns[c];
+        const char *a = shown(s, 0, c), *b = shown(t, t_row, c);
+        if (!column->lenient.collated || a == NULL || b == NULL || strcmp(a, b) == 0)
+            continue;
+        asking->pairs = xrealloc(asking->pairs, (asking->count + 1) * sizeof *asking->pairs);
+        asking->places = xrealloc(asking->places, (asking->count + 1) * sizeof *asking->places);
+        asking->pairs[asking->count] = (struct collated_pair){&column->collation, normal(&column->lenient, a),
+                                                              normal(&column->lenient, b), false};
+        asking->places[asking->count++] = (size_t)(t->first + t_row) * pt->column_count + c;
+    }
+}
+
+static bool any_collated(const struct plan_table *pt)
+{
+    for (size_t c = 0; c < pt->column_count; c++) {
+        if (pt->columns[c].lenient.collated)
+            return true;
+    }
+    return false;
+}
+
+/* *ret_alike: see struct found; malloc'd, NULL = no collation has a say. */
+static bool ask_collations(struct pair *pair, const struct plan_table *pt, size_t count,
+                           struct rowset *const results[SIDE_COUNT], bool **ret_alike, struct err *err)
+{
+    struct asking asking = {0};
+    int pos[SIDE_COUNT] = {0};
+    if (!any_collated(pt))
+        return true;
+    for (size_t i = 0; i < count; i++) {
+        struct found s = take_found(results[SIDE_SOURCE], (int64_t)i + 1, &pos[SIDE_SOURCE]);
+        struct found t = take_found(results[SIDE_TARGET], (int64_t)i + 1, &pos[SIDE_TARGET]);
+        for (int row = 0; s.count > 0 && row < t.count; row++)
+            ask_of_row(pt, &s, &t, row, &asking);
+    }
+    bool ok = collated_ask(pair, asking.pairs, asking.count, err);
+    *ret_alike =
+        xcalloc((size_t)rowset_rows(results[SIDE_TARGET]) * pt->column_count + 1, sizeof **ret_alike);
+    for (size_t i = 0; i < asking.count; i++) {
+        (*ret_alike)[asking.places[i]] = asking.pairs[i].same;
+        free(asking.pairs[i].a);
+        free(asking.pairs[i].b);
+    }
+    free(asking.pairs);
+    free(asking.places);
+    return ok;
+}
+
 static bool look_up(struct engine *engine, struct pair *pair, struct plan_table *pt,
                     const struct candidate *batch, size_t count, bool complete, struct err *err)
 {
     const char **cells = xcalloc(count * pt->key_count, sizeof *cells);
     struct statement st[SIDE_COUNT];
     struct rowset *results[SIDE_COUNT] = {NULL};
-    for (size_t i = 0; i < count * pt->key_count; i++) {
-        const struct row_ref *key = &batch[i / pt->key_count].key;
-        cells[i] = rowset_cell(key->res, key->row, (int)(i % pt->key_count));
-    }
+    bool *alike = NULL;
     for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++) {
         st[side] = (struct statement){.sql = STRBUF_INIT(STRBUF_SQL_MAX)};
+        for (size_t i = 0; i < count * pt->key_count; i++) {
+            const struct row_ref *key = &batch[i / pt->key_count].key[side];
+            cells[i] = rowset_cell(key->res, key->row, (int)(i % pt->key_count));
+        }
         sql_rows_by_key(pt, side, &(struct key_list){cells, count}, &st[side].sql);
     }
-    bool ok = pair_query(pair, st, results, err);
+    bool ok = pair_query(pair, st, results, err) && ask_collations(pair, pt, count, results, &alike, err);
     if (ok)
-        judge_all(engine, pt, batch, count, results, complete);
+        judge_all(engine, pt, batch, count, results, alike, complete);
+    free(alike);
     pair_results_free(results);
     for (int side = 0; side < SIDE_COUNT; side++)
         strbuf_release(&st[side].sql);
@@ -287,14 +369,36 @@ static bool look_up(struct engine *engine, struct pair *pair, struct plan_table 
     return ok;
 }
 
-bool rows_explain(struct engine *engine, struct pair *pair, struct plan_table *pt,
-                  const struct row_list lists[SIDE_COUNT], bool complete, struct err *err)
+static bool look_up_all(struct engine *engine, struct pair *pair, struct plan_table *pt,
+                        const struct candidate *cands, size_t count, bool complete, struct err *err)
 {
-    size_t count = 0, batch = pt->target_indexed ? LOOKUP_ROWS_INDEXED : LOOKUP_ROWS_SCAN;
-    struct candidate *cands = make_candidates(lists, pt->key_count, &count);
+    size_t batch = pt->target_indexed ? LOOKUP_ROWS_INDEXED : LOOKUP_ROWS_SCAN;
     bool ok = true;
     for (size_t i = 0; ok && i < count && engine_has_room(engine, pt); i += batch)
         ok = look_up(engine, pair, pt, &cands[i], MIN_OF(batch, count - i), complete, err);
+    return ok;
+}
+
+bool rows_explain(struct engine *engine, struct pair *pair, struct plan_table *pt,
+                  const struct row_list lists[SIDE_COUNT], bool complete, struct err *err)
+{
+    size_t count = 0;
+    struct candidate *cands = make_candidates(lists, pt->key_count, &count);
+    bool ok = look_up_all(engine, pair, pt, cands, count, complete, err);
+    free(cands);
+    return ok;
+}
+
+bool rows_explain_pairs(struct engine *engine, struct pair *pair, struct plan_table *pt,
+                        const struct row_list lists[SIDE_COUNT], struct err *err)
+{
+    size_t count = lists[SIDE_SOURCE].count;
+    struct candidate *cands = xcalloc(count, sizeof *cands);
+    for (size_t i = 0; i < count; i++)
+        cands[i] = (struct candidate){.key = {lists[SIDE_SOURCE].rows[i], lists[SIDE_TARGET].rows[i]},
+                                      .apart = true,
+                                      .on = {true, true}};
+    bool ok = look_up_all(engine, pair, pt, cands, count, true, err);
     free(cands);
     return ok;
 }
@@ -329,7 +433,8 @@ static void report_hashes(struct engine *engine, struct plan_table *pt, const st
             hashes[i].copies[SIDE_SOURCE] > hashes[i].copies[SIDE_TARGET] ? SIDE_SOURCE : SIDE_TARGET;
         int row = found_hash(results[side], hashes[i].hash);
         if (row >= 0)
-            add_hash_difference(engine, pt, &hashes[i], &(struct found){results[side], row, 1});
+            add_hash_difference(engine, pt, &hashes[i],
+                                &(struct found){.res = results[side], .first = row, .count = 1});
     }
 }
 

@@ -27,6 +27,10 @@ void row_lists_subtract(struct row_list lists[SIDE_COUNT], size_t key_count);
 bool rows_explain(struct engine *engine, struct pair *pair, struct plan_table *pt,
                   const struct row_list lists[SIDE_COUNT], bool complete, struct err *err) MUST_CHECK;
 
+/* Compares the rows of keys that count as one, the i-th of either list, although their texts differ. */
+bool rows_explain_pairs(struct engine *engine, struct pair *pair, struct plan_table *pt,
+                        const struct row_list lists[SIDE_COUNT], struct err *err) MUST_CHECK;
+
 /* Tables without key: a row by its hash, with its copies on each side. */
 struct hash_count {
     const char *hash;

@@ -286,7 +286,7 @@ static bool read_plan(struct run *run, struct err *err)
         return false;
     plan_make(run->cats, run->published, run->pipeline_filter, run->rules, run->wanted, &run->scope,
               &run->plan);
-    if (!lenient_plan(run->cfg, &run->cats[SIDE_SOURCE], &run->plan, err) || !plan_leaves(run, err))
+    if (!lenient_plan(run->cfg, &run->cats[SIDE_SOURCE], run->rules, &run->plan, err) || !plan_leaves(run, err))
         return false;
     run->engine.plan = run->history.plan = &run->plan;
     run->out->full = run->plan.full;

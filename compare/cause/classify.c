@@ -33,6 +33,11 @@ static bool alike(const struct cause_facts *f)
     return f->kind != DIFF_EXTRA && f->alike;
 }
 
+static bool key_alike(const struct cause_facts *f)
+{
+    return f->key_alike;
+}
+
 static bool narrowed(const struct cause_facts *f)
 {
     return f->kind == DIFF_CHANGED && f->narrowed;
@@ -164,6 +169,9 @@ static const struct cause_rule rules[] = {
     {CAUSE_TOAST, placeholder, "the target has the text that stands for an unchanged value", SHOW_RECORD},
     {CAUSE_COLLATION, alike,
      "the target's collation takes both sides for equal: case, accents or blanks at the end differ",
+     SHOW_RECORD | SHOW_WRITER},
+    {CAUSE_COLLATION, key_alike,
+     "the other side has a row whose key differs in case, accents, blanks at the end or Unicode form alone",
      SHOW_RECORD | SHOW_WRITER},
     {CAUSE_TYPE_RULE, narrowed, "the target has what its column's type makes of the source's value",
      SHOW_RECORD},

@@ -169,7 +169,7 @@ static bool is_found(const struct values *v, size_t row, enum compare_kind kind)
 static void explain_row(struct table_work *w, const struct values *v, size_t row,
                         struct compare_difference *d, const struct wanted_row *wanted, const char *const *key)
 {
-    struct cause_facts facts = {.kind = d->kind, .direct = w->held.direct};
+    struct cause_facts facts = {.kind = d->kind, .key_alike = d->key_alike, .direct = w->held.direct};
     struct evidence e = {.topic = w->topic, .triggers_hidden = w->probe.triggers_hidden};
     char *held = held_conflict(&w->held, w->pt, key), *writer = NULL, *journal = NULL;
     facts.conflict = held != NULL;
@@ -227,7 +227,11 @@ static bool explain_batch(struct table_work *w, struct batch *b, struct err *err
         if (is_found(&v, n, d->kind))
             explain_row(w, &v, n, d, b->rows[n], &b->keys[n * keys]);
         else
-            say(w->out, d, CAUSE_UNKNOWN, xstrdup("the row is not found again by its key"));
+            say(w->out, d, CAUSE_UNKNOWN,
+                xstrdup(d->key_alike
+                            ? "the target has the row under another form of its key, by which causes are "
+                              "not looked up"
+                            : "the row is not found again by its key"));
     }
     values_release(&v);
     return true;

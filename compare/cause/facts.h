@@ -26,6 +26,7 @@ struct cause_facts {
     bool by_apply;     /* a session of this pipeline's apply (or a trigger in it) */
     bool unmarked;     /* a session without an origin, at a time when apply's had theirs */
     bool alike;        /* all that differs is equal by the target's collations */
+    bool key_alike;    /* missing, extra: the other side has a key that differs in case, accents … alone */
     bool narrowed;     /* …, or is what the column's type makes of the source's value */
     bool placeholder;  /* the target has the text that stands for an unchanged value */
     bool trigger;      /* one fires on the target for what apply does to this row */

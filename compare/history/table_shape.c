@@ -78,10 +78,16 @@ static void add_key(struct strbuf *sb, const struct plan_key *key, int side)
 /* Equal then is not equal now if somebody asks for more. */
 static void add_lenient(struct strbuf *sb, const struct plan_column *c)
 {
+    static const char *const names[] = {
+        [LENIENT_NUMBER] = "number", [LENIENT_JSON] = "json", [LENIENT_TEXT] = "text"};
     add_text(sb, c->name);
     if (c->lenient.kind == LENIENT_NOTHING)
         return;
-    add_text(sb, c->lenient.kind == LENIENT_JSON ? "json" : "number");
+    add_text(sb, names[c->lenient.kind]);
+    if (c->lenient.kind == LENIENT_TEXT) {
+        add_text(sb, c->lenient.nfc ? "nfc" : "as_is");
+        add_text(sb, c->lenient.collated ? c->collation.name : "exact");
+    }
     add_text(sb, c->lenient.absolute != NULL ? c->lenient.absolute : "");
     add_text(sb, c->lenient.relative != NULL ? c->lenient.relative : "");
 }

@@ -119,6 +119,7 @@ static bool read_columns(struct session *s, struct catalog *cat, bool *left_out,
             .typmod = -1,
             .plain = true,
             .collation = cell_or_null(res, i, 4),
+            .lax = !rowset_is_null(res, i, 4) && strstr(rowset_cell(res, i, 4), "_nopad_bin") == NULL,
             .latest = strncmp(rowset_cell(res, i, 3), "timestamp", 9) == 0 && latest != NULL ? xstrdup(latest)
                                                                                              : NULL,
             .not_null = rowset_bool(res, i, 5),

@@ -29,7 +29,8 @@ static const char tables_sql[] =
 static const char columns_sql[] =
     "WITH db AS (SELECT to_jsonb(d) AS j, pg_encoding_to_char(d.encoding) AS encoding, %s AS version"
     "              FROM pg_database d WHERE d.datname = current_database()),"
-    "     co AS (SELECT o.oid, o.collisdeterministic AS deterministic, db.encoding,"
+    "     co AS (SELECT o.oid, format('%%I.%%I', n.nspname, o.collname) AS named,"
+    "                   o.collisdeterministic AS deterministic, db.encoding,"
     "                   CASE o.collprovider WHEN 'd' THEN coalesce(db.j->>'datlocprovider', 'c')"
     "                                       ELSE o.collprovider::text END AS provider,"
     "                   CASE WHEN o.collprovider = 'd' THEN"
@@ -40,9 +41,10 @@ static const char columns_sql[] =
     "                                      to_jsonb(o)->>'collcollate') END AS locale,"
     "                   CASE WHEN o.collprovider = 'd' THEN db.version"
     "                        ELSE pg_collation_actual_version(o.oid) END AS version"
-    "              FROM pg_collation o, db"
+    "              FROM pg_collation o JOIN pg_namespace n ON n.oid = o.collnamespace, db"
     "             WHERE o.oid IN (SELECT attcollation FROM pg_attribute WHERE attnum > 0)),"
-    "     sorts AS (SELECT oid, encoding || ' ' || CASE WHEN NOT deterministic THEN NULL"
+    "     sorts AS (SELECT oid, named, deterministic, encoding || ' ' || CASE WHEN NOT deterministic THEN "
+    "NULL"
     "                             WHEN provider <> 'i' AND locale IN ('C', 'POSIX') THEN 'C'"
     "                             WHEN provider = 'b' THEN 'C'"
     "                             WHEN version IS NULL AND provider = 'c' AND locale ~ '^C[.]' THEN locale"
@@ -50,7 +52,9 @@ static const char columns_sql[] =
     "SELECT a.attrelid, a.attname, b.oid, format_type(b.oid, -1),"
     "       CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END, t.typtype = 'd', b.typtype = "
     "'b',"
-    "       a.attgenerated <> '', a.attnotnull, CASE WHEN a.attcollation = 0 THEN '' ELSE sorts.how END"
+    "       a.attgenerated <> '', a.attnotnull, CASE WHEN a.attcollation = 0 THEN '' ELSE sorts.how END,"
+    "       coalesce(NOT sorts.deterministic, false) OR b.typname = 'citext', b.typname = 'citext', "
+    "sorts.named"
     "  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = "
     "c.relnamespace"
     "  JOIN pg_type t ON t.oid = a.atttypid"
@@ -130,6 +134,9 @@ static void add_column(struct cat_table *t, const struct rowset *res, int i)
         .generated = rowset_bool(res, i, 7),
         .not_null = rowset_bool(res, i, 8),
         .collation = rowset_is_null(res, i, 9) ? NULL : xstrdup(rowset_cell(res, i, 9)),
+        .lax = rowset_bool(res, i, 10),
+        .lax_type = rowset_bool(res, i, 11),
+        .collation_named = rowset_is_null(res, i, 12) ? NULL : xstrdup(rowset_cell(res, i, 12)),
     };
 }
 

@@ -245,6 +245,14 @@ static void add_key_table(const struct plan_table *pt, const struct key_list *ke
     strbuf_adds(out, "n)");
 }
 
+/* `=` of one side alone takes this key for another one. Where both do a row has the same partner under either text; but that is not
+ * enough to call it equal. */
+static bool by_very_text(const struct plan_table *pt, const struct plan_key *key, enum side side)
+{
+    enum side other = side == SIDE_SOURCE ? SIDE_TARGET : SIDE_SOURCE;
+    return key->lax[side] && (!key->lax[other] || pt->strays != NULL);
+}
+
 /* " FROM <the list> u JOIN <from> ON …", of which the conditions are to follow. */
 static void add_join(const struct plan_table *pt, const struct key_list *keys, const char *from,
                      struct strbuf *out)
@@ -265,6 +273,8 @@ void sql_postgres_keys_join(const struct plan_table *pt, enum side side, const s
             strbuf_addf(out, "%s = %su.k%zu%s", key->column[side], key->head[side], i, key->tail[side]);
         else
             strbuf_addf(out, "%s = u.k%zu", key->text[side], i);
+        if (by_very_text(pt, key, side))
+            strbuf_addf(out, " AND (%s) COLLATE \"C\" = u.k%zu", key->text[side], i);
     }
 }
 

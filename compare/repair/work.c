@@ -58,6 +58,16 @@ static bool is_named(struct repair_run *run, const char *control_table, const ch
     return true;
 }
 
+/* Rows whose two keys count as one: no statement could name both sides' row. */
+static bool has_apart_keys(const struct compare_table *t)
+{
+    for (size_t i = 0; i < t->difference_count; i++) {
+        if (t->differences[i].kind == DIFF_CHANGED && t->differences[i].key_alike)
+            return true;
+    }
+    return false;
+}
+
 /* NULL: by what the comparison says it can be repaired. */
 static const char *refusal(const struct repair_run *run, const struct plan_table *pt,
                            const struct compare_table *t)
@@ -71,6 +81,9 @@ static const char *refusal(const struct repair_run *run, const struct plan_table
     if (t->more && run->req->rounds == 1)
         return "it has more differences than a comparison lists: copy it again (crossfade capture "
                "resnapshot), or repair it in rounds (--rounds N)";
+    if (has_apart_keys(t))
+        return "rows of it have keys that are equal by compare.text or compare.unicode alone: repair it with "
+               "compare.text: exact and compare.unicode: as_is, by which they are missing and extra rows";
     return t->difference_count == 0 ? t->reason : NULL;
 }
 

@@ -108,3 +108,19 @@ def test_what_does_not_read(servers):
         p.settings["compare"]["tolerance"] = {"public.a.f": "0.1"}
         p.write()
         assert found(comparing.compare(p, "--changed", code=1)) == [("a", "5", ["f"])]
+
+
+def test_partitions_and_new_names(servers):
+    """A bound holds for every partition that is compared by itself, and for a column under the name that it has on the target."""
+    folder, source, target = servers
+    parts = "CREATE TABLE parts (id int PRIMARY KEY, f double precision) PARTITION BY RANGE (id)" + "".join(f"; CREATE TABLE parts_{i} PARTITION OF parts FOR VALUES FROM ({i}000) TO ({i + 1}000)" for i in range(3))
+    more = {"source": {"filters": [{"table": "public.renamed", "rename": {"f": "g", "d": "doc"}}]},
+            "compare": {"deadline_ms": 120000, "json": "canonical", "tolerance": {"public.parts.f": "0.5", "public.renamed.g": "0.5"}}}
+    with scenario(folder, source, target, parts + "; CREATE TABLE renamed (id int PRIMARY KEY, f double precision, d json); INSERT INTO parts SELECT i, i FROM generate_series(0, 2999) i; INSERT INTO renamed VALUES (1, 1, '{\"a\": 1}')",
+                  target_schema=parts + "; CREATE TABLE renamed (id int PRIMARY KEY, g double precision, doc json)", more=more) as s:
+        s.start(timeout=240)
+        s.target("SET session_replication_role = replica; UPDATE parts SET f = f + 0.25 WHERE id IN (5, 1005, 2005); UPDATE renamed SET g = 1.25, doc = '{\"a\":1.0}'")
+        report = comparing.compare(s.pipeline)
+        assert "numbers that differ by no more than 0.5 count as equal" in next(r["rule"] for r in tables(report)["renamed"]["rules"] if r["column"] == "g")
+        report = comparing.compare(s.pipeline, "--table", "public.parts", "--partition", "public.*")
+        assert [(t["verdict"], sum("1 rows are not equal" in note for note in t["notes"])) for t in report["tables"]] == [("PASS", 1)] * 3

@@ -96,7 +96,7 @@ def test_debian_package(prefix):
     package, = [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".deb")]
     assert os.path.basename(package) == f"crossfade_{version()}_{run('dpkg', '--print-architecture').strip()}.deb"
     depends = run("dpkg-deb", "-f", package, "Depends")
-    for library in ("libpq5", "libmariadb3", "librdkafka1", "liblmdb0", "libjansson4", "libfyaml0", "libmicrohttpd12", "libc6"):
+    for library in ("libpq5", "libmariadb3", "librdkafka1", "liblmdb0", "libjansson4", "libfyaml0", "libmicrohttpd12", "libutf8proc2", "libc6"):
         assert library in depends, depends
     listed = [line.split() for line in run("dpkg-deb", "-c", package).splitlines()]
     paths = {words[5][len("./usr/"):]: words for words in listed}
