@@ -274,7 +274,7 @@ static bool plan_leaves(struct run *run, struct err *err)
     if (!is_by_partition(run) || run->scope.partitions != NULL) /* these have results of their own */
         return true;
     plan_make(run->cats, run->published, run->pipeline_filter, run->rules, run->wanted, &scope, &run->leaves);
-    return lenient_plan(run->cfg, &run->cats[SIDE_SOURCE], &run->leaves, err);
+    return lenient_plan(run->cfg, &run->cats[SIDE_SOURCE], run->rules, &run->leaves, err);
 }
 
 static bool read_plan(struct run *run, struct err *err)
@@ -286,7 +286,8 @@ static bool read_plan(struct run *run, struct err *err)
         return false;
     plan_make(run->cats, run->published, run->pipeline_filter, run->rules, run->wanted, &run->scope,
               &run->plan);
-    if (!lenient_plan(run->cfg, &run->cats[SIDE_SOURCE], run->rules, &run->plan, err) || !plan_leaves(run, err))
+    if (!lenient_plan(run->cfg, &run->cats[SIDE_SOURCE], run->rules, &run->plan, err) ||
+        !plan_leaves(run, err))
         return false;
     run->engine.plan = run->history.plan = &run->plan;
     run->out->full = run->plan.full;
