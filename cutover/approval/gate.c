@@ -13,7 +13,7 @@
 
 static void refuse(struct gate_result *gate, const char *text)
 {
-    (void)snprintf(gate->hint, sizeof gate->hint, "%s", text);
+    (void)snprintf(gate->hint, sizeof gate->hint, "%.*s", (int)sizeof gate->hint - 1, text);
     gate->verdict = GATE_REFUSED;
 }
 
