@@ -416,7 +416,7 @@ def test_refused(one):
         refused(after(made), "data", "table=shop.r: column ", "a date that is none")
         assert [(e["after"]["d"], e["after"]["t"], e["after"]["ts"]) for e in good(after(made, "zero-date-null")) if e["kind"] == "row"] == [(None, None, None)]
     refused(after(["SET sql_mode = ''", "INSERT INTO r (id, dn) VALUES (1000, 0)"], "zero-date-null"), "data", "column dn")
-    refused(after([f"INSERT INTO n VALUES (2, '{'x' * 30000}')"], "small-events"), "connect")
+    refused(after([f"INSERT INTO n VALUES (2, '{'x' * 30000}')"], "small-events"), "no_memory", "max_event_bytes")
     # and none of it is in the way of those who come after
     assert [e["after"] for e in good(after(["INSERT INTO n VALUES (3, 'ok')"])) if e["kind"] == "row"] == [{"id": 3, "v": "ok"}]
 

@@ -67,7 +67,9 @@ static bool inflate_rest(struct binlog_decoder *d, struct bytes *b, const struct
     uint64_t len = bytes_be_at(p, size);
     if (len > d->max_bytes)
         return err_set(err, ERR_NO_MEMORY,
-                       "a compressed event of the binlog has %llu bytes, more than the %zu that are allowed",
+                       "a compressed event of the binlog has %llu bytes, more than the %zu that are allowed. "
+                       "Hint: raise "
+                       "max_event_bytes",
                        (unsigned long long)len, d->max_bytes);
     strbuf_clear(&d->inflated);
     char *room = strbuf_reserve(&d->inflated, (size_t)len + 1);
@@ -295,8 +297,11 @@ bool binlog_decode(struct binlog_decoder *d, const void *bytes, size_t len, stru
     const uint8_t *p = bytes;
     struct binlog_event ev = {0};
     if (len > d->max_bytes || len > UINT32_MAX)
-        return err_set(err, ERR_NO_MEMORY, "an event of %zu bytes, more than the %zu that are allowed", len,
-                       d->max_bytes);
+        return err_set(err, ERR_NO_MEMORY,
+                       "an event of the binlog has %zu bytes, more than the %zu that are allowed. Hint: a "
+                       "row is as large: raise "
+                       "max_event_bytes",
+                       len, d->max_bytes);
     if (len < BINLOG_HEADER_BYTES)
         return broken(&ev, "it is shorter than its header", err);
     ev = (struct binlog_event){.time_s = (uint32_t)bytes_le_at(p, 4),

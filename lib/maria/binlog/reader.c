@@ -20,7 +20,10 @@
 #define HEARTBEAT_MS_DEFAULT 1000
 #define SILENCE_S_MIN        30
 #define ROW_BLOCK_BYTES      ((size_t)64 << 10)
-#define COLUMNS_MAX          TABLE_MAP_COLUMNS_MAX
+/* What the library takes: the protocol's most. It calls a larger packet a lost connection, which would be tried for ever; so the limit that is
+ * asked for is the decoder's, and says so. */
+#define PACKET_BYTES_MAX ((size_t)1 << 30)
+#define COLUMNS_MAX      TABLE_MAP_COLUMNS_MAX
 
 struct binlog {
     MYSQL *my;
@@ -163,7 +166,7 @@ static bool connect_both(struct binlog *bl, const struct binlog_options *options
 {
     struct maria_login login = {.url = options->url,
                                 .program = options->program != NULL ? options->program : "crossfade",
-                                .max_packet_bytes = max_bytes + 64,
+                                .max_packet_bytes = PACKET_BYTES_MAX,
                                 .read_timeout_s = MAX_OF(SILENCE_S_MIN, heartbeat_ms / 1000 * 3 + 1)};
     bool checksum = false;
     if (!maria_connect(&login, &bl->my, &bl->url_database, err) || !check_server(bl, err) ||
@@ -493,7 +496,7 @@ static enum step take(struct binlog *bl, const struct binlog_event *ev, struct b
 static bool read_event(struct binlog *bl, struct binlog_event *ret, struct err *err)
 {
     unsigned long len = mysql_net_read_packet(bl->my);
-    if (len == (unsigned long)-1 || len == 0)
+    if (len == 0 || len >= packet_error) /* an unsigned int of the library's */
         return fail_stream(bl, err);
     const unsigned char *p = bl->my->net.read_pos;
     if (p[0] == 0xfe && len < 9)

@@ -5,8 +5,8 @@
  * A transaction comes as BEGIN, its ROWs and STATEMENTs in order, END. It is streamed: memory holds one event, whatever the transaction's
  * size; who must not show half of one keeps its rows until END says how it ended. Transactions come in the order of their commits.
  *
- * The reader keeps what it was told, and what comes next is decided by the position alone: a new reader with binlog_position()'s list
- * goes on exactly behind the last END.
+ * What comes next is decided by the position alone: a new reader with binlog_position()'s list goes on exactly behind the last END. After a
+ * failure nothing but closing is of use.
  *
  * @thread: one owner; binlog_interrupt() any.
  */
