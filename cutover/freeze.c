@@ -161,6 +161,13 @@ static void take_back(struct cutover *co, const char *our_pid)
     }
 }
 
+static bool lock_not_granted(struct cutover *co, int64_t timeout_ms, struct err *err)
+{
+    return prepared_blocker(co, err) &&
+           err_set(err, ERR_TIMEOUT, "a lock on the source was not granted within %" PRId64 " ms%s",
+                   timeout_ms, co->straggler_why);
+}
+
 /* Waits for the statement that was sent; with end_writers it ends those who stand in its way; takes it back
  * after timeout_ms. */
 static bool await_lock(struct cutover *co, const char *our_pid, bool end_writers, int64_t timeout_ms,
@@ -170,6 +177,9 @@ static bool await_lock(struct cutover *co, const char *our_pid, bool end_writers
     for (;;) {
         PG_RESULT_AUTO res = NULL;
         enum pg_poll got = pg_poll_result(co->source, &res, err);
+        if (got == PG_POLL_ERROR &&
+            strcmp(err->sqlstate, "55P03") == 0) /* we were late: the server's own timeout came first */
+            return lock_not_granted(co, timeout_ms, err);
         if (got != PG_POLL_WAIT)
             return got == PG_POLL_READY;
         int64_t now_us = clock_mono_us();
@@ -182,9 +192,8 @@ static bool await_lock(struct cutover *co, const char *our_pid, bool end_writers
             take_back(co, our_pid);
             if (stop)
                 err_set(err, ERR_INTERRUPTED, "stop was asked for while the source was being prepared");
-            else if (late && prepared_blocker(co, err))
-                err_set(err, ERR_TIMEOUT, "a lock on the source was not granted within %" PRId64 " ms%s",
-                        timeout_ms, co->straggler_why);
+            else if (late)
+                return lock_not_granted(co, timeout_ms, err);
             return false;
         }
         if (asked)
