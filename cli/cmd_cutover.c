@@ -1,4 +1,4 @@
-/* crossfade cutover plan | run --execute | abort: gates and steps for people, or one JSON object. */
+/* crossfade cutover plan | run --execute | resume | abort | list | status: gates and steps for people, or one JSON object. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <poll.h>
@@ -8,13 +8,16 @@
 
 #include "cli.h"
 #include "cutover/cutover.h"
+#include "cutover_past.h"
 #include "terminal.h"
 
 #define TEXT_BYTES_MAX ((size_t)1 << 20)
 
 const struct cli_flag cutover_flags[] = {
     {"execute", NULL, "really do it; without this `run` only plans"},
-    {"json", NULL, "one JSON object: outcome, gates, steps, pause_ms, verdict"},
+    {"json", NULL,
+     "one JSON object: outcome, gates, estimates, steps, pause_ms, verdict; list and status: what is "
+     "recorded"},
     {NULL, NULL, NULL},
 };
 
@@ -49,18 +52,39 @@ static json_t *gates_json(const struct cutover_report *report)
     return gates;
 }
 
+static json_t *ms_or_null(int64_t ms)
+{
+    return ms < 0 ? json_null() : json_integer(ms);
+}
+
+static json_t *estimates_json(const struct cutover_report *report)
+{
+    json_t *estimates = json_array();
+    for (size_t i = 0; i < report->estimate_count; i++) {
+        const struct cutover_estimate *e = &report->estimates[i];
+        json_array_append_new(estimates, json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:b, s:s}", "state",
+                                                   e->state, "guard", e->guard, "action", e->action, "undo",
+                                                   e->undo, "then", e->then, "ms", ms_or_null(e->ms),
+                                                   "deadline_ms", ms_or_null(e->deadline_ms), "clients_wait",
+                                                   e->in_pause, "basis", e->basis));
+    }
+    return estimates;
+}
+
 static json_t *report_json(const struct cutover_report *report, const struct err *err)
 {
     json_t *steps = json_array();
     for (size_t i = 0; i < report->step_count; i++)
         json_array_append_new(steps, json_pack("{s:s, s:f}", "state", report->steps[i].state, "ms",
                                                (double)report->steps[i].took_us / 1000.0));
-    return json_pack("{s:s, s:s, s:o, s:o, s:f, s:s, s:s, s:s, s:I, s:s, s:s}", "outcome", report->outcome,
-                     "id", report->id, "gates", gates_json(report), "steps", steps, "pause_ms",
-                     (double)report->pause_us / 1000.0, "final_lsn", report->final_lsn, "verdict",
-                     report->verdict, "verdict_scope", report->verdict_scope, "sequences_set",
-                     (json_int_t)report->sequences_set, "stragglers", report->stragglers, "reason",
-                     err_is_set(err) ? err->text : report->reason);
+    return json_pack(
+        "{s:s, s:s, s:o, s:o, s:o, s:I, s:o, s:f, s:s, s:s, s:s, s:I, s:s, s:s}", "outcome", report->outcome,
+        "id", report->id, "gates", gates_json(report), "estimates", estimates_json(report),
+        "pause_estimate_ms", ms_or_null(report->estimate_count > 0 ? report->pause_estimate_ms : -1),
+        "pause_budget_ms", (json_int_t)report->pause_budget_ms, "steps", steps, "pause_ms",
+        (double)report->pause_us / 1000.0, "final_lsn", report->final_lsn, "verdict", report->verdict,
+        "verdict_scope", report->verdict_scope, "sequences_set", (json_int_t)report->sequences_set,
+        "stragglers", report->stragglers, "reason", err_is_set(err) ? err->text : report->reason);
 }
 
 static void print_json(const struct cutover_report *report, const struct err *err)
@@ -100,6 +124,27 @@ static void add_outcome(const struct terminal *term, struct strbuf *out, const s
         strbuf_addf(out, "  %s\n", report->reason);
 }
 
+static void add_ms(struct strbuf *out, const char *before, int64_t ms, const char *unknown)
+{
+    if (ms < 0)
+        strbuf_addf(out, "%s%s", before, unknown);
+    else
+        strbuf_addf(out, "%s%" PRId64 " ms", before, ms);
+}
+
+static void add_estimates(struct strbuf *out, const struct cutover_report *report)
+{
+    for (size_t i = 0; i < report->estimate_count; i++) {
+        const struct cutover_estimate *e = &report->estimates[i];
+        strbuf_addf(out, "  %-10s", e->state);
+        add_ms(out, " about ", e->ms, "?");
+        add_ms(out, ", at most ", e->deadline_ms, "any time");
+        strbuf_addf(out, "%s  (%s)\n", e->in_pause ? ", clients wait" : "", e->basis);
+    }
+    add_ms(out, "  clients wait: about ", report->pause_estimate_ms, "?");
+    strbuf_addf(out, " of %" PRId64 " ms (cutover.pause_budget_ms)\n", report->pause_budget_ms);
+}
+
 static void print_text(const struct cutover_report *report, bool plan)
 {
     struct terminal term;
@@ -113,43 +158,65 @@ static void print_text(const struct cutover_report *report, bool plan)
         strbuf_adds(&out, "Steps\n");
         cutover_describe(&out);
     }
+    if (plan && report->estimate_count > 0) {
+        strbuf_adds(&out, "Estimates\n");
+        add_estimates(&out, report);
+    }
     add_outcome(&term, &out, report);
     terminal_write(&term, out.data);
     strbuf_release(&out);
 }
 
-int cmd_cutover(struct cli *cli)
+typedef bool verb_fn(const struct config *cfg, const struct cutover_talk *talk, struct cutover_report *ret,
+                     struct err *err);
+
+static const struct {
+    const char *name;
+    verb_fn *run, *planned; /* planned: without --execute; NULL = it takes none */
+} verbs[] = {{"plan", cutover_plan, cutover_plan},
+             {"run", cutover_execute, cutover_plan},
+             {"resume", cutover_resume, NULL},
+             {"abort", cutover_abort, NULL}};
+
+#define VERBS "say plan, run --execute, resume, abort, list or status [ID]"
+
+static int run_verb(struct cli *cli, verb_fn *fn)
 {
-    const char *verb = cli_arg(cli, 0);
-    bool json = cli_flag(cli, "json") != NULL, execute = cli_flag(cli, "execute") != NULL;
+    bool json = cli_flag(cli, "json") != NULL, plan = fn == cutover_plan;
     struct talker talker = {.stop_fd = cli->stop_fd, .quiet = json};
-    struct cutover_talk talk = {.ctx = &talker, .say = say, .stop_asked = stop_asked};
+    struct cutover_talk talk = {
+        .ctx = &talker, .say = say, .stop_asked = stop_asked, .stop_fd = cli->stop_fd};
     struct cutover_report report;
     struct err err = ERR_INIT;
-    bool plan = strcmp(verb, "plan") == 0 || (strcmp(verb, "run") == 0 && !execute), ok;
-
-    int refused = 0;
-    if (cli_refuses_mariadb(cli, &refused))
-        return refused;
-    if (cli->arg_count != 1)
-        return cli_usage_error(cli, "say plan, run --execute, or abort");
-    if (plan)
-        ok = cutover_plan(cli->cfg, &talk, &report, &err);
-    else if (strcmp(verb, "run") == 0)
-        ok = cutover_execute(cli->cfg, &talk, &report, &err);
-    else if (strcmp(verb, "abort") == 0)
-        ok = cutover_abort(cli->cfg, &talk, &report, &err);
-    else
-        return cli_usage_error(cli, "no such verb: %s (say plan, run --execute, or abort)", verb);
-
+    bool ok = fn(cli->cfg, &talk, &report, &err);
     if (json)
         print_json(&report, &err);
     else if (ok)
         print_text(&report, plan);
-    if (ok && strcmp(verb, "run") == 0 && !execute && strcmp(report.outcome, "planned") == 0 && !json)
+    if (ok && plan && strcmp(cli_arg(cli, 0), "run") == 0 && strcmp(report.outcome, "planned") == 0 && !json)
         puts("Nothing was changed. Add --execute to do it.");
     if (ok)
         return cutover_exit_code(&report);
     int code = cli_error(cli, &err);
     return *report.id != '\0' ? CUTOVER_EXIT_PERSON : code;
+}
+
+int cmd_cutover(struct cli *cli)
+{
+    const char *verb = cli_arg(cli, 0);
+    bool execute = cli_flag(cli, "execute") != NULL, status = strcmp(verb, "status") == 0;
+    int refused = 0;
+    if (cli_refuses_mariadb(cli, &refused))
+        return refused;
+    if (cli->arg_count < 1 || cli->arg_count > (status ? 2 : 1))
+        return cli_usage_error(cli, VERBS);
+    if (strcmp(verb, "list") == 0)
+        return cutover_past_list(cli);
+    if (status)
+        return cutover_past_status(cli, cli->arg_count == 2 ? cli_arg(cli, 1) : NULL);
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+        if (strcmp(verbs[i].name, verb) == 0)
+            return run_verb(cli, execute || verbs[i].planned == NULL ? verbs[i].run : verbs[i].planned);
+    }
+    return cli_usage_error(cli, "no such verb: %s (" VERBS ")", verb);
 }

@@ -1,8 +1,9 @@
-/* crossfade docs config|man|types: the generated documents, for tools/docs. */
+/* crossfade docs config|man|types|cutover: the generated documents, for tools/docs. */
 #include <stdio.h>
 #include <string.h>
 
 #include "cli.h"
+#include "cutover/cutover.h"
 #include "schema/schema.h"
 
 int cmd_docs(struct cli *cli)
@@ -12,14 +13,19 @@ int cmd_docs(struct cli *cli)
         cli_print_man();
         return CLI_EXIT_OK;
     }
-    bool types = strcmp(what, "types") == 0;
-    if (!types && strcmp(what, "config") != 0)
-        return cli_usage_error(cli, "expected config, man or types");
+    static const struct {
+        const char *name;
+        void (*write)(struct strbuf *out);
+    } pages[] = {{"config", config_reference_markdown},
+                 {"types", schema_rules_markdown},
+                 {"cutover", cutover_markdown}};
     struct strbuf out = STRBUF_INIT(1 << 20);
-    if (types)
-        schema_rules_markdown(&out);
-    else
-        config_reference_markdown(&out);
+    size_t i = 0;
+    while (i < ARRAY_LEN(pages) && strcmp(pages[i].name, what) != 0)
+        i++;
+    if (i == ARRAY_LEN(pages))
+        return cli_usage_error(cli, "expected config, man, types or cutover");
+    pages[i].write(&out);
     (void)fputs(out.data, stdout);
     strbuf_release(&out);
     return CLI_EXIT_OK;

@@ -1,6 +1,7 @@
-/* Owns the life of a cutover as a command sees it: plan, execute (or resume), abort. */
+/* Owns the life of a cutover as a command sees it: plan, execute, resume, abort. */
 #include "cutover/cutover.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -93,41 +94,49 @@ static void new_id(struct cutover *co)
  * knows. */
 static bool resume_aborted(struct cutover *co, struct err *err)
 {
-    bool aborted;
-    if (!decision_aborted(co, &aborted, err))
+    char stands[16];
+    bool ours;
+    if (!decision_stands(co, stands, &ours, err))
         return false;
-    return !aborted || co->state == CUT_ABORTING || record_state(co, CUT_ABORTING, err);
+    return !ours || strcmp(stands, "aborted") != 0 || co->state == CUT_ABORTING ||
+           record_state(co, CUT_ABORTING, err);
 }
 
-static bool begin_or_resume(struct cutover *co, struct err *err)
+static bool begin(struct cutover *co, struct err *err)
 {
-    bool found, gates_ok;
-    if (!cutover_lock(co, err) || !record_find_open(co, &found, err) || !refuse_after_switch(co, err))
-        return false;
-    if (found) {
-        cutover_say(co, "resuming cutover %s at '%s'", co->id, cutover_state_name(co->state));
-        return resume_aborted(co, err);
-    }
+    bool gates_ok;
     if (!gates_run(co, &gates_ok, err))
         return false;
     if (!gates_ok) {
         co->report->outcome = "refused";
         return true;
     }
-    if (!verify_prepare(co, err))
-        return false;
     new_id(co);
     return record_state(co, CUT_BEGINNING, err);
 }
 
-bool cutover_execute(const struct config *cfg, const struct cutover_talk *talk, struct cutover_report *ret,
-                     struct err *err)
+static bool begin_or_resume(struct cutover *co, bool must_resume, struct err *err)
+{
+    bool found;
+    if (!cutover_lock(co, err) || !record_find_open(co, &found, err) || !refuse_after_switch(co, err))
+        return false;
+    if (!found && must_resume)
+        return err_set(err, ERR_REFUSED, "no cutover of pipeline %s is open: there is nothing to resume",
+                       co->pipeline);
+    if (!found)
+        return begin(co, err);
+    cutover_say(co, "resuming cutover %s at '%s'", co->id, cutover_state_name(co->state));
+    return resume_aborted(co, err);
+}
+
+static bool run(const struct config *cfg, const struct cutover_talk *talk, bool must_resume,
+                struct cutover_report *ret, struct err *err)
 {
     struct cutover co;
     *ret = (struct cutover_report){.outcome = "needs_person"};
     if (!cutover_open(&co, cfg, talk, ret, err))
         return false;
-    bool ok = begin_or_resume(&co, err);
+    bool ok = begin_or_resume(&co, must_resume, err);
     if (ok && strcmp(ret->outcome, "refused") != 0) {
         (void)snprintf(ret->id, sizeof ret->id, "%s", co.id);
         ok = cutover_walk(&co, err);
@@ -137,25 +146,100 @@ bool cutover_execute(const struct config *cfg, const struct cutover_talk *talk, 
     return ok;
 }
 
+bool cutover_execute(const struct config *cfg, const struct cutover_talk *talk, struct cutover_report *ret,
+                     struct err *err)
+{
+    return run(cfg, talk, false, ret, err);
+}
+
+bool cutover_resume(const struct config *cfg, const struct cutover_talk *talk, struct cutover_report *ret,
+                    struct err *err)
+{
+    return run(cfg, talk, true, ret, err);
+}
+
+static bool refuse_decided(struct cutover *co, struct err *err)
+{
+    char stands[16];
+    bool ours;
+    if (!decision_stands(co, stands, &ours, err))
+        return false;
+    return !ours || strcmp(stands, "switched") != 0 ||
+           err_set(err, ERR_REFUSED, "cutover %s is decided: the target serves; there is nothing to abort",
+                   co->id);
+}
+
+static bool find_open(struct cutover *co, struct err *err)
+{
+    bool found;
+    if (!record_find_open(co, &found, err))
+        return false;
+    return found || err_set(err, ERR_REFUSED, "no cutover of pipeline %s is open", co->pipeline);
+}
+
+#define LOCK_POLL_MS 100
+
+/* The process that is at it asks the decision row before each step, and puts the source back by itself; should it not be able to, we
+ * do so when its session has ended. */
+static bool tell_the_running_one(struct cutover *co, struct err *err)
+{
+    int64_t deadline_us = clock_mono_us() + config_int(co->cfg, "cutover.abort_timeout_ms") * 1000;
+    struct err busy = ERR_INIT;
+    if (!find_open(co, err) || !decision_abort(co, err) || !refuse_decided(co, err))
+        return false;
+    cutover_say(co, "cutover %s runs in another process: it was told to put the source back", co->id);
+    while (!cutover_lock(co, &busy)) {
+        if (busy.code != ERR_BUSY || clock_mono_us() > deadline_us || co->talk->stop_asked(co->talk->ctx)) {
+            *err = busy;
+            return err_wrap(err, "the decision is aborted, the process that runs the cutover has not ended");
+        }
+        (void)poll(NULL, 0, LOCK_POLL_MS);
+    }
+    return true;
+}
+
+/* Whether the one that ran elsewhere has ended the work itself. */
+static bool has_ended(struct cutover *co, bool *ret, struct err *err)
+{
+    bool found;
+    char id[sizeof co->id];
+    memcpy(id, co->id, sizeof id);
+    if (!record_find_open(co, &found, err))
+        return false;
+    *ret = !found || strcmp(id, co->id) != 0;
+    memcpy(co->id, id, sizeof id);
+    return true;
+}
+
+static bool abort_it(struct cutover *co, struct err *err)
+{
+    struct err busy = ERR_INIT;
+    bool ended = false;
+    if (cutover_lock(co, &busy)) {
+        if (!find_open(co, err) || !refuse_decided(co, err))
+            return false;
+    } else if (busy.code != ERR_BUSY) {
+        *err = busy;
+        return false;
+    } else if (!tell_the_running_one(co, err) || !has_ended(co, &ended, err) || !refuse_decided(co, err)) {
+        return false;
+    }
+    (void)snprintf(co->report->id, sizeof co->report->id, "%s", co->id);
+    if (ended) {
+        co->report->outcome = "aborted";
+        return true;
+    }
+    return (co->state == CUT_ABORTING || record_state(co, CUT_ABORTING, err)) && cutover_walk(co, err);
+}
+
 bool cutover_abort(const struct config *cfg, const struct cutover_talk *talk, struct cutover_report *ret,
                    struct err *err)
 {
     struct cutover co;
-    bool found = false;
-    char stands[16];
     *ret = (struct cutover_report){.outcome = "needs_person"};
     if (!cutover_open(&co, cfg, talk, ret, err))
         return false;
-    bool ok = cutover_lock(&co, err) && record_find_open(&co, &found, err) && decision_get(&co, stands, err);
-    if (ok && !found)
-        ok = err_set(err, ERR_REFUSED, "no cutover of pipeline %s is open", co.pipeline);
-    if (ok && strcmp(stands, "switched") == 0)
-        ok = err_set(err, ERR_REFUSED, "cutover %s is decided: the target serves; there is nothing to abort",
-                     co.id);
-    if (ok) {
-        (void)snprintf(ret->id, sizeof ret->id, "%s", co.id);
-        ok = (co.state == CUT_ABORTING || record_state(&co, CUT_ABORTING, err)) && cutover_walk(&co, err);
-    }
+    bool ok = abort_it(&co, err);
     cutover_close(&co);
     return ok;
 }

@@ -1,5 +1,5 @@
 /*
- * Cutover: gates → freeze → final fence → drain → sequences → compare → decide → done. The steps
+ * Cutover: gates → freeze → final fence → drain → sequences → compare → decide → done. The states
  * are data, in states.c. Either it completes or the source goes on serving: every step is written to
  * crossfade.cutover on the target before it is taken, the decision is one row on the source
  * (crossfade.decision, compare-and-set).
@@ -20,7 +20,7 @@ struct gate_result {
     char hint[240];     /* what to do; "" when ok */
 };
 
-#define CUTOVER_GATES_MAX 16
+#define CUTOVER_GATES_MAX 40
 #define CUTOVER_STEPS_MAX 32
 
 struct cutover_step {
@@ -28,11 +28,24 @@ struct cutover_step {
     int64_t took_us;   /* time of the action that led there */
 };
 
+/* A step as the state table has it, and what it will take. */
+struct cutover_estimate {
+    const char *state, *guard, *action, *undo, *then; /* guard: "" = nothing has to hold */
+    int64_t ms;                                       /* -1 = unknown */
+    int64_t deadline_ms;                              /* -1 = none */
+    bool in_pause;                                    /* clients wait */
+    char basis[160];                                  /* where the figure comes from */
+};
+
 struct cutover_report {
     char id[40];         /* "" if none was begun */
     const char *outcome; /* "planned", "refused", "done", "aborted", "needs_person" */
     struct gate_result gates[CUTOVER_GATES_MAX];
     size_t gate_count;
+    struct cutover_estimate estimates[CUTOVER_STEPS_MAX];
+    size_t estimate_count;
+    int64_t pause_estimate_ms; /* -1 = unknown */
+    int64_t pause_budget_ms;   /* cutover.pause_budget_ms */
     struct cutover_step steps[CUTOVER_STEPS_MAX];
     size_t step_count;
     int64_t pause_us; /* writers refused: from the first lock to the decision (or back); 0 = none */
@@ -49,6 +62,7 @@ struct cutover_talk {
     /* One line for a person, as it happens. */
     void (*say)(void *ctx, const char *text);
     bool (*stop_asked)(void *ctx);
+    int stop_fd; /* readable when stop_asked() is true; -1 = none */
 };
 
 /* Exit codes (docs/OPERATIONS.md). */
@@ -66,12 +80,17 @@ bool cutover_plan(const struct config *cfg, const struct cutover_talk *talk, str
  * order (see ret->outcome); false with err if it could not run or needs a person. */
 bool cutover_execute(const struct config *cfg, const struct cutover_talk *talk, struct cutover_report *ret,
                      struct err *err) MUST_CHECK;
-/* Puts the source back if the decision is still open. Idempotent. */
+/* Goes on with an unfinished one; refused when there is none. */
+bool cutover_resume(const struct config *cfg, const struct cutover_talk *talk, struct cutover_report *ret,
+                    struct err *err) MUST_CHECK;
+/* Puts the source back if the decision is still open. A cutover that runs elsewhere is told to (through the decision row), and waited
+ * for. Idempotent. */
 bool cutover_abort(const struct config *cfg, const struct cutover_talk *talk, struct cutover_report *ret,
                    struct err *err) MUST_CHECK;
-/* The state table as text (plan prints it) and as a Mermaid diagram (docs). */
+/* The state table as text (plan prints it), as a Mermaid diagram, and as a page of the docs. */
 void cutover_describe(struct strbuf *out);
 void cutover_diagram(struct strbuf *out);
+void cutover_markdown(struct strbuf *out);
 int cutover_exit_code(const struct cutover_report *report);
 
 #endif

@@ -5,27 +5,11 @@
 #include "core/lsn.h"
 #include "core/nonce.h"
 #include "cutover/cutover.h"
+#include "deadline.h"
 #include "pg/conn.h"
+#include "states.h"
 
-/* A state names the action that is about to be taken, or is being taken: it is recorded first, so after a
- * crash the same action is taken again (all are idempotent). */
-enum cutover_state {
-    CUT_UNKNOWN = 0,
-    CUT_BEGINNING,  /* gates have passed: open the decision row */
-    CUT_ARMING,     /* put up triggers that let everything pass; writers go on */
-    CUT_PAUSING,    /* pause the poolers (none yet: the place for them) */
-    CUT_FREEZING,   /* close the source to writers, verify that it is closed */
-    CUT_MARKING,    /* write the final marker */
-    CUT_DRAINING,   /* wait until the target holds the final fence */
-    CUT_SEQUENCING, /* set the target's sequences */
-    CUT_VERIFYING,  /* compare what changed since the last full PASS */
-    CUT_DECIDING,   /* set the decision row: the point of no return */
-    CUT_SWITCHING,  /* point the poolers to the target and resume them (none yet: the place for them) */
-    CUT_DONE,
-    CUT_ABORTING, /* put the source back */
-    CUT_ABORTED,
-    CUT_MAX_
-};
+struct readiness;
 
 struct cutover_table {
     char *schema, *table; /* as published (roots of partitioned tables) */
@@ -57,6 +41,17 @@ struct cutover {
     uint64_t scanned_offset;   /* where the walk goes on; 0 = not begun */
     char straggler_why[300];   /* why a straggler could not be ended */
     struct poolers *poolers;   /* poolers/; NULL until they are first needed */
+    int64_t
+        deadline_us; /* monotonic, of the step at hand; 0 = none (deadline.c owns this and the next three) */
+    int timer_fd, deadline_fd;
+    struct deadline_watch deadline_watch;
+    enum cutover_state
+        from;        /* whose action was taken last, and how long it took: recorded with the next state */
+    int64_t took_us; /* 0 = it did not succeed */
+    int64_t slowest_trip_us; /* of the markers that the gates sent there and back; 0 = none */
+    int trips;
+    size_t sequence_count;             /* as the gates have found */
+    const struct readiness *readiness; /* while the gates are asked */
     struct cutover_report *report;
 };
 
@@ -65,6 +60,9 @@ struct cutover {
 /* record.c: what is persisted. */
 bool cutover_open(struct cutover *co, const struct config *cfg, const struct cutover_talk *talk,
                   struct cutover_report *report, struct err *err) MUST_CHECK;
+/* For who only looks: one side each. */
+bool cutover_open_target(struct cutover *co, const struct config *cfg, struct err *err) MUST_CHECK;
+bool cutover_open_source(struct cutover *co, struct err *err) MUST_CHECK;
 void cutover_close(struct cutover *co);
 /* Makes both source sessions usable again, whatever state they were left in; waits for a server that is away.
  */
@@ -84,15 +82,20 @@ bool record_done_before(struct cutover *co, bool *ret_done, struct err *err) MUS
 bool decision_begin(struct cutover *co, struct err *err) MUST_CHECK;
 bool decision_set(struct cutover *co, const char *to, char ret_state[16], struct err *err) MUST_CHECK;
 bool decision_get(struct cutover *co, char ret_state[16], struct err *err) MUST_CHECK;
-/* Whether this very cutover was aborted. */
-bool decision_aborted(struct cutover *co, bool *ret, struct err *err) MUST_CHECK;
+/* And whether it is this cutover's ("none" counts as such). */
+bool decision_stands(struct cutover *co, char ret_state[16], bool *ret_ours, struct err *err) MUST_CHECK;
+/* open → aborted; also where this cutover has not opened it yet, so that it cannot. */
+bool decision_abort(struct cutover *co, struct err *err) MUST_CHECK;
 
 /* gates.c */
 bool gates_run(struct cutover *co, bool *ret_all_ok, struct err *err) MUST_CHECK;
 
 /* freeze.c: one trigger on every published table and partition, and the function that they call. */
 bool freeze_arm(struct cutover *co, struct err *err) MUST_CHECK;
+/* Closes it until the pause budget ends: a cutover that dies does not leave it closed. ERR_FENCED: the decision is not open. */
 bool freeze_source(struct cutover *co, struct err *err) MUST_CHECK;
+/* Closes it without end, and waits for those who came in before. */
+bool freeze_for_good(struct cutover *co, struct err *err) MUST_CHECK;
 bool freeze_verify(struct cutover *co, struct err *err) MUST_CHECK;
 bool freeze_undo(struct cutover *co, struct err *err) MUST_CHECK;
 
@@ -123,11 +126,9 @@ bool verify_changed(struct cutover *co, struct err *err) MUST_CHECK;
 /* late.c: behind the final fence nothing was committed to a published table, by whatever way. */
 bool late_none(struct cutover *co, struct err *err) MUST_CHECK;
 
-/* states.c */
+/* walk.c */
 /* Walks the table from co->state (already recorded) to done or aborted. False: needs a person. */
 bool cutover_walk(struct cutover *co, struct err *err) MUST_CHECK;
-const char *cutover_state_name(enum cutover_state state);
-enum cutover_state cutover_state_parse(const char *name);
 
 void cutover_say(struct cutover *co, const char *fmt, ...) PRINTF_LIKE(2, 3);
 

@@ -4,9 +4,14 @@
  * Every published table and each of its partitions carries a BEFORE STATEMENT trigger that calls one
  * function, crossfade.refuse_write(). The triggers are put up while writers go on (arming: the function lets
  * everything pass); closing is one CREATE OR REPLACE of that function, so that it raises, and opening again
- * is another one: neither needs a lock on a table. It is durable (a cutover that dies leaves it standing), no
- * setting of an application role undoes it, and sessions with session_replication_role = replica (ours, on
- * the way back) pass; that nobody else did, late.c verifies before the decision.
+ * is another one: neither needs a lock on a table. It is durable, no setting of an application role undoes it, and sessions
+ * with session_replication_role = replica (ours, on the way back) pass; that nobody else did, late.c verifies before the
+ * decision.
+ *
+ * At first the function raises until the pause budget ends, by the source's own clock: should the cutover die and nobody come,
+ * the source serves again by itself. Right before the decision it is made to raise without end. What slipped in between, if the
+ * budget ended just then, was committed behind the final fence, where late.c finds it; what is not committed yet, the second
+ * barrier waits for.
  *
  * Then the barrier: whoever holds a writer's lock on one of the tables just then is waited for, prepared
  * transactions included. A statement that still meets the old function had its ROW EXCLUSIVE lock before the
@@ -38,11 +43,10 @@
 
 static const char pass_function_sql[] = FUNCTION_HEAD "RETURN NULL;" FUNCTION_TAIL;
 
-static const char refuse_function_sql[] =
-    FUNCTION_HEAD "RAISE EXCEPTION 'database % is closed to writes: it has moved or is moving to another "
-                  "server', current_database()"
-                  " USING ERRCODE = 'read_only_sql_transaction', HINT = 'Connect to the new primary "
-                  "database.';" FUNCTION_TAIL;
+static const char refuse_sql[] =
+    "RAISE EXCEPTION 'database % is closed to writes: it has moved or is moving to another server', "
+    "current_database()"
+    " USING ERRCODE = 'read_only_sql_transaction', HINT = 'Connect to the new primary database.';";
 
 /* All tables that hold published rows: the published ones and, of partitioned ones, every level below. */
 static const char frozen_tables_sql[] =
@@ -171,7 +175,8 @@ static bool await_lock(struct cutover *co, const char *our_pid, bool end_writers
         int64_t now_us = clock_mono_us();
         /* What puts the source back is not stopped by the very signal that it follows from. */
         bool stop = co->state != CUT_ABORTING && co->talk->stop_asked(co->talk->ctx);
-        bool late = now_us - start_us > timeout_ms * 1000;
+        bool late =
+            now_us - start_us > timeout_ms * 1000 || (co->state != CUT_ABORTING && deadline_passed(co));
         bool asked = !stop && !late && end_writers && now_us >= next_end_us;
         if (stop || late || (asked && !end_blockers(co, our_pid, err))) {
             take_back(co, our_pid);
@@ -235,7 +240,7 @@ static bool arm_table(struct cutover *co, const struct pg_result *tables, int ro
         struct err now = ERR_INIT;
         if (locked_statement(co, sql.data, clock_mono_us() - begin_us >= grace_us, ARM_TRY_MS, &now))
             break;
-        if (now.code != ERR_TIMEOUT || clock_mono_us() > deadline_us) {
+        if (now.code != ERR_TIMEOUT || clock_mono_us() > deadline_us || deadline_passed(co)) {
             *err = now;
             ok = err_wrap(err, "table=%s.%s", pg_cell(tables, row, 0), pg_cell(tables, row, 1));
         } else {
@@ -310,7 +315,6 @@ static bool end_writers(struct cutover *co, const char *among, struct err *err)
 /* Waits until nobody is left of those who may not have seen the closed function. */
 static bool barrier(struct cutover *co, int64_t grace_us, struct err *err)
 {
-    int64_t timeout_ms = config_int(co->cfg, "cutover.freeze_timeout_ms");
     int64_t begin_us = clock_mono_us(), next_end_us = begin_us + grace_us;
     char *among CLEANUP(free_ptr) = NULL;
     for (;;) {
@@ -332,8 +336,8 @@ static bool barrier(struct cutover *co, int64_t grace_us, struct err *err)
         int64_t now_us = clock_mono_us();
         if (co->talk->stop_asked(co->talk->ctx))
             return err_set(err, ERR_INTERRUPTED, "stop was asked for while the source was being closed");
-        if (now_us - begin_us > timeout_ms * 1000)
-            return writers_stay(co, rows, timeout_ms, err);
+        if (deadline_left_ms(co) <= 0)
+            return writers_stay(co, rows, (now_us - begin_us) / 1000, err);
         if (now_us >= next_end_us) {
             if (!end_writers(co, among, err))
                 return false;
@@ -343,16 +347,72 @@ static bool barrier(struct cutover *co, int64_t grace_us, struct err *err)
     }
 }
 
+/* The decision row stays locked meanwhile, so that an abort by somebody else comes before this or behind it, never between. */
+static bool decision_is_open(struct cutover *co, struct err *err)
+{
+    const char *params[] = {co->pipeline, co->id};
+    PG_RESULT_AUTO res = NULL;
+    if (!pg_query(co->source,
+                  "SELECT 1 FROM crossfade.decision WHERE pipeline = $1 AND cutover_id = $2 AND state = "
+                  "'open' FOR SHARE",
+                  2, params, &res, err))
+        return err_wrap(err, "the decision row on the source cannot be read");
+    return pg_rows(res) == 1 || err_set(err, ERR_FENCED, "the decision is not open any more");
+}
+
+static bool replace_function(struct cutover *co, const char *body, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    strbuf_addf(&sql, FUNCTION_HEAD "%s" FUNCTION_TAIL, body);
+    bool ok = strbuf_ok(&sql, "function", err) && pg_exec(co->source, "BEGIN", err) &&
+              decision_is_open(co, err) && pg_exec(co->source, sql.data, err) &&
+              pg_exec(co->source, "COMMIT", err);
+    strbuf_release(&sql);
+    struct err ignored =
+        ERR_INIT; /* the first one counts; a broken session is replaced before it is used again */
+    if (!ok && pg_in_transaction(co->source))
+        (void)!pg_exec(co->source, "ROLLBACK", &ignored);
+    return ok;
+}
+
+/* Seconds since the epoch by the source's clock, so that neither time zones nor the clock of this machine play a part. */
+static bool lease_end(struct cutover *co, char ret[40], struct err *err)
+{
+    char left[32];
+    char *text CLEANUP(free_ptr) = NULL;
+    (void)snprintf(left, sizeof left, "%" PRId64, MAX_OF(1, deadline_pause_left_ms(co)));
+    const char *params[] = {left};
+    if (!pg_query_text(co->source,
+                       "SELECT (extract(epoch FROM pg_catalog.clock_timestamp())::numeric(20, 3) + "
+                       "$1::numeric / 1000)::text",
+                       1, params, &text, err))
+        return false;
+    (void)snprintf(ret, 40, "%.39s", text);
+    return true;
+}
+
 bool freeze_source(struct cutover *co, struct err *err)
 {
-    if (co->pause_began_wall_us == 0) {
-        co->pause_started_us = clock_mono_us();
-        co->pause_began_wall_us = clock_wall_us();
-    }
-    if (!pg_exec(co->source, refuse_function_sql, err) || !failpoint("cutover.refusing", err))
+    char until[40];
+    struct strbuf body = STRBUF_INIT(STRBUF_SQL_MAX);
+    bool ok = lease_end(co, until, err);
+    if (ok)
+        strbuf_addf(&body, "IF extract(epoch FROM clock_timestamp()) < %s THEN %s END IF; RETURN NULL;",
+                    until, refuse_sql);
+    ok = ok && strbuf_ok(&body, "function", err) && replace_function(co, body.data, err) &&
+         failpoint("cutover.refusing", err);
+    strbuf_release(&body);
+    if (!ok)
         return err_wrap(err, "the source cannot be closed to writers");
     return barrier(co, config_int(co->cfg, "cutover.straggler_grace_ms") * 1000, err) ||
            err_wrap(err, "writers of the source do not end");
+}
+
+bool freeze_for_good(struct cutover *co, struct err *err)
+{
+    if (!replace_function(co, refuse_sql, err) || !failpoint("cutover.closing", err))
+        return err_wrap(err, "the source cannot be closed for good");
+    return barrier(co, 0, err) || err_wrap(err, "writers of the source do not end");
 }
 
 /* Each table refuses a write that touches no row, tried the way an application would. */

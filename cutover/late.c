@@ -83,7 +83,7 @@ bool late_none(struct cutover *co, struct err *err)
     nonce_make(nonce);
     /* What was committed before this marker is in the journal before its fence. */
     if (!freeze_verify(co, err) || !marker_write(co, "ping", nonce, &lsn, err) ||
-        !drain_wait(co, lsn, nonce, config_int(co->cfg, "cutover.drain_timeout_s") * 1000, err))
+        !drain_wait(co, lsn, nonce, deadline_left_ms(co), err))
         return false;
     journal_settings(co->cfg, &config);
     char *stream = journal_fence_stream(config.topic_prefix);

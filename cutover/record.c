@@ -53,8 +53,7 @@ static bool renew(struct cutover *co, const char *key, struct pg_conn **conn, st
     struct pg_conn *fresh = NULL;
     if (!connect_one(co, key, &fresh, err))
         return false;
-    pg_close(*conn);
-    *conn = fresh;
+    deadline_replace(co, conn, fresh);
     return true;
 }
 
@@ -120,15 +119,20 @@ static bool ensure_control_tables(struct cutover *co, struct err *err)
 {
     return pg_control_tables_ensure(co->source, "crossfade.marker crossfade.decision",
                                     embedded_sql_source_sql, "source", err) &&
-           pg_control_tables_ensure(co->target, "crossfade.position crossfade.verdict crossfade.cutover",
-                                    embedded_sql_target_sql, "target", err);
+           pg_control_tables_ensure(
+               co->target, "crossfade.position crossfade.verdict crossfade.comparison crossfade.cutover",
+               embedded_sql_target_sql, "target", err);
 }
 
 bool cutover_open(struct cutover *co, const struct config *cfg, const struct cutover_talk *talk,
                   struct cutover_report *report, struct err *err)
 {
-    *co = (struct cutover){
-        .cfg = cfg, .talk = talk, .report = report, .pipeline = config_text(cfg, "pipeline")};
+    *co = (struct cutover){.cfg = cfg,
+                           .talk = talk,
+                           .report = report,
+                           .pipeline = config_text(cfg, "pipeline"),
+                           .timer_fd = -1,
+                           .deadline_fd = -1};
     if (!config_require(cfg, err, "pipeline", "source.url", "target.url", (char *)NULL))
         return false;
     if (connect_both(co, err) && ensure_control_tables(co, err) && load_tables(co, err))
@@ -137,8 +141,23 @@ bool cutover_open(struct cutover *co, const struct config *cfg, const struct cut
     return false;
 }
 
+bool cutover_open_target(struct cutover *co, const struct config *cfg, struct err *err)
+{
+    *co = (struct cutover){
+        .cfg = cfg, .pipeline = config_text(cfg, "pipeline"), .timer_fd = -1, .deadline_fd = -1};
+    return config_require(cfg, err, "pipeline", "target.url", (char *)NULL) &&
+           connect_one(co, "target.url", &co->target, err);
+}
+
+bool cutover_open_source(struct cutover *co, struct err *err)
+{
+    return config_require(co->cfg, err, "source.url", (char *)NULL) &&
+           connect_one(co, "source.url", &co->source, err);
+}
+
 void cutover_close(struct cutover *co)
 {
+    deadline_end(co);
     pg_close(co->source);
     pg_close(co->watch);
     pg_close(co->target);
@@ -157,18 +176,32 @@ void cutover_close(struct cutover *co)
 
 bool record_state(struct cutover *co, enum cutover_state state, struct err *err)
 {
-    char seq[16], began[32], lsn[LSN_TEXT_MAX];
+    char seq[16], began[32], lsn[LSN_TEXT_MAX], took[32], pause[32];
     (void)snprintf(seq, sizeof seq, "%d", co->seq + 1);
     (void)snprintf(began, sizeof began, "%" PRId64, co->pause_began_wall_us);
+    (void)snprintf(took, sizeof took, "%" PRId64, co->took_us);
+    (void)snprintf(pause, sizeof pause, "%" PRId64, co->report->pause_us);
     lsn_format(co->final_lsn, lsn);
-    const char *params[] = {co->id, co->pipeline, seq, cutover_state_name(state), began, lsn, co->nonce};
+    const char *params[] = {co->id,
+                            co->pipeline,
+                            seq,
+                            cutover_state_name(state),
+                            began,
+                            lsn,
+                            co->nonce,
+                            co->took_us > 0 ? cutover_state_name(co->from) : NULL,
+                            took,
+                            pause,
+                            co->report->reason};
     PG_RESULT_AUTO res = NULL;
     if (!pg_query(
             co->target,
             "INSERT INTO crossfade.cutover (cutover_id, pipeline, seq, state, detail) VALUES ($1, $2, $3, $4,"
-            " jsonb_build_object('pause_began_us', $5::bigint, 'final_lsn', $6::text, 'nonce', $7::text))"
+            " jsonb_build_object('pause_began_us', $5::bigint, 'final_lsn', $6::text, 'nonce', $7::text, "
+            "'from', $8::text,"
+            " 'took_us', $9::bigint, 'pause_us', $10::bigint, 'reason', $11::text))"
             " ON CONFLICT (cutover_id, seq) DO UPDATE SET state = EXCLUDED.state, detail = EXCLUDED.detail",
-            7, params, &res, err))
+            11, params, &res, err))
         return err_wrap(err, "step %s of cutover %s cannot be recorded on the target",
                         cutover_state_name(state), co->id);
     co->seq++;
@@ -228,41 +261,55 @@ bool decision_get(struct cutover *co, char ret_state[16], struct err *err)
     return true;
 }
 
-bool decision_aborted(struct cutover *co, bool *ret, struct err *err)
+bool decision_stands(struct cutover *co, char ret_state[16], bool *ret_ours, struct err *err)
+{
+    const char *params[] = {co->pipeline};
+    PG_RESULT_AUTO res = NULL;
+    if (!pg_query(co->source, "SELECT state, cutover_id FROM crossfade.decision WHERE pipeline = $1", 1,
+                  params, &res, err))
+        return err_wrap(err, "the decision row on the source cannot be read");
+    bool there = pg_rows(res) > 0;
+    (void)snprintf(ret_state, 16, "%s", there ? pg_cell(res, 0, 0) : "none");
+    *ret_ours = !there || strcmp(pg_cell(res, 0, 1), co->id) == 0;
+    return true;
+}
+
+/* A row that an earlier cutover has left as aborted is taken over: this one must not open it any more. */
+bool decision_abort(struct cutover *co, struct err *err)
 {
     const char *params[] = {co->pipeline, co->id};
-    int64_t count;
-    if (!pg_query_int64(
-            co->source,
-            "SELECT count(*) FROM crossfade.decision WHERE pipeline = $1 AND cutover_id = $2 AND state "
-            "= 'aborted'",
-            2, params, &count, err))
-        return err_wrap(err, "the decision row on the source cannot be read");
-    *ret = count > 0;
-    return true;
+    PG_RESULT_AUTO res = NULL;
+    return pg_query(
+               co->source,
+               "INSERT INTO crossfade.decision AS d (pipeline, cutover_id, state) VALUES ($1, $2, 'aborted')"
+               " ON CONFLICT (pipeline) DO UPDATE SET cutover_id = $2, state = 'aborted', changed_at = "
+               "clock_timestamp()"
+               " WHERE d.state = 'aborted' OR (d.state = 'open' AND d.cutover_id = $2)",
+               2, params, &res, err) ||
+           err_wrap(err, "the decision row on the source cannot be set to aborted");
 }
 
 bool decision_begin(struct cutover *co, struct err *err)
 {
     const char *params[] = {co->pipeline, co->id};
     PG_RESULT_AUTO res = NULL;
-    if (!pg_query(co->source,
-                  "INSERT INTO crossfade.decision AS d (pipeline, cutover_id, state) VALUES ($1, $2, 'open')"
-                  " ON CONFLICT (pipeline) DO UPDATE SET cutover_id = $2, state = 'open', changed_at = "
-                  "clock_timestamp()"
-                  " WHERE d.state = 'aborted' OR (d.state = 'open' AND d.cutover_id = $2)",
-                  2, params, &res, err))
+    if (!pg_query(
+            co->source,
+            "INSERT INTO crossfade.decision AS d (pipeline, cutover_id, state) VALUES ($1, $2, 'open')"
+            " ON CONFLICT (pipeline) DO UPDATE SET cutover_id = $2, state = 'open', changed_at = "
+            "clock_timestamp()"
+            " WHERE (d.state = 'aborted' AND d.cutover_id <> $2) OR (d.state = 'open' AND d.cutover_id = $2)",
+            2, params, &res, err))
         return err_wrap(err, "the decision row on the source cannot be written");
     if (pg_affected(res) == 1)
         return true;
     char state[16];
     if (!decision_get(co, state, err))
         return false;
-    return err_set(
-        err, ERR_BUSY,
-        "another cutover of pipeline %s stands at '%s' (crossfade.decision on the source):"
-        " resume it with `crossfade cutover run --execute`, or end it with `crossfade cutover abort`",
-        co->pipeline, state);
+    return err_set(err, ERR_BUSY,
+                   "another cutover of pipeline %s stands at '%s' (crossfade.decision on the source):"
+                   " resume it with `crossfade cutover resume`, or end it with `crossfade cutover abort`",
+                   co->pipeline, state);
 }
 
 bool decision_set(struct cutover *co, const char *to, char ret_state[16], struct err *err)

@@ -1,119 +1,152 @@
 /*
- * Owns the state table of a cutover and the loop that walks it. Each row: the state, what is done in it,
- * where it goes on success, and where on failure. A state is recorded on the target before its action is
- * taken; after a crash the action is taken again. Before CUT_DECIDING every failure leads to CUT_ABORTING;
- * behind it there is no way but forward.
+ * Owns the state table of a cutover: state × event → guard, action, undo, next. Everything else about its course follows from
+ * these rows: walk.c takes them one by one, `plan` prints them, docs/CUTOVER.md draws them.
+ *
+ * A state names what is about to be done: it is recorded on the target first, then its guard is asked and its action taken, so
+ * after a crash the same is done again; all actions are idempotent. Before the decision everything that goes wrong leads back
+ * to the source; behind it there is no way but forward.
  */
-#include <inttypes.h>
-#include <stdio.h>
+#include "states.h"
+
 #include <string.h>
 
-#include "core/clock.h"
-#include "core/failpoint.h"
+#include "actions.h"
 #include "core/utf8.h"
-#include "cutover_internal.h"
 #include "poolers/actions.h"
 
-static bool act_begin(struct cutover *co, struct err *err)
-{
-    return decision_begin(co, err);
-}
+/* Whatever happens before the decision leads back. */
+#define LEADS_BACK(s)                                                                                        \
+    {.state = (s), .event = EV_FAILED, .next = CUT_ABORTING},                                                \
+        {.state = (s), .event = EV_LATE, .next = CUT_ABORTING},                                              \
+        {.state = (s), .event = EV_STOPPED, .next = CUT_ABORTING},                                           \
+    {                                                                                                        \
+        .state = (s), .event = EV_ABORTED, .next = CUT_ABORTING                                              \
+    }
 
-static bool act_freeze(struct cutover *co, struct err *err)
-{
-    return freeze_source(co, err) && freeze_verify(co, err);
-}
+/* clang-format off */
+static const struct cutover_rule table[] = {
+    {.state = CUT_BEGINNING, .event = EV_GO,
+     .action = "open the decision row on the source", .act = act_begin,
+     .undo = "decision → aborted", .next = CUT_WAITING, .deadline = "cutover.step_timeout_ms"},
+    LEADS_BACK(CUT_BEGINNING),
 
-static bool act_mark(struct cutover *co, struct err *err)
-{
-    nonce_make(co->nonce);
-    return marker_write(co, "final", co->nonce, &co->final_lsn, err);
-}
+    {.state = CUT_WAITING, .event = EV_GO, .guard = "the decision is open", .holds = guard_open,
+     .action = "wait as long as the postpone file exists, then ask the gates again", .act = act_wait,
+     .undo = "nothing", .next = CUT_ARMING},
+    LEADS_BACK(CUT_WAITING),
 
-static bool act_drain(struct cutover *co, struct err *err)
-{
-    return drain_wait(co, co->final_lsn, co->nonce, config_int(co->cfg, "cutover.drain_timeout_s") * 1000,
-                      err);
-}
+    {.state = CUT_ARMING, .event = EV_GO, .guard = "the decision is open", .holds = guard_open,
+     .action = "put up the triggers, letting everything pass", .act = act_arm,
+     .undo = "drop them", .next = CUT_PAUSING, .deadline = "cutover.arm_timeout_ms"},
+    LEADS_BACK(CUT_ARMING),
 
-static bool act_decide(struct cutover *co, struct err *err)
-{
-    char stands[16];
-    if (!decision_get(co, stands, err))
-        return false;
-    /* Taken again after a crash it may have been set already. */
-    if (strcmp(stands, "switched") != 0 && (!act_hold(co, err) || !late_none(co, err)))
-        return false;
-    if (!decision_set(co, "switched", stands, err))
-        return false;
-    if (strcmp(stands, "switched") != 0)
-        return err_set(err, ERR_BUSY, "the decision row says '%s': somebody else ended this cutover", stands);
-    return true;
-}
+    {.state = CUT_PAUSING, .event = EV_GO, .guard = "the decision is open", .holds = guard_open,
+     .action = "hooks on_freeze; pause the poolers, all or none", .act = act_pause,
+     .undo = "resume the poolers", .next = CUT_FREEZING, .deadline = "cutover.step_timeout_ms", .in_pause = true},
+    LEADS_BACK(CUT_PAUSING),
 
-static bool act_abort(struct cutover *co, struct err *err)
-{
-    char stands[16];
-    if (!cutover_reconnect_source(co, err) || !decision_set(co, "aborted", stands, err))
-        return false;
-    if (strcmp(stands, "switched") == 0)
-        return err_set(err, ERR_BUG, "the decision is 'switched': the source stays closed");
-    return freeze_undo(co, err) && act_unpause(co, err);
-}
+    {.state = CUT_FREEZING, .event = EV_GO, .guard = "the decision is open", .holds = guard_open,
+     .action = "close the source to writers, verify that every table refuses", .act = act_freeze,
+     .undo = "open the source again", .next = CUT_MARKING, .deadline = "cutover.freeze_timeout_ms", .in_pause = true},
+    LEADS_BACK(CUT_FREEZING),
 
-struct transition {
-    enum cutover_state state;
-    const char *action;
-    bool (*act)(struct cutover *co, struct err *err);
-    const char *undo; /* what the abort takes back of it */
-    enum cutover_state next;
-    enum cutover_state failed; /* CUT_UNKNOWN: stays here and needs a person (or a resume) */
+    {.state = CUT_MARKING, .event = EV_GO, .guard = "the decision is open", .holds = guard_open,
+     .action = "write the final marker", .act = act_mark,
+     .undo = "nothing", .next = CUT_DRAINING, .deadline = "cutover.step_timeout_ms", .in_pause = true},
+    LEADS_BACK(CUT_MARKING),
+
+    {.state = CUT_DRAINING, .event = EV_GO, .guard = "the decision is open", .holds = guard_open,
+     .action = "wait until the target holds the final fence", .act = act_drain,
+     .undo = "nothing", .next = CUT_SEQUENCING, .deadline = "cutover.drain_timeout_s", .in_pause = true},
+    LEADS_BACK(CUT_DRAINING),
+
+    {.state = CUT_SEQUENCING, .event = EV_GO, .guard = "the decision is open", .holds = guard_open,
+     .action = "set the target's sequences", .act = act_sequences,
+     .undo = "nothing (overwritten next time)", .next = CUT_VERIFYING, .deadline = "cutover.step_timeout_ms", .in_pause = true},
+    LEADS_BACK(CUT_SEQUENCING),
+
+    {.state = CUT_VERIFYING, .event = EV_GO, .guard = "the decision is open", .holds = guard_open,
+     .action = "compare what changed since the last full PASS", .act = act_verify,
+     .undo = "nothing", .next = CUT_DECIDING, .deadline = "cutover.pause_budget_ms", .in_pause = true},
+    LEADS_BACK(CUT_VERIFYING),
+
+    {.state = CUT_DECIDING, .event = EV_GO, .guard = "hooks on_verified; the poolers hold; nothing was committed behind the final fence", .holds = guard_nothing_late,
+     .action = "decide: open → switched", .act = act_decide,
+     .undo = "none: the point of no return", .next = CUT_SWITCHING, .deadline = "cutover.drain_timeout_s", .in_pause = true},
+    LEADS_BACK(CUT_DECIDING),
+
+    {.state = CUT_SWITCHING, .event = EV_GO, .guard = "the decision is switched", .holds = guard_switched,
+     .action = "switch and resume the poolers; hooks on_switch", .act = act_switch,
+     .undo = "none", .next = CUT_DONE, .deadline = "cutover.step_timeout_ms", .in_pause = true},
+
+    {.state = CUT_ABORTING, .event = EV_GO, .guard = "the decision is not switched", .holds = guard_not_switched,
+     .action = "decision → aborted, open the source again, resume the poolers", .act = act_abort,
+     .undo = "none", .next = CUT_ABORTED, .deadline = "cutover.abort_timeout_ms"},
+    {.state = CUT_ABORTING, .event = EV_SWITCHED, .next = CUT_SWITCHING},
+};
+/* clang-format on */
+
+static const char *const state_names[CUT_MAX_] = {
+    [CUT_UNKNOWN] = "unknown",     [CUT_BEGINNING] = "beginning", [CUT_WAITING] = "waiting",
+    [CUT_ARMING] = "arming",       [CUT_PAUSING] = "pausing",     [CUT_FREEZING] = "freezing",
+    [CUT_MARKING] = "marking",     [CUT_DRAINING] = "draining",   [CUT_SEQUENCING] = "sequencing",
+    [CUT_VERIFYING] = "verifying", [CUT_DECIDING] = "deciding",   [CUT_SWITCHING] = "switching",
+    [CUT_DONE] = "done",           [CUT_ABORTING] = "aborting",   [CUT_ABORTED] = "aborted",
 };
 
-static const struct transition table[CUT_MAX_] = {
-    [CUT_BEGINNING] = {CUT_BEGINNING, "open the decision row on the source", act_begin, "decision → aborted",
-                       CUT_ARMING, CUT_ABORTING},
-    [CUT_ARMING] = {CUT_ARMING, "put up the triggers, letting everything pass", freeze_arm, "drop them",
-                    CUT_PAUSING, CUT_ABORTING},
-    [CUT_PAUSING] = {CUT_PAUSING, "pause the poolers, all or none", act_pause, "resume the poolers",
-                     CUT_FREEZING, CUT_ABORTING},
-    [CUT_FREEZING] = {CUT_FREEZING, "close the source to writers, verify that every table refuses",
-                      act_freeze, "open the source again", CUT_MARKING, CUT_ABORTING},
-    [CUT_MARKING] = {CUT_MARKING, "write the final marker", act_mark, "nothing", CUT_DRAINING, CUT_ABORTING},
-    [CUT_DRAINING] = {CUT_DRAINING, "wait until the target holds the final fence", act_drain, "nothing",
-                      CUT_SEQUENCING, CUT_ABORTING},
-    [CUT_SEQUENCING] = {CUT_SEQUENCING, "set the target's sequences", sequences_copy,
-                        "nothing (overwritten next time)", CUT_VERIFYING, CUT_ABORTING},
-    [CUT_VERIFYING] = {CUT_VERIFYING, "compare what changed since the last full PASS", verify_changed,
-                       "nothing", CUT_DECIDING, CUT_ABORTING},
-    [CUT_DECIDING] = {CUT_DECIDING, "decide: open → switched", act_decide, "none: the point of no return",
-                      CUT_SWITCHING, CUT_ABORTING},
-    [CUT_SWITCHING] = {CUT_SWITCHING, "switch and resume the poolers", act_switch, "none", CUT_DONE,
-                       CUT_UNKNOWN},
-    [CUT_ABORTING] = {CUT_ABORTING, "decision → aborted, open the source again", act_abort, "none",
-                      CUT_ABORTED, CUT_UNKNOWN},
-};
-
-static const char *const names[CUT_MAX_] = {
-    [CUT_UNKNOWN] = "unknown",   [CUT_BEGINNING] = "beginning",   [CUT_ARMING] = "arming",
-    [CUT_PAUSING] = "pausing",   [CUT_FREEZING] = "freezing",     [CUT_MARKING] = "marking",
-    [CUT_DRAINING] = "draining", [CUT_SEQUENCING] = "sequencing", [CUT_VERIFYING] = "verifying",
-    [CUT_DECIDING] = "deciding", [CUT_SWITCHING] = "switching",   [CUT_DONE] = "done",
-    [CUT_ABORTING] = "aborting", [CUT_ABORTED] = "aborted",
-};
+static const char *const event_names[EV_MAX_] = {
+    [EV_UNKNOWN] = "unknown", [EV_GO] = "go",         [EV_FAILED] = "failed",    [EV_LATE] = "late",
+    [EV_STOPPED] = "stopped", [EV_ABORTED] = "abort", [EV_SWITCHED] = "switched"};
 
 const char *cutover_state_name(enum cutover_state state)
 {
-    return (unsigned)state < CUT_MAX_ ? names[state] : "unknown";
+    return (unsigned)state < CUT_MAX_ ? state_names[state] : "unknown";
 }
 
 enum cutover_state cutover_state_parse(const char *name)
 {
     for (int s = CUT_UNKNOWN + 1; s < CUT_MAX_; s++) {
-        if (strcmp(names[s], name) == 0)
+        if (strcmp(state_names[s], name) == 0)
             return (enum cutover_state)s;
     }
     return CUT_UNKNOWN;
+}
+
+const char *cutover_event_name(enum cutover_event event)
+{
+    return (unsigned)event < EV_MAX_ ? event_names[event] : "unknown";
+}
+
+const struct cutover_rule *cutover_rule(enum cutover_state state, enum cutover_event event)
+{
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        if (table[i].state == state && table[i].event == event)
+            return &table[i];
+    }
+    return NULL;
+}
+
+/* The events beside EV_GO that lead from this state to `to`, as "failed, late". */
+static void add_events(struct strbuf *out, enum cutover_state state, enum cutover_state to)
+{
+    const char *divider = "";
+    for (int e = EV_GO + 1; e < EV_MAX_; e++) {
+        const struct cutover_rule *rule = cutover_rule(state, (enum cutover_event)e);
+        if (rule != NULL && rule->next == to) {
+            strbuf_addf(out, "%s%s", divider, event_names[e]);
+            divider = ", ";
+        }
+    }
+}
+
+static bool leads_to(enum cutover_state state, enum cutover_state to)
+{
+    for (int e = EV_GO + 1; e < EV_MAX_; e++) {
+        const struct cutover_rule *rule = cutover_rule(state, (enum cutover_event)e);
+        if (rule != NULL && rule->next == to)
+            return true;
+    }
+    return false;
 }
 
 /* printf counts bytes. */
@@ -122,121 +155,94 @@ static int columns(const char *text, int want)
     return want + (int)(strlen(text) - utf8_count(text));
 }
 
+void cutover_describe_state(struct strbuf *out, enum cutover_state state)
+{
+    const struct cutover_rule *rule = cutover_rule(state, EV_GO);
+    bool on = false;
+    if (rule == NULL)
+        return;
+    strbuf_addf(out, "  %-10s  %-*s  undo: %-*s  then %s", state_names[state], columns(rule->action, 66),
+                rule->action, columns(rule->undo, 32), rule->undo, state_names[rule->next]);
+    for (int to = CUT_UNKNOWN + 1; to < CUT_MAX_; to++) {
+        if (!leads_to(state, (enum cutover_state)to))
+            continue;
+        strbuf_adds(out, "; ");
+        add_events(out, state, (enum cutover_state)to);
+        strbuf_addf(out, ": %s", state_names[to]);
+        on = true;
+    }
+    strbuf_adds(out, on ? "\n" : "; else it stays (resume)\n");
+}
+
 void cutover_describe(struct strbuf *out)
 {
-    for (int s = CUT_UNKNOWN + 1; s < CUT_MAX_; s++) {
-        const struct transition *t = &table[s];
-        if (t->act == NULL)
-            continue;
-        strbuf_addf(out, "  %-10s  %-*s  undo: %-*s  then %s, on failure %s\n", names[s],
-                    columns(t->action, 62), t->action, columns(t->undo, 32), t->undo, names[t->next],
-                    t->failed != CUT_UNKNOWN ? names[t->failed] : "stay (resume)");
-    }
+    for (int s = CUT_UNKNOWN + 1; s < CUT_MAX_; s++)
+        cutover_describe_state(out, (enum cutover_state)s);
 }
 
 void cutover_diagram(struct strbuf *out)
 {
-    strbuf_adds(out, "stateDiagram-v2\n    [*] --> beginning: gates hold\n");
+    strbuf_adds(out, "stateDiagram-v2\n    [*] --> beginning: the gates hold\n");
     for (int s = CUT_UNKNOWN + 1; s < CUT_MAX_; s++) {
-        const struct transition *t = &table[s];
-        if (t->act == NULL)
+        const struct cutover_rule *rule = cutover_rule((enum cutover_state)s, EV_GO);
+        if (rule == NULL)
             continue;
-        strbuf_addf(out, "    %s --> %s: %s\n", names[s], names[t->next], t->action);
-        if (t->failed != CUT_UNKNOWN)
-            strbuf_addf(out, "    %s --> %s: failure or abort\n", names[s], names[t->failed]);
+        strbuf_addf(out, "    %s --> %s: %s\n", state_names[s], state_names[rule->next], rule->action);
+        for (int to = CUT_UNKNOWN + 1; to < CUT_MAX_; to++) {
+            if (!leads_to((enum cutover_state)s, (enum cutover_state)to))
+                continue;
+            strbuf_addf(out, "    %s --> %s: ", state_names[s], state_names[to]);
+            add_events(out, (enum cutover_state)s, (enum cutover_state)to);
+            strbuf_addc(out, '\n');
+        }
     }
     strbuf_adds(out, "    done --> [*]\n    aborted --> [*]\n");
 }
 
-static void note_step(struct cutover *co, enum cutover_state state, int64_t took_us)
+/* One row of the page's table; a bar would divide cells, none of the texts has one. */
+static void add_row(struct strbuf *out, enum cutover_state state)
 {
-    struct cutover_report *report = co->report;
-    if (report->step_count < CUTOVER_STEPS_MAX)
-        report->steps[report->step_count++] = (struct cutover_step){cutover_state_name(state), took_us};
-    cutover_say(co, "%-10s  %6.1f ms  %s", cutover_state_name(state), (double)took_us / 1000.0,
-                table[state].action);
-}
-
-static void note_pause_end(struct cutover *co)
-{
-    if (co->pause_began_wall_us == 0 || co->report->pause_us != 0)
-        return;
-    co->report->pause_us = co->pause_started_us != 0 ? clock_mono_us() - co->pause_started_us
-                                                     : clock_wall_us() - co->pause_began_wall_us;
-}
-
-/* Writes the next state down. Should the target be away for longer than writers can wait, and nothing be
- * decided, the source is opened again all the same: the decision row on the source is what counts, and the
- * steps on the target are closed by whoever comes next. */
-static bool move_on(struct cutover *co, enum cutover_state next, struct err *abort_reason, struct err *err)
-{
-    struct err away = ERR_INIT, failed = ERR_INIT;
-    if (record_state(co, next, &away))
-        return true;
-    if (cutover_reconnect_target(co, &failed) && record_state(co, next, &failed))
-        return true;
-    if (co->state == CUT_SWITCHING || next == CUT_SWITCHING) {
-        *err = failed;
-        return false;
+    const struct cutover_rule *rule = cutover_rule(state, EV_GO);
+    strbuf_addf(out, "| `%s` | %s | %s | %s | `%s` |", state_names[state],
+                rule->guard != NULL ? rule->guard : "–", rule->action, rule->undo, state_names[rule->next]);
+    const char *divider = " ";
+    for (int to = CUT_UNKNOWN + 1; to < CUT_MAX_; to++) {
+        if (!leads_to(state, (enum cutover_state)to))
+            continue;
+        strbuf_adds(out, divider);
+        add_events(out, state, (enum cutover_state)to);
+        strbuf_addf(out, ": `%s`", state_names[to]);
+        divider = "; ";
     }
-    cutover_say(co, "the target is away: %s", failed.text);
-    if (next != CUT_ABORTED && !act_abort(co, err))
-        return false;
-    note_pause_end(co);
-    if (!err_is_set(abort_reason))
-        *abort_reason = away;
-    co->state = CUT_ABORTED;
-    return true;
+    if (strcmp(divider, " ") == 0)
+        strbuf_adds(out, " stays: resume");
+    strbuf_addf(out, " | %s%s%s | %s |\n", rule->deadline != NULL ? "`" : "",
+                rule->deadline != NULL ? rule->deadline : "none", rule->deadline != NULL ? "`" : "",
+                rule->in_pause ? "yes" : "no");
 }
 
-/* Takes the action of the current state and moves on. *ret_failed holds why the cutover is being aborted. */
-static bool step(struct cutover *co, struct err *abort_reason, struct err *err)
+void cutover_markdown(struct strbuf *out)
 {
-    const struct transition *t = &table[co->state];
-    char point[48];
-    (void)snprintf(point, sizeof point, "cutover.%s", cutover_state_name(co->state));
-    struct err failure = ERR_INIT;
-    int64_t start_us = clock_mono_us();
-    enum cutover_state from = co->state, next = t->next;
-    if (!failpoint(point, &failure) || !t->act(co, &failure)) {
-        if (t->failed == CUT_UNKNOWN) {
-            *err = failure;
-            return err_wrap(err, "cutover %s at '%s'", co->id, cutover_state_name(from));
-        }
-        *abort_reason = failure;
-        next = t->failed;
-        cutover_say(co, "%s failed: %s", cutover_state_name(from), failure.text);
-    } else {
-        note_step(co, from, clock_mono_us() - start_us);
+    strbuf_adds(
+        out,
+        "# The states of a cutover\n\n"
+        "Made by `tools/docs` from the table in `cutover/states.c`; `crossfade cutover plan` prints the same "
+        "table with "
+        "estimates.\n\n"
+        "A state is recorded on the target before its guard is asked and its action is taken; after a crash "
+        "the same is "
+        "done again. `failed`: guard or action did not succeed. `late`: the deadline of the step has passed, "
+        "or, where "
+        "clients wait, the pause budget (`cutover.pause_budget_ms`). `stopped`: SIGTERM or SIGINT. `abort`: "
+        "`crossfade cutover abort`, from wherever. `switched`: the decision had been taken, only its answer "
+        "was lost.\n\n"
+        "```mermaid\n");
+    cutover_diagram(out);
+    strbuf_adds(out, "```\n\n"
+                     "| state | guard | action | undo | then | else | deadline | clients wait |\n"
+                     "|---|---|---|---|---|---|---|---|\n");
+    for (int s = CUT_UNKNOWN + 1; s < CUT_MAX_; s++) {
+        if (cutover_rule((enum cutover_state)s, EV_GO) != NULL)
+            add_row(out, (enum cutover_state)s);
     }
-    if (next == CUT_SWITCHING || next == CUT_ABORTED)
-        note_pause_end(co);
-    return move_on(co, next, abort_reason, err);
-}
-
-/* If DECIDING's answer was lost in transit, the decision row knows. */
-static bool settle_lost_decision(struct cutover *co, struct err *err)
-{
-    char stands[16];
-    if (co->state != CUT_ABORTING)
-        return true;
-    if (!cutover_reconnect_source(co, err) || !decision_get(co, stands, err))
-        return false;
-    if (strcmp(stands, "switched") != 0)
-        return true;
-    struct err ignored = ERR_INIT;
-    return move_on(co, CUT_SWITCHING, &ignored, err);
-}
-
-bool cutover_walk(struct cutover *co, struct err *err)
-{
-    struct err abort_reason = ERR_INIT;
-    while (co->state != CUT_DONE && co->state != CUT_ABORTED) {
-        if (!settle_lost_decision(co, err) || !step(co, &abort_reason, err))
-            return false;
-    }
-    co->report->outcome = co->state == CUT_DONE ? "done" : "aborted";
-    if (co->state == CUT_ABORTED && err_is_set(&abort_reason))
-        (void)snprintf(co->report->reason, sizeof co->report->reason, "%s", abort_reason.text);
-    return true;
 }

@@ -195,6 +195,8 @@ static bool name_topics(struct cutover *co, struct err *err)
 bool verify_prepare(struct cutover *co, struct err *err)
 {
     bool found;
+    if (co->tables[0].topic != NULL) /* again, after a wait: only what came since is walked */
+        return !co->baseline || verify_scan(co, err);
     if (!name_topics(co, err))
         return false;
     if (!load_baseline(co, &found, err))
@@ -246,7 +248,8 @@ bool verify_changed(struct cutover *co, struct err *err)
     const char **patterns = changed_patterns(co, &count);
     (void)snprintf(co->report->verdict_scope, sizeof co->report->verdict_scope,
                    "%zu of %zu tables changed since the last PASS", count, co->table_count);
-    struct compare_request req = {.tables = patterns, .table_count = count, .frozen = true, .stop_fd = -1};
+    struct compare_request req = {
+        .tables = patterns, .table_count = count, .frozen = true, .stop_fd = deadline_fd(co)};
     struct compare_result result;
     bool ok = true;
     if (count == 0) {

@@ -1,109 +1,18 @@
 """Cutover under load: it completes or the source goes on serving, and no acknowledged transaction is lost either way."""
 
-import json
 import os
-import random
-import re
 import signal
 
 import psycopg
 import pytest
 
-from rig import Load, Pipeline, Postgres, Workdir, check_ledger, wait_until
-from rig.failpoints import failpoints
+from rig import Load, Postgres, Workdir, check_ledger, wait_until
+from rig.cutting import POINTS, READ_ONLY, SETTINGS, Shop, stopped
 from rig.load import load_simshop
 from rig.oracle import assert_equal, sequences
 from rig.postgres import copy_schema
-from rig.privileges import OWNER, as_role
 from rig.procs import Role
-from rig.scenario import count, drop_database, seed
-
-STATES_C = os.path.join(os.path.dirname(__file__), "..", "..", "cutover", "states.c")
-SETTINGS = {"capture": {"heartbeat_interval_ms": 500}, "cutover": {"lag_stable_ms": 200, "max_lag_ms": 10000, "drain_timeout_s": 60}}
-READ_ONLY = "25006"
-
-
-def states():
-    """The states that have an action, in order, as the state table names them."""
-    with open(STATES_C, encoding="utf-8") as f:
-        text = f.read()
-    acting = re.findall(r"\[CUT_(\w+)\] = \{CUT_\w+, \"", text)
-    names = dict(re.findall(r"\[CUT_(\w+)\] = \"(\w+)\"", text))
-    return [names[name] for name in acting]
-
-
-POINTS = [f"cutover.{state}" for state in states() if state != "aborting"] + sorted(
-    point for point, file in failpoints("cutover").items() if not file.startswith("cutover/poolers/"))  # those: test_cutover_poolers.py
-
-
-class Shop:
-    """SimShop in two databases with a running pipeline."""
-
-    def __init__(self, folder, source, target, name, **more):
-        self.folder, self.source, self.target, self.name = folder, source, target, name
-        self.url, self.copy = source.create_db(name, template="full"), target.create_db(name, template="empty")
-        self.pipeline = Pipeline(folder, self.url, self.copy, name=name, more=dict(SETTINGS, **more))
-
-    def __enter__(self):
-        self.pipeline.start()
-        self.pipeline.apply.wait_for(lambda status: status.get("complete"), 120, "the copy is complete")
-        return self
-
-    def __exit__(self, kind, *_):
-        self.pipeline.__exit__(kind)
-        drop_database(self.source, self.name)
-        drop_database(self.target, self.name)
-
-    def compare(self, expected=0):
-        done = self.pipeline.run("compare", "run", "--json", timeout=300)
-        assert done.returncode == expected, f"compare: exit code {done.returncode}\n{done.stdout[-3000:]}{done.stderr}"
-
-    def cutover(self, *words, expected=0):
-        done = self.pipeline.run("cutover", *words, "--json", timeout=300)
-        assert done.returncode == expected, f"cutover {words}: exit code {done.returncode}\n{done.stdout[-3000:]}{done.stderr}"
-        assert "Sanitizer" not in done.stderr and "runtime error" not in done.stderr, done.stderr
-        return json.loads(done.stdout)
-
-    def cutover_process(self):
-        return Role("cutover run --execute --json", self.pipeline.config_of("cutover"), os.path.join(self.folder, f"{self.name}-cutover.log"))
-
-    def application(self, url=None):
-        """As its sessions come. Those of superusers only a superuser can end, which the role of cutover is not."""
-        return as_role(url or self.url, OWNER) if self.pipeline.roles else url or self.url
-
-    def serves(self):
-        """Whether the source takes writes: a transaction of an application goes through."""
-        try:
-            self.source.sql("UPDATE simshop_oltp.accounts SET moves = moves WHERE account_id = 1", db=self.name)
-            return True
-        except psycopg.errors.ReadOnlySqlTransaction:
-            return False
-
-    def freeze_triggers(self):
-        return self.source.value("SELECT count(*) FROM pg_trigger WHERE tgname = 'crossfade_freeze' AND tgparentid = 0", db=self.name)
-
-    def decision(self):
-        return self.source.value("SELECT state FROM crossfade.decision", db=self.name)
-
-    def steps(self):
-        return self.target.sql("SELECT state, extract(epoch FROM at)::float FROM crossfade.cutover ORDER BY at, seq", db=self.name)
-
-    def reset(self):
-        """As if no cutover had ever been tried, so that the same pipeline serves many tests."""
-        triggers = self.source.sql("SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'crossfade_freeze' AND tgparentid = 0", db=self.name)
-        for (table,) in triggers:
-            self.source.sql(f"DROP TRIGGER crossfade_freeze ON {table}", db=self.name)
-        self.source.sql("DELETE FROM crossfade.decision", db=self.name)
-        self.target.sql("DELETE FROM crossfade.cutover", db=self.name)
-
-    def assert_safe(self, load):
-        """Nothing acknowledged is missing on either side; the two are equal."""
-        self.pipeline.wait_caught_up()
-        assert_equal(self.url, self.copy)
-        for url in (self.url, self.copy):
-            ledger = check_ledger(url, load.acked, load.unknown, load.run_id)
-            assert not ledger.missing and not ledger.unexpected and not ledger.repeated, ledger
-
+from rig.scenario import count, seed
 
 @pytest.fixture(name="servers", scope="module")
 def fixture_servers():
@@ -247,38 +156,6 @@ def test_a_failure_at_any_step_puts_the_source_back(servers):
         shop.assert_safe(load)
 
 
-@pytest.mark.parametrize("then", ["resume", "abort"])
-def test_killed_at_every_step(servers, then):
-    rng = random.Random(seed())
-    with Shop(*servers, f"killed_{then}") as shop, Load(shop.application(), shop.folder, clients=2, rate=80, seed=rng.random()) as load:
-        shop.compare()
-        for point in POINTS:
-            with shop.cutover_process() as process:
-                process.start(failpoint=point)
-                assert process.wait(120) == -signal.SIGKILL, f"{point} was never reached\n{process.log_tail()}"
-            if rng.random() < 0.3:  # the roles may die with it
-                shop.pipeline.capture.kill9()
-                shop.pipeline.apply.kill9()
-                shop.pipeline.start()
-            decided = shop.decision() == "switched"
-            if then == "resume" or decided:
-                report = shop.cutover("run", "--execute")
-                assert report["outcome"] == "done" and shop.decision() == "switched" and not shop.serves(), point
-                frozen = {state: at for state, at in shop.steps()}["marking"]
-                assert not [nonce for nonce, (sent, _) in load.ack_times.items() if sent > frozen], point
-                load.pause()
-                shop.assert_safe(load)
-                load.resume()
-            else:
-                report = shop.cutover("abort", expected=11)
-                assert report["outcome"] == "aborted" and shop.decision() in ("aborted", None) and shop.serves(), point
-                assert shop.pipeline.run("cutover", "abort", "--json").returncode == 10
-            shop.reset()
-            load.wait_acked(20)
-        load.stop()
-        shop.assert_safe(load)
-
-
 def test_abort_that_is_killed_is_taken_up_again(servers):
     with Shop(*servers, "twice") as shop:
         shop.compare()
@@ -327,11 +204,6 @@ def test_something_fails_in_the_middle(servers, victim):
             assert code == 0 and not shop.serves() and shop.decision() == "switched", process.log_tail()
         load.stop()
         shop.assert_safe(load)
-
-
-def stopped(pid):
-    with open(f"/proc/{pid}/stat") as f:
-        return f.read().rpartition(")")[2].split()[0] == "T"
 
 
 def test_two_cutovers_at_once(servers):

@@ -10,6 +10,7 @@ import pytest
 
 from rig import Postgres, Workdir, wait_until
 from rig.oracle import assert_equal
+from rig.privileges import OWNER, as_role
 from rig.procs import Role
 from rig.scenario import scenario
 
@@ -241,3 +242,65 @@ def test_subscription_on_the_source(servers, cut):
     assert cut.run("run", "--execute")["outcome"] == "done"
     s.admin("DROP SUBSCRIPTION feed")
     assert_equal(s.source_url, s.target_url)
+
+
+def gates_of(cut, *words, expected=10):
+    return {gate["name"]: gate for gate in cut.run("plan", *words, expected=expected)["gates"]}
+
+
+def refuses(cut, name, hint, *words):
+    """This gate alone refuses, tells a value, a limit and what to do; nothing was changed."""
+    gates = gates_of(cut, *words)
+    assert [g["name"] for g in gates.values() if g["verdict"] != "ok"] == [name], gates
+    assert hint in gates[name]["hint"] and gates[name]["measured"] and gates[name]["limit"], gates[name]
+    assert cut.serves()
+
+
+@pytest.mark.parametrize("side, gate, broken, hint, mended", [
+    ("source", "replica_identity", "ALTER TABLE u REPLICA IDENTITY NOTHING", "public.u", "ALTER TABLE u REPLICA IDENTITY DEFAULT"),
+    ("target", "constraints", "ALTER TABLE u ADD CONSTRAINT small CHECK (v < 1000) NOT VALID", "u small", "ALTER TABLE u VALIDATE CONSTRAINT small"),
+    ("target", "indexes", "CREATE INDEX extra ON u (v); UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'extra'::regclass", "extra", "DROP INDEX extra")])
+def test_gates_of_the_schema(cut, side, gate, broken, hint, mended):
+    run = cut.s.admin if side == "source" else lambda *sql: cut.s.target_server.sql("; ".join(sql), db=cut.s.name)
+    assert gates_of(cut, expected=0)[gate]["verdict"] == "ok"
+    run(broken)
+    refuses(cut, gate, hint)
+    run(mended)
+    assert gates_of(cut, expected=0)[gate]["verdict"] == "ok"
+
+
+def test_gates_of_sessions(cut):
+    s = cut.s
+    owner = as_role(s.source_url, OWNER) if s.pipeline.roles else s.source_url
+    with psycopg.connect(owner) as writer:
+        writer.execute("UPDATE u SET v = v")
+        wait_until(lambda: s.admin("SELECT count(*) FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND xact_start < now() - interval '1.1 s'") == [(1,)], 30, "it is old")
+        refuses(cut, "old_transactions", "pid=", "--cutover.max_transaction_age_s=1")
+        assert gates_of(cut, expected=0)["old_transactions"]["verdict"] == "ok"
+        writer.rollback()
+    with psycopg.connect(s.target_url) as rogue:
+        rogue.execute("UPDATE u SET v = v WHERE id = 77")
+        refuses(cut, "rogue_writers", "pid=")
+        rogue.rollback()
+    assert gates_of(cut, expected=0)["rogue_writers"]["verdict"] == "ok"
+
+
+def test_gate_of_shadow_queries(cut):
+    assert "shadow_queries" not in gates_of(cut, expected=0)
+    asked = "--compare.watch.shadow=1h"
+    refuses(cut, "shadow_queries", "compare watch", asked)
+    for verdict in ("FAIL", "PASS"):
+        cut.s.target(f"""INSERT INTO crossfade.comparison (pipeline, level, every_s, started_at, finished_at, verdict, whole, tables, row_count, differences, held_us)
+                         VALUES ('{cut.s.name}', 'shadow', 3600, now(), now(), '{verdict}', true, 1, 1, 0, 0)""")
+        if verdict == "FAIL":
+            refuses(cut, "shadow_queries", "report", asked)
+    assert gates_of(cut, asked, expected=0)["shadow_queries"]["verdict"] == "ok"
+
+
+def test_gate_of_the_slot(cut):
+    s = cut.s
+    s.capture.kill9()
+    wait_until(lambda: s.slots() and s.admin("SELECT bool_or(active) FROM pg_replication_slots WHERE database = current_database()") == [(False,)], 30, "the slot is idle")
+    gates = gates_of(cut)
+    assert gates["slot"]["verdict"] == "refused" and "capture" in gates["slot"]["hint"] and "idle" in gates["slot"]["measured"]
+    s.capture.start()

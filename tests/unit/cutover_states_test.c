@@ -71,9 +71,9 @@ static void freeze_comes_before_the_marker_and_the_comparison_before_the_decisio
 {
     struct strbuf text = STRBUF_INIT(65536);
     cutover_describe(&text);
-    static const char *const order[] = {"  beginning", "  arming",   "  pausing",    "  freezing",
-                                        "  marking",   "  draining", "  sequencing", "  verifying",
-                                        "  deciding",  "  switching"};
+    static const char *const order[] = {"  beginning", "  waiting",  "  arming",   "  pausing",
+                                        "  freezing",  "  marking",  "  draining", "  sequencing",
+                                        "  verifying", "  deciding", "  switching"};
     const char *last = text.data;
     for (size_t i = 0; i < ARRAY_LEN(order); i++) {
         const char *found = strstr(text.data, order[i]);
@@ -82,6 +82,51 @@ static void freeze_comes_before_the_marker_and_the_comparison_before_the_decisio
         last = found;
     }
     strbuf_release(&text);
+}
+
+/* Every state that acts says all that the plan prints of it; what may go wrong before the decision leads back, whatever it is. */
+static void rows_are_whole(void **state)
+{
+    for (int s = CUT_UNKNOWN + 1; s < CUT_MAX_; s++) {
+        const struct cutover_rule *rule = cutover_rule((enum cutover_state)s, EV_GO);
+        if (s == CUT_DONE || s == CUT_ABORTED) {
+            assert_null(rule);
+            continue;
+        }
+        assert_non_null(rule);
+        assert_true(rule->act != NULL && rule->action != NULL && rule->undo != NULL &&
+                    rule->next != CUT_UNKNOWN);
+        assert_int_equal(rule->guard != NULL, rule->holds != NULL);
+        assert_true(rule->deadline != NULL || s == CUT_WAITING);
+        for (int e = EV_FAILED; e <= EV_ABORTED; e++) {
+            const struct cutover_rule *wrong = cutover_rule((enum cutover_state)s, (enum cutover_event)e);
+            if (s <= CUT_DECIDING)
+                assert_true(wrong != NULL && wrong->next == CUT_ABORTING && wrong->act == NULL);
+            else
+                assert_null(wrong); /* stays, and needs a person */
+        }
+    }
+    assert_int_equal(cutover_rule(CUT_ABORTING, EV_SWITCHED)->next, CUT_SWITCHING);
+}
+
+/* From the first step that makes clients wait until the switch, and in no other. */
+static void clients_wait_in_one_piece(void **state)
+{
+    for (int s = CUT_BEGINNING; s < CUT_DONE; s++)
+        assert_int_equal(cutover_rule((enum cutover_state)s, EV_GO)->in_pause, s >= CUT_PAUSING);
+    assert_false(cutover_rule(CUT_ABORTING, EV_GO)->in_pause);
+}
+
+static void page_has_a_row_for_each_state(void **state)
+{
+    struct strbuf page = STRBUF_INIT(1 << 20);
+    cutover_markdown(&page);
+    for (int s = CUT_UNKNOWN + 1; s < CUT_MAX_; s++) {
+        char head[40];
+        (void)snprintf(head, sizeof head, "\n| `%s` |", cutover_state_name((enum cutover_state)s));
+        assert_int_equal(strstr(page.data, head) != NULL, cutover_rule((enum cutover_state)s, EV_GO) != NULL);
+    }
+    strbuf_release(&page);
 }
 
 static void exit_codes(void **state)
@@ -103,6 +148,9 @@ int main(void)
         cmocka_unit_test(names_round_trip),
         cmocka_unit_test(success_leads_to_done_and_failure_back),
         cmocka_unit_test(freeze_comes_before_the_marker_and_the_comparison_before_the_decision),
+        cmocka_unit_test(rows_are_whole),
+        cmocka_unit_test(clients_wait_in_one_piece),
+        cmocka_unit_test(page_has_a_row_for_each_state),
         cmocka_unit_test(exit_codes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
