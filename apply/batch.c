@@ -1,13 +1,16 @@
 /* Owns: decoded changes of a batch, per table, in order. See batch.h. */
 #include "apply/batch.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "apply/batch_internal.h"
 #include "apply/foreign.h"
 #include "apply/hash.h"
 #include "core/alloc.h"
+#include "core/temp_file.h"
 
 /* What a change costs besides its values, in items, collapse and actions. */
 #define ITEM_COST   360
@@ -22,8 +25,16 @@ struct batch *batch_new(size_t max_bytes)
 {
     struct batch *b = xcalloc(1, sizeof *b);
     b->max_bytes = max_bytes;
+    b->overflow_fd = -1;
     arena_init(&b->arena, ARENA_BLOCK, max_bytes + ARENA_RESERVE);
     return b;
+}
+
+static void end_overflow(struct batch *b)
+{
+    if (b->overflow_fd >= 0)
+        close(b->overflow_fd);
+    b->overflow_fd = -1;
 }
 
 void batch_free(struct batch *b)
@@ -34,11 +45,13 @@ void batch_free(struct batch *b)
         free(b->tables[i].stream);
         free(b->tables[i].schema);
         free(b->tables[i].table);
-        free(b->tables[i].items);
+        if (!b->tables[i].in_arena)
+            free(b->tables[i].items);
         free(b->tables[i].partitions);
     }
     free(b->tables);
     free(b->slots);
+    end_overflow(b);
     arena_release(&b->arena);
     free(b);
 }
@@ -46,13 +59,19 @@ void batch_free(struct batch *b)
 void batch_forget_items(struct batch *b)
 {
     for (size_t i = 0; i < b->table_count; i++) {
-        b->tables[i].count = 0;
-        b->tables[i].unsorted = false;
-        b->tables[i].departures = 0;
+        struct batch_table *bt = &b->tables[i];
+        if (bt->in_arena) {
+            bt->items = NULL;
+            bt->cap = 0;
+        }
+        bt->count = 0;
+        bt->in_arena = bt->unsorted = false;
+        bt->departures = 0;
     }
     b->item_count = b->departures = b->part_reads = 0;
     b->last_schema = NULL; /* the decoder may be another one next time */
     arena_clear(&b->arena);
+    end_overflow(b);
     if (b->arena.reserved_bytes > ARENA_KEEP) /* one huge row is no reason to stay large */
         arena_release(&b->arena);
 }
@@ -90,12 +109,20 @@ bool batch_is_full(const struct batch *b)
 {
     size_t limit =
         batch_only_reads(b) && !b->large_parts ? MIN_OF(READ_PART_BYTES, b->max_bytes) : b->max_bytes;
-    return b->departures == 0 && batch_bytes(b) >= limit;
+    return b->overflow_fd < 0 && b->departures == 0 && batch_bytes(b) >= limit;
 }
 
 bool batch_is_over(const struct batch *b)
 {
-    return batch_bytes(b) / 5 * 4 >= b->max_bytes;
+    return b->overflow_fd < 0 && batch_bytes(b) / 5 * 4 >= b->max_bytes;
+}
+
+bool batch_overflow(struct batch *b, struct err *err)
+{
+    if (!temp_file_open(&b->overflow_fd, err))
+        return false;
+    arena_overflow(&b->arena, b->overflow_fd);
+    return true;
 }
 
 bool batch_only_reads(const struct batch *b)
@@ -287,9 +314,15 @@ static bool record_err(const struct journal_record *rec, struct err *err)
                     (unsigned long long)rec->offset);
 }
 
-static bool no_room(const struct journal_record *rec, struct err *err)
+static bool no_room(const struct batch *b, const struct journal_record *rec, struct err *err)
 {
-    err_set(err, ERR_NO_MEMORY, "the record does not fit into memory");
+    if (b->overflow_fd >= 0)
+        err_set_errno(err, errno,
+                      "temporary file in %s: a fence of the copy is larger than apply.batch_max_bytes and "
+                      "has to be written as a whole",
+                      temp_file_folder());
+    else
+        err_set(err, ERR_NO_MEMORY, "the record does not fit into memory");
     return record_err(rec, err);
 }
 
@@ -351,18 +384,37 @@ static void count_departures(struct batch *b, struct batch_table *bt, const stru
     }
 }
 
-static void append_item(struct batch *b, struct batch_table *bt, const struct item *it)
+static bool grow_items(struct batch *b, struct batch_table *bt)
 {
-    if (bt->count == bt->cap) {
-        bt->cap = bt->cap == 0 ? 256 : 2 * bt->cap;
-        bt->items = xrealloc(bt->items, bt->cap * sizeof *bt->items);
+    size_t cap = bt->cap == 0 ? 256 : 2 * bt->cap;
+    if (b->overflow_fd < 0) {
+        bt->items = xrealloc(bt->items, cap * sizeof *bt->items);
+    } else {
+        struct item *items = arena_alloc(&b->arena, cap * sizeof *items);
+        if (items == NULL)
+            return false;
+        if (bt->count > 0)
+            memcpy(items, bt->items, bt->count * sizeof *items);
+        if (!bt->in_arena)
+            free(bt->items);
+        bt->items = items;
+        bt->in_arena = true;
     }
+    bt->cap = cap;
+    return true;
+}
+
+static bool append_item(struct batch *b, struct batch_table *bt, const struct item *it)
+{
+    if (bt->count == bt->cap && !grow_items(b, bt))
+        return false;
     if (bt->count > 0 && item_order(&bt->items[bt->count - 1], it) > 0)
         bt->unsorted = true;
     bt->items[bt->count++] = *it;
     b->item_count++;
     b->part_reads += it->op == CHANGE_READ;
     count_departures(b, bt, it);
+    return true;
 }
 
 static bool check_item(const struct item *it, const struct journal_record *rec, struct err *err)
@@ -436,7 +488,7 @@ static bool add_foreign(struct batch *b, const struct journal_record *rec, struc
     struct foreign_event ev;
     fr.value = keep_bytes(b, rec->value, rec->value_len);
     if (fr.value == NULL)
-        return no_room(rec, err);
+        return no_room(b, rec, err);
     if (!foreign_decode(b->foreign, &fr, &b->arena, &ev, err))
         return record_err(rec, err);
     if (ev.kind != FOREIGN_CHANGE)
@@ -458,10 +510,11 @@ static bool add_foreign(struct batch *b, const struct journal_record *rec, struc
         return pass_over(b, rec, chg), true;
     keep_order(place_for(b, bt, rec->partition), &it);
     if (b->keep_records && !keep_record(b, rec, fr.value, &it))
-        return no_room(rec, err);
+        return no_room(b, rec, err);
     if (!check_item(&it, rec, err))
         return false;
-    append_item(b, bt, &it);
+    if (!append_item(b, bt, &it))
+        return no_room(b, rec, err);
     count_item(b, &it, rec);
     return true;
 }
@@ -486,7 +539,7 @@ bool batch_add(struct batch *b, const struct codec_ops *codec, struct decoder *d
         return pass_over(b, rec, NULL), true;
     const char *value = arena_copy(&b->arena, rec->value, rec->value_len);
     if (value == NULL)
-        return no_room(rec, err);
+        return no_room(b, rec, err);
     if (!codec->decode_value(dec, rec->stream, schema_id_of(rec), value, rec->value_len, &b->arena, &chg,
                              err))
         return record_err(rec, err);
@@ -509,10 +562,11 @@ bool batch_add(struct batch *b, const struct codec_ops *codec, struct decoder *d
     }
     if ((it.op != CHANGE_TRUNCATE && !copy_keys(b, rec, &it)) ||
         (b->keep_records && !keep_record(b, rec, value, &it)))
-        return no_room(rec, err);
+        return no_room(b, rec, err);
     if (!check_item(&it, rec, err))
         return false;
-    append_item(b, bt, &it);
+    if (!append_item(b, bt, &it))
+        return no_room(b, rec, err);
     count_item(b, &it, rec);
     return true;
 }

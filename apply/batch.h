@@ -64,6 +64,8 @@ void batch_drop_by_table(struct batch *b, lsn_t (*drop_below)(void *ctx, const s
 bool batch_is_full(const struct batch *b);
 /* Far too much is there, though a key change may be open. */
 bool batch_is_over(const struct batch *b);
+/* What comes until batch_clear() goes to a temporary file (arena_overflow): the batch is never full, and written as a whole. */
+bool batch_overflow(struct batch *b, struct err *err) MUST_CHECK;
 /* True if a part may be written although rows of other partitions are still to come. */
 bool batch_only_reads(const struct batch *b);
 size_t batch_bytes(const struct batch *b);

@@ -20,6 +20,7 @@ struct batch_table {
     uint64_t hash;
     struct item *items;
     size_t count, cap;
+    bool in_arena; /* the array is the batch's arena's */
     bool unsorted;
     bool
         elsewhere; /* another shard's: its items are not kept. Names empty: so are all tables of the stream */
@@ -31,6 +32,7 @@ struct batch_table {
 struct batch {
     struct arena arena;
     size_t max_bytes;
+    int overflow_fd; /* -1: all is in memory */
     struct batch_table *tables;
     size_t table_count, table_cap, last_table;
     const struct table_schema *last_schema; /* of last_table; NULL = any lookup is due */

@@ -4,13 +4,13 @@
 #include "apply/spool.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "apply/batch_internal.h"
 #include "core/alloc.h"
+#include "core/temp_file.h"
 
 /* Read ahead per run while merging. */
 #define WINDOW_BYTES ((size_t)64 << 10)
@@ -69,12 +69,9 @@ void spool_close(struct spool *sp)
 
 bool spool_open(size_t max_bytes, struct spool **ret, struct err *err)
 {
-    const char *folder = getenv("TMPDIR");
-    if (folder == NULL || folder[0] == '\0')
-        folder = "/var/tmp";
-    int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return err_set_errno(err, errno, "temporary file in %s", folder);
+    int fd = -1;
+    if (!temp_file_open(&fd, err))
+        return false;
     struct spool *sp = xcalloc(1, sizeof *sp);
     sp->fd = fd;
     sp->max_bytes = max_bytes;

@@ -15,6 +15,7 @@
 #include "core/failpoint.h"
 #include "core/log.h"
 #include "core/sqlstate.h"
+#include "core/temp_file.h"
 
 #define IDLE_WAIT_MS   100
 #define SILENCE_MAX_MS 60000
@@ -201,6 +202,22 @@ static bool parts_may_go(const struct session *s, const struct fence_batch *fenc
            (way != WAY_ORDERED && way != WAY_ISOLATE && !fences->many_partitions);
 }
 
+/* Beside a copy a fence is a state of the source, but no part of it need be: rows of a window stand in front of changes that they show
+ * already (ARCHITECTURE, The copy), so unique values collide in a part that do not in all of it. */
+static bool only_as_a_whole(const struct session *s, const struct fence_batch *fences, enum way way)
+{
+    bool copying = s->foreign == NULL && !(s->position_found && s->position.complete && fences->complete);
+    return copying && (way == WAY_REPLACE || way == WAY_ISOLATE);
+}
+
+static bool overflow(struct session *s, const struct fence_batch *fences, enum way way, struct err *err)
+{
+    log_event(LOG_LEVEL_INFO, "batch_in_file", "fence=%llu changes=%llu way=%s folder=%s",
+              (unsigned long long)fences->last->id, (unsigned long long)fences->changes, ways[way].name,
+              temp_file_folder());
+    return batch_overflow(s->run->batch, err);
+}
+
 static bool read_and_write(struct session *s, const struct fence_batch *fences, enum way way, struct err *err)
 {
     struct batch *b = s->run->batch;
@@ -216,6 +233,11 @@ static bool read_and_write(struct session *s, const struct fence_batch *fences, 
             return false;
         if (!batch_is_full(b) && !batch_is_over(b))
             continue;
+        if (only_as_a_whole(s, fences, way)) {
+            if (!overflow(s, fences, way, err))
+                return false;
+            continue;
+        }
         if (!parts_may_go(s, fences, way)) /* (parts that went before are rolled back) */
             return write_through_spool(s, fences, way, err);
         if (batch_is_full(b) && !write_part(s, fences, way, err))

@@ -30,6 +30,7 @@ const struct cli_flag compare_flags[] = {
     {"time-column", "NAME", "by which --since and --until go, instead of compare.time_columns"},
     {"partition", "PATTERN",
      "only partitions of the source that fit, each with a result of its own; may be repeated"},
+    {"at-once", NULL, "run: do not rest first for what earlier comparisons read on a busy source"},
     {"all-rows", NULL, "leave compare.where out"},
     {"json", NULL, "print the report as JSON"},
     {"level", "LEVEL", "counts, digests or full, instead of compare.level"},
@@ -270,6 +271,7 @@ static int compare_run_command(struct cli *cli)
                                   .until = cli_flag(cli, "until"),
                                   .time_column = cli_flag(cli, "time-column"),
                                   .all_rows = cli_flag(cli, "all-rows") != NULL,
+                                  .at_once = cli_flag(cli, "at-once") != NULL,
                                   .progress = compare_talker_show,
                                   .progress_ctx = &talker};
     if (!given_level(cli, &req.level))

@@ -185,6 +185,7 @@ struct compare_result {
     size_t check_count;
     size_t checks_by_state[STATE_INCONCLUSIVE + 1];
     int64_t waited_us[WAIT_KINDS]; /* so as not to be a burden; summed over workers */
+    int64_t rest_owed_us;          /* … by the next comparison, for what this one read on a busy source */
     struct standing *
         standing; /* what the target knows of the window and of a cutover's gates (standing.h); NULL: not read */
     char *report_dir;  /* of this run; NULL = no report was asked for */
@@ -193,8 +194,8 @@ struct compare_result {
 };
 
 struct compare_progress {
-    const char *stage; /* "fence" or "compare" */
-    const char *text;  /* what the fence waits for; "" otherwise */
+    const char *stage; /* "rest", "fence" or "compare" */
+    const char *text;  /* what rest or fence wait for; "" otherwise */
     size_t tables_total, tables_done, tables_failed;
     uint64_t rows_done, rows_estimate; /* of the source */
     int64_t elapsed_us;                /* in this stage */
@@ -221,6 +222,7 @@ struct compare_request {
         level;   /* UNKNOWN: digests if frozen, else compare.level; with conditions at most digests */
     bool frozen; /* neither side changes any more: no lock, no markers, no waiting for a fence */
     enum compare_building building;
+    bool at_once;            /* does not rest first for what earlier comparisons read (compare.busy_share) */
     bool skip_report;        /* no files; ret->json is made all the same */
     bool report_unless_pass; /* files only of what is no PASS */
     bool skip_causes;        /* nobody will read why rows differ: that is not looked up */

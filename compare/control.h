@@ -42,6 +42,8 @@ struct control {
     /* What a cutover waits for (readiness.h). */
     const char *
         last_verdict; /* $1 pipeline → of the newest of all tables: verdict, age in s, scope; the newest part that FAILed since */
+    const char *
+        rest_owed; /* $1 pipeline → ms that are left of what the last comparisons owe a busy source (rest.h) */
     const char *held_letters;   /* $1 pipeline → how many */
     const char *open_conflicts; /* $1 pipeline → how many */
 };

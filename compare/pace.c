@@ -51,7 +51,7 @@ enum compare_wait pace_reason(const struct pace *pace, const struct load_figures
     return now_us < pace->free_us ? WAIT_ROWS_PER_SECOND : WAIT_NONE;
 }
 
-static bool look(struct pace *pace, enum compare_wait *ret, struct err *err)
+bool pace_look(struct pace *pace, enum compare_wait *ret, struct err *err)
 {
     static const struct load_figures idle = {0};
     pthread_mutex_lock(&pace->lock);
@@ -65,7 +65,7 @@ bool pace_wait(struct pace *pace, const atomic_bool *stop, struct err *err)
 {
     enum compare_wait why = WAIT_NONE;
     bool ok = true;
-    while (!atomic_load(stop) && (ok = look(pace, &why, err)) && why != WAIT_NONE) {
+    while (!atomic_load(stop) && (ok = pace_look(pace, &why, err)) && why != WAIT_NONE) {
         int64_t begin_us = clock_mono_us();
         atomic_store(&pace->waits_for, (int)why);
         (void)nanosleep(&(struct timespec){.tv_nsec = (long)NAP_US * 1000}, NULL);
@@ -87,6 +87,11 @@ void pace_spend(struct pace *pace, uint64_t rows)
     pthread_mutex_unlock(&pace->lock);
 }
 
+static int64_t rest_for(const struct pace *pace, int64_t read_us)
+{
+    return read_us * (100 - pace->limits.busy_percent) / pace->limits.busy_percent;
+}
+
 /* On an idle source nothing is owed: it would be asked for when others come. */
 void pace_took_at(struct pace *pace, double others_active, int64_t took_us, int64_t now_us)
 {
@@ -94,8 +99,13 @@ void pace_took_at(struct pace *pace, double others_active, int64_t took_us, int6
     pace->read_us += took_us;
     if (!shares(&pace->limits) || pace->read_us <= FREE_US || others_active < BUSY_ACTIVE)
         return;
-    int64_t owed_us = before_us < FREE_US ? pace->read_us - FREE_US : took_us;
-    int64_t rest_us = owed_us * (100 - pace->limits.busy_percent) / pace->limits.busy_percent;
+    int64_t for_us = before_us < FREE_US ? pace->read_us - FREE_US : took_us;
+    int64_t later_us = MIN_OF(for_us, MAX_OF(pace->limits.burst_us - pace->burst_us, 0));
+    pace->burst_us += later_us;
+    pace->owed_us += rest_for(pace, later_us);
+    int64_t rest_us = rest_for(pace, for_us - later_us);
+    if (rest_us == 0)
+        return;
     pace->rest_us =
         (pace->rest_us > now_us ? pace->rest_us : now_us) + (rest_us < REST_US ? rest_us : REST_US);
 }

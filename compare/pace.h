@@ -17,7 +17,8 @@ struct pace_limits {
     int64_t rows_per_s; /* 0 = as fast as it goes; so with all that follow */
     int64_t
         busy_percent; /* of the time, for all workers together, while the source is busy; 100 = all of it */
-    int64_t max_load; /* others' backends that work */
+    int64_t burst_us; /* … of so much reading it rests when the run is over, and its snapshots are (rest.h) */
+    int64_t max_load;           /* others' backends that work */
     int64_t max_latency_us;     /* of a probe */
     int64_t max_replica_lag_us; /* of standbys */
 };
@@ -29,6 +30,8 @@ struct pace {
     int64_t free_us;   /* mono: what was read so far has been paid for by then, by the rate */
     int64_t rest_us;   /* mono: …, by the share of a busy source */
     int64_t read_us;   /* spent reading by all workers */
+    int64_t burst_us;  /* … while the source was busy, up to limits.burst_us */
+    int64_t owed_us;   /* rest for that */
     atomic_llong waited_us[WAIT_KINDS]; /* by all workers */
     atomic_int waits_for;               /* enum compare_wait: the last worker's that looked */
 };
@@ -39,6 +42,8 @@ bool pace_init(struct pace *pace, const struct pace_limits *limits, const struct
 void pace_destroy(struct pace *pace); /* of zeros: fine */
 /* Waits until more may be read, or *stop. False: a server could not be asked. */
 bool pace_wait(struct pace *pace, const atomic_bool *stop, struct err *err) MUST_CHECK;
+/* Why nothing may be read now. False: a server could not be asked. */
+bool pace_look(struct pace *pace, enum compare_wait *ret, struct err *err) MUST_CHECK;
 /* So many rows were read. */
 void pace_spend(struct pace *pace, uint64_t rows);
 /* So long was read for. */

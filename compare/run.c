@@ -19,6 +19,7 @@
 #include "history/history.h"
 #include "report/redact.h"
 #include "report/report.h"
+#include "rest.h"
 #include "scope.h"
 #include "semantic/semantic.h"
 #include "standing.h"
@@ -486,6 +487,7 @@ static bool prepare_pace(struct run *run, struct err *err)
     const struct pace_limits limits = {
         .rows_per_s = config_int(cfg, "compare.max_rate_rows"),
         .busy_percent = config_int(cfg, "compare.busy_share"),
+        .burst_us = config_int(cfg, "compare.busy_burst") * 1000000,
         .max_load = config_int(cfg, "compare.max_source_load"),
         .max_latency_us = config_int(cfg, "compare.max_source_latency_ms") * 1000,
         .max_replica_lag_us = config_int(cfg, "compare.max_replica_lag_ms") * 1000,
@@ -497,10 +499,19 @@ static bool prepare_pace(struct run *run, struct err *err)
     return run->req->frozen || pace_init(&run->engine.pace, &limits, &servers, err);
 }
 
+/* Before anything is locked or held. */
+static bool rest(struct run *run, bool again, struct err *err)
+{
+    struct pace *pace = &run->engine.pace;
+    bool none = run->req->frozen || run->req->at_once || again || run->engine.counts_only;
+    return none || pace->limits.busy_percent == 0 || pace->limits.busy_percent == 100 ||
+           rest_before_run(run->cfg, run->req, run->out->pipeline, pace, err);
+}
+
 /* One fence. *ret_again: its snapshots grew too old before the end, and it has come further. */
 static bool run_once(const struct config *cfg, const struct compare_request *req, int64_t started_us,
-                     bool again, const int64_t waited_us[WAIT_KINDS], struct compare_result *out,
-                     bool *ret_again, struct err *err)
+                     bool again, const int64_t waited_us[WAIT_KINDS], int64_t owed_us,
+                     struct compare_result *out, bool *ret_again, struct err *err)
 {
     struct run run = {.cfg = cfg, .req = req, .out = out};
     int64_t age_s = config_int(cfg, "compare.max_snapshot_age");
@@ -508,10 +519,12 @@ static bool run_once(const struct config *cfg, const struct compare_request *req
     out->pipeline = xstrdup(config_text(cfg, "pipeline"));
     prepare_history(&run, started_us, again);
     run.engine.end_us = age_s > 0 && !req->frozen ? clock_mono_us() + age_s * 1000000 : 0;
-    bool ok = prepare(&run, err) && prepare_pace(&run, err) && compare_tables(&run, err);
+    bool ok =
+        prepare(&run, err) && prepare_pace(&run, err) && rest(&run, again, err) && compare_tables(&run, err);
     close_all(&run);
     for (int i = 0; i < WAIT_KINDS; i++)
         out->waited_us[i] = waited_us[i] + atomic_load(&run.engine.pace.waited_us[i]);
+    out->rest_owed_us = owed_us + run.engine.pace.owed_us;
     pace_destroy(&run.engine.pace);
     *ret_again = ok && run.engine.aged && run.history.progress;
     ok = ok && (*ret_again || finish(&run, err));
@@ -527,13 +540,14 @@ bool compare_run(const struct config *cfg, const struct compare_request *req, st
     int64_t started_us = clock_wall_us();
     struct compare_result out;
     bool again = false;
-    int64_t waited_us[WAIT_KINDS] = {0}; /* under earlier fences */
+    int64_t waited_us[WAIT_KINDS] = {0}, owed_us = 0; /* under earlier fences */
     do {
-        if (!run_once(cfg, req, started_us, again, waited_us, &out, &again, err)) {
+        if (!run_once(cfg, req, started_us, again, waited_us, owed_us, &out, &again, err)) {
             compare_result_release(&out);
             return false;
         }
         memcpy(waited_us, out.waited_us, sizeof waited_us);
+        owed_us = out.rest_owed_us;
         if (again)
             compare_result_release(&out);
     } while (again);

@@ -33,13 +33,14 @@ static char *scope_text(const struct compare_result *r)
 
 static char *detail_text(const struct compare_result *r)
 {
-    json_t *j = json_pack(
-        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s?, s:s}", "level",
-        compare_level_name(r->level), "checks", (json_int_t)r->check_count, "findings",
-        (json_int_t)r->checks_by_state[STATE_FINDING], "tables", (json_int_t)r->table_count, "passed",
-        (json_int_t)r->passed, "failed", (json_int_t)r->failed, "inconclusive", (json_int_t)r->inconclusive,
-        "rows_source", (json_int_t)r->rows_source, "rows_target", (json_int_t)r->rows_target, "differences",
-        (json_int_t)r->differences, "frozen", r->frozen, "report_dir", r->report_dir, "reason", r->reason);
+    json_t *j = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s?, s:s}", "level",
+                          compare_level_name(r->level), "checks", (json_int_t)r->check_count, "findings",
+                          (json_int_t)r->checks_by_state[STATE_FINDING], "tables", (json_int_t)r->table_count,
+                          "passed", (json_int_t)r->passed, "failed", (json_int_t)r->failed, "inconclusive",
+                          (json_int_t)r->inconclusive, "rows_source", (json_int_t)r->rows_source,
+                          "rows_target", (json_int_t)r->rows_target, "differences",
+                          (json_int_t)r->differences, "rest_owed_ms", (json_int_t)(r->rest_owed_us / 1000),
+                          "frozen", r->frozen, "report_dir", r->report_dir, "reason", r->reason);
     char *text = j != NULL ? json_dumps(j, JSON_COMPACT) : NULL;
     json_decref(j);
     return text != NULL ? text : xstrdup("{}");

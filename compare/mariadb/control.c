@@ -98,6 +98,10 @@ const struct control control_mariadb = {
         "f.verdict = 'FAIL' AND f.scope NOT IN ('full', 'changed', 'shadow') ORDER BY f.id DESC LIMIT 1), "
         "'') FROM crossfade_verdict v WHERE v.pipeline = $1 AND v.scope IN ('full', 'changed') ORDER BY "
         "v.finished_at DESC LIMIT 1",
+    .rest_owed =
+        "SELECT COALESCE(MAX(owed), 0) FROM (SELECT COALESCE(CAST(JSON_VALUE(detail, '$.rest_owed_ms') AS "
+        "SIGNED), 0) - TIMESTAMPDIFF(MICROSECOND, finished_at, UTC_TIMESTAMP(6)) DIV 1000 AS owed FROM "
+        "crossfade_verdict WHERE pipeline = $1 ORDER BY id DESC LIMIT 20) AS l",
     .held_letters = "SELECT COUNT(*) FROM crossfade_dead_letter WHERE pipeline = $1 AND state = 'held'",
     .open_conflicts = "SELECT COUNT(*) FROM crossfade_conflict WHERE pipeline = $1 AND state = 'open'",
 };

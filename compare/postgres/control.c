@@ -75,6 +75,10 @@ const struct control control_postgres = {
         "f.verdict = 'FAIL' AND f.scope NOT IN ('full', 'changed', 'shadow') ORDER BY f.id DESC LIMIT 1), "
         "'') FROM crossfade.verdict v WHERE pipeline = $1 AND scope IN ('full', 'changed') ORDER BY "
         "finished_at DESC LIMIT 1",
+    .rest_owed =
+        "SELECT coalesce(max(owed), 0)::bigint FROM (SELECT coalesce((detail->>'rest_owed_ms')::bigint, "
+        "0) - extract(epoch FROM clock_timestamp() - finished_at) * 1000 AS owed FROM "
+        "crossfade.verdict WHERE pipeline = $1 ORDER BY id DESC LIMIT 20) AS last",
     .held_letters = "SELECT count(*) FROM crossfade.dead_letter WHERE pipeline = $1 AND state = 'held'",
     .open_conflicts = "SELECT count(*) FROM crossfade.conflict WHERE pipeline = $1 AND state = 'open'",
 };

@@ -32,6 +32,7 @@ static bool compare_these(struct repair_run *run, const char *const *tables, siz
                                   .table_count = count,
                                   .level = LEVEL_DIGESTS,
                                   .report_unless_pass = true,
+                                  .at_once = true, /* rows are known to differ: that is not left standing */
                                   .stop_fd = req->stop_fd,
                                   .progress = req->progress,
                                   .progress_ctx = req->progress_ctx};

@@ -171,17 +171,6 @@ static char *folder_of(const char *path)
     return slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
 }
 
-bool ini_entry_writable(const struct ini_entry *entry, struct err *err)
-{
-    char *folder CLEANUP(free_ptr) = folder_of(entry->path);
-    if (access(folder, W_OK | X_OK) != 0)
-        return err_set_errno(err, errno, "%s: its folder cannot be written", entry->path);
-    return geteuid() == 0 || geteuid() == entry->as_read.st_uid ||
-           err_set(err, ERR_AUTH,
-                   "%s belongs to another user (uid %u): a new file would not. Hint: run as that user",
-                   entry->path, (unsigned)entry->as_read.st_uid);
-}
-
 static bool write_all(int fd, const struct strbuf *text)
 {
     for (size_t done = 0; done < text->len;) {
@@ -240,6 +229,19 @@ static bool write_new(const struct ini_entry *entry, const char *path, const str
         return true;
     (void)unlink(path);
     return err_set_errno(err, saved, "%s", path);
+}
+
+bool ini_entry_writable(const struct ini_entry *entry, struct err *err)
+{
+    char *path CLEANUP(free_ptr) = xasprintf("%s" NEW_FILE_SUFFIX, entry->path);
+    struct strbuf text = STRBUF_INIT(FILE_BYTES_MAX);
+    strbuf_add(&text, entry->text, entry->len);
+    bool ok = strbuf_ok(&text, entry->path, err) && write_new(entry, path, &text, err);
+    strbuf_release(&text);
+    if (!ok)
+        return err_wrap(
+            err, "it cannot be replaced (run as its owner or as root, where its folder can be written)");
+    return unlink(path) == 0 || err_set_errno(err, errno, "%s", path);
 }
 
 static bool unchanged(const struct ini_entry *entry)

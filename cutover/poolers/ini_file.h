@@ -19,7 +19,7 @@ struct ini_entry {
 /* ERR_CONFIG: no such entry, or a file that PgBouncer would not take; ERR_IO: a file that cannot be read. */
 bool ini_entry_find(const char *ini, const char *database, struct ini_entry *ret, struct err *err) MUST_CHECK;
 void ini_entry_release(struct ini_entry *entry);
-/* Whether ini_entry_replace() may be expected to succeed: rights alone are looked at. */
+/* Whether ini_entry_replace() may be expected to succeed: a new file is tried beside it, and taken away. */
 bool ini_entry_writable(const struct ini_entry *entry, struct err *err) MUST_CHECK;
 /* Replaces the whole file by text: at once and durably, with the owner, group, mode and ACL that it had. ERR_BUSY: somebody
  * else has changed it since it was read. Failure leaves the file as it was. */

@@ -104,7 +104,7 @@ def test_rests_on_a_busy_source(servers):
     """By default: once it has read for a second, and the source has others' work; not on an idle one."""
     folder, source, target = servers
     slowly = ("--table", "public.a", "--where", "id % 250 <> 0 OR pg_sleep(0.15) IS NOT NULL")  # eight times, when it looks for bounds as when it reads
-    with scenario(folder, source, target, ROWS, more={"compare": {"chunk_rows": 500, "busy_share": 40}}) as s:
+    with scenario(folder, source, target, ROWS, more={"compare": {"chunk_rows": 500, "busy_share": 40, "busy_burst": "0s"}}) as s:
         s.start()
         run_blocks(s.source_url, "compare-load")
         assert compare(s.pipeline, *slowly)["waited_ms"]["source_busy"] == 0
@@ -112,6 +112,37 @@ def test_rests_on_a_busy_source(servers):
             report = compare(s.pipeline, *slowly)
             assert report["verdict"] == "PASS" and report["waited_ms"]["source_busy"] > 0
             assert compare(s.pipeline, *slowly, "--compare.busy_share=100")["waited_ms"]["source_busy"] == 0
+
+
+def test_rests_before_the_next_run(servers):
+    """What a run reads in a burst is rested for without snapshots: by the next one, before its fence, as long as the source is busy."""
+    folder, source, target = servers
+    slowly = ("--table", "public.a", "--where", "id % 250 <> 0 OR pg_sleep(0.3) IS NOT NULL")
+    with scenario(folder, source, target, ROWS, more={"compare": {"chunk_rows": 500, "busy_share": 1}}) as s:
+        s.start()
+        run_blocks(s.source_url, "compare-load")
+        with busy(s.source_url, 2):
+            assert compare(s.pipeline, *slowly)["waited_ms"]["source_busy"] == 0
+            owed_ms = s.target("SELECT (detail->>'rest_owed_ms')::int FROM crossfade.verdict ORDER BY id DESC LIMIT 1")[0][0]
+            assert owed_ms > 20000
+            assert compare(s.pipeline, "--table", "public.a", "--at-once")["waited_ms"]["source_busy"] == 0
+            with running(s, folder, "ended_early") as (process, log):
+                wait_until(lambda: "rest: waits: source_busy" in text_of(log), 120, "the comparison rests")
+                assert not s.admin("SELECT FROM pg_replication_slots WHERE temporary AND database = current_database()")
+                process.terminate()
+                assert process.wait(60) == 4
+        with running(s, folder, "idle") as (process, log):
+            assert process.wait(120) == 0
+        report = report_of(log)
+        assert report["verdict"] == "PASS"
+        with busy(s.source_url, 2), running(s, folder, "rests") as (process, log):
+            wait_until(lambda: "rest: waits: source_busy" in text_of(log), 120, "the comparison rests")
+            assert process.running
+            for row in s.admin("SELECT pid FROM pg_stat_activity WHERE application_name = 'busy' AND datname = current_database()"):
+                s.admin(f"SELECT pg_cancel_backend({row[0]})")
+            assert process.wait(120) == 0
+        report = report_of(log)
+        assert report["verdict"] == "PASS" and report["waited_ms"]["source_busy"] > 0
 
 
 def test_standbys_of_both_sides(servers):

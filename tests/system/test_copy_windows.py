@@ -71,6 +71,34 @@ def copying(s):
     return status.get("phase") == "snapshot" and 0 < (status.get("snapshot") or {}).get("rows", 0) and not status["complete"]
 
 
+ROTATED = """
+CREATE TABLE seat (id int PRIMARY KEY, u int UNIQUE, pad text NOT NULL);
+INSERT INTO seat SELECT i, i, repeat('p', 150) FROM generate_series(1, 4000) i;
+"""
+
+
+class Rotation:
+    """Three rows hand their unique values on, a row at a time: in between, each value belongs to one row at most, but to which one is a matter of the moment."""
+
+    def __init__(self, rng):
+        self.rng = rng
+
+    def __call__(self, round_):
+        a, b, c = self.rng.sample(range(1, 4001), 3)
+        values = "; ".join(f"{name} int := (SELECT u FROM seat WHERE id = {id_})" for name, id_ in (("x", a), ("y", b), ("z", c)))
+        moves = "; ".join(f"UPDATE seat SET u = {value} WHERE id = {id_}" for id_, value in ((a, "z"), (b, "x"), (c, "y")))
+        yield f"DO $$ DECLARE {values}; BEGIN UPDATE seat SET u = NULL WHERE id IN ({a}, {b}, {c}); {moves}; END $$"
+
+
+def test_a_fence_of_the_copy_that_is_larger_than_a_batch(servers):
+    """Rows of a window stand in front of changes that they show already: unique values collide in a part of the fence, not in the whole of it."""
+    with scenario(*servers, ROTATED, more={**SLOW, "apply": {"batch_max_bytes": "64KiB"}}) as s:
+        with Writer(s.source_url, Rotation(random.Random(seed())), reconnect=True):
+            s.start(timeout=120)
+        s.assert_equal(120)
+        assert "batch_in_file" in s.apply.log_text(), "no window was larger than a batch"
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_everything_is_written_meanwhile(servers, workers):
     with scenario(*servers, SCHEMA, more={"capture": dict(SLOW["capture"], snapshot_workers=workers)}) as s:

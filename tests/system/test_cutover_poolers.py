@@ -158,6 +158,10 @@ def test_gates_tell_beforehand(switch):
     refused("login on the target as nobody_there", login=second.url("app", "nobody_there"))
     refused("its configuration is", ini=first.ini)
     refused("No such file", ini=second.ini + ".none")
+    unknown = os.path.join(second.home, "pgbouncer.ini.crossfade-new")
+    os.mkdir(unknown)  # whoever it is that runs this, no new file can be made there
+    refused("cannot be replaced")
+    os.rmdir(unknown)
     switch.assert_all("source")
     second.console('PAUSE "app"')
     refused("it is paused")

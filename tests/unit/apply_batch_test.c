@@ -226,6 +226,35 @@ static void test_full_only_between_key_changes(void **state)
     end(&f);
 }
 
+static void test_a_batch_that_goes_on_in_a_file(void **state)
+{
+    struct fixture f;
+    char want[400] = "[v1";
+    begin(&f, 64 << 10);
+    for (int turn = 0; turn < 2; turn++) {
+        int changes = 0;
+        for (; !batch_is_full(f.b); changes++)
+            put(&f, 0, CHANGE_INSERT, 10, (uint64_t)changes + 1, changes % 50);
+        assert_true(batch_overflow(f.b, &f.err));
+        assert_false(batch_is_full(f.b));
+        for (int i = 0; i < 20000; i++, changes++)
+            put(&f, i % 2, CHANGE_UPDATE, 20, (uint64_t)changes + 1, i % 50);
+        assert_false(batch_is_full(f.b) || batch_is_over(f.b));
+        assert_int_equal(batch_counts(f.b)->changes, changes);
+        for (int i = 0; turn == 0 && i < 50; i++)
+            (void)snprintf(want + strlen(want), sizeof want - strlen(want), " =%d", i);
+        if (turn == 0)
+            (void)strcat(want, "]");
+        told[0] = '\0';
+        assert_true(batch_write(f.b, f.tables, &fake, TARGET_SET, ROWS_NEW_NONE, &f.err));
+        assert_string_equal(told, want);
+        batch_clear(f.b);
+    }
+    put(&f, 0, CHANGE_INSERT, 10, 1, 1);
+    told[0] = '\0';
+    expect(&f, TARGET_SET, "[v1 =1]");
+}
+
 static void test_shapes_are_written_one_after_the_other(void **state)
 {
     struct fixture f;
@@ -289,6 +318,7 @@ int main(void)
         cmocka_unit_test(test_halves_of_a_key_change_may_share_an_ordinal),
         cmocka_unit_test(test_rows_of_a_copy_keep_their_place),
         cmocka_unit_test(test_full_only_between_key_changes),
+        cmocka_unit_test(test_a_batch_that_goes_on_in_a_file),
         cmocka_unit_test(test_shapes_are_written_one_after_the_other),
         cmocka_unit_test(test_shapes_are_prepared_together),
         cmocka_unit_test(test_truncate_drops_what_came_before),

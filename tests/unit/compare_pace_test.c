@@ -69,6 +69,23 @@ static void an_idle_source_is_read_at_full_speed(void **state)
     assert_int_equal(pace_reason(&pace, &busy, 3000 * S), WAIT_NONE);
 }
 
+static void a_burst_is_rested_for_later(void **state)
+{
+    (void)state;
+    struct pace pace = {.limits = {.busy_percent = 4, .burst_us = 10 * S}};
+    struct load_figures f = {.active = BUSY};
+    pace_took_at(&pace, BUSY, S, 0); /* free */
+    pace_took_at(&pace, IDLE, 5 * S, S);
+    assert_int_equal(pace.owed_us, 0);
+    pace_took_at(&pace, BUSY, 4 * S, 2 * S);
+    assert_int_equal(pace.owed_us, 96 * S);
+    assert_int_equal(pace_reason(&pace, &f, 2 * S), WAIT_NONE);
+    pace_took_at(&pace, BUSY, 7 * S, 3 * S); /* one second more than a burst */
+    assert_int_equal(pace.owed_us, 240 * S);
+    assert_int_equal(pace_reason(&pace, &f, 26 * S), WAIT_SOURCE_BUSY);
+    assert_int_equal(pace_reason(&pace, &f, 27 * S), WAIT_NONE);
+}
+
 static double add(struct load *load, int64_t at_us, int64_t active, int64_t worked_ms, bool all_seen)
 {
     return load_add(load, &(struct load_sample){at_us, active, worked_ms, all_seen});
@@ -96,6 +113,7 @@ int main(void)
         cmocka_unit_test(first_reason_counts),
         cmocka_unit_test(a_busy_source_gets_its_share),
         cmocka_unit_test(an_idle_source_is_read_at_full_speed),
+        cmocka_unit_test(a_burst_is_rested_for_later),
         cmocka_unit_test(looks_are_averaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

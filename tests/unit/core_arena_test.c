@@ -1,13 +1,18 @@
-/* Arenas: aligned, disjoint, bounded, reusable after a clear. */
+/* Arenas: aligned, disjoint, bounded, reusable after a clear; in a file when they are told so. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 #include <cmocka.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "core/arena.h"
+#include "core/temp_file.h"
 
 static void aligned_and_disjoint(void **state)
 {
@@ -104,12 +109,73 @@ static void copies_end_with_nul(void **state)
     arena_release(&a);
 }
 
+static void goes_on_in_a_file(void **state)
+{
+    struct arena a;
+    struct err err = ERR_INIT;
+    int fd = -1;
+    arena_init(&a, 256, 1000);
+    assert_true(temp_file_open(&fd, &err));
+    char *before = arena_copy(&a, "before", 6);
+    arena_overflow(&a, fd);
+    uint32_t *places[300];
+    for (uint32_t i = 0; i < 300; i++) { /* 30 MB, more than its maximum and than a block */
+        places[i] = arena_alloc(&a, 100000);
+        assert_non_null(places[i]);
+        assert_int_equal((uintptr_t)places[i] % 8, 0);
+        for (uint32_t k = 0; k < 25000; k++)
+            places[i][k] = i ^ k;
+    }
+    char *large = arena_alloc(&a, 40 << 20);
+    assert_non_null(large);
+    memset(large, 1, 40 << 20);
+    for (uint32_t i = 0; i < 300; i++) {
+        for (uint32_t k = 0; k < 25000; k++)
+            assert_int_equal(places[i][k], i ^ k);
+    }
+    assert_string_equal(before, "before");
+    assert_true(a.reserved_bytes <= 1000);
+    arena_clear(&a);
+    assert_int_equal(a.used_bytes, 0);
+    assert_null(arena_alloc(&a, 2000)); /* in memory again */
+    arena_release(&a);
+    (void)close(fd);
+}
+
+/* (A limit on file sizes stands for a full disk.) */
+static void tells_that_the_file_cannot_grow(void **state)
+{
+    struct arena a;
+    struct err err = ERR_INIT;
+    int fd = -1;
+    struct rlimit was, low = {.rlim_cur = 20 << 20};
+    (void)signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+    low.rlim_max = was.rlim_max;
+    assert_true(temp_file_open(&fd, &err));
+    arena_init(&a, 256, 1000);
+    arena_overflow(&a, fd);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+    assert_non_null(arena_alloc(&a, 10 << 20));
+    errno = 0;
+    assert_null(arena_alloc(&a, 10 << 20));
+    assert_int_equal(errno, EFBIG);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+    arena_release(&a);
+    (void)close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(aligned_and_disjoint),          cmocka_unit_test(larger_than_a_block),
-        cmocka_unit_test(never_beyond_its_maximum),      cmocka_unit_test(refuses_without_harm),
-        cmocka_unit_test(clear_keeps_the_largest_block), cmocka_unit_test(copies_end_with_nul),
+        cmocka_unit_test(aligned_and_disjoint),
+        cmocka_unit_test(larger_than_a_block),
+        cmocka_unit_test(never_beyond_its_maximum),
+        cmocka_unit_test(refuses_without_harm),
+        cmocka_unit_test(clear_keeps_the_largest_block),
+        cmocka_unit_test(copies_end_with_nul),
+        cmocka_unit_test(goes_on_in_a_file),
+        cmocka_unit_test(tells_that_the_file_cannot_grow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
