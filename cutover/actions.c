@@ -91,6 +91,18 @@ static bool gates_again(struct cutover *co, struct err *err)
     return true;
 }
 
+/* A wait of days outlives a server's restart. */
+static bool still_open(struct cutover *co, struct err *err)
+{
+    struct err now = ERR_INIT;
+    if (guard_open(co, &now))
+        return true;
+    if (now.code != ERR_FENCED)
+        return cutover_reconnect_source(co, err) && guard_open(co, err);
+    *err = now;
+    return false;
+}
+
 bool act_wait(struct cutover *co, struct err *err)
 {
     const char *path = config_text(co->cfg, "cutover.postpone_file");
@@ -101,13 +113,13 @@ bool act_wait(struct cutover *co, struct err *err)
         if (!file_exists(path, &there, err))
             return false;
         if (!there)
-            return !waited || gates_again(co, err);
+            return !waited || (cutover_reconnect_target(co, err) && gates_again(co, err));
         if (!waited)
             cutover_say(co, "waiting as long as %s exists", path);
         waited = true;
         if (co->talk->stop_asked(co->talk->ctx))
             return err_set(err, ERR_INTERRUPTED, "stop was asked for while %s exists", path);
-        if (!guard_open(co, err))
+        if (!still_open(co, err))
             return false;
         (void)poll(NULL, 0, POSTPONE_POLL_MS);
     }

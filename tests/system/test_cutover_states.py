@@ -161,7 +161,10 @@ def test_postpone_file(servers):
                 pass
             with shop.cutover_process() as process:
                 waits(process)
+                for server in (shop.source, shop.target):  # it lasts longer than a server
+                    server.restart()
                 load.wait_acked(50)
+                shop.pipeline.wait_caught_up()
                 os.remove(path)
                 process.assert_exit(0, 120)
             load.stop()
