@@ -27,9 +27,9 @@ gate_fn gate_capture_alive, gate_apply_alive, gate_slot, gate_complete, gate_pub
     gate_pause;
 /* gates_source.c */
 gate_fn gate_subscriptions, gate_prepared, gate_transactions, gate_identity, gate_privileges;
-/* gates_poolers.c */
-gate_fn gate_poolers;
 /* gates_target.c */
 gate_fn gate_readiness, gate_sequences, gate_constraints, gate_indexes, gate_writers, gate_shadow;
+/* poolers/gate.c */
+gate_fn gate_poolers;
 
 #endif

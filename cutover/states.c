@@ -41,7 +41,7 @@ static const struct cutover_rule table[] = {
     LEADS_BACK(CUT_ARMING),
 
     {.state = CUT_PAUSING, .event = EV_GO, .guard = "the decision is open", .holds = guard_open,
-     .action = "pause the poolers, all or none", .act = act_pause,
+     .action = "hooks on_freeze; pause the poolers, all or none", .act = act_pause,
      .undo = "resume the poolers", .next = CUT_FREEZING, .deadline = "cutover.step_timeout_ms", .in_pause = true},
     LEADS_BACK(CUT_PAUSING),
 
@@ -70,17 +70,17 @@ static const struct cutover_rule table[] = {
      .undo = "nothing", .next = CUT_DECIDING, .deadline = "cutover.pause_budget_ms", .in_pause = true},
     LEADS_BACK(CUT_VERIFYING),
 
-    {.state = CUT_DECIDING, .event = EV_GO, .guard = "nothing was committed behind the final fence", .holds = guard_nothing_late,
+    {.state = CUT_DECIDING, .event = EV_GO, .guard = "hooks on_verified; the poolers hold; nothing was committed behind the final fence", .holds = guard_nothing_late,
      .action = "decide: open → switched", .act = act_decide,
      .undo = "none: the point of no return", .next = CUT_SWITCHING, .deadline = "cutover.drain_timeout_s", .in_pause = true},
     LEADS_BACK(CUT_DECIDING),
 
     {.state = CUT_SWITCHING, .event = EV_GO, .guard = "the decision is switched", .holds = guard_switched,
-     .action = "switch and resume the poolers", .act = act_switch,
+     .action = "switch and resume the poolers; hooks on_switch", .act = act_switch,
      .undo = "none", .next = CUT_DONE, .deadline = "cutover.step_timeout_ms", .in_pause = true},
 
     {.state = CUT_ABORTING, .event = EV_GO, .guard = "the decision is not switched", .holds = guard_not_switched,
-     .action = "decision → aborted, open the source again", .act = act_abort,
+     .action = "decision → aborted, open the source again, resume the poolers", .act = act_abort,
      .undo = "none", .next = CUT_ABORTED, .deadline = "cutover.abort_timeout_ms"},
     {.state = CUT_ABORTING, .event = EV_SWITCHED, .next = CUT_SWITCHING},
 };
