@@ -127,7 +127,8 @@ static void compressed(void **state)
     struct binlog_event ev;
     unsigned char bytes[100];
     /* a QUERY without database; then 0x81, 5 bytes, and "BEGIN" by zlib */
-    static const char body[] = "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x81\5\x78\x9c\x73\x72\x75\xf7\xf4\3\0\4\x18\1\x66";
+    static const char body[] =
+        "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x81\5\x78\x9c\x73\x72\x75\xf7\xf4\3\0\4\x18\1\x66";
     binlog_decoder_init(&d, 90, false);
     size_t len = make_event(bytes, 165, body, sizeof body - 1);
     err_clear(&err);
