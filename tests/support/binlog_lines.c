@@ -153,8 +153,10 @@ static int stream(int argc, char **argv)
         options.zero_date_null = options.zero_date_null || strcmp(argv[i], "zero-date-null") == 0;
         options.max_event_bytes = strcmp(argv[i], "small-events") == 0 ? 20000 : options.max_event_bytes;
     }
-    if (!gtid_list_parse(argv[3], &until, &err) || !binlog_open(&options, &bl, &err))
+    if (!gtid_list_parse(argv[3], &until, &err) || !binlog_open(&options, &bl, &err)) {
+        gtid_list_release(&until);
         return failed(&err);
+    }
     struct binlog_item item = {.kind = BINLOG_IDLE};
     bool ok = true;
     while (ok && !gtid_list_includes(binlog_position_list(bl), &until)) {
