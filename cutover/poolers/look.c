@@ -134,7 +134,7 @@ static bool look_at_file(const struct pooler *p, const struct console_database *
 static bool look_at_console(struct poolers *ps, struct pooler *p, struct console_database *db,
                             struct settings *s, struct err *err)
 {
-    bool sessions;
+    bool sessions = false;
     if (!pooler_connect(ps, p, NULL, err) || !pooler_state(ps, p, db, err) || !read_settings(ps, p, s, err))
         return false;
     if (db->paused || db->disabled)
