@@ -121,6 +121,8 @@ static enum outcome wait_for(struct pg_conn *conn, const char *pipeline, const c
     while ((outcome = acquire(conn, pipeline, part, origin, err)) == OUTCOME_HELD) {
         if (clock_mono_us() >= until_us) {
             err->code = ERR_TRANSIENT;
+            (void)err_wrap(err, "another apply of this pipeline is connected to the target (one with "
+                                "another number of shards?) and has its place; it is waited for");
             return OUTCOME_FAILED;
         }
         err_clear(err);

@@ -81,13 +81,13 @@ def writers_sessions(x):
     if x.dialect == "mariadb":
         return [int(row[0]) for row in x.target("SELECT IS_USED_LOCK(CONCAT('crossfade apply ', SHA1(CONCAT_WS('\\n', DATABASE(), 'left', '1/1')), ' ', k)) FROM "
                                                 "(SELECT 1 AS k UNION SELECT 2) w")]
-    return [int(row[0]) for row in x.target("SELECT pid FROM pg_stat_activity WHERE query LIKE 'PREPARE TRANSACTION%' AND datname = 'left'")]
+    return [int(row[0]) for row in x.target("SELECT pid FROM pg_stat_activity WHERE query LIKE '%PREPARE TRANSACTION%' AND application_name LIKE 'crossfade apply%' AND datname = 'left'")]
 
 
 def first_session(x):
     if x.dialect == "mariadb":
         return [int(x.target("SELECT IS_USED_LOCK(CONCAT('crossfade apply ', SHA1(CONCAT_WS('\\n', DATABASE(), 'left', '1/1'))))")[0][0])]
-    return [int(row[0]) for row in x.target("SELECT pid FROM pg_stat_activity WHERE application_name = 'crossfade apply left' AND query NOT LIKE 'PREPARE TRANSACTION%'")]
+    return [int(row[0]) for row in x.target("SELECT pid FROM pg_stat_activity WHERE application_name = 'crossfade apply left' AND query NOT LIKE '%PREPARE TRANSACTION%'")]
 
 
 def end_sessions(x, ids):
