@@ -207,7 +207,7 @@ bool record_state(struct cutover *co, enum cutover_state state, struct err *err)
             11, params, &res, err))
         return err_wrap(err, "step %s of cutover %s cannot be recorded on the target",
                         cutover_state_name(state), co->id);
-    if (!trail_step(co, state, err))
+    if (!trail_step(co, (int)state, err))
         return err_wrap(err, "step %s of cutover %s", cutover_state_name(state), co->id);
     co->seq++;
     co->state = state;
