@@ -449,7 +449,10 @@ static void test_written_on_both_sides(void **state)
     ac_insert(ac, t, ROW("1", "1"));
     ac_insert(ac, t, ROW("2", "2"));
     ac_fence(ac, FENCE_STREAM);
-    run_to_end(ac);
+    ac_start(ac, NULL);
+    ac_wait(ac);
+    ac_wait_log(ac, " dual_write "); /* from here on the application may write the target */
+    ac_stop(ac);
     ac_sql(ac, "UPDATE t SET a = a + 10");
     ac_begin(ac);
     ac_update(ac, t, NULL, ROW("1", "5"));

@@ -489,6 +489,20 @@ static UNUSED void ac_wait(struct apply_case *ac)
     }
 }
 
+static UNUSED bool ac_log_has(struct apply_case *ac, const char *text);
+/* Until apply has said so. */
+static UNUSED void ac_wait_log(struct apply_case *ac, const char *text)
+{
+    int64_t until = clock_mono_us() + 60 * 1000000;
+    while (!ac_log_has(ac, text)) {
+        if (clock_mono_us() > until) {
+            ac_show_log(ac);
+            fail_msg("apply does not say: %s", text);
+        }
+        (void)poll(NULL, 0, 10);
+    }
+}
+
 static UNUSED bool ac_log_has(struct apply_case *ac, const char *text)
 {
     char line[3000];
