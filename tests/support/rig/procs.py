@@ -206,6 +206,16 @@ def find_crossfade():
     return max(found, key=os.path.getmtime)
 
 
+def _takes(pid, signum):
+    """Whether the process catches or blocks the signal (proc(5): SigCgt, SigBlk)."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8") as f:
+            masks = [int(line.split()[1], 16) for line in f if line.startswith(("SigCgt:", "SigBlk:"))]
+    except FileNotFoundError:
+        return True
+    return any(mask >> (signum - 1) & 1 for mask in masks)
+
+
 class Role(Process):
     """`crossfade -c CONFIG SUBCOMMAND…` that runs and answers over HTTP.
 
@@ -223,6 +233,11 @@ class Role(Process):
         if failpoint:
             self.env["CROSSFADE_FAILPOINT"] = failpoint
         return super().start()
+
+    def terminate(self, timeout=30):
+        """As of any process, but not before it can be told to end: one that has just begun would die of the signal."""
+        wait_until(lambda: not self.running or _takes(self.pid, self.stop_signal), timeout, f"{self.name} takes {self.stop_signal.name}")
+        return super().terminate(timeout)
 
     def sanitizer_reports(self):
         """The lines in which a sanitizer complained, of all starts."""
