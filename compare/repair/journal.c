@@ -161,8 +161,9 @@ static bool insert_marker(struct repair_run *run, const char *kind, const char *
            err_wrap(err, "source: marker %s", kind);
 }
 
-/* Apply stands behind the request when its fence is not before *ret_lsn and complete: from the request's fence on fences are not
- * complete until its rows are there. The ping sees to it that there is such a fence. */
+/* Apply stands behind the request when its fence is behind *ret_lsn and complete: from the request's fence on fences are not
+ * complete until its rows are there. One that is at *ret_lsn may have come just before the request's own, with what it held till
+ * then. The ping sees to it that there is one behind. */
 static bool send_request(struct repair_run *run, struct copy_request *req, lsn_t *ret_lsn, struct err *err)
 {
     char ping[NONCE_MAX];
@@ -194,7 +195,7 @@ static bool is_behind(struct repair_run *run, lsn_t lsn, bool *ret, char **ret_t
     *ret = rowset_rows(res) > 0;
     for (int row = 0; row < rowset_rows(res); row++) {
         lsn_t at = 0;
-        bool behind = lsn_parse(rowset_cell(res, row, 1), &at) && at >= lsn && rowset_bool(res, row, 5) &&
+        bool behind = lsn_parse(rowset_cell(res, row, 1), &at) && at > lsn && rowset_bool(res, row, 5) &&
                       !rowset_bool(res, row, 6);
         if (behind)
             continue;
