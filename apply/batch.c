@@ -1,7 +1,6 @@
 /* Owns: decoded changes of a batch, per table, in order. See batch.h. */
 #include "apply/batch.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -316,11 +315,8 @@ static bool record_err(const struct journal_record *rec, struct err *err)
 
 static bool no_room(const struct batch *b, const struct journal_record *rec, struct err *err)
 {
-    if (b->overflow_fd >= 0)
-        err_set_errno(err, errno,
-                      "temporary file in %s: a fence of the copy is larger than apply.batch_max_bytes and "
-                      "has to be written as a whole",
-                      temp_file_folder());
+    if (b->arena.in_file)
+        (void)collapse_no_room(&b->arena, err);
     else
         err_set(err, ERR_NO_MEMORY, "the record does not fit into memory");
     return record_err(rec, err);

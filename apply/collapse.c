@@ -1,10 +1,12 @@
 /* Owns: from many changes of a table to one action per key. See collapse.h. */
 #include "apply/collapse.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "apply/hash.h"
+#include "core/temp_file.h"
 
 #define NOBODY UINT32_MAX
 
@@ -55,8 +57,13 @@ bool row_is_complete(const struct table_schema *schema, const struct datum *row)
     return true;
 }
 
-static bool out_of_memory(struct err *err)
+bool collapse_no_room(const struct arena *arena, struct err *err)
 {
+    if (arena->in_file)
+        return err_set_errno(err, errno,
+                             "temporary file in %s: a fence of the copy is larger than apply.batch_max_bytes "
+                             "and has to be written as a whole",
+                             temp_file_folder());
     return err_set(err, ERR_NO_MEMORY, "the batch does not fit into apply.batch_max_bytes");
 }
 
@@ -79,7 +86,7 @@ static bool collapse_init(struct collapse *c, const struct item *items, size_t c
     c->entries = arena_alloc(arena, count * sizeof *c->entries);
     c->slots = arena_alloc(arena, slots * sizeof *c->slots);
     if (c->entries == NULL || c->slots == NULL)
-        return out_of_memory(err);
+        return collapse_no_room(arena, err);
     memset(c->slots, 0, slots * sizeof *c->slots);
     return true;
 }
@@ -128,7 +135,7 @@ static const struct datum *merge_rows(struct collapse *c, const struct datum *ro
     size_t n = c->schema->field_count;
     struct datum *merged = arena_alloc(c->arena, n * sizeof *merged);
     if (merged == NULL) {
-        out_of_memory(c->err);
+        (void)collapse_no_room(c->arena, c->err);
         return NULL;
     }
     for (size_t i = 0; i < n; i++)
@@ -311,7 +318,7 @@ bool collapse_items(const struct item *items, size_t count, enum rows_new rows_n
     count -= skip;
     out.rows = arena_alloc(arena, 2 * count * sizeof *out.rows);
     if (out.rows == NULL)
-        return out_of_memory(err);
+        return collapse_no_room(arena, err);
     if (count > 0 && (items[0].key == NULL || (rows_new != ROWS_NEW_NONE && only_fresh_rows(items, count))))
         emit_as_they_are(items, count, &out);
     else if (count > 0 && !emit_collapsed(items, count, rows_new, arena, &out, err))
@@ -342,7 +349,7 @@ bool sequence_items(const struct item *items, size_t count, struct arena *arena,
 {
     struct action_list out = {.rows = arena_alloc(arena, count * sizeof *out.rows)};
     if (out.rows == NULL)
-        return out_of_memory(err);
+        return collapse_no_room(arena, err);
     for (size_t i = 0; i < count; i++) {
         const struct item *it = &items[i];
         if (i + 1 < count && moves_to(it, &items[i + 1])) {

@@ -47,6 +47,8 @@ enum rows_new {
     ROWS_NEW_CREATED /* … and those whose key begins with an insert: what is before these changes is on the target, once and whole */
 };
 
+/* The batch's arena gave nothing: memory is used up, or the disk that the batch goes on in (errno says why). Returns false. */
+bool collapse_no_room(const struct arena *arena, struct err *err);
 /* Are all values of this row there? */
 bool row_is_complete(const struct table_schema *schema, const struct datum *row);
 

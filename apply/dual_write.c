@@ -30,11 +30,6 @@ struct groups {
 /* Nothing is decided in this look (dual_session.c). */
 static const struct conflict_rule deferring = {.policy = CONFLICT_HALT, .text = "halt"};
 
-static bool out_of_memory(struct err *err)
-{
-    return err_set(err, ERR_NO_MEMORY, "the batch does not fit into apply.batch_max_bytes");
-}
-
 static bool groups_init(struct groups *gs, const struct table_schema *schema, size_t count,
                         struct arena *arena, struct err *err)
 {
@@ -46,7 +41,7 @@ static bool groups_init(struct groups *gs, const struct table_schema *schema, si
     gs->slots = arena_alloc(arena, slots * sizeof *gs->slots);
     gs->states = arena_alloc(arena, (count + 1) * sizeof *gs->states);
     if (gs->all == NULL || gs->slots == NULL || gs->states == NULL)
-        return out_of_memory(err);
+        return collapse_no_room(arena, err);
     memset(gs->slots, 0, slots * sizeof *gs->slots);
     return true;
 }
@@ -81,7 +76,7 @@ static bool fill(struct groups *gs, const struct datum **row, const struct datum
         return true;
     struct datum *merged = arena_alloc(gs->arena, n * sizeof *merged);
     if (merged == NULL)
-        return out_of_memory(err);
+        return collapse_no_room(gs->arena, err);
     for (size_t i = 0; i < n; i++)
         merged[i] =
             (*row)[i].state == DATUM_UNAVAILABLE && from[i].state == DATUM_VALUE ? from[i] : (*row)[i];
@@ -184,7 +179,7 @@ bool dual_write_check(struct arena *arena, struct table_map *tables, struct targ
     }
     bool *done = arena_alloc(arena, gs.count + 1);
     if (done == NULL)
-        return out_of_memory(err);
+        return collapse_no_room(arena, err);
     memset(done, 0, gs.count + 1);
     batch.states = gs.states;
     batch.count = gs.state_count;

@@ -6,9 +6,11 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "apply/batch.h"
 #include "core/alloc.h"
@@ -255,6 +257,27 @@ static void test_a_batch_that_goes_on_in_a_file(void **state)
     expect(&f, TARGET_SET, "[v1 =1]");
 }
 
+/* (A limit on file sizes stands for a full disk.) */
+static void test_a_full_disk_is_told_as_such(void **state)
+{
+    struct fixture f;
+    struct rlimit was, low;
+    (void)signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+    begin(&f, 64 << 10);
+    assert_true(batch_overflow(f.b, &f.err));
+    for (int i = 0; i < 200000; i++)
+        put(&f, 0, CHANGE_INSERT, 10, (uint64_t)i + 1, i);
+    low = (struct rlimit){.rlim_cur = 1, .rlim_max = was.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+    bool ok = batch_write(f.b, f.tables, &fake, TARGET_SET, ROWS_NEW_NONE, &f.err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+    assert_false(ok);
+    assert_non_null(strstr(f.err.text, "temporary file in "));
+    err_clear(&f.err);
+    end(&f);
+}
+
 static void test_shapes_are_written_one_after_the_other(void **state)
 {
     struct fixture f;
@@ -319,6 +342,7 @@ int main(void)
         cmocka_unit_test(test_rows_of_a_copy_keep_their_place),
         cmocka_unit_test(test_full_only_between_key_changes),
         cmocka_unit_test(test_a_batch_that_goes_on_in_a_file),
+        cmocka_unit_test(test_a_full_disk_is_told_as_such),
         cmocka_unit_test(test_shapes_are_written_one_after_the_other),
         cmocka_unit_test(test_shapes_are_prepared_together),
         cmocka_unit_test(test_truncate_drops_what_came_before),
