@@ -16,6 +16,7 @@ from rig.pgbouncer import WATCHER
 from rig.privileges import OWNER
 from rig.procs import Role
 from rig.scenario import count, scenario
+from rig.wait import patient
 from test_hostile_cutover import stopped
 
 SETTINGS = {"lag_stable_ms": 100, "max_lag_ms": 30000, "straggler_grace_ms": 500, "pooler_timeout_ms": 4000}
@@ -77,7 +78,7 @@ class Switch:
         """All poolers lead there and hold nobody; a transaction of an application goes through each."""
         for pooler in poolers or self.poolers:
             assert self.leads(pooler) == (side, False), pooler.name
-            with psycopg.connect(pooler.url("app", OWNER), autocommit=True, connect_timeout=5) as connection:
+            with psycopg.connect(pooler.url("app", OWNER), autocommit=True, connect_timeout=patient(10)) as connection:
                 connection.execute("UPDATE account SET moves = moves WHERE id = 1")
         if side == "source":
             assert [self.text(pooler) for pooler in self.poolers] == self.before

@@ -190,7 +190,8 @@ def test_shell_interface_starts_and_stops(folder):
 
 
 _STUB = r"""#!{python}
-import http.server, json, os, sys
+import http.server, json, os, signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 settings = json.load(open(sys.argv[sys.argv.index("-c") + 1]))
 subcommand = sys.argv[-1]
 if subcommand == "check":
@@ -221,7 +222,7 @@ def test_roles_are_started_asked_and_ended(folder):
         assert pipeline.apply.wait_lsn("applied_lsn", "F/40")["applied_lsn"] == "F/40"
         with pytest.raises(AssertionError, match="last status: .*streaming"):
             pipeline.capture.wait_for(lambda status: status["phase"] == "halted", 0.3, "halts")
-        assert pipeline.apply.terminate() == -signal.SIGTERM
+        assert pipeline.apply.terminate() == 0
         assert pipeline.capture.kill9() == -signal.SIGKILL
         pipeline.apply.start(failpoint="apply.commit:2").assert_exit(9)
         pipeline.apply.start().wait_ready()

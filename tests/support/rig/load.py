@@ -10,7 +10,7 @@ import psycopg
 
 from .postgres import run_psql
 from .script import Script
-from .wait import wait_until
+from .wait import patient, wait_until
 
 SIMSHOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", "..", "examples", "simshop"))
 MIX = {"place_order": 4, "change_order": 3, "pay_order": 3, "cancel_order": 1, "support": 3, "transfer": 4}
@@ -127,7 +127,7 @@ class Load:
         with self._lock:
             url, generation = self.url, self._generation
         try:
-            return psycopg.connect(url, autocommit=True, connect_timeout=5, application_name=f"load-{number}",
+            return psycopg.connect(url, autocommit=True, connect_timeout=patient(10), application_name=f"load-{number}",
                                    prepare_threshold=None), generation
         except psycopg.OperationalError as error:
             self._refuse(error)
@@ -201,7 +201,7 @@ class SumReader:
         while not self._stop.wait(self.pause_s):
             try:
                 if connection is None or connection.closed:
-                    connection = psycopg.connect(self.url, autocommit=True, connect_timeout=5)
+                    connection = psycopg.connect(self.url, autocommit=True, connect_timeout=patient(10))
                 total, rows = connection.execute(self.query).fetchone()
             except psycopg.Error:
                 if connection is not None:

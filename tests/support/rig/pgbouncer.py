@@ -8,6 +8,7 @@ import psycopg
 
 from .ports import free_port
 from .procs import Process
+from .wait import patient
 from .workdir import give_to_server_user, server_user
 
 ADMIN, WATCHER = "pooler_admin", "pooler_watcher"  # of admin_users, of stats_users
@@ -77,7 +78,7 @@ class Pgbouncer:
 
     def console(self, command, user=ADMIN):
         """Runs a command of the console: rows as dictionaries, or None."""
-        connection = psycopg.connect(self.url("pgbouncer", user), autocommit=True, connect_timeout=5, cursor_factory=psycopg.ClientCursor)
+        connection = psycopg.connect(self.url("pgbouncer", user), autocommit=True, connect_timeout=patient(10), cursor_factory=psycopg.ClientCursor)
         with connection:
             cursor = connection.execute(command)
             if cursor.description is None:

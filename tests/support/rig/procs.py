@@ -16,7 +16,7 @@ import urllib.error
 import urllib.request
 import weakref
 
-from .wait import wait_until
+from .wait import patient, wait_until
 
 _starter = concurrent.futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="starter")
 _alive = weakref.WeakSet()
@@ -113,9 +113,9 @@ class Process:
     def wait(self, timeout=30):
         """Waits for its end and returns the exit code."""
         try:
-            return self.child.wait(timeout)
+            return self.child.wait(patient(timeout))
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"{self.name} did not end within {timeout:g} s\n{self.log_tail()}") from None
+            raise AssertionError(f"{self.name} did not end within {patient(timeout):g} s\n{self.log_tail()}") from None
 
     def wait_answers(self, ask, timeout, not_yet=(), what="answers"):
         """Until ask() says something true while the process runs; not_yet: exceptions that mean to ask again."""
@@ -305,7 +305,7 @@ def retries(role, *words, timeout=60):
 def run_crossfade(*arguments, config=None, binary=None, timeout=120, env=None):
     """Runs a subcommand to its end: subprocess.CompletedProcess with text in stdout and stderr."""
     argv = [binary or find_crossfade()] + (["-c", str(config)] if config else []) + [str(a) for a in arguments]
-    return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout,
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=patient(timeout),
                           env=dict(os.environ, **(env or {})), check=False)
 
 
