@@ -70,9 +70,9 @@ static bool stands_there(struct part *p, struct session *s, struct err *err)
 /* Takes a place in front of apply: while the position is locked no batch of it is committed. */
 static bool begin_writing(struct part *p, struct err *err)
 {
-    return p->writer == NULL ||
-           (session_exec(p->writer, p->ops->begin, err) &&
-            p->ops->lock_position(p->writer, p->run->pipeline, err) && stands_there(p, p->writer, err));
+    return p->writer == NULL || (session_exec(p->writer, p->ops->writing.begin, err) &&
+                                 p->ops->writing.lock_position(p->writer, p->run->pipeline, err) &&
+                                 stands_there(p, p->writer, err));
 }
 
 static bool come_to_fence(struct part *p, const struct compare_request *req, struct err *err)
@@ -82,7 +82,7 @@ static bool come_to_fence(struct part *p, const struct compare_request *req, str
     struct session **sides = p->pair.session;
     return fence_open(&p->fence, cfg, req, err) &&
            (!p->run->req->execute || (session_open(target, "target", p->run->pipeline, &p->writer, err) &&
-                                      p->ops->prepare(p->writer, err))) &&
+                                      p->ops->writing.prepare(p->writer, err))) &&
            session_open(source, "source", p->run->pipeline, &sides[SIDE_SOURCE], err) &&
            session_open(target, "target", p->run->pipeline, &sides[SIDE_TARGET], err) && hold(p, err) &&
            session_begin(sides[SIDE_SOURCE], p->fence.slot.snapshot, err) && fence_cut(&p->fence, err) &&
@@ -100,7 +100,7 @@ static bool put_statement(struct part *p, enum compare_kind kind, const struct s
         return false;
     if (p->run->file != NULL && fprintf(p->run->file, "%s;\n", sql->data) < 0)
         return err_set(err, ERR_IO, "%s: could not be written", p->run->req->file);
-    if (p->writer != NULL && !p->ops->carry_out(p->writer, sql->data, &changed, err))
+    if (p->writer != NULL && !p->ops->writing.carry_out(p->writer, sql->data, &changed, err))
         return err_wrap(err, "target");
     p->repaired[kind] += (uint64_t)changed;
     return true;

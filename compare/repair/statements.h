@@ -20,14 +20,19 @@ struct repair_cells {
     int row;
 };
 
-struct repair_statements {
+/* A session that carries the statements out. */
+struct repair_writing {
     const char *begin; /* opens the transaction of the statements, with its settings */
-    /* For a session that carries them out: what has to stand before a transaction. */
+    /* What has to stand before a transaction. */
     bool (*prepare)(struct session *writer, struct err *err) MUST_CHECK;
     /* No batch of apply is committed before the transaction's end. */
     bool (*lock_position)(struct session *writer, const char *pipeline, struct err *err) MUST_CHECK;
     /* One statement; *ret: how many rows it has changed. */
     bool (*carry_out)(struct session *writer, const char *sql, int64_t *ret, struct err *err) MUST_CHECK;
+};
+
+struct repair_statements {
+    struct repair_writing writing;
     /* What stands in a file before the statements of one transaction. */
     void (*head)(const struct repair_columns *columns, uint64_t fence_id, lsn_t lsn, struct strbuf *out);
     void (*read_rows)(const struct repair_columns *columns, enum side side, const struct key_list *keys,

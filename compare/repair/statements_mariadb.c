@@ -207,10 +207,10 @@ static void head(const struct repair_columns *c, uint64_t fence_id, lsn_t lsn, s
 }
 
 const struct repair_statements repair_statements_mariadb = {
-    .begin = "START TRANSACTION",
-    .prepare = prepare,
-    .lock_position = lock_position,
-    .carry_out = carry_out,
+    .writing = {.begin = "START TRANSACTION",
+                .prepare = prepare,
+                .lock_position = lock_position,
+                .carry_out = carry_out},
     .head = head,
     .read_rows = read_rows,
     .ident = maria_quote_ident,

@@ -142,10 +142,10 @@ static void head(const struct repair_columns *c, uint64_t fence_id, lsn_t lsn, s
 }
 
 const struct repair_statements repair_statements_postgres = {
-    .begin = "BEGIN;\n" SETTINGS QUIET_TRIGGERS,
-    .prepare = prepare,
-    .lock_position = lock_position,
-    .carry_out = carry_out,
+    .writing = {.begin = "BEGIN;\n" SETTINGS QUIET_TRIGGERS,
+                .prepare = prepare,
+                .lock_position = lock_position,
+                .carry_out = carry_out},
     .head = head,
     .read_rows = read_rows,
     .ident = pg_quote_ident,

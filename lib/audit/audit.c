@@ -166,7 +166,7 @@ bool audit_append(struct audit *a, const char *cutover_id, const char *event, js
         err_clear(&failed);
         ok = append_once(a->store, &row, &mark, &failed);
         /* somebody took the number: the lock is one server's, the key is the table's */
-        if (!ok && (strcmp(failed.sqlstate, DUPLICATE) != 0 || !a->store->ops->again(a->store)))
+        if (!ok && (strcmp(failed.sqlstate, DUPLICATE) != 0 || a->store->inside))
             break;
     }
     free(text);

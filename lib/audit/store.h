@@ -23,8 +23,6 @@ struct audit_store_ops {
     bool (*insert)(struct audit_store *s, const struct audit_row *row, struct err *err) MUST_CHECK;
     /* keep false: nothing of it stays. */
     bool (*end)(struct audit_store *s, bool keep, struct err *err) MUST_CHECK;
-    /* Whether a row that failed may be tried again (not in a transaction of the caller's). */
-    bool (*again)(const struct audit_store *s);
     /* The next rows behind `after`, `limit` at most, by the filter; *ret_last: the last one's number. */
     bool (*page)(struct audit_store *s, const struct audit_filter *filter, int64_t after, int limit,
                  audit_each_row *each, void *ctx, int *ret_count, int64_t *ret_last,
@@ -36,6 +34,8 @@ struct audit_store_ops {
 
 struct audit_store {
     const struct audit_store_ops *ops;
+    bool
+        inside; /* since begin(): a transaction of the caller's is used, so that a row that failed cannot be tried again */
 };
 
 /* conn: not owned if borrowed. */

@@ -76,12 +76,6 @@ static bool end(struct audit_store *s, bool keep, struct err *err)
     return true;
 }
 
-static bool again(const struct audit_store *s)
-{
-    (void)s;
-    return true;
-}
-
 static void copy(char *to, size_t size, const char *from)
 {
     (void)snprintf(to, size, "%s", from != NULL ? from : "");
@@ -222,7 +216,6 @@ static const struct audit_store_ops ops = {.ensure = ensure,
                                            .tip = tip,
                                            .insert = insert,
                                            .end = end,
-                                           .again = again,
                                            .page = page,
                                            .count = count,
                                            .close = close_store};

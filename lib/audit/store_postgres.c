@@ -22,7 +22,6 @@ struct pg_store {
     struct audit_store base;
     struct pg_conn *conn;
     bool borrowed;
-    bool inside; /* of a transaction of the caller's */
 };
 
 static struct pg_store *of(const struct audit_store *s)
@@ -41,19 +40,14 @@ static bool ensure(struct audit_store *s, struct err *err)
 static bool begin(struct audit_store *s, struct err *err)
 {
     struct pg_store *ps = of(s);
-    ps->inside = pg_in_transaction(ps->conn);
-    return pg_exec(ps->conn, ps->inside ? LOCK_SQL : BEGIN_SQL LOCK_SQL, err);
+    ps->base.inside = pg_in_transaction(ps->conn);
+    return pg_exec(ps->conn, ps->base.inside ? LOCK_SQL : BEGIN_SQL LOCK_SQL, err);
 }
 
 static bool end(struct audit_store *s, bool keep, struct err *err)
 {
     struct pg_store *ps = of(s);
-    return ps->inside || pg_exec(ps->conn, keep ? "COMMIT" : "ROLLBACK", err);
-}
-
-static bool again(const struct audit_store *s)
-{
-    return !of(s)->inside;
+    return ps->base.inside || pg_exec(ps->conn, keep ? "COMMIT" : "ROLLBACK", err);
 }
 
 static bool tip(struct audit_store *s, struct audit_tip *ret, struct err *err)
@@ -154,7 +148,6 @@ static const struct audit_store_ops ops = {.ensure = ensure,
                                            .tip = tip,
                                            .insert = insert,
                                            .end = end,
-                                           .again = again,
                                            .page = page,
                                            .count = count,
                                            .close = close_store};
