@@ -69,8 +69,9 @@ static bool all_come_back(struct cutover *co, struct back *back, struct gate_res
             2, params, &missing, err);
     strbuf_release(&list);
     if (ok && missing != NULL)
-        gate_refuse(gate, "pipeline %s does not capture %.120s: `crossfade --reverse capture add-table`",
-                    back->view.pipeline, missing);
+        gate_refuse(gate,
+                    "it does not capture %.100s: on the target, ALTER PUBLICATION crossfade_%s ADD TABLE …",
+                    missing, back->view.pipeline);
     return ok;
 }
 

@@ -91,14 +91,14 @@ def test_clients_there_and_back_and_there_again(servers):
 
 
 def test_gates_of_the_way_back(servers):
-    with scenario(*servers, SCHEMA, more={"cutover": SETTINGS}) as s:
+    with scenario(*servers, SCHEMA, more={"cutover": {**SETTINGS, "max_lag_ms": 3000}}) as s:
         s.start()
         assert s.pipeline.run("compare", "run").returncode == 0
         cut = WayBack(s.pipeline)  # its configuration, and its rights; nothing runs yet
         settings = s.pipeline.settings
 
         def configured(**more):
-            settings["cutover"] = {**SETTINGS, **more}
+            settings["cutover"] = {**SETTINGS, "max_lag_ms": 5000, **more}
             s.pipeline.write()
 
         configured()
@@ -126,9 +126,18 @@ def test_gates_of_the_way_back(servers):
             assert "not_crossfade" in gate(back.cutover("plan", expected=10), "reverse_path")["hint"]
             settings["capture"]["origin"] = "not_crossfade"
             s.pipeline.write()
-            s.target(f"ALTER PUBLICATION crossfade_{s.name}_reverse DROP TABLE ledger")
-            assert "ledger" in gate(back.cutover("plan", expected=10), "reverse_path")["hint"]
-            s.target(f"ALTER PUBLICATION crossfade_{s.name}_reverse ADD TABLE ledger")
+            for make in (s.source, s.target):
+                make("CREATE TABLE late (id int PRIMARY KEY, v text)")
+            s.target(f"ALTER TABLE late OWNER TO {OWNER}")
+            assert s.pipeline.run("capture", "add-table", "public.late").returncode == 0
+            s.source("INSERT INTO late VALUES (1, 'there')")
+            s.wait()
+            assert "ADD TABLE" in gate(back.cutover("plan", expected=10), "reverse_path")["hint"]
+            done = s.pipeline.run("--reverse", "capture", "add-table", "public.late")
+            assert done.returncode == 2 and "no copies" in done.stderr
+            s.target(f"ALTER PUBLICATION crossfade_{s.name}_reverse ADD TABLE late")
+            assert s.pipeline.run("compare", "run").returncode == 0
+            assert gate(back.cutover("plan"), "reverse_path")["hint"] == ""
             s.admin("REVOKE SET ON PARAMETER session_replication_role FROM crossfade_capture")
             assert "session_replication_role" in gate(back.cutover("plan", expected=10), "reverse_path")["hint"]
             s.admin("GRANT SET ON PARAMETER session_replication_role TO crossfade_capture")
@@ -142,6 +151,7 @@ def test_gates_of_the_way_back(servers):
             configured()
             report = back.cutover("run", "--execute")
             assert report["outcome"] == "done"
+            s.target("INSERT INTO late VALUES (2, 'back')")
             plan = back.rollback("plan")
             assert gate(plan, "rollback_window")["verdict"] == "ok" and plan["pause_estimate_ms"] is not None, plan
             assert sides(s) == (False, True)
@@ -152,6 +162,8 @@ def test_gates_of_the_way_back(servers):
             configured()
             assert s.pipeline.run("cutover", "run", "--execute", "--json", job="cutover").returncode == 10
             assert sides(s) == (False, True)
+            assert back.rollback("run", "--execute")["outcome"] == "done" and sides(s) == (True, False)
+            assert s.source("SELECT * FROM late ORDER BY 1") == [(1, "there"), (2, "back")]
 
 
 def test_the_way_back_breaks_while_clients_wait(servers):

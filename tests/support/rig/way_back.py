@@ -63,9 +63,14 @@ class WayBack:
 
     def run(self, *words, expected=0, timeout=300):
         done = self.pipeline.run(*words, "--json", timeout=timeout, job="cutover")
-        assert done.returncode == expected, f"{words}: exit code {done.returncode}\n{refusals(done.stdout)}\n{done.stdout[-400:]}{done.stderr[-2500:]}"
+        assert done.returncode == expected, f"{words}: exit code {done.returncode}\n{refusals(done.stdout)}\n{done.stderr[-2500:]}{self.ended()}"
         assert "Sanitizer" not in done.stderr and "runtime error" not in done.stderr, done.stderr
         return json.loads(done.stdout)
+
+    def ended(self):
+        """Why roles are not there that were started."""
+        roles = (self.pipeline.capture, self.pipeline.apply, self.capture, self.apply)
+        return "\n".join(role.log_tail(12) for role in roles if not role.running)
 
     def cutover(self, *words, **more):
         return self.run("cutover", *words, **more)
