@@ -127,6 +127,7 @@ static void ask(struct cutover *co, const struct gate *row)
     struct gate_result *gate = &co->report->gates[co->report->gate_count];
     *gate = (struct gate_result){.name = row->name, .verdict = GATE_OK};
     co->report->gate_count += row->measure(co, gate);
+    gate_turn_hint(co, gate);
 }
 
 bool gates_run(struct cutover *co, bool *ret_all_ok, struct err *err)

@@ -86,6 +86,12 @@ static bool goes_in_circles(const struct cutover *co, const struct back *back, s
     return true;
 }
 
+static const char *roles_of(const struct back *back)
+{
+    return config_is_reversed(back->cfg) ? "`crossfade --reverse capture` and `crossfade --reverse apply`"
+                                         : "the cutover's own capture and apply";
+}
+
 static void measure_path(struct cutover *co, struct back *back, struct gate_result *gate)
 {
     struct err failed = ERR_INIT;
@@ -94,8 +100,7 @@ static void measure_path(struct cutover *co, struct back *back, struct gate_resu
         return;
     if (!back_trip(back, config_int(co->cfg, "cutover.max_lag_ms"), &took_us, &failed)) {
         gate_measured(gate, "a marker from the target did not come to the source");
-        gate_refuse(gate, "%.130s. Do `crossfade --reverse capture` and `crossfade --reverse apply` run?",
-                    failed.text);
+        gate_refuse(gate, "%.130s. Do %s run?", failed.text, roles_of(back));
         return;
     }
     gate_measured(gate, "a marker from the target came to the source in %.1f ms", (double)took_us / 1000.0);
@@ -120,6 +125,32 @@ static void no_way(const struct cutover *co, struct gate_result *gate, const cha
         warn(gate, hint);
 }
 
+/* Roles and comparisons of a rollback are those of the pipeline that is turned round. */
+void gate_turn_hint(const struct cutover *co, struct gate_result *gate)
+{
+    static const char said[] = "`crossfade ", cutover[] = "cutover";
+    char from[sizeof gate->hint];
+    size_t used = 0;
+    if (!config_is_reversed(co->cfg))
+        return;
+    memcpy(from, gate->hint, sizeof from);
+    for (const char *rest = from; *rest != '\0' && used + 1 < sizeof gate->hint;) {
+        const char *next = strstr(rest, said);
+        size_t plain = next != NULL ? (size_t)(next - rest) : strlen(rest);
+        const char *word = next != NULL ? next + sizeof said - 1 : "";
+        bool ours = strncmp(word, cutover, sizeof cutover - 1) == 0;
+        bool turned = strncmp(word, "--reverse", 9) == 0 || strncmp(word, "rollback", 8) == 0;
+        int n = snprintf(gate->hint + used, sizeof gate->hint - used, "%.*s%s%s", (int)plain, rest,
+                         next != NULL ? said : "",
+                         next == NULL || turned ? ""
+                         : ours                 ? "rollback"
+                                                : "--reverse ");
+        used = MIN_OF(used + (size_t)n, sizeof gate->hint - 1);
+        rest = next != NULL ? word + (ours ? sizeof cutover - 1 : 0) : rest + plain;
+    }
+    gate->hint[used] = '\0';
+}
+
 bool gate_reverse_path(struct cutover *co, struct gate_result *gate)
 {
     struct back back;
@@ -139,8 +170,10 @@ bool gate_reverse_path(struct cutover *co, struct gate_result *gate)
     else
         no_way(
             co, gate,
-            "start `crossfade --reverse capture` and `crossfade --reverse apply`, or say that none is wanted "
-            "(cutover.reverse: off)");
+            config_is_reversed(co->cfg)
+                ? "the cutover's own capture has lost its slot"
+                : "start `crossfade --reverse capture` and `crossfade --reverse apply`, or say that none is "
+                  "wanted (cutover.reverse: off)");
     /* A rollback is for when things are broken. */
     if (gate->verdict != GATE_OK && config_is_reversed(co->cfg)) {
         char hint[sizeof gate->hint];
@@ -214,7 +247,7 @@ bool gate_other_direction(struct cutover *co, struct gate_result *gate)
     const char *state = pg_cell(res, 0, 1);
     gate_measured(gate, "%s %s", pg_cell(res, 0, 0), state);
     if (strcmp(state, "done") != 0 && strcmp(state, "aborted") != 0)
-        gate_refuse(gate, "bring it to its end first: `crossfade %s resume`",
+        gate_refuse(gate, "bring it to its end first: crossfade %s resume",
                     config_is_reversed(co->cfg) ? "cutover" : "rollback");
     return true;
 }

@@ -233,7 +233,9 @@ void cutover_markdown(struct strbuf *out)
         "the same is "
         "done again. `failed`: guard or action did not succeed. `late`: the deadline of the step has passed, "
         "or, where "
-        "clients wait, the pause budget (`cutover.pause_budget_ms`). `stopped`: SIGTERM or SIGINT. `abort`: "
+        "clients wait, the pause budget (`cutover.pause_budget_ms`). `crossfade rollback` takes the same "
+        "states "
+        "the other way round. `stopped`: SIGTERM or SIGINT. `abort`: "
         "`crossfade cutover abort`, from wherever. `switched`: the decision had been taken, only its answer "
         "was lost.\n\n"
         "```mermaid\n");

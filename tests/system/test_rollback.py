@@ -198,7 +198,11 @@ def test_rollback_finds_what_is_not_the_same(servers):
         assert "account" in report["reason"] and sides(s) == (False, True), report
         assert triggers(s.target) == 0
         s.admin(*unseen, "UPDATE account SET moves = 0 WHERE id = 9")
+        found = gate(back.rollback("plan", expected=10), "verdict")  # what failed is compared anew first
+        assert "`crossfade --reverse compare run`" in found["hint"], found
+        assert s.pipeline.run("--reverse", "compare", "run", job="compare").returncode == 0
+        s.target("UPDATE account SET moves = 8 WHERE id = 7")
         report = back.rollback("run", "--execute")
         assert report["outcome"] == "done" and "1 of 2 tables" in report["verdict_scope"] and sides(s) == (True, False), report
-        assert s.admin("SELECT moves FROM account WHERE id IN (7, 9) ORDER BY id") == [(7,), (0,)]
+        assert s.admin("SELECT moves FROM account WHERE id IN (7, 9) ORDER BY id") == [(8,), (0,)]
         assert os.path.isdir(s.pipeline.report_dir)
