@@ -57,7 +57,9 @@ struct command {
     int (*run)(struct cli *cli); /* exit code */
     bool needs_config;           /* config_require_for(name) has been asked as well */
     bool hidden;
-    bool logs; /* log.level and log.format hold; else only warnings are logged */
+    bool turns;    /* --reverse is understood: it then works at the way back */
+    bool reversed; /* it always does */
+    bool logs;     /* log.level and log.format hold; else only warnings are logged */
     enum cli_stop stop;
     const char *usage;            /* behind the name; "" = nothing */
     const char *summary;          /* one line */
@@ -112,8 +114,9 @@ int cmd_cutover(struct cli *cli);
 int cmd_schema(struct cli *cli);
 int cmd_audit(struct cli *cli);
 int cmd_approve(struct cli *cli);
+int cmd_rollback(struct cli *cli);
 
 extern const struct cli_flag capture_flags[], apply_flags[], status_flags[], journal_flags[], check_flags[],
-    compare_flags[], cutover_flags[], schema_flags[], audit_flags[], approve_flags[];
+    compare_flags[], cutover_flags[], schema_flags[], audit_flags[], approve_flags[], rollback_flags[];
 
 #endif

@@ -60,6 +60,12 @@ static int ask_copy(struct cli *cli, bool add)
         return cli_usage_error(cli, "%s: one table is expected, as in SQL: schema.table", cli_arg(cli, 0));
     if (add && ask.where != NULL)
         return cli_usage_error(cli, "add-table: --where belongs to resnapshot; a new table is copied whole");
+    if (config_is_reversed(cli->cfg)) /* rows that lag would be written over those of the side that serves */
+        return cli_usage_error(
+            cli,
+            "%s: the way back has no copies. A table that came later: on the target, ALTER PUBLICATION "
+            "crossfade_%s ADD TABLE %s, before anybody but apply writes to it",
+            cli_arg(cli, 0), config_text(cli->cfg, "pipeline"), ask.table);
     if (!capture_ask_copy(cli->cfg, &ask, &err))
         return cli_error(cli, &err);
     printf("%s: %s. Capture copies it beside the stream, as soon as it comes to this point of the WAL; "

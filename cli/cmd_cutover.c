@@ -115,9 +115,16 @@ static void add_gates(const struct terminal *term, struct strbuf *out, const str
         const struct gate_result *g = &report->gates[i];
         bool ok = g->verdict == GATE_OK;
         strbuf_adds(out, "  ");
-        terminal_paint(term, out, ok ? COLOR_GREEN : COLOR_RED, ok ? "ok     " : "REFUSED");
+        bool warns = ok && *g->hint != '\0';
+        terminal_paint(term, out,
+                       warns ? COLOR_YELLOW
+                       : ok  ? COLOR_GREEN
+                             : COLOR_RED,
+                       warns ? "warn   "
+                       : ok  ? "ok     "
+                             : "REFUSED");
         strbuf_addf(out, "  %-22s %s (%s)\n", g->name, g->measured, g->limit);
-        if (!ok)
+        if (*g->hint != '\0')
             strbuf_addf(out, "           %s\n", g->hint);
     }
 }

@@ -4,6 +4,7 @@
 const struct command command_table[] = {
     {.name = "check",
      .run = cmd_check,
+     .turns = true,
      .needs_config = true,
      .usage = "[--json]",
      .summary = "test every precondition of source, journal and target",
@@ -27,6 +28,7 @@ const struct command command_table[] = {
      .flags = schema_flags},
     {.name = "capture",
      .run = cmd_capture,
+     .turns = true,
      .needs_config = true,
      .logs = true,
      .stop = STOP_BOUNDED,
@@ -47,6 +49,7 @@ const struct command command_table[] = {
      .flags = capture_flags},
     {.name = "apply",
      .run = cmd_apply,
+     .turns = true,
      .needs_config = true,
      .logs = true,
      .stop = STOP_BOUNDED,
@@ -67,6 +70,7 @@ const struct command command_table[] = {
      .flags = apply_flags},
     {.name = "status",
      .run = cmd_status,
+     .turns = true,
      .needs_config = true,
      .usage = "[--watch | --json | --wait caught-up [--timeout S]]",
      .summary = "positions, lag and progress of both roles",
@@ -75,6 +79,7 @@ const struct command command_table[] = {
      .flags = status_flags},
     {.name = "compare",
      .run = cmd_compare,
+     .turns = true,
      .needs_config = true,
      .stop = STOP_TWICE,
      .usage =
@@ -121,6 +126,20 @@ const struct command command_table[] = {
              "with the source "
              "serving, 12 needs a person.",
      .flags = cutover_flags},
+    {.name = "rollback",
+     .run = cmd_rollback,
+     .needs_config = true,
+     .reversed = true,
+     .stop = STOP_PATIENT,
+     .usage = "plan | run --execute [--confirm NAME] | resume | abort | list | status [ID]",
+     .summary = "switch back to the old source, with all that was written since",
+     .text =
+         "A cutover the other way round, within cutover.rollback_window: what it calls the source is the "
+         "database that serves now, its target the old one. It needs the pipeline of the way back, "
+         "`crossfade --reverse capture` and `crossfade --reverse apply`, to have been running since before "
+         "the cutover. It ends with the old source open to writers and the poolers led back, or with "
+         "everything as it was; another cutover may follow. Verbs and exit codes as of cutover.",
+     .flags = rollback_flags},
     {.name = "approve",
      .run = cmd_approve,
      .needs_config = true,
@@ -137,6 +156,7 @@ const struct command command_table[] = {
      .flags = approve_flags},
     {.name = "audit",
      .run = cmd_audit,
+     .turns = true,
      .needs_config = true,
      .usage =
          "list [--limit N] [--event NAME] [--cutover ID] [--json] | export | verify [--expect HASH] [--json]",
@@ -153,6 +173,7 @@ const struct command command_table[] = {
      .flags = audit_flags},
     {.name = "journal",
      .run = cmd_journal,
+     .turns = true,
      .needs_config = true,
      .usage = "list | cat STREAM | follow STREAM | fences | verify",
      .summary = "look into the journal: streams, records and fences as JSON; verify all of it",

@@ -13,6 +13,10 @@ static const struct cli_flag shared_flags[] = {
      "configuration; also -c FILE. Default: $CROSSFADE_CONFIG, ./crossfade.yaml, "
      "~/.config/crossfade/crossfade.yaml, /etc/crossfade/crossfade.yaml"},
     {"KEY", "VALUE", "any option of the configuration, such as --source.url=…; it wins over the file"},
+    {"reverse", NULL,
+     "works at the way back, the same pipeline turned round (capture, apply, status, journal, compare, "
+     "check, "
+     "audit)"},
     {"help", NULL, "this text; behind a command, its own"},
     {"version", NULL, "print the version"},
     {NULL, NULL, NULL},

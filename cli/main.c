@@ -15,7 +15,7 @@
 struct invocation {
     const struct command *command;
     const char *config_path;
-    bool help, version;
+    bool help, version, reverse;
     const char **overrides; /* "key=value" */
     size_t override_count;
     const char **args;
@@ -126,6 +126,10 @@ static bool take_flag(struct invocation *inv, const char *word, const char *next
         inv->version = true;
         return true;
     }
+    if (strcmp(word, "--reverse") == 0) {
+        inv->reverse = true;
+        return true;
+    }
     const struct cli_flag *output = strcmp(word, "-o") == 0 ? find_flag(inv->command, "output", 6) : NULL;
     if (output != NULL)
         return take_own_flag(inv, output, word, next, ret_used);
@@ -177,6 +181,17 @@ static enum log_level level_of(const char *name)
     return LOG_LEVEL_INFO;
 }
 
+/* The pipeline of the way back in place of the configured one. */
+static bool turn_round(struct config **cfg, struct err *err)
+{
+    struct config *turned = NULL;
+    if (!config_reversed(*cfg, &turned, err))
+        return false;
+    config_free(*cfg);
+    *cfg = turned;
+    return true;
+}
+
 static bool load_config(const struct invocation *inv, struct config **ret, int *ret_exit)
 {
     struct strbuf problems = STRBUF_INIT(64 << 10);
@@ -186,7 +201,8 @@ static bool load_config(const struct invocation *inv, struct config **ret, int *
     if (!good)
         (void)fputs(problems.data, stderr);
     strbuf_release(&problems);
-    if (good && !config_require_for(*ret, inv->command->name, &err)) {
+    bool turned = inv->reverse || inv->command->reversed;
+    if (good && ((turned && !turn_round(ret, &err)) || !config_require_for(*ret, inv->command->name, &err))) {
         (void)fprintf(stderr, "%s\n", err.text);
         config_free(*ret);
         *ret = NULL;
@@ -217,6 +233,10 @@ static void start_log(const struct command *command, const struct config *cfg)
 
 static int run_command(const struct invocation *inv)
 {
+    if (inv->reverse && !inv->command->turns) {
+        (void)complain(inv, "--reverse", "this command does not work at the way back");
+        return CLI_EXIT_USAGE;
+    }
     struct config *cfg = NULL;
     struct err err = ERR_INIT;
     int code = 0;

@@ -60,7 +60,8 @@ bool guard_nothing_late(struct cutover *co, struct err *err)
     /* Taken again after a crash it may have been set already. */
     if (ours && strcmp(stands, "switched") == 0)
         return true;
-    return guard_open(co, err) && act_hold(co, err) && freeze_for_good(co, err) && late_none(co, err);
+    return guard_open(co, err) && act_hold(co, err) && freeze_for_good(co, err) && late_none(co, err) &&
+           back_stands(co, err);
 }
 
 bool act_begin(struct cutover *co, struct err *err)

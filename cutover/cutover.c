@@ -20,6 +20,11 @@ void cutover_say(struct cutover *co, const char *fmt, ...)
     co->talk->say(co->talk->ctx, text);
 }
 
+const char *cutover_command(const struct cutover *co)
+{
+    return config_is_reversed(co->cfg) ? "rollback" : "cutover";
+}
+
 int cutover_exit_code(const struct cutover_report *report)
 {
     static const struct {
@@ -60,7 +65,8 @@ static bool refuse_after_switch(struct cutover *co, struct err *err)
         return false;
     if (done && co->state == CUT_UNKNOWN)
         return err_set(err, ERR_REFUSED,
-                       "pipeline %s was cut over already (crossfade.decision on the source)", co->pipeline);
+                       "pipeline %s was cut over already (crossfade.decision on the source)%s", co->pipeline,
+                       config_is_reversed(co->cfg) ? "" : ". Hint: `crossfade rollback plan` leads back");
     return true;
 }
 

@@ -100,6 +100,8 @@ bool freeze_source(struct cutover *co, struct err *err) MUST_CHECK;
 bool freeze_for_good(struct cutover *co, struct err *err) MUST_CHECK;
 bool freeze_verify(struct cutover *co, struct err *err) MUST_CHECK;
 bool freeze_undo(struct cutover *co, struct err *err) MUST_CHECK;
+/* The function alone, on any session: from its commit on every table of that database takes writes. */
+bool freeze_pass_on(struct pg_conn *conn, struct err *err) MUST_CHECK;
 
 /* drain.c */
 /* Writes a marker row; *ret_lsn = a WAL position at or behind its commit. */
@@ -132,6 +134,19 @@ bool late_none(struct cutover *co, struct err *err) MUST_CHECK;
 /* Walks the table from co->state (already recorded) to done or aborted. False: needs a person. */
 bool cutover_walk(struct cutover *co, struct err *err) MUST_CHECK;
 
+/* back.c: the other direction, that a cutover leaves open behind it or opens again. Both names: of the pipeline turned round (config_reversed()). */
+/* Behind the final comparison: whether what is written on the target from now on finds its way to the source, and from where on: this is
+ * where the way back begins to compare. ERR_REFUSED, ERR_TIMEOUT: it does not, and cutover.reverse wants it to. */
+bool back_stands(struct cutover *co, struct err *err) MUST_CHECK;
+/* The last switch that led away from this target, with which a baseline must have been made: *ret_id "", *ret_at "-infinity": none. */
+bool back_last_switch(struct cutover *co, char ret_id[40], char ret_at[40], struct err *err) MUST_CHECK;
+/* Behind the decision: opens the target, should an earlier switch have closed it. Idempotent. */
+bool back_open_target(struct cutover *co, struct err *err) MUST_CHECK;
+/* Drops the triggers that are left there, as far as that takes no waiting; what is left lets everything pass. */
+void back_clean_target(struct cutover *co);
+
+/* The command that it is run by, for hints: "cutover" or "rollback". */
+const char *cutover_command(const struct cutover *co);
 void cutover_say(struct cutover *co, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "back.h"
 #include "core/clock.h"
 #include "deadline.h"
 
@@ -64,6 +65,25 @@ static bool read_past(struct cutover *co, struct known *known, struct err *err)
     return true;
 }
 
+static const char full_pass_sql[] =
+    "SELECT (extract(epoch FROM finished_at - started_at) * 1000)::bigint FROM crossfade.verdict"
+    " WHERE pipeline = $1 AND scope = 'full' AND verdict = 'PASS' ORDER BY finished_at DESC LIMIT 1";
+
+/* The way back is not compared as a whole: the same rows took the cutover as long. */
+static bool past_of_the_way_there(struct cutover *co, struct pg_result **took, struct err *err)
+{
+    struct back back;
+    if (!config_is_reversed(co->cfg))
+        return true;
+    if (!back_of(co, &back, err))
+        return false;
+    pg_result_free(*took);
+    *took = NULL;
+    bool ok = pg_query(back.view.target, full_pass_sql, 1, &back.view.pipeline, took, err);
+    back_release(&back);
+    return ok;
+}
+
 /* Rows of what changed, by the planner's figures, at the speed of the last comparison of everything. */
 static bool estimate_verify(struct cutover *co, struct known *known, struct err *err)
 {
@@ -83,11 +103,7 @@ static bool estimate_verify(struct cutover *co, struct known *known, struct err 
                   " JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename"
                   " WHERE p.pubname = $1 AND p.schemaname <> 'crossfade' ORDER BY 1, 2",
                   1, params, &rows, err) ||
-        !pg_query(
-            co->target,
-            "SELECT (extract(epoch FROM finished_at - started_at) * 1000)::bigint FROM crossfade.verdict"
-            " WHERE pipeline = $1 AND scope = 'full' AND verdict = 'PASS' ORDER BY finished_at DESC LIMIT 1",
-            1, of, &took, err))
+        !pg_query(co->target, full_pass_sql, 1, of, &took, err))
         return err_wrap(err, "what the final comparison will take");
     for (int i = 0; i < pg_rows(rows); i++) {
         /* Both lists are in the same order; a table that came meanwhile counts as changed. */
@@ -98,6 +114,8 @@ static bool estimate_verify(struct cutover *co, struct known *known, struct err 
         changed += reads ? (double)pg_cell_int64(rows, i, 2) : 0;
         known->changed += reads;
     }
+    if (pg_rows(took) == 0 && !past_of_the_way_there(co, &took, err))
+        return false;
     if (pg_rows(took) > 0)
         known->verify_ms = (int64_t)((double)pg_cell_int64(took, 0, 0) * (all > 0 ? changed / all : 1));
     return true;

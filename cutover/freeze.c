@@ -503,6 +503,11 @@ static bool drop_triggers(struct cutover *co, const struct pg_result *tables, st
     return ok;
 }
 
+bool freeze_pass_on(struct pg_conn *conn, struct err *err)
+{
+    return pg_exec(conn, pass_function_sql, err);
+}
+
 bool freeze_undo(struct cutover *co, struct err *err)
 {
     PG_RESULT_AUTO tables = NULL;

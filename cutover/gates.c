@@ -37,6 +37,8 @@ static const struct gate {
     bool if_rest_holds;
 } table[] = {
     {"confirmed", gate_confirmed, false},
+    {"rollback_window", gate_rollback_window, false},
+    {"other_direction", gate_other_direction, false},
     {"capture_alive", gate_capture_alive, false},
     {"apply_alive", gate_apply_alive, false},
     {"slot", gate_slot, false},
@@ -57,6 +59,7 @@ static const struct gate {
     {"verdict", gate_readiness, false},
     {"clean_window", gate_readiness, false},
     {"shadow_queries", gate_shadow, false},
+    {"reverse_path", gate_reverse_path, false},
     {"approvals", gate_approvals, false},
     {"lag", gate_lag, true}, /* waits, and a dead role would cost its whole limit */
     {"estimated_pause", gate_pause, true},
@@ -124,6 +127,7 @@ static void ask(struct cutover *co, const struct gate *row)
     struct gate_result *gate = &co->report->gates[co->report->gate_count];
     *gate = (struct gate_result){.name = row->name, .verdict = GATE_OK};
     co->report->gate_count += row->measure(co, gate);
+    gate_turn_hint(co, gate);
 }
 
 bool gates_run(struct cutover *co, bool *ret_all_ok, struct err *err)

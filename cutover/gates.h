@@ -29,6 +29,10 @@ gate_fn gate_capture_alive, gate_apply_alive, gate_slot, gate_complete, gate_pub
 gate_fn gate_subscriptions, gate_prepared, gate_transactions, gate_identity, gate_privileges;
 /* gates_target.c */
 gate_fn gate_readiness, gate_sequences, gate_constraints, gate_indexes, gate_writers, gate_shadow;
+/* gates_back.c */
+/* Commands in its hint as they are for a rollback. */
+void gate_turn_hint(const struct cutover *co, struct gate_result *gate);
+gate_fn gate_reverse_path, gate_rollback_window, gate_other_direction;
 /* poolers/gate.c */
 gate_fn gate_poolers;
 

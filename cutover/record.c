@@ -289,7 +289,7 @@ bool decision_abort(struct cutover *co, struct err *err)
                "INSERT INTO crossfade.decision AS d (pipeline, cutover_id, state) VALUES ($1, $2, 'aborted')"
                " ON CONFLICT (pipeline) DO UPDATE SET cutover_id = $2, state = 'aborted', changed_at = "
                "clock_timestamp()"
-               " WHERE d.state = 'aborted' OR (d.state = 'open' AND d.cutover_id = $2)",
+               " WHERE d.state IN ('aborted', 'returned') OR (d.state = 'open' AND d.cutover_id = $2)",
                2, params, &res, err) ||
            err_wrap(err, "the decision row on the source cannot be set to aborted");
 }
@@ -298,13 +298,13 @@ bool decision_begin(struct cutover *co, struct err *err)
 {
     const char *params[] = {co->pipeline, co->id};
     PG_RESULT_AUTO res = NULL;
-    if (!pg_query(
-            co->source,
-            "INSERT INTO crossfade.decision AS d (pipeline, cutover_id, state) VALUES ($1, $2, 'open')"
-            " ON CONFLICT (pipeline) DO UPDATE SET cutover_id = $2, state = 'open', changed_at = "
-            "clock_timestamp()"
-            " WHERE (d.state = 'aborted' AND d.cutover_id <> $2) OR (d.state = 'open' AND d.cutover_id = $2)",
-            2, params, &res, err))
+    if (!pg_query(co->source,
+                  "INSERT INTO crossfade.decision AS d (pipeline, cutover_id, state) VALUES ($1, $2, 'open')"
+                  " ON CONFLICT (pipeline) DO UPDATE SET cutover_id = $2, state = 'open', changed_at = "
+                  "clock_timestamp()"
+                  " WHERE (d.state IN ('aborted', 'returned') AND d.cutover_id <> $2)"
+                  " OR (d.state = 'open' AND d.cutover_id = $2)",
+                  2, params, &res, err))
         return err_wrap(err, "the decision row on the source cannot be written");
     if (pg_affected(res) == 1)
         return true;
@@ -313,8 +313,8 @@ bool decision_begin(struct cutover *co, struct err *err)
         return false;
     return err_set(err, ERR_BUSY,
                    "another cutover of pipeline %s stands at '%s' (crossfade.decision on the source):"
-                   " resume it with `crossfade cutover resume`, or end it with `crossfade cutover abort`",
-                   co->pipeline, state);
+                   " resume it with `crossfade %s resume`, or end it with `crossfade %s abort`",
+                   co->pipeline, state, cutover_command(co), cutover_command(co));
 }
 
 bool decision_set(struct cutover *co, const char *to, char ret_state[16], struct err *err)

@@ -70,13 +70,13 @@ static const struct cutover_rule table[] = {
      .undo = "nothing", .next = CUT_DECIDING, .deadline = "cutover.pause_budget_ms", .in_pause = true},
     LEADS_BACK(CUT_VERIFYING),
 
-    {.state = CUT_DECIDING, .event = EV_GO, .guard = "hooks on_verified; the poolers hold; nothing was committed behind the final fence", .holds = guard_nothing_late,
+    {.state = CUT_DECIDING, .event = EV_GO, .guard = "hooks on_verified; the poolers hold; nothing was committed behind the final fence; the way back stands", .holds = guard_nothing_late,
      .action = "decide: open → switched", .act = act_decide,
      .undo = "none: the point of no return", .next = CUT_SWITCHING, .deadline = "cutover.drain_timeout_s", .in_pause = true},
     LEADS_BACK(CUT_DECIDING),
 
     {.state = CUT_SWITCHING, .event = EV_GO, .guard = "the decision is switched", .holds = guard_switched,
-     .action = "switch and resume the poolers; hooks on_switch", .act = act_switch,
+     .action = "open the target if it was closed; switch and resume the poolers; hooks on_switch", .act = act_switch,
      .undo = "none", .next = CUT_DONE, .deadline = "cutover.step_timeout_ms", .in_pause = true},
 
     {.state = CUT_ABORTING, .event = EV_GO, .guard = "the decision is not switched", .holds = guard_not_switched,
@@ -233,7 +233,9 @@ void cutover_markdown(struct strbuf *out)
         "the same is "
         "done again. `failed`: guard or action did not succeed. `late`: the deadline of the step has passed, "
         "or, where "
-        "clients wait, the pause budget (`cutover.pause_budget_ms`). `stopped`: SIGTERM or SIGINT. `abort`: "
+        "clients wait, the pause budget (`cutover.pause_budget_ms`). `crossfade rollback` takes the same "
+        "states "
+        "the other way round. `stopped`: SIGTERM or SIGINT. `abort`: "
         "`crossfade cutover abort`, from wherever. `switched`: the decision had been taken, only its answer "
         "was lost.\n\n"
         "```mermaid\n");

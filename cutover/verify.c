@@ -127,14 +127,18 @@ bool verify_scan(struct cutover *co, struct err *err)
 /* Where the last full PASS stood; without one everything counts as changed. */
 static bool load_baseline(struct cutover *co, bool *ret_found, struct err *err)
 {
-    const char *params[] = {co->pipeline};
+    char switch_id[40], switched_at[40];
+    if (!back_last_switch(co, switch_id, switched_at, err))
+        return false;
+    const char *params[] = {co->pipeline, switched_at, switch_id};
     PG_RESULT_AUTO res = NULL;
     if (!pg_query(co->target,
                   "SELECT fence_id, lsn, id FROM crossfade.verdict WHERE pipeline = $1 AND scope IN ('full', "
                   "'changed')"
                   " AND verdict = 'PASS' AND fence_id IS NOT NULL AND lsn IS NOT NULL AND detail ? 'shapes'"
+                  " AND (started_at > $2::timestamptz OR detail->>'cutover' = $3)"
                   " ORDER BY finished_at DESC LIMIT 1",
-                  1, params, &res, err))
+                  3, params, &res, err))
         return false;
     *ret_found = pg_rows(res) > 0 && lsn_parse(pg_cell(res, 0, 1), &co->baseline_lsn);
     if (*ret_found) {

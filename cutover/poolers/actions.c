@@ -14,10 +14,17 @@ bool act_hold(struct cutover *co, struct err *err)
     return hooks_run(co, "on_verified", err) && poolers_pause(co, err);
 }
 
+/* What a cutover has put into the files is taken out again by its rollback. */
+static bool lead_poolers(struct cutover *co, struct err *err)
+{
+    return config_is_reversed(co->cfg) ? poolers_switch_back(co, err) : poolers_switch(co, err);
+}
+
 bool act_switch(struct cutover *co, struct err *err)
 {
-    if (!poolers_switch(co, err) || !hooks_run(co, "on_switch", err))
+    if (!back_open_target(co, err) || !lead_poolers(co, err) || !hooks_run(co, "on_switch", err))
         return false;
+    back_clean_target(co);
     hooks_report(co, "on_done");
     return true;
 }

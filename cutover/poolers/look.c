@@ -131,6 +131,16 @@ static bool look_at_file(const struct pooler *p, const struct console_database *
     return ini_entry_writable(entry, err) || err_wrap(err, "%s", p->place);
 }
 
+/* What poolers_switch_back() will need. */
+static bool look_at_way_back(const struct pooler *p, const struct ini_entry *entry, struct err *err)
+{
+    return entry->item.mark.len > 0 || !connstr_leads_to(&entry->now, p->rule->database, &p->target) ||
+           err_set(err, ERR_REFUSED,
+                   "%s: no comment in %s says where the entry led before the cutover. Hint: put the line "
+                   "`;crossfade-before ID ENTRY` above it, with the entry as it was",
+                   p->place, entry->path);
+}
+
 static bool look_at_console(struct poolers *ps, struct pooler *p, struct console_database *db,
                             struct settings *s, struct err *err)
 {
@@ -154,7 +164,7 @@ static bool look_at_console(struct poolers *ps, struct pooler *p, struct console
     return may_pause(ps, p, err);
 }
 
-static bool look_at(struct poolers *ps, struct pooler *p, struct settings *s, bool *ret_tried,
+static bool look_at(struct poolers *ps, struct pooler *p, bool back, struct settings *s, bool *ret_tried,
                     struct err *err)
 {
     struct console_database db;
@@ -163,7 +173,8 @@ static bool look_at(struct poolers *ps, struct pooler *p, struct settings *s, bo
         return false;
     if (!ini_entry_find(p->rule->ini, p->rule->database, &entry, err))
         return err_wrap(err, "%s", p->place);
-    bool ok = look_at_file(p, &db, s, &entry, err) && look_at_login(p, &entry, ret_tried, err);
+    bool ok = look_at_file(p, &db, s, &entry, err) &&
+              (back ? look_at_way_back(p, &entry, err) : look_at_login(p, &entry, ret_tried, err));
     ini_entry_release(&entry);
     return ok;
 }
@@ -180,7 +191,7 @@ bool poolers_look(struct cutover *co, struct strbuf *measured, struct strbuf *hi
         struct settings s = {.query_wait_timeout_ms = 0};
         struct err why = ERR_INIT;
         bool tried = false;
-        if (!look_at(ps, &ps->items[i], &s, &tried, &why)) {
+        if (!look_at(ps, &ps->items[i], config_is_reversed(co->cfg), &s, &tried, &why)) {
             strbuf_addf(hint, "%s%s", hint->len > 0 ? "; " : "", why.text);
             continue;
         }

@@ -25,7 +25,9 @@ static bool target_part(const struct config *cfg, const char *said, const char *
         *ret = xstrdup(said);
         return true;
     }
-    if (!pg_url_value(config_text(cfg, "target.url"), keyword, ret, err))
+    /* A rollback's source is where the cutover has led the poolers. */
+    const char *key = config_is_reversed(cfg) ? "source.url" : "target.url";
+    if (!pg_url_value(config_text(cfg, key), keyword, ret, err))
         return false;
     if (*ret == NULL && otherwise != NULL)
         *ret = xstrdup(otherwise);
@@ -34,7 +36,7 @@ static bool target_part(const struct config *cfg, const char *said, const char *
     free(*ret);
     *ret = NULL;
     return err_set(err, ERR_CONFIG,
-                   "target.url says no single %s that a pooler could be pointed to. Hint: add %s:", keyword,
+                   "%s says no single %s that a pooler could be pointed to. Hint: add %s:", key, keyword,
                    keyword);
 }
 

@@ -419,6 +419,7 @@ void config_free(struct config *cfg)
         return;
     for (size_t i = 0; i < option_count; i++)
         option_value_release(&cfg->settings[i].value);
+    config_free(cfg->forward);
     free(cfg->file);
     free(cfg);
 }

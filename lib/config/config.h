@@ -33,6 +33,12 @@ bool config_load_text(const char *name, const char *text, size_t len, const char
                       struct err *err) MUST_CHECK;
 void config_free(struct config *cfg); /* NULL allowed */
 
+/* The same pipeline turned round, for the way back: source and target swapped, a name, journal and addresses of its own (section reverse),
+ * no first copy, and none of what apply wrote. Of one that is turned: the one it was made from. A copy, to be freed; cfg stays as it is.
+ * ERR_CONFIG: it cannot be turned (filters, MariaDB, Debezium's topics). */
+bool config_reversed(const struct config *cfg, struct config **ret, struct err *err) MUST_CHECK;
+bool config_is_reversed(const struct config *cfg);
+
 /* Owned by cfg. config_text gives NULL for an option that is not set and has no default. */
 const char *config_text(const struct config *cfg, const char *key);
 int64_t config_int(const struct config *cfg,

@@ -15,6 +15,7 @@ struct setting {
 
 struct config {
     char *file;                /* "" = none */
+    struct config *forward;    /* reverse.c: what this one was turned round from; NULL = it was not */
     struct setting settings[]; /* parallel to option_table */
 };
 

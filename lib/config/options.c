@@ -25,10 +25,10 @@
 
 /* clang-format off */
 const struct option option_table[] = {
-    {.key = "pipeline", .type = OPT_TEXT, .pattern = "^[a-z][a-z0-9_]{0,30}$", .example = "shop", .used_by = "!capture !apply !status !journal !check !compare !cutover !schema !audit !approve",
+    {.key = "pipeline", .type = OPT_TEXT, .pattern = "^[a-z][a-z0-9_]{0,30}$", .example = "shop", .used_by = "!capture !apply !status !journal !check !compare !cutover !rollback !schema !audit !approve",
      .help = "Name of the pipeline: a lower-case letter, then up to 30 letters, digits or '_'. Names the slot, the publication and the journal's transactional id."},
 
-    {.key = "source.url", .type = OPT_URL, .choices = PG_URL, .example = "postgresql://crossfade@db1:5432/shop", .used_by = "!capture !check !compare !cutover !schema status audit !approve",
+    {.key = "source.url", .type = OPT_URL, .choices = PG_URL, .example = "postgresql://crossfade@db1:5432/shop", .used_by = "!capture !check !compare !cutover !rollback !schema status audit !approve",
      .help = "The database to move away from. Passwords are better left to libpq's own means (PGPASSFILE, service file) or ${VAR}."},
     {.key = "source.standby_url", .type = OPT_URL, .choices = PG_URL, .example = "postgresql://crossfade@db1-standby:5432/shop", .used_by = "capture",
      .help = "A hot standby of source.url, PostgreSQL 16 or later: capture copies and decodes there, and writes to source.url only markers, heartbeats and what setting up takes. Tables need a key to be copied there."},
@@ -68,14 +68,14 @@ const struct option option_table[] = {
     {.key = "source.debezium.registry_ca", .type = OPT_PATH, .example = "/etc/ssl/registry-ca.pem", .used_by = "apply",
      .help = "Certificates (PEM) that the registry's may be signed by, in place of the system's."},
 
-    {.key = "target.url", .type = OPT_URL, .choices = PG_URL "|mariadb://|mysql://|fault:", .example = "postgresql://crossfade@db2:5432/shop", .used_by = "!apply !check !compare !cutover !schema !audit !approve",
+    {.key = "target.url", .type = OPT_URL, .choices = PG_URL "|mariadb://|mysql://|fault:", .example = "postgresql://crossfade@db2:5432/shop", .used_by = "!apply !check !compare !cutover !rollback !schema !audit !approve",
      .help = "The database to move to. Its tables must exist; crossfade schema create makes them. MariaDB (10.11 or later; apply, schema and check alone): mariadb://user@host:3306/database?ssl-mode=verify_identity&ssl-ca=FILE; its password from the URL, MARIADB_PWD, MYSQL_PWD or ~/.my.cnf."},
     {.key = "target.unfit", .type = OPT_ENUM, .def = "halt", .choices = "halt|null|nearest", .used_by = "capture apply compare",
      .help = "What becomes of a value that the target's column cannot hold, such as infinity or the year 290000 (MariaDB), a zero byte in text or a text that is too long (PostgreSQL). halt: apply stops and names the row, or holds it as a dead letter (apply.on_row_error). null: NULL, in columns that take it. nearest (MariaDB): the nearest date, time or float that there is. Columns of a key always halt; so does what a rule has no answer for."},
     {.key = "target.unfit_columns", .type = OPT_MAP, .example = "{public.event.at: nearest, public.note: \"null\"}", .used_by = "capture apply compare",
      .help = "The same for a table (schema.table) or a column of it (schema.table.column), by the names of the source; the narrowest rule holds: halt, null or nearest. In YAML, null has to be quoted."},
 
-    {.key = "journal.url", .type = OPT_URL, .choices = "kafka://|lmdb:|fault:", .example = "lmdb:/var/lib/crossfade/shop", .used_by = "!capture apply !journal !check !cutover",
+    {.key = "journal.url", .type = OPT_URL, .choices = "kafka://|lmdb:|fault:", .example = "lmdb:/var/lib/crossfade/shop", .used_by = "!capture apply !journal !check !cutover !rollback",
      .help = "Where changes are kept on their way: kafka://host:port,host:port or lmdb:FOLDER (one machine, no server)."},
     {.key = "journal.format", .type = OPT_ENUM, .def = "avro", .choices = "avro|json", .used_by = "capture apply journal check",
      .help = "How records are written: Avro in Confluent's framing, or plain JSON."},
@@ -392,6 +392,30 @@ const struct option option_table[] = {
      .help = "Hooks: run at the end of a cutover. One that fails is reported."},
     {.key = "cutover.hook_timeout_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "10s", .min = 100, .max = 60 * MINUTE_S * 1000, .used_by = "cutover",
      .help = "A hook that takes longer is ended, with all its children, and counts as failed."},
+
+    {.key = "cutover.reverse", .type = OPT_ENUM, .def = "optional", .choices = "required|optional|off", .used_by = "cutover",
+     .help = "Gate: the way back. required: no cutover begins unless a marker goes from the target to the source through the reversed pipeline (crossfade --reverse capture, crossfade --reverse apply), and none decides unless it does so again. optional: the same once the reversed pipeline is set up; without one the plan says that there is no way back. off: not asked for, and no rollback can follow."},
+    {.key = "cutover.rollback_window", .type = OPT_DURATION, .unit = UNIT_S, .def = "72h", .min = 0, .max = 30 * DAY_S, .used_by = "rollback",
+     .help = "Gate of crossfade rollback: the cutover must not be older."},
+
+    {.key = "reverse.pipeline", .type = OPT_TEXT, .pattern = "^[a-z][a-z0-9_]{0,30}$", .example = "shop_back", .used_by = "cutover rollback",
+     .help = "Name of the pipeline of the way back (slot, publication, origins). Default: the pipeline's name and _reverse."},
+    {.key = "reverse.journal", .type = OPT_URL, .choices = "kafka://|lmdb:|fault:", .example = "lmdb:/var/lib/crossfade/shop-reverse", .used_by = "cutover rollback",
+     .help = "Its journal. Default: the same Kafka (topics have another prefix), or journal.url's folder with -reverse behind its name."},
+    {.key = "reverse.capture_listen", .type = OPT_LISTEN, .def = "127.0.0.1:7311", .used_by = "cutover rollback",
+     .help = "Where crossfade --reverse capture serves /status, /metrics and /health."},
+    {.key = "reverse.apply_listen", .type = OPT_LISTEN, .def = "127.0.0.1:7312", .used_by = "cutover rollback",
+     .help = "Where crossfade --reverse apply does."},
+    {.key = "reverse.on_freeze", .type = OPT_LIST, .items = "commands of a shell", .used_by = "rollback",
+     .help = "Hooks of a rollback in place of cutover.on_freeze: run before the poolers are paused and the new side is closed; one that fails aborts the rollback."},
+    {.key = "reverse.on_verified", .type = OPT_LIST, .items = "commands of a shell", .used_by = "rollback",
+     .help = "Hooks of a rollback in place of cutover.on_verified: run right before the decision; one that fails aborts the rollback."},
+    {.key = "reverse.on_switch", .type = OPT_LIST, .items = "commands of a shell", .used_by = "rollback",
+     .help = "Hooks of a rollback in place of cutover.on_switch: run after the decision, when the poolers have been switched back."},
+    {.key = "reverse.on_abort", .type = OPT_LIST, .items = "commands of a shell", .used_by = "rollback",
+     .help = "Hooks of a rollback in place of cutover.on_abort: run when a rollback was aborted and the new side serves again."},
+    {.key = "reverse.on_done", .type = OPT_LIST, .items = "commands of a shell", .used_by = "rollback",
+     .help = "Hooks of a rollback in place of cutover.on_done: run at the end of a rollback."},
 
     {.key = "log.format", .type = OPT_ENUM, .def = "text", .choices = "text|json", .used_by = "capture apply compare cutover",
      .help = "One event is one line on stderr, as text or as JSON."},

@@ -30,9 +30,11 @@ END $$;
 CREATE TABLE IF NOT EXISTS crossfade.decision (
     pipeline   text        PRIMARY KEY,
     cutover_id text        NOT NULL,
-    state      text        NOT NULL CHECK (state IN ('open', 'switched', 'aborted')),
+    state      text        NOT NULL,
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+ALTER TABLE crossfade.decision DROP CONSTRAINT IF EXISTS decision_state_check;
+ALTER TABLE crossfade.decision ADD CONSTRAINT decision_state_check CHECK (state IN ('open', 'switched', 'aborted', 'returned')); -- by a rollback
 REVOKE ALL ON crossfade.decision FROM PUBLIC;
 
 -- The last hash of the audit chain (crossfade.audit on the target) that a cutover has written: rows cut off at its end are seen by it.

@@ -141,7 +141,7 @@ def test_a_failure_at_any_step_puts_the_source_back(servers):
                 process.start(failpoint=f"{point}:1:error")
                 code = process.wait(120)
                 assert not process.sanitizer_reports(), process.log_tail(100)
-            if point == "cutover.switching":  # decided: only forward
+            if point in ("cutover.switching", "cutover.reopened"):  # decided: only forward
                 assert code == 12 and shop.decision() == "switched" and not shop.serves(), f"{point}: {code}\n{process.log_tail()}"
                 assert shop.pipeline.run("cutover", "abort", "--json").returncode not in (0, 11)
                 assert shop.cutover("run", "--execute")["outcome"] == "done"

@@ -188,6 +188,23 @@ static bool find_known(struct pg_target *pt, struct pg_table **tabs, size_t *cou
     return true;
 }
 
+/* Whether this pipeline has been cut over: then applications have written here, whose rows are never in the way, and never emptied. */
+static bool has_served(struct pg_target *pt, bool *ret, struct err *err)
+{
+    const char *params[] = {pt->pipeline};
+    return pg_query_bool(pt->conn,
+                         "SELECT EXISTS (SELECT FROM crossfade.cutover WHERE pipeline = $1 AND state IN "
+                         "('switching', 'done'))",
+                         1, params, ret, err) ||
+           err_wrap(err, "whether the target has served already");
+}
+
+static bool unless_served(struct pg_target *pt, struct pg_table **tabs, size_t count, struct err *err)
+{
+    bool served = false;
+    return has_served(pt, &served, err) && (served || refuse_or_empty(pt, tabs, count, err));
+}
+
 static bool ensure_some(struct pg_target *pt, struct pg_table **tabs, size_t count, struct err *err)
 {
     if (!find_known(pt, tabs, &count, err))
@@ -196,7 +213,7 @@ static bool ensure_some(struct pg_target *pt, struct pg_table **tabs, size_t cou
         return true;
     /* Without a copy the rows are there already, and are to stay. */
     if (!pgt_refuse_source(pt->conn, pt->pipeline, err) ||
-        (pt->attempt > 0 && !refuse_or_empty(pt, tabs, count, err)) || !remember(pt, tabs, count, err))
+        (pt->attempt > 0 && !unless_served(pt, tabs, count, err)) || !remember(pt, tabs, count, err))
         return false;
     for (size_t i = 0; i < count; i++)
         tabs[i]->loading = true;
@@ -263,7 +280,17 @@ bool pgt_reset(struct pg_target *pt, struct err *err)
     PG_RESULT_AUTO known = NULL;
     PG_RESULT_AUTO gone = NULL;
     const char *params[2] = {pt->pipeline, pt->shard};
-    if (!pgt_plain(pt, err) || !forget_direct(pt, err) ||
+    bool served = false;
+    if (!pgt_plain(pt, err) || !has_served(pt, &served, err))
+        return false;
+    if (served)
+        return err_set(
+            err, ERR_SCHEMA,
+            "a new copy would empty the target, which pipeline %s has been cut over to. Hint: was capture's "
+            "journal or slot lost? If the target is really to be filled anew, delete the pipeline's rows in "
+            "crossfade.cutover",
+            pt->pipeline);
+    if (!forget_direct(pt, err) ||
         !pg_query(pt->conn,
                   "SELECT format('%s%I.%I', CASE WHEN c.relkind = 'p' THEN '' ELSE 'ONLY ' END, schema_name, "
                   "table_name) FROM crossfade.loaded l JOIN pg_class c ON c.oid = "

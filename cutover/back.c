@@ -1,0 +1,243 @@
+/*
+ * Owns: the other direction of a cutover. Forwards that is the way back, a pipeline from the target to the source that stands ready before
+ * the decision; in a rollback it is the way there. Nothing of the state table differs: each switch proves that the other direction works,
+ * notes where it starts from, and opens what the switch before it has closed.
+ *
+ * Where it starts from: at the decision both sides are closed and were compared. A marker that is written to the target then gives the
+ * fence in the other pipeline's journal behind which nothing but new writes can stand; it is noted as a PASS of that pipeline, with this
+ * cutover's id. So a rollback compares what was written since, and needs no comparison of everything while an application is down.
+ * Only a PASS from that moment on counts (back_last_switch()): what apply wrote until then is in no journal of that pipeline.
+ */
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "back.h"
+#include "compare/compare.h"
+#include "core/alloc.h"
+#include "core/clock.h"
+#include "core/failpoint.h"
+#include "deadline.h"
+
+bool back_of(const struct cutover *co, struct back *ret, struct err *err)
+{
+    struct config *cfg = NULL;
+    if (!config_reversed(co->cfg, &cfg, err))
+        return false;
+    *ret = (struct back){.cfg = cfg,
+                         .view = {.cfg = cfg,
+                                  .talk = co->talk,
+                                  .pipeline = config_text(cfg, "pipeline"),
+                                  .source = co->target,
+                                  .target = co->source}};
+    return true;
+}
+
+void back_release(struct back *back)
+{
+    config_free(back->cfg);
+    back->cfg = NULL;
+}
+
+bool back_is_set_up(struct back *back, bool *ret, struct err *err)
+{
+    const char *params[] = {back->view.pipeline};
+    return pg_query_bool(back->view.source,
+                         "SELECT EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = "
+                         "'crossfade_' || $1"
+                         " AND database = pg_catalog.current_database())"
+                         " AND pg_catalog.to_regclass('crossfade.marker') IS NOT NULL",
+                         1, params, ret, err) ||
+           err_wrap(err, "whether pipeline %s is set up", back->view.pipeline);
+}
+
+bool back_trip(struct back *back, int64_t limit_ms, int64_t *ret_us, struct err *err)
+{
+    char nonce[40];
+    lsn_t lsn;
+    bool there = false;
+    int64_t start_us = clock_mono_us();
+    if (!pg_query_bool(back->view.target, "SELECT pg_catalog.to_regclass('crossfade.position') IS NOT NULL",
+                       0, NULL, &there, err))
+        return false;
+    if (!there)
+        return err_set(err, ERR_REFUSED, "its apply has never run");
+    nonce_make(nonce);
+    if (!marker_write(&back->view, "ping", nonce, &lsn, err) ||
+        !drain_wait(&back->view, lsn, nonce, limit_ms, err))
+        return false;
+    *ret_us = clock_mono_us() - start_us;
+    return true;
+}
+
+/* The other pipeline's first PASS: everything up to where its apply stands now, on both closed sides. */
+static bool note_start(struct cutover *co, struct back *back, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    char *shapes CLEANUP(free_ptr) = NULL;
+    if (!compare_shapes(back->view.source, back->view.pipeline, &shapes, err))
+        return false;
+    const char *params[] = {back->view.pipeline, shapes, co->id};
+    return pg_query(
+               back->view.target,
+               "INSERT INTO crossfade.verdict (pipeline, fence_id, lsn, scope, verdict, detail, started_at)"
+               " SELECT $1, fence_id, lsn, 'changed', 'PASS',"
+               " pg_catalog.jsonb_build_object('shapes', $2::jsonb, 'cutover', $3::text), clock_timestamp()"
+               " FROM crossfade.position WHERE pipeline = $1 ORDER BY fence_id LIMIT 1",
+               3, params, &res, err) ||
+           err_wrap(err, "where pipeline %s starts from", back->view.pipeline);
+}
+
+static bool prove_and_note(struct cutover *co, struct back *back, struct err *err)
+{
+    int64_t took_us = 0;
+    int64_t limit_ms = config_int(co->cfg, "cutover.max_lag_ms");
+    return back_trip(back, MIN_OF(limit_ms, MAX_OF(1, deadline_left_ms(co))), &took_us, err) &&
+           failpoint("cutover.way_back", err) && note_start(co, back, err);
+}
+
+/* A rollback is not kept from going on by what it leaves. */
+static bool may_go_without(struct cutover *co, const struct err *why)
+{
+    if (!config_is_reversed(co->cfg))
+        return false;
+    cutover_say(co, "the way there is not proven: %s. Compare everything before the next cutover", why->text);
+    return true;
+}
+
+bool back_stands(struct cutover *co, struct err *err)
+{
+    struct back back;
+    struct err why = ERR_INIT;
+    const char *mode = config_text(co->cfg, "cutover.reverse");
+    bool set_up = false, required = strcmp(mode, "required") == 0 && !config_is_reversed(co->cfg);
+    if (strcmp(mode, "off") == 0)
+        return failpoint("cutover.way_back", err);
+    bool ok = back_of(co, &back, &why);
+    if (ok) {
+        ok = back_is_set_up(&back, &set_up, &why) && (set_up ? prove_and_note(co, &back, &why) : !required);
+        back_release(&back);
+    } else {
+        ok = !required && why.code == ERR_CONFIG;
+    }
+    if (ok && !set_up)
+        return failpoint("cutover.way_back", err);
+    if (ok || may_go_without(co, &why))
+        return true;
+    if (!err_is_set(&why))
+        err_set(&why, ERR_REFUSED, "the reversed pipeline is not set up");
+    *err = why;
+    return err_wrap(err, "there is no way back (cutover.reverse: %s)", mode);
+}
+
+bool back_last_switch(struct cutover *co, char ret_id[40], char ret_at[40], struct err *err)
+{
+    struct back back;
+    struct err none = ERR_INIT;
+    PG_RESULT_AUTO res = NULL;
+    bool there = false;
+    (void)snprintf(ret_id, 40, "%s", "");
+    (void)snprintf(ret_at, 40, "-infinity");
+    if (!back_of(co, &back, &none))
+        return true;
+    const char *params[] = {back.view.pipeline};
+    bool ok =
+        pg_query_bool(co->target, "SELECT pg_catalog.to_regclass('crossfade.decision') IS NOT NULL", 0, NULL,
+                      &there, err) &&
+        (!there || pg_query(co->target,
+                            "SELECT cutover_id, changed_at::text FROM crossfade.decision WHERE pipeline = $1"
+                            " AND state = 'switched'",
+                            1, params, &res, err));
+    if (ok && there && pg_rows(res) > 0) {
+        (void)snprintf(ret_id, 40, "%s", pg_cell(res, 0, 0));
+        (void)snprintf(ret_at, 40, "%s", pg_cell(res, 0, 1));
+    }
+    back_release(&back);
+    return ok || err_wrap(err, "the last switch of the other direction");
+}
+
+/* --- behind the decision --- */
+
+static bool pass_and_return(struct cutover *co, const char *pipeline, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    const char *params[] = {pipeline};
+    if (pg_exec(co->target, "BEGIN", err) && freeze_pass_on(co->target, err) &&
+        pg_query(co->target,
+                 "UPDATE crossfade.decision SET state = 'returned', changed_at = clock_timestamp() WHERE "
+                 "pipeline = $1"
+                 " AND state = 'switched'",
+                 1, params, &res, err) &&
+        pg_exec(co->target, "COMMIT", err))
+        return true;
+    struct err ignored = ERR_INIT; /* the first one counts */
+    if (!pg_busy(co->target) && pg_in_transaction(co->target))
+        (void)!pg_exec(co->target, "ROLLBACK", &ignored);
+    return err_wrap(err, "the target cannot be opened to writers");
+}
+
+bool back_open_target(struct cutover *co, struct err *err)
+{
+    char id[40], at[40];
+    struct back back;
+    struct err none = ERR_INIT;
+    if (!cutover_reconnect_target(co, err) || !back_last_switch(co, id, at, err))
+        return false;
+    bool closed = id[0] != '\0';
+    if (closed && back_of(co, &back, &none)) {
+        bool ok = pass_and_return(co, back.view.pipeline, err);
+        back_release(&back);
+        if (!ok)
+            return false;
+        cutover_say(co, "the target takes writes again (cutover %s had closed it)", id);
+    }
+    return failpoint("cutover.reopened", err);
+}
+
+#define DROP_TRIES 3
+
+static bool drop_one(struct cutover *co, const char *schema, const char *table)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    bool done = false;
+    strbuf_adds(&sql, "DROP TRIGGER IF EXISTS " FREEZE_TRIGGER " ON ");
+    pg_quote_table(&sql, schema, table);
+    for (unsigned attempt = 0; !done && attempt < DROP_TRIES; attempt++) {
+        struct err now = ERR_INIT;
+        if (attempt > 0)
+            (void)poll(NULL, 0, (int)(clock_backoff_us(attempt, 50, 500) / 1000));
+        done = strbuf_ok(&sql, "trigger", &now) && pg_exec(co->target, sql.data, &now);
+    }
+    strbuf_release(&sql);
+    return done;
+}
+
+void back_clean_target(struct cutover *co)
+{
+    PG_RESULT_AUTO rows = NULL;
+    struct err failed = ERR_INIT;
+    const char *params[] = {FREEZE_TRIGGER};
+    int left = 0;
+    if (!pg_query(co->target,
+                  "SELECT n.nspname, c.relname FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON "
+                  "c.oid = t.tgrelid"
+                  " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE t.tgname = $1 AND "
+                  "t.tgparentid = 0"
+                  " ORDER BY 1, 2",
+                  1, params, &rows, &failed) ||
+        !pg_exec(co->target, "SET lock_timeout = 300", &failed)) {
+        cutover_say(co, "triggers " FREEZE_TRIGGER " on the target are left: %s", failed.text);
+        return;
+    }
+    for (int i = 0; i < pg_rows(rows); i++)
+        left += !drop_one(co, pg_cell(rows, i, 0), pg_cell(rows, i, 1));
+    if (!pg_exec(co->target, "SET lock_timeout = 0", &failed))
+        cutover_say(co, "%s", failed.text);
+    if (left > 0)
+        cutover_say(co,
+                    "%d triggers " FREEZE_TRIGGER
+                    " on the target could not be dropped without waiting; they let everything pass",
+                    left);
+}
