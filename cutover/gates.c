@@ -12,6 +12,7 @@
 #include "cutover/approval/approval.h"
 #include "cutover/approval/gate.h"
 #include "estimate.h"
+#include "reads.h"
 
 /* A person is asked, and approvals are spent, once in a cutover: gates that are asked again after a wait leave them out. */
 static bool gate_confirmed(struct cutover *co, struct gate_result *gate)
@@ -54,6 +55,7 @@ static const struct gate {
     {"old_transactions", gate_transactions, false},
     {"privileges", gate_privileges, false},
     {"poolers", gate_poolers, false},
+    {"read_steps", gate_reads, false},
     {"verdict", gate_readiness, false},
     {"clean_window", gate_readiness, false},
     {"no_ddl", gate_no_ddl, false},

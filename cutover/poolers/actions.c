@@ -3,6 +3,7 @@
 
 #include "cutover/poolers/hooks.h"
 #include "cutover/poolers/poolers.h"
+#include "cutover/reads.h"
 
 bool act_pause(struct cutover *co, struct err *err)
 {
@@ -16,7 +17,7 @@ bool act_hold(struct cutover *co, struct err *err)
 
 bool act_switch(struct cutover *co, struct err *err)
 {
-    if (!poolers_switch(co, err) || !hooks_run(co, "on_switch", err))
+    if (!poolers_switch(co, err) || !reads_all(co, err) || !hooks_run(co, "on_switch", err))
         return false;
     hooks_report(co, "on_done");
     return true;
@@ -24,7 +25,12 @@ bool act_switch(struct cutover *co, struct err *err)
 
 bool act_unpause(struct cutover *co, struct err *err)
 {
+    struct err reads = ERR_INIT;
     bool ok = poolers_resume(co, err);
+    if (!reads_back(co, &reads) && ok) {
+        *err = reads;
+        ok = false;
+    }
     hooks_report(co, "on_abort");
     return ok;
 }
