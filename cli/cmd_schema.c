@@ -1,4 +1,4 @@
-/* crossfade schema plan | create: the document that a person reads; the statements, told or executed. */
+/* crossfade schema plan | create | compare: the document that a person reads; the statements, told or executed. */
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -9,6 +9,7 @@
 #include "cli.h"
 #include "core/alloc.h"
 #include "schema/schema.h"
+#include "schema_compare.h"
 #include "terminal.h"
 
 const struct cli_flag schema_flags[] = {
@@ -17,7 +18,7 @@ const struct cli_flag schema_flags[] = {
     {"execute", NULL, "create: make what is missing; without it, it is only told"},
     {"indexes", NULL, "create: the indexes and foreign keys that schema.indexes: after_snapshot has put off"},
     {"wait", NULL, "create --indexes: wait until the copy is complete, then make them"},
-    {"json", NULL, "as JSON: the plan, or what create did"},
+    {"json", NULL, "as JSON: the plan, what create did, or what differs"},
     {NULL, NULL, NULL},
 };
 
@@ -200,5 +201,8 @@ int cmd_schema(struct cli *cli)
         return plan_command(cli);
     if (strcmp(verb, "create") == 0)
         return create_command(cli);
-    return cli_usage_error(cli, "found \"%s\", expected plan or create", verb[0] != '\0' ? verb : "nothing");
+    if (strcmp(verb, "compare") == 0)
+        return schema_compare(cli);
+    return cli_usage_error(cli, "found \"%s\", expected plan, create or compare",
+                           verb[0] != '\0' ? verb : "nothing");
 }

@@ -16,13 +16,17 @@ const struct command command_table[] = {
      .run = cmd_schema,
      .needs_config = true,
      .stop = STOP_TWICE,
-     .usage = "plan [--format markdown|html|json] [--output FILE] | create [--execute] [--indexes] [--json]",
+     .usage =
+         "plan [--format markdown|html|json] [--output FILE] | create [--execute] [--indexes] [--json] | "
+         "compare [--json]",
      .summary = "make the target's schema from the source's",
      .text = "plan prints what each table and column becomes, what may be lost, and what a person has to "
              "decide. create "
              "tells what it would make, and makes it with --execute: statement by statement; run again, it "
              "goes on where "
              "it was. What is there and equal is left alone; when something else is there, nothing is made. "
+             "compare lists what the target has otherwise than the source, as a cutover's gate sees it "
+             "(PostgreSQL on both sides). "
              "Exit code 0: "
              "done; 1: a decision is open, or something differs; 4: could not run.",
      .flags = schema_flags},

@@ -42,6 +42,7 @@ struct run {
     struct redaction redaction;
     struct scope scope;
     char *shapes; /* compare_shapes() before the snapshot; NULL in frozen mode */
+    char *schema; /* verdict_schema() at the same time */
     struct history history;
     struct aside opening[SIDE_COUNT]; /* the sessions of a side */
     struct aside reading;             /* the source's catalog */
@@ -220,6 +221,8 @@ static bool begin_at_fence(struct run *run, struct err *err)
     aside_begin(&run->opening[SIDE_TARGET], open_target, run);
     if (!compare_shapes(fence->source, run->out->pipeline, &run->shapes, err))
         return false;
+    if (run->req->table_count == 0 && !run->engine.counts_only)
+        run->schema = verdict_schema(run->cfg, fence->source);
     if (!step(run, fence_hold(fence, &reason, err), &reason))
         return false;
     run->out->lsn = fence->slot.consistent_lsn;
@@ -487,7 +490,7 @@ static bool conclude(struct run *run, struct err *err)
     struct session *conn = NULL;
     bool ok = open_recorder(run, &conn, err) || err_wrap(err, "the verdict (%s) could not be recorded",
                                                          compare_verdict_name(run->out->verdict));
-    ok = ok && make_report(run, conn, err) && verdict_record(run->out, run->shapes, conn, err);
+    ok = ok && make_report(run, conn, err) && verdict_record(run->out, run->shapes, run->schema, conn, err);
     session_close(conn);
     return ok;
 }
@@ -572,6 +575,7 @@ static bool run_once(const struct config *cfg, const struct compare_request *req
     redaction_close(&run.redaction);
     session_close(run.recorder);
     free(run.shapes);
+    free(run.schema);
     return ok;
 }
 

@@ -7,8 +7,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/failpoint.h"
 #include "deadline.h"
 #include "poolers/actions.h"
+#include "reads.h"
 
 #define POSTPONE_POLL_MS 500
 
@@ -93,7 +95,7 @@ static bool gates_again(struct cutover *co, struct err *err)
 }
 
 /* A wait of days outlives a server's restart. */
-static bool still_open(struct cutover *co, struct err *err)
+bool decision_still_open(struct cutover *co, struct err *err)
 {
     struct err now = ERR_INIT;
     if (guard_open(co, &now))
@@ -120,10 +122,15 @@ bool act_wait(struct cutover *co, struct err *err)
         waited = true;
         if (co->talk->stop_asked(co->talk->ctx))
             return err_set(err, ERR_INTERRUPTED, "stop was asked for while %s exists", path);
-        if (!still_open(co, err))
+        if (!decision_still_open(co, err))
             return false;
         (void)poll(NULL, 0, POSTPONE_POLL_MS);
     }
+}
+
+bool act_read(struct cutover *co, struct err *err)
+{
+    return !reads_wanted(co) || (reads_step_up(co, err) && gates_again(co, err));
 }
 
 bool act_arm(struct cutover *co, struct err *err)
@@ -160,7 +167,7 @@ bool act_verify(struct cutover *co, struct err *err)
 bool act_decide(struct cutover *co, struct err *err)
 {
     char stands[16];
-    if (!decision_set(co, "switched", stands, err))
+    if (!failpoint("cutover.decide", err) || !decision_set(co, "switched", stands, err))
         return false;
     return strcmp(stands, "switched") == 0 ||
            err_set(err, ERR_FENCED, "the decision row says '%s': somebody else ended this cutover", stands);

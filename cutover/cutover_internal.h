@@ -52,6 +52,12 @@ struct cutover {
     int64_t took_us; /* 0 = it did not succeed */
     int64_t slowest_trip_us; /* of the markers that the gates sent there and back; 0 = none */
     int trips;
+    struct {
+        int looks;
+        int64_t most; /* at one look */
+        char names[160];
+    } writers;                         /* others that write to the target, while the gates are asked */
+    int read_share;                    /* percent of reads on the target, as last recorded (reads.c) */
     size_t sequence_count;             /* as the gates have found */
     const struct readiness *readiness; /* while the gates are asked */
     struct cutover_report *report;

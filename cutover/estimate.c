@@ -11,6 +11,7 @@
 #include "back.h"
 #include "core/clock.h"
 #include "deadline.h"
+#include "reads.h"
 
 #define UNKNOWN_MS (-1)
 
@@ -192,6 +193,11 @@ static void of_step(struct cutover *co, const struct known *known, enum cutover_
     case CUT_WAITING:
         (void)snprintf(e->basis, sizeof e->basis, "as long as the postpone file exists");
         e->ms = 0;
+        break;
+    case CUT_READING:
+        (void)snprintf(e->basis, sizeof e->basis,
+                       "as long as the steps are held, and the shadow queries take");
+        e->ms = reads_hold_ms(co);
         break;
     case CUT_ARMING:
         of_the_past(known, state, 6 * tables, e);

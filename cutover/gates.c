@@ -12,6 +12,7 @@
 #include "cutover/approval/approval.h"
 #include "cutover/approval/gate.h"
 #include "estimate.h"
+#include "reads.h"
 
 /* A person is asked, and approvals are spent, once in a cutover: gates that are asked again after a wait leave them out. */
 static bool gate_confirmed(struct cutover *co, struct gate_result *gate)
@@ -48,20 +49,24 @@ static const struct gate {
     {"publication", gate_publication, false},
     {"replica_identity", gate_identity, false},
     {"subscriptions", gate_subscriptions, false},
+    {"schema", gate_schema, false},
     {"sequences", gate_sequences, false},
     {"indexes", gate_indexes, false},
     {"constraints", gate_constraints, false},
     {"prepared_transactions", gate_prepared, false},
     {"old_transactions", gate_transactions, false},
-    {"rogue_writers", gate_writers, false},
     {"privileges", gate_privileges, false},
     {"poolers", gate_poolers, false},
+    {"read_steps", gate_reads, false},
     {"verdict", gate_readiness, false},
     {"clean_window", gate_readiness, false},
+    {"no_ddl", gate_no_ddl, false},
     {"shadow_queries", gate_shadow, false},
+    {"shadow_latency", gate_shadow_latency, false},
     {"reverse_path", gate_reverse_path, false},
     {"approvals", gate_approvals, false},
-    {"lag", gate_lag, true}, /* waits, and a dead role would cost its whole limit */
+    {"lag", gate_lag, true},               /* waits, and a dead role would cost its whole limit */
+    {"rogue_writers", gate_writers, true}, /* has looked while lag was measured */
     {"estimated_pause", gate_pause, true},
 };
 
@@ -139,6 +144,8 @@ bool gates_run(struct cutover *co, bool *ret_all_ok, struct err *err)
         return false;
     co->readiness = &readiness;
     co->report->gate_count = co->report->estimate_count = 0;
+    co->writers.looks = 0;
+    co->writers.most = 0;
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
         if (!table[i].if_rest_holds)
             ask(co, &table[i]);

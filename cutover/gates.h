@@ -22,13 +22,24 @@ bool gate_unmeasured(struct gate_result *gate, const struct err *failed);
 bool gate_counts(struct pg_conn *conn, const char *sql, const char *param, struct gate_result *gate,
                  int64_t most, const char *what, const char *hint);
 
+/* The schemas of the pipeline's tables as a parameter: caller frees. */
+char *gate_schemas(const struct cutover *co);
+/* Of the target: an expression of the oids of all tables in the schemas $1. */
+#define GATE_OUR_TABLES                                                                                      \
+    "(SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"      \
+    " WHERE c.relkind IN ('r', 'p') AND n.nspname <> 'crossfade' AND n.nspname = ANY ($1::text[]))"
+
 /* gates_pipeline.c */
 gate_fn gate_capture_alive, gate_apply_alive, gate_slot, gate_complete, gate_publication, gate_lag,
     gate_pause;
 /* gates_source.c */
 gate_fn gate_subscriptions, gate_prepared, gate_transactions, gate_identity, gate_privileges;
+/* gates_schema.c */
+gate_fn gate_schema, gate_no_ddl, gate_constraints, gate_indexes;
 /* gates_target.c */
-gate_fn gate_readiness, gate_sequences, gate_constraints, gate_indexes, gate_writers, gate_shadow;
+gate_fn gate_readiness, gate_sequences, gate_writers, gate_shadow, gate_shadow_latency;
+/* Looks once who writes to the target, for gate_writers(). */
+bool writers_look(struct cutover *co, struct err *err) MUST_CHECK;
 /* gates_back.c */
 /* Commands in its hint as they are for a rollback. */
 void gate_turn_hint(const struct cutover *co, struct gate_result *gate);

@@ -98,7 +98,7 @@ bool gate_lag(struct cutover *co, struct gate_result *gate)
     gate_limit(gate, "each <= %" PRId64 " ms", limit_ms);
     do {
         int64_t took_us;
-        if (!round_trip(co, limit_ms, &took_us, &late)) {
+        if (!writers_look(co, &late) || !round_trip(co, limit_ms, &took_us, &late)) {
             gate_measured(gate, "round trip %d failed", trips + 1);
             gate_refuse(gate, "%.200s", late.text);
             return true;

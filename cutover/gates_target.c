@@ -39,69 +39,49 @@ bool gate_sequences(struct cutover *co, struct gate_result *gate)
     return true;
 }
 
-/* The tables of the target in the schemas that the pipeline has tables in. */
-#define OUR_TABLES                                                                                           \
-    "(SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"      \
-    " WHERE c.relkind IN ('r', 'p') AND n.nspname <> 'crossfade' AND n.nspname = ANY ($1::text[]))"
+/* Who holds a lock for writing now, and is not one of us; and subscriptions, which write whenever they like. */
+static const char writers_sql[] =
+    "SELECT count(*), string_agg(f.who, ', ' ORDER BY f.who) FROM (SELECT DISTINCT pg_catalog.format('pid=%s "
+    "role=%s "
+    "application=%s', a.pid, coalesce(a.usename, a.backend_type), a.application_name) AS who FROM "
+    "pg_catalog.pg_locks l JOIN "
+    "pg_catalog.pg_stat_activity a ON a.pid = l.pid WHERE l.locktype = 'relation' AND l.granted AND l.mode "
+    "IN "
+    "('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')"
+    " AND coalesce(a.backend_type, '') <> 'autovacuum worker' AND coalesce(a.application_name, '') NOT LIKE "
+    "'crossfade %'"
+    " AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())"
+    " AND l.relation IN " GATE_OUR_TABLES
+    " UNION SELECT 'subscription ' || s.subname FROM pg_catalog.pg_subscription s"
+    " WHERE s.subenabled AND s.subdbid = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = "
+    "current_database())) f";
 
-/* The schemas of the pipeline's tables as a parameter: caller frees. */
-static char *schemas_of(const struct cutover *co)
+bool writers_look(struct cutover *co, struct err *err)
 {
-    struct strbuf list = STRBUF_INIT(STRBUF_SQL_MAX);
-    size_t n = 0;
-    for (size_t i = 0; i < co->table_count; i++) {
-        if (i == 0 || strcmp(co->tables[i].schema, co->tables[i - 1].schema) != 0)
-            pg_array_text(&list, n++, co->tables[i].schema);
-    }
-    pg_array_end(&list, n);
-    return strbuf_detach(&list);
+    char *schemas CLEANUP(free_ptr) = gate_schemas(co);
+    const char *params[] = {schemas};
+    PG_RESULT_AUTO res = NULL;
+    if (!pg_query(co->target, writers_sql, 1, params, &res, err))
+        return err_wrap(err, "who writes to the target");
+    co->writers.looks++;
+    if (pg_cell_int64(res, 0, 0) <= co->writers.most)
+        return true;
+    co->writers.most = pg_cell_int64(res, 0, 0);
+    (void)snprintf(co->writers.names, sizeof co->writers.names, "%s", pg_cell(res, 0, 1));
+    return true;
 }
 
-/* What was put off until after the copy, and never made good. */
-bool gate_constraints(struct cutover *co, struct gate_result *gate)
-{
-    char *schemas CLEANUP(free_ptr) = schemas_of(co);
-    if (config_is_reversed(co->cfg)) /* the old source served with what it has */
-        return false;
-    gate_limit(gate, "all proven");
-    return gate_counts(
-        co->target,
-        "SELECT count(*), string_agg(k.conrelid::regclass || ' ' || pg_catalog.quote_ident(k.conname), ', ')"
-        " FROM pg_catalog.pg_constraint k WHERE NOT k.convalidated AND k.conrelid IN " OUR_TABLES,
-        schemas, gate, 0, "not proven", "on the target: ALTER TABLE … VALIDATE CONSTRAINT …");
-}
-
-bool gate_indexes(struct cutover *co, struct gate_result *gate)
-{
-    char *schemas CLEANUP(free_ptr) = schemas_of(co);
-    if (config_is_reversed(co->cfg))
-        return false;
-    gate_limit(gate, "all valid");
-    return gate_counts(
-        co->target,
-        "SELECT count(*), string_agg(i.indexrelid::regclass::text, ', ') FROM pg_catalog.pg_index i"
-        " WHERE NOT (i.indisvalid AND i.indisready) AND i.indrelid IN " OUR_TABLES,
-        schemas, gate, 0, "not valid", "on the target: REINDEX INDEX …");
-}
-
-/* Who writes to the target now, and is not one of us. */
+/* A write takes a moment: gate_lag() has looked as often as it has sent a marker. */
 bool gate_writers(struct cutover *co, struct gate_result *gate)
 {
-    char *schemas CLEANUP(free_ptr) = schemas_of(co);
+    struct err failed = ERR_INIT;
     gate_limit(gate, "none");
-    return gate_counts(
-        co->target,
-        "SELECT count(DISTINCT l.pid), string_agg(DISTINCT pg_catalog.format('pid=%s role=%s "
-        "application=%s', a.pid, a.usename,"
-        " a.application_name), ', ') FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid "
-        "= l.pid"
-        " WHERE l.locktype = 'relation' AND l.granted AND l.mode IN ('RowExclusiveLock', "
-        "'ShareRowExclusiveLock', 'ExclusiveLock',"
-        " 'AccessExclusiveLock') AND coalesce(a.backend_type, 'client backend') = 'client backend'"
-        " AND coalesce(a.application_name, '') NOT LIKE 'crossfade %' AND l.database = (SELECT d.oid FROM "
-        "pg_catalog.pg_database d"
-        " WHERE d.datname = current_database()) AND l.relation IN " OUR_TABLES,
-        schemas, gate, 0, "writing", "nobody else may write to the target before the switch");
+    if (!writers_look(co, &failed))
+        return gate_unmeasured(gate, &failed);
+    gate_measured(gate, "%" PRId64 " writing, in %d looks", co->writers.most, co->writers.looks);
+    if (co->writers.most > 0)
+        gate_refuse(gate, "nobody else may write to the target before the switch: %.150s", co->writers.names);
+    return true;
 }
 
 /* The last run of shadow queries, where compare watch is to run them. */
@@ -128,5 +108,38 @@ bool gate_shadow(struct cutover *co, struct gate_result *gate)
                   (double)pg_cell_int64(res, 0, 1) / 1000.0, (double)pg_cell_int64(res, 0, 2) / 1000.0);
     if (strcmp(pg_cell(res, 0, 0), "PASS") != 0)
         gate_refuse(gate, "look at the report of the shadow queries: `crossfade compare history`");
+    return true;
+}
+
+/* By the run that was last made, by hand or by compare watch. */
+bool gate_shadow_latency(struct cutover *co, struct gate_result *gate)
+{
+    const char *params[] = {co->pipeline}, *ratio = config_text(co->cfg, "cutover.shadow_latency_ratio");
+    PG_RESULT_AUTO res = NULL;
+    struct err failed = ERR_INIT;
+    double most = strtod(ratio, NULL);
+    if (most <= 0)
+        return false;
+    gate_limit(gate, "p95 of the target <= %s x the source's", ratio);
+    if (!pg_query(co->target,
+                  "SELECT detail->>'p95_source_us', detail->>'p95_target_us', extract(epoch FROM "
+                  "clock_timestamp() - finished_at)::bigint FROM crossfade.verdict WHERE pipeline = $1 AND "
+                  "scope = 'shadow' AND detail ? 'p95_target_us' ORDER BY id DESC LIMIT 1",
+                  1, params, &res, &failed))
+        return gate_unmeasured(gate, &failed);
+    if (pg_rows(res) == 0) {
+        gate_measured(gate, "never ran");
+        gate_refuse(gate, "run `crossfade compare shadow`, or set cutover.shadow_latency_ratio to 0");
+        return true;
+    }
+    double source = MAX_OF(1.0, (double)pg_cell_int64(res, 0, 0)), target = (double)pg_cell_int64(res, 0, 1);
+    int64_t age_s = pg_cell_int64(res, 0, 2), limit_s = config_int(co->cfg, "cutover.verdict_max_age_s");
+    gate_measured(gate, "%.2f x: p95 %.1f ms on the source, %.1f ms on the target, %" PRId64 " s ago",
+                  target / source, source / 1000.0, target / 1000.0, age_s);
+    if (age_s > limit_s)
+        gate_refuse(gate, "older than cutover.verdict_max_age_s: run `crossfade compare shadow` again");
+    else if (target > most * source)
+        gate_refuse(gate, "the target answers too slowly: ANALYZE it, warm its caches, look at the report of "
+                          "`crossfade compare shadow`");
     return true;
 }

@@ -177,11 +177,12 @@ void cutover_close(struct cutover *co)
 
 bool record_state(struct cutover *co, enum cutover_state state, struct err *err)
 {
-    char seq[16], began[32], lsn[LSN_TEXT_MAX], took[32], pause[32];
+    char seq[16], began[32], lsn[LSN_TEXT_MAX], took[32], pause[32], share[16];
     (void)snprintf(seq, sizeof seq, "%d", co->seq + 1);
     (void)snprintf(began, sizeof began, "%" PRId64, co->pause_began_wall_us);
     (void)snprintf(took, sizeof took, "%" PRId64, co->took_us);
     (void)snprintf(pause, sizeof pause, "%" PRId64, co->report->pause_us);
+    (void)snprintf(share, sizeof share, "%d", co->read_share);
     lsn_format(co->final_lsn, lsn);
     const char *params[] = {co->id,
                             co->pipeline,
@@ -193,7 +194,8 @@ bool record_state(struct cutover *co, enum cutover_state state, struct err *err)
                             co->took_us > 0 ? cutover_state_name(co->from) : NULL,
                             took,
                             pause,
-                            co->report->reason};
+                            co->report->reason,
+                            share};
     PG_RESULT_AUTO res = NULL;
     if (!trail_begin(co, err))
         return err_wrap(err, "step %s of cutover %s", cutover_state_name(state), co->id);
@@ -202,9 +204,9 @@ bool record_state(struct cutover *co, enum cutover_state state, struct err *err)
             "INSERT INTO crossfade.cutover (cutover_id, pipeline, seq, state, detail) VALUES ($1, $2, $3, $4,"
             " jsonb_build_object('pause_began_us', $5::bigint, 'final_lsn', $6::text, 'nonce', $7::text, "
             "'from', $8::text,"
-            " 'took_us', $9::bigint, 'pause_us', $10::bigint, 'reason', $11::text))"
+            " 'took_us', $9::bigint, 'pause_us', $10::bigint, 'reason', $11::text, 'read_share', $12::int))"
             " ON CONFLICT (cutover_id, seq) DO UPDATE SET state = EXCLUDED.state, detail = EXCLUDED.detail",
-            11, params, &res, err))
+            12, params, &res, err))
         return err_wrap(err, "step %s of cutover %s cannot be recorded on the target",
                         cutover_state_name(state), co->id);
     if (!trail_step(co, (int)state, err))
@@ -218,11 +220,12 @@ bool record_find_open(struct cutover *co, bool *ret_found, struct err *err)
 {
     const char *params[] = {co->pipeline};
     PG_RESULT_AUTO res = NULL;
-    if (!pg_query(
-            co->target,
-            "SELECT cutover_id, seq, state, detail->>'pause_began_us', detail->>'final_lsn', detail->>'nonce'"
-            " FROM crossfade.cutover WHERE pipeline = $1 ORDER BY at DESC, seq DESC LIMIT 1",
-            1, params, &res, err))
+    if (!pg_query(co->target,
+                  "SELECT cutover_id, seq, state, detail->>'pause_began_us', detail->>'final_lsn', "
+                  "detail->>'nonce',"
+                  " coalesce(detail->>'read_share', '0')"
+                  " FROM crossfade.cutover WHERE pipeline = $1 ORDER BY at DESC, seq DESC LIMIT 1",
+                  1, params, &res, err))
         return false;
     *ret_found = false;
     if (pg_rows(res) == 0)
@@ -240,6 +243,7 @@ bool record_find_open(struct cutover *co, bool *ret_found, struct err *err)
     co->state = state;
     co->pause_began_wall_us = pg_cell_int64(res, 0, 3);
     (void)snprintf(co->nonce, sizeof co->nonce, "%s", pg_cell(res, 0, 5));
+    co->read_share = (int)pg_cell_int64(res, 0, 6);
     if (!lsn_parse(pg_cell(res, 0, 4), &co->final_lsn))
         co->final_lsn = 0;
     *ret_found = true;

@@ -32,8 +32,13 @@ static const struct cutover_rule table[] = {
 
     {.state = CUT_WAITING, .event = EV_GO, .guard = "the decision is open", .holds = guard_open,
      .action = "wait as long as the postpone file exists, then ask the gates again", .act = act_wait,
-     .undo = "nothing", .next = CUT_ARMING},
+     .undo = "nothing", .next = CUT_READING},
     LEADS_BACK(CUT_WAITING),
+
+    {.state = CUT_READING, .event = EV_GO, .guard = "the decision is open", .holds = guard_open,
+     .action = "hooks on_read_step: lead reads to the target in steps, measured", .act = act_read,
+     .undo = "lead reads back", .next = CUT_ARMING},
+    LEADS_BACK(CUT_READING),
 
     {.state = CUT_ARMING, .event = EV_GO, .guard = "the decision is open", .holds = guard_open,
      .action = "put up the triggers, letting everything pass", .act = act_arm,
@@ -87,11 +92,12 @@ static const struct cutover_rule table[] = {
 /* clang-format on */
 
 static const char *const state_names[CUT_MAX_] = {
-    [CUT_UNKNOWN] = "unknown",     [CUT_BEGINNING] = "beginning", [CUT_WAITING] = "waiting",
-    [CUT_ARMING] = "arming",       [CUT_PAUSING] = "pausing",     [CUT_FREEZING] = "freezing",
-    [CUT_MARKING] = "marking",     [CUT_DRAINING] = "draining",   [CUT_SEQUENCING] = "sequencing",
-    [CUT_VERIFYING] = "verifying", [CUT_DECIDING] = "deciding",   [CUT_SWITCHING] = "switching",
-    [CUT_DONE] = "done",           [CUT_ABORTING] = "aborting",   [CUT_ABORTED] = "aborted",
+    [CUT_UNKNOWN] = "unknown",       [CUT_BEGINNING] = "beginning", [CUT_WAITING] = "waiting",
+    [CUT_READING] = "reading",       [CUT_ARMING] = "arming",       [CUT_PAUSING] = "pausing",
+    [CUT_FREEZING] = "freezing",     [CUT_MARKING] = "marking",     [CUT_DRAINING] = "draining",
+    [CUT_SEQUENCING] = "sequencing", [CUT_VERIFYING] = "verifying", [CUT_DECIDING] = "deciding",
+    [CUT_SWITCHING] = "switching",   [CUT_DONE] = "done",           [CUT_ABORTING] = "aborting",
+    [CUT_ABORTED] = "aborted",
 };
 
 static const char *const event_names[EV_MAX_] = {

@@ -15,6 +15,7 @@ enum cutover_state {
     CUT_UNKNOWN = 0,
     CUT_BEGINNING,  /* gates have passed: open the decision row */
     CUT_WAITING,    /* as long as the postpone file exists */
+    CUT_READING,    /* lead reads to the target in steps, if any are configured */
     CUT_ARMING,     /* put up triggers that let everything pass; writers go on */
     CUT_PAUSING,    /* pause the poolers (none yet: the place for them) */
     CUT_FREEZING,   /* close the source to writers, verify that it is closed */

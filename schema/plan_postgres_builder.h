@@ -42,6 +42,10 @@ bool plan_pg_excluded(const struct postgres_request *req, const char *kind, cons
 
 /* plan_postgres_lost.c */
 bool plan_pg_read_partitions(struct builder *b, struct err *err) MUST_CHECK;
+/* Rows of class, oid and column (0 = all of it) of what cannot be made. params, arrays as text: oids of tables that are left out; oids and numbers of columns that
+ * are; names of extensions that are. */
+bool plan_pg_ask_lost(struct pg_conn *source, const char *const params[4], struct pg_result **ret,
+                      struct err *err) MUST_CHECK;
 bool plan_pg_read_lost(struct builder *b, struct err *err) MUST_CHECK;
 bool plan_pg_is_lost(const struct builder *b, const struct dump_entry *e);
 void plan_pg_report_lost_columns(struct builder *b);

@@ -88,6 +88,12 @@ static void add_names(struct strbuf *out, const char **names, size_t count)
     strbuf_addc(out, '}');
 }
 
+bool plan_pg_ask_lost(struct pg_conn *source, const char *const params[4], struct pg_result **ret,
+                      struct err *err)
+{
+    return pg_query(source, lost_sql, 4, params, ret, err);
+}
+
 bool plan_pg_read_lost(struct builder *b, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
@@ -97,7 +103,7 @@ bool plan_pg_read_lost(struct builder *b, struct err *err)
     add_columns(b, &of, &numbers);
     add_names(&extensions, b->missing, b->missing_count);
     const char *params[] = {tables.data, of.data, numbers.data, extensions.data};
-    bool ok = pg_query(b->req->source, lost_sql, 4, params, &res, err);
+    bool ok = plan_pg_ask_lost(b->req->source, params, &res, err);
     strbuf_release(&tables);
     strbuf_release(&of);
     strbuf_release(&numbers);

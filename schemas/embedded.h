@@ -10,6 +10,7 @@ extern const char embedded_sql_target_mariadb_sql[];   /* … where that is Mari
 extern const char embedded_sql_target_mariadb_direct_sql[]; /* … for direct loads of it */
 extern const char embedded_sql_catalog_objects_sql[];       /* what a schema has beside tables */
 extern const char embedded_sql_catalog_definition_sql[];    /* how an object is defined, in lines */
+extern const char embedded_sql_catalog_parity_sql[];        /* which objects belong to a pipeline's tables */
 extern const char embedded_sql_catalog_database_sql[];      /* what a database has beside schemas */
 extern const char
     embedded_sql_target_mariadb_conflicts_sql[]; /* … for tables that are written on both sides */

@@ -263,6 +263,10 @@ static char *detail_text(const struct shadow_result *r)
                           (json_int_t)r->different, "slower", (json_int_t)r->slower, "plan_changes",
                           (json_int_t)r->plan_changes, "coverage", r->coverage, "live", r->live, "seed",
                           (json_int_t)r->seed, "report_dir", r->report_dir, "reason", r->reason);
+    struct shadow_summary sum;
+    shadow_summary(r, &sum);
+    for (int side = 0; j != NULL && sum.timed && side < 2; side++)
+        json_object_set_new(j, side == 0 ? "p95_source_us" : "p95_target_us", json_integer(sum.p95_us[side]));
     char *text = j != NULL ? json_dumps(j, JSON_COMPACT) : NULL;
     json_decref(j);
     return text != NULL ? text : xstrdup("{}");

@@ -3,6 +3,7 @@
 
 #include "cutover/poolers/hooks.h"
 #include "cutover/poolers/poolers.h"
+#include "cutover/reads.h"
 
 bool act_pause(struct cutover *co, struct err *err)
 {
@@ -22,7 +23,8 @@ static bool lead_poolers(struct cutover *co, struct err *err)
 
 bool act_switch(struct cutover *co, struct err *err)
 {
-    if (!back_open_target(co, err) || !lead_poolers(co, err) || !hooks_run(co, "on_switch", err))
+    if (!back_open_target(co, err) || !lead_poolers(co, err) || !reads_all(co, err) ||
+        !hooks_run(co, "on_switch", err))
         return false;
     back_clean_target(co);
     hooks_report(co, "on_done");
@@ -31,7 +33,12 @@ bool act_switch(struct cutover *co, struct err *err)
 
 bool act_unpause(struct cutover *co, struct err *err)
 {
+    struct err reads = ERR_INIT;
     bool ok = poolers_resume(co, err);
+    if (!reads_back(co, &reads) && ok) {
+        *err = reads;
+        ok = false;
+    }
     hooks_report(co, "on_abort");
     return ok;
 }

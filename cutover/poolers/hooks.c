@@ -32,7 +32,15 @@ struct given {
     char *value;
 };
 
-enum { GIVEN_EVENT = 0, GIVEN_PIPELINE, GIVEN_ID, GIVEN_STATE, GIVEN_ENDS, GIVEN_MAX = GIVEN_ENDS + 6 };
+enum {
+    GIVEN_EVENT = 0,
+    GIVEN_PIPELINE,
+    GIVEN_ID,
+    GIVEN_STATE,
+    GIVEN_SHARE,
+    GIVEN_ENDS,
+    GIVEN_MAX = GIVEN_ENDS + 6
+};
 
 static char *url_part(const struct cutover *co, const char *key, const char *keyword)
 {
@@ -54,6 +62,7 @@ static void gather(const struct cutover *co, const char *event, struct given giv
     given[GIVEN_PIPELINE] = (struct given){"pipeline", xstrdup(co->pipeline)};
     given[GIVEN_ID] = (struct given){"cutover_id", xstrdup(co->id)};
     given[GIVEN_STATE] = (struct given){"state", xstrdup(cutover_state_name(co->state))};
+    given[GIVEN_SHARE] = (struct given){"read_share", xasprintf("%d", co->read_share)};
     for (size_t i = 0; i < ARRAY_LEN(ends); i++)
         given[GIVEN_ENDS + i] = (struct given){ends[i].name, url_part(co, ends[i].key, ends[i].keyword)};
 }

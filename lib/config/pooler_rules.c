@@ -115,3 +115,9 @@ void pooler_rules_free(struct pooler_rule *rules, size_t count)
         rule_release(&rules[i]);
     free(rules);
 }
+
+bool read_share_fits(const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+    return digits > 0 && digits <= 3 && text[digits] == '\0' && *text != '0' && atoi(text) <= 100;
+}

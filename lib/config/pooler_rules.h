@@ -25,4 +25,7 @@ void pooler_rules_free(struct pooler_rule *rules, size_t count); /* NULL allowed
 /* Whether one item reads (options.c). */
 bool pooler_rule_check(const char *text, struct err *err) MUST_CHECK;
 
+/* Whether it is an item of cutover.read_steps: a whole number from 1 to 100. */
+bool read_share_fits(const char *text);
+
 #endif

@@ -78,8 +78,11 @@ class Switch:
         """All poolers lead there and hold nobody; a transaction of an application goes through each."""
         for pooler in poolers or self.poolers:
             assert self.leads(pooler) == (side, False), pooler.name
-            with psycopg.connect(pooler.url("app", OWNER), autocommit=True, connect_timeout=patient(10)) as connection:
-                connection.execute("UPDATE account SET moves = moves WHERE id = 1")
+            try:
+                with psycopg.connect(pooler.url("app", OWNER), autocommit=True, connect_timeout=patient(10)) as connection:
+                    connection.execute("UPDATE account SET moves = moves WHERE id = 1")
+            except psycopg.OperationalError as error:
+                raise AssertionError(f"{error}\n{pooler.show('POOLS')}\n{pooler.show('SERVERS')}\n{pooler.log_tail()}") from error
         if side == "source":
             assert [self.text(pooler) for pooler in self.poolers] == self.before
             assert self.s.admin("SELECT coalesce(max(state), 'aborted') FROM crossfade.decision") == [("aborted",)]

@@ -168,12 +168,12 @@ def test_partition_that_is_made_behind_the_freeze(cut):
     (PARTITIONED, "ALTER TABLE t DETACH PARTITION t_high; UPDATE t_high SET v = v + 1; ALTER TABLE t ATTACH PARTITION t_high FOR VALUES FROM (100) TO (200)"),
     (SIMPLE, "ALTER TABLE t ALTER v TYPE bigint USING v * 2; ALTER TABLE t ALTER v TYPE int")], indirect=["cut"])
 def test_changes_that_no_stream_tells_of(cut, change):
-    """After the last PASS: the final comparison looks at the table all the same."""
-    cut.s.source(change)
+    """After the last PASS, and behind the gates: the final comparison looks at the table all the same."""
     if "DETACH" in change and "ATTACH" not in change.replace("DETACH", ""):  # now it is a table of its own
+        cut.s.source(change)
         assert cut.run("run", "--execute", expected=10)["outcome"] == "refused"
     else:
-        assert cut.run("run", "--execute", expected=11)["verdict"] == "FAIL"
+        assert '"verdict": "FAIL"' in cut.at("cutover.arming", lambda: cut.s.source(change), 11)
     cut.compare(expected=1)
     assert cut.serves()
 
@@ -185,8 +185,8 @@ def test_publication_without_shapes(servers):
         s.start()
         cut = Cut(servers[0], s)
         cut.compare()
-        s.source("ALTER TABLE t ALTER v TYPE bigint USING v * 2; ALTER TABLE t ALTER v TYPE int")
-        assert cut.run("run", "--execute", expected=11)["verdict"] == "FAIL"
+        change = "ALTER TABLE t ALTER v TYPE bigint USING v * 2; ALTER TABLE t ALTER v TYPE int"
+        assert '"verdict": "FAIL"' in cut.at("cutover.arming", lambda: s.source(change), 11)
         assert cut.serves()
 
 
@@ -258,7 +258,6 @@ def refuses(cut, name, hint, *words):
 
 @pytest.mark.parametrize("side, gate, broken, hint, mended", [
     ("source", "replica_identity", "ALTER TABLE u REPLICA IDENTITY NOTHING", "public.u", "ALTER TABLE u REPLICA IDENTITY DEFAULT"),
-    ("target", "constraints", "ALTER TABLE u ADD CONSTRAINT small CHECK (v < 1000) NOT VALID", "u small", "ALTER TABLE u VALIDATE CONSTRAINT small"),
     ("target", "indexes", "CREATE INDEX extra ON u (v); UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'extra'::regclass", "extra", "DROP INDEX extra")])
 def test_gates_of_the_schema(cut, side, gate, broken, hint, mended):
     run = cut.s.admin if side == "source" else lambda *sql: cut.s.target_server.sql("; ".join(sql), db=cut.s.name)

@@ -71,9 +71,9 @@ static void freeze_comes_before_the_marker_and_the_comparison_before_the_decisio
 {
     struct strbuf text = STRBUF_INIT(65536);
     cutover_describe(&text);
-    static const char *const order[] = {"  beginning", "  waiting",  "  arming",   "  pausing",
-                                        "  freezing",  "  marking",  "  draining", "  sequencing",
-                                        "  verifying", "  deciding", "  switching"};
+    static const char *const order[] = {"  beginning",  "  waiting",   "  reading",  "  arming",
+                                        "  pausing",    "  freezing",  "  marking",  "  draining",
+                                        "  sequencing", "  verifying", "  deciding", "  switching"};
     const char *last = text.data;
     for (size_t i = 0; i < ARRAY_LEN(order); i++) {
         const char *found = strstr(text.data, order[i]);
@@ -97,7 +97,7 @@ static void rows_are_whole(void **state)
         assert_true(rule->act != NULL && rule->action != NULL && rule->undo != NULL &&
                     rule->next != CUT_UNKNOWN);
         assert_int_equal(rule->guard != NULL, rule->holds != NULL);
-        assert_true(rule->deadline != NULL || s == CUT_WAITING);
+        assert_true(rule->deadline != NULL || s == CUT_WAITING || s == CUT_READING);
         for (int e = EV_FAILED; e <= EV_ABORTED; e++) {
             const struct cutover_rule *wrong = cutover_rule((enum cutover_state)s, (enum cutover_event)e);
             if (s <= CUT_DECIDING)

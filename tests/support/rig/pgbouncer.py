@@ -93,6 +93,10 @@ class Pgbouncer:
         """What it shows of one of its databases."""
         return next(row for row in self.show("DATABASES") if row["name"] == name)
 
+    def log_tail(self, lines=40):
+        with open(self.log, encoding="utf-8", errors="replace") as f:
+            return "".join(f.readlines()[-lines:])
+
     def rule(self, database, **more):
         """As an item of cutover.poolers."""
         return {"admin": self.admin, "ini": self.ini, "database": database, **more}
