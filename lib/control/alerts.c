@@ -1,5 +1,5 @@
 /* Owns: the queue of alerts that nobody has taken yet. See alerts.h. */
-#include "alerts.h"
+#include "control/alerts.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -8,6 +8,7 @@
 
 #include "control/webhook.h"
 #include "core/alloc.h"
+#include "core/child.h"
 #include "core/clock.h"
 #include "core/log.h"
 
@@ -17,19 +18,17 @@
 #define RETRY_MAX_MS  60000
 
 struct alerts {
-    const char *pipeline, *url, *secret;
+    struct alert_ways ways;
     char *waiting[WAITING_MAX]; /* JSON, oldest first */
     size_t count;
     unsigned tries; /* of the oldest */
     int64_t due_us; /* mono */
 };
 
-struct alerts *alerts_new(const struct config *cfg)
+struct alerts *alerts_new(const struct alert_ways *ways)
 {
     struct alerts *alerts = xcalloc(1, sizeof *alerts);
-    alerts->pipeline = config_text(cfg, "pipeline");
-    alerts->url = config_text(cfg, "compare.watch.webhook");
-    alerts->secret = config_text(cfg, "compare.watch.webhook_secret");
+    alerts->ways = *ways;
     return alerts;
 }
 
@@ -57,37 +56,78 @@ void alerts_free(struct alerts *alerts)
 static char *alert_json(const struct alerts *alerts, const char *event, const char *level, const char *text)
 {
     char at[ISO_TIME_MAX];
-    json_t *j = json_pack("{s:s, s:s, s:s, s:s%, s:s}", "event", event, "pipeline", alerts->pipeline, "level",
-                          level, "text", text, strlen(text), "at", clock_iso(clock_wall_us(), at));
+    json_t *j = json_pack("{s:s, s:s, s:s, s:s%, s:s}", "event", event, "pipeline", alerts->ways.pipeline,
+                          "level", level, "text", text, strlen(text), "at", clock_iso(clock_wall_us(), at));
     char *dump = j != NULL ? json_dumps(j, JSON_COMPACT) : NULL;
     json_decref(j);
     return dump;
 }
 
-void alerts_raise(struct alerts *alerts, const char *event, const char *level, const char *text)
+static void run_command(const struct alerts *alerts, const char *command, const char *const *env,
+                        const char *json)
 {
-    bool good = strcmp(event, "recovered") == 0 || strcmp(event, "clean") == 0;
-    log_event(good ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "alert", "event=%s level=%s text=\"%s\"", event, level,
-              text);
-    if (alerts->url == NULL)
+    const struct child_order order = {.command = command,
+                                      .more = env,
+                                      .hidden = "CROSSFADE_",
+                                      .input = json,
+                                      .timeout_ms = alerts->ways.command_timeout_ms,
+                                      .stop_fd = -1};
+    struct child_end end;
+    struct err err = ERR_INIT;
+    char masked[200], how[CHILD_TEXT_MAX];
+    (void)log_mask_url(command, masked, sizeof masked);
+    if (!child_run(&order, &end, &err)) {
+        log_event(LOG_LEVEL_ERROR, "alert_failed", "command=\"%s\" text=\"%s\"", masked, err.text);
         return;
+    }
+    if (!child_ended_well(&end))
+        log_event(LOG_LEVEL_ERROR, "alert_failed", "command=\"%s\" text=\"%s\"", masked,
+                  child_end_text(&end, alerts->ways.command_timeout_ms, how));
+    child_end_release(&end);
+}
+
+static void run_commands(const struct alerts *alerts, const char *event, const char *level, const char *text,
+                         const char *json)
+{
+    char *env[] = {xasprintf("CROSSFADE_EVENT=%s", event), xasprintf("CROSSFADE_LEVEL=%s", level),
+                   xasprintf("CROSSFADE_TEXT=%s", text),
+                   xasprintf("CROSSFADE_PIPELINE=%s", alerts->ways.pipeline), NULL};
+    for (const char *const *command = alerts->ways.commands; command != NULL && *command != NULL; command++)
+        run_command(alerts, *command, (const char *const *)env, json);
+    for (size_t i = 0; env[i] != NULL; i++)
+        free(env[i]);
+}
+
+static void wait_for_webhook(struct alerts *alerts, const char *json)
+{
     if (alerts->count == WAITING_MAX) {
         log_event(LOG_LEVEL_ERROR, "alert_lost", "count=1 text=\"%d wait for the webhook already\"",
                   WAITING_MAX);
         drop_oldest(alerts);
     }
+    alerts->waiting[alerts->count++] = xstrdup(json);
+}
+
+void alerts_raise(struct alerts *alerts, const char *event, const char *level, const char *text, bool good)
+{
+    log_event(good ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "alert", "event=%s level=%s text=\"%s\"", event, level,
+              text);
     char *json = alert_json(alerts, event, level, text);
-    if (json == NULL)
+    if (json == NULL) {
         log_event(LOG_LEVEL_ERROR, "alert_lost", "count=1 text=\"it cannot be said in JSON\"");
-    else
-        alerts->waiting[alerts->count++] = json;
+        return;
+    }
+    if (alerts->ways.url != NULL)
+        wait_for_webhook(alerts, json);
+    run_commands(alerts, event, level, text, json);
+    free(json);
 }
 
 void alerts_deliver(struct alerts *alerts)
 {
     while (alerts->count > 0 && alerts->due_us <= clock_mono_us()) {
         struct err err = ERR_INIT;
-        if (webhook_post(alerts->url, alerts->secret, alerts->waiting[0], POST_MS, &err)) {
+        if (webhook_post(alerts->ways.url, alerts->ways.secret, alerts->waiting[0], POST_MS, &err)) {
             drop_oldest(alerts);
             continue;
         }

@@ -1,16 +1,28 @@
-/* Alerts of a window: what changed for the worse or the better, logged, and posted to compare.watch.webhook until somebody takes it. Private to
- * this module. @thread owner */
-#ifndef COMPARE_WATCH_ALERTS_H
-#define COMPARE_WATCH_ALERTS_H
+/*
+ * Alerts: logged, posted to a webhook until somebody takes them, and given to commands. One code for all who watch: windows of comparisons, the
+ * triggers of a cutover. @thread owner
+ */
+#ifndef CONTROL_ALERTS_H
+#define CONTROL_ALERTS_H
 
-#include "compare/compare.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 struct alerts;
 
-struct alerts *alerts_new(const struct config *cfg);
+/* Kept by pointer. */
+struct alert_ways {
+    const char *pipeline;
+    const char *url, *secret;    /* of the webhook; NULL = none, not signed */
+    const char *const *commands; /* for /bin/sh -c; NULL-terminated, or NULL */
+    int64_t command_timeout_ms;
+};
+
+struct alerts *alerts_new(const struct alert_ways *ways);
 void alerts_free(struct alerts *alerts); /* NULL allowed; what was not taken is told in the log */
-/* event: "mismatch", "inconclusive", "recovered", "clean". */
-void alerts_raise(struct alerts *alerts, const char *event, const char *level, const char *text);
+/* event: "mismatch", "trigger", …; good: it is no trouble. Commands run at once. */
+void alerts_raise(struct alerts *alerts, const char *event, const char *level, const char *text, bool good);
 /* Tries to deliver what is due; bounded to one attempt of some seconds. */
 void alerts_deliver(struct alerts *alerts);
 /* When alerts_deliver has something to do again (us, mono); 0 = nothing waits. */
