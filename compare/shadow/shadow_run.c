@@ -256,13 +256,34 @@ static void close_all(struct course *c)
         fence_close(&c->fence);
 }
 
+static json_int_t failed_count(const struct shadow_result *r)
+{
+    json_int_t failed = 0;
+    for (size_t i = 0; i < r->workload.count; i++)
+        failed += r->queries[i].outcome == OUTCOME_ERROR;
+    return failed;
+}
+
+/* The triggers of a cutover read it (cutover/watch). */
+static void add_times(const struct shadow_result *r, json_t *detail)
+{
+    if (r->times[SHOWN_SOURCE].count == 0 || r->times[SHOWN_TARGET].count == 0)
+        return;
+    json_object_set_new(detail, "p95_source_us",
+                        json_integer(histogram_quantile(&r->times[SHOWN_SOURCE], 0.95)));
+    json_object_set_new(detail, "p95_target_us",
+                        json_integer(histogram_quantile(&r->times[SHOWN_TARGET], 0.95)));
+}
+
 static char *detail_text(const struct shadow_result *r)
 {
-    json_t *j = json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:b, s:I, s:s?, s:s}", "queries",
-                          (json_int_t)r->workload.count, "compared", (json_int_t)r->compared, "different",
-                          (json_int_t)r->different, "slower", (json_int_t)r->slower, "plan_changes",
-                          (json_int_t)r->plan_changes, "coverage", r->coverage, "live", r->live, "seed",
-                          (json_int_t)r->seed, "report_dir", r->report_dir, "reason", r->reason);
+    json_t *j = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:b, s:I, s:s?, s:s}", "queries", (json_int_t)r->workload.count,
+        "compared", (json_int_t)r->compared, "failed", failed_count(r), "different", (json_int_t)r->different,
+        "slower", (json_int_t)r->slower, "plan_changes", (json_int_t)r->plan_changes, "coverage", r->coverage,
+        "live", r->live, "seed", (json_int_t)r->seed, "report_dir", r->report_dir, "reason", r->reason);
+    if (j != NULL)
+        add_times(r, j);
     char *text = j != NULL ? json_dumps(j, JSON_COMPACT) : NULL;
     json_decref(j);
     return text != NULL ? text : xstrdup("{}");
