@@ -279,6 +279,7 @@ static bool may_retry(struct session *s, unsigned *failures, struct err *err)
     progress_error(run, err);
     log_event(LOG_LEVEL_WARN, "batch_retry", "class=%s text=\"%s\"", err_code_name(err->code), err->text);
     err_clear(err);
+    progress_publish(run, true);
     (void)stopper_wait(run->stopper, clock_backoff_us((*failures)++, BACKOFF_FIRST_MS, BACKOFF_MAX_MS));
     return true;
 }
@@ -296,6 +297,7 @@ static bool run_session(struct apply_run *run, unsigned *failures, struct err *e
             if (s->wait_until_us == 0)
                 progress_working(s);
             *failures = 0;
+            run->status.failed_batches = 0;
         } else {
             ok = may_retry(s, failures, err);
         }

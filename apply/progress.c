@@ -55,7 +55,9 @@ void progress_error(struct apply_run *run, const struct err *err)
 {
     run->status.errors++;
     run->status.last_error_us = clock_wall_us();
+    run->status.failed_batches++;
     (void)snprintf(run->status.last_error, sizeof run->status.last_error, "%.590s", err->text);
+    memcpy(run->status.last_sqlstate, err->sqlstate, sizeof run->status.last_sqlstate);
 }
 
 void progress_seen(struct session *s, uint64_t fences_end)

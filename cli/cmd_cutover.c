@@ -1,4 +1,4 @@
-/* crossfade cutover plan | run --execute | resume | abort | list | status: gates and steps for people, or one JSON object. */
+/* crossfade cutover plan | run --execute | resume | abort | list | status | watch: gates and steps for people, or one JSON object. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <poll.h>
@@ -10,18 +10,20 @@
 #include "cutover/cutover.h"
 #include "cutover_confirm.h"
 #include "cutover_past.h"
+#include "cutover_watch.h"
 #include "terminal.h"
 
 #define TEXT_BYTES_MAX ((size_t)1 << 20)
 
 const struct cli_flag cutover_flags[] = {
-    {"execute", NULL, "really do it; without this `run` only plans"},
+    {"execute", NULL, "really do it; without this `run` only plans, and `watch` only raises alerts"},
     {"confirm", "NAME",
      "run --execute: the source's database, where cutover.approval asks for it; else it is asked at the "
      "terminal"},
     {"json", NULL,
      "one JSON object: outcome, gates, estimates, steps, pause_ms, verdict; list and status: what is "
-     "recorded"},
+     "recorded; watch: one object a line for each reading"},
+    {"once", NULL, "watch: one reading, with all that follows from it"},
     {NULL, NULL, NULL},
 };
 
@@ -202,7 +204,7 @@ static const struct {
              {"resume", cutover_resume, NULL},
              {"abort", cutover_abort, NULL}};
 
-#define VERBS "say plan, run --execute, resume, abort, list or status [ID]"
+#define VERBS "say plan, run --execute, resume, abort, list, status [ID] or watch"
 
 static int run_verb(struct cli *cli, verb_fn *fn)
 {
@@ -241,6 +243,8 @@ int cmd_cutover(struct cli *cli)
         return cutover_past_list(cli);
     if (status)
         return cutover_past_status(cli, cli->arg_count == 2 ? cli_arg(cli, 1) : NULL);
+    if (strcmp(verb, "watch") == 0)
+        return cutover_watch_command(cli);
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
         if (strcmp(verbs[i].name, verb) == 0)
             return run_verb(cli, execute || verbs[i].planned == NULL ? verbs[i].run : verbs[i].planned);

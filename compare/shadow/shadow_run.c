@@ -256,13 +256,22 @@ static void close_all(struct course *c)
         fence_close(&c->fence);
 }
 
+static json_int_t failed_count(const struct shadow_result *r)
+{
+    json_int_t failed = 0;
+    for (size_t i = 0; i < r->workload.count; i++)
+        failed += r->queries[i].outcome == OUTCOME_ERROR;
+    return failed;
+}
+
+/* Gates and triggers of a cutover read it. */
 static char *detail_text(const struct shadow_result *r)
 {
-    json_t *j = json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:b, s:I, s:s?, s:s}", "queries",
-                          (json_int_t)r->workload.count, "compared", (json_int_t)r->compared, "different",
-                          (json_int_t)r->different, "slower", (json_int_t)r->slower, "plan_changes",
-                          (json_int_t)r->plan_changes, "coverage", r->coverage, "live", r->live, "seed",
-                          (json_int_t)r->seed, "report_dir", r->report_dir, "reason", r->reason);
+    json_t *j = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:b, s:I, s:s?, s:s}", "queries", (json_int_t)r->workload.count,
+        "compared", (json_int_t)r->compared, "failed", failed_count(r), "different", (json_int_t)r->different,
+        "slower", (json_int_t)r->slower, "plan_changes", (json_int_t)r->plan_changes, "coverage", r->coverage,
+        "live", r->live, "seed", (json_int_t)r->seed, "report_dir", r->report_dir, "reason", r->reason);
     struct shadow_summary sum;
     shadow_summary(r, &sum);
     for (int side = 0; j != NULL && sum.timed && side < 2; side++)

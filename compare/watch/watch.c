@@ -10,8 +10,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "alerts.h"
 #include "compare/shadow/shadow.h"
+#include "control/alerts.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/log.h"
@@ -133,7 +133,7 @@ static bool tell_clean_locked(struct watch *w, struct session *target, int64_t w
     if (clean && !w->clean) {
         char at[ISO_TIME_MAX], text[120];
         (void)snprintf(text, sizeof text, "all levels are clean since %s", clock_iso(since_us, at));
-        alerts_raise(w->alerts, "clean", "all", text);
+        alerts_raise(w->alerts, "clean", "all", text, true);
     }
     w->clean = clean;
     return true;
@@ -185,13 +185,13 @@ static void judge_locked(struct watch *w, const struct watch_level *level, const
     size_t i = index_of(w, level);
     if (o->verdict == VERDICT_INCONCLUSIVE) {
         if (++w->inconclusive[i] == INCONCLUSIVE_ALERT)
-            alerts_raise(w->alerts, "inconclusive", level->name, o->text);
+            alerts_raise(w->alerts, "inconclusive", level->name, o->text, false);
         return;
     }
     if (o->verdict == VERDICT_FAIL && w->last[i] != VERDICT_FAIL)
-        alerts_raise(w->alerts, "mismatch", level->name, o->text);
+        alerts_raise(w->alerts, "mismatch", level->name, o->text, false);
     else if (o->verdict == VERDICT_PASS && (is_failing(w, i) || w->inconclusive[i] >= INCONCLUSIVE_ALERT))
-        alerts_raise(w->alerts, "recovered", level->name, "equal again");
+        alerts_raise(w->alerts, "recovered", level->name, "equal again", true);
     w->inconclusive[i] = 0;
     w->last[i] = o->verdict;
 }
@@ -487,7 +487,10 @@ bool compare_watch(const struct config *cfg, bool once, int stop_fd, enum compar
     w.wake_fd = eventfd(0, EFD_CLOEXEC);
     if (w.wake_fd < 0)
         BUG("no eventfd");
-    w.alerts = alerts_new(cfg);
+    const struct alert_ways ways = {.pipeline = w.pipeline,
+                                    .url = config_text(cfg, "compare.watch.webhook"),
+                                    .secret = config_text(cfg, "compare.watch.webhook_secret")};
+    w.alerts = alerts_new(&ways);
     bool stopped = false;
     bool ok = take_up_patiently(&here, &stopped, err) && (stopped || run_lines(&w, &here, err));
     alerts_deliver(w.alerts);

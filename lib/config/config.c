@@ -158,25 +158,29 @@ static char *expand_scalar(void *ctx, const struct yaml_node *node)
     return expand_node(e->ld, node, e->key);
 }
 
+static void read_rule(struct loader *ld, const struct option *opt, const struct yaml_node *item,
+                      struct option_value *value)
+{
+    char where[300];
+    struct expanding expanding = {ld, opt->key};
+    struct err why = ERR_INIT;
+    struct strbuf text = STRBUF_INIT(FILE_BYTES_MAX);
+    format_where(ld, item->line, item->column, where, sizeof where);
+    if (yaml_flow(item, expand_scalar, &expanding, &text)) {
+        if (strbuf_ok(&text, opt->key, &why) && opt->item_check(text.data, &why))
+            option_value_add(value, NULL, text.data);
+        else
+            problem(ld, "%s%s", where, why.text);
+    }
+    strbuf_release(&text);
+}
+
 /* Each map becomes one text. */
 static void read_rules(struct loader *ld, const struct option *opt, const struct yaml_node *node,
                        struct option_value *value)
 {
-    char where[300];
-    struct expanding expanding = {ld, opt->key};
-    for (size_t i = 0; i < node->child_count; i++) {
-        struct err why = ERR_INIT;
-        struct strbuf text = STRBUF_INIT(FILE_BYTES_MAX);
-        const struct yaml_node *item = &node->children[i];
-        format_where(ld, item->line, item->column, where, sizeof where);
-        if (yaml_flow(item, expand_scalar, &expanding, &text)) {
-            if (strbuf_ok(&text, opt->key, &why) && opt->item_check(text.data, &why))
-                option_value_add(value, NULL, text.data);
-            else
-                problem(ld, "%s%s", where, why.text);
-        }
-        strbuf_release(&text);
-    }
+    for (size_t i = 0; i < node->child_count; i++)
+        read_rule(ld, opt, &node->children[i], value);
     value->set = true;
 }
 
@@ -190,6 +194,17 @@ static void read_option(struct loader *ld, size_t index, const struct yaml_node 
     setting->line = node->line;
     bool many = option_is_many(opt);
     enum yaml_kind wanted = opt->type == OPT_MAP ? YAML_MAP : many ? YAML_LIST : YAML_SCALAR;
+    if (opt->type == OPT_RULES && opt->one_rule && node->kind == YAML_MAP) {
+        read_rule(ld, opt, node, &setting->value);
+        setting->value.set = true;
+        return;
+    }
+    if (opt->type == OPT_LIST && opt->one_rule && node->kind == YAML_SCALAR) {
+        struct yaml_node item = *node;
+        const struct yaml_node list = {.kind = YAML_LIST, .children = &item, .child_count = 1};
+        read_list(ld, opt, &list, &setting->value);
+        return;
+    }
     if (node->kind != wanted) {
         problem_kind(ld, where, opt, node->kind);
         return;

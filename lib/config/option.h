@@ -43,7 +43,8 @@ struct option {
     const char *pattern;     /* POSIX extended regular expression for the whole text */
     bool (*item_fits)(const char *text); /* OPT_LIST: whether an item reads; NULL = any text does */
     bool (*item_check)(const char *text, struct err *err); /* OPT_RULES: whether an item reads, and why not */
-    bool secret;                                           /* the value is never shown */
+    bool one_rule;     /* OPT_RULES, OPT_LIST: one item may stand without a list around it */
+    bool secret;       /* the value is never shown */
     const char *items; /* OPT_LIST, OPT_RULES: what an item is, for messages */
     const char *example;
     const char *used_by; /* commands that read it, by names divided by blanks; a '!' in front: they cannot run

@@ -6,6 +6,7 @@
  */
 #include "config/approvers.h"
 #include "config/column_filter.h"
+#include "config/maintenance_window.h"
 #include "config/option.h"
 #include "config/pooler_rules.h"
 #include "config/query_item.h"
@@ -14,6 +15,7 @@
 #include "config/table_filter.h"
 #include "config/table_rules.h"
 #include "config/topic_routing.h"
+#include "config/trigger_rules.h"
 
 #define KIB      INT64_C(1024)
 #define MIB      (KIB * 1024)
@@ -22,6 +24,8 @@
 #define DAY_S    INT64_C(86400)
 #define DAY_MS   (DAY_S * 1000)
 #define PG_URL   "postgresql://|postgres://"
+#define TRIGGER_ITEMS                                                                                        \
+    "levels, each with above: and any of for:, readings:, clear_below:, action: (alert, pause or rollback)"
 
 /* clang-format off */
 const struct option option_table[] = {
@@ -405,8 +409,8 @@ const struct option option_table[] = {
 
     {.key = "cutover.reverse", .type = OPT_ENUM, .def = "optional", .choices = "required|optional|off", .used_by = "cutover",
      .help = "Gate: the way back. required: no cutover begins unless a marker goes from the target to the source through the reversed pipeline (crossfade --reverse capture, crossfade --reverse apply), and none decides unless it does so again. optional: the same once the reversed pipeline is set up; without one the plan says that there is no way back. off: not asked for, and no rollback can follow."},
-    {.key = "cutover.rollback_window", .type = OPT_DURATION, .unit = UNIT_S, .def = "72h", .min = 0, .max = 30 * DAY_S, .used_by = "rollback",
-     .help = "Gate of crossfade rollback: the cutover must not be older."},
+    {.key = "cutover.rollback_window", .type = OPT_DURATION, .unit = UNIT_S, .def = "72h", .min = 0, .max = 365 * DAY_S, .used_by = "cutover rollback",
+     .help = "For how long after a cutover there is a way back: a gate of crossfade rollback, and of triggers that roll back."},
 
     {.key = "reverse.pipeline", .type = OPT_TEXT, .pattern = "^[a-z][a-z0-9_]{0,30}$", .example = "shop_back", .used_by = "cutover rollback",
      .help = "Name of the pipeline of the way back (slot, publication, origins). Default: the pipeline's name and _reverse."},
@@ -426,6 +430,49 @@ const struct option option_table[] = {
      .help = "Hooks of a rollback in place of cutover.on_abort: run when a rollback was aborted and the new side serves again."},
     {.key = "reverse.on_done", .type = OPT_LIST, .items = "commands of a shell", .used_by = "rollback",
      .help = "Hooks of a rollback in place of cutover.on_done: run at the end of a rollback."},
+
+    {.key = "cutover.triggers.reconciliation", .type = OPT_RULES, .item_check = trigger_count_check, .one_rule = true, .items = TRIGGER_ITEMS, .example = "{above: 0, action: rollback}", .used_by = "cutover",
+     .help = "cutover watch: levels of comparison (compare watch) whose last verdict is FAIL; after a cutover only those that began behind it count. One level, or a list of them; [] turns the trigger off. above: it fires when more is measured, for: for this long, readings: and so many times in a row; clear_below: and is over when it is this or less (default: what above says). action: alert; pause: apply is paused as well, until a person says `crossfade apply resume`; rollback: after a cutover, within cutover.rollback_window, the application is moved back, once. Default: {above: 0, action: alert}."},
+    {.key = "cutover.triggers.latency_p95", .type = OPT_RULES, .item_check = trigger_ratio_check, .one_rule = true, .items = TRIGGER_ITEMS, .example = "[{above: 1.25, action: alert}, {above: 1.5, action: pause}, {above: 2x, clear_below: 1.5, action: rollback}]", .used_by = "cutover",
+     .help = "cutover watch: the time in which 95 of 100 shadow queries are answered on the target, by that of the source, in the last run of compare watch or compare shadow; a difference below 1 ms is none. Fields as of reconciliation. Default: alerts above 1.25, 1.5 and 2."},
+    {.key = "cutover.triggers.pooler_latency", .type = OPT_RULES, .item_check = trigger_ratio_check, .one_rule = true, .items = TRIGGER_ITEMS, .example = "{above: +50%, for: 5m, readings: 10, action: alert}", .used_by = "cutover",
+     .help = "cutover watch, after a cutover: the mean time of a query as cutover.poolers tell it (SHOW STATS), by that before the cutover, which the watch records as long as it runs before it. Fields as of reconciliation. Default: alerts above 1.25, 1.5 and 2, each for 2 minutes."},
+    {.key = "cutover.triggers.error_rate", .type = OPT_RULES, .item_check = trigger_percent_check, .one_rule = true, .items = TRIGGER_ITEMS, .example = "{above: 1%, clear_below: 0.5%, action: rollback}", .used_by = "cutover",
+     .help = "cutover watch: of all shadow queries of the last run, those that failed on one side alone, or on each in its own way. Fields as of reconciliation. Default: an alert above 1%."},
+    {.key = "cutover.triggers.lag", .type = OPT_RULES, .item_check = trigger_seconds_check, .one_rule = true, .items = TRIGGER_ITEMS, .example = "{above: 30s, for: 60s, clear_below: 10s, action: alert}", .used_by = "cutover",
+     .help = "cutover watch: how far the pipeline that runs is behind: as its roles say, or, where one does not answer, since when a marker has been under way. Fields as of reconciliation. Default: an alert above 30s for 30s, over below 10s."},
+    {.key = "cutover.triggers.failed_batches", .type = OPT_RULES, .item_check = trigger_count_check, .one_rule = true, .items = TRIGGER_ITEMS, .example = "{above: 2, action: pause}", .used_by = "cutover",
+     .help = "cutover watch: how many times in a row apply has failed to write a batch. Fields as of reconciliation. Default: an alert above 2, which is the third time."},
+    {.key = "cutover.triggers.roles", .type = OPT_RULES, .item_check = trigger_count_check, .one_rule = true, .items = TRIGGER_ITEMS, .example = "{above: 0, for: 2m, action: alert}", .used_by = "cutover",
+     .help = "cutover watch: roles of the pipeline that runs which do not answer, or have halted. Fields as of reconciliation. Default: an alert above 0 for 30s."},
+    {.key = "cutover.triggers.disk", .type = OPT_RULES, .item_check = trigger_percent_check, .one_rule = true, .items = TRIGGER_ITEMS, .example = "[{above: 80%, action: alert}, {above: 90%, clear_below: 85%, action: pause}]", .used_by = "cutover",
+     .help = "cutover watch: use, as df tells it, of the fullest among the file systems of an embedded journal and of cutover.watch.disk_paths. Fields as of reconciliation. Default: an alert above 90%, over below 85%."},
+    {.key = "cutover.triggers.corruption", .type = OPT_RULES, .item_check = trigger_count_check, .one_rule = true, .items = TRIGGER_ITEMS, .example = "{above: 0, action: pause}", .used_by = "cutover",
+     .help = "cutover watch: checksum failures that pg_stat_database counts on both sides (until somebody resets it), and errors of class XX or 58030 that apply and the last comparisons have met. Fields as of reconciliation. Default: an alert above 0."},
+    {.key = "cutover.watch.every", .type = OPT_DURATION, .unit = UNIT_MS, .def = "5s", .min = 100, .max = 60 * MINUTE_S * 1000, .used_by = "cutover",
+     .help = "cutover watch: how often it measures."},
+    {.key = "cutover.watch.disk_paths", .type = OPT_LIST, .one_rule = true, .items = "paths", .example = "[/var/lib/postgresql]", .used_by = "cutover",
+     .help = "cutover watch: paths on this machine whose file systems must not fill up, beside that of an embedded journal."},
+    {.key = "cutover.watch.webhook", .type = OPT_URL, .choices = "https://|http://", .def_key = "compare.watch.webhook", .secret = true, .example = "https://alerts.example.com/crossfade", .used_by = "cutover",
+     .help = "cutover watch: alerts are posted there as JSON, again and again until a status of 2xx."},
+    {.key = "cutover.watch.webhook_secret", .type = OPT_TEXT, .def_key = "compare.watch.webhook_secret", .secret = true, .example = "${WEBHOOK_SECRET}", .used_by = "cutover",
+     .help = "Signs alerts: X-Crossfade-Signature-256: sha256=<HMAC-SHA256 of the body in hex>."},
+    {.key = "cutover.watch.on_alert", .type = OPT_LIST, .one_rule = true, .items = "commands of a shell", .example = "[\"/opt/app/page-somebody\"]", .used_by = "cutover",
+     .help = "cutover watch: commands for /bin/sh -c, run one after the other for each alert, which they get as JSON on their input and as CROSSFADE_EVENT, _LEVEL, _TEXT and _PIPELINE. Each has cutover.hook_timeout_ms; one that fails is logged."},
+    {.key = "cutover.watch.rollback_command", .type = OPT_TEXT, .example = "/opt/app/move-back", .used_by = "cutover",
+     .help = "cutover watch: what the action rollback runs, by /bin/sh -c; it gets CROSSFADE_EVENT, _LEVEL, _TEXT, _PIPELINE and _CUTOVER_ID, and says by exit code 0 that the application is back. Not set: this executable's own `rollback run --execute` with the same configuration file."},
+    {.key = "cutover.watch.reverse_config", .type = OPT_PATH, .example = "/etc/crossfade/reverse.yaml", .used_by = "cutover",
+     .help = "cutover watch: the configuration of the pipeline that replicates back after the cutover; its roles, lag and comparisons are watched then. Not set: nothing is known of them after a cutover."},
+    {.key = "cutover.auto_cutover_on.maintenance_window", .type = OPT_LIST, .item_fits = maintenance_window_fits, .one_rule = true, .items = "times such as \"Sun 02:00-04:00 Europe/Berlin\" or \"Mon-Fri 23:30-01:00 UTC\"", .example = "\"Sun 02:00-04:00 Europe/Berlin\"", .used_by = "cutover",
+     .help = "cutover watch --execute: when a cutover may run by itself; not set: never. Days (none: every day), local time, and a zone of the time zone database. One that ends at or before its beginning goes on over midnight, and has the name of the day on which it begins. It begins only if all gates hold, approvals among them, no trigger fires, and the estimate ends within the window; at the window's end a cutover that is not decided is aborted."},
+    {.key = "cutover.auto_cutover_on.clean_for", .type = OPT_DURATION, .unit = UNIT_S, .def = "7d", .min = 1, .max = 365 * DAY_S, .used_by = "cutover",
+     .help = "A cutover runs by itself only if all levels of compare watch have been clean for this long, without a gap."},
+    {.key = "cutover.auto_cutover_on.confirm", .type = OPT_TEXT, .example = "shop", .used_by = "cutover",
+     .help = "Waives the question that cutover.approval: [confirm] asks, for cutovers that run by themselves: the name of the source's database. Approvals of persons are asked for all the same."},
+    {.key = "cutover.auto_cutover_on.max_attempts", .type = OPT_INT, .def = "3", .min = 1, .max = 100, .used_by = "cutover",
+     .help = "How many cutovers may be begun by themselves in one maintenance window, the others having been refused or aborted."},
+    {.key = "cutover.auto_cutover_on.retry", .type = OPT_DURATION, .unit = UNIT_S, .def = "5m", .min = 1, .max = DAY_S, .used_by = "cutover",
+     .help = "How long after one that was refused or aborted the next may begin; twice as long after the second, and so on."},
 
     {.key = "log.format", .type = OPT_ENUM, .def = "text", .choices = "text|json", .used_by = "capture apply compare cutover",
      .help = "One event is one line on stderr, as text or as JSON."},

@@ -62,9 +62,11 @@ struct role_status {
     char dual_write_until[32]; /* as configured */
     char no_origin
         [240]; /* apply: why its changes carry no replication origin; "" = they do, or the target has none */
-    const char *throttle;   /* apply: what it waits for before the next batch (throttle.h), NULL = nothing */
-    uint64_t batch_changes; /* apply: most changes of a batch at present */
-    bool lag_alarm;         /* apply: the lag is over apply.max_lag_ms */
+    const char *throttle;    /* apply: what it waits for before the next batch (throttle.h), NULL = nothing */
+    uint64_t batch_changes;  /* apply: most changes of a batch at present */
+    bool lag_alarm;          /* apply: the lag is over apply.max_lag_ms */
+    uint64_t failed_batches; /* apply: tries in a row that have failed; 0 = the last one did not */
+    char last_sqlstate[6];   /* of last_error; "" = it has none */
     uint64_t narrowing_attempts; /* apply: tries made to find rows that the target refuses */
     int64_t snapshot_started_us, snapshot_finished_us; /* wall; 0 = not */
     int64_t retained_wal_bytes;                        /* what the slot holds back; -1 = not known */

@@ -121,6 +121,7 @@ static void set_counters(json_t *root, const struct board_view *view)
     set(root, "throttle", json_text_or_null(st->throttle != NULL ? st->throttle : ""));
     set(root, "batch_changes", json_count(st->batch_changes));
     set(root, "lag_alarm", json_boolean(st->lag_alarm));
+    set(root, "failed_batches", json_count(st->failed_batches));
     set(root, "narrowing_attempts", json_count(st->narrowing_attempts));
     set(root, "changes", json_count(st->changes));
     set(root, "transactions", json_count(st->transactions));
@@ -131,6 +132,7 @@ static void set_counters(json_t *root, const struct board_view *view)
     set(root, "errors", json_count(st->errors));
     set(root, "retries", json_count(st->retries));
     set(root, "last_error", json_text_or_null(st->last_error));
+    set(root, "last_sqlstate", json_text_or_null(st->last_sqlstate));
     set(root, "last_error_time", json_time(st->last_error_us));
     set(root, "trouble", json_text_or_null(view->trouble));
 }

@@ -242,6 +242,12 @@ CREATE TABLE IF NOT EXISTS crossfade.cutover (
     at         timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (cutover_id, seq)
 );
+-- What `cutover watch` knows: which triggers fire since when, what it has done; one row for a pipeline, written by one watch at a time.
+CREATE TABLE IF NOT EXISTS crossfade.cutover_watch (
+    pipeline   text        PRIMARY KEY,
+    state      jsonb       NOT NULL,
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
 -- What was decided, by whom: a chain of hashes (lib/audit/). Nothing in it is ever changed or deleted: not even its owner may, until he gives
 -- himself the right again; what was changed all the same, `crossfade audit verify` finds.
 DO $$ BEGIN

@@ -1,0 +1,69 @@
+/* Owns: the order in which signals are read, and the sessions for it. A server that is away makes signals unknown; the watch goes on. */
+#include <stdio.h>
+
+#include "watching.h"
+
+void signal_set(struct signal *s, double value, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(s->text, sizeof s->text, fmt, ap);
+    va_end(ap);
+    s->known = true;
+    s->value = value;
+}
+
+void signal_unknown(struct signal *s, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(s->text, sizeof s->text, fmt, ap);
+    va_end(ap);
+    s->known = false;
+    s->value = 0;
+}
+
+const struct config *watch_running(const struct watching *w)
+{
+    return w->stage == STAGE_AFTER ? w->reverse : w->cfg;
+}
+
+/* What an earlier reading has left: one that broke is opened anew. */
+static struct pg_conn *session(struct pg_conn **conn, const char *url, const char *side, const char *pipeline,
+                               struct err *err)
+{
+    char name[80];
+    (void)snprintf(name, sizeof name, "crossfade cutover %s", pipeline);
+    const struct pg_options options = {.application_name = name, .connect_timeout_s = 5};
+    if (*conn != NULL && !pg_busy(*conn) && pg_exec(*conn, "SELECT 1", NULL))
+        return *conn;
+    pg_close(*conn);
+    *conn = NULL;
+    if (!pg_open(url, &options, conn, err)) {
+        err_wrap(err, "%s", side);
+        *conn = NULL;
+    }
+    return *conn;
+}
+
+struct pg_conn *watch_source(struct watching *w, struct err *err)
+{
+    return session(&w->source, config_text(w->cfg, "source.url"), "source.url", w->pipeline, err);
+}
+
+struct pg_conn *watch_back_target(struct watching *w, struct err *err)
+{
+    return session(&w->back_target, config_text(w->reverse, "target.url"), "reverse target.url", w->pipeline,
+                   err);
+}
+
+void signals_read(struct watching *w)
+{
+    for (size_t i = 0; i < TRIGGER_KINDS; i++)
+        signal_unknown(&w->triggers[i].signal, "not measured");
+    signals_of_roles(w);
+    signals_of_verdicts(w);
+    signal_of_poolers(w);
+    signal_of_disks(w);
+    signal_of_corruption(w);
+}

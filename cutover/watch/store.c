@@ -1,0 +1,251 @@
+/*
+ * Owns: what a watch leaves on the target: its state in crossfade.cutover_watch and its events in the audit chain, both in one transaction. Events of
+ * a time at which the target is away wait in memory, up to a limit.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "audit/audit.h"
+#include "core/alloc.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "watching.h"
+#include "json/text.h"
+
+#define EVENTS_MAX 1000
+
+/* --- events --- */
+
+void store_event(struct watching *w, const char *event, json_t *detail)
+{
+    char at[ISO_TIME_MAX];
+    json_object_set_new(detail, "at", json_string(clock_iso(clock_wall_us(), at)));
+    json_t *entry = json_pack("{s:s, s:o}", "event", event, "detail", detail);
+    if (entry == NULL || json_array_size(w->unsaved) >= EVENTS_MAX) {
+        log_event(LOG_LEVEL_ERROR, "watch_failed",
+                  "text=\"an event %s is not in the audit chain: %d wait for the target\"", event,
+                  EVENTS_MAX);
+        json_decref(entry);
+        return;
+    }
+    json_array_append_new(w->unsaved, entry);
+}
+
+static bool write_events(struct watching *w, struct audit *audit, struct err *err)
+{
+    size_t i;
+    json_t *entry;
+    json_array_foreach(w->unsaved, i, entry)
+    {
+        if (!audit_append(audit, w->cutover_id, json_string_value(json_object_get(entry, "event")),
+                          json_incref(json_object_get(entry, "detail")), NULL, err))
+            return false;
+    }
+    return true;
+}
+
+/* --- the state as JSON --- */
+
+static json_t *levels_json(const struct watching *w)
+{
+    json_t *levels = json_object();
+    for (size_t k = 0; k < TRIGGER_KINDS; k++) {
+        for (size_t i = 0; i < w->triggers[k].level_count; i++) {
+            const struct watch_level_state *l = &w->triggers[k].levels[i];
+            json_object_set_new(
+                levels, l->id,
+                json_pack("{s:s, s:I, s:I, s:I, s:b, s:o}", "phase", trigger_phase_name(l->state.phase),
+                          "since_us", (json_int_t)l->state.since_us, "readings",
+                          (json_int_t)l->state.readings, "known_us", (json_int_t)l->state.known_us, "acted",
+                          l->acted, "why", json_text(l->why)));
+        }
+    }
+    return levels;
+}
+
+static json_t *poolers_json(const struct watching *w)
+{
+    json_t *poolers = json_array();
+    for (size_t i = 0; i < WATCH_POOLERS_MAX && w->poolers[i].samples > 0; i++)
+        json_array_append_new(poolers, json_pack("{s:f, s:I}", "us", w->poolers[i].us, "samples",
+                                                 (json_int_t)w->poolers[i].samples));
+    return poolers;
+}
+
+/* A restarted watch goes on to wait for the same marker: a new one would be young. */
+static json_t *probe_json(const struct watching *w)
+{
+    char lsn[LSN_TEXT_MAX];
+    return json_pack("{s:s, s:s, s:I, s:b}", "lsn", lsn_format(w->probe.lsn, lsn), "nonce", w->probe.nonce,
+                     "sent_us", (json_int_t)w->probe.sent_us, "reverse", w->probe.reverse);
+}
+
+static char *state_text(const struct watching *w)
+{
+    json_t *state = json_pack("{s:i, s:o, s:o, s:o, s:{s:s, s:I, s:s, s:b}, s:{s:I, s:I, s:I, s:o}}",
+                              "format", 1, "levels", levels_json(w), "poolers", poolers_json(w), "probe",
+                              probe_json(w), "rollback", "cutover_id", w->rollback.cutover_id, "begun_us",
+                              (json_int_t)w->rollback.begun_us, "outcome", w->rollback.outcome, "well",
+                              w->rollback.well, "auto", "window_us", (json_int_t)w->automatic.window_us,
+                              "attempts", (json_int_t)w->automatic.attempts, "not_before_us",
+                              (json_int_t)w->automatic.not_before_us, "waits", json_text(w->automatic.waits));
+    char *text = state != NULL ? json_dumps(state, JSON_COMPACT) : NULL;
+    json_decref(state);
+    return text;
+}
+
+static int64_t whole(const json_t *object, const char *key)
+{
+    return (int64_t)json_integer_value(json_object_get(object, key));
+}
+
+static void copy_text(const json_t *object, const char *key, char *out, size_t size)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    (void)snprintf(out, size, "%s", text != NULL ? text : "");
+}
+
+/* A level that the configuration has no more is forgotten. */
+static void take_levels(struct watching *w, const json_t *levels)
+{
+    for (size_t k = 0; k < TRIGGER_KINDS; k++) {
+        for (size_t i = 0; i < w->triggers[k].level_count; i++) {
+            struct watch_level_state *l = &w->triggers[k].levels[i];
+            const json_t *from = json_object_get(levels, l->id);
+            char phase[16];
+            copy_text(from, "phase", phase, sizeof phase);
+            l->state = (struct trigger_state){.phase = trigger_phase_parse(phase),
+                                              .since_us = whole(from, "since_us"),
+                                              .readings = whole(from, "readings"),
+                                              .known_us = whole(from, "known_us")};
+            l->acted = json_is_true(json_object_get(from, "acted"));
+            copy_text(from, "why", l->why, sizeof l->why);
+        }
+    }
+}
+
+static void take_probe(struct watching *w, const json_t *probe)
+{
+    char lsn[LSN_TEXT_MAX];
+    copy_text(probe, "lsn", lsn, sizeof lsn);
+    copy_text(probe, "nonce", w->probe.nonce, sizeof w->probe.nonce);
+    w->probe.sent_us = whole(probe, "sent_us");
+    w->probe.reverse = json_is_true(json_object_get(probe, "reverse"));
+    if (!lsn_parse(lsn, &w->probe.lsn))
+        w->probe.lsn = 0;
+}
+
+static void take_state(struct watching *w, const json_t *state)
+{
+    const json_t *rollback = json_object_get(state, "rollback"), *automatic = json_object_get(state, "auto"),
+                 *poolers = json_object_get(state, "poolers");
+    take_levels(w, json_object_get(state, "levels"));
+    take_probe(w, json_object_get(state, "probe"));
+    for (size_t i = 0; i < json_array_size(poolers) && i < WATCH_POOLERS_MAX; i++) {
+        const json_t *from = json_array_get(poolers, i);
+        w->poolers[i].us = json_number_value(json_object_get(from, "us"));
+        w->poolers[i].samples = whole(from, "samples");
+    }
+    copy_text(rollback, "cutover_id", w->rollback.cutover_id, sizeof w->rollback.cutover_id);
+    copy_text(rollback, "outcome", w->rollback.outcome, sizeof w->rollback.outcome);
+    w->rollback.begun_us = whole(rollback, "begun_us");
+    w->rollback.well = json_is_true(json_object_get(rollback, "well"));
+    w->automatic.window_us = whole(automatic, "window_us");
+    w->automatic.attempts = whole(automatic, "attempts");
+    w->automatic.not_before_us = whole(automatic, "not_before_us");
+    copy_text(automatic, "waits", w->automatic.waits, sizeof w->automatic.waits);
+}
+
+/* --- the row --- */
+
+bool store_load(struct watching *w, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    if (!pg_query(w->co.target, "SELECT state::text FROM crossfade.cutover_watch WHERE pipeline = $1", 1,
+                  &w->pipeline, &res, err))
+        return err_wrap(err, "target: crossfade.cutover_watch");
+    if (pg_rows(res) == 0)
+        return true;
+    json_t *state = json_loads(pg_cell(res, 0, 0), 0, NULL);
+    if (whole(state, "format") != 1) {
+        json_decref(state);
+        return err_set(err, ERR_UNSUPPORTED,
+                       "target: crossfade.cutover_watch: pipeline=%s: written by another version",
+                       w->pipeline);
+    }
+    take_state(w, state);
+    json_decref(state);
+    return true;
+}
+
+static bool write_row(struct watching *w, struct err *err)
+{
+    char *text CLEANUP(free_ptr) = state_text(w);
+    const char *params[] = {w->pipeline, text};
+    PG_RESULT_AUTO res = NULL;
+    if (text == NULL)
+        return err_set(err, ERR_NO_MEMORY, "the state of the watch does not become JSON");
+    return pg_query(w->co.target,
+                    "INSERT INTO crossfade.cutover_watch (pipeline, state) VALUES ($1, $2::jsonb)"
+                    " ON CONFLICT (pipeline) DO UPDATE SET state = excluded.state, changed_at = "
+                    "pg_catalog.clock_timestamp()"
+                    " WHERE crossfade.cutover_watch.state IS DISTINCT FROM excluded.state",
+                    2, params, &res, err);
+}
+
+static bool write_all(struct watching *w, struct err *err)
+{
+    struct audit *audit = NULL;
+    bool events = json_array_size(w->unsaved) > 0;
+    if (events &&
+        !audit_on(w->co.target, w->pipeline, &audit, err)) /* it may make its table: no transaction yet */
+        return false;
+    bool ok = pg_exec(w->co.target, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", err) &&
+              (!events || write_events(w, audit, err)) && write_row(w, err) &&
+              pg_exec(w->co.target, "COMMIT", err);
+    audit_close(audit);
+    return ok;
+}
+
+bool store_save(struct watching *w, struct err *err)
+{
+    if (w->co.target == NULL)
+        return err_set(err, ERR_CONNECT, "the target is away");
+    if (write_all(w, err)) {
+        json_array_clear(w->unsaved);
+        return true;
+    }
+    if (pg_in_transaction(w->co.target))
+        (void)!pg_exec(w->co.target, "ROLLBACK", NULL);
+    return err_wrap(err, "the state of the watch");
+}
+
+/* --- where the pipeline stands --- */
+
+static enum watch_stage stage_of(const struct watching *w)
+{
+    if (w->cutover_id[0] == '\0' || strcmp(w->cutover_state, "aborted") == 0)
+        return STAGE_BEFORE;
+    if (strcmp(w->cutover_state, "done") != 0)
+        return STAGE_CUTTING;
+    bool back = w->rollback.well && strcmp(w->rollback.cutover_id, w->cutover_id) == 0;
+    return back ? STAGE_BACK : STAGE_AFTER;
+}
+
+bool store_stage(struct watching *w, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    if (!pg_query(
+            w->co.target,
+            "SELECT cutover_id, state, (extract(epoch FROM at) * 1000000)::bigint FROM crossfade.cutover"
+            " WHERE pipeline = $1 ORDER BY at DESC, seq DESC LIMIT 1",
+            1, &w->pipeline, &res, err))
+        return err_wrap(err, "target: crossfade.cutover");
+    bool found = pg_rows(res) > 0;
+    (void)snprintf(w->cutover_id, sizeof w->cutover_id, "%s", found ? pg_cell(res, 0, 0) : "");
+    (void)snprintf(w->cutover_state, sizeof w->cutover_state, "%s", found ? pg_cell(res, 0, 1) : "");
+    w->switched_us = found ? pg_cell_int64(res, 0, 2) : 0;
+    w->stage = stage_of(w);
+    return true;
+}

@@ -1,0 +1,203 @@
+/* Owns: the loop of `cutover watch`. See cutover/watch.h. */
+#include "cutover/watch.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "pg/control_tables.h"
+#include "sql/embedded.h"
+#include "watching.h"
+
+#define TARGET_TABLES                                                                                        \
+    "crossfade.position crossfade.verdict crossfade.comparison crossfade.cutover crossfade.cutover_watch"
+
+/* --- the session on the target --- */
+
+/* One watch at a time: held as long as its session lives. */
+static bool lock(struct watching *w, struct err *err)
+{
+    bool got = false;
+    if (!pg_query_bool(w->co.target,
+                       "SELECT pg_catalog.pg_try_advisory_lock("
+                       "pg_catalog.hashtextextended('crossfade.cutover_watch:' || $1, 0))",
+                       1, &w->pipeline, &got, err))
+        return false;
+    return got ||
+           err_set(err, ERR_BUSY, "another `crossfade cutover watch` of pipeline %s is running", w->pipeline);
+}
+
+static void target_lost(struct watching *w)
+{
+    pg_close(w->co.target);
+    w->co.target = NULL;
+}
+
+static bool target_open(struct watching *w, struct err *err)
+{
+    if (w->co.target != NULL && !pg_busy(w->co.target) && pg_exec(w->co.target, "SELECT 1", NULL))
+        return true;
+    target_lost(w);
+    if (cutover_open_target(&w->co, w->cfg, err) &&
+        pg_control_tables_ensure(w->co.target, TARGET_TABLES, embedded_sql_target_sql, "target", err) &&
+        lock(w, err))
+        return true;
+    target_lost(w);
+    return false;
+}
+
+/* Told once, until it is back. */
+static void tell_away(struct watching *w, const struct err *away)
+{
+    if (away != NULL && !w->away)
+        alerts_raise(w->alerts, "target_away", "target", away->text, false);
+    else if (away == NULL && w->away)
+        alerts_raise(w->alerts, "target_back", "target", "the target answers again", true);
+    w->away = away != NULL;
+}
+
+/* --- one reading --- */
+
+static bool save(struct watching *w, struct err *err)
+{
+    struct err failed = ERR_INIT;
+    if (w->co.target == NULL || store_save(w, &failed))
+        return true;
+    log_event(LOG_LEVEL_ERROR, "watch_failed", "text=\"%s\"", failed.text);
+    if (w->request->once)
+        *err = failed;
+    return !w->request->once;
+}
+
+/* What is to be undone or begun is asked of a state that is kept; what came of it is kept as well. A target that is away, for whatever reason, ends no
+ * watch: other signals go on, and somebody is told. */
+static bool read_once(struct watching *w, struct err *err)
+{
+    int64_t now_us = clock_wall_us();
+    struct err away = ERR_INIT;
+    bool there = target_open(w, &away) && store_stage(w, &away);
+    if (!there && w->request->once) {
+        *err = away;
+        return false;
+    }
+    tell_away(w, there ? NULL : &away);
+    signals_read(w);
+    triggers_step(w, now_us);
+    alerts_deliver(
+        w->alerts); /* before it is kept that they were raised: a kill between makes them come twice, not never */
+    if (!save(w, err))
+        return false;
+    actions_take(w);
+    automatic_look(w);
+    if (!save(w, err))
+        return false;
+    alerts_deliver(w->alerts);
+    json_t *report = w->request->reading != NULL ? watch_report(w, now_us) : NULL;
+    if (report != NULL)
+        w->request->reading(w->request->ctx, report);
+    json_decref(report);
+    return true;
+}
+
+static bool stop_within(const struct watching *w, int64_t ms)
+{
+    struct pollfd fd = {.fd = w->request->stop_fd, .events = POLLIN};
+    return poll(&fd, 1, (int)MAX_OF(ms, 0)) > 0;
+}
+
+static bool loop(struct watching *w, struct err *err)
+{
+    int64_t every_ms = config_int(w->cfg, "cutover.watch.every");
+    for (;;) {
+        int64_t began_us = clock_mono_us();
+        if (!read_once(w, err))
+            return false;
+        if (w->request->once || stop_within(w, every_ms - (clock_mono_us() - began_us) / 1000))
+            return true;
+    }
+}
+
+/* --- beginning and end --- */
+
+/* The state that an earlier watch has left is needed before the first step: a target that is away is waited for. */
+static bool take_up(struct watching *w, bool *ret_stopped, struct err *err)
+{
+    for (unsigned attempt = 0;; attempt++) {
+        struct err away = ERR_INIT;
+        if (target_open(w, &away) && store_stage(w, &away) && store_load(w, &away)) {
+            tell_away(w, NULL);
+            return true;
+        }
+        if (w->request->once || err_policy(away.code) == POLICY_HALT || away.code == ERR_BUSY) {
+            *err = away;
+            return false;
+        }
+        tell_away(w, &away);
+        alerts_deliver(w->alerts);
+        *ret_stopped = stop_within(w, clock_backoff_us(attempt, 1000, 60000) / 1000);
+        if (*ret_stopped)
+            return true;
+    }
+}
+
+static bool open_config(struct watching *w, struct err *err)
+{
+    const char *reverse = config_text(w->cfg, "cutover.watch.reverse_config");
+    size_t windows = 0;
+    const char *const *texts = config_list(w->cfg, "cutover.auto_cutover_on.maintenance_window", &windows);
+    if (reverse != NULL && !config_load(reverse, NULL, 0, &w->reverse, err))
+        return err_wrap(err, "cutover.watch.reverse_config");
+    if (reverse != NULL && !config_require(w->reverse, err, "pipeline", "target.url", (char *)NULL))
+        return err_wrap(err, "cutover.watch.reverse_config");
+    if (windows > 0 && !maintenance_open(texts, windows, &w->maintenance, err))
+        return err_wrap(err, "cutover.auto_cutover_on.maintenance_window");
+    return triggers_open(w, err);
+}
+
+static void close_all(struct watching *w)
+{
+    alerts_free(w->alerts);
+    cutover_close(&w->co);
+    pg_close(w->source);
+    pg_close(w->back_target);
+    maintenance_free(w->maintenance);
+    config_free(w->reverse);
+    json_decref(w->unsaved);
+}
+
+static void tell_unsaved(const struct watching *w)
+{
+    if (json_array_size(w->unsaved) > 0)
+        log_event(LOG_LEVEL_ERROR, "watch_failed",
+                  "text=\"%zu events are not in the audit chain: the target is away\"",
+                  json_array_size(w->unsaved));
+}
+
+bool cutover_watch(const struct config *cfg, const struct cutover_watch_request *request, bool *ret_firing,
+                   struct err *err)
+{
+    const struct alert_ways ways = {.pipeline = config_text(cfg, "pipeline"),
+                                    .url = config_text(cfg, "cutover.watch.webhook"),
+                                    .secret = config_text(cfg, "cutover.watch.webhook_secret"),
+                                    .commands = config_list(cfg, "cutover.watch.on_alert", NULL),
+                                    .command_timeout_ms = config_int(cfg, "cutover.hook_timeout_ms")};
+    struct watching *w = xcalloc(1, sizeof *w);
+    *w = (struct watching){.cfg = cfg,
+                           .request = request,
+                           .pipeline = ways.pipeline,
+                           .co = {.timer_fd = -1, .deadline_fd = -1},
+                           .unsaved = json_array()};
+    w->alerts = alerts_new(&ways);
+    bool stopped = false;
+    bool ok = open_config(w, err) && take_up(w, &stopped, err) && (stopped || loop(w, err));
+    *ret_firing = triggers_firing(w);
+    alerts_deliver(w->alerts);
+    tell_unsaved(w);
+    close_all(w);
+    free(w);
+    return ok;
+}
