@@ -20,6 +20,7 @@
 #include "core/clock.h"
 #include "core/failpoint.h"
 #include "deadline.h"
+#include "schema/parity.h"
 
 bool back_of(const struct cutover *co, struct back *ret, struct err *err)
 {
@@ -76,17 +77,19 @@ bool back_trip(struct back *back, int64_t limit_ms, int64_t *ret_us, struct err 
 static bool note_start(struct cutover *co, struct back *back, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
-    char *shapes CLEANUP(free_ptr) = NULL;
-    if (!compare_shapes(back->view.source, back->view.pipeline, &shapes, err))
+    char *shapes CLEANUP(free_ptr) = NULL, *schema CLEANUP(free_ptr) = NULL;
+    if (!compare_shapes(back->view.source, back->view.pipeline, &shapes, err) ||
+        !schema_fingerprint(back->cfg, back->view.source, &schema, err))
         return false;
-    const char *params[] = {back->view.pipeline, shapes, co->id};
+    const char *params[] = {back->view.pipeline, shapes, co->id, schema};
     return pg_query(
                back->view.target,
                "INSERT INTO crossfade.verdict (pipeline, fence_id, lsn, scope, verdict, detail, started_at)"
                " SELECT $1, fence_id, lsn, 'changed', 'PASS',"
-               " pg_catalog.jsonb_build_object('shapes', $2::jsonb, 'cutover', $3::text), clock_timestamp()"
+               " pg_catalog.jsonb_build_object('shapes', $2::jsonb, 'cutover', $3::text, 'schema', $4::text),"
+               " clock_timestamp()"
                " FROM crossfade.position WHERE pipeline = $1 ORDER BY fence_id LIMIT 1",
-               3, params, &res, err) ||
+               4, params, &res, err) ||
            err_wrap(err, "where pipeline %s starts from", back->view.pipeline);
 }
 
