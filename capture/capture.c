@@ -31,6 +31,7 @@
 #include "capture/ddl/ddl_text.h"
 #include "capture/ddl/shapes.h"
 #include "capture/direct/direct.h"
+#include "capture/maria/maria.h"
 #include "capture/publish/shape_voids.h"
 #include "capture/source/recover.h"
 #include "capture/source/setup.h"
@@ -40,6 +41,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "journal/journal_settings.h"
+#include "maria/url.h"
 
 #define BACKOFF_BASE_MS 250
 #define BACKOFF_MAX_MS  15000
@@ -114,8 +116,8 @@ static bool read_shapes(struct cap_session *s, struct journal_writer *jw, struct
 }
 
 /* The journal's side first: from here on no other capture of this pipeline writes. */
-static bool open_journal(struct cap_session *s, struct journal_writer **ret_jw,
-                         struct schema_store **ret_schemas, struct err *err)
+bool cap_open_journal(struct cap_session *s, struct journal_writer **ret_jw,
+                      struct schema_store **ret_schemas, struct err *err)
 {
     struct journal_writer *jw = NULL;
     struct schema_store *schemas = NULL;
@@ -132,8 +134,8 @@ static bool open_journal(struct cap_session *s, struct journal_writer **ret_jw,
 }
 
 /* goes_on: at the last fence, with the copy that it belongs to. */
-static void start_publisher(struct cap_session *s, struct journal_writer *jw, struct schema_store *schemas,
-                            bool goes_on)
+void cap_start_publisher(struct cap_session *s, struct journal_writer *jw, struct schema_store *schemas,
+                         bool goes_on)
 {
     struct cap_publisher_config config = {
         .topic_prefix = s->settings->topic_prefix,
@@ -146,6 +148,8 @@ static void start_publisher(struct cap_session *s, struct journal_writer *jw, st
     config.base.system_id = s->identity.system_id;
     config.base.timeline = s->identity.timeline;
     config.base.attempt = s->position.attempt;
+    config.base.gtid = s->position.gtid;
+    config.base.gtid_from = s->position.gtid_from;
     if (!goes_on) /* 0: no rows are copied, the target has them */
         config.base.attempt = s->settings->snapshot_mode == SNAPSHOT_NEVER ? 0 : s->position.attempt + 1;
     config.complete = s->position.complete;
@@ -261,11 +265,13 @@ static bool run_copy(struct cap_session *s, bool goes_on, struct err *err)
 
 static bool run_session(struct cap_session *s, struct err *err)
 {
+    if (maria_is_url(s->settings->source_url))
+        return cap_maria_session(s, err);
     struct journal_writer *jw = NULL;
     struct schema_store *schemas = NULL;
     bool goes_on = false;
     cap_status_show(s, PHASE_STARTING);
-    if (!nobody_streams(s, err) || !open_journal(s, &jw, &schemas, err))
+    if (!nobody_streams(s, err) || !cap_open_journal(s, &jw, &schemas, err))
         return false;
     cap_queue_take(&s->queue, &s->position.copy);
     if (!look_at_source(s, &goes_on, err)) {
@@ -273,7 +279,7 @@ static bool run_session(struct cap_session *s, struct err *err)
         journal_writer_close(jw);
         return false;
     }
-    start_publisher(s, jw, schemas, goes_on);
+    cap_start_publisher(s, jw, schemas, goes_on);
     if (!s->position.complete)
         return run_copy(s, goes_on, err);
     return cap_stream_run(s, s->position.lsn, NULL, err);

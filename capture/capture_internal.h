@@ -78,6 +78,7 @@ struct cap_position {
     uint64_t attempt;       /* of the last copy; 0 = none */
     struct fence_copy copy; /* of the last fence */
     struct cap_fence_base base;
+    char *gtid, *gtid_from;      /* of the last fence, of a MariaDB source; NULL = none */
     struct cap_hold hold;        /* cuts that were answered */
     struct cap_past_fence *past; /* the last fences of this attempt, oldest first */
     size_t past_count;
@@ -143,6 +144,12 @@ bool cap_connect(const struct cap_settings *settings, bool replication, struct p
 /* The same to another server. @thread any */
 bool cap_connect_to(const struct cap_settings *settings, const char *url, bool replication,
                     struct pg_conn **ret, struct err *err) MUST_CHECK;
+/* The journal's writer, and where it stands (s->position, s->shapes): from here on no other capture of this pipeline writes. */
+bool cap_open_journal(struct cap_session *s, struct journal_writer **ret_jw,
+                      struct schema_store **ret_schemas, struct err *err) MUST_CHECK;
+/* goes_on: at the last fence, with the copy that it belongs to. Takes jw and schemas over. */
+void cap_start_publisher(struct cap_session *s, struct journal_writer *jw, struct schema_store *schemas,
+                         bool goes_on);
 /* True if an orderly stop was asked for. */
 bool cap_stop_asked(const struct cap_session *s);
 /* Copies what the publisher has done into the status and shows it. */

@@ -3,6 +3,7 @@
 #define SQL_EMBEDDED_H
 
 extern const char embedded_sql_source_sql[];           /* control tables on the source */
+extern const char embedded_sql_source_mariadb_sql[];   /* … where that is MariaDB; one statement */
 extern const char embedded_sql_target_sql[];           /* control tables on the target */
 extern const char embedded_sql_target_schema_sql[];    /* … of schema create */
 extern const char embedded_sql_target_conflicts_sql[]; /* … for tables that are written on both sides */

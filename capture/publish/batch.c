@@ -91,6 +91,20 @@ void cap_batch_end_transaction(struct cap_batch *b, lsn_t commit_lsn, lsn_t comm
     b->tail_commit_lsn = 0;
 }
 
+bool cap_batch_note_gtid(struct cap_batch *b, const char *gtid, const char *from, bool synthetic,
+                         struct err *err)
+{
+    struct cap_boundary *bound = &b->bounds[b->bound_count - 1];
+    bound->synthetic = synthetic;
+    bound->gtid_at = (uint32_t)b->bytes.len;
+    bound->gtid_len = (uint32_t)strlen(gtid);
+    strbuf_adds(&b->bytes, gtid);
+    bound->from_at = (uint32_t)b->bytes.len;
+    bound->from_len = (uint32_t)strlen(from);
+    strbuf_adds(&b->bytes, from);
+    return strbuf_ok(&b->bytes, "batch of records", err);
+}
+
 void cap_batch_part_here(struct cap_batch *b)
 {
     if (b->bound_count > 0)

@@ -39,8 +39,11 @@ struct cap_boundary {
     uint32_t marker; /* 1 + index into markers; 0 = none. With a marker a fence is due exactly here */
     lsn_t commit_lsn, commit_end_lsn; /* the fence's lsn is commit_end_lsn */
     int64_t commit_time_us;
-    bool synthetic; /* not a transaction: a cut between two */
-    bool fence;     /* a fence is due exactly here: the next transaction has a table's new shape */
+    uint32_t gtid_at,
+        gtid_len; /* in the batch's bytes: the source's position here in its own words; length 0 = it has none (PostgreSQL) */
+    uint32_t from_at, from_len; /* likewise: where reading has to begin again; length 0 = at the position */
+    bool synthetic;             /* not a transaction: a cut between two */
+    bool fence; /* a fence is due exactly here: the next transaction has a table's new shape */
 };
 
 /* A fence of a running copy, behind the batch's last record. */
@@ -77,6 +80,9 @@ struct cap_record *cap_batch_add(struct cap_batch *b, uint32_t stream);
 /* A transaction ends here. marker NULL or kind MARKER_NONE = no marker. */
 void cap_batch_end_transaction(struct cap_batch *b, lsn_t commit_lsn, lsn_t commit_end_lsn,
                                int64_t commit_time_us, const struct fence_marker *marker);
+/* Of the last boundary: the source's position there, and where reading begins again ("" = there). synthetic: no transaction ended. */
+bool cap_batch_note_gtid(struct cap_batch *b, const char *gtid, const char *from, bool synthetic,
+                         struct err *err) MUST_CHECK;
 /* What ended before the transaction at hand gets a fence of its own. */
 void cap_batch_part_here(struct cap_batch *b);
 /* A record of stream CAP_STREAM_SHAPES, in the order of the others. */

@@ -22,8 +22,9 @@ struct cap_fence_base {
     uint64_t system_id;
     uint32_t timeline;
     uint64_t attempt;
-    uint64_t last_id;      /* of the last fence in the journal; 0 = none */
-    uint64_t schemas_next; /* as the last fence has it */
+    uint64_t last_id;             /* of the last fence in the journal; 0 = none */
+    uint64_t schemas_next;        /* as the last fence has it */
+    const char *gtid, *gtid_from; /* where it begins, of MariaDB; NULL = PostgreSQL */
     /* Next offsets of all partitions that fences named so far (first_offset not used). */
     struct fence_range *ranges;
     size_t range_count;

@@ -98,6 +98,24 @@ bool cap_table_writer_open(const struct cap_session *s, const struct source_tabl
     return true;
 }
 
+bool cap_table_writer_of(const struct cap_settings *settings, struct table_schema *schema,
+                         struct cap_publisher *pub, struct cap_table_writer **ret, struct err *err)
+{
+    struct cap_table_writer *tw = xcalloc(1, sizeof *tw);
+    tw->codec = settings->codec;
+    tw->schema = schema;
+    tw->schema->lean = settings->lean;
+    tw->masks = xcalloc(schema->field_count + 1, sizeof *tw->masks);
+    strbuf_init(&tw->scratch, CAP_MESSAGE_BYTES_MAX);
+    if (!register_schema(tw, pub, err) || !tw->codec->encoder_open(tw->schema, &tw->encoder, err)) {
+        err_wrap(err, "table=%s.%s", schema->schema, schema->table);
+        cap_table_writer_free(tw);
+        return false;
+    }
+    *ret = tw;
+    return true;
+}
+
 void cap_table_writer_free(struct cap_table_writer *tw)
 {
     if (tw == NULL)

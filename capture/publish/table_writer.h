@@ -33,6 +33,10 @@ struct cap_table_writer {
 bool cap_table_writer_open(const struct cap_session *s, const struct source_table *t,
                            struct pg_type_catalog *types, struct pg_conn *side, struct cap_publisher *pub,
                            struct cap_table_writer **ret, struct err *err) MUST_CHECK;
+/* Of a table whose rows come as datums already: its schema (taken over, also on failure) is registered and encoded, nothing is read. */
+bool cap_table_writer_of(const struct cap_settings *settings, struct table_schema *schema,
+                         struct cap_publisher *pub, struct cap_table_writer **ret,
+                         struct err *err) MUST_CHECK;
 void cap_table_writer_free(struct cap_table_writer *tw); /* NULL allowed */
 
 /* Server values → datums. */

@@ -54,6 +54,11 @@ static bool note_fence(const struct cap_settings *settings, struct stream_index 
     pos->base.attempt = f->attempt;
     pos->base.system_id = f->source_system_id;
     pos->base.timeline = f->timeline;
+    free(pos->gtid);
+    free(pos->gtid_from);
+    pos->gtid = f->gtid;
+    pos->gtid_from = f->gtid_from;
+    f->gtid = f->gtid_from = NULL;
     for (size_t i = 0; i < f->range_count; i++)
         note_range(&pos->base, index, &f->ranges[i]);
     if (f->marker.kind == MARKER_COMPARE || f->marker.kind == MARKER_REFUSED)
@@ -134,6 +139,8 @@ void cap_position_release(struct cap_position *pos)
         free(pos->base.ranges[i].stream);
     free(pos->base.ranges);
     free(pos->past);
+    free(pos->gtid);
+    free(pos->gtid_from);
     fence_copy_release(&pos->copy);
     *pos = (struct cap_position){0};
 }
@@ -168,6 +175,10 @@ bool cap_identity_fits(const struct cap_position *pos, const struct repl_identit
 {
     if (!pos->any)
         return true;
+    if (pos->gtid != NULL)
+        return err_set(err, ERR_IDENTITY,
+                       "the journal was written from MariaDB, the source is PostgreSQL: check source.url, or "
+                       "start a new pipeline with an empty journal");
     if (pos->base.system_id != now->system_id)
         return err_set(
             err, ERR_IDENTITY,

@@ -15,23 +15,37 @@
 
 /* The blocks that are the same for all tables. */
 /* clang-format off */
-static const char source_block[] =
-    "{\"name\":\"source\",\"type\":{\"type\":\"record\",\"name\":\"Source\","
-    "\"namespace\":\"io.debezium.connector.postgresql\",\"fields\":["
-    "{\"name\":\"version\",\"type\":\"string\"},"
-    "{\"name\":\"connector\",\"type\":\"string\"},"
-    "{\"name\":\"name\",\"type\":\"string\"},"
-    "{\"name\":\"ts_ms\",\"type\":\"long\"},"
-    "{\"name\":\"snapshot\",\"type\":[{\"type\":\"string\",\"connect.version\":1,\"connect.parameters\":{"
-    "\"allowed\":\"" SNAPSHOT_VALUES "\"},\"connect.default\":\"false\",\"connect.name\":\"io.debezium.data.Enum\"},"
-    "\"null\"],\"default\":\"false\"},"
-    "{\"name\":\"db\",\"type\":\"string\"},"
-    "{\"name\":\"sequence\",\"type\":[\"null\",\"string\"],\"default\":null},"
+#define SOURCE_HEAD(package)                                                                                 \
+    "{\"name\":\"source\",\"type\":{\"type\":\"record\",\"name\":\"Source\","                                   \
+    "\"namespace\":\"" package "\",\"fields\":["                                                             \
+    "{\"name\":\"version\",\"type\":\"string\"},"                                                              \
+    "{\"name\":\"connector\",\"type\":\"string\"},"                                                            \
+    "{\"name\":\"name\",\"type\":\"string\"},"                                                                 \
+    "{\"name\":\"ts_ms\",\"type\":\"long\"},"                                                                  \
+    "{\"name\":\"snapshot\",\"type\":[{\"type\":\"string\",\"connect.version\":1,\"connect.parameters\":{"     \
+    "\"allowed\":\"" SNAPSHOT_VALUES "\"},\"connect.default\":\"false\",\"connect.name\":\"io.debezium.data.Enum\"}," \
+    "\"null\"],\"default\":\"false\"},"                                                                      \
+    "{\"name\":\"db\",\"type\":\"string\"},"                                                                   \
+    "{\"name\":\"sequence\",\"type\":[\"null\",\"string\"],\"default\":null},"                                 \
     OPTIONAL("ts_us") "," OPTIONAL("ts_ns") ","
+#define SOURCE_TAIL(package) "],\"connect.version\":1,\"connect.name\":\"" package ".Source\"}}"
+
+static const char source_block[] =
+    SOURCE_HEAD(CONNECTOR_PACKAGE)
     "{\"name\":\"schema\",\"type\":\"string\"},"
     "{\"name\":\"table\",\"type\":\"string\"},"
-    OPTIONAL("txId") "," OPTIONAL("lsn") "," OPTIONAL("xmin")
-    "],\"connect.version\":1,\"connect.name\":\"io.debezium.connector.postgresql.Source\"}}";
+    OPTIONAL("txId") "," OPTIONAL("lsn") "," OPTIONAL("xmin") SOURCE_TAIL(CONNECTOR_PACKAGE);
+
+static const char source_block_mariadb[] =
+    SOURCE_HEAD(MARIADB_PACKAGE)
+    "{\"name\":\"table\",\"type\":[\"null\",\"string\"],\"default\":null},"
+    "{\"name\":\"server_id\",\"type\":\"long\"},"
+    "{\"name\":\"gtid\",\"type\":[\"null\",\"string\"],\"default\":null},"
+    "{\"name\":\"file\",\"type\":\"string\"},"
+    "{\"name\":\"pos\",\"type\":\"long\"},"
+    "{\"name\":\"row\",\"type\":\"int\"},"
+    OPTIONAL("thread") ","
+    "{\"name\":\"query\",\"type\":[\"null\",\"string\"],\"default\":null}" SOURCE_TAIL(MARIADB_PACKAGE);
 
 static const char transaction_block[] =
     "{\"name\":\"transaction\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"block\",\"namespace\":\"event\",\"fields\":["
@@ -301,7 +315,7 @@ static char *value_text(const struct table_schema *schema, char **names)
     json_array_append_new(fields, json_pack("{s:s, s:[s, o], s:n}", "name", "before", "type", "null",
                                             row_record(schema, names), "default"));
     append_block(fields, "{\"name\":\"after\",\"type\":[\"null\",\"Value\"],\"default\":null}");
-    append_block(fields, source_block);
+    append_block(fields, schema->mariadb ? source_block_mariadb : source_block);
     append_block(fields, transaction_block);
     append_block(fields, "{\"name\":\"op\",\"type\":\"string\"}");
     append_block(fields, OPTIONAL("ts_ms"));

@@ -32,6 +32,12 @@ struct change_source {
     uint32_t xid;
     int64_t commit_time_us; /* wall, since 1970 */
     enum snapshot_mark snapshot;
+    /* Of MariaDB alone (table_schema.mariadb); only encoders look at them. */
+    const char *gtid; /* NULL = none */
+    const char *file; /* of the binlog */
+    uint32_t server_id;
+    uint64_t pos;
+    uint32_t row; /* in its event */
 };
 
 struct change {

@@ -60,7 +60,8 @@ static bool avro_encoder_open(const struct table_schema *schema, struct encoder 
         return err_wrap(err, "table=%s.%s", schema->schema, schema->table);
     struct avro_encoder *enc = xcalloc(1, sizeof *enc);
     enc->base.schema = schema;
-    enc->source_head = encode_pair(CF_VERSION, CONNECTOR_NAME, &enc->source_head_len);
+    enc->source_head =
+        encode_pair(CF_VERSION, schema->mariadb ? MARIADB_NAME : CONNECTOR_NAME, &enc->source_head_len);
     enc->source_names = encode_pair(schema->schema, schema->table, &enc->source_names_len);
     *ret = &enc->base;
     return true;
@@ -188,6 +189,26 @@ static uint8_t *put_block(uint8_t *to, const uint8_t *bytes, size_t len)
     return to + len;
 }
 
+static uint8_t *put_some_text(uint8_t *to, const char *text)
+{
+    *to++ = text != NULL ? 2 : 0;
+    return text != NULL ? put_text(to, text) : to;
+}
+
+/* What MariaDB's block has in place of a transaction's number and an LSN. */
+static uint8_t *put_place(uint8_t *to, const struct table_schema *schema, const struct change_source *src)
+{
+    to = put_some_text(to, schema->table);
+    to = put_long(to, src->server_id);
+    to = put_some_text(to, src->gtid);
+    to = put_text(to, src->file);
+    to = put_long(to, (int64_t)src->pos);
+    to = put_long(to, src->row);
+    *to++ = 0; /* thread */
+    *to++ = 0; /* query */
+    return to;
+}
+
 static uint8_t *put_source(uint8_t *to, const struct avro_encoder *enc, const struct change *chg)
 {
     const struct change_source *src = &chg->source;
@@ -203,7 +224,7 @@ static uint8_t *put_source(uint8_t *to, const struct avro_encoder *enc, const st
         to = put_text(to, envelope_snapshot_text(chg));
     }
     to = put_text(to, src->database);
-    if (lean) {
+    if (lean || enc->base.schema->mariadb) {
         *to++ = 0;
     } else {
         *to++ = 2;
@@ -211,6 +232,8 @@ static uint8_t *put_source(uint8_t *to, const struct avro_encoder *enc, const st
     }
     to = put_some(to, src->commit_time_us);
     to = put_nanos(to, src->commit_time_us, lean);
+    if (enc->base.schema->mariadb)
+        return put_place(to, enc->base.schema, src);
     to = put_block(to, enc->source_names, enc->source_names_len);
     to = put_some(to, src->xid);
     to = put_some(to, (int64_t)src->lsn);
@@ -270,6 +293,8 @@ static bool avro_encode_value(struct encoder *base, const struct change *chg, st
         return false;
     bool hints = envelope_needs_hints(chg);
     bound += strlen(chg->source.server) + strlen(chg->source.database);
+    if (schema->mariadb)
+        bound += strlen(chg->source.file) + (chg->source.gtid != NULL ? strlen(chg->source.gtid) : 0);
     if (hints)
         bound += (size_t)2 * 3 * (schema->field_count + 1);
     uint8_t *start = (uint8_t *)strbuf_reserve(out, bound);

@@ -79,13 +79,15 @@ static bool open_encoder(const struct table_schema *schema, bool with_schemas, s
     }
     strbuf_adds(&sb, ",\"source\":{\"version\":");
     put_text(&sb, CF_VERSION);
-    strbuf_adds(&sb, ",\"connector\":\"" CONNECTOR_NAME "\",\"name\":");
+    strbuf_addf(&sb, ",\"connector\":\"%s\",\"name\":", schema->mariadb ? MARIADB_NAME : CONNECTOR_NAME);
     enc->source_head = render_take(&sb);
-    strbuf_adds(&sb, ",\"schema\":");
-    put_text(&sb, schema->schema);
+    if (!schema->mariadb) {
+        strbuf_adds(&sb, ",\"schema\":");
+        put_text(&sb, schema->schema);
+    }
     strbuf_adds(&sb, ",\"table\":");
     put_text(&sb, schema->table);
-    strbuf_adds(&sb, ",\"txId\":");
+    strbuf_adds(&sb, schema->mariadb ? ",\"server_id\":" : ",\"txId\":");
     enc->source_names = render_take(&sb);
     *ret = &enc->base;
     return true;
@@ -174,6 +176,22 @@ static void put_nanos(struct strbuf *out, int64_t us, bool lean)
         json_put_int(out, us * 1000);
 }
 
+/* What MariaDB's block has in place of a transaction's number and an LSN. */
+static void put_place(struct strbuf *out, const struct change_source *src)
+{
+    json_put_int(out, src->server_id);
+    strbuf_adds(out, ",\"gtid\":");
+    if (src->gtid != NULL)
+        put_text(out, src->gtid);
+    else
+        strbuf_adds(out, "null");
+    strbuf_adds(out, ",\"file\":");
+    put_text(out, src->file);
+    put_named_int(out, ",\"pos\":", (int64_t)src->pos);
+    put_named_int(out, ",\"row\":", src->row);
+    strbuf_adds(out, ",\"thread\":null,\"query\":null}");
+}
+
 static void put_source(struct json_encoder *enc, struct strbuf *out, const struct change *chg)
 {
     const struct change_source *src = &chg->source;
@@ -190,13 +208,17 @@ static void put_source(struct json_encoder *enc, struct strbuf *out, const struc
     strbuf_adds(out, ",\"db\":");
     put_text(out, src->database);
     strbuf_adds(out, ",\"sequence\":");
-    if (lean)
+    if (lean || enc->base.schema->mariadb)
         strbuf_adds(out, "null");
     else
         json_put_string(out, sequence, envelope_sequence(chg, sequence));
     put_named_int(out, ",\"ts_us\":", src->commit_time_us);
     put_nanos(out, src->commit_time_us, lean);
     put_rendered(out, &enc->source_names);
+    if (enc->base.schema->mariadb) {
+        put_place(out, src);
+        return;
+    }
     json_put_int(out, src->xid);
     put_named_int(out, ",\"lsn\":", (int64_t)src->lsn);
     strbuf_adds(out, ",\"xmin\":null}");

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "change/foreign_table.h"
 #include "core/alloc.h"
 #include "core/utf8.h"
 
@@ -116,6 +117,8 @@ json_t *connect_table_parameters(const struct table_schema *schema)
     json_t *params = json_object();
     set_text(params, PARAM_SCHEMA, schema->schema);
     set_text(params, PARAM_TABLE, schema->table);
+    if (schema->mariadb)
+        set_text(params, PARAM_SOURCE, SOURCE_MARIADB);
     if (schema->shared_id != NULL)
         set_text(params, PARAM_TOPIC, schema->topic);
     return params;
@@ -280,8 +283,12 @@ bool table_draft_finish(struct table_draft *draft, const char *topic, const char
     const char *shared = param(table_params, PARAM_TOPIC);
     if (shared != NULL && strcmp(shared, topic) == 0)
         schema->shared_id = xstrdup(name_space);
+    const char *source = param(table_params, PARAM_SOURCE);
+    schema->mariadb = schema->silent_cascades = source != NULL && strcmp(source, SOURCE_MARIADB) == 0;
     schema->fields = draft->fields;
     schema->field_count = draft->count;
+    for (size_t i = 0; schema->mariadb && i < schema->field_count; i++)
+        foreign_field_of_ours(&schema->fields[i]);
     schema->key_fields = key_fields;
     schema->key_count = key_count;
     free(draft->ordinals);

@@ -20,11 +20,15 @@
 #define PARAM_KEY           "crossfade.key"    /* on key columns: place in the key, from 1 */
 #define PARAM_SCHEMA        "crossfade.schema" /* on the row: exact names */
 #define PARAM_TABLE         "crossfade.table"
-#define PARAM_TOPIC         "crossfade.topic" /* on the row: of a table that shares this topic with others */
+#define PARAM_SOURCE                                                                                         \
+    "crossfade.source"                /* on the row: "mariadb" = types are that server's; else PostgreSQL's */
+#define PARAM_TOPIC "crossfade.topic" /* on the row: of a table that shares this topic with others */
 
 #define PARAM_TYPMOD   "crossfade.typmod"   /* on columns: struct field.source_typmod */
 #define PARAM_ENCODING "crossfade.encoding" /* on columns: struct field.text_encoding */
 #define PARAM_LOSSY    "crossfade.lossy"    /* on columns: "true" = values may not come back as they were */
+
+#define SOURCE_MARIADB "mariadb"
 
 #define SEMANTIC_BITS "io.debezium.data.Bits"
 #define SEMANTIC_ENUM "io.debezium.data.Enum"

@@ -12,15 +12,24 @@
     "{\"type\":\"array\",\"items\":{\"type\":\"int32\",\"optional\":false},\"optional\":false,\"field\":"    \
     "\"" name "\"}"
 
-#define CONNECT_SOURCE                                                                                       \
+/* Both sources' blocks begin alike. */
+#define CONNECT_SOURCE_HEAD                                                                                  \
     "{\"type\":\"struct\",\"fields\":["                                                                      \
     NEED("string", "version") "," NEED("string", "connector") "," NEED("string", "name") "," NEED("int64", "ts_ms") "," \
     "{\"type\":\"string\",\"optional\":true,\"name\":\"io.debezium.data.Enum\",\"version\":1,"               \
     "\"parameters\":{\"allowed\":\"" SNAPSHOT_VALUES "\"},\"default\":\"false\",\"field\":\"snapshot\"},"      \
-    NEED("string", "db") "," MAY("string", "sequence") "," MAY("int64", "ts_us") "," MAY("int64", "ts_ns") "," \
-    NEED("string", "schema") "," NEED("string", "table") ","                                                 \
-    MAY("int64", "txId") "," MAY("int64", "lsn") "," MAY("int64", "xmin")                                    \
-    "],\"optional\":false,\"name\":\"io.debezium.connector.postgresql.Source\",\"version\":1,\"field\":\"source\"}"
+    NEED("string", "db") "," MAY("string", "sequence") "," MAY("int64", "ts_us") "," MAY("int64", "ts_ns") ","
+#define CONNECT_SOURCE_TAIL(package)                                                                         \
+    "],\"optional\":false,\"name\":\"" package ".Source\",\"version\":1,\"field\":\"source\"}"
+
+#define CONNECT_SOURCE                                                                                       \
+    CONNECT_SOURCE_HEAD NEED("string", "schema") "," NEED("string", "table") ","                             \
+    MAY("int64", "txId") "," MAY("int64", "lsn") "," MAY("int64", "xmin") CONNECT_SOURCE_TAIL(CONNECTOR_PACKAGE)
+
+#define CONNECT_SOURCE_MARIADB                                                                               \
+    CONNECT_SOURCE_HEAD MAY("string", "table") "," NEED("int64", "server_id") "," MAY("string", "gtid") ","  \
+    NEED("string", "file") "," NEED("int64", "pos") "," NEED("int32", "row") "," MAY("int64", "thread") ","  \
+    MAY("string", "query") CONNECT_SOURCE_TAIL(MARIADB_PACKAGE)
 
 #define CONNECT_TRANSACTION                                                                                  \
     "{\"type\":\"struct\",\"fields\":["                                                                      \

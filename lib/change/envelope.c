@@ -149,7 +149,12 @@ static char *put_u64(char *to, uint64_t v)
 
 size_t envelope_transaction_id(const struct change *chg, char out[TRANSACTION_ID_MAX])
 {
-    char *p = put_u64(out, chg->source.xid);
+    size_t len = chg->schema->mariadb && chg->source.gtid != NULL ? strlen(chg->source.gtid) : 0;
+    char *p = out + len;
+    if (len > 0 && len < TRANSACTION_ID_MAX - 22)
+        memcpy(out, chg->source.gtid, len);
+    else
+        p = put_u64(out, chg->source.xid);
     *p++ = ':';
     p = put_u64(p, chg->source.commit_lsn);
     return (size_t)(p - out);
@@ -212,13 +217,18 @@ static bool take_char(const char **p, const char *end, char c)
     return true;
 }
 
-/* "<xid>:<lsn>" */
-static bool parse_transaction_id(struct span s, lsn_t *ret_lsn)
+/* "<xid>:<lsn>", of MariaDB "<gtid>:<number>" */
+static bool parse_transaction_id(struct span s, bool mariadb, lsn_t *ret_lsn)
 {
     if (s.p == NULL)
         return false;
     const char *p = s.p, *end = s.p + s.len;
+    const char *colon = mariadb ? memchr(p, ':', s.len) : NULL;
     uint64_t xid;
+    if (colon != NULL) {
+        p = colon + 1;
+        return take_u64(&p, end, ret_lsn) && p == end;
+    }
     return take_u64(&p, end, &xid) && take_char(&p, end, ':') && take_u64(&p, end, ret_lsn) && p == end;
 }
 
@@ -339,7 +349,8 @@ static bool finish_source(struct shape *shape, const struct raw_envelope *raw, s
         return bad(shape, err, "source.snapshot is unknown");
     if (raw->sequence.p != NULL && !envelope_parse_sequence(raw->sequence, &ret->previous_commit_lsn))
         return bad(shape, err, "source.sequence is malformed");
-    if (raw->has_transaction && !parse_transaction_id(raw->transaction_id, &ret->commit_lsn))
+    if (raw->has_transaction &&
+        !parse_transaction_id(raw->transaction_id, shape->table->mariadb, &ret->commit_lsn))
         return bad(shape, err, "transaction.id is malformed");
     if (!raw->has_source_us && (raw->source_ms > INT64_MAX / 1000 || raw->source_ms < INT64_MIN / 1000))
         return bad(shape, err, "source.ts_ms out of range");

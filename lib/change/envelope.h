@@ -22,12 +22,14 @@
 
 #define CONNECTOR_NAME    "postgresql"
 #define CONNECTOR_PACKAGE "io.debezium.connector.postgresql"
+#define MARIADB_NAME      "mariadb"
+#define MARIADB_PACKAGE   "io.debezium.connector.mariadb"
 #define SNAPSHOT_VALUES   "true,first,first_in_data_collection,last_in_data_collection,last,false,incremental"
 #define HINTS_FIELD       "crossfade"
 #define HINTS_RECORD      "crossfade.Hints"
 #define UNAVAILABLE_LEN   (sizeof UNAVAILABLE_TEXT - 1)
-/* Longest "<xid>:<lsn>" and "["<lsn>","<lsn>"]", with NUL. */
-#define TRANSACTION_ID_MAX 40
+/* Longest "<xid>:<lsn>" (MariaDB: "<gtid>:<number of the commit>") and "["<lsn>","<lsn>"]", with NUL. */
+#define TRANSACTION_ID_MAX 72
 #define SEQUENCE_MAX       56
 
 /* A piece of the input: not NUL-terminated. */

@@ -76,6 +76,8 @@ void fence_release(struct fence *fence)
         free(fence->ranges[i].stream);
     free(fence->ranges);
     free(fence->pipeline);
+    free(fence->gtid);
+    free(fence->gtid_from);
     *fence = (struct fence){0};
 }
 
@@ -201,6 +203,10 @@ bool fence_encode(const struct fence *fence, struct strbuf *out, struct err *err
     strbuf_addf(out, ",\"source_system_id\":\"%llu\"", (unsigned long long)fence->source_system_id);
     put_int(out, "timeline", fence->timeline);
     put_text(out, "lsn", lsn_format(fence->lsn, lsn));
+    if (fence->gtid != NULL)
+        put_text(out, "gtid", fence->gtid);
+    if (fence->gtid_from != NULL)
+        put_text(out, "gtid_from", fence->gtid_from);
     put_int(out, "commit_time_us", fence->commit_time_us);
     put_int(out, "written_us", fence->written_us);
     put_bool(out, "complete", fence->complete);
@@ -299,6 +305,12 @@ static lsn_t take_lsn(struct take *t)
     lsn_t lsn = 0;
     (void)member(t, "lsn", lsn_parse(take_text(t, "lsn"), &lsn));
     return lsn;
+}
+
+/* NULL when missing. malloc'd */
+static char *take_optional(struct take *t, const char *name)
+{
+    return json_object_get(t->object, name) != NULL ? xstrdup(take_text(t, name)) : NULL;
 }
 
 static enum fence_kind take_kind(struct take *t)
@@ -449,6 +461,8 @@ bool fence_decode(const void *text, size_t len, struct fence *ret, struct err *e
         .schemas_next = take_schemas_next(&t),
     };
     f.pipeline = xstrdup(take_text(&t, "pipeline"));
+    f.gtid = take_optional(&t, "gtid");
+    f.gtid_from = take_optional(&t, "gtid_from");
     take_copy(&t, &f.copy);
     take_ranges(&t, &f);
     if (t.wrong != NULL) {

@@ -80,7 +80,7 @@ struct fence {
     char *pipeline;
     uint64_t source_system_id;
     uint32_t timeline;
-    lsn_t lsn;
+    lsn_t lsn;              /* MariaDB: transactions of the stream, counted */
     int64_t commit_time_us; /* of the last transaction below it; wall */
     int64_t written_us;     /* when capture wrote it; wall */
     bool complete;
@@ -92,6 +92,10 @@ struct fence {
     uint64_t writer; /* journal_writer.id: only its records in the ranges are under this fence */
     uint64_t
         schemas_next; /* the schema stream's shapes of tables below this offset are under fences; 0 = not known */
+    /* Of a MariaDB source, whose binlog has no one number: lists of GTIDs. NULL = of PostgreSQL. */
+    char *gtid; /* behind which the fence stands */
+    char *
+        gtid_from; /* behind which reading has to begin: XA transactions that were prepared since may yet be committed; NULL = gtid */
     struct fence_range *ranges;
     size_t range_count;
 };

@@ -62,6 +62,14 @@ static void name_bits(struct field *f)
     f->source_length = fixed ? f->bits_length : -1;
 }
 
+void foreign_field_of_ours(struct field *f)
+{
+    f->foreign = true;
+    neutral_mysql(f);
+    f->unsigned_wraps = f->labels_escaped = false; /* our reader writes both exactly */
+    name_bits(f);
+}
+
 static void copy_fields(const struct table_schema *from, bool mysql, struct table_schema *to)
 {
     to->fields = xcalloc(from->field_count + 1, sizeof *to->fields);

@@ -10,4 +10,8 @@ struct table_schema *foreign_table_make(const struct table_schema *from, const c
                                         const struct foreign_schema *key, bool mysql, char *schema,
                                         char *table, struct err *err);
 
+/* A column of a table that our own capture read from MariaDB (table_schema.mariadb), as its schema's text has it: from here on it is
+ * like one that Debezium wrote. */
+void foreign_field_of_ours(struct field *f);
+
 #endif

@@ -11,12 +11,13 @@
 
 /* What comes after the two images; the same for all tables. */
 /* clang-format off */
-static const char tail_fields[] =
-    "[" CONNECT_SOURCE "," CONNECT_TRANSACTION ","
-    NEED("string", "op") "," MAY("int64", "ts_ms") "," MAY("int64", "ts_us") "," MAY("int64", "ts_ns") ","
-    "{\"type\":\"struct\",\"fields\":["
-    NEED("boolean", "before_key_only") "," INDEXES("before_unavailable") "," INDEXES("after_unavailable")
-    "],\"optional\":true,\"name\":\"" HINTS_RECORD "\",\"version\":1,\"field\":\"" HINTS_FIELD "\"}]";
+#define TAIL(source)                                                                                         \
+    "[" source "," CONNECT_TRANSACTION ","                                                                   \
+    NEED("string", "op") "," MAY("int64", "ts_ms") "," MAY("int64", "ts_us") "," MAY("int64", "ts_ns") ","   \
+    "{\"type\":\"struct\",\"fields\":["                                                                      \
+    NEED("boolean", "before_key_only") "," INDEXES("before_unavailable") "," INDEXES("after_unavailable")    \
+    "],\"optional\":true,\"name\":\"" HINTS_RECORD "\",\"version\":1,\"field\":\"" HINTS_FIELD "\"}]"
+static const char tail_fields[] = TAIL(CONNECT_SOURCE), tail_fields_mariadb[] = TAIL(CONNECT_SOURCE_MARIADB);
 /* clang-format on */
 
 static const char *const type_names[PHYS_MAX_] = {
@@ -115,7 +116,7 @@ static char *value_text(const struct table_schema *schema)
     json_t *fields = json_array();
     json_array_append_new(fields, image(schema, "before"));
     json_array_append_new(fields, image(schema, "after"));
-    json_t *tail = json_loads(tail_fields, 0, NULL);
+    json_t *tail = json_loads(schema->mariadb ? tail_fields_mariadb : tail_fields, 0, NULL);
     BUG_UNLESS(tail != NULL);
     json_array_extend(fields, tail);
     json_decref(tail);

@@ -55,6 +55,8 @@ struct table_schema {
     uint32_t value_schema_id;
     /* Encoders leave null what an envelope says twice: source.sequence and .ts_ns, and its own .ts_us and .ts_ns. */
     bool lean;
+    bool
+        mariadb; /* capture read it from MariaDB: types are that server's, the source block is that of Debezium's connector for it */
     bool silent_cascades; /* of MariaDB or MySQL: what InnoDB's foreign keys change besides is in no record */
     uint32_t version;     /* 1, 2, …: counts shapes of this table in this process, for logs */
 };

@@ -32,7 +32,7 @@ const struct option option_table[] = {
     {.key = "pipeline", .type = OPT_TEXT, .pattern = "^[a-z][a-z0-9_]{0,30}$", .example = "shop", .used_by = "!capture !apply !status !journal !check !compare !cutover !rollback !schema !audit !approve",
      .help = "Name of the pipeline: a lower-case letter, then up to 30 letters, digits or '_'. Names the slot, the publication and the journal's transactional id."},
 
-    {.key = "source.url", .type = OPT_URL, .choices = PG_URL, .example = "postgresql://crossfade@db1:5432/shop", .used_by = "!capture !check !compare !cutover !rollback !schema status audit !approve",
+    {.key = "source.url", .type = OPT_URL, .choices = PG_URL "|mariadb://|mysql://", .example = "postgresql://crossfade@db1:5432/shop", .used_by = "!capture !check !compare !cutover !rollback !schema status audit !approve",
      .help = "The database to move away from. Passwords are better left to libpq's own means (PGPASSFILE, service file) or ${VAR}."},
     {.key = "source.standby_url", .type = OPT_URL, .choices = PG_URL, .example = "postgresql://crossfade@db1-standby:5432/shop", .used_by = "capture",
      .help = "A hot standby of source.url, PostgreSQL 16 or later: capture copies and decodes there, and writes to source.url only markers, heartbeats and what setting up takes. Tables need a key to be copied there."},

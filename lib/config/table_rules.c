@@ -93,6 +93,11 @@ bool table_rules_from_config(const struct config *cfg, struct table_rules **ret,
     return table_rules_new(texts, count, NULL, ret, err);
 }
 
+bool table_rules_there(const struct table_rules *rules)
+{
+    return rules != NULL && rules->count > 0;
+}
+
 static bool need_salt(const struct table_rules *rules, struct err *err)
 {
     for (size_t i = 0; i < rules->count; i++) {

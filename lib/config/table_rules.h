@@ -64,6 +64,8 @@ const char *table_rules_rename(const struct table_rules *rules, const char *sche
 /* Nobody may see its values. */
 bool table_rules_protects(const struct table_rules *rules, const char *schema, const char *table,
                           const char *column);
+/* There is a rule. */
+bool table_rules_there(const struct table_rules *rules);
 /* Some rule masks or leaves out columns. */
 bool table_rules_hide(const struct table_rules *rules);
 /* Any rule fits the table. */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "core/alloc.h"
 #include "maria/connect.h"
@@ -107,6 +108,29 @@ bool maria_query(struct maria_conn *conn, const char *sql, maria_each_row *each,
     size_t columns = mysql_num_fields(res);
     for (MYSQL_ROW row = mysql_fetch_row(res); ok && row != NULL; row = mysql_fetch_row(res))
         ok = each(ctx, row, columns, err);
+    mysql_free_result(res);
+    return ok;
+}
+
+bool maria_stream(struct maria_conn *conn, const char *sql, maria_each_value *each, void *ctx,
+                  struct err *err)
+{
+    char what[120];
+    (void)snprintf(what, sizeof what, "%.100s", sql);
+    what[strcspn(what, "\n")] = '\0';
+    if (mysql_real_query(conn->my, sql, strlen(sql)) != 0)
+        return fail(conn, what, err);
+    MYSQL_RES *res = mysql_use_result(conn->my);
+    if (res == NULL)
+        return fail(conn, what, err);
+    bool ok = true;
+    MYSQL_ROW row;
+    while (ok && (row = mysql_fetch_row(res)) != NULL)
+        ok = each(ctx, row, mysql_fetch_lengths(res), mysql_num_fields(res), err);
+    if (!ok)
+        (void)shutdown((int)mysql_get_socket(conn->my), SHUT_RDWR);
+    else if (mysql_errno(conn->my) != 0)
+        ok = fail(conn, what, err);
     mysql_free_result(res);
     return ok;
 }

@@ -36,6 +36,13 @@ bool maria_query(struct maria_conn *conn, const char *sql, maria_each_row *each,
 bool maria_query_text(struct maria_conn *conn, const char *sql, size_t column, char **ret,
                       struct err *err) MUST_CHECK;
 
+/* The same for results of any size: rows are taken as they come, one at a time; lens: of the cells. False from each() breaks the
+ * connection off (the server would send all the rest): nothing but closing it is of use then. */
+typedef bool maria_each_value(void *ctx, char **cells, const unsigned long *lens, size_t count,
+                              struct err *err);
+bool maria_stream(struct maria_conn *conn, const char *sql, maria_each_value *each, void *ctx,
+                  struct err *err) MUST_CHECK;
+
 /* Asynchronous: send; when maria_socket() can be read the answer has begun, and maria_receive takes all of it (it waits for what is
  * still under way). `what` in errors is the statement's beginning. */
 bool maria_send(struct maria_conn *conn, const char *sql, size_t len, struct err *err) MUST_CHECK;

@@ -44,6 +44,8 @@ struct binlog {
     struct binlog_xid xid;
     uint64_t ordinal;
     uint32_t time_s; /* of the event at hand */
+    uint64_t pos;    /* … where it begins in the file */
+    uint32_t row;
 
     /* the rows event at hand */
     struct known_table *table; /* NULL = none */
@@ -263,6 +265,9 @@ static bool next_row(struct binlog *bl, struct binlog_item *ret, struct err *err
                                 .time_s = bl->time_s,
                                 .op = bl->op,
                                 .ordinal = ++bl->ordinal,
+                                .file = bl->file,
+                                .pos = bl->pos,
+                                .row = bl->row++,
                                 .schema = bl->table->shape.schema,
                                 .before = before ? bl->data[0] : NULL,
                                 .after = after ? bl->data[1] : NULL};
@@ -506,7 +511,11 @@ static bool read_event(struct binlog *bl, struct binlog_event *ret, struct err *
     if (p[0] != 0)
         return err_set(err, ERR_PROTOCOL,
                        "reading the binlog: a packet of kind %u, which is none of a binlog", p[0]);
-    return binlog_decode(&bl->decoder, p + 1, len - 1, ret, err);
+    if (!binlog_decode(&bl->decoder, p + 1, len - 1, ret, err))
+        return false;
+    bl->pos = ret->next_pos >= len - 1 ? ret->next_pos - (len - 1) : 0;
+    bl->row = 0;
+    return true;
 }
 
 static bool say_where(struct binlog *bl, struct err *err)

@@ -60,7 +60,10 @@ struct binlog_item {
     uint64_t ordinal;  /* ROW: in the transaction, from 1, of wanted ones */
     const struct table_schema *schema;
     const struct datum *before, *after; /* NULL = none */
-    struct binlog_span database, text;  /* STATEMENT: not NUL-terminated, in the session's character set */
+    const char *file; /* ROW: its event's place in the binlog, for people alone; "" = not known */
+    uint64_t pos;
+    uint32_t row;                      /* … and its number in the event, from 0 */
+    struct binlog_span database, text; /* STATEMENT: not NUL-terminated, in the session's character set */
     enum binlog_outcome outcome;
     bool has_xid;
     struct binlog_xid xid;

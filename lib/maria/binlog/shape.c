@@ -96,6 +96,20 @@ static const struct type_name *find_type(const char *name)
     return NULL;
 }
 
+bool shape_column_of(const struct catalog_column *cat, struct map_column *ret, struct err *err)
+{
+    const struct type_name *type = find_type(cat->data_type);
+    if (type == NULL)
+        return err_set(err, ERR_UNSUPPORTED, "column %s: its type %s is not read", cat->name, cat->data_type);
+    *ret = (struct map_column){.kind = type->kind,
+                               .length = type->length > 0 ? type->length : (uint32_t)cat->octets,
+                               .precision = (uint8_t)cat->precision,
+                               .scale = (uint8_t)cat->scale,
+                               .nullable = cat->nullable,
+                               .geometry = type->geometry};
+    return true;
+}
+
 static bool same_size(const struct map_column *col, const struct catalog_column *cat)
 {
     if (col->kind == COLUMN_DECIMAL)

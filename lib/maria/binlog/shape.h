@@ -27,6 +27,12 @@ bool shape_needs_catalog(const struct table_map *map);
  * that is not read. */
 bool shape_make(const struct table_map *map, const struct catalog_table *cat, struct charsets *sets,
                 const struct shape_options *options, struct shape *ret, struct err *err) MUST_CHECK;
+/* The same of a table as the catalog has it, without an event (shape_catalog.c): its rows are read by SELECT. */
+bool shape_of_catalog(const char *database, const char *table, const struct catalog_table *cat,
+                      struct charsets *sets, const struct shape_options *options, struct shape *ret,
+                      struct err *err) MUST_CHECK;
+/* What a TABLE_MAP event would say of the column, but for names, signs and character sets. ERR_UNSUPPORTED: a type that is not read. */
+bool shape_column_of(const struct catalog_column *cat, struct map_column *ret, struct err *err) MUST_CHECK;
 /* The schema goes to the caller's keeping if keep_schema. */
 void shape_release(struct shape *shape, bool keep_schema);
 /* The labels in "enum('a','b''c')" of the catalog, malloc'd each; -1 = it is none. */
