@@ -151,6 +151,21 @@ const struct command command_table[] = {
          "the cutover. It ends with the old source open to writers and the poolers led back, or with "
          "everything as it was; another cutover may follow. Verbs and exit codes as of cutover.",
      .flags = rollback_flags},
+    {.name = "cleanup",
+     .run = cmd_cleanup,
+     .needs_config = true,
+     .stop = STOP_TWICE,
+     .usage = "[--execute] [--journal] [--confirm NAME] [--discard-dead-letters] [--open-source] "
+              "[--without-source] [--json]",
+     .summary = "remove what the pipeline has made on the source, the target and, if asked, the journal",
+     .text =
+         "Lists every artefact of this pipeline with where it is, its size and who is at it, what is done "
+         "with it, and what is left and why; --execute does it. Nothing is removed while a role of the "
+         "pipeline runs, a cutover is unfinished, a transaction is prepared or dead letters are held. What "
+         "is not provably this pipeline's stays, the application's tables and the audit log always. Run "
+         "again after an interruption, it goes on. Exit code 0: done (or nothing is in the way); 1: "
+         "something is refused; 4: could not run.",
+     .flags = cleanup_flags},
     {.name = "approve",
      .run = cmd_approve,
      .needs_config = true,

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/alloc.h"
+
 #define NAME_MAX_BYTES 256
 
 /* A line of the terminal; false when the person has ended it. */
@@ -20,15 +22,21 @@ static bool read_line(char out[NAME_MAX_BYTES], int stop_fd)
     return n > 0;
 }
 
-bool cutover_confirmed(const char *given, const char *database, int stop_fd)
+bool name_confirmed(const char *given, const char *name, const char *question, int stop_fd)
 {
     char typed[NAME_MAX_BYTES];
     if (given != NULL)
-        return strcmp(given, database) == 0;
+        return strcmp(given, name) == 0;
     if (isatty(STDIN_FILENO) == 0 || isatty(STDERR_FILENO) == 0)
         return false;
-    (void)fprintf(stderr,
-                  "This moves the application away from database \"%s\". Type its name to go on: ", database);
+    (void)fprintf(stderr, "%s Type its name to go on: ", question);
     (void)fflush(stderr);
-    return read_line(typed, stop_fd) && strcmp(typed, database) == 0;
+    return read_line(typed, stop_fd) && strcmp(typed, name) == 0;
+}
+
+bool cutover_confirmed(const char *given, const char *database, int stop_fd)
+{
+    char *question CLEANUP(free_ptr) =
+        xasprintf("This moves the application away from database \"%s\".", database);
+    return name_confirmed(given, database, question, stop_fd);
 }

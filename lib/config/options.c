@@ -29,12 +29,12 @@
 
 /* clang-format off */
 const struct option option_table[] = {
-    {.key = "pipeline", .type = OPT_TEXT, .pattern = "^[a-z][a-z0-9_]{0,30}$", .example = "shop", .used_by = "!capture !apply !status !journal !check !compare !cutover !rollback !schema !audit !approve",
+    {.key = "pipeline", .type = OPT_TEXT, .pattern = "^[a-z][a-z0-9_]{0,30}$", .example = "shop", .used_by = "!capture !apply !status !journal !check !compare !cutover !rollback !schema !audit !approve !cleanup",
      .help = "Name of the pipeline: a lower-case letter, then up to 30 letters, digits or '_'. Names the slot, the publication and the journal's transactional id."},
 
-    {.key = "source.url", .type = OPT_URL, .choices = PG_URL "|mariadb://|mysql://", .example = "postgresql://crossfade@db1:5432/shop", .used_by = "!capture !check !compare !cutover !rollback !schema status audit !approve",
+    {.key = "source.url", .type = OPT_URL, .choices = PG_URL "|mariadb://|mysql://", .example = "postgresql://crossfade@db1:5432/shop", .used_by = "!capture !check !compare !cutover !rollback !schema status audit !approve cleanup",
      .help = "The database to move away from. Passwords are better left to libpq's own means (PGPASSFILE, service file) or ${VAR}."},
-    {.key = "source.standby_url", .type = OPT_URL, .choices = PG_URL, .example = "postgresql://crossfade@db1-standby:5432/shop", .used_by = "capture",
+    {.key = "source.standby_url", .type = OPT_URL, .choices = PG_URL, .example = "postgresql://crossfade@db1-standby:5432/shop", .used_by = "capture cleanup",
      .help = "A hot standby of source.url, PostgreSQL 16 or later: capture copies and decodes there, and writes to source.url only markers, heartbeats and what setting up takes. Tables need a key to be copied there."},
     {.key = "source.tables", .type = OPT_LIST, .item_fits = table_pattern_fits, .items = "patterns schema.table, such as public.*, !public.audit_* or \"My Schema\".\"T\"", .example = "[\"public.*\", \"!public.audit_*\"]", .used_by = "capture check compare cutover schema approve",
      .help = "Patterns of the tables to move: schema.table with '*' as wildcard; '!' in front excludes; the last pattern that fits decides; double quotes take a name literally. Default: all but PostgreSQL's own and crossfade's."},
@@ -72,14 +72,14 @@ const struct option option_table[] = {
     {.key = "source.debezium.registry_ca", .type = OPT_PATH, .example = "/etc/ssl/registry-ca.pem", .used_by = "apply",
      .help = "Certificates (PEM) that the registry's may be signed by, in place of the system's."},
 
-    {.key = "target.url", .type = OPT_URL, .choices = PG_URL "|mariadb://|mysql://|fault:", .example = "postgresql://crossfade@db2:5432/shop", .used_by = "!apply !check !compare !cutover !rollback !schema !audit !approve",
+    {.key = "target.url", .type = OPT_URL, .choices = PG_URL "|mariadb://|mysql://|fault:", .example = "postgresql://crossfade@db2:5432/shop", .used_by = "!apply !check !compare !cutover !rollback !schema !audit !approve !cleanup",
      .help = "The database to move to. Its tables must exist; crossfade schema create makes them. MariaDB (10.11 or later; apply, schema and check alone): mariadb://user@host:3306/database?ssl-mode=verify_identity&ssl-ca=FILE; its password from the URL, MARIADB_PWD, MYSQL_PWD or ~/.my.cnf."},
     {.key = "target.unfit", .type = OPT_ENUM, .def = "halt", .choices = "halt|null|nearest", .used_by = "capture apply compare",
      .help = "What becomes of a value that the target's column cannot hold, such as infinity or the year 290000 (MariaDB), a zero byte in text or a text that is too long (PostgreSQL). halt: apply stops and names the row, or holds it as a dead letter (apply.on_row_error). null: NULL, in columns that take it. nearest (MariaDB): the nearest date, time or float that there is. Columns of a key always halt; so does what a rule has no answer for."},
     {.key = "target.unfit_columns", .type = OPT_MAP, .example = "{public.event.at: nearest, public.note: \"null\"}", .used_by = "capture apply compare",
      .help = "The same for a table (schema.table) or a column of it (schema.table.column), by the names of the source; the narrowest rule holds: halt, null or nearest. In YAML, null has to be quoted."},
 
-    {.key = "journal.url", .type = OPT_URL, .choices = "kafka://|lmdb:|fault:", .example = "lmdb:/var/lib/crossfade/shop", .used_by = "!capture apply !journal !check !cutover !rollback",
+    {.key = "journal.url", .type = OPT_URL, .choices = "kafka://|lmdb:|fault:", .example = "lmdb:/var/lib/crossfade/shop", .used_by = "!capture apply !journal !check !cutover !rollback cleanup",
      .help = "Where changes are kept on their way: kafka://host:port,host:port or lmdb:FOLDER (one machine, no server)."},
     {.key = "journal.format", .type = OPT_ENUM, .def = "avro", .choices = "avro|json", .used_by = "capture apply journal check",
      .help = "How records are written: Avro in Confluent's framing, or plain JSON."},
@@ -107,7 +107,7 @@ const struct option option_table[] = {
      .help = "Debezium profile, bytea and types that Debezium does not know (binary.handling.mode)."},
     {.key = "journal.hstore_mode", .type = OPT_ENUM, .def = "json", .choices = "json|map", .used_by = "capture check",
      .help = "Debezium profile, hstore: JSON text or a map (hstore.handling.mode)."},
-    {.key = "journal.topic_prefix", .type = OPT_TEXT, .def_key = "pipeline", .pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$", .used_by = "capture apply journal check",
+    {.key = "journal.topic_prefix", .type = OPT_TEXT, .def_key = "pipeline", .pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$", .used_by = "capture apply journal check cleanup",
      .help = "Topics are named <prefix>.<schema>.<table>. Default: the pipeline's name."},
     {.key = "journal.topic_routing", .type = OPT_LIST, .item_fits = topic_route_fits, .items = "rules pattern -> topic, such as \"tenant_*.* -> {table}\"", .example = "[\"tenant_*.orders -> orders\", \"log_*.* -> logs\"]", .used_by = "capture journal check cutover",
      .help = "Many tables into few topics: tables that a pattern fits share topic <prefix>.<topic>; the first rule that fits decides; {schema} and {table} stand for the table's. Keys of a shared topic carry __dbz__physicalTableIdentifier, as Debezium's ByLogicalTableRouter writes it. Apply needs no such setting. Not to be changed while a journal is in use."},
@@ -404,6 +404,8 @@ const struct option option_table[] = {
      .help = "Hooks: lead $CROSSFADE_READ_SHARE percent of the application's reads to the target, for proxies that can split them. 0: all back to the source, which an abort asks for. One that fails aborts the cutover; one that fails in the abort leaves it for a person."},
     {.key = "cutover.on_done", .type = OPT_LIST, .items = "commands of a shell", .example = "[\"/opt/app/announce\"]", .used_by = "cutover",
      .help = "Hooks: run at the end of a cutover. One that fails is reported."},
+    {.key = "cutover.read_only_period_s", .type = OPT_DURATION, .unit = UNIT_S, .def = "72h", .min = 0, .max = 365 * DAY_S, .used_by = "cleanup",
+     .help = "How long after a cutover the old database is kept, closed to writers, as the way back. Until then cleanup wants the pipeline's name (--confirm), and decommission does not say that the old side may be switched off."},
     {.key = "cutover.hook_timeout_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "10s", .min = 100, .max = 60 * MINUTE_S * 1000, .used_by = "cutover",
      .help = "A hook that takes longer is ended, with all its children, and counts as failed."},
 

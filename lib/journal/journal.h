@@ -174,6 +174,8 @@ struct journal_reader_ops {
     void (*close)(struct journal_reader *jr);
 };
 
+struct journal_part;
+
 struct journal_impl {
     const char *scheme; /* "kafka", "lmdb", "fault" */
     const struct journal_writer_ops *writer;
@@ -181,6 +183,10 @@ struct journal_impl {
     /* Tells one journal of this kind from another by what does not change (Kafka: the cluster's id). *ret malloc'd. NULL: an
      * implementation whose records are never too large for it (claims.h). */
     bool (*identity)(struct journal_reader *jr, char **ret, struct err *err);
+    /* removal.h. NULL: it cannot be removed. */
+    bool (*parts)(const struct journal_config *config,
+                  void (*each)(void *ctx, const struct journal_part *part), void *ctx, struct err *err);
+    bool (*remove_part)(const struct journal_config *config, const char *name, struct err *err);
 };
 
 /* Every writer and reader struct begins with its ops. The rest belongs to the wrappers: `failed`: a call failed, only

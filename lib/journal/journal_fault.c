@@ -427,4 +427,5 @@ static const struct journal_reader_ops fault_reader_ops = {
     .close = fault_reader_close,
 };
 
-const struct journal_impl journal_impl_fault = {"fault", &fault_writer_ops, &fault_reader_ops, NULL};
+const struct journal_impl journal_impl_fault = {
+    .scheme = "fault", .writer = &fault_writer_ops, .reader = &fault_reader_ops};

@@ -10,8 +10,12 @@
 #include "core/log.h"
 #include "journal/kafka/kafka.h"
 
-const struct journal_impl journal_impl_kafka = {"kafka", &kafka_writer_ops, &kafka_reader_ops,
-                                                kafka_identity};
+const struct journal_impl journal_impl_kafka = {.scheme = "kafka",
+                                                .writer = &kafka_writer_ops,
+                                                .reader = &kafka_reader_ops,
+                                                .identity = kafka_identity,
+                                                .parts = kafka_parts,
+                                                .remove_part = kafka_remove_part};
 
 /* --- errors --- */
 

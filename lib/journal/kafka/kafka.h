@@ -26,6 +26,7 @@
 
 #include "core/strbuf.h"
 #include "journal/journal_impl.h"
+#include "journal/removal.h"
 
 #define KAFKA_STALL_MS       20000
 #define KAFKA_REQUEST_MS     15000
@@ -141,6 +142,10 @@ bool kafka_foreign_kept(struct kafka_client *client, const char *name, struct er
 /* The cluster's id (journal_impl.identity). */
 bool kafka_identity(struct journal_reader *jr, char **ret, struct err *err) MUST_CHECK;
 enum stream_kind kafka_kind_of(const char *topic_prefix, const char *name);
+
+/* --- removal.c --- */
+bool kafka_parts(const struct journal_config *config, journal_part_fn *each, void *ctx, struct err *err);
+bool kafka_remove_part(const struct journal_config *config, const char *name, struct err *err);
 
 extern const struct journal_writer_ops kafka_writer_ops;
 extern const struct journal_reader_ops kafka_reader_ops;

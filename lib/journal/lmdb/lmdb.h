@@ -33,6 +33,7 @@
 #include <stdatomic.h>
 
 #include "journal/journal_impl.h"
+#include "journal/removal.h"
 
 #define LMDB_MAGIC       UINT32_C(0x4c4a4643) /* "CFJL" */
 #define LMDB_FORMAT      1
@@ -189,6 +190,13 @@ bool lmdb_reader_save(const struct lmdb_env *le, const char *name, uint64_t next
 /* Least next_fence over all registered readers; *ret_count = how many there are. */
 bool lmdb_readers_least(const struct lmdb_env *le, uint64_t *ret_next_fence, size_t *ret_count,
                         struct err *err) MUST_CHECK;
+
+/* Makes *ret_fd hold the writer's lock; ERR_BUSY says who has it. Closing it lets go. */
+bool lmdb_lock_writer(const char *path, int *ret_fd, struct err *err) MUST_CHECK;
+
+/* --- removal.c --- */
+bool lmdb_parts(const struct journal_config *config, journal_part_fn *each, void *ctx, struct err *err);
+bool lmdb_remove_part(const struct journal_config *config, const char *name, struct err *err);
 
 extern const struct journal_writer_ops lmdb_writer_ops;
 extern const struct journal_reader_ops lmdb_reader_ops;

@@ -32,7 +32,7 @@ static bool busy(int fd, const char *path, struct err *err)
         path, pid[0] != '\0' ? pid : "unknown");
 }
 
-static bool lock_writer(const char *path, int *ret_fd, struct err *err)
+bool lmdb_lock_writer(const char *path, int *ret_fd, struct err *err)
 {
     char *name CLEANUP(free_ptr) = xasprintf("%s/writer.lock", path);
     int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
@@ -174,7 +174,7 @@ static bool lmdb_open(const struct journal_config *config, struct journal_writer
     w->lock_fd = -1;
     w->keep_ms = config->retention_ms;
     w->names = name_map_new();
-    if (!lock_writer(path, &w->lock_fd, err) || !open_state(w, config, err)) {
+    if (!lmdb_lock_writer(path, &w->lock_fd, err) || !open_state(w, config, err)) {
         lmdb_close(&w->base);
         return false;
     }
@@ -400,4 +400,8 @@ const struct journal_writer_ops lmdb_writer_ops = {
     .close = lmdb_close,
 };
 
-const struct journal_impl journal_impl_lmdb = {"lmdb", &lmdb_writer_ops, &lmdb_reader_ops, NULL};
+const struct journal_impl journal_impl_lmdb = {.scheme = "lmdb",
+                                               .writer = &lmdb_writer_ops,
+                                               .reader = &lmdb_reader_ops,
+                                               .parts = lmdb_parts,
+                                               .remove_part = lmdb_remove_part};

@@ -1,0 +1,29 @@
+-- Control tables on the target for decommissioning the old side. Run by crossfade decommission; idempotent.
+DO $$ BEGIN -- IF NOT EXISTS would ask for CREATE on the database even then
+    IF to_regnamespace('crossfade') IS NULL THEN
+        CREATE SCHEMA crossfade;
+    END IF;
+END $$;
+
+-- Who has connected to the old database, as decommission watch has seen it. Bounded: see decommission/watch.c.
+CREATE TABLE IF NOT EXISTS crossfade.connection_seen (
+    pipeline    text        NOT NULL,
+    role        text        NOT NULL,
+    address     text        NOT NULL,           -- 'local': by a socket
+    application text        NOT NULL,
+    first_seen  timestamptz NOT NULL,           -- by the old side's clock
+    last_seen   timestamptz NOT NULL,
+    connections bigint      NOT NULL,           -- that began since the sample before
+    PRIMARY KEY (pipeline, role, address, application)
+);
+
+-- The tombstone of an old database: how it was put up, and what was there before, so that it can be taken down.
+CREATE TABLE IF NOT EXISTS crossfade.tombstone (
+    pipeline text        PRIMARY KEY,
+    method   text        NOT NULL CHECK (method IN ('login', 'preload', 'connect')),
+    state    text        NOT NULL CHECK (state IN ('raising', 'up', 'lowering')),
+    message  text        NOT NULL,
+    saved    jsonb       NOT NULL,
+    at       timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+REVOKE ALL ON crossfade.connection_seen, crossfade.tombstone FROM PUBLIC;
