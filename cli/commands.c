@@ -110,16 +110,20 @@ const struct command command_table[] = {
      .run = cmd_cutover,
      .needs_config = true,
      .stop = STOP_PATIENT,
-     .usage = "plan | run --execute [--confirm NAME] | resume | abort | list | status [ID]",
+     .usage = "plan | run --execute [--confirm NAME] | resume | abort | list | status [ID] | report [ID] "
+              "[--report PLACE]",
      .summary = "switch from the source to the target when lag is zero",
-     .text = "plan runs all gates and prints the steps, with what each will take and may take. run --execute "
-             "closes the source to writers, drains, sets the sequences, compares what changed, and decides; "
-             "a run that was interrupted is resumed, as by resume. abort puts the source back as long as "
-             "nothing was decided, also under a run in another process. list tells of all cutovers that are "
-             "recorded, status of one with its steps (the newest, or ID). Exit codes: 0 done, 10 a gate "
-             "refused and nothing changed, 11 aborted "
-             "with the source "
-             "serving, 12 needs a person.",
+     .text =
+         "plan runs all gates and prints the steps, with what each will take and may take. run --execute "
+         "closes the source to writers, drains, sets the sequences, compares what changed, and decides; "
+         "a run that was interrupted is resumed, as by resume. abort puts the source back as long as "
+         "nothing was decided, also under a run in another process. list tells of all cutovers that are "
+         "recorded, status of one with its steps (the newest, or ID). report tells all of one from what is "
+         "recorded, on the terminal, as JSON, or as a page with --report; plan, run, resume and abort write "
+         "theirs with it, too. Exit codes: 0 done, 10 a gate "
+         "refused and nothing changed, 11 aborted "
+         "with the source "
+         "serving, 12 needs a person.",
      .flags = cutover_flags},
     {.name = "approve",
      .run = cmd_approve,

@@ -245,6 +245,15 @@ static bool judge(const struct cutover *co, const char *event, const char *comma
            err_set(err, ERR_REFUSED, "hook %s: %s: exit code %d", event, masked, WEXITSTATUS(h->status));
 }
 
+/* The command itself may hold a secret: its number tells which it was. */
+static void note(struct cutover *co, const char *event, size_t n, int64_t began_us, bool ok)
+{
+    int64_t took_us = clock_mono_us() - began_us;
+    notes_add(co, json_pack("{s:s, s:s, s:I, s:I, s:I, s:b}", "kind", "hook", "name", event, "number",
+                            (json_int_t)n + 1, "at_us", (json_int_t)(clock_wall_us() - took_us), "took_us",
+                            (json_int_t)took_us, "ok", ok));
+}
+
 static bool run_one(struct cutover *co, const char *event, const char *command, const struct given *given,
                     char **env, struct err *err)
 {
@@ -279,7 +288,10 @@ static bool run_all(struct cutover *co, const char *event, bool go_on, struct er
     char **env = make_environment(given);
     for (size_t i = 0; i < count && (ok || go_on); i++) {
         struct err now = ERR_INIT;
-        if (run_one(co, event, commands[i], given, env, &now))
+        int64_t began_us = clock_mono_us();
+        bool done = run_one(co, event, commands[i], given, env, &now);
+        note(co, event, i, began_us, done);
+        if (done)
             continue;
         if (go_on)
             cutover_say(co, "%s", now.text);
