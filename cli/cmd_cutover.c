@@ -1,4 +1,4 @@
-/* crossfade cutover plan | run --execute | resume | abort | list | status | watch: gates and steps for people, or one JSON object. */
+/* crossfade cutover plan | run --execute | resume | abort | list | status | report | watch: gates and steps for people, or one JSON object. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <poll.h>
@@ -10,6 +10,7 @@
 #include "cutover/cutover.h"
 #include "cutover_confirm.h"
 #include "cutover_past.h"
+#include "cutover_report.h"
 #include "cutover_watch.h"
 #include "terminal.h"
 
@@ -24,6 +25,9 @@ const struct cli_flag cutover_flags[] = {
      "one JSON object: outcome, gates, estimates, steps, pause_ms, verdict; list and status: what is "
      "recorded; watch: one object a line for each reading"},
     {"once", NULL, "watch: one reading, with all that follows from it"},
+    {"report", "PLACE",
+     "plan, run, resume, abort, report: write a report into this folder (PLACE/<id>/report.html and .json, "
+     "PLACE/cutover-latest points to the newest), or as this file (….html, ….json)"},
     {NULL, NULL, NULL},
 };
 
@@ -102,9 +106,10 @@ static json_t *report_json(const struct cutover_report *report, const struct err
                      err_is_set(err) ? err->text : report->reason);
 }
 
-static void print_json(const struct cutover_report *report, const struct err *err)
+static void print_json(const struct cutover_report *report, const struct err *err, const char *file)
 {
     json_t *json = report_json(report, err);
+    json_object_set_new(json, "report_file", file != NULL ? json_string(file) : json_null());
     char *text = json_dumps(json, JSON_INDENT(2));
     puts(text != NULL ? text : "{}");
     free(text);
@@ -127,7 +132,7 @@ static void add_gates(const struct terminal *term, struct strbuf *out, const str
                              : "REFUSED");
         strbuf_addf(out, "  %-22s %s (%s)\n", g->name, g->measured, g->limit);
         if (*g->hint != '\0')
-            strbuf_addf(out, "           %s\n", g->hint);
+            terminal_wrap(term, out, 11, g->hint);
     }
 }
 
@@ -146,8 +151,7 @@ static void add_outcome(const struct terminal *term, struct strbuf *out, const s
         strbuf_addf(out, "  plan %s\n", report->plan_hash);
     if (report->audit.seq > 0)
         strbuf_addf(out, "  audit: seq %" PRId64 ", hash %s\n", report->audit.seq, report->audit.hash);
-    if (*report->reason != '\0')
-        strbuf_addf(out, "  %s\n", report->reason);
+    terminal_wrap(term, out, 2, report->reason);
 }
 
 static void add_ms(struct strbuf *out, const char *before, int64_t ms, const char *unknown)
@@ -204,7 +208,17 @@ static const struct {
              {"resume", cutover_resume, NULL},
              {"abort", cutover_abort, NULL}};
 
-#define VERBS "say plan, run --execute, resume, abort, list, status [ID] or watch"
+#define VERBS "say plan, run --execute, resume, abort, list, status [ID], report [ID] or watch"
+
+/* What is done is done: a report that cannot be written is told, and changes no exit code. */
+static char *tell_report(struct cli *cli, const struct cutover_report *report, const struct err *failed)
+{
+    struct err err = ERR_INIT;
+    char *file = cutover_report_write(cli, report, failed, &err);
+    if (err_is_set(&err))
+        (void)cli_error(cli, &err);
+    return file;
+}
 
 static int run_verb(struct cli *cli, verb_fn *fn)
 {
@@ -218,10 +232,14 @@ static int run_verb(struct cli *cli, verb_fn *fn)
     struct cutover_report report;
     struct err err = ERR_INIT;
     bool ok = fn(cli->cfg, &talk, &report, &err);
+    char *file = tell_report(cli, &report, &err);
     if (json)
-        print_json(&report, &err);
+        print_json(&report, &err, file);
     else if (ok)
         print_text(&report, plan);
+    if (!json && file != NULL)
+        printf("  report: %s\n", file);
+    free(file);
     if (ok && plan && strcmp(cli_arg(cli, 0), "run") == 0 && strcmp(report.outcome, "planned") == 0 && !json)
         puts("Nothing was changed. Add --execute to do it.");
     if (ok)
@@ -233,12 +251,17 @@ static int run_verb(struct cli *cli, verb_fn *fn)
 int cmd_cutover(struct cli *cli)
 {
     const char *verb = cli_arg(cli, 0);
-    bool execute = cli_flag(cli, "execute") != NULL, status = strcmp(verb, "status") == 0;
+    bool execute = cli_flag(cli, "execute") != NULL, status = strcmp(verb, "status") == 0,
+         report = strcmp(verb, "report") == 0;
     int refused = 0;
     if (cli_refuses_mariadb(cli, &refused))
         return refused;
-    if (cli->arg_count < 1 || cli->arg_count > (status ? 2 : 1))
+    if (cli->arg_count < 1 || cli->arg_count > (status || report ? 2 : 1))
         return cli_usage_error(cli, VERBS);
+    if (!cutover_report_place_fits(cli, &refused))
+        return refused;
+    if (report)
+        return cutover_report_verb(cli, cli->arg_count == 2 ? cli_arg(cli, 1) : NULL);
     if (strcmp(verb, "list") == 0)
         return cutover_past_list(cli);
     if (status)

@@ -119,16 +119,18 @@ const struct command command_table[] = {
      .run = cmd_cutover,
      .needs_config = true,
      .stop = STOP_PATIENT,
-     .usage =
-         "plan | run --execute [--confirm NAME] | resume | abort | list | status [ID] | watch [--execute] "
-         "[--once] [--json]",
+     .usage = "plan | run --execute [--confirm NAME] | resume | abort | list | status [ID] | report [ID] "
+              "[--report PLACE] | watch [--execute] [--once] [--json]",
      .summary = "switch from the source to the target when lag is zero",
      .text =
          "plan runs all gates and prints the steps, with what each will take and may take. run --execute "
          "closes the source to writers, drains, sets the sequences, compares what changed, and decides; "
          "a run that was interrupted is resumed, as by resume. abort puts the source back as long as "
          "nothing was decided, also under a run in another process. list tells of all cutovers that are "
-         "recorded, status of one with its steps (the newest, or ID). watch runs until it is stopped, before "
+         "recorded, status of one with its steps (the newest, or ID). report tells all of one from what is "
+         "recorded, on the terminal, as JSON, or as a page "
+         "with --report; plan, run, resume and abort write theirs with it, too. watch runs until it is "
+         "stopped, before "
          "and after a cutover: it measures what cutover.triggers names, raises alerts, and with --execute "
          "pauses apply, rolls back, or runs the cutover by itself (cutover.auto_cutover_on). Its exit code: "
          "0 stopped, or with --once nothing fires; 1 with --once: something fires; 4 could not run. Exit "

@@ -6,7 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cutover/dossier/dossier.h"
 #include "cutover/history.h"
+#include "cutover_text.h"
+#include "terminal.h"
+
+#define TEXT_BYTES_MAX ((size_t)1 << 20)
 
 /* What a person would call it. */
 static const char *how_it_stands(const struct cutover_past *past)
@@ -31,15 +36,59 @@ static void print(json_t *json)
     json_decref(json);
 }
 
-static void print_line(const struct cutover_past *past)
+/* --- the list --- */
+
+#define ID_WIDTH    25
+#define STATE_WIDTH 12
+#define TIME_WIDTH  19
+#define NARROW      (ID_WIDTH + STATE_WIDTH + TIME_WIDTH + 24) /* below: two lines for each */
+
+static enum color color_of(const char *stands)
 {
-    printf("%s  %-11s at %-10s  began %s, last %s", past->id, how_it_stands(past), past->state,
-           past->began_at, past->changed_at);
-    if (past->pause_us > 0)
-        printf(", clients waited %.0f ms", (double)past->pause_us / 1000.0);
-    printf("\n");
-    if (past->reason[0] != '\0')
-        printf("  %s\n", past->reason);
+    return strcmp(stands, "done") == 0      ? COLOR_GREEN
+           : strcmp(stands, "aborted") == 0 ? COLOR_YELLOW
+           : strcmp(stands, "running") == 0 ? COLOR_BOLD
+                                            : COLOR_RED;
+}
+
+static void add_pause(struct strbuf *out, const struct cutover_past *past)
+{
+    if (past->pause_us <= 0) {
+        strbuf_adds(out, "–");
+        return;
+    }
+    cutover_text_ms(out, (double)past->pause_us / 1000.0);
+}
+
+static void add_past(const struct terminal *term, struct strbuf *out, const struct cutover_past *past)
+{
+    const char *stands = how_it_stands(past);
+    char padded[STATE_WIDTH + 1];
+    bool narrow = term->width > 0 && term->width < NARROW;
+    (void)snprintf(padded, sizeof padded, "%-*s", STATE_WIDTH, stands);
+    strbuf_addf(out, " %-*s ", ID_WIDTH, past->id);
+    terminal_paint(term, out, color_of(stands), narrow ? stands : padded);
+    strbuf_addf(out, "%s%.10s %.8s  ", narrow ? "\n   " : " ", past->began_at, past->began_at + 11);
+    add_pause(out, past);
+    strbuf_addc(out, '\n');
+    terminal_wrap(term, out, 3, past->reason);
+}
+
+static void print_list(const struct cutover_past *list, size_t count)
+{
+    struct terminal term;
+    struct strbuf out = STRBUF_INIT(TEXT_BYTES_MAX);
+    terminal_look(&term);
+    bool narrow = term.width > 0 && term.width < NARROW;
+    if (count == 0)
+        strbuf_adds(&out, "no cutover of this pipeline is recorded\n");
+    else if (!narrow)
+        strbuf_addf(&out, " %-*s %-*s %-*s  %s\n", ID_WIDTH, "cutover", STATE_WIDTH, "stands", TIME_WIDTH,
+                    "began (UTC)", "clients waited");
+    for (size_t i = 0; i < count; i++)
+        add_past(&term, &out, &list[i]);
+    terminal_write(&term, out.data);
+    strbuf_release(&out);
 }
 
 int cutover_past_list(struct cli *cli)
@@ -51,15 +100,12 @@ int cutover_past_list(struct cli *cli)
         return cli_error(cli, &err);
     json_t *array = json_array();
     for (size_t i = 0; i < count; i++) {
-        if (cli_flag(cli, "json") != NULL)
-            json_array_append_new(array, past_json(&list[i]));
-        else
-            print_line(&list[i]);
+        json_array_append_new(array, past_json(&list[i]));
     }
     if (cli_flag(cli, "json") != NULL)
         print(json_pack("{s:O}", "cutovers", array));
-    else if (count == 0)
-        puts("no cutover of this pipeline is recorded");
+    else
+        print_list(list, count);
     json_decref(array);
     free(list);
     return CLI_EXIT_OK;
@@ -77,23 +123,21 @@ static json_t *steps_json(const struct cutover_past *past)
     return steps;
 }
 
-static void print_status(const struct cutover_past *past)
+static int print_status(struct cli *cli, const char *id)
 {
-    print_line(past);
-    if (past->decision_unread[0] != '\0')
-        printf("  decision: cannot be read: %s\n", past->decision_unread);
-    else
-        printf("  decision: %s\n", past->decision);
-    for (size_t i = 0; i < past->step_count; i++) {
-        const struct cutover_past_step *step = &past->steps[i];
-        printf("  %s  %-10s", step->at, step->state);
-        if (step->took_us >= 0)
-            printf("  %.1f ms", (double)step->took_us / 1000.0);
-        printf("\n");
-    }
-    if (strcmp(how_it_stands(past), "interrupted") == 0)
-        puts(
-            "  go on with `crossfade cutover resume`, or put the source back with `crossfade cutover abort`");
+    const struct dossier_request req = {.command = "status", .id = id};
+    struct terminal term;
+    struct strbuf out = STRBUF_INIT(TEXT_BYTES_MAX);
+    struct err err = ERR_INIT;
+    json_t *doc = NULL;
+    if (!dossier_make(cli->cfg, &req, &doc, &err))
+        return cli_error(cli, &err);
+    terminal_look(&term);
+    cutover_text_status(&term, doc, &out);
+    terminal_write(&term, out.data);
+    strbuf_release(&out);
+    json_decref(doc);
+    return CLI_EXIT_OK;
 }
 
 int cutover_past_status(struct cli *cli, const char *id)
@@ -108,10 +152,8 @@ int cutover_past_status(struct cli *cli, const char *id)
                 id != NULL ? id : "");
         return cli_error(cli, &err);
     }
-    if (cli_flag(cli, "json") == NULL) {
-        print_status(&past);
-        return CLI_EXIT_OK;
-    }
+    if (cli_flag(cli, "json") == NULL)
+        return print_status(cli, past.id);
     json_t *json = past_json(&past);
     json_object_set_new(json, "decision",
                         past.decision_unread[0] != '\0' ? json_null() : json_string(past.decision));

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -47,6 +48,32 @@ static size_t fitting(const char *line, size_t len, int width)
         }
     }
     return len;
+}
+
+/* Bytes of the next line: up to the last blank that fits, or a whole word that does not. */
+static size_t next_line(const char *text, int width)
+{
+    size_t len = strlen(text), fits = width > 0 ? fitting(text, len, width) : len;
+    if (fits == len)
+        return len;
+    for (size_t i = fits; i > 0; i--) {
+        if (text[i] == ' ')
+            return i;
+    }
+    return strcspn(text, " ");
+}
+
+void terminal_wrap(const struct terminal *term, struct strbuf *out, int indent, const char *text)
+{
+    int width = term->width > indent + 10 ? term->width - indent : term->width > 0 ? 10 : 0;
+    while (*text != '\0') {
+        size_t len = next_line(text, width);
+        strbuf_addf(out, "%*s", indent, "");
+        strbuf_add(out, text, len);
+        strbuf_addc(out, '\n');
+        text += len;
+        text += strspn(text, " ");
+    }
 }
 
 void terminal_write(const struct terminal *term, const char *text)

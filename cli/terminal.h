@@ -16,6 +16,8 @@ struct terminal {
 void terminal_look(struct terminal *ret);
 /* Text in that colour, or plain. */
 void terminal_paint(const struct terminal *term, struct strbuf *out, enum color color, const char *text);
+/* The text in lines that fit, each indented; nothing for "". */
+void terminal_wrap(const struct terminal *term, struct strbuf *out, int indent, const char *text);
 /* Writes lines to stdout, each cut to the width (escape sequences do not count). */
 void terminal_write(const struct terminal *term, const char *text);
 

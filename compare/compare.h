@@ -285,4 +285,8 @@ struct pg_conn;
 bool compare_shapes(struct pg_conn *source, const char *pipeline, char **ret_json,
                     struct err *err) MUST_CHECK;
 
+/* Where compare.redact names anything: what stands in quotes is hidden, in place, as in the reasons of a comparison (a server's message
+ * names values so). */
+void compare_hide_quoted(const struct config *cfg, char *text);
+
 #endif

@@ -132,7 +132,7 @@ static bool begin_or_resume(struct cutover *co, bool must_resume, struct err *er
     if (!found)
         return begin(co, err);
     cutover_say(co, "resuming cutover %s at '%s'", co->id, cutover_state_name(co->state));
-    return resume_aborted(co, err);
+    return notes_resumed(co, err) && resume_aborted(co, err);
 }
 
 static bool run(const struct config *cfg, const struct cutover_talk *talk, bool must_resume,
@@ -147,6 +147,8 @@ static bool run(const struct config *cfg, const struct cutover_talk *talk, bool 
         (void)snprintf(ret->id, sizeof ret->id, "%s", co.id);
         ok = cutover_walk(&co, err);
         lsn_format(co.final_lsn, ret->final_lsn);
+        if (!ok)
+            notes_keep(&co);
     }
     trail_close(&co, ok ? NULL : err);
     cutover_close(&co);
@@ -236,7 +238,8 @@ static bool abort_it(struct cutover *co, struct err *err)
         co->report->outcome = "aborted";
         return true;
     }
-    return (co->state == CUT_ABORTING || record_state(co, CUT_ABORTING, err)) && cutover_walk(co, err);
+    return notes_resumed(co, err) && (co->state == CUT_ABORTING || record_state(co, CUT_ABORTING, err)) &&
+           cutover_walk(co, err);
 }
 
 bool cutover_abort(const struct config *cfg, const struct cutover_talk *talk, struct cutover_report *ret,
@@ -247,6 +250,8 @@ bool cutover_abort(const struct config *cfg, const struct cutover_talk *talk, st
     if (!cutover_open(&co, cfg, talk, ret, err))
         return false;
     bool ok = abort_it(&co, err);
+    if (!ok)
+        notes_keep(&co);
     trail_close(&co, ok ? NULL : err);
     cutover_close(&co);
     return ok;

@@ -5,6 +5,7 @@
 #include "core/lsn.h"
 #include "core/nonce.h"
 #include "cutover/cutover.h"
+#include "cutover/notes.h"
 #include "cutover/trail.h"
 #include "deadline.h"
 #include "pg/conn.h"
@@ -42,7 +43,11 @@ struct cutover {
     uint64_t scanned_offset;   /* where the walk goes on; 0 = not begun */
     char straggler_why[300];   /* why a straggler could not be ended */
     struct trail trail;        /* trail.c */
-    struct poolers *poolers;   /* poolers/; NULL until they are first needed */
+    json_t *notes;             /* notes.c; NULL = none since the last record */
+    int64_t attempt;         /* of this cutover: 1, and one more each time that somebody takes it up again */
+    const char *ended;       /* how the last step ended, as an event's name; NULL = none was taken */
+    int64_t spent_us;        /* in it, whether it succeeded or not */
+    struct poolers *poolers; /* poolers/; NULL until they are first needed */
     int64_t
         deadline_us; /* monotonic, of the step at hand; 0 = none (deadline.c owns this and the next three) */
     int timer_fd, deadline_fd;

@@ -32,6 +32,7 @@
 #include "core/clock.h"
 #include "core/failpoint.h"
 #include "cutover_internal.h"
+#include "json/text.h"
 
 #define POLL_MS         20
 #define BARRIER_POLL_MS 5
@@ -77,6 +78,9 @@ static bool frozen_tables(struct cutover *co, struct pg_result **ret, struct err
 static void note_straggler(struct cutover *co, const char *pid, const char *role, const char *application)
 {
     cutover_say(co, "ended straggler pid=%s role=%s application=%s", pid, role, application);
+    notes_add(co, json_pack("{s:s, s:o, s:I, s:o, s:o}", "kind", "straggler", "name", json_text(pid), "at_us",
+                            (json_int_t)clock_wall_us(), "role", json_text(role), "application",
+                            json_text(application)));
     size_t used = strlen(co->report->stragglers);
     (void)snprintf(co->report->stragglers + used, sizeof co->report->stragglers - used, "%s%s",
                    used > 0 ? "," : "", pid);

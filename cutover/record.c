@@ -131,6 +131,7 @@ bool cutover_open(struct cutover *co, const struct config *cfg, const struct cut
                            .talk = talk,
                            .report = report,
                            .pipeline = config_text(cfg, "pipeline"),
+                           .attempt = 1,
                            .timer_fd = -1,
                            .deadline_fd = -1};
     if (!config_require(cfg, err, "pipeline", "source.url", "target.url", (char *)NULL))
@@ -159,6 +160,7 @@ void cutover_close(struct cutover *co)
 {
     deadline_end(co);
     trail_close(co, NULL);
+    notes_clear(co);
     pg_close(co->source);
     pg_close(co->watch);
     pg_close(co->target);
@@ -184,6 +186,7 @@ bool record_state(struct cutover *co, enum cutover_state state, struct err *err)
     (void)snprintf(pause, sizeof pause, "%" PRId64, co->report->pause_us);
     (void)snprintf(share, sizeof share, "%d", co->read_share);
     lsn_format(co->final_lsn, lsn);
+    char *notes CLEANUP(free_ptr) = notes_text(co);
     const char *params[] = {co->id,
                             co->pipeline,
                             seq,
@@ -195,7 +198,8 @@ bool record_state(struct cutover *co, enum cutover_state state, struct err *err)
                             took,
                             pause,
                             co->report->reason,
-                            share};
+                            share,
+                            notes};
     PG_RESULT_AUTO res = NULL;
     if (!trail_begin(co, err))
         return err_wrap(err, "step %s of cutover %s", cutover_state_name(state), co->id);
@@ -204,13 +208,15 @@ bool record_state(struct cutover *co, enum cutover_state state, struct err *err)
             "INSERT INTO crossfade.cutover (cutover_id, pipeline, seq, state, detail) VALUES ($1, $2, $3, $4,"
             " jsonb_build_object('pause_began_us', $5::bigint, 'final_lsn', $6::text, 'nonce', $7::text, "
             "'from', $8::text,"
-            " 'took_us', $9::bigint, 'pause_us', $10::bigint, 'reason', $11::text, 'read_share', $12::int))"
+            " 'took_us', $9::bigint, 'pause_us', $10::bigint, 'reason', $11::text, 'read_share', $12::int) "
+            "|| $13::jsonb)"
             " ON CONFLICT (cutover_id, seq) DO UPDATE SET state = EXCLUDED.state, detail = EXCLUDED.detail",
-            12, params, &res, err))
+            13, params, &res, err))
         return err_wrap(err, "step %s of cutover %s cannot be recorded on the target",
                         cutover_state_name(state), co->id);
     if (!trail_step(co, (int)state, err))
         return err_wrap(err, "step %s of cutover %s", cutover_state_name(state), co->id);
+    notes_clear(co);
     co->seq++;
     co->state = state;
     return true;

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "core/alloc.h"
 #include "core/failpoint.h"
 #include "cutover/cutover_internal.h"
 #include "json/text.h"
@@ -44,6 +45,20 @@ static json_t *gates_json(const struct cutover_report *report)
     return gates;
 }
 
+/* What is expected, for a look back at it. */
+static json_t *estimates_json(const struct cutover_report *report)
+{
+    json_t *estimates = json_array();
+    for (size_t i = 0; i < report->estimate_count; i++) {
+        const struct cutover_estimate *e = &report->estimates[i];
+        json_array_append_new(estimates,
+                              json_pack("{s:s, s:I, s:I, s:b, s:o}", "state", e->state, "ms",
+                                        (json_int_t)e->ms, "deadline_ms", (json_int_t)e->deadline_ms,
+                                        "clients_wait", e->in_pause, "basis", json_text(e->basis)));
+    }
+    return estimates;
+}
+
 /* The last hash, as the source shall know it and a person may write it down. */
 static void note_mark(struct cutover *co)
 {
@@ -62,6 +77,9 @@ bool trail_gates(struct cutover *co, bool all_ok, struct err *err)
     json_object_set_new(detail, "outcome", json_text(all_ok ? "ok" : "refused"));
     json_object_set_new(detail, "plan", json_text(co->report->plan_hash));
     json_object_set_new(detail, "gates", gates_json(co->report));
+    json_object_set_new(detail, "estimates", estimates_json(co->report));
+    json_object_set_new(detail, "pause_estimate_ms", json_integer(co->report->pause_estimate_ms));
+    json_object_set_new(detail, "pause_budget_ms", json_integer(co->report->pause_budget_ms));
     if (!append(co, "cutover.gates", detail, err))
         return false;
     note_mark(co);
@@ -117,6 +135,19 @@ bool trail_step(struct cutover *co, int state, struct err *err)
     if (first || last)
         note_mark(co);
     return true;
+}
+
+char *trail_who(struct cutover *co)
+{
+    const struct audit *audit = co->trail.audit;
+    return audit != NULL ? xasprintf("%s@%s", audit_os_user(audit), audit_host(audit)) : xstrdup("");
+}
+
+bool trail_resumed(struct cutover *co, struct err *err)
+{
+    json_t *detail = json_pack("{s:s, s:i, s:I}", "state", cutover_state_name(co->state), "seq", co->seq,
+                               "attempt", (json_int_t)co->attempt);
+    return append(co, "cutover.resumed", detail, err) && pg_exec(co->target, "COMMIT", err);
 }
 
 static void note_error(struct cutover *co, const struct err *why)

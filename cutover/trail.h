@@ -25,6 +25,10 @@ bool trail_gates(struct cutover *co, bool all_ok, struct err *err) MUST_CHECK;
  * session may be in a transaction that has failed. */
 bool trail_begin(struct cutover *co, struct err *err) MUST_CHECK;
 bool trail_step(struct cutover *co, int state, struct err *err) MUST_CHECK;
+/* As trail_step, for a cutover that is taken up again. */
+bool trail_resumed(struct cutover *co, struct err *err) MUST_CHECK;
+/* "user@host", as the rows of the chain say; malloc'd. */
+char *trail_who(struct cutover *co);
 /* Why it ended before its time (err; NULL = it did not); what cannot be written any more is said. Then it is closed. */
 void trail_close(struct cutover *co, const struct err *err);
 

@@ -98,6 +98,7 @@ static bool go_astray(struct cutover *co, struct err *failure, struct err *abort
         *abort_reason = *failure;
         cutover_say(co, "%s: %s: %s", name, cutover_event_name(event), failure->text);
     }
+    co->ended = cutover_event_name(event);
     *ret_next = rule->next;
     return true;
 }
@@ -110,8 +111,11 @@ static bool step(struct cutover *co, struct err *abort_reason, struct err *err)
     int64_t start_us = clock_mono_us();
     enum cutover_state next = rule->next;
     co->took_us = 0;
-    if (guard_and_act(co, rule, &failure))
-        note_step(co, co->state, clock_mono_us() - start_us);
+    bool ok = guard_and_act(co, rule, &failure);
+    co->spent_us = clock_mono_us() - start_us;
+    co->ended = cutover_event_name(EV_GO);
+    if (ok)
+        note_step(co, co->state, co->spent_us);
     else if (!go_astray(co, &failure, abort_reason, &next, err))
         return false;
     if (next == CUT_SWITCHING || next == CUT_ABORTED)

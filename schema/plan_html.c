@@ -3,19 +3,9 @@
 #include <string.h>
 
 #include "core/html.h"
+#include "page/page.h"
 #include "plan.h"
 #include "schema.h"
-#include "sql/embedded.h"
-
-static void add_head(const struct schema_plan *plan, struct strbuf *out)
-{
-    const char *rest = html_add_until_mark(out, embedded_report_head_html);
-    strbuf_adds(out, "Schema plan of ");
-    html_add_text(out, plan->pipeline);
-    rest = html_add_until_mark(out, rest);
-    strbuf_adds(out, embedded_report_style_css);
-    strbuf_adds(out, rest);
-}
 
 static void add_fact(struct strbuf *out, size_t n, const char *label)
 {
@@ -119,7 +109,7 @@ static void add_table(const struct sch_table *t, struct strbuf *out)
 
 void schema_plan_html(const struct schema_plan *plan, struct strbuf *out)
 {
-    add_head(plan, out);
+    page_head(out, plan_count(plan, ITEM_DECIDE) > 0 ? "DECIDE" : "READY", "schema plan of", plan->pipeline);
     add_summary(plan, out);
     add_items(plan, ITEM_DECIDE, "To decide", out);
     add_items(plan, ITEM_CHANGED, "Made, but not as on the source", out);

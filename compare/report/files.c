@@ -1,91 +1,11 @@
-/* Owns: the folder of a report. Files are written beside and renamed, so a reader never sees half of one. */
-#include <errno.h>
-#include <fcntl.h>
+/* Owns: what a comparison's report is written as, and where. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "config/report_formats.h"
 #include "core/alloc.h"
 #include "report/junit.h"
 #include "report/report.h"
-
-/* mkdir -p */
-static bool make_folder(const char *path, struct err *err)
-{
-    char *copy = xstrdup(path);
-    bool ok = true;
-    for (char *p = copy + 1; ok && *p != '\0'; p++) {
-        if (*p != '/')
-            continue;
-        *p = '\0';
-        ok = mkdir(copy, 0777) == 0 || errno == EEXIST;
-        *p = '/';
-    }
-    ok = ok && (mkdir(copy, 0777) == 0 || errno == EEXIST);
-    free(copy);
-    return ok || err_set_errno(err, errno, "cannot make the folder %s", path);
-}
-
-static bool write_all(int fd, const char *bytes, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, bytes, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        bytes += n;
-        len -= (size_t)n;
-    }
-    return true;
-}
-
-bool report_write_file(const char *path, const char *bytes, size_t len, struct err *err)
-{
-    char *beside = xasprintf("%s.new.%ld", path, (long)getpid());
-    int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    bool ok = fd >= 0 && write_all(fd, bytes, len) && fsync(fd) == 0;
-    int saved = errno;
-    if (fd >= 0 && close(fd) != 0 && ok) {
-        saved = errno;
-        ok = false;
-    }
-    if (ok && rename(beside, path) != 0) {
-        saved = errno;
-        ok = false;
-    }
-    if (!ok) {
-        (void)unlink(beside);
-        err_set_errno(err, saved, "cannot write the report %s", path);
-    }
-    free(beside);
-    return ok;
-}
-
-static bool write_in(const char *folder, const char *name, const char *bytes, size_t len, struct err *err)
-{
-    char *path CLEANUP(free_ptr) = xasprintf("%s/%s", folder, name);
-    return report_write_file(path, bytes, len, err);
-}
-
-static bool point_latest(const char *report_dir, const char *link_name, const char *folder_name,
-                         struct err *err)
-{
-    char *link_path = xasprintf("%s/%s", report_dir, link_name),
-         *beside = xasprintf("%s/.latest.%ld", report_dir, (long)getpid());
-    (void)unlink(beside);
-    bool ok = symlink(folder_name, beside) == 0 && rename(beside, link_path) == 0;
-    if (!ok) {
-        err_set_errno(err, errno, "cannot point %s to the newest report", link_path);
-        (void)unlink(beside);
-    }
-    free(link_path);
-    free(beside);
-    return ok;
-}
 
 /* The fence's id; a run without one is named by its time. */
 static char *folder_name(const struct compare_result *r)
@@ -93,29 +13,6 @@ static char *folder_name(const struct compare_result *r)
     if (r->fence_id > 0 && (r->frozen || r->verdict != VERDICT_UNKNOWN))
         return xasprintf("%llu", (unsigned long long)r->fence_id);
     return xasprintf("no-fence-%lld", (long long)(r->started_us / 1000000));
-}
-
-bool report_write_files(const char *report_dir, const char *name, const char *latest,
-                        const struct report_files *files, struct err *err)
-{
-    char *folder = xasprintf("%s/%s", report_dir, name);
-    bool ok =
-        make_folder(folder, err) &&
-        (files->json == NULL || write_in(folder, "report.json", files->json, strlen(files->json), err)) &&
-        (files->html == NULL || write_in(folder, "report.html", files->html->data, files->html->len, err)) &&
-        (files->junit == NULL ||
-         write_in(folder, "report.xml", files->junit->data, files->junit->len, err)) &&
-        point_latest(report_dir, latest, name, err);
-    free(folder);
-    return ok;
-}
-
-char *report_first_file(const char *folder, unsigned formats)
-{
-    return xasprintf("%s/report.%s", folder,
-                     (formats & REPORT_HTML) != 0   ? "html"
-                     : (formats & REPORT_JSON) != 0 ? "json"
-                                                    : "xml");
 }
 
 static bool make_and_write(const struct compare_result *r, const char *report_dir, const char *name,

@@ -189,3 +189,11 @@ bool redaction_apply(struct redaction *r, struct compare_result *result, struct 
     }
     return true;
 }
+
+void compare_hide_quoted(const struct config *cfg, char *text)
+{
+    size_t count = 0;
+    (void)config_list(cfg, "compare.redact", &count);
+    if (count > 0)
+        redaction_unquote(text);
+}

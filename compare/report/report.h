@@ -7,9 +7,11 @@
 
 #include "compare/compare.h"
 #include "core/strbuf.h"
+#include "page/files.h"
+#include "page/page.h"
 
 #define REPORT_FORMAT    1
-#define REPORT_BYTES_MAX ((size_t)256 << 20)
+#define REPORT_BYTES_MAX PAGE_BYTES_MAX
 
 /* malloc'd, with a newline at the end. */
 bool report_json(const struct compare_result *result, char **ret, struct err *err) MUST_CHECK;
@@ -18,18 +20,5 @@ bool report_html(const struct compare_result *result, struct strbuf *out, struct
  * in result->report_dir and report_file. */
 bool report_write(struct compare_result *result, const char *report_dir, unsigned formats,
                   struct err *err) MUST_CHECK;
-
-/* What a report is made of; data NULL = not wanted. */
-struct report_files {
-    const char *json;
-    const struct strbuf *html, *junit;
-};
-/* <report_dir>/<name>/report.{json,html,xml}; then the link <report_dir>/<latest> points there. */
-bool report_write_files(const char *report_dir, const char *name, const char *latest,
-                        const struct report_files *files, struct err *err) MUST_CHECK;
-/* malloc'd: the file that a person opens: the page, else whatever there is. */
-char *report_first_file(const char *folder, unsigned formats);
-/* Whole or not at all. */
-bool report_write_file(const char *path, const char *bytes, size_t len, struct err *err) MUST_CHECK;
 
 #endif

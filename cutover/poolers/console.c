@@ -79,6 +79,24 @@ const char *console_cell(const struct pg_result *res, int row, const char *colum
     return "";
 }
 
+bool console_waiting(struct pg_conn *conn, const char *database, int64_t deadline_us,
+                     struct console_waiting *ret, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    *ret = (struct console_waiting){.clients = 0};
+    if (!console_query(conn, "SHOW POOLS", deadline_us, &res, err))
+        return false;
+    for (int i = 0; i < pg_rows(res); i++) {
+        if (strcmp(console_cell(res, i, "database"), database) != 0)
+            continue;
+        int64_t waited_us = strtoll(console_cell(res, i, "maxwait"), NULL, 10) * 1000000 +
+                            strtoll(console_cell(res, i, "maxwait_us"), NULL, 10);
+        ret->clients += strtoll(console_cell(res, i, "cl_waiting"), NULL, 10);
+        ret->longest_us = MAX_OF(ret->longest_us, waited_us);
+    }
+    return true;
+}
+
 bool console_database(struct pg_conn *conn, const char *name, int64_t deadline_us,
                       struct console_database *ret, struct err *err)
 {

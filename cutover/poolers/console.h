@@ -17,6 +17,13 @@ bool console_open(const char *url, int64_t timeout_ms, struct pg_conn **ret, boo
 /* ERR_TIMEOUT when the answer has not come by then (monotonic); the connection is then of no further use. */
 bool console_query(struct pg_conn *conn, const char *sql, int64_t deadline_us, struct pg_result **ret,
                    struct err *err) MUST_CHECK;
+/* Who waits in the pools of a database, as SHOW POOLS says. */
+struct console_waiting {
+    int64_t clients;
+    int64_t longest_us; /* the one that has waited longest, so far */
+};
+bool console_waiting(struct pg_conn *conn, const char *database, int64_t deadline_us,
+                     struct console_waiting *ret, struct err *err) MUST_CHECK;
 /* verb "PAUSE", "RESUME": of a database. */
 bool console_send(struct pg_conn *conn, const char *verb, const char *database, struct err *err) MUST_CHECK;
 bool console_run(struct pg_conn *conn, const char *verb, const char *database, int64_t deadline_us,

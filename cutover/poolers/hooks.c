@@ -7,6 +7,7 @@
 
 #include "core/alloc.h"
 #include "core/child.h"
+#include "core/clock.h"
 #include "core/log.h"
 #include "pg/url.h"
 
@@ -132,6 +133,15 @@ static bool judge(const char *event, const char *command, const struct child_end
     return child_ended_well(end) || err_set(err, ERR_REFUSED, "hook %s: %s: %s", event, masked, how);
 }
 
+/* The command itself may hold a secret: its number tells which it was. */
+static void note(struct cutover *co, const char *event, size_t n, int64_t began_us, bool ok)
+{
+    int64_t took_us = clock_mono_us() - began_us;
+    notes_add(co, json_pack("{s:s, s:s, s:I, s:I, s:I, s:b}", "kind", "hook", "name", event, "number",
+                            (json_int_t)n + 1, "at_us", (json_int_t)(clock_wall_us() - took_us), "took_us",
+                            (json_int_t)took_us, "ok", ok));
+}
+
 static bool run_one(struct cutover *co, const char *event, const char *command, const char *input, char **env,
                     struct err *err)
 {
@@ -166,7 +176,10 @@ static bool run_all(struct cutover *co, const char *event, bool go_on, struct er
     char **env = make_environment(given), *input = make_input(given);
     for (size_t i = 0; i < count && (ok || go_on); i++) {
         struct err now = ERR_INIT;
-        if (run_one(co, event, commands[i], input, env, &now))
+        int64_t began_us = clock_mono_us();
+        bool done = run_one(co, event, commands[i], input, env, &now);
+        note(co, event, i, began_us, done);
+        if (done)
             continue;
         if (go_on)
             cutover_say(co, "%s", now.text);

@@ -13,6 +13,7 @@
 #include "cutover/poolers/keeper.h"
 #include "cutover/poolers/poolers_internal.h"
 #include "pg/url.h"
+#include "json/text.h"
 
 #define STOP_POLL_MS 100
 
@@ -144,10 +145,22 @@ static bool ask_pause(struct cutover *co, struct poolers *ps, struct pooler *p, 
         return err_set(err, ERR_REFUSED, "%s: it is disabled. Hint: ENABLE it on its console", p->place);
     if (!db.paused && co->state == CUT_DECIDING)
         cutover_say(co, "%s is not paused any more: it was restarted? It is paused again", p->place);
+    p->was_paused = db.paused;
+    p->asked_us = clock_mono_us();
+    p->asked_wall_us = clock_wall_us();
     return console_send(p->conn, "PAUSE", p->rule->database, err) || err_wrap(err, "%s", p->place);
 }
 
-static bool take_answer(struct pooler *p, enum pausing *state, struct err *err)
+/* One that was paused before is told of only by who takes a cutover up: the pause is an earlier attempt's. */
+static void note_paused(struct cutover *co, const struct pooler *p)
+{
+    if (!p->was_paused || co->attempt > 1)
+        notes_add(co, json_pack("{s:s, s:s, s:o, s:I, s:I, s:b}", "kind", "pooler", "what", "pause", "name",
+                                json_text(p->place), "at_us", (json_int_t)p->asked_wall_us, "took_us",
+                                (json_int_t)(clock_mono_us() - p->asked_us), "was_paused", p->was_paused));
+}
+
+static bool take_answer(struct cutover *co, struct pooler *p, enum pausing *state, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
     switch (pg_poll_result(p->conn, &res, err)) {
@@ -155,6 +168,7 @@ static bool take_answer(struct pooler *p, enum pausing *state, struct err *err)
         return err_wrap(err, "%s", p->place);
     case PG_POLL_READY:
         *state = PAUSING_DONE;
+        note_paused(co, p);
         return true;
     case PG_POLL_WAIT:
         return true;
@@ -178,7 +192,7 @@ static bool await_all(struct cutover *co, struct poolers *ps, enum pausing *stat
         const struct pooler *late = NULL;
         size_t waiting = 0;
         for (size_t i = 0; i < ps->count; i++) {
-            if (states[i] != PAUSING_DONE && !take_answer(&ps->items[i], &states[i], err))
+            if (states[i] != PAUSING_DONE && !take_answer(co, &ps->items[i], &states[i], err))
                 return false;
             if (states[i] == PAUSING_DONE)
                 continue;
@@ -219,16 +233,46 @@ bool poolers_pause(struct cutover *co, struct err *err)
 
 /* --- resume --- */
 
+/* How long a pause may be made longer so as to know how long it was. */
+#define LOOK_US (INT64_C(300) * 1000)
+
+static void note_resumed(struct cutover *co, const struct pooler *p, const struct console_waiting *waiting,
+                         int64_t looked_us, int64_t begin_us)
+{
+    int64_t now_us = clock_mono_us();
+    json_t *note = json_pack(
+        "{s:s, s:s, s:o, s:I, s:I}", "kind", "pooler", "what", "resume", "name", json_text(p->place), "at_us",
+        (json_int_t)(clock_wall_us() - (now_us - begin_us)), "took_us", (json_int_t)(now_us - begin_us));
+    if (waiting != NULL) {
+        json_object_set_new(note, "clients", json_integer(waiting->clients));
+        json_object_set_new(
+            note, "longest_us",
+            json_integer(waiting->clients > 0 ? waiting->longest_us + now_us - looked_us : 0));
+    }
+    notes_add(co, note);
+}
+
+bool pooler_let_go(struct cutover *co, struct poolers *ps, struct pooler *p, struct err *err)
+{
+    struct console_waiting waiting;
+    int64_t looked_us = clock_mono_us();
+    bool known = console_waiting(p->conn, p->rule->database, looked_us + LOOK_US, &waiting, NULL);
+    if (!known && !pooler_connect(ps, p, NULL, err))
+        return false;
+    int64_t begin_us = clock_mono_us();
+    if (!console_run(p->conn, "RESUME", p->rule->database, deadline_of(ps), err))
+        return err_wrap(err, "%s", p->place);
+    note_resumed(co, p, known ? &waiting : NULL, looked_us, begin_us);
+    return true;
+}
+
 static bool resume_one(struct cutover *co, struct poolers *ps, struct pooler *p, bool *ret_gone,
                        struct err *err)
 {
     struct console_database db;
     if (!pooler_connect(ps, p, ret_gone, err) || !pooler_state(ps, p, &db, err))
         return false;
-    if (!db.paused)
-        return true;
-    return console_run(p->conn, "RESUME", p->rule->database, deadline_of(ps), err) ||
-           err_wrap(err, "%s", p->place);
+    return !db.paused || pooler_let_go(co, ps, p, err);
 }
 
 /* A pause lasts no longer than the process. */

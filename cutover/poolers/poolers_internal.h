@@ -11,9 +11,11 @@
 
 struct pooler {
     const struct pooler_rule *rule;
-    char *place;           /* for messages: URL without secrets, and the database */
-    struct pg_conn *conn;  /* console; NULL = not open */
-    struct connstr target; /* where it shall lead */
+    char *place;                     /* for messages: URL without secrets, and the database */
+    struct pg_conn *conn;            /* console; NULL = not open */
+    struct connstr target;           /* where it shall lead */
+    int64_t asked_us, asked_wall_us; /* when PAUSE was sent (monotonic, wall) */
+    bool was_paused;                 /* it was so already then */
 };
 
 struct poolers {
@@ -30,6 +32,8 @@ bool poolers_of(struct cutover *co, struct poolers **ret, struct err *err) MUST_
 /* A console that answers, opened anew if need be. *ret_gone as console_open(). */
 bool pooler_connect(struct poolers *ps, struct pooler *p, bool *ret_gone, struct err *err) MUST_CHECK;
 void pooler_disconnect(struct pooler *p);
+/* RESUME, and a note of how long its clients have waited. */
+bool pooler_let_go(struct cutover *co, struct poolers *ps, struct pooler *p, struct err *err) MUST_CHECK;
 /* As console_database(), and it must be there. */
 bool pooler_state(struct poolers *ps, struct pooler *p, struct console_database *ret,
                   struct err *err) MUST_CHECK;

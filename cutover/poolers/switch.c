@@ -86,7 +86,7 @@ static bool reload(struct poolers *ps, struct pooler *p, const struct connstr *w
                                             p->place, db.host, db.port, db.database, p->rule->ini);
 }
 
-static bool take_up(struct poolers *ps, struct pooler *p, struct err *err)
+static bool take_up(struct cutover *co, struct poolers *ps, struct pooler *p, struct err *err)
 {
     struct ini_entry entry;
     struct console_database db;
@@ -97,19 +97,16 @@ static bool take_up(struct poolers *ps, struct pooler *p, struct err *err)
     bool ok = reload(ps, p, &entry.now, err) && failpoint("cutover.pooler_reloaded", err) &&
               pooler_state(ps, p, &db, err);
     ini_entry_release(&entry);
-    if (!ok || !db.paused)
-        return ok;
-    return console_run(p->conn, "RESUME", p->rule->database, clock_mono_us() + ps->timeout_ms * 1000, err) ||
-           err_wrap(err, "%s", p->place);
+    return ok && (!db.paused || pooler_let_go(co, ps, p, err));
 }
 
 /* One that is being restarted comes back. */
-static bool take_up_in_time(struct poolers *ps, struct pooler *p, struct err *err)
+static bool take_up_in_time(struct cutover *co, struct poolers *ps, struct pooler *p, struct err *err)
 {
     int64_t deadline_us = clock_mono_us() + ps->timeout_ms * 1000;
     for (unsigned attempt = 0;; attempt++) {
         struct err now = ERR_INIT;
-        if (take_up(ps, p, &now))
+        if (take_up(co, ps, p, &now))
             return true;
         if (now.code != ERR_CONNECT || clock_mono_us() >= deadline_us) {
             *err = now;
@@ -135,7 +132,7 @@ static bool lead_all(struct cutover *co, enum whither whither, struct err *err)
     for (size_t i = 0; i < ps->count; i++) {
         struct err now = ERR_INIT;
         /* One whose file could not be written stays paused: its clients would be led to the wrong side. */
-        if (written[i] && !take_up_in_time(ps, &ps->items[i], &now) && !err_is_set(&first))
+        if (written[i] && !take_up_in_time(co, ps, &ps->items[i], &now) && !err_is_set(&first))
             first = now;
     }
     if (!err_is_set(&first))

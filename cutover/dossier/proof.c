@@ -1,0 +1,125 @@
+/* Owns: what stands for it that the two sides were equal, what a way back would be made of, and where the audit chain stood. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "cutover/dossier/dossier_internal.h"
+
+#define TIME "to_char(v.finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+
+static json_t *verdict_json(const struct dossier *d, const struct pg_result *res)
+{
+    if (pg_rows(res) == 0)
+        return json_null();
+    json_t *j = json_object();
+    dossier_put(j, "verdict", json_text(pg_cell(res, 0, 0)));
+    dossier_put(j, "scope", dossier_say(d, pg_cell(res, 0, 1)));
+    dossier_put(j, "finished_at", json_text(pg_cell(res, 0, 2)));
+    dossier_put(j, "age_s", json_integer(pg_cell_int64(res, 0, 3)));
+    dossier_put(j, "lsn", json_text_or_null(pg_cell(res, 0, 4)));
+    dossier_put(j, "level", json_text_or_null(pg_cell(res, 0, 5)));
+    dossier_put(j, "tables", json_integer(pg_cell_int64(res, 0, 6)));
+    dossier_put(j, "rows", json_integer(pg_cell_int64(res, 0, 7)));
+    dossier_put(j, "differences", json_integer(pg_cell_int64(res, 0, 8)));
+    return j;
+}
+
+/* The newest with this condition; its age is that at $2, by the target's clock. */
+static bool put_verdict(struct dossier *d, json_t *into, const char *key, const char *condition,
+                        int64_t at_us, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    char at[ISO_TIME_MAX];
+    PG_RESULT_AUTO res = NULL;
+    const char *params[] = {d->co.pipeline, at_us > 0 ? clock_iso(at_us, at) : NULL};
+    strbuf_addf(&sql,
+                "SELECT v.verdict, v.scope, " TIME
+                ", extract(epoch FROM coalesce($2::timestamptz, clock_timestamp()) - v.finished_at)::bigint, "
+                "coalesce(v.lsn::text, ''), coalesce(v.detail->>'level', ''), (v.detail->>'tables')::bigint,"
+                " (v.detail->>'rows_source')::bigint, (v.detail->>'differences')::bigint"
+                " FROM crossfade.verdict v WHERE v.pipeline = $1 AND %s ORDER BY v.id DESC LIMIT 1",
+                condition);
+    bool ok = strbuf_ok(&sql, "statement", err) && pg_query(d->co.target, sql.data, 2, params, &res, err);
+    strbuf_release(&sql);
+    if (ok)
+        dossier_put(into, key, verdict_json(d, res));
+    return ok;
+}
+
+bool dossier_verdicts(struct dossier *d, struct err *err)
+{
+    const char *before = "v.finished_at <= coalesce($2::timestamptz, clock_timestamp())";
+    const char *passed = "v.finished_at <= coalesce($2::timestamptz, clock_timestamp())"
+                         " AND v.scope IN ('full', 'changed') AND v.verdict = 'PASS'";
+    json_t *j = json_object();
+    dossier_put(d->doc, "verdicts", j);
+    dossier_put(j, "after", json_null());
+    return (put_verdict(d, j, "before", passed, d->began_us, err) &&
+            put_verdict(d, j, "last_before", before, d->began_us, err) &&
+            (d->ended_us == 0 ||
+             put_verdict(d, j, "after", "v.started_at > $2::timestamptz", d->ended_us, err))) ||
+           err_wrap(err, "verdicts of comparisons");
+}
+
+/* --- the way back --- */
+
+/* What would carry changes of the target back: a capture's slot on it. */
+static bool put_reverse(struct dossier *d, json_t *j, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    json_t *slots = json_array();
+    dossier_put(j, "slots", slots);
+    if (!pg_query(d->co.target,
+                  "SELECT slot_name, active FROM pg_catalog.pg_replication_slots WHERE slot_type = 'logical'"
+                  " AND NOT temporary AND database = current_database() AND slot_name LIKE 'crossfade%' "
+                  "ORDER BY 1 LIMIT 20",
+                  0, NULL, &res, err))
+        return err_wrap(err, "replication slots of the target");
+    for (int i = 0; i < pg_rows(res); i++)
+        json_array_append_new(slots, json_pack("{s:o, s:b}", "name", json_text(pg_cell(res, i, 0)), "active",
+                                               pg_cell_bool(res, i, 1)));
+    dossier_put(j, "there", json_boolean(pg_rows(res) > 0));
+    return true;
+}
+
+/* Of the old source: how many of its tables refuse writers. null: it cannot be asked. */
+static void put_closed(struct dossier *d, json_t *j)
+{
+    PG_RESULT_AUTO res = NULL;
+    struct err failed = ERR_INIT;
+    bool ok = d->source_away[0] == '\0' &&
+              pg_query(d->co.source,
+                       "SELECT count(*) FROM pg_catalog.pg_trigger WHERE tgname = '" FREEZE_TRIGGER
+                       "' AND tgparentid = 0",
+                       0, NULL, &res, &failed);
+    dossier_put(j, "source_tables_closed", ok ? json_integer(pg_cell_int64(res, 0, 0)) : json_null());
+}
+
+bool dossier_rollback(struct dossier *d, struct err *err)
+{
+    json_t *j = json_object();
+    dossier_put(d->doc, "rollback", j);
+    dossier_put(j, "window_ends_at", json_null());
+    put_closed(d, j);
+    return put_reverse(d, j, err);
+}
+
+/* --- the audit chain --- */
+
+bool dossier_audit(struct dossier *d, struct err *err)
+{
+    struct audit_mark last, anchor = {0};
+    struct err failed = ERR_INIT;
+    struct audit *audit = trail_audit(&d->co, err);
+    if (audit == NULL || !audit_last(audit, &last, err))
+        return false;
+    bool known = d->source_away[0] == '\0' &&
+                 audit_anchor_get(d->co.source, d->co.pipeline, &anchor, &failed) && anchor.seq > 0;
+    dossier_put(d->doc, "audit",
+                json_pack("{s:I, s:o, s:o, s:o}", "seq", (json_int_t)last.seq, "hash",
+                          json_text_or_null(last.seq > 0 ? last.hash : ""), "anchor_seq",
+                          known ? json_integer(anchor.seq) : json_null(), "anchor_hash",
+                          known ? json_text(anchor.hash) : json_null()));
+    return true;
+}
