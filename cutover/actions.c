@@ -62,7 +62,7 @@ bool guard_nothing_late(struct cutover *co, struct err *err)
     /* Taken again after a crash it may have been set already. */
     if (ours && strcmp(stands, "switched") == 0)
         return true;
-    return guard_open(co, err) && act_hold(co, err) && freeze_for_good(co, err) && late_none(co, err) &&
+    return guard_open(co, err) && act_hold(co, err) && freeze_source(co, true, err) && late_none(co, err) &&
            back_stands(co, err);
 }
 
@@ -140,7 +140,7 @@ bool act_arm(struct cutover *co, struct err *err)
 
 bool act_freeze(struct cutover *co, struct err *err)
 {
-    return freeze_source(co, err) && freeze_verify(co, err);
+    return freeze_source(co, false, err) && freeze_verify(co, err);
 }
 
 bool act_mark(struct cutover *co, struct err *err)
@@ -167,7 +167,7 @@ bool act_verify(struct cutover *co, struct err *err)
 bool act_decide(struct cutover *co, struct err *err)
 {
     char stands[16];
-    if (!failpoint("cutover.decide", err) || !decision_set(co, "switched", stands, err))
+    if (!failpoint("cutover.decide", err) || !decision_switch(co, stands, err))
         return false;
     return strcmp(stands, "switched") == 0 ||
            err_set(err, ERR_FENCED, "the decision row says '%s': somebody else ended this cutover", stands);
@@ -182,7 +182,8 @@ bool act_abort(struct cutover *co, struct err *err)
         return false;
     if (!ours) /* a later cutover's: what is closed now was closed by that one */
         return true;
+    /* It was still under way when the guard looked: our row had to wait for it. */
     if (strcmp(stands, "switched") == 0)
-        return err_set(err, ERR_BUG, "the decision is 'switched': the source stays closed");
+        return err_set(err, ERR_FENCED, "the decision is 'switched': the source stays closed");
     return freeze_undo(co, err) && act_unpause(co, err);
 }

@@ -10,7 +10,7 @@ bool guard_open(struct cutover *co, struct err *err) MUST_CHECK;
 bool decision_still_open(struct cutover *co, struct err *err) MUST_CHECK;
 bool guard_switched(struct cutover *co, struct err *err) MUST_CHECK;
 bool guard_not_switched(struct cutover *co, struct err *err) MUST_CHECK;
-/* Hooks, poolers, then closes the source for good, and looks whether anything was committed to it behind the final fence. */
+/* Hooks, poolers, then closes the source once more, and looks whether anything was committed to it behind the final fence. */
 bool guard_nothing_late(struct cutover *co, struct err *err) MUST_CHECK;
 
 bool act_begin(struct cutover *co, struct err *err) MUST_CHECK;

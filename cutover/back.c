@@ -20,6 +20,7 @@
 #include "core/clock.h"
 #include "core/failpoint.h"
 #include "deadline.h"
+#include "refuse.h"
 #include "schema/parity.h"
 
 bool back_of(const struct cutover *co, struct back *ret, struct err *err)
@@ -167,7 +168,7 @@ static bool pass_and_return(struct cutover *co, const char *pipeline, struct err
 {
     PG_RESULT_AUTO res = NULL;
     const char *params[] = {pipeline};
-    if (pg_exec(co->target, "BEGIN", err) && freeze_pass_on(co->target, err) &&
+    if (pg_exec(co->target, "BEGIN", err) && refuse_pass_on(co->target, pipeline, err) &&
         pg_query(co->target,
                  "UPDATE crossfade.decision SET state = 'returned', changed_at = clock_timestamp() WHERE "
                  "pipeline = $1"
@@ -217,20 +218,33 @@ static bool drop_one(struct cutover *co, const char *schema, const char *table)
     return done;
 }
 
+/* Those that call the function of the pipeline that has closed it. */
+static bool their_triggers(struct cutover *co, struct pg_result **ret, struct err *err)
+{
+    struct back back;
+    struct strbuf name = STRBUF_INIT(STRBUF_SQL_MAX);
+    if (!back_of(co, &back, err))
+        return false;
+    refuse_add_name(back.view.pipeline, &name);
+    back_release(&back);
+    const char *params[] = {FREEZE_TRIGGER, name.data};
+    bool ok = strbuf_ok(&name, "name", err) &&
+              pg_query(co->target,
+                       "SELECT n.nspname, c.relname FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c "
+                       "ON c.oid = t.tgrelid"
+                       " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE t.tgname = $1 AND "
+                       "t.tgfoid = pg_catalog.to_regproc($2)::oid ORDER BY 1, 2",
+                       2, params, ret, err);
+    strbuf_release(&name);
+    return ok;
+}
+
 void back_clean_target(struct cutover *co)
 {
     PG_RESULT_AUTO rows = NULL;
     struct err failed = ERR_INIT;
-    const char *params[] = {FREEZE_TRIGGER};
     int left = 0;
-    if (!pg_query(co->target,
-                  "SELECT n.nspname, c.relname FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON "
-                  "c.oid = t.tgrelid"
-                  " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE t.tgname = $1 AND "
-                  "t.tgparentid = 0"
-                  " ORDER BY 1, 2",
-                  1, params, &rows, &failed) ||
-        !pg_exec(co->target, "SET lock_timeout = 300", &failed)) {
+    if (!their_triggers(co, &rows, &failed) || !pg_exec(co->target, "SET lock_timeout = 300", &failed)) {
         cutover_say(co, "triggers " FREEZE_TRIGGER " on the target are left: %s", failed.text);
         return;
     }

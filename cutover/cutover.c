@@ -124,7 +124,8 @@ static bool begin(struct cutover *co, struct err *err)
 static bool begin_or_resume(struct cutover *co, bool must_resume, struct err *err)
 {
     bool found;
-    if (!cutover_lock(co, err) || !record_find_open(co, &found, err) || !refuse_after_switch(co, err))
+    if (!cutover_lock(co, err) || !record_find_open(co, &found, err) ||
+        (!found && must_resume && !record_adopt(co, &found, err)) || !refuse_after_switch(co, err))
         return false;
     if (!found && must_resume)
         return err_set(err, ERR_REFUSED, "no cutover of pipeline %s is open: there is nothing to resume",
@@ -181,7 +182,7 @@ static bool refuse_decided(struct cutover *co, struct err *err)
 static bool find_open(struct cutover *co, struct err *err)
 {
     bool found;
-    if (!record_find_open(co, &found, err))
+    if (!record_find_open(co, &found, err) || (!found && !record_adopt(co, &found, err)))
         return false;
     return found || err_set(err, ERR_REFUSED, "no cutover of pipeline %s is open", co->pipeline);
 }

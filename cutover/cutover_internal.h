@@ -42,8 +42,12 @@ struct cutover {
     uint64_t scanned_fence_id; /* fences up to here are in tables[].changed (at first: the PASS's own) */
     uint64_t scanned_offset;   /* where the walk goes on; 0 = not begun */
     char straggler_why[300];   /* why a straggler could not be ended */
-    struct trail trail;        /* trail.c */
-    json_t *notes;             /* notes.c; NULL = none since the last record */
+    int64_t
+        vacuum_yields_ms;    /* to wait for a table's lock until an autovacuum gives way; 0 = none is there */
+    char catalog[40];        /* digest of the closed tables, as compared; "" = not by this process */
+    char closed_until[40];   /* the source's clock, seconds since the epoch (refuse.c) */
+    struct trail trail;      /* trail.c */
+    json_t *notes;           /* notes.c; NULL = none since the last record */
     int64_t attempt;         /* of this cutover: 1, and one more each time that somebody takes it up again */
     const char *ended;       /* how the last step ended, as an event's name; NULL = none was taken */
     int64_t spent_us;        /* in it, whether it succeeded or not */
@@ -89,11 +93,14 @@ bool record_state(struct cutover *co, enum cutover_state state, struct err *err)
 /* Finds the newest cutover of the pipeline that is neither done nor aborted; *ret_found. Fills id, seq,
  * state. */
 bool record_find_open(struct cutover *co, bool *ret_found, struct err *err) MUST_CHECK;
+/* Where the target knows of none: the one that the source's decision row names, unless it has ended. The steps were lost with a target that
+ * was put back to an earlier state, so an open one is aborted, a decided one switched. */
+bool record_adopt(struct cutover *co, bool *ret_found, struct err *err) MUST_CHECK;
 bool record_done_before(struct cutover *co, bool *ret_done, struct err *err) MUST_CHECK;
-/* The decision row on the source. begin: none/aborted → open. set: open → switched|aborted by
- * compare-and-set; *ret_state is what stands there afterwards. */
+/* The decision row on the source. begin: none/aborted → open. switch: open → switched by compare-and-set, unless the freeze has ended
+ * (ERR_TIMEOUT), and with it the freeze gets no end any more; *ret_state is what stands there afterwards. */
 bool decision_begin(struct cutover *co, struct err *err) MUST_CHECK;
-bool decision_set(struct cutover *co, const char *to, char ret_state[16], struct err *err) MUST_CHECK;
+bool decision_switch(struct cutover *co, char ret_state[16], struct err *err) MUST_CHECK;
 bool decision_get(struct cutover *co, char ret_state[16], struct err *err) MUST_CHECK;
 /* And whether it is this cutover's ("none" counts as such). */
 bool decision_stands(struct cutover *co, char ret_state[16], bool *ret_ours, struct err *err) MUST_CHECK;
@@ -103,16 +110,13 @@ bool decision_abort(struct cutover *co, struct err *err) MUST_CHECK;
 /* gates.c */
 bool gates_run(struct cutover *co, bool *ret_all_ok, struct err *err) MUST_CHECK;
 
-/* freeze.c: one trigger on every published table and partition, and the function that they call. */
+/* freeze.c: one trigger on every published table, partition and ancestor, and the function that they call. */
 bool freeze_arm(struct cutover *co, struct err *err) MUST_CHECK;
-/* Closes it until the pause budget ends: a cutover that dies does not leave it closed. ERR_FENCED: the decision is not open. */
-bool freeze_source(struct cutover *co, struct err *err) MUST_CHECK;
-/* Closes it without end, and waits for those who came in before. */
-bool freeze_for_good(struct cutover *co, struct err *err) MUST_CHECK;
+/* Closes it until the pause budget ends, so that a cutover that dies does not leave it closed, and waits for those who came in before. again:
+ * right before the decision, with nobody left who deserves a grace. ERR_FENCED: the decision is not open. */
+bool freeze_source(struct cutover *co, bool again, struct err *err) MUST_CHECK;
 bool freeze_verify(struct cutover *co, struct err *err) MUST_CHECK;
 bool freeze_undo(struct cutover *co, struct err *err) MUST_CHECK;
-/* The function alone, on any session: from its commit on every table of that database takes writes. */
-bool freeze_pass_on(struct pg_conn *conn, struct err *err) MUST_CHECK;
 
 /* drain.c */
 /* Writes a marker row; *ret_lsn = a WAL position at or behind its commit. */
@@ -138,7 +142,9 @@ bool verify_prepare(struct cutover *co, struct err *err) MUST_CHECK;
 bool verify_scan(struct cutover *co, struct err *err) MUST_CHECK;
 bool verify_changed(struct cutover *co, struct err *err) MUST_CHECK;
 
-/* late.c: behind the final fence nothing was committed to a published table, by whatever way. */
+/* late.c: behind the final fence nothing was committed to a published table, by whatever way, nor was one altered. */
+/* A digest of what the closed tables are. */
+bool late_note_catalog(struct cutover *co, char ret[40], struct err *err) MUST_CHECK;
 bool late_none(struct cutover *co, struct err *err) MUST_CHECK;
 
 /* walk.c */

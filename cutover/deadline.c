@@ -94,7 +94,8 @@ int64_t deadline_pause_left_ms(const struct cutover *co)
     int64_t budget_ms = deadline_option_ms(co->cfg, "cutover.pause_budget_ms");
     if (co->pause_began_wall_us == 0)
         return budget_ms;
-    return budget_ms - (clock_wall_us() - co->pause_began_wall_us) / 1000;
+    /* Written down by a machine whose clock went before ours it began later than now. */
+    return MIN_OF(budget_ms, budget_ms - (clock_wall_us() - co->pause_began_wall_us) / 1000);
 }
 
 int64_t deadline_left_ms(const struct cutover *co)

@@ -1,17 +1,12 @@
 /*
  * Owns closing the source to writers, and opening it again.
  *
- * Every published table and each of its partitions carries a BEFORE STATEMENT trigger that calls one
- * function, crossfade.refuse_write(). The triggers are put up while writers go on (arming: the function lets
+ * Every table through which published rows are written (refuse.h) carries a BEFORE STATEMENT trigger that fires ALWAYS, also for
+ * sessions in replica role, and calls one function (refuse.c). The triggers are put up while writers go on (arming: the function lets
  * everything pass); closing is one CREATE OR REPLACE of that function, so that it raises, and opening again
- * is another one: neither needs a lock on a table. It is durable, no setting of an application role undoes it, and sessions
- * with session_replication_role = replica (ours, on the way back) pass; that nobody else did, late.c verifies before the
- * decision.
- *
- * At first the function raises until the pause budget ends, by the source's own clock: should the cutover die and nobody come,
- * the source serves again by itself. Right before the decision it is made to raise without end. What slipped in between, if the
- * budget ended just then, was committed behind the final fence, where late.c finds it; what is not committed yet, the second
- * barrier waits for.
+ * is another one: neither needs a lock on a table. It is durable, and no setting of a session undoes it. What does pass: apply
+ * workers of subscriptions (they fire no triggers of statements), and owners who take triggers away; that nobody did, late.c verifies
+ * before the decision.
  *
  * Then the barrier: whoever holds a writer's lock on one of the tables just then is waited for, prepared
  * transactions included. A statement that still meets the old function had its ROW EXCLUSIVE lock before the
@@ -33,31 +28,12 @@
 #include "core/failpoint.h"
 #include "cutover_internal.h"
 #include "json/text.h"
+#include "refuse.h"
 
 #define POLL_MS         20
 #define BARRIER_POLL_MS 5
 
-#define FUNCTION_HEAD                                                                                        \
-    "CREATE OR REPLACE FUNCTION crossfade.refuse_write() RETURNS trigger LANGUAGE plpgsql"                   \
-    " SET search_path = pg_catalog AS $body$ BEGIN "
-#define FUNCTION_TAIL " END $body$"
-
-static const char pass_function_sql[] = FUNCTION_HEAD "RETURN NULL;" FUNCTION_TAIL;
-
-static const char refuse_sql[] =
-    "RAISE EXCEPTION 'database % is closed to writes: it has moved or is moving to another server', "
-    "current_database()"
-    " USING ERRCODE = 'read_only_sql_transaction', HINT = 'Connect to the new primary database.';";
-
-/* All tables that hold published rows: the published ones and, of partitioned ones, every level below. */
-static const char frozen_tables_sql[] =
-    "SELECT DISTINCT n.nspname, c.relname, c.oid FROM pg_catalog.pg_publication_tables p"
-    " JOIN pg_catalog.pg_namespace pn ON pn.nspname = p.schemaname"
-    " JOIN pg_catalog.pg_class pc ON pc.relnamespace = pn.oid AND pc.relname = p.tablename"
-    " CROSS JOIN LATERAL (SELECT pc.oid AS relid UNION SELECT relid FROM "
-    "pg_catalog.pg_partition_tree(pc.oid)) t"
-    " JOIN pg_catalog.pg_class c ON c.oid = t.relid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-    " WHERE p.pubname = $1 AND p.schemaname <> 'crossfade' AND c.relkind IN ('r', 'p') ORDER BY 1, 2";
+static const char frozen_tables_sql[] = FROZEN_TABLES("$1");
 
 static bool frozen_tables(struct cutover *co, struct pg_result **ret, struct err *err)
 {
@@ -172,6 +148,29 @@ static bool lock_not_granted(struct cutover *co, int64_t timeout_ms, struct err 
                    timeout_ms, co->straggler_why);
 }
 
+/* Who stands before the statement that was sent, for the one who reads why it failed. An autovacuum (a session of nobody's) gives way to
+ * who waits for longer than deadlock_timeout, which short tries never do. */
+static void note_blockers(struct cutover *co, const char *our_pid)
+{
+    PG_RESULT_AUTO res = NULL;
+    struct err ignored = ERR_INIT; /* that it was not granted is told anyway */
+    if (!pg_query(
+            co->watch,
+            "SELECT string_agg(pg_catalog.format('pid=%s %s', a.pid, CASE WHEN a.usesysid IS NULL THEN "
+            "'autovacuum'"
+            " ELSE pg_catalog.format('role=%s application=%s', a.usename, a.application_name) END), ', '),"
+            " CASE WHEN bool_or(a.usesysid IS NULL) THEN (SELECT s.setting FROM pg_catalog.pg_settings s"
+            "  WHERE s.name = 'deadlock_timeout') ELSE '0' END"
+            " FROM pg_catalog.pg_stat_activity a WHERE a.pid = ANY (pg_catalog.pg_blocking_pids($1::int))",
+            1, &our_pid, &res, &ignored) ||
+        pg_is_null(res, 0, 0))
+        return;
+    co->vacuum_yields_ms = pg_cell_int64(res, 0, 1);
+    if (co->straggler_why[0] == '\0')
+        (void)snprintf(co->straggler_why, sizeof co->straggler_why, "; it is held by %.270s",
+                       pg_cell(res, 0, 0));
+}
+
 /* Waits for the statement that was sent; with end_writers it ends those who stand in its way; takes it back
  * after timeout_ms. */
 static bool await_lock(struct cutover *co, const char *our_pid, bool end_writers, int64_t timeout_ms,
@@ -192,6 +191,8 @@ static bool await_lock(struct cutover *co, const char *our_pid, bool end_writers
         bool late =
             now_us - start_us > timeout_ms * 1000 || (co->state != CUT_ABORTING && deadline_passed(co));
         bool asked = !stop && !late && end_writers && now_us >= next_end_us;
+        if (late)
+            note_blockers(co, our_pid);
         if (stop || late || (asked && !end_blockers(co, our_pid, err))) {
             take_back(co, our_pid);
             if (stop)
@@ -218,57 +219,96 @@ static bool locked_statement(struct cutover *co, const char *sql, bool end_write
            pg_exec(co->source, "SET lock_timeout = 0", err);
 }
 
-static bool has_trigger(struct cutover *co, const char *oid, bool *ret, struct err *err)
+enum armed { ARMED_UNKNOWN = 0, ARMED_NOT, ARMED_PLAIN, ARMED_ALWAYS };
+
+/* How far a table is armed. One that another pipeline's cutover has closed or is closing must stay that one's. */
+static bool how_armed(struct cutover *co, const char *oid, enum armed *ret, struct err *err)
 {
-    const char *params[] = {oid, FREEZE_TRIGGER};
-    int64_t count;
-    if (!pg_query_int64(co->watch,
-                        "SELECT count(*) FROM pg_catalog.pg_trigger WHERE tgrelid = $1::oid AND tgname = $2"
-                        " AND tgenabled <> 'D'",
-                        2, params, &count, err))
+    struct strbuf name = STRBUF_INIT(STRBUF_SQL_MAX);
+    PG_RESULT_AUTO res = NULL;
+    refuse_add_name(co->pipeline, &name);
+    const char *params[] = {oid, FREEZE_TRIGGER, name.data};
+    bool ok =
+        strbuf_ok(&name, "name", err) &&
+        pg_query(co->watch,
+                 "SELECT tgfoid = pg_catalog.to_regproc($3)::oid, tgenabled = 'A', tgfoid::regproc::text"
+                 " FROM pg_catalog.pg_trigger WHERE tgrelid = $1::oid AND tgname = $2",
+                 3, params, &res, err);
+    strbuf_release(&name);
+    if (!ok)
         return false;
-    *ret = count > 0;
-    return true;
+    *ret = pg_rows(res) == 0 ? ARMED_NOT : pg_cell_bool(res, 0, 1) ? ARMED_ALWAYS : ARMED_PLAIN;
+    return pg_rows(res) == 0 || pg_cell_bool(res, 0, 0) ||
+           err_set(err, ERR_REFUSED,
+                   "its trigger " FREEZE_TRIGGER
+                   " calls %s, of another pipeline's cutover. Hint: a table is moved by one pipeline; "
+                   "if that one was given up, drop the trigger",
+                   pg_cell(res, 0, 2));
 }
 
 /* Writers wait behind us while we wait for those before us: short tries, so that nobody waits for long. After
  * the grace time who writes on and on is ended: the freeze would do that anyway. */
 #define ARM_TRY_MS 300
 
-static bool arm_table(struct cutover *co, const struct pg_result *tables, int row, struct err *err)
+/* Sends the statement in short tries until it gets its lock. */
+static bool in_short_tries(struct cutover *co, const char *sql, struct err *err)
 {
-    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    bool there = false, ok = has_trigger(co, pg_cell(tables, row, 2), &there, err);
-    if (!ok || there)
-        return ok;
-    strbuf_adds(&sql, "CREATE OR REPLACE TRIGGER " FREEZE_TRIGGER
-                      " BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON ");
-    pg_quote_table(&sql, pg_cell(tables, row, 0), pg_cell(tables, row, 1));
-    strbuf_adds(&sql, " FOR EACH STATEMENT EXECUTE FUNCTION crossfade.refuse_write()");
     int64_t begin_us = clock_mono_us();
     int64_t grace_us = config_int(co->cfg, "cutover.straggler_grace_ms") * 1000;
     int64_t deadline_us = begin_us + grace_us + config_int(co->cfg, "cutover.freeze_timeout_ms") * 1000;
-    ok = strbuf_ok(&sql, "trigger", err);
-    for (unsigned attempt = 0; ok; attempt++) {
+    bool waited_for_vacuum = false;
+    co->vacuum_yields_ms = 0;
+    for (unsigned attempt = 0;; attempt++) {
         struct err now = ERR_INIT;
-        if (locked_statement(co, sql.data, clock_mono_us() - begin_us >= grace_us, ARM_TRY_MS, &now))
-            break;
+        /* Once: one that prevents wraparound does not give way. */
+        int64_t try_ms = ARM_TRY_MS + (waited_for_vacuum ? 0 : co->vacuum_yields_ms);
+        waited_for_vacuum = waited_for_vacuum || co->vacuum_yields_ms > 0;
+        co->straggler_why[0] = '\0';
+        if (locked_statement(co, sql, clock_mono_us() - begin_us >= grace_us, try_ms, &now))
+            return true;
         if (now.code != ERR_TIMEOUT || clock_mono_us() > deadline_us || deadline_passed(co)) {
             *err = now;
-            ok = err_wrap(err, "table=%s.%s", pg_cell(tables, row, 0), pg_cell(tables, row, 1));
-        } else {
-            (void)poll(NULL, 0, (int)(clock_backoff_us(attempt, 50, 500) / 1000));
+            return false;
         }
+        (void)poll(NULL, 0, (int)(clock_backoff_us(attempt, 50, 500) / 1000));
     }
-    strbuf_release(&sql);
-    return ok;
+}
+
+/* CREATE TRIGGER cannot say ALWAYS; with ONLY, for each partition is armed by itself. */
+static void add_arming(struct cutover *co, enum armed so_far, const struct pg_result *tables, int row,
+                       struct strbuf *sql)
+{
+    strbuf_adds(sql, so_far == ARMED_NOT ? "CREATE TRIGGER " FREEZE_TRIGGER
+                                           " BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON "
+                                         : "ALTER TABLE ONLY ");
+    pg_quote_table(sql, pg_cell(tables, row, 0), pg_cell(tables, row, 1));
+    if (so_far == ARMED_NOT) {
+        strbuf_adds(sql, " FOR EACH STATEMENT EXECUTE FUNCTION ");
+        refuse_add_name(co->pipeline, sql);
+        strbuf_adds(sql, "()");
+    } else {
+        strbuf_adds(sql, " ENABLE ALWAYS TRIGGER " FREEZE_TRIGGER);
+    }
+}
+
+static bool arm_table(struct cutover *co, const struct pg_result *tables, int row, struct err *err)
+{
+    enum armed armed;
+    bool ok = how_armed(co, pg_cell(tables, row, 2), &armed, err);
+    for (; ok && armed != ARMED_ALWAYS; armed++) {
+        struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+        add_arming(co, armed, tables, row, &sql);
+        ok = strbuf_ok(&sql, "trigger", err) && in_short_tries(co, sql.data, err);
+        strbuf_release(&sql);
+    }
+    return ok || err_wrap(err, "table=%s.%s", pg_cell(tables, row, 0), pg_cell(tables, row, 1));
 }
 
 bool freeze_arm(struct cutover *co, struct err *err)
 {
     PG_RESULT_AUTO tables = NULL;
     co->straggler_why[0] = '\0';
-    if (!frozen_tables(co, &tables, err) || !pg_exec(co->source, pass_function_sql, err))
+    if (!frozen_tables(co, &tables, err) || !refuse_nobody(co, err))
         return false;
     for (int i = 0; i < pg_rows(tables); i++) {
         if (!failpoint("cutover.arm_table", err) || !arm_table(co, tables, i, err))
@@ -360,107 +400,39 @@ static bool barrier(struct cutover *co, int64_t grace_us, struct err *err)
     }
 }
 
-/* The decision row stays locked meanwhile, so that an abort by somebody else comes before this or behind it, never between. */
-static bool decision_is_open(struct cutover *co, struct err *err)
+bool freeze_source(struct cutover *co, bool again, struct err *err)
 {
-    const char *params[] = {co->pipeline, co->id};
-    PG_RESULT_AUTO res = NULL;
-    if (!pg_query(co->source,
-                  "SELECT 1 FROM crossfade.decision WHERE pipeline = $1 AND cutover_id = $2 AND state = "
-                  "'open' FOR SHARE",
-                  2, params, &res, err))
-        return err_wrap(err, "the decision row on the source cannot be read");
-    return pg_rows(res) == 1 || err_set(err, ERR_FENCED, "the decision is not open any more");
-}
-
-static bool replace_function(struct cutover *co, const char *body, struct err *err)
-{
-    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    strbuf_addf(&sql, FUNCTION_HEAD "%s" FUNCTION_TAIL, body);
-    bool ok = strbuf_ok(&sql, "function", err) && pg_exec(co->source, "BEGIN", err) &&
-              decision_is_open(co, err) && pg_exec(co->source, sql.data, err) &&
-              pg_exec(co->source, "COMMIT", err);
-    strbuf_release(&sql);
-    struct err ignored =
-        ERR_INIT; /* the first one counts; a broken session is replaced before it is used again */
-    if (!ok && pg_in_transaction(co->source))
-        (void)!pg_exec(co->source, "ROLLBACK", &ignored);
-    return ok;
-}
-
-/* Seconds since the epoch by the source's clock, so that neither time zones nor the clock of this machine play a part. */
-static bool lease_end(struct cutover *co, char ret[40], struct err *err)
-{
-    char left[32];
-    char *text CLEANUP(free_ptr) = NULL;
-    (void)snprintf(left, sizeof left, "%" PRId64, MAX_OF(1, deadline_pause_left_ms(co)));
-    const char *params[] = {left};
-    if (!pg_query_text(co->source,
-                       "SELECT (extract(epoch FROM pg_catalog.clock_timestamp())::numeric(20, 3) + "
-                       "$1::numeric / 1000)::text",
-                       1, params, &text, err))
-        return false;
-    (void)snprintf(ret, 40, "%.39s", text);
-    return true;
-}
-
-bool freeze_source(struct cutover *co, struct err *err)
-{
-    char until[40];
-    struct strbuf body = STRBUF_INIT(STRBUF_SQL_MAX);
-    bool ok = lease_end(co, until, err);
-    if (ok)
-        strbuf_addf(&body, "IF extract(epoch FROM clock_timestamp()) < %s THEN %s END IF; RETURN NULL;",
-                    until, refuse_sql);
-    ok = ok && strbuf_ok(&body, "function", err) && replace_function(co, body.data, err) &&
-         failpoint("cutover.refusing", err);
-    strbuf_release(&body);
-    if (!ok)
+    int64_t grace_ms = again ? 0 : config_int(co->cfg, "cutover.straggler_grace_ms");
+    if (!refuse_for_now(co, err) || !failpoint(again ? "cutover.closing" : "cutover.refusing", err))
         return err_wrap(err, "the source cannot be closed to writers");
-    return barrier(co, config_int(co->cfg, "cutover.straggler_grace_ms") * 1000, err) ||
-           err_wrap(err, "writers of the source do not end");
+    return barrier(co, grace_ms * 1000, err) || err_wrap(err, "writers of the source do not end");
 }
 
-bool freeze_for_good(struct cutover *co, struct err *err)
-{
-    if (!replace_function(co, refuse_sql, err) || !failpoint("cutover.closing", err))
-        return err_wrap(err, "the source cannot be closed for good");
-    return barrier(co, 0, err) || err_wrap(err, "writers of the source do not end");
-}
-
-/* Each table refuses a write that touches no row, tried the way an application would. */
-static bool probe_table(struct cutover *co, const char *schema, const char *table, struct err *err)
-{
-    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    struct err probe = ERR_INIT;
-    strbuf_adds(&sql, "DELETE FROM ONLY ");
-    pg_quote_table(&sql, schema, table);
-    strbuf_adds(&sql, " WHERE false");
-    bool ran = strbuf_ok(&sql, "probe", err) && pg_exec(co->source, sql.data, &probe);
-    strbuf_release(&sql);
-    if (ran)
-        return err_set(
-            err, ERR_BUSY,
-            "table=%s.%s takes writes although the source is closed: it was made, attached or freed of "
-            "its trigger meanwhile",
-            schema, table);
-    if (strcmp(probe.sqlstate, "25006") != 0) {
-        *err = probe;
-        return err_wrap(err, "probe of table=%s.%s", schema, table);
-    }
-    return true;
-}
+/* Each table refuses a write that touches no row, tried the way an application would. In one statement of the server, for clients wait: what
+ * is refused takes its locks back. */
+static const char probe_sql[] =
+    "DO $probe$ DECLARE probed record; ran boolean; BEGIN FOR probed IN %s LOOP ran := false;"
+    " BEGIN EXECUTE pg_catalog.format('DELETE FROM ONLY %%I.%%I WHERE false', probed.nspname, "
+    "probed.relname); ran := "
+    "true;"
+    " EXCEPTION WHEN read_only_sql_transaction THEN NULL;"
+    " WHEN others THEN RAISE EXCEPTION USING ERRCODE = SQLSTATE,"
+    "  MESSAGE = pg_catalog.format('probe of table=%%s.%%s: %%s', probed.nspname, probed.relname, SQLERRM); "
+    "END;"
+    " IF ran THEN RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE ="
+    "  pg_catalog.format('table=%%s.%%s takes writes although the source is closed: it was made, attached or "
+    "freed of"
+    " its trigger meanwhile', probed.nspname, probed.relname); END IF; END LOOP; END $probe$";
 
 bool freeze_verify(struct cutover *co, struct err *err)
 {
-    PG_RESULT_AUTO tables = NULL;
-    if (!frozen_tables(co, &tables, err))
-        return false;
-    for (int i = 0; i < pg_rows(tables); i++) {
-        if (!probe_table(co, pg_cell(tables, i, 0), pg_cell(tables, i, 1), err))
-            return false;
-    }
-    return prepared_blocker(co, err);
+    char tables[sizeof frozen_tables_sql + 80];
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    (void)snprintf(tables, sizeof tables, FROZEN_TABLES("'crossfade_%s'"), co->pipeline);
+    strbuf_addf(&sql, probe_sql, tables);
+    bool ok = strbuf_ok(&sql, "probe", err) && pg_exec(co->source, sql.data, err);
+    strbuf_release(&sql);
+    return ok && prepared_blocker(co, err);
 }
 
 #define DROP_TRIES 3
@@ -507,18 +479,29 @@ static bool drop_triggers(struct cutover *co, const struct pg_result *tables, st
     return ok;
 }
 
-bool freeze_pass_on(struct pg_conn *conn, struct err *err)
+/* Those that call our function, wherever they are: a table may have left the publication, and another pipeline's are not ours. */
+static bool our_triggers(struct cutover *co, struct pg_result **ret, struct err *err)
 {
-    return pg_exec(conn, pass_function_sql, err);
+    struct strbuf name = STRBUF_INIT(STRBUF_SQL_MAX);
+    refuse_add_name(co->pipeline, &name);
+    const char *params[] = {FREEZE_TRIGGER, name.data};
+    bool ok = strbuf_ok(&name, "name", err) &&
+              pg_query(co->watch,
+                       "SELECT n.nspname, c.relname FROM pg_catalog.pg_trigger g"
+                       " JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid"
+                       " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+                       " WHERE g.tgname = $1 AND g.tgfoid = pg_catalog.to_regproc($2)::oid ORDER BY 1, 2",
+                       2, params, ret, err);
+    strbuf_release(&name);
+    return ok;
 }
 
 bool freeze_undo(struct cutover *co, struct err *err)
 {
-    PG_RESULT_AUTO tables = NULL;
+    PG_RESULT_AUTO triggers = NULL;
     if (pg_in_transaction(co->source) && !pg_exec(co->source, "ROLLBACK", err))
         return false;
-    if (!frozen_tables(co, &tables, err) || !pg_exec(co->source, pass_function_sql, err) ||
-        !drop_triggers(co, tables, err))
+    if (!refuse_no_more(co, err) || !our_triggers(co, &triggers, err) || !drop_triggers(co, triggers, err))
         return err_wrap(err, "the source cannot be opened again");
     return true;
 }

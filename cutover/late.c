@@ -1,7 +1,8 @@
 /*
  * Owns the last look before the decision: what the journal holds behind the final fence. The freeze closes
- * the ways that applications have; this tells whether somebody found another one (a session or a subscription
- * in replica role, a partition made meanwhile, a trigger taken away): whatever wrote, its changes are there.
+ * the ways that applications have; this tells whether somebody found another one (a subscription, a partition made meanwhile, a
+ * trigger taken away): whatever wrote, its changes are there. What no stream tells of is told by the catalog: tables
+ * that were altered, dropped or made since the final comparison looked at them.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +11,9 @@
 #include "change/fence.h"
 #include "core/alloc.h"
 #include "cutover_internal.h"
+#include "gates.h"
 #include "journal/journal_settings.h"
+#include "refuse.h"
 
 #define BACK_STEP       400 /* offsets before the end at which the walk begins */
 #define READ_TIMEOUT_MS 10000
@@ -73,6 +76,47 @@ static bool look_back(struct look *look, struct journal_reader *jr, const char *
     return look->final_seen || err_set(err, ERR_GAP, "topic=%s does not hold the final fence", stream);
 }
 
+/* A rewrite has a new file, so values that it has changed are told as well. */
+static const char catalog_sql[] =
+    "SELECT pg_catalog.md5(string_agg(concat_ws(' ', c.oid, c.relnamespace, c.relname,"
+    " pg_catalog.pg_relation_filenode(c.oid), (SELECT string_agg(concat_ws(',', a.attnum, a.attname, "
+    "a.atttypid,"
+    "  a.atttypmod, a.attcollation, a.attgenerated, a.attisdropped), ';' ORDER BY a.attnum)"
+    "  FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0)), '|' ORDER BY c.oid))"
+    " FROM (" FROZEN_TABLES("$1") ") f JOIN pg_catalog.pg_class c ON c.oid = f.oid";
+
+bool late_note_catalog(struct cutover *co, char ret[40], struct err *err)
+{
+    char publication[64];
+    char *digest CLEANUP(free_ptr) = NULL;
+    (void)snprintf(publication, sizeof publication, "crossfade_%s", co->pipeline);
+    const char *params[] = {publication};
+    if (!pg_query_text(co->source, catalog_sql, 1, params, &digest, err))
+        return err_wrap(err, "source: the tables that are closed");
+    (void)snprintf(ret, 40, "%s", digest != NULL ? digest : "");
+    return true;
+}
+
+static bool catalog_stands(struct cutover *co, struct err *err)
+{
+    struct gate_result gate = {.verdict = GATE_OK};
+    char now[40];
+    /* By another process, before this one resumed: what it has seen is not known here. */
+    if (co->catalog[0] == '\0' && !verify_changed(co, err))
+        return false;
+    if (!late_note_catalog(co, now, err))
+        return false;
+    if (strcmp(now, co->catalog) != 0)
+        return err_set(
+            err, ERR_BUSY,
+            "a table was altered, dropped or made on the source after it was compared. Hint: no migrations "
+            "during "
+            "a cutover; `crossfade cutover plan` tells which table it is if the target lacks something");
+    (void)gate_publication(co, &gate);
+    return gate.verdict == GATE_OK ||
+           err_set(err, ERR_BUSY, "a table was made on the source after it was closed: %s", gate.hint);
+}
+
 bool late_none(struct cutover *co, struct err *err)
 {
     struct journal_config config;
@@ -82,7 +126,7 @@ bool late_none(struct cutover *co, struct err *err)
     lsn_t lsn;
     nonce_make(nonce);
     /* What was committed before this marker is in the journal before its fence. */
-    if (!freeze_verify(co, err) || !marker_write(co, "ping", nonce, &lsn, err) ||
+    if (!freeze_verify(co, err) || !catalog_stands(co, err) || !marker_write(co, "ping", nonce, &lsn, err) ||
         !drain_wait(co, lsn, nonce, deadline_left_ms(co), err))
         return false;
     journal_settings(co->cfg, &config);
@@ -95,7 +139,7 @@ bool late_none(struct cutover *co, struct err *err)
     return look.stream[0] == '\0' ||
            err_set(err, ERR_BUSY,
                    "topic=%s lsn=" LSN_FMT ": a change was committed on the source after it was closed: by a "
-                   "session or subscription with "
-                   "session_replication_role = replica, or into a partition made meanwhile? End that first",
+                   "subscription, by an owner who took the trigger away, or into a partition made meanwhile? "
+                   "End that first",
                    look.stream, LSN_ARGS(look.lsn));
 }

@@ -14,16 +14,18 @@
 #include "cutover_internal.h"
 #include "pg/control_tables.h"
 #include "poolers/poolers.h"
+#include "refuse.h"
 #include "sql/embedded.h"
 
 /* Settings of the role or the database must not end our statements and sessions, or let a commit that we
- * build on be lost with a crash (closing, deciding, the steps). */
+ * build on be lost with a crash (closing, deciding, the steps). Compiling what asks catalogs takes a hundred times as long as asking
+ * them. */
 static const char session_sql[] =
     "SELECT pg_catalog.set_config(s.name, v.setting, false) FROM (VALUES ('statement_timeout', '0'),"
     " ('lock_timeout', '0'), ('idle_session_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),"
     " ('transaction_timeout', '0'), ('synchronous_commit', 'local'), ('default_transaction_read_only', "
     "'off'),"
-    " ('search_path', '')) v (name, setting) JOIN pg_catalog.pg_settings s ON s.name = v.name"
+    " ('jit', 'off'), ('search_path', '')) v (name, setting) JOIN pg_catalog.pg_settings s ON s.name = v.name"
     " WHERE v.name <> 'synchronous_commit' OR s.setting = 'off'";
 
 static bool connect_one(struct cutover *co, const char *key, struct pg_conn **ret, struct err *err)
@@ -226,12 +228,14 @@ bool record_find_open(struct cutover *co, bool *ret_found, struct err *err)
 {
     const char *params[] = {co->pipeline};
     PG_RESULT_AUTO res = NULL;
-    if (!pg_query(co->target,
-                  "SELECT cutover_id, seq, state, detail->>'pause_began_us', detail->>'final_lsn', "
-                  "detail->>'nonce',"
-                  " coalesce(detail->>'read_share', '0')"
-                  " FROM crossfade.cutover WHERE pipeline = $1 ORDER BY at DESC, seq DESC LIMIT 1",
-                  1, params, &res, err))
+    if (!pg_query(
+            co->target,
+            "SELECT cutover_id, seq, state, detail->>'pause_began_us', detail->>'final_lsn', "
+            "detail->>'nonce', coalesce(detail->>'read_share', '0')"
+            " FROM (SELECT DISTINCT ON (cutover_id) * FROM crossfade.cutover WHERE pipeline = $1"
+            "  ORDER BY cutover_id, seq DESC) last WHERE state NOT IN ('done', 'aborted')"
+            " ORDER BY at DESC LIMIT 1", /* a clock may have been put back: no other cutover's end hides it */
+            1, params, &res, err))
         return false;
     *ret_found = false;
     if (pg_rows(res) == 0)
@@ -242,8 +246,6 @@ bool record_find_open(struct cutover *co, bool *ret_found, struct err *err)
                        "cutover %s is in state %s, which this version does not know: use the version"
                        " that began it",
                        pg_cell(res, 0, 0), pg_cell(res, 0, 2));
-    if (state == CUT_DONE || state == CUT_ABORTED)
-        return true;
     (void)snprintf(co->id, sizeof co->id, "%s", pg_cell(res, 0, 0));
     co->seq = (int)pg_cell_int64(res, 0, 1);
     co->state = state;
@@ -254,6 +256,31 @@ bool record_find_open(struct cutover *co, bool *ret_found, struct err *err)
         co->final_lsn = 0;
     *ret_found = true;
     return true;
+}
+
+bool record_adopt(struct cutover *co, bool *ret_found, struct err *err)
+{
+    const char *pipeline[] = {co->pipeline};
+    PG_RESULT_AUTO decision = NULL;
+    bool ended;
+    *ret_found = false;
+    if (!pg_query(
+            co->source,
+            "SELECT cutover_id, state FROM crossfade.decision WHERE pipeline = $1 AND state <> 'aborted'", 1,
+            pipeline, &decision, err))
+        return err_wrap(err, "the decision row on the source cannot be read");
+    if (pg_rows(decision) == 0)
+        return true;
+    const char *id[] = {pg_cell(decision, 0, 0)};
+    if (!pg_query_bool(co->target,
+                       "SELECT EXISTS (SELECT FROM crossfade.cutover WHERE cutover_id = $1 AND state IN "
+                       "('done', 'aborted'))",
+                       1, id, &ended, err) ||
+        ended)
+        return !err_is_set(err);
+    (void)snprintf(co->id, sizeof co->id, "%s", id[0]);
+    *ret_found = true;
+    return record_state(co, strcmp(pg_cell(decision, 0, 1), "open") == 0 ? CUT_ABORTING : CUT_SWITCHING, err);
 }
 
 bool record_done_before(struct cutover *co, bool *ret_done, struct err *err)
@@ -327,14 +354,47 @@ bool decision_begin(struct cutover *co, struct err *err)
                    co->pipeline, state, cutover_command(co), cutover_command(co));
 }
 
-bool decision_set(struct cutover *co, const char *to, char ret_state[16], struct err *err)
+/* The row's lock waits for writers that have passed the end of the freeze; only then the clock is asked. Deleted and made anew, not updated: that
+ * takes the lock that those writers' own (of the key) conflicts with, and tells one whose snapshot is older, too. */
+static bool switch_within(struct cutover *co, bool *ret_switched, struct err *err)
 {
-    const char *params[] = {co->pipeline, co->id, to};
-    PG_RESULT_AUTO res = NULL;
+    const char *params[] = {co->pipeline, co->id, co->closed_until};
+    PG_RESULT_AUTO held = NULL;
+    PG_RESULT_AUTO gone = NULL;
+    PG_RESULT_AUTO made = NULL;
     if (!pg_query(co->source,
-                  "UPDATE crossfade.decision SET state = $3, changed_at = clock_timestamp()"
-                  " WHERE pipeline = $1 AND cutover_id = $2 AND state = 'open'",
-                  3, params, &res, err))
-        return err_wrap(err, "the decision row on the source cannot be set to %s", to);
-    return decision_get(co, ret_state, err);
+                  "SELECT 1 FROM crossfade.decision WHERE pipeline = $1 AND cutover_id = $2 AND state = "
+                  "'open' FOR UPDATE",
+                  2, params, &held, err))
+        return false;
+    *ret_switched = pg_rows(held) == 1;
+    if (!*ret_switched)
+        return true;
+    if (!pg_query(co->source,
+                  "DELETE FROM crossfade.decision WHERE pipeline = $1 AND cutover_id = $2 AND state = 'open'"
+                  " AND extract(epoch FROM pg_catalog.clock_timestamp()) < $3::numeric",
+                  3, params, &gone, err))
+        return false;
+    if (pg_affected(gone) != 1)
+        return err_set(
+            err, ERR_TIMEOUT,
+            "clients have waited for longer than cutover.pause_budget_ms: the source serves again");
+    return pg_query(
+               co->source,
+               "INSERT INTO crossfade.decision (pipeline, cutover_id, state) VALUES ($1, $2, 'switched')", 2,
+               params, &made, err) &&
+           refuse_for_good(co, err);
+}
+
+bool decision_switch(struct cutover *co, char ret_state[16], struct err *err)
+{
+    struct err ignored = ERR_INIT; /* the first one counts */
+    bool switched = false;
+    bool ok = pg_exec(co->source, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", err) &&
+              switch_within(co, &switched, err) && pg_exec(co->source, switched ? "COMMIT" : "ROLLBACK", err);
+    if (ok)
+        return decision_get(co, ret_state, err);
+    if (pg_in_transaction(co->source))
+        (void)!pg_exec(co->source, "ROLLBACK", &ignored);
+    return err_wrap(err, "the decision row on the source cannot be set to switched");
 }

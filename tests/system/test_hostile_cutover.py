@@ -145,8 +145,9 @@ def test_maintenance_is_nobodys_straggler(cut):
     thread.join()
 
 
-@pytest.mark.parametrize("write", ["SET session_replication_role = replica; INSERT INTO t VALUES (77, 7)", "ALTER TABLE t DISABLE TRIGGER USER; INSERT INTO t VALUES (77, 7)",
-                                   "ALTER TABLE t DISABLE TRIGGER USER; INSERT INTO t VALUES (77, 7); ALTER TABLE t ENABLE TRIGGER USER"])
+@pytest.mark.parametrize("write", ["ALTER TABLE t DISABLE TRIGGER USER; INSERT INTO t VALUES (77, 7)",
+                                   "ALTER TABLE t DISABLE TRIGGER USER; INSERT INTO t VALUES (77, 7); ALTER TABLE t ENABLE TRIGGER USER",
+                                   "SET session_replication_role = replica; SET application_name = 'crossfade not at all'; INSERT INTO t VALUES (77, 7)"])
 @pytest.mark.parametrize("point", ["cutover.sequencing", "cutover.deciding"])
 def test_writers_that_no_trigger_stops(cut, write, point):
     cut.at(point, lambda: cut.s.admin(write), 11)  # a superuser: session_replication_role

@@ -1,5 +1,6 @@
 """A TCP relay on a free port that counts what it carries, in both directions, and may keep from a server that clients have gone."""
 
+import contextlib
 import selectors
 import socket
 import threading
@@ -30,6 +31,12 @@ class Relay:
         self._thread.join()
         self._listener.close()
         self._stop_read.close()
+
+    def cut_clients(self):
+        """Ends all connections of now for the clients. (A lingering server goes on as if nothing had been.)"""
+        for client in list(self._clients):
+            with contextlib.suppress(OSError):  # it has gone already
+                client.shutdown(socket.SHUT_RDWR)
 
     def _carry(self):
         with selectors.DefaultSelector() as selector:

@@ -1,0 +1,307 @@
+"""What a hostile administrator tries on the core of a cutover: other pipelines, tables that lead around the triggers, a dead cutover that wakes up, answers that are lost."""
+
+import os
+import signal
+
+import psycopg
+import pytest
+
+from rig import Postgres, Workdir, wait_until
+from rig.oracle import assert_equal
+from rig.pipeline import Pipeline
+from rig.privileges import OWNER, as_role, prepare_source, prepare_target
+from rig.procs import Role
+from rig.relay import Relay
+from rig.scenario import drop_database, scenario
+from test_hostile_cutover import PARTITIONED, SETTINGS, SIMPLE, Cut, stopped
+
+CLOSED = psycopg.errors.ReadOnlySqlTransaction
+
+
+@pytest.fixture(name="servers", scope="module")
+def fixture_servers():
+    with Workdir("cutover-attacks") as folder, Postgres(folder, "source") as source, Postgres(folder, "target") as target:
+        yield folder, source, target
+
+
+@pytest.fixture(name="cut")
+def fixture_cut(servers, request):
+    schema, more, tables = {"schema": SIMPLE, "more": {}, "tables": ("public.*",), **getattr(request, "param", {})}.values()
+    with scenario(*servers, schema, tables=tables, more={"cutover": {**SETTINGS, **more}}) as made:
+        made.start()
+        cut = Cut(servers[0], made)
+        cut.compare()
+        yield cut
+
+
+def refused(s, statement, admin=False):
+    with pytest.raises(CLOSED):
+        (s.admin if admin else s.source)(statement)
+
+
+def kill_at(cut, point):
+    log = os.path.join(cut.folder, f"{cut.s.name}-cutover.log")
+    with Role("cutover run --execute --json", cut.s.pipeline.config_of("cutover"), log) as process:
+        process.start(failpoint=point).assert_exit(-signal.SIGKILL, 60)
+
+
+def test_another_pipeline_does_not_open_what_one_has_closed(servers):
+    """Two pipelines move a table each out of one database, one after the other."""
+    folder, source, target = servers
+    with scenario(*servers, SIMPLE, tables=("public.t",), more={"cutover": SETTINGS}) as first:
+        name = first.name + "b"
+        copy = target.create_db(name)
+        target.sql(SIMPLE.partition("; INSERT")[0], db=name)
+        if not first.superuser:
+            prepare_source(first.source_url, pipeline=name)
+            prepare_target(copy)
+        more = {"cutover": SETTINGS, "capture": {"heartbeat_interval_ms": 500}}
+        try:
+            with Pipeline(folder, first.source_url, copy, name=name, tables=("public.u",), more=more, roles=not first.superuser) as pipeline:
+                first.start()
+                pipeline.start()
+                pipeline.apply.wait_for(lambda status: status.get("complete"), 60, "the copy is complete")
+                second = Cut(folder, type("Second", (), {"pipeline": pipeline, "name": name}))
+                one = Cut(folder, first)
+                for each in (one, second):
+                    each.compare()
+                assert one.run("run", "--execute")["outcome"] == "done"
+                refused(first, "UPDATE t SET v = v")
+                first.source("UPDATE u SET v = v")  # the second one's serves
+                for point in ("cutover.arming", "cutover.pausing", "cutover.draining"):
+                    kill_at(second, point)
+                    refused(first, "UPDATE t SET v = v")
+                    second.run("abort", expected=11)
+                    refused(first, "UPDATE t SET v = v")
+                    first.source("UPDATE u SET v = v")
+                assert second.run("run", "--execute")["outcome"] == "done"
+                for table in ("t", "u"):
+                    refused(first, f"UPDATE {table} SET v = v")
+        finally:
+            drop_database(target, name)
+
+
+def test_a_table_of_two_pipelines_stays_closed(cut):
+    s = cut.s
+    assert cut.run("run", "--execute")["outcome"] == "done"
+    s.admin("CREATE FUNCTION crossfade.refuse_write_other() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+            "DROP TRIGGER crossfade_freeze ON t",
+            "CREATE TRIGGER crossfade_freeze BEFORE INSERT ON t EXECUTE FUNCTION crossfade.refuse_write_other()",
+            "DELETE FROM crossfade.decision")
+    s.target("DELETE FROM crossfade.cutover")
+    report = cut.run("run", "--execute", expected=11)
+    assert "public.t" in report["reason"] and "another pipeline" in report["reason"]
+
+
+ANCESTORS = """CREATE TABLE base (id int, v int); CREATE TABLE t (PRIMARY KEY (id)) INHERITS (base); CREATE TABLE u (id int PRIMARY KEY, v int);
+    INSERT INTO t VALUES (1, 1); INSERT INTO u VALUES (1, 1)"""
+
+
+@pytest.mark.parametrize("cut", [{"schema": ANCESTORS, "tables": ("public.t", "public.u")}], indirect=True)
+def test_parent_that_is_not_published_leads_around_no_trigger(cut):
+    """An UPDATE of a parent writes the rows of its children, and fires the parent's triggers of statements alone."""
+    assert cut.run("run", "--execute")["outcome"] == "done"
+    for statement in ("UPDATE t SET v = 9", "UPDATE base SET v = 9", "DELETE FROM base"):
+        refused(cut.s, statement)
+
+
+@pytest.mark.parametrize("cut", [{"schema": PARTITIONED}], indirect=True)
+def test_nothing_writes_to_a_closed_source(cut):
+    """All the ways of an application, those of superusers and of loaders that switch triggers off for their session, too."""
+    s = cut.s
+    s.source("CREATE FUNCTION sneak() RETURNS void LANGUAGE sql SECURITY DEFINER AS 'UPDATE public.t SET v = 3'")
+    assert cut.run("run", "--execute")["outcome"] == "done"
+    for statement in ("INSERT INTO t VALUES (5, 5)", "INSERT INTO t VALUES (1, 5) ON CONFLICT (id) DO UPDATE SET v = 5", "UPDATE t_low SET v = 2", "DELETE FROM t_high",
+                      "TRUNCATE t_high", "COPY t FROM PROGRAM 'echo 6,6' (FORMAT csv)", "WITH w AS (UPDATE t SET v = 4 RETURNING id) SELECT * FROM w", "SELECT sneak()",
+                      "MERGE INTO t USING (VALUES (1)) AS n (id) ON t.id = n.id WHEN MATCHED THEN DELETE", "UPDATE t SET v = 1 WHERE false",
+                      "SET session_replication_role = replica; INSERT INTO t VALUES (77, 7)", "SET session_replication_role = local; INSERT INTO t VALUES (77, 7)",
+                      "SET default_transaction_read_only = off; BEGIN READ WRITE; DELETE FROM t; COMMIT"):
+        if "MERGE" in statement and s.source_server.value("SHOW server_version_num") < "150000":
+            continue
+        refused(s, statement, admin=True)
+    assert_equal(s.source_url, s.target_url)
+
+
+@pytest.mark.parametrize("cut", [{"more": {"pause_budget_ms": 5000}}], indirect=True)
+@pytest.mark.parametrize("point", ["cutover.refusing", "cutover.closing", "cutover.decide"])
+def test_nobody_comes_back(cut, point):
+    """Wherever a cutover dies before the decision, the source serves again by itself when the budget ends; what is written then is lost by nobody."""
+    s = cut.s
+    kill_at(cut, point)
+    wait_until(cut.serves, 60, "the source serves again")
+    s.source("INSERT INTO t VALUES (50, 50)")
+    report = cut.run("resume", expected=11)
+    assert "pause_budget_ms" in report["reason"] and s.admin("SELECT state FROM crossfade.decision") == [("aborted",)]
+    s.assert_equal()
+    cut.compare()
+    s.pipeline.settings["cutover"]["pause_budget_ms"] = 60000
+    s.pipeline.write()
+    assert cut.run("run", "--execute")["outcome"] == "done"
+    refused(s, "UPDATE t SET v = v")
+
+
+@pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
+@pytest.mark.parametrize("cut", [{"more": {"pause_budget_ms": 5000}}], indirect=True)
+def test_cutover_that_wakes_up_does_not_decide(cut, isolation):
+    """It stands still right before the decision until the source serves again: whoever has written since, or is at it, keeps what he wrote."""
+    s, writer = cut.s, None
+
+    def event():
+        nonlocal writer
+        wait_until(cut.serves, 60, "the source serves again")
+        s.source("INSERT INTO t VALUES (60, 60)")
+        writer = psycopg.connect(as_role(s.source_url, OWNER))
+        writer.execute(f"SET TRANSACTION ISOLATION LEVEL {isolation}")
+        writer.execute("INSERT INTO t VALUES (61, 61)")
+
+    log = os.path.join(cut.folder, f"{s.name}-cutover.log")
+    with Role("cutover run --execute --json", s.pipeline.config_of("cutover"), log) as process:
+        process.start(failpoint="cutover.decide:1:stop")
+        wait_until(lambda: stopped(process.pid), 60, "it stands still")
+        event()
+        process.signal(signal.SIGCONT)
+        # An abort waits for no writer, and no other writer for this one.
+        wait_until(lambda: s.admin("SELECT state FROM crossfade.decision") == [("aborted",)] or blocked(s), 60, "it has tried")
+        s.source("INSERT INTO t VALUES (62, 62)")
+        writer.commit()
+        writer.close()
+        process.assert_exit(11, 60)
+    s.assert_equal()
+    assert s.source("SELECT id FROM t WHERE id BETWEEN 60 AND 62 ORDER BY 1") == [(60,), (61,), (62,)] and cut.serves()
+
+
+def blocked(s):
+    return s.admin("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'crossfade cutover%' AND wait_event_type = 'Lock'") != [(0,)]
+
+
+@pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ"])
+@pytest.mark.parametrize("cut", [{"more": {"pause_budget_ms": 8000}}], indirect=True)
+def test_writer_who_waits_for_the_decision_is_refused(cut, isolation):
+    """The end of the freeze comes while the decision is being committed (it waits for a standby): who asks the row then waits, and is refused."""
+    s = cut.s
+    writer = psycopg.connect(as_role(s.source_url, OWNER))
+    writer.execute(f"SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL {isolation}")
+    writer.commit()
+
+    def stand_by(names):
+        s.source_server.sql(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
+        s.source_server.sql("SELECT pg_reload_conf()")
+
+    def awaits_standby():
+        return s.admin("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name LIKE 'crossfade cutover%'") == [(1,)]
+
+    log = os.path.join(cut.folder, f"{s.name}-cutover.log")
+    try:
+        with Role("cutover run --execute --json", s.pipeline.config_of("cutover"), log) as process:
+            process.start(failpoint="cutover.decide:1:stop")
+            wait_until(lambda: stopped(process.pid), 60, "it stands still")
+            stand_by("nobody")
+            process.signal(signal.SIGCONT)
+            wait_until(awaits_standby, 30, "the decision waits for a standby")
+            while awaits_standby():  # refused at once until the freeze ends; then it waits for the row, and is refused
+                with pytest.raises((CLOSED, psycopg.errors.SerializationFailure)), writer.transaction():
+                    writer.execute("INSERT INTO t VALUES (70, 70)")
+            stand_by("")
+            process.assert_exit(0, 60)
+    finally:
+        stand_by("")
+        writer.close()
+    assert s.admin("SELECT state FROM crossfade.decision") == [("switched",)]
+    refused(s, "UPDATE t SET v = v")
+    assert_equal(s.source_url, s.target_url)
+
+
+@pytest.mark.parametrize("change", ["ALTER TABLE t ALTER v TYPE bigint USING v * 2; ALTER TABLE t ALTER v TYPE int", "ALTER TABLE t ADD COLUMN w int DEFAULT 5", "DROP TABLE u",
+                                    "CREATE TABLE later (id int PRIMARY KEY); INSERT INTO later VALUES (1)"])
+def test_migration_while_the_source_is_closed(cut, change):
+    """No trigger fires and no stream tells of it: the last look does."""
+    log = cut.at("cutover.deciding", lambda: cut.s.source(change), 11)
+    assert "compared" in log or "later" in log, log
+    assert cut.serves() and cut.s.admin("SELECT state FROM crossfade.decision") == [("aborted",)]
+
+
+@pytest.mark.parametrize("verb", ["resume", "abort"])
+def test_target_that_has_forgotten_the_steps(cut, verb):
+    """It was put back to an earlier state: the row on the source names the cutover that is open."""
+    kill_at(cut, "cutover.draining")
+    cut.s.target("DELETE FROM crossfade.cutover")
+    assert cut.run(verb, expected=11)["outcome"] == "aborted" and cut.serves()
+    assert cut.s.admin("SELECT state FROM crossfade.decision") == [("aborted",)]
+    kill_at(cut, "cutover.switching")
+    cut.s.target("DELETE FROM crossfade.cutover")
+    assert cut.s.pipeline.run("cutover", "abort", "--json").returncode == 10
+    assert cut.run("resume")["outcome"] == "done"
+    refused(cut.s, "UPDATE t SET v = v")
+    assert cut.s.pipeline.run("cutover", "resume", "--json").returncode == 10
+
+
+def test_clock_of_the_target_that_is_put_back(cut):
+    """An earlier cutover's end seems to be later than all of the one that is open."""
+    cut.at("cutover.draining", lambda: cut.s.admin("UPDATE crossfade.decision SET state = 'aborted'"), 11)
+    cut.s.target("UPDATE crossfade.cutover SET at = at + interval '1 hour'")
+    kill_at(cut, "cutover.draining")
+    assert cut.run("abort", expected=11)["outcome"] == "aborted" and cut.serves()
+
+
+def test_answer_of_the_decision_is_lost_while_it_is_under_way(cut):
+    """The session is cut while its commit waits for a standby: nobody can see yet how it ends. It ends decided, and so does the cutover."""
+    s = cut.s
+
+    def standby(names):
+        s.source_server.sql(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
+        s.source_server.sql("SELECT pg_reload_conf()")
+
+    def waiting(event):
+        return s.admin(f"SELECT count(*) FROM pg_stat_activity WHERE wait_event = '{event}' AND application_name LIKE 'crossfade cutover%'") == [(1,)]
+
+    config = s.pipeline.config_of("cutover")
+    with Relay(s.source_server.port, lingering=True) as relay, open(config, encoding="utf-8") as f:
+        text = f.read().replace(f":{s.source_server.port}/", f":{relay.port}/")
+        with open(config + ".relay", "w", encoding="utf-8") as relayed:
+            relayed.write(text)
+        log = os.path.join(cut.folder, f"{s.name}-cutover.log")
+        try:
+            with Role("cutover run --execute --json", config + ".relay", log) as process:
+                process.start(failpoint="cutover.decide:1:stop")
+                wait_until(lambda: stopped(process.pid), 60, "it stands still")
+                standby("nobody")
+                process.signal(signal.SIGCONT)
+                wait_until(lambda: waiting("SyncRep"), 30, "the decision waits for a standby")
+                relay.cut_clients()
+                wait_until(lambda: waiting("transactionid") or waiting("tuple"), 30, "the abort waits for the decision")
+                standby("")
+                process.assert_exit(0, 60)
+        finally:
+            standby("")
+    assert s.admin("SELECT state FROM crossfade.decision") == [("switched",)]
+    refused(s, "UPDATE t SET v = v")
+    assert_equal(s.source_url, s.target_url)
+
+
+def test_autovacuum_gives_way_and_who_does_not_is_named(cut):
+    """Triggers cannot be put up while a table is vacuumed. An autovacuum ends for who waits, a person's VACUUM is named."""
+    s = cut.s
+    s.source("INSERT INTO t SELECT i, 1 FROM generate_series(100, 20000) i", "DELETE FROM t WHERE id > 200",
+             "ALTER TABLE t SET (autovacuum_vacuum_threshold = 1, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1)")
+    s.wait()
+    cut.compare()
+    server = s.source_server
+    try:
+        for setting in ("autovacuum = on", "autovacuum_naptime = 1"):
+            server.sql(f"ALTER SYSTEM SET {setting}")
+        server.sql("SELECT pg_reload_conf()")
+        wait_until(lambda: s.admin("SELECT count(*) FROM pg_stat_progress_vacuum WHERE relid = 't'::regclass") == [(1,)], 60, "an autovacuum is at it")
+        assert cut.run("run", "--execute")["outcome"] == "done"
+    finally:
+        for setting in ("autovacuum", "autovacuum_naptime"):
+            server.sql(f"ALTER SYSTEM RESET {setting}")
+        server.sql("SELECT pg_reload_conf()")
+
+
+def test_person_who_vacuums_is_named(cut):
+    s = cut.s
+    with psycopg.connect(as_role(s.source_url, OWNER), application_name="night shift") as person:
+        person.execute("LOCK TABLE t IN SHARE UPDATE EXCLUSIVE MODE")  # as VACUUM, ANALYZE, CREATE INDEX CONCURRENTLY hold it
+        reason = cut.run("run", "--execute", expected=11)["reason"]
+        assert "night shift" in reason and OWNER in reason and "public.t" in reason, reason
+    assert cut.run("run", "--execute")["outcome"] == "done"
