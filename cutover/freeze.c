@@ -27,8 +27,8 @@
 #include "core/clock.h"
 #include "core/failpoint.h"
 #include "cutover_internal.h"
-#include "json/text.h"
 #include "refuse.h"
+#include "json/text.h"
 
 #define POLL_MS         20
 #define BARRIER_POLL_MS 5
@@ -403,7 +403,8 @@ static bool barrier(struct cutover *co, int64_t grace_us, struct err *err)
 bool freeze_source(struct cutover *co, bool again, struct err *err)
 {
     int64_t grace_ms = again ? 0 : config_int(co->cfg, "cutover.straggler_grace_ms");
-    if (!refuse_for_now(co, err) || !failpoint(again ? "cutover.closing" : "cutover.refusing", err))
+    if (!refuse_for_now(co, err) ||
+        !(again ? failpoint("cutover.closing", err) : failpoint("cutover.refusing", err)))
         return err_wrap(err, "the source cannot be closed to writers");
     return barrier(co, grace_ms * 1000, err) || err_wrap(err, "writers of the source do not end");
 }

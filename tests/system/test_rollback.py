@@ -192,7 +192,8 @@ def test_rollback_finds_what_is_not_the_same(servers):
         assert s.pipeline.run("compare", "run").returncode == 0
         back.cutover("run", "--execute")
         s.target("UPDATE account SET moves = 7 WHERE id = 7")
-        unseen = ("SELECT pg_replication_origin_session_setup('crossfade:nobody:1:1/1:0')", "SET session_replication_role = replica")
+        unseen = ("SELECT pg_replication_origin_session_setup('crossfade:nobody:1:1/1:0')", "SET session_replication_role = replica",
+                  "SET application_name = 'crossfade nobody'")
         s.admin("SELECT pg_replication_origin_create('crossfade:nobody:1:1/1:0')", *unseen, "UPDATE account SET moves = 9 WHERE id = 9")
         report = back.rollback("run", "--execute", expected=11)
         assert "account" in report["reason"] and sides(s) == (False, True), report
