@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "apply/apply_internal.h"
+#include "config/reverse.h"
 #include "core/clock.h"
 #include "core/failpoint.h"
 #include "core/log.h"
@@ -43,6 +44,7 @@ static bool read_settings(const struct config *cfg, struct apply_settings *ret, 
     if (!target_unfit_check(unfit, err) || !shard_parse(ret->target.shard, &ret->shard, err) ||
         !foreign_settings_read(cfg, &ret->foreign, err) || !dual_write_settings(cfg, ret, err))
         return false;
+    config_other_pipeline(cfg, ret->target.way_back);
     ret->target.table_shard = target_shard_of;
     if (ret->foreign.on)
         ret->journal = ret->foreign.journal;

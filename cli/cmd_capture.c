@@ -7,6 +7,7 @@
 
 #include "capture/capture.h"
 #include "capture/copy/ask_copy.h"
+#include "cutover/cutover.h"
 #include "role.h"
 
 const struct cli_flag capture_flags[] = {
@@ -88,5 +89,8 @@ int cmd_capture(struct cli *cli)
         return ask_copy(cli, true);
     if (strcmp(verb, "resnapshot") == 0)
         return ask_copy(cli, false);
+    struct err err = ERR_INIT;
+    if (config_is_reversed(cli->cfg) && !cutover_way_back_may_begin(cli->cfg, &err))
+        return cli_error(cli, &err);
     return role_main(cli, "capture.listen", capture_run);
 }

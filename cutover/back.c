@@ -16,6 +16,7 @@
 
 #include "back.h"
 #include "compare/compare.h"
+#include "config/reverse.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/failpoint.h"
@@ -257,4 +258,54 @@ void back_clean_target(struct cutover *co)
                     "%d triggers " FREEZE_TRIGGER
                     " on the target could not be dropped without waiting; they let everything pass",
                     left);
+}
+
+/* --- before its first start --- */
+
+static const char may_begin_sql[] =
+    "SELECT coalesce(bool_and(p.complete), false), EXISTS (SELECT FROM pg_catalog.pg_replication_origin o,"
+    " pg_catalog.pg_database d WHERE d.datname = current_database()"
+    " AND starts_with(o.roname, 'crossfade:' || $1 || ':' || d.oid || ':')) FROM crossfade.position p WHERE "
+    "p.pipeline = $1";
+
+static bool look_before_begin(struct pg_conn *conn, const char *other, const char *slot, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    bool begun = false, there = false;
+    const char *params[] = {other};
+    if (!pg_query_bool(conn,
+                       "SELECT EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = "
+                       "'crossfade_' || $1)",
+                       1, &slot, &begun, err) ||
+        !pg_query_bool(conn, "SELECT pg_catalog.to_regclass('crossfade.position') IS NOT NULL", 0, NULL,
+                       &there, err))
+        return false;
+    if (begun)
+        return true;
+    if (there && !pg_query(conn, may_begin_sql, 1, params, &res, err))
+        return false;
+    if (!there || !pg_cell_bool(res, 0, 0))
+        return err_set(err, ERR_REFUSED,
+                       "pipeline %s has not copied all rows yet: its way back begins behind that. Hint: "
+                       "`crossfade status "
+                       "--wait caught-up`",
+                       other);
+    return pg_cell_bool(res, 0, 1) || err_set(err, ERR_REFUSED,
+                                              "apply of pipeline %s has no replication origin: all that it "
+                                              "writes would be sent back. Hint: its log and "
+                                              "`crossfade status` say why (no_origin)",
+                                              other);
+}
+
+bool cutover_way_back_may_begin(const struct config *cfg, struct err *err)
+{
+    char other[64];
+    struct pg_options options = {.application_name = "crossfade capture"};
+    struct pg_conn *conn = NULL;
+    config_other_pipeline(cfg, other);
+    if (!pg_open(config_text(cfg, "source.url"), &options, &conn, err))
+        return err_wrap(err, "source.url");
+    bool ok = look_before_begin(conn, other, config_text(cfg, "pipeline"), err);
+    pg_close(conn);
+    return ok;
 }

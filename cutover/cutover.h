@@ -92,6 +92,9 @@ bool cutover_resume(const struct config *cfg, const struct cutover_talk *talk, s
  * for. Idempotent. */
 bool cutover_abort(const struct config *cfg, const struct cutover_talk *talk, struct cutover_report *ret,
                    struct err *err) MUST_CHECK;
+/* Before a capture of the way back begins for the first time: nothing of what apply writes there may be taken for an application's. ERR_REFUSED:
+ * the copy is not complete, or apply has no replication origin. cfg: turned round. */
+bool cutover_way_back_may_begin(const struct config *cfg, struct err *err) MUST_CHECK;
 /* The state table as text (plan prints it), as a Mermaid diagram, and as a page of the docs. */
 void cutover_describe(struct strbuf *out);
 void cutover_diagram(struct strbuf *out);

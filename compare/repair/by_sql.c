@@ -11,6 +11,7 @@
 #include "compare/moved.h"
 #include "compare/repair/statements.h"
 #include "compare/repair/work.h"
+#include "config/reverse.h"
 #include "core/alloc.h"
 
 /* Rows of one fence, and of one transaction of the target: apply waits for them. */
@@ -75,14 +76,35 @@ static bool begin_writing(struct part *p, struct err *err)
                                  stands_there(p, p->writer, err));
 }
 
+/* A capture there would take these for an application's, and send them to the source, where they would be older rows. */
+static bool nobody_sends_back(struct part *p, struct err *err)
+{
+    char other[64];
+    const char *params[] = {other};
+    int64_t slots = 0;
+    config_other_pipeline(p->run->cfg, other);
+    if (other[0] == '\0')
+        return true;
+    return session_int64(p->writer,
+                         "SELECT count(*) FROM pg_catalog.pg_replication_slots WHERE slot_name = "
+                         "'crossfade_' || $1 AND "
+                         "database = current_database()",
+                         1, params, &slots, err) &&
+           (slots == 0 ||
+            err_set(err, ERR_REFUSED,
+                    "pipeline %s would send what is written here back to the source. Hint: --through-journal",
+                    other));
+}
+
 static bool come_to_fence(struct part *p, const struct compare_request *req, struct err *err)
 {
     const struct config *cfg = p->run->cfg;
     const char *source = config_text(cfg, "source.url"), *target = config_text(cfg, "target.url");
     struct session **sides = p->pair.session;
     return fence_open(&p->fence, cfg, req, err) &&
-           (!p->run->req->execute || (session_open(target, "target", p->run->pipeline, &p->writer, err) &&
-                                      p->ops->writing.prepare(p->writer, err))) &&
+           (!p->run->req->execute ||
+            (session_open(target, "target", p->run->pipeline, &p->writer, err) && nobody_sends_back(p, err) &&
+             p->ops->writing.prepare(p->writer, err))) &&
            session_open(source, "source", p->run->pipeline, &sides[SIDE_SOURCE], err) &&
            session_open(target, "target", p->run->pipeline, &sides[SIDE_TARGET], err) && hold(p, err) &&
            session_begin(sides[SIDE_SOURCE], p->fence.slot.snapshot, err) && fence_cut(&p->fence, err) &&

@@ -2,6 +2,8 @@
  * Owns: what a configuration becomes for the way back. Everything that is not named here is the same both ways; options that only mean
  * something forwards (a standby of the old source, what is written on both sides until the cutover) are taken away. See config.h.
  */
+#include "config/reverse.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -198,4 +200,15 @@ bool config_reversed(const struct config *cfg, struct config **ret, struct err *
 bool config_is_reversed(const struct config *cfg)
 {
     return cfg->forward != NULL;
+}
+
+void config_other_pipeline(const struct config *cfg, char ret[64])
+{
+    struct config *turned = NULL;
+    struct err none = ERR_INIT;
+    ret[0] = '\0';
+    if (!config_reversed(cfg, &turned, &none))
+        return;
+    (void)snprintf(ret, 64, "%s", config_text(turned, "pipeline"));
+    config_free(turned);
 }

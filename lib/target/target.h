@@ -59,6 +59,7 @@ struct target_options {
     bool truncate_nonempty; /* a table that holds rows before its first copy is emptied; otherwise ERR_SCHEMA
                              */
     struct target_unfit_rules unfit;
+    char way_back[64];  /* a pipeline that leads from this target to its source; "" = there cannot be one */
     size_t writers;     /* connections that write one batch side by side (crew.h); 0 and 1: one */
     size_t writer_rows; /* … if there are so many rows for each of them */
 };

@@ -207,3 +207,32 @@ def test_rollback_finds_what_is_not_the_same(servers):
         assert report["outcome"] == "done" and "1 of 2 tables" in report["verdict_scope"] and sides(s) == (True, False), report
         assert s.admin("SELECT moves FROM account WHERE id IN (7, 9) ORDER BY id") == [(8,), (0,)]
         assert os.path.isdir(s.pipeline.report_dir)
+
+
+def test_nothing_that_apply_writes_is_sent_back(servers):
+    """Before its time, without origins, by statements of a repair: older rows would come over newer ones on the source."""
+    with scenario(*servers, SCHEMA, more=MORE, name="guarded") as s, WayBack(s.pipeline) as back:
+        done = s.pipeline.run("--reverse", "capture")
+        assert done.returncode == 10 and "has not copied all rows" in done.stderr, done.stderr
+        s.start()
+        back.start()
+        slot = s.target("SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = 'crossfade_guarded_reverse'")
+        assert slot
+        s.target("SELECT pg_replication_origin_create('crossfade:somebody:1:1/1:0')")
+        s.target("SELECT pg_replication_origin_session_setup('crossfade:somebody:1:1/1:0')", "UPDATE account SET moves = 9 WHERE id = 9")
+        done = s.pipeline.run("compare", "repair", "--sql", os.path.join(s.pipeline.folder, "guarded.sql"), "--execute", job="repair")
+        assert done.returncode == 4 and "send what is written here back" in done.stderr, done.stdout + done.stderr
+        assert s.target("SELECT moves FROM account WHERE id = 9") == [(9,)]
+        s.apply.terminate()
+        revoke = "REVOKE EXECUTE ON FUNCTION pg_replication_origin_session_setup(text) FROM crossfade_apply"
+        s.target(revoke)
+        s.apply.start()
+        s.apply.assert_exit(5, 60)
+        assert "send all that is written here back" in s.apply.log_text(), s.apply.log_tail()
+        s.target(revoke.replace("REVOKE", "GRANT").replace("FROM", "TO"))
+        s.apply.start()
+        s.apply.wait_ready()
+        s.source("UPDATE account SET moves = 1 WHERE id = 9")
+        s.wait()
+        assert s.target("SELECT moves FROM account WHERE id = 9") == [(1,)]
+        assert s.source("SELECT sum(moves)::int FROM account") == [(1,)]

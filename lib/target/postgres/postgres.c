@@ -111,6 +111,27 @@ static const char *position_tail(const struct pg_target *pt)
     return pt->origin.set ? POSITION_TAIL(", " PG_ORIGIN_MARK("$5::pg_lsn")) : POSITION_TAIL("");
 }
 
+/* What has no origin would be sent back, and be an older row there by then. */
+static bool may_go_without_origin(struct pg_target *pt, struct err *err)
+{
+    bool captured = false;
+    const char *params[] = {pt->way_back};
+    if (pt->way_back[0] == '\0')
+        return true;
+    if (!pg_query_bool(pt->conn,
+                       "SELECT EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = "
+                       "'crossfade_' || $1 AND "
+                       "database = current_database())",
+                       1, params, &captured, err))
+        return false;
+    return !captured ||
+           err_set(err, ERR_SCHEMA,
+                   "there is no replication origin, and pipeline %s would send all that is written here back "
+                   "to the source: %.300s. Hint: grant it (docs/PRIVILEGES.md), or end that pipeline and "
+                   "drop its slot",
+                   pt->way_back, pt->origin.why_not);
+}
+
 static bool set_up_origin(struct pg_target *pt, struct err *err)
 {
     char part[48];
@@ -118,7 +139,7 @@ static bool set_up_origin(struct pg_target *pt, struct err *err)
     if (!pg_origin_set_up(pt->conn, pt->pipeline, part, &pt->origin, err))
         return false;
     pt->base.no_origin = pt->origin.set ? NULL : pt->origin.why_not;
-    return true;
+    return pt->origin.set || may_go_without_origin(pt, err);
 }
 
 /* The origin comes behind the lock: what still has it is an earlier session of ours that is about to end. */
@@ -168,6 +189,7 @@ bool pgt_connect(const struct target_options *options, unsigned writer, struct p
     pt->base.ops = &target_postgres;
     pt->pipeline = xstrdup(options->pipeline);
     pt->shard = xstrdup(options->shard);
+    memcpy(pt->way_back, options->way_back, sizeof pt->way_back);
     pt->truncate_nonempty = options->truncate_nonempty;
     pt->unfit = options->unfit;
     pt->types = pg_type_catalog_new();

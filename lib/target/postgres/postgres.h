@@ -156,7 +156,8 @@ struct pg_target {
     struct pg_type_catalog *types;
     struct pg_origin origin; /* what the session's commits are marked with */
     char *pipeline;
-    char *offsets; /* as position() last read them */
+    char *offsets;     /* as position() last read them */
+    char way_back[64]; /* as in target_options */
     char *shard;
     struct target_layout layout;
     unsigned writer;           /* beside the lead, from 1; 0 = the lead */
