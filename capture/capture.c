@@ -11,6 +11,7 @@
  *   capture.snapshot_copied                          all rows given, the completing fence not
  *   capture.fence_before, capture.fence_appended, capture.committed  around each fence and its commit
  *   capture.txn_part                                 between parts of a transaction that is larger than a batch
+ *   capture.txn_held                                 behind a part of one of MariaDB that waits for its end
  *   capture.stream_block, capture.stream_commit      behind a part of a transaction that still runs; before its commit is decoded
  *   capture.feedback_before                          before a newer position is confirmed to the slot
  *   capture.ddl_new_shape, capture.ddl_halt          before the first row of a new shape; before the note that it stops capture

@@ -8,6 +8,7 @@
 #include "capture/capture.h"
 #include "capture/copy/ask_copy.h"
 #include "cutover/cutover.h"
+#include "maria/url.h"
 #include "role.h"
 
 const struct cli_flag capture_flags[] = {
@@ -81,6 +82,9 @@ int cmd_capture(struct cli *cli)
     const char *verb = cli_arg(cli, 0);
     if (cli_flag(cli, "where") != NULL && strcmp(verb, "add-table") != 0 && strcmp(verb, "resnapshot") != 0)
         return cli_usage_error(cli, "--where belongs to resnapshot");
+    const char *url = config_text(cli->cfg, "source.url");
+    if (*verb != '\0' && strcmp(verb, "run") != 0 && url != NULL && maria_is_url(url))
+        return cli_usage_error(cli, "capture %s is not there for a source that is MariaDB", verb);
     if (strcmp(verb, "accept-ddl") == 0)
         return accept_ddl(cli);
     if (cli_flag(cli, "table") != NULL || cli_flag(cli, "json") != NULL)

@@ -40,8 +40,7 @@ struct maria_prepared {
 struct maria_txn {
     bool open;
     bool skip;     /* it is in the journal */
-    bool by_apply; /* it changed rows of apply's own */
-    bool left_out; /* … and is not wanted for that */
+    bool left_out; /* an apply wrote it, and it is not wanted for that */
     struct gtid gtid;
     uint64_t serial, total_order;
     struct cap_marker marker;
@@ -62,7 +61,7 @@ struct cap_maria {
     size_t prepared_count;
     lsn_t lsn;              /* the next transaction's number; all before have ended */
     bool passed;            /* transactions that left nothing have ended behind the last boundary */
-    bool marker_told;       /* … of a kind that is not answered */
+    bool loop_told;         /* that changes of an apply come by */
     int64_t commit_time_us; /* of the last transaction */
     int64_t batch_since_us; /* mono; when the batch's first transaction ended, 0 = none did */
     int64_t last_fence_us;  /* mono; … when a boundary was last given */
@@ -82,6 +81,8 @@ bool maria_submit(struct cap_maria *m, struct cap_batch *batch, struct err *err)
 /* --- rows.c --- */
 /* binlog_options.wanted; ctx: struct cap_maria. */
 bool maria_wanted(void *ctx, const char *database, const char *table);
+/* The transaction at hand was written by an apply: it is left out or told of, as capture.origin has it. */
+void maria_is_of_apply(struct cap_maria *m);
 bool maria_take_row(struct cap_maria *m, const struct binlog_item *item, struct err *err) MUST_CHECK;
 /* Schemas of a reader are gone. */
 void maria_forget_shapes(struct cap_maria *m);

@@ -115,26 +115,27 @@ bool maria_prepared_commit(struct cap_maria *m, const struct binlog_xid *xid, st
     struct binlog *bl = NULL;
     char at[GTID_TEXT_MAX];
     bool by_apply = false;
+    if (!is_of_apply(m, xid, &by_apply, err))
+        return false;
+    if (by_apply)
+        maria_is_of_apply(m);
+    if (m->txn.left_out) /* wherever its rows are */
+        return true;
     if (p == NULL)
         return err_set(
             err, ERR_GAP,
-            "gtid=%s: an XA transaction is committed that was prepared before capture began: its rows are "
-            "in neither copy nor stream. Hint: start a new pipeline when none is prepared (XA RECOVER)",
+            "gtid=%s: an XA transaction is committed that was prepared before capture began: its "
+            "rows are in neither copy nor stream. Hint: start a new pipeline when none is prepared "
+            "(XA RECOVER)",
             gtid_text(m->txn.gtid, at));
-    if (!is_of_apply(m, xid, &by_apply, err))
-        return false;
-    if (by_apply) {
-        m->txn.by_apply = true;
-        m->txn.left_out = m->session->settings->origin == CAP_ORIGIN_NOT_CROSSFADE;
-    }
     const struct binlog_options options = {.url = m->session->settings->source_url,
                                            .program = m->session->settings->application_name,
                                            .topic_prefix = m->session->settings->topic_prefix,
                                            .position = p->before,
+                                           .heartbeat_ms = 100,
                                            .wanted = maria_wanted,
                                            .wanted_ctx = m};
-    bool ok = m->txn.left_out || binlog_open(&options, &bl, err);
-    ok = ok && (m->txn.left_out || read_rows(m, bl, p, err));
+    bool ok = binlog_open(&options, &bl, err) && read_rows(m, bl, p, err);
     maria_forget_shapes(m); /* that reader's */
     binlog_close(bl);
     return ok || err_wrap(err, "gtid=%s, prepared as", gtid_text(m->txn.gtid, at));

@@ -249,13 +249,24 @@ bool maria_put_truncate(struct cap_maria *m, struct maria_table *t, const struct
            err_wrap(err, "table=%s gtid=%s", t->name, gtid);
 }
 
+void maria_is_of_apply(struct cap_maria *m)
+{
+    enum cap_origin wanted = m->session->settings->origin;
+    m->txn.left_out = wanted == CAP_ORIGIN_NOT_CROSSFADE;
+    if (wanted == CAP_ORIGIN_ANY && !m->loop_told)
+        log_event(LOG_LEVEL_INFO, "from_crossfade",
+                  "text=\"changes that an apply wrote are captured, too; if they come from where this "
+                  "pipeline leads to, "
+                  "set capture.origin: not_crossfade\"");
+    m->loop_told = true;
+}
+
 bool maria_take_row(struct cap_maria *m, const struct binlog_item *item, struct err *err)
 {
     struct maria_table *t = table_of(m, item->schema);
     struct maria_txn *txn = &m->txn;
     if (t->role == MARIA_CONTROL) {
-        txn->by_apply = true;
-        txn->left_out = m->session->settings->origin == CAP_ORIGIN_NOT_CROSSFADE;
+        maria_is_of_apply(m);
     } else if (t->role == MARIA_MARKER && item->op == CHANGE_INSERT) {
         maria_take_marker(m, item);
     }

@@ -31,6 +31,8 @@ struct cap_fence_writer {
     struct stream_index *index;
     struct fence_range *listed; /* of the fence at hand; streams are borrowed */
     size_t listed_cap;
+    char *gtid,
+        *gtid_from; /* where the next fence stands on MariaDB, and where reading begins again; NULL = none */
     struct strbuf text;
 };
 
@@ -68,6 +70,8 @@ struct cap_fence_writer *cap_fence_writer_new(struct journal_writer *jw, const c
     fw->fence_stream_id = -1;
     fw->index = stream_index_new();
     strbuf_init(&fw->text, FENCE_BYTES_MAX);
+    fw->gtid = base->gtid != NULL ? xstrdup(base->gtid) : NULL;
+    fw->gtid_from = base->gtid_from != NULL ? xstrdup(base->gtid_from) : NULL;
     for (size_t i = 0; i < base->range_count; i++)
         (void)note_known(fw, base->ranges[i].stream, base->ranges[i].partition, base->ranges[i].next_offset);
     return fw;
@@ -87,7 +91,22 @@ void cap_fence_writer_free(struct cap_fence_writer *fw)
     free(fw->schema_stream);
     free(fw->fence_stream);
     free(fw->pipeline);
+    free(fw->gtid);
+    free(fw->gtid_from);
     free(fw);
+}
+
+static void set_text(char **text, const char *p, size_t len)
+{
+    free(*text);
+    *text = len > 0 ? xstrndup(p, len) : NULL;
+}
+
+void cap_fence_writer_stand(struct cap_fence_writer *fw, const struct cap_batch *b,
+                            const struct cap_boundary *bound)
+{
+    set_text(&fw->gtid, b->bytes.data + bound->gtid_at, bound->gtid_len);
+    set_text(&fw->gtid_from, b->bytes.data + bound->from_at, bound->from_len);
 }
 
 /* Without transactions, what a unit wrote into the schema stream is there even if its fence never comes: the fence says up to where it
@@ -146,6 +165,8 @@ bool cap_fence_writer_append(struct cap_fence_writer *fw, struct fence *fence, s
     fence->written_us = clock_wall_us();
     fence->full = fence->id % FENCE_FULL_EVERY == 0 || fence->id == 1;
     fence->writer = fw->jw->id;
+    fence->gtid = fw->gtid;
+    fence->gtid_from = fw->gtid_from;
     list_ranges(fw, ranges, count, fence);
     fence->schemas_next = fw->schemas_next;
     strbuf_clear(&fw->text);

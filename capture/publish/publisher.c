@@ -71,7 +71,6 @@ struct cap_publisher {
     bool fence_due;
     bool mid_transaction;     /* records of an unfinished transaction are in the unit */
     struct cap_boundary last; /* the fence that is due */
-    char *gtid, *gtid_from; /* … where it stands on MariaDB, and where reading begins again; NULL = none */
     uint64_t unit_changes, unit_transactions, unit_bytes;
     int64_t last_fence_us, fence_cost_us;
     bool complete;
@@ -122,8 +121,6 @@ static bool write_fence(struct cap_publisher *pub, struct fence *fence, struct e
     fence->changes = pub->unit_changes;
     fence->transactions = pub->unit_transactions;
     fence->complete = pub->complete;
-    fence->gtid = pub->gtid;
-    fence->gtid_from = pub->gtid_from;
     int64_t began_us = clock_mono_us();
     if (!failpoint("capture.fence_before", err) || !cap_fence_writer_append(pub->fences, fence, err) ||
         !failpoint("capture.fence_appended", err) || !journal_commit(pub->jw, err) ||
@@ -240,22 +237,14 @@ static bool append_range(struct cap_publisher *pub, const struct cap_batch *b, s
     return true;
 }
 
-static void set_text(char **text, const char *p, size_t len)
-{
-    free(*text);
-    *text = len > 0 ? xstrndup(p, len) : NULL;
-}
-
 /* Takes over a transaction's end: its fence becomes due, or is written at once if it has a marker, or
  * if what follows is of another shape (apply must be able to stop between the two). */
 static bool take_boundary(struct cap_publisher *pub, const struct cap_batch *b,
                           const struct cap_boundary *bound, struct err *err)
 {
     pub->last = *bound;
-    if (bound->gtid_len > 0) {
-        set_text(&pub->gtid, b->bytes.data + bound->gtid_at, bound->gtid_len);
-        set_text(&pub->gtid_from, b->bytes.data + bound->from_at, bound->from_len);
-    }
+    if (bound->gtid_len > 0)
+        cap_fence_writer_stand(pub->fences, b, bound);
     pub->fence_due = true;
     pub->mid_transaction = false;
     pub->unit_transactions += !bound->synthetic;
@@ -570,10 +559,6 @@ struct cap_publisher *cap_publisher_start(const struct cap_publisher_config *con
     pub->streams = stream_index_new();
     pub->queue = queue_new(QUEUE_BATCHES);
     pub->pool = queue_new(POOL_BATCHES);
-    if (config->base.gtid != NULL)
-        pub->gtid = xstrdup(config->base.gtid);
-    if (config->base.gtid_from != NULL)
-        pub->gtid_from = xstrdup(config->base.gtid_from);
     pub->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     BUG_UNLESS(pub->event_fd >= 0);
     pthread_mutex_init(&pub->lock, NULL);
@@ -606,8 +591,6 @@ bool cap_publisher_stop(struct cap_publisher *pub, struct err *err)
     free(pub->topics);
     stream_index_free(pub->streams);
     free(pub->journal_ids);
-    free(pub->gtid);
-    free(pub->gtid_from);
     close(pub->event_fd);
     pthread_cond_destroy(&pub->call_done);
     pthread_mutex_destroy(&pub->lock);

@@ -61,6 +61,8 @@ void check_add_hint(struct check *ck, const char *side, const char *name, enum c
                     const char *fmt, ...) PRINTF_LIKE(6, 7);
 
 bool check_source(struct check *ck, struct err *err) MUST_CHECK;
+/* The same, and of its tables, where that is MariaDB. */
+bool check_source_mariadb(struct check *ck, struct err *err) MUST_CHECK;
 /* Where its WAL is durable now; *ret stays when it does not say. */
 bool check_source_lsn(struct check *ck, lsn_t *ret, struct err *err) MUST_CHECK;
 bool check_source_tables(struct check *ck, struct err *err) MUST_CHECK;

@@ -8,6 +8,7 @@
 #include "check.h"
 #include "core/alloc.h"
 #include "fleet.h"
+#include "maria/url.h"
 
 #define SIDE "source"
 
@@ -213,6 +214,8 @@ static bool is_standby(const struct check *ck)
 
 bool check_source(struct check *ck, struct err *err)
 {
+    if (maria_is_url(config_text(ck->cfg, "source.url")))
+        return check_source_mariadb(ck, err);
     if (!check_server(ck, SIDE, "source.url", &ck->source, err))
         return false;
     if (ck->source == NULL)

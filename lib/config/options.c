@@ -32,8 +32,8 @@ const struct option option_table[] = {
     {.key = "pipeline", .type = OPT_TEXT, .pattern = "^[a-z][a-z0-9_]{0,30}$", .example = "shop", .used_by = "!capture !apply !status !journal !check !compare !cutover !rollback !schema !audit !approve !cleanup",
      .help = "Name of the pipeline: a lower-case letter, then up to 30 letters, digits or '_'. Names the slot, the publication and the journal's transactional id."},
 
-    {.key = "source.url", .type = OPT_URL, .choices = PG_URL "|mariadb://|mysql://", .example = "postgresql://crossfade@db1:5432/shop", .used_by = "!capture !check !compare !cutover !rollback !schema status audit !approve cleanup",
-     .help = "The database to move away from. Passwords are better left to libpq's own means (PGPASSFILE, service file) or ${VAR}."},
+    {.key = "source.url", .type = OPT_URL, .choices = PG_URL "|mariadb://", .example = "postgresql://crossfade@db1:5432/shop", .used_by = "!capture !check !compare !cutover !rollback !schema status audit !approve cleanup",
+     .help = "The database to move away from: PostgreSQL, or for capture and check MariaDB (mariadb://user@host:3306/database; docs/OPERATIONS.md, \"MariaDB as a source\"). Passwords are better left to libpq's own means (PGPASSFILE, service file) or ${VAR}."},
     {.key = "source.standby_url", .type = OPT_URL, .choices = PG_URL, .example = "postgresql://crossfade@db1-standby:5432/shop", .used_by = "capture cleanup",
      .help = "A hot standby of source.url, PostgreSQL 16 or later: capture copies and decodes there, and writes to source.url only markers, heartbeats and what setting up takes. Tables need a key to be copied there."},
     {.key = "source.tables", .type = OPT_LIST, .item_fits = table_pattern_fits, .items = "patterns schema.table, such as public.*, !public.audit_* or \"My Schema\".\"T\"", .example = "[\"public.*\", \"!public.audit_*\"]", .used_by = "capture check compare cutover schema approve",

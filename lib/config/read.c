@@ -96,8 +96,27 @@ static bool require_ours(const struct config *cfg, const char *command, const ch
                    key, command);
 }
 
+/* Of a source that is MariaDB there are capture, check and status (and apply, which knows no source). */
+static bool require_postgres(const struct config *cfg, const char *command, struct err *err)
+{
+    static const char *const commands[] = {"compare", "cutover", "schema", "approve"};
+    const char *url = config_text(cfg, "source.url");
+    bool maria = url != NULL && strncmp(url, "mariadb:", 8) == 0;
+    for (size_t i = 0; maria && i < sizeof commands / sizeof commands[0]; i++) {
+        if (strcmp(commands[i], command) == 0)
+            return err_set(
+                err, ERR_CONFIG,
+                "source.url: %s does not work on a source that is MariaDB yet; capture, apply, check, "
+                "journal and status do",
+                command);
+    }
+    return true;
+}
+
 bool config_require_for(const struct config *cfg, const char *command, struct err *err)
 {
+    if (!require_postgres(cfg, command, err))
+        return false;
     for (size_t i = 0; i < option_count; i++) {
         bool needed;
         if (option_used_by(&option_table[i], command, &needed) && needed &&

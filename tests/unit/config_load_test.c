@@ -80,7 +80,7 @@ static void test_places(void **state)
 {
     refused("pipeline: shop\nsource:\n  url: 7\n",
             "t.yaml:3:8: source.url: found \"7\", expected a URL that "
-            "begins with one of postgresql://, postgres:// (a password's @ is written %40)");
+            "begins with one of postgresql://, postgres://, mariadb:// (a password's @ is written %40)");
     refused("capture: { snapshot_workers: many }\n",
             "t.yaml:1:30: capture.snapshot_workers: found \"many\", expected a whole number from 1 to 64");
     refused("capture:\n  snapshot_workers: 65\n",
@@ -150,11 +150,11 @@ static void test_secrets_masked(void **state)
 {
     refused("source: { url: \"mysql://u:geheim@h/d\" }\n",
             "t.yaml:1:16: source.url: found \"mysql://u:***@h/d\", expected a URL that begins with one of "
-            "postgresql://, postgres:// (a password's @ is written %40)");
+            "postgresql://, postgres://, mariadb:// (a password's @ is written %40)");
     refused(
         "source: { url: \"postgresql://u:ge@heim@h/d\" }\n",
         "t.yaml:1:16: source.url: found \"postgresql://u:***@h/d\", expected a URL that begins with one of "
-        "postgresql://, postgres:// (a password's @ is written %40)");
+        "postgresql://, postgres://, mariadb:// (a password's @ is written %40)");
     struct config *cfg = load("source: { url: \"postgresql://u:geheim@h/d\" }\n"
                               "journal: { kafka: { sasl.password: geheim, acks: all } }\n");
     struct strbuf out = STRBUF_INIT(100000);
