@@ -123,7 +123,7 @@ def test_settings_of_roles_and_databases_do_not_reach_a_cutover(servers, cut):
 
 def test_maintenance_is_nobodys_straggler(cut):
     s, done = cut.s, {}
-    s.source("INSERT INTO t SELECT i, 1 FROM generate_series(2, 20000) i")
+    s.source("INSERT INTO t SELECT i, 1 FROM generate_series(2, 100000) i")  # a minute of vacuuming: longer than a cutover on a busy machine
 
     def vacuum():
         try:
