@@ -142,6 +142,8 @@ static bool ask_pause(struct cutover *co, struct poolers *ps, struct pooler *p, 
         return err_set(err, ERR_REFUSED, "%s: it is disabled. Hint: ENABLE it on its console", p->place);
     if (!db.paused && co->state == CUT_DECIDING)
         cutover_say(co, "%s is not paused any more: it was restarted? It is paused again", p->place);
+    if (!retry_hasten(ps, p, err) || (!db.paused && !retry_await_logins(ps, p, err)))
+        return false;
     return console_send(p->conn, "PAUSE", p->rule->database, err) || err_wrap(err, "%s", p->place);
 }
 
@@ -225,6 +227,9 @@ static bool resume_one(struct cutover *co, struct poolers *ps, struct pooler *p,
         return false;
     if (!db.paused)
         return true;
+    /* A pooler that was paused by a process that died may have been reloaded since. */
+    if (!retry_hasten(ps, p, err))
+        return false;
     return console_run(p->conn, "RESUME", p->rule->database, deadline_of(ps), err) ||
            err_wrap(err, "%s", p->place);
 }
@@ -255,6 +260,9 @@ bool poolers_resume(struct cutover *co, struct err *err)
         if (!resume_unless_gone(co, ps, &ps->items[i], &now) && !err_is_set(&first))
             first = now;
     }
+    struct err unsettled = ERR_INIT;
+    if (!retry_settle(ps, &unsettled))
+        cutover_say(co, "%s", unsettled.text);
     if (!err_is_set(&first))
         return true;
     *err = first;

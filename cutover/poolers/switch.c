@@ -99,6 +99,8 @@ static bool take_up(struct poolers *ps, struct pooler *p, struct err *err)
     ini_entry_release(&entry);
     if (!ok || !db.paused)
         return ok;
+    if (!retry_hasten(ps, p, err)) /* RELOAD has put it back */
+        return false;
     return console_run(p->conn, "RESUME", p->rule->database, clock_mono_us() + ps->timeout_ms * 1000, err) ||
            err_wrap(err, "%s", p->place);
 }
@@ -138,6 +140,9 @@ static bool lead_all(struct cutover *co, enum whither whither, struct err *err)
         if (written[i] && !take_up_in_time(ps, &ps->items[i], &now) && !err_is_set(&first))
             first = now;
     }
+    struct err unsettled = ERR_INIT;
+    if (!retry_settle(ps, &unsettled))
+        cutover_say(co, "%s", unsettled.text);
     if (!err_is_set(&first))
         return true;
     *err = first;
