@@ -87,8 +87,10 @@ NORETURN static void keep(struct poolers *ps, int64_t deadline_us)
     for (size_t i = 0; i < ps->count; i++)
         ps->items[i].conn = NULL; /* of the parent: closed here already */
     while (clock_mono_us() < deadline_us) {
-        if (!still_paused(ps))
-            _exit(0);
+        if (!still_paused(ps)) {
+            struct err untold = ERR_INIT; /* there is nobody to tell */
+            _exit(retry_settle(ps, &untold) ? 0 : 1);
+        }
         (void)poll(NULL, 0, LOOK_MS);
     }
     let_all_go(ps);

@@ -145,6 +145,8 @@ static bool ask_pause(struct cutover *co, struct poolers *ps, struct pooler *p, 
         return err_set(err, ERR_REFUSED, "%s: it is disabled. Hint: ENABLE it on its console", p->place);
     if (!db.paused && co->state == CUT_DECIDING)
         cutover_say(co, "%s is not paused any more: it was restarted? It is paused again", p->place);
+    if (!retry_hasten(ps, p, err) || (!db.paused && !retry_await_logins(ps, p, err)))
+        return false;
     p->was_paused = db.paused;
     p->asked_us = clock_mono_us();
     p->asked_wall_us = clock_wall_us();
@@ -259,6 +261,8 @@ bool pooler_let_go(struct cutover *co, struct poolers *ps, struct pooler *p, str
     bool known = console_waiting(p->conn, p->rule->database, looked_us + LOOK_US, &waiting, NULL);
     if (!known && !pooler_connect(ps, p, NULL, err))
         return false;
+    if (!retry_hasten(ps, p, err)) /* a RELOAD, ours or since a process that died, has put it back */
+        return false;
     int64_t begin_us = clock_mono_us();
     if (!console_run(p->conn, "RESUME", p->rule->database, deadline_of(ps), err))
         return err_wrap(err, "%s", p->place);
@@ -301,6 +305,9 @@ bool poolers_resume(struct cutover *co, struct err *err)
         if (!resume_unless_gone(co, ps, &ps->items[i], &now) && !err_is_set(&first))
             first = now;
     }
+    struct err unsettled = ERR_INIT;
+    if (!retry_settle(ps, &unsettled))
+        cutover_say(co, "%s", unsettled.text);
     if (!err_is_set(&first))
         return true;
     *err = first;

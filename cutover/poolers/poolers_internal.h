@@ -9,13 +9,16 @@
 #include "cutover/poolers/console.h"
 #include "cutover/poolers/poolers.h"
 
+#define RETRY_TEXT_MAX 32
+
 struct pooler {
     const struct pooler_rule *rule;
-    char *place;                     /* for messages: URL without secrets, and the database */
-    struct pg_conn *conn;            /* console; NULL = not open */
-    struct connstr target;           /* where it shall lead */
-    int64_t asked_us, asked_wall_us; /* when PAUSE was sent (monotonic, wall) */
-    bool was_paused;                 /* it was so already then */
+    char *place;                      /* for messages: URL without secrets, and the database */
+    struct pg_conn *conn;             /* console; NULL = not open */
+    struct connstr target;            /* where it shall lead */
+    int64_t asked_us, asked_wall_us;  /* when PAUSE was sent (monotonic, wall) */
+    bool was_paused;                  /* it was so already then */
+    char login_retry[RETRY_TEXT_MAX]; /* its server_login_retry before retry_hasten(); "" = not known here */
 };
 
 struct poolers {
@@ -37,5 +40,14 @@ bool pooler_let_go(struct cutover *co, struct poolers *ps, struct pooler *p, str
 /* As console_database(), and it must be there. */
 bool pooler_state(struct poolers *ps, struct pooler *p, struct console_database *ret,
                   struct err *err) MUST_CHECK;
+
+/* retry.c; all on a console that answers. */
+/* Waits, not for long, until no server of the database is logging in: PAUSE would make a failure of it. */
+bool retry_await_logins(struct poolers *ps, struct pooler *p, struct err *err) MUST_CHECK;
+/* Has it try logins again at once, until retry_settle() or RELOAD. */
+bool retry_hasten(struct poolers *ps, struct pooler *p, struct err *err) MUST_CHECK;
+/* Waits, not for long, until those who wait in all of them have servers, and takes retry_hasten() back, whichever process did it.
+ * Goes through all; the first failure is told. */
+bool retry_settle(struct poolers *ps, struct err *err) MUST_CHECK;
 
 #endif

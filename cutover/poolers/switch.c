@@ -135,6 +135,9 @@ static bool lead_all(struct cutover *co, enum whither whither, struct err *err)
         if (written[i] && !take_up_in_time(co, ps, &ps->items[i], &now) && !err_is_set(&first))
             first = now;
     }
+    struct err unsettled = ERR_INIT;
+    if (!retry_settle(ps, &unsettled))
+        cutover_say(co, "%s", unsettled.text);
     if (!err_is_set(&first))
         return true;
     *err = first;

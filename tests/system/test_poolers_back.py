@@ -1,12 +1,16 @@
 """There and back: what is done with poolers can be done twice, and the way back leaves their files as they were. With the forms that entries have."""
 
+import concurrent.futures
 import json
 import os
+import socket
 import subprocess
+import time
 
+import psycopg
 import pytest
 
-from rig import Pgbouncer, Postgres, Workdir
+from rig import Pgbouncer, Postgres, Workdir, wait_until
 
 BUILD = os.environ.get("CF_BUILD_DIR") or os.path.dirname(os.environ["CROSSFADE_BIN"])
 
@@ -104,3 +108,37 @@ def test_a_way_back_that_nobody_wrote_down(servers):
     with Pgbouncer(folder, "unmarked", {"app": f"host=127.0.0.1 port={target.port} dbname=postgres"}) as pooler:
         assert "no comment says" in Lead(folder, target.url(), "unmarked", pooler.rule("app"))("back", 1)
         assert int(pooler.database("app")["port"]) == target.port and source.port != target.port
+
+
+def retry_of(pooler):
+    return next(row["value"] for row in pooler.show("CONFIG") if row["key"] == "server_login_retry")
+
+
+@pytest.mark.parametrize("then", ["switch", "resume"])
+def test_a_login_that_the_pause_has_cut_off(servers, then):
+    """PgBouncer takes it for a failed one. Nobody has to wait for server_login_retry because of that, nobody is thrown out, and the setting is what it was."""
+    folder, source, target = servers
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never answers: a server that is slow to log in
+        entry = f"host=127.0.0.1 port={silent.getsockname()[1]} dbname='old name'"
+        with Pgbouncer(folder, f"cut-off-{then}", {"app": entry}, settings={"server_login_retry": 60}) as pooler:
+            lead = Lead(folder, target.url("old%20name"), f"cut-off-{then}", pooler.rule("app"))
+            with concurrent.futures.ThreadPoolExecutor(1) as threads:
+                def first():
+                    with psycopg.connect(pooler.url("app"), connect_timeout=50, autocommit=True) as connection:
+                        return connection.execute("SELECT inet_server_port()").fetchone()[0]
+                waits = threads.submit(first)
+                wait_until(lambda: [row["sv_login"] for row in pooler.show("POOLS") if row["database"] == "app"] == [1], 30, "a server is logging in")
+                lead("pause")
+                assert retry_of(pooler) == "0.107"
+                if then == "resume":  # as it was before, which is not answering; another one does in its place
+                    with open(pooler.ini, encoding="utf-8") as f:
+                        changed = f.read().replace(f"port={silent.getsockname()[1]}", f"port={source.port}")
+                    with open(pooler.ini, "w", encoding="utf-8") as f:
+                        f.write(changed)
+                    pooler.console("RELOAD")
+                began = time.monotonic()
+                lead(then)
+                with psycopg.connect(pooler.url("app"), connect_timeout=50, autocommit=True) as connection:  # one who comes now
+                    assert connection.execute("SELECT inet_server_port()").fetchone()[0] == (target if then == "switch" else source).port
+                assert waits.result() == (target if then == "switch" else source).port
+                assert time.monotonic() - began < 50 and retry_of(pooler) == "60"

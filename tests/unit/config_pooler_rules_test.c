@@ -77,12 +77,24 @@ static void what_does_not_read(void **state)
     }
 }
 
+static void shares_of_reads(void **state)
+{
+    static const char *const good[] = {"1", "10", "99", "100"}, *const bad[] = {"",   "0",   "101", "1000",
+                                                                                "-1", "1.5", "10%", " 10",
+                                                                                "01", "ten"};
+    for (size_t i = 0; i < ARRAY_LEN(good); i++)
+        assert_true(read_share_fits(good[i]));
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_false(read_share_fits(bad[i]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_of_a_pooler),
         cmocka_unit_test(none),
         cmocka_unit_test(what_does_not_read),
+        cmocka_unit_test(shares_of_reads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
