@@ -266,7 +266,7 @@ int cmd_cutover(struct cli *cli)
         return cutover_past_list(cli);
     if (status)
         return cutover_past_status(cli, cli->arg_count == 2 ? cli_arg(cli, 1) : NULL);
-    if (strcmp(verb, "watch") == 0)
+    if (strcmp(verb, "watch") == 0 && strcmp(cli->command->name, "cutover") == 0)
         return cutover_watch_command(cli);
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
         if (strcmp(verbs[i].name, verb) == 0)

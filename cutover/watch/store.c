@@ -233,6 +233,29 @@ static enum watch_stage stage_of(const struct watching *w)
     return back ? STAGE_BACK : STAGE_AFTER;
 }
 
+/* Whether somebody has moved the application back, or is at it. What cannot be asked leaves it at AFTER: the rollback asks the same rows itself, and refuses. */
+static void look_back(struct watching *w)
+{
+    static const char decision_sql[] =
+        "SELECT coalesce(min(state), '') FROM crossfade.decision WHERE pipeline = $1";
+    const char *back = w->reverse != NULL ? config_text(w->reverse, "pipeline") : NULL;
+    struct err away = ERR_INIT;
+    struct pg_conn *source = watch_source(w, &away);
+    char *state = NULL;
+    bool there = false;
+    if (source != NULL && pg_query_text(source, decision_sql, 1, &w->pipeline, &state, &away) &&
+        state != NULL && strcmp(state, "returned") == 0)
+        w->stage = STAGE_BACK;
+    free_ptr(&state);
+    if (back != NULL &&
+        pg_query_bool(w->co.target, "SELECT pg_catalog.to_regclass('crossfade.decision') IS NOT NULL", 0,
+                      NULL, &there, &away) &&
+        there && pg_query_text(w->co.target, decision_sql, 1, &back, &state, &away) && state != NULL &&
+        strcmp(state, "open") == 0)
+        w->stage = STAGE_CUTTING;
+    free_ptr(&state);
+}
+
 bool store_stage(struct watching *w, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
@@ -247,5 +270,7 @@ bool store_stage(struct watching *w, struct err *err)
     (void)snprintf(w->cutover_state, sizeof w->cutover_state, "%s", found ? pg_cell(res, 0, 1) : "");
     w->switched_us = found ? pg_cell_int64(res, 0, 2) : 0;
     w->stage = stage_of(w);
+    if (w->stage == STAGE_AFTER)
+        look_back(w);
     return true;
 }

@@ -18,9 +18,9 @@
 enum watch_stage {
     STAGE_UNKNOWN = 0, /* the target does not say */
     STAGE_BEFORE,
-    STAGE_CUTTING, /* a cutover is neither done nor aborted */
+    STAGE_CUTTING, /* a cutover is neither done nor aborted, or a rollback is not decided */
     STAGE_AFTER,
-    STAGE_BACK /* this watch has moved the application back */
+    STAGE_BACK /* this watch, or somebody, has moved the application back */
 };
 
 struct signal {

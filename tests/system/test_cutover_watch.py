@@ -293,6 +293,27 @@ def test_rollback_once(watched):
     assert "rolled_back" in w.hook.events()
 
 
+def test_rollback_of_a_person(watched):
+    """Who was moved back by hand is not moved back again."""
+    w = watched
+    path, command = stub(w)
+    w.cut_over()
+    w.s.admin("ALTER TABLE crossfade.decision DROP CONSTRAINT IF EXISTS decision_state_check", "UPDATE crossfade.decision SET state = 'returned'")
+    w.configure({"disk": {"above": "0%", "action": "rollback"}}, {"rollback_command": command})
+    reading, _ = w.once("--execute", expected=1)
+    assert reading["stage"] == "rolled_back" and "already" in reading.level("disk above 0")["waits"] and not moved(path)
+
+
+def test_own_rollback_gets_no_secret(watched):
+    """Without a command it is this executable, with the configuration file and the database's name; what it came to is kept, whatever it is."""
+    w = watched
+    w.cut_over()
+    w.configure({"disk": {"above": "0%", "action": "rollback"}})
+    reading, said = w.once("--execute", expected=1)
+    assert reading["rollback"]["outcome"].startswith("exit code") and not reading["rollback"]["well"] and "rollback" in said
+    assert w.hook.events().count("rollback_failed") == 1
+
+
 def test_rollback_that_was_cut_off_is_not_begun_again(watched):
     w = watched
     path, command = stub(w)
