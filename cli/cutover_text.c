@@ -31,12 +31,14 @@ void cutover_text_ms(struct strbuf *out, double ms)
         human_seconds(out, ms / 1000);
 }
 
-/* Padded on the left (TIME_WIDTH) so that figures stand under each other. */
-static void add_ms_column(struct strbuf *out, double ms)
+/* Padded on the left (TIME_WIDTH) so that figures stand under each other; nothing below 0. */
+static void add_ms_column(struct strbuf *out, const char *before, double ms)
 {
     struct strbuf text = STRBUF_INIT(64);
-    if (ms >= 0)
+    if (ms >= 0) {
+        strbuf_adds(&text, before);
         cutover_text_ms(&text, ms);
+    }
     strbuf_addf(out, "%*s", TIME_WIDTH, text.data);
     strbuf_release(&text);
 }
@@ -134,16 +136,25 @@ static bool waits(const json_t *step)
     return json_is_true(json_object_get(step, "clients_wait"));
 }
 
-static void add_line(const struct terminal *term, struct strbuf *out, const struct steps *s, const char *sign,
-                     enum color sign_color, const json_t *step, double ms, double share)
+/* about: it is still to come, so that its time is an estimate. */
+struct line {
+    const json_t *step;
+    const char *sign;
+    enum color color;
+    double ms, share;
+    bool about;
+};
+
+static void add_line(const struct terminal *term, struct strbuf *out, const struct steps *s,
+                     const struct line *line)
 {
     strbuf_adds(out, " ");
-    terminal_paint(term, out, sign_color, sign);
-    strbuf_addf(out, " %-*s", NAME_WIDTH, dossier_text(step, "state"));
-    add_ms_column(out, ms);
+    terminal_paint(term, out, line->color, line->sign);
+    strbuf_addf(out, " %-*s", NAME_WIDTH, dossier_text(line->step, "state"));
+    add_ms_column(out, line->about ? "~" : "", line->ms);
     if (s->bar > 0) {
         strbuf_adds(out, "  ");
-        add_bar(term, out, share, s->bar, waits(step) ? COLOR_YELLOW : COLOR_GREEN);
+        add_bar(term, out, line->share, s->bar, waits(line->step) ? COLOR_YELLOW : COLOR_GREEN);
     }
     strbuf_adds(out, "  ");
 }
@@ -156,13 +167,16 @@ static double share_of(double ms, double whole)
 static void add_done(const struct terminal *term, struct strbuf *out, const struct steps *s,
                      const json_t *step)
 {
-    const char *ended = dossier_text(step, "ended");
     bool ok = json_is_true(json_object_get(step, "ok"));
     double ms = dossier_number(step, "ms");
-    add_line(term, out, s, ok ? "✓" : "✗", ok ? COLOR_GREEN : COLOR_RED, step, ms,
-             share_of(ms, s->longest_ms));
+    const struct line line = {.step = step,
+                              .sign = ok ? "✓" : "✗",
+                              .color = ok ? COLOR_GREEN : COLOR_RED,
+                              .ms = ms,
+                              .share = share_of(ms, s->longest_ms)};
+    add_line(term, out, s, &line);
     if (!ok)
-        terminal_paint(term, out, COLOR_RED, ended);
+        terminal_paint(term, out, COLOR_RED, dossier_text(step, "ended"));
     else if (waits(step))
         strbuf_adds(out, "clients wait");
     size_t again = json_array_size(json_object_get(step, "resumed"));
@@ -171,18 +185,34 @@ static void add_done(const struct terminal *term, struct strbuf *out, const stru
     strbuf_addc(out, '\n');
 }
 
-static void add_at_hand(const struct terminal *term, struct strbuf *out, const struct steps *s, bool runs)
+/* One that takes longer than was expected is told by what it may take at most. */
+static void add_expected(struct strbuf *out, const struct steps *s, const json_t *expected)
 {
-    const json_t *step = at_hand(s);
-    double about = dossier_number(expected_of(s, dossier_text(step, "state")), "ms");
-    add_line(term, out, s, runs ? "▶" : "‖", runs ? COLOR_BOLD : COLOR_RED, step, runs ? s->now_ms : -1,
-             runs ? share_of(s->now_ms, larger(about, s->now_ms)) : 0);
-    if (runs && about >= 0) {
+    double about = dossier_number(expected, "ms"), most = dossier_number(expected, "deadline_ms");
+    if (about >= s->now_ms) {
         strbuf_adds(out, "of about ");
         cutover_text_ms(out, about);
-    } else if (!runs) {
-        terminal_paint(term, out, COLOR_RED, "cut short");
+    } else if (most >= 0) {
+        strbuf_adds(out, "of at most ");
+        cutover_text_ms(out, most);
     }
+}
+
+static void add_at_hand(const struct terminal *term, struct strbuf *out, const struct steps *s, bool runs)
+{
+    const json_t *step = at_hand(s), *expected = expected_of(s, dossier_text(step, "state"));
+    double about = dossier_number(expected, "ms"), most = dossier_number(expected, "deadline_ms");
+    double whole = about >= s->now_ms ? about : larger(most, s->now_ms);
+    const struct line line = {.step = step,
+                              .sign = runs ? "▶" : "‖",
+                              .color = runs ? COLOR_BOLD : COLOR_RED,
+                              .ms = runs ? s->now_ms : -1,
+                              .share = runs ? share_of(s->now_ms, whole) : 0};
+    add_line(term, out, s, &line);
+    if (runs)
+        add_expected(out, s, expected);
+    else
+        terminal_paint(term, out, COLOR_RED, "cut short");
     strbuf_addc(out, '\n');
 }
 
@@ -190,10 +220,9 @@ static void add_to_come(const struct terminal *term, struct strbuf *out, const s
 {
     for (size_t i = from; i < json_array_size(s->expected); i++) {
         const json_t *step = json_array_get(s->expected, i);
-        add_line(term, out, s, "·", COLOR_PLAIN, step, -1, 0);
-        strbuf_adds(out, "about ");
-        cutover_text_ms(out, dossier_number(step, "ms"));
-        strbuf_adds(out, waits(step) ? ", clients wait\n" : "\n");
+        const struct line line = {.step = step, .sign = "·", .ms = dossier_number(step, "ms"), .about = true};
+        add_line(term, out, s, &line);
+        strbuf_adds(out, waits(step) ? "clients wait\n" : "\n");
     }
 }
 

@@ -38,7 +38,7 @@ json_t *dossier_say(const struct dossier *d, const char *text)
         return json_null();
     size_t size = 2 * strlen(text) + 64;
     char *masked CLEANUP(free_ptr) = xcalloc(size, 1);
-    (void)log_mask_url(text, masked, size);
+    (void)log_mask_text(text, masked, size);
     compare_hide_quoted(d->cfg, masked);
     return json_text(masked);
 }

@@ -1,7 +1,7 @@
 /*
  * All that is to be told of a cutover, as one JSON document (schemas/cutover-report.schema.json): from what is recorded on the target
  * (crossfade.cutover, crossfade.audit, crossfade.verdict) and from what a command has measured just now. Page and text say what the
- * document says, and nothing else. No secrets: URLs lose their passwords, hooks are told by number, what servers quote goes where
+ * document says, and nothing else. No secrets: URLs lose their passwords, hooks are told by number (one that failed is named by the reason), what servers quote goes where
  * compare.redact is set. Reads only. @thread any
  */
 #ifndef CUTOVER_DOSSIER_DOSSIER_H

@@ -24,5 +24,8 @@ bool log_enabled(enum log_level level);
  * of scheme://user:password@host, values of ?password=…, &sslpassword=…, conninfo's password = …, and of any
  * other name that ends like one (secret, token, …). Returns out. */
 char *log_mask_url(const char *url, char *out, unsigned long out_size);
+/* The same for a sentence in which such things may stand, word by word: what is around them stays readable. For texts whose parts were masked
+ * where they came from: of a connection string in pieces (blanks around '=' or in a password) it would miss some. Returns out. */
+char *log_mask_text(const char *text, char *out, unsigned long out_size);
 
 #endif

@@ -180,3 +180,45 @@ char *log_mask_url(const char *url, char *out, unsigned long out_size)
     out[m.len] = '\0';
     return out;
 }
+
+#define BLANKS   " \t\r\n"
+#define WORD_MAX 2000
+
+/* Where in the word a URL begins: behind what stands before its scheme ("(", "pooler="). */
+static size_t url_in(const char *word)
+{
+    const char *slashes = strstr(word, "://");
+    size_t at = slashes != NULL ? (size_t)(slashes - word) : 0;
+    while (at > 0 && (isalnum((unsigned char)word[at - 1]) || strchr("+.-", word[at - 1]) != NULL))
+        at--;
+    return at;
+}
+
+static void mask_word(struct masking *m, size_t len)
+{
+    char word[WORD_MAX], masked[2 * WORD_MAX];
+    const char *end = m->p + len;
+    bool suspect = memchr(m->p, '=', len) != NULL || memchr(m->p, '@', len) != NULL;
+    if (!suspect || len >= sizeof word) {
+        suspect ? hide(m, end) : show(m, end);
+        return;
+    }
+    memcpy(word, m->p, len);
+    word[len] = '\0';
+    size_t before = url_in(word);
+    show(m, m->p + before);
+    log_mask_url(word + before, masked, sizeof masked);
+    put(m, masked, strlen(masked));
+    m->p = end;
+}
+
+char *log_mask_text(const char *text, char *out, unsigned long out_size)
+{
+    struct masking m = {.p = text, .out = out, .size = out_size};
+    while (*m.p != '\0') {
+        show(&m, m.p + strspn(m.p, BLANKS));
+        mask_word(&m, strcspn(m.p, BLANKS));
+    }
+    out[m.len] = '\0';
+    return out;
+}

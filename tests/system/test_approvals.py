@@ -1,5 +1,6 @@
 """Approvals of a cutover: signed, for one plan, one cutover and a time, by keys that are allowed and by somebody else; and confirming the database by its name."""
 
+import hashlib
 import json
 import os
 import pty
@@ -328,6 +329,12 @@ def test_whole_cutover_and_no_second_one_by_the_same_approvals(case):
     assert sorted(nonces) == sorted(json.loads(row["detail"])["nonce"] for row in old)
     assert report["audit_seq"] == rows[-1]["seq"] and c.run("audit", "verify").returncode == 0
     assert c.source_server.value("SELECT seq FROM crossfade.audit_anchor", db=c.name) == rows[-1]["seq"]
+    # the report tells who has approved it
+    told = {one["kind"]: one for one in json.loads(c.run("cutover", "report", "--json").stdout)["approvals"]}
+    signatures = {(detail := json.loads(row["detail"]))["kind"]: (detail["signature"], row["seq"]) for row in old}
+    assert set(told) == {"ticket", "second_person"} and told["ticket"]["note"] == "CHG-1" and told["second_person"]["approver"] == "bo"
+    for kind, (signature, seq) in signatures.items():
+        assert hashlib.sha256(signature.encode()).hexdigest().startswith(told[kind]["signature_sha256"]) and told[kind]["audit_seq"] == seq
     # Replay: as they are, and as copies of the rows.
     reset(c)
     for row in old:

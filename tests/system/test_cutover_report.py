@@ -265,6 +265,19 @@ def test_hostile_names(case, browser):
         assert HOSTILE[:20] not in f.read()
 
 
+def test_no_secrets(case, browser):
+    """Passwords in URLs are masked; with compare.redact nothing that is quoted is shown."""
+    hook = f'exit 3 # postgresql://u:{SECRET}@somewhere/db "quoted-{SECRET}"'
+    case.configure(on_verified=[hook])
+    case.s.pipeline.settings.setdefault("compare", {})["redact"] = ["public.account.moves"]
+    case.s.pipeline.write()
+    failed, page = case.report("run", "--execute", expected=11)
+    assert failed["reason"].startswith("hook on_verified: exit 3 # postgresql:***@") and "exit code 3" in failed["reason"] and "somewhere" in failed["reason"]
+    everything = json.dumps(failed) + page_text(browser, page) + case.run("status") + case.run("report", "--json")
+    with open(page, encoding="utf-8") as f:
+        assert SECRET not in everything + f.read()
+
+
 def test_terminal(case):
     """What a person sees: within the width, with colours only where they may be."""
     log = os.path.join(case.folder, f"{case.s.name}-cutover.log")
@@ -275,7 +288,7 @@ def test_terminal(case):
             text = on_terminal(case, columns, "status")
             plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
             assert "\x1b[" in text and max(map(len, plain.splitlines())) <= columns, plain
-            assert "running" in plain and "▶ freezing" in plain and re.search(r"\d+ of \d+ steps, (about|at least) ", plain), plain
+            assert "running" in plain and "▶ freezing" in plain and re.search(r"· marking +~[\d.]+ ms .*clients wait$", plain, re.M) and re.search(r"\d+ of \d+ steps, (about|at least) ", plain), plain
             if PICTURES:
                 print(text)
         assert "\x1b[" not in on_terminal(case, 80, "status", NO_COLOR="1")

@@ -121,12 +121,37 @@ static void any_size_is_terminated(void **state)
     }
 }
 
+static void sentences_stay_readable(void **state)
+{
+    static const struct {
+        const char *text, *shown;
+    } told[] = {
+        {"", ""},
+        {" at 10:00 ask ops@example.com: lag=3 ", " at 10:00 ask ops@example.com: lag=3 "},
+        {"pooler=postgresql://admin:pw@[::1]:6432/pgbouncer database=app: not paused",
+         "pooler=postgresql://admin:***@[::1]:6432/pgbouncer database=app: not paused"},
+        {"two (postgresql://u:a@h/db) and\npostgresql://u:b@h/db?sslpassword=c",
+         "two (postgresql://u:***@h/db) and\npostgresql://u:***@h/db?sslpassword=***"},
+        {"cannot connect: host=h password=pw user=u", "cannot connect: host=h password=*** user=u"},
+        {"https://user@h/x was asked", "https://user@h/x was asked"},
+        {"hook: exit 3 # postgresql:***@h/db \"x\": exit code 3",
+         "hook: exit 3 # postgresql:***@h/db \"x\": exit code 3"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(told); i++) {
+        char out[200];
+        assert_string_equal(log_mask_text(told[i].text, out, sizeof out), told[i].shown);
+        assert_int_equal(strlen(log_mask_text(told[i].text, out, 5)),
+                         strlen(told[i].shown) < 4 ? strlen(told[i].shown) : 4);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shows_what_it_should),
         cmocka_unit_test(hides_what_does_not_parse),
         cmocka_unit_test(any_size_is_terminated),
+        cmocka_unit_test(sentences_stay_readable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
