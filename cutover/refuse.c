@@ -26,20 +26,21 @@ static const char raise_sql[] =
     "current_database()"
     " USING ERRCODE = 'read_only_sql_transaction', HINT = 'Connect to the new primary database.';";
 
+/* Not a cutover's own: it probes as an application, should its role be set to replica, too. */
 static const char ours_pass_sql[] =
     "IF current_setting('session_replication_role') = 'replica' AND current_setting('application_name')"
-    " LIKE 'crossfade %' THEN RETURN NULL; END IF; ";
+    " ~ '^crossfade (?!cutover)' THEN RETURN NULL; END IF; ";
 
-void refuse_add_name(const struct cutover *co, struct strbuf *out)
+void refuse_add_name(struct strbuf *out, const char *pipeline)
 {
-    char *name CLEANUP(free_ptr) = xasprintf("refuse_write_%s", co->pipeline);
+    char *name CLEANUP(free_ptr) = xasprintf("refuse_write_%s", pipeline);
     pg_quote_table(out, "crossfade", name);
 }
 
-static void begin_function(const struct cutover *co, struct strbuf *sql)
+static void begin_function(const char *pipeline, struct strbuf *sql)
 {
     strbuf_adds(sql, "CREATE OR REPLACE FUNCTION ");
-    refuse_add_name(co, sql);
+    refuse_add_name(sql, pipeline);
     strbuf_adds(sql, "() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS"
                      " $body$ BEGIN ");
 }
@@ -70,13 +71,43 @@ static bool replace_if(struct cutover *co, const char *state, struct strbuf *sql
     return ok;
 }
 
+static void add_passing(const char *pipeline, struct strbuf *sql)
+{
+    begin_function(pipeline, sql);
+    strbuf_adds(sql, "RETURN NULL;" FUNCTION_TAIL);
+}
+
 static bool pass_if(struct cutover *co, const char *state, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    begin_function(co, &sql);
-    strbuf_adds(&sql, "RETURN NULL;" FUNCTION_TAIL);
+    add_passing(co->pipeline, &sql);
     bool ok = replace_if(co, state, &sql, err);
     strbuf_release(&sql);
+    return ok;
+}
+
+bool refuse_pass_on(struct pg_conn *conn, const char *pipeline, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    add_passing(pipeline, &sql);
+    bool ok = strbuf_ok(&sql, "function", err) && pg_exec(conn, sql.data, err);
+    strbuf_release(&sql);
+    return ok;
+}
+
+bool refuse_triggers(struct pg_conn *conn, const char *pipeline, struct pg_result **ret, struct err *err)
+{
+    struct strbuf name = STRBUF_INIT(STRBUF_SQL_MAX);
+    refuse_add_name(&name, pipeline);
+    const char *params[] = {FREEZE_TRIGGER, name.data};
+    bool ok = strbuf_ok(&name, "name", err) &&
+              pg_query(conn,
+                       "SELECT n.nspname, c.relname FROM pg_catalog.pg_trigger g"
+                       " JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid"
+                       " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+                       " WHERE g.tgname = $1 AND g.tgfoid = pg_catalog.to_regproc($2)::oid ORDER BY 1, 2",
+                       2, params, ret, err);
+    strbuf_release(&name);
     return ok;
 }
 
@@ -111,7 +142,7 @@ bool refuse_for_now(struct cutover *co, struct err *err)
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     if (!lease_end(co, err))
         return false;
-    begin_function(co, &sql);
+    begin_function(co->pipeline, &sql);
     strbuf_adds(&sql, ours_pass_sql);
     strbuf_addf(&sql, "IF extract(epoch FROM clock_timestamp()) < %s THEN %s END IF; ", co->closed_until,
                 raise_sql);
@@ -129,7 +160,7 @@ bool refuse_for_now(struct cutover *co, struct err *err)
 bool refuse_for_good(struct cutover *co, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    begin_function(co, &sql);
+    begin_function(co->pipeline, &sql);
     strbuf_adds(&sql, ours_pass_sql);
     strbuf_adds(&sql, raise_sql);
     strbuf_adds(&sql, FUNCTION_TAIL);
