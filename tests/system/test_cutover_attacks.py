@@ -345,3 +345,15 @@ def test_server_that_crashes_in_every_state(cut, victim):
         written += 1
         s.source(f"INSERT INTO t VALUES ({written}, 1)")
         s.assert_equal(timeout=120)
+
+
+@pytest.mark.parametrize("cut", [{"more": {"pause_budget_ms": 5000}}], indirect=True)
+def test_machine_that_is_gone_with_the_row_in_its_hands(cut):
+    """It holds the decision row when it falls silent, its session lives on: the server ends that, and the source serves again."""
+    def event():
+        wait_until(cut.serves, 60, "the source serves again")
+        cut.s.source("INSERT INTO t VALUES (80, 80)")
+
+    cut.at("cutover.decision_held", event, 11)
+    assert cut.s.admin("SELECT state FROM crossfade.decision") == [("aborted",)] and cut.serves()
+    cut.s.assert_equal()
