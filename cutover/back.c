@@ -223,20 +223,10 @@ static bool drop_one(struct cutover *co, const char *schema, const char *table)
 static bool their_triggers(struct cutover *co, struct pg_result **ret, struct err *err)
 {
     struct back back;
-    struct strbuf name = STRBUF_INIT(STRBUF_SQL_MAX);
     if (!back_of(co, &back, err))
         return false;
-    refuse_add_name(back.view.pipeline, &name);
+    bool ok = refuse_triggers(co->target, back.view.pipeline, ret, err);
     back_release(&back);
-    const char *params[] = {FREEZE_TRIGGER, name.data};
-    bool ok = strbuf_ok(&name, "name", err) &&
-              pg_query(co->target,
-                       "SELECT n.nspname, c.relname FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c "
-                       "ON c.oid = t.tgrelid"
-                       " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE t.tgname = $1 AND "
-                       "t.tgfoid = pg_catalog.to_regproc($2)::oid ORDER BY 1, 2",
-                       2, params, ret, err);
-    strbuf_release(&name);
     return ok;
 }
 

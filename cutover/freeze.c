@@ -226,7 +226,7 @@ static bool how_armed(struct cutover *co, const char *oid, enum armed *ret, stru
 {
     struct strbuf name = STRBUF_INIT(STRBUF_SQL_MAX);
     PG_RESULT_AUTO res = NULL;
-    refuse_add_name(co->pipeline, &name);
+    refuse_add_name(&name, co->pipeline);
     const char *params[] = {oid, FREEZE_TRIGGER, name.data};
     bool ok =
         strbuf_ok(&name, "name", err) &&
@@ -284,7 +284,7 @@ static void add_arming(struct cutover *co, enum armed so_far, const struct pg_re
     pg_quote_table(sql, pg_cell(tables, row, 0), pg_cell(tables, row, 1));
     if (so_far == ARMED_NOT) {
         strbuf_adds(sql, " FOR EACH STATEMENT EXECUTE FUNCTION ");
-        refuse_add_name(co->pipeline, sql);
+        refuse_add_name(sql, co->pipeline);
         strbuf_adds(sql, "()");
     } else {
         strbuf_adds(sql, " ENABLE ALWAYS TRIGGER " FREEZE_TRIGGER);
@@ -480,29 +480,14 @@ static bool drop_triggers(struct cutover *co, const struct pg_result *tables, st
     return ok;
 }
 
-/* Those that call our function, wherever they are: a table may have left the publication, and another pipeline's are not ours. */
-static bool our_triggers(struct cutover *co, struct pg_result **ret, struct err *err)
-{
-    struct strbuf name = STRBUF_INIT(STRBUF_SQL_MAX);
-    refuse_add_name(co->pipeline, &name);
-    const char *params[] = {FREEZE_TRIGGER, name.data};
-    bool ok = strbuf_ok(&name, "name", err) &&
-              pg_query(co->watch,
-                       "SELECT n.nspname, c.relname FROM pg_catalog.pg_trigger g"
-                       " JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid"
-                       " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-                       " WHERE g.tgname = $1 AND g.tgfoid = pg_catalog.to_regproc($2)::oid ORDER BY 1, 2",
-                       2, params, ret, err);
-    strbuf_release(&name);
-    return ok;
-}
-
+/* The triggers that call our function, wherever they are: a table may have left the publication, and another pipeline's are not ours. */
 bool freeze_undo(struct cutover *co, struct err *err)
 {
     PG_RESULT_AUTO triggers = NULL;
     if (pg_in_transaction(co->source) && !pg_exec(co->source, "ROLLBACK", err))
         return false;
-    if (!refuse_no_more(co, err) || !our_triggers(co, &triggers, err) || !drop_triggers(co, triggers, err))
+    if (!refuse_no_more(co, err) || !refuse_triggers(co->watch, co->pipeline, &triggers, err) ||
+        !drop_triggers(co, triggers, err))
         return err_wrap(err, "the source cannot be opened again");
     return true;
 }

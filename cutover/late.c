@@ -117,6 +117,15 @@ static bool catalog_stands(struct cutover *co, struct err *err)
            err_set(err, ERR_BUSY, "a table was made on the source after it was closed: %s", gate.hint);
 }
 
+/* A client that is led to the wrong side may be in a transaction there. */
+static bool nobody_on_target(struct cutover *co, struct err *err)
+{
+    struct gate_result gate = {.verdict = GATE_OK};
+    (void)gate_writers(co, &gate);
+    return gate.verdict == GATE_OK ||
+           err_set(err, ERR_BUSY, "somebody writes to the target before it serves: %s", gate.hint);
+}
+
 bool late_none(struct cutover *co, struct err *err)
 {
     struct journal_config config;
@@ -126,8 +135,8 @@ bool late_none(struct cutover *co, struct err *err)
     lsn_t lsn;
     nonce_make(nonce);
     /* What was committed before this marker is in the journal before its fence. */
-    if (!freeze_verify(co, err) || !catalog_stands(co, err) || !marker_write(co, "ping", nonce, &lsn, err) ||
-        !drain_wait(co, lsn, nonce, deadline_left_ms(co), err))
+    if (!freeze_verify(co, err) || !catalog_stands(co, err) || !nobody_on_target(co, err) ||
+        !marker_write(co, "ping", nonce, &lsn, err) || !drain_wait(co, lsn, nonce, deadline_left_ms(co), err))
         return false;
     journal_settings(co->cfg, &config);
     char *stream = journal_fence_stream(config.topic_prefix);

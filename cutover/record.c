@@ -11,6 +11,7 @@
 
 #include "core/alloc.h"
 #include "core/clock.h"
+#include "core/failpoint.h"
 #include "cutover_internal.h"
 #include "pg/control_tables.h"
 #include "poolers/poolers.h"
@@ -18,11 +19,12 @@
 #include "sql/embedded.h"
 
 /* Settings of the role or the database must not end our statements and sessions, or let a commit that we
- * build on be lost with a crash (closing, deciding, the steps). Compiling what asks catalogs takes a hundred times as long as asking
+ * build on be lost with a crash (closing, deciding, the steps). A transaction of ours never rests: should our machine be gone with a lock on
+ * the decision row, writers must not wait for TCP to find out. Compiling what asks catalogs takes a hundred times as long as asking
  * them. */
 static const char session_sql[] =
     "SELECT pg_catalog.set_config(s.name, v.setting, false) FROM (VALUES ('statement_timeout', '0'),"
-    " ('lock_timeout', '0'), ('idle_session_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),"
+    " ('lock_timeout', '0'), ('idle_session_timeout', '0'), ('idle_in_transaction_session_timeout', '10s'),"
     " ('transaction_timeout', '0'), ('synchronous_commit', 'local'), ('default_transaction_read_only', "
     "'off'),"
     " ('jit', 'off'), ('search_path', '')) v (name, setting) JOIN pg_catalog.pg_settings s ON s.name = v.name"
@@ -370,6 +372,8 @@ static bool switch_within(struct cutover *co, bool *ret_switched, struct err *er
     *ret_switched = pg_rows(held) == 1;
     if (!*ret_switched)
         return true;
+    if (!failpoint("cutover.decision_held", err))
+        return false;
     if (!pg_query(co->source,
                   "DELETE FROM crossfade.decision WHERE pipeline = $1 AND cutover_id = $2 AND state = 'open'"
                   " AND extract(epoch FROM pg_catalog.clock_timestamp()) < $3::numeric",

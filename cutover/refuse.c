@@ -26,11 +26,12 @@ static const char raise_sql[] =
     "current_database()"
     " USING ERRCODE = 'read_only_sql_transaction', HINT = 'Connect to the new primary database.';";
 
+/* Not a cutover's own: it probes as an application, should its role be set to replica, too. */
 static const char ours_pass_sql[] =
     "IF current_setting('session_replication_role') = 'replica' AND current_setting('application_name')"
-    " LIKE 'crossfade %' THEN RETURN NULL; END IF; ";
+    " ~ '^crossfade (?!cutover)' THEN RETURN NULL; END IF; ";
 
-void refuse_add_name(const char *pipeline, struct strbuf *out)
+void refuse_add_name(struct strbuf *out, const char *pipeline)
 {
     char *name CLEANUP(free_ptr) = xasprintf("refuse_write_%s", pipeline);
     pg_quote_table(out, "crossfade", name);
@@ -39,7 +40,7 @@ void refuse_add_name(const char *pipeline, struct strbuf *out)
 static void begin_function(const char *pipeline, struct strbuf *sql)
 {
     strbuf_adds(sql, "CREATE OR REPLACE FUNCTION ");
-    refuse_add_name(pipeline, sql);
+    refuse_add_name(sql, pipeline);
     strbuf_adds(sql, "() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS"
                      " $body$ BEGIN ");
 }
@@ -70,27 +71,43 @@ static bool replace_if(struct cutover *co, const char *state, struct strbuf *sql
     return ok;
 }
 
-static void put_passing(const char *pipeline, struct strbuf *sql)
+static void add_passing(const char *pipeline, struct strbuf *sql)
 {
     begin_function(pipeline, sql);
     strbuf_adds(sql, "RETURN NULL;" FUNCTION_TAIL);
 }
 
+static bool pass_if(struct cutover *co, const char *state, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    add_passing(co->pipeline, &sql);
+    bool ok = replace_if(co, state, &sql, err);
+    strbuf_release(&sql);
+    return ok;
+}
+
 bool refuse_pass_on(struct pg_conn *conn, const char *pipeline, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    put_passing(pipeline, &sql);
+    add_passing(pipeline, &sql);
     bool ok = strbuf_ok(&sql, "function", err) && pg_exec(conn, sql.data, err);
     strbuf_release(&sql);
     return ok;
 }
 
-static bool pass_if(struct cutover *co, const char *state, struct err *err)
+bool refuse_triggers(struct pg_conn *conn, const char *pipeline, struct pg_result **ret, struct err *err)
 {
-    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    put_passing(co->pipeline, &sql);
-    bool ok = replace_if(co, state, &sql, err);
-    strbuf_release(&sql);
+    struct strbuf name = STRBUF_INIT(STRBUF_SQL_MAX);
+    refuse_add_name(&name, pipeline);
+    const char *params[] = {FREEZE_TRIGGER, name.data};
+    bool ok = strbuf_ok(&name, "name", err) &&
+              pg_query(conn,
+                       "SELECT n.nspname, c.relname FROM pg_catalog.pg_trigger g"
+                       " JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid"
+                       " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+                       " WHERE g.tgname = $1 AND g.tgfoid = pg_catalog.to_regproc($2)::oid ORDER BY 1, 2",
+                       2, params, ret, err);
+    strbuf_release(&name);
     return ok;
 }
 

@@ -19,7 +19,12 @@
     " WHERE c.relkind IN ('r', 'p') ORDER BY 1, 2"
 
 /* Adds its quoted name: each pipeline has its own, or the next one's cutover would open what this one's has closed. */
-void refuse_add_name(const char *pipeline, struct strbuf *out);
+void refuse_add_name(struct strbuf *out, const char *pipeline);
+/* Where triggers stand that call it: nspname, relname. conn: on the side that it closes; pipeline: whose it is. *ret: by pg_result_free(). */
+bool refuse_triggers(struct pg_conn *conn, const char *pipeline, struct pg_result **ret,
+                     struct err *err) MUST_CHECK;
+/* Has it let everything pass, on any session, also within a transaction: the caller has seen to it that this side is to serve. */
+bool refuse_pass_on(struct pg_conn *conn, const char *pipeline, struct err *err) MUST_CHECK;
 /* Lets everything pass, as long as the decision is open (else ERR_FENCED). */
 bool refuse_nobody(struct cutover *co, struct err *err) MUST_CHECK;
 /* Raises until the pause budget ends, by the source's own clock; from then on only if the decision is switched. ERR_FENCED: it is not
@@ -29,9 +34,5 @@ bool refuse_for_now(struct cutover *co, struct err *err) MUST_CHECK;
 bool refuse_for_good(struct cutover *co, struct err *err) MUST_CHECK;
 /* Lets everything pass again. ERR_FENCED: the decision is not aborted, or not this cutover's. */
 bool refuse_no_more(struct cutover *co, struct err *err) MUST_CHECK;
-
-/* The same for another pipeline's function, on any session: from its commit on what that pipeline's cutover has closed takes writes.
- * Whether it may is the caller's business. */
-bool refuse_pass_on(struct pg_conn *conn, const char *pipeline, struct err *err) MUST_CHECK;
 
 #endif

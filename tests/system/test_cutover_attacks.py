@@ -2,11 +2,13 @@
 
 import os
 import signal
+import threading
 
 import psycopg
 import pytest
 
 from rig import Postgres, Workdir, wait_until
+from rig.cutting import POINTS
 from rig.oracle import assert_equal
 from rig.pipeline import Pipeline
 from rig.privileges import OWNER, as_role, prepare_source, prepare_target
@@ -190,6 +192,9 @@ def test_writer_who_waits_for_the_decision_is_refused(cut, isolation):
     def awaits_standby():
         return s.admin("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name LIKE 'crossfade cutover%'") == [(1,)]
 
+    def waits():
+        return s.admin("SELECT wait_event_type FROM pg_stat_activity WHERE pid = %d" % writer.info.backend_pid) == [("Lock",)]
+
     log = os.path.join(cut.folder, f"{s.name}-cutover.log")
     try:
         with Role("cutover run --execute --json", s.pipeline.config_of("cutover"), log) as process:
@@ -198,10 +203,12 @@ def test_writer_who_waits_for_the_decision_is_refused(cut, isolation):
             stand_by("nobody")
             process.signal(signal.SIGCONT)
             wait_until(awaits_standby, 30, "the decision waits for a standby")
-            while awaits_standby():  # refused at once until the freeze ends; then it waits for the row, and is refused
+            waiter = threading.Thread(target=lambda: (wait_until(waits, 60, "the writer waits for the decision"), stand_by("")))
+            waiter.start()
+            while waiter.is_alive():  # refused at once until the freeze ends; then it waits for the row, and is refused
                 with pytest.raises((CLOSED, psycopg.errors.SerializationFailure)), writer.transaction():
                     writer.execute("INSERT INTO t VALUES (70, 70)")
-            stand_by("")
+            waiter.join()
             process.assert_exit(0, 60)
     finally:
         stand_by("")
@@ -305,3 +312,48 @@ def test_person_who_vacuums_is_named(cut):
         reason = cut.run("run", "--execute", expected=11)["reason"]
         assert "night shift" in reason and OWNER in reason and "public.t" in reason, reason
     assert cut.run("run", "--execute")["outcome"] == "done"
+
+
+@pytest.mark.parametrize("victim", ["source", "target"])
+def test_server_that_crashes_in_every_state(cut, victim):
+    """Decided or serving, never both and never neither; a row that the application has written is on the side that serves."""
+    s, written = cut.s, 100
+    server = s.source_server if victim == "source" else s.target_server
+
+    def crash():
+        server.kill9()
+        server.start()
+
+    for point in POINTS:
+        log = os.path.join(cut.folder, f"{s.name}-cutover.log")
+        with Role("cutover run --execute --json", s.pipeline.config_of("cutover"), log) as process:
+            process.start(failpoint=f"{point}:1:stop")
+            wait_until(lambda: not process.running or stopped(process.pid), 60, f"it stands still at {point}")
+            assert process.running, process.log_tail()
+            crash()
+            process.signal(signal.SIGCONT)
+            code = process.wait(120)
+            assert code in (0, 11, 12) and not process.sanitizer_reports(), f"{point}: {code}\n{process.log_tail(60)}"
+        if code == 12:
+            code = s.pipeline.run("cutover", "resume", "--json").returncode
+        stands = s.admin("SELECT state FROM crossfade.decision") or [("none",)]
+        assert (code, stands) in ((0, [("switched",)]), (11, [("aborted",)]), (11, [("none",)])), f"{point}: {code} {stands}"
+        assert cut.serves() == (code == 11), point
+        if code == 0:
+            s.admin("DROP TRIGGER crossfade_freeze ON t", "DROP TRIGGER crossfade_freeze ON u", "DELETE FROM crossfade.decision")
+            s.target("DELETE FROM crossfade.cutover")
+        written += 1
+        s.source(f"INSERT INTO t VALUES ({written}, 1)")
+        s.assert_equal(timeout=120)
+
+
+@pytest.mark.parametrize("cut", [{"more": {"pause_budget_ms": 5000}}], indirect=True)
+def test_machine_that_is_gone_with_the_row_in_its_hands(cut):
+    """It holds the decision row when it falls silent, its session lives on: the server ends that, and the source serves again."""
+    def event():
+        wait_until(cut.serves, 60, "the source serves again")
+        cut.s.source("INSERT INTO t VALUES (80, 80)")
+
+    cut.at("cutover.decision_held", event, 11)
+    assert cut.s.admin("SELECT state FROM crossfade.decision") == [("aborted",)] and cut.serves()
+    cut.s.assert_equal()
