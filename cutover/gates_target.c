@@ -20,32 +20,12 @@ bool gate_readiness(struct cutover *co, struct gate_result *gate)
     return true;
 }
 
-bool gate_sequences(struct cutover *co, struct gate_result *gate)
-{
-    struct strbuf missing = STRBUF_INIT(65536), denied = STRBUF_INIT(65536);
-    struct err failed = ERR_INIT;
-    size_t count = 0;
-    gate_limit(gate, "all on the target");
-    if (!sequences_missing(co, &missing, &denied, &count, &failed))
-        (void)gate_unmeasured(gate, &failed);
-    else if (missing.len > 0)
-        gate_refuse(gate, "create on the target: %.180s", missing.data);
-    else if (denied.len > 0)
-        gate_refuse(gate, "on the target:%.220s", denied.data);
-    gate_measured(gate, "%zu sequences", count);
-    co->sequence_count = count;
-    strbuf_release(&missing);
-    strbuf_release(&denied);
-    return true;
-}
-
 /* The tables of the target in the schemas that the pipeline has tables in. */
 #define OUR_TABLES                                                                                           \
     "(SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"      \
     " WHERE c.relkind IN ('r', 'p') AND n.nspname <> 'crossfade' AND n.nspname = ANY ($1::text[]))"
 
-/* The schemas of the pipeline's tables as a parameter: caller frees. */
-static char *schemas_of(const struct cutover *co)
+char *gate_schemas(const struct cutover *co)
 {
     struct strbuf list = STRBUF_INIT(STRBUF_SQL_MAX);
     size_t n = 0;
@@ -60,7 +40,7 @@ static char *schemas_of(const struct cutover *co)
 /* What was put off until after the copy, and never made good. */
 bool gate_constraints(struct cutover *co, struct gate_result *gate)
 {
-    char *schemas CLEANUP(free_ptr) = schemas_of(co);
+    char *schemas CLEANUP(free_ptr) = gate_schemas(co);
     gate_limit(gate, "all proven");
     return gate_counts(
         co->target,
@@ -71,7 +51,7 @@ bool gate_constraints(struct cutover *co, struct gate_result *gate)
 
 bool gate_indexes(struct cutover *co, struct gate_result *gate)
 {
-    char *schemas CLEANUP(free_ptr) = schemas_of(co);
+    char *schemas CLEANUP(free_ptr) = gate_schemas(co);
     gate_limit(gate, "all valid");
     return gate_counts(
         co->target,
@@ -83,7 +63,7 @@ bool gate_indexes(struct cutover *co, struct gate_result *gate)
 /* Who writes to the target now, and is not one of us. */
 bool gate_writers(struct cutover *co, struct gate_result *gate)
 {
-    char *schemas CLEANUP(free_ptr) = schemas_of(co);
+    char *schemas CLEANUP(free_ptr) = gate_schemas(co);
     gate_limit(gate, "none");
     return gate_counts(
         co->target,

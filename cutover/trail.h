@@ -25,6 +25,8 @@ bool trail_gates(struct cutover *co, bool all_ok, struct err *err) MUST_CHECK;
  * session may be in a transaction that has failed. */
 bool trail_begin(struct cutover *co, struct err *err) MUST_CHECK;
 bool trail_step(struct cutover *co, int state, struct err *err) MUST_CHECK;
+/* What was made ready before the pause (report->prepared); nothing for "". */
+bool trail_prepared(struct cutover *co, struct err *err) MUST_CHECK;
 /* Why it ended before its time (err; NULL = it did not); what cannot be written any more is said. Then it is closed. */
 void trail_close(struct cutover *co, const struct err *err);
 
