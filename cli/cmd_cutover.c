@@ -62,9 +62,10 @@ static json_t *gates_json(const struct cutover_report *report)
     json_t *gates = json_array();
     for (size_t i = 0; i < report->gate_count; i++) {
         const struct gate_result *g = &report->gates[i];
-        json_array_append_new(gates, json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", g->name, "verdict",
-                                               g->verdict == GATE_OK ? "ok" : "refused", "measured",
-                                               g->measured, "limit", g->limit, "hint", g->hint));
+        json_array_append_new(gates,
+                              json_pack("{s:s, s:s, s:s, s:s, s:s, s:s?}", "name", g->name, "verdict",
+                                        g->verdict == GATE_OK ? "ok" : "refused", "measured", g->measured,
+                                        "limit", g->limit, "hint", g->hint, "statements", g->statements));
     }
     return gates;
 }
@@ -94,16 +95,17 @@ static json_t *report_json(const struct cutover_report *report, const struct err
     for (size_t i = 0; i < report->step_count; i++)
         json_array_append_new(steps, json_pack("{s:s, s:f}", "state", report->steps[i].state, "ms",
                                                (double)report->steps[i].took_us / 1000.0));
-    return json_pack("{s:s, s:I, s:s, s:s, s:s, s:o, s:o, s:o, s:I, s:o, s:f, s:s, s:s, s:s, s:I, s:s, s:s}",
-                     "plan_hash", report->plan_hash, "audit_seq", (json_int_t)report->audit.seq, "audit_hash",
-                     report->audit.hash, "outcome", report->outcome, "id", report->id, "gates",
-                     gates_json(report), "estimates", estimates_json(report), "pause_estimate_ms",
-                     ms_or_null(report->estimate_count > 0 ? report->pause_estimate_ms : -1),
-                     "pause_budget_ms", (json_int_t)report->pause_budget_ms, "steps", steps, "pause_ms",
-                     (double)report->pause_us / 1000.0, "final_lsn", report->final_lsn, "verdict",
-                     report->verdict, "verdict_scope", report->verdict_scope, "sequences_set",
-                     (json_int_t)report->sequences_set, "stragglers", report->stragglers, "reason",
-                     err_is_set(err) ? err->text : report->reason);
+    return json_pack(
+        "{s:s, s:I, s:s, s:s, s:s, s:o, s:o, s:o, s:I, s:o, s:f, s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s}",
+        "plan_hash", report->plan_hash, "audit_seq", (json_int_t)report->audit.seq, "audit_hash",
+        report->audit.hash, "outcome", report->outcome, "id", report->id, "gates", gates_json(report),
+        "estimates", estimates_json(report), "pause_estimate_ms",
+        ms_or_null(report->estimate_count > 0 ? report->pause_estimate_ms : -1), "pause_budget_ms",
+        (json_int_t)report->pause_budget_ms, "steps", steps, "pause_ms", (double)report->pause_us / 1000.0,
+        "final_lsn", report->final_lsn, "verdict", report->verdict, "verdict_scope", report->verdict_scope,
+        "sequences_set", (json_int_t)report->sequences_set, "sequences_kept",
+        (json_int_t)report->sequences_kept, "prepared", report->prepared, "stragglers", report->stragglers,
+        "reason", err_is_set(err) ? err->text : report->reason);
 }
 
 static void print_json(const struct cutover_report *report, const struct err *err, const char *file)
@@ -229,7 +231,7 @@ static int run_verb(struct cli *cli, verb_fn *fn)
                                 .stop_asked = stop_asked,
                                 .stop_fd = cli->stop_fd,
                                 .confirm = plan ? NULL : confirm};
-    struct cutover_report report;
+    struct cutover_report report = {0};
     struct err err = ERR_INIT;
     bool ok = fn(cli->cfg, &talk, &report, &err);
     char *file = tell_report(cli, &report, &err);
@@ -242,6 +244,7 @@ static int run_verb(struct cli *cli, verb_fn *fn)
     free(file);
     if (ok && plan && strcmp(cli_arg(cli, 0), "run") == 0 && strcmp(report.outcome, "planned") == 0 && !json)
         puts("Nothing was changed. Add --execute to do it.");
+    cutover_report_release(&report);
     if (ok)
         return cutover_exit_code(&report);
     int code = cli_error(cli, &err);

@@ -10,6 +10,7 @@
 #include "core/failpoint.h"
 #include "deadline.h"
 #include "poolers/actions.h"
+#include "prepare/prepare.h"
 #include "reads.h"
 
 #define POSTPONE_POLL_MS 500
@@ -79,7 +80,7 @@ static bool file_exists(const char *path, bool *ret, struct err *err)
            err_set_errno(err, errno, "cutover.postpone_file: %s: whether it exists cannot be told", path);
 }
 
-/* Gates that held before a long wait say nothing of now. */
+/* Gates that held before long work or a long wait say nothing of now. */
 static bool gates_again(struct cutover *co, struct err *err)
 {
     bool hold;
@@ -88,14 +89,14 @@ static bool gates_again(struct cutover *co, struct err *err)
     for (size_t i = 0; !hold && i < co->report->gate_count; i++) {
         const struct gate_result *gate = &co->report->gates[i];
         if (gate->verdict != GATE_OK)
-            return err_set(err, ERR_REFUSED, "after the wait gate %s refuses: %s (%s). Hint: %s", gate->name,
+            return err_set(err, ERR_REFUSED, "now gate %s refuses: %s (%s). Hint: %s", gate->name,
                            gate->measured, gate->limit, gate->hint);
     }
     return true;
 }
 
 /* A wait of days outlives a server's restart. */
-bool decision_still_open(struct cutover *co, struct err *err)
+bool guard_still_open(struct cutover *co, struct err *err)
 {
     struct err now = ERR_INIT;
     if (guard_open(co, &now))
@@ -122,7 +123,7 @@ bool act_wait(struct cutover *co, struct err *err)
         waited = true;
         if (co->talk->stop_asked(co->talk->ctx))
             return err_set(err, ERR_INTERRUPTED, "stop was asked for while %s exists", path);
-        if (!decision_still_open(co, err))
+        if (!guard_still_open(co, err))
             return false;
         (void)poll(NULL, 0, POSTPONE_POLL_MS);
     }
@@ -131,6 +132,12 @@ bool act_wait(struct cutover *co, struct err *err)
 bool act_read(struct cutover *co, struct err *err)
 {
     return !reads_wanted(co) || (reads_step_up(co, err) && gates_again(co, err));
+}
+
+bool act_prepare(struct cutover *co, struct err *err)
+{
+    bool worked = false;
+    return prepare_all(co, &worked, err) && (!worked || gates_again(co, err));
 }
 
 bool act_arm(struct cutover *co, struct err *err)
@@ -171,6 +178,13 @@ bool act_decide(struct cutover *co, struct err *err)
         return false;
     return strcmp(stands, "switched") == 0 ||
            err_set(err, ERR_FENCED, "the decision row says '%s': somebody else ended this cutover", stands);
+}
+
+/* The cutover has been done: what cannot be finished is told. */
+bool act_finish(struct cutover *co, struct err *err)
+{
+    views_refresh_after(co);
+    return true;
 }
 
 bool act_abort(struct cutover *co, struct err *err)

@@ -6,8 +6,8 @@
 
 /* The decision row says open, and for this cutover. Else ERR_FENCED. */
 bool guard_open(struct cutover *co, struct err *err) MUST_CHECK;
-/* guard_open(), for a wait: a session that was lost meanwhile is made anew. */
-bool decision_still_open(struct cutover *co, struct err *err) MUST_CHECK;
+/* The same, for who works or waits for long: it outlives a restart of the source. */
+bool guard_still_open(struct cutover *co, struct err *err) MUST_CHECK;
 bool guard_switched(struct cutover *co, struct err *err) MUST_CHECK;
 bool guard_not_switched(struct cutover *co, struct err *err) MUST_CHECK;
 /* Hooks, poolers, then closes the source once more, and looks whether anything was committed to it behind the final fence. */
@@ -16,6 +16,7 @@ bool guard_nothing_late(struct cutover *co, struct err *err) MUST_CHECK;
 bool act_begin(struct cutover *co, struct err *err) MUST_CHECK;
 bool act_wait(struct cutover *co, struct err *err) MUST_CHECK;
 bool act_read(struct cutover *co, struct err *err) MUST_CHECK;
+bool act_prepare(struct cutover *co, struct err *err) MUST_CHECK;
 bool act_arm(struct cutover *co, struct err *err) MUST_CHECK;
 bool act_freeze(struct cutover *co, struct err *err) MUST_CHECK;
 bool act_mark(struct cutover *co, struct err *err) MUST_CHECK;
@@ -23,6 +24,7 @@ bool act_drain(struct cutover *co, struct err *err) MUST_CHECK;
 bool act_sequences(struct cutover *co, struct err *err) MUST_CHECK;
 bool act_verify(struct cutover *co, struct err *err) MUST_CHECK;
 bool act_decide(struct cutover *co, struct err *err) MUST_CHECK;
+bool act_finish(struct cutover *co, struct err *err) MUST_CHECK;
 bool act_abort(struct cutover *co, struct err *err) MUST_CHECK;
 
 #endif

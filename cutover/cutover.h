@@ -18,7 +18,9 @@ struct gate_result {
     enum gate_verdict verdict;
     char measured[160]; /* what was found */
     char limit[80];     /* what is allowed */
-    char hint[240];     /* what to do; "" when ok */
+    char hint[800];     /* what to do; "" when ok */
+    char *
+        statements; /* malloc'd: all that is to be run on the target for it to hold, a line each; NULL = none */
 };
 
 #define CUTOVER_GATES_MAX 40
@@ -51,14 +53,18 @@ struct cutover_report {
     size_t step_count;
     int64_t pause_us; /* writers refused: from the first lock to the decision (or back); 0 = none */
     char final_lsn[24];
-    char verdict[16];        /* of the final comparison; "" = not run */
-    char verdict_scope[200]; /* which tables it read */
-    size_t sequences_set;
-    char stragglers[200];       /* sessions ended */
-    char plan_hash[SHA256_HEX]; /* what approvals are for */
+    char verdict[16];                     /* of the final comparison; "" = not run */
+    char verdict_scope[200];              /* which tables it read */
+    size_t sequences_set, sequences_kept; /* kept: of them, further on on the target already */
+    char prepared[400];                   /* what was made ready before the pause; "" = nothing had to be */
+    char stragglers[200];                 /* sessions ended */
+    char plan_hash[SHA256_HEX];           /* what approvals are for */
     struct audit_mark audit; /* of the last row that was written and is known to the source; seq 0 = none */
     char reason[1200];       /* why it was refused or aborted; "" = neither */
 };
+
+/* Frees what a report holds; it may be zeroed. Idempotent. */
+void cutover_report_release(struct cutover_report *report);
 
 struct cutover_talk {
     void *ctx;

@@ -81,6 +81,8 @@ bool cutover_open(struct cutover *co, const struct config *cfg, const struct cut
 bool cutover_open_target(struct cutover *co, const struct config *cfg, struct err *err) MUST_CHECK;
 bool cutover_open_source(struct cutover *co, struct err *err) MUST_CHECK;
 void cutover_close(struct cutover *co);
+/* One more session on a side ("target.url"), with the settings of the others; the caller's to close. */
+bool cutover_connect(struct cutover *co, const char *key, struct pg_conn **ret, struct err *err) MUST_CHECK;
 /* Makes both source sessions usable again, whatever state they were left in; waits for a server that is away.
  */
 bool cutover_reconnect_source(struct cutover *co, struct err *err) MUST_CHECK;
@@ -128,13 +130,6 @@ bool drain_wait(struct cutover *co, lsn_t marker_lsn, const char *nonce, int64_t
                 struct err *err) MUST_CHECK;
 bool position_read(struct cutover *co, lsn_t *ret_lsn, bool *ret_complete, char ret_nonce[40],
                    struct err *err) MUST_CHECK;
-
-/* sequences.c */
-/* Sequences of the source that have no twin on the target: comma-separated names into out ("" = all there); into denied the
- * GRANTs without which those that are there cannot be set. */
-bool sequences_missing(struct cutover *co, struct strbuf *out, struct strbuf *denied, size_t *ret_count,
-                       struct err *err) MUST_CHECK;
-bool sequences_copy(struct cutover *co, struct err *err) MUST_CHECK;
 
 /* verify.c: the comparison after the drain, both sides frozen. prepare walks the fences since the last PASS,
  * before the freeze; changed walks the rest and compares the tables that they name. */

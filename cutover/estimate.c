@@ -11,9 +11,12 @@
 #include "back.h"
 #include "core/clock.h"
 #include "deadline.h"
+#include "prepare/prepare.h"
+#include "prepare/sequence_list.h"
 #include "reads.h"
 
-#define UNKNOWN_MS (-1)
+#define UNKNOWN_MS  (-1)
+#define SEQUENCE_MS 0.2 /* to read, set and read one back; measured, with room */
 
 struct known {
     double trip_ms;            /* of a statement to the source and back */
@@ -199,6 +202,9 @@ static void of_step(struct cutover *co, const struct known *known, enum cutover_
                        "as long as the steps are held, and the shadow queries take");
         e->ms = reads_hold_ms(co);
         break;
+    case CUT_PREPARING:
+        e->ms = prepare_estimate_ms(co, e->basis, sizeof e->basis);
+        break;
     case CUT_ARMING:
         of_the_past(known, state, 6 * tables, e);
         break;
@@ -206,7 +212,9 @@ static void of_step(struct cutover *co, const struct known *known, enum cutover_
         of_the_past(known, state, tables + 8, e);
         break;
     case CUT_SEQUENCING:
-        of_the_past(known, state, 4 * (double)co->sequence_count, e);
+        of_the_past(known, state, 5 * (1 + (double)co->sequence_count / SEQUENCES_AT_ONCE), e);
+        if (known->past_ms[state] == UNKNOWN_MS)
+            e->ms += (int64_t)((double)co->sequence_count * SEQUENCE_MS);
         break;
     default:
         of_the_past(known, state, 3, e);

@@ -7,8 +7,10 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "core/alloc.h"
 #include "cutover/approval/approval.h"
 #include "cutover/approval/gate.h"
 #include "estimate.h"
@@ -51,6 +53,12 @@ static const struct gate {
     {"subscriptions", gate_subscriptions, false},
     {"schema", gate_schema, false},
     {"sequences", gate_sequences, false},
+    {"large_objects", gate_large_objects, false},
+    {"unlogged_tables", gate_unlogged, false},
+    {"grants", gate_grants, false},
+    {"materialized_views", gate_views, false},
+    {"statistics", gate_statistics, false},
+    {"caches", gate_warm, false},
     {"indexes", gate_indexes, false},
     {"constraints", gate_constraints, false},
     {"prepared_transactions", gate_prepared, false},
@@ -95,6 +103,55 @@ void gate_refuse(struct gate_result *gate, const char *hint, ...)
     (void)vsnprintf(gate->hint, sizeof gate->hint, hint, ap);
     va_end(ap);
     gate->verdict = GATE_REFUSED;
+}
+
+/* How many statements fit, and where the last of them ends. */
+static size_t fitting(const char *text, size_t room, size_t *ret_len)
+{
+    size_t n = 0;
+    *ret_len = 0;
+    for (const char *end = strchr(text, '\n'); end != NULL && (size_t)(end - text) <= room;
+         end = strchr(end + 1, '\n')) {
+        *ret_len = (size_t)(end - text);
+        n++;
+    }
+    return n;
+}
+
+static size_t lines(const char *text)
+{
+    size_t n = 0;
+    for (; *text != '\0'; text++)
+        n += *text == '\n';
+    return n;
+}
+
+void gate_refuse_with(struct gate_result *gate, const char *where, struct strbuf *statements)
+{
+    char first[sizeof gate->hint];
+    size_t len, all = lines(statements->data), shown = fitting(statements->data, 600, &len);
+    if (shown == 0) { /* one that is longer than the room */
+        shown = 1;
+        len = MIN_OF(600, strcspn(statements->data, "\n"));
+    }
+    (void)snprintf(first, sizeof first, "%.*s", (int)len, statements->data);
+    for (char *p = first; *p != '\0'; p++)
+        *p = *p == '\n' ? ' ' : *p;
+    if (all > shown)
+        gate_refuse(gate,
+                    "%s: %s … and %zu more statements: all of them are in `crossfade cutover plan --json`",
+                    where, first, all - shown);
+    else
+        gate_refuse(gate, "%s: %s", where, first);
+    free(gate->statements);
+    gate->statements = strbuf_detach(statements);
+}
+
+void cutover_report_release(struct cutover_report *report)
+{
+    for (size_t i = 0; i < report->gate_count; i++)
+        free_ptr(&report->gates[i].statements);
+    report->gate_count = 0;
 }
 
 bool gate_unmeasured(struct gate_result *gate, const struct err *failed)
@@ -143,7 +200,8 @@ bool gates_run(struct cutover *co, bool *ret_all_ok, struct err *err)
     if (!readiness_of(co->cfg, &readiness, err))
         return false;
     co->readiness = &readiness;
-    co->report->gate_count = co->report->estimate_count = 0;
+    cutover_report_release(co->report);
+    co->report->estimate_count = 0;
     co->writers.looks = 0;
     co->writers.most = 0;
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {

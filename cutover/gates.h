@@ -15,6 +15,9 @@ typedef bool gate_fn(struct cutover *co, struct gate_result *gate);
 void gate_measured(struct gate_result *gate, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void gate_limit(struct gate_result *gate, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void gate_refuse(struct gate_result *gate, const char *hint, ...) PRINTF_LIKE(2, 3);
+/* Refused, with the SQL that mends it, a statement a line, taken over from the buffer: as much as there is room for in the hint, all in
+ * gate->statements. where: "on the target". */
+void gate_refuse_with(struct gate_result *gate, const char *where, struct strbuf *statements);
 /* Refused because of an error of ours. Returns true, as a gate does that was asked for. */
 bool gate_unmeasured(struct gate_result *gate, const struct err *failed);
 /* For a gate whose question is one statement with one parameter and one row: a count, and names for the hint. Refused if the
@@ -37,7 +40,7 @@ gate_fn gate_subscriptions, gate_prepared, gate_transactions, gate_identity, gat
 /* gates_schema.c */
 gate_fn gate_schema, gate_no_ddl, gate_constraints, gate_indexes;
 /* gates_target.c */
-gate_fn gate_readiness, gate_sequences, gate_writers, gate_shadow, gate_shadow_latency;
+gate_fn gate_readiness, gate_writers, gate_shadow, gate_shadow_latency;
 /* Looks once who writes to the target, for gate_writers(). */
 bool writers_look(struct cutover *co, struct err *err) MUST_CHECK;
 /* gates_back.c */
@@ -46,5 +49,8 @@ void gate_turn_hint(const struct cutover *co, struct gate_result *gate);
 gate_fn gate_reverse_path, gate_rollback_window, gate_other_direction;
 /* poolers/gate.c */
 gate_fn gate_poolers;
+/* prepare/ */
+gate_fn gate_sequences, gate_unlogged, gate_large_objects, gate_grants, gate_views, gate_statistics,
+    gate_warm;
 
 #endif

@@ -86,12 +86,29 @@ bool gate_identity(struct cutover *co, struct gate_result *gate)
         co->pipeline, gate, 0, "without", "ALTER TABLE … REPLICA IDENTITY FULL, or a primary key");
 }
 
+/* Who may read the steps need not be able to write them down. NULL: nothing is missing. */
+static bool target_denies(struct cutover *co, char **ret, struct err *err)
+{
+    return pg_query_text(
+        co->target,
+        "SELECT string_agg(pg_catalog.format('GRANT %I TO %I;', pg_catalog.pg_get_userbyid(c.relowner), "
+        "current_user), ' ')"
+        " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE "
+        "n.nspname = 'crossfade'"
+        " AND c.relname = 'cutover' AND NOT (pg_catalog.has_table_privilege(c.oid, 'INSERT') AND"
+        " pg_catalog.has_table_privilege(c.oid, 'UPDATE'))",
+        0, NULL, ret, err);
+}
+
 /* Closing the source needs ownership of every table, and the right to end sessions. */
 bool gate_privileges(struct cutover *co, struct gate_result *gate)
 {
     const char *params[] = {co->pipeline};
     char *missing = NULL;
+    char *denied CLEANUP(free_ptr) = NULL;
     struct err failed = ERR_INIT;
+    if (!target_denies(co, &denied, &failed))
+        return gate_unmeasured(gate, &failed);
     gate_limit(gate, "owner of all tables, pg_signal_backend");
     if (!pg_query_text(
             co->source,
@@ -108,9 +125,11 @@ bool gate_privileges(struct cutover *co, struct gate_result *gate)
         return true;
     }
     bool ok = missing == NULL || *missing == '\0';
-    gate_measured(gate, "%s", ok ? "all there" : "some are missing");
+    gate_measured(gate, "%s", ok && denied == NULL ? "all there" : "some are missing");
     if (!ok)
         gate_refuse(gate, "on the source: %.220s", missing);
+    else if (denied != NULL)
+        gate_refuse(gate, "on the target: %.220s", denied);
     free(missing);
     return true;
 }

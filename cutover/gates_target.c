@@ -20,25 +20,6 @@ bool gate_readiness(struct cutover *co, struct gate_result *gate)
     return true;
 }
 
-bool gate_sequences(struct cutover *co, struct gate_result *gate)
-{
-    struct strbuf missing = STRBUF_INIT(65536), denied = STRBUF_INIT(65536);
-    struct err failed = ERR_INIT;
-    size_t count = 0;
-    gate_limit(gate, "all on the target");
-    if (!sequences_missing(co, &missing, &denied, &count, &failed))
-        (void)gate_unmeasured(gate, &failed);
-    else if (missing.len > 0)
-        gate_refuse(gate, "create on the target: %.180s", missing.data);
-    else if (denied.len > 0)
-        gate_refuse(gate, "on the target:%.220s", denied.data);
-    gate_measured(gate, "%zu sequences", count);
-    co->sequence_count = count;
-    strbuf_release(&missing);
-    strbuf_release(&denied);
-    return true;
-}
-
 /* Who holds a lock for writing now, and is not one of us; and subscriptions, which write whenever they like. */
 static const char writers_sql[] =
     "SELECT count(*), string_agg(f.who, ', ' ORDER BY f.who) FROM (SELECT DISTINCT pg_catalog.format('pid=%s "

@@ -101,12 +101,12 @@ static bool hold(struct cutover *co, int64_t until_us, struct err *err)
     while (clock_mono_us() < until_us) {
         if (co->talk->stop_asked(co->talk->ctx))
             return err_set(err, ERR_INTERRUPTED, "stop was asked for while reads were led to the target");
-        if (!decision_still_open(co, err))
+        if (!guard_still_open(co, err))
             return false;
         int64_t left_ms = (until_us - clock_mono_us()) / 1000 + 1;
         (void)poll(NULL, 0, (int)MIN_OF(left_ms, LOOK_MS));
     }
-    return decision_still_open(co, err);
+    return guard_still_open(co, err);
 }
 
 /* Measured again and again, and once when all of the time has gone by. */

@@ -30,7 +30,7 @@ static const char session_sql[] =
     " ('jit', 'off'), ('search_path', '')) v (name, setting) JOIN pg_catalog.pg_settings s ON s.name = v.name"
     " WHERE v.name <> 'synchronous_commit' OR s.setting = 'off'";
 
-static bool connect_one(struct cutover *co, const char *key, struct pg_conn **ret, struct err *err)
+bool cutover_connect(struct cutover *co, const char *key, struct pg_conn **ret, struct err *err)
 {
     char name[80];
     (void)snprintf(name, sizeof name, "crossfade cutover %s", co->pipeline);
@@ -46,8 +46,9 @@ static bool connect_one(struct cutover *co, const char *key, struct pg_conn **re
 
 static bool connect_both(struct cutover *co, struct err *err)
 {
-    return connect_one(co, "source.url", &co->source, err) &&
-           connect_one(co, "source.url", &co->watch, err) && connect_one(co, "target.url", &co->target, err);
+    return cutover_connect(co, "source.url", &co->source, err) &&
+           cutover_connect(co, "source.url", &co->watch, err) &&
+           cutover_connect(co, "target.url", &co->target, err);
 }
 
 static bool renew(struct cutover *co, const char *key, struct pg_conn **conn, struct err *err)
@@ -55,7 +56,7 @@ static bool renew(struct cutover *co, const char *key, struct pg_conn **conn, st
     if (!pg_busy(*conn) && pg_exec(*conn, pg_in_transaction(*conn) ? "ROLLBACK" : "SELECT 1", NULL))
         return true;
     struct pg_conn *fresh = NULL;
-    if (!connect_one(co, key, &fresh, err))
+    if (!cutover_connect(co, key, &fresh, err))
         return false;
     deadline_replace(co, conn, fresh);
     return true;
@@ -151,13 +152,13 @@ bool cutover_open_target(struct cutover *co, const struct config *cfg, struct er
     *co = (struct cutover){
         .cfg = cfg, .pipeline = config_text(cfg, "pipeline"), .timer_fd = -1, .deadline_fd = -1};
     return config_require(cfg, err, "pipeline", "target.url", (char *)NULL) &&
-           connect_one(co, "target.url", &co->target, err);
+           cutover_connect(co, "target.url", &co->target, err);
 }
 
 bool cutover_open_source(struct cutover *co, struct err *err)
 {
     return config_require(co->cfg, err, "source.url", (char *)NULL) &&
-           connect_one(co, "source.url", &co->source, err);
+           cutover_connect(co, "source.url", &co->source, err);
 }
 
 void cutover_close(struct cutover *co)

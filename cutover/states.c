@@ -32,8 +32,13 @@ static const struct cutover_rule table[] = {
 
     {.state = CUT_WAITING, .event = EV_GO, .guard = "the decision is open", .holds = guard_open,
      .action = "wait as long as the postpone file exists, then ask the gates again", .act = act_wait,
-     .undo = "nothing", .next = CUT_READING},
+     .undo = "nothing", .next = CUT_PREPARING},
     LEADS_BACK(CUT_WAITING),
+
+    {.state = CUT_PREPARING, .event = EV_GO, .guard = "the decision is open", .holds = guard_open,
+     .action = "refresh materialized views, ANALYZE, warm caches; then ask the gates again", .act = act_prepare,
+     .undo = "nothing", .next = CUT_READING, .deadline = "cutover.prepare_timeout_s"},
+    LEADS_BACK(CUT_PREPARING),
 
     {.state = CUT_READING, .event = EV_GO, .guard = "the decision is open", .holds = guard_open,
      .action = "hooks on_read_step: lead reads to the target in steps, measured", .act = act_read,
@@ -82,7 +87,11 @@ static const struct cutover_rule table[] = {
 
     {.state = CUT_SWITCHING, .event = EV_GO, .guard = "the decision is switched", .holds = guard_switched,
      .action = "open the target if it was closed; switch and resume the poolers; hooks on_switch", .act = act_switch,
-     .undo = "none", .next = CUT_DONE, .deadline = "cutover.step_timeout_ms", .in_pause = true},
+     .undo = "none", .next = CUT_FINISHING, .deadline = "cutover.step_timeout_ms", .in_pause = true},
+
+    {.state = CUT_FINISHING, .event = EV_GO, .guard = "the decision is switched", .holds = guard_switched,
+     .action = "refresh materialized views once more, if asked for", .act = act_finish,
+     .undo = "none", .next = CUT_DONE, .deadline = "cutover.prepare_timeout_s"},
 
     {.state = CUT_ABORTING, .event = EV_GO, .guard = "the decision is not switched", .holds = guard_not_switched,
      .action = "decision → aborted, open the source again, resume the poolers", .act = act_abort,
@@ -92,12 +101,12 @@ static const struct cutover_rule table[] = {
 /* clang-format on */
 
 static const char *const state_names[CUT_MAX_] = {
-    [CUT_UNKNOWN] = "unknown",       [CUT_BEGINNING] = "beginning", [CUT_WAITING] = "waiting",
-    [CUT_READING] = "reading",       [CUT_ARMING] = "arming",       [CUT_PAUSING] = "pausing",
-    [CUT_FREEZING] = "freezing",     [CUT_MARKING] = "marking",     [CUT_DRAINING] = "draining",
-    [CUT_SEQUENCING] = "sequencing", [CUT_VERIFYING] = "verifying", [CUT_DECIDING] = "deciding",
-    [CUT_SWITCHING] = "switching",   [CUT_DONE] = "done",           [CUT_ABORTING] = "aborting",
-    [CUT_ABORTED] = "aborted",
+    [CUT_UNKNOWN] = "unknown",     [CUT_BEGINNING] = "beginning",   [CUT_WAITING] = "waiting",
+    [CUT_PREPARING] = "preparing", [CUT_READING] = "reading",       [CUT_ARMING] = "arming",
+    [CUT_PAUSING] = "pausing",     [CUT_FREEZING] = "freezing",     [CUT_MARKING] = "marking",
+    [CUT_DRAINING] = "draining",   [CUT_SEQUENCING] = "sequencing", [CUT_VERIFYING] = "verifying",
+    [CUT_DECIDING] = "deciding",   [CUT_SWITCHING] = "switching",   [CUT_FINISHING] = "finishing",
+    [CUT_DONE] = "done",           [CUT_ABORTING] = "aborting",     [CUT_ABORTED] = "aborted",
 };
 
 static const char *const event_names[EV_MAX_] = {

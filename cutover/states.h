@@ -15,6 +15,7 @@ enum cutover_state {
     CUT_UNKNOWN = 0,
     CUT_BEGINNING,  /* gates have passed: open the decision row */
     CUT_WAITING,    /* as long as the postpone file exists */
+    CUT_PREPARING,  /* make the target ready for its first minute */
     CUT_READING,    /* lead reads to the target in steps, if any are configured */
     CUT_ARMING,     /* put up triggers that let everything pass; writers go on */
     CUT_PAUSING,    /* pause the poolers (none yet: the place for them) */
@@ -25,6 +26,7 @@ enum cutover_state {
     CUT_VERIFYING,  /* compare what changed since the last full PASS */
     CUT_DECIDING,   /* set the decision row: the point of no return */
     CUT_SWITCHING,  /* point the poolers to the target and resume them (none yet: the place for them) */
+    CUT_FINISHING,  /* clients are on the target: what may still be done there without them waiting */
     CUT_DONE,
     CUT_ABORTING, /* put the source back */
     CUT_ABORTED,

@@ -150,6 +150,13 @@ bool trail_resumed(struct cutover *co, struct err *err)
     return append(co, "cutover.resumed", detail, err) && pg_exec(co->target, "COMMIT", err);
 }
 
+bool trail_prepared(struct cutover *co, struct err *err)
+{
+    if (co->report->prepared[0] == '\0')
+        return true;
+    return append(co, "cutover.prepared", json_pack("{s:o}", "done", json_text(co->report->prepared)), err);
+}
+
 static void note_error(struct cutover *co, const struct err *why)
 {
     struct err failed = ERR_INIT;

@@ -29,6 +29,8 @@ bool trail_step(struct cutover *co, int state, struct err *err) MUST_CHECK;
 bool trail_resumed(struct cutover *co, struct err *err) MUST_CHECK;
 /* "user@host", as the rows of the chain say; malloc'd. */
 char *trail_who(struct cutover *co);
+/* What was made ready before the pause (report->prepared); nothing for "". */
+bool trail_prepared(struct cutover *co, struct err *err) MUST_CHECK;
 /* Why it ended before its time (err; NULL = it did not); what cannot be written any more is said. Then it is closed. */
 void trail_close(struct cutover *co, const struct err *err);
 

@@ -10,10 +10,16 @@ extern const char embedded_sql_target_conflicts_sql[];    /* … for tables that
 extern const char embedded_sql_target_mariadb_sql[];      /* … where that is MariaDB */
 extern const char embedded_sql_target_decommission_sql[]; /* … for decommissioning the old side */
 extern const char embedded_sql_target_mariadb_direct_sql[]; /* … for direct loads of it */
-extern const char embedded_sql_catalog_objects_sql[];       /* what a schema has beside tables */
-extern const char embedded_sql_catalog_definition_sql[];    /* how an object is defined, in lines */
-extern const char embedded_sql_catalog_parity_sql[];        /* which objects belong to a pipeline's tables */
-extern const char embedded_sql_catalog_database_sql[];      /* what a database has beside schemas */
+extern const char embedded_sql_cutover_sequences_sql[];     /* those of a source that a cutover takes along */
+extern const char embedded_sql_cutover_sequence_twins_sql[]; /* … what keeps their twins from taking over */
+extern const char embedded_sql_cutover_sequence_set_sql[];   /* … the twins set */
+extern const char embedded_sql_cutover_views_sql[];      /* materialized views, in the order of refreshing */
+extern const char embedded_sql_cutover_statistics_sql[]; /* tables whose statistics are missing or old */
+extern const char embedded_sql_cutover_grants_sql[];     /* owners and rights as statements */
+extern const char embedded_sql_catalog_objects_sql[];    /* what a schema has beside tables */
+extern const char embedded_sql_catalog_definition_sql[]; /* how an object is defined, in lines */
+extern const char embedded_sql_catalog_database_sql[];   /* what a database has beside schemas */
+extern const char embedded_sql_catalog_parity_sql[];     /* which objects belong to a pipeline's tables */
 extern const char
     embedded_sql_target_mariadb_conflicts_sql[]; /* … for tables that are written on both sides */
 

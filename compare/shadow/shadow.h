@@ -38,6 +38,13 @@ bool shadow_has_workload(const struct config *cfg, struct err *err) MUST_CHECK;
  * behind on either side. @thread owner; starts and joins threads of its own. */
 bool shadow_run(const struct config *cfg, const struct shadow_request *req, struct shadow_result **ret,
                 struct err *err) MUST_CHECK;
+/* The same queries on the target alone, over and over, so that it has their pages and plans at hand: for that long, in whole passes of which the
+ * last may be cut short. Nothing is compared or recorded. stop_fd: as above; stopped is ERR_INTERRUPTED. An error of a query is counted. @thread owner */
+struct shadow_warmth {
+    uint64_t passes, runs, failed;
+};
+bool shadow_warm(const struct config *cfg, int64_t for_us, int stop_fd, struct shadow_warmth *ret,
+                 struct err *err) MUST_CHECK;
 void shadow_result_free(struct shadow_result *result); /* NULL allowed */
 enum compare_verdict shadow_verdict(const struct shadow_result *result);
 void shadow_summary(const struct shadow_result *result, struct shadow_summary *ret);

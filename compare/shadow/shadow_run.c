@@ -354,18 +354,72 @@ static bool finish(struct course *c, struct err *err)
            (skip ? shadow_json_make(r, &r->json, err) : write_report(c, err)) && record_verdict(c, err);
 }
 
+/* One pass over all queries; *ret_ran: whether there was any. */
+static bool warm_pass(struct course *c, struct lane *lane, int64_t until_us, struct shadow_warmth *ret,
+                      bool *ret_ran, struct err *err)
+{
+    const struct workload *w = &c->out->workload;
+    *ret_ran = false;
+    for (size_t i = 0; i < w->count; i++) {
+        const struct shadow_query *q = &w->queries[i];
+        for (size_t v = 0; q->needs == NULL && v < q->variant_count; v++) {
+            struct lane_answer answer;
+            if (clock_mono_us() >= until_us)
+                return true;
+            if (workload_is_stopped(w, err) || !lane_run(lane, &q->variants[v], true, &answer, err))
+                return false;
+            ret->runs++;
+            ret->failed += answer.end == LANE_ERROR;
+            *ret_ran = true;
+        }
+    }
+    ret->passes++;
+    return true;
+}
+
+static bool warm(struct course *c, int64_t until_us, struct shadow_warmth *ret, struct err *err)
+{
+    struct lane lane;
+    bool ran = true;
+    bool ok = lane_open(&lane, url_of(c, true), "target", &c->settings, err);
+    lane.live = true;
+    while (ok && ran && clock_mono_us() < until_us)
+        ok = warm_pass(c, &lane, until_us, ret, &ran, err);
+    lane_close(&lane);
+    return ok;
+}
+
+static void begin_course(struct course *c, const struct shadow_request *req)
+{
+    c->out->live = req->live;
+    c->out->reason = xstrdup("");
+    c->out->pipeline = xstrdup(config_text(c->cfg, "pipeline"));
+    c->out->started_us = clock_wall_us();
+    c->out->seed =
+        req->seed != 0 ? req->seed : ((uint64_t)c->out->started_us * UINT64_C(0x9e3779b97f4a7c15) >> 33) | 1;
+    prepare(c);
+}
+
+bool shadow_warm(const struct config *cfg, int64_t for_us, int stop_fd, struct shadow_warmth *ret,
+                 struct err *err)
+{
+    struct shadow_request req = {.live = true, .stop_fd = stop_fd};
+    struct shadow_result *out = xcalloc(1, sizeof *out);
+    struct course c = {.cfg = cfg, .req = &req, .out = out};
+    *ret = (struct shadow_warmth){0};
+    begin_course(&c, &req);
+    bool ok = read_workload(&c, err) && warm(&c, clock_mono_us() + for_us, ret, err);
+    close_all(&c);
+    shadow_result_free(out);
+    return ok;
+}
+
 bool shadow_run(const struct config *cfg, const struct shadow_request *req, struct shadow_result **ret,
                 struct err *err)
 {
     struct shadow_result *out = xcalloc(1, sizeof *out);
     struct course c = {.cfg = cfg, .req = req, .out = out};
-    out->live = req->live;
-    out->reason = xstrdup("");
-    out->pipeline = xstrdup(config_text(cfg, "pipeline"));
-    out->started_us = clock_wall_us();
-    out->seed =
-        req->seed != 0 ? req->seed : ((uint64_t)out->started_us * UINT64_C(0x9e3779b97f4a7c15) >> 33) | 1;
-    prepare(&c);
+    begin_course(&c, req);
     bool ok = read_workload(&c, err) && replay(&c, err);
     close_all(&c);
     ok = ok && finish(&c, err);

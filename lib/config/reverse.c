@@ -154,6 +154,7 @@ static void turn_cutover(struct config *cfg)
     }
     approve_back(cfg);
     set_number(cfg, "cutover.clean_for", 0);
+    set_text(cfg, "cutover.grants", "ignore"); /* the old source served with its own */
     set_number(cfg, "compare.watch.shadow", 0);
     /* What was equal at the switch is where the way back begins, for as long as there is one. */
     if (config_int(cfg, "cutover.verdict_max_age_s") < config_int(cfg, "cutover.rollback_window"))

@@ -60,8 +60,9 @@ def test_writes_during_cutover(servers):
 def test_freeze_cannot_be_undone_by_a_session(servers):
     with Shop(*servers, "closed") as shop:
         shop.compare()
-        shop.source.sql("DO $$ BEGIN CREATE ROLE clerk LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$", db=shop.name)
-        shop.source.sql("GRANT USAGE ON SCHEMA simshop_oltp TO clerk; GRANT ALL ON ALL TABLES IN SCHEMA simshop_oltp TO clerk", db=shop.name)
+        for server in (shop.source, shop.target):
+            server.sql("DO $$ BEGIN CREATE ROLE clerk LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$", db=shop.name)
+            server.sql("GRANT USAGE ON SCHEMA simshop_oltp TO clerk; GRANT ALL ON ALL TABLES IN SCHEMA simshop_oltp TO clerk", db=shop.name)
         shop.cutover("run", "--execute")
         for attempt in ("BEGIN READ WRITE; UPDATE simshop_oltp.accounts SET moves = 0; COMMIT", "SET default_transaction_read_only = off; TRUNCATE simshop_oltp.stock_movements",
                         "SET session_replication_role = replica", "ALTER TABLE simshop_oltp.accounts DISABLE TRIGGER ALL", "DELETE FROM simshop_oltp.ledger",
@@ -91,9 +92,10 @@ def test_gates_refuse_and_change_nothing(servers):
         refused("prepared_transactions")
         shop.source.sql("ROLLBACK PREPARED 'open'", db=shop.name)
 
-        shop.target.sql("ALTER SEQUENCE simshop_oltp.order_number RENAME TO other_number", db=shop.name)
+        shop.target.sql("ALTER SEQUENCE simshop_oltp.order_number OWNED BY NONE; ALTER SEQUENCE simshop_oltp.order_number RENAME TO other_number", db=shop.name)
         refused("sequences")
-        shop.target.sql("ALTER SEQUENCE simshop_oltp.other_number RENAME TO order_number", db=shop.name)
+        shop.target.sql("ALTER SEQUENCE simshop_oltp.other_number RENAME TO order_number; "
+                        "ALTER SEQUENCE simshop_oltp.order_number OWNED BY simshop_oltp.orders.order_id", db=shop.name)
 
         shop.pipeline.apply.terminate()
         refused("apply_alive")
@@ -141,7 +143,7 @@ def test_a_failure_at_any_step_puts_the_source_back(servers):
                 process.start(failpoint=f"{point}:1:error")
                 code = process.wait(120)
                 assert not process.sanitizer_reports(), process.log_tail(100)
-            if point in ("cutover.switching", "cutover.reopened"):  # decided: only forward
+            if point in ("cutover.switching", "cutover.reopened", "cutover.finishing"):  # decided: only forward
                 assert code == 12 and shop.decision() == "switched" and not shop.serves(), f"{point}: {code}\n{process.log_tail()}"
                 assert shop.pipeline.run("cutover", "abort", "--json").returncode not in (0, 11)
                 assert shop.cutover("run", "--execute")["outcome"] == "done"

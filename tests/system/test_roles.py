@@ -238,7 +238,7 @@ def test_a_cutover_names_each_right_that_is_missing(world):
     """And at the end it is done: with these roles a whole life of a pipeline passes on this version."""
     world.start()
     assert compare(world)[0] == 0
-    for side, role in (("source", OWNER), ("source", "pg_signal_backend"), ("source", CAPTURE), ("target", APPLY)):
+    for side, role in (("source", OWNER), ("source", "pg_signal_backend"), ("source", CAPTURE), ("target", OWNER), ("target", APPLY)):
         world.sql(side, f"REVOKE {role} FROM {CUTOVER}")
         try:
             done = world.pipeline.run("cutover", "plan", "--json")
@@ -246,10 +246,10 @@ def test_a_cutover_names_each_right_that_is_missing(world):
             assert done.returncode not in (0, 11) and (f"GRANT {role} TO {CUTOVER}" in text or names([text], "", "", "", CUTOVER)), f"{world.major}: {role}: {text}"
         finally:
             world.sql(side, f"GRANT {role} TO {CUTOVER}")
-    world.sql("target", f"REVOKE UPDATE ON SEQUENCE tickets FROM {CUTOVER}")
+    world.sql("target", f"REVOKE {OWNER} FROM {CUTOVER}", f"REVOKE UPDATE ON SEQUENCE tickets FROM {CUTOVER}")
     done = world.pipeline.run("cutover", "plan", "--json")
     assert done.returncode == 10 and names([done.stdout], "UPDATE", "SEQUENCE", "tickets", CUTOVER), done.stdout
-    world.sql("target", f"GRANT UPDATE ON SEQUENCE tickets TO {CUTOVER}")
+    world.sql("target", f"GRANT UPDATE ON SEQUENCE tickets TO {CUTOVER}", f"GRANT {OWNER} TO {CUTOVER}")
     done = world.pipeline.run("cutover", "run", "--execute", "--json")
     assert done.returncode == 0 and json.loads(done.stdout)["outcome"] == "done", done.stdout + done.stderr
     assert_equal(world.urls["source"], world.urls["target"], ignore=("hr.pay",))

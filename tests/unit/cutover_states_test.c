@@ -71,9 +71,9 @@ static void freeze_comes_before_the_marker_and_the_comparison_before_the_decisio
 {
     struct strbuf text = STRBUF_INIT(65536);
     cutover_describe(&text);
-    static const char *const order[] = {"  beginning",  "  waiting",   "  reading",  "  arming",
-                                        "  pausing",    "  freezing",  "  marking",  "  draining",
-                                        "  sequencing", "  verifying", "  deciding", "  switching"};
+    static const char *const order[] = {
+        "  beginning", "  waiting",  "  preparing",  "  reading",   "  arming",   "  pausing",  "  freezing",
+        "  marking",   "  draining", "  sequencing", "  verifying", "  deciding", "  switching"};
     const char *last = text.data;
     for (size_t i = 0; i < ARRAY_LEN(order); i++) {
         const char *found = strstr(text.data, order[i]);
@@ -113,7 +113,8 @@ static void rows_are_whole(void **state)
 static void clients_wait_in_one_piece(void **state)
 {
     for (int s = CUT_BEGINNING; s < CUT_DONE; s++)
-        assert_int_equal(cutover_rule((enum cutover_state)s, EV_GO)->in_pause, s >= CUT_PAUSING);
+        assert_int_equal(cutover_rule((enum cutover_state)s, EV_GO)->in_pause,
+                         s >= CUT_PAUSING && s <= CUT_SWITCHING);
     assert_false(cutover_rule(CUT_ABORTING, EV_GO)->in_pause);
 }
 

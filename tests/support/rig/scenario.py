@@ -51,7 +51,7 @@ class Scenario:
             privileges.prepare_source(self.source_url)
             if "standby_url" in (more or {}).get("source", {}):
                 privileges.run_blocks(self.source_url, "source-standby")
-            privileges.prepare_target(self.target_url)
+            privileges.prepare_as_target(self.target_url)
         settings = {"capture": {"heartbeat_interval_ms": 500}}
         for section, keys in (more or {}).items():
             settings.setdefault(section, {}).update(keys)
