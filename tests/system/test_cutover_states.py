@@ -12,6 +12,7 @@ from rig.load import load_simshop
 from rig.postgres import copy_schema
 from rig.procs import send_signal
 from rig.scenario import seed
+from rig.way_back import refusals
 
 BUDGET_S = SETTINGS["cutover"]["pause_budget_ms"] / 1000
 SLACK_S = 30  # of a busy machine, in which the last step before the deadline is undone
@@ -31,7 +32,7 @@ def kill_at(shop, point, victims):
     with shop.cutover_process() as process:
         process.start(failpoint=f"{point}:1:stop")
         wait_until(lambda: not process.running or stopped(process.pid), 120, f"it stands still at {point}")
-        assert process.running, f"{point} was never reached\n{process.log_tail()}"
+        assert process.running, f"{point} was never reached\n{refusals(process.log_text())}\n{process.log_tail()}"
         if victims == "all":
             shop.pipeline.capture.kill9()
             shop.pipeline.apply.kill9()

@@ -30,8 +30,8 @@ def states():
     return [names[name] for name in acting]
 
 
-# Those of poolers, of the audit chain, which every step passes, and of reads have loops of their own: test_cutover_poolers, test_approvals, test_read_steps.
-ELSEWHERE = {"cutover.audited", "cutover.read_step", *failpoints("cutover/poolers")}
+# Those of poolers, of the audit chain, which every step passes, of reads and of watches have tests of their own: test_cutover_poolers, test_approvals, test_read_steps, test_cutover_watch.
+ELSEWHERE = {"cutover.audited", "cutover.read_step", *failpoints("cutover/poolers"), *failpoints("cutover/watch")}
 POINTS = [f"cutover.{state}" for state in states() if state != "aborting"] + sorted(failpoints("cutover").keys() - ELSEWHERE)
 
 
