@@ -150,7 +150,8 @@ int compare_repair_command(struct cli *cli)
     struct repair_result result;
     struct compare_talker talker;
     bool journal = cli_flag(cli, "through-journal") != NULL;
-    if (config_is_reversed(cli->cfg)) /* before a cutover rows that lag would be written over those that serve */
+    if (config_is_reversed(
+            cli->cfg)) /* before a cutover rows that lag would be written over those that serve */
         return cli_usage_error(cli, "repair does not work at the way back");
     struct repair_request req = {.way = journal ? REPAIR_JOURNAL : REPAIR_SQL,
                                  .file = cli_flag(cli, "sql"),
