@@ -556,3 +556,37 @@ def test_check_and_refusals(folder, source, target):
         made.start()
         second = made.pipeline.run("capture", "run", "--capture.listen=127.0.0.1:0", timeout=90)
         assert second.returncode != 0 and "another capture" in second.stderr + second.stdout
+
+
+def test_the_server_fails_and_its_binlog_goes(folder, target):
+    """Several domains, new files, a server that is killed: the stream goes on behind the last fence. What was purged is a halt, never a gap."""
+    own = start(folder, "own")
+    try:
+        with case(folder, own, target, "restarts", "CREATE TABLE t (id INT PRIMARY KEY)", "CREATE TABLE t (id int PRIMARY KEY)") as made:
+            made.start()
+            with own.connect(made.name) as connection, connection.cursor() as cursor:
+                for i in range(30):
+                    cursor.execute(f"SET gtid_domain_id = {i % 3 * 7}")
+                    cursor.execute(f"INSERT INTO t VALUES ({i})")
+                    if i % 10 == 9:
+                        own.sql("FLUSH BINARY LOGS")
+            made.wait()
+            own.kill9()
+            own.start()
+            made.source("INSERT INTO t VALUES (100)")
+            made.wait()
+            assert made.target("SELECT count(*), max(id) FROM t") == [(31, 100)]
+            made.capture.terminate()
+            made.source("INSERT INTO t VALUES (101)")
+            own.sql("FLUSH BINARY LOGS")
+
+            def purged():  # a file that a dump is still at stays
+                own.sql(f"PURGE BINARY LOGS TO '{text(own.sql('SHOW MASTER STATUS')[0][0])}'")
+                return len(own.sql("SHOW BINARY LOGS")) == 1
+            wait_until(purged, 60, "the files are purged")
+            made.capture.start()
+            made.capture.assert_exit(5, 60)
+            assert "class=gap" in made.capture.log_text()
+            assert made.target("SELECT max(id) FROM t") == [(100,)]
+    finally:
+        own.close()
