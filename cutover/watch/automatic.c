@@ -49,11 +49,14 @@ static struct cutover_talk talk_of(struct watching *w)
 
 /* --- telling --- */
 
+/* Told once for each reason; figures behind its colon change all the time. */
 static void waits(struct watching *w, const char *why)
 {
-    if (strcmp(w->automatic.waits, why) == 0)
-        return;
+    size_t len = strcspn(why, ":");
+    bool told = strcspn(w->automatic.waits, ":") == len && strncmp(w->automatic.waits, why, len) == 0;
     (void)snprintf(w->automatic.waits, sizeof w->automatic.waits, "%s", why);
+    if (told)
+        return;
     store_event(w, "auto_cutover.waits", json_pack("{s:o}", "text", json_text(why)));
     log_event(LOG_LEVEL_INFO, "auto_cutover", "text=\"%s\"", why);
     if (strncmp(why, "waits for approval", 18) == 0) /* it waits for somebody */

@@ -68,10 +68,12 @@ static void add(struct signal *s, int64_t found, const char *where, const char *
 
 static void checksums(struct pg_conn *conn, const char *side, struct signal *s)
 {
-    int64_t failures = 0;
+    PG_RESULT_AUTO res = NULL;
+    struct err away = ERR_INIT;
     char text[60];
-    if (conn == NULL || !pg_query_int64(conn, checksums_sql, 0, NULL, &failures, NULL))
+    if (conn == NULL || !watch_ask(conn, checksums_sql, 0, NULL, &res, &away))
         return;
+    int64_t failures = pg_cell_int64(res, 0, 0);
     (void)snprintf(text, sizeof text, "%lld checksum failures", (long long)failures);
     add(s, failures, side, text);
 }
@@ -79,7 +81,8 @@ static void checksums(struct pg_conn *conn, const char *side, struct signal *s)
 static void met(struct watching *w, struct signal *s)
 {
     PG_RESULT_AUTO res = NULL;
-    if (w->co.target != NULL && pg_query(w->co.target, met_sql, 1, &w->pipeline, &res, NULL))
+    struct err away = ERR_INIT;
+    if (w->co.target != NULL && watch_ask(w->co.target, met_sql, 1, &w->pipeline, &res, &away))
         add(s, pg_cell_int64(res, 0, 0), "compare", pg_cell(res, 0, 1));
 }
 

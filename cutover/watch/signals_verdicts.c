@@ -44,7 +44,7 @@ static void reconciliation(struct watching *w, struct signal *s)
     since_text(w, since);
     const char *params[] = {config_text(cfg, "pipeline"), since};
     struct pg_conn *conn = cfg == w->cfg ? w->co.target : watch_back_target(w, &away);
-    if (conn == NULL || !pg_query(conn, failing_sql, 2, params, &res, &away)) {
+    if (conn == NULL || !watch_ask(conn, failing_sql, 2, params, &res, &away)) {
         signal_unknown(s, "%.280s", away.text);
         return;
     }
@@ -84,7 +84,7 @@ static void shadow(struct watching *w)
     PG_RESULT_AUTO res = NULL;
     since_text(w, since);
     const char *params[] = {w->pipeline, since};
-    if (!pg_query(w->co.target, shadow_sql, 2, params, &res, &away)) {
+    if (!watch_ask(w->co.target, shadow_sql, 2, params, &res, &away)) {
         signal_unknown(p95, "%.280s", away.text);
     } else if (pg_rows(res) == 0) {
         signal_unknown(p95, "no shadow queries yet");

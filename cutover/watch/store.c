@@ -186,12 +186,18 @@ static bool write_row(struct watching *w, struct err *err)
     PG_RESULT_AUTO res = NULL;
     if (text == NULL)
         return err_set(err, ERR_NO_MEMORY, "the state of the watch does not become JSON");
-    return pg_query(w->co.target,
-                    "INSERT INTO crossfade.cutover_watch (pipeline, state) VALUES ($1, $2::jsonb)"
-                    " ON CONFLICT (pipeline) DO UPDATE SET state = excluded.state, changed_at = "
-                    "pg_catalog.clock_timestamp()"
-                    " WHERE crossfade.cutover_watch.state IS DISTINCT FROM excluded.state",
-                    2, params, &res, err);
+    return watch_ask(w->co.target,
+                     "INSERT INTO crossfade.cutover_watch (pipeline, state) VALUES ($1, $2::jsonb)"
+                     " ON CONFLICT (pipeline) DO UPDATE SET state = excluded.state, changed_at = "
+                     "pg_catalog.clock_timestamp()"
+                     " WHERE crossfade.cutover_watch.state IS DISTINCT FROM excluded.state",
+                     2, params, &res, err);
+}
+
+static bool run(struct watching *w, const char *sql, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    return watch_ask(w->co.target, sql, 0, NULL, &res, err);
 }
 
 static bool write_all(struct watching *w, struct err *err)
@@ -201,9 +207,8 @@ static bool write_all(struct watching *w, struct err *err)
     if (events &&
         !audit_on(w->co.target, w->pipeline, &audit, err)) /* it may make its table: no transaction yet */
         return false;
-    bool ok = pg_exec(w->co.target, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", err) &&
-              (!events || write_events(w, audit, err)) && write_row(w, err) &&
-              pg_exec(w->co.target, "COMMIT", err);
+    bool ok = run(w, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", err) &&
+              (!events || write_events(w, audit, err)) && write_row(w, err) && run(w, "COMMIT", err);
     audit_close(audit);
     return ok;
 }
@@ -216,8 +221,9 @@ bool store_save(struct watching *w, struct err *err)
         json_array_clear(w->unsaved);
         return true;
     }
-    if (pg_in_transaction(w->co.target))
-        (void)!pg_exec(w->co.target, "ROLLBACK", NULL);
+    struct err lost = ERR_INIT;
+    if (!pg_busy(w->co.target) && pg_in_transaction(w->co.target) && !run(w, "ROLLBACK", &lost))
+        log_event(LOG_LEVEL_WARN, "rollback_failed", "text=\"%s\"", lost.text);
     return err_wrap(err, "the state of the watch");
 }
 
@@ -233,33 +239,33 @@ static enum watch_stage stage_of(const struct watching *w)
     return back ? STAGE_BACK : STAGE_AFTER;
 }
 
-/* Whether somebody has moved the application back, or is at it. What cannot be asked leaves it at AFTER: the rollback asks the same rows itself, and refuses. */
+/* What the decision row of this pipeline says there is now; false: none, or it cannot be asked. */
+static bool decision_is(struct pg_conn *conn, const char *pipeline, const char *state)
+{
+    PG_RESULT_AUTO res = NULL;
+    struct err away = ERR_INIT;
+    return conn != NULL &&
+           watch_ask(conn, "SELECT state FROM crossfade.decision WHERE pipeline = $1", 1, &pipeline, &res,
+                     &away) &&
+           pg_rows(res) > 0 && strcmp(pg_cell(res, 0, 0), state) == 0;
+}
+
+/* Whether somebody has moved the application back, or is at it. What cannot be asked leaves it at AFTER: the rollback asks the same rows itself, and
+ * refuses. */
 static void look_back(struct watching *w)
 {
-    static const char decision_sql[] =
-        "SELECT coalesce(min(state), '') FROM crossfade.decision WHERE pipeline = $1";
     const char *back = w->reverse != NULL ? config_text(w->reverse, "pipeline") : NULL;
     struct err away = ERR_INIT;
-    struct pg_conn *source = watch_source(w, &away);
-    char *state = NULL;
-    bool there = false;
-    if (source != NULL && pg_query_text(source, decision_sql, 1, &w->pipeline, &state, &away) &&
-        state != NULL && strcmp(state, "returned") == 0)
+    if (decision_is(watch_source(w, &away), w->pipeline, "returned"))
         w->stage = STAGE_BACK;
-    free_ptr(&state);
-    if (back != NULL &&
-        pg_query_bool(w->co.target, "SELECT pg_catalog.to_regclass('crossfade.decision') IS NOT NULL", 0,
-                      NULL, &there, &away) &&
-        there && pg_query_text(w->co.target, decision_sql, 1, &back, &state, &away) && state != NULL &&
-        strcmp(state, "open") == 0)
+    else if (back != NULL && decision_is(w->co.target, back, "open"))
         w->stage = STAGE_CUTTING;
-    free_ptr(&state);
 }
 
 bool store_stage(struct watching *w, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
-    if (!pg_query(
+    if (!watch_ask(
             w->co.target,
             "SELECT cutover_id, state, (extract(epoch FROM at) * 1000000)::bigint FROM crossfade.cutover"
             " WHERE pipeline = $1 ORDER BY at DESC, seq DESC LIMIT 1",

@@ -39,10 +39,12 @@ static void target_lost(struct watching *w)
 
 static bool target_open(struct watching *w, struct err *err)
 {
-    if (w->co.target != NULL && !pg_busy(w->co.target) && pg_exec(w->co.target, "SELECT 1", NULL))
+    struct err dead = ERR_INIT;
+    if (watch_alive(w->co.target, &dead))
         return true;
     target_lost(w);
     if (cutover_open_target(&w->co, w->cfg, err) &&
+        pg_exec(w->co.target, "SET statement_timeout = '20s'; SET lock_timeout = '10s'", err) &&
         pg_control_tables_ensure(w->co.target, TARGET_TABLES, embedded_sql_target_sql, "target", err) &&
         lock(w, err))
         return true;

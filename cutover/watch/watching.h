@@ -108,6 +108,12 @@ const struct config *watch_running(const struct watching *w);
 /* A session on the source, on the reverse pipeline's target; NULL: away, and *err says why. */
 struct pg_conn *watch_source(struct watching *w, struct err *err);
 struct pg_conn *watch_back_target(struct watching *w, struct err *err);
+/* As pg_query(), for at most some seconds: a server that is there and does not answer must not hold up the watch. Behind a failure the session may be
+ * of no further use: watch_alive() tells. */
+bool watch_ask(struct pg_conn *conn, const char *sql, int count, const char *const *params,
+               struct pg_result **ret, struct err *err) MUST_CHECK;
+/* conn: NULL allowed. */
+bool watch_alive(struct pg_conn *conn, struct err *err) MUST_CHECK;
 void signals_of_roles(struct watching *w);    /* lag, failed_batches, roles; true parts of corruption */
 void signals_of_verdicts(struct watching *w); /* reconciliation, latency_p95, error_rate */
 void signal_of_poolers(struct watching *w);

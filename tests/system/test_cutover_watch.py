@@ -9,7 +9,7 @@ import sys
 import psycopg
 import pytest
 
-from rig import Pgbouncer, Postgres, Process, Workdir, find_crossfade, wait_until
+from rig import Pgbouncer, Postgres, Process, Timeout, Workdir, find_crossfade, wait_until
 from rig.scenario import scenario
 from rig.window import SECRET, Hook
 from test_approvals import make_key
@@ -347,10 +347,29 @@ def test_target_away(servers):
         w.configure({"disk": [], "roles": [], "lag": [], "corruption": []})
         with w.running() as process:
             w.wait(process, lambda r: r["stage"] == "before_cutover", "a reading")
+
+            def told(event, before):
+                def seen():
+                    assert process.running, process.log_tail()
+                    return hook.events().count(event) > before
+                try:
+                    wait_until(seen, 60, event)
+                except Timeout:
+                    raise AssertionError(f"{hook.events()}\n{process.log_tail()}") from None
+
             target.process.kill9()
-            wait_until(lambda: "target_away" in hook.events(), 60, "the alert")
+            told("target_away", 0)
             target.start()
-            wait_until(lambda: "target_back" in hook.events(), 60, "the second alert")
+            told("target_back", 0)
+            w.wait(process, lambda r: r["stage"] == "before_cutover", "readings go on")
+            before = hook.events()
+            (pid,), = target.sql("SELECT pid FROM pg_stat_activity WHERE application_name = %s ORDER BY backend_start LIMIT 1", (f"crossfade cutover {made.name}",))
+            os.kill(pid, signal.SIGSTOP)  # there, and without an answer
+            try:
+                told("target_away", before.count("target_away"))
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            told("target_back", before.count("target_back"))
             assert "another `crossfade cutover watch`" in w.p.run("cutover", "watch", "--once").stderr
 
 
