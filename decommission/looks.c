@@ -112,7 +112,7 @@ static const struct look looks[] = {
      " WHERE j.database = pg_catalog.current_database() ORDER BY j.jobid"},
     {"foreign_server", true, NULL, 0,
      "SELECT s.srvname, " NONE ", 'reads from elsewhere (' || w.fdwname || '), ' || (SELECT count(*) FROM "
-                               "pg_catalog.pg_user_mappings u "
+     "pg_catalog.pg_user_mappings u "
      "WHERE u.srvid = s.oid) || ' user mappings', false"
      " FROM pg_catalog.pg_foreign_server s JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = s.srvfdw "
      "ORDER BY 1"},
