@@ -32,7 +32,7 @@ static bool ask_int(struct cleanup *cl, const char *sql, int64_t *ret, struct er
     return true;
 }
 
-static bool is_there(struct cleanup *cl, const char *table, bool *ret, struct err *err)
+bool maria_table_there(struct cleanup *cl, const char *table, bool *ret, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(1000);
     int64_t count = 0;
@@ -44,6 +44,29 @@ static bool is_there(struct cleanup *cl, const char *table, bool *ret, struct er
     *ret = count > 0;
     strbuf_release(&sql);
     return ok;
+}
+
+bool maria_shards(struct cleanup *cl, const char *before, const char *after, maria_each_row *each, void *ctx,
+                  struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(4000);
+    bool there = false;
+    if (!maria_table_there(cl, "position", &there, err))
+        return false;
+    strbuf_addf(&sql,
+                "SELECT s.shard, %sCONCAT('crossfade apply ', s.hash)%s, s.hash FROM (SELECT t.shard, "
+                "SHA1(CONCAT_WS('\\n', DATABASE(), t.p, t.shard)) AS hash FROM (SELECT ",
+                before, after);
+    maria_quote_literal(&sql, cl->pipeline);
+    strbuf_adds(&sql, " AS p, '1/1' AS shard");
+    if (there) {
+        strbuf_adds(&sql, " UNION SELECT pipeline, shard FROM crossfade_position WHERE pipeline = ");
+        maria_quote_literal(&sql, cl->pipeline);
+    }
+    strbuf_adds(&sql, ") t) s");
+    bool ok = strbuf_ok(&sql, "statement", err) && maria_query(cl->maria, sql.data, each, ctx, err);
+    strbuf_release(&sql);
+    return ok || err_wrap(err, "locks on the target");
 }
 
 /* Of the pipeline's rows (mine), or of those of others. */
@@ -68,7 +91,7 @@ bool maria_rows_find(struct cleanup *cl, const struct cleanup_kind *kind, struct
         bool there = false;
         if (!t->on_target)
             continue;
-        if (!is_there(cl, t->name, &there, err) || (there && !count_rows(cl, t, true, &rows, err)))
+        if (!maria_table_there(cl, t->name, &there, err) || (there && !count_rows(cl, t, true, &rows, err)))
             return err_wrap(err, "crossfade_%s on the target", t->name);
         if (rows == 0)
             continue;
@@ -104,8 +127,8 @@ static bool others(struct cleanup *cl, bool *ret, struct err *err)
         const struct control_table *t = &control_tables[i];
         int64_t rows = 0;
         bool there = false;
-        if (t->on_target &&
-            (!is_there(cl, t->name, &there, err) || (there && !count_rows(cl, t, false, &rows, err))))
+        if (t->on_target && (!maria_table_there(cl, t->name, &there, err) ||
+                             (there && !count_rows(cl, t, false, &rows, err))))
             return false;
         *ret = rows > 0;
     }
@@ -121,7 +144,7 @@ bool maria_objects_find(struct cleanup *cl, const struct cleanup_kind *kind, str
         bool there = false;
         if (!control_tables[i].on_target)
             continue;
-        if (!is_there(cl, control_tables[i].name, &there, err))
+        if (!maria_table_there(cl, control_tables[i].name, &there, err))
             return false;
         if (!there)
             continue;

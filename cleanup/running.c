@@ -5,6 +5,7 @@
 
 #include "cleanup_internal.h"
 #include "core/alloc.h"
+#include "maria_rows.h"
 #include "pg/control_tables.h"
 
 /* Roles show themselves as "crossfade capture shop" and the like; of other roles' sessions the name is everybody's to read. */
@@ -16,8 +17,9 @@ static const char sessions_sql[] =
     "'crossfade apply ' || $1,"
     " 'crossfade load ' || $1, 'crossfade compare ' || $1, 'crossfade cutover ' || $1]) AND a.datname = "
     "pg_catalog.current_database()"
-    " AND NOT (coalesce(a.backend_type, '') = 'walsender' AND a.application_name LIKE 'crossfade compare "
-    "%')" /* slots.c */
+    " AND a.pid NOT IN (SELECT s.active_pid FROM pg_catalog.pg_replication_slots s WHERE s.temporary AND "
+    "s.active_pid IS NOT NULL"
+    " AND s.slot_name ~ '^crossfade_compare_')" /* slots.c */
     " GROUP BY 1 ORDER BY 1";
 
 static bool find_sessions(struct cleanup *cl, const struct cleanup_kind *kind, struct pg_conn *conn,
@@ -36,61 +38,35 @@ static bool find_sessions(struct cleanup *cl, const struct cleanup_kind *kind, s
     return true;
 }
 
-/* As apply names its lock (lib/target/mariadb/lock.c), for the shards that have a position, and the usual one. */
-#define MARIA_LOCKS                                                                                          \
-    "SELECT s.shard, IS_USED_LOCK(CONCAT('crossfade apply ', SHA1(CONCAT_WS('\\n', DATABASE(), s.p, "        \
-    "s.shard)))) AS holder FROM (SELECT "
+struct holders {
+    struct cleanup *cl;
+    const struct cleanup_kind *kind;
+};
 
+/* Shard, connection that holds its lock. */
 static bool add_maria_holder(void *ctx, char **cells, size_t count, struct err *err)
 {
-    struct cleanup_item *item = ctx;
+    const struct holders *h = ctx;
     (void)count;
     (void)err;
     if (cells[1] == NULL)
         return true;
-    char *text CLEANUP(free_ptr) =
-        xasprintf("connection %s, shard %s", cells[1], cells[0] != NULL ? cells[0] : "1/1");
+    char *text CLEANUP(free_ptr) = xasprintf("connection %s, shard %s", cells[1], cells[0]);
+    struct cleanup_item *item = item_add(h->cl, h->kind, "target", "crossfade apply");
     item_used_by(item, text);
+    item_refuse(item, "apply runs: stop it (SIGTERM) and come again");
     return true;
 }
 
-static bool maria_there(struct cleanup *cl, const char *table, bool *ret, struct err *err)
+static bool add_maria_refusal(void *ctx, char **cells, size_t count, struct err *err)
 {
-    char *count CLEANUP(free_ptr) = NULL;
-    struct strbuf sql = STRBUF_INIT(2000);
-    strbuf_adds(
-        &sql,
-        "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ");
-    maria_quote_literal(&sql, table);
-    bool ok = strbuf_ok(&sql, "statement", err) && maria_query_text(cl->maria, sql.data, 0, &count, err);
-    strbuf_release(&sql);
-    *ret = ok && count != NULL && strcmp(count, "0") != 0;
-    return ok;
-}
-
-static bool find_maria(struct cleanup *cl, const struct cleanup_kind *kind, struct err *err)
-{
-    bool there = false;
-    struct strbuf sql = STRBUF_INIT(4000);
-    if (!maria_there(cl, "crossfade_position", &there, err))
-        return false;
-    struct cleanup_item *item = item_add(cl, kind, "target", "crossfade apply");
-    strbuf_adds(&sql, MARIA_LOCKS);
-    maria_quote_literal(&sql, cl->pipeline);
-    strbuf_adds(&sql, " AS p, '1/1' AS shard");
-    if (there) {
-        strbuf_adds(&sql, " UNION SELECT pipeline, shard FROM crossfade_position WHERE pipeline = ");
-        maria_quote_literal(&sql, cl->pipeline);
-    }
-    strbuf_adds(&sql, ") s");
-    bool ok =
-        strbuf_ok(&sql, "statement", err) && maria_query(cl->maria, sql.data, add_maria_holder, item, err);
-    strbuf_release(&sql);
-    if (*item->used_by != '\0')
-        item_refuse(item, "apply runs: stop it (SIGTERM) and come again");
-    else
-        item_leave(item, "does not run");
-    return ok;
+    const struct holders *h = ctx;
+    (void)count;
+    (void)err;
+    if (cells[1] == NULL || strcmp(cells[1], "1") != 0)
+        item_refuse(item_add(h->cl, h->kind, "target", "crossfade apply"),
+                    "apply of shard %s runs: stop it and come again", cells[0]);
+    return true;
 }
 
 bool running_find(struct cleanup *cl, const struct cleanup_kind *kind, struct err *err)
@@ -98,7 +74,8 @@ bool running_find(struct cleanup *cl, const struct cleanup_kind *kind, struct er
     return find_sessions(cl, kind, cl->source, "source", err) &&
            find_sessions(cl, kind, cl->standby, "standby", err) &&
            find_sessions(cl, kind, cl->target, "target", err) &&
-           (cl->maria == NULL || find_maria(cl, kind, err));
+           (cl->maria == NULL || maria_shards(cl, "NULLIF(IS_USED_LOCK(", "), CONNECTION_ID())",
+                                              add_maria_holder, &(struct holders){cl, kind}, err));
 }
 
 /* One row for each lock that could not be had. The keys are those of compare/fence.c, cutover/cutover.c and lib/target/postgres/postgres.c. */
@@ -119,7 +96,7 @@ static bool apply_locks(struct cleanup *cl, const struct cleanup_kind *kind, str
 {
     bool there = false;
     if (cl->target == NULL)
-        return true;
+        return maria_shards(cl, "GET_LOCK(", ", 0)", add_maria_refusal, &(struct holders){cl, kind}, err);
     return pg_control_tables_look(cl->target, "crossfade.position", &there, err) &&
            lock_pg(
                cl, kind, cl->target, "target",

@@ -6,6 +6,7 @@
 
 #include "cleanup_internal.h"
 #include "core/alloc.h"
+#include "maria_rows.h"
 #include "pg/control_tables.h"
 
 static bool find_steps(struct cleanup *cl, const struct cleanup_kind *kind, struct err *err)
@@ -61,22 +62,33 @@ static bool add_xa(void *ctx, char **cells, size_t count, struct err *err)
     return true;
 }
 
-/* Branches begin with the hash that names the lock: of this database, the pipeline and a shard. */
+struct branches {
+    struct cleanup *cl;
+    const struct cleanup_kind *kind;
+    const char *names;
+};
+
+/* Branches begin with the hash that names the lock of their shard. */
+static bool add_branches(void *ctx, char **cells, size_t count, struct err *err)
+{
+    const struct branches *b = ctx;
+    (void)count;
+    (void)err;
+    if (cells[2] != NULL && strstr(b->names, cells[2]) != NULL)
+        item_refuse(item_add(b->cl, b->kind, "target", cells[2]),
+                    "XA transactions of apply, shard %s, are prepared: start apply, which ends them, and "
+                    "stop it again",
+                    cells[0]);
+    return true;
+}
+
 static bool find_xa(struct cleanup *cl, const struct cleanup_kind *kind, struct err *err)
 {
-    struct strbuf names = STRBUF_INIT((size_t)1 << 20), sql = STRBUF_INIT(2000);
-    char *hash CLEANUP(free_ptr) = NULL;
-    strbuf_adds(&sql, "SELECT SHA1(CONCAT_WS('\\n', DATABASE(), ");
-    maria_quote_literal(&sql, cl->pipeline);
-    strbuf_adds(&sql, ", '1/1'))");
-    bool ok = strbuf_ok(&sql, "statement", err) && maria_query_text(cl->maria, sql.data, 0, &hash, err) &&
-              maria_query(cl->maria, "XA RECOVER", add_xa, &names, err) &&
-              strbuf_ok(&names, "list of transactions", err);
-    if (ok && hash != NULL && strstr(names.data, hash) != NULL)
-        item_refuse(item_add(cl, kind, "target", hash),
-                    "XA transactions of apply are prepared: start apply, which ends them, and stop it again");
+    struct strbuf names = STRBUF_INIT((size_t)1 << 20);
+    bool ok = maria_query(cl->maria, "XA RECOVER", add_xa, &names, err) &&
+              strbuf_ok(&names, "list of transactions", err) &&
+              maria_shards(cl, "LENGTH(", ")", add_branches, &(struct branches){cl, kind, names.data}, err);
     strbuf_release(&names);
-    strbuf_release(&sql);
     return ok;
 }
 
@@ -136,17 +148,11 @@ static bool count_unapplied(struct cleanup *cl, size_t which, char **ret, struct
         ok = pg_control_tables_look(cl->target, name, &there, err) &&
              (!there || pg_query_text(cl->target, sql.data, 1, &cl->pipeline, ret, err));
     } else {
-        char *exists CLEANUP(free_ptr) = NULL;
-        strbuf_addf(&sql,
-                    "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME "
-                    "= 'crossfade_%s'",
-                    table);
-        ok = maria_query_text(cl->maria, sql.data, 0, &exists, err);
-        strbuf_clear(&sql);
+        ok = maria_table_there(cl, table, &there, err);
         strbuf_addf(&sql, "SELECT COUNT(*) FROM crossfade_%s WHERE %s AND pipeline = ", table,
                     unapplied[which].mine);
         maria_quote_literal(&sql, cl->pipeline);
-        ok = ok && (exists == NULL || maria_query_text(cl->maria, sql.data, 0, ret, err));
+        ok = ok && (!there || maria_query_text(cl->maria, sql.data, 0, ret, err));
     }
     strbuf_release(&sql);
     return ok;

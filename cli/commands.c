@@ -168,6 +168,22 @@ const struct command command_table[] = {
          "again after an interruption, it goes on. Exit code 0: done (or nothing is in the way); 1: "
          "something is refused; 4: could not run.",
      .flags = cleanup_flags},
+    {.name = "decommission",
+     .run = cmd_decommission,
+     .needs_config = true,
+     .stop = STOP_TWICE,
+     .usage = "status [--json] | watch [--interval S] [--once] | tombstone [--execute [--confirm NAME]] "
+              "[--undo] [--json]",
+     .summary = "after a cutover: who still uses the old database, and closing it in steps",
+     .text =
+         "status: the stage (serving, readonly, tombstone, ready), sessions and their last query, who was "
+         "seen, what depends on the old side, until when it is kept, and whether it may be switched off; "
+         "changes nothing. watch notes who connects, until stopped. tombstone --execute has connections "
+         "of applications to the old database refused with a message that names the new home (how, and "
+         "what exactly they read, it says beforehand), and ends their sessions; superusers and "
+         "Crossfade's roles pass. --undo takes it down. Exit code of status: 0 may be switched off; 1 "
+         "not yet; of tombstone: 0 done or planned; 10 refused; all: 4 could not run.",
+     .flags = decommission_flags},
     {.name = "approve",
      .run = cmd_approve,
      .needs_config = true,

@@ -29,10 +29,10 @@
 
 /* clang-format off */
 const struct option option_table[] = {
-    {.key = "pipeline", .type = OPT_TEXT, .pattern = "^[a-z][a-z0-9_]{0,30}$", .example = "shop", .used_by = "!capture !apply !status !journal !check !compare !cutover !rollback !schema !audit !approve !cleanup",
+    {.key = "pipeline", .type = OPT_TEXT, .pattern = "^[a-z][a-z0-9_]{0,30}$", .example = "shop", .used_by = "!capture !apply !status !journal !check !compare !cutover !rollback !schema !audit !approve !cleanup !decommission",
      .help = "Name of the pipeline: a lower-case letter, then up to 30 letters, digits or '_'. Names the slot, the publication and the journal's transactional id."},
 
-    {.key = "source.url", .type = OPT_URL, .choices = PG_URL "|mariadb://", .example = "postgresql://crossfade@db1:5432/shop", .used_by = "!capture !check !compare !cutover !rollback !schema status audit !approve cleanup",
+    {.key = "source.url", .type = OPT_URL, .choices = PG_URL "|mariadb://", .example = "postgresql://crossfade@db1:5432/shop", .used_by = "!capture !check !compare !cutover !rollback !schema status audit !approve cleanup !decommission",
      .help = "The database to move away from: PostgreSQL, or for capture and check MariaDB (mariadb://user@host:3306/database; docs/OPERATIONS.md, \"MariaDB as a source\"). Passwords are better left to libpq's own means (PGPASSFILE, service file) or ${VAR}."},
     {.key = "source.standby_url", .type = OPT_URL, .choices = PG_URL, .example = "postgresql://crossfade@db1-standby:5432/shop", .used_by = "capture cleanup",
      .help = "A hot standby of source.url, PostgreSQL 16 or later: capture copies and decodes there, and writes to source.url only markers, heartbeats and what setting up takes. Tables need a key to be copied there."},
@@ -72,7 +72,7 @@ const struct option option_table[] = {
     {.key = "source.debezium.registry_ca", .type = OPT_PATH, .example = "/etc/ssl/registry-ca.pem", .used_by = "apply",
      .help = "Certificates (PEM) that the registry's may be signed by, in place of the system's."},
 
-    {.key = "target.url", .type = OPT_URL, .choices = PG_URL "|mariadb://|mysql://|fault:", .example = "postgresql://crossfade@db2:5432/shop", .used_by = "!apply !check !compare !cutover !rollback !schema !audit !approve !cleanup",
+    {.key = "target.url", .type = OPT_URL, .choices = PG_URL "|mariadb://|mysql://|fault:", .example = "postgresql://crossfade@db2:5432/shop", .used_by = "!apply !check !compare !cutover !rollback !schema !audit !approve !cleanup !decommission",
      .help = "The database to move to. Its tables must exist; crossfade schema create makes them. MariaDB (10.11 or later; apply, schema and check alone): mariadb://user@host:3306/database?ssl-mode=verify_identity&ssl-ca=FILE; its password from the URL, MARIADB_PWD, MYSQL_PWD or ~/.my.cnf."},
     {.key = "target.unfit", .type = OPT_ENUM, .def = "halt", .choices = "halt|null|nearest", .used_by = "capture apply compare",
      .help = "What becomes of a value that the target's column cannot hold, such as infinity or the year 290000 (MariaDB), a zero byte in text or a text that is too long (PostgreSQL). halt: apply stops and names the row, or holds it as a dead letter (apply.on_row_error). null: NULL, in columns that take it. nearest (MariaDB): the nearest date, time or float that there is. Columns of a key always halt; so does what a rule has no answer for."},
@@ -424,7 +424,7 @@ const struct option option_table[] = {
      .help = "Hooks: lead $CROSSFADE_READ_SHARE percent of the application's reads to the target, for proxies that can split them. 0: all back to the source, which an abort asks for. One that fails aborts the cutover; one that fails in the abort leaves it for a person."},
     {.key = "cutover.on_done", .type = OPT_LIST, .items = "commands of a shell", .example = "[\"/opt/app/announce\"]", .used_by = "cutover",
      .help = "Hooks: run at the end of a cutover. One that fails is reported."},
-    {.key = "cutover.read_only_period_s", .type = OPT_DURATION, .unit = UNIT_S, .def = "72h", .min = 0, .max = 365 * DAY_S, .used_by = "cleanup",
+    {.key = "cutover.read_only_period_s", .type = OPT_DURATION, .unit = UNIT_S, .def = "72h", .min = 0, .max = 365 * DAY_S, .used_by = "cleanup decommission",
      .help = "How long after a cutover the old database is kept, closed to writers, as the way back. Until then cleanup wants the pipeline's name (--confirm), and decommission does not say that the old side may be switched off."},
     {.key = "cutover.hook_timeout_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "10s", .min = 100, .max = 60 * MINUTE_S * 1000, .used_by = "cutover",
      .help = "A hook that takes longer is ended, with all its children, and counts as failed."},
@@ -495,6 +495,15 @@ const struct option option_table[] = {
      .help = "How many cutovers may be begun by themselves in one maintenance window, the others having been refused or aborted."},
     {.key = "cutover.auto_cutover_on.retry", .type = OPT_DURATION, .unit = UNIT_S, .def = "5m", .min = 1, .max = DAY_S, .used_by = "cutover",
      .help = "How long after one that was refused or aborted the next may begin; twice as long after the second, and so on."},
+
+    {.key = "decommission.tombstone", .type = OPT_ENUM, .def = "auto", .choices = "auto|login|preload|connect", .used_by = "decommission",
+     .help = "How connections to the old database are refused. login: an event trigger, whose message clients read (PostgreSQL 17 and later; source.url must come as a superuser). preload: session_preload_libraries names a library that is not there, called as the message (before 17; a superuser). connect: the right to connect is taken away; clients read that, and not where to go (the database's owner is enough). auto: the first of these that is possible."},
+    {.key = "decommission.new_home", .type = OPT_TEXT, .example = "host=db2.example.com port=5432 dbname=shop", .used_by = "decommission",
+     .help = "Where the database is now, as the tombstone tells clients. Default: host, port and database of target.url."},
+    {.key = "decommission.allow", .type = OPT_LIST, .items = "names of roles", .example = "[auditor]", .used_by = "decommission",
+     .help = "Roles that the tombstone lets in, beside superusers and Crossfade's own."},
+    {.key = "decommission.quiet_s", .type = OPT_DURATION, .unit = UNIT_S, .def = "24h", .min = 0, .max = 365 * DAY_S, .used_by = "decommission",
+     .help = "Whoever was seen on the old database (decommission watch) within this time, and since the tombstone, speaks against switching it off."},
 
     {.key = "log.format", .type = OPT_ENUM, .def = "text", .choices = "text|json", .used_by = "capture apply compare cutover",
      .help = "One event is one line on stderr, as text or as JSON."},

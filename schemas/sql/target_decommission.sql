@@ -27,3 +27,9 @@ CREATE TABLE IF NOT EXISTS crossfade.tombstone (
     at       timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 REVOKE ALL ON crossfade.connection_seen, crossfade.tombstone FROM PUBLIC;
+DO $$ DECLARE made regclass; BEGIN -- whoever came first: the tombstone may take a superuser, what looks at it does not
+    FOR made IN SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid IN ('crossfade.connection_seen'::regclass, 'crossfade.tombstone'::regclass)
+                 AND c.relowner <> n.nspowner AND pg_has_role(c.relowner, 'USAGE') AND pg_has_role(n.nspowner, 'MEMBER') LOOP
+        EXECUTE (SELECT format('ALTER TABLE %s OWNER TO %I', made, pg_get_userbyid(nspowner)) FROM pg_namespace WHERE nspname = 'crossfade');
+    END LOOP;
+END $$;

@@ -12,7 +12,7 @@ from rig import Kafka, Postgres, Workdir, privileges
 from rig.mariadb import MariaDB
 from rig.pipeline import Pipeline
 from rig.postgres import copy_schema
-from rig.privileges import OWNER, as_role
+from rig.privileges import COMPARE, OWNER, as_role
 from rig.procs import run_crossfade
 from rig.scenario import drop_database
 from rig.wait import wait_until
@@ -222,12 +222,19 @@ def test_what_keeps_it_from_beginning(servers):
         with psycopg.connect(site.copy, autocommit=True) as other:  # an apply, as far as its lock goes
             other.execute("SELECT pg_advisory_lock(hashtextextended('crossfade apply held 1/1', 0))")
             refuses("role")
+        # A comparator whose host has died: the server still has its walsender, and with it the slot.
+        dead = psycopg.pq.PGconn.connect((as_role(site.url, COMPARE) + "?replication=database&application_name=crossfade%20compare%20held").encode())
+        made_slot = dead.exec_(b"CREATE_REPLICATION_SLOT crossfade_compare_0123456789abcdef TEMPORARY LOGICAL pgoutput")
+        assert made_slot.status == psycopg.pq.ExecStatus.TUPLES_OK, made_slot.error_message
         # A view that somebody has built on a control table keeps it, and is told; a locked table is waited for.
         execute(site.copy, "CREATE VIEW public.where_it_stands AS SELECT fence_id FROM crossfade.position; CREATE TABLE crossfade.notes (t text)")
         done = cleanup(made, "--execute", "--discard-dead-letters")
         assert done["outcome"] == "done"
         assert value(site.copy, "SELECT count(*) FROM crossfade.position") == 0 and value(site.copy, "SELECT count(*) FROM pg_prepared_xacts") == 1
         execute(site.copy, "ROLLBACK PREPARED 'crossfade:held_too:1/1:abc:1'")
+        assert of(done, "temporary_slot")[0]["removed"]
+        wait_until(lambda: value(site.url, "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()") == 0, 20, "no slot is left")
+        dead.finish()
         left = {a["name"]: a["why"] for a in of(done, "shared_object", "leave")}
         assert "where_it_stands" in left['table crossfade."position"'] and "somebody else" in left["table crossfade.notes"], left
 
@@ -252,3 +259,53 @@ def test_after_a_cutover(servers):
         execute(as_role(site.url, OWNER), "UPDATE one SET v = 'x'")
         assert site.before[0] - site.catalogs()[0] <= {("schema", "crossfade")} and not site.catalogs()[0] - site.before[0]
         assert value(site.copy, "SELECT count(*) FROM crossfade.cutover WHERE state = 'done'") == 1
+
+
+def test_kafka_topics_that_are_the_pipelines(servers):
+    """Topics of another pipeline, whose prefix begins with this one's, and of nobody at all, stay."""
+    folder = servers[0]
+    with Kafka(folder) as kafka, Site(servers, "streams", journal=kafka.url) as site:
+        made, other = site.pipeline("streams", ("public.one", "app.*")), site.pipeline("streams_eu", ('public."two ""x"" y"',), journal={"topic_prefix": "streams.eu"})
+        kafka.tool("kafka-topics", "--create", "--topic", "streams.stranger")
+        stop(made)
+        wait_until(lambda: cleanup_is_free(made), 30, "the sessions of the roles are gone")
+        planned = cleanup(made, "--journal")
+        topics = {a["name"]: a["fate"] for a in of(planned, "journal")}
+        ours = {name for name, fate in topics.items() if fate == "remove"}
+        assert {"streams.public.one", "streams.fence", "streams.schemas"} <= ours, topics
+        assert topics["streams.stranger"] == "leave" and {name for name, fate in topics.items() if name.startswith("streams.eu.")} and all(fate == "leave" for name, fate in topics.items() if name.startswith("streams.eu."))
+        kills = 0
+        for _ in range(20):  # each run deletes one topic and dies
+            done = run_crossfade("cleanup", "--execute", "--journal", "--confirm", "streams", "--json", config=made.config_of("cutover"), timeout=180, env={"CROSSFADE_FAILPOINT": "journal.remove_topic:2"})
+            kills += done.returncode == -signal.SIGKILL
+            if done.returncode != -signal.SIGKILL:
+                break
+            wait_until(lambda: cleanup_is_free(made), 30, "the session that was killed is gone")
+        assert done.returncode == 0 and kills >= 2, done.stdout[-2000:] + done.stderr
+        left = {a["name"] for a in of(cleanup(made, "--journal"), "journal")}
+        assert not left & ours and "streams.stranger" in left and "streams.eu.fence" in left, left
+        execute(as_role(site.url, OWNER), "INSERT INTO \"two \"\"x\"\" y\" VALUES (100, 'later')")
+        other.wait_caught_up()
+
+
+def test_mariadb_target(servers):
+    folder, source, _ = servers
+    with MariaDB(folder, "maria", settings={"sql-mode": "STRICT_TRANS_TABLES"}) as maria:
+        url = maria.create_db("maria_shop")
+        maria.script("CREATE TABLE one (id int PRIMARY KEY, v longtext) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin", "maria_shop")
+        maria.sql("GRANT DROP ON `maria_shop`.* TO 'crossfade'@'%'")
+        with Site((folder, source, None), "maria_shop", target_url=url) as site:
+            one = site.pipeline("maria_one", ("public.one",))
+            running = cleanup(one, "--execute", expected=1)
+            assert any(a["side"] == "target" and "shard 1/1" in (a["used_by"] or "") for a in of(running, "role", "refuse")), of(running, "role")
+            stop(one)
+            wait_until(lambda: cleanup_is_free(one), 30, "the sessions of the roles are gone")
+            maria.sql("INSERT INTO crossfade_release (pipeline, nonce) VALUES ('another', 'x')", db="maria_shop")
+            done = cleanup(one, "--execute")
+            assert {a["name"] for a in of(done, "target_rows", "remove")} >= {"position", "loaded"} and {a["fate"] for a in of(done, "shared_object") if a["side"] == "target"} == {"leave"}
+            assert int(maria.value("SELECT COUNT(*) FROM crossfade_release", db="maria_shop")) == 1
+            maria.sql("DELETE FROM crossfade_release", db="maria_shop")
+            cleanup(one, "--execute")
+            tables = {row[0] for row in maria.sql("SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'maria_shop'")}
+            assert tables == {"one", "crossfade_audit"} and int(maria.value("SELECT COUNT(*) FROM one", db="maria_shop")) == 50
+            assert site.before[0] - site.catalogs()[0] <= {("schema", "crossfade")} and not site.catalogs()[0] - site.before[0]
