@@ -213,10 +213,19 @@ static bool locked_statement(struct cutover *co, const char *sql, bool end_write
                              struct err *err)
 {
     char *our_pid CLEANUP(free_ptr) = NULL;
-    return pg_execf(co->source, err, "SET lock_timeout = %" PRId64, timeout_ms + 1000) &&
-           pg_query_text(co->source, "SELECT pg_catalog.pg_backend_pid()::text", 0, NULL, &our_pid, err) &&
-           pg_send(co->source, sql, 0, NULL, err) && await_lock(co, our_pid, end_writers, timeout_ms, err) &&
-           pg_exec(co->source, "SET lock_timeout = 0", err);
+    char timeout[32];
+    struct err ignored = ERR_INIT; /* of a broken session, which is replaced before it is used again */
+    (void)snprintf(timeout, sizeof timeout, "%" PRId64, timeout_ms + 1000);
+    const char *params[] = {timeout};
+    bool ok = pg_query_text(co->source,
+                            "SELECT pg_catalog.pg_backend_pid()::text WHERE"
+                            " pg_catalog.set_config('lock_timeout', $1, false) IS NOT NULL",
+                            1, params, &our_pid, err) &&
+              pg_send(co->source, sql, 0, NULL, err) && await_lock(co, our_pid, end_writers, timeout_ms, err);
+    /* Also where it failed: what follows on this session waits for its locks. */
+    if (!pg_busy(co->source) && !pg_exec(co->source, "SET lock_timeout = 0", ok ? err : &ignored))
+        return false;
+    return ok;
 }
 
 enum armed { ARMED_UNKNOWN = 0, ARMED_NOT, ARMED_PLAIN, ARMED_ALWAYS };

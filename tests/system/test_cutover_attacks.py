@@ -357,3 +357,46 @@ def test_machine_that_is_gone_with_the_row_in_its_hands(cut):
     cut.at("cutover.decision_held", event, 11)
     assert cut.s.admin("SELECT state FROM crossfade.decision") == [("aborted",)] and cut.serves()
     cut.s.assert_equal()
+
+
+def test_role_of_the_cutover_is_set_to_replica(cut):
+    """As that of apply may be: its probes are an application's all the same."""
+    server = cut.s.source_server
+    server.sql("ALTER ROLE crossfade_cutover SET session_replication_role = replica")
+    server.sql("ALTER ROLE crossfade_cutover SET default_transaction_read_only = on")
+    try:
+        assert cut.run("run", "--execute")["outcome"] == "done"
+    finally:
+        server.sql("ALTER ROLE crossfade_cutover RESET ALL")
+    refused(cut.s, "UPDATE t SET v = v")
+
+
+def test_two_commands_race(cut):
+    """Of cutovers and aborts that are begun at the same moment one has its way, and the end is one of two."""
+    words = [("run", "--execute"), ("run", "--execute"), ("resume",), ("abort",), ("plan",)]
+    codes = []
+    threads = [threading.Thread(target=lambda w=w: codes.append((w[0], cut.s.pipeline.run("cutover", *w, "--json", timeout=300).returncode))) for w in words]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stands = cut.s.admin("SELECT state FROM crossfade.decision") or [("none",)]
+    assert (stands == [("switched",)]) == (not cut.serves()), (stands, codes)
+    assert ("run", 0) in codes or ("resume", 0) in codes or cut.serves(), (stands, codes)
+    if stands != [("switched",)]:
+        assert cut.run("run", "--execute")["outcome"] == "done", codes
+    assert cut.s.pipeline.run("cutover", "abort", "--json").returncode == 10
+
+
+WEIRD = ("\"ab$body$ '\"", '"we""ird %I"."$probe$ %s"')
+HOSTILE = f'CREATE TABLE {WEIRD[0]} (id int PRIMARY KEY, v int); CREATE SCHEMA "we""ird %I"; CREATE TABLE {WEIRD[1]} (id int PRIMARY KEY); ' + SIMPLE
+
+
+@pytest.mark.parametrize("cut", [{"schema": HOSTILE, "tables": ("public.*", '"we""ird %I".*')}], indirect=True)
+def test_names_that_end_strings(cut):
+    kill_at(cut, "cutover.draining")
+    assert cut.run("abort", expected=11)["outcome"] == "aborted"
+    assert cut.s.admin("SELECT count(*) FROM pg_trigger WHERE tgname = 'crossfade_freeze'") == [(0,)]
+    assert cut.run("run", "--execute")["outcome"] == "done"
+    for table in WEIRD:
+        refused(cut.s, f"DELETE FROM {table}")
