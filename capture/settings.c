@@ -112,6 +112,7 @@ bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struc
     if (s.codec == NULL)
         return err_set(err, ERR_CONFIG, "journal.format: %s is not known",
                        config_text(cfg, "journal.format"));
+    s.half_memory_bytes = s.max_memory_bytes / 2;
     s.batch_bytes = MAX_OF(BATCH_BYTES_MIN, MIN_OF(BATCH_BYTES_MAX, s.max_memory_bytes / BATCH_MEMORY_SHARE));
     journal_settings(cfg, &s.journal);
     (void)snprintf(s.slot, sizeof s.slot, "crossfade_%s", s.pipeline);

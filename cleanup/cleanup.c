@@ -113,7 +113,7 @@ static bool look_at_window(struct cleanup *cl, struct err *err)
     if (!cl->switched || cl->target == NULL)
         return true;
     (void)snprintf(seconds, sizeof seconds, "%lld",
-                   (long long)config_int(cl->cfg, "cutover.read_only_period_s"));
+                   (long long)config_int(cl->cfg, "cutover.rollback_window"));
     const char *params[] = {cl->pipeline, seconds};
     if (!pg_query_text(cl->target,
                        "SELECT max(pg_catalog.to_char((at + $2::bigint * interval '1 second') AT TIME ZONE "
@@ -125,7 +125,7 @@ static bool look_at_window(struct cleanup *cl, struct err *err)
     if (until != NULL)
         (void)snprintf(cl->report->confirm_why, sizeof cl->report->confirm_why,
                        "the pipeline was cut over, and its read-only period lasts until %s "
-                       "(cutover.read_only_period_s): this takes the way back away",
+                       "(cutover.rollback_window): this takes the way back away",
                        until);
     free_ptr(&until);
     return true;

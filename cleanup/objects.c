@@ -61,10 +61,15 @@ static const char objects_sql[] =
     " UNION ALL SELECT 'schema', n.nspname::text, n.nspowner, n.nspname, -1, 3 FROM pg_catalog.pg_namespace "
     "n WHERE n.nspname = 'crossfade') o ORDER BY o.place, o.name";
 
-/* Names of what schemas/sql makes on that side, beside the tables. */
-static void add_known(struct strbuf *names, bool source)
+#define REFUSES "refuse_write_" /* and the pipeline: cutover/refuse.c */
+
+/* Names of what schemas/sql and a cutover make on that side, beside the tables. */
+static void add_known(const struct cleanup *cl, struct strbuf *names, bool source)
 {
-    strbuf_adds(names, source ? "refuse_write crossfade" : "prune_verdicts dead_letter_id crossfade");
+    if (source)
+        strbuf_addf(names, REFUSES "%s crossfade", cl->pipeline);
+    else
+        strbuf_adds(names, "prune_verdicts dead_letter_id crossfade");
     for (size_t i = 0; i < control_table_count; i++) {
         if (source ? control_tables[i].on_source : control_tables[i].on_target)
             strbuf_addf(names, " %s", control_tables[i].name);
@@ -77,23 +82,35 @@ struct left {
     bool something; /* stays, so that the schema does */
 };
 
+/* The way back, or another pipeline, has its source where this one has its target. */
+static bool of_another_direction(const char *plain, bool source)
+{
+    bool found = strncmp(plain, REFUSES, strlen(REFUSES)) == 0;
+    for (size_t i = 0; !found && i < control_table_count; i++)
+        found = strcmp(control_tables[i].name, plain) == 0 &&
+                (source ? control_tables[i].on_target : control_tables[i].on_source);
+    return found || (source && (strcmp(plain, "prune_verdicts") == 0 ||
+                                strcmp(plain, "dead_letter_id") == 0 || strcmp(plain, "audit") == 0));
+}
+
 static void judge(struct cleanup *cl, struct cleanup_item *item, const struct pg_result *res, int row,
                   bool source, struct left *left)
 {
     const char *what = pg_cell(res, row, 0), *plain = pg_cell(res, row, 6);
-    bool schema = strcmp(what, "schema") == 0;
+    bool schema = strcmp(what, "schema") == 0, own = strncmp(plain, REFUSES, strlen(REFUSES)) == 0;
     if (strcmp(plain, "audit") == 0 && !source)
         item_leave(item, "the audit log is kept always");
     else if (source && strcmp(plain, "refuse_login") == 0)
         item_leave(item, "the tombstone stands: `crossfade decommission tombstone --undo` takes it down");
     else if (!pg_cell_bool(res, row, 3))
-        item_leave(item, "Crossfade does not know it: somebody else has put it there");
-    else if (*left->others != '\0')
+        item_leave(item, of_another_direction(plain, source)
+                             ? "it is another pipeline's, or the way back's: their own cleanup removes it"
+                             : "Crossfade does not know it: somebody else has put it there");
+    else if (*left->others != '\0' && !own)
         item_leave(item, "used by other pipelines: %s", left->others);
     else if (!pg_cell_bool(res, row, 2))
         item_leave(item, "it belongs to role %s: come again as that role", pg_cell(res, row, 4));
-    else if (source && cl->triggers_stay &&
-             (strcmp(plain, "refuse_write") == 0 || strcmp(plain, "decision") == 0))
+    else if (source && cl->triggers_stay && (own || strcmp(plain, "decision") == 0))
         item_leave(item, "it keeps the old database closed to writers; --open-source removes it");
     else if (!source && cl->switched && (strcmp(plain, "cutover") == 0 || strcmp(plain, "tombstone") == 0))
         item_leave(item, "`crossfade decommission` and `cutover status` read it");
@@ -110,7 +127,7 @@ static bool find_on(struct cleanup *cl, const struct cleanup_kind *kind, bool so
     struct pg_conn *conn = source ? cl->source : cl->target;
     if (conn == NULL)
         return true;
-    add_known(&names, source);
+    add_known(cl, &names, source);
     const char *known = names.data;
     bool ok = others_of(cl, source, &others, err) && pg_query(conn, objects_sql, 1, &known, &res, err);
     strbuf_release(&names);
@@ -155,7 +172,7 @@ static bool drop_it(struct cleanup *cl, struct cleanup_item *item, struct pg_con
     if (!pg_exec(conn, "BEGIN; " MAKERS_LOCK, err) || !others_of(cl, source, &others, err) ||
         (table && !table_is_empty(conn, item->name + 6, &empty, err)))
         return false;
-    if (*others != '\0' || !empty) {
+    if ((*others != '\0' && strstr(item->name, REFUSES) == NULL) || !empty) {
         item_leave(item, "another pipeline has come meanwhile%s%s", *others != '\0' ? ": " : "", others);
         return pg_exec(conn, "ROLLBACK", err);
     }

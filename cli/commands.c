@@ -156,6 +156,7 @@ const struct command command_table[] = {
     {.name = "cleanup",
      .run = cmd_cleanup,
      .needs_config = true,
+     .turns = true,
      .stop = STOP_TWICE,
      .usage = "[--execute] [--journal] [--confirm NAME] [--discard-dead-letters] [--open-source] "
               "[--without-source] [--json]",
@@ -165,7 +166,8 @@ const struct command command_table[] = {
          "with it, and what is left and why; --execute does it. Nothing is removed while a role of the "
          "pipeline runs, a cutover is unfinished, a transaction is prepared or dead letters are held. What "
          "is not provably this pipeline's stays, the application's tables and the audit log always. Run "
-         "again after an interruption, it goes on. Exit code 0: done (or nothing is in the way); 1: "
+         "again after an interruption, it goes on. The way back is a pipeline of its own: "
+         "`crossfade --reverse cleanup`, before this one. Exit code 0: done (or nothing is in the way); 1: "
          "something is refused; 4: could not run.",
      .flags = cleanup_flags},
     {.name = "decommission",

@@ -15,8 +15,7 @@ static const struct cli_flag shared_flags[] = {
     {"KEY", "VALUE", "any option of the configuration, such as --source.url=…; it wins over the file"},
     {"reverse", NULL,
      "works at the way back, the same pipeline turned round (capture, apply, status, journal, compare, "
-     "check, "
-     "audit)"},
+     "check, audit, cleanup)"},
     {"help", NULL, "this text; behind a command, its own"},
     {"version", NULL, "print the version"},
     {NULL, NULL, NULL},

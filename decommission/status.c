@@ -61,7 +61,7 @@ static void judge(struct decom_report *r)
     if (*r->cut_over_at == '\0')
         add_reason(r, "the pipeline was never cut over");
     else if (!r->period_over)
-        add_reason(r, "the read-only period lasts until %s (cutover.read_only_period_s)", r->read_only_until);
+        add_reason(r, "the read-only period lasts until %s (cutover.rollback_window)", r->read_only_until);
     if (*r->method == '\0')
         add_reason(r, "there is no tombstone (crossfade decommission tombstone)");
     else if (!r->tombstone_whole)

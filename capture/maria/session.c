@@ -229,8 +229,8 @@ bool cap_maria_session(struct cap_session *s, struct err *err)
     cap_status_show(s, PHASE_STARTING);
     if (!check_settings(s->settings, err))
         return false;
-    m.held = cap_spill_new(s->settings->spill_dir, s->settings->spill_encryption,
-                           s->settings->max_memory_bytes / 2);
+    m.held =
+        cap_spill_new(s->settings->spill_dir, s->settings->spill_encryption, s->settings->half_memory_bytes);
     strbuf_init(&m.position, MARIA_TEXT_MAX);
     bool ok = run(&m, err);
     binlog_close(m.binlog);

@@ -424,15 +424,13 @@ const struct option option_table[] = {
      .help = "Hooks: lead $CROSSFADE_READ_SHARE percent of the application's reads to the target, for proxies that can split them. 0: all back to the source, which an abort asks for. One that fails aborts the cutover; one that fails in the abort leaves it for a person."},
     {.key = "cutover.on_done", .type = OPT_LIST, .items = "commands of a shell", .example = "[\"/opt/app/announce\"]", .used_by = "cutover",
      .help = "Hooks: run at the end of a cutover. One that fails is reported."},
-    {.key = "cutover.read_only_period_s", .type = OPT_DURATION, .unit = UNIT_S, .def = "72h", .min = 0, .max = 365 * DAY_S, .used_by = "cleanup decommission",
-     .help = "How long after a cutover the old database is kept, closed to writers, as the way back. Until then cleanup wants the pipeline's name (--confirm), and decommission does not say that the old side may be switched off."},
     {.key = "cutover.hook_timeout_ms", .type = OPT_DURATION, .unit = UNIT_MS, .def = "10s", .min = 100, .max = 60 * MINUTE_S * 1000, .used_by = "cutover",
      .help = "A hook that takes longer is ended, with all its children, and counts as failed."},
 
     {.key = "cutover.reverse", .type = OPT_ENUM, .def = "optional", .choices = "required|optional|off", .used_by = "cutover",
      .help = "Gate: the way back. required: no cutover begins unless a marker goes from the target to the source through the reversed pipeline (crossfade --reverse capture, crossfade --reverse apply), and none decides unless it does so again. optional: the same once the reversed pipeline is set up; without one the plan says that there is no way back. off: not asked for, and no rollback can follow."},
-    {.key = "cutover.rollback_window", .type = OPT_DURATION, .unit = UNIT_S, .def = "72h", .min = 0, .max = 365 * DAY_S, .used_by = "cutover rollback",
-     .help = "For how long after a cutover there is a way back: a gate of crossfade rollback, and of triggers that roll back."},
+    {.key = "cutover.rollback_window", .type = OPT_DURATION, .unit = UNIT_S, .def = "72h", .min = 0, .max = 365 * DAY_S, .used_by = "cutover rollback cleanup decommission",
+     .help = "For how long after a cutover there is a way back, and the old database is kept, closed to writers: a gate of crossfade rollback, and of triggers that roll back; until then cleanup wants the pipeline's name (--confirm), and decommission does not say that the old side may be switched off."},
 
     {.key = "reverse.pipeline", .type = OPT_TEXT, .pattern = "^[a-z][a-z0-9_]{0,30}$", .example = "shop_back", .used_by = "cutover rollback",
      .help = "Name of the pipeline of the way back (slot, publication, origins). Default: the pipeline's name and _reverse."},

@@ -186,7 +186,7 @@ def test_from_serving_to_ready(moved):
     moved.target.sql("DROP SERVER back CASCADE", db="shop")
     wait_until(lambda: not found(moved.run("status", expected=1), "session"), 20, "the sessions that were ended are gone")
     assert "read-only period" in moved.run("status", expected=1)["why_not"]
-    ready = moved.run("status", cutover__read_only_period_s="0s")
+    ready = moved.run("status", cutover__rollback_window="0s")
     assert ready["stage"] == "ready" and ready["may_switch_off"] and not ready["why_not"], ready
     events = [row[0] for row in psycopg.connect(moved.copy, autocommit=True).execute("SELECT event FROM crossfade.audit WHERE event LIKE 'decommission%'")]
     assert "decommission.tombstone" in events and "decommission.tombstone_undo" in events
