@@ -68,8 +68,12 @@ bool maintenance_now(const struct maintenance *m, int64_t now_us, int64_t *ret_s
     int64_t now_s = now_us / US, minute_s = now_s - now_s % MINUTE_S, since_s = minute_s, until_s = minute_s;
     if (!has(m, now_s))
         return false;
-    for (int i = 0; i < LOOK_MINUTES && has(m, since_s - MINUTE_S); i++)
+    int minutes = 0;
+    for (; minutes < LOOK_MINUTES && has(m, since_s - MINUTE_S); minutes++)
         since_s -= MINUTE_S;
+    if (minutes ==
+        LOOK_MINUTES) /* it is always: a beginning that moves with the clock would be a new window each minute */
+        since_s = 0;
     for (int i = 0; i < LOOK_MINUTES && has(m, until_s); i++)
         until_s += MINUTE_S;
     *ret_since_us = since_s * US;
