@@ -26,6 +26,7 @@ const struct control_table control_tables[] = {
     {.name = "loaded", .on_target = true},
     {.name = "connection_seen", .on_target = true},
     {.name = "tombstone", .on_target = true},
+    {.name = "cutover_watch", .on_target = true},
     {.name = "cutover", .on_target = true},
     {.name = "position", .on_target = true},
 };

@@ -359,9 +359,7 @@ void cutover_text_status(const struct terminal *term, const json_t *doc, struct 
     strbuf_addc(out, '\n');
     add_pause(doc, out);
     if (strcmp(dossier_text(doc, "outcome"), "interrupted") == 0)
-        terminal_wrap(
-            term, out, 1,
-            "go on with `crossfade cutover resume`, or put the source back with `crossfade cutover abort`");
+        terminal_wrap(term, out, 1, "go on with `resume`, or put back what served before with `abort`");
 }
 
 /* --- all of it --- */

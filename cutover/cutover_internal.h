@@ -159,6 +159,8 @@ void back_clean_target(struct cutover *co);
 
 /* The command that it is run by, for hints: "cutover" or "rollback". */
 const char *cutover_command(const struct cutover *co);
+/* A text with commands of ours (`crossfade …`) as they are for a rollback: roles and comparisons of one are those of the pipeline that is turned round. */
+void commands_turn(const struct cutover *co, const char *from, char *ret, size_t size);
 void cutover_say(struct cutover *co, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 #endif

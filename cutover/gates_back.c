@@ -125,30 +125,35 @@ static void no_way(const struct cutover *co, struct gate_result *gate, const cha
         warn(gate, hint);
 }
 
-/* Roles and comparisons of a rollback are those of the pipeline that is turned round. */
-void gate_turn_hint(const struct cutover *co, struct gate_result *gate)
+void commands_turn(const struct cutover *co, const char *from, char *ret, size_t size)
 {
     static const char said[] = "`crossfade ", cutover[] = "cutover";
-    char from[sizeof gate->hint];
     size_t used = 0;
-    if (!config_is_reversed(co->cfg))
+    if (!config_is_reversed(co->cfg)) {
+        (void)snprintf(ret, size, "%s", from);
         return;
-    memcpy(from, gate->hint, sizeof from);
-    for (const char *rest = from; *rest != '\0' && used + 1 < sizeof gate->hint;) {
+    }
+    for (const char *rest = from; *rest != '\0' && used + 1 < size;) {
         const char *next = strstr(rest, said);
         size_t plain = next != NULL ? (size_t)(next - rest) : strlen(rest);
         const char *word = next != NULL ? next + sizeof said - 1 : "";
         bool ours = strncmp(word, cutover, sizeof cutover - 1) == 0;
         bool turned = strncmp(word, "--reverse", 9) == 0 || strncmp(word, "rollback", 8) == 0;
-        int n = snprintf(gate->hint + used, sizeof gate->hint - used, "%.*s%s%s", (int)plain, rest,
-                         next != NULL ? said : "",
+        int n = snprintf(ret + used, size - used, "%.*s%s%s", (int)plain, rest, next != NULL ? said : "",
                          next == NULL || turned ? ""
                          : ours                 ? "rollback"
                                                 : "--reverse ");
-        used = MIN_OF(used + (size_t)n, sizeof gate->hint - 1);
+        used = MIN_OF(used + (size_t)n, size - 1);
         rest = next != NULL ? word + (ours ? sizeof cutover - 1 : 0) : rest + plain;
     }
-    gate->hint[used] = '\0';
+    ret[used] = '\0';
+}
+
+void gate_turn_hint(const struct cutover *co, struct gate_result *gate)
+{
+    char from[sizeof gate->hint];
+    memcpy(from, gate->hint, sizeof from);
+    commands_turn(co, from, gate->hint, sizeof gate->hint);
 }
 
 bool gate_reverse_path(struct cutover *co, struct gate_result *gate)

@@ -3,8 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "config/reverse.h"
 #include "core/clock.h"
 #include "cutover/dossier/dossier_internal.h"
+#include "pg/control_tables.h"
 
 #define TIME "to_char(v.finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 
@@ -31,6 +33,13 @@ static bool put_verdict(struct dossier *d, json_t *into, const char *key, const 
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     char at[ISO_TIME_MAX];
+    bool there;
+    if (!pg_control_tables_look(d->co.target, "crossfade.verdict", &there, err))
+        return false;
+    if (!there) { /* cleanup took them away */
+        dossier_put(into, key, json_null());
+        return true;
+    }
     PG_RESULT_AUTO res = NULL;
     const char *params[] = {d->co.pipeline, at_us > 0 ? clock_iso(at_us, at) : NULL};
     strbuf_addf(&sql,
@@ -68,13 +77,15 @@ bool dossier_verdicts(struct dossier *d, struct err *err)
 static bool put_reverse(struct dossier *d, json_t *j, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
+    char other[64];
+    const char *params[] = {other};
     json_t *slots = json_array();
     dossier_put(j, "slots", slots);
+    config_other_pipeline(d->co.cfg, other);
     if (!pg_query(d->co.target,
                   "SELECT slot_name, active FROM pg_catalog.pg_replication_slots WHERE slot_type = 'logical'"
-                  " AND NOT temporary AND database = current_database() AND slot_name LIKE 'crossfade%' "
-                  "ORDER BY 1 LIMIT 20",
-                  0, NULL, &res, err))
+                  " AND NOT temporary AND database = current_database() AND slot_name = 'crossfade_' || $1",
+                  1, params, &res, err))
         return err_wrap(err, "replication slots of the target");
     for (int i = 0; i < pg_rows(res); i++)
         json_array_append_new(slots, json_pack("{s:o, s:b}", "name", json_text(pg_cell(res, i, 0)), "active",
@@ -96,11 +107,19 @@ static void put_closed(struct dossier *d, json_t *j)
     dossier_put(j, "source_tables_closed", ok ? json_integer(pg_cell_int64(res, 0, 0)) : json_null());
 }
 
+static void put_window(struct dossier *d, json_t *j)
+{
+    char text[ISO_TIME_MAX];
+    bool done = strcmp(dossier_text(d->doc, "outcome"), "done") == 0 && d->ended_us > 0;
+    int64_t end_us = d->ended_us + config_int(d->co.cfg, "cutover.rollback_window") * 1000000;
+    dossier_put(j, "window_ends_at", done ? json_text(clock_iso(end_us, text)) : json_null());
+}
+
 bool dossier_rollback(struct dossier *d, struct err *err)
 {
     json_t *j = json_object();
     dossier_put(d->doc, "rollback", j);
-    dossier_put(j, "window_ends_at", json_null());
+    put_window(d, j);
     put_closed(d, j);
     return put_reverse(d, j, err);
 }

@@ -59,7 +59,10 @@ void dossier_ready(struct dossier *d)
         if (strcmp(told[i].outcome, outcome) != 0)
             continue;
         answer = told[i].answer;
-        add(reasons, outcome, json_text(told[i].why), json_text(told[i].todo));
+        char todo[300] = "";
+        if (told[i].todo != NULL)
+            commands_turn(&d->co, told[i].todo, todo, sizeof todo);
+        add(reasons, outcome, json_text(told[i].why), json_text_or_null(todo));
     }
     bool asked = json_is_true(json_object_get(json_object_get(d->doc, "gates"), "asked_now"));
     if (answer == NULL)

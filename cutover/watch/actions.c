@@ -42,7 +42,9 @@ static void pause_apply(struct watching *w, struct watch_level_state *l)
     int code = 0;
     struct err err = ERR_INIT;
     if (cfg == NULL) {
-        waits(w, l, "pause: no pipeline back is named (cutover.watch.reverse_config)");
+        waits(w, l,
+              "pause: there is no way back (crossfade --reverse capture and apply, or "
+              "cutover.watch.reverse_config)");
         return;
     }
     const char *address = config_text(cfg, "apply.listen");

@@ -144,7 +144,9 @@ void signals_of_roles(struct watching *w)
     struct role_answer capture, apply;
     struct watch_trigger *t = w->triggers;
     if (cfg == NULL) {
-        signal_unknown(&t[TRIGGER_LAG].signal, "no pipeline back is named (cutover.watch.reverse_config)");
+        signal_unknown(
+            &t[TRIGGER_LAG].signal,
+            "there is no way back (crossfade --reverse capture and apply, or cutover.watch.reverse_config)");
         t[TRIGGER_ROLES].signal = t[TRIGGER_FAILED_BATCHES].signal = t[TRIGGER_LAG].signal;
         return;
     }

@@ -38,7 +38,9 @@ static void reconciliation(struct watching *w, struct signal *s)
     char since[24];
     PG_RESULT_AUTO res = NULL;
     if (cfg == NULL) {
-        signal_unknown(s, "no pipeline back is named (cutover.watch.reverse_config)");
+        signal_unknown(
+            s,
+            "there is no way back (crossfade --reverse capture and apply, or cutover.watch.reverse_config)");
         return;
     }
     since_text(w, since);

@@ -10,6 +10,7 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/log.h"
+#include "cutover/back.h"
 #include "watching.h"
 #include "json/text.h"
 
@@ -262,6 +263,24 @@ static void look_back(struct watching *w)
         w->stage = STAGE_CUTTING;
 }
 
+/* A configuration can be turned round although nobody has started the way back. */
+static bool drop_reverse_unless_set_up(struct watching *w, struct err *err)
+{
+    struct back back = {.cfg = w->reverse, .view = {.pipeline = NULL}};
+    bool set_up = false;
+    if (!w->turned || w->reverse == NULL)
+        return true;
+    back.view.pipeline = config_text(w->reverse, "pipeline");
+    back.view.source = w->co.target;
+    if (!back_is_set_up(&back, &set_up, err))
+        return false;
+    if (!set_up) {
+        config_free(w->reverse);
+        w->reverse = NULL;
+    }
+    return true;
+}
+
 bool store_stage(struct watching *w, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
@@ -276,7 +295,8 @@ bool store_stage(struct watching *w, struct err *err)
     (void)snprintf(w->cutover_state, sizeof w->cutover_state, "%s", found ? pg_cell(res, 0, 1) : "");
     w->switched_us = found ? pg_cell_int64(res, 0, 2) : 0;
     w->stage = stage_of(w);
-    if (w->stage == STAGE_AFTER)
-        look_back(w);
-    return true;
+    if (w->stage != STAGE_AFTER)
+        return true;
+    look_back(w);
+    return drop_reverse_unless_set_up(w, err);
 }

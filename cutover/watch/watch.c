@@ -146,15 +146,26 @@ static bool take_up(struct watching *w, bool *ret_stopped, struct err *err)
     }
 }
 
+/* Named, or ours turned round, if it can be. */
+static bool open_reverse(struct watching *w, struct err *err)
+{
+    struct err cannot = ERR_INIT;
+    const char *named = config_text(w->cfg, "cutover.watch.reverse_config");
+    if (named != NULL)
+        return (config_load(named, NULL, 0, &w->reverse, err) &&
+                config_require(w->reverse, err, "pipeline", "target.url", (char *)NULL)) ||
+               err_wrap(err, "cutover.watch.reverse_config");
+    w->turned = strcmp(config_text(w->cfg, "cutover.reverse"), "off") != 0 &&
+                config_reversed(w->cfg, &w->reverse, &cannot);
+    return true;
+}
+
 static bool open_config(struct watching *w, struct err *err)
 {
-    const char *reverse = config_text(w->cfg, "cutover.watch.reverse_config");
     size_t windows = 0;
     const char *const *texts = config_list(w->cfg, "cutover.auto_cutover_on.maintenance_window", &windows);
-    if (reverse != NULL && !config_load(reverse, NULL, 0, &w->reverse, err))
-        return err_wrap(err, "cutover.watch.reverse_config");
-    if (reverse != NULL && !config_require(w->reverse, err, "pipeline", "target.url", (char *)NULL))
-        return err_wrap(err, "cutover.watch.reverse_config");
+    if (!open_reverse(w, err))
+        return false;
     if (windows > 0 && !maintenance_open(texts, windows, &w->maintenance, err))
         return err_wrap(err, "cutover.auto_cutover_on.maintenance_window");
     return triggers_open(w, err);

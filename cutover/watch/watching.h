@@ -79,8 +79,9 @@ struct watching {
     const struct config *cfg;
     const struct cutover_watch_request *request;
     const char *pipeline;
-    struct config
-        *reverse;      /* cutover.watch.reverse_config; NULL = none is named, or it is needed no sooner */
+    struct config *
+        reverse; /* cutover.watch.reverse_config, else the configuration turned round; NULL = there is no way back */
+    bool turned;       /* the latter; whether it was ever set up is asked after the cutover */
     struct cutover co; /* its session on the target, and what cutover_execute() does not share */
     struct pg_conn *source, *back_target; /* NULL = away; back_target: the reverse pipeline's */
     struct cutover_talk talk;
