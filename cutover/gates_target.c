@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "back.h"
 #include "core/alloc.h"
 #include "gates.h"
 
@@ -37,15 +38,26 @@ static const char writers_sql[] =
     " WHERE s.subenabled AND s.subdbid = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = "
     "current_database())) f";
 
+/* Behind a switch of the other direction its triggers refuse all writers, who hold their locks until they have been told so. */
+static bool target_is_closed(struct cutover *co, bool *ret, struct err *err)
+{
+    char id[40], at[40];
+    if (!back_last_switch(co, id, at, err))
+        return false;
+    *ret = id[0] != '\0';
+    return true;
+}
+
 bool writers_look(struct cutover *co, struct err *err)
 {
     char *schemas CLEANUP(free_ptr) = gate_schemas(co);
     const char *params[] = {schemas};
     PG_RESULT_AUTO res = NULL;
-    if (!pg_query(co->target, writers_sql, 1, params, &res, err))
+    bool closed = false;
+    if (!target_is_closed(co, &closed, err) || !pg_query(co->target, writers_sql, 1, params, &res, err))
         return err_wrap(err, "who writes to the target");
     co->writers.looks++;
-    if (pg_cell_int64(res, 0, 0) <= co->writers.most)
+    if (closed || pg_cell_int64(res, 0, 0) <= co->writers.most)
         return true;
     co->writers.most = pg_cell_int64(res, 0, 0);
     (void)snprintf(co->writers.names, sizeof co->writers.names, "%s", pg_cell(res, 0, 1));

@@ -34,17 +34,20 @@ static const char digest_head[] =
     "l.def), 'SQL_ASCII')), 'hex')"
     " FROM listed l) f (h)";
 
-/* Tables beside the pipeline's: what needs them cannot be on the target. */
-static const char others_sql[] = "SELECT r.oid FROM pg_class r JOIN pg_namespace n ON n.oid = r.relnamespace "
-                                 "WHERE r.relkind IN ('r', 'p', 'f') AND r.oid >= 16384"
-                                 " AND n.nspname NOT IN ('crossfade', 'information_schema') AND n.nspname "
-                                 "NOT LIKE 'pg\\_%' AND r.oid NOT IN (SELECT p.o"
-                                 " FROM unnest($1::text[], $2::text[]) root (s, t) JOIN pg_namespace pn ON "
-                                 "pn.nspname = root.s JOIN pg_class c ON c.relnamespace = pn.oid AND"
-                                 " c.relname = root.t CROSS JOIN LATERAL (SELECT c.oid AS o UNION SELECT "
-                                 "q.relid::oid FROM pg_partition_tree(c.oid) q) p)"
-                                 " AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 1259 AND "
-                                 "d.objid = r.oid AND d.deptype = 'e')";
+/* Tables beside the pipeline's: what needs them cannot be on the target. Not those that the pipeline's inherit from: where the target has them not, its tables
+ * are other tables, which is told of them. */
+static const char others_sql[] =
+    "WITH RECURSIVE ours (o) AS (SELECT p.o FROM unnest($1::text[], $2::text[]) root (s, t) JOIN "
+    "pg_namespace "
+    "pn ON pn.nspname = root.s JOIN pg_class c ON c.relnamespace = pn.oid AND c.relname = root.t"
+    " CROSS JOIN LATERAL (SELECT c.oid AS o UNION SELECT q.relid::oid FROM pg_partition_tree(c.oid) q) p"
+    " UNION SELECT i.inhparent FROM pg_inherits i JOIN ours ON i.inhrelid = ours.o)"
+    " SELECT r.oid FROM pg_class r JOIN pg_namespace n ON n.oid = r.relnamespace "
+    "WHERE r.relkind IN ('r', 'p', 'f') AND r.oid >= 16384"
+    " AND n.nspname NOT IN ('crossfade', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%'"
+    " AND r.oid NOT IN (SELECT o FROM ours)"
+    " AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 1259 AND d.objid = r.oid AND d.deptype = "
+    "'e')";
 
 /* Of the tables and of their partitions, whose columns have the same names. */
 static const char columns_sql[] =

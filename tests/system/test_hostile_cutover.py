@@ -13,6 +13,7 @@ from rig.oracle import assert_equal
 from rig.privileges import OWNER, as_role
 from rig.procs import Role
 from rig.scenario import scenario
+from rig.way_back import refusals
 
 SETTINGS = {"lag_stable_ms": 100, "max_lag_ms": 30000, "drain_timeout_s": 60, "straggler_grace_ms": 300, "freeze_timeout_ms": 4000}
 SIMPLE = "CREATE TABLE t (id int PRIMARY KEY, v int); CREATE TABLE u (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 1); INSERT INTO u VALUES (1, 1)"
@@ -28,11 +29,11 @@ class Cut:
 
     def compare(self, expected=0):
         done = self.s.pipeline.run("compare", "run", "--json")
-        assert done.returncode == expected, done.stdout[-3000:] + done.stderr
+        assert done.returncode == expected, f"exit code {done.returncode}\n{refusals(done.stdout)}\n{done.stdout[-3000:]}{done.stderr}"
 
     def run(self, *words, expected=0):
         done = self.s.pipeline.run("cutover", *words, "--json")
-        assert done.returncode == expected, f"exit code {done.returncode}\n{done.stdout[-3000:]}{done.stderr}"
+        assert done.returncode == expected, f"exit code {done.returncode}\n{refusals(done.stdout)}\n{done.stdout[-3000:]}{done.stderr}"
         return json.loads(done.stdout)
 
     def at(self, point, event, expected):

@@ -17,7 +17,7 @@ from rig.way_back import WayBack
 from test_hostile_cutover import stopped
 
 SETTINGS = {"lag_stable_ms": 100, "max_lag_ms": 30000, "straggler_grace_ms": 500, "pause_budget_ms": 120000, "reverse": "required"}
-DECIDED = ("cutover.switching", "cutover.reopened")
+DECIDED = ("cutover.switching", "cutover.reopened", "cutover.finishing")
 SIDES = ("source", "target")
 
 
