@@ -1,5 +1,6 @@
 """What a hostile administrator tries on the core of a cutover: other pipelines, tables that lead around the triggers, a dead cutover that wakes up, answers that are lost."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -191,6 +192,23 @@ def test_writer_who_waits_for_the_decision_is_refused(cut, isolation):
         s.source_server.sql(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
         s.source_server.sql("SELECT pg_reload_conf()")
 
+    def probe():
+        with contextlib.suppress(psycopg.Error), psycopg.connect(s.source_server.url("postgres"), autocommit=True, application_name="probe") as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS probe ()")
+            connection.execute("DROP TABLE probe")
+
+    def is_known():
+        """That there is a standby to wait for: the checkpointer tells the others, some time after the reload."""
+        thread = threading.Thread(target=probe)
+        thread.start()
+        waited = False
+        while thread.is_alive():
+            for (pid,) in s.admin("SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'probe'"):
+                waited = True
+                s.admin(f"SELECT pg_cancel_backend({pid})")
+            thread.join(0.02)
+        return waited
+
     def awaits_standby():
         return s.admin("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name LIKE 'crossfade cutover%'") == [(1,)]
 
@@ -203,6 +221,7 @@ def test_writer_who_waits_for_the_decision_is_refused(cut, isolation):
             process.start(failpoint="cutover.decide:1:stop")
             wait_until(lambda: stopped(process.pid), 60, "it stands still")
             stand_by("nobody")
+            wait_until(is_known, 30, "commits wait for the standby")
             process.signal(signal.SIGCONT)
             wait_until(awaits_standby, 30, "the decision waits for a standby")
             waiter = threading.Thread(target=lambda: (wait_until(waits, 60, "the writer waits for the decision"), stand_by("")))
