@@ -3,250 +3,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "aside.h"
 #include "by_partition.h"
 #include "cause/causes.h"
 #include "config/report_formats.h"
-#include "config/table_filter.h"
-#include "config/table_rules.h"
 #include "control.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/failpoint.h"
 #include "dead_letters.h"
 #include "dual_write.h"
-#include "engine.h"
-#include "fence.h"
-#include "history/history.h"
 #include "journal_reach.h"
-#include "report/redact.h"
 #include "report/report.h"
 #include "rest.h"
-#include "scope.h"
-#include "semantic/semantic.h"
+#include "run_internal.h"
 #include "standing.h"
 #include "verdict_record.h"
-
-struct run {
-    const struct config *cfg;
-    const struct compare_request *req;
-    struct compare_result *out;
-    struct fence_run fence;
-    struct engine engine;
-    struct plan plan, leaves; /* leaves: their partitions, if they are asked for */
-    struct catalog cats[SIDE_COUNT];
-    struct table_filter *pipeline_filter, *wanted;
-    struct table_rules *rules;
-    struct semantic_rules checks;
-    struct target_unfit_rules unfit;
-    struct redaction redaction;
-    struct scope scope;
-    char *shapes; /* compare_shapes() before the snapshot; NULL in frozen mode */
-    char *schema; /* verdict_schema() at the same time */
-    struct history history;
-    struct aside opening[SIDE_COUNT]; /* the sessions of a side */
-    struct aside reading;             /* the source's catalog */
-    struct aside reaching;            /* how far the journal reached */
-    bool published;                   /* there is a publication */
-    struct session *recorder;         /* for the verdict; NULL = to be opened */
-};
-
-static const char *url_of(const struct run *run, enum side side)
-{
-    return config_text(run->cfg, side == SIDE_SOURCE ? "source.url" : "target.url");
-}
-
-static bool open_sessions(struct run *run, enum side side, struct err *err)
-{
-    const char *pipeline = run->out->pipeline;
-    for (size_t i = 0; i < run->engine.worker_count; i++) {
-        if (!session_open(url_of(run, side), side_name(side), pipeline, &run->engine.pairs[i].session[side],
-                          err))
-            return false;
-    }
-    return side == SIDE_TARGET ||
-           session_open(url_of(run, side), side_name(side), pipeline, &run->engine.walker, err);
-}
-
-static bool open_source(void *ctx, struct err *err)
-{
-    return open_sessions(ctx, SIDE_SOURCE, err);
-}
-
-static bool open_target(void *ctx, struct err *err)
-{
-    struct run *run = ctx;
-    return open_sessions(run, SIDE_TARGET, err) &&
-           (run->engine.counts_only || session_open(url_of(run, SIDE_TARGET), side_name(SIDE_TARGET),
-                                                    run->out->pipeline, &run->history.session, err));
-}
-
-static bool begin_sessions(struct run *run, enum side side, const char *snapshot, struct err *err)
-{
-    for (size_t i = 0; i < run->engine.worker_count; i++) {
-        if (!session_begin(run->engine.pairs[i].session[side], snapshot, err))
-            return err_wrap(err, "%s", side_name(side));
-    }
-    return side == SIDE_TARGET || session_begin(run->engine.walker, snapshot, err);
-}
-
-static bool set_savepoints(struct run *run, enum side side, struct err *err)
-{
-    for (size_t i = 0; i < run->engine.worker_count; i++) {
-        if (!session_savepoint(run->engine.pairs[i].session[side], err))
-            return false;
-    }
-    return side == SIDE_TARGET || session_savepoint(run->engine.walker, err);
-}
-
-static bool read_catalog(struct run *run, enum side side, struct err *err)
-{
-    struct session *session = run->engine.pairs[0].session[side];
-    run->out->server[side] = xstrdup(session_server(session));
-    return catalog_read(session, &run->cats[side], err) || err_wrap(err, "%s", side_name(side));
-}
-
-static bool read_source(void *ctx, struct err *err)
-{
-    struct run *run = ctx;
-    char publication[80];
-    (void)snprintf(publication, sizeof publication, "crossfade_%s", run->out->pipeline);
-    return read_catalog(run, SIDE_SOURCE, err) &&
-           catalog_mark_published(run->engine.pairs[0].session[SIDE_SOURCE], publication,
-                                  &run->cats[SIDE_SOURCE], &run->published, err);
-}
-
-/* The source's sessions stand in their snapshot: nobody needs the first one until the target's do, too. */
-static bool begin_reading(struct run *run, struct err *err)
-{
-    if (!set_savepoints(run, SIDE_SOURCE, err))
-        return false;
-    aside_begin(&run->reading, read_source, run);
-    return true;
-}
-
-/* A snapshot that all sessions of a side share, where the server has such a thing; NULL where it does not. The exporter holds
- * it. */
-static bool export_snapshot(struct run *run, enum side side, struct session **exporter, char **ret,
-                            struct err *err)
-{
-    if (dialect_of_url(url_of(run, side)) != DIALECT_POSTGRES)
-        return true;
-    return session_open(url_of(run, side), side_name(side), run->out->pipeline, exporter, err) &&
-           session_begin(*exporter, NULL, err) &&
-           session_text(*exporter, "SELECT pg_export_snapshot()", 0, NULL, ret, err);
-}
-
-/* Both sides stand still. */
-static bool begin_frozen(struct run *run, struct err *err)
-{
-    for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++) {
-        struct session *exporter = NULL;
-        char *snapshot = NULL;
-        bool ok = export_snapshot(run, side, &exporter, &snapshot, err) && open_sessions(run, side, err) &&
-                  begin_sessions(run, side, snapshot, err);
-        free(snapshot);
-        session_close(exporter);
-        if (!ok)
-            return false;
-    }
-    return begin_reading(run, err);
-}
-
-/* Where apply stands, for the report's name: best effort, there may be no such table. */
-static void note_position(struct run *run)
-{
-    ROWSET_AUTO res = NULL;
-    const char *pipeline = run->out->pipeline, *name = "position";
-    struct session *conn = run->engine.pairs[0].session[SIDE_TARGET];
-    int64_t there = 0;
-    if (!session_int64(conn, control_of(conn)->table_there, 1, &name, &there, NULL) || there == 0)
-        return;
-    if (session_ask(conn, control_of(conn)->position, 1, &pipeline, &res, NULL)) {
-        for (int row = 0; row < rowset_rows(res); row++) {
-            uint64_t fence_id = (uint64_t)rowset_int64(res, row, 0);
-            if (row > 0 && fence_id >= run->out->fence_id)
-                continue;
-            run->out->fence_id = fence_id;
-            run->out->fence_offset = (uint64_t)rowset_int64(res, row, 7);
-            run->out->commit_us = rowset_int64(res, row, 8);
-            (void)lsn_parse(rowset_cell(res, row, 1), &run->out->lsn);
-        }
-    } else {
-        (void)!session_recover(conn, NULL);
-    }
-}
-
-/* What a fence step came to: true = go on. Sets an INCONCLUSIVE verdict, or *err. */
-static bool step(struct run *run, enum fence_outcome outcome, char **reason)
-{
-    if (outcome == FENCE_INCONCLUSIVE) {
-        run->out->verdict = VERDICT_INCONCLUSIVE;
-        free(run->out->reason);
-        run->out->reason = *reason;
-        *reason = NULL;
-    }
-    return outcome == FENCE_REACHED;
-}
-
-static bool check_all(struct run *run, struct err *err)
-{
-    for (size_t i = 0; i < run->engine.worker_count; i++) {
-        char *reason = NULL;
-        enum fence_outcome outcome =
-            fence_check(&run->fence, run->engine.pairs[i].session[SIDE_TARGET], &reason, err);
-        if (!step(run, outcome, &reason))
-            return false;
-    }
-    return true;
-}
-
-static bool read_reach(void *ctx, struct err *err)
-{
-    struct compare_result *out = ((struct run *)ctx)->out;
-    (void)err; /* what cannot be read is told in the report */
-    out->reach = journal_reach_read(((struct run *)ctx)->cfg, out->fence_id, out->fence_offset);
-    return true;
-}
-
-/* True: all sessions stand at the fence. False: *err is set, or the verdict is INCONCLUSIVE. */
-static bool begin_at_fence(struct run *run, struct err *err)
-{
-    struct fence_run *fence = &run->fence;
-    char *reason = NULL;
-    aside_begin(&run->opening[SIDE_SOURCE], open_source, run);
-    if (!fence_open(fence, run->cfg, run->req, err))
-        return false;
-    memcpy(run->out->nonce, fence->nonce, sizeof run->out->nonce);
-    aside_begin(&run->opening[SIDE_TARGET], open_target, run);
-    if (!compare_shapes(fence->source, run->out->pipeline, &run->shapes, err))
-        return false;
-    if (run->req->table_count == 0 && !run->engine.counts_only)
-        run->schema = verdict_schema(run->cfg, fence->source);
-    if (!step(run, fence_hold(fence, &reason, err), &reason))
-        return false;
-    run->out->lsn = fence->slot.consistent_lsn;
-    if (!failpoint("compare.held", err) || !aside_end(&run->opening[SIDE_SOURCE], err) ||
-        !begin_sessions(run, SIDE_SOURCE, fence->slot.snapshot, err) || !fence_cut(fence, err) ||
-        !failpoint("compare.cut", err) || !begin_reading(run, err))
-        return false;
-    if (!aside_end(&run->opening[SIDE_TARGET], err) || !step(run, fence_wait(fence, &reason, err), &reason))
-        return false;
-    int64_t reached_us = clock_mono_us();
-    bool all = begin_sessions(run, SIDE_TARGET, NULL, err) && check_all(run, err);
-    if (err_is_set(err) || !failpoint("compare.reached", err) || !fence_release_apply(fence, err))
-        return false;
-    run->out->hold_us = clock_mono_us() - reached_us;
-    run->out->fence_us = clock_mono_us() - fence->started_us;
-    run->out->fence_id = fence->fence_id;
-    run->out->fence_offset = fence->fence_offset;
-    run->out->commit_us = fence->commit_us;
-    run->out->lag_us = fence->lag_us;
-    run->out->reached_us = clock_wall_us();
-    if (all && !run->req->skip_report && !run->req->report_unless_pass) /* there will be a report */
-        aside_begin(&run->reaching, read_reach, run);
-    return all;
-}
 
 /* Not where earlier comparisons are built upon: that is there so as not to read all rows. */
 static bool is_by_partition(const struct run *run)
@@ -282,7 +53,7 @@ static bool plan_leaves(struct run *run, struct err *err)
 
 static bool read_plan(struct run *run, struct err *err)
 {
-    if (!read_catalog(run, SIDE_TARGET, err) || !aside_end(&run->reading, err))
+    if (!run_read_catalog(run, SIDE_TARGET, err) || !aside_end(&run->reading, err))
         return false;
     run->cats[SIDE_TARGET].unfit = &run->unfit;
     if (!read_scope(run, err))
@@ -358,17 +129,17 @@ static void explain_differences(struct run *run)
 
 static bool compare_tables(struct run *run, struct err *err)
 {
-    bool ready = run->req->frozen ? begin_frozen(run, err) : begin_at_fence(run, err);
+    bool ready = run->req->frozen ? run_begin_frozen(run, err) : run_begin_at_fence(run, err);
     if (!ready)
         return !err_is_set(err);                                  /* INCONCLUSIVE is a result */
     for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++) /* one row more than a chunk has is read */
         run->engine.chunk_rows = MAX_OF(
             MIN_OF(run->engine.chunk_rows, session_hashes_most(run->engine.pairs[0].session[side]) - 1),
             INT64_C(1));
-    if (!set_savepoints(run, SIDE_TARGET, err))
+    if (!run_set_savepoints(run, SIDE_TARGET, err))
         return false;
     if (run->req->frozen)
-        note_position(run);
+        run_note_position(run);
     if (!read_plan(run, err) || !read_whole_tables(run, err))
         return false;
     bool ran = engine_run(&run->engine, run->req, err);
@@ -425,7 +196,7 @@ static bool open_recorder(struct run *run, struct session **ret, struct err *err
         return true;
     session_close(*ret);
     *ret = NULL;
-    return session_open(url_of(run, SIDE_TARGET), "target", run->out->pipeline, ret, err) &&
+    return session_open(run_url(run, SIDE_TARGET), "target", run->out->pipeline, ret, err) &&
            control_of(*ret)->ensure(*ret, err);
 }
 
@@ -514,8 +285,8 @@ static void prepare_history(struct run *run, int64_t started_us, bool again)
     struct history *h = &run->history;
     *h = (struct history){.cfg = run->cfg,
                           .pipeline = run->out->pipeline,
-                          .source_url = url_of(run, SIDE_SOURCE),
-                          .target_url = url_of(run, SIDE_TARGET),
+                          .source_url = run_url(run, SIDE_SOURCE),
+                          .target_url = run_url(run, SIDE_TARGET),
                           .build = again || run->req->building != BUILD_NOTHING,
                           .resume = run->req->building == BUILD_RESUME,
                           .read_us = started_us,
@@ -536,7 +307,7 @@ static bool prepare_pace(struct run *run, struct err *err)
         .max_latency_us = config_int(cfg, "compare.max_source_latency_ms") * 1000,
         .max_replica_lag_us = config_int(cfg, "compare.max_replica_lag_ms") * 1000,
     };
-    const struct load_request servers = {.url = {url_of(run, SIDE_SOURCE), url_of(run, SIDE_TARGET)},
+    const struct load_request servers = {.url = {run_url(run, SIDE_SOURCE), run_url(run, SIDE_TARGET)},
                                          .pipeline = run->out->pipeline,
                                          .probe_latency = limits.max_latency_us > 0,
                                          .max_replica_lag_us = limits.max_replica_lag_us};
