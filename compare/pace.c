@@ -12,7 +12,7 @@
 #define FREE_US     INT64_C(1000000) /* a run that reads no longer than this rests for nobody */
 #define BUSY_ACTIVE 0.5 /* others' backends that work on average: from there on a source is busy */
 
-static bool shares(const struct pace_limits *limits)
+bool pace_shares(const struct pace_limits *limits)
 {
     return limits->busy_percent > 0 && limits->busy_percent < 100;
 }
@@ -21,7 +21,7 @@ bool pace_init(struct pace *pace, const struct pace_limits *limits, const struct
                struct err *err)
 {
     struct load *load = NULL;
-    bool look = shares(limits) || limits->max_load > 0 || limits->max_latency_us > 0 ||
+    bool look = pace_shares(limits) || limits->max_load > 0 || limits->max_latency_us > 0 ||
                 limits->max_replica_lag_us > 0;
     if (look && !load_open(servers, &load, err))
         return false;
@@ -97,7 +97,7 @@ void pace_took_at(struct pace *pace, double others_active, int64_t took_us, int6
 {
     int64_t before_us = pace->read_us;
     pace->read_us += took_us;
-    if (!shares(&pace->limits) || pace->read_us <= FREE_US || others_active < BUSY_ACTIVE)
+    if (!pace_shares(&pace->limits) || pace->read_us <= FREE_US || others_active < BUSY_ACTIVE)
         return;
     int64_t for_us = before_us < FREE_US ? pace->read_us - FREE_US : took_us;
     int64_t later_us = MIN_OF(for_us, MAX_OF(pace->limits.burst_us - pace->burst_us, 0));

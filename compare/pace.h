@@ -36,6 +36,8 @@ struct pace {
     atomic_int waits_for;               /* enum compare_wait: the last worker's that looked */
 };
 
+/* Whether reading gives way to others of a busy source (compare.busy_percent: 0 and 100 are never). */
+bool pace_shares(const struct pace_limits *limits);
 /* Connects where a limit needs it. False: nothing is left to destroy. */
 bool pace_init(struct pace *pace, const struct pace_limits *limits, const struct load_request *servers,
                struct err *err) MUST_CHECK;

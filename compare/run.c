@@ -319,7 +319,7 @@ static bool rest(struct run *run, bool again, struct err *err)
 {
     struct pace *pace = &run->engine.pace;
     bool none = run->req->frozen || run->req->at_once || again || run->engine.counts_only;
-    return none || pace->limits.busy_percent == 0 || pace->limits.busy_percent == 100 ||
+    return none || !pace_shares(&pace->limits) ||
            rest_before_run(run->cfg, run->req, run->out->pipeline, pace, err);
 }
 
