@@ -149,7 +149,9 @@ static char *put_u64(char *to, uint64_t v)
 
 size_t envelope_transaction_id(const struct change *chg, char out[TRANSACTION_ID_MAX])
 {
-    size_t len = chg->schema->mariadb && chg->source.gtid != NULL ? strlen(chg->source.gtid) : 0;
+    bool maria =
+        chg->schema != NULL && chg->schema->mariadb; /* NULL: of a stream beside the tables' (meta.c) */
+    size_t len = maria && chg->source.gtid != NULL ? strlen(chg->source.gtid) : 0;
     char *p = out + len;
     if (len > 0 && len < TRANSACTION_ID_MAX - 22)
         memcpy(out, chg->source.gtid, len);
