@@ -84,7 +84,7 @@ static bool file_exists(const char *path, bool *ret, struct err *err)
 static bool gates_again(struct cutover *co, struct err *err)
 {
     bool hold;
-    if (!gates_run(co, &hold, err))
+    if (!gates_run(co, &hold, err) || !trail_gates(co, hold, err))
         return false;
     for (size_t i = 0; !hold && i < co->report->gate_count; i++) {
         const struct gate_result *gate = &co->report->gates[i];

@@ -116,16 +116,17 @@ static bool prepared_blocker(struct cutover *co, struct err *err)
 #define TAKE_BACK_MS 5000
 
 /* Ends the statement that was sent, however: one that waits for a lock must not be left standing, all writers
- * of the table would wait behind it. */
-static void take_back(struct cutover *co, const char *our_pid)
+ * of the table would wait behind it. True: it had got its lock by then, and is done. */
+static bool take_back(struct cutover *co, const char *our_pid)
 {
     int64_t begin_us = clock_mono_us();
     bool ended = false;
     for (;;) {
         PG_RESULT_AUTO res = NULL;
         struct err ignored = ERR_INIT; /* that it was cancelled */
-        if (pg_poll_result(co->source, &res, &ignored) != PG_POLL_WAIT)
-            return;
+        enum pg_poll got = pg_poll_result(co->source, &res, &ignored);
+        if (got != PG_POLL_WAIT)
+            return got == PG_POLL_READY;
         int64_t waited_ms = (clock_mono_us() - begin_us) / 1000;
         if (waited_ms > TAKE_BACK_MS && !ended) {
             PG_RESULT_AUTO gone = NULL;
@@ -133,7 +134,7 @@ static void take_back(struct cutover *co, const char *our_pid)
             (void)!pg_query(co->watch, "SELECT pg_catalog.pg_terminate_backend($1::int)", 1, &our_pid, &gone,
                             NULL);
         } else if (waited_ms > 2 * TAKE_BACK_MS) {
-            return; /* the connection is replaced before it is used again */
+            return false; /* the connection is replaced before it is used again */
         } else {
             pg_cancel(co->source);
         }
@@ -194,9 +195,11 @@ static bool await_lock(struct cutover *co, const char *our_pid, bool end_writers
         if (late)
             note_blockers(co, our_pid);
         if (stop || late || (asked && !end_blockers(co, our_pid, err))) {
-            take_back(co, our_pid);
+            bool done = take_back(co, our_pid);
             if (stop)
                 err_set(err, ERR_INTERRUPTED, "stop was asked for while the source was being prepared");
+            else if (late && done)
+                return true;
             else if (late)
                 return lock_not_granted(co, timeout_ms, err);
             return false;
