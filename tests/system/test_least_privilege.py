@@ -47,7 +47,7 @@ class Case:
         else:
             self.target_url = self.target_server.create_db(name)
             copy_schema(self.source_url, self.target_url)
-            privileges.prepare_target(self.target_url)
+            privileges.prepare_as_target(self.target_url)
         privileges.prepare_source(self.source_url, publication, pipeline=name)
         more = {"capture": {"heartbeat_interval_ms": 500}, "apply": {} if mariadb else {"on_row_error": "dead_letter"}}
         self.pipeline = Pipeline(folder, self.source_url, self.target_url, name=name, tables=("public.*",), more=more, roles=True)
