@@ -51,7 +51,7 @@ struct cleanup_item *item_add(struct cleanup *cl, const struct cleanup_kind *kin
     return item;
 }
 
-static void set_text(char **text, const char *fmt, va_list ap)
+PRINTF_LIKE(2, 0) static void set_text(char **text, const char *fmt, va_list ap)
 {
     struct strbuf sb = STRBUF_INIT(STRBUF_SQL_MAX);
     strbuf_vaddf(&sb, fmt, ap);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/attr.h"
+#include "cutover/notes.h"
 #include "cutover/poolers/poolers.h"
 
 static void say(void *ctx, const char *text)
@@ -40,6 +41,7 @@ int main(int argc, char **argv)
                 ok = verbs[i].act(&co, &err);
         }
         poolers_free(co.poolers);
+        notes_clear(&co);
     }
     config_free(cfg);
     if (!ok)
