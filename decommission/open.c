@@ -75,8 +75,7 @@ bool decom_cutover(struct decom *d, char at[40], char until[40], bool *ret_over,
     PG_RESULT_AUTO res = NULL;
     bool there = false;
     char seconds[32];
-    (void)snprintf(seconds, sizeof seconds, "%lld",
-                   (long long)config_int(d->cfg, "cutover.rollback_window"));
+    (void)snprintf(seconds, sizeof seconds, "%lld", (long long)config_int(d->cfg, "cutover.rollback_window"));
     const char *params[] = {d->pipeline, seconds};
     at[0] = until[0] = '\0';
     *ret_over = false;
