@@ -16,6 +16,7 @@ from rig.privileges import COMPARE, OWNER, as_role
 from rig.procs import run_crossfade
 from rig.scenario import drop_database
 from rig.wait import wait_until
+from rig.way_back import WayBack
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 TABLES = """CREATE TABLE one (id int PRIMARY KEY, v text); CREATE TABLE "two ""x"" y" (id int PRIMARY KEY, v text); CREATE SCHEMA app;
@@ -158,6 +159,31 @@ def test_one_of_two_pipelines(servers):
         events = [row[0] for row in execute(site.copy, "SELECT event FROM crossfade.audit WHERE pipeline = 'two' ORDER BY seq")]
         assert events[0] == "cleanup.begin" and events[-1] == "cleanup.done" and events.count("cleanup.remove") >= 6, events
         assert one.run("audit", "verify", "--no-source").returncode == 0
+
+
+def test_the_way_back_is_a_pipeline_of_its_own(servers):
+    """`--reverse cleanup` takes it away and leaves the way there running, which says whose the rest is; then nothing of either is left."""
+    with Site(servers, "both", more={"capture": {"heartbeat_interval_ms": 500, "origin": "not_crossfade"}}) as site:
+        there = site.pipeline("there")
+        privileges.run_blocks(site.url, "target-cleanup")
+        with WayBack(there) as back:
+            back.start()
+            assert {a["name"] for a in of(cleanup(there, "--reverse", "--execute", expected=1), "slot", "refuse")} == {"crossfade_there_reverse"}
+            for role in (back.capture, back.apply):
+                assert role.terminate() == 0, role.log_tail()
+            wait_until(lambda: not [a for a in json.loads(there.run("--reverse", "cleanup", "--json", job="cutover").stdout)["artefacts"] if a["fate"] == "refuse"],
+                       30, "the sessions of the way back are gone")
+            done = cleanup(there, "--reverse", "--execute", "--journal", "--confirm", "there_reverse")
+            assert done["outcome"] == "done"
+            left = {a["name"]: a["why"] for a in done["artefacts"] if a["fate"] == "leave"}
+            assert not [name for name, why in left.items() if "does not know" in why], left
+            there.apply.wait_lsn("applied_lsn", value(site.url, "SELECT pg_current_wal_insert_lsn()::text"))  # the way there goes on
+        stop(there)
+        wait_until(lambda: cleanup_is_free(there), 30, "the sessions of the roles are gone")
+        cleanup(there, "--execute", "--journal", "--confirm", "there")
+        ours = [[row for row in after - before if row[1] not in ("crossfade.audit", "crossfade") and "audit" not in row[1]]
+                for before, after in zip(site.before, site.catalogs())]
+        assert ours == [[], []]
 
 
 def cleanup_is_free(pipeline):
