@@ -8,6 +8,7 @@
 #include "cli.h"
 #include "core/clock.h"
 #include "cutover/approval/approval.h"
+#include "print_json.h"
 #include "terminal.h"
 #include "json/text.h"
 
@@ -23,14 +24,6 @@ const struct cli_flag approve_flags[] = {
     {"json", NULL, "one JSON object"},
     {NULL, NULL, NULL},
 };
-
-static void print_json(json_t *j)
-{
-    char *text = json_dumps(j, JSON_INDENT(2));
-    puts(text != NULL ? text : "{}");
-    free(text);
-    json_decref(j);
-}
 
 static json_t *result_json(const struct approve_result *r)
 {
@@ -79,7 +72,7 @@ static int give(struct cli *cli)
     if (!cutover_approve(cli->cfg, &req, &result, &err))
         return cli_error(cli, &err);
     if (cli_flag(cli, "json") != NULL)
-        print_json(result_json(&result));
+        cli_print_json(result_json(&result));
     else
         print_result(&result);
     return CLI_EXIT_OK;
@@ -120,7 +113,7 @@ static int list(struct cli *cli)
     if (!cutover_approvals(cli->cfg, plan, &all, &err))
         return cli_error(cli, &err);
     if (cli_flag(cli, "json") != NULL)
-        print_json(states_json(plan, &all));
+        cli_print_json(states_json(plan, &all));
     else
         print_states(plan, &all);
     size_t count = approvals_missing(&all, &missing);

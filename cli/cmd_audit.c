@@ -9,6 +9,7 @@
 #include "cli.h"
 #include "core/alloc.h"
 #include "pg/conn.h"
+#include "print_json.h"
 #include "terminal.h"
 #include "json/text.h"
 
@@ -190,10 +191,7 @@ static void print_verdict_json(const struct verifying *v, const struct audit_ver
                           (json_int_t)verdict->rows, "last_seq", (json_int_t)verdict->last.seq, "last_hash",
                           verdict->last.hash, "finding_count", (json_int_t)verdict->finding_count, "findings",
                           findings, "anchors", anchors, "source_not_asked", json_text(v->not_asked));
-    char *text = json_dumps(j, JSON_INDENT(2));
-    puts(text != NULL ? text : "{}");
-    free(text);
-    json_decref(j);
+    cli_print_json(j);
 }
 
 static void print_verdict(const struct verifying *v, const struct audit_verdict *verdict, int code)

@@ -8,6 +8,7 @@
 #include "check/check.h"
 #include "core/alloc.h"
 #include "maria/conn.h"
+#include "print_json.h"
 #include "terminal.h"
 
 #define TEXT_BYTES_MAX ((size_t)16 << 20)
@@ -101,10 +102,7 @@ static void print_json(const struct check *ck)
         json_pack("{s:b, s:{s:i, s:i, s:i}, s:o}", "ok", count_state(ck, CHECK_FAIL) == 0, "counts", "ok",
                   (int)count_state(ck, CHECK_OK), "warn", (int)count_state(ck, CHECK_WARN), "fail",
                   (int)count_state(ck, CHECK_FAIL), "checks", list);
-    char *text = json_dumps(root, JSON_INDENT(2));
-    (void)puts(text != NULL ? text : "{}");
-    free(text);
-    json_decref(root);
+    cli_print_json(root);
 }
 
 static void add_line(const struct terminal *term, struct strbuf *out, const struct check_result *r,

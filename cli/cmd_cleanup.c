@@ -10,6 +10,7 @@
 #include "cli.h"
 #include "core/alloc.h"
 #include "cutover_confirm.h"
+#include "print_json.h"
 #include "terminal.h"
 #include "json/text.h"
 
@@ -79,10 +80,7 @@ static void print_json(const struct cleanup_report *report, const struct err *er
                              "confirm", json_text_or_null(report->confirm_why), "audit_seq",
                              (json_int_t)report->audit.seq, "audit_hash", report->audit.hash, "error",
                              err_is_set(err) ? json_text(err->text) : json_null());
-    char *text = json_dumps(json, JSON_INDENT(2));
-    puts(text != NULL ? text : "{}");
-    free(text);
-    json_decref(json);
+    cli_print_json(json);
 }
 
 static void add_size(struct strbuf *out, const struct cleanup_item *item)

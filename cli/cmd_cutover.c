@@ -12,6 +12,7 @@
 #include "cutover_past.h"
 #include "cutover_report.h"
 #include "cutover_watch.h"
+#include "print_json.h"
 #include "terminal.h"
 
 #define TEXT_BYTES_MAX ((size_t)1 << 20)
@@ -112,10 +113,7 @@ static void print_json(const struct cutover_report *report, const struct err *er
 {
     json_t *json = report_json(report, err);
     json_object_set_new(json, "report_file", file != NULL ? json_string(file) : json_null());
-    char *text = json_dumps(json, JSON_INDENT(2));
-    puts(text != NULL ? text : "{}");
-    free(text);
-    json_decref(json);
+    cli_print_json(json);
 }
 
 static void add_gates(const struct terminal *term, struct strbuf *out, const struct cutover_report *report)

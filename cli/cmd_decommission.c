@@ -10,6 +10,7 @@
 #include "core/alloc.h"
 #include "cutover_confirm.h"
 #include "decommission/decommission.h"
+#include "print_json.h"
 #include "terminal.h"
 #include "json/text.h"
 
@@ -25,14 +26,6 @@ const struct cli_flag decommission_flags[] = {
     {"json", NULL, "one JSON object"},
     {NULL, NULL, NULL},
 };
-
-static void print_json(json_t *json)
-{
-    char *text = json_dumps(json, JSON_INDENT(2));
-    puts(text != NULL ? text : "{}");
-    free(text);
-    json_decref(json);
-}
 
 /* --- status --- */
 
@@ -113,7 +106,7 @@ static int status(struct cli *cli)
                    report.may_switch_off ? "yes" : "no");
     strbuf_addf(&out, "%s%s\n", report.may_switch_off ? "" : ": ", report.why_not);
     if (cli_flag(cli, "json") != NULL)
-        print_json(status_json(&report));
+        cli_print_json(status_json(&report));
     else
         terminal_write(&term, out.data);
     strbuf_release(&out);
@@ -197,7 +190,7 @@ static int tombstone(struct cli *cli)
     if (!decommission_tombstone(cli->cfg, &request, &report, &err))
         return cli_error(cli, &err);
     if (cli_flag(cli, "json") != NULL)
-        print_json(tombstone_json(&report));
+        cli_print_json(tombstone_json(&report));
     else
         print_tombstone(&report, undo);
     if (strcmp(report.outcome, "refused") == 0)

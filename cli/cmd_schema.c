@@ -8,6 +8,7 @@
 
 #include "cli.h"
 #include "core/alloc.h"
+#include "print_json.h"
 #include "schema/schema.h"
 #include "schema_compare.h"
 #include "terminal.h"
@@ -154,10 +155,7 @@ static void print_result(const struct talk *t, const struct schema_result *r, bo
         json_pack("{s:b, s:b, s:I, s:I, s:I, s:I, s:O, s:O}", "ok", ok, "executed", t->execute, "made",
                   (json_int_t)r->made, "there", (json_int_t)r->there, "differ", (json_int_t)r->differ, "todo",
                   (json_int_t)r->todo, "steps", t->steps, "decisions", t->decisions);
-    char *text = json_dumps(j, JSON_INDENT(2));
-    puts(text != NULL ? text : "{}");
-    free(text);
-    json_decref(j);
+    cli_print_json(j);
 }
 
 static int create_command(struct cli *cli)

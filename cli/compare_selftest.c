@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "compare/selftest.h"
+#include "print_json.h"
 #include "terminal.h"
 #include "json/text.h"
 
@@ -63,9 +64,7 @@ static void print_json(const struct selftest_result *r)
     for (size_t i = 0; i < r->count; i++)
         json_array_append_new(types, type_json(&r->types[i]));
     json_object_set_new(j, "types", types);
-    (void)json_dumpf(j, stdout, JSON_INDENT(2));
-    (void)putchar('\n');
-    json_decref(j);
+    cli_print_json(j);
 }
 
 int cmd_compare_selftest(struct cli *cli)

@@ -9,6 +9,7 @@
 #include "cutover/dossier/dossier.h"
 #include "cutover/history.h"
 #include "cutover_text.h"
+#include "print_json.h"
 #include "terminal.h"
 
 #define TEXT_BYTES_MAX ((size_t)1 << 20)
@@ -26,14 +27,6 @@ static json_t *past_json(const struct cutover_past *past)
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:f, s:s}", "id", past->id, "state", past->state, "stands",
                      how_it_stands(past), "began_at", past->began_at, "changed_at", past->changed_at,
                      "pause_ms", (double)past->pause_us / 1000.0, "reason", past->reason);
-}
-
-static void print(json_t *json)
-{
-    char *text = json_dumps(json, JSON_INDENT(2));
-    puts(text != NULL ? text : "{}");
-    free(text);
-    json_decref(json);
 }
 
 /* --- the list --- */
@@ -103,7 +96,7 @@ int cutover_past_list(struct cli *cli)
         json_array_append_new(array, past_json(&list[i]));
     }
     if (cli_flag(cli, "json") != NULL)
-        print(json_pack("{s:O}", "cutovers", array));
+        cli_print_json(json_pack("{s:O}", "cutovers", array));
     else
         print_list(list, count);
     json_decref(array);
@@ -159,6 +152,6 @@ int cutover_past_status(struct cli *cli, const char *id)
                         past.decision_unread[0] != '\0' ? json_null() : json_string(past.decision));
     json_object_set_new(json, "decision_unread", json_string(past.decision_unread));
     json_object_set_new(json, "steps", steps_json(&past));
-    print(json);
+    cli_print_json(json);
     return CLI_EXIT_OK;
 }

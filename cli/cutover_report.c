@@ -7,6 +7,7 @@
 
 #include "cutover/dossier/dossier.h"
 #include "cutover_text.h"
+#include "print_json.h"
 
 #define TEXT_BYTES_MAX ((size_t)4 << 20)
 
@@ -47,13 +48,6 @@ static void print_text(const json_t *doc)
     strbuf_release(&out);
 }
 
-static void print_json(const json_t *doc)
-{
-    char *text = json_dumps(doc, JSON_INDENT(2));
-    puts(text != NULL ? text : "{}");
-    free(text);
-}
-
 int cutover_report_verb(struct cli *cli, const char *id)
 {
     const struct dossier_request req = {.command = cli_arg(cli, 0), .id = id};
@@ -65,7 +59,7 @@ int cutover_report_verb(struct cli *cli, const char *id)
         return cli_error(cli, &err);
     bool ok = place == NULL || dossier_write(cli->cfg, doc, place, &file, &err);
     if (ok && cli_flag(cli, "json") != NULL)
-        print_json(doc);
+        cli_print_json(json_incref(doc));
     else if (ok && file != NULL)
         puts(file);
     else if (ok)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "print_json.h"
 #include "schema/parity.h"
 
 static void print_text(const struct schema_parity *parity)
@@ -26,10 +27,7 @@ static void print_json(const struct schema_parity *parity)
     json_t *j = json_pack("{s:I, s:I, s:I, s:o}", "objects", (json_int_t)schema_parity_objects(parity),
                           "differ", (json_int_t)schema_parity_differences(parity), "allowed",
                           (json_int_t)schema_parity_ignored(parity), "differences", list);
-    char *text = json_dumps(j, JSON_INDENT(2));
-    puts(text != NULL ? text : "{}");
-    free(text);
-    json_decref(j);
+    cli_print_json(j);
 }
 
 static bool read_parity(struct cli *cli, struct schema_parity **ret, struct err *err)

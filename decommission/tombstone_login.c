@@ -52,11 +52,9 @@ static void seen(const struct tombstone *t, char *out, size_t size)
     (void)snprintf(out, size, "FATAL: %s (SQLSTATE 55000, HINT: Connect there.)", t->message);
 }
 
-const struct tombstone_method tombstone_login = {
-    .name = "login",
-    .possible = possible,
-    .save_sql = "SELECT pg_catalog.jsonb_build_object('comment', " SAVED_COMMENT
-                ", 'role', $1::text, 'allowed', $2::text)::text",
-    .raise = raise_login,
-    .lower = lower_login,
-    .seen = seen};
+const struct tombstone_method tombstone_login = {.name = "login",
+                                                 .possible = possible,
+                                                 .save_sql = SAVED_COMMENT_ALONE,
+                                                 .raise = raise_login,
+                                                 .lower = lower_login,
+                                                 .seen = seen};

@@ -55,11 +55,9 @@ static void seen(const struct tombstone *t, char *out, size_t size)
     (void)snprintf(out, size, "FATAL: could not access file \"%s\": No such file or directory", t->message);
 }
 
-const struct tombstone_method tombstone_preload = {
-    .name = "preload",
-    .possible = possible,
-    .save_sql = "SELECT pg_catalog.jsonb_build_object('comment', " SAVED_COMMENT
-                ", 'role', $1::text, 'allowed', $2::text)::text",
-    .raise = raise_preload,
-    .lower = lower_preload,
-    .seen = seen};
+const struct tombstone_method tombstone_preload = {.name = "preload",
+                                                   .possible = possible,
+                                                   .save_sql = SAVED_COMMENT_ALONE,
+                                                   .raise = raise_preload,
+                                                   .lower = lower_preload,
+                                                   .seen = seen};

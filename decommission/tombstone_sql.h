@@ -8,6 +8,10 @@
 #define SAVED_COMMENT                                                                                        \
     "pg_catalog.to_jsonb(pg_catalog.shobj_description((SELECT d.oid FROM pg_catalog.pg_database d WHERE "    \
     "d.datname = pg_catalog.current_database()), 'pg_database'))"
+/* … where nothing else is replaced. $1: the role, $2: those that are let in. */
+#define SAVED_COMMENT_ALONE                                                                                  \
+    "SELECT pg_catalog.jsonb_build_object('comment', " SAVED_COMMENT                                         \
+    ", 'role', $1::text, 'allowed', $2::text)::text"
 
 bool tombstone_is_superuser(struct decom *d, bool *ret, struct err *err) MUST_CHECK;
 /* ALTER DATABASE …: begins with these words and the name. */
