@@ -62,6 +62,7 @@ struct cutover {
     int64_t slowest_trip_us; /* of the markers that the gates sent there and back; 0 = none */
     int trips;
     struct {
+        bool none_can; /* the target is closed (known from the first look on) */
         int looks;
         int64_t most; /* at one look */
         char names[160];

@@ -53,11 +53,14 @@ bool writers_look(struct cutover *co, struct err *err)
     char *schemas CLEANUP(free_ptr) = gate_schemas(co);
     const char *params[] = {schemas};
     PG_RESULT_AUTO res = NULL;
-    bool closed = false;
-    if (!target_is_closed(co, &closed, err) || !pg_query(co->target, writers_sql, 1, params, &res, err))
+    if (co->writers.looks == 0 && !target_is_closed(co, &co->writers.none_can, err))
         return err_wrap(err, "who writes to the target");
     co->writers.looks++;
-    if (closed || pg_cell_int64(res, 0, 0) <= co->writers.most)
+    if (co->writers.none_can)
+        return true;
+    if (!pg_query(co->target, writers_sql, 1, params, &res, err))
+        return err_wrap(err, "who writes to the target");
+    if (pg_cell_int64(res, 0, 0) <= co->writers.most)
         return true;
     co->writers.most = pg_cell_int64(res, 0, 0);
     (void)snprintf(co->writers.names, sizeof co->writers.names, "%s", pg_cell(res, 0, 1));

@@ -29,7 +29,9 @@ void signal_unknown(struct signal *s, const char *fmt, ...)
 
 const struct config *watch_running(const struct watching *w)
 {
-    return w->stage == STAGE_AFTER ? w->reverse : w->cfg;
+    if (w->stage != STAGE_AFTER)
+        return w->cfg;
+    return w->back_there ? w->reverse : NULL;
 }
 
 bool watch_ask(struct pg_conn *conn, const char *sql, int count, const char *const *params,

@@ -255,7 +255,7 @@ static bool decision_is(struct pg_conn *conn, const char *pipeline, const char *
  * refuses. */
 static void look_back(struct watching *w)
 {
-    const char *back = w->reverse != NULL ? config_text(w->reverse, "pipeline") : NULL;
+    const char *back = w->back_there ? config_text(w->reverse, "pipeline") : NULL;
     struct err away = ERR_INIT;
     if (decision_is(watch_source(w, &away), w->pipeline, "returned"))
         w->stage = STAGE_BACK;
@@ -263,22 +263,16 @@ static void look_back(struct watching *w)
         w->stage = STAGE_CUTTING;
 }
 
-/* A configuration can be turned round although nobody has started the way back. */
-static bool drop_reverse_unless_set_up(struct watching *w, struct err *err)
+/* A configuration can be turned round although nobody has started the way back; it may be started later, too. */
+static bool look_for_way_back(struct watching *w, struct err *err)
 {
-    struct back back = {.cfg = w->reverse, .view = {.pipeline = NULL}};
-    bool set_up = false;
-    if (!w->turned || w->reverse == NULL)
+    struct back back = {.cfg = w->reverse};
+    w->back_there = w->reverse != NULL;
+    if (!w->turned || !w->back_there)
         return true;
     back.view.pipeline = config_text(w->reverse, "pipeline");
     back.view.source = w->co.target;
-    if (!back_is_set_up(&back, &set_up, err))
-        return false;
-    if (!set_up) {
-        config_free(w->reverse);
-        w->reverse = NULL;
-    }
-    return true;
+    return back_is_set_up(&back, &w->back_there, err);
 }
 
 bool store_stage(struct watching *w, struct err *err)
@@ -297,6 +291,8 @@ bool store_stage(struct watching *w, struct err *err)
     w->stage = stage_of(w);
     if (w->stage != STAGE_AFTER)
         return true;
+    if (!look_for_way_back(w, err))
+        return false;
     look_back(w);
-    return drop_reverse_unless_set_up(w, err);
+    return true;
 }

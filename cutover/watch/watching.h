@@ -82,6 +82,7 @@ struct watching {
     struct config *
         reverse; /* cutover.watch.reverse_config, else the configuration turned round; NULL = there is no way back */
     bool turned;       /* the latter; whether it was ever set up is asked after the cutover */
+    bool back_there;   /* AFTER: the way back is set up; asked anew each time */
     struct cutover co; /* its session on the target, and what cutover_execute() does not share */
     struct pg_conn *source, *back_target; /* NULL = away; back_target: the reverse pipeline's */
     struct cutover_talk talk;
