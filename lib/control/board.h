@@ -19,6 +19,9 @@ struct board_view {
 void board_look(struct status_board *board, struct board_view *ret);
 void board_view_release(struct board_view *view);
 
+/* As status_board_json(), without snapshot.tables. malloc'd. */
+char *status_board_json_brief(struct status_board *board);
+
 /* Bytes of WAL between the stage before and this one: capture source − journaled, apply journaled − applied.
  * False: not known. */
 bool board_view_lag_bytes(const struct board_view *view, uint64_t *ret);

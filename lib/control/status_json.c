@@ -53,7 +53,7 @@ static json_t *tables_json(const struct board_view *view)
     return list;
 }
 
-static json_t *snapshot_json(const struct board_view *view)
+static json_t *snapshot_json(const struct board_view *view, bool tables)
 {
     const struct role_status *st = &view->status;
     if (st->snapshot_started_us == 0)
@@ -71,7 +71,8 @@ static json_t *snapshot_json(const struct board_view *view)
     set(snapshot, "seconds", json_rounded(true, (double)(end_us - st->snapshot_started_us) / 1e6));
     set(snapshot, "started", json_time(st->snapshot_started_us));
     set(snapshot, "finished", json_time(st->snapshot_finished_us));
-    set(snapshot, "tables", tables_json(view));
+    if (tables)
+        set(snapshot, "tables", tables_json(view));
     return snapshot;
 }
 
@@ -152,7 +153,7 @@ uint64_t process_anon_bytes(void)
     return kib * 1024;
 }
 
-char *status_board_json(struct status_board *board)
+static char *board_json(struct status_board *board, bool tables)
 {
     struct board_view view;
     board_look(board, &view);
@@ -171,7 +172,7 @@ char *status_board_json(struct status_board *board)
     set_counters(root, &view);
     if (st->promise[0] != '\0')
         set(root, "promise", json_text_or_null(st->promise));
-    set(root, "snapshot", snapshot_json(&view));
+    set(root, "snapshot", snapshot_json(&view, tables));
     set(root, "memory_bytes", json_count(process_anon_bytes()));
     board_view_release(&view);
     char *text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(14));
@@ -179,4 +180,14 @@ char *status_board_json(struct status_board *board)
     if (text == NULL)
         BUG("status does not become JSON");
     return text;
+}
+
+char *status_board_json(struct status_board *board)
+{
+    return board_json(board, true);
+}
+
+char *status_board_json_brief(struct status_board *board)
+{
+    return board_json(board, false);
 }
