@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "control/http.h"
+#include "terminal.h"
 
 #define ANSWER_TIMEOUT_MS 3000
 
@@ -157,4 +158,34 @@ json_t *fleet_combine(const struct config *cfg, json_t *capture, json_t *apply)
     json_object_set_new(all, "capture", capture);
     json_object_set_new(all, "apply", apply);
     return all;
+}
+
+static json_t *plain_text(const char *text)
+{
+    struct strbuf out = STRBUF_INIT((size_t)64 << 10);
+    terminal_add_plain(&out, text);
+    json_t *plain = json_string(out.data);
+    strbuf_release(&out);
+    return plain != NULL ? plain : json_string("?");
+}
+
+/* Keys are ours. */
+json_t *fleet_plain(const json_t *all)
+{
+    json_t *item, *copy;
+    const char *key;
+    size_t i;
+    if (json_is_string(all))
+        return plain_text(json_string_value(all));
+    if (json_is_array(all)) {
+        copy = json_array();
+        json_array_foreach(all, i, item) json_array_append_new(copy, fleet_plain(item));
+        return copy;
+    }
+    if (!json_is_object(all))
+        return json_deep_copy(all);
+    copy = json_object();
+    json_object_foreach((json_t *)(uintptr_t)all, key, item)
+        json_object_set_new(copy, key, fleet_plain(item));
+    return copy;
 }

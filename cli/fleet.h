@@ -18,6 +18,9 @@ json_t *fleet_ask(const struct config *cfg, const char *role, const char *path);
 json_t *fleet_combine(const struct config *cfg, json_t *capture, json_t *apply);
 bool fleet_is_foreign(const struct config *cfg);
 
+/* A copy whose texts may be shown on a terminal (terminal_add_plain). */
+json_t *fleet_plain(const json_t *all);
+
 /* Reading it: 0, false, "" or -1 where a key is missing or null. */
 lsn_t fleet_lsn(const json_t *object, const char *key);
 double fleet_number(const json_t *object, const char *key);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "control/status_tables.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "fleet.h"
@@ -34,6 +35,7 @@ struct status_feed {
     bool stopping;
     /* of the live thread alone */
     int64_t sampled_us, tables_us; /* mono */
+    char tables_of[ISO_TIME_MAX];  /* when the copy was over whose tables are shown; "" = none, or it runs */
     char peer_begun[ISO_TIME_MAX];
     uint64_t peer_event;
 };
@@ -59,9 +61,9 @@ static bool is_capture(const struct status_feed *feed)
     return strcmp(feed->role, "capture") == 0;
 }
 
-static json_t *own_status(struct status_feed *feed)
+static json_t *own_status(struct status_feed *feed, bool tables)
 {
-    char *text = status_board_json(feed->board);
+    char *text = status_board_json_with(feed->board, tables ? STATUS_TABLES_LAST : STATUS_TABLES_NONE);
     json_t *own = json_loads(text, 0, NULL);
     free(text);
     json_object_set_new(
@@ -70,11 +72,12 @@ static json_t *own_status(struct status_feed *feed)
     return own;
 }
 
-/* A list that is not there (the copy is over, the role began anew) leaves what was seen before. */
+/* A list that is not there (capture began anew) leaves what was seen before. */
 static void show_tables(struct status_feed *feed, const json_t *snapshot)
 {
     const json_t *tables = json_object_get(snapshot, "tables"), *item;
     size_t i, count = json_array_size(tables);
+    (void)snprintf(feed->tables_of, sizeof feed->tables_of, "%s", fleet_text(snapshot, "finished"));
     if (count == 0)
         return;
     struct statuspage_table *list = xcalloc(count, sizeof *list);
@@ -90,28 +93,38 @@ static void show_tables(struct status_feed *feed, const json_t *snapshot)
     free(list);
 }
 
-/* Both roles; the list of tables is taken out and shown by itself. */
+static const char *finished_of(const json_t *role)
+{
+    return fleet_text(json_object_get(role, "snapshot"), "finished");
+}
+
+/* The list of tables: every few seconds of a copy that runs, once of one that is over. */
+static bool wants_tables(struct status_feed *feed, const json_t *capture, int64_t now_us)
+{
+    const char *finished = finished_of(capture);
+    int64_t every_us = is_capture(feed) ? LIVE_EVERY_US / 2 : TABLES_EVERY_US;
+    bool wants =
+        statuspage_is_watched(feed->page) && json_is_object(json_object_get(capture, "snapshot")) &&
+        (*finished == '\0' ? now_us - feed->tables_us >= every_us : strcmp(finished, feed->tables_of) != 0);
+    if (wants)
+        feed->tables_us = now_us;
+    return wants;
+}
+
+/* Both roles; the list of tables is shown by itself. */
 static json_t *ask_roles(struct status_feed *feed, int64_t now_us)
 {
-    json_t *own = own_status(feed), *capture = NULL, *apply = NULL;
-    if (is_capture(feed)) {
-        apply = fleet_ask(feed->cfg, "apply", "/status?tables=no");
-        capture = own;
-    } else {
-        bool tables = now_us - feed->tables_us >= TABLES_EVERY_US;
-        apply = own;
-        capture = fleet_is_foreign(feed->cfg)
-                      ? json_null()
-                      : fleet_ask(feed->cfg, "capture", tables ? "/status" : "/status?tables=no");
-        if (tables)
-            feed->tables_us = now_us;
+    bool own = is_capture(feed), foreign = fleet_is_foreign(feed->cfg);
+    json_t *apply = own ? fleet_ask(feed->cfg, "apply", "/status?tables=no") : own_status(feed, false);
+    json_t *capture = own       ? own_status(feed, false)
+                      : foreign ? json_null()
+                                : fleet_ask(feed->cfg, "capture", "/status?tables=no");
+    if (!foreign && wants_tables(feed, capture, now_us)) {
+        json_t *whole = own ? own_status(feed, true) : fleet_ask(feed->cfg, "capture", "/status?tables=last");
+        show_tables(feed, json_object_get(whole, "snapshot"));
+        json_decref(whole);
     }
-    json_t *all = fleet_combine(feed->cfg, capture, apply);
-    json_t *snapshot = json_object_get(all, "snapshot"); /* shared with its role's object */
-    if (json_object_get(snapshot, "tables") != NULL)
-        show_tables(feed, snapshot);
-    (void)json_object_del(snapshot, "tables");
-    return all;
+    return fleet_combine(feed->cfg, capture, apply);
 }
 
 static void show_live(struct status_feed *feed, json_t *all)

@@ -1,4 +1,4 @@
-/* HTTP for the roles: GET /status (JSON; ?tables=no: without the list of tables), the status page (http_pages.h), /metrics (Prometheus text), /health (200 or 503); POST /pause, /resume (apply; from
+/* HTTP for the roles: GET /status (JSON; ?tables=no, ?tables=last: see status_tables.h), the status page (http_pages.h), /metrics (Prometheus text), /health (200 or 503); POST /pause, /resume (apply; from
  * this machine only, whatever the address that it listens at). And the client side. */
 #ifndef CONTROL_HTTP_H
 #define CONTROL_HTTP_H

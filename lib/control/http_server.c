@@ -15,9 +15,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "control/board.h"
 #include "control/http.h"
-#include "control/http_stream.h"
+#include "control/http_server_stream.h"
+#include "control/status_tables.h"
 #include "core/alloc.h"
 
 #define REQUEST_BYTES_MAX ((size_t)16 << 10)
@@ -58,13 +58,14 @@ static enum MHD_Result answer_health(struct MHD_Connection *conn, struct status_
                   xstrdup(healthy ? "ok\n" : "not healthy: see /status\n"));
 }
 
-/* ?tables=no: without the list of tables, which is long where there are many. */
 static enum MHD_Result answer_status(struct MHD_Connection *conn, struct status_board *board)
 {
-    const char *tables = MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "tables");
-    bool brief = tables != NULL && strcmp(tables, "no") == 0;
-    return answer(conn, MHD_HTTP_OK, "application/json",
-                  brief ? status_board_json_brief(board) : status_board_json(board));
+    const char *asked = MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "tables");
+    enum status_tables tables = asked == NULL                ? STATUS_TABLES_NOW
+                                : strcmp(asked, "no") == 0   ? STATUS_TABLES_NONE
+                                : strcmp(asked, "last") == 0 ? STATUS_TABLES_LAST
+                                                             : STATUS_TABLES_NOW;
+    return answer(conn, MHD_HTTP_OK, "application/json", status_board_json_with(board, tables));
 }
 
 static bool from_this_machine(struct MHD_Connection *conn)

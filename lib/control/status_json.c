@@ -38,11 +38,11 @@ static void set(json_t *object, const char *key, json_t *value)
         BUG("no memory for JSON");
 }
 
-static json_t *tables_json(const struct board_view *view)
+static json_t *tables_json(const struct table_status *tables, size_t count)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < view->status.table_count; i++) {
-        const struct table_status *table = &view->tables[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct table_status *table = &tables[i];
         json_t *item = json_object();
         set(item, "name", json_text_or_null(table->name));
         set(item, "rows", json_count(table->rows));
@@ -53,7 +53,7 @@ static json_t *tables_json(const struct board_view *view)
     return list;
 }
 
-static json_t *snapshot_json(const struct board_view *view, bool tables)
+static json_t *snapshot_json(const struct board_view *view)
 {
     const struct role_status *st = &view->status;
     if (st->snapshot_started_us == 0)
@@ -71,8 +71,8 @@ static json_t *snapshot_json(const struct board_view *view, bool tables)
     set(snapshot, "seconds", json_rounded(true, (double)(end_us - st->snapshot_started_us) / 1e6));
     set(snapshot, "started", json_time(st->snapshot_started_us));
     set(snapshot, "finished", json_time(st->snapshot_finished_us));
-    if (tables)
-        set(snapshot, "tables", tables_json(view));
+    if (view->tables_wanted != STATUS_TABLES_NONE)
+        set(snapshot, "tables", tables_json(view->tables, view->status.table_count));
     return snapshot;
 }
 
@@ -153,10 +153,10 @@ uint64_t process_anon_bytes(void)
     return kib * 1024;
 }
 
-static char *board_json(struct status_board *board, bool tables)
+char *status_board_json_with(struct status_board *board, enum status_tables tables)
 {
     struct board_view view;
-    board_look(board, &view);
+    board_look_with(board, tables, &view);
     const struct role_status *st = &view.status;
     json_t *root = json_object();
     set(root, "role", json_text_or_null(st->role));
@@ -172,7 +172,7 @@ static char *board_json(struct status_board *board, bool tables)
     set_counters(root, &view);
     if (st->promise[0] != '\0')
         set(root, "promise", json_text_or_null(st->promise));
-    set(root, "snapshot", snapshot_json(&view, tables));
+    set(root, "snapshot", snapshot_json(&view));
     set(root, "memory_bytes", json_count(process_anon_bytes()));
     board_view_release(&view);
     char *text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(14));
@@ -184,10 +184,5 @@ static char *board_json(struct status_board *board, bool tables)
 
 char *status_board_json(struct status_board *board)
 {
-    return board_json(board, true);
-}
-
-char *status_board_json_brief(struct status_board *board)
-{
-    return board_json(board, false);
+    return status_board_json_with(board, STATUS_TABLES_NOW);
 }

@@ -2,7 +2,7 @@
  * Pages and streams beside the figures. A stream that has nothing to send is suspended, and resumed by http_server_wake(); one whose client does not take
  * what it was sent is ended by the server's idle timeout: libmicrohttpd counts no time for suspended connections, and all for the others.
  */
-#include "control/http_stream.h"
+#include "control/http_server_stream.h"
 
 #include <pthread.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* The pages and streams of a server (http_pages.h). Private to this module. */
-#ifndef CONTROL_HTTP_STREAM_H
-#define CONTROL_HTTP_STREAM_H
+#ifndef CONTROL_HTTP_SERVER_STREAM_H
+#define CONTROL_HTTP_SERVER_STREAM_H
 
 #include <microhttpd.h>
 
