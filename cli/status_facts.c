@@ -76,8 +76,11 @@ json_t *status_gates(const struct config *cfg, const json_t *all)
             add_slot(list, capture);
     }
     add_alive(list, "apply_alive", apply, "apply");
-    add_gate(list, "complete", fleet_bool(all, "complete"), fleet_bool(all, "complete") ? "yes" : "no",
-             "the first copy is done", "wait until all tables are copied");
+    add_gate(list, "complete", fleet_bool(all, "complete"),
+             fleet_is_down(apply)          ? "not known"
+             : fleet_bool(all, "complete") ? "yes"
+                                           : "no",
+             "the first copy is done", "apply has to run, and all tables to be copied");
     add_lag(cfg, list, all);
     return list;
 }
