@@ -6,6 +6,7 @@
 #include "control/http.h"
 #include "core/clock.h"
 #include "core/log.h"
+#include "status_feed.h"
 
 /* What /status says until the role publishes for the first time. */
 static void publish_starting(const struct cli *cli, struct status_board *board)
@@ -23,12 +24,19 @@ static bool serve(struct cli *cli, const char *listen_key, struct status_board *
                   struct err *err)
 {
     struct http_server *server = NULL;
+    struct status_feed *feed = NULL;
     if (!http_server_start(config_text(cli->cfg, listen_key), board, &server, err))
         return err_wrap(err, "%s", listen_key);
-    log_event(LOG_LEVEL_INFO, "started", "version=%s pipeline=%s listen=%s port=%d", CF_VERSION,
-              config_text(cli->cfg, "pipeline"), config_text(cli->cfg, listen_key), http_server_port(server));
-    bool good = run(cli->cfg, board, cli->stop_fd, err);
+    bool good = status_feed_start(cli->command->name, cli->cfg, board, server, &feed, err);
+    if (good) {
+        log_event(LOG_LEVEL_INFO, "started", "version=%s pipeline=%s listen=%s port=%d", CF_VERSION,
+                  config_text(cli->cfg, "pipeline"), config_text(cli->cfg, listen_key),
+                  http_server_port(server));
+        good = run(cli->cfg, board, cli->stop_fd, err);
+        status_feed_stop(feed);
+    }
     http_server_stop(server);
+    status_feed_free(feed);
     return good;
 }
 

@@ -1,8 +1,9 @@
-/* HTTP for the roles: GET /status (JSON), /metrics (Prometheus text), /health (200 or 503); POST /pause, /resume (apply; from
+/* HTTP for the roles: GET /status (JSON; ?tables=no, ?tables=last: see status_tables.h), the status page (http_pages.h), /metrics (Prometheus text), /health (200 or 503); POST /pause, /resume (apply; from
  * this machine only, whatever the address that it listens at). And the client side. */
 #ifndef CONTROL_HTTP_H
 #define CONTROL_HTTP_H
 
+#include "control/http_pages.h"
 #include "control/status.h"
 
 struct http_server;
@@ -12,6 +13,10 @@ struct http_server;
 bool http_server_start(const char *listen, struct status_board *board, struct http_server **ret,
                        struct err *err) MUST_CHECK;
 int http_server_port(const struct http_server *server);
+/* From now on these are served, too; kept by pointer. Once. */
+void http_server_serve(struct http_server *server, const struct http_pages *pages);
+/* Streams look again whether there is something to send. @thread any, until http_server_stop() begins */
+void http_server_wake(struct http_server *server);
 void http_server_stop(struct http_server *server); /* NULL allowed */
 
 /* GET http://<listen><path>; body malloc'd, at most 4 MiB. ERR_CONNECT if nobody answers within timeout_ms.

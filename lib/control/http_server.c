@@ -1,5 +1,5 @@
 /*
- * Wraps libmicrohttpd: three read-only pages, and two commands for callers on this machine, on a socket that we bind ourselves (for a clear message when
+ * Wraps libmicrohttpd: three read-only pages, those of the status page (http_pages.h), and two commands for callers on this machine, on a socket that we bind ourselves (for a clear message when
  * that fails). Its one thread reads copies of the board. Requests are bounded in size, number and time;
  * bodies are thrown away.
  */
@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #include "control/http.h"
+#include "control/http_server_stream.h"
+#include "control/status_tables.h"
 #include "core/alloc.h"
 
 #define REQUEST_BYTES_MAX ((size_t)16 << 10)
@@ -28,6 +30,7 @@ struct http_server {
     struct status_board *board;
     char *host; /* that it was told to listen at */
     int port;
+    struct http_streams *_Atomic streams; /* and pages of the status page; NULL: none are served */
 };
 
 static enum MHD_Result answer(struct MHD_Connection *conn, unsigned status, const char *type, char *body)
@@ -53,6 +56,16 @@ static enum MHD_Result answer_health(struct MHD_Connection *conn, struct status_
     bool healthy = status_board_healthy(board);
     return answer(conn, healthy ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, "text/plain; charset=utf-8",
                   xstrdup(healthy ? "ok\n" : "not healthy: see /status\n"));
+}
+
+static enum MHD_Result answer_status(struct MHD_Connection *conn, struct status_board *board)
+{
+    const char *asked = MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "tables");
+    enum status_tables tables = asked == NULL                ? STATUS_TABLES_NOW
+                                : strcmp(asked, "no") == 0   ? STATUS_TABLES_NONE
+                                : strcmp(asked, "last") == 0 ? STATUS_TABLES_LAST
+                                                             : STATUS_TABLES_NOW;
+    return answer(conn, MHD_HTTP_OK, "application/json", status_board_json_with(board, tables));
 }
 
 static bool from_this_machine(struct MHD_Connection *conn)
@@ -116,6 +129,7 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *conn, const 
                                   void **request_ctx)
 {
     struct http_server *server = ctx;
+    enum MHD_Result queued = MHD_NO;
     static int seen;
     if (*request_ctx ==
         NULL) { /* headers only: wait for the rest, so that the answer is not lost in a reset */
@@ -132,14 +146,16 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *conn, const 
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
         return answer(conn, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", xstrdup("only GET\n"));
     if (strcmp(url, "/status") == 0)
-        return answer(conn, MHD_HTTP_OK, "application/json", status_board_json(server->board));
+        return answer_status(conn, server->board);
     if (strcmp(url, "/metrics") == 0)
         return answer(conn, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8",
                       status_board_metrics(server->board));
     if (strcmp(url, "/health") == 0)
         return answer_health(conn, server->board);
+    if (http_streams_take(server->streams, conn, url, &queued))
+        return queued;
     return answer(conn, MHD_HTTP_NOT_FOUND, "text/plain; charset=utf-8",
-                  xstrdup("not found: /status, /metrics, /health\n"));
+                  xstrdup("not found: /, /status, /metrics, /health\n"));
 }
 
 /* Divides "host:port" or "[v6]:port"; host may be empty-bracketed. malloc'd. */
@@ -219,10 +235,11 @@ bool http_server_start(const char *listen_text, struct status_board *board, stru
     server->host = host;
     server->board = board;
     server->port = port_of(fd);
-    server->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, REQUEST_BYTES_MAX, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_END);
+    server->daemon =
+        MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request,
+                         server, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                         REQUEST_BYTES_MAX, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+                         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_END);
     if (server->daemon == NULL) {
         close(fd);
         free(server->host);
@@ -238,11 +255,23 @@ int http_server_port(const struct http_server *server)
     return server->port;
 }
 
+void http_server_serve(struct http_server *server, const struct http_pages *pages)
+{
+    server->streams = http_streams_new(pages);
+}
+
+void http_server_wake(struct http_server *server)
+{
+    http_streams_wake(server->streams);
+}
+
 void http_server_stop(struct http_server *server)
 {
     if (server == NULL)
         return;
+    http_streams_end(server->streams);
     MHD_stop_daemon(server->daemon);
+    http_streams_free(server->streams);
     free(server->host);
     free(server);
 }
