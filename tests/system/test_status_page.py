@@ -133,6 +133,12 @@ def test_headers(world):
         policy, body = answer.headers["Content-Security-Policy"], answer.read().decode()
     assert "default-src 'none'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
     assert re.search(r"script-src 'sha256-[A-Za-z0-9+/]{43}='", policy) and re.search(r"style-src 'sha256-[A-Za-z0-9+/]{43}='", policy)
+    for method, path, status in (("HEAD", "page/stream", 200), ("POST", "page/stream", 405), ("HEAD", "", 200), ("GET", "page/other", 404)):
+        with contextlib.suppress(urllib.error.HTTPError):
+            with urllib.request.urlopen(urllib.request.Request(url_of(world.apply) + path, method=method), timeout=10) as answer:
+                assert answer.status == status and method == "HEAD", (method, path)
+                continue
+        assert status >= 400, (method, path)
     assert not re.search(r"(src|href)=\"?(https?:)?//", body)  # nothing from anywhere else
 
 
