@@ -167,10 +167,13 @@ static json_t *ask_peer(const struct status_feed *feed, const char *path)
     return answer;
 }
 
+/* Of clock_iso()'s form. */
 static int64_t wall_of(const char *iso)
 {
     struct tm tm = {0};
-    return strptime(iso, "%Y-%m-%dT%H:%M:%S", &tm) != NULL ? (int64_t)timegm(&tm) * 1000000 : 0;
+    const char *rest = strptime(iso, "%Y-%m-%dT%H:%M:%S", &tm);
+    return rest == NULL ? 0
+                        : (int64_t)timegm(&tm) * 1000000 + (*rest == '.' ? strtol(rest + 1, NULL, 10) : 0);
 }
 
 static void take_peer_events(struct status_feed *feed)

@@ -121,6 +121,19 @@ static void add_lag(const struct terminal *term, const struct status_picture *p,
     strbuf_addc(out, '\n');
 }
 
+/* Then the estimate is of the others alone. */
+static bool lacks_estimate(const json_t *snapshot)
+{
+    size_t i;
+    const json_t *table;
+    json_array_foreach(json_object_get(snapshot, "tables"), i, table)
+    {
+        if (!fleet_bool(table, "done") && fleet_number(table, "estimate") <= 0)
+            return true;
+    }
+    return false;
+}
+
 static void add_rows(struct strbuf *out, const json_t *snapshot)
 {
     double estimate = fleet_number(snapshot, "estimate"), eta_s = fleet_number(snapshot, "eta_seconds");
@@ -139,7 +152,9 @@ static void add_rows(struct strbuf *out, const json_t *snapshot)
     strbuf_adds(out, " rows/s, ");
     if (eta_s >= 0)
         human_seconds(out, eta_s);
-    strbuf_adds(out, eta_s >= 0 ? " left" : "time left not known yet");
+    strbuf_adds(out, eta_s < 0                  ? "time left not known yet"
+                     : lacks_estimate(snapshot) ? " left for tables with an estimate"
+                                                : " left");
 }
 
 static void add_table(const struct terminal *term, struct strbuf *out, const json_t *table)
