@@ -112,6 +112,7 @@ json_t *status_facts_read(const struct config *cfg)
     struct err err = ERR_INIT;
     char at[ISO_TIME_MAX];
     json_t *facts = json_object();
+    json_object_set_new(facts, "pipeline", json_text(config_text(cfg, "pipeline")));
     json_object_set_new(facts, "at", json_string(clock_iso(clock_wall_us(), at)));
     bool ok = readiness_of(cfg, &readiness, &err);
     if (ok)

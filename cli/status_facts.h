@@ -6,7 +6,7 @@
 
 #include "config/config.h"
 
-/* Asks the target: {"at", "error", "gates": […], "windows": […], "runs": […]}; what could not be read is missing, and error says why. Blocks for as long as
+/* Asks the target: {"pipeline", "at", "error", "gates": […], "windows": […], "runs": […]}; what could not be read is missing, and error says why. Blocks for as long as
  * a connection takes. */
 json_t *status_facts_read(const struct config *cfg);
 /* Gates that follow from the roles' figures (fleet_status), as those of status_facts_read: [{"gate", "met", "found", "wanted", "hint"}, …]. */

@@ -167,10 +167,13 @@ static json_t *ask_peer(const struct status_feed *feed, const char *path)
     return answer;
 }
 
+/* Of clock_iso()'s form. */
 static int64_t wall_of(const char *iso)
 {
     struct tm tm = {0};
-    return strptime(iso, "%Y-%m-%dT%H:%M:%S", &tm) != NULL ? (int64_t)timegm(&tm) * 1000000 : 0;
+    const char *rest = strptime(iso, "%Y-%m-%dT%H:%M:%S", &tm);
+    return rest == NULL ? 0
+                        : (int64_t)timegm(&tm) * 1000000 + (*rest == '.' ? strtol(rest + 1, NULL, 10) : 0);
 }
 
 static void take_peer_events(struct status_feed *feed)
@@ -225,12 +228,17 @@ static void *feed_live(void *ctx)
             feed->sampled_us = now_us;
         }
         show_live(feed, all);
-        json_decref(all);
-        if (watched)
+        if (watched && !fleet_is_down(json_object_get(all, is_capture(feed) ? "apply" : "capture")))
             take_peer_events(feed);
+        json_decref(all);
         http_server_wake(feed->server);
     } while (feed_waits(feed, LIVE_EVERY_US));
     return NULL;
+}
+
+static json_t *no_facts(void)
+{
+    return json_pack("{s:s}", "error", "apply does not answer: it is the role that asks the target");
 }
 
 static json_t *read_facts(const struct status_feed *feed)
@@ -238,9 +246,12 @@ static json_t *read_facts(const struct status_feed *feed)
     if (!is_capture(feed))
         return status_facts_read(feed->cfg);
     json_t *facts = ask_peer(feed, "/page/facts");
-    return facts != NULL
-               ? facts
-               : json_pack("{s:s}", "error", "apply does not answer: it is the role that asks the target");
+    /* {}: it has only just been asked; another pipeline's are none of ours. */
+    if (json_object_size(facts) == 0 ||
+        strcmp(fleet_text(facts, "pipeline"), config_text(feed->cfg, "pipeline")) == 0)
+        return facts != NULL ? facts : no_facts();
+    json_decref(facts);
+    return no_facts();
 }
 
 static void *feed_facts(void *ctx)

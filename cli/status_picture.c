@@ -34,6 +34,17 @@ static void label(struct strbuf *out, const char *text)
     terminal_add_cell(out, text, LABEL);
 }
 
+/* The text behind its label, in as many lines as it takes. */
+static void add_wrapped(const struct terminal *term, struct strbuf *out, const char *name, const char *text)
+{
+    struct strbuf lines = STRBUF_INIT((size_t)16 << 10);
+    terminal_wrap(term, &lines, LABEL, text);
+    if (lines.len >= LABEL)
+        memcpy(lines.data, name, MIN_OF(strlen(name), (size_t)LABEL));
+    strbuf_adds(out, lines.data);
+    strbuf_release(&lines);
+}
+
 static void add_behind(struct strbuf *out, double bytes, double seconds)
 {
     if (bytes < 0)
@@ -110,6 +121,19 @@ static void add_lag(const struct terminal *term, const struct status_picture *p,
     strbuf_addc(out, '\n');
 }
 
+/* Then the estimate is of the others alone. */
+static bool lacks_estimate(const json_t *snapshot)
+{
+    size_t i;
+    const json_t *table;
+    json_array_foreach(json_object_get(snapshot, "tables"), i, table)
+    {
+        if (!fleet_bool(table, "done") && fleet_number(table, "estimate") <= 0)
+            return true;
+    }
+    return false;
+}
+
 static void add_rows(struct strbuf *out, const json_t *snapshot)
 {
     double estimate = fleet_number(snapshot, "estimate"), eta_s = fleet_number(snapshot, "eta_seconds");
@@ -128,7 +152,9 @@ static void add_rows(struct strbuf *out, const json_t *snapshot)
     strbuf_adds(out, " rows/s, ");
     if (eta_s >= 0)
         human_seconds(out, eta_s);
-    strbuf_adds(out, eta_s >= 0 ? " left" : "time left not known yet");
+    strbuf_adds(out, eta_s < 0                  ? "time left not known yet"
+                     : lacks_estimate(snapshot) ? " left for tables with an estimate"
+                                                : " left");
 }
 
 static void add_table(const struct terminal *term, struct strbuf *out, const json_t *table)
@@ -169,14 +195,15 @@ static void add_copy(const struct terminal *term, const struct status_picture *p
     bool finished = json_is_string(json_object_get(snapshot, "finished"));
     if (!json_is_object(snapshot))
         return;
-    label(out, "copy");
     if (!finished && percent >= 0) {
+        label(out, "copy");
         terminal_add_bar(out, percent / 100, MAX_OF(width_of(term) - LABEL - 10, 10));
         strbuf_addf(out, " %5.1f %%\n", percent);
-        label(out, "");
     }
-    add_rows(out, snapshot);
-    strbuf_addc(out, '\n');
+    struct strbuf text = STRBUF_INIT(1000);
+    add_rows(&text, snapshot);
+    add_wrapped(term, out, !finished && percent >= 0 ? "" : "copy", text.data);
+    strbuf_release(&text);
     if (!finished)
         add_tables(term, out, snapshot);
 }
@@ -200,26 +227,29 @@ static void add_role(const struct terminal *term, struct strbuf *out, const char
     double retained = fleet_number(role, "retained_wal_bytes"), letters = fleet_number(role, "dead_letters");
     if (!json_is_object(role))
         return;
-    label(out, name);
-    terminal_paint(term, out, phase_color(phase), phase);
+    struct strbuf text = STRBUF_INIT(4000);
+    terminal_paint(term, &text, phase_color(phase), phase);
     if (fleet_is_down(role)) {
-        strbuf_addf(out, " at %s\n", fleet_text(role, "address"));
+        strbuf_addf(&text, " at %s", fleet_text(role, "address"));
+        add_wrapped(term, out, name, text.data);
         add_trouble(term, out, COLOR_RED, fleet_text(role, "error"));
+        strbuf_release(&text);
         return;
     }
-    strbuf_adds(out, "  ");
-    human_count(out, fleet_number(role, "changes_per_second"));
-    strbuf_adds(out, " changes/s  ");
-    human_bytes(out, fleet_number(role, "memory_bytes"));
+    strbuf_adds(&text, "  ");
+    human_count(&text, fleet_number(role, "changes_per_second"));
+    strbuf_adds(&text, " changes/s  ");
+    human_bytes(&text, fleet_number(role, "memory_bytes"));
     if (retained >= 0) {
-        strbuf_adds(out, "  slot ");
-        human_bytes(out, retained);
+        strbuf_adds(&text, "  slot ");
+        human_bytes(&text, retained);
     }
     if (*guard != '\0' && strcmp(guard, "ok") != 0) {
-        strbuf_addc(out, ' ');
-        terminal_paint(term, out, strcmp(guard, "alert") == 0 ? COLOR_RED : COLOR_YELLOW, guard);
+        strbuf_addc(&text, ' ');
+        terminal_paint(term, &text, strcmp(guard, "alert") == 0 ? COLOR_RED : COLOR_YELLOW, guard);
     }
-    strbuf_addc(out, '\n');
+    add_wrapped(term, out, name, text.data);
+    strbuf_release(&text);
     if (letters > 0)
         strbuf_addf(out, "  %.0f dead letters held: crossfade apply dlq list\n", letters);
     add_trouble(term, out, COLOR_YELLOW, fleet_text(role, "trouble"));
@@ -246,13 +276,15 @@ static void add_gates(const struct terminal *term, const struct status_picture *
     size_t all = 0, open = 0;
     count_gates(p->gates, &all, &open, &names);
     count_gates(json_object_get(p->facts, "gates"), &all, &open, &names);
-    label(out, "cutover");
-    if (open == 0)
+    if (open == 0) {
         strbuf_addf(&text, "%zu gates met", all);
-    else
+        label(out, "cutover");
+        terminal_paint(term, out, COLOR_GREEN, text.data);
+        strbuf_addc(out, '\n');
+    } else {
         strbuf_addf(&text, "%zu of %zu gates open: %s", open, all, names.data);
-    terminal_paint(term, out, open == 0 ? COLOR_GREEN : COLOR_YELLOW, text.data);
-    strbuf_addc(out, '\n');
+        add_wrapped(term, out, "cutover", text.data);
+    }
     strbuf_release(&names);
     strbuf_release(&text);
 }

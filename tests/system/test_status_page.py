@@ -125,7 +125,7 @@ def test_both_pages_in_all_looks(world, browser):
     browser.call("Input.dispatchKeyEvent", type="keyDown", key="Enter", code="Enter", windowsVirtualKeyCode=13, text="\r")
     browser.call("Input.dispatchKeyEvent", type="keyUp", key="Enter", code="Enter", windowsVirtualKeyCode=13)
     shows(browser, "document.querySelector('th[data-sort=rows]').getAttribute('aria-sort') === 'descending'", "the sort")
-    assert browser.run("[...document.querySelectorAll('#table-rows tr')].map(r => r.cells[1].textContent + r.cells[2].textContent)") == ["done3,000", "done500"]
+    shows(browser, "[...document.querySelectorAll('#table-rows tr')].map(r => r.cells[1].textContent + r.cells[2].textContent).join() === 'done3,000,done500'", "sorted rows")
 
 
 def test_headers(world):
@@ -133,6 +133,12 @@ def test_headers(world):
         policy, body = answer.headers["Content-Security-Policy"], answer.read().decode()
     assert "default-src 'none'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
     assert re.search(r"script-src 'sha256-[A-Za-z0-9+/]{43}='", policy) and re.search(r"style-src 'sha256-[A-Za-z0-9+/]{43}='", policy)
+    for method, path, status in (("HEAD", "page/stream", 200), ("POST", "page/stream", 405), ("HEAD", "", 200), ("GET", "page/other", 404)):
+        with contextlib.suppress(urllib.error.HTTPError):
+            with urllib.request.urlopen(urllib.request.Request(url_of(world.apply) + path, method=method), timeout=10) as answer:
+                assert answer.status == status and method == "HEAD", (method, path)
+                continue
+        assert status >= 400, (method, path)
     assert not re.search(r"(src|href)=\"?(https?:)?//", body)  # nothing from anywhere else
 
 
@@ -141,7 +147,7 @@ def test_a_role_goes_and_comes(world, browser):
     shows(browser, f"{text('apply-phase')} === 'streaming'", "apply at work")
     assert world.apply.terminate() == 0
     shows(browser, f"{text('phase')} === 'down' && {text('apply-phase')} === 'down' && {text('notices')}.includes('apply does not answer')", "that apply is away")
-    assert browser.run("[...document.querySelectorAll('#gate-list li')].find(l => l.textContent.includes('apply_alive')).className") == "FAIL"
+    shows(browser, "[...document.querySelectorAll('#gate-list li')].find(l => l.textContent.includes('apply_alive')).className === 'FAIL'", "the gate")
     picture(browser, "apply-away", {})
     world.apply.start()
     shows(browser, f"{text('phase')} === 'streaming' && {text('notices')} === ''", "that apply is back")

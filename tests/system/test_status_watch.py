@@ -105,6 +105,7 @@ def test_watch(world):
             screen.resize(width)
             frame = screen.wait(lambda f, w=width: max(len(line) for line in lines_of(f)) > w * 0.6 and (w < 100) == ("source    " in f), f"{width} columns")
             assert max(len(line) for line in lines_of(frame)) <= width, frame
+            assert re.search(r"left|time left not known yet|rows in", re.sub(r"\s+", " ", frame)), frame  # whatever the width, the time left is there
         screen.resize(80, 10)
         frame = screen.wait(lambda f: len(lines_of(f)) <= 10, "ten lines")
         assert "source" in frame and len(lines_of(frame)) < 10
