@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/http.h"
+#include "control/access.h"
 
 #define ANSWER_TIMEOUT_MS 3000
 
@@ -48,7 +48,8 @@ static json_t *ask_role(const struct config *cfg, const char *role, const char *
     char *body = NULL;
     int status = 0;
     struct err err = ERR_INIT;
-    if (!http_get(address, "/status", ANSWER_TIMEOUT_MS, &body, &status, &err)) {
+    const struct http_access access = http_access_of(cfg);
+    if (!http_get(&access, address, "/status", ANSWER_TIMEOUT_MS, &body, &status, &err)) {
         const char *why = strstr(err.text, "/status: "); /* the address stands beside it already */
         return down(address, why != NULL ? why + strlen("/status: ") : err.text);
     }

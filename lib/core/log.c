@@ -8,10 +8,11 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/log_level.h"
 #include "core/utf8.h"
 
 static const char *log_role = "crossfade";
-static enum log_level log_least = LOG_LEVEL_INFO;
+static _Atomic enum log_level log_least = LOG_LEVEL_INFO;
 static bool log_json;
 
 static const char *const level_names[] = {[LOG_LEVEL_DEBUG] = "debug",
@@ -24,6 +25,11 @@ void log_init(const char *role, enum log_level least, bool json)
     log_role = role;
     log_least = least;
     log_json = json;
+}
+
+void log_set_level(enum log_level least)
+{
+    log_least = least;
 }
 
 bool log_enabled(enum log_level level)
