@@ -278,7 +278,8 @@ static bool prepare(struct http_server *server, const char *listen_text, struct 
         !http_commands_new(&server->settings, server->host, status_board_desk(server->board),
                            &server->commands, err))
         return false;
-    server->late = http_late_start(REQUEST_WITHIN_US);
+    server->late = http_late_start(server->settings.request_within_us > 0 ? server->settings.request_within_us
+                                                                          : REQUEST_WITHIN_US);
     return true;
 }
 
