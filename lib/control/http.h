@@ -14,6 +14,7 @@ struct http_settings {
     const char *token_file;
     const char *tls_cert, *tls_key, *client_ca; /* PEM files */
     bool read_needs_auth;                       /* also for /status and /metrics */
+    int64_t request_within_us; /* a request is there so long after its first byte, or is given up; 0 = 15 s */
     bool
         refuse_exposed; /* an address that others can reach, without TLS and authentication, is refused; else told */
 };
