@@ -53,6 +53,10 @@ static json_t *ask_role(const struct config *cfg, const char *role, const char *
         const char *why = strstr(err.text, "/status: "); /* the address stands beside it already */
         return down(address, why != NULL ? why + strlen("/status: ") : err.text);
     }
+    if (status == 401) {
+        free(body);
+        return down(address, "it wants a token or a certificate (control.token_file, control.client_cert)");
+    }
     json_t *answer = status == 200 ? json_loads(body, 0, NULL) : NULL;
     free(body);
     if (!json_is_object(answer) || strcmp(fleet_text(answer, "role"), role) != 0) {
