@@ -15,6 +15,7 @@
 #include "control/role_alerts.h"
 #include "core/clock.h"
 #include "core/log_level.h"
+#include "status_feed.h"
 #include "json/text.h"
 
 struct role {
@@ -159,20 +160,26 @@ static void on_hup(void *ctx, unsigned uid)
 static bool serve(struct role *r, const char *listen_key, role_run_fn *run, struct err *err)
 {
     const struct cli *cli = r->cli;
+    struct status_feed *feed = NULL;
     const struct http_settings settings = http_settings_of(cli->cfg);
     const struct desk_hooks hooks = {.ctx = r, .note = note, .reload = reload, .stop = stop};
     if (!http_server_start(config_text(cli->cfg, listen_key), &settings, r->board, &r->server, err))
         return err_wrap(err, "%s", listen_key);
     desk_open(status_board_desk(r->board), &hooks);
     cli_signals_on_hup(on_hup, r);
-    log_event(LOG_LEVEL_INFO, "started", "version=%s pipeline=%s listen=%s port=%d", CF_VERSION,
-              config_text(cli->cfg, "pipeline"), config_text(cli->cfg, listen_key),
-              http_server_port(r->server));
-    struct role_alerts *alerts = role_alerts_start(cli->cfg, r->board);
-    bool good = run(cli->cfg, r->board, cli->stop_fd, err);
-    role_alerts_stop(alerts);
+    bool good = status_feed_start(cli->command->name, cli->cfg, r->board, r->server, &feed, err);
+    if (good) {
+        log_event(LOG_LEVEL_INFO, "started", "version=%s pipeline=%s listen=%s port=%d", CF_VERSION,
+                  config_text(cli->cfg, "pipeline"), config_text(cli->cfg, listen_key),
+                  http_server_port(r->server));
+        struct role_alerts *alerts = role_alerts_start(cli->cfg, r->board);
+        good = run(cli->cfg, r->board, cli->stop_fd, err);
+        role_alerts_stop(alerts);
+        status_feed_stop(feed);
+    }
     cli_signals_on_hup(NULL, NULL);
     http_server_stop(r->server);
+    status_feed_free(feed);
     return good;
 }
 

@@ -1,10 +1,11 @@
 /*
- * HTTP for the roles: GET /status (JSON), /metrics (Prometheus text), /health (200 or 503); POST /control/<verb> (desk.h), for whoever shows a
+ * HTTP for the roles: GET /status (JSON; ?tables=no, ?tables=last: see status_tables.h), the status page (http_pages.h), /metrics (Prometheus text), /health (200 or 503); POST /control/<verb> (desk.h), for whoever shows a
  * token or a certificate. And the client side. docs/CONTROL.md
  */
 #ifndef CONTROL_HTTP_H
 #define CONTROL_HTTP_H
 
+#include "control/http_pages.h"
 #include "control/status.h"
 
 struct http_server;
@@ -26,6 +27,10 @@ bool http_server_start(const char *listen, const struct http_settings *settings,
 int http_server_port(const struct http_server *server);
 /* Reads the token file once more. False: the old tokens hold. @thread any */
 bool http_server_reload(struct http_server *server, struct err *err) MUST_CHECK;
+/* From now on these are served, too; kept by pointer. Once. */
+void http_server_serve(struct http_server *server, const struct http_pages *pages);
+/* Streams look again whether there is something to send. @thread any, until http_server_stop() begins */
+void http_server_wake(struct http_server *server);
 void http_server_stop(struct http_server *server); /* NULL allowed */
 
 /* How a role is asked. Texts are kept by pointer; NULL = not set. */

@@ -1,5 +1,5 @@
 /*
- * Wraps libmicrohttpd: three read-only pages, and commands (http_server_command.c), on a socket that we bind ourselves (for a clear message when
+ * Wraps libmicrohttpd: three read-only pages, those of the status page (http_pages.h), and commands (http_server_command.c), on a socket that we bind ourselves (for a clear message when
  * that fails). Its one thread reads copies of the board. Requests are bounded in size, number and time.
  */
 #include <arpa/inet.h>
@@ -17,7 +17,9 @@
 #include "control/http_guard.h"
 #include "control/http_server_command.h"
 #include "control/http_server_late.h"
+#include "control/http_server_stream.h"
 #include "control/http_server_tls.h"
+#include "control/status_tables.h"
 #include "core/alloc.h"
 #include "core/log.h"
 
@@ -38,6 +40,7 @@ struct http_server {
     struct http_commands *commands;
     struct http_late *late;
     int port;
+    struct http_streams *_Atomic streams; /* and pages of the status page; NULL: none are served */
 };
 
 static enum MHD_Result answer(struct MHD_Connection *conn, unsigned status, const char *type, char *body)
@@ -63,6 +66,16 @@ static enum MHD_Result answer_health(struct MHD_Connection *conn, struct status_
     bool healthy = status_board_healthy(board);
     return answer(conn, healthy ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, "text/plain; charset=utf-8",
                   xstrdup(healthy ? "ok\n" : "not healthy: see /status\n"));
+}
+
+static enum MHD_Result answer_status(struct MHD_Connection *conn, struct status_board *board)
+{
+    const char *asked = MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "tables");
+    enum status_tables tables = asked == NULL                ? STATUS_TABLES_NOW
+                                : strcmp(asked, "no") == 0   ? STATUS_TABLES_NONE
+                                : strcmp(asked, "last") == 0 ? STATUS_TABLES_LAST
+                                                             : STATUS_TABLES_NOW;
+    return answer(conn, MHD_HTTP_OK, "application/json", status_board_json_with(board, tables));
 }
 
 static bool is_read(const char *method)
@@ -128,12 +141,14 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *conn, const 
     if (why != NULL)
         return answer(conn, refused, "text/plain; charset=utf-8", xstrdup(why));
     if (strcmp(url, "/status") == 0)
-        return answer(conn, MHD_HTTP_OK, "application/json", status_board_json(server->board));
+        return answer_status(conn, server->board);
     if (strcmp(url, "/metrics") == 0)
         return answer(conn, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8",
                       status_board_metrics(server->board));
+    if (http_streams_take(server->streams, conn, url, &queued))
+        return queued;
     return answer(conn, MHD_HTTP_NOT_FOUND, "text/plain; charset=utf-8",
-                  xstrdup("not found: /status, /metrics, /health\n"));
+                  xstrdup("not found: /, /status, /metrics, /health\n"));
 }
 
 /* Divides "host:port" or "[v6]:port"; host may be empty-bracketed. malloc'd. */
@@ -324,11 +339,23 @@ int http_server_port(const struct http_server *server)
     return server->port;
 }
 
+void http_server_serve(struct http_server *server, const struct http_pages *pages)
+{
+    server->streams = http_streams_new(pages);
+}
+
+void http_server_wake(struct http_server *server)
+{
+    http_streams_wake(server->streams);
+}
+
 void http_server_stop(struct http_server *server)
 {
     if (server == NULL)
         return;
     desk_close(status_board_desk(server->board)); /* those that wait for it get their answers */
+    http_streams_end(server->streams);
     MHD_stop_daemon(server->daemon);
+    http_streams_free(server->streams);
     release(server);
 }

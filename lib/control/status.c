@@ -22,8 +22,10 @@ struct sample {
 
 struct status_board {
     pthread_mutex_t lock;
-    struct role_status status; /* tables: own copy */
-    int64_t published_us;      /* wall */
+    struct role_status status;        /* tables: own copy */
+    struct table_status *last_tables; /* of the copy before, when none runs */
+    size_t last_table_count;
+    int64_t published_us; /* wall */
     struct desk *desk;
     char trouble[BOARD_TROUBLE_MAX];
     struct sample samples[SAMPLES_MAX];
@@ -63,16 +65,17 @@ void status_board_free(struct status_board *board)
         return;
     desk_free(board->desk);
     free((void *)(uintptr_t)board->status.tables);
+    free(board->last_tables);
     pthread_mutex_destroy(&board->lock);
     free(board);
 }
 
-static struct table_status *copy_tables(const struct role_status *status)
+static struct table_status *copy_tables(const struct table_status *tables, size_t count)
 {
-    if (status->tables == NULL || status->table_count == 0)
+    if (tables == NULL || count == 0)
         return NULL;
-    struct table_status *copy = xmalloc(status->table_count * sizeof *copy);
-    memcpy(copy, status->tables, status->table_count * sizeof *copy);
+    struct table_status *copy = xmalloc(count * sizeof *copy);
+    memcpy(copy, tables, count * sizeof *copy);
     return copy;
 }
 
@@ -89,9 +92,15 @@ static void take_sample(struct status_board *board, const struct role_status *st
 
 void status_board_publish(struct status_board *board, const struct role_status *status)
 {
-    struct table_status *tables = copy_tables(status);
+    struct table_status *tables = copy_tables(status->tables, status->table_count);
     pthread_mutex_lock(&board->lock);
     struct table_status *old = (void *)(uintptr_t)board->status.tables;
+    if (tables == NULL && old != NULL) { /* the copy is over, or waits between two windows */
+        struct table_status *before = board->last_tables;
+        board->last_tables = old;
+        board->last_table_count = board->status.table_count;
+        old = before;
+    }
     board->status = *status;
     board->published_us = clock_wall_us();
     board->status.tables = tables;
@@ -136,13 +145,32 @@ static double rate_of(uint64_t then, uint64_t now, double seconds)
 
 void board_look(struct status_board *board, struct board_view *ret)
 {
+    board_look_with(board, STATUS_TABLES_NOW, ret);
+}
+
+/* Under the lock. */
+static void look_at_tables(const struct status_board *board, struct board_view *ret)
+{
+    const struct table_status *from = board->status.tables;
+    if (ret->tables_wanted == STATUS_TABLES_LAST && from == NULL) {
+        from = board->last_tables;
+        ret->status.table_count = board->last_table_count;
+    }
+    if (ret->tables_wanted == STATUS_TABLES_NONE)
+        ret->status.table_count = 0;
+    ret->tables = copy_tables(from, ret->status.table_count);
+    ret->status.tables = ret->tables;
+}
+
+void board_look_with(struct status_board *board, enum status_tables tables, struct board_view *ret)
+{
     pthread_mutex_lock(&board->lock);
     ret->status = board->status;
+    ret->tables_wanted = tables;
     ret->published_us = board->published_us;
     memcpy(ret->trouble, board->trouble[0] != '\0' ? board->trouble : board->status.notice,
            sizeof ret->trouble);
-    ret->tables = copy_tables(&board->status);
-    ret->status.tables = ret->tables;
+    look_at_tables(board, ret);
     int64_t now_us = clock_mono_us();
     const struct sample *s = oldest_sample(board, now_us);
     double seconds = s != NULL ? (double)(now_us - s->mono_us) / 1e6 : 0.0;

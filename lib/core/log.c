@@ -2,6 +2,7 @@
 #include "core/log.h"
 
 #include <ctype.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,11 +10,15 @@
 
 #include "core/clock.h"
 #include "core/log_level.h"
+#include "core/log_listen.h"
 #include "core/utf8.h"
 
 static const char *log_role = "crossfade";
 static _Atomic enum log_level log_least = LOG_LEVEL_INFO;
 static bool log_json;
+static pthread_mutex_t listener_lock = PTHREAD_MUTEX_INITIALIZER;
+static log_listener_fn *log_listener; /* under the lock */
+static void *log_listener_ctx;
 
 static const char *const level_names[] = {[LOG_LEVEL_DEBUG] = "debug",
                                           [LOG_LEVEL_INFO] = "info",
@@ -30,6 +35,22 @@ void log_init(const char *role, enum log_level least, bool json)
 void log_set_level(enum log_level least)
 {
     log_least = least;
+}
+
+void log_listen(log_listener_fn *listener, void *ctx)
+{
+    pthread_mutex_lock(&listener_lock);
+    log_listener_ctx = ctx;
+    log_listener = listener;
+    pthread_mutex_unlock(&listener_lock);
+}
+
+static void tell_listener(enum log_level level, const char *event, const char *text)
+{
+    pthread_mutex_lock(&listener_lock);
+    if (log_listener != NULL)
+        log_listener(log_listener_ctx, level_names[level], event, text);
+    pthread_mutex_unlock(&listener_lock);
 }
 
 bool log_enabled(enum log_level level)
@@ -66,6 +87,7 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...)
     (void)vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     utf8_make_valid(text);
+    tell_listener(level, event, text);
     clock_iso(clock_wall_us(), when);
     int n;
     if (log_json) {

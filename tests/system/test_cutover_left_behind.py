@@ -262,6 +262,9 @@ def test_killed_while_it_prepares(servers):
                 "INSERT INTO a SELECT generate_series(1, 3000); INSERT INTO b SELECT generate_series(1, 2000)", prepare_workers=1) as m:
         s = m.s
 
+        # Apply's session tells the server of what it has written some seconds later: what comes behind an ANALYZE counts as changed since.
+        wait_until(lambda: s.target("SELECT sum(n_tup_ins) FROM pg_stat_all_tables WHERE relname IN ('a', 'b')") == [(5000,)], 90, "the server's counts have what apply wrote")
+
         def waiting():
             return s.target("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'b'::regclass")[0][0]
 
