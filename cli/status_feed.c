@@ -160,7 +160,8 @@ static json_t *ask_peer(const struct status_feed *feed, const char *path)
     char *body = NULL;
     int status = 0;
     struct err err = ERR_INIT;
-    if (!http_get(address, path, ASK_TIMEOUT_MS, &body, &status, &err))
+    const struct http_access access = http_access_of(feed->cfg);
+    if (!http_get(&access, address, path, ASK_TIMEOUT_MS, &body, &status, &err))
         return NULL;
     json_t *answer = status == 200 ? json_loads(body, 0, NULL) : NULL;
     free(body);

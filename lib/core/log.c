@@ -9,11 +9,12 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/log_level.h"
 #include "core/log_listen.h"
 #include "core/utf8.h"
 
 static const char *log_role = "crossfade";
-static enum log_level log_least = LOG_LEVEL_INFO;
+static _Atomic enum log_level log_least = LOG_LEVEL_INFO;
 static bool log_json;
 static pthread_mutex_t listener_lock = PTHREAD_MUTEX_INITIALIZER;
 static log_listener_fn *log_listener; /* under the lock */
@@ -29,6 +30,11 @@ void log_init(const char *role, enum log_level least, bool json)
     log_role = role;
     log_least = least;
     log_json = json;
+}
+
+void log_set_level(enum log_level least)
+{
+    log_least = least;
 }
 
 void log_listen(log_listener_fn *listener, void *ctx)
