@@ -136,5 +136,5 @@ def as_job(settings, job):
     source, target = JOBS[job]
     text = json.dumps(settings)
     for usual, role in ((CAPTURE, source), (APPLY, target)):
-        text = text.replace(f"//{usual}@", f"//{role}@")
+        text = text.replace(f"//{usual}@", f"//{role}@").replace(f"//{usual}:", f"//{role}:")
     return text.replace("mariadb://crossfade:", f"mariadb://{MARIADB_ROLES.get(target, 'crossfade')}:")
