@@ -11,6 +11,9 @@
 #include "core/alloc.h"
 #include "core/failpoint.h"
 #include "core/log.h"
+#include "core/no_dump.h"
+#include "guard_terminal.h"
+#include "hide_args.h"
 
 struct invocation {
     const struct command *command;
@@ -275,8 +278,19 @@ static int run_command(const struct invocation *inv)
     return code;
 }
 
+/* Before anything is read that is nobody else's business. */
+static bool keep_to_ourselves(void)
+{
+    struct err err = ERR_INIT;
+    bool ok = no_dump_init(&err);
+    if (!ok)
+        (void)fprintf(stderr, "crossfade: %s\n", err.text);
+    return ok;
+}
+
 static int dispatch(const struct invocation *inv)
 {
+    guard_terminal(inv->command != NULL && strcmp(inv->command->name, "status") == 0);
     if (inv->version) {
         (void)printf("crossfade %s\n", CF_VERSION);
         return CLI_EXIT_OK;
@@ -295,10 +309,12 @@ static int dispatch(const struct invocation *inv)
 int main(int argc, char **argv)
 {
     struct invocation inv = {0};
-    int code = parse(argc, argv, &inv) ? dispatch(&inv) : CLI_EXIT_USAGE;
+    char **words = hide_args(argc, argv);
+    int code = keep_to_ourselves() && parse(argc, words, &inv) ? dispatch(&inv) : CLI_EXIT_USAGE;
     free(inv.overrides);
     free(inv.args);
     free(inv.given);
+    hide_args_free(words);
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == CLI_EXIT_OK) {
         (void)fputs("crossfade: stdout cannot be written\n", stderr);
         code = CLI_EXIT_NOT_RUN;
