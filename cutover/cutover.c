@@ -45,18 +45,11 @@ int cutover_exit_code(const struct cutover_report *report)
 bool cutover_lock(struct cutover *co, struct err *err)
 {
     const char *params[] = {co->pipeline};
-    char *got = NULL;
-    if (!pg_query_text(
-            co->target,
-            "SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended('crossfade.cutover:' || $1, "
-            "0))"
-            "::text",
-            1, params, &got, err))
+    bool got = false;
+    if (!store_bool(co, STORE_LOCK, 1, params, &got, err))
         return false;
-    bool ok = got != NULL && strcmp(got, "true") == 0;
-    free_ptr(&got);
-    return ok ? true
-              : err_set(err, ERR_BUSY, "another cutover of pipeline %s is running right now", co->pipeline);
+    return got ? true
+               : err_set(err, ERR_BUSY, "another cutover of pipeline %s is running right now", co->pipeline);
 }
 
 static bool refuse_after_switch(struct cutover *co, struct err *err)
