@@ -97,7 +97,7 @@ def test_kafka(world):
         producer = Producer({"bootstrap.servers": kafka.bootstrap})
         producer.produce("up_kafka.fence", key=b"up_kafka", value=b'{"format": 99, "kind": "plain", "id": 1}')
         assert producer.flush(30) == 0
-        for words in (["journal", "fences"], ["journal", "verify"], ["capture"], ["apply"]):
+        for words in (["journal", "list"], ["journal", "verify"], ["capture"], ["apply"]):
             done = p.run(*words)
             assert done.returncode != 0 and "format 99" in done.stdout + done.stderr and "newer crossfade" in done.stdout + done.stderr, f"{words}\n{done.stdout}{done.stderr}"
 
