@@ -21,7 +21,7 @@ if(CMAKE_BUILD_TYPE MATCHES "^(Release|RelWithDebInfo|MinSizeRel)$" AND NOT CF_S
   if(CF_HAS_branch-protection)
     list(APPEND CF_HARDENING -mbranch-protection=standard)
   endif()
-  list(APPEND CF_HARDENING -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3) # a C library that knows no 3 takes it as 2
+  list(APPEND CF_HARDENING -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 else()
   set_property(SOURCE "${CMAKE_SOURCE_DIR}/lib/core/no_dump.c" PROPERTY COMPILE_DEFINITIONS CF_DEVELOPER_BUILD)
 endif()

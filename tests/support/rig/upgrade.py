@@ -72,16 +72,23 @@ def number(lsn):
     return (int(high, 16) << 32) + int(low, 16)
 
 
-def bring_up(folder, source, target, version, name, journal):
-    """The pipeline as it was when the roles of that version were stopped; its slot, too, which no dump has."""
-    urls = [restore(server, version, name, side) for server, side in ((source, "source"), (target, "target"))]
-    privileges.prepare_source(urls[0])
-    privileges.prepare_target(urls[1], owner=privileges.OWNER)
-    source.sql("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (f"crossfade_{name}",), db=name)
-    last = facts(version)[name]["last_lsn"]
-    assert number(source.lsn()) < last, "the slot must be older than the journal's end"
-    while number(source.lsn()) <= last:
+def restore_sources(source, version, names):
+    """The sources as capture left them: with their slots, which no dump has, confirmed up to the journals' ends."""
+    last = {name: facts(version)[name]["last_lsn"] for name in names}
+    for name in names:
+        privileges.prepare_source(restore(source, version, name, "source"))
+        source.sql("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (f"crossfade_{name}",), db=name)
+    assert number(source.lsn()) < min(last.values()), "the slots must be older than the journals' ends"
+    while number(source.lsn()) <= max(last.values()):
         source.sql("CREATE TABLE filler (); DROP TABLE filler; SELECT pg_switch_wal()")
+    for name, lsn in last.items():
+        source.sql("SELECT pg_replication_slot_advance(%s, %s::pg_lsn)", (f"crossfade_{name}", f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"), db=name)
+
+
+def bring_up(folder, source, target, version, name, journal):
+    """The pipeline as it was when the roles of that version were stopped."""
+    urls = source.url(name), restore(target, version, name, "target")
+    privileges.prepare_target(urls[1], owner=privileges.OWNER)
     return Pipeline(folder, *urls, journal=journal, name=name, tables=("public.*",), roles=True,
                     more={"capture": {"heartbeat_interval_ms": 500}, "apply": {"on_row_error": "dead_letter"},
                           "cutover": {"lag_stable_ms": 100, "max_lag_ms": 30000, "drain_timeout_s": 60, "straggler_grace_ms": 300, "freeze_timeout_ms": 4000}})
