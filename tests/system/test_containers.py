@@ -24,7 +24,7 @@ TOOLS = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.
 FULL = os.environ.get("CF_CHECK_MODE") == "full"
 EPOCH = "1700000000"
 OURS = ("prepare", "schema", "capture", "apply", "console", "reverse-capture", "reverse-apply")
-ONCE = {"prepare", "shop-data", "schema", "way-back"}
+ONCE = {"prepare", "shop-data", "schema"}
 
 lint = pytest.mark.skipif(not os.path.exists(os.path.join(TOOLS, "hadolint")), reason="needs tools/deps --container-lint")
 real = pytest.mark.skipif(not FULL or missing() is not None, reason=f"CF_CHECK_MODE=full: {missing() or 'ready'}")
