@@ -321,8 +321,10 @@ static void add_events(const struct terminal *term, const struct status_picture 
                        : strcmp(level, "warn") == 0 ? COLOR_YELLOW
                                                     : COLOR_PLAIN,
                        fleet_text(event, "event"));
-        strbuf_addf(out, "  %s %.8s  %s\n", fleet_text(event, "role"), strlen(at) > 19 ? at + 11 : at,
-                    fleet_text(event, "text"));
+        strbuf_addf(out, "  %s %.8s  ", fleet_text(event, "role"), strlen(at) > 19 ? at + 11 : at);
+        if (fleet_number(event, "times") > 1)
+            strbuf_addf(out, "(%.0f times) ", fleet_number(event, "times"));
+        strbuf_addf(out, "%s\n", fleet_text(event, "text"));
     }
 }
 

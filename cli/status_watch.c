@@ -49,6 +49,22 @@ static json_t *ask(const struct config *cfg, const char *address, const char *pa
     return plain;
 }
 
+/* What is said again and again takes one line: its newest, and how often. */
+static void add_event(json_t *events, json_t *event)
+{
+    static const char *const same[] = {"role", "event", "text"};
+    const json_t *last = json_array_get(events, json_array_size(events) - 1);
+    double times = fleet_number(last, "times");
+    bool again = last != NULL;
+    for (size_t i = 0; i < ARRAY_LEN(same); i++)
+        again = again && strcmp(fleet_text(last, same[i]), fleet_text(event, same[i])) == 0;
+    if (again) {
+        json_object_set_new(event, "times", json_real(times > 0 ? times + 1 : 2));
+        (void)json_array_remove(events, json_array_size(events) - 1);
+    }
+    json_array_append(events, event);
+}
+
 static void take_events(struct watch *w, const struct config *cfg, int role, const char *address)
 {
     char path[64];
@@ -59,7 +75,7 @@ static void take_events(struct watch *w, const struct config *cfg, int role, con
     json_array_foreach(json_object_get(answer, "events"), i, event)
     {
         w->seen[role] = fleet_number(event, "id");
-        json_array_append(w->picture.events, event);
+        add_event(w->picture.events, event);
     }
     while (json_array_size(w->picture.events) > PICTURE_EVENTS)
         (void)json_array_remove(w->picture.events, 0);

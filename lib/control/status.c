@@ -207,7 +207,9 @@ bool board_view_lag_seconds(const struct board_view *view, double *ret)
 {
     int64_t known_us = MAX_OF(view->status.position_commit_us, view->status.caught_up_us);
     uint64_t lag_bytes = 0;
-    if (board_view_lag_bytes(view, &lag_bytes) && lag_bytes == 0)
+    /* A role that cannot reach its server has not looked: what it says of itself then is what it saw before. */
+    bool looks = view->status.phase != PHASE_RETRYING && view->status.phase != PHASE_HALTED;
+    if (looks && board_view_lag_bytes(view, &lag_bytes) && lag_bytes == 0)
         known_us = MAX_OF(known_us, view->published_us);
     if (known_us == 0)
         return false;

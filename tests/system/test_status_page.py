@@ -32,9 +32,15 @@ def fixture_browser():
         yield browser
 
 
+@pytest.fixture(name="target", scope="module")
+def fixture_target():
+    with Workdir("status-page-target") as folder, Postgres(folder, "target") as target:
+        yield target
+
+
 @pytest.fixture(name="world", scope="module")
-def fixture_world():
-    with Workdir("status-page") as folder, Postgres(folder, "source") as source, Postgres(folder, "target") as target:
+def fixture_world(target):
+    with Workdir("status-page") as folder, Postgres(folder, "source") as source:
         more = {"capture": {"max_rows_per_second": 1500, "snapshot_chunk_rows": 500}, "compare": {"watch": {"digests": "1h"}}}
         with scenario(folder, source, target, SCHEMA, more=more) as made:
             yield made
@@ -157,26 +163,40 @@ def test_a_role_goes_and_comes(world, browser):
     shows(browser, f"{text('link')} === 'live' && {text('phase')} === 'streaming'", "that it is live again")
 
 
-def test_who_looks_on_is_bounded(world):
+def test_the_target_is_away(world, target, browser):
+    """A role that tries again says so, and how old the target is by now; what is logged again and again takes one line."""
+    browser.open(url_of(world.apply), width=390, height=844)
+    shows(browser, f"{text('phase')} === 'streaming'", "apply at work")
+    target.stop(immediate=True)
+    world.source("INSERT INTO orders VALUES (20001, 'away')")
+    shows(browser, f"{text('phase')} === 'retrying' && {text('notices')}.includes('cannot connect') && parseFloat(document.querySelector('#fact-lag b').textContent) >= 5", "how long it is away")
+    shows(browser, "document.querySelector('#event-rows').textContent.includes('\u00d7 ')", "events that are told once")
+    picture(browser, "retrying", {"width": 390})
+    assert not browser.overflows(), browser.overflows()
+    target.start()
+    shows(browser, f"{text('phase')} === 'streaming' && {text('notices')} === '' && parseFloat(document.querySelector('#fact-lag b').textContent) < 5", "that all is well")
+
+
+def test_who_looks_on_is_bounded(world, browser):
+    browser.open(url_of(world.capture))  # it may have been at apply's: its place is free as soon as that is met
     with contextlib.ExitStack() as stack:
         def opened():
             return urllib.request.urlopen(url_of(world.apply) + "page/stream", timeout=30)
-        clients = [stack.enter_context(opened()) for _ in range(8)]
+        clients = [stack.enter_context(wait_until(lambda: taken(opened), 30, "a place")) for _ in range(8)]
         with pytest.raises(urllib.error.HTTPError, match="503"):
             opened()
         for client in clients:  # all of them get figures
             assert client.readline() == b"event: hello\n"
         assert world.apply.get("/status")[0] == 200  # and the rest is served
         clients[0].close()
-        wait_until(lambda: free(opened), 30, "a place for another")
+        stack.enter_context(wait_until(lambda: taken(opened), 30, "a place for another"))
     wait_until(lambda: world.apply.get("/page/facts")[0] == 200, 10, "it still answers")
 
 
-def free(opened):
+def taken(opened):
     with contextlib.suppress(urllib.error.HTTPError):
-        opened().close()
-        return True
-    return False
+        return opened()
+    return None
 
 
 class Many(http.server.ThreadingHTTPServer):
