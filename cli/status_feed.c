@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "control/access.h"
 #include "control/status_tables.h"
 #include "core/alloc.h"
 #include "core/clock.h"
