@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/http.h"
+#include "control/access.h"
 #include "terminal.h"
 
 #define ANSWER_TIMEOUT_MS 3000
@@ -49,10 +49,15 @@ json_t *fleet_ask(const struct config *cfg, const char *role, const char *path)
     char *body = NULL;
     int status = 0;
     struct err err = ERR_INIT;
-    if (!http_get(address, path, ANSWER_TIMEOUT_MS, &body, &status, &err)) {
+    const struct http_access access = http_access_of(cfg);
+    if (!http_get(&access, address, path, ANSWER_TIMEOUT_MS, &body, &status, &err)) {
         const char *at = strstr(err.text, path); /* the address stands beside it already */
         const char *why = at != NULL ? strstr(at, ": ") : NULL;
         return down(address, why != NULL ? why + 2 : err.text);
+    }
+    if (status == 401) {
+        free(body);
+        return down(address, "it wants a token or a certificate (control.token_file, control.client_cert)");
     }
     json_t *answer = status == 200 ? json_loads(body, 0, NULL) : NULL;
     free(body);

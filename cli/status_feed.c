@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "control/access.h"
 #include "control/status_tables.h"
 #include "core/alloc.h"
 #include "core/clock.h"
@@ -160,7 +161,8 @@ static json_t *ask_peer(const struct status_feed *feed, const char *path)
     char *body = NULL;
     int status = 0;
     struct err err = ERR_INIT;
-    if (!http_get(address, path, ASK_TIMEOUT_MS, &body, &status, &err))
+    const struct http_access access = http_access_of(feed->cfg);
+    if (!http_get(&access, address, path, ASK_TIMEOUT_MS, &body, &status, &err))
         return NULL;
     json_t *answer = status == 200 ? json_loads(body, 0, NULL) : NULL;
     free(body);

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "control/http.h"
+#include "control/access.h"
 #include "core/clock.h"
 #include "fleet.h"
 #include "status_facts.h"
@@ -34,12 +34,13 @@ static void on_resize(int number)
     (void)number;
 }
 
-static json_t *ask(const char *address, const char *path)
+static json_t *ask(const struct config *cfg, const char *address, const char *path)
 {
     char *body = NULL;
     int status = 0;
     struct err err = ERR_INIT;
-    if (!http_get(address, path, ASK_TIMEOUT_MS, &body, &status, &err))
+    const struct http_access access = http_access_of(cfg);
+    if (!http_get(&access, address, path, ASK_TIMEOUT_MS, &body, &status, &err))
         return NULL;
     json_t *answer = status == 200 ? json_loads(body, 0, NULL) : NULL;
     free(body);
@@ -64,13 +65,13 @@ static void add_event(json_t *events, json_t *event)
     json_array_append(events, event);
 }
 
-static void take_events(struct watch *w, int role, const char *address)
+static void take_events(struct watch *w, const struct config *cfg, int role, const char *address)
 {
     char path[64];
     size_t i;
     json_t *event;
     (void)snprintf(path, sizeof path, "/page/events?after=%.0f", w->seen[role]);
-    json_t *answer = ask(address, path);
+    json_t *answer = ask(cfg, address, path);
     json_array_foreach(json_object_get(answer, "events"), i, event)
     {
         w->seen[role] = fleet_number(event, "id");
@@ -88,17 +89,17 @@ static void ask_pages(struct watch *w, const json_t *all)
     bool apply = !fleet_is_down(json_object_get(all, "apply"));
     bool capture = !fleet_is_foreign(cfg) && !fleet_is_down(json_object_get(all, "capture"));
     if (apply && (w->facts == NULL || now_us - w->facts_us >= FACTS_EVERY_US)) {
-        json_t *facts = ask(config_text(cfg, "apply.listen"), "/page/facts");
+        json_t *facts = ask(cfg, config_text(cfg, "apply.listen"), "/page/facts");
         json_decref(w->facts);
         w->facts = facts;
         w->facts_us = now_us;
     }
     if (capture)
-        take_events(w, 0, config_text(cfg, "capture.listen"));
+        take_events(w, cfg, 0, config_text(cfg, "capture.listen"));
     else
         w->seen[0] = 0; /* another process counts anew */
     if (apply)
-        take_events(w, 1, config_text(cfg, "apply.listen"));
+        take_events(w, cfg, 1, config_text(cfg, "apply.listen"));
     else
         w->seen[1] = 0;
 }

@@ -10,6 +10,7 @@ ALTER DATABASE shop OWNER TO shop;
 CREATE ROLE crossfade LOGIN REPLICATION PASSWORD :'crossfade_password';
 GRANT shop, pg_signal_backend, pg_read_all_stats TO crossfade;
 GRANT SET ON PARAMETER session_replication_role TO crossfade;
+-- What apply writes is marked as its own, on the target, and on the source by the way back.
 GRANT EXECUTE ON FUNCTION pg_replication_origin_create(text), pg_replication_origin_session_setup(text),
     pg_replication_origin_xact_setup(pg_lsn, timestamptz), pg_replication_origin_drop(text) TO crossfade;
 SQL

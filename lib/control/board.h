@@ -14,6 +14,8 @@ struct board_view {
     int64_t now_us;       /* wall */
     int64_t published_us; /* wall; when the role spoke last, 0 = never */
     char trouble[BOARD_TROUBLE_MAX];
+    int64_t rate_asked; /* desk_rate_asked() */
+    bool drains, pause_asked;
     double changes_per_s, rows_per_s, bytes_per_s; /* over the last 10 s */
 };
 

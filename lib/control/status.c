@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "control/board.h"
+#include "control/desk.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 
@@ -25,7 +26,7 @@ struct status_board {
     struct table_status *last_tables; /* of the copy before, when none runs */
     size_t last_table_count;
     int64_t published_us; /* wall */
-    bool can_pause, pause_asked;
+    struct desk *desk;
     char trouble[BOARD_TROUBLE_MAX];
     struct sample samples[SAMPLES_MAX];
     size_t sample_count; /* ever taken */
@@ -51,6 +52,7 @@ const char *wal_guard_level_name(enum wal_guard_level level)
 struct status_board *status_board_new(void)
 {
     struct status_board *board = xcalloc(1, sizeof *board);
+    board->desk = desk_new();
     if (pthread_mutex_init(&board->lock, NULL) != 0)
         BUG("pthread_mutex_init failed");
     board->status = (struct role_status){.role = "unknown", .retained_wal_bytes = -1, .safe_wal_bytes = -1};
@@ -61,6 +63,7 @@ void status_board_free(struct status_board *board)
 {
     if (board == NULL)
         return;
+    desk_free(board->desk);
     free((void *)(uintptr_t)board->status.tables);
     free(board->last_tables);
     pthread_mutex_destroy(&board->lock);
@@ -108,28 +111,9 @@ void status_board_publish(struct status_board *board, const struct role_status *
     free(old);
 }
 
-void status_board_can_pause(struct status_board *board)
+struct desk *status_board_desk(struct status_board *board)
 {
-    pthread_mutex_lock(&board->lock);
-    board->can_pause = true;
-    pthread_mutex_unlock(&board->lock);
-}
-
-bool status_board_ask_pause(struct status_board *board, bool pause)
-{
-    pthread_mutex_lock(&board->lock);
-    bool can = board->can_pause;
-    board->pause_asked = can && pause;
-    pthread_mutex_unlock(&board->lock);
-    return can;
-}
-
-bool status_board_pause_asked(struct status_board *board)
-{
-    pthread_mutex_lock(&board->lock);
-    bool asked = board->pause_asked;
-    pthread_mutex_unlock(&board->lock);
-    return asked;
+    return board->desk;
 }
 
 void status_board_trouble(void *ctx, const char *text)
@@ -195,6 +179,9 @@ void board_look_with(struct status_board *board, enum status_tables tables, stru
     ret->rows_per_s = known ? rate_of(s->rows, board->status.snapshot_rows, seconds) : 0.0;
     ret->bytes_per_s = known ? rate_of(s->bytes, board->status.bytes, seconds) : 0.0;
     pthread_mutex_unlock(&board->lock);
+    ret->rate_asked = desk_rate_asked(board->desk);
+    ret->drains = desk_drain_asked(board->desk);
+    ret->pause_asked = desk_is_paused(board->desk);
     ret->now_us = clock_wall_us();
 }
 

@@ -120,6 +120,9 @@ static void set_counters(json_t *root, const struct board_view *view)
     if (st->no_origin[0] != '\0')
         set(root, "no_origin", json_text_or_null(st->no_origin));
     set(root, "throttle", json_text_or_null(st->throttle != NULL ? st->throttle : ""));
+    set(root, "pause_asked", json_boolean(view->pause_asked));
+    set(root, "drains", json_boolean(view->drains));
+    set(root, "rows_per_second_asked", view->rate_asked >= 0 ? json_integer(view->rate_asked) : json_null());
     set(root, "batch_changes", json_count(st->batch_changes));
     set(root, "lag_alarm", json_boolean(st->lag_alarm));
     set(root, "failed_batches", json_count(st->failed_batches));

@@ -110,7 +110,7 @@ static int set_up(void **state)
                                      .stream_open = open_client,
                                      .stream_next = next_message,
                                      .stream_close = close_client};
-    if (!http_server_start("127.0.0.1:0", rig->board, &rig->server, &err))
+    if (!http_server_start("127.0.0.1:0", NULL, rig->board, &rig->server, &err))
         fail_msg("%s", err.text);
     http_server_serve(rig->server, &rig->pages);
     *state = rig;
@@ -186,7 +186,8 @@ static void test_clients(void **state)
     expect(more, "503 Service Unavailable");
     close(more);
     snprintf(address, sizeof address, "127.0.0.1:%d", http_server_port(rig->server));
-    assert_true(http_get(address, "/?after=77", 5000, &body, &status, &err)); /* the rest is served beside */
+    assert_true(
+        http_get(NULL, address, "/?after=77", 5000, &body, &status, &err)); /* the rest is served beside */
     assert_string_equal(body, "after 77");
     free(body);
     tell(rig, 2, false);

@@ -76,7 +76,7 @@ class Moving:
 
 @contextlib.contextmanager
 def moving(servers, schema, rows="", tables=("public.*",), **cutover):
-    with scenario(*servers, schema, more={"cutover": {**SETTINGS, **cutover}, "compare": {"deadline_ms": 20000}}, tables=tables) as s:
+    with scenario(*servers, schema, more={"cutover": {**SETTINGS, **cutover}, "compare": {"deadline_ms": 120000}}, tables=tables) as s:
         if rows:
             s.source(rows)
         s.start()
@@ -140,7 +140,7 @@ def test_ten_thousand_sequences(servers):
     """In proportion to a yardstick: as many setval() in one statement on the server."""
     number = count(10000, 10000)
     make = f"SELECT 'CREATE SEQUENCE s' || i FROM generate_series(1, {number}) i"
-    with scenario(*servers, "CREATE TABLE t (id int PRIMARY KEY)", more={"cutover": SETTINGS, "compare": {"deadline_ms": 20000}}) as s:
+    with scenario(*servers, "CREATE TABLE t (id int PRIMARY KEY)", more={"cutover": SETTINGS, "compare": {"deadline_ms": 120000}}) as s:
         for run in (s.source, s.target):
             run(f"DO $$ DECLARE q text; BEGIN {'SET LOCAL ROLE ' + OWNER + ';' if run == s.target else ''} FOR q IN {make} LOOP EXECUTE q; END LOOP; END $$")
         s.target(f"GRANT USAGE ON SCHEMA public TO {OWNER}")
