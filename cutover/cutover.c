@@ -9,6 +9,7 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "cutover_internal.h"
+#include "tell.h"
 
 void cutover_say(struct cutover *co, const char *fmt, ...)
 {
@@ -108,6 +109,7 @@ static bool begin(struct cutover *co, struct err *err)
         return false;
     if (!gates_ok) {
         co->report->outcome = "refused";
+        tell_gates(co);
         return trail_gates(co, false, err);
     }
     new_id(co);
@@ -136,6 +138,7 @@ static bool run(const struct config *cfg, const struct cutover_talk *talk, bool 
     *ret = (struct cutover_report){.outcome = "needs_person"};
     if (!cutover_open(&co, cfg, talk, ret, err))
         return false;
+    tell_open(&co);
     bool ok = begin_or_resume(&co, must_resume, err);
     if (ok && strcmp(ret->outcome, "refused") != 0) {
         (void)snprintf(ret->id, sizeof ret->id, "%s", co.id);
@@ -144,6 +147,8 @@ static bool run(const struct config *cfg, const struct cutover_talk *talk, bool 
         if (!ok)
             notes_keep(&co);
     }
+    if (!ok)
+        tell_failed(&co, err);
     trail_close(&co, ok ? NULL : err);
     cutover_close(&co);
     return ok;
@@ -243,9 +248,12 @@ bool cutover_abort(const struct config *cfg, const struct cutover_talk *talk, st
     *ret = (struct cutover_report){.outcome = "needs_person"};
     if (!cutover_open(&co, cfg, talk, ret, err))
         return false;
+    tell_open(&co);
     bool ok = abort_it(&co, err);
-    if (!ok)
+    if (!ok) {
         notes_keep(&co);
+        tell_failed(&co, err);
+    }
     trail_close(&co, ok ? NULL : err);
     cutover_close(&co);
     return ok;

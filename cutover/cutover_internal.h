@@ -51,6 +51,7 @@ struct cutover {
     char catalog[40];        /* digest of the closed tables, as compared; "" = not by this process */
     char closed_until[40];   /* the source's clock, seconds since the epoch (refuse.c) */
     struct trail trail;      /* trail.c */
+    struct alerts *alerts;   /* tell.c; NULL = nobody is told */
     json_t *notes;           /* notes.c; NULL = none since the last record */
     int64_t attempt;         /* of this cutover: 1, and one more each time that somebody takes it up again */
     const char *ended;       /* how the last step ended, as an event's name; NULL = none was taken */

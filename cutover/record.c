@@ -17,6 +17,7 @@
 #include "poolers/poolers.h"
 #include "refuse.h"
 #include "sql/embedded.h"
+#include "tell.h"
 
 /* Settings of the role or the database must not end our statements and sessions, or let a commit that we
  * build on be lost with a crash (closing, deciding, the steps). A transaction of ours never rests: should our machine be gone with a lock on
@@ -182,6 +183,7 @@ void cutover_close(struct cutover *co)
     co->source = co->watch = NULL;
     co->tables = NULL;
     co->table_count = 0;
+    tell_close(co);
 }
 
 bool record_state(struct cutover *co, enum cutover_state state, struct err *err)
@@ -201,6 +203,7 @@ bool record_state(struct cutover *co, enum cutover_state state, struct err *err)
     notes_clear(co);
     co->seq++;
     co->state = state;
+    tell_step(co, (int)state);
     return true;
 }
 
