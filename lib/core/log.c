@@ -1,17 +1,23 @@
 /* Owns: the one line of an event, as text or JSON. See log.h; what may be shown of a URL: mask.c. */
 #include "core/log.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/log_level.h"
+#include "core/log_listen.h"
 #include "core/utf8.h"
 
 static const char *log_role = "crossfade";
-static enum log_level log_least = LOG_LEVEL_INFO;
+static _Atomic enum log_level log_least = LOG_LEVEL_INFO;
 static bool log_json;
+static pthread_mutex_t listener_lock = PTHREAD_MUTEX_INITIALIZER;
+static log_listener_fn *log_listener; /* under the lock */
+static void *log_listener_ctx;
 
 static const char *const level_names[] = {[LOG_LEVEL_DEBUG] = "debug",
                                           [LOG_LEVEL_INFO] = "info",
@@ -23,6 +29,27 @@ void log_init(const char *role, enum log_level least, bool json)
     log_role = role;
     log_least = least;
     log_json = json;
+}
+
+void log_set_level(enum log_level least)
+{
+    log_least = least;
+}
+
+void log_listen(log_listener_fn *listener, void *ctx)
+{
+    pthread_mutex_lock(&listener_lock);
+    log_listener_ctx = ctx;
+    log_listener = listener;
+    pthread_mutex_unlock(&listener_lock);
+}
+
+static void tell_listener(enum log_level level, const char *event, const char *text)
+{
+    pthread_mutex_lock(&listener_lock);
+    if (log_listener != NULL)
+        log_listener(log_listener_ctx, level_names[level], event, text);
+    pthread_mutex_unlock(&listener_lock);
 }
 
 bool log_enabled(enum log_level level)
@@ -62,7 +89,10 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...)
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    log_json ? utf8_make_valid(text) : utf8_make_plain(text);
+    utf8_make_valid(text);
+    tell_listener(level, event, text);
+    if (!log_json)
+        utf8_make_plain(text);
     clock_iso(clock_wall_us(), when);
     int n;
     if (log_json) {

@@ -123,7 +123,7 @@ static bool check_format(MYSQL *my, const char *database, struct err *err)
            err_set(err, ERR_UNSUPPORTED,
                    "the control tables of database %s (crossfade_position) have format %ld, this program "
                    "(" CF_VERSION ") knows up to %d: a newer crossfade has worked here; use that version, or "
-                                  "a later one, for every "
+                   "a later one, for every "
                    "command of its pipelines",
                    database, found, CONTROL_FORMAT);
 }
