@@ -177,7 +177,7 @@ def test_certificates(servers):
         assert "goes on" in said(send(at + "/control/resume", context=operator))
         assert audited(s, "control.resume")[-1]["who"] == "certificate CN=operator"
         assert "pauses" in ordered(s, "apply", "pause")
-        assert "paused" in s.pipeline.run("status", "--json").stdout
+        assert json.loads(s.pipeline.run("status", "--json").stdout)["apply"]["pause_asked"]
         with pytest.raises(OSError):  # no plain HTTP at that port
             assert send(f"http://127.0.0.1:{s.apply.port}/health", method="GET", body=None)[0] == 0
         s.apply.terminate()
