@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "control/board.h"
+#include "control/tally.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 
@@ -27,6 +28,7 @@ struct status_board {
     char trouble[BOARD_TROUBLE_MAX];
     struct sample samples[SAMPLES_MAX];
     size_t sample_count; /* ever taken */
+    struct tally *tally;
 };
 
 static const char *const phase_names[PHASE_MAX_] = {
@@ -51,6 +53,7 @@ struct status_board *status_board_new(void)
     struct status_board *board = xcalloc(1, sizeof *board);
     if (pthread_mutex_init(&board->lock, NULL) != 0)
         BUG("pthread_mutex_init failed");
+    board->tally = tally_new();
     board->status = (struct role_status){.role = "unknown", .retained_wal_bytes = -1, .safe_wal_bytes = -1};
     return board;
 }
@@ -60,8 +63,14 @@ void status_board_free(struct status_board *board)
     if (board == NULL)
         return;
     free((void *)(uintptr_t)board->status.tables);
+    tally_free(board->tally);
     pthread_mutex_destroy(&board->lock);
     free(board);
+}
+
+struct tally *status_board_tally(struct status_board *board)
+{
+    return board->tally;
 }
 
 static struct table_status *copy_tables(const struct role_status *status)
