@@ -72,7 +72,7 @@ def fixture_served():
         with scenario(folder, source, target, T, more=MORE) as s:
             s.apply.start()
             s.capture.start()
-            wait_until(lambda: "crossfade_snapshot_tables" in s.capture.get("/metrics")[1], 60, "tables of the copy are shown")
+            wait_until(lambda: "crossfade_snapshot_tables" in (s.capture.get("/metrics") or (0, ""))[1], 60, "tables of the copy are shown")
             copying, text = scrape(s.capture)
             promtool("check", "metrics", text=text)
             s.wait_complete()
