@@ -13,6 +13,9 @@ bool pg_url_split(const char *url, char **ret_conninfo, char **ret_password, str
  * environment. ERR_CONFIG when the URL does not read. */
 bool pg_url_value(const char *url, const char *keyword, char **ret, struct err *err) MUST_CHECK;
 
+/* The same connection to another database of that server: a URI, malloc'd; it holds the password where url does. ERR_CONFIG as above. */
+bool pg_url_with_database(const char *url, const char *database, char **ret, struct err *err) MUST_CHECK;
+
 /* Adds keyword='value' to a connection string. */
 void pg_conninfo_add(struct strbuf *out, const char *keyword, const char *value);
 
