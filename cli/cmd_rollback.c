@@ -1,6 +1,6 @@
 /*
- * crossfade rollback plan | run --execute | resume | abort | list | status, and rehearse (rollback_rehearse.c): a cutover of the pipeline turned round (config_reversed()), by the
- * same state table, gates and reports; main.c has turned the configuration already.
+ * crossfade rollback plan | run --execute | resume | abort | list | status: a cutover of the pipeline turned round (config_reversed()), by the
+ * same state table, gates and reports; main.c has turned the configuration already. rehearse: rollback_rehearse.c, which turns it back.
  */
 #include <string.h>
 

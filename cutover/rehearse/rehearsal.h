@@ -24,6 +24,7 @@ struct scratch {
     char *scratch_url;      /* never to be shown */
     struct pg_conn *admin;  /* to the pipeline's own database: makes, drops, reads */
     struct pg_conn *inside; /* to the scratch database; its lock says that this rehearsal lives */
+    bool made;              /* or it may have been: to be dropped */
 };
 
 struct rehearsal {

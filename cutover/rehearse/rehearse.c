@@ -17,6 +17,7 @@
 #include "core/clock.h"
 #include "core/nonce.h"
 #include "core/temp_file.h"
+#include "cutover/approval/approval.h"
 #include "rehearsal.h"
 
 #define STEP_MS       INT64_C(900000)
@@ -263,6 +264,8 @@ static bool take_away(struct rehearsal *r)
         struct err err = ERR_INIT;
         pg_close(s->inside);
         s->inside = NULL;
+        if (!s->made)
+            continue;
         if (r->request->keep) {
             is_left(r, s->name, NULL);
         } else if (!drop_side(r, side, &err)) {
@@ -271,6 +274,8 @@ static bool take_away(struct rehearsal *r)
         }
     }
     struct err err = ERR_INIT;
+    if (r->folder_fd < 0)
+        return clean;
     if (r->request->keep) {
         is_left(r, r->folder, NULL);
     } else if (!folder_remove(r->folder, &err)) {
@@ -298,7 +303,7 @@ static bool write_down(struct rehearsal *r, struct err *err)
         json_decref(detail);
         return err_wrap(err, "the audit log");
     }
-    bool ok = audit_append(audit, NULL, "rollback.rehearsed", detail, &mark, err);
+    bool ok = audit_append(audit, NULL, REHEARSED, detail, &mark, err);
     audit_close(audit);
     json_object_set_new(r->report, "audit_seq", json_integer((json_int_t)mark.seq));
     json_object_set_new(r->report, "audit_hash", json_string(mark.hash));

@@ -14,10 +14,11 @@
 #include "pg/url.h"
 #include "rehearsal.h"
 
-#define LOCK_KEY     "1667654504"
-#define SLOTS_NEEDED 3 /* capture's, one of a comparison, and a spare one */
-#define DROP_US      INT64_C(30000000)
-#define PAUSE_MS     50
+#define LOCK_KEY       "1667654504"
+#define SLOTS_NEEDED   3 /* capture's, one of a comparison, and a spare one */
+#define DROP_US        INT64_C(30000000)
+#define PAUSE_MS       50
+#define EXISTS_ALREADY "42P04"
 
 static const char *const side_names[SIDES] = {[OLD] = "source", [NEW] = "target"};
 static const char side_letters[SIDES + 1] = "st";
@@ -121,8 +122,13 @@ static bool make_one(struct rehearsal *r, struct scratch *s, struct err *err)
     char *sql CLEANUP(free_ptr) = NULL;
     const char *params[] = {s->name};
     struct strbuf comment = STRBUF_INIT(4096);
-    if (!pg_query_text(s->admin, create_sql, 1, params, &sql, err) || !pg_exec(s->admin, sql, err))
+    if (!pg_query_text(s->admin, create_sql, 1, params, &sql, err))
         return false;
+    s->made = true; /* also if its answer is lost */
+    if (!pg_exec(s->admin, sql, err)) {
+        s->made = strcmp(err->sqlstate, EXISTS_ALREADY) != 0;
+        return false;
+    }
     strbuf_adds(&comment, "COMMENT ON DATABASE ");
     pg_quote_ident(&comment, s->name);
     strbuf_addf(&comment,

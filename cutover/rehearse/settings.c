@@ -4,7 +4,6 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/alloc.h"
+#include "core/new_file.h"
 #include "rehearsal.h"
 
 #define TEXT_BYTES_MAX ((size_t)16 << 20)
@@ -20,10 +20,13 @@ static const char *const texts[] = {
     "schema.pg_dump",         "compare.json", "compare.text", "compare.unicode", "cutover.materialized_views",
     "cutover.unlogged_tables"};
 static const char *const lists[] = {"source.tables", "schema.exclude", "cutover.schema_ignore"};
-static const char *const numbers[] = {"cutover.lag_stable_ms",     "cutover.straggler_grace_ms",
-                                      "cutover.pause_budget_ms",   "cutover.drain_timeout_s",
-                                      "cutover.freeze_timeout_ms", "cutover.step_timeout_ms",
-                                      "capture.fence_interval_ms"};
+static const char *const numbers[] = {
+    "cutover.lag_stable_ms",   "cutover.straggler_grace_ms", "cutover.pause_budget_ms",
+    "cutover.drain_timeout_s", "cutover.freeze_timeout_ms",  "cutover.step_timeout_ms",
+    "cutover.arm_timeout_ms",  "cutover.abort_timeout_ms",   "cutover.max_transaction_age_s",
+    "cutover.prepare_workers", "capture.fence_interval_ms"};
+/* All roles share this machine with the pipeline's own: what a marker takes here is no measure of what it takes there. */
+#define LAG_MS_MIN INT64_C(30000)
 
 /* A dollar sign would be read as the beginning of a variable. */
 static json_t *quoted(const char *text)
@@ -65,7 +68,9 @@ static void take_over(const struct rehearsal *r, json_t *root)
             put_text(root, texts[i], config_text(r->cfg, texts[i]));
     }
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
-        put(root, numbers[i], json_integer(config_int(r->cfg, numbers[i])));
+        put(root, numbers[i], json_integer((json_int_t)config_int(r->cfg, numbers[i])));
+    put(root, "cutover.max_lag_ms",
+        json_integer((json_int_t)MAX_OF(config_int(r->cfg, "cutover.max_lag_ms"), LAG_MS_MIN)));
     for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
         size_t count;
         const char *const *items = config_list(r->cfg, lists[i], &count);
@@ -117,14 +122,8 @@ static bool put_listen(json_t *root, struct err *err)
 static bool write_file(const char *path, json_t *root, struct err *err)
 {
     char *text CLEANUP(free_ptr) = json_dumps(root, JSON_INDENT(2));
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return err_set_errno(err, errno, "cannot write %s", path);
-    size_t len = text != NULL ? strlen(text) : 0;
-    bool ok = len > 0 && write(fd, text, len) == (ssize_t)len;
-    if (!ok)
-        err_set_errno(err, errno, "cannot write %s", path);
-    return close(fd) == 0 && ok ? true : ok ? err_set_errno(err, errno, "cannot write %s", path) : false;
+    return text != NULL ? new_file_write(path, 0600, text, strlen(text), NULL, NULL, err)
+                        : err_set(err, ERR_DATA, "%s: a setting is no text in UTF-8", path);
 }
 
 static json_t *common(const struct rehearsal *r)

@@ -24,7 +24,7 @@ INSERT INTO "Order ""x"" $1" (customer, price, note) SELECT 1 + i % 12000, i * 0
 INSERT INTO event SELECT date '2025-12-01' + i % 60, i, jsonb_build_object('n', i) FROM generate_series(1, 2000) i;
 """
 SECRET = "s3cret-of-the-rehearsal"
-SETTINGS = {"cutover": {"lag_stable_ms": 100, "max_lag_ms": 30000, "straggler_grace_ms": 500, "approval": ["confirm"], "on_switch": ["touch HOOK"]}}
+SETTINGS = {"cutover": {"lag_stable_ms": 100, "max_lag_ms": 30000, "straggler_grace_ms": 500, "pause_budget_ms": 120000, "approval": ["confirm"], "on_switch": ["touch HOOK"]}}
 SUPERUSER = "in a database that is new only a superuser may use replication origins"
 STATE = ("SELECT 'database', datname FROM pg_database UNION ALL SELECT 'slot', slot_name FROM pg_replication_slots UNION ALL SELECT 'origin', roname FROM pg_replication_origin"
          " UNION ALL SELECT 'role', rolname FROM pg_roles UNION ALL SELECT 'publication', pubname FROM pg_publication ORDER BY 1, 2")
