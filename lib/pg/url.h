@@ -15,6 +15,10 @@ bool pg_url_value(const char *url, const char *keyword, char **ret, struct err *
 
 /* The same connection to another database of that server: a URI, malloc'd; it holds the password where url does. ERR_CONFIG as above. */
 bool pg_url_with_database(const char *url, const char *database, char **ret, struct err *err) MUST_CHECK;
+/* The sslmode for a URL that leaves it open: "verify-full" when a host (or hostaddr; PGHOST where the URL has none) is not this machine.
+ * NULL: nothing is to be added, since the URL or PGSSLMODE says it, a service file may, no byte leaves this machine, or the URL does not
+ * read. */
+const char *pg_url_sslmode(const char *url);
 
 /* Adds keyword='value' to a connection string. */
 void pg_conninfo_add(struct strbuf *out, const char *keyword, const char *value);
