@@ -89,7 +89,7 @@ def test_copy_pauses(servers):
         assert rows < 20000
         ordered(s, "capture", "throttle", "none")
         ordered(s, "capture", "resume")
-        s.wait()
+        s.apply.wait_for(lambda status: status["complete"], 120, "the copy is complete")
         s.assert_equal()
 
 
