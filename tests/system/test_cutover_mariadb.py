@@ -1,5 +1,6 @@
 """Cutover from PostgreSQL to MariaDB: gates, the switch with a writer, kill -9 at its states; resume ends it done, abort with the source serving."""
 
+import decimal
 import json
 import os
 import signal
@@ -130,8 +131,9 @@ class Move:
         here, there = ([row[0] for row in rows] for rows in (self.source.sql(query, db=self.name), self.target.sql(query, db=self.name)))
         assert here == there and len(set(there)) == len(there), (len(here), len(there))
         assert set(acked) <= set(there) and len(there) >= 500 + len(acked)
-        sums = "SELECT CAST(sum(balance) AS char(30)), CAST(sum(moves) AS char(30)) FROM account"
-        assert [tuple(row) for row in self.source.sql(sums, db=self.name)] == [tuple(row) for row in self.target.sql(sums, db=self.name)]
+        sums = "SELECT sum(balance), sum(moves) FROM account"
+        here, there = ([decimal.Decimal(str(cell)) for cell in side.sql(sums, db=self.name)[0]] for side in (self.source, self.target))
+        assert here == there
 
     def reset(self):
         for (table,) in self.source.sql("SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'crossfade_freeze'", db=self.name):
