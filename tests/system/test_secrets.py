@@ -86,6 +86,12 @@ def test_a_marker_in_every_secret(monkeypatch):
             settings["source"]["url"] = with_password(settings["source"]["url"], f"{MARK}-source")
             settings["target"]["url"] = with_password(settings["target"]["url"], "${TARGET_PASSWORD}")
             settings["compare"]["watch"] = {"webhook": f"https://user:{MARK}@127.0.0.1:9/hook?token={MARK}", "webhook_secret": f"{MARK}-webhook"}
+            settings["alerts"] = {"webhook": f"https://user:{MARK}@127.0.0.1:9/alerts?token={MARK}", "webhook_secret": f"{MARK}-alerts"}
+            tokens = os.path.join(folder, "tokens.yaml")  # by its name not searched below: it has to hold them
+            with open(tokens, "w", encoding="utf-8") as f:
+                f.write(f"ops {MARK}-token-0123456789abcdef0123456789abcdef\n")
+            os.chmod(tokens, 0o600)
+            settings["control"] = {"token_file": tokens}
             s.pipeline.write()
             said = []
 
@@ -102,7 +108,9 @@ def test_a_marker_in_every_secret(monkeypatch):
                 s.wait()
                 for words in (["status"], ["status", "--json"], ["journal", "list"], ["journal", "verify"], ["compare", "run", "--json"], ["cutover", "plan", "--json"]):
                     run(*words)
-                answers = [role.get(path)[1] for role in (s.capture, s.apply) for path in ("/", "/status", "/metrics")]
+                run("apply", "pause", "--reason", "a look")
+                run("apply", "resume")
+                answers = [role.get(path)[1] for role in (s.capture, s.apply) for path in ("/", "/status", "/metrics", "/health")]
                 run("cutover", "run", "--execute", "--json")
                 run("audit", "list", "--json")
                 run("cutover", "status", "--json")
