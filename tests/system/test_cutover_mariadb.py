@@ -170,7 +170,10 @@ def test_cutover(servers):
         status = move.cutover("status")
         assert status["stands"] == "done" and status["decision"] == "switched" and [s["state"] for s in status["steps"]][:2] == ["beginning", "waiting"]
         shown = move.run("cutover", "status")
-        assert shown.returncode == 0 and "switched" in shown.stdout and f"moves at 127.0.0.1:{move.target.port}" in move.run("cutover", "report").stdout
+        assert shown.returncode == 0 and "draining" in shown.stdout, shown.stdout + shown.stderr
+        told = move.cutover("report")
+        assert told["outcome"] == "done" and told["target"] == f"moves at 127.0.0.1:{move.target.port}"
+        assert told["verdicts"]["before"]["verdict"] == "PASS" and not told["rollback"]["there"]
         assert move.run("audit", "verify").returncode == 0
         events = [row[0] for row in move.target.sql("SELECT event FROM crossfade_audit ORDER BY seq", db="moves")]
         assert events.count("cutover.step") == len(status["steps"]) and "cutover.decision" in events
