@@ -79,8 +79,7 @@ struct tally *status_board_tally(struct status_board *board)
     return board->tally;
 }
 
-static struct table_status *copy_tables(const struct role_status *status) static struct table_status
-    *copy_tables(const struct table_status *tables, size_t count)
+static struct table_status *copy_tables(const struct table_status *tables, size_t count)
 {
     if (tables == NULL || count == 0)
         return NULL;
