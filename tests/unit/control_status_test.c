@@ -99,6 +99,11 @@ static void test_no_lag_when_idle(void **state)
     json_t *root = look(board);
     assert_true(number(root, "lag_seconds") < 5.0);
     json_decref(root);
+    st.phase = PHASE_RETRYING; /* it cannot know whether there is more */
+    status_board_publish(board, &st);
+    root = look(board);
+    assert_true(number(root, "lag_seconds") >= 5.0);
+    json_decref(root);
     status_board_free(board);
 }
 
@@ -172,7 +177,8 @@ static void test_metrics(void **state)
         strstr(metrics, "crossfade_phase{role=\"apply\",pipeline=\"shop\",phase=\"streaming\"} 1\n"));
     assert_non_null(
         strstr(metrics, "crossfade_phase{role=\"apply\",pipeline=\"shop\",phase=\"halted\"} 0\n"));
-    assert_non_null(strstr(metrics, "crossfade_lag_bytes{role=\"apply\",pipeline=\"shop\"} 128\n"));
+    assert_non_null(
+        strstr(metrics, "crossfade_lag_bytes{role=\"apply\",pipeline=\"shop\",stage=\"applied\"} 128\n"));
     assert_null(strstr(metrics, "crossfade_retained_wal_bytes"));
     assert_int_equal(metrics[strlen(metrics) - 1], '\n');
     free(metrics);

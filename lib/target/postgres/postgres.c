@@ -478,17 +478,20 @@ static bool pgt_position(struct target *tgt, struct target_position *ret, bool *
     PG_RESULT_AUTO res = NULL;
     struct target_position pos = {0};
     const char *params[] = {pt->pipeline, pt->shard};
-    if (!pg_query(pt->conn,
-                  "SELECT fence_id, fence_offset, lsn, source_system_id, attempt, complete, "
-                  "(extract(epoch FROM commit_time) * 1000000)::bigint, marker_kind, marker_nonce, EXISTS "
-                  "(SELECT 1 FROM "
-                  "crossfade.release r WHERE r.pipeline = p.pipeline AND r.nonce = p.marker_nonce), "
-                  "(extract(epoch FROM clock_timestamp() - applied_at) * 1000000)::bigint, offsets "
-                  "FROM crossfade.position p WHERE pipeline = $1 AND shard = $2",
-                  2, params, &res, err))
+    if (!pg_query(
+            pt->conn,
+            "SELECT fence_id, fence_offset, lsn, source_system_id, attempt, complete, "
+            "(extract(epoch FROM commit_time) * 1000000)::bigint, marker_kind, marker_nonce, EXISTS "
+            "(SELECT 1 FROM "
+            "crossfade.release r WHERE r.pipeline = p.pipeline AND r.nonce = p.marker_nonce), "
+            "(extract(epoch FROM clock_timestamp() - applied_at) * 1000000)::bigint, offsets, format::text "
+            "FROM crossfade.position p WHERE pipeline = $1 AND shard = $2",
+            2, params, &res, err))
         return err_wrap(err, "target");
     bool found = pg_rows(res) == 1;
     if (found) {
+        if (!pg_control_format_check(pg_database(pt->conn), pg_cell(res, 0, 12), err))
+            return err_wrap(err, "target");
         parse_position(res, &pos);
         if (!lsn_parse(pg_cell(res, 0, 2), &pos.lsn))
             return err_set(err, ERR_PROTOCOL, "target: crossfade.position holds no LSN");
@@ -513,6 +516,29 @@ static bool pgt_standbys(struct target *tgt, uint64_t *ret_written, uint64_t *re
            err_wrap(err, "target: apply.max_replica_lag_ms");
 }
 
+static bool pgt_verdict(struct target *tgt, struct target_verdict *ret, struct err *err)
+{
+    struct pg_target *pt = (struct pg_target *)tgt;
+    PG_RESULT_AUTO res = NULL;
+    struct target_verdict found = {.full_pass_age_us = -1};
+    if (!pgt_plain(pt, err) ||
+        !pg_query(pt->conn,
+                  "WITH v AS (SELECT id, verdict, scope, "
+                  "(extract(epoch FROM clock_timestamp() - finished_at) * 1000000)::bigint AS age "
+                  "FROM crossfade.verdict WHERE pipeline = $1) "
+                  "SELECT verdict, age, coalesce((SELECT min(age) FROM v WHERE verdict = 'PASS' AND scope IN "
+                  "('full', 'changed')), -1) FROM v ORDER BY id DESC LIMIT 1",
+                  1, (const char *const[]){pt->pipeline}, &res, err))
+        return err_wrap(err, "target: crossfade.verdict");
+    if (pg_rows(res) == 1) {
+        (void)snprintf(found.last, sizeof found.last, "%s", pg_cell(res, 0, 0));
+        found.age_us = pg_cell_int64(res, 0, 1);
+        found.full_pass_age_us = pg_cell_int64(res, 0, 2);
+    }
+    *ret = found;
+    return true;
+}
+
 static void pgt_cancel(struct target *tgt)
 {
     pg_cancel(((struct pg_target *)tgt)->conn);
@@ -530,6 +556,7 @@ const struct target_ops target_postgres = {
     .prepare = pgt_prepare,
     .position = pgt_position,
     .standbys = pgt_standbys,
+    .verdict = pgt_verdict,
     .cancel = pgt_cancel,
     .close = pgt_close,
     .writing = &writing,
