@@ -237,6 +237,8 @@ class ManyHandler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         with contextlib.suppress(OSError):
             self.event("hello", {"role": "capture", "pipeline": "many", "version": "0"})
+            self.event("live", {"pipeline": "many", "phase": "streaming", "at": "2026-11-22T08:00:00.000000Z", "capture": None, "lag": {}, "snapshot": None, "promise": "each row",
+                                "apply": {"phase": "streaming", "fence_id": 7, "unapplied_fences": 0, "changes_per_second": 1.5, "memory_bytes": 1000}})
             for first in range(0, MANY, 500):
                 self.event("tables", {"list": 1, "total": MANY, "rows": [[n, f"public.t{n:05}", 0, 1000, False] for n in range(first, first + 500)]})
             turn = 0
@@ -252,6 +254,9 @@ def test_ten_thousand_tables(world, browser):
     with Many(page, policy) as server:
         browser.open(f"http://127.0.0.1:{server.server_address[1]}/")
         shows(browser, f"{text('shown')} === '10,000 of 10,000'", "all tables")
+        # apply over topics of others: there is no capture of ours, and nothing is made up
+        shows(browser, f"{text('source-lsn')} === 'topics of Debezium' && {text('capture-phase')} === 'not ours' && {text('target-lsn')} === 'fence 7'", "foreign topics")
+        assert browser.run("document.querySelector('#fact-lag b').textContent") == "\u2013"
         assert browser.run("document.querySelectorAll('#table-rows tr').length") == 50 and browser.run(text("page-at")) == "page 1 of 200"
         picture(browser, "many", {})
         browser.run("document.getElementById('page-on').click()")
