@@ -9,6 +9,8 @@ install(FILES README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md" PATTERN evidence EXCLUDE)
 install(DIRECTORY deploy/sql/ DESTINATION ${CMAKE_INSTALL_DATADIR}/crossfade/privileges FILES_MATCHING PATTERN "*.sql")
 install(FILES deploy/crossfade.example.yaml DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
+install(FILES deploy/prometheus/crossfade.rules.yaml deploy/prometheus/crossfade.rules.test.yaml deploy/grafana/crossfade.json
+        DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
 
 # Debian wants man pages and changelogs compressed; gzip -n: without a time stamp, so the same bytes each time.
 find_program(GZIP gzip REQUIRED)

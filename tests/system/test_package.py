@@ -15,7 +15,8 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 FILES = ["bin/crossfade", "share/man/man1/crossfade.1.gz", "share/crossfade/schemas/fence.schema.json",
          "share/crossfade/schemas/report.schema.json", "share/crossfade/schemas/sql/source.sql", "share/crossfade/schemas/sql/target.sql", "share/crossfade/privileges/source-capture.sql",
          "share/doc/crossfade/README.md", "share/doc/crossfade/CONFIG.md", "share/doc/crossfade/OPERATIONS.md",
-         "share/doc/crossfade/changelog.gz", "share/doc/crossfade/examples/crossfade.example.yaml"]
+         "share/doc/crossfade/changelog.gz", "share/doc/crossfade/examples/crossfade.example.yaml",
+         "share/doc/crossfade/METRICS.md", "share/doc/crossfade/examples/crossfade.rules.yaml", "share/doc/crossfade/examples/crossfade.json"]
 
 pytestmark = pytest.mark.skipif(not os.path.exists(os.path.join(BUILD, "cmake_install.cmake")), reason="needs CF_BUILD_DIR")
 
