@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "control/http.h"
+#include "control/service.h"
 #include "core/clock.h"
 #include "core/log.h"
 
@@ -27,7 +28,9 @@ static bool serve(struct cli *cli, const char *listen_key, struct status_board *
         return err_wrap(err, "%s", listen_key);
     log_event(LOG_LEVEL_INFO, "started", "version=%s pipeline=%s listen=%s port=%d", CF_VERSION,
               config_text(cli->cfg, "pipeline"), config_text(cli->cfg, listen_key), http_server_port(server));
+    struct service *service = service_start(board, cli->stop_fd);
     bool good = run(cli->cfg, board, cli->stop_fd, err);
+    service_stop(service, good ? NULL : err->text);
     http_server_stop(server);
     return good;
 }

@@ -1,4 +1,5 @@
-/* HTTP for the roles: GET /status (JSON), /metrics (Prometheus text), /health (200 or 503); POST /pause, /resume (apply; from
+/* HTTP for the roles: GET /status (JSON), /metrics (Prometheus text), /health (200 or 503), /healthz (200 as long as the role's loop goes round), /readyz (200 as long
+ * as the role works and is healthy); POST /pause, /resume (apply; from
  * this machine only, whatever the address that it listens at). And the client side. */
 #ifndef CONTROL_HTTP_H
 #define CONTROL_HTTP_H

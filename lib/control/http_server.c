@@ -16,12 +16,14 @@
 #include <unistd.h>
 
 #include "control/http.h"
+#include "core/alive.h"
 #include "core/alloc.h"
 
 #define REQUEST_BYTES_MAX ((size_t)16 << 10)
 #define CONNECTIONS_MAX   32
 #define IDLE_TIMEOUT_S    10
 #define BACKLOG           64
+#define LOOP_SILENT_US    INT64_C(120000000) /* a loop that says nothing for so long hangs */
 
 struct http_server {
     struct MHD_Daemon *daemon;
@@ -53,6 +55,13 @@ static enum MHD_Result answer_health(struct MHD_Connection *conn, struct status_
     bool healthy = status_board_healthy(board);
     return answer(conn, healthy ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, "text/plain; charset=utf-8",
                   xstrdup(healthy ? "ok\n" : "not healthy: see /status\n"));
+}
+
+/* /healthz: the role's loop goes round, so a new process would do no better. /readyz: it works, and nothing it needs is away. */
+static enum MHD_Result answer_probe(struct MHD_Connection *conn, bool good)
+{
+    return answer(conn, good ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, "text/plain; charset=utf-8",
+                  xstrdup(good ? "ok\n" : "no\n"));
 }
 
 static bool from_this_machine(struct MHD_Connection *conn)
@@ -138,8 +147,12 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *conn, const 
                       status_board_metrics(server->board));
     if (strcmp(url, "/health") == 0)
         return answer_health(conn, server->board);
+    if (strcmp(url, "/healthz") == 0)
+        return answer_probe(conn, alive_age_us() < LOOP_SILENT_US);
+    if (strcmp(url, "/readyz") == 0)
+        return answer_probe(conn, status_board_ready(server->board) && status_board_healthy(server->board));
     return answer(conn, MHD_HTTP_NOT_FOUND, "text/plain; charset=utf-8",
-                  xstrdup("not found: /status, /metrics, /health\n"));
+                  xstrdup("not found: /status, /metrics, /health, /healthz, /readyz\n"));
 }
 
 /* Divides "host:port" or "[v6]:port"; host may be empty-bracketed. malloc'd. */

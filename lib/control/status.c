@@ -23,7 +23,7 @@ struct status_board {
     pthread_mutex_t lock;
     struct role_status status; /* tables: own copy */
     int64_t published_us;      /* wall */
-    bool can_pause, pause_asked;
+    bool can_pause, pause_asked, ready;
     char trouble[BOARD_TROUBLE_MAX];
     struct sample samples[SAMPLES_MAX];
     size_t sample_count; /* ever taken */
@@ -225,4 +225,19 @@ bool status_board_healthy(struct status_board *board)
     enum role_phase phase = board->status.phase;
     pthread_mutex_unlock(&board->lock);
     return phase != PHASE_HALTED && phase != PHASE_RETRYING;
+}
+
+void status_board_set_ready(struct status_board *board)
+{
+    pthread_mutex_lock(&board->lock);
+    board->ready = true;
+    pthread_mutex_unlock(&board->lock);
+}
+
+bool status_board_ready(struct status_board *board)
+{
+    pthread_mutex_lock(&board->lock);
+    bool ready = board->ready;
+    pthread_mutex_unlock(&board->lock);
+    return ready;
 }

@@ -101,6 +101,10 @@ char *status_board_json(struct status_board *board);
 char *status_board_metrics(struct status_board *board);
 /* False (HTTP 503) when halted or retrying. */
 bool status_board_healthy(struct status_board *board);
+/* The role has what it needs and works for the first time: journal and servers are open, the copy or the stream has begun.
+ * It stays so. */
+void status_board_set_ready(struct status_board *board);
+bool status_board_ready(struct status_board *board);
 
 /* Somebody wants the role to pause, or to go on (POST /pause, /resume); the role asks at its next step. Refused (false)
  * before the role has said that it can. */
