@@ -1,8 +1,9 @@
-/* crossfade docs config|man|types|cutover: the generated documents, for tools/docs. */
+/* crossfade docs config|man|types|cutover|bash|zsh: the generated documents, for tools/docs. */
 #include <stdio.h>
 #include <string.h>
 
 #include "cli.h"
+#include "completion.h"
 #include "cutover/cutover.h"
 #include "schema/schema.h"
 
@@ -18,13 +19,15 @@ int cmd_docs(struct cli *cli)
         void (*write)(struct strbuf *out);
     } pages[] = {{"config", config_reference_markdown},
                  {"types", schema_rules_markdown},
-                 {"cutover", cutover_markdown}};
+                 {"cutover", cutover_markdown},
+                 {"bash", completion_bash},
+                 {"zsh", completion_zsh}};
     struct strbuf out = STRBUF_INIT(1 << 20);
     size_t i = 0;
     while (i < ARRAY_LEN(pages) && strcmp(pages[i].name, what) != 0)
         i++;
     if (i == ARRAY_LEN(pages))
-        return cli_usage_error(cli, "expected config, man, types or cutover");
+        return cli_usage_error(cli, "expected config, man, types, cutover, bash or zsh");
     pages[i].write(&out);
     (void)fputs(out.data, stdout);
     strbuf_release(&out);

@@ -234,7 +234,7 @@ const struct command command_table[] = {
     {.name = "docs",
      .run = cmd_docs,
      .hidden = true,
-     .usage = "config | man | types",
+     .usage = "config | man | types | cutover | bash | zsh",
      .summary = "print a generated document"},
 };
 
