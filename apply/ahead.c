@@ -125,7 +125,7 @@ static void await(struct ahead *a, bool watch)
         until.tv_sec += until.tv_nsec / 1000000000L;
         until.tv_nsec %= 1000000000L;
         (void)pthread_cond_timedwait(&a->changed, &a->lock, &until);
-        if (watch && (stopper_asked(a->run->stopper) || status_board_pause_asked(a->run->board)))
+        if (watch && (stopper_asked(a->run->stopper) || desk_is_paused(a->run->desk)))
             atomic_store(&a->given_up, true);
     }
     pthread_mutex_unlock(&a->lock);
@@ -181,7 +181,7 @@ bool ahead_start(struct session *s, const struct fence_batch *fences, struct err
     struct ahead *a = s->run->ahead;
     if (!may_start(s) || !fences->complete || !fence_feed_is_behind(s->feed, fences) ||
         batch_bytes(s->run->batch) > a->max_bytes || stopper_asked(s->run->stopper) ||
-        status_board_pause_asked(s->run->board))
+        desk_is_paused(s->run->desk))
         return true;
     ahead_drop(a);
     if (!fence_feed_pick_behind(s->feed, fences, s->most, &a->fences, err))

@@ -193,8 +193,7 @@ static bool may_go_on(struct session *s, bool *ret_go, struct err *err)
 {
     struct apply_run *run = s->run;
     const char *was = run->status.throttle;
-    if (!throttle_look(&run->throttle, s->tgt, status_board_pause_asked(run->board), &run->status.throttle,
-                       err))
+    if (!throttle_look(&run->throttle, s->tgt, desk_is_paused(run->desk), &run->status.throttle, err))
         return false;
     if (run->status.throttle != was &&
         (was == NULL || run->status.throttle == NULL || strcmp(was, run->status.throttle) != 0)) {
@@ -207,6 +206,31 @@ static bool may_go_on(struct session *s, bool *ret_go, struct err *err)
     *ret_go = run->status.throttle == NULL;
     if (!*ret_go)
         (void)stopper_wait(run->stopper, THROTTLE_POLL_US);
+    return true;
+}
+
+static void take_config(void *ctx, const struct config *cfg)
+{
+    struct apply_run *run = ctx;
+    throttle_take(&run->throttle, cfg);
+    run->status.batch_changes = throttle_batch(&run->throttle);
+}
+
+/* What people have asked for meanwhile; a drain ends at the fence that was the last one when it was asked for. */
+static bool look_at_desk(struct session *s, struct err *err)
+{
+    struct apply_run *run = s->run;
+    (void)desk_new_config(run->desk, &run->config_seen, take_config, run);
+    throttle_rate(&run->throttle, desk_rate_asked(run->desk));
+    if (!desk_drain_asked(run->desk))
+        return true;
+    uint64_t next = s->position_found ? s->position.fence_offset + 1 : 0;
+    if (run->drain_end == 0 && !fence_feed_end(s->feed, &run->drain_end, err))
+        return false;
+    if (next >= run->drain_end) {
+        log_event(LOG_LEVEL_INFO, "drained", "fence=%llu", (unsigned long long)s->position.fence_id);
+        desk_drained(run->desk);
+    }
     return true;
 }
 
@@ -233,14 +257,13 @@ static bool turn(struct session *s, struct err *err)
         return false;
     bool go = false;
     progress_alarm(s->run);
-    if (!look_ahead(s, err) || !may_go_on(s, &go, err))
+    if (!look_at_desk(s, err) || !look_ahead(s, err) || !may_go_on(s, &go, err))
         return false;
     if (!go)
         return true;
     if (!fence_feed_read(s->feed, FENCE_WAIT_MS, ahead_wants(s, s->most), &ready, err) || !ready)
         return !err_is_set(err);
-    if (status_board_pause_asked(
-            s->run->board)) /* while it waited for fences: these are not written any more */
+    if (desk_is_paused(s->run->desk)) /* while it waited for fences: these are not written any more */
         return true;
     if (!pick_fences(s, &fences, err))
         return false;
@@ -363,10 +386,13 @@ bool apply_run(const struct config *cfg, struct status_board *board, int stop_fd
     if (run.settings.conflicts != NULL)
         (void)snprintf(run.status.dual_write_until, sizeof run.status.dual_write_until, "%s",
                        config_text(cfg, "apply.dual_write_until"));
+    run.desk = status_board_desk(board);
     run.status.batch_changes = throttle_batch(&run.throttle);
     run.settings.journal.on_trouble = run.settings.foreign.journal.on_trouble = status_board_trouble;
     run.settings.journal.trouble_ctx = run.settings.foreign.journal.trouble_ctx = board;
-    status_board_can_pause(board);
+    desk_check_by(run.desk, throttle_check);
+    desk_can(run.desk,
+             DESK_CAN(DESK_PAUSE) | DESK_CAN(DESK_RESUME) | DESK_CAN(DESK_THROTTLE) | DESK_CAN(DESK_DRAIN));
     if (run.settings.foreign.on)
         (void)snprintf(run.status.promise, sizeof run.status.promise, "%s",
                        foreign_promise(&run.settings.foreign));

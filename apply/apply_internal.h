@@ -12,6 +12,7 @@
 #include "apply/stopper.h"
 #include "apply/tables.h"
 #include "apply/throttle.h"
+#include "control/desk.h"
 #include "control/status.h"
 #include "journal/schema_store.h"
 #include "target/conflicts.h"
@@ -34,6 +35,9 @@ struct apply_settings {
 struct apply_run {
     struct apply_settings settings;
     struct status_board *board;
+    struct desk *desk; /* the board's */
+    unsigned config_seen;
+    uint64_t drain_end; /* a drain ends in front of this fence; 0 = not known yet, or none was asked for */
     struct role_status status;
     int64_t published_us; /* mono */
     struct stopper *stopper;

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "control/desk.h"
 #include "core/clock.h"
+#include "core/err.h"
 
 #define LOOK_AT_STANDBYS_US 200000
 #define MINUTE_US           INT64_C(60000000)
@@ -37,10 +39,42 @@ bool throttle_init(struct throttle *th, const struct config *cfg, struct err *er
     *th = (struct throttle){.batch_latency_us = config_int(cfg, "apply.batch_latency_ms") * 1000,
                             .standbys.max_us = config_int(cfg, "apply.max_replica_lag_ms") * 1000,
                             .max_lag_us = config_int(cfg, "apply.max_lag_ms") * 1000,
-                            .max_rows_per_s = (uint64_t)config_int(cfg, "apply.max_rows_per_second"),
+                            .rows_configured = (uint64_t)config_int(cfg, "apply.max_rows_per_second"),
                             .batch_max = (uint64_t)config_int(cfg, "apply.batch_max_changes")};
     th->batch_now = th->batch_max;
+    th->max_rows_per_s = th->rows_configured;
     return throttle_schedule(th, config_text(cfg, "apply.schedule"), err);
+}
+
+bool throttle_check(const struct config *cfg, struct err *err)
+{
+    struct throttle ignored;
+    return throttle_init(&ignored, cfg, err);
+}
+
+void throttle_take(struct throttle *th, const struct config *cfg)
+{
+    struct throttle was = *th;
+    struct err cannot = ERR_INIT;
+    if (!throttle_init(th, cfg, &cannot))
+        BUG("a schedule that was checked does not read: %s", cannot.text);
+    th->batch_now = MIN_OF(was.batch_now, th->batch_max);
+    if (th->batch_latency_us == 0 || was.batch_now == was.batch_max)
+        th->batch_now = th->batch_max;
+    th->max_rows_per_s = was.max_rows_per_s; /* throttle_rate() comes behind */
+    th->rows_until_us = was.rows_until_us;
+    int64_t max_us = th->standbys.max_us;
+    th->standbys = was.standbys;
+    th->standbys.max_us = max_us;
+    th->standbys.late = was.standbys.late && max_us > 0;
+}
+
+void throttle_rate(struct throttle *th, int64_t asked)
+{
+    uint64_t rate = asked == DESK_AS_CONFIGURED ? th->rows_configured : (uint64_t)asked;
+    if (rate != th->max_rows_per_s)
+        th->rows_until_us = 0; /* what the old one still had to wait for */
+    th->max_rows_per_s = rate;
 }
 
 uint64_t throttle_batch(const struct throttle *th)

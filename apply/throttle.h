@@ -17,7 +17,8 @@
 struct throttle {
     /* settings; 0 = none */
     int64_t batch_latency_us, max_lag_us;
-    uint64_t max_rows_per_s, batch_max;
+    uint64_t max_rows_per_s; /* that hold now */
+    uint64_t rows_configured, batch_max;
     struct {
         int from_min, to_min; /* of the day, UTC; from > to: over midnight */
     } windows[WINDOWS_MAX];
@@ -31,6 +32,11 @@ struct throttle {
 /* "22:00-06:00, 12:00-13:00 UTC"; NULL or "": always. */
 bool throttle_schedule(struct throttle *th, const char *text, struct err *err) MUST_CHECK;
 bool throttle_init(struct throttle *th, const struct config *cfg, struct err *err) MUST_CHECK;
+/* Another configuration, which throttle_check() has passed: what was measured so far stays. */
+void throttle_take(struct throttle *th, const struct config *cfg);
+bool throttle_check(const struct config *cfg, struct err *err) MUST_CHECK;
+/* Rows a second that somebody has asked for; DESK_AS_CONFIGURED: nobody has. */
+void throttle_rate(struct throttle *th, int64_t asked);
 /* Most changes of the next batch. */
 uint64_t throttle_batch(const struct throttle *th);
 /* A batch was committed. */

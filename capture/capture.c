@@ -26,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture/asked.h"
 #include "capture/capture_internal.h"
 #include "capture/copy/copier.h"
 #include "capture/copy/snapshot.h"
@@ -322,6 +323,7 @@ static bool close_session(struct cap_session *s, bool ok, struct err *err)
 /* --- the role --- */
 
 struct role {
+    struct cap_asked asked;
     const struct cap_settings *settings;
     struct status_board *board;
     struct role_status status;
@@ -336,6 +338,7 @@ struct role {
 static bool one_session(struct role *r, bool *ret_again, struct err *err)
 {
     struct cap_session s = {.settings = r->settings,
+                            .asked = &r->asked,
                             .board = r->board,
                             .status = &r->status,
                             .stop_fd = r->stop_fd,
@@ -394,6 +397,7 @@ bool capture_run(const struct config *cfg, struct status_board *board, int stop_
     settings.journal.trouble_ctx = board;
     struct role r = {
         .settings = &settings, .board = board, .stop_fd = stop_fd, .started_us = clock_mono_us()};
+    cap_asked_open(&r.asked, board, &settings, !maria_is_url(settings.source_url));
     r.status.role = "capture";
     r.status.retained_wal_bytes = r.status.safe_wal_bytes = -1;
     (void)snprintf(r.status.pipeline, sizeof r.status.pipeline, "%s", settings.pipeline);

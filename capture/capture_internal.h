@@ -11,6 +11,7 @@
 #include "config/table_filter.h"
 #include "config/table_rules.h"
 #include "config/topic_routing.h"
+#include "control/desk.h"
 #include "control/status.h"
 #include "pg/conn.h"
 #include "pg/replication.h"
@@ -46,10 +47,10 @@ struct cap_settings {
     uint64_t max_dead_letters;
     size_t unfit_column_count;
     bool stop_on_ddl;
-    int64_t max_rows_per_second;   /* of a copy; 0 = no limit */
-    int64_t max_source_latency_us; /* 0 = no limit */
+    _Atomic int64_t max_rows_per_second;   /* of a copy; 0 = no limit */
+    _Atomic int64_t max_source_latency_us; /* 0 = no limit */
     bool failover_slot;
-    int64_t max_retained_wal_bytes; /* 0 = no limit but the server's */
+    _Atomic int64_t max_retained_wal_bytes; /* 0 = no limit but the server's */
     bool transaction_topic, heartbeat_topic, message_topic;
     int snapshot_workers;
     int64_t chunk_rows;
@@ -104,9 +105,11 @@ struct cap_shapes;
 struct cap_relations;
 struct cap_copier;
 struct cap_feedback;
+struct cap_asked;
 
 struct cap_session {
     const struct cap_settings *settings;
+    struct cap_asked *asked; /* of the run */
     struct status_board *board;
     struct role_status *status; /* of the run: survives sessions. @thread owner */
     int stop_fd;

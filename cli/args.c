@@ -69,7 +69,7 @@ bool cli_refuses_mariadb(const struct cli *cli, int *ret_code)
     if (url == NULL || !maria_is_url(url))
         return false;
     *ret_code = cli_usage_error(
-        cli, "target.url names MariaDB, which %s cannot read yet: it needs a PostgreSQL target",
+        cli, "target.url names MariaDB, which this part of %s cannot read yet: it needs a PostgreSQL target",
         cli->command->name);
     return true;
 }

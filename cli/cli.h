@@ -12,6 +12,7 @@
 
 #include "config/config.h"
 #include "core/err.h"
+#include "core/log.h"
 
 enum {
     CLI_EXIT_OK = 0,
@@ -41,6 +42,7 @@ enum cli_stop {
 };
 
 struct command;
+struct invocation;
 
 struct cli {
     const struct command *command;
@@ -50,7 +52,14 @@ struct cli {
     size_t arg_count;
     const struct cli_given *given; /* own flags, in order */
     size_t given_count;
+    const struct invocation *invocation;
 };
+
+/* The same configuration, read once more from where it came. *problems gets every one, a line each. */
+bool cli_load_again(const struct cli *cli, struct strbuf *problems, struct config **ret,
+                    struct err *err) MUST_CHECK;
+/* log.level as a configuration has it. */
+enum log_level cli_log_level(const struct config *cfg);
 
 struct command {
     const char *name;
@@ -97,6 +106,9 @@ void cli_print_man(void);
 /* Blocks SIGINT and SIGTERM in this and all later threads and turns them into stop_fd as `how` says. Call
  * before threads start. False: not possible. */
 bool cli_signals_init(enum cli_stop how, int *ret_stop_fd, struct err *err) MUST_CHECK;
+/* STOP_BOUNDED: SIGHUP calls this, on the thread of signals, with the uid of its sender, from now on (NULL: no more). */
+typedef void cli_on_hup(void *ctx, unsigned uid);
+void cli_signals_on_hup(cli_on_hup *on_hup, void *ctx);
 /* For a command that looks on until it is stopped (STOP_DEFAULT): SIGINT and SIGTERM become its ordinary end,
  * exit code 0. */
 void cli_signals_end_well(void);

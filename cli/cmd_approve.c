@@ -135,9 +135,6 @@ static int revoke(struct cli *cli)
 
 int cmd_approve(struct cli *cli)
 {
-    int refused = 0;
-    if (cli_refuses_mariadb(cli, &refused))
-        return refused;
     if (strcmp(cli_arg(cli, 0), "list") == 0 && cli->arg_count == 1)
         return list(cli);
     if (strcmp(cli_arg(cli, 0), "revoke") == 0)

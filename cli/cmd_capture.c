@@ -9,12 +9,14 @@
 #include "capture/copy/ask_copy.h"
 #include "cutover/cutover.h"
 #include "maria/url.h"
+#include "order.h"
 #include "role.h"
 
 const struct cli_flag capture_flags[] = {
     {"where", "SQL", "resnapshot: only rows p for which this holds"},
     {"table", "SCHEMA.TABLE", "accept-ddl: of this table only"},
-    {"json", NULL, "accept-ddl: one JSON object per accepted change"},
+    {"json", NULL, "accept-ddl: one JSON object per accepted change; pause …: the answer"},
+    {"reason", "TEXT", "pause, resume, throttle, reload, drain: stands in the audit log"},
     {NULL, NULL, NULL},
 };
 
@@ -83,12 +85,17 @@ int cmd_capture(struct cli *cli)
     if (cli_flag(cli, "where") != NULL && strcmp(verb, "add-table") != 0 && strcmp(verb, "resnapshot") != 0)
         return cli_usage_error(cli, "--where belongs to resnapshot");
     const char *url = config_text(cli->cfg, "source.url");
-    if (*verb != '\0' && strcmp(verb, "run") != 0 && url != NULL && maria_is_url(url))
+    if (*verb != '\0' && strcmp(verb, "run") != 0 && !order_is_one(cli) && url != NULL && maria_is_url(url))
         return cli_usage_error(cli, "capture %s is not there for a source that is MariaDB", verb);
-    if (strcmp(verb, "accept-ddl") == 0)
+    if (strcmp(verb, "accept-ddl") == 0 && cli_flag(cli, "reason") == NULL)
         return accept_ddl(cli);
-    if (cli_flag(cli, "table") != NULL || cli_flag(cli, "json") != NULL)
+    if (cli_flag(cli, "table") != NULL || (cli_flag(cli, "json") != NULL && !order_is_one(cli)))
         return cli_usage_error(cli, "--table and --json belong to accept-ddl");
+    if (order_is_one(cli))
+        return order_main(cli, "capture.listen");
+    if (cli_flag(cli, "reason") != NULL)
+        return cli_usage_error(
+            cli, "--reason belongs to commands to a running capture: pause, resume, throttle, reload, drain");
     if (strcmp(verb, "add-table") == 0)
         return ask_copy(cli, true);
     if (strcmp(verb, "resnapshot") == 0)

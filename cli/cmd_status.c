@@ -9,6 +9,7 @@
 #include "core/clock.h"
 #include "fleet.h"
 #include "pg/conn.h"
+#include "status_watch.h"
 #include "terminal.h"
 
 #define TEXT_BYTES_MAX ((size_t)256 << 10)
@@ -19,7 +20,8 @@ const struct cli_flag status_flags[] = {
     {"json", NULL,
      "one JSON object: phase, source_lsn, journaled_lsn, applied_lsn, lag_bytes, lag_seconds, capture, "
      "apply"},
-    {"watch", NULL, "redraw every second until interrupted"},
+    {"watch", NULL,
+     "redraw every second until interrupted; where stdout is no terminal: a line every second"},
     {"wait", "caught-up",
      "end once the target holds everything that the source had committed when the wait began"},
     {"timeout", "S", "give up the wait after so many seconds (exit code 1); default: never"},
@@ -114,9 +116,8 @@ static void add_tables(struct strbuf *out, const json_t *snapshot)
         done += fleet_bool(table, "done");
         if (fleet_bool(table, "done") || fleet_number(table, "rows") <= 0 || shown >= 8)
             continue;
-        size_t start = out->len;
-        strbuf_addf(out, "    %s", fleet_text(table, "name"));
-        pad(out, start, 42);
+        strbuf_adds(out, "    ");
+        terminal_add_cell(out, fleet_text(table, "name"), 38);
         strbuf_addc(out, ' ');
         human_count(out, fleet_number(table, "rows"));
         strbuf_adds(out, " rows\n");
@@ -243,22 +244,12 @@ static int complain_down(const struct cli *cli, const json_t *all)
 static void show(const struct terminal *term, const json_t *all)
 {
     struct strbuf out = STRBUF_INIT(TEXT_BYTES_MAX);
-    add_status(term, &out, all);
+    json_t *plain = fleet_plain(all);
+    add_status(term, &out, plain);
+    json_decref(plain);
     terminal_write(term, out.data);
     (void)fflush(stdout);
     strbuf_release(&out);
-}
-
-/* Over the picture of a second ago, without a blank screen in between. */
-static void show_over(struct terminal *term, const json_t *all)
-{
-    term->redraws = term->is_terminal;
-    if (term->redraws)
-        (void)fputs("\033[H", stdout);
-    show(term, all);
-    if (term->redraws)
-        (void)fputs("\033[J", stdout);
-    (void)fflush(stdout);
 }
 
 static void show_json(const json_t *all)
@@ -272,31 +263,6 @@ static void pause_ms(long ms)
 {
     struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
     (void)nanosleep(&ts, NULL);
-}
-
-static int watch(const struct cli *cli, bool as_json)
-{
-    struct terminal term;
-    cli_signals_end_well();
-    terminal_look(&term);
-    if (!as_json && term.is_terminal)
-        (void)fputs("\033[2J", stdout);
-    for (;;) {
-        terminal_look(&term); /* each time: the window may change */
-        json_t *all = fleet_status(cli->cfg);
-        if (as_json) {
-            char *line = json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(14));
-            (void)puts(line != NULL ? line : "{}");
-            (void)fflush(stdout);
-            free(line);
-        } else {
-            show_over(&term, all);
-        }
-        json_decref(all);
-        if (ferror(stdout))
-            return CLI_EXIT_NOT_RUN;
-        pause_ms(1000);
-    }
 }
 
 /* Where the source's WAL is durable now: asked of the source itself when it is known, else as capture last
@@ -406,7 +372,7 @@ int cmd_status(struct cli *cli)
     if (wait != NULL)
         return wait_caught_up(cli, timeout_s, as_json);
     if (cli_flag(cli, "watch") != NULL)
-        return watch(cli, as_json);
+        return status_watch(cli, as_json);
     struct terminal term;
     terminal_look(&term);
     json_t *all = fleet_status(cli->cfg);

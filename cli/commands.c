@@ -36,8 +36,9 @@ const struct command command_table[] = {
      .needs_config = true,
      .logs = true,
      .stop = STOP_BOUNDED,
-     .usage = "[run] | add-table TABLE | resnapshot TABLE [--where SQL] | accept-ddl [--table SCHEMA.TABLE] "
-              "[--json]",
+     .usage = "[run] | {pause | resume | throttle ROWS | reload | drain} [--reason TEXT] [--json] | "
+              "add-table TABLE | resnapshot TABLE "
+              "[--where SQL] | accept-ddl [--table SCHEMA.TABLE] [--json]",
      .summary = "copy the source's tables and follow its changes into the journal",
      .text = "Runs until stopped: SIGTERM or SIGINT finishes the fence at hand (10 s at most), a second one "
              "exits at once; "
@@ -49,7 +50,13 @@ const struct command command_table[] = {
              "ask: the capture "
              "that runs, or the next one, does it. accept-ddl agrees to the change of a table's shape at "
              "which capture has halted (capture.on_ddl), and changes nothing else; capture is started again "
-             "after it.",
+             "after it. Commands to the capture that runs (docs/CONTROL.md; they need control.token_file or "
+             "a client "
+             "certificate): pause and resume: its copies; the stream goes on. throttle: rows per second that "
+             "copies "
+             "read: a number, none, or configured. reload: reads the configuration again, as SIGHUP does. "
+             "drain: goes "
+             "to where the source's WAL ends now, and stops.",
      .flags = capture_flags},
     {.name = "apply",
      .run = cmd_apply,
@@ -57,13 +64,20 @@ const struct command command_table[] = {
      .needs_config = true,
      .logs = true,
      .stop = STOP_BOUNDED,
-     .usage = "[run] | pause | resume | dlq list [--all] [--json] | dlq show ID [--json] | dlq retry {ID… | "
+     .usage = "[run] | {pause | resume | throttle ROWS | reload | drain} [--reason TEXT] [--json] | dlq list "
+              "[--all] [--json] | dlq show ID [--json] | dlq retry {ID… | "
               "--all} | dlq discard "
               "{ID… | --all} --reason TEXT | conflicts list [--all] [--json] | conflicts show ID [--json] | "
               "conflicts resolve ID… --take source|target",
      .summary = "write the journal's changes into the target",
      .text = "Runs until stopped, as capture does. Rows and position are committed together. Exit codes as "
-             "capture's. pause: it holds at the fence at hand until resume, or until it is started again. "
+             "capture's. Commands to the apply that runs (docs/CONTROL.md; they need control.token_file or a "
+             "client "
+             "certificate): pause: it holds at the fence at hand until resume, or until it is started again. "
+             "throttle: "
+             "changes per second: a number, none, or configured. reload: reads the configuration again, as "
+             "SIGHUP does. "
+             "drain: applies what is in the journal now, and stops. "
              "dlq: dead letters, records that the target refused (apply.on_row_error), with those behind "
              "them; what belongs together is tried again together, in order. retry and discard only ask: the "
              "apply "

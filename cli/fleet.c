@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/http.h"
+#include "control/access.h"
+#include "terminal.h"
 
 #define ANSWER_TIMEOUT_MS 3000
 
@@ -42,15 +43,21 @@ static json_t *down(const char *address, const char *why)
     return json_pack("{s:s, s:s, s:s%}", "phase", "down", "address", address, "error", why, strlen(why));
 }
 
-static json_t *ask_role(const struct config *cfg, const char *role, const char *listen_key)
+json_t *fleet_ask(const struct config *cfg, const char *role, const char *path)
 {
-    const char *address = config_text(cfg, listen_key);
+    const char *address = config_text(cfg, strcmp(role, "capture") == 0 ? "capture.listen" : "apply.listen");
     char *body = NULL;
     int status = 0;
     struct err err = ERR_INIT;
-    if (!http_get(address, "/status", ANSWER_TIMEOUT_MS, &body, &status, &err)) {
-        const char *why = strstr(err.text, "/status: "); /* the address stands beside it already */
-        return down(address, why != NULL ? why + strlen("/status: ") : err.text);
+    const struct http_access access = http_access_of(cfg);
+    if (!http_get(&access, address, path, ANSWER_TIMEOUT_MS, &body, &status, &err)) {
+        const char *at = strstr(err.text, path); /* the address stands beside it already */
+        const char *why = at != NULL ? strstr(at, ": ") : NULL;
+        return down(address, why != NULL ? why + 2 : err.text);
+    }
+    if (status == 401) {
+        free(body);
+        return down(address, "it wants a token or a certificate (control.token_file, control.client_cert)");
     }
     json_t *answer = status == 200 ? json_loads(body, 0, NULL) : NULL;
     free(body);
@@ -110,12 +117,22 @@ static json_t *lag_seconds(const json_t *capture, const json_t *apply)
     return json_real(c > a ? c : a);
 }
 
+bool fleet_is_foreign(const struct config *cfg)
+{
+    return config_text(cfg, "source.debezium.brokers") != NULL;
+}
+
 json_t *fleet_status(const struct config *cfg)
 {
     /* Downstream first: so no position is seen ahead of the one that it follows. */
-    json_t *apply = ask_role(cfg, "apply", "apply.listen");
-    bool foreign = config_text(cfg, "source.debezium.brokers") != NULL; /* others capture */
-    json_t *capture = foreign ? json_null() : ask_role(cfg, "capture", "capture.listen");
+    json_t *apply = fleet_ask(cfg, "apply", "/status");
+    return fleet_combine(cfg, fleet_is_foreign(cfg) ? json_null() : fleet_ask(cfg, "capture", "/status"),
+                         apply);
+}
+
+json_t *fleet_combine(const struct config *cfg, json_t *capture, json_t *apply)
+{
+    bool foreign = fleet_is_foreign(cfg);
     lsn_t source_lsn = fleet_lsn(capture, "source_lsn");
     lsn_t journaled_lsn = fleet_lsn(capture, "journaled_lsn");
     lsn_t applied_lsn = fleet_lsn(apply, "applied_lsn");
@@ -146,4 +163,34 @@ json_t *fleet_status(const struct config *cfg)
     json_object_set_new(all, "capture", capture);
     json_object_set_new(all, "apply", apply);
     return all;
+}
+
+static json_t *plain_text(const char *text)
+{
+    struct strbuf out = STRBUF_INIT((size_t)64 << 10);
+    terminal_add_plain(&out, text);
+    json_t *plain = json_string(out.data);
+    strbuf_release(&out);
+    return plain != NULL ? plain : json_string("?");
+}
+
+/* Keys are ours. */
+json_t *fleet_plain(const json_t *all)
+{
+    json_t *item, *copy;
+    const char *key;
+    size_t i;
+    if (json_is_string(all))
+        return plain_text(json_string_value(all));
+    if (json_is_array(all)) {
+        copy = json_array();
+        json_array_foreach(all, i, item) json_array_append_new(copy, fleet_plain(item));
+        return copy;
+    }
+    if (!json_is_object(all))
+        return json_deep_copy(all);
+    copy = json_object();
+    json_object_foreach((json_t *)(uintptr_t)all, key, item)
+        json_object_set_new(copy, key, fleet_plain(item));
+    return copy;
 }

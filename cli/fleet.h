@@ -12,6 +12,15 @@
  * "down", "address", "error"}. Never NULL. */
 json_t *fleet_status(const struct config *cfg);
 
+/* Its parts. What a role answers at /status (with or without ?tables=no), with its address in it, or that it is down. */
+json_t *fleet_ask(const struct config *cfg, const char *role, const char *path);
+/* Takes both answers; capture: null where others capture (fleet_is_foreign). */
+json_t *fleet_combine(const struct config *cfg, json_t *capture, json_t *apply);
+bool fleet_is_foreign(const struct config *cfg);
+
+/* A copy whose texts may be shown on a terminal (terminal_add_plain). */
+json_t *fleet_plain(const json_t *all);
+
 /* Reading it: 0, false, "" or -1 where a key is missing or null. */
 lsn_t fleet_lsn(const json_t *object, const char *key);
 double fleet_number(const json_t *object, const char *key);

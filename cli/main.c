@@ -11,6 +11,9 @@
 #include "core/alloc.h"
 #include "core/failpoint.h"
 #include "core/log.h"
+#include "core/no_dump.h"
+#include "guard_terminal.h"
+#include "hide_args.h"
 
 struct invocation {
     const struct command *command;
@@ -192,24 +195,40 @@ static bool turn_round(struct config **cfg, struct err *err)
     return true;
 }
 
+static bool read_config(const struct invocation *inv, struct strbuf *problems, struct config **ret,
+                        struct err *err)
+{
+    if (!config_load_reporting(inv->config_path, inv->overrides, inv->override_count, problems, ret, err))
+        return false;
+    bool turned = inv->reverse || inv->command->reversed;
+    if ((!turned || turn_round(ret, err)) && config_require_for(*ret, inv->command->name, err))
+        return true;
+    strbuf_addf(problems, "%s\n", err->text);
+    config_free(*ret);
+    *ret = NULL;
+    return false;
+}
+
 static bool load_config(const struct invocation *inv, struct config **ret, int *ret_exit)
 {
     struct strbuf problems = STRBUF_INIT(64 << 10);
     struct err err = ERR_INIT;
-    bool good =
-        config_load_reporting(inv->config_path, inv->overrides, inv->override_count, &problems, ret, &err);
+    bool good = read_config(inv, &problems, ret, &err);
     if (!good)
         (void)fputs(problems.data, stderr);
     strbuf_release(&problems);
-    bool turned = inv->reverse || inv->command->reversed;
-    if (good && ((turned && !turn_round(ret, &err)) || !config_require_for(*ret, inv->command->name, &err))) {
-        (void)fprintf(stderr, "%s\n", err.text);
-        config_free(*ret);
-        *ret = NULL;
-        good = false;
-    }
     *ret_exit = good ? 0 : err_exit_code(err.code);
     return good;
+}
+
+bool cli_load_again(const struct cli *cli, struct strbuf *problems, struct config **ret, struct err *err)
+{
+    return read_config(cli->invocation, problems, ret, err);
+}
+
+enum log_level cli_log_level(const struct config *cfg)
+{
+    return level_of(config_text(cfg, "log.level"));
 }
 
 static void log_as_configured(const struct command *command, const struct config *cfg)
@@ -249,7 +268,8 @@ static int run_command(const struct invocation *inv)
                       .args = inv->args,
                       .arg_count = inv->arg_count,
                       .given = inv->given,
-                      .given_count = inv->given_count};
+                      .given_count = inv->given_count,
+                      .invocation = inv};
     if (!cli_signals_init(inv->command->stop, &cli.stop_fd, &err))
         code = cli_error(&cli, &err);
     else
@@ -258,8 +278,19 @@ static int run_command(const struct invocation *inv)
     return code;
 }
 
+/* Before anything is read that is nobody else's business. */
+static bool keep_to_ourselves(void)
+{
+    struct err err = ERR_INIT;
+    bool ok = no_dump_init(&err);
+    if (!ok)
+        (void)fprintf(stderr, "crossfade: %s\n", err.text);
+    return ok;
+}
+
 static int dispatch(const struct invocation *inv)
 {
+    guard_terminal(inv->command != NULL && strcmp(inv->command->name, "status") == 0);
     if (inv->version) {
         (void)printf("crossfade %s\n", CF_VERSION);
         return CLI_EXIT_OK;
@@ -278,10 +309,12 @@ static int dispatch(const struct invocation *inv)
 int main(int argc, char **argv)
 {
     struct invocation inv = {0};
-    int code = parse(argc, argv, &inv) ? dispatch(&inv) : CLI_EXIT_USAGE;
+    char **words = hide_args(argc, argv);
+    int code = keep_to_ourselves() && parse(argc, words, &inv) ? dispatch(&inv) : CLI_EXIT_USAGE;
     free(inv.overrides);
     free(inv.args);
     free(inv.given);
+    hide_args_free(words);
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == CLI_EXIT_OK) {
         (void)fputs("crossfade: stdout cannot be written\n", stderr);
         code = CLI_EXIT_NOT_RUN;

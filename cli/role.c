@@ -1,12 +1,30 @@
-/* Runs a role: board and HTTP server live as long as it does. */
+/* Runs a role: board, desk and HTTP server live as long as it does. What is asked of it from outside is noted in the audit chain first. */
 #include "role.h"
 
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "control/http.h"
+#include "audit_note.h"
+#include "config/changes.h"
+#include "control/access.h"
+#include "control/desk.h"
+#include "control/http_guard.h"
+#include "control/role_alerts.h"
 #include "control/service.h"
 #include "core/clock.h"
-#include "core/log.h"
+#include "core/log_level.h"
+#include "status_feed.h"
+#include "json/text.h"
+
+struct role {
+    struct cli *cli;
+    struct status_board *board;
+    struct http_server *server;
+    const struct config *now; /* that holds; the desk's, once it was read again. @thread the desk's */
+};
 
 /* What /status says until the role publishes for the first time. */
 static void publish_starting(const struct cli *cli, struct status_board *board)
@@ -20,18 +38,155 @@ static void publish_starting(const struct cli *cli, struct status_board *board)
     status_board_publish(board, &status);
 }
 
-static bool serve(struct cli *cli, const char *listen_key, struct status_board *board, role_run_fn *run,
-                  struct err *err)
+/* --- what the desk asks of the process --- */
+
+static json_t *detail_of(const struct role *r, const struct desk_order *order)
 {
-    struct http_server *server = NULL;
-    if (!http_server_start(config_text(cli->cfg, listen_key), board, &server, err))
+    json_t *detail = json_pack("{s:s, s:o, s:s}", "role", r->cli->command->name, "who", json_text(order->who),
+                               "from", order->from);
+    if (detail == NULL)
+        BUG("no memory for JSON");
+    if (order->reason[0] != '\0')
+        json_object_set_new(detail, "reason", json_text(order->reason));
+    if (order->verb == DESK_THROTTLE)
+        json_object_set_new(detail, "rows_per_second",
+                            order->rows_per_second >= 0 ? json_integer(order->rows_per_second) : json_null());
+    return detail;
+}
+
+static bool note_detail(struct role *r, const struct desk_order *order, json_t *detail, struct err *err)
+{
+    char event[64];
+    (void)snprintf(event, sizeof event, "control.%s", desk_verb_name(order->verb));
+    if (config_text(r->cli->cfg, "target.url") != NULL)
+        return audit_note(r->cli, event, detail, true, err);
+    json_decref(detail);
+    log_event(LOG_LEVEL_WARN, "not_audited",
+              "event=%s text=\"the audit chain is on the target, and this role has no target.url\"", event);
+    return true;
+}
+
+static bool note(void *ctx, const struct desk_order *order, struct err *err)
+{
+    struct role *r = ctx;
+    return note_detail(r, order, detail_of(r, order), err);
+}
+
+static bool tokens_fit(const struct config *cfg, struct err *err)
+{
+    struct http_tokens *tokens = NULL;
+    const char *path = config_text(cfg, "control.token_file");
+    if (path == NULL)
+        return true;
+    if (!http_tokens_read(path, &tokens, err))
+        return false;
+    http_tokens_free(tokens);
+    return true;
+}
+
+/* Refused whole, before anything has changed. */
+static bool may_be_taken(const struct role *r, const struct config *fresh, struct strbuf *live,
+                         struct err *err)
+{
+    struct strbuf fixed = STRBUF_INIT(4000);
+    config_changes(r->now, fresh, r->cli->command->name, live, &fixed);
+    bool ok = fixed.len == 0 && !fixed.failed;
+    if (!ok)
+        err_set(err, ERR_REFUSED, "nothing is changed: a new value of %.600s needs a restart of %s",
+                fixed.data, r->cli->command->name);
+    strbuf_release(&fixed);
+    return ok && desk_config_fits(status_board_desk(r->board), fresh, err) && tokens_fit(fresh, err);
+}
+
+static bool note_reload(struct role *r, const struct desk_order *order, const char *changed, struct err *err)
+{
+    json_t *detail = detail_of(r, order);
+    json_object_set_new(detail, "changed", json_text(changed));
+    return note_detail(r, order, detail, err) ||
+           err_wrap(err, "nothing is changed, since it cannot be noted in the audit chain");
+}
+
+static bool take_config(struct role *r, const struct desk_order *order, struct config *fresh,
+                        struct strbuf *said, struct err *err)
+{
+    struct strbuf live = STRBUF_INIT(4000);
+    bool ok = may_be_taken(r, fresh, &live, err) && note_reload(r, order, live.data, err);
+    if (ok) {
+        struct err kept = ERR_INIT;
+        log_set_level(cli_log_level(fresh));
+        desk_set_config(status_board_desk(r->board), fresh);
+        r->now = fresh;
+        if (live.len > 0)
+            strbuf_addf(said, "taken up: %s", live.data);
+        else
+            strbuf_adds(said, "no option has changed");
+        if (!http_server_reload(r->server, &kept)) /* it did read a moment ago */
+            strbuf_addf(said, "; the old tokens still hold: %s", kept.text);
+    }
+    strbuf_release(&live);
+    return ok;
+}
+
+static bool reload(void *ctx, const struct desk_order *order, struct strbuf *said, struct err *err)
+{
+    struct role *r = ctx;
+    struct config *fresh = NULL;
+    struct strbuf problems = STRBUF_INIT(64 << 10);
+    service_reloading();
+    bool ok = cli_load_again(r->cli, &problems, &fresh, err);
+    strbuf_release(&problems); /* the first is in *err */
+    if (!ok) {
+        service_reloaded(); /* it goes on with what it had */
+        return err_wrap(err, "nothing is changed");
+    }
+    ok = take_config(r, order, fresh, said, err);
+    service_reloaded();
+    if (!ok)
+        config_free(fresh);
+    return ok;
+}
+
+static void stop(void *ctx UNUSED)
+{
+    (void)kill(getpid(), SIGTERM);
+}
+
+static void on_hup(void *ctx, unsigned uid)
+{
+    struct role *r = ctx;
+    struct desk_order order = {.verb = DESK_RELOAD, .from = "this machine"};
+    (void)snprintf(order.who, sizeof order.who, "SIGHUP of uid %u", uid);
+    if (!desk_submit(status_board_desk(r->board), &order, NULL, NULL))
+        log_event(LOG_LEVEL_WARN, "control_refused", "verb=reload text=\"too many commands wait already\"");
+}
+
+/* --- the run --- */
+
+static bool serve(struct role *r, const char *listen_key, role_run_fn *run, struct err *err)
+{
+    const struct cli *cli = r->cli;
+    struct status_feed *feed = NULL;
+    const struct http_settings settings = http_settings_of(cli->cfg);
+    const struct desk_hooks hooks = {.ctx = r, .note = note, .reload = reload, .stop = stop};
+    if (!http_server_start(config_text(cli->cfg, listen_key), &settings, r->board, &r->server, err))
         return err_wrap(err, "%s", listen_key);
-    log_event(LOG_LEVEL_INFO, "started", "version=%s pipeline=%s listen=%s port=%d", CF_VERSION,
-              config_text(cli->cfg, "pipeline"), config_text(cli->cfg, listen_key), http_server_port(server));
-    struct service *service = service_start(board, cli->stop_fd);
-    bool good = run(cli->cfg, board, cli->stop_fd, err);
-    service_stop(service, good ? NULL : err->text);
-    http_server_stop(server);
+    desk_open(status_board_desk(r->board), &hooks);
+    cli_signals_on_hup(on_hup, r);
+    bool good = status_feed_start(cli->command->name, cli->cfg, r->board, r->server, &feed, err);
+    if (good) {
+        log_event(LOG_LEVEL_INFO, "started", "version=%s pipeline=%s listen=%s port=%d", CF_VERSION,
+                  config_text(cli->cfg, "pipeline"), config_text(cli->cfg, listen_key),
+                  http_server_port(r->server));
+        struct role_alerts *alerts = role_alerts_start(cli->cfg, r->board);
+        struct service *service = service_start(r->board, cli->stop_fd);
+        good = run(cli->cfg, r->board, cli->stop_fd, err);
+        service_stop(service, good ? NULL : err->text);
+        role_alerts_stop(alerts);
+        status_feed_stop(feed);
+    }
+    cli_signals_on_hup(NULL, NULL);
+    http_server_stop(r->server);
+    status_feed_free(feed);
     return good;
 }
 
@@ -40,10 +195,10 @@ int role_main(struct cli *cli, const char *listen_key, role_run_fn *run)
     if (cli->arg_count > 1 || (cli->arg_count == 1 && strcmp(cli->args[0], "run") != 0))
         return cli_usage_error(cli, "unexpected argument \"%s\"", cli->args[cli->arg_count - 1]);
     struct err err = ERR_INIT;
-    struct status_board *board = status_board_new();
-    publish_starting(cli, board);
-    bool good = serve(cli, listen_key, board, run, &err);
-    status_board_free(board);
+    struct role r = {.cli = cli, .board = status_board_new(), .now = cli->cfg};
+    publish_starting(cli, r.board);
+    bool good = serve(&r, listen_key, run, &err);
+    status_board_free(r.board);
     int code = good ? CLI_EXIT_OK : err_exit_code(err.code);
     if (code == CLI_EXIT_OK)
         log_event(LOG_LEVEL_INFO, "stopped", "exit_code=0");

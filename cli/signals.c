@@ -12,12 +12,16 @@
 #define ORDERLY_STOP_S 10
 
 struct watcher {
+    cli_on_hup *on_hup; /* NULL: SIGHUP ends as SIGTERM does */
+    void *hup_ctx;
+    pthread_mutex_t lock; /* guards both */
     enum cli_stop how;
     int stop_fd;
     sigset_t signals;
 };
 
-static struct watcher watcher; /* one per process, like signals themselves */
+static struct watcher watcher = {
+    .lock = PTHREAD_MUTEX_INITIALIZER}; /* one per process, like signals themselves */
 
 static void ask_to_stop(int signal_number)
 {
@@ -26,19 +30,39 @@ static void ask_to_stop(int signal_number)
         BUG("eventfd_write failed");
 }
 
+/* False: nobody takes it. */
+static bool hang_up(const siginfo_t *info)
+{
+    pthread_mutex_lock(&watcher.lock);
+    bool taken = watcher.on_hup != NULL;
+    if (taken)
+        watcher.on_hup(watcher.hup_ctx, info->si_uid);
+    pthread_mutex_unlock(&watcher.lock);
+    return taken;
+}
+
+void cli_signals_on_hup(cli_on_hup *on_hup, void *ctx)
+{
+    pthread_mutex_lock(&watcher.lock);
+    watcher.on_hup = on_hup;
+    watcher.hup_ctx = ctx;
+    pthread_mutex_unlock(&watcher.lock);
+}
+
 static void *watch_signals(void *unused UNUSED)
 {
     const struct timespec orderly = {.tv_sec = ORDERLY_STOP_S};
-    int number = 0;
-    while (sigwait(&watcher.signals, &number) != 0)
-        continue;
+    siginfo_t info;
+    int number = -1;
+    while (number < 0 || (number == SIGHUP && hang_up(&info)))
+        number = sigwaitinfo(&watcher.signals, &info);
     ask_to_stop(number);
     for (;;) {
         if (watcher.how == STOP_BOUNDED)
             number = sigtimedwait(&watcher.signals, NULL, &orderly);
         else
             number = sigwaitinfo(&watcher.signals, NULL);
-        if (number < 0 && errno == EINTR)
+        if ((number < 0 && errno == EINTR) || number == SIGHUP)
             continue;
         if (watcher.how == STOP_PATIENT) {
             log_event(LOG_LEVEL_WARN, "stop_waits", "text=\"the step at hand is being finished or undone\"");
@@ -61,6 +85,8 @@ bool cli_signals_init(enum cli_stop how, int *ret_stop_fd, struct err *err)
     sigemptyset(&watcher.signals);
     sigaddset(&watcher.signals, SIGINT);
     sigaddset(&watcher.signals, SIGTERM);
+    if (how == STOP_BOUNDED)
+        sigaddset(&watcher.signals, SIGHUP);
     watcher.stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (watcher.stop_fd < 0)
         return err_set_errno(err, errno, "no eventfd");

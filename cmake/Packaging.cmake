@@ -8,6 +8,7 @@ install(DIRECTORY schemas/ DESTINATION ${CMAKE_INSTALL_DATADIR}/crossfade/schema
         FILES_MATCHING PATTERN "*.sql" PATTERN "*.json" PATTERN report EXCLUDE)
 install(FILES README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md" PATTERN evidence EXCLUDE)
+install(DIRECTORY deploy/sql/ DESTINATION ${CMAKE_INSTALL_DATADIR}/crossfade/privileges FILES_MATCHING PATTERN "*.sql")
 install(FILES deploy/crossfade.example.yaml DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
 install(FILES deploy/crossfade.example.yaml DESTINATION ${CMAKE_INSTALL_SYSCONFDIR}/crossfade)
 # Relative, as systemd and the shells look below each prefix; %S and the like are systemd's.

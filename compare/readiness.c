@@ -168,16 +168,6 @@ static void gate_clean_window(const struct config *cfg, struct readiness *r)
                "let `crossfade compare watch` run: `crossfade compare history` shows what breaks its window");
 }
 
-static void gate_target(struct session *target, struct readiness *r)
-{
-    if (session_dialect(target) == DIALECT_POSTGRES)
-        return;
-    struct readiness_gate *gate = add_gate(r, "target");
-    (void)snprintf(gate->limit, sizeof gate->limit, "PostgreSQL");
-    measured(gate, "%.100s", session_server(target));
-    refuse(gate, "a cutover needs a PostgreSQL target still");
-}
-
 void readiness_read(const struct config *cfg, struct session *target, const struct compare_result *now,
                     struct readiness *ret)
 {
@@ -186,7 +176,6 @@ void readiness_read(const struct config *cfg, struct session *target, const stru
     gate_conflicts(cfg, target, ret);
     gate_verdict(cfg, target, now, ret);
     gate_clean_window(cfg, ret);
-    gate_target(target, ret);
     for (size_t i = 0; i < ret->count; i++)
         ret->ready = ret->ready && ret->gates[i].met;
 }

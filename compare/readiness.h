@@ -7,7 +7,7 @@
 
 #include "compare/compare.h"
 
-#define READINESS_GATES 5
+#define READINESS_GATES 4
 
 struct readiness_gate {
     const char *name; /* "dead_letters" */

@@ -12,6 +12,7 @@
 #include "poolers/actions.h"
 #include "prepare/prepare.h"
 #include "reads.h"
+#include "tell.h"
 
 #define POSTPONE_POLL_MS 500
 
@@ -86,6 +87,8 @@ static bool gates_again(struct cutover *co, struct err *err)
     bool hold;
     if (!gates_run(co, &hold, err) || !trail_gates(co, hold, err))
         return false;
+    if (!hold)
+        tell_gates(co);
     for (size_t i = 0; !hold && i < co->report->gate_count; i++) {
         const struct gate_result *gate = &co->report->gates[i];
         if (gate->verdict != GATE_OK)

@@ -31,6 +31,7 @@ bool back_of(const struct cutover *co, struct back *ret, struct err *err)
         return false;
     *ret = (struct back){.cfg = cfg,
                          .view = {.cfg = cfg,
+                                  .store = &store_postgres,
                                   .talk = co->talk,
                                   .pipeline = config_text(cfg, "pipeline"),
                                   .source = co->target,
@@ -237,6 +238,8 @@ void back_clean_target(struct cutover *co)
     PG_RESULT_AUTO rows = NULL;
     struct err failed = ERR_INIT;
     int left = 0;
+    if (co->target == NULL) /* no switch away from there has closed it */
+        return;
     if (!their_triggers(co, &rows, &failed) || !pg_exec(co->target, "SET lock_timeout = 300", &failed)) {
         cutover_say(co, "triggers " FREEZE_TRIGGER " on the target are left: %s", failed.text);
         return;

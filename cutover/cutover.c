@@ -9,6 +9,7 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "cutover_internal.h"
+#include "tell.h"
 
 void cutover_say(struct cutover *co, const char *fmt, ...)
 {
@@ -44,18 +45,11 @@ int cutover_exit_code(const struct cutover_report *report)
 bool cutover_lock(struct cutover *co, struct err *err)
 {
     const char *params[] = {co->pipeline};
-    char *got = NULL;
-    if (!pg_query_text(
-            co->target,
-            "SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended('crossfade.cutover:' || $1, "
-            "0))"
-            "::text",
-            1, params, &got, err))
+    bool got = false;
+    if (!store_bool(co, STORE_LOCK, 1, params, &got, err))
         return false;
-    bool ok = got != NULL && strcmp(got, "true") == 0;
-    free_ptr(&got);
-    return ok ? true
-              : err_set(err, ERR_BUSY, "another cutover of pipeline %s is running right now", co->pipeline);
+    return got ? true
+               : err_set(err, ERR_BUSY, "another cutover of pipeline %s is running right now", co->pipeline);
 }
 
 static bool refuse_after_switch(struct cutover *co, struct err *err)
@@ -115,6 +109,7 @@ static bool begin(struct cutover *co, struct err *err)
         return false;
     if (!gates_ok) {
         co->report->outcome = "refused";
+        tell_gates(co);
         return trail_gates(co, false, err);
     }
     new_id(co);
@@ -143,6 +138,7 @@ static bool run(const struct config *cfg, const struct cutover_talk *talk, bool 
     *ret = (struct cutover_report){.outcome = "needs_person"};
     if (!cutover_open(&co, cfg, talk, ret, err))
         return false;
+    tell_open(&co);
     bool ok = begin_or_resume(&co, must_resume, err);
     if (ok && strcmp(ret->outcome, "refused") != 0) {
         (void)snprintf(ret->id, sizeof ret->id, "%s", co.id);
@@ -151,6 +147,8 @@ static bool run(const struct config *cfg, const struct cutover_talk *talk, bool 
         if (!ok)
             notes_keep(&co);
     }
+    if (!ok)
+        tell_failed(&co, err);
     trail_close(&co, ok ? NULL : err);
     cutover_close(&co);
     return ok;
@@ -250,9 +248,12 @@ bool cutover_abort(const struct config *cfg, const struct cutover_talk *talk, st
     *ret = (struct cutover_report){.outcome = "needs_person"};
     if (!cutover_open(&co, cfg, talk, ret, err))
         return false;
+    tell_open(&co);
     bool ok = abort_it(&co, err);
-    if (!ok)
+    if (!ok) {
         notes_keep(&co);
+        tell_failed(&co, err);
+    }
     trail_close(&co, ok ? NULL : err);
     cutover_close(&co);
     return ok;

@@ -6,6 +6,7 @@
 #include "core/nonce.h"
 #include "cutover/cutover.h"
 #include "cutover/notes.h"
+#include "cutover/store/store.h"
 #include "cutover/trail.h"
 #include "deadline.h"
 #include "pg/conn.h"
@@ -23,8 +24,11 @@ struct cutover {
     const struct config *cfg;
     const struct cutover_talk *talk;
     const char *pipeline;
-    struct pg_conn *source, *target;
-    struct pg_conn *watch; /* second session on the source: sees who blocks the first */
+    const struct store *store; /* the control tables on the target: by its dialect */
+    struct pg_conn *source;
+    struct pg_conn *target; /* NULL: it is no PostgreSQL */
+    struct session *maria;  /* the same for MariaDB */
+    struct pg_conn *watch;  /* second session on the source: sees who blocks the first */
     char id[40];
     int seq;
     enum cutover_state state;
@@ -47,6 +51,7 @@ struct cutover {
     char catalog[40];        /* digest of the closed tables, as compared; "" = not by this process */
     char closed_until[40];   /* the source's clock, seconds since the epoch (refuse.c) */
     struct trail trail;      /* trail.c */
+    struct alerts *alerts;   /* tell.c; NULL = nobody is told */
     json_t *notes;           /* notes.c; NULL = none since the last record */
     int64_t attempt;         /* of this cutover: 1, and one more each time that somebody takes it up again */
     const char *ended;       /* how the last step ended, as an event's name; NULL = none was taken */
@@ -84,6 +89,8 @@ bool cutover_open_source(struct cutover *co, struct err *err) MUST_CHECK;
 void cutover_close(struct cutover *co);
 /* One more session on a side ("target.url"), with the settings of the others; the caller's to close. */
 bool cutover_connect(struct cutover *co, const char *key, struct pg_conn **ret, struct err *err) MUST_CHECK;
+/* A session that is usable and outside of a transaction: the one that is there, or a new one in its place. */
+bool cutover_renew(struct cutover *co, const char *key, struct pg_conn **conn, struct err *err) MUST_CHECK;
 /* Makes both source sessions usable again, whatever state they were left in; waits for a server that is away.
  */
 bool cutover_reconnect_source(struct cutover *co, struct err *err) MUST_CHECK;
@@ -158,6 +165,8 @@ bool back_open_target(struct cutover *co, struct err *err) MUST_CHECK;
 /* Drops the triggers that are left there, as far as that takes no waiting; what is left lets everything pass. */
 void back_clean_target(struct cutover *co);
 
+/* ends.c: host, port, dbname or password as "source.url" or "target.url" says it; malloc'd, "" = it does not. */
+char *cutover_url_part(const struct config *cfg, const char *key, const char *keyword);
 /* The command that it is run by, for hints: "cutover" or "rollback". */
 const char *cutover_command(const struct cutover *co);
 /* A text with commands of ours (`crossfade …`) as they are for a rollback: roles and comparisons of one are those of the pipeline that is turned round. */

@@ -21,10 +21,15 @@
 #define STATEMENT_SLACK_MS 500
 #define SHUT_SLACK_US      (2 * INT64_C(1000000))
 
-static void shut(struct pg_conn *conn)
+static void shut(int fd)
 {
-    if (conn != NULL && pg_socket(conn) >= 0)
-        (void)shutdown(pg_socket(conn), SHUT_RDWR); /* whoever waits for an answer there gets an error */
+    if (fd >= 0)
+        (void)shutdown(fd, SHUT_RDWR); /* whoever waits for an answer there gets an error */
+}
+
+static int socket_of(const struct pg_conn *conn)
+{
+    return conn != NULL ? pg_socket(conn) : -1;
 }
 
 static void *watch(void *arg)
@@ -39,9 +44,9 @@ static void *watch(void *arg)
         } else if (clock_mono_us() < dw->shut_at_us) {
             (void)pthread_cond_timedwait(&dw->cond, &dw->mutex, &at);
         } else {
-            shut(co->source);
-            shut(co->watch);
-            shut(co->target);
+            shut(socket_of(co->source));
+            shut(socket_of(co->watch));
+            shut(co->store->socket(co));
             dw->shut_at_us = 0;
         }
     }
@@ -72,14 +77,24 @@ static void watch_until(struct cutover *co, int64_t shut_at_us)
     pthread_mutex_unlock(&dw->mutex);
 }
 
+void deadline_hold(struct cutover *co)
+{
+    if (co->deadline_watch.runs)
+        pthread_mutex_lock(&co->deadline_watch.mutex);
+}
+
+void deadline_let_go(struct cutover *co)
+{
+    if (co->deadline_watch.runs)
+        pthread_mutex_unlock(&co->deadline_watch.mutex);
+}
+
 void deadline_replace(struct cutover *co, struct pg_conn **conn, struct pg_conn *fresh)
 {
     struct pg_conn *old = *conn;
-    if (co->deadline_watch.runs)
-        pthread_mutex_lock(&co->deadline_watch.mutex);
+    deadline_hold(co);
     *conn = fresh;
-    if (co->deadline_watch.runs)
-        pthread_mutex_unlock(&co->deadline_watch.mutex);
+    deadline_let_go(co);
     pg_close(old);
 }
 
@@ -134,10 +149,14 @@ static bool arm_timer(struct cutover *co, struct err *err)
     return true;
 }
 
+static int64_t statement_ms(const struct cutover *co)
+{
+    return co->deadline_us == 0 ? 0 : MAX_OF(0, deadline_left_ms(co)) + STATEMENT_SLACK_MS;
+}
+
 static bool on_session(struct cutover *co, struct pg_conn *conn, struct err *err)
 {
-    int64_t left_ms = co->deadline_us == 0 ? 0 : MAX_OF(0, deadline_left_ms(co)) + STATEMENT_SLACK_MS;
-    return pg_execf(conn, err, "SET statement_timeout = %" PRId64, MIN_OF(left_ms, INT32_MAX));
+    return pg_execf(conn, err, "SET statement_timeout = %" PRId64, MIN_OF(statement_ms(co), INT32_MAX));
 }
 
 bool deadline_on_source(struct cutover *co, struct err *err)
@@ -162,7 +181,8 @@ bool deadline_begin(struct cutover *co, const struct cutover_rule *rule, struct 
                        "clients have waited for longer than cutover.pause_budget_ms (%" PRId64 " ms)",
                        deadline_option_ms(co->cfg, "cutover.pause_budget_ms"));
     /* Whoever puts the source back has no session yet that can be relied on. */
-    return rule->state == CUT_ABORTING || (deadline_on_source(co, err) && on_session(co, co->target, err));
+    return rule->state == CUT_ABORTING ||
+           (deadline_on_source(co, err) && co->store->limit(co, statement_ms(co), err));
 }
 
 int deadline_fd(const struct cutover *co)

@@ -38,6 +38,9 @@ int64_t deadline_pause_left_ms(const struct cutover *co);
 int deadline_fd(const struct cutover *co);
 /* Puts a new session (NULL allowed) in the place of one of the cutover's, which is closed. */
 void deadline_replace(struct cutover *co, struct pg_conn **conn, struct pg_conn *fresh);
+/* Around putting a new session in the place of the store's (store/): nobody shuts it meanwhile. */
+void deadline_hold(struct cutover *co);
+void deadline_let_go(struct cutover *co);
 /* Ends what deadline_begin() has made; before the sessions are closed. */
 void deadline_end(struct cutover *co);
 

@@ -27,24 +27,26 @@ bool marker_write(struct cutover *co, const char *kind, const char *nonce, lsn_t
     return ok ? true : err_set(err, ERR_PROTOCOL, "pg_current_wal_insert_lsn() gave no LSN");
 }
 
+/* With several shards the pipeline is as far as the slowest, and at a marker when all of them are. */
 bool position_read(struct cutover *co, lsn_t *ret_lsn, bool *ret_complete, char ret_nonce[40],
                    struct err *err)
 {
     const char *params[] = {co->pipeline};
-    PG_RESULT_AUTO res = NULL;
-    /* With several shards the pipeline is as far as the slowest. */
-    if (!pg_query(co->target,
-                  "SELECT min(lsn)::text, bool_and(complete),"
-                  " CASE WHEN count(DISTINCT marker_nonce) = 1 AND count(marker_nonce) = count(*)"
-                  " THEN min(marker_nonce) END FROM crossfade.position WHERE pipeline = $1",
-                  1, params, &res, err))
+    ROWSET_AUTO rs = NULL;
+    if (!store_ask(co, STORE_POSITION, 1, params, &rs, err))
         return err_wrap(err, "target position");
-    lsn_t lsn = 0;
-    if (!pg_is_null(res, 0, 0) && !lsn_parse(pg_cell(res, 0, 0), &lsn))
-        return err_set(err, ERR_PROTOCOL, "crossfade.position holds no LSN");
-    *ret_lsn = lsn;
-    *ret_complete = !pg_is_null(res, 0, 1) && pg_cell_bool(res, 0, 1);
-    (void)snprintf(ret_nonce, 40, "%s", pg_cell(res, 0, 2));
+    *ret_lsn = 0;
+    *ret_complete = rowset_rows(rs) > 0;
+    (void)snprintf(ret_nonce, 40, "%s", rowset_rows(rs) > 0 ? rowset_cell(rs, 0, 2) : "");
+    for (int i = 0; i < rowset_rows(rs); i++) {
+        lsn_t lsn = 0;
+        if (!lsn_parse(rowset_cell(rs, i, 0), &lsn))
+            return err_set(err, ERR_PROTOCOL, "crossfade.position holds no LSN");
+        *ret_lsn = i == 0 ? lsn : MIN_OF(*ret_lsn, lsn);
+        *ret_complete = *ret_complete && rowset_bool(rs, i, 1);
+        if (strcmp(ret_nonce, rowset_cell(rs, i, 2)) != 0)
+            ret_nonce[0] = '\0';
+    }
     return true;
 }
 

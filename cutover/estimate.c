@@ -6,9 +6,11 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "back.h"
+#include "core/alloc.h"
 #include "core/clock.h"
 #include "deadline.h"
 #include "prepare/prepare.h"
@@ -39,51 +41,37 @@ static bool measure_trip(struct cutover *co, struct known *known, struct err *er
 static bool read_lags(struct cutover *co, struct known *known, struct err *err)
 {
     const char *params[] = {co->pipeline};
-    PG_RESULT_AUTO res = NULL;
-    if (!pg_query(co->target,
-                  "SELECT count(*), (percentile_disc(0.95) WITHIN GROUP (ORDER BY lag_us)) / 1000 FROM "
-                  "crossfade.comparison"
-                  " WHERE pipeline = $1 AND lag_us IS NOT NULL AND finished_at > now() - interval '7 days'",
-                  1, params, &res, err))
+    ROWSET_AUTO rs = NULL;
+    if (!store_ask(co, STORE_LAGS, 1, params, &rs, err))
         return err_wrap(err, "lags of the last days");
-    known->lags = pg_cell_int64(res, 0, 0);
-    known->lag_ms = pg_is_null(res, 0, 1) ? UNKNOWN_MS : pg_cell_int64(res, 0, 1);
+    bool some = rowset_rows(rs) > 0 && !rowset_is_null(rs, 0, 1);
+    known->lags = some ? rowset_int64(rs, 0, 0) : 0;
+    known->lag_ms = some ? rowset_int64(rs, 0, 1) : UNKNOWN_MS;
     return true;
 }
 
 static bool read_past(struct cutover *co, struct known *known, struct err *err)
 {
     const char *params[] = {co->pipeline};
-    PG_RESULT_AUTO res = NULL;
-    if (!pg_query(
-            co->target,
-            "SELECT f, max(t) FROM (SELECT detail->>'from' AS f, (detail->>'took_us')::bigint / 1000 AS t,"
-            " row_number() OVER (PARTITION BY detail->>'from' ORDER BY at DESC) AS n FROM crossfade.cutover"
-            " WHERE pipeline = $1 AND detail->>'from' IS NOT NULL) x WHERE n <= 10 GROUP BY f",
-            1, params, &res, err))
+    ROWSET_AUTO rs = NULL;
+    if (!store_ask(co, STORE_PAST, 1, params, &rs, err))
         return err_wrap(err, "steps of earlier cutovers");
     for (int s = 0; s < CUT_MAX_; s++)
         known->past_ms[s] = UNKNOWN_MS;
-    for (int i = 0; i < pg_rows(res); i++)
-        known->past_ms[cutover_state_parse(pg_cell(res, i, 0))] = pg_cell_int64(res, i, 1);
+    for (int i = 0; i < rowset_rows(rs); i++)
+        known->past_ms[cutover_state_parse(rowset_cell(rs, i, 0))] = rowset_int64(rs, i, 1);
     return true;
 }
 
-static const char full_pass_sql[] =
-    "SELECT (extract(epoch FROM finished_at - started_at) * 1000)::bigint FROM crossfade.verdict"
-    " WHERE pipeline = $1 AND scope = 'full' AND verdict = 'PASS' ORDER BY finished_at DESC LIMIT 1";
-
 /* The way back is not compared as a whole: the same rows took the cutover as long. */
-static bool past_of_the_way_there(struct cutover *co, struct pg_result **took, struct err *err)
+static bool past_of_the_way_there(struct cutover *co, char **took, struct err *err)
 {
     struct back back;
     if (!config_is_reversed(co->cfg))
         return true;
     if (!back_of(co, &back, err))
         return false;
-    pg_result_free(*took);
-    *took = NULL;
-    bool ok = pg_query(back.view.target, full_pass_sql, 1, &back.view.pipeline, took, err);
+    bool ok = store_text(&back.view, STORE_FULL_PASS, 1, &back.view.pipeline, took, err);
     back_release(&back);
     return ok;
 }
@@ -94,7 +82,7 @@ static bool estimate_verify(struct cutover *co, struct known *known, struct err 
     char publication[64];
     double all = 0, changed = 0;
     PG_RESULT_AUTO rows = NULL;
-    PG_RESULT_AUTO took = NULL;
+    char *took CLEANUP(free_ptr) = NULL;
     (void)snprintf(publication, sizeof publication, "crossfade_%s", co->pipeline);
     const char *params[] = {publication}, *of[] = {co->pipeline};
     known->verify_ms = UNKNOWN_MS;
@@ -107,7 +95,7 @@ static bool estimate_verify(struct cutover *co, struct known *known, struct err 
                   " JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename"
                   " WHERE p.pubname = $1 AND p.schemaname <> 'crossfade' ORDER BY 1, 2",
                   1, params, &rows, err) ||
-        !pg_query(co->target, full_pass_sql, 1, of, &took, err))
+        !store_text(co, STORE_FULL_PASS, 1, of, &took, err))
         return err_wrap(err, "what the final comparison will take");
     for (int i = 0; i < pg_rows(rows); i++) {
         /* Both lists are in the same order; a table that came meanwhile counts as changed. */
@@ -118,10 +106,10 @@ static bool estimate_verify(struct cutover *co, struct known *known, struct err 
         changed += reads ? (double)pg_cell_int64(rows, i, 2) : 0;
         known->changed += reads;
     }
-    if (pg_rows(took) == 0 && !past_of_the_way_there(co, &took, err))
+    if (took == NULL && !past_of_the_way_there(co, &took, err))
         return false;
-    if (pg_rows(took) > 0)
-        known->verify_ms = (int64_t)((double)pg_cell_int64(took, 0, 0) * (all > 0 ? changed / all : 1));
+    if (took != NULL)
+        known->verify_ms = (int64_t)((double)strtoll(took, NULL, 10) * (all > 0 ? changed / all : 1));
     return true;
 }
 

@@ -38,44 +38,47 @@ static const struct gate {
     const char *name; /* stable */
     gate_fn *measure;
     bool if_rest_holds;
+    gate_fn *on_maria;         /* where the target is MariaDB; NULL = the same */
+    const char *none_on_maria; /* why it is not asked there, which is told */
 } table[] = {
-    {"confirmed", gate_confirmed, false},
-    {"rollback_window", gate_rollback_window, false},
-    {"other_direction", gate_other_direction, false},
-    {"capture_alive", gate_capture_alive, false},
-    {"apply_alive", gate_apply_alive, false},
-    {"slot", gate_slot, false},
-    {"complete", gate_complete, false},
-    {"dead_letters", gate_readiness, false},
-    {"conflicts", gate_readiness, false},
-    {"publication", gate_publication, false},
-    {"replica_identity", gate_identity, false},
-    {"subscriptions", gate_subscriptions, false},
-    {"schema", gate_schema, false},
-    {"sequences", gate_sequences, false},
-    {"large_objects", gate_large_objects, false},
-    {"unlogged_tables", gate_unlogged, false},
-    {"grants", gate_grants, false},
-    {"materialized_views", gate_views, false},
-    {"statistics", gate_statistics, false},
-    {"caches", gate_warm, false},
-    {"indexes", gate_indexes, false},
-    {"constraints", gate_constraints, false},
-    {"prepared_transactions", gate_prepared, false},
-    {"old_transactions", gate_transactions, false},
-    {"privileges", gate_privileges, false},
-    {"poolers", gate_poolers, false},
-    {"read_steps", gate_reads, false},
-    {"verdict", gate_readiness, false},
-    {"clean_window", gate_readiness, false},
-    {"no_ddl", gate_no_ddl, false},
-    {"shadow_queries", gate_shadow, false},
-    {"shadow_latency", gate_shadow_latency, false},
-    {"reverse_path", gate_reverse_path, false},
-    {"approvals", gate_approvals, false},
-    {"lag", gate_lag, true},               /* waits, and a dead role would cost its whole limit */
-    {"rogue_writers", gate_writers, true}, /* has looked while lag was measured */
-    {"estimated_pause", gate_pause, true},
+    {"confirmed", gate_confirmed, false, NULL, NULL},
+    {"rollback_window", gate_rollback_window, false, NULL, NULL},
+    {"other_direction", gate_other_direction, false, NULL, "there is no way back from MariaDB yet"},
+    {"target", gate_target, false, NULL, NULL},
+    {"capture_alive", gate_capture_alive, false, NULL, NULL},
+    {"apply_alive", gate_apply_alive, false, NULL, NULL},
+    {"slot", gate_slot, false, NULL, NULL},
+    {"complete", gate_complete, false, NULL, NULL},
+    {"dead_letters", gate_readiness, false, NULL, NULL},
+    {"conflicts", gate_readiness, false, NULL, NULL},
+    {"publication", gate_publication, false, NULL, NULL},
+    {"replica_identity", gate_identity, false, NULL, NULL},
+    {"subscriptions", gate_subscriptions, false, NULL, NULL},
+    {"schema", gate_schema, false, maria_gate_schema, NULL},
+    {"sequences", gate_sequences, false, maria_gate_counters, NULL},
+    {"large_objects", gate_large_objects, false, NULL, NULL},
+    {"unlogged_tables", gate_unlogged, false, NULL, NULL},
+    {"grants", gate_grants, false, NULL, "roles and their rights are the servers' own: GRANT is yours"},
+    {"materialized_views", gate_views, false, NULL, "MariaDB has none: what reads them is yours"},
+    {"statistics", gate_statistics, false, maria_gate_statistics, NULL},
+    {"caches", gate_warm, false, NULL, NULL},
+    {"indexes", gate_indexes, false, NULL, "MariaDB has none that are not valid; gate schema looks for them"},
+    {"constraints", gate_constraints, false, NULL, "MariaDB has none that are not proven"},
+    {"prepared_transactions", gate_prepared, false, NULL, NULL},
+    {"old_transactions", gate_transactions, false, NULL, NULL},
+    {"privileges", gate_privileges, false, NULL, NULL},
+    {"poolers", gate_poolers, false, maria_gate_poolers, NULL},
+    {"read_steps", gate_reads, false, NULL, NULL},
+    {"verdict", gate_readiness, false, NULL, NULL},
+    {"clean_window", gate_readiness, false, NULL, NULL},
+    {"no_ddl", gate_no_ddl, false, NULL, NULL},
+    {"shadow_queries", gate_shadow, false, NULL, NULL},
+    {"shadow_latency", gate_shadow_latency, false, NULL, NULL},
+    {"reverse_path", gate_reverse_path, false, NULL, NULL},
+    {"approvals", gate_approvals, false, NULL, NULL},
+    {"lag", gate_lag, true, NULL, NULL},               /* waits, and a dead role would cost its whole limit */
+    {"rogue_writers", gate_writers, true, NULL, NULL}, /* has looked while lag was measured */
+    {"estimated_pause", gate_pause, true, NULL, NULL},
 };
 
 _Static_assert(ARRAY_LEN(table) <= CUTOVER_GATES_MAX, "room for every gate");
@@ -184,11 +187,22 @@ static bool all_ok(const struct cutover_report *report)
     return true;
 }
 
+static bool measure(struct cutover *co, const struct gate *row, struct gate_result *gate)
+{
+    if (co->maria == NULL)
+        return row->measure(co, gate);
+    if (row->none_on_maria == NULL)
+        return (row->on_maria != NULL ? row->on_maria : row->measure)(co, gate);
+    gate_measured(gate, "does not apply: %s", row->none_on_maria);
+    gate_limit(gate, "MariaDB target");
+    return true;
+}
+
 static void ask(struct cutover *co, const struct gate *row)
 {
     struct gate_result *gate = &co->report->gates[co->report->gate_count];
     *gate = (struct gate_result){.name = row->name, .verdict = GATE_OK};
-    co->report->gate_count += row->measure(co, gate);
+    co->report->gate_count += measure(co, row, gate);
     gate_turn_hint(co, gate);
 }
 

@@ -43,6 +43,12 @@ gate_fn gate_schema, gate_no_ddl, gate_constraints, gate_indexes;
 gate_fn gate_readiness, gate_writers, gate_shadow, gate_shadow_latency;
 /* Looks once who writes to the target, for gate_writers(). */
 bool writers_look(struct cutover *co, struct err *err) MUST_CHECK;
+/* gates_maria.c: what is another question there. gate_target: not asked of PostgreSQL. */
+gate_fn gate_target, maria_gate_schema, maria_gate_poolers;
+/* writers_look() on MariaDB: who has changed rows in a transaction that is open. */
+bool maria_writers_look(struct cutover *co, struct err *err) MUST_CHECK;
+/* Tries a record of a step, and takes it back. NULL: it can be written. */
+bool maria_denies(struct cutover *co, char **ret, struct err *err) MUST_CHECK;
 /* gates_back.c */
 /* Commands in its hint as they are for a rollback. */
 void gate_turn_hint(const struct cutover *co, struct gate_result *gate);
@@ -51,6 +57,6 @@ gate_fn gate_reverse_path, gate_rollback_window, gate_other_direction;
 gate_fn gate_poolers;
 /* prepare/ */
 gate_fn gate_sequences, gate_unlogged, gate_large_objects, gate_grants, gate_views, gate_statistics,
-    gate_warm;
+    gate_warm, maria_gate_counters, maria_gate_statistics;
 
 #endif

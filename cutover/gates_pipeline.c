@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "config/table_filter.h"
-#include "control/http.h"
+#include "control/access.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "estimate.h"
@@ -22,7 +22,9 @@ static bool gate_role(struct cutover *co, const char *listen_key, const char *ro
     int status = 0;
     struct err away = ERR_INIT;
     gate_limit(gate, "streaming");
-    if (!http_get(config_text(co->cfg, listen_key), "/status", HTTP_TIMEOUT_MS, &body, &status, &away)) {
+    const struct http_access access = http_access_of(co->cfg);
+    if (!http_get(&access, config_text(co->cfg, listen_key), "/status", HTTP_TIMEOUT_MS, &body, &status,
+                  &away)) {
         gate_measured(gate, "no answer from %s", config_text(co->cfg, listen_key));
         gate_refuse(gate, "start `crossfade %s`, or set %s to where it listens", role, listen_key);
         return true;

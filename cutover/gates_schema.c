@@ -55,16 +55,7 @@ bool gate_schema(struct cutover *co, struct gate_result *gate)
 static bool noted_schema(struct cutover *co, char **ret, struct err *err)
 {
     const char *params[] = {co->pipeline};
-    PG_RESULT_AUTO res = NULL;
-    if (!pg_query(
-            co->target,
-            "SELECT detail->>'schema' FROM crossfade.verdict WHERE pipeline = $1 AND verdict = 'PASS' AND"
-            " scope IN ('full', 'changed') AND fence_id IS NOT NULL AND detail ? 'shapes' ORDER BY "
-            "finished_at DESC LIMIT 1",
-            1, params, &res, err))
-        return false;
-    *ret = pg_rows(res) > 0 && !pg_is_null(res, 0, 0) ? xstrdup(pg_cell(res, 0, 0)) : NULL;
-    return true;
+    return store_text(co, STORE_NOTED_SCHEMA, 1, params, ret, err);
 }
 
 /* Rows that an ALTER has rewritten, and what a new definition lets through, no comparison has seen. */

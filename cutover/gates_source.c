@@ -89,6 +89,8 @@ bool gate_identity(struct cutover *co, struct gate_result *gate)
 /* Who may read the steps need not be able to write them down. NULL: nothing is missing. */
 static bool target_denies(struct cutover *co, char **ret, struct err *err)
 {
+    if (co->maria != NULL)
+        return maria_denies(co, ret, err);
     return pg_query_text(
         co->target,
         "SELECT string_agg(pg_catalog.format('GRANT %I TO %I;', pg_catalog.pg_get_userbyid(c.relowner), "

@@ -53,6 +53,8 @@ bool writers_look(struct cutover *co, struct err *err)
     char *schemas CLEANUP(free_ptr) = gate_schemas(co);
     const char *params[] = {schemas};
     PG_RESULT_AUTO res = NULL;
+    if (co->maria != NULL)
+        return maria_writers_look(co, err);
     if (co->writers.looks == 0 && !target_is_closed(co, &co->writers.none_can, err))
         return err_wrap(err, "who writes to the target");
     co->writers.looks++;
@@ -84,25 +86,21 @@ bool gate_writers(struct cutover *co, struct gate_result *gate)
 bool gate_shadow(struct cutover *co, struct gate_result *gate)
 {
     const char *params[] = {co->pipeline};
-    PG_RESULT_AUTO res = NULL;
+    ROWSET_AUTO rs = NULL;
     struct err failed = ERR_INIT;
     if (config_int(co->cfg, "compare.watch.shadow") == 0)
         return false;
     gate_limit(gate, "PASS, latency within %s", config_text(co->cfg, "compare.shadow.latency_regression"));
-    if (!pg_query(
-            co->target,
-            "SELECT verdict, coalesce(p95_source_us, 0), coalesce(p95_target_us, 0) FROM crossfade.comparison"
-            " WHERE pipeline = $1 AND level = 'shadow' ORDER BY id DESC LIMIT 1",
-            1, params, &res, &failed))
+    if (!store_ask(co, STORE_SHADOW, 1, params, &rs, &failed))
         return gate_unmeasured(gate, &failed);
-    if (pg_rows(res) == 0) {
+    if (rowset_rows(rs) == 0) {
         gate_measured(gate, "never ran");
         gate_refuse(gate, "let `crossfade compare watch` run, or set compare.watch.shadow to 0");
         return true;
     }
-    gate_measured(gate, "%s, p95 %.1f ms on the source, %.1f ms on the target", pg_cell(res, 0, 0),
-                  (double)pg_cell_int64(res, 0, 1) / 1000.0, (double)pg_cell_int64(res, 0, 2) / 1000.0);
-    if (strcmp(pg_cell(res, 0, 0), "PASS") != 0)
+    gate_measured(gate, "%s, p95 %.1f ms on the source, %.1f ms on the target", rowset_cell(rs, 0, 0),
+                  (double)rowset_int64(rs, 0, 1) / 1000.0, (double)rowset_int64(rs, 0, 2) / 1000.0);
+    if (strcmp(rowset_cell(rs, 0, 0), "PASS") != 0)
         gate_refuse(gate, "look at the report of the shadow queries: `crossfade compare history`");
     return true;
 }
@@ -111,25 +109,21 @@ bool gate_shadow(struct cutover *co, struct gate_result *gate)
 bool gate_shadow_latency(struct cutover *co, struct gate_result *gate)
 {
     const char *params[] = {co->pipeline}, *ratio = config_text(co->cfg, "cutover.shadow_latency_ratio");
-    PG_RESULT_AUTO res = NULL;
+    ROWSET_AUTO rs = NULL;
     struct err failed = ERR_INIT;
     double most = strtod(ratio, NULL);
     if (most <= 0)
         return false;
     gate_limit(gate, "p95 of the target <= %s x the source's", ratio);
-    if (!pg_query(co->target,
-                  "SELECT detail->>'p95_source_us', detail->>'p95_target_us', extract(epoch FROM "
-                  "clock_timestamp() - finished_at)::bigint FROM crossfade.verdict WHERE pipeline = $1 AND "
-                  "scope = 'shadow' AND detail ? 'p95_target_us' ORDER BY id DESC LIMIT 1",
-                  1, params, &res, &failed))
+    if (!store_ask(co, STORE_SHADOW_LATENCY, 1, params, &rs, &failed))
         return gate_unmeasured(gate, &failed);
-    if (pg_rows(res) == 0) {
+    if (rowset_rows(rs) == 0) {
         gate_measured(gate, "never ran");
         gate_refuse(gate, "run `crossfade compare shadow`, or set cutover.shadow_latency_ratio to 0");
         return true;
     }
-    double source = MAX_OF(1.0, (double)pg_cell_int64(res, 0, 0)), target = (double)pg_cell_int64(res, 0, 1);
-    int64_t age_s = pg_cell_int64(res, 0, 2), limit_s = config_int(co->cfg, "cutover.verdict_max_age_s");
+    double source = MAX_OF(1.0, (double)rowset_int64(rs, 0, 0)), target = (double)rowset_int64(rs, 0, 1);
+    int64_t age_s = rowset_int64(rs, 0, 2), limit_s = config_int(co->cfg, "cutover.verdict_max_age_s");
     gate_measured(gate, "%.2f x: p95 %.1f ms on the source, %.1f ms on the target, %" PRId64 " s ago",
                   target / source, source / 1000.0, target / 1000.0, age_s);
     if (age_s > limit_s)

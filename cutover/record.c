@@ -17,6 +17,7 @@
 #include "poolers/poolers.h"
 #include "refuse.h"
 #include "sql/embedded.h"
+#include "tell.h"
 
 /* Settings of the role or the database must not end our statements and sessions, or let a commit that we
  * build on be lost with a crash (closing, deciding, the steps). A transaction of ours never rests: should our machine be gone with a lock on
@@ -47,11 +48,10 @@ bool cutover_connect(struct cutover *co, const char *key, struct pg_conn **ret, 
 static bool connect_both(struct cutover *co, struct err *err)
 {
     return cutover_connect(co, "source.url", &co->source, err) &&
-           cutover_connect(co, "source.url", &co->watch, err) &&
-           cutover_connect(co, "target.url", &co->target, err);
+           cutover_connect(co, "source.url", &co->watch, err) && co->store->open(co, err);
 }
 
-static bool renew(struct cutover *co, const char *key, struct pg_conn **conn, struct err *err)
+bool cutover_renew(struct cutover *co, const char *key, struct pg_conn **conn, struct err *err)
 {
     if (!pg_busy(*conn) && pg_exec(*conn, pg_in_transaction(*conn) ? "ROLLBACK" : "SELECT 1", NULL))
         return true;
@@ -71,7 +71,7 @@ bool cutover_reconnect_target(struct cutover *co, struct err *err)
     for (unsigned attempt = 0;; attempt++) {
         struct err now = ERR_INIT;
         /* The lock went with the session; the server may hold the old one for a moment. */
-        if (renew(co, "target.url", &co->target, &now) && cutover_lock(co, &now))
+        if (co->store->renew(co, &now) && cutover_lock(co, &now))
             return true;
         if (clock_mono_us() > deadline_us) {
             *err = now;
@@ -86,7 +86,8 @@ bool cutover_reconnect_source(struct cutover *co, struct err *err)
     int64_t deadline_us = clock_mono_us() + config_int(co->cfg, "cutover.abort_timeout_ms") * 1000;
     for (unsigned attempt = 0;; attempt++) {
         struct err now = ERR_INIT;
-        if (renew(co, "source.url", &co->source, &now) && renew(co, "source.url", &co->watch, &now))
+        if (cutover_renew(co, "source.url", &co->source, &now) &&
+            cutover_renew(co, "source.url", &co->watch, &now))
             return true;
         if (err_policy(now.code) == POLICY_HALT || clock_mono_us() > deadline_us) {
             *err = now;
@@ -124,9 +125,7 @@ static bool ensure_control_tables(struct cutover *co, struct err *err)
 {
     return pg_control_tables_ensure(co->source, "crossfade.marker crossfade.decision",
                                     embedded_sql_source_sql, "source", err) &&
-           pg_control_tables_ensure(
-               co->target, "crossfade.position crossfade.verdict crossfade.comparison crossfade.cutover",
-               embedded_sql_target_sql, "target", err);
+           co->store->make(co, err);
 }
 
 bool cutover_open(struct cutover *co, const struct config *cfg, const struct cutover_talk *talk,
@@ -141,6 +140,7 @@ bool cutover_open(struct cutover *co, const struct config *cfg, const struct cut
                            .deadline_fd = -1};
     if (!config_require(cfg, err, "pipeline", "source.url", "target.url", (char *)NULL))
         return false;
+    co->store = store_of_url(config_text(cfg, "target.url"));
     if (connect_both(co, err) && ensure_control_tables(co, err) && load_tables(co, err))
         return true;
     cutover_close(co);
@@ -151,8 +151,10 @@ bool cutover_open_target(struct cutover *co, const struct config *cfg, struct er
 {
     *co = (struct cutover){
         .cfg = cfg, .pipeline = config_text(cfg, "pipeline"), .timer_fd = -1, .deadline_fd = -1};
-    return config_require(cfg, err, "pipeline", "target.url", (char *)NULL) &&
-           cutover_connect(co, "target.url", &co->target, err);
+    if (!config_require(cfg, err, "pipeline", "target.url", (char *)NULL))
+        return false;
+    co->store = store_of_url(config_text(cfg, "target.url"));
+    return co->store->open(co, err);
 }
 
 bool cutover_open_source(struct cutover *co, struct err *err)
@@ -168,7 +170,8 @@ void cutover_close(struct cutover *co)
     notes_clear(co);
     pg_close(co->source);
     pg_close(co->watch);
-    pg_close(co->target);
+    if (co->store != NULL)
+        co->store->close(co);
     for (size_t i = 0; i < co->table_count; i++) {
         free(co->tables[i].schema);
         free(co->tables[i].table);
@@ -177,46 +180,22 @@ void cutover_close(struct cutover *co)
     free(co->tables);
     poolers_free(co->poolers);
     co->poolers = NULL;
-    co->source = co->watch = co->target = NULL;
+    co->source = co->watch = NULL;
     co->tables = NULL;
     co->table_count = 0;
+    tell_close(co);
 }
 
 bool record_state(struct cutover *co, enum cutover_state state, struct err *err)
 {
-    char seq[16], began[32], lsn[LSN_TEXT_MAX], took[32], pause[32], share[16];
+    char seq[16];
     (void)snprintf(seq, sizeof seq, "%d", co->seq + 1);
-    (void)snprintf(began, sizeof began, "%" PRId64, co->pause_began_wall_us);
-    (void)snprintf(took, sizeof took, "%" PRId64, co->took_us);
-    (void)snprintf(pause, sizeof pause, "%" PRId64, co->report->pause_us);
-    (void)snprintf(share, sizeof share, "%d", co->read_share);
-    lsn_format(co->final_lsn, lsn);
-    char *notes CLEANUP(free_ptr) = notes_text(co);
-    const char *params[] = {co->id,
-                            co->pipeline,
-                            seq,
-                            cutover_state_name(state),
-                            began,
-                            lsn,
-                            co->nonce,
-                            co->took_us > 0 ? cutover_state_name(co->from) : NULL,
-                            took,
-                            pause,
-                            co->report->reason,
-                            share,
-                            notes};
-    PG_RESULT_AUTO res = NULL;
+    char *detail CLEANUP(free_ptr) = notes_text(co);
+    const char *params[] = {co->id, co->pipeline, seq, cutover_state_name(state), detail};
+    ROWSET_AUTO none = NULL;
     if (!trail_begin(co, err))
         return err_wrap(err, "step %s of cutover %s", cutover_state_name(state), co->id);
-    if (!pg_query(
-            co->target,
-            "INSERT INTO crossfade.cutover (cutover_id, pipeline, seq, state, detail) VALUES ($1, $2, $3, $4,"
-            " jsonb_build_object('pause_began_us', $5::bigint, 'final_lsn', $6::text, 'nonce', $7::text, "
-            "'from', $8::text,"
-            " 'took_us', $9::bigint, 'pause_us', $10::bigint, 'reason', $11::text, 'read_share', $12::int) "
-            "|| $13::jsonb)"
-            " ON CONFLICT (cutover_id, seq) DO UPDATE SET state = EXCLUDED.state, detail = EXCLUDED.detail",
-            13, params, &res, err))
+    if (!store_ask(co, STORE_STEP_ADD, ARRAY_LEN(params), params, &none, err))
         return err_wrap(err, "step %s of cutover %s cannot be recorded on the target",
                         cutover_state_name(state), co->id);
     if (!trail_step(co, (int)state, err))
@@ -224,38 +203,32 @@ bool record_state(struct cutover *co, enum cutover_state state, struct err *err)
     notes_clear(co);
     co->seq++;
     co->state = state;
+    tell_step(co, (int)state);
     return true;
 }
 
 bool record_find_open(struct cutover *co, bool *ret_found, struct err *err)
 {
     const char *params[] = {co->pipeline};
-    PG_RESULT_AUTO res = NULL;
-    if (!pg_query(
-            co->target,
-            "SELECT cutover_id, seq, state, detail->>'pause_began_us', detail->>'final_lsn', "
-            "detail->>'nonce', coalesce(detail->>'read_share', '0')"
-            " FROM (SELECT DISTINCT ON (cutover_id) * FROM crossfade.cutover WHERE pipeline = $1"
-            "  ORDER BY cutover_id, seq DESC) last WHERE state NOT IN ('done', 'aborted')"
-            " ORDER BY at DESC LIMIT 1", /* a clock may have been put back: no other cutover's end hides it */
-            1, params, &res, err))
+    ROWSET_AUTO rs = NULL;
+    if (!store_ask(co, STORE_FIND_OPEN, 1, params, &rs, err))
         return false;
     *ret_found = false;
-    if (pg_rows(res) == 0)
+    if (rowset_rows(rs) == 0)
         return true;
-    enum cutover_state state = cutover_state_parse(pg_cell(res, 0, 2));
+    enum cutover_state state = cutover_state_parse(rowset_cell(rs, 0, 2));
     if (state == CUT_UNKNOWN)
         return err_set(err, ERR_UNSUPPORTED,
                        "cutover %s is in state %s, which this version does not know: use the version"
                        " that began it",
-                       pg_cell(res, 0, 0), pg_cell(res, 0, 2));
-    (void)snprintf(co->id, sizeof co->id, "%s", pg_cell(res, 0, 0));
-    co->seq = (int)pg_cell_int64(res, 0, 1);
+                       rowset_cell(rs, 0, 0), rowset_cell(rs, 0, 2));
+    (void)snprintf(co->id, sizeof co->id, "%s", rowset_cell(rs, 0, 0));
+    co->seq = (int)rowset_int64(rs, 0, 1);
     co->state = state;
-    co->pause_began_wall_us = pg_cell_int64(res, 0, 3);
-    (void)snprintf(co->nonce, sizeof co->nonce, "%s", pg_cell(res, 0, 5));
-    co->read_share = (int)pg_cell_int64(res, 0, 6);
-    if (!lsn_parse(pg_cell(res, 0, 4), &co->final_lsn))
+    co->pause_began_wall_us = rowset_int64(rs, 0, 3);
+    (void)snprintf(co->nonce, sizeof co->nonce, "%s", rowset_cell(rs, 0, 5));
+    co->read_share = (int)rowset_int64(rs, 0, 6);
+    if (!lsn_parse(rowset_cell(rs, 0, 4), &co->final_lsn))
         co->final_lsn = 0;
     *ret_found = true;
     return true;
@@ -275,12 +248,10 @@ bool record_adopt(struct cutover *co, bool *ret_found, struct err *err)
     if (pg_rows(decision) == 0)
         return true;
     const char *id[] = {pg_cell(decision, 0, 0)};
-    if (!pg_query_bool(co->target,
-                       "SELECT EXISTS (SELECT FROM crossfade.cutover WHERE cutover_id = $1 AND state IN "
-                       "('done', 'aborted'))",
-                       1, id, &ended, err) ||
-        ended)
-        return !err_is_set(err);
+    if (!store_bool(co, STORE_ENDED, 1, id, &ended, err))
+        return false;
+    if (ended)
+        return true;
     (void)snprintf(co->id, sizeof co->id, "%s", id[0]);
     *ret_found = true;
     return record_state(co, strcmp(pg_cell(decision, 0, 1), "open") == 0 ? CUT_ABORTING : CUT_SWITCHING, err);

@@ -11,12 +11,21 @@
 struct audit *trail_audit(struct cutover *co, struct err *err)
 {
     struct trail *t = &co->trail;
-    if (t->audit != NULL && t->conn == co->target)
+    if (t->audit != NULL)
         return t->audit;
-    audit_close(t->audit);
-    t->audit = NULL;
-    t->conn = co->target;
-    return audit_on(co->target, co->pipeline, &t->audit, err) ? t->audit : NULL;
+    return co->store->audit(co, &t->audit, err) ? t->audit : NULL;
+}
+
+void trail_forget(struct cutover *co)
+{
+    audit_close(co->trail.audit);
+    co->trail.audit = NULL;
+}
+
+void trail_settled(struct cutover *co)
+{
+    if (co->trail.audit != NULL)
+        audit_settled(co->trail.audit);
 }
 
 static bool append(struct cutover *co, const char *event, json_t *detail, struct err *err)
@@ -65,7 +74,7 @@ static void note_mark(struct cutover *co)
     struct err failed = ERR_INIT;
     const struct audit_mark *mark = &co->trail.mark;
     co->report->audit = *mark;
-    if (pg_busy(co->source) || pg_in_transaction(co->source))
+    if (co->source == NULL || pg_busy(co->source) || pg_in_transaction(co->source))
         return;
     if (!audit_anchor_put(co->source, co->pipeline, mark, &failed))
         cutover_say(co, "%s", failed.text);
@@ -88,8 +97,7 @@ bool trail_gates(struct cutover *co, bool all_ok, struct err *err)
 
 bool trail_begin(struct cutover *co, struct err *err)
 {
-    return trail_audit(co, err) != NULL &&
-           pg_exec(co->target, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", err);
+    return trail_audit(co, err) != NULL && store_begin(co, err);
 }
 
 /* The first step takes the approvals that the gates have found: no other cutover may rest on them. */
@@ -129,7 +137,7 @@ bool trail_step(struct cutover *co, int state, struct err *err)
     bool first = state == CUT_BEGINNING, last = state == CUT_DONE || state == CUT_ABORTED;
     if (!append_step(co, (enum cutover_state)state, err) || (first && !use_approvals(co, err)) ||
         !append_decision(co, (enum cutover_state)state, err) || !failpoint("cutover.audited", err) ||
-        !pg_exec(co->target, "COMMIT", err))
+        !store_commit(co, err))
         return false;
     /* not while writers wait */
     if (first || last)
@@ -147,7 +155,7 @@ bool trail_resumed(struct cutover *co, struct err *err)
 {
     json_t *detail = json_pack("{s:s, s:i, s:I}", "state", cutover_state_name(co->state), "seq", co->seq,
                                "attempt", (json_int_t)co->attempt);
-    return append(co, "cutover.resumed", detail, err) && pg_exec(co->target, "COMMIT", err);
+    return append(co, "cutover.resumed", detail, err) && store_commit(co, err);
 }
 
 bool trail_prepared(struct cutover *co, struct err *err)
@@ -160,7 +168,7 @@ bool trail_prepared(struct cutover *co, struct err *err)
 static void note_error(struct cutover *co, const struct err *why)
 {
     struct err failed = ERR_INIT;
-    if (pg_in_transaction(co->target) && !pg_exec(co->target, "ROLLBACK", &failed)) {
+    if (!store_rollback(co, &failed)) {
         cutover_say(co, "not in the audit chain: %s", failed.text);
         return;
     }

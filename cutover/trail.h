@@ -12,14 +12,17 @@
 struct cutover;
 
 struct trail {
-    struct audit *audit; /* on the target's session as it was */
-    struct pg_conn *conn;
-    json_t *nonces; /* of the approvals that it rests on; NULL = none */
+    struct audit *audit; /* on the target's session; NULL = not opened */
+    json_t *nonces;      /* of the approvals that it rests on; NULL = none */
     struct audit_mark mark;
 };
 
 /* The chain on the target's session as it is now; NULL with err. */
 struct audit *trail_audit(struct cutover *co, struct err *err);
+/* The target's session has gone, or another one has taken its place. */
+void trail_forget(struct cutover *co);
+/* A transaction of the target's session has ended: others may append. */
+void trail_settled(struct cutover *co);
 bool trail_gates(struct cutover *co, bool all_ok, struct err *err) MUST_CHECK;
 /* Around the statement that records a state: begins a transaction of the target; appends the row of the step and commits both. After a failure the
  * session may be in a transaction that has failed. */

@@ -3,6 +3,7 @@
  * changed since the last full PASS is known from the journal: every fence names the streams that it touched.
  * What was walked through before the freeze is not walked again, so the pause pays only for the last fences.
  */
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,12 +82,12 @@ static bool scan_from_verdict(struct cutover *co, struct journal_reader *jr, con
 {
     uint64_t wanted = co->scanned_fence_id, distance = BACK_STEP, first_id = 0;
     const char *params[] = {co->pipeline};
-    int64_t applied_id;
-    if (!pg_query_int64(co->target, "SELECT max(fence_id) FROM crossfade.position WHERE pipeline = $1", 1,
-                        params, &applied_id, err))
+    char *applied CLEANUP(free_ptr) = NULL;
+    if (!store_text(co, STORE_APPLIED, 1, params, &applied, err))
         return false;
-    if ((uint64_t)applied_id > wanted)
-        distance += 2 * ((uint64_t)applied_id - wanted);
+    uint64_t applied_id = applied != NULL ? strtoull(applied, NULL, 10) : 0;
+    if (applied_id > wanted)
+        distance += 2 * (applied_id - wanted);
     for (;;) {
         uint64_t first = next - kept > distance ? next - distance : kept;
         uint64_t before = co->scanned_fence_id;
@@ -131,45 +132,41 @@ static bool load_baseline(struct cutover *co, bool *ret_found, struct err *err)
     if (!back_last_switch(co, switch_id, switched_at, err))
         return false;
     const char *params[] = {co->pipeline, switched_at, switch_id};
-    PG_RESULT_AUTO res = NULL;
-    if (!pg_query(co->target,
-                  "SELECT fence_id, lsn, id FROM crossfade.verdict WHERE pipeline = $1 AND scope IN ('full', "
-                  "'changed')"
-                  " AND verdict = 'PASS' AND fence_id IS NOT NULL AND lsn IS NOT NULL AND detail ? 'shapes'"
-                  " AND (started_at > $2::timestamptz OR detail->>'cutover' = $3)"
-                  " ORDER BY finished_at DESC LIMIT 1",
-                  3, params, &res, err))
+    ROWSET_AUTO rs = NULL;
+    if (!store_ask(co, STORE_BASELINE, 3, params, &rs, err))
         return false;
-    *ret_found = pg_rows(res) > 0 && lsn_parse(pg_cell(res, 0, 1), &co->baseline_lsn);
+    *ret_found = rowset_rows(rs) > 0 && lsn_parse(rowset_cell(rs, 0, 1), &co->baseline_lsn);
     if (*ret_found) {
-        co->baseline_fence_id = co->scanned_fence_id = (uint64_t)pg_cell_int64(res, 0, 0);
-        (void)snprintf(co->baseline_verdict, sizeof co->baseline_verdict, "%s", pg_cell(res, 0, 2));
+        co->baseline_fence_id = co->scanned_fence_id = (uint64_t)rowset_int64(rs, 0, 0);
+        (void)snprintf(co->baseline_verdict, sizeof co->baseline_verdict, "%s", rowset_cell(rs, 0, 2));
     }
     return true;
+}
+
+static json_t *parsed(const char *text)
+{
+    json_t *j = text != NULL ? json_loads(text, 0, NULL) : NULL;
+    return json_is_object(j) ? j : (json_decref(j), json_object());
 }
 
 /* Marks the tables that are not surely what they were at the PASS: the stream does not tell of that. (A publication for all
  * tables, or for those of a schema, has no shapes: all are marked.) */
 static bool mark_reshaped(struct cutover *co, struct err *err)
 {
-    char *now CLEANUP(free_ptr) = NULL;
-    PG_RESULT_AUTO res = NULL;
-    if (!compare_shapes(co->source, co->pipeline, &now, err))
+    char *now CLEANUP(free_ptr) = NULL, *then CLEANUP(free_ptr) = NULL;
+    const char *params[] = {co->baseline_verdict};
+    if (!compare_shapes(co->source, co->pipeline, &now, err) ||
+        !store_text(co, STORE_SHAPES, 1, params, &then, err))
         return false;
-    const char *params[] = {co->baseline_verdict, now};
-    if (!pg_query(
-            co->target,
-            "SELECT n.key FROM crossfade.verdict v, jsonb_each_text($2::jsonb) n WHERE v.id = $1::bigint"
-            " AND v.detail->'shapes'->>n.key = n.value",
-            2, params, &res, err))
-        return false;
+    json_t *shapes_now = parsed(now), *shapes_then = parsed(then);
     for (size_t i = 0; i < co->table_count; i++) {
         char *name CLEANUP(free_ptr) = xasprintf("%s.%s", co->tables[i].schema, co->tables[i].table);
-        bool holds = false;
-        for (int r = 0; r < pg_rows(res) && !holds; r++)
-            holds = strcmp(name, pg_cell(res, r, 0)) == 0;
+        const json_t *has = json_object_get(shapes_now, name), *had = json_object_get(shapes_then, name);
+        bool holds = has != NULL && had != NULL && json_equal(has, had);
         co->tables[i].changed = co->tables[i].changed || !holds;
     }
+    json_decref(shapes_now);
+    json_decref(shapes_then);
     return true;
 }
 

@@ -27,6 +27,7 @@ struct maker {
     struct schema_result *result;
     enum step_state *states; /* parallel to the plan's steps */
     size_t total, done;
+    bool all; /* indexes as well, whether they were put off or not */
     bool waiting_told;
     /* Of a phase on several connections. */
     pthread_mutex_t lock;
@@ -47,6 +48,8 @@ static bool is_later(enum step_phase phase)
 static bool is_wanted(const struct maker *m, const struct plan_step *step)
 {
     bool later = is_later(step->phase);
+    if (m->all)
+        return true;
     if (!schema_indexes_later(m->cfg))
         return !m->req->indexes;
     return later == m->req->indexes;
@@ -370,6 +373,27 @@ bool schema_create(const struct config *cfg, const struct schema_plan *plan, con
                        open == 1 ? " is" : "s are");
     m.states = xcalloc(plan->step_count + 1, sizeof *m.states);
     bool ok = create(&m, err);
+    free(m.states);
+    (void)pthread_mutex_destroy(&m.lock);
+    return ok;
+}
+
+bool schema_look(const struct config *cfg, const struct schema_plan *plan, const struct schema_request *req,
+                 struct schema_result *ret, struct err *err)
+{
+    const struct schema_request look = {.stop_fd = req->stop_fd, .progress = req->progress, .ctx = req->ctx};
+    struct maker m = {.cfg = cfg,
+                      .plan = plan,
+                      .req = &look,
+                      .result = ret,
+                      .all = true,
+                      .lock = PTHREAD_MUTEX_INITIALIZER};
+    struct side *side = NULL;
+    *ret = (struct schema_result){0};
+    m.states = xcalloc(plan->step_count + 1, sizeof *m.states);
+    bool ok = open_side(&m, &side, err) && look_at_all(&m, side, err);
+    if (side != NULL)
+        side->ops->close(side);
     free(m.states);
     (void)pthread_mutex_destroy(&m.lock);
     return ok;

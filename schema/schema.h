@@ -77,6 +77,11 @@ struct schema_result {
 bool schema_create(const struct config *cfg, const struct schema_plan *plan, const struct schema_request *req,
                    struct schema_result *ret, struct err *err) MUST_CHECK;
 
+/* Only looks, at all of it, whether or not indexes were put off, and although decisions are open (schema_plan_each_decision()): what the
+ * target has otherwise, and what it lacks. req: progress and stop_fd alone. */
+bool schema_look(const struct config *cfg, const struct schema_plan *plan, const struct schema_request *req,
+                 struct schema_result *ret, struct err *err) MUST_CHECK;
+
 /* Whether the configuration puts indexes and foreign keys off until the rows are there (schema.indexes: after_snapshot). */
 bool schema_indexes_later(const struct config *cfg);
 /*

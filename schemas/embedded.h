@@ -25,6 +25,10 @@ extern const char
 
 extern const char
     embedded_report_head_html[]; /* comparison report: up to <body>; {{policy}}, {{title}}, {{style}} */
+extern const char
+    embedded_status_page_html[]; /* status page: up to its script; {{title}}, {{style}}, {{pipeline}} */
+extern const char embedded_status_style_css[];   /* … what it has beside the reports' */
+extern const char embedded_status_script_html[]; /* … script and end */
 extern const char embedded_report_style_css[];
 extern const char embedded_report_tail_html[]; /* script and end */
 

@@ -4,6 +4,8 @@
  */
 #include "capture/copy/copier.h"
 
+#include "capture/asked.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -450,7 +452,7 @@ static void end_direct(struct cap_copier *c)
 static bool look_at_direct(struct cap_copier *c, struct err *err)
 {
     lsn_t high_lsn = 0;
-    bool paused = c->session->status->wal_guard >= WAL_GUARD_THROTTLE;
+    bool paused = c->session->status->wal_guard >= WAL_GUARD_THROTTLE || cap_asked_paused(c->session->asked);
     if (!cap_direct_look(c->direct, paused, &c->direct_done, &high_lsn, err))
         return false;
     if (c->direct_done)

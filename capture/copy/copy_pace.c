@@ -1,6 +1,7 @@
 /* Owns: when a copy waits. See copy_pace.h. */
 #include "capture/copy/copy_pace.h"
 
+#include "capture/asked.h"
 #include "core/clock.h"
 #include "core/log.h"
 
@@ -40,7 +41,8 @@ bool cap_copy_pace_must_wait(struct cap_copy_pace *pace, struct cap_session *s, 
                              int64_t now_us, bool *ret_wait, struct err *err)
 {
     *ret_wait = true;
-    if (s->status->wal_guard >= WAL_GUARD_THROTTLE)
+    cap_asked_look(s->asked);
+    if (s->status->wal_guard >= WAL_GUARD_THROTTLE || cap_asked_paused(s->asked))
         return true;
     return !within_rate(pace, s->settings->max_rows_per_second, copied_rows, now_us) ||
            source_is_slow(pace, s, ret_wait, err);

@@ -10,6 +10,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "capture/asked.h"
 #include "capture/maria/maria_internal.h"
 #include "core/alloc.h"
 #include "core/clock.h"
@@ -182,6 +183,7 @@ static bool give(struct maria_copy *c, bool fence, struct err *err)
 /* capture.max_rows_per_second */
 static void pace(const struct maria_copy *c)
 {
+    cap_asked_look(c->m->session->asked);
     int64_t most = c->m->session->settings->max_rows_per_second;
     if (most <= 0)
         return;

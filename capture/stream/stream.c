@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include "capture/asked.h"
 #include "capture/ddl/shapes.h"
 #include "capture/ddl/watch.h"
 #include "capture/source/recover.h"
@@ -393,6 +394,31 @@ static bool watch(struct cap_stream *st, struct err *err)
     return ok;
 }
 
+/* A drain goes to where the source's WAL ends when it is asked for; a copy is not waited for. */
+static bool drain_turn(struct cap_stream *st, struct err *err)
+{
+    struct cap_asked *asked = st->session->asked;
+    int64_t lsn = 0;
+    cap_asked_look(asked);
+    if (!desk_drain_asked(asked->desk))
+        return true;
+    if (st->drain_lsn == 0) {
+        if (!pg_query_int64(
+                st->session->sql,
+                "SELECT (CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()"
+                " ELSE pg_catalog.pg_current_wal_insert_lsn() END - '0/0'::pg_catalog.pg_lsn)::int8",
+                0, NULL, &lsn, err))
+            return false;
+        st->drain_lsn = (lsn_t)lsn;
+        cap_feedback_want_commit(st); /* an idle source tells nothing of its end */
+    }
+    if (st->received_lsn >= st->drain_lsn && !st->hold.active) {
+        log_event(LOG_LEVEL_INFO, "drained", "lsn=" LSN_FMT, LSN_ARGS(st->drain_lsn));
+        desk_drained(asked->desk);
+    }
+    return true;
+}
+
 static bool turn(struct cap_stream *st, struct err *err)
 {
     bool idle = is_paused(st);
@@ -405,7 +431,7 @@ static bool turn(struct cap_stream *st, struct err *err)
     if (st->progress.failed)
         return publisher_failed(err);
     st->session->progressed = st->session->progressed || st->progress.durable_lsn > st->start_lsn;
-    if (!cap_feedback_turn(st, err) || !watch(st, err))
+    if (!drain_turn(st, err) || !cap_feedback_turn(st, err) || !watch(st, err))
         return false;
     if (idle)
         wait_for_news(st);

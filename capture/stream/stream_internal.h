@@ -57,6 +57,7 @@ struct cap_stream {
         fenced_lsn;            /* beside a copy: end of the last transaction; where its last fence stands */
     struct cap_copier *copier; /* a copy runs; NULL = it is complete */
     bool only_copy;            /* the copy is complete, and more is not wanted */
+    lsn_t drain_lsn;           /* a drain ends when the stream has come to it; 0 = none was asked for */
     lsn_t seen_lsn;            /* everything that ended before it was decoded */
     char loop_told[40];        /* the pipeline whose changes were met last, and told of (origin.c) */
     bool stopped; /* a stop was asked for inside a transaction: what follows is not to be decoded */

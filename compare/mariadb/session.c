@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "borrowed.h"
 #include "core/alloc.h"
 #include "core/sql_lex.h"
 #include "maria/conn.h"
@@ -32,6 +33,11 @@ static const char settings[] =
 static struct maria_conn *conn_of(const struct session *s)
 {
     return ((const struct mariadb_session *)s)->conn;
+}
+
+struct maria_conn *session_mariadb_conn(const struct session *s)
+{
+    return conn_of(s);
 }
 
 static void mariadb_close(struct session *s)
@@ -75,6 +81,11 @@ static bool mariadb_open(const char *url, const char *application, struct sessio
     };
     *ret = &ms->base;
     return true;
+}
+
+bool session_mariadb_as(const char *url, const char *program, struct session **ret, struct err *err)
+{
+    return mariadb_open(url, program, ret, err);
 }
 
 static bool mariadb_begin(struct session *s, const char *snapshot, struct err *err)

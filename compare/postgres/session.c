@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "borrowed.h"
 #include "core/alloc.h"
 #include "pg/conn.h"
 #include "pg/pipeline.h"
@@ -181,7 +182,7 @@ static enum column_kind kind_of(uint32_t type)
     }
 }
 
-static struct rowset *rowset_of(struct pg_result *res)
+struct rowset *rowset_of_pg(struct pg_result *res)
 {
     struct rowset *rs = rowset_new(pg_rows(res), pg_columns(res), res, free_result);
     struct rowset_cell *cell = rs->cells;
@@ -205,7 +206,7 @@ static enum session_poll postgres_poll(struct session *s, struct rowset **ret, s
     case PG_POLL_WAIT:
         return SESSION_WAIT;
     case PG_POLL_READY:
-        *ret = rowset_of(res);
+        *ret = rowset_of_pg(res);
         return SESSION_READY;
     case PG_POLL_ERROR:
         break;

@@ -487,9 +487,9 @@ bool compare_watch(const struct config *cfg, bool once, int stop_fd, enum compar
     w.wake_fd = eventfd(0, EFD_CLOEXEC);
     if (w.wake_fd < 0)
         BUG("no eventfd");
-    const struct alert_ways ways = {.pipeline = w.pipeline,
-                                    .url = config_text(cfg, "compare.watch.webhook"),
-                                    .secret = config_text(cfg, "compare.watch.webhook_secret")};
+    struct alert_ways ways = alert_ways_of(cfg);
+    ways.url = config_text(cfg, "compare.watch.webhook");
+    ways.secret = config_text(cfg, "compare.watch.webhook_secret");
     w.alerts = alerts_new(&ways);
     bool stopped = false;
     bool ok = take_up_patiently(&here, &stopped, err) && (stopped || run_lines(&w, &here, err));

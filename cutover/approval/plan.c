@@ -8,15 +8,13 @@
 #define PLAN_MAX ((size_t)8 << 20)
 
 /* Which database it is, not where it is reached. */
-static bool add_side(struct pg_conn *conn, const char *side, struct strbuf *out, struct err *err)
+static bool add_side(struct cutover *co, bool source, struct strbuf *out, struct err *err)
 {
+    const char *side = source ? "source" : "target";
     char *id CLEANUP(free_ptr) = NULL;
-    if (!pg_query_text(
-            conn,
-            "SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system())::text || ' ' || d.oid ||"
-            " ' ' || d.datname FROM pg_catalog.pg_database d WHERE d.datname = "
-            "pg_catalog.current_database()",
-            0, NULL, &id, err))
+    bool ok = source ? pg_query_text(co->source, store_postgres.sql[STORE_IDENTITY], 0, NULL, &id, err)
+                     : store_text(co, STORE_IDENTITY, 0, NULL, &id, err);
+    if (!ok)
         return err_wrap(err, "the %s's identity", side);
     strbuf_addf(out, "%s = %s\n", side, id != NULL ? id : "");
     return true;
@@ -35,7 +33,7 @@ bool approval_plan_hash(struct cutover *co, char ret[SHA256_HEX], struct err *er
 {
     struct strbuf plan = STRBUF_INIT(PLAN_MAX);
     strbuf_addf(&plan, "crossfade plan 1\nversion = %s\npipeline = %s\n", CF_VERSION, co->pipeline);
-    bool ok = add_side(co->source, "source", &plan, err) && add_side(co->target, "target", &plan, err);
+    bool ok = add_side(co, true, &plan, err) && add_side(co, false, &plan, err);
     add_tables(co, &plan);
     config_section(co->cfg, "source.tables", &plan);
     config_section(co->cfg, "source.filters", &plan);

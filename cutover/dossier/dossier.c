@@ -10,7 +10,6 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "cutover/dossier/dossier_internal.h"
-#include "pg/url.h"
 
 /* --- words --- */
 
@@ -70,15 +69,12 @@ static const char *outcome_of(const struct dossier *d)
 static json_t *end_json(const struct dossier *d, const char *key)
 {
     static const char *const parts[] = {"dbname", "host", "port"};
-    char *found[ARRAY_LEN(parts)] = {NULL};
-    struct err ignored = ERR_INIT; /* a URL that does not read would have been told before */
-    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
-        if (!pg_url_value(config_text(d->cfg, key), parts[i], &found[i], &ignored))
-            found[i] = NULL;
-    }
+    char *found[ARRAY_LEN(parts)];
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+        found[i] = cutover_url_part(d->cfg, key, parts[i]);
     char *label CLEANUP(free_ptr) =
-        xasprintf("%s at %s:%s", found[0] != NULL ? found[0] : "?", found[1] != NULL ? found[1] : "local",
-                  found[2] != NULL ? found[2] : "5432");
+        xasprintf("%s at %s:%s", *found[0] != '\0' ? found[0] : "?", *found[1] != '\0' ? found[1] : "local",
+                  *found[2] != '\0' ? found[2] : "5432");
     for (size_t i = 0; i < ARRAY_LEN(parts); i++)
         free(found[i]);
     return json_text(label);

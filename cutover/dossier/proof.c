@@ -6,68 +6,52 @@
 #include "config/reverse.h"
 #include "core/clock.h"
 #include "cutover/dossier/dossier_internal.h"
-#include "pg/control_tables.h"
 
-#define TIME "to_char(v.finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
-
-static json_t *verdict_json(const struct dossier *d, const struct pg_result *res)
+static json_t *verdict_json(const struct dossier *d, const struct rowset *rs)
 {
-    if (pg_rows(res) == 0)
+    if (rowset_rows(rs) == 0)
         return json_null();
     json_t *j = json_object();
-    dossier_put(j, "verdict", json_text(pg_cell(res, 0, 0)));
-    dossier_put(j, "scope", dossier_say(d, pg_cell(res, 0, 1)));
-    dossier_put(j, "finished_at", json_text(pg_cell(res, 0, 2)));
-    dossier_put(j, "age_s", json_integer(pg_cell_int64(res, 0, 3)));
-    dossier_put(j, "lsn", json_text_or_null(pg_cell(res, 0, 4)));
-    dossier_put(j, "level", json_text_or_null(pg_cell(res, 0, 5)));
-    dossier_put(j, "tables", json_integer(pg_cell_int64(res, 0, 6)));
-    dossier_put(j, "rows", json_integer(pg_cell_int64(res, 0, 7)));
-    dossier_put(j, "differences", json_integer(pg_cell_int64(res, 0, 8)));
+    dossier_put(j, "verdict", json_text(rowset_cell(rs, 0, 0)));
+    dossier_put(j, "scope", dossier_say(d, rowset_cell(rs, 0, 1)));
+    dossier_put(j, "finished_at", json_text(rowset_cell(rs, 0, 2)));
+    dossier_put(j, "age_s", json_integer(rowset_int64(rs, 0, 3)));
+    dossier_put(j, "lsn", json_text_or_null(rowset_cell(rs, 0, 4)));
+    dossier_put(j, "level", json_text_or_null(rowset_cell(rs, 0, 5)));
+    dossier_put(j, "tables", json_integer(rowset_int64(rs, 0, 6)));
+    dossier_put(j, "rows", json_integer(rowset_int64(rs, 0, 7)));
+    dossier_put(j, "differences", json_integer(rowset_int64(rs, 0, 8)));
     return j;
 }
 
-/* The newest with this condition; its age is that at $2, by the target's clock. */
-static bool put_verdict(struct dossier *d, json_t *into, const char *key, const char *condition,
-                        int64_t at_us, struct err *err)
+/* The newest one, "passed" or "last" before a time, or "after" it; its age is that at the time, by the target's clock. */
+static bool put_verdict(struct dossier *d, json_t *into, const char *key, const char *which, int64_t at_us,
+                        struct err *err)
 {
-    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     char at[ISO_TIME_MAX];
-    bool there;
-    if (!pg_control_tables_look(d->co.target, "crossfade.verdict", &there, err))
+    const char *params[] = {d->co.pipeline, at_us > 0 ? clock_iso(at_us, at) : NULL, which};
+    ROWSET_AUTO rs = NULL;
+    bool there = false;
+    if (!store_bool(&d->co, STORE_VERDICTS_THERE, 0, NULL, &there, err))
         return false;
     if (!there) { /* cleanup took them away */
         dossier_put(into, key, json_null());
         return true;
     }
-    PG_RESULT_AUTO res = NULL;
-    const char *params[] = {d->co.pipeline, at_us > 0 ? clock_iso(at_us, at) : NULL};
-    strbuf_addf(&sql,
-                "SELECT v.verdict, v.scope, " TIME
-                ", extract(epoch FROM coalesce($2::timestamptz, clock_timestamp()) - v.finished_at)::bigint, "
-                "coalesce(v.lsn::text, ''), coalesce(v.detail->>'level', ''), (v.detail->>'tables')::bigint,"
-                " (v.detail->>'rows_source')::bigint, (v.detail->>'differences')::bigint"
-                " FROM crossfade.verdict v WHERE v.pipeline = $1 AND %s ORDER BY v.id DESC LIMIT 1",
-                condition);
-    bool ok = strbuf_ok(&sql, "statement", err) && pg_query(d->co.target, sql.data, 2, params, &res, err);
-    strbuf_release(&sql);
-    if (ok)
-        dossier_put(into, key, verdict_json(d, res));
-    return ok;
+    if (!store_ask(&d->co, STORE_VERDICT_NEAR, 3, params, &rs, err))
+        return false;
+    dossier_put(into, key, verdict_json(d, rs));
+    return true;
 }
 
 bool dossier_verdicts(struct dossier *d, struct err *err)
 {
-    const char *before = "v.finished_at <= coalesce($2::timestamptz, clock_timestamp())";
-    const char *passed = "v.finished_at <= coalesce($2::timestamptz, clock_timestamp())"
-                         " AND v.scope IN ('full', 'changed') AND v.verdict = 'PASS'";
     json_t *j = json_object();
     dossier_put(d->doc, "verdicts", j);
     dossier_put(j, "after", json_null());
-    return (put_verdict(d, j, "before", passed, d->began_us, err) &&
-            put_verdict(d, j, "last_before", before, d->began_us, err) &&
-            (d->ended_us == 0 ||
-             put_verdict(d, j, "after", "v.started_at > $2::timestamptz", d->ended_us, err))) ||
+    return (put_verdict(d, j, "before", "passed", d->began_us, err) &&
+            put_verdict(d, j, "last_before", "last", d->began_us, err) &&
+            (d->ended_us == 0 || put_verdict(d, j, "after", "after", d->ended_us, err))) ||
            err_wrap(err, "verdicts of comparisons");
 }
 
@@ -81,6 +65,9 @@ static bool put_reverse(struct dossier *d, json_t *j, struct err *err)
     const char *params[] = {other};
     json_t *slots = json_array();
     dossier_put(j, "slots", slots);
+    dossier_put(j, "there", json_false());
+    if (d->co.target == NULL) /* no pipeline leads back from MariaDB yet */
+        return true;
     config_other_pipeline(d->co.cfg, other);
     if (!pg_query(d->co.target,
                   "SELECT slot_name, active FROM pg_catalog.pg_replication_slots WHERE slot_type = 'logical'"

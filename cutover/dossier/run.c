@@ -6,8 +6,6 @@
 #include "cutover/dossier/dossier_internal.h"
 #include "cutover/dossier/pause.h"
 
-#define ROWS_MAX "1000"
-
 /* One record of a state. Older ones lack members: what they do not say is null in the document. */
 struct record {
     enum cutover_state state;
@@ -175,30 +173,27 @@ static void put_facts(struct dossier *d, const struct record *records, size_t co
     }
 }
 
-static void take(const struct pg_result *res, int row, struct record *ret)
+static void take(const struct rowset *rs, int row, struct record *ret)
 {
-    *ret = (struct record){.seq = pg_cell_int64(res, row, 0),
-                           .name = pg_cell(res, row, 1),
-                           .state = cutover_state_parse(pg_cell(res, row, 1)),
-                           .at_us = pg_cell_int64(res, row, 2),
-                           .detail = json_loads(pg_cell(res, row, 3), 0, NULL)};
+    *ret = (struct record){.seq = rowset_int64(rs, row, 0),
+                           .name = rowset_cell(rs, row, 1),
+                           .state = cutover_state_parse(rowset_cell(rs, row, 1)),
+                           .at_us = rowset_int64(rs, row, 2),
+                           .detail = json_loads(rowset_cell(rs, row, 3), 0, NULL)};
 }
 
 static bool tell_run(struct dossier *d, struct err *err)
 {
     const char *params[] = {d->co.pipeline, d->past.id};
-    PG_RESULT_AUTO res = NULL;
-    if (!pg_query(d->co.target,
-                  "SELECT seq, state, (extract(epoch FROM at) * 1000000)::bigint, detail::text FROM "
-                  "crossfade.cutover WHERE pipeline = $1 AND cutover_id = $2 ORDER BY seq LIMIT " ROWS_MAX,
-                  2, params, &res, err))
+    ROWSET_AUTO rs = NULL;
+    if (!store_ask(&d->co, STORE_RECORDS, 2, params, &rs, err))
         return err_wrap(err, "the steps of cutover %s", d->past.id);
-    size_t count = (size_t)pg_rows(res);
+    size_t count = (size_t)rowset_rows(rs);
     if (count == 0)
         return err_set(err, ERR_REFUSED, "cutover %s has no steps any more", d->past.id);
     struct record *records CLEANUP(free_ptr) = xcalloc(count, sizeof *records);
     for (size_t i = 0; i < count; i++)
-        take(res, (int)i, &records[i]);
+        take(rs, (int)i, &records[i]);
     d->began_us = records[0].at_us;
     d->ended_us = is_end(records[count - 1].state) ? records[count - 1].at_us : 0;
     put_timeline(d, records, count);

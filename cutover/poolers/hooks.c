@@ -9,7 +9,6 @@
 #include "core/child.h"
 #include "core/clock.h"
 #include "core/log.h"
-#include "pg/url.h"
 
 #define LINE_BYTES_MAX ((size_t)1000)
 
@@ -30,15 +29,6 @@ enum {
     GIVEN_MAX = GIVEN_ENDS + 6
 };
 
-static char *url_part(const struct cutover *co, const char *key, const char *keyword)
-{
-    char *value = NULL;
-    struct err ignored = ERR_INIT; /* a URL that does not read would have been told before */
-    if (!pg_url_value(config_text(co->cfg, key), keyword, &value, &ignored) || value == NULL)
-        value = xstrdup("");
-    return value;
-}
-
 static void gather(const struct cutover *co, const char *event, struct given given[GIVEN_MAX])
 {
     static const struct {
@@ -52,7 +42,8 @@ static void gather(const struct cutover *co, const char *event, struct given giv
     given[GIVEN_STATE] = (struct given){"state", xstrdup(cutover_state_name(co->state))};
     given[GIVEN_SHARE] = (struct given){"read_share", xasprintf("%d", co->read_share)};
     for (size_t i = 0; i < ARRAY_LEN(ends); i++)
-        given[GIVEN_ENDS + i] = (struct given){ends[i].name, url_part(co, ends[i].key, ends[i].keyword)};
+        given[GIVEN_ENDS + i] =
+            (struct given){ends[i].name, cutover_url_part(co->cfg, ends[i].key, ends[i].keyword)};
 }
 
 static void given_release(struct given given[GIVEN_MAX])
@@ -103,10 +94,12 @@ static void hide_secrets(const struct cutover *co, char *line)
 {
     static const char *const keys[] = {"source.url", "target.url"};
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-        char *password CLEANUP(free_ptr) = url_part(co, keys[i], "password");
+        char *password CLEANUP(free_ptr) = cutover_url_part(co->cfg, keys[i], "password");
         hide(line, password);
     }
-    hide(line, getenv("PGPASSWORD"));
+    static const char *const variables[] = {"PGPASSWORD", "MARIADB_PWD", "MYSQL_PWD"};
+    for (size_t i = 0; i < ARRAY_LEN(variables); i++)
+        hide(line, getenv(variables[i]));
 }
 
 static void tell(struct cutover *co, const char *event, struct child_end *end)

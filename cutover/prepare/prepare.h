@@ -19,6 +19,9 @@ int64_t prepare_estimate_ms(struct cutover *co, char *ret_basis, size_t size);
 /* sequences.c: of the state `sequencing`. Sets the target's to where the source stands, and reads them back. */
 bool sequences_copy(struct cutover *co, struct err *err) MUST_CHECK;
 
+/* counters_maria.c: the same where the target is MariaDB: AUTO_INCREMENT, and sequences of its own. */
+bool maria_counters_copy(struct cutover *co, struct err *err) MUST_CHECK;
+
 /* views.c: of the state `finishing`, if cutover.refresh_after says so: those that can be refreshed CONCURRENTLY, for clients read them. Says what
  * fails. */
 void views_refresh_after(struct cutover *co);
@@ -26,6 +29,7 @@ void views_refresh_after(struct cutover *co);
 /* A step; *ret_done: how many things it has done. What it has to say of them goes to prepare_note(). */
 typedef bool prepare_fn(struct cutover *co, size_t *ret_done, struct err *err);
 prepare_fn views_refresh, statistics_make, prewarm_take, queries_warm;
+prepare_fn maria_statistics_make; /* of statistics_make() */
 
 /* For the report and the audit chain: "12 tables analyzed". */
 void prepare_note(struct cutover *co, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -59,6 +59,8 @@ bool statistics_make(struct cutover *co, size_t *ret_done, struct err *err)
     PG_RESULT_AUTO res = NULL;
     if (!config_bool(co->cfg, "cutover.analyze"))
         return true;
+    if (co->maria != NULL)
+        return maria_statistics_make(co, ret_done, err);
     if (!read_tables(co, &res, err))
         return false;
     for (int i = 0; i < pg_rows(res); i++) {
@@ -84,6 +86,11 @@ int64_t prepare_estimate_ms(struct cutover *co, char *ret_basis, size_t size)
     PG_RESULT_AUTO res = NULL;
     struct err failed = ERR_INIT;
     int64_t bytes;
+    if (co->maria != NULL) {
+        (void)snprintf(ret_basis, size, "%zu tables to ANALYZE",
+                       config_bool(co->cfg, "cutover.analyze") ? co->table_count : 0);
+        return -1;
+    }
     if (!config_bool(co->cfg, "cutover.analyze") || !read_tables(co, &res, &failed)) {
         (void)snprintf(ret_basis, size, "views to refresh");
         return -1;

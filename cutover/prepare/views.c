@@ -108,7 +108,7 @@ bool views_refresh(struct cutover *co, size_t *ret_done, struct err *err)
 {
     struct jobs jobs = {.name = "refresh", .state = "open"};
     size_t left;
-    if (!wanted(co))
+    if (!wanted(co) || co->target == NULL) /* MariaDB has none */
         return true;
     bool ok = add_all(co, &jobs, false, &left, err) && jobs_run(co, &jobs, 1, err);
     *ret_done = jobs.count;
@@ -123,7 +123,7 @@ void views_refresh_after(struct cutover *co)
     struct jobs jobs = {.name = "refresh", .state = "switched"};
     struct err failed = ERR_INIT;
     size_t left = 0;
-    if (!config_bool(co->cfg, "cutover.refresh_after"))
+    if (!config_bool(co->cfg, "cutover.refresh_after") || co->target == NULL)
         return;
     if (!add_all(co, &jobs, true, &left, &failed) || !jobs_run(co, &jobs, 1, &failed)) {
         cutover_say(co, "materialized views were not all refreshed after the switch: %s", failed.text);

@@ -44,6 +44,10 @@ bool gate_warm(struct cutover *co, struct gate_result *gate)
     gate_measured(gate, "shadow queries for %" PRId64 " s%s", warm_s, prewarm ? ", pg_prewarm" : "");
     if (warm_s > 0 && !shadow_has_workload(co->cfg, &failed))
         gate_refuse(gate, "cutover.warm_up: %.200s", failed.text);
+    else if (prewarm && co->target == NULL)
+        gate_refuse(gate,
+                    "MariaDB has no pg_prewarm: set cutover.prewarm to false; cutover.warm_up fills its "
+                    "buffer pool by shadow queries");
     else if (prewarm && !find_prewarm(co, &schema, &there, &failed))
         (void)gate_unmeasured(gate, &failed);
     else if (prewarm && !there)
@@ -116,7 +120,7 @@ bool prewarm_take(struct cutover *co, size_t *ret_done, struct err *err)
     struct jobs jobs = {.name = "pg_prewarm", .state = "open"};
     char *schema CLEANUP(free_ptr) = NULL;
     bool there;
-    if (!config_bool(co->cfg, "cutover.prewarm"))
+    if (!config_bool(co->cfg, "cutover.prewarm") || co->target == NULL)
         return true;
     if (!find_prewarm(co, &schema, &there, err))
         return false;

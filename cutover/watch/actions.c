@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/http.h"
+#include "control/access.h"
 #include "core/alloc.h"
 #include "core/child.h"
 #include "core/clock.h"
@@ -48,11 +48,15 @@ static void pause_apply(struct watching *w, struct watch_level_state *l)
         return;
     }
     const char *address = config_text(cfg, "apply.listen");
-    bool ok = http_post(address, "/pause", ANSWER_MS, &body, &code, &err);
+    const struct http_access access = http_access_of(cfg);
+    bool ok = http_post(&access, address, "/control/pause", "{\"reason\": \"cutover watch\"}", ANSWER_MS,
+                        &body, &code, &err);
     free(body);
     if (!ok || code / 100 != 2) {
         (void)snprintf(text, sizeof text, "pause: apply at %.80s %s: it is tried again", address,
-                       ok ? "refused" : "does not answer");
+                       !ok                          ? "does not answer"
+                       : code == 403 || code == 401 ? "refused (control.token_file)"
+                                                    : "refused");
         waits(w, l, text);
         return;
     }

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/http.h"
+#include "control/access.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "watching.h"
@@ -35,7 +35,8 @@ static void ask(const struct config *cfg, const char *role, const char *listen_k
     int code = 0;
     struct err away = ERR_INIT;
     *ret = (struct role_answer){.name = role, .address = config_text(cfg, listen_key), .trouble = true};
-    if (!http_get(ret->address, "/status", ANSWER_MS, &body, &code, &away)) {
+    const struct http_access access = http_access_of(cfg);
+    if (!http_get(&access, ret->address, "/status", ANSWER_MS, &body, &code, &away)) {
         (void)snprintf(ret->text, sizeof ret->text, "%s does not answer at %.60s", role, ret->address);
         return;
     }

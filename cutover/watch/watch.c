@@ -193,11 +193,15 @@ static void tell_unsaved(const struct watching *w)
 bool cutover_watch(const struct config *cfg, const struct cutover_watch_request *request, bool *ret_firing,
                    struct err *err)
 {
-    const struct alert_ways ways = {.pipeline = config_text(cfg, "pipeline"),
-                                    .url = config_text(cfg, "cutover.watch.webhook"),
-                                    .secret = config_text(cfg, "cutover.watch.webhook_secret"),
-                                    .commands = config_list(cfg, "cutover.watch.on_alert", NULL),
-                                    .command_timeout_ms = config_int(cfg, "cutover.hook_timeout_ms")};
+    const char *const *on_alert = config_list(cfg, "cutover.watch.on_alert", NULL);
+    struct alert_ways ways = alert_ways_of(cfg);
+    ways.background = false; /* what is kept of a reading is kept behind its alerts */
+    ways.url = config_text(cfg, "cutover.watch.webhook");
+    ways.secret = config_text(cfg, "cutover.watch.webhook_secret");
+    if (on_alert[0] != NULL) {
+        ways.commands = on_alert;
+        ways.command_timeout_ms = config_int(cfg, "cutover.hook_timeout_ms");
+    }
     struct watching *w = xcalloc(1, sizeof *w);
     *w = (struct watching){.cfg = cfg,
                            .request = request,

@@ -78,6 +78,17 @@ bool audit_on(struct pg_conn *target, const char *pipeline, struct audit **ret, 
     return set_up(audit_store_postgres(target, true), pipeline, ret, err);
 }
 
+bool audit_on_mariadb(struct maria_conn *target, const char *pipeline, struct audit **ret, struct err *err)
+{
+    return set_up(audit_store_mariadb_on(target), pipeline, ret, err);
+}
+
+void audit_settled(struct audit *a)
+{
+    if (a->store->ops->settled != NULL)
+        a->store->ops->settled(a->store);
+}
+
 void audit_close(struct audit *a)
 {
     if (a == NULL)

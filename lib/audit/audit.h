@@ -26,6 +26,7 @@
 
 struct audit;
 struct pg_conn;
+struct maria_conn;
 
 /* A place in the chain; seq 0 = before the first row. */
 struct audit_mark {
@@ -51,6 +52,10 @@ bool audit_open(const char *target_url, const char *pipeline, struct audit **ret
 /* On a session of the caller's, which it outlives. Rows that are appended within a transaction of the caller's are committed with it; until
  * then nobody else can append. */
 bool audit_on(struct pg_conn *target, const char *pipeline, struct audit **ret, struct err *err) MUST_CHECK;
+/* The same on MariaDB; the caller says when such a transaction has ended (audit_settled()). */
+bool audit_on_mariadb(struct maria_conn *target, const char *pipeline, struct audit **ret,
+                      struct err *err) MUST_CHECK;
+void audit_settled(struct audit *a);
 void audit_close(struct audit *a); /* NULL allowed */
 
 /* Appends a row and, unless the caller is in a transaction, commits it. detail: an object, stolen; NULL = {}. cutover_id NULL = "". ret may be

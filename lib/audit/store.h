@@ -29,6 +29,8 @@ struct audit_store_ops {
                  struct err *err) MUST_CHECK;
     /* How many rows have a number up to this one. */
     bool (*count)(struct audit_store *s, int64_t upto, int64_t *ret, struct err *err) MUST_CHECK;
+    /* The caller's transaction has ended; NULL = nothing is kept beyond it. */
+    void (*settled)(struct audit_store *s);
     void (*close)(struct audit_store *s);
 };
 
@@ -40,6 +42,7 @@ struct audit_store {
 
 /* conn: not owned if borrowed. */
 struct audit_store *audit_store_postgres(struct pg_conn *conn, bool borrowed);
+struct audit_store *audit_store_mariadb_on(struct maria_conn *borrowed);
 bool audit_store_mariadb(const char *url, struct audit_store **ret, struct err *err) MUST_CHECK;
 
 /* who.c: the names of the user that runs this process and of the machine. */

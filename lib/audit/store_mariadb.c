@@ -19,11 +19,21 @@
 struct maria_store {
     struct audit_store base;
     struct maria_conn *conn;
+    bool borrowed;
+    bool locked; /* until the caller's transaction ends: what it has inserted nobody else sees before */
 };
 
 static struct maria_store *of(const struct audit_store *s)
 {
     return (struct maria_store *)(uintptr_t)s;
+}
+
+static void let_go(struct maria_store *ms)
+{
+    struct err ignored = ERR_INIT; /* of a session that has gone: its lock went with it */
+    if (ms->locked)
+        (void)!maria_exec(ms->conn, "DO RELEASE_LOCK(" LOCK_NAME ")", &ignored);
+    ms->locked = false;
 }
 
 static bool is_there(struct maria_store *ms, bool *ret, struct err *err)
@@ -51,29 +61,41 @@ static bool make_table(struct maria_store *ms, struct err *err)
     return ok;
 }
 
+/* Making a table would commit a transaction of the caller's. */
 static bool ensure(struct audit_store *s, struct err *err)
 {
     bool there = false;
-    return is_there(of(s), &there, err) && (there || make_table(of(s), err));
+    return maria_in_transaction(of(s)->conn) ||
+           (is_there(of(s), &there, err) && (there || make_table(of(s), err)));
 }
 
 static bool begin(struct audit_store *s, struct err *err)
 {
+    struct maria_store *ms = of(s);
     char *got CLEANUP(free_ptr) = NULL;
-    if (!maria_query_text(of(s)->conn, "SELECT GET_LOCK(" LOCK_NAME ", 30)", 0, &got, err))
+    s->inside = maria_in_transaction(ms->conn);
+    if (ms->locked)
+        return true;
+    if (!maria_query_text(ms->conn, "SELECT GET_LOCK(" LOCK_NAME ", 30)", 0, &got, err))
         return false;
-    return (got != NULL && strcmp(got, "1") == 0) ||
+    ms->locked = got != NULL && strcmp(got, "1") == 0;
+    return ms->locked ||
            err_set(err, ERR_BUSY, "another writer has held the lock of crossfade_audit for 30 s");
 }
 
-/* The row is committed by itself. */
+/* The row is committed by itself, or with the caller's transaction: then settled() says so. */
 static bool end(struct audit_store *s, bool keep, struct err *err)
 {
-    struct err ignored = ERR_INIT;
     (void)keep;
     (void)err;
-    (void)!maria_exec(of(s)->conn, "DO RELEASE_LOCK(" LOCK_NAME ")", &ignored);
+    if (!s->inside)
+        let_go(of(s));
     return true;
+}
+
+static void settled(struct audit_store *s)
+{
+    let_go(of(s));
 }
 
 static void copy(char *to, size_t size, const char *from)
@@ -207,7 +229,8 @@ static bool count(struct audit_store *s, int64_t upto, int64_t *ret, struct err 
 
 static void close_store(struct audit_store *s)
 {
-    maria_close(of(s)->conn);
+    if (!of(s)->borrowed)
+        maria_close(of(s)->conn);
     free(s);
 }
 
@@ -218,7 +241,17 @@ static const struct audit_store_ops ops = {.ensure = ensure,
                                            .end = end,
                                            .page = page,
                                            .count = count,
+                                           .settled = settled,
                                            .close = close_store};
+
+struct audit_store *audit_store_mariadb_on(struct maria_conn *borrowed)
+{
+    struct maria_store *ms = xcalloc(1, sizeof *ms);
+    ms->base.ops = &ops;
+    ms->conn = borrowed;
+    ms->borrowed = true;
+    return &ms->base;
+}
 
 bool audit_store_mariadb(const char *url, struct audit_store **ret, struct err *err)
 {

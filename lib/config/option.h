@@ -44,6 +44,7 @@ struct option {
     bool (*item_fits)(const char *text); /* OPT_LIST: whether an item reads; NULL = any text does */
     bool (*item_check)(const char *text, struct err *err); /* OPT_RULES: whether an item reads, and why not */
     bool one_rule;     /* OPT_RULES, OPT_LIST: one item may stand without a list around it */
+    bool live;         /* a running role takes another value up (reload) */
     bool secret;       /* the value is never shown */
     const char *items; /* OPT_LIST, OPT_RULES: what an item is, for messages */
     const char *example;

@@ -68,6 +68,9 @@ static void add_markdown(const struct option *opt, struct strbuf *out)
     add_default(opt, "`", out);
     if (opt->example != NULL)
         strbuf_addf(out, "\n- example: `%s`", opt->example);
+    if (opt->live)
+        strbuf_adds(out,
+                    "\n- a running role takes up a new value (SIGHUP, or `crossfade apply|capture reload`)");
     strbuf_adds(out, "\n- read by: ");
     add_commands(opt, false, out);
     if (is_needed(opt)) {
@@ -98,7 +101,13 @@ void config_reference_markdown(struct strbuf *out)
         "percent-encoded, as a password inside a URL has to be. Unknown keys, keys given twice and values "
         "that do not fit are "
         "refused with file, line\n"
-        "and column. The file is read at start; a change needs a restart of the role.\n\n"
+        "and column. The file is read at start. A running role reads it again at SIGHUP or when it is told "
+        "to "
+        "(`crossfade apply reload`,\n"
+        "`crossfade capture reload`): options below that say so take up their new values; if any other "
+        "option of that role "
+        "has changed,\n"
+        "nothing is taken up and the option is named (docs/CONTROL.md).\n\n"
         "```yaml\n"
         "pipeline: shop\n"
         "source:  { url: \"postgresql://crossfade@db1/shop\", tables: [\"public.*\", \"!public.audit_*\"] }\n"
@@ -143,7 +152,7 @@ void config_reference_man(struct strbuf *out)
         option_expected(opt, &rest);
         strbuf_adds(&rest, ". Default: ");
         add_default(opt, "", &rest);
-        strbuf_adds(&rest, ".\n");
+        strbuf_adds(&rest, opt->live ? ". Reloadable.\n" : ".\n");
         add_roff(rest.data, out);
         strbuf_release(&rest);
     }

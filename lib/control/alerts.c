@@ -1,67 +1,137 @@
-/* Owns: the queue of alerts that nobody has taken yet. See alerts.h. */
+/* Owns: the queue of alerts that nobody has taken yet, and the thread that delivers. See alerts.h. */
 #include "control/alerts.h"
 
 #include <jansson.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "control/webhook.h"
+#include "core/alert_events.h"
 #include "core/alloc.h"
 #include "core/child.h"
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/nonce.h"
+#include "json/text.h"
 
 #define WAITING_MAX   100
 #define POST_MS       5000
 #define RETRY_BASE_MS 1000
 #define RETRY_MAX_MS  60000
+#define LOST_NAMES    200
+#define FLUSH_US      INT64_C(6000000)
+
+struct alert {
+    uint64_t number;
+    char *event, *level, *text, *json;
+    bool told; /* to the commands */
+};
 
 struct alerts {
     struct alert_ways ways;
-    char *waiting[WAITING_MAX]; /* JSON, oldest first */
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t wake;
+    struct alert waiting[WAITING_MAX]; /* oldest first */
     size_t count;
+    uint64_t number;
     unsigned tries; /* of the oldest */
     int64_t due_us; /* mono */
+    uint64_t lost;  /* not told to the receiver yet */
+    char lost_names[LOST_NAMES];
+    pthread_t thread;
+    bool running, ends;
+    int64_t flush_until_us;
 };
 
-struct alerts *alerts_new(const struct alert_ways *ways)
+struct alert_ways alert_ways_of(const struct config *cfg)
 {
-    struct alerts *alerts = xcalloc(1, sizeof *alerts);
-    alerts->ways = *ways;
-    return alerts;
+    return (struct alert_ways){.pipeline = config_text(cfg, "pipeline"),
+                               .url = config_text(cfg, "alerts.webhook"),
+                               .secret = config_text(cfg, "alerts.webhook_secret"),
+                               .commands = config_list(cfg, "alerts.on_event", NULL),
+                               .command_timeout_ms = config_int(cfg, "alerts.on_event_timeout"),
+                               .events = config_list(cfg, "alerts.events", NULL),
+                               .background = true};
+}
+
+static bool any(const char *const *list)
+{
+    return list != NULL && list[0] != NULL;
+}
+
+bool alert_ways_any(const struct alert_ways *ways)
+{
+    return ways->url != NULL || any(ways->commands);
+}
+
+/* --- the queue; the lock is held --- */
+
+static void release(struct alert *a)
+{
+    free(a->event);
+    free(a->level);
+    free(a->text);
+    free(a->json);
 }
 
 static void drop_oldest(struct alerts *alerts)
 {
-    free(alerts->waiting[0]);
+    release(&alerts->waiting[0]);
     alerts->count--;
     memmove(alerts->waiting, alerts->waiting + 1, alerts->count * sizeof *alerts->waiting);
     alerts->tries = 0;
     alerts->due_us = 0;
 }
 
-void alerts_free(struct alerts *alerts)
+static void note_lost(struct alerts *alerts, const char *event, const char *why)
 {
-    if (alerts == NULL)
+    size_t used = strlen(alerts->lost_names), more = strlen(event) + 1;
+    if (strcmp(event, "alerts_lost") == 0)
         return;
-    if (alerts->count > 0)
-        log_event(LOG_LEVEL_ERROR, "alert_lost",
-                  "count=%zu text=\"the watch ends before its webhook took them\"", alerts->count);
-    while (alerts->count > 0)
-        drop_oldest(alerts);
-    free(alerts);
+    log_event(LOG_LEVEL_ERROR, "alert_lost", "count=1 event=%s text=\"%s\"", event, why);
+    alerts->lost++;
+    if (used + more >= sizeof alerts->lost_names) { /* the last ones say more */
+        memmove(alerts->lost_names, alerts->lost_names + more, used - MIN_OF(more, used) + 1);
+        used = strlen(alerts->lost_names);
+    }
+    (void)snprintf(alerts->lost_names + used, sizeof alerts->lost_names - used, " %s", event);
 }
 
-static char *alert_json(const struct alerts *alerts, const char *event, const char *level, const char *text)
+static char *alert_json(const struct alerts *alerts, const struct alert_event *row, const char *level,
+                        const char *text)
 {
-    char at[ISO_TIME_MAX];
-    json_t *j = json_pack("{s:s, s:s, s:s, s:s%, s:s}", "event", event, "pipeline", alerts->ways.pipeline,
-                          "level", level, "text", text, strlen(text), "at", clock_iso(clock_wall_us(), at));
+    char at[ISO_TIME_MAX], id[NONCE_MAX];
+    nonce_make(id);
+    json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:s, s:s}", "id", id, "event", row->name,
+                          "group", row->group, "severity", row->severity, "pipeline",
+                          json_text(alerts->ways.pipeline), "level", json_text(level), "text",
+                          json_text(text), "at", clock_iso(clock_wall_us(), at), "version", CF_VERSION);
     char *dump = j != NULL ? json_dumps(j, JSON_COMPACT) : NULL;
     json_decref(j);
+    if (dump == NULL)
+        BUG("no memory for JSON");
     return dump;
 }
+
+static void put(struct alerts *alerts, const struct alert_event *row, const char *level, const char *text,
+                bool told)
+{
+    if (alerts->count == WAITING_MAX) {
+        note_lost(alerts, alerts->waiting[0].event, "too many wait for the webhook already");
+        drop_oldest(alerts);
+    }
+    alerts->waiting[alerts->count++] = (struct alert){.number = ++alerts->number,
+                                                      .event = xstrdup(row->name),
+                                                      .level = xstrdup(level),
+                                                      .text = xstrdup(text),
+                                                      .json = alert_json(alerts, row, level, text),
+                                                      .told = told || !any(alerts->ways.commands)};
+}
+
+/* --- commands --- */
 
 static void run_command(const struct alerts *alerts, const char *command, const char *const *env,
                         const char *json)
@@ -86,61 +156,201 @@ static void run_command(const struct alerts *alerts, const char *command, const 
     child_end_release(&end);
 }
 
-static void run_commands(const struct alerts *alerts, const char *event, const char *level, const char *text,
-                         const char *json)
+static void run_commands(const struct alerts *alerts, const struct alert *a)
 {
-    char *env[] = {xasprintf("CROSSFADE_EVENT=%s", event), xasprintf("CROSSFADE_LEVEL=%s", level),
-                   xasprintf("CROSSFADE_TEXT=%s", text),
+    char *env[] = {xasprintf("CROSSFADE_EVENT=%s", a->event), xasprintf("CROSSFADE_LEVEL=%s", a->level),
+                   xasprintf("CROSSFADE_TEXT=%s", a->text),
                    xasprintf("CROSSFADE_PIPELINE=%s", alerts->ways.pipeline), NULL};
     for (const char *const *command = alerts->ways.commands; command != NULL && *command != NULL; command++)
-        run_command(alerts, *command, (const char *const *)env, json);
+        run_command(alerts, *command, (const char *const *)env, a->json);
     for (size_t i = 0; env[i] != NULL; i++)
         free(env[i]);
 }
 
-static void wait_for_webhook(struct alerts *alerts, const char *json)
+static struct alert copy_of(const struct alert *a)
 {
-    if (alerts->count == WAITING_MAX) {
-        log_event(LOG_LEVEL_ERROR, "alert_lost", "count=1 text=\"%d wait for the webhook already\"",
-                  WAITING_MAX);
-        drop_oldest(alerts);
-    }
-    alerts->waiting[alerts->count++] = xstrdup(json);
+    return (struct alert){.number = a->number,
+                          .event = xstrdup(a->event),
+                          .level = xstrdup(a->level),
+                          .text = xstrdup(a->text),
+                          .json = xstrdup(a->json)};
 }
 
-void alerts_raise(struct alerts *alerts, const char *event, const char *level, const char *text, bool good)
+/* The first one that commands have not got; they run without the lock. False: there is none. */
+static bool tell_one(struct alerts *alerts)
 {
-    log_event(good ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "alert", "event=%s level=%s text=\"%s\"", event, level,
-              text);
-    char *json = alert_json(alerts, event, level, text);
-    if (json == NULL) {
-        log_event(LOG_LEVEL_ERROR, "alert_lost", "count=1 text=\"it cannot be said in JSON\"");
-        return;
+    size_t i = 0;
+    while (i < alerts->count && alerts->waiting[i].told)
+        i++;
+    if (i == alerts->count)
+        return false;
+    alerts->waiting[i].told = true;
+    struct alert copy = copy_of(&alerts->waiting[i]);
+    if (alerts->ways.url == NULL) { /* nobody else waits for it */
+        while (i-- > 0)
+            drop_oldest(alerts);
+        drop_oldest(alerts);
     }
-    if (alerts->ways.url != NULL)
-        wait_for_webhook(alerts, json);
-    run_commands(alerts, event, level, text, json);
-    free(json);
+    pthread_mutex_unlock(&alerts->lock);
+    run_commands(alerts, &copy);
+    pthread_mutex_lock(&alerts->lock);
+    release(&copy);
+    return true;
+}
+
+/* --- the webhook --- */
+
+/* The oldest has been tried; it may have been given up meanwhile. */
+static void judge(struct alerts *alerts, const struct alert *tried, bool taken, const struct err *err)
+{
+    bool there = alerts->count > 0 && alerts->waiting[0].number == tried->number;
+    if (!taken)
+        log_event(LOG_LEVEL_ERROR, "alert_failed", "waiting=%zu event=%s text=\"%s\"", alerts->count,
+                  tried->event, err->text);
+    if (taken && there)
+        drop_oldest(alerts);
+    else if (there && err->code != ERR_CONNECT) { /* it will not take this one later either */
+        note_lost(alerts, tried->event, "the webhook refuses it");
+        drop_oldest(alerts);
+    } else if (!taken)
+        alerts->due_us = clock_mono_us() + clock_backoff_us(alerts->tries++, RETRY_BASE_MS, RETRY_MAX_MS);
+    if (taken && alerts->lost > 0) {
+        char text[LOST_NAMES + 120];
+        (void)snprintf(text, sizeof text, "%llu alerts were given up, the last ones:%s",
+                       (unsigned long long)alerts->lost, alerts->lost_names);
+        alerts->lost = 0;
+        alerts->lost_names[0] = '\0';
+        put(alerts, alert_event_find("alerts_lost"), "webhook", text, true);
+    }
+}
+
+/* One attempt, without the lock. False: nothing is due, or nobody took it. */
+static bool post_one(struct alerts *alerts)
+{
+    struct err err = ERR_INIT;
+    if (alerts->ways.url == NULL || alerts->count == 0 || alerts->due_us > clock_mono_us())
+        return false;
+    struct alert copy = copy_of(&alerts->waiting[0]);
+    pthread_mutex_unlock(&alerts->lock);
+    bool taken = webhook_post(alerts->ways.url, alerts->ways.secret, copy.json, POST_MS, &err);
+    pthread_mutex_lock(&alerts->lock);
+    judge(alerts, &copy, taken, &err);
+    release(&copy);
+    return taken;
 }
 
 void alerts_deliver(struct alerts *alerts)
 {
-    while (alerts->count > 0 && alerts->due_us <= clock_mono_us()) {
-        struct err err = ERR_INIT;
-        if (webhook_post(alerts->ways.url, alerts->ways.secret, alerts->waiting[0], POST_MS, &err)) {
-            drop_oldest(alerts);
-            continue;
-        }
-        log_event(LOG_LEVEL_ERROR, "alert_failed", "waiting=%zu text=\"%s\"", alerts->count, err.text);
-        if (err.code != ERR_CONNECT) /* it will not take this one later either */
-            drop_oldest(alerts);
-        else
-            alerts->due_us = clock_mono_us() + clock_backoff_us(alerts->tries++, RETRY_BASE_MS, RETRY_MAX_MS);
+    if (alerts->ways.background)
         return;
-    }
+    pthread_mutex_lock(&alerts->lock);
+    while (post_one(alerts))
+        continue;
+    pthread_mutex_unlock(&alerts->lock);
 }
 
-int64_t alerts_due_us(const struct alerts *alerts)
+int64_t alerts_due_us(struct alerts *alerts)
 {
-    return alerts->count == 0 ? 0 : alerts->due_us > 0 ? alerts->due_us : 1;
+    pthread_mutex_lock(&alerts->lock);
+    int64_t due_us = alerts->count == 0 || alerts->ways.background ? 0 : MAX_OF(alerts->due_us, 1);
+    pthread_mutex_unlock(&alerts->lock);
+    return due_us;
+}
+
+/* --- in the background --- */
+
+static void wait_for_work(struct alerts *alerts)
+{
+    int64_t until_us =
+        alerts->count > 0 && alerts->due_us > 0 ? alerts->due_us : clock_mono_us() + RETRY_MAX_MS * 1000;
+    struct timespec until = {.tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000};
+    (void)pthread_cond_timedwait(&alerts->wake, &alerts->lock, &until);
+}
+
+/* Told to end, it goes on while somebody takes what waits, for some seconds. */
+static bool goes_on(const struct alerts *alerts)
+{
+    bool left = alerts->count > 0;
+    return !alerts->ends || (left && clock_mono_us() < alerts->flush_until_us);
+}
+
+static void *work(void *arg)
+{
+    struct alerts *alerts = arg;
+    pthread_mutex_lock(&alerts->lock);
+    while (goes_on(alerts)) {
+        bool did = tell_one(alerts);
+        if (post_one(alerts) || did)
+            continue;
+        if (goes_on(alerts) && (!alerts->ends || alerts->due_us < alerts->flush_until_us))
+            wait_for_work(alerts);
+        else if (alerts->ends)
+            break;
+    }
+    pthread_mutex_unlock(&alerts->lock);
+    return NULL;
+}
+
+struct alerts *alerts_new(const struct alert_ways *ways)
+{
+    struct alerts *alerts = xcalloc(1, sizeof *alerts);
+    pthread_condattr_t attr;
+    alerts->ways = *ways;
+    if (pthread_condattr_init(&attr) != 0 || pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) != 0 ||
+        pthread_cond_init(&alerts->wake, &attr) != 0 || pthread_mutex_init(&alerts->lock, NULL) != 0)
+        BUG("no lock for alerts");
+    pthread_condattr_destroy(&attr);
+    alerts->running = ways->background && alert_ways_any(ways);
+    if (alerts->running && pthread_create(&alerts->thread, NULL, work, alerts) != 0)
+        BUG("no thread for alerts");
+    return alerts;
+}
+
+void alerts_free(struct alerts *alerts)
+{
+    if (alerts == NULL)
+        return;
+    pthread_mutex_lock(&alerts->lock);
+    alerts->ends = true;
+    alerts->flush_until_us = clock_mono_us() + FLUSH_US;
+    pthread_cond_signal(&alerts->wake);
+    pthread_mutex_unlock(&alerts->lock);
+    if (alerts->running)
+        pthread_join(alerts->thread, NULL);
+    if (alerts->count > 0)
+        log_event(LOG_LEVEL_ERROR, "alert_lost",
+                  "count=%zu text=\"this process ends before its webhook took them\"", alerts->count);
+    while (alerts->count > 0)
+        drop_oldest(alerts);
+    pthread_cond_destroy(&alerts->wake);
+    pthread_mutex_destroy(&alerts->lock);
+    free(alerts);
+}
+
+/* --- raising --- */
+
+static bool is_wanted(const struct alerts *alerts, const struct alert_event *row)
+{
+    for (const char *const *e = alerts->ways.events; any(alerts->ways.events) && *e != NULL; e++) {
+        if (strcmp(*e, row->name) == 0 || strcmp(*e, row->group) == 0)
+            return true;
+    }
+    return !any(alerts->ways.events);
+}
+
+void alerts_raise(struct alerts *alerts, const char *event, const char *level, const char *text, bool good)
+{
+    const struct alert_event *row = alert_event_find(event);
+    if (row == NULL)
+        BUG("alert %s is not in the table", event);
+    log_event(good ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "alert", "event=%s level=%s text=\"%s\"", event, level,
+              text);
+    if (!alert_ways_any(&alerts->ways) || !is_wanted(alerts, row))
+        return;
+    pthread_mutex_lock(&alerts->lock);
+    put(alerts, row, level, text, false);
+    while (!alerts->ways.background && tell_one(alerts))
+        continue;
+    pthread_cond_signal(&alerts->wake);
+    pthread_mutex_unlock(&alerts->lock);
 }

@@ -1,7 +1,6 @@
 /*
- * Wraps libmicrohttpd: three read-only pages, and two commands for callers on this machine, on a socket that we bind ourselves (for a clear message when
- * that fails). Its one thread reads copies of the board. Requests are bounded in size, number and time;
- * bodies are thrown away.
+ * Wraps libmicrohttpd: three read-only pages, those of the status page (http_pages.h), and commands (http_server_command.c), on a socket that we bind ourselves (for a clear message when
+ * that fails). Its one thread reads copies of the board. Requests are bounded in size, number and time.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -11,25 +10,39 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "control/http.h"
+#include "control/http_guard.h"
+#include "control/http_server_command.h"
+#include "control/http_server_late.h"
+#include "control/http_server_stream.h"
+#include "control/http_server_tls.h"
+#include "control/status_tables.h"
 #include "core/alive.h"
 #include "core/alloc.h"
+#include "core/log.h"
 
 #define REQUEST_BYTES_MAX ((size_t)16 << 10)
 #define CONNECTIONS_MAX   32
 #define IDLE_TIMEOUT_S    10
 #define BACKLOG           64
 #define LOOP_SILENT_US    INT64_C(120000000) /* a loop that says nothing for so long hangs */
+/* A request has to be there so long after its first byte, however slowly it comes. */
+#define REQUEST_WITHIN_US INT64_C(15000000)
+#define TLS_PRIORITIES    "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
 struct http_server {
     struct MHD_Daemon *daemon;
     struct status_board *board;
     char *host; /* that it was told to listen at */
+    struct http_settings settings;
+    struct http_tls tls;
+    struct http_commands *commands;
+    struct http_late *late;
     int port;
+    struct http_streams *_Atomic streams; /* and pages of the status page; NULL: none are served */
 };
 
 static enum MHD_Result answer(struct MHD_Connection *conn, unsigned status, const char *type, char *body)
@@ -64,95 +77,91 @@ static enum MHD_Result answer_probe(struct MHD_Connection *conn, bool good)
                   xstrdup(good ? "ok\n" : "no\n"));
 }
 
-static bool from_this_machine(struct MHD_Connection *conn)
+static enum MHD_Result answer_status(struct MHD_Connection *conn, struct status_board *board)
 {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    if (info == NULL)
-        return false;
-    const struct sockaddr *addr = info->client_addr;
-    if (addr->sa_family == AF_INET) {
-        uint32_t ip = ntohl(((const struct sockaddr_in *)(const void *)addr)->sin_addr.s_addr);
-        return ip >> 24 == 127;
-    }
-    if (addr->sa_family != AF_INET6)
-        return false;
-    const struct in6_addr *ip6 = &((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr;
-    return IN6_IS_ADDR_LOOPBACK(ip6) || (IN6_IS_ADDR_V4MAPPED(ip6) && ip6->s6_addr[12] == 127);
+    const char *asked = MHD_lookup_connection_value(conn, MHD_GET_ARGUMENT_KIND, "tables");
+    enum status_tables tables = asked == NULL                ? STATUS_TABLES_NOW
+                                : strcmp(asked, "no") == 0   ? STATUS_TABLES_NONE
+                                : strcmp(asked, "last") == 0 ? STATUS_TABLES_LAST
+                                                             : STATUS_TABLES_NOW;
+    return answer(conn, MHD_HTTP_OK, "application/json", status_board_json_with(board, tables));
 }
 
-/* Host: the address that we listen at, or a name that can only mean this machine. A page whose name somebody's DNS has made to
- * point here (rebinding) is of the same origin for its browser, but its name stays in Host. */
-static bool host_is_ours(const struct http_server *server, const char *host)
+static bool is_read(const char *method)
 {
-    char name[256];
-    struct in_addr ip4;
-    if (host == NULL)
-        return false;
-    const char *end = host[0] == '[' ? strchr(host, ']') : host + strcspn(host, ":");
-    const char *begin = host + (host[0] == '[');
-    if (end == NULL || (size_t)(end - begin) >= sizeof name)
-        return false;
-    (void)snprintf(name, sizeof name, "%.*s", (int)(end - begin), begin);
-    if (inet_pton(AF_INET, name, &ip4) == 1 && ntohl(ip4.s_addr) >> 24 == 127)
-        return true;
-    return strcasecmp(name, "localhost") == 0 || strcmp(name, "::1") == 0 ||
-           strcasecmp(name, server->host) == 0;
+    return strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
 }
 
-/* From this machine, and not by a page in somebody's browser: those name their origin, and browsers say who asks. */
-static bool may_command(const struct http_server *server, struct MHD_Connection *conn)
+static struct http_late_mark *mark_of(struct MHD_Connection *conn)
 {
-    return from_this_machine(conn) && MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Origin") == NULL &&
-           MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Sec-Fetch-Site") == NULL &&
-           host_is_ours(server, MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Host"));
+    return MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 }
 
-static enum MHD_Result answer_command(const struct http_server *server, struct MHD_Connection *conn,
-                                      bool pause)
+static void on_connection(void *ctx, struct MHD_Connection *conn, void **socket_ctx,
+                          enum MHD_ConnectionNotificationCode what)
 {
-    static const char type[] = "text/plain; charset=utf-8";
-    if (!may_command(server, conn))
-        return answer(conn, MHD_HTTP_FORBIDDEN, type,
-                      xstrdup("only from this machine, by its name or address, and not from a browser\n"));
-    if (!status_board_ask_pause(server->board, pause))
-        return answer(conn, MHD_HTTP_NOT_FOUND, type, xstrdup("this role does not pause\n"));
-    return answer(conn, MHD_HTTP_OK, type,
-                  xstrdup(pause ? "pauses behind the fence at hand\n" : "goes on\n"));
+    struct http_server *server = ctx;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED)
+        *socket_ctx = http_late_enter(
+            server->late, MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
+    else
+        http_late_leave(server->late, *socket_ctx);
+}
+
+static void on_completed(void *ctx, struct MHD_Connection *conn, void **request_ctx,
+                         enum MHD_RequestTerminationCode how UNUSED)
+{
+    struct http_server *server = ctx;
+    http_late_again(server->late, mark_of(conn));
+    http_request_free(*request_ctx);
+    *request_ctx = NULL;
 }
 
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *conn, const char *url, const char *method,
-                                  const char *version, const char *upload, size_t *upload_len,
+                                  const char *version UNUSED, const char *upload, size_t *upload_len,
                                   void **request_ctx)
 {
     struct http_server *server = ctx;
-    static int seen;
-    if (*request_ctx ==
-        NULL) { /* headers only: wait for the rest, so that the answer is not lost in a reset */
-        *request_ctx = &seen;
+    struct http_request *request = *request_ctx;
+    enum MHD_Result queued = MHD_NO;
+    unsigned refused = 0;
+    const char *why = NULL;
+    if (request == NULL) { /* headers only: wait for the rest, so that the answer is not lost in a reset */
+        *request_ctx = http_request_new(server->commands, conn);
         return MHD_YES;
     }
     if (*upload_len > 0) {
+        http_request_body(request, upload, *upload_len);
         *upload_len = 0;
         return MHD_YES;
     }
-    if (strcmp(method, MHD_HTTP_METHOD_POST) == 0 &&
-        (strcmp(url, "/pause") == 0 || strcmp(url, "/resume") == 0))
-        return answer_command(server, conn, strcmp(url, "/pause") == 0);
-    if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
-        return answer(conn, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", xstrdup("only GET\n"));
+    http_late_whole(server->late, mark_of(conn));
+    if (strcmp(url, "/health") == 0 && is_read(method))
+        return answer_health(conn, server->board);
+    if (strcmp(url, "/healthz") == 0 && is_read(method))
+        return answer_probe(conn, alive_age_us() < LOOP_SILENT_US);
+    if (strcmp(url, "/readyz") == 0 && is_read(method))
+        return answer_probe(conn, status_board_ready(server->board) && status_board_healthy(server->board));
+    if (!request->waits && !http_commands_pace(server->commands, conn))
+        return answer(conn, MHD_HTTP_TOO_MANY_REQUESTS, "text/plain; charset=utf-8",
+                      xstrdup("too many requests\n"));
+    if (strcmp(method, MHD_HTTP_METHOD_POST) == 0 && http_command_take(request, url, &queued))
+        return queued;
+    if (!is_read(method) || strncmp(url, "/control/", strlen("/control/")) == 0)
+        return answer(conn, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain; charset=utf-8",
+                      xstrdup("GET and HEAD; POST is for /control/…\n"));
+    why = http_read_refused(server->commands, conn, &refused);
+    if (why != NULL)
+        return answer(conn, refused, "text/plain; charset=utf-8", xstrdup(why));
     if (strcmp(url, "/status") == 0)
-        return answer(conn, MHD_HTTP_OK, "application/json", status_board_json(server->board));
+        return answer_status(conn, server->board);
     if (strcmp(url, "/metrics") == 0)
         return answer(conn, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8",
                       status_board_metrics(server->board));
-    if (strcmp(url, "/health") == 0)
-        return answer_health(conn, server->board);
-    if (strcmp(url, "/healthz") == 0)
-        return answer_probe(conn, alive_age_us() < LOOP_SILENT_US);
-    if (strcmp(url, "/readyz") == 0)
-        return answer_probe(conn, status_board_ready(server->board) && status_board_healthy(server->board));
+    if (http_streams_take(server->streams, conn, url, &queued))
+        return queued;
     return answer(conn, MHD_HTTP_NOT_FOUND, "text/plain; charset=utf-8",
-                  xstrdup("not found: /status, /metrics, /health, /healthz, /readyz\n"));
+                  xstrdup("not found: /, /status, /metrics, /health, /healthz, /readyz\n"));
 }
 
 /* Divides "host:port" or "[v6]:port"; host may be empty-bracketed. malloc'd. */
@@ -221,8 +230,89 @@ static int port_of(int fd)
     return ntohs(((struct sockaddr_in *)&addr)->sin_port);
 }
 
-bool http_server_start(const char *listen_text, struct status_board *board, struct http_server **ret,
-                       struct err *err)
+/* What others on the network can reach: with TLS, or loudly. */
+static bool check_exposure(const struct http_server *server, const char *listen_text, struct err *err)
+{
+    const struct http_settings *set = &server->settings;
+    if (http_host_is_loopback(server->host) || (set->tls_cert != NULL && set->read_needs_auth))
+        return true;
+    if (set->refuse_exposed)
+        return err_set(
+            err, ERR_CONFIG,
+            "listen=%s can be reached by others, and has no TLS and authentication: set control.tls_cert, "
+            "control.tls_key and control.read: authenticated, listen at 127.0.0.1, or say control.exposed: "
+            "warn",
+            listen_text);
+    log_event(LOG_LEVEL_WARN, "listens_openly",
+              "listen=%s text=\"others can read status and metrics%s: keep it behind a firewall, or set "
+              "%scontrol.read: "
+              "authenticated\"",
+              listen_text, set->tls_cert == NULL ? ", unencrypted" : "",
+              set->tls_cert == NULL ? "control.tls_cert, control.tls_key and " : "");
+    return true;
+}
+
+static bool check_settings(const struct http_settings *set, struct err *err)
+{
+    if ((set->tls_cert == NULL) != (set->tls_key == NULL))
+        return err_set(err, ERR_CONFIG,
+                       "control.tls_cert and control.tls_key belong together: one of them is not set");
+    if (set->client_ca != NULL && set->tls_cert == NULL)
+        return err_set(err, ERR_CONFIG,
+                       "control.client_ca: clients show certificates over TLS: set control.tls_cert, too");
+    if (set->read_needs_auth && set->token_file == NULL && set->client_ca == NULL)
+        return err_set(
+            err, ERR_CONFIG,
+            "control.read: authenticated: nobody could, without control.token_file or control.client_ca");
+    return true;
+}
+
+/* Options that only count with TLS come last: the first MHD_OPTION_END ends them. */
+static struct MHD_Daemon *start_daemon(struct http_server *server, int fd)
+{
+    const struct http_tls *tls = &server->tls;
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
+    struct MHD_OptionItem with_tls[] = {
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, tls->cert},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, tls->key},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, TLS_PRIORITIES},
+        {tls->client_ca != NULL ? MHD_OPTION_HTTPS_MEM_TRUST : MHD_OPTION_END, 0, tls->client_ca},
+        {MHD_OPTION_END, 0, NULL}};
+    if (tls->cert != NULL)
+        flags |= MHD_USE_TLS;
+    else
+        with_tls[0] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
+    return MHD_start_daemon(flags, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET, fd,
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, REQUEST_BYTES_MAX,
+                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+                            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S,
+                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_NOTIFY_COMPLETED,
+                            on_completed, server, MHD_OPTION_ARRAY, with_tls, MHD_OPTION_END);
+}
+
+static void release(struct http_server *server)
+{
+    http_late_end(server->late);
+    http_commands_free(server->commands);
+    http_tls_release(&server->tls);
+    free(server->host);
+    free(server);
+}
+
+static bool prepare(struct http_server *server, const char *listen_text, struct err *err)
+{
+    if (!check_settings(&server->settings, err) || !check_exposure(server, listen_text, err) ||
+        (server->settings.tls_cert != NULL && !http_tls_read(&server->settings, &server->tls, err)) ||
+        !http_commands_new(&server->settings, server->host, status_board_desk(server->board),
+                           &server->commands, err))
+        return false;
+    server->late = http_late_start(server->settings.request_within_us > 0 ? server->settings.request_within_us
+                                                                          : REQUEST_WITHIN_US);
+    return true;
+}
+
+bool http_server_start(const char *listen_text, const struct http_settings *settings,
+                       struct status_board *board, struct http_server **ret, struct err *err)
 {
     int fd = -1;
     char *host = NULL;
@@ -232,18 +322,29 @@ bool http_server_start(const char *listen_text, struct status_board *board, stru
     server->host = host;
     server->board = board;
     server->port = port_of(fd);
-    server->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, REQUEST_BYTES_MAX, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_END);
-    if (server->daemon == NULL) {
+    if (settings != NULL)
+        server->settings = *settings;
+    bool ok = prepare(server, listen_text, err);
+    if (ok) {
+        server->daemon = start_daemon(server, fd);
+        ok = server->daemon != NULL ||
+             err_set(err, server->tls.cert != NULL ? ERR_CONFIG : ERR_IO,
+                     "listen=%s: the HTTP server did not start%s", listen_text,
+                     server->tls.cert != NULL ? ": do control.tls_cert and control.tls_key belong together?"
+                                              : "");
+    }
+    if (!ok) {
         close(fd);
-        free(server->host);
-        free(server);
-        return err_set(err, ERR_IO, "listen=%s: the HTTP server did not start", listen_text);
+        release(server);
+        return false;
     }
     *ret = server;
     return true;
+}
+
+bool http_server_reload(struct http_server *server, struct err *err)
+{
+    return http_commands_tokens(server->commands, err);
 }
 
 int http_server_port(const struct http_server *server)
@@ -251,11 +352,23 @@ int http_server_port(const struct http_server *server)
     return server->port;
 }
 
+void http_server_serve(struct http_server *server, const struct http_pages *pages)
+{
+    server->streams = http_streams_new(pages);
+}
+
+void http_server_wake(struct http_server *server)
+{
+    http_streams_wake(server->streams);
+}
+
 void http_server_stop(struct http_server *server)
 {
     if (server == NULL)
         return;
+    desk_close(status_board_desk(server->board)); /* those that wait for it get their answers */
+    http_streams_end(server->streams);
     MHD_stop_daemon(server->daemon);
-    free(server->host);
-    free(server);
+    http_streams_free(server->streams);
+    release(server);
 }

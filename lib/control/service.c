@@ -41,6 +41,8 @@ static void tell(const char *message)
         log_event(LOG_LEVEL_WARN, "notify_failed", "errno=%d", -rc);
 }
 
+static atomic_bool told_ready;
+
 static void ping(void)
 {
     tell("WATCHDOG=1");
@@ -111,6 +113,7 @@ static void *run(void *arg)
             s->status_us = 0;
             tell_status(s, now_us);
             tell("READY=1");
+            atomic_store(&told_ready, true);
         }
         tell_status(s, now_us);
         ping_for_loop(s, now_us);
@@ -138,6 +141,21 @@ struct service *service_start(struct status_board *board, int stop_fd)
     return s;
 }
 
+void service_reloading(void)
+{
+    char message[80];
+    if (!atomic_load(&told_ready))
+        return;
+    (void)snprintf(message, sizeof message, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_mono_us());
+    tell(message);
+}
+
+void service_reloaded(void)
+{
+    if (atomic_load(&told_ready))
+        tell("READY=1");
+}
+
 static void say_goodbye(struct service *s, const char *text)
 {
     static const char head[] = "STOPPING=1\nSTATUS=";
@@ -145,6 +163,7 @@ static void say_goodbye(struct service *s, const char *text)
     if (eventfd_write(s->end_fd, 1) != 0)
         BUG("eventfd_write failed");
     pthread_join(s->thread, NULL);
+    atomic_store(&told_ready, false);
     close(s->end_fd);
     (void)snprintf(message, sizeof message, "%s%s", head, text != NULL ? text : "stopped");
     without_controls(message + sizeof head - 1);

@@ -16,4 +16,8 @@ struct service *service_start(struct status_board *board, int stop_fd);
 /* `text`: the role's last word (why it has halted); NULL = it was stopped. */
 void service_stop(struct service *service, const char *text);
 
+/* The role reads its configuration again, and has. Nothing is said before it was ready for the first time. @thread any */
+void service_reloading(void);
+void service_reloaded(void);
+
 #endif

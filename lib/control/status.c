@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "control/board.h"
+#include "control/desk.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 
@@ -21,9 +22,12 @@ struct sample {
 
 struct status_board {
     pthread_mutex_t lock;
-    struct role_status status; /* tables: own copy */
-    int64_t published_us;      /* wall */
-    bool can_pause, pause_asked, ready;
+    struct role_status status;        /* tables: own copy */
+    struct table_status *last_tables; /* of the copy before, when none runs */
+    size_t last_table_count;
+    int64_t published_us; /* wall */
+    struct desk *desk;
+    bool ready;
     char trouble[BOARD_TROUBLE_MAX];
     struct sample samples[SAMPLES_MAX];
     size_t sample_count; /* ever taken */
@@ -49,6 +53,7 @@ const char *wal_guard_level_name(enum wal_guard_level level)
 struct status_board *status_board_new(void)
 {
     struct status_board *board = xcalloc(1, sizeof *board);
+    board->desk = desk_new();
     if (pthread_mutex_init(&board->lock, NULL) != 0)
         BUG("pthread_mutex_init failed");
     board->status = (struct role_status){.role = "unknown", .retained_wal_bytes = -1, .safe_wal_bytes = -1};
@@ -59,17 +64,19 @@ void status_board_free(struct status_board *board)
 {
     if (board == NULL)
         return;
+    desk_free(board->desk);
     free((void *)(uintptr_t)board->status.tables);
+    free(board->last_tables);
     pthread_mutex_destroy(&board->lock);
     free(board);
 }
 
-static struct table_status *copy_tables(const struct role_status *status)
+static struct table_status *copy_tables(const struct table_status *tables, size_t count)
 {
-    if (status->tables == NULL || status->table_count == 0)
+    if (tables == NULL || count == 0)
         return NULL;
-    struct table_status *copy = xmalloc(status->table_count * sizeof *copy);
-    memcpy(copy, status->tables, status->table_count * sizeof *copy);
+    struct table_status *copy = xmalloc(count * sizeof *copy);
+    memcpy(copy, tables, count * sizeof *copy);
     return copy;
 }
 
@@ -86,9 +93,15 @@ static void take_sample(struct status_board *board, const struct role_status *st
 
 void status_board_publish(struct status_board *board, const struct role_status *status)
 {
-    struct table_status *tables = copy_tables(status);
+    struct table_status *tables = copy_tables(status->tables, status->table_count);
     pthread_mutex_lock(&board->lock);
     struct table_status *old = (void *)(uintptr_t)board->status.tables;
+    if (tables == NULL && old != NULL) { /* the copy is over, or waits between two windows */
+        struct table_status *before = board->last_tables;
+        board->last_tables = old;
+        board->last_table_count = board->status.table_count;
+        old = before;
+    }
     board->status = *status;
     board->published_us = clock_wall_us();
     board->status.tables = tables;
@@ -99,28 +112,9 @@ void status_board_publish(struct status_board *board, const struct role_status *
     free(old);
 }
 
-void status_board_can_pause(struct status_board *board)
+struct desk *status_board_desk(struct status_board *board)
 {
-    pthread_mutex_lock(&board->lock);
-    board->can_pause = true;
-    pthread_mutex_unlock(&board->lock);
-}
-
-bool status_board_ask_pause(struct status_board *board, bool pause)
-{
-    pthread_mutex_lock(&board->lock);
-    bool can = board->can_pause;
-    board->pause_asked = can && pause;
-    pthread_mutex_unlock(&board->lock);
-    return can;
-}
-
-bool status_board_pause_asked(struct status_board *board)
-{
-    pthread_mutex_lock(&board->lock);
-    bool asked = board->pause_asked;
-    pthread_mutex_unlock(&board->lock);
-    return asked;
+    return board->desk;
 }
 
 void status_board_trouble(void *ctx, const char *text)
@@ -152,13 +146,32 @@ static double rate_of(uint64_t then, uint64_t now, double seconds)
 
 void board_look(struct status_board *board, struct board_view *ret)
 {
+    board_look_with(board, STATUS_TABLES_NOW, ret);
+}
+
+/* Under the lock. */
+static void look_at_tables(const struct status_board *board, struct board_view *ret)
+{
+    const struct table_status *from = board->status.tables;
+    if (ret->tables_wanted == STATUS_TABLES_LAST && from == NULL) {
+        from = board->last_tables;
+        ret->status.table_count = board->last_table_count;
+    }
+    if (ret->tables_wanted == STATUS_TABLES_NONE)
+        ret->status.table_count = 0;
+    ret->tables = copy_tables(from, ret->status.table_count);
+    ret->status.tables = ret->tables;
+}
+
+void board_look_with(struct status_board *board, enum status_tables tables, struct board_view *ret)
+{
     pthread_mutex_lock(&board->lock);
     ret->status = board->status;
+    ret->tables_wanted = tables;
     ret->published_us = board->published_us;
     memcpy(ret->trouble, board->trouble[0] != '\0' ? board->trouble : board->status.notice,
            sizeof ret->trouble);
-    ret->tables = copy_tables(&board->status);
-    ret->status.tables = ret->tables;
+    look_at_tables(board, ret);
     int64_t now_us = clock_mono_us();
     const struct sample *s = oldest_sample(board, now_us);
     double seconds = s != NULL ? (double)(now_us - s->mono_us) / 1e6 : 0.0;
@@ -167,6 +180,9 @@ void board_look(struct status_board *board, struct board_view *ret)
     ret->rows_per_s = known ? rate_of(s->rows, board->status.snapshot_rows, seconds) : 0.0;
     ret->bytes_per_s = known ? rate_of(s->bytes, board->status.bytes, seconds) : 0.0;
     pthread_mutex_unlock(&board->lock);
+    ret->rate_asked = desk_rate_asked(board->desk);
+    ret->drains = desk_drain_asked(board->desk);
+    ret->pause_asked = desk_is_paused(board->desk);
     ret->now_us = clock_wall_us();
 }
 
@@ -192,7 +208,9 @@ bool board_view_lag_seconds(const struct board_view *view, double *ret)
 {
     int64_t known_us = MAX_OF(view->status.position_commit_us, view->status.caught_up_us);
     uint64_t lag_bytes = 0;
-    if (board_view_lag_bytes(view, &lag_bytes) && lag_bytes == 0)
+    /* A role that cannot reach its server has not looked: what it says of itself then is what it saw before. */
+    bool looks = view->status.phase != PHASE_RETRYING && view->status.phase != PHASE_HALTED;
+    if (looks && board_view_lag_bytes(view, &lag_bytes) && lag_bytes == 0)
         known_us = MAX_OF(known_us, view->published_us);
     if (known_us == 0)
         return false;

@@ -106,11 +106,9 @@ bool status_board_healthy(struct status_board *board);
 void status_board_set_ready(struct status_board *board);
 bool status_board_ready(struct status_board *board);
 
-/* Somebody wants the role to pause, or to go on (POST /pause, /resume); the role asks at its next step. Refused (false)
- * before the role has said that it can. */
-void status_board_can_pause(struct status_board *board);
-bool status_board_ask_pause(struct status_board *board, bool pause);
-bool status_board_pause_asked(struct status_board *board);
+/* What people ask of the role (desk.h). Owned by the board. */
+struct desk;
+struct desk *status_board_desk(struct status_board *board);
 
 const char *role_phase_name(enum role_phase phase);
 

@@ -38,11 +38,11 @@ static void set(json_t *object, const char *key, json_t *value)
         BUG("no memory for JSON");
 }
 
-static json_t *tables_json(const struct board_view *view)
+static json_t *tables_json(const struct table_status *tables, size_t count)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < view->status.table_count; i++) {
-        const struct table_status *table = &view->tables[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct table_status *table = &tables[i];
         json_t *item = json_object();
         set(item, "name", json_text_or_null(table->name));
         set(item, "rows", json_count(table->rows));
@@ -71,7 +71,8 @@ static json_t *snapshot_json(const struct board_view *view)
     set(snapshot, "seconds", json_rounded(true, (double)(end_us - st->snapshot_started_us) / 1e6));
     set(snapshot, "started", json_time(st->snapshot_started_us));
     set(snapshot, "finished", json_time(st->snapshot_finished_us));
-    set(snapshot, "tables", tables_json(view));
+    if (view->tables_wanted != STATUS_TABLES_NONE)
+        set(snapshot, "tables", tables_json(view->tables, view->status.table_count));
     return snapshot;
 }
 
@@ -119,6 +120,9 @@ static void set_counters(json_t *root, const struct board_view *view)
     if (st->no_origin[0] != '\0')
         set(root, "no_origin", json_text_or_null(st->no_origin));
     set(root, "throttle", json_text_or_null(st->throttle != NULL ? st->throttle : ""));
+    set(root, "pause_asked", json_boolean(view->pause_asked));
+    set(root, "drains", json_boolean(view->drains));
+    set(root, "rows_per_second_asked", view->rate_asked >= 0 ? json_integer(view->rate_asked) : json_null());
     set(root, "batch_changes", json_count(st->batch_changes));
     set(root, "lag_alarm", json_boolean(st->lag_alarm));
     set(root, "failed_batches", json_count(st->failed_batches));
@@ -152,10 +156,10 @@ uint64_t process_anon_bytes(void)
     return kib * 1024;
 }
 
-char *status_board_json(struct status_board *board)
+char *status_board_json_with(struct status_board *board, enum status_tables tables)
 {
     struct board_view view;
-    board_look(board, &view);
+    board_look_with(board, tables, &view);
     const struct role_status *st = &view.status;
     json_t *root = json_object();
     set(root, "role", json_text_or_null(st->role));
@@ -179,4 +183,9 @@ char *status_board_json(struct status_board *board)
     if (text == NULL)
         BUG("status does not become JSON");
     return text;
+}
+
+char *status_board_json(struct status_board *board)
+{
+    return status_board_json_with(board, STATUS_TABLES_NOW);
 }

@@ -8,9 +8,11 @@
 
 #include "control/curl_once.h"
 #include "core/alloc.h"
+#include "core/clock.h"
 #include "core/sign.h"
 
 #define SIGNATURE_NAME "X-Crossfade-Signature-256: sha256="
+#define TIMESTAMP_NAME "X-Crossfade-Timestamp: "
 
 /* What comes back is of no interest; taking it lets the peer end its answer. */
 static size_t drop_body(char *bytes, size_t size, size_t count, void *ctx)
@@ -37,7 +39,11 @@ static bool headers_of(const char *secret, const char *json, struct curl_slist *
         return false;
     if (secret == NULL)
         return true;
-    if (!sign_hmac_sha256(secret, json, strlen(json), mac))
+    char *signed_text = xasprintf("%lld.%s", (long long)(clock_wall_us() / 1000000), json);
+    bool ok = sign_hmac_sha256(secret, signed_text, strlen(signed_text), mac);
+    (void)snprintf(line, sizeof line, TIMESTAMP_NAME "%.*s", (int)strcspn(signed_text, "."), signed_text);
+    free(signed_text);
+    if (!ok || !add_header(ret, line))
         return false;
     (void)snprintf(line, sizeof line, SIGNATURE_NAME "%s", mac);
     return add_header(ret, line);

@@ -1,6 +1,7 @@
 /*
- * Telling somebody by HTTP: a JSON object as POST. With a secret it is signed as GitHub signs its webhooks: X-Crossfade-Signature-256:
- * sha256=<HMAC-SHA256 of the body in hex>. TLS is verified; no redirect is followed, the answer is not read beyond its status.
+ * Telling somebody by HTTP: a JSON object as POST. With a secret it is signed, with the time at which it is sent, so that nobody can send it again
+ * later: X-Crossfade-Timestamp: <seconds since 1970>, X-Crossfade-Signature-256: sha256=<HMAC-SHA256 of "<timestamp>.<body>" in hex>. TLS is
+ * verified; no redirect is followed, the answer is not read beyond its status.
  */
 #ifndef CONTROL_WEBHOOK_H
 #define CONTROL_WEBHOOK_H

@@ -41,15 +41,10 @@ static const struct {
 /* A message is one line of valid UTF-8, so that it fits into any log, terminal and JSON text. */
 static void tidy(char *text)
 {
+    utf8_make_plain(text);
     size_t len = strlen(text);
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c < 0x20 || c == 0x7f)
-            text[i] = ' ';
-    }
     while (len > 0 && text[len - 1] == ' ') /* libpq's texts end with a newline */
         text[--len] = '\0';
-    utf8_make_valid(text);
 }
 
 bool err_set(struct err *err, enum err_code code, const char *fmt, ...)

@@ -5,29 +5,14 @@
 
 #include "core/utf8.h"
 
-/* U+2028/9 break lines, those of the Bidi algorithm let a text read otherwise than it is, U+FFFE/F are no characters. */
-static bool is_sly(unsigned long c)
-{
-    return c == 0x61c || (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
-           (c >= 0x2060 && c <= 0x206f) || c == 0xfeff;
-}
-
-static unsigned long code_point(const char *s, size_t n)
-{
-    unsigned long c = (unsigned char)s[0] & (n == 2 ? 0x1fU : n == 3 ? 0x0fU : 0x07U);
-    for (size_t i = 1; i < n; i++)
-        c = c << 6 | ((unsigned char)s[i] & 0x3fU);
-    return c;
-}
-
 /* A character of several bytes; returns how many were taken. What is not UTF-8 or no character shows as U+FFFD. */
 static size_t add_wide(struct strbuf *out, const char *s)
 {
     size_t n = utf8_char_len(s, strnlen(s, 4));
-    unsigned long c = n > 1 ? code_point(s, n) : 0xfffd;
+    unsigned long c = n > 1 ? utf8_code_point(s, n) : 0xfffd;
     if (n == 0 || c < 0xa0 || (c & 0xfffe) == 0xfffe)
         strbuf_adds(out, "&#xfffd;");
-    else if (is_sly(c))
+    else if (utf8_is_sly(c))
         strbuf_addf(out, "[U+%04lX]", c);
     else
         strbuf_add(out, s, n);

@@ -1,18 +1,23 @@
 /* Owns: the one line of an event, as text or JSON. See log.h; what may be shown of a URL: mask.c. */
 #include "core/log.h"
 
-#include <ctype.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/log_level.h"
+#include "core/log_listen.h"
 #include "core/utf8.h"
 
 static const char *log_role = "crossfade";
-static enum log_level log_least = LOG_LEVEL_INFO;
+static _Atomic enum log_level log_least = LOG_LEVEL_INFO;
 static bool log_json;
+static pthread_mutex_t listener_lock = PTHREAD_MUTEX_INITIALIZER;
+static log_listener_fn *log_listener; /* under the lock */
+static void *log_listener_ctx;
 
 static const char *const level_names[] = {[LOG_LEVEL_DEBUG] = "debug",
                                           [LOG_LEVEL_INFO] = "info",
@@ -26,6 +31,27 @@ void log_init(const char *role, enum log_level least, bool json)
     log_json = json;
 }
 
+void log_set_level(enum log_level least)
+{
+    log_least = least;
+}
+
+void log_listen(log_listener_fn *listener, void *ctx)
+{
+    pthread_mutex_lock(&listener_lock);
+    log_listener_ctx = ctx;
+    log_listener = listener;
+    pthread_mutex_unlock(&listener_lock);
+}
+
+static void tell_listener(enum log_level level, const char *event, const char *text)
+{
+    pthread_mutex_lock(&listener_lock);
+    if (log_listener != NULL)
+        log_listener(log_listener_ctx, level_names[level], event, text);
+    pthread_mutex_unlock(&listener_lock);
+}
+
 bool log_enabled(enum log_level level)
 {
     return level >= log_least;
@@ -37,11 +63,15 @@ static size_t json_escape(const char *in, char *out, size_t size)
     size_t n = 0;
     for (; *in != '\0' && n + 7 < size; in++) {
         unsigned char c = (unsigned char)*in;
+        size_t wide = c >= 0xc0 ? utf8_char_len(in, strnlen(in, 4)) : 1;
         if (c == '"' || c == '\\') {
             out[n++] = '\\';
             out[n++] = (char)c;
-        } else if (c < 0x20) {
+        } else if (c < 0x20 || c == 0x7f) {
             n += (size_t)snprintf(out + n, size - n, "\\u%04x", c);
+        } else if (wide > 1 && utf8_is_sly(utf8_code_point(in, wide))) {
+            n += (size_t)snprintf(out + n, size - n, "\\u%04lx", utf8_code_point(in, wide));
+            in += wide - 1;
         } else {
             out[n++] = (char)c;
         }
@@ -60,6 +90,9 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...)
     (void)vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     utf8_make_valid(text);
+    tell_listener(level, event, text);
+    if (!log_json)
+        utf8_make_plain(text);
     clock_iso(clock_wall_us(), when);
     int n;
     if (log_json) {
@@ -70,10 +103,6 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...)
             "{\"time\":\"%s\",\"level\":\"%s\",\"role\":\"%s\",\"event\":\"%s\",\"detail\":\"%s\"}\n", when,
             level_names[level], log_role, event, escaped);
     } else {
-        for (char *p = text; *p != '\0'; p++) {
-            if (iscntrl((unsigned char)*p))
-                *p = ' ';
-        }
         n = snprintf(line, sizeof line, "%s %-5s %s %s %s\n", when, level_names[level], log_role, event,
                      text);
     }

@@ -78,3 +78,31 @@ void utf8_make_valid(char *text)
         p += n == 0 ? 1 : n;
     }
 }
+
+unsigned long utf8_code_point(const char *text, size_t n)
+{
+    static const unsigned char first[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+    unsigned long c = (unsigned char)text[0] & first[n];
+    for (size_t i = 1; i < n; i++)
+        c = c << 6 | ((unsigned char)text[i] & 0x3fU);
+    return c;
+}
+
+bool utf8_is_sly(unsigned long c)
+{
+    return (c >= 0x80 && c < 0xa0) || c == 0x61c || (c >= 0x200b && c <= 0x200f) ||
+           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff;
+}
+
+void utf8_make_plain(char *text)
+{
+    utf8_make_valid(text);
+    for (char *p = text; *p != '\0';) {
+        size_t n = utf8_char_len(p, strnlen(p, 4));
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            *p = ' ';
+        else if (n > 1 && utf8_is_sly(utf8_code_point(p, n)))
+            memset(p, '?', n);
+        p += n > 0 ? n : 1;
+    }
+}

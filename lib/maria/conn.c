@@ -84,6 +84,13 @@ const char *maria_database(const struct maria_conn *conn)
     return conn->database;
 }
 
+bool maria_in_transaction(const struct maria_conn *conn)
+{
+    unsigned status = 0;
+    return mariadb_get_infov(conn->my, MARIADB_CONNECTION_SERVER_STATUS, &status) == 0 &&
+           (status & SERVER_STATUS_IN_TRANS) != 0;
+}
+
 static bool drop_row(void *ctx, char **cells, size_t count, struct err *err)
 {
     (void)ctx, (void)cells, (void)count, (void)err;

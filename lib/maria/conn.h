@@ -26,6 +26,9 @@ const char *maria_server(const struct maria_conn *conn);    /* "10.11.6-MariaDB"
 unsigned long maria_version(const struct maria_conn *conn); /* 101106 for 10.11.6 */
 const char *maria_database(const struct maria_conn *conn);
 
+/* As the server said with its last answer. */
+bool maria_in_transaction(const struct maria_conn *conn);
+
 /* One statement whose rows do not matter. */
 bool maria_exec(struct maria_conn *conn, const char *sql, struct err *err) MUST_CHECK;
 /* Calls each() for every row; NULL stands for null. False from each() ends it with its error. */

@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "core/alive.h"
@@ -13,6 +14,8 @@
 #include "maria/url.h"
 
 #define CONNECT_TIMEOUT_S 15
+/* crossfade_position.format; raised as PG_CONTROL_FORMAT is. */
+#define CONTROL_FORMAT 1
 
 static void set_tls(MYSQL *my, const struct maria_url *url)
 {
@@ -51,6 +54,17 @@ static void watch_peer(MYSQL *my)
                          sizeof options[i].value);
 }
 
+/* Error 2026 is any failure of TLS, also a connection that broke meanwhile: this one stays until a person does something. */
+static bool is_distrust(MYSQL *my)
+{
+    static const char *const signs[] = {"certificate", "erification", "not support", "alert", "No such file"};
+    for (size_t i = 0; mysql_errno(my) == 2026 && i < ARRAY_LEN(signs); i++) {
+        if (strstr(mysql_error(my), signs[i]) != NULL)
+            return true;
+    }
+    return false;
+}
+
 static bool connect_to(MYSQL *my, const struct maria_login *login, const struct maria_url *url,
                        struct err *err)
 {
@@ -81,7 +95,41 @@ static bool connect_to(MYSQL *my, const struct maria_login *login, const struct 
     char masked[300], what[340];
     (void)snprintf(what, sizeof what, "cannot connect to %s",
                    log_mask_url(login->url, masked, sizeof masked));
-    return maria_fail(mysql_errno(my), mysql_sqlstate(my), mysql_error(my), what, err);
+    maria_fail(mysql_errno(my), mysql_sqlstate(my), mysql_error(my), what, err);
+    if (is_distrust(my) && err != NULL) {
+        err->code = ERR_AUTH;
+        return url->tls_by_default ? err_wrap(err, "a URL without ssl-mode asks a server on another machine "
+                                                   "for TLS and a certificate that is "
+                                                   "proven (add ssl-ca=FILE, or say another ssl-mode)")
+                                   : false;
+    }
+    return false;
+}
+
+/* As the schema's comment is for PostgreSQL (pg/control_tables.h): what a newer program has left here is not for us. No table, or no right to read it: nothing
+ * that we could misread. */
+static bool check_format(MYSQL *my, const char *database, struct err *err)
+{
+    static const unsigned no_table[] = {1146, 1142, 1143, 1044, 1046, 1054};
+    if (mysql_query(my, "SELECT MAX(format) FROM crossfade_position") != 0) {
+        for (size_t i = 0; i < ARRAY_LEN(no_table); i++) {
+            if (mysql_errno(my) == no_table[i])
+                return true;
+        }
+        return maria_fail(mysql_errno(my), mysql_sqlstate(my), mysql_error(my),
+                          "SELECT … FROM crossfade_position", err);
+    }
+    MYSQL_RES *res = mysql_store_result(my);
+    MYSQL_ROW row = res != NULL ? mysql_fetch_row(res) : NULL;
+    long found = row != NULL && row[0] != NULL ? strtol(row[0], NULL, 10) : 0;
+    mysql_free_result(res);
+    return found <= CONTROL_FORMAT ||
+           err_set(err, ERR_UNSUPPORTED,
+                   "the control tables of database %s (crossfade_position) have format %ld, this program "
+                   "(" CF_VERSION ") knows up to %d: a newer crossfade has worked here; use that version, or "
+                   "a later one, for every "
+                   "command of its pipelines",
+                   database, found, CONTROL_FORMAT);
 }
 
 bool maria_connect(const struct maria_login *login, MYSQL **ret, char **ret_database, struct err *err)
@@ -90,7 +138,7 @@ bool maria_connect(const struct maria_login *login, MYSQL **ret, char **ret_data
     if (!maria_url_parse(login->url, &url, err))
         return false;
     MYSQL *my = mysql_init(NULL);
-    bool ok = my != NULL ? connect_to(my, login, &url, err)
+    bool ok = my != NULL ? connect_to(my, login, &url, err) && check_format(my, url.database, err)
                          : err_set(err, ERR_NO_MEMORY, "no memory for a connection");
     if (ok) {
         *ret = my;

@@ -1,6 +1,8 @@
 /* See quote.h. */
 #include "maria/quote.h"
 
+#include "maria/names.h"
+
 void maria_quote_ident(struct strbuf *sb, const char *name)
 {
     strbuf_addc(sb, '`');
@@ -10,6 +12,16 @@ void maria_quote_ident(struct strbuf *sb, const char *name)
         strbuf_addc(sb, *name);
     }
     strbuf_addc(sb, '`');
+}
+
+void maria_quote_table(struct strbuf *sb, const char *url_database, const char *schema, const char *table)
+{
+    char name[MARIA_NAME_BYTES];
+    (void)maria_name(maria_database_of(url_database, schema), name);
+    maria_quote_ident(sb, name);
+    strbuf_addc(sb, '.');
+    (void)maria_name(table, name);
+    maria_quote_ident(sb, name);
 }
 
 void maria_quote_literal(struct strbuf *sb, const char *text)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/local_host.h"
 #include "core/log.h"
 
 bool maria_is_url(const char *url)
@@ -126,6 +127,7 @@ static bool read_options(const char *url, const char *text, struct maria_url *re
         ok = len == 0 || read_option(url, text, len, ret, &ssl_mode, err);
         text += len + (text[len] == '&');
     }
+    ret->tls_by_default = ssl_mode == NULL && !ret->tls;
     ok = ok && (ssl_mode == NULL || set_ssl_mode(url, ssl_mode, ret, err));
     free(ssl_mode);
     return ok;
@@ -185,11 +187,13 @@ static bool parse(const char *url, struct maria_url *ret, struct err *err)
 
 bool maria_url_parse(const char *url, struct maria_url *ret, struct err *err)
 {
-    struct maria_url parsed = {.port = 3306};
+    struct maria_url parsed = {.port = 3306, .tls_by_default = true};
     if (!parse(url, &parsed, err)) {
         maria_url_release(&parsed);
         return false;
     }
+    if (parsed.tls_by_default && parsed.socket == NULL && !host_is_local(parsed.host))
+        parsed.tls = parsed.tls_verify = true;
     *ret = parsed;
     return true;
 }

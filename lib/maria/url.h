@@ -1,7 +1,8 @@
 /*
  * What target.url says: mariadb://user:password@host:port/database?option=value&…, every part percent-decoded. Options: ssl-mode
  * (disabled, required = encrypted but not verified, verify_ca and verify_identity = verified), ssl-ca, ssl-cert, ssl-key, socket; '_'
- * for '-' is taken as well. Asking for TLS in any other way than ssl-mode=required verifies the server.
+ * for '-' is taken as well. Asking for TLS in any other way than ssl-mode=required verifies the server, and so does asking for nothing where the host
+ * is another machine.
  * @thread any
  */
 #ifndef MARIA_URL_H
@@ -16,6 +17,7 @@ struct maria_url {
     char *ssl_ca, *ssl_cert, *ssl_key;
     unsigned port;
     bool tls, tls_verify;
+    bool tls_by_default; /* the URL leaves it open */
 };
 
 /* Whether the URL names MariaDB at all. */

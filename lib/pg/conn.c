@@ -9,7 +9,9 @@
 #include "core/alloc.h"
 #include "core/log.h"
 #include "core/sqlstate.h"
+#include "pg/control_tables.h"
 #include "pg/message.h"
+#include "pg/url.h"
 
 /* Of a binary query: a key has at most INDEX_MAX_KEYS columns. */
 #define PG_PARAMS_MAX 512
@@ -107,9 +109,13 @@ static void silent_notice(void *arg, const PGresult *res)
 static enum err_code connect_error_class(const char *text)
 {
     /* libpq gives no SQLSTATE for a failed connect: its text is all there is. */
-    static const char *const auth[] = {"authentication failed", "no password supplied",
-                                       "no pg_hba.conf entry",  "does not exist",
-                                       "permission denied",     "replication role to start walsender"};
+    static const char *const auth[] = {
+        "authentication failed", "no password supplied", "no pg_hba.conf entry", "does not exist",
+        "permission denied", "replication role to start walsender",
+        /* whom we talk to is not known, or it does not know us */
+        "certificate verify failed", "does not match host name", "root certificate",
+        "server does not support SSL", "could not get server's host name", "certificate file",
+        "private key file", "SSL error: tlsv1 alert", "SSL error: sslv3 alert", "SSL connection is required"};
     static const char *const config[] = {"invalid connection option", "invalid integer value",
                                          "invalid port number", "invalid sslmode value"};
     for (size_t i = 0; i < ARRAY_LEN(auth); i++) {
@@ -183,10 +189,29 @@ static bool connect_error(const char *url, PGconn *pq, struct err *err)
     struct strbuf hint = STRBUF_INIT(4000);
     if (pq != NULL)
         pg_connect_hint(PQuser(pq), PQdb(pq), text, &hint);
+    if (code == ERR_AUTH && pg_url_sslmode(url) != NULL &&
+        (strstr(text, "certificate") != NULL || strstr(text, "SSL") != NULL))
+        strbuf_adds(
+            &hint,
+            " Hint: sslmode is verify-full where a URL leaves it open and the host is another machine: add "
+            "sslrootcert=FILE, the certificate of the authority that signed the server's, or say another "
+            "sslmode.");
     err_set(err, code, "cannot connect to %s: %s%s", log_mask_url(url, masked, sizeof masked), text,
             hint.len > 0 ? hint.data : "");
     strbuf_release(&hint);
     return false;
+}
+
+/* Catalogs, operators and functions are PostgreSQL's own, whatever a role's or database's path puts before
+ * them; the rest of the path stays. And whoever comes here may come upon control tables of a later version. */
+static bool begin_session(struct pg_conn *conn, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    return pg_query(conn,
+                    "SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', 'pg_catalog',"
+                    " pg_catalog.current_setting('search_path')), false), " PG_CONTROL_FORMAT_SQL,
+                    0, NULL, &res, err) &&
+           pg_control_format_check(PQdb(conn->pq), pg_cell(res, 0, 1), err);
 }
 
 bool pg_open(const char *url, const struct pg_options *options, struct pg_conn **ret, struct err *err)
@@ -197,13 +222,20 @@ bool pg_open(const char *url, const struct pg_options *options, struct pg_conn *
     char timeout[16];
     (void)snprintf(timeout, sizeof timeout, "%d",
                    options->connect_timeout_s > 0 ? options->connect_timeout_s : 15);
-    /* dbname first: keywords behind it win over what the URL says. */
-    const char *keys[] = {"dbname",           "application_name",
-                          "connect_timeout",  "client_encoding",
-                          "keepalives_idle",  "keepalives_interval",
-                          "keepalives_count", "options",
-                          "replication",      NULL};
-    const char *values[] = {url,
+    /* Keywords behind dbname win over what the URL says, what is before it holds where the URL is silent. */
+    const char *keys[] = {"sslmode",
+                          "dbname",
+                          "application_name",
+                          "connect_timeout",
+                          "client_encoding",
+                          "keepalives_idle",
+                          "keepalives_interval",
+                          "keepalives_count",
+                          "options",
+                          "replication",
+                          NULL};
+    const char *values[] = {pg_url_sslmode(url),
+                            url,
                             options->application_name,
                             timeout,
                             "UTF8",
@@ -224,13 +256,7 @@ bool pg_open(const char *url, const struct pg_options *options, struct pg_conn *
     }
     PQsetNoticeReceiver(conn->pq, silent_notice, NULL);
     conn->console = options->console;
-    /* Catalogs, operators and functions are PostgreSQL's own, whatever a role's or database's path puts before
-     * them; the rest of the path stays. */
-    if (!conn->console &&
-        !pg_exec(conn,
-                 "SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', 'pg_catalog',"
-                 " pg_catalog.current_setting('search_path')), false)",
-                 err)) {
+    if (!conn->console && !begin_session(conn, err)) {
         pg_close(conn);
         return false;
     }

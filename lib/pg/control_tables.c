@@ -1,6 +1,21 @@
 /* Owns: making the control tables, once, whoever comes first. See control_tables.h. */
 #include "control_tables.h"
 
+#include <stdlib.h>
+
+bool pg_control_format_check(const char *database, const char *format, struct err *err)
+{
+    long found = strtol(format, NULL, 10);
+    return found <= PG_CONTROL_FORMAT ||
+           err_set(
+               err, ERR_UNSUPPORTED,
+               "the control tables of database %s (schema crossfade) have format %ld, this program "
+               "(" CF_VERSION
+               ") knows up to %d: a newer crossfade has worked here; use that version, or a later one, for "
+               "every command of its pipelines",
+               database, found, PG_CONTROL_FORMAT);
+}
+
 bool pg_control_tables_look(struct pg_conn *conn, const char *needed, bool *ret_there, struct err *err)
 {
     int64_t there = 0;

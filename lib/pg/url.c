@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/local_host.h"
 #include "core/log.h"
 #include "core/strbuf.h"
 
@@ -20,6 +21,35 @@ void pg_conninfo_add(struct strbuf *out, const char *keyword, const char *value)
         strbuf_addc(out, *value);
     }
     strbuf_addc(out, '\'');
+}
+
+static const char *said(const PQconninfoOption *options, const char *keyword, const char *variable)
+{
+    const char *value = NULL;
+    for (const PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++) {
+        if (strcmp(o->keyword, keyword) == 0)
+            value = o->val;
+    }
+    if (value == NULL || *value == '\0')
+        value = getenv(variable);
+    return value != NULL && *value != '\0' ? value : NULL;
+}
+
+/* libpq's own default, "prefer", takes whoever answers, and goes on in clear text when TLS fails: it protects from nothing. */
+const char *pg_url_sslmode(const char *url)
+{
+    bool pairs = strchr(url, '=') != NULL || strstr(url, "://") != NULL; /* else the name of a database */
+    PQconninfoOption *options = pairs ? PQconninfoParse(url, NULL) : NULL;
+    const char *mode = NULL;
+    if ((!pairs || options != NULL) && said(options, "sslmode", "PGSSLMODE") == NULL &&
+        said(options, "service", "PGSERVICE") == NULL) {
+        const char *host = said(options, "host", "PGHOST");
+        const char *address = said(options, "hostaddr", "PGHOSTADDR");
+        if ((host != NULL && !hosts_are_local(host)) || (address != NULL && !hosts_are_local(address)))
+            mode = "verify-full";
+    }
+    PQconninfoFree(options);
+    return mode;
 }
 
 static bool take_options(const PQconninfoOption *options, struct strbuf *out, char **ret_password,
@@ -77,6 +107,9 @@ bool pg_url_split(const char *url, char **ret_conninfo, char **ret_password, str
     PQconninfoOption *options = parse(url, err);
     if (options == NULL)
         return false;
+    const char *sslmode = pg_url_sslmode(url);
+    if (sslmode != NULL)
+        pg_conninfo_add(&out, "sslmode", sslmode);
     bool ok = take_options(options, &out, &password, err);
     PQconninfoFree(options);
     if (!ok) {

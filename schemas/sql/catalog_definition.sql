@@ -1,6 +1,7 @@
 -- The definition of objects, as far as two servers can be compared by it: lines of a mark, what is meant, a tab, its value. '!': has to be the
 -- same; '?': has to be the same where the target has it (what a step of its own makes). Behind a WITH that says:
 -- w (at, c, o): objects; gone (t, n): columns that are left out; apart (c, o): defaults, checks and identities with steps of their own.
+-- From 17 on a partition has its parent's identity (before, it had none): only the parent's is told.
 -- One pass, no join of lists: their sizes are guesses to the planner. Schemas are always shown: the search path is empty. Numbers are those of system catalogs, which never change.
 , definition (at, c, o, def) AS (SELECT at, c, o, coalesce((SELECT (SELECT string_agg(l.mark || replace(l.facet, E'\t', ' ') || E'\t' || replace(l.value, E'\n', '\n'), E'\n' ORDER BY l.facet) FROM (
     SELECT '!', 'persistence', CASE r.relpersistence WHEN 'u' THEN 'unlogged' ELSE 'logged' END
@@ -22,6 +23,7 @@
         WHERE ad.adrelid = r.oid AND a.attgenerated = '' AND (a.attrelid, a.attname::text) NOT IN (SELECT t, n FROM gone)
     UNION ALL SELECT '?', format('identity of %I', a.attname), CASE a.attidentity WHEN 'a' THEN 'always' ELSE 'by default' END FROM pg_attribute a
         WHERE a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attidentity <> '' AND (a.attrelid, a.attname::text) NOT IN (SELECT t, n FROM gone)
+          AND NOT (r.relispartition AND EXISTS (SELECT FROM pg_inherits h JOIN pg_attribute p ON p.attrelid = h.inhparent AND p.attname = a.attname WHERE h.inhrelid = r.oid AND p.attidentity <> ''))
     UNION ALL SELECT CASE WHEN k.oid IN (SELECT p.o FROM apart p WHERE p.c = 2606) OR k.coninhcount > 0 THEN '?' ELSE '!' END, format('check %I', k.conname), pg_get_constraintdef(k.oid)
         FROM pg_constraint k WHERE k.conrelid = r.oid AND k.contype = 'c' AND NOT EXISTS (SELECT FROM unnest(k.conkey) key (num)
             JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum = key.num JOIN gone g ON g.t = r.oid AND g.n = a.attname)

@@ -3,6 +3,9 @@ DO $$ BEGIN -- IF NOT EXISTS would ask for CREATE on the database even then
     IF to_regnamespace('crossfade') IS NULL THEN
         CREATE SCHEMA crossfade;
     END IF;
+    IF (SELECT obj_description(oid, 'pg_namespace') IS NULL AND pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = 'crossfade') THEN
+        COMMENT ON SCHEMA crossfade IS 'Crossfade''s control tables, format 1'; -- PG_CONTROL_FORMAT
+    END IF;
 END $$;
 
 -- Written in the same transaction as the rows it stands for (promises 1 and 2).

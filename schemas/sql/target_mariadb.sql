@@ -127,6 +127,17 @@ CREATE TABLE IF NOT EXISTS crossfade_compared (
     PRIMARY KEY (pipeline, schema_name, table_name)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='what comparisons have proven of a table, for those that build on it';
 
+CREATE TABLE IF NOT EXISTS crossfade_cutover (
+    cutover_id varchar(64) NOT NULL,
+    pipeline   varchar(64) NOT NULL,
+    seq        int         NOT NULL,
+    state      varchar(16) NOT NULL,
+    detail     json        NOT NULL DEFAULT '{}',
+    at         datetime(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6) COMMENT 'UTC',
+    PRIMARY KEY (cutover_id, seq),
+    KEY of_pipeline (pipeline, at)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='steps of cutovers, written before each is taken';
+
 CREATE TABLE IF NOT EXISTS crossfade_audit (
     seq        bigint       NOT NULL COMMENT 'from 1, without a gap',
     at         datetime(6)  NOT NULL COMMENT 'UTC',

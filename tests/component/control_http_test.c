@@ -30,7 +30,7 @@ static int set_up(void **state)
     struct role_status st = {
         .role = "capture", .pipeline = "shop", .phase = PHASE_STREAMING, .source_lsn = 16};
     status_board_publish(rig->board, &st);
-    if (!http_server_start("127.0.0.1:0", rig->board, &rig->server, &err))
+    if (!http_server_start("127.0.0.1:0", NULL, rig->board, &rig->server, &err))
         fail_msg("%s", err.text);
     snprintf(rig->address, sizeof rig->address, "127.0.0.1:%d", http_server_port(rig->server));
     *state = rig;
@@ -51,7 +51,7 @@ static char *get(const char *address, const char *path, int expected_status)
     char *body = NULL;
     int status = 0;
     struct err err = ERR_INIT;
-    if (!http_get(address, path, 5000, &body, &status, &err))
+    if (!http_get(NULL, address, path, 5000, &body, &status, &err))
         fail_msg("%s", err.text);
     assert_int_equal(status, expected_status);
     return body;
@@ -134,16 +134,16 @@ static void test_refusals(void **state)
 {
     struct rig *rig = *state;
     const char *post =
-        "POST /status HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc";
+        "POST /status HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc";
     char *answer = talk(rig, post, strlen(post));
     assert_non_null(strstr(answer, " 405 "));
     assert_non_null(strstr(answer, "Allow: GET, HEAD"));
     free(answer);
-    const char *delete = "DELETE /status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    const char *delete = "DELETE /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     answer = talk(rig, delete, strlen(delete));
     assert_non_null(strstr(answer, " 405 "));
     free(answer);
-    const char *head = "HEAD /status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    const char *head = "HEAD /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     answer = talk(rig, head, strlen(head));
     assert_non_null(strstr(answer, " 200 "));
     assert_null(strstr(answer, "source_lsn"));
@@ -169,11 +169,11 @@ static void test_port_in_use(void **state)
     struct rig *rig = *state;
     struct http_server *second = NULL;
     struct err err = ERR_INIT;
-    assert_false(http_server_start(rig->address, rig->board, &second, &err));
+    assert_false(http_server_start(rig->address, NULL, rig->board, &second, &err));
     assert_int_equal(err.code, ERR_BUSY);
     assert_non_null(strstr(err.text, rig->address));
     err_clear(&err);
-    assert_false(http_server_start("nonsense", rig->board, &second, &err));
+    assert_false(http_server_start("nonsense", NULL, rig->board, &second, &err));
     assert_int_equal(err.code, ERR_CONFIG);
 }
 
@@ -185,7 +185,7 @@ static void test_nobody_answers(void **state)
     struct err err = ERR_INIT;
     http_server_stop(rig->server);
     rig->server = NULL;
-    assert_false(http_get(rig->address, "/status", 2000, &body, &status, &err));
+    assert_false(http_get(NULL, rig->address, "/status", 2000, &body, &status, &err));
     assert_int_equal(err.code, ERR_CONNECT);
 }
 

@@ -48,7 +48,7 @@ def wait_caught_up(roles, s):
 
 def test_shards_are_killed_and_their_number_changes():
     rng = random.Random(seed())
-    more = {"compare": {"deadline_ms": 20000}}
+    more = {"compare": {"deadline_ms": 120000}}
     with Workdir("kill-shards") as folder, Kafka(folder) as kafka, Postgres(folder, "source") as source, Postgres(folder, "target") as target, \
             scenario(folder, source, target, SCHEMA, more=more, journal=kafka.url) as s:
         roles = shard_roles(s.pipeline.settings, folder, "shard", 2)

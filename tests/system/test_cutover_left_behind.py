@@ -76,7 +76,7 @@ class Moving:
 
 @contextlib.contextmanager
 def moving(servers, schema, rows="", tables=("public.*",), **cutover):
-    with scenario(*servers, schema, more={"cutover": {**SETTINGS, **cutover}, "compare": {"deadline_ms": 20000}}, tables=tables) as s:
+    with scenario(*servers, schema, more={"cutover": {**SETTINGS, **cutover}, "compare": {"deadline_ms": 120000}}, tables=tables) as s:
         if rows:
             s.source(rows)
         s.start()
@@ -140,7 +140,7 @@ def test_ten_thousand_sequences(servers):
     """In proportion to a yardstick: as many setval() in one statement on the server."""
     number = count(10000, 10000)
     make = f"SELECT 'CREATE SEQUENCE s' || i FROM generate_series(1, {number}) i"
-    with scenario(*servers, "CREATE TABLE t (id int PRIMARY KEY)", more={"cutover": SETTINGS, "compare": {"deadline_ms": 20000}}) as s:
+    with scenario(*servers, "CREATE TABLE t (id int PRIMARY KEY)", more={"cutover": SETTINGS, "compare": {"deadline_ms": 120000}}) as s:
         for run in (s.source, s.target):
             run(f"DO $$ DECLARE q text; BEGIN {'SET LOCAL ROLE ' + OWNER + ';' if run == s.target else ''} FOR q IN {make} LOOP EXECUTE q; END LOOP; END $$")
         s.target(f"GRANT USAGE ON SCHEMA public TO {OWNER}")
@@ -261,6 +261,9 @@ def test_killed_while_it_prepares(servers):
     with moving(servers, "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY)",
                 "INSERT INTO a SELECT generate_series(1, 3000); INSERT INTO b SELECT generate_series(1, 2000)", prepare_workers=1) as m:
         s = m.s
+
+        # Apply's session tells the server of what it has written some seconds later: what comes behind an ANALYZE counts as changed since.
+        wait_until(lambda: s.target("SELECT sum(n_tup_ins) FROM pg_stat_all_tables WHERE relname IN ('a', 'b')") == [(5000,)], 90, "the server's counts have what apply wrote")
 
         def waiting():
             return s.target("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'b'::regclass")[0][0]

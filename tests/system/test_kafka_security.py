@@ -14,16 +14,17 @@ PASSWORD, WRONG = "right-Xk29-secret", "wrong-Qz71-secret"
 MECHANISMS = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 
-def broker_properties(folder, ours, sasl, mutual, plain):
+def broker_properties(ours, sasl, mutual, plain, expired):
     jaas = "org.apache.kafka.common.security"
     scram = {f"listener.name.sasl.{m.lower()}.sasl.jaas.config": f"{jaas}.scram.ScramLoginModule required;" for m in MECHANISMS[1:]}
     return {
-        "listeners": f"PLAINTEXT://127.0.0.1:{plain},SASL://127.0.0.1:{sasl},MUTUAL://127.0.0.1:{mutual},CONTROLLER://127.0.0.1:{{controller}}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{plain},SASL://127.0.0.1:{sasl},MUTUAL://127.0.0.1:{mutual}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_SSL,MUTUAL:SSL",
+        "listeners": f"PLAINTEXT://127.0.0.1:{plain},SASL://127.0.0.1:{sasl},MUTUAL://127.0.0.1:{mutual},EXPIRED://127.0.0.1:{expired},CONTROLLER://127.0.0.1:{{controller}}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{plain},SASL://127.0.0.1:{sasl},MUTUAL://127.0.0.1:{mutual},EXPIRED://127.0.0.1:{expired}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_SSL,MUTUAL:SSL,EXPIRED:SSL",
         "ssl.keystore.type": "PEM", "ssl.keystore.location": ours.keystore("broker", "127.0.0.1"),
         "ssl.truststore.type": "PEM", "ssl.truststore.location": ours.certificate,
         "listener.name.mutual.ssl.client.auth": "required",
+        "listener.name.expired.ssl.keystore.type": "PEM", "listener.name.expired.ssl.keystore.location": ours.keystore("expired", "127.0.0.1", expired=True),
         "listener.name.sasl.sasl.enabled.mechanisms": ",".join(MECHANISMS),
         "listener.name.sasl.plain.sasl.jaas.config": f'{jaas}.plain.PlainLoginModule required user_crossfade="{PASSWORD}";',
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer", "super.users": "User:ANONYMOUS",
@@ -57,9 +58,10 @@ def add_scram_users(kafka):
 class Secure:
     """A broker that has, besides the rig's own listener, one with logins over TLS and one that wants client certificates."""
 
-    def __init__(self, folder, kafka, ours, theirs, sasl, mutual):
+    def __init__(self, folder, kafka, ours, theirs, sasl, mutual, expired):
         self.folder, self.kafka, self.ours, self.theirs = folder, kafka, ours, theirs
         self.sasl_url, self.mutual_url = f"kafka://127.0.0.1:{sasl}", f"kafka://127.0.0.1:{mutual}"
+        self.expired_url, self.other_host_url = f"kafka://127.0.0.1:{expired}", f"kafka://localhost:{sasl}"
 
     def login(self, mechanism, password=PASSWORD, authority=None):
         return {"security.protocol": "SASL_SSL", "sasl.mechanism": mechanism, "sasl.username": "crossfade", "sasl.password": password,
@@ -82,14 +84,14 @@ def fixture_secure(servers):
     folder = os.path.join(str(servers[0]), "tls")
     os.mkdir(folder)
     ours, theirs = Authority(folder, "ours"), Authority(folder, "theirs")
-    plain, sasl, mutual = free_port(), free_port(), free_port()
+    plain, sasl, mutual, expired = (free_port() for _ in range(4))
     kafka = Kafka(servers[0], port=plain)
     kafka.properties = {key: value.replace("{controller}", str(kafka.controller_port))
-                        for key, value in broker_properties(folder, ours, sasl, mutual, plain).items()}
+                        for key, value in broker_properties(ours, sasl, mutual, plain, expired).items()}
     with kafka:
         add_scram_users(kafka)
         grant_rights(kafka)
-        yield Secure(folder, kafka, ours, theirs, sasl, mutual)
+        yield Secure(folder, kafka, ours, theirs, sasl, mutual, expired)
 
 
 def pipeline(servers, url, properties):
@@ -160,6 +162,17 @@ def test_wrong_password(servers, secure, mechanism):
 
 def test_broker_that_is_not_trusted(servers, secure):
     with pipeline(servers, secure.sasl_url, secure.login("PLAIN", authority=secure.theirs)) as s:
+        refused(s, "certificate", "ssl.")
+
+
+def test_broker_whose_certificate_has_run_out(servers, secure):
+    with pipeline(servers, secure.expired_url, {"security.protocol": "SSL", "ssl.ca.location": secure.ours.certificate}) as s:
+        refused(s, "certificate", "ssl.")
+
+
+def test_broker_that_is_another_host(servers, secure):
+    """Its certificate is for 127.0.0.1, and it was asked for as localhost."""
+    with pipeline(servers, secure.other_host_url, secure.login("PLAIN")) as s:
         refused(s, "certificate", "ssl.")
 
 

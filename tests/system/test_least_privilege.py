@@ -134,7 +134,7 @@ def test_postgres_to_postgres(case, publication):
 def test_cutover(case):
     c = case("cut_over", "tables").start()
     privileges.run_blocks(c.source_url, "source-cutover", owner=OWNER)
-    c.pipeline.settings["cutover"] = {"lag_stable_ms": 100, "max_lag_ms": 30000, "drain_timeout_s": 60, "straggler_grace_ms": 300, "freeze_timeout_ms": 4000}
+    c.pipeline.settings["cutover"] = {"lag_stable_ms": 100, "max_lag_ms": 30000, "drain_timeout_s": 60, "straggler_grace_ms": 300, "freeze_timeout_ms": 20000}
     c.pipeline.write()
     assert c.pipeline.run("compare", "run").returncode == 0
     done = c.pipeline.run("cutover", "run", "--execute", "--json", job="cutover")

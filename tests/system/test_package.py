@@ -13,7 +13,7 @@ from rig import Workdir, free_port
 BUILD = os.environ.get("CF_BUILD_DIR", "")
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 FILES = ["bin/crossfade", "share/man/man1/crossfade.1.gz", "share/crossfade/schemas/fence.schema.json",
-         "share/crossfade/schemas/report.schema.json", "share/crossfade/schemas/sql/source.sql", "share/crossfade/schemas/sql/target.sql",
+         "share/crossfade/schemas/report.schema.json", "share/crossfade/schemas/sql/source.sql", "share/crossfade/schemas/sql/target.sql", "share/crossfade/privileges/source-capture.sql",
          "share/doc/crossfade/README.md", "share/doc/crossfade/CONFIG.md", "share/doc/crossfade/OPERATIONS.md",
          "share/doc/crossfade/changelog.gz", "share/doc/crossfade/examples/crossfade.example.yaml",
          "lib/systemd/system/crossfade-capture@.service", "lib/systemd/system/crossfade-apply@.service",

@@ -37,7 +37,7 @@ class World:
         privileges.prepare_target(self.urls["target"], schemas="^public$", owner=OWNER)
         privileges.run_blocks(self.urls["source"], "source-cutover", owner=OWNER)
         self.pipeline = Pipeline(folder, *self.urls.values(), name=self.name, tables=("public.*",), roles=True,
-                                 more={"capture": {"heartbeat_interval_ms": 500}, "cutover": CUTOVER_SETTINGS, "compare": {"deadline_ms": 10000}})
+                                 more={"capture": {"heartbeat_interval_ms": 500}, "cutover": CUTOVER_SETTINGS, "compare": {"deadline_ms": 60000}})
 
     def sql(self, side, *statements):
         with self.servers[side].connect(self.name) as connection:

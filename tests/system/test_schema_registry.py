@@ -4,11 +4,13 @@ import io
 import json
 import signal
 import struct
+from types import SimpleNamespace
 
 import fastavro
 import pytest
 
 from rig import Kafka, Postgres, Workdir
+from rig.certificates import Authority
 from rig.procs import halts, retries
 from rig.registry import Certificate, Front, Registry
 from rig.scenario import scenario
@@ -177,6 +179,16 @@ def test_login_and_tls(servers, registry):
             halts(s.capture, 2, front.url, "certificate", "journal.registry_ca")
             assert len(front.requests) + front.refused == came
             # The wrong password, in the configuration or in the URL: neither is shown anywhere.
+            journal["registry_ca"] = certificate.ca
+            # Neither one that has run out, nor another host's.
+            authority = Authority(folder, "registry")
+            for pair in (authority.issue("expired", "127.0.0.1", expired=True), authority.issue("elsewhere", host="elsewhere")):
+                was, front.certificate = front.certificate, SimpleNamespace(cert=pair[0], key=pair[1])
+                journal["registry_ca"] = authority.certificate
+                came = len(front.requests) + front.refused
+                state, output = check(s)
+                assert state == "fail" and ("certificate" in output.lower() or "SSL" in output) and len(front.requests) + front.refused == came, output
+                front.certificate = was
             journal["registry_ca"] = certificate.ca
             journal["registry_password"] = "wr0ng-pass"
             state, output = check(s)

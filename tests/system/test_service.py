@@ -67,6 +67,12 @@ def test_ready_alive_and_stopped(servers):
         os.kill(s.capture.pid, signal.SIGCONT)
         pings_go_on(notify)
 
+        # It reads its configuration again, and says so before and after.
+        s.capture.signal(signal.SIGHUP)
+        notify.wait("READY=1", more_than=1)
+        told = notify.lines()
+        assert "RELOADING=1" in told[told.index("READY=1"):] and any(line.startswith("MONOTONIC_USEC=") for line in told)
+
         # The source goes away: not ready, and alive all the same.
         source.stop()
         wait_until(lambda: answers(s.capture, "/readyz") == 503, 60, "it is not ready")
@@ -75,7 +81,7 @@ def test_ready_alive_and_stopped(servers):
         pings_go_on(notify)
         source.start()
         wait_until(lambda: answers(s.capture, "/readyz") == 200, 60, "it is ready again")
-        assert len(notify.lines("READY=1")) == 1
+        assert len(notify.lines("READY=1")) == 2
 
         assert s.capture.terminate() == 0
         told = notify.lines()

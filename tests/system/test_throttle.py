@@ -2,8 +2,6 @@
 
 import os
 import time
-import urllib.error
-import urllib.request
 from datetime import datetime, timedelta, timezone
 
 import psycopg
@@ -34,26 +32,10 @@ def waits_for(s, reason, timeout=30):
     return s.apply.wait_for(lambda status: status["throttle"] == reason, timeout, f"waits for {reason}")
 
 
-def post(s, path, **headers):
-    request = urllib.request.Request(f"http://127.0.0.1:{s.apply.port}{path}", method="POST", data=b"", headers=headers)
-    try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
-            return answer.status
-    except urllib.error.HTTPError as error:
-        return error.code
-
-
 def test_pause_and_resume(servers):
     with scenario(*servers, T, more={"apply": {"max_lag_ms": 2000}}) as s:
         s.start()
         s.wait()
-        assert post(s, "/pause", Origin="http://example.org") == 403 and post(s, "/stop") == 405
-        # A page of a browser on this machine, whose name somebody's DNS has made to point here.
-        for headers in ({"Host": f"rebound.example:{s.apply.port}"}, {"Host": "127.0.0.1.rebound.example"}, {"Host": "[::2]"}, {"Host": "10.0.0.1"},
-                        {"Sec-Fetch-Site": "same-origin"}, {"Origin": "null"}):
-            assert post(s, "/pause", **headers) == 403, headers
-        for host in ("localhost", f"127.0.0.1:{s.apply.port}", f"LocalHost:{s.apply.port}", "[::1]:80"):
-            assert post(s, "/resume", Host=host) == 200, host
         assert s.pipeline.run("apply", "pause").returncode == 0
         assert waits_for(s, "paused")["phase"] == "paused"
         before, told = s.position()["fence_id"], s.apply.log_text().count("apply lag_alarm ")
@@ -63,20 +45,13 @@ def test_pause_and_resume(servers):
         assert "crossfade_lag_alarm{" in s.apply.get("/metrics")[1]
         plan = s.pipeline.run("cutover", "plan")
         assert plan.returncode == 10 and "paused" in plan.stdout
-        assert post(s, "/resume") == 200
+        assert s.pipeline.run("apply", "resume").returncode == 0
         s.assert_equal()
         s.apply.wait_for(lambda status: not status["lag_alarm"] and status["phase"] == "streaming", 30, "all is well again")
         assert s.apply.log_text().count("apply lag_alarm ") == told + 1  # once per crossing
         assert s.apply.log_text().count("apply lag_alarm_over ") == told + 1
         s.apply.terminate()
         assert s.pipeline.run("apply", "pause").returncode == 4
-
-
-def test_capture_does_not_pause(servers):
-    with scenario(*servers, T) as s:
-        s.start()
-        with pytest.raises(urllib.error.HTTPError, match="404"):
-            urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{s.capture.port}/pause", method="POST", data=b""), timeout=5)
 
 
 def test_stop_file(servers):

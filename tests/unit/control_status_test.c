@@ -99,6 +99,11 @@ static void test_no_lag_when_idle(void **state)
     json_t *root = look(board);
     assert_true(number(root, "lag_seconds") < 5.0);
     json_decref(root);
+    st.phase = PHASE_RETRYING; /* it cannot know whether there is more */
+    status_board_publish(board, &st);
+    root = look(board);
+    assert_true(number(root, "lag_seconds") >= 5.0);
+    json_decref(root);
     status_board_free(board);
 }
 

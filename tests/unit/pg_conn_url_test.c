@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -68,11 +69,58 @@ static void parts_of_a_url(void **state)
     }
 }
 
+/* A server on another machine proves who it is, unless somebody has said otherwise. */
+static void tls_by_default(void **state)
+{
+    static const struct {
+        const char *url, *mode;
+    } cases[] = {
+        {"postgresql://u@db1/x", "verify-full"},
+        {"postgresql://u@10.0.0.1:5433/x", "verify-full"},
+        {"postgresql://u@[fe80::1]/x", "verify-full"},
+        {"host=localhost,db2 dbname=x", "verify-full"},
+        {"postgresql://u@localhost/x?hostaddr=10.0.0.1", "verify-full"},
+        {"postgresql://u@db1/x?hostaddr=127.0.0.1", "verify-full"},
+        {"postgresql://u@127.1/x", "verify-full"},
+        {"postgresql://u@localhost.example.com/x", "verify-full"},
+        {"postgresql://u@db1/x?sslmode=disable", NULL},
+        {"host=db1 sslmode=prefer", NULL},
+        {"service=shop", NULL},
+        {"postgresql:///x", NULL},
+        {"x", NULL},
+        {"postgresql://u@127.0.0.1/x", NULL},
+        {"postgresql://u@127.9.8.7/x", NULL},
+        {"postgresql://u@[::1]/x", NULL},
+        {"postgresql://u@LocalHost:5432/x", NULL},
+        {"host=/run/postgresql,localhost", NULL},
+        {"postgresql://%2Frun%2Fpostgresql/x", NULL},
+        {"host=@abstract", NULL},
+    };
+    static const char *const variables[] = {"PGSSLMODE", "PGHOST", "PGHOSTADDR", "PGSERVICE"};
+    for (size_t i = 0; i < ARRAY_LEN(variables); i++)
+        assert_int_equal(unsetenv(variables[i]), 0);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const char *mode = pg_url_sslmode(cases[i].url);
+        if (mode != cases[i].mode &&
+            (mode == NULL || cases[i].mode == NULL || strcmp(mode, cases[i].mode) != 0))
+            fail_msg("%s: %s", cases[i].url, mode != NULL ? mode : "NULL");
+    }
+    assert_int_equal(setenv("PGHOST", "db1", 1), 0);
+    assert_string_equal(pg_url_sslmode("x"), "verify-full");
+    assert_null(pg_url_sslmode("host=localhost"));
+    assert_int_equal(setenv("PGSSLMODE", "disable", 1), 0);
+    assert_null(pg_url_sslmode("x"));
+    assert_null(pg_url_sslmode("postgresql://u@db1/x"));
+    assert_int_equal(unsetenv("PGHOST"), 0);
+    assert_int_equal(unsetenv("PGSSLMODE"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_secret_is_told),
         cmocka_unit_test(parts_of_a_url),
+        cmocka_unit_test(tls_by_default),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -36,6 +36,16 @@ static void test_url_parts(void **state)
     assert_string_equal(url.password, "a@b");
     assert_false(url.tls);
     maria_url_release(&url);
+    /* Nothing is said: by the host. */
+    assert_true(maria_url_parse("mariadb://u@h/d", &url, &err));
+    assert_true(url.tls && url.tls_verify);
+    maria_url_release(&url);
+    assert_true(maria_url_parse("mariadb://u@h/d?socket=/s", &url, &err));
+    assert_false(url.tls);
+    maria_url_release(&url);
+    assert_true(maria_url_parse("mariadb://u@127.0.0.1/d", &url, &err));
+    assert_false(url.tls);
+    maria_url_release(&url);
     assert_true(maria_url_parse("mariadb://u@h/d?ssl-mode=verify_identity", &url, &err));
     assert_true(url.tls && url.tls_verify);
     maria_url_release(&url);

@@ -478,17 +478,20 @@ static bool pgt_position(struct target *tgt, struct target_position *ret, bool *
     PG_RESULT_AUTO res = NULL;
     struct target_position pos = {0};
     const char *params[] = {pt->pipeline, pt->shard};
-    if (!pg_query(pt->conn,
-                  "SELECT fence_id, fence_offset, lsn, source_system_id, attempt, complete, "
-                  "(extract(epoch FROM commit_time) * 1000000)::bigint, marker_kind, marker_nonce, EXISTS "
-                  "(SELECT 1 FROM "
-                  "crossfade.release r WHERE r.pipeline = p.pipeline AND r.nonce = p.marker_nonce), "
-                  "(extract(epoch FROM clock_timestamp() - applied_at) * 1000000)::bigint, offsets "
-                  "FROM crossfade.position p WHERE pipeline = $1 AND shard = $2",
-                  2, params, &res, err))
+    if (!pg_query(
+            pt->conn,
+            "SELECT fence_id, fence_offset, lsn, source_system_id, attempt, complete, "
+            "(extract(epoch FROM commit_time) * 1000000)::bigint, marker_kind, marker_nonce, EXISTS "
+            "(SELECT 1 FROM "
+            "crossfade.release r WHERE r.pipeline = p.pipeline AND r.nonce = p.marker_nonce), "
+            "(extract(epoch FROM clock_timestamp() - applied_at) * 1000000)::bigint, offsets, format::text "
+            "FROM crossfade.position p WHERE pipeline = $1 AND shard = $2",
+            2, params, &res, err))
         return err_wrap(err, "target");
     bool found = pg_rows(res) == 1;
     if (found) {
+        if (!pg_control_format_check(pg_database(pt->conn), pg_cell(res, 0, 12), err))
+            return err_wrap(err, "target");
         parse_position(res, &pos);
         if (!lsn_parse(pg_cell(res, 0, 2), &pos.lsn))
             return err_set(err, ERR_PROTOCOL, "target: crossfade.position holds no LSN");

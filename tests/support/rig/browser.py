@@ -98,12 +98,12 @@ class Browser:
             self.note(answer)
 
     def open(self, path, width=1280, height=900, scheme="light", media="screen", scripts=True):
-        """Loads a file afresh; requests and errors are those of this page."""
+        """Loads a file, or what a URL names, afresh; requests and errors are those of this page."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         self.call("Emulation.setEmulatedMedia", media=media, features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
         self.requests, self.errors, self.events = [], [], []
-        self.call("Page.navigate", url=f"file://{os.path.realpath(path)}")
+        self.call("Page.navigate", url=path if "://" in path else f"file://{os.path.realpath(path)}")
         deadline = time.monotonic() + self.timeout
         while "Page.loadEventFired" not in self.events:
             self.note(self.read(deadline))

@@ -22,18 +22,20 @@ class Authority:
         if done.returncode:
             raise RuntimeError(f"openssl {' '.join(words)}: {done.stderr}")
 
-    def issue(self, name, address=None):
+    def issue(self, name, address=None, host=None, expired=False):
+        """address, host: what it is good for. expired: its day is over. Returns (certificate, key)."""
         certificate, key, request, extensions = (self._path(suffix, name) for suffix in ("pem", "key", "csr", "ext"))
+        names = [f"IP:{address}"] * bool(address) + [f"DNS:{host}"] * bool(host)
         with open(extensions, "w") as f:
-            f.write(f"subjectAltName=IP:{address}\n" if address else "basicConstraints=CA:FALSE\n")
+            f.write(f"subjectAltName={','.join(names)}\n" if names else "basicConstraints=CA:FALSE\n")
         self._openssl("req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", key, "-out", request)
-        self._openssl("x509", "-req", "-days", "2", "-in", request, "-CA", self.certificate, "-CAkey", self._key, "-CAcreateserial",
+        self._openssl("x509", "-req", "-days", "-1" if expired else "2", "-in", request, "-CA", self.certificate, "-CAkey", self._key, "-CAcreateserial",
                       "-extfile", extensions, "-out", certificate)
         return certificate, key
 
-    def keystore(self, name, address=None):
+    def keystore(self, name, address=None, expired=False):
         """Key and certificate in one file, as Java's servers take them (PEM)."""
-        certificate, key = self.issue(name, address)
+        certificate, key = self.issue(name, address, expired=expired)
         path = self._path("keystore.pem", name)
         with open(path, "w") as out:
             for part in (key, certificate, self.certificate):

@@ -7,7 +7,7 @@ import uuid
 
 import psycopg
 
-from . import privileges
+from . import control, privileges
 from .ports import free_port
 from .procs import Role, run_crossfade
 
@@ -42,6 +42,7 @@ class Pipeline:
             "capture": {"listen": f"127.0.0.1:{self.capture_port}"},
             "apply": {"listen": f"127.0.0.1:{self.apply_port}"},
             "compare": {"report_dir": self.report_dir},
+            "control": {"token_file": control.token_file(self.folder, name)},
         }
         for section, keys in (more or {}).items():
             self.settings.setdefault(section, {}).update(keys)

@@ -1,4 +1,4 @@
-"""The roles of docs/PRIVILEGES.md, made from the SQL that stands there: what the page says is what the tests run with."""
+"""The roles of docs/PRIVILEGES.md, made by the scripts of deploy/sql, whose text stands there: what the page says is what the tests run with."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import subprocess
 import psycopg
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-PAGE = os.path.join(ROOT, "docs", "PRIVILEGES.md")
+SCRIPTS = os.path.join(ROOT, "deploy", "sql")
 OWNER = "shop_owner"  # of the application's tables; what a scenario's source() comes as
 CAPTURE, APPLY, COMPARE, CUTOVER = "crossfade_capture", "crossfade_apply", "crossfade_compare", "crossfade_cutover"
 
@@ -31,10 +31,8 @@ def superuser_by_module():
 
 def block(name):
     """The SQL of one block of the page."""
-    with open(PAGE, encoding="utf-8") as f:
-        found = re.findall(rf"^<!-- block: {re.escape(name)} -->\n```sql\n(.*?)^```$", f.read(), re.M | re.S)
-    assert len(found) == 1, f"{PAGE}: {len(found)} blocks {name}"
-    return found[0]
+    with open(os.path.join(SCRIPTS, f"{name}.sql"), encoding="utf-8") as f:
+        return f.read()
 
 
 def run_blocks(url, *blocks, pipeline=None, **variables):
@@ -138,5 +136,5 @@ def as_job(settings, job):
     source, target = JOBS[job]
     text = json.dumps(settings)
     for usual, role in ((CAPTURE, source), (APPLY, target)):
-        text = text.replace(f"//{usual}@", f"//{role}@")
+        text = text.replace(f"//{usual}@", f"//{role}@").replace(f"//{usual}:", f"//{role}:")
     return text.replace("mariadb://crossfade:", f"mariadb://{MARIADB_ROLES.get(target, 'crossfade')}:")

@@ -7,6 +7,7 @@ import http.server
 import json
 import os
 import threading
+import time
 
 from .procs import Process, find_crossfade
 from .wait import wait_until
@@ -25,8 +26,9 @@ class Hook:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 hook.posts += 1
                 if hook.posts > busy:
-                    mac = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
-                    hook.alerts.append((json.loads(body), self.headers["X-Crossfade-Signature-256"] == f"sha256={mac}"))
+                    stamp = self.headers["X-Crossfade-Timestamp"]
+                    mac = hmac.new(SECRET.encode(), stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+                    hook.alerts.append((json.loads(body), self.headers["X-Crossfade-Signature-256"] == f"sha256={mac}" and abs(time.time() - int(stamp)) < 300))
                 self.send_response(204 if hook.posts > busy else 503)
                 self.end_headers()
 

@@ -128,14 +128,15 @@ volumeMounts:
 
 {{- /* Alive: the loop goes round. Ready: it works, and nothing that it needs is away. */}}
 {{- define "crossfade.probes" -}}
+{{- $scheme := "HTTP" }}{{ if (.Values.config.control).tls_cert }}{{ $scheme = "HTTPS" }}{{ end -}}
 livenessProbe:
-  httpGet: { path: /healthz, port: http }
+  httpGet: { path: /healthz, port: http, scheme: {{ $scheme }} }
   initialDelaySeconds: 10
   periodSeconds: 20
   timeoutSeconds: 5
   failureThreshold: 3
 readinessProbe:
-  httpGet: { path: /readyz, port: http }
+  httpGet: { path: /readyz, port: http, scheme: {{ $scheme }} }
   periodSeconds: 10
   timeoutSeconds: 5
 {{- end }}

@@ -1,0 +1,2 @@
+CREATE USER IF NOT EXISTS 'crossfade_schema'@'%' IDENTIFIED BY 'secret';
+GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, REFERENCES, DROP, TRIGGER ON `shop`.* TO 'crossfade_schema'@'%';

@@ -1,0 +1,4 @@
+CREATE ROLE crossfade_capture LOGIN REPLICATION;
+CREATE ROLE crossfade_apply LOGIN;
+CREATE ROLE crossfade_compare LOGIN REPLICATION;
+CREATE ROLE crossfade_cutover LOGIN REPLICATION;

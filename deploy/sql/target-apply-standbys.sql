@@ -1,0 +1,1 @@
+GRANT pg_read_all_stats TO crossfade_apply;

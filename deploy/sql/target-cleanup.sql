@@ -1,0 +1,1 @@
+GRANT EXECUTE ON FUNCTION pg_replication_origin_drop(text) TO crossfade_cutover;

@@ -1,0 +1,1 @@
+GRANT :"owner" TO crossfade_apply;
