@@ -253,7 +253,8 @@ static bool turn(struct session *s, struct err *err)
     s->most = s->look_whole ? changes_of_whole(s->run) : changes_that_fit(s->run);
     if (s->wait_until_us != 0)
         return wait_for_release(s, err);
-    if (!keep_in_touch(s, err) || !dual_write_turn(s, err) || !apply_session_requests(s, err))
+    if (!keep_in_touch(s, err) || !dual_write_turn(s, err) || !apply_session_requests(s, err) ||
+        !progress_verdict(s, err))
         return false;
     bool go = false;
     progress_alarm(s->run);
@@ -285,6 +286,7 @@ static bool turn(struct session *s, struct err *err)
         return dual_write_may_wait(s, &fences, err) || may_split(s, &fences, err);
     throttle_note(&s->run->throttle, fences.changes, clock_mono_us() - began_us);
     s->run->status.batch_changes = throttle_batch(&s->run->throttle);
+    progress_batch(s, clock_mono_us() - began_us);
     return after_commit(s, &fences, err);
 }
 
@@ -300,7 +302,7 @@ static bool may_retry(struct session *s, unsigned *failures, struct err *err)
         log_event(LOG_LEVEL_WARN, "rollback_failed", "text=\"%s\"", lost.text);
         return false;
     }
-    run->status.retries++;
+    progress_retry(run, err);
     progress_error(run, err);
     log_event(LOG_LEVEL_WARN, "batch_retry", "class=%s text=\"%s\"", err_code_name(err->code), err->text);
     err_clear(err);
@@ -363,7 +365,7 @@ static bool recover(struct apply_run *run, unsigned *failures, struct err *err)
         return false;
     }
     log_event(LOG_LEVEL_WARN, "session_lost", "class=%s text=\"%s\"", err_code_name(err->code), err->text);
-    run->status.retries++;
+    progress_retry(run, err);
     progress_phase(run, PHASE_RETRYING);
     progress_publish(run, true);
     err_clear(err);

@@ -75,8 +75,10 @@ struct session {
     size_t single_fences;        /* so many are applied one by one: a table does not fit one of them */
     struct target_direct direct; /* the copy's rows that did not come by the journal */
     bool direct_looked, direct_told;
-    int64_t direct_skip_us; /* mono; a later copy was looked for */
-    int64_t wait_until_us;  /* mono: the marker at the position is waited for until then; 0 = not */
+    int64_t direct_skip_us;    /* mono; a later copy was looked for */
+    int64_t verdict_looked_us; /* mono; 0 = not yet */
+    bool verdict_unknown;      /* it may not be read */
+    int64_t wait_until_us;     /* mono: the marker at the position is waited for until then; 0 = not */
 };
 
 /* session.c */
@@ -107,6 +109,10 @@ void progress_alarm(struct apply_run *run);
 /* Streaming, copying, or paused. */
 void progress_working(struct session *s);
 void progress_error(struct apply_run *run, const struct err *err);
+void progress_retry(struct apply_run *run, const struct err *err);
+void progress_batch(struct session *s, int64_t took_us);
+/* Between two batches; a look now and then. */
+bool progress_verdict(struct session *s, struct err *err) MUST_CHECK;
 
 /* dual_session.c */
 bool dual_write_settings(const struct config *cfg, struct apply_settings *ret, struct err *err) MUST_CHECK;

@@ -78,6 +78,8 @@ void batch_forget_items(struct batch *b)
 void batch_clear(struct batch *b)
 {
     batch_forget_items(b);
+    for (size_t i = 0; i < b->table_count; i++)
+        memset(b->tables[i].rows, 0, sizeof b->tables[i].rows);
     b->counts = (struct batch_counts){0};
     b->generation++;
     b->next_seq = 0;
@@ -132,6 +134,19 @@ bool batch_only_reads(const struct batch *b)
 const struct batch_counts *batch_counts(const struct batch *b)
 {
     return &b->counts;
+}
+
+void batch_tally(struct batch *b, struct tally *t)
+{
+    for (size_t i = 0; i < b->table_count; i++) {
+        struct batch_table *bt = &b->tables[i];
+        for (int kind = 0; kind < TALLY_KINDS; kind++) {
+            if (bt->rows[kind] > 0 && bt->tally == 0)
+                bt->tally = tally_table(t, bt->schema, bt->table) + 1;
+            tally_row(t, bt->tally - 1, (enum tally_kind)kind, bt->rows[kind]);
+        }
+    }
+    tally_commit(t);
 }
 
 const struct item *batch_last_item(const struct batch *b)
@@ -454,8 +469,10 @@ static void keep_order(struct partition_place *place, struct item *it)
     place->op = it->op;
 }
 
-static void count_item(struct batch *b, const struct item *it, const struct journal_record *rec)
+static void count_item(struct batch *b, struct batch_table *bt, const struct item *it,
+                       const struct journal_record *rec)
 {
+    bt->rows[tally_kind_of((char)it->op)]++;
     b->last_item = *it;
     b->kept = true;
     b->counts.changes++;
@@ -511,7 +528,7 @@ static bool add_foreign(struct batch *b, const struct journal_record *rec, struc
         return false;
     if (!append_item(b, bt, &it))
         return no_room(b, rec, err);
-    count_item(b, &it, rec);
+    count_item(b, bt, &it, rec);
     return true;
 }
 
@@ -563,6 +580,6 @@ bool batch_add(struct batch *b, const struct codec_ops *codec, struct decoder *d
         return false;
     if (!append_item(b, bt, &it))
         return no_room(b, rec, err);
-    count_item(b, &it, rec);
+    count_item(b, bt, &it, rec);
     return true;
 }

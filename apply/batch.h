@@ -22,6 +22,7 @@
 #include "target/target.h"
 
 struct batch;
+struct tally;
 
 struct batch_counts {
     uint64_t changes; /* taken */
@@ -72,6 +73,8 @@ size_t batch_bytes(const struct batch *b);
 /* The item that batch_add kept last, NULL if it kept nothing (a tombstone, a duplicate). */
 const struct item *batch_last_item(const struct batch *b);
 const struct batch_counts *batch_counts(const struct batch *b);
+/* What was kept since batch_clear() is committed: it counts (control/tally.h). */
+void batch_tally(struct batch *b, struct tally *t);
 /* Collapses (SET, REPLACE) or sequences (ORDERED) what is there, hands it to the target and forgets it; the
  * counts stay. */
 bool batch_write(struct batch *b, struct table_map *tables, struct target *tgt, enum target_mode mode,

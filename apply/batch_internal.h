@@ -3,6 +3,7 @@
 #define APPLY_BATCH_INTERNAL_H
 
 #include "apply/batch.h"
+#include "control/tally.h"
 
 /* The last streamed change that a partition delivered in this batch. */
 struct partition_place {
@@ -24,7 +25,9 @@ struct batch_table {
     bool unsorted;
     bool
         elsewhere; /* another shard's: its items are not kept. Names empty: so are all tables of the stream */
-    size_t departures; /* first halves of key changes whose second half is still to come */
+    uint32_t tally;             /* tally_table() plus 1; 0 = not asked for yet */
+    uint64_t rows[TALLY_KINDS]; /* kept since batch_clear() */
+    size_t departures;          /* first halves of key changes whose second half is still to come */
     struct partition_place *partitions;
     size_t partition_count;
 };

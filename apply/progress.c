@@ -3,10 +3,12 @@
 #include <string.h>
 
 #include "apply/apply_internal.h"
+#include "control/tally.h"
 #include "core/clock.h"
 #include "core/log.h"
 
 #define PUBLISH_EVERY_US 200000
+#define VERDICT_EVERY_US 5000000
 
 void progress_publish(struct apply_run *run, bool now)
 {
@@ -54,10 +56,55 @@ void progress_alarm(struct apply_run *run)
 void progress_error(struct apply_run *run, const struct err *err)
 {
     run->status.errors++;
+    tally_error(status_board_tally(run->board), err);
     run->status.last_error_us = clock_wall_us();
     run->status.failed_batches++;
     (void)snprintf(run->status.last_error, sizeof run->status.last_error, "%.590s", err->text);
     memcpy(run->status.last_sqlstate, err->sqlstate, sizeof run->status.last_sqlstate);
+}
+
+void progress_retry(struct apply_run *run, const struct err *err)
+{
+    run->status.retries++;
+    tally_retry(status_board_tally(run->board), err);
+}
+
+/* A batch is committed. took_us: since it was taken up. */
+void progress_batch(struct session *s, int64_t took_us)
+{
+    struct tally *t = status_board_tally(s->run->board);
+    uint64_t changes = batch_counts(s->run->batch)->changes;
+    batch_tally(s->run->batch, t);
+    tally_observe(t, TALLY_BATCH_ROWS, (double)changes);
+    tally_observe(t, TALLY_BATCH_SECONDS, (double)took_us / 1e6);
+    if (changes > 0 && s->position.complete && s->position.commit_time_us != 0)
+        tally_observe(t, TALLY_COMMIT_SECONDS,
+                      (double)MAX_OF(clock_wall_us() - s->position.commit_time_us, 0) / 1e6);
+}
+
+/* The last verdict is a comparison's, and comes by the target. One that may not be read is not asked for again in this session:
+ * nothing that is applied depends on it. */
+bool progress_verdict(struct session *s, struct err *err)
+{
+    struct role_status *st = &s->run->status;
+    struct target_verdict v;
+    struct err refused = ERR_INIT;
+    int64_t now_us = clock_mono_us();
+    if (s->verdict_unknown || (s->verdict_looked_us != 0 && now_us - s->verdict_looked_us < VERDICT_EVERY_US))
+        return true;
+    s->verdict_looked_us = now_us;
+    if (!target_verdict(s->tgt, &v, &refused)) {
+        if (err_policy(refused.code) != POLICY_HALT)
+            return *err = refused, false;
+        s->verdict_unknown = true;
+        log_event(LOG_LEVEL_WARN, "verdict_unknown", "text=\"%s\"", refused.text);
+        return target_abandon(s->tgt, err);
+    }
+    (void)snprintf(st->verdict, sizeof st->verdict, "%s", v.last);
+    int64_t wall_us = clock_wall_us();
+    st->verdict_us = wall_us - v.age_us;
+    st->full_pass_us = v.full_pass_age_us >= 0 ? wall_us - v.full_pass_age_us : 0;
+    return true;
 }
 
 void progress_seen(struct session *s, uint64_t fences_end)

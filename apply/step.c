@@ -314,6 +314,6 @@ bool apply_session_apply(struct session *s, const struct fence_batch *fences, st
         log_event(LOG_LEVEL_INFO, "batch_again", "fence=%llu from=%s to=%s sqlstate=%s text=\"%s\"",
                   (unsigned long long)fences->last->id, ways[before].name, ways[way].name, failed.sqlstate,
                   failed.text);
-        s->run->status.retries++;
+        progress_retry(s->run, &failed);
     }
 }

@@ -39,6 +39,7 @@
 #include "capture/source/setup.h"
 #include "capture/source/standby.h"
 #include "capture/stream/stream.h"
+#include "control/tally.h"
 #include "core/alive.h"
 #include "core/alloc.h"
 #include "core/clock.h"
@@ -104,6 +105,11 @@ void cap_status_show(struct cap_session *s, enum role_phase phase)
         st->transactions = p.transactions;
         st->fences = p.fences;
         st->bytes = p.bytes;
+        st->queued_batches = (uint64_t)MAX_OF(p.queued, 0);
+        st->journal_known = p.fences > 0;
+        st->journal_bytes = p.journal.bytes;
+        st->journal_records = p.journal.records;
+        st->journal_queued = p.journal.queued;
     }
     status_board_publish(s->board, st);
 }
@@ -148,6 +154,7 @@ void cap_start_publisher(struct cap_session *s, struct journal_writer *jw, struc
         .fence_interval_us = s->settings->fence_interval_us,
         .fence_max_changes = s->settings->fence_max_changes,
         .base = s->position.base,
+        .tally = s->settings->tally,
     };
     config.base.pipeline = s->settings->pipeline;
     config.base.system_id = s->identity.system_id;
@@ -371,6 +378,7 @@ static void show_error(struct role *r, enum role_phase phase, const struct err *
     r->status.phase = phase;
     r->status.phase_since_us = r->status.last_error_us = clock_wall_us();
     r->status.errors++;
+    tally_error(status_board_tally(r->board), err);
     (void)snprintf(r->status.last_error, sizeof r->status.last_error, "%.*s",
                    (int)sizeof r->status.last_error - 1, err->text);
     status_board_publish(r->board, &r->status);
@@ -381,6 +389,7 @@ static bool wait_before_retry(struct role *r, const struct err *err)
 {
     int64_t wait_us = clock_backoff_us(r->failures++, BACKOFF_BASE_MS, BACKOFF_MAX_MS);
     r->status.retries++;
+    tally_retry(status_board_tally(r->board), err);
     show_error(r, PHASE_RETRYING, err);
     log_event(LOG_LEVEL_WARN, "retry", "code=%s wait_ms=%lld text=\"%s\"", err_code_name(err->code),
               (long long)(wait_us / 1000), err->text);
@@ -394,6 +403,7 @@ bool capture_run(const struct config *cfg, struct status_board *board, int stop_
     if (!cap_settings_read(cfg, &settings, err))
         return false;
     settings.journal.on_trouble = status_board_trouble;
+    settings.tally = status_board_tally(board);
     settings.journal.trouble_ctx = board;
     struct role r = {
         .settings = &settings, .board = board, .stop_fd = stop_fd, .started_us = clock_mono_us()};

@@ -61,6 +61,7 @@ struct cap_settings {
     bool streaming;           /* large transactions are taken while they run */
     enum cap_origin origin;   /* which changes are wanted, by how they came to the source */
     bool spill_encryption;    /* of what goes to spill_dir */
+    struct tally *tally;      /* the board's; NULL: nothing is counted */
     size_t batch_bytes;       /* a batch is handed over when it has grown to this */
 };
 

@@ -248,7 +248,7 @@ const struct command command_table[] = {
     {.name = "docs",
      .run = cmd_docs,
      .hidden = true,
-     .usage = "config | man | types | cutover | bash | zsh",
+     .usage = "config | man | types | metrics | events | cutover | alerts | bash | zsh",
      .summary = "print a generated document"},
 };
 

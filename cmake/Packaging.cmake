@@ -16,6 +16,8 @@ file(GLOB UNITS CONFIGURE_DEPENDS deploy/systemd/*.service deploy/systemd/*.time
 install(FILES ${UNITS} DESTINATION lib/systemd/system)
 install(FILES deploy/completion/crossfade.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME crossfade)
 install(FILES deploy/completion/_crossfade DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions)
+install(FILES deploy/prometheus/crossfade.rules.yaml deploy/prometheus/crossfade.rules.test.yaml deploy/grafana/crossfade.json
+        DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
 
 # Debian wants man pages and changelogs compressed; gzip -n: without a time stamp, so the same bytes each time.
 find_program(GZIP gzip REQUIRED)

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "change/fence.h"
+#include "control/tally.h"
 #include "core/err.h"
 #include "core/lsn.h"
 #include "core/strbuf.h"
@@ -30,7 +31,9 @@ struct cap_record {
     uint32_t value_at, value_len; /* absent = tombstone */
     uint32_t header_at, header_len;
     enum cap_header header;
-    bool meta; /* no change of a row: no fence counts it (change/meta.h) */
+    uint32_t table;       /* tally_table() of the change's */
+    enum tally_kind kind; /* of change; a tombstone has none */
+    bool meta;            /* no change of a row: no fence counts it (change/meta.h) */
 };
 
 /* A transaction ends behind record_end - 1. */

@@ -1,9 +1,4 @@
-/*
- * Owns: the publisher thread, the queue to it, and when a fence is written. See publisher.h.
- *
- * Failpoints here: capture.fence_before, capture.fence_appended, capture.committed, capture.txn_part,
- * capture.snapshot_part.
- */
+/* Owns: the publisher thread, the queue to it, and when a fence is written. See publisher.h. */
 #include "capture/publish/publisher.h"
 
 #include <errno.h>
@@ -15,6 +10,7 @@
 #include <unistd.h>
 
 #include "capture/ddl/shapes.h"
+#include "capture/publish/count.h"
 #include "capture/publish/fence_writer.h"
 #include "capture/publish/stream_index.h"
 #include "core/alive.h"
@@ -99,8 +95,11 @@ static void set_failed(struct cap_publisher *pub, const struct err *err)
 
 static void note_fence(struct cap_publisher *pub, lsn_t lsn, int64_t commit_time_us)
 {
+    struct journal_numbers journal;
+    journal_writer_numbers(pub->jw, &journal);
     pthread_mutex_lock(&pub->lock);
     struct cap_progress *p = &pub->progress;
+    p->journal = journal;
     p->durable_lsn = lsn;
     if (commit_time_us != 0)
         p->durable_commit_us = commit_time_us;
@@ -128,6 +127,7 @@ static bool write_fence(struct cap_publisher *pub, struct fence *fence, struct e
         !failpoint("capture.committed", err))
         return err_wrap(err, "lsn=" LSN_FMT, LSN_ARGS(fence->lsn));
     cap_fence_writer_committed(pub->fences);
+    cap_count_unit(pub->config.tally, pub->unit_changes, began_us, fence->commit_time_us);
     note_fence(pub, fence->lsn, fence->commit_time_us);
     pub->unit_changes = pub->unit_transactions = pub->unit_bytes = 0;
     pub->fence_due = false;
@@ -221,6 +221,7 @@ static bool append_record(struct cap_publisher *pub, const struct cap_batch *b, 
     if (r->schema_id != 0)
         rec.headers[rec.header_count++] = (struct journal_header){HEADER_SCHEMA_ID, &id_be, sizeof id_be};
     pub->unit_changes += r->value_len != CAP_NONE && !r->meta;
+    tally_row(pub->config.tally, r->table, r->kind, r->value_len != CAP_NONE && !r->meta);
     pub->unit_bytes += rec.key_len + rec.value_len;
     if (journal_append(pub->jw, pub->journal_ids[r->stream], &rec, err))
         return true;
@@ -492,6 +493,7 @@ void cap_publisher_progress(struct cap_publisher *pub, struct cap_progress *ret)
     (void)n; /* EAGAIN: nothing new, the numbers are right all the same */
     pthread_mutex_lock(&pub->lock);
     *ret = pub->progress;
+    ret->queued = atomic_load(&pub->in_hand);
     pthread_mutex_unlock(&pub->lock);
 }
 
@@ -555,9 +557,8 @@ struct cap_publisher *cap_publisher_start(const struct cap_publisher_config *con
                                           lsn_t durable_lsn)
 {
     struct cap_publisher *pub = xcalloc(1, sizeof *pub);
-    pub->config = *config;
-    pub->jw = jw;
-    pub->schemas = schemas;
+    *pub = (struct cap_publisher){.config = *config, .jw = jw, .schemas = schemas};
+    tally_forget(config->tally); /* noted by the one before, and not durable */
     pub->fences = cap_fence_writer_new(jw, config->topic_prefix, &config->base);
     pub->streams = stream_index_new();
     pub->queue = queue_new(QUEUE_BATCHES);

@@ -11,6 +11,7 @@
 
 #include "capture/publish/batch.h"
 #include "change/codec.h"
+#include "control/tally.h"
 #include "journal/journal.h"
 #include "journal/schema_store.h"
 
@@ -36,6 +37,7 @@ struct cap_publisher_config {
     int64_t fence_interval_us;
     uint64_t fence_max_changes;
     struct cap_fence_base base; /* copied */
+    struct tally *tally;        /* NULL = nothing is counted */
     bool complete; /* false: a copy runs; fences are written where batches ask for them, and nowhere else */
 };
 
@@ -45,6 +47,8 @@ struct cap_progress {
     uint64_t fence_id, attempt, changes, transactions, fences, bytes;
     bool complete;
     bool failed;
+    int queued;                     /* batches and calls that it has not done */
+    struct journal_numbers journal; /* at the last fence, if there was one */
 };
 
 struct cap_stream_ids {

@@ -48,7 +48,8 @@ static void plan_key(struct table_schema *schema, const struct source_table *t)
     schema->key_count = t->key_count;
 }
 
-static bool register_schema(struct cap_table_writer *tw, struct cap_publisher *pub, struct err *err)
+static bool register_schema(struct cap_table_writer *tw, const struct cap_settings *settings,
+                            struct cap_publisher *pub, struct err *err)
 {
     char *key_json CLEANUP(free_ptr) = NULL;
     char *value_json CLEANUP(free_ptr) = NULL;
@@ -58,6 +59,7 @@ static bool register_schema(struct cap_table_writer *tw, struct cap_publisher *p
                                 err))
         return false;
     tw->stream = ids.stream;
+    tw->table = tally_table(settings->tally, tw->schema->schema, tw->schema->table);
     tw->schema->key_schema_id = ids.key_schema_id;
     tw->schema->value_schema_id = ids.value_schema_id;
     if (strcmp(tw->codec->name, "json") == 0) /* Avro carries the id in its framing */
@@ -89,8 +91,8 @@ bool cap_table_writer_open(const struct cap_session *s, const struct source_tabl
     strbuf_init(&tw->scratch, CAP_MESSAGE_BYTES_MAX);
     plan_key(tw->schema, t);
     if (!plan_fields(tw, t, s->settings, types, side, err) ||
-        (pub != NULL &&
-         (!register_schema(tw, pub, err) || !tw->codec->encoder_open(tw->schema, &tw->encoder, err)))) {
+        (pub != NULL && (!register_schema(tw, s->settings, pub, err) ||
+                         !tw->codec->encoder_open(tw->schema, &tw->encoder, err)))) {
         cap_table_writer_free(tw);
         return err_wrap(err, "table=%s.%s", t->schema, t->name);
     }
@@ -107,7 +109,7 @@ bool cap_table_writer_of(const struct cap_settings *settings, struct table_schem
     tw->schema->lean = settings->lean;
     tw->masks = xcalloc(schema->field_count + 1, sizeof *tw->masks);
     strbuf_init(&tw->scratch, CAP_MESSAGE_BYTES_MAX);
-    if (!register_schema(tw, pub, err) || !tw->codec->encoder_open(tw->schema, &tw->encoder, err)) {
+    if (!register_schema(tw, settings, pub, err) || !tw->codec->encoder_open(tw->schema, &tw->encoder, err)) {
         err_wrap(err, "table=%s.%s", schema->schema, schema->table);
         cap_table_writer_free(tw);
         return false;
@@ -197,6 +199,8 @@ static bool put_record(struct cap_table_writer *tw, struct cap_batch *batch, con
     struct cap_record *rec = cap_batch_add(batch, tw->stream);
     rec->header = header;
     rec->schema_id = chg != NULL ? tw->header_schema_id : 0;
+    rec->table = tw->table;
+    rec->kind = chg != NULL ? tally_kind_of((char)chg->op) : TALLY_COPY;
     if (!put_key(tw, batch, key_row, false, &rec->key_at, &rec->key_len, err))
         return false;
     if (header != CAP_HEADER_NONE &&

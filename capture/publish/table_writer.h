@@ -23,6 +23,7 @@ struct cap_table_writer {
     struct encoder *encoder;
     const struct codec_ops *codec;
     uint32_t stream;
+    uint32_t table;            /* tally_table() */
     uint32_t header_schema_id; /* for records of formats without framing; 0 = none */
     struct datum *before, *after;
     struct strbuf scratch;

@@ -213,6 +213,7 @@ bool cap_feedback_turn(struct cap_stream *st, struct err *err)
     if (st->now_us - st->last_show_us >= SHOW_INTERVAL_US) {
         st->last_show_us = st->now_us;
         st->session->status->received_lsn = st->received_lsn;
+        st->session->status->spilled_bytes = cap_streamed_spilled(st->streamed);
         if (st->copier != NULL)
             cap_copier_show(st->copier);
         else

@@ -63,6 +63,11 @@ void cap_streamed_free(struct cap_streamed *sd)
     free(sd);
 }
 
+uint64_t cap_streamed_spilled(const struct cap_streamed *sd)
+{
+    return sd != NULL ? cap_txn_store_spilled(sd->store) : 0;
+}
+
 bool cap_streamed_in_block(const struct cap_streamed *sd)
 {
     return sd->block_xid != 0;

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "core/err.h"
 
@@ -27,5 +28,7 @@ bool cap_streamed_take(struct cap_stream *st, const struct repl_frame *frame, bo
                        struct err *err) MUST_CHECK;
 /* Between the start of a block and its end: keepalives tell nothing. */
 bool cap_streamed_in_block(const struct cap_streamed *sd);
+/* Bytes that were written to files since it was made. NULL: 0. */
+uint64_t cap_streamed_spilled(const struct cap_streamed *sd);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "control/board.h"
 #include "control/desk.h"
+#include "control/tally.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 
@@ -31,6 +32,7 @@ struct status_board {
     char trouble[BOARD_TROUBLE_MAX];
     struct sample samples[SAMPLES_MAX];
     size_t sample_count; /* ever taken */
+    struct tally *tally;
 };
 
 static const char *const phase_names[PHASE_MAX_] = {
@@ -56,6 +58,7 @@ struct status_board *status_board_new(void)
     board->desk = desk_new();
     if (pthread_mutex_init(&board->lock, NULL) != 0)
         BUG("pthread_mutex_init failed");
+    board->tally = tally_new();
     board->status = (struct role_status){.role = "unknown", .retained_wal_bytes = -1, .safe_wal_bytes = -1};
     return board;
 }
@@ -66,9 +69,15 @@ void status_board_free(struct status_board *board)
         return;
     desk_free(board->desk);
     free((void *)(uintptr_t)board->status.tables);
+    tally_free(board->tally);
     free(board->last_tables);
     pthread_mutex_destroy(&board->lock);
     free(board);
+}
+
+struct tally *status_board_tally(struct status_board *board)
+{
+    return board->tally;
 }
 
 static struct table_status *copy_tables(const struct table_status *tables, size_t count)

@@ -79,6 +79,12 @@ struct role_status {
     char notice[600]; /* something that a person should look at, though work goes on; "" = nothing */
     char last_error[600];
     int64_t last_error_us;
+    bool journal_known; /* the next three; each -1 = not known (journal.h: struct journal_numbers) */
+    int64_t journal_bytes, journal_records, journal_queued;
+    uint64_t queued_batches; /* capture: for the publisher */
+    uint64_t spilled_bytes;  /* capture: of running transactions, since the start */
+    char verdict[16];        /* apply: of the last comparison; "" = there is none, or it is not known */
+    int64_t verdict_us, full_pass_us; /* … when it ended, and the last PASS over all tables; wall, 0 = none */
     size_t table_count;
     const struct table_status *tables; /* NULL unless a snapshot runs; copied by publish */
 };
@@ -86,9 +92,12 @@ struct role_status {
 const char *wal_guard_level_name(enum wal_guard_level level);
 
 struct status_board;
+struct tally;
 
 struct status_board *status_board_new(void);
 void status_board_free(struct status_board *board);
+/* What only /metrics shows is counted there (tally.h); lives as long as the board. */
+struct tally *status_board_tally(struct status_board *board);
 /* Replaces what readers see (deep copy). Cheap: call it a few times a second, not per change. */
 void status_board_publish(struct status_board *board, const struct role_status *status);
 /* What a server that is waited for does wrong, shown by /status until the next call; NULL = nothing any more.

@@ -1,16 +1,23 @@
 /* Owns: the one line of an event, as text or JSON. See log.h; what may be shown of a URL: mask.c. */
 #include "core/log.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "core/attr.h"
 #include "core/clock.h"
+#include "core/log_events.h"
 #include "core/log_level.h"
 #include "core/log_listen.h"
 #include "core/utf8.h"
+
+/* Of one event: so many lines at once, and so many a second after that. */
+#define BURST      100
+#define PER_SECOND 10
 
 static const char *log_role = "crossfade";
 static _Atomic enum log_level log_least = LOG_LEVEL_INFO;
@@ -80,10 +87,45 @@ static size_t json_escape(const char *in, char *out, size_t size)
     return n;
 }
 
+/* How much of its limit an event has used: lines, leaking away with time. */
+static struct {
+    double used;
+    int64_t at_us; /* mono */
+    uint64_t suppressed;
+} limits[LOG_EVENTS_MAX];
+static pthread_mutex_t limits_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* *ret_suppressed: lines that were left out since the last one that was written. Events that are not in the table have no limit: only
+ * tests have such. */
+static bool may_write(const char *event, uint64_t *ret_suppressed)
+{
+    int i = log_event_index(event);
+    *ret_suppressed = 0;
+    if (i < 0)
+        return true;
+    int64_t now_us = clock_mono_us();
+    pthread_mutex_lock(&limits_lock);
+    double leaked = (double)(now_us - limits[i].at_us) / 1e6 * PER_SECOND;
+    limits[i].used = MAX_OF(limits[i].used - leaked, 0.0);
+    limits[i].at_us = now_us;
+    bool may = limits[i].used + 1 <= BURST;
+    if (may) {
+        limits[i].used += 1;
+        *ret_suppressed = limits[i].suppressed;
+        limits[i].suppressed = 0;
+    } else {
+        limits[i].suppressed++;
+    }
+    pthread_mutex_unlock(&limits_lock);
+    return may;
+}
+
 void log_event(enum log_level level, const char *event, const char *fmt, ...)
 {
-    if (level < log_least)
+    uint64_t suppressed = 0;
+    if (level < log_least || (level > LOG_LEVEL_DEBUG && !may_write(event, &suppressed)))
         return;
+    char left_out[48] = "";
     char text[2048], line[6 * sizeof text + 300], when[ISO_TIME_MAX];
     va_list ap;
     va_start(ap, fmt);
@@ -98,13 +140,17 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...)
     if (log_json) {
         char escaped[6 * sizeof text + 8]; /* six bytes for a control character */
         json_escape(text, escaped, sizeof escaped);
+        if (suppressed > 0)
+            (void)snprintf(left_out, sizeof left_out, ",\"suppressed\":%" PRIu64, suppressed);
         n = snprintf(
             line, sizeof line,
-            "{\"time\":\"%s\",\"level\":\"%s\",\"role\":\"%s\",\"event\":\"%s\",\"detail\":\"%s\"}\n", when,
-            level_names[level], log_role, event, escaped);
+            "{\"time\":\"%s\",\"level\":\"%s\",\"role\":\"%s\",\"event\":\"%s\",\"detail\":\"%s\"%s}\n", when,
+            level_names[level], log_role, event, escaped, left_out);
     } else {
-        n = snprintf(line, sizeof line, "%s %-5s %s %s %s\n", when, level_names[level], log_role, event,
-                     text);
+        if (suppressed > 0)
+            (void)snprintf(left_out, sizeof left_out, " suppressed=%" PRIu64, suppressed);
+        n = snprintf(line, sizeof line, "%s %-5s %s %s %s%s\n", when, level_names[level], log_role, event,
+                     text, left_out);
     }
     if (n < 0)
         return;

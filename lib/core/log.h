@@ -1,7 +1,7 @@
 /*
  * Log: messages to people and machines, never the change log (that is the journal). One event = one line on
  * stderr: time, level, role, stable event name, key=value pairs; or the same as JSON. No row values above
- * debug, no secrets.
+ * debug, no secrets. Events are in one table (log_events.h), which also limits how often each is written.
  * @thread any
  */
 #ifndef CORE_LOG_H

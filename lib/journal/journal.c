@@ -187,6 +187,13 @@ bool journal_trim(struct journal_writer *jw, struct err *err)
                                  (jw->claims == NULL || claim_writer_trim(jw->claims, err)));
 }
 
+void journal_writer_numbers(struct journal_writer *jw, struct journal_numbers *ret)
+{
+    *ret = (struct journal_numbers){.bytes = -1, .records = -1, .queued = -1};
+    if (!jw->failed && jw->ops->numbers != NULL)
+        jw->ops->numbers(jw, ret);
+}
+
 void journal_writer_close(struct journal_writer *jw)
 {
     if (jw == NULL)

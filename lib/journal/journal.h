@@ -107,6 +107,13 @@ struct claim_writer;
 struct claim_reader;
 struct journal_reader;
 
+/* What a writer knows of its journal's size. -1 = not known. */
+struct journal_numbers {
+    int64_t bytes;   /* on disk, with room that is free to be used again */
+    int64_t records; /* kept, of all data streams */
+    int64_t queued;  /* appended, and not taken by the server yet */
+};
+
 struct journal_writer_ops {
     const char *name;
     /* Takes over from any earlier writer of this pipeline (Kafka: init_transactions; lmdb: exclusive lock,
@@ -129,6 +136,8 @@ struct journal_writer_ops {
     bool (*commit)(struct journal_writer *jw, struct err *err);
     /* Frees what no reader needs any more (bounded work); lmdb only, elsewhere does nothing. */
     bool (*trim)(struct journal_writer *jw, struct err *err);
+    /* Fills in what it knows; cheap. NULL: it knows nothing. */
+    void (*numbers)(struct journal_writer *jw, struct journal_numbers *ret);
     void (*close)(struct journal_writer *jw);
 };
 
@@ -214,6 +223,8 @@ bool journal_flush(struct journal_writer *jw, const struct journal_range **ret_r
                    struct err *err) MUST_CHECK;
 bool journal_commit(struct journal_writer *jw, struct err *err) MUST_CHECK;
 bool journal_trim(struct journal_writer *jw, struct err *err) MUST_CHECK;
+/* Between two units. */
+void journal_writer_numbers(struct journal_writer *jw, struct journal_numbers *ret);
 void journal_writer_close(struct journal_writer *jw); /* NULL allowed; never commits */
 
 bool journal_reader_open(const struct journal_config *config, const char *reader_name,

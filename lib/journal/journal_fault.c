@@ -262,6 +262,11 @@ static void fault_close(struct journal_writer *jw)
     free(jw);
 }
 
+static void fault_numbers(struct journal_writer *jw, struct journal_numbers *ret)
+{
+    journal_writer_numbers(fw_of(jw)->inner, ret);
+}
+
 static const struct journal_writer_ops fault_writer_ops;
 
 static bool fault_open(const struct journal_config *config, struct journal_writer **ret, struct err *err)
@@ -328,6 +333,7 @@ static const struct journal_writer_ops fault_writer_ops = {
     .flush = fault_flush,
     .commit = fault_commit,
     .trim = fault_trim,
+    .numbers = fault_numbers,
     .close = fault_close,
 };
 

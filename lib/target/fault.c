@@ -168,6 +168,11 @@ static bool fault_standbys(struct target *tgt, uint64_t *ret_written, uint64_t *
     return target_standbys(INNER(tgt), ret_written, ret_replayed, err);
 }
 
+static bool fault_verdict(struct target *tgt, struct target_verdict *ret, struct err *err)
+{
+    return target_verdict(INNER(tgt), ret, err);
+}
+
 /* NULL, with *err: the inner target keeps none. */
 static const struct target_letters_ops *inner_letters(struct target *tgt, struct err *err)
 {
@@ -376,6 +381,7 @@ const struct target_ops target_fault = {
     .prepare = fault_prepare,
     .position = fault_position,
     .standbys = fault_standbys,
+    .verdict = fault_verdict,
     .cancel = fault_cancel,
     .close = fault_close,
     .writing = &fault_writing,

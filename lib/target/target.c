@@ -182,6 +182,12 @@ bool target_standbys(struct target *tgt, uint64_t *ret_written, uint64_t *ret_re
     return tgt->ops->standbys(tgt, ret_written, ret_replayed, err);
 }
 
+bool target_verdict(struct target *tgt, struct target_verdict *ret, struct err *err)
+{
+    return tgt->ops->verdict != NULL ? tgt->ops->verdict(tgt, ret, err)
+                                     : err_set(err, ERR_UNSUPPORTED, "targets of this kind keep no verdicts");
+}
+
 const struct target_letters_ops *target_letters(const struct target *tgt)
 {
     return tgt->ops->letters;

@@ -96,6 +96,13 @@ struct target_table {
     bool watched;
 };
 
+/* Of the comparisons that were recorded for the pipeline. */
+struct target_verdict {
+    char last[16];            /* "PASS", "FAIL", "INCONCLUSIVE"; "" = there is none */
+    int64_t age_us;           /* of it, by the target's clock */
+    int64_t full_pass_age_us; /* of the last PASS over all tables; -1 = there is none */
+};
+
 enum target_op {
     TARGET_OP_UNKNOWN = 0,
     TARGET_INSERT, /* `row` is complete and new: may be written plainly */
@@ -187,6 +194,8 @@ struct target_ops {
     /* How far the target's own log is written, and how far the slowest of its connected standbys has replayed it (no standby:
      * as far). Two numbers that can be compared. NULL: not to be known here. */
     bool (*standbys)(struct target *tgt, uint64_t *ret_written, uint64_t *ret_replayed, struct err *err);
+    /* Not inside a transaction. NULL: this target keeps no verdicts. */
+    bool (*verdict)(struct target *tgt, struct target_verdict *ret, struct err *err);
     /* Ends a running call with an error soon. */
     void (*cancel)(struct target *tgt);
     void (*close)(struct target *tgt);
@@ -220,6 +229,8 @@ bool target_settle(struct target *tgt, bool constraints, struct err *err) MUST_C
 /* ERR_UNSUPPORTED: this kind of target cannot tell. */
 bool target_standbys(struct target *tgt, uint64_t *ret_written, uint64_t *ret_replayed,
                      struct err *err) MUST_CHECK;
+/* ERR_UNSUPPORTED: this kind of target keeps no verdicts. */
+bool target_verdict(struct target *tgt, struct target_verdict *ret, struct err *err) MUST_CHECK;
 /* NULL: the target keeps no dead letters. */
 const struct target_letters_ops *target_letters(const struct target *tgt);
 void target_cancel(struct target *tgt);

@@ -229,9 +229,44 @@ static void test_slow_clients(void **state)
     close(fd);
 }
 
+/* Where reading takes a token the page, its data and its stream do, too. */
+static void test_reading_is_guarded(void **state)
+{
+    static const char *const paths[] = {"/", "/stream"};
+    struct rig *rig = *state;
+    char path[] = "/tmp/crossfade-stream-XXXXXX", address[40];
+    static const char line[] = "me 0123456789abcdef0123456789abcdef\n";
+    struct http_settings settings = {.token_file = path, .read_needs_auth = true};
+    struct http_access access = {.token_file = path};
+    struct http_server *guarded = NULL;
+    struct err err = ERR_INIT;
+    int status = 0, fd = mkstemp(path);
+    char *body = NULL;
+    assert_int_equal(write(fd, line, sizeof line - 1), sizeof line - 1);
+    close(fd);
+    if (!http_server_start("127.0.0.1:0", &settings, rig->board, &guarded, &err))
+        fail_msg("%s", err.text);
+    http_server_serve(guarded, &rig->pages);
+    snprintf(address, sizeof address, "127.0.0.1:%d", http_server_port(guarded));
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+        assert_true(http_get(NULL, address, paths[i], 5000, &body, &status, &err));
+        assert_int_equal(status, 401);
+        free(body);
+    }
+    assert_int_equal(open_count(rig), 0);
+    if (!http_get(&access, address, "/", 5000, &body, &status, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(status, 200);
+    free(body);
+    http_server_stop(guarded);
+    (void)unlink(path);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(test_clients, set_up, tear_down),
-                                       cmocka_unit_test_setup_teardown(test_slow_clients, set_up, tear_down)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_clients, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_slow_clients, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_reading_is_guarded, set_up, tear_down)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,7 +72,7 @@ def test_each_kind_of_conflict(servers, policy):
         assert conflicts(s) == [("update", side, "1"), ("source_deleted", side, "2"), ("target_deleted", side, "3"), ("insert", side, "300")]
         assert conflicts(s, "source_row ->> 'v', target_row ->> 'v'") == [("source", "target"), (None, "target"), ("source", None), ("source", "target")]
         assert s.apply.status()[f"conflicts_{side}"] == 4
-        assert f'crossfade_conflicts_{side}_total{{role="apply"' in s.apply.get("/metrics")[1]
+        assert f',winner="{side}"}} 4\n' in s.apply.get("/metrics")[1]
         assert "written on both sides" in s.pipeline.run("status").stdout
 
         # the other side's own write comes late: no conflict any more, and none when that row is changed again

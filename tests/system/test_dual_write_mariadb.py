@@ -84,7 +84,7 @@ def test_each_kind_of_conflict(servers, policy):
         assert conflicts(s) == [(1, "update", side), (2, "source_deleted", side), (3, "target_deleted", side), (300, "insert", side)]
         assert [row[1:] for row in conflicts(s, "JSON_VALUE(source_row, '$.v'), JSON_VALUE(target_row, '$.v')")] == [("source", "target"), (None, "target"), ("source", None), ("source", "target")]
         assert s.apply.status()[f"conflicts_{side}"] == 4
-        assert f'crossfade_conflicts_{side}_total{{role="apply"' in s.apply.get("/metrics")[1]
+        assert f',winner="{side}"}} 4\n' in s.apply.get("/metrics")[1]
         assert "written on both sides" in s.pipeline.run("status").stdout
 
         # the other side's own write comes late: no conflict any more, and none when that row is changed again

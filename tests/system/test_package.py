@@ -18,7 +18,8 @@ FILES = ["bin/crossfade", "share/man/man1/crossfade.1.gz", "share/crossfade/sche
          "share/doc/crossfade/changelog.gz", "share/doc/crossfade/examples/crossfade.example.yaml",
          "lib/systemd/system/crossfade-capture@.service", "lib/systemd/system/crossfade-apply@.service",
          "lib/systemd/system/crossfade-compare@.service", "lib/systemd/system/crossfade-compare@.timer",
-         "share/bash-completion/completions/crossfade", "share/zsh/vendor-completions/_crossfade"]
+         "share/bash-completion/completions/crossfade", "share/zsh/vendor-completions/_crossfade",
+         "share/doc/crossfade/METRICS.md", "share/doc/crossfade/examples/crossfade.rules.yaml", "share/doc/crossfade/examples/crossfade.json"]
 
 pytestmark = pytest.mark.skipif(not os.path.exists(os.path.join(BUILD, "cmake_install.cmake")), reason="needs CF_BUILD_DIR")
 

@@ -8,7 +8,8 @@ from rig import Workdir
 from rig.pages import ROOT, programs_of, run_page
 
 PORTS = ("OLD_PORT", "NEW_PORT", "CAPTURE_PORT", "APPLY_PORT", "BACK_CAPTURE_PORT", "BACK_APPLY_PORT")
-PAGES = {"TUTORIAL.md": 2, "howto/another-provider.md": 1, "howto/rollback.md": 2, "howto/postgresql-upgrade.md": 1}  # and how many comparisons of it pass
+PAGES = {"TUTORIAL.md": 2, "howto/another-provider.md": 1, "howto/rollback.md": 2, "howto/postgresql-upgrade.md": 1,
+         "howto/postgresql-to-mariadb.md": 2}  # and how many comparisons of it pass
 
 
 def test_all_are_run():

@@ -177,7 +177,8 @@ static void test_metrics(void **state)
         strstr(metrics, "crossfade_phase{role=\"apply\",pipeline=\"shop\",phase=\"streaming\"} 1\n"));
     assert_non_null(
         strstr(metrics, "crossfade_phase{role=\"apply\",pipeline=\"shop\",phase=\"halted\"} 0\n"));
-    assert_non_null(strstr(metrics, "crossfade_lag_bytes{role=\"apply\",pipeline=\"shop\"} 128\n"));
+    assert_non_null(
+        strstr(metrics, "crossfade_lag_bytes{role=\"apply\",pipeline=\"shop\",stage=\"applied\"} 128\n"));
     assert_null(strstr(metrics, "crossfade_retained_wal_bytes"));
     assert_int_equal(metrics[strlen(metrics) - 1], '\n');
     free(metrics);

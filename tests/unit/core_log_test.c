@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include "core/log.h"
+#include "core/log_events.h"
 
 static FILE *captured;
 static int real_stderr;
@@ -157,12 +158,73 @@ static void threads_do_not_mix(void **state)
     free(text);
 }
 
+/* Lines of the event, and those that they say were left out. */
+static uint64_t count_told(const char *text, const char *event, const char *mark, uint64_t *ret_left_out)
+{
+    uint64_t lines = 0;
+    for (const char *p = text; (p = strstr(p, event)) != NULL; p++)
+        lines++;
+    for (const char *p = text; (p = strstr(p, mark)) != NULL; p++)
+        *ret_left_out += strtoull(p + strlen(mark), NULL, 10);
+    return lines;
+}
+
+/* What comes too often is left out and counted, of each event by itself; debug lines never are. */
+static void lines_have_a_limit(void **state)
+{
+    for (int json = 0; json < 2; json++) {
+        const char *event = json ? "table_parked" : "dead_letter";
+        const char *mark = json ? "\"suppressed\":" : " suppressed=";
+        uint64_t written = 0, left_out = 0, asked = 0;
+        begin();
+        log_init("apply", LOG_LEVEL_DEBUG, json);
+        for (; asked < 20000; asked++)
+            log_event(LOG_LEVEL_WARN, event, "id=%d", (int)asked);
+        log_event(LOG_LEVEL_WARN, "halted", "exit_code=5");
+        for (int i = 0; i < 200; i++)
+            log_event(LOG_LEVEL_DEBUG, "kafka", "text=\"%d\"", i);
+        char *text = end();
+        written = count_told(text, event, mark, &left_out);
+        assert_int_equal(count_lines(text), written + 201);
+        assert_true(written >= 100 && written < asked);
+        free(text);
+
+        for (uint64_t told = 0; told == 0; written += told) { /* until some of it has leaked away */
+            usleep(20000);
+            begin();
+            log_event(LOG_LEVEL_WARN, event, "id=last");
+            asked++;
+            text = end();
+            told = count_told(text, event, mark, &left_out);
+            json_t *root = json ? json_loads(text, 0, NULL) : NULL;
+            assert_true(!json || told == 0 || root != NULL);
+            json_decref(root);
+            free(text);
+        }
+        assert_true(left_out > 0);
+        assert_int_equal(written + left_out, asked);
+    }
+}
+
+static void the_table_is_sorted(void **state)
+{
+    size_t count;
+    const struct log_event_def *events = log_events(&count);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(log_event_index(events[i].name), i);
+        assert_true(i == 0 || strcmp(events[i - 1].name, events[i].name) < 0);
+    }
+    assert_int_equal(log_event_index("no_such_event"), -1);
+    assert_int_equal(log_event_index(""), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plain_lines),        cmocka_unit_test(long_lines_are_cut),
-        cmocka_unit_test(json_lines),         cmocka_unit_test(json_survives_any_cut),
-        cmocka_unit_test(threads_do_not_mix),
+        cmocka_unit_test(plain_lines),         cmocka_unit_test(long_lines_are_cut),
+        cmocka_unit_test(json_lines),          cmocka_unit_test(json_survives_any_cut),
+        cmocka_unit_test(threads_do_not_mix),  cmocka_unit_test(lines_have_a_limit),
+        cmocka_unit_test(the_table_is_sorted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

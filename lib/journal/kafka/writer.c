@@ -558,6 +558,11 @@ static bool kafka_trim(struct journal_writer *jw, struct err *err)
     return reports_ok(w, err);
 }
 
+static void kafka_numbers(struct journal_writer *jw, struct journal_numbers *ret)
+{
+    ret->queued = rd_kafka_outq_len(writer_of(jw)->client.rk);
+}
+
 const struct journal_writer_ops kafka_writer_ops = {
     .name = "kafka",
     .open = kafka_writer_open,
@@ -567,5 +572,6 @@ const struct journal_writer_ops kafka_writer_ops = {
     .flush = kafka_flush,
     .commit = kafka_commit,
     .trim = kafka_trim,
+    .numbers = kafka_numbers,
     .close = kafka_close,
 };

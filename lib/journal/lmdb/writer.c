@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/alloc.h"
@@ -388,6 +389,16 @@ static bool lmdb_commit(struct journal_writer *jw, struct err *err)
     return failpoint("journal.lmdb.committed", err);
 }
 
+static void lmdb_numbers(struct journal_writer *jw, struct journal_numbers *ret)
+{
+    const struct lmdb_writer *w = writer_of(jw);
+    struct stat st;
+    int fd = -1;
+    ret->records = (int64_t)(w->meta.visible_seq - w->meta.first_seq);
+    if (mdb_env_get_fd(w->env->env, &fd) == 0 && fstat(fd, &st) == 0)
+        ret->bytes = (int64_t)st.st_blocks * 512;
+}
+
 const struct journal_writer_ops lmdb_writer_ops = {
     .name = "lmdb",
     .open = lmdb_open,
@@ -397,6 +408,7 @@ const struct journal_writer_ops lmdb_writer_ops = {
     .flush = lmdb_flush,
     .commit = lmdb_commit,
     .trim = lmdb_writer_trim,
+    .numbers = lmdb_numbers,
     .close = lmdb_close,
 };
 

@@ -386,6 +386,32 @@ static bool md_position(struct target *tgt, struct target_position *ret, bool *r
     return true;
 }
 
+static bool md_verdict(struct target *tgt, struct target_verdict *ret, struct err *err)
+{
+    struct md_target *mt = (struct md_target *)tgt;
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    struct target_verdict found = {.full_pass_age_us = -1};
+    MD_ROWS rows = {0};
+    strbuf_adds(&sql,
+                "SELECT v.verdict, TIMESTAMPDIFF(MICROSECOND, v.finished_at, SYSDATE(6)), COALESCE((SELECT "
+                "MIN(TIMESTAMPDIFF(MICROSECOND, f.finished_at, SYSDATE(6))) FROM crossfade_verdict f WHERE "
+                "f.pipeline = v.pipeline AND f.verdict = 'PASS' AND f.scope IN ('full', 'changed')), -1) "
+                "FROM crossfade_verdict v WHERE v.pipeline = ");
+    maria_quote_literal(&sql, mt->pipeline);
+    strbuf_adds(&sql, " ORDER BY v.id DESC LIMIT 1");
+    bool ok = strbuf_ok(&sql, "statement", err) && md_query(mt, sql.data, &rows, err);
+    strbuf_release(&sql);
+    if (!ok)
+        return err_wrap(err, "target: crossfade_verdict");
+    if (md_next(&rows)) {
+        (void)snprintf(found.last, sizeof found.last, "%s", rows.cell[0]);
+        found.age_us = strtoll(rows.cell[1], NULL, 10);
+        found.full_pass_age_us = strtoll(rows.cell[2], NULL, 10);
+    }
+    *ret = found;
+    return true;
+}
+
 /* The call that waits for the server fails; the server rolls back when it sees that. */
 static void md_cancel(struct target *tgt)
 {
@@ -404,6 +430,7 @@ const struct target_ops target_mariadb = {
     .open = md_open,
     .prepare = md_prepare,
     .position = md_position,
+    .verdict = md_verdict,
     .cancel = md_cancel,
     .close = md_close,
     .writing = &writing,

@@ -516,6 +516,29 @@ static bool pgt_standbys(struct target *tgt, uint64_t *ret_written, uint64_t *re
            err_wrap(err, "target: apply.max_replica_lag_ms");
 }
 
+static bool pgt_verdict(struct target *tgt, struct target_verdict *ret, struct err *err)
+{
+    struct pg_target *pt = (struct pg_target *)tgt;
+    PG_RESULT_AUTO res = NULL;
+    struct target_verdict found = {.full_pass_age_us = -1};
+    if (!pgt_plain(pt, err) ||
+        !pg_query(pt->conn,
+                  "WITH v AS (SELECT id, verdict, scope, "
+                  "(extract(epoch FROM clock_timestamp() - finished_at) * 1000000)::bigint AS age "
+                  "FROM crossfade.verdict WHERE pipeline = $1) "
+                  "SELECT verdict, age, coalesce((SELECT min(age) FROM v WHERE verdict = 'PASS' AND scope IN "
+                  "('full', 'changed')), -1) FROM v ORDER BY id DESC LIMIT 1",
+                  1, (const char *const[]){pt->pipeline}, &res, err))
+        return err_wrap(err, "target: crossfade.verdict");
+    if (pg_rows(res) == 1) {
+        (void)snprintf(found.last, sizeof found.last, "%s", pg_cell(res, 0, 0));
+        found.age_us = pg_cell_int64(res, 0, 1);
+        found.full_pass_age_us = pg_cell_int64(res, 0, 2);
+    }
+    *ret = found;
+    return true;
+}
+
 static void pgt_cancel(struct target *tgt)
 {
     pg_cancel(((struct pg_target *)tgt)->conn);
@@ -533,6 +556,7 @@ const struct target_ops target_postgres = {
     .prepare = pgt_prepare,
     .position = pgt_position,
     .standbys = pgt_standbys,
+    .verdict = pgt_verdict,
     .cancel = pgt_cancel,
     .close = pgt_close,
     .writing = &writing,
