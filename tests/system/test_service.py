@@ -85,7 +85,9 @@ def test_ready_alive_and_stopped(servers):
 
         assert s.capture.terminate() == 0
         told = notify.lines()
-        assert "STOPPING=1" in told and told[-1] == "STATUS=stopped", told[-5:]
+        assert "STOPPING=1" in told, told[-5:]
+        if "stop_at_once" not in s.capture.log_text():  # it had the time for an orderly end
+            assert told[-1] == "STATUS=stopped", told[-5:]
 
 
 @pytest.mark.parametrize("role, point", [("capture", "capture.feedback_before"), ("apply", "apply.before_write")])
