@@ -1,6 +1,7 @@
 /* Reads the usage lines of the command table: alternatives are divided by '|' outside of brackets. */
 #include "completion_words.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const char verb_letters[] = "abcdefghijklmnopqrstuvwxyz-";
@@ -49,42 +50,55 @@ static void add_word(struct strbuf *out, const char *word, size_t len)
     strbuf_add(out, word, len);
 }
 
-/* One alternative of a usage. */
-static void take_alternative(const char *p, const char *first, struct strbuf *out)
+/* One alternative of a usage, of len bytes. */
+static void take_alternative(const char *text, size_t len, const char *first, struct strbuf *out)
 {
-    size_t len = verb_at(&p);
-    if (len == 0)
+    char one[400];
+    const char *p = one;
+    (void)snprintf(one, sizeof one, "%.*s", (int)len, text);
+    size_t verb = verb_at(&p);
+    if (verb == 0)
         return;
     if (first == NULL) {
-        add_word(out, p, len);
+        add_word(out, p, verb);
         return;
     }
-    if (strlen(first) != len || strncmp(first, p, len) != 0 || p[len] != ' ')
+    if (strlen(first) != verb || strncmp(first, p, verb) != 0 || p[verb] != ' ')
         return;
-    p += len + 1;
-    len = verb_at(&p);
-    if (len > 0)
-        add_word(out, p, len);
+    p += verb + 1;
+    verb = verb_at(&p);
+    if (verb > 0)
+        add_word(out, p, verb);
 }
 
+/* "{pause | resume} [--json]" are two alternatives: a brace at the beginning of one. Elsewhere brackets hide what is in them. */
 void completion_verbs(const struct command *command, const char *first, struct strbuf *out)
 {
-    int depth = 0;
     const char *begin = command->usage;
+    bool group = false, taken = false;
+    int depth = 0;
     for (const char *p = begin;; p++) {
-        depth += (*p == '[' || *p == '{') - (*p == ']' || *p == '}');
-        if (*p != '\0' && !(depth == 0 && strncmp(p, " | ", 3) == 0))
+        if (p == begin && *p == '{') {
+            group = true;
+            begin++;
             continue;
-        char one[400];
-        size_t len = (size_t)(p - begin);
-        if (len < sizeof one) {
-            memcpy(one, begin, len);
-            one[len] = '\0';
-            take_alternative(one, first, out);
         }
+        if (group && depth == 0 && *p == '}') {
+            take_alternative(begin, (size_t)(p - begin), first, out);
+            group = false;
+            taken = true; /* what follows belongs to all of them */
+            continue;
+        }
+        depth += (*p == '[' || *p == '{') - (*p == ']' || *p == '}');
+        if (*p != '\0' && (depth != 0 || strncmp(p, " | ", 3) != 0))
+            continue;
+        if (!taken)
+            take_alternative(begin, (size_t)(p - begin), first, out);
+        taken = false;
         if (*p == '\0')
             return;
-        begin = p += 3;
+        p += 2;
+        begin = p + 1;
     }
 }
 

@@ -144,9 +144,9 @@ def test_completion_in_bash(root):
     commands = complete(script, "crossfade ")
     assert {"check", "capture", "apply", "compare", "cutover", "rollback", "journal", "status"} <= commands and "docs" not in commands
     assert complete(script, "crossfade ch") == {"check"}
-    assert {"run", "add-table", "resnapshot", "accept-ddl"} == complete(script, "crossfade capture ")
+    assert {"run", "pause", "drain", "add-table", "resnapshot", "accept-ddl"} <= complete(script, "crossfade capture ")
     assert {"list", "show", "retry", "discard"} == complete(script, "crossfade apply dlq ")
-    assert complete(script, "crossfade -c /tmp/x.yaml capture re") == {"resnapshot"}
+    assert complete(script, "crossfade -c /tmp/x.yaml capture resn") == {"resnapshot"}
     assert {"plan", "run", "resume", "abort"} <= complete(script, "crossfade --config=/tmp/x.yaml cutover ")
     assert complete(script, "crossfade schema plan --form") == {"--format="}
     assert complete(script, "crossfade schema plan --format=") == {"markdown", "html", "json"}
@@ -181,7 +181,9 @@ def in_zsh(folder, line):
                 told += os.read(fd, 65536)
     try:
         os.write(fd, f"PS1='ready> '; fpath=({folder} $fpath); autoload -U compinit && compinit -u -d {folder}/dump; LISTMAX=1000; echo go''od\n".encode())
-        read_until(b"good")
+        read_until(b"good\r\n")
+        told = told.partition(b"good\r\n")[2]
+        read_until(b"ready> ")  # zsh edits the line from here on
         told = b""
         os.write(fd, line.encode() + b"\t\t\x05#end\n")  # the end of the line becomes a comment that is echoed
         read_until(b"end")
