@@ -17,7 +17,8 @@
 const struct cli_flag approve_flags[] = {
     {"key", "FILE", "the private key to sign with: Ed25519, PEM, readable by its owner alone"},
     {"note", "TEXT",
-     "what is approved: the ticket's number (needed for a ticket), the backup, the rehearsal"},
+     "what is approved: the ticket's number (needed for a ticket), the backup, the rehearsal (without it, "
+     "what the audit log tells of the last one)"},
     {"valid", "S", "valid for so many seconds (default: cutover.approval_valid_s)"},
     {"plan", "HASH",
      "the plan that was looked at, as `crossfade cutover plan` prints it: refused if it is another by now"},

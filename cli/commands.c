@@ -158,14 +158,20 @@ const struct command command_table[] = {
      .needs_config = true,
      .reversed = true,
      .stop = STOP_PATIENT,
-     .usage = "plan | run --execute [--confirm NAME] | resume | abort | list | status [ID]",
+     .usage = "plan | run --execute [--confirm NAME] | resume | abort | list | status [ID] | rehearse "
+              "[--execute] [--keep] [--json]",
      .summary = "switch back to the old source, with all that was written since",
      .text =
          "A cutover the other way round, within cutover.rollback_window: what it calls the source is the "
          "database that serves now, its target the old one. It needs the pipeline of the way back, "
          "`crossfade --reverse capture` and `crossfade --reverse apply`, to have been running since before "
          "the cutover. It ends with the old source open to writers and the poolers led back, or with "
-         "everything as it was; another cutover may follow. Verbs and exit codes as of cutover.",
+         "everything as it was; another cutover may follow. Verbs and exit codes as of cutover. rehearse: "
+         "cutover, rollback and writes on both sides, against scratch databases beside the pipeline's own "
+         "two "
+         "with a bounded sample of rows, and how long each step took; the pipeline is not touched, and all "
+         "that was made is removed. Without --execute it says what it would make. Its exit code: 0 passed "
+         "(or planned), 1 it found something, 4 could not run.",
      .flags = rollback_flags},
     {.name = "cleanup",
      .run = cmd_cleanup,

@@ -21,17 +21,17 @@ struct look {
 #define MAINTENANCE                                                                                          \
     "a.application_name IN ('pg_dump', 'pg_dumpall', 'vacuumdb', 'reindexdb', 'clusterdb', 'pg_amcheck')"
 
+#define LAST_ACTIVE ISO_TIME("greatest(a.query_start, a.state_change)")
+#define LAST_SEEN   ISO_TIME("s.last_seen")
+#define FIRST_SEEN  ISO_TIME("s.first_seen")
+
 static const struct look looks[] = {
     {"session", true, NULL, 0,
-     "SELECT a.usename, coalesce(host(a.client_addr), 'local'), a.application_name, a.state, " ISO_TIME(
-         "greatest(a.query_start, a.state_change)") ", 'pid ' || a.pid || CASE WHEN " MAINTENANCE
-                                                    " THEN ', maintenance' ELSE '' END || CASE WHEN a.state "
-                                                    "IS NULL THEN '; more may be read by members of "
-                                                    "pg_read_all_stats' ELSE '' END,"
-                                                    " NOT coalesce(" MAINTENANCE
-                                                    ", false) FROM pg_catalog.pg_stat_activity a "
-                                                    "WHERE " FOREIGN_SESSIONS
-                                                    " ORDER BY a.usename, a.pid LIMIT 1000"},
+     "SELECT a.usename, coalesce(host(a.client_addr), 'local'), a.application_name, a.state, " LAST_ACTIVE
+     ", 'pid ' || a.pid || CASE WHEN " MAINTENANCE " THEN ', maintenance' ELSE '' END"
+     " || CASE WHEN a.state IS NULL THEN '; more may be read by members of pg_read_all_stats' ELSE '' END,"
+     " NOT coalesce(" MAINTENANCE ", false) FROM pg_catalog.pg_stat_activity a"
+     " WHERE " FOREIGN_SESSIONS " ORDER BY a.usename, a.pid LIMIT 1000"},
     {"our_session", true, NULL, 0,
      "SELECT a.usename, coalesce(host(a.client_addr), 'local'), a.application_name, a.state, NULL::text, "
      "'pid ' || a.pid, false"
@@ -39,48 +39,13 @@ static const struct look looks[] = {
      "a.application_name LIKE 'crossfade %'"
      " AND a.pid <> pg_catalog.pg_backend_pid() ORDER BY a.pid LIMIT 100"},
     {"seen", false, "crossfade.connection_seen", 5,
-     "SELECT s.role, s.address, s.application, NULL::text, " ISO_TIME(
-         "s.last_seen") ", s.connections || ' connections since ' || " ISO_TIME("s.first_seen") " || CASE "
-                                                                                                "WHEN "
-                                                                                                "length($2 "
-                                                                                                "|| $3 || "
-                                                                                                "$4) >= 0 "
-                                                                                                "THEN '' "
-                                                                                                "END, "
-                                                                                                "s.last_seen "
-                                                                                                "> "
-                                                                                                "pg_catalog."
-                                                                                                "clock_"
-                                                                                                "timestamp() "
-                                                                                                "- "
-                                                                                                "$5::bigint "
-                                                                                                "* interval "
-                                                                                                "'1 second'"
-                                                                                                " AND "
-                                                                                                "s.last_seen "
-                                                                                                "> "
-                                                                                                "coalesce(("
-                                                                                                "SELECT t.at "
-                                                                                                "FROM "
-                                                                                                "crossfade."
-                                                                                                "tombstone t "
-                                                                                                "WHERE "
-                                                                                                "t.pipeline "
-                                                                                                "= $1 AND "
-                                                                                                "t.state = "
-                                                                                                "'up'), "
-                                                                                                "'-infinity')"
-                                                                                                " FROM "
-                                                                                                "crossfade."
-                                                                                                "connection_"
-                                                                                                "seen s "
-                                                                                                "WHERE "
-                                                                                                "s.pipeline "
-                                                                                                "= $1 ORDER "
-                                                                                                "BY "
-                                                                                                "s.last_seen "
-                                                                                                "DESC LIMIT "
-                                                                                                "1000"},
+     "SELECT s.role, s.address, s.application, NULL::text, " LAST_SEEN
+     ", s.connections || ' connections since ' || " FIRST_SEEN
+     " || CASE WHEN length($2 || $3 || $4) >= 0 THEN '' END,"
+     " s.last_seen > pg_catalog.clock_timestamp() - $5::bigint * interval '1 second' AND s.last_seen >"
+     " coalesce((SELECT t.at FROM crossfade.tombstone t WHERE t.pipeline = $1 AND t.state = 'up'),"
+     " '-infinity') FROM crossfade.connection_seen s WHERE s.pipeline = $1"
+     " ORDER BY s.last_seen DESC LIMIT 1000"},
     {"slot", true, NULL, 0,
      "SELECT s.slot_name, NULL::text, s.plugin, CASE WHEN s.active THEN 'active' ELSE 'inactive' END, "
      "NULL::text,"

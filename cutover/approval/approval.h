@@ -16,6 +16,7 @@
 #define APPROVAL_GIVEN    "approval.given"
 #define APPROVAL_USED     "approval.used"
 #define APPROVAL_REVOKED  "approval.revoked"
+#define REHEARSED         "rollback.rehearsed"
 
 struct cutover;
 
@@ -69,10 +70,22 @@ size_t approvals_missing(const struct approvals *all, struct strbuf *out);
 /* The nonces that a cutover rests on, for its row "approval.used"; NULL = none. A new reference. */
 json_t *approvals_used(const struct approvals *all);
 
+/* --- rehearsed.c --- */
+/* The last `crossfade rollback rehearse` that tried a rollback. */
+struct rehearsed {
+    int64_t seq; /* of its row; 0 = there was none */
+    bool passed;
+    char text[120];   /* when, with what outcome, how long it took */
+    char reason[240]; /* what it found; "" = nothing */
+};
+
+bool rehearsed_last(struct audit *audit, const char *pipeline, struct rehearsed *ret,
+                    struct err *err) MUST_CHECK;
+
 /* --- give.c --- */
 struct approve_request {
     const char *key_file;
-    const char *note; /* NULL = none */
+    const char *note; /* NULL = none; of a rehearsal: what the audit log tells of the last one */
     const enum approval_kind *kinds;
     size_t kind_count;
     int64_t valid_s;  /* 0 = cutover.approval_valid_s */

@@ -17,7 +17,7 @@ static void refuse(struct gate_result *gate, const char *text)
     gate->verdict = GATE_REFUSED;
 }
 
-static void tell_met(const struct approvals *all, struct gate_result *gate)
+static void tell_met(const struct approvals *all, const struct rehearsed *rehearsed, struct gate_result *gate)
 {
     struct strbuf text = STRBUF_INIT(TEXT_MAX);
     for (int kind = 0; kind < APPROVAL_KINDS; kind++) {
@@ -26,7 +26,11 @@ static void tell_met(const struct approvals *all, struct gate_result *gate)
             strbuf_addf(&text, "%s%s by %.60s", text.len > 0 ? ", " : "",
                         approval_kind_name((enum approval_kind)kind), state->by);
     }
-    (void)snprintf(gate->measured, sizeof gate->measured, "%s", text.len > 0 ? text.data : "none");
+    if (text.len == 0)
+        strbuf_adds(&text, "none");
+    if (all->of[APPROVAL_REHEARSAL].wanted)
+        strbuf_addf(&text, "; %s", rehearsed->seq > 0 ? rehearsed->text : "no rollback was rehearsed");
+    (void)snprintf(gate->measured, sizeof gate->measured, "%.*s", (int)sizeof gate->measured - 1, text.data);
     strbuf_release(&text);
 }
 
@@ -43,17 +47,19 @@ void approvals_gate(struct cutover *co, struct gate_result *gate)
 {
     struct err failed = ERR_INIT;
     struct approvals all;
+    struct rehearsed rehearsed;
     (void)snprintf(gate->limit, sizeof gate->limit, "all of cutover.approval, plan %.12s",
                    co->report->plan_hash);
     struct audit *audit = trail_audit(co, &failed);
     const struct approval_runner runner = {.os_user = audit != NULL ? audit_os_user(audit) : "",
                                            .db_user = audit != NULL ? audit_db_user(audit) : ""};
-    if (audit == NULL || !approvals_look(co->cfg, audit, co->report->plan_hash, &runner, &all, &failed)) {
+    if (audit == NULL || !approvals_look(co->cfg, audit, co->report->plan_hash, &runner, &all, &failed) ||
+        !rehearsed_last(audit, co->pipeline, &rehearsed, &failed)) {
         (void)snprintf(gate->measured, sizeof gate->measured, "not known");
         refuse(gate, failed.text);
         return;
     }
-    tell_met(&all, gate);
+    tell_met(&all, &rehearsed, gate);
     tell_missing(&all, gate);
     json_decref(co->trail.nonces);
     co->trail.nonces = approvals_used(&all);

@@ -85,6 +85,23 @@ static bool check_request(const struct config *cfg, const struct approve_request
     return true;
 }
 
+/* A rehearsal that found something is approved with a reason, or not at all. */
+static bool rehearsal_note(struct desk *d, const struct approve_request *req, char ret[APPROVAL_NOTE_MAX + 1],
+                           struct err *err)
+{
+    struct rehearsed last;
+    if (!rehearsed_last(d->audit, d->co.pipeline, &last, err))
+        return false;
+    if (last.seq > 0 && !last.passed && req->note == NULL)
+        return err_set(
+            err, ERR_REFUSED,
+            "%s: %s. Hint: mend it and rehearse again, or say with --note why it is approved all the same",
+            last.text, last.reason);
+    if (req->note == NULL)
+        (void)snprintf(ret, APPROVAL_NOTE_MAX + 1, "%s", last.text);
+    return true;
+}
+
 static bool give_one(struct desk *d, const struct approve_request *req, const struct ed25519_key *key,
                      enum approval_kind kind, struct approve_result *ret, struct err *err)
 {
@@ -102,6 +119,8 @@ static bool give_one(struct desk *d, const struct approve_request *req, const st
     (void)snprintf(a->db_user, sizeof a->db_user, "%s", audit_db_user(d->audit));
     (void)snprintf(a->host, sizeof a->host, "%s", audit_host(d->audit));
     (void)snprintf(a->note, sizeof a->note, "%s", req->note != NULL ? req->note : "");
+    if (kind == APPROVAL_REHEARSAL && !rehearsal_note(d, req, a->note, err))
+        return false;
     if (!approval_sign(a, key, err) ||
         !audit_append(d->audit, NULL, APPROVAL_GIVEN, approval_json(a), &ret->mark, err))
         return false;

@@ -11,6 +11,7 @@
 
 #include "core/alloc.h"
 #include "core/failpoint.h"
+#include "core/new_file.h"
 
 #define FILE_BYTES_MAX  ((size_t)16 << 20)
 #define INCLUDE_DEPTH   10 /* PgBouncer's */
@@ -171,17 +172,6 @@ static char *folder_of(const char *path)
     return slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
 }
 
-static bool write_all(int fd, const struct strbuf *text)
-{
-    for (size_t done = 0; done < text->len;) {
-        ssize_t n = write(fd, text->data + done, text->len - done);
-        if (n < 0 && errno != EINTR)
-            return false;
-        done += n > 0 ? (size_t)n : 0;
-    }
-    return true;
-}
-
 static bool copy_acl(const char *from, int to)
 {
     char *acl CLEANUP(free_ptr) = xmalloc(ACL_BYTES_MAX);
@@ -192,43 +182,18 @@ static bool copy_acl(const char *from, int to)
 }
 
 /* The owner comes before the mode, which a change of owner may narrow. */
-static bool dress(const struct ini_entry *entry, int fd)
+static bool dress(const void *ctx, int fd)
 {
+    const struct ini_entry *entry = ctx;
     const struct stat *st = &entry->as_read;
     return fchown(fd, st->st_uid, st->st_gid) == 0 && fchmod(fd, st->st_mode & 07777) == 0 &&
            copy_acl(entry->path, fd);
 }
 
-static bool sync_folder(const char *folder)
-{
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    bool ok = fsync(fd) == 0;
-    int saved = errno;
-    (void)close(fd);
-    errno = saved;
-    return ok;
-}
-
 static bool write_new(const struct ini_entry *entry, const char *path, const struct strbuf *text,
                       struct err *err)
 {
-    if (unlink(path) != 0 && errno != ENOENT) /* of one that was killed */
-        return err_set_errno(err, errno, "%s", path);
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return err_set_errno(err, errno, "%s", path);
-    bool ok = write_all(fd, text) && dress(entry, fd) && fsync(fd) == 0;
-    int saved = errno;
-    if (close(fd) != 0 && ok) {
-        saved = errno;
-        ok = false;
-    }
-    if (ok)
-        return true;
-    (void)unlink(path);
-    return err_set_errno(err, saved, "%s", path);
+    return new_file_write(path, 0600, text->data, text->len, dress, entry, err);
 }
 
 bool ini_entry_writable(const struct ini_entry *entry, struct err *err)
@@ -268,5 +233,5 @@ bool ini_entry_replace(const struct ini_entry *entry, const struct strbuf *text,
         (void)unlink(path);
         return false;
     }
-    return sync_folder(folder) || err_set_errno(err, errno, "%s", folder);
+    return new_file_sync_folder(folder, err);
 }

@@ -1,6 +1,5 @@
 /* Owns: the folder of a report (see files.h). Files are written beside and renamed, so a reader never sees half of one. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 
 #include "config/report_formats.h"
 #include "core/alloc.h"
+#include "core/new_file.h"
 #include "page/files.h"
 
 /* mkdir -p */
@@ -28,40 +28,15 @@ static bool make_folder(const char *path, struct err *err)
     return ok || err_set_errno(err, errno, "cannot make the folder %s", path);
 }
 
-static bool write_all(int fd, const char *bytes, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, bytes, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        bytes += n;
-        len -= (size_t)n;
-    }
-    return true;
-}
-
 bool report_write_file(const char *path, const char *bytes, size_t len, struct err *err)
 {
-    char *beside = xasprintf("%s.new.%ld", path, (long)getpid());
-    int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    bool ok = fd >= 0 && write_all(fd, bytes, len) && fsync(fd) == 0;
-    int saved = errno;
-    if (fd >= 0 && close(fd) != 0 && ok) {
-        saved = errno;
-        ok = false;
-    }
+    char *beside CLEANUP(free_ptr) = xasprintf("%s.new.%ld", path, (long)getpid());
+    bool ok = new_file_write(beside, 0666, bytes, len, NULL, NULL, err);
     if (ok && rename(beside, path) != 0) {
-        saved = errno;
-        ok = false;
-    }
-    if (!ok) {
+        ok = err_set_errno(err, errno, "%s", path);
         (void)unlink(beside);
-        err_set_errno(err, saved, "cannot write the report %s", path);
     }
-    free(beside);
-    return ok;
+    return ok || err_wrap(err, "cannot write the report");
 }
 
 static bool write_in(const char *folder, const char *name, const char *bytes, size_t len, struct err *err)

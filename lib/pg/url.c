@@ -121,3 +121,38 @@ bool pg_url_split(const char *url, char **ret_conninfo, char **ret_password, str
     *ret_password = password;
     return true;
 }
+
+static void add_percent(struct strbuf *out, const char *text)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+    for (; *text != '\0'; text++) {
+        if (strchr(plain, *text) != NULL)
+            strbuf_addc(out, *text);
+        else
+            strbuf_addf(out, "%%%02X", (unsigned)(unsigned char)*text);
+    }
+}
+
+bool pg_url_with_database(const char *url, const char *database, char **ret, struct err *err)
+{
+    struct strbuf out = STRBUF_INIT(CONNINFO_BYTES_MAX);
+    PQconninfoOption *options = parse(url, err);
+    if (options == NULL)
+        return false;
+    strbuf_adds(&out, "postgresql:///");
+    add_percent(&out, database);
+    char before = '?';
+    for (const PQconninfoOption *o = options; o->keyword != NULL; o++) {
+        if (o->val == NULL || strcmp(o->keyword, "dbname") == 0)
+            continue;
+        strbuf_addf(&out, "%c%s=", before, o->keyword);
+        add_percent(&out, o->val);
+        before = '&';
+    }
+    PQconninfoFree(options);
+    bool ok = strbuf_ok(&out, "the connection string", err);
+    if (ok)
+        *ret = strbuf_detach(&out);
+    strbuf_release(&out);
+    return ok;
+}

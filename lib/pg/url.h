@@ -13,6 +13,8 @@ bool pg_url_split(const char *url, char **ret_conninfo, char **ret_password, str
  * environment. ERR_CONFIG when the URL does not read. */
 bool pg_url_value(const char *url, const char *keyword, char **ret, struct err *err) MUST_CHECK;
 
+/* The same connection to another database of that server: a URI, malloc'd; it holds the password where url does. ERR_CONFIG as above. */
+bool pg_url_with_database(const char *url, const char *database, char **ret, struct err *err) MUST_CHECK;
 /* The sslmode for a URL that leaves it open: "verify-full" when a host (or hostaddr; PGHOST where the URL has none) is not this machine.
  * NULL: nothing is to be added, since the URL or PGSSLMODE says it, a service file may, no byte leaves this machine, or the URL does not
  * read. */

@@ -95,6 +95,11 @@ class Case:
         new["hash"] = hash_of(new)
         self.chain.insert(new)
 
+    def rehearsed(self, **detail):
+        """As `rollback rehearse` writes it down. Returns its number."""
+        self.add(dict(self.chain.rows()[-1], event="rollback.rehearsed", cutover_id="", detail=json.dumps(detail)))
+        return self.chain.rows()[-1]["seq"]
+
     def settings(self, **cutover):
         self.pipeline.settings["cutover"].update(cutover)
         self.pipeline.write()
@@ -123,9 +128,15 @@ def test_all_that_is_asked_for(case):
     assert {kind for kind, one in c.states().items() if one["met"]} == {"ticket", "backup"}
     c.approve("bo", "second_person", "--plan", given["plan_hash"], user=OTHER)
     assert c.gate()["verdict"] == "refused" and "rehearsal" in c.gate()["hint"]
+    c.rehearsed(outcome="could_not_run", total_ms=5)
+    assert "no rollback was rehearsed" in c.gate()["measured"]
+    c.rehearsed(outcome="failed", reason="rollback: rows are lost", total_ms=4100)
+    assert "rows are lost" in c.approve("anna", "rehearsal", expected=10) and "failed in 4.1 s" in c.gate()["measured"]
+    seq = c.rehearsed(outcome="passed", reason="", total_ms=43210)
     c.approve("anna", "rehearsal")
     gate = c.gate()
     assert gate["verdict"] == "ok" and "second_person by bo" in gate["measured"] and gate["hint"] == "", gate
+    assert f"passed in 43.2 s, audit seq {seq}" in gate["measured"] and f"audit seq {seq}" in json.loads(c.given()[-1]["detail"])["note"], gate
     check([json.loads(line) for line in c.run("audit", "export").stdout.splitlines()])
     rows = c.given()
     assert rows[0]["os_user"] == USER and rows[2]["os_user"] == OTHER.pw_name and json.loads(rows[0]["detail"])["note"] == "CHG-7"

@@ -7,6 +7,7 @@ import subprocess
 
 import pymysql
 
+from .installed import linked
 from .ports import free_port
 from .privileges import grant_mariadb, superuser_by_module
 from .procs import Process, run_as
@@ -33,16 +34,8 @@ BINLOG = {"server-id": 77, "log-bin": "mbin", "binlog-format": "ROW", "binlog-ro
 
 
 def newer_programs(folder, version="11.4"):
-    """Where the server of that version is (tools/deps --mariadb-newer), linked into the folder: the cache may lie where its user cannot go."""
-    cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "crossfade", f"mariadb-{version}")
-    if not os.path.exists(os.path.join(cache, "complete")):
-        raise RuntimeError(f"no MariaDB {version}: run tools/deps --mariadb-newer")
-    programs = os.path.join(str(folder), f"mariadb-{version}")
-    if not os.path.exists(programs):
-        linked = subprocess.run(["cp", "-al", cache, programs], capture_output=True, check=False)
-        if linked.returncode:  # another file system
-            subprocess.run(["cp", "-a", cache, programs], capture_output=True, check=True)
-    return programs
+    """Where the server of that version is (tools/deps --mariadb-newer), linked into the folder."""
+    return linked(f"mariadb-{version}", folder, "--mariadb-newer")
 
 
 def _program(name, basedir=None):

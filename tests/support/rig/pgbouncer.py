@@ -6,6 +6,7 @@ import signal
 
 import psycopg
 
+from .installed import linked
 from .ports import free_port
 from .procs import Process
 from .wait import patient
@@ -16,8 +17,10 @@ DEFAULTS = {"pool_mode": "transaction", "auth_type": "trust", "default_pool_size
             "admin_users": ADMIN, "stats_users": WATCHER, "log_connections": 0, "log_disconnections": 0, "ignore_startup_parameters": "extra_float_digits,options"}
 
 
-def program():
-    """Debian puts it where users' PATH does not lead."""
+def program(folder, newer):
+    """Debian puts it where users' PATH does not lead. newer: that of tools/deps --pgbouncer-newer, which knows prepared statements."""
+    if newer:
+        return os.path.join(linked("pgbouncer-1.24", folder, "--pgbouncer-newer"), "pgbouncer")
     found = shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if not found:
         raise RuntimeError("no pgbouncer: run tools/deps")
@@ -27,15 +30,15 @@ def program():
 class Pgbouncer:
     """with Pgbouncer(folder, "pooler", {"app": "host=127.0.0.1 port=5432 dbname=app"}) as pooler: … pooler.url("app", "shop_owner")
 
-    users: who may come (auth_type=trust).
+    users: who may come (auth_type=trust). newer: 1.24 instead of 1.18.
     """
 
-    def __init__(self, folder, name, databases, users=("postgres", "shop_owner"), settings=None):
+    def __init__(self, folder, name, databases, users=("postgres", "shop_owner"), settings=None, newer=False):
         self.name, self.databases, self.users = name, dict(databases), (*users, ADMIN, WATCHER)
         self.home = os.path.join(str(folder), name)
         self.ini, self.log, self.port = os.path.join(self.home, "pgbouncer.ini"), os.path.join(self.home, "log"), free_port()
         self.settings = dict(DEFAULTS, **(settings or {}))
-        self.process = Process(f"pgbouncer {name}", [program(), "-q", self.ini], os.path.join(self.home, "output"), user=server_user(),
+        self.process = Process(f"pgbouncer {name}", [program(folder, newer), "-q", self.ini], os.path.join(self.home, "output"), user=server_user(),
                                stop_signal=signal.SIGTERM)
 
     def __enter__(self):

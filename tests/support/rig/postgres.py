@@ -9,6 +9,7 @@ import subprocess
 
 import psycopg
 
+from .installed import linked
 from .ports import free_port
 from .procs import Process, children_of, pid_alive, run_as, send_signal
 from .wait import wait_until
@@ -35,22 +36,11 @@ def default_bindir():
 
 
 def major_programs(major, folder):
-    """Where the programs of that major version are: Debian's (15), or those of tools/deps --postgres-majors, linked into the folder.
-
-    They are not run from the cache: it may lie in a home that the servers' user cannot enter.
-    """
+    """Where the programs of that major version are: Debian's (15), or those of tools/deps --postgres-majors, linked into the folder."""
     debian = f"/usr/lib/postgresql/{major}/bin"
     if os.path.exists(os.path.join(debian, "postgres")):
         return debian
-    cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "crossfade", f"postgresql-{major}")
-    if not os.path.exists(os.path.join(cache, "complete")):
-        raise RuntimeError(f"no PostgreSQL {major}: run tools/deps --postgres-majors")
-    programs = os.path.join(str(folder), f"postgresql-{major}")
-    if not os.path.exists(programs):
-        linked = subprocess.run(["cp", "-al", cache, programs], capture_output=True, check=False)
-        if linked.returncode:  # another file system
-            subprocess.run(["cp", "-a", cache, programs], capture_output=True, check=True)
-    return os.path.join(programs, "bin")
+    return os.path.join(linked(f"postgresql-{major}", folder, "--postgres-majors"), "bin")
 
 
 class Postgres:
