@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "apply/apply_internal.h"
+#include "core/alive.h"
 #include "core/alloc.h"
 #include "core/log.h"
 
@@ -118,6 +119,7 @@ static void await(struct ahead *a, bool watch)
     pthread_mutex_lock(&a->lock);
     while (a->state == AHEAD_READING) {
         struct timespec until;
+        alive_tick();
         (void)clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_nsec += LOOK_MS * 1000000L;
         until.tv_sec += until.tv_nsec / 1000000000L;

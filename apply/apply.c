@@ -316,6 +316,7 @@ static bool run_session(struct apply_run *run, unsigned *failures, struct err *e
     struct session *s = NULL;
     bool ok = apply_session_open(run, &s, err);
     if (ok) {
+        status_board_set_ready(run->board);
         progress_applied(s, NULL);
         progress_phase(run, s->position_found && s->position.complete ? PHASE_STREAMING : PHASE_SNAPSHOT);
     }

@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "core/alive.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 
@@ -109,8 +110,10 @@ void stopper_watch(struct stopper *st, struct target *tgt)
     pthread_mutex_unlock(&st->lock);
 }
 
+/* Each turn of a loop asks one of these three: a sign of its life. */
 bool stopper_asked(const struct stopper *st)
 {
+    alive_tick();
     return atomic_load_explicit(&st->asked, memory_order_relaxed);
 }
 
@@ -121,6 +124,7 @@ bool stopper_by_file(const struct stopper *st)
 
 bool stopper_given_up(const struct stopper *st)
 {
+    alive_tick();
     return atomic_load_explicit(&st->given_up, memory_order_relaxed);
 }
 

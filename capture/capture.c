@@ -40,6 +40,7 @@
 #include "capture/source/standby.h"
 #include "capture/stream/stream.h"
 #include "control/tally.h"
+#include "core/alive.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/log.h"
@@ -79,6 +80,7 @@ bool cap_connect(const struct cap_settings *settings, bool replication, struct p
 
 bool cap_stop_asked(const struct cap_session *s)
 {
+    alive_tick(); /* each turn of a loop asks this */
     struct pollfd fd = {.fd = s->stop_fd, .events = POLLIN};
     return poll(&fd, 1, 0) > 0;
 }
@@ -86,6 +88,7 @@ bool cap_stop_asked(const struct cap_session *s)
 void cap_status_show(struct cap_session *s, enum role_phase phase)
 {
     struct role_status *st = s->status;
+    alive_tick();
     if (st->phase != phase) {
         st->phase = phase;
         st->phase_since_us = clock_wall_us();

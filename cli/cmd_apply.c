@@ -13,7 +13,7 @@ const struct cli_flag apply_flags[] = {
     {"all", NULL,
      "dlq list: the settled ones, too; dlq retry, discard: all that are held; conflicts list: the decided "
      "ones, too (the last 10,000)"},
-    {"take", "SIDE", "conflicts resolve: source or target: whose row stays"},
+    {"take", "source|target", "conflicts resolve: whose row stays"},
     {"reason", "TEXT",
      "dlq discard: why these changes are given up; stays with them. pause, resume, throttle, reload, drain: "
      "stands in the "

@@ -16,7 +16,7 @@ const struct cli_flag journal_flags[] = {
     {"last", "N", "cat, follow, fences: begin N records before the end of each partition"},
     {"count", "N", "cat, follow, fences: end after N records"},
     {"partition", "P", "cat, follow: this partition only"},
-    {"format", "FORMAT",
+    {"format", "json|debezium",
      "cat, follow: json (default: record with its place) or debezium (the envelope alone)"},
     {"findings", "N", "verify: show N findings at most (default: 100); all are counted"},
     {"memory", "MB", "verify: for the keys of copied rows (default: 64); what does not fit is sampled"},

@@ -14,7 +14,7 @@
 #include "terminal.h"
 
 const struct cli_flag schema_flags[] = {
-    {"format", "FORMAT", "plan: markdown (default), html or json"},
+    {"format", "markdown|html|json", "plan: how it is written (default: markdown)"},
     {"output", "FILE", "plan: write there instead of stdout; also -o FILE"},
     {"execute", NULL, "create: make what is missing; without it, it is only told"},
     {"indexes", NULL, "create: the indexes and foreign keys that schema.indexes: after_snapshot has put off"},

@@ -254,7 +254,7 @@ const struct command command_table[] = {
     {.name = "docs",
      .run = cmd_docs,
      .hidden = true,
-     .usage = "config | man | types | metrics | events | cutover",
+     .usage = "config | man | types | metrics | events | cutover | alerts | bash | zsh",
      .summary = "print a generated document"},
 };
 

@@ -145,9 +145,11 @@ void cli_print_man(void)
     }
     (void)printf(".SH FLAGS\n");
     print_man_flags(shared_flags);
-    (void)printf(".SH CONFIGURATION\nOne YAML file; sections are written as name: { key: value }. In it, "
-                 "${VAR} stands for an "
-                 "environment variable, ${VAR:\\-text} has a default, $$ is a dollar sign.\n");
+    (void)printf(
+        ".SH CONFIGURATION\nOne YAML file; sections are written as name: { key: value }. In it, "
+        "${VAR} stands for an "
+        "environment variable, ${VAR:\\-text} has a default, ${credential:NAME} for what a file below "
+        "$CREDENTIALS_DIRECTORY holds (${credential\\-url:NAME}: percent\\-encoded), $$ is a dollar sign.\n");
     struct strbuf options = STRBUF_INIT(1 << 20);
     config_reference_man(&options);
     (void)fputs(options.data, stdout);

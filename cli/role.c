@@ -13,6 +13,7 @@
 #include "control/desk.h"
 #include "control/http_guard.h"
 #include "control/role_alerts.h"
+#include "control/service.h"
 #include "core/clock.h"
 #include "core/log_level.h"
 #include "status_feed.h"
@@ -131,11 +132,15 @@ static bool reload(void *ctx, const struct desk_order *order, struct strbuf *sai
     struct role *r = ctx;
     struct config *fresh = NULL;
     struct strbuf problems = STRBUF_INIT(64 << 10);
+    service_reloading();
     bool ok = cli_load_again(r->cli, &problems, &fresh, err);
     strbuf_release(&problems); /* the first is in *err */
-    if (!ok)
+    if (!ok) {
+        service_reloaded(); /* it goes on with what it had */
         return err_wrap(err, "nothing is changed");
+    }
     ok = take_config(r, order, fresh, said, err);
+    service_reloaded();
     if (!ok)
         config_free(fresh);
     return ok;
@@ -173,7 +178,9 @@ static bool serve(struct role *r, const char *listen_key, role_run_fn *run, stru
                   config_text(cli->cfg, "pipeline"), config_text(cli->cfg, listen_key),
                   http_server_port(r->server));
         struct role_alerts *alerts = role_alerts_start(cli->cfg, r->board);
+        struct service *service = service_start(r->board, cli->stop_fd);
         good = run(cli->cfg, r->board, cli->stop_fd, err);
+        service_stop(service, good ? NULL : err->text);
         role_alerts_stop(alerts);
         status_feed_stop(feed);
     }

@@ -1,4 +1,5 @@
-# `cmake --install` and `cpack -G DEB`: executable, man page, schemas, an example configuration, documents.
+# `cmake --install` and `cpack -G DEB`: executable, man page, schemas, units of systemd, completion, an example configuration,
+# documents. With SOURCE_DATE_EPOCH in the environment cpack gives the same bytes for the same files.
 include(GNUInstallDirs)
 if(TARGET crossfade)
   install(TARGETS crossfade RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
@@ -9,6 +10,12 @@ install(FILES README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md" PATTERN evidence EXCLUDE)
 install(DIRECTORY deploy/sql/ DESTINATION ${CMAKE_INSTALL_DATADIR}/crossfade/privileges FILES_MATCHING PATTERN "*.sql")
 install(FILES deploy/crossfade.example.yaml DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
+install(FILES deploy/crossfade.example.yaml DESTINATION ${CMAKE_INSTALL_SYSCONFDIR}/crossfade)
+# Relative, as systemd and the shells look below each prefix; %S and the like are systemd's.
+file(GLOB UNITS CONFIGURE_DEPENDS deploy/systemd/*.service deploy/systemd/*.timer)
+install(FILES ${UNITS} DESTINATION lib/systemd/system)
+install(FILES deploy/completion/crossfade.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME crossfade)
+install(FILES deploy/completion/_crossfade DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions)
 install(FILES deploy/prometheus/crossfade.rules.yaml deploy/prometheus/crossfade.rules.test.yaml deploy/grafana/crossfade.json
         DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
 
@@ -37,6 +44,10 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
+set(CPACK_PRE_BUILD_SCRIPTS "${CMAKE_SOURCE_DIR}/cmake/debian_layout.cmake")
+set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
+set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA
+    "${CMAKE_SOURCE_DIR}/deploy/debian/conffiles;${CMAKE_SOURCE_DIR}/deploy/debian/postinst;${CMAKE_SOURCE_DIR}/deploy/debian/prerm;${CMAKE_SOURCE_DIR}/deploy/debian/postrm")
 set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS
     OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
 include(CPack)

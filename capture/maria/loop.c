@@ -291,6 +291,7 @@ bool maria_loop(struct cap_maria *m, struct err *err)
     struct binlog_item item;
     new_batch(m);
     m->last_fence_us = clock_mono_us();
+    status_board_set_ready(m->session->board);
     while (!cap_stop_asked(m->session)) {
         if (!binlog_next(m->binlog, &item, err) || !take(m, &item, err))
             return false;

@@ -168,6 +168,8 @@ static bool begin_anew(struct cap_maria *m, struct journal_writer *jw, struct sc
         return false;
     }
     bool ok = begin_stream(m, jw, schemas, gtid, err);
+    if (ok)
+        status_board_set_ready(m->session->board);
     m->session->progressed = m->session->progressed || ok;
     ok = ok && (copy == NULL || maria_copy_run(copy, err)) && complete_copy(m, err);
     maria_copy_close(copy);

@@ -13,6 +13,7 @@
 #include "capture/publish/count.h"
 #include "capture/publish/fence_writer.h"
 #include "capture/publish/stream_index.h"
+#include "core/alive.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/failpoint.h"
@@ -373,8 +374,10 @@ static bool call_and_wait(struct cap_publisher *pub,
     atomic_fetch_add(&pub->in_hand, 1);
     bool pushed = queue_push(pub->queue, item);
     pthread_mutex_lock(&pub->lock);
+    alive_wait_begin(); /* for a registry, or for the journal */
     while (pushed && !call.done)
         pthread_cond_wait(&pub->call_done, &pub->lock);
+    alive_wait_end();
     if (!pushed)
         call.err = pub->err;
     pthread_mutex_unlock(&pub->lock);

@@ -488,6 +488,7 @@ static bool run(struct cap_stream *st, struct err *err)
         return false;
     log_event(LOG_LEVEL_INFO, "stream_begin", "slot=%s lsn=" LSN_FMT " in_progress=%s", settings->slot,
               LSN_ARGS(st->start_lsn), in_progress ? "yes" : "no");
+    status_board_set_ready(st->session->board);
     while (!st->only_copy && !st->stopped && !st->session->again && !cap_stop_asked(st->session)) {
         if (turn(st, err))
             continue;

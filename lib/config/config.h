@@ -59,6 +59,16 @@ const char *config_file(const struct config *cfg);
 void config_reference_markdown(struct strbuf *out);
 /* The OPTIONS section of the man page, in roff. */
 void config_reference_man(struct strbuf *out);
+
+/* What a shell's completion has to know of the n-th option. */
+struct config_option_shape {
+    const char *key, *help;
+    const char *choices; /* "a|b|c"; NULL = any value */
+    bool is_path;
+};
+/* False: there is no n-th one. */
+bool config_option_shape(size_t n, struct config_option_shape *ret);
+bool config_option_is_read_by(size_t n, const char *command);
 /* All options with value and origin; secrets masked. */
 void config_dump(const struct config *cfg, struct strbuf *out);
 /* Options whose key begins so, with their values, a line each, in the table's order: two configurations that say the same give the same

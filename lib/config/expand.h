@@ -5,7 +5,7 @@
 #include "core/err.h"
 
 /* ${VAR}: the environment variable, refused when unset; ${VAR:-text}: text when it is unset or empty; $$: one
- * '$'. Any other '$' stays. *ret is malloc'd. */
+ * '$'. ${credential:NAME}, ${credential-url:NAME}: a file below $CREDENTIALS_DIRECTORY (credential.h), with a default likewise. Any other '$' stays. *ret is malloc'd. */
 bool expand_variables(const char *text, char **ret, struct err *err) MUST_CHECK;
 
 #endif

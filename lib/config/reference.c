@@ -93,7 +93,13 @@ void config_reference_markdown(struct strbuf *out)
         "`--source.url=…`. A list as a flag is divided by commas, or the flag is repeated.\n\n"
         "In the file, `${VAR}` is replaced by an environment variable (refused when it is not set), "
         "`${VAR:-text}` has a\n"
-        "default, `$$` is a dollar sign. Unknown keys, keys given twice and values that do not fit are "
+        "default, `$$` is a dollar sign. `${credential:NAME}` is what the file `NAME` below "
+        "`$CREDENTIALS_DIRECTORY` holds\n"
+        "(systemd's `LoadCredential=`, a mounted secret), without a newline at its end; "
+        "`${credential-url:NAME}` the "
+        "same,\n"
+        "percent-encoded, as a password inside a URL has to be. Unknown keys, keys given twice and values "
+        "that do not fit are "
         "refused with file, line\n"
         "and column. The file is read at start. A running role reads it again at SIGHUP or when it is told "
         "to "
@@ -217,4 +223,23 @@ void config_section(const struct config *cfg, const char *prefix, struct strbuf 
         }
         strbuf_addc(out, '\n');
     }
+}
+
+bool config_option_shape(size_t n, struct config_option_shape *ret)
+{
+    if (n >= option_count)
+        return false;
+    const struct option *opt = &option_table[n];
+    *ret = (struct config_option_shape){.key = opt->key, .help = opt->help, .is_path = opt->type == OPT_PATH};
+    if (opt->type == OPT_ENUM)
+        ret->choices = opt->choices;
+    else if (opt->type == OPT_BOOL)
+        ret->choices = "true|false";
+    return true;
+}
+
+bool config_option_is_read_by(size_t n, const char *command)
+{
+    bool needed = false;
+    return n < option_count && option_used_by(&option_table[n], command, &needed);
 }

@@ -1,5 +1,6 @@
 /*
- * HTTP for the roles: GET /status (JSON; ?tables=no, ?tables=last: see status_tables.h), the status page (http_pages.h), /metrics (Prometheus text), /health (200 or 503); POST /control/<verb> (desk.h), for whoever shows a
+ * HTTP for the roles: GET /status (JSON; ?tables=no, ?tables=last: see status_tables.h), the status page (http_pages.h), /metrics (Prometheus text), /health (200 or 503), /healthz (200 as long as the role's loop goes round), /readyz (200 as
+ * long as the role works and is healthy); POST /control/<verb> (desk.h), for whoever shows a
  * token or a certificate. And the client side. docs/CONTROL.md
  */
 #ifndef CONTROL_HTTP_H

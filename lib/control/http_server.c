@@ -20,6 +20,7 @@
 #include "control/http_server_stream.h"
 #include "control/http_server_tls.h"
 #include "control/status_tables.h"
+#include "core/alive.h"
 #include "core/alloc.h"
 #include "core/log.h"
 
@@ -27,6 +28,7 @@
 #define CONNECTIONS_MAX   32
 #define IDLE_TIMEOUT_S    10
 #define BACKLOG           64
+#define LOOP_SILENT_US    INT64_C(120000000) /* a loop that says nothing for so long hangs */
 /* A request has to be there so long after its first byte, however slowly it comes. */
 #define REQUEST_WITHIN_US INT64_C(15000000)
 #define TLS_PRIORITIES    "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
@@ -66,6 +68,13 @@ static enum MHD_Result answer_health(struct MHD_Connection *conn, struct status_
     bool healthy = status_board_healthy(board);
     return answer(conn, healthy ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, "text/plain; charset=utf-8",
                   xstrdup(healthy ? "ok\n" : "not healthy: see /status\n"));
+}
+
+/* /healthz: the role's loop goes round, so a new process would do no better. /readyz: it works, and nothing it needs is away. */
+static enum MHD_Result answer_probe(struct MHD_Connection *conn, bool good)
+{
+    return answer(conn, good ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, "text/plain; charset=utf-8",
+                  xstrdup(good ? "ok\n" : "no\n"));
 }
 
 static enum MHD_Result answer_status(struct MHD_Connection *conn, struct status_board *board)
@@ -129,6 +138,10 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *conn, const 
     http_late_whole(server->late, mark_of(conn));
     if (strcmp(url, "/health") == 0 && is_read(method))
         return answer_health(conn, server->board);
+    if (strcmp(url, "/healthz") == 0 && is_read(method))
+        return answer_probe(conn, alive_age_us() < LOOP_SILENT_US);
+    if (strcmp(url, "/readyz") == 0 && is_read(method))
+        return answer_probe(conn, status_board_ready(server->board) && status_board_healthy(server->board));
     if (!request->waits && !http_commands_pace(server->commands, conn))
         return answer(conn, MHD_HTTP_TOO_MANY_REQUESTS, "text/plain; charset=utf-8",
                       xstrdup("too many requests\n"));
@@ -148,7 +161,7 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *conn, const 
     if (http_streams_take(server->streams, conn, url, &queued))
         return queued;
     return answer(conn, MHD_HTTP_NOT_FOUND, "text/plain; charset=utf-8",
-                  xstrdup("not found: /, /status, /metrics, /health\n"));
+                  xstrdup("not found: /, /status, /metrics, /health, /healthz, /readyz\n"));
 }
 
 /* Divides "host:port" or "[v6]:port"; host may be empty-bracketed. malloc'd. */

@@ -28,6 +28,7 @@ struct status_board {
     size_t last_table_count;
     int64_t published_us; /* wall */
     struct desk *desk;
+    bool ready;
     char trouble[BOARD_TROUBLE_MAX];
     struct sample samples[SAMPLES_MAX];
     size_t sample_count; /* ever taken */
@@ -251,4 +252,19 @@ bool status_board_healthy(struct status_board *board)
     enum role_phase phase = board->status.phase;
     pthread_mutex_unlock(&board->lock);
     return phase != PHASE_HALTED && phase != PHASE_RETRYING;
+}
+
+void status_board_set_ready(struct status_board *board)
+{
+    pthread_mutex_lock(&board->lock);
+    board->ready = true;
+    pthread_mutex_unlock(&board->lock);
+}
+
+bool status_board_ready(struct status_board *board)
+{
+    pthread_mutex_lock(&board->lock);
+    bool ready = board->ready;
+    pthread_mutex_unlock(&board->lock);
+    return ready;
 }

@@ -110,6 +110,10 @@ char *status_board_json(struct status_board *board);
 char *status_board_metrics(struct status_board *board);
 /* False (HTTP 503) when halted or retrying. */
 bool status_board_healthy(struct status_board *board);
+/* The role has what it needs and works for the first time: journal and servers are open, the copy or the stream has begun.
+ * It stays so. */
+void status_board_set_ready(struct status_board *board);
+bool status_board_ready(struct status_board *board);
 
 /* What people ask of the role (desk.h). Owned by the board. */
 struct desk;

@@ -1,5 +1,6 @@
 #include "core/failpoint.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -30,6 +31,8 @@ bool failpoint_hit(const char *name, struct err *err)
         return true;
     if (strcmp(point_action, "error") == 0)
         return err_set(err, ERR_INJECTED, "failpoint %s", name);
+    while (strcmp(point_action, "hang") == 0)
+        (void)poll(NULL, 0, -1);
     (void)kill(getpid(), strcmp(point_action, "stop") == 0 ? SIGSTOP : SIGKILL);
     return true;
 }

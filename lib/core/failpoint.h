@@ -1,7 +1,8 @@
 /*
  * Named points at which a test can stop a process: CROSSFADE_FAILPOINT="name[:n[:action]]", the n-th time
  * (default 1) that the point is passed. Actions: kill (default; SIGKILL to self), error (the caller fails
- * with ERR_INJECTED), stop (SIGSTOP to self). Costs one load and a branch when the variable is not set.
+ * with ERR_INJECTED), stop (SIGSTOP to self), hang (the thread that came
+ * there goes no further; the others do). Costs one load and a branch when the variable is not set.
  * Names: docs/ARCHITECTURE.md ("Failpoints") says how to list them.
  * @thread any
  */

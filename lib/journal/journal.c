@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "claims.h"
+#include "core/alive.h"
 #include "core/alloc.h"
 #include "core/log.h"
 #include "journal_impl.h"
@@ -120,7 +121,10 @@ bool journal_writer_open(const struct journal_config *config, struct journal_wri
     if (impl == NULL || !config_ok(config, err))
         return false;
     struct journal_writer *jw = NULL;
-    if (!impl->writer->open(config, &jw, err))
+    alive_wait_begin(); /* for a broker */
+    bool open = impl->writer->open(config, &jw, err);
+    alive_wait_end();
+    if (!open)
         return false;
     BUG_UNLESS(jw != NULL && jw->ops != NULL);
     /* A decorator's claims are those of the journal behind it. */
@@ -214,7 +218,10 @@ bool journal_reader_open(const struct journal_config *config, const char *reader
     if (impl == NULL || !config_ok(config, err) || !reader_name_ok(reader_name, err))
         return false;
     struct journal_reader *jr = NULL;
-    if (!impl->reader->open(config, reader_name, &jr, err))
+    alive_wait_begin();
+    bool open = impl->reader->open(config, reader_name, &jr, err);
+    alive_wait_end();
+    if (!open)
         return false;
     BUG_UNLESS(jr != NULL && jr->ops != NULL);
     if (impl != &journal_impl_fault)

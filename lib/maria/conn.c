@@ -8,6 +8,7 @@
 
 #include "core/alloc.h"
 #include "maria/connect.h"
+#include "maria/wait.h"
 
 #define CHARSET_BINARY 63 /* the "character set" of bytes */
 
@@ -106,7 +107,7 @@ bool maria_query(struct maria_conn *conn, const char *sql, maria_each_row *each,
     char what[120];
     (void)snprintf(what, sizeof what, "%.100s", sql);
     what[strcspn(what, "\n")] = '\0';
-    if (mysql_real_query(conn->my, sql, strlen(sql)) != 0)
+    if (maria_wait_query(conn->my, sql, strlen(sql)) != 0)
         return fail(conn, what, err);
     MYSQL_RES *res = mysql_store_result(conn->my);
     if (res == NULL)
@@ -125,7 +126,7 @@ bool maria_stream(struct maria_conn *conn, const char *sql, maria_each_value *ea
     char what[120];
     (void)snprintf(what, sizeof what, "%.100s", sql);
     what[strcspn(what, "\n")] = '\0';
-    if (mysql_real_query(conn->my, sql, strlen(sql)) != 0)
+    if (maria_wait_query(conn->my, sql, strlen(sql)) != 0)
         return fail(conn, what, err);
     MYSQL_RES *res = mysql_use_result(conn->my);
     if (res == NULL)
@@ -176,7 +177,10 @@ bool maria_send(struct maria_conn *conn, const char *sql, size_t len, struct err
 
 bool maria_receive(struct maria_conn *conn, struct maria_result **ret, struct err *err)
 {
-    if (mysql_read_query_result(conn->my) != 0)
+    alive_wait_begin();
+    my_bool failed = mysql_read_query_result(conn->my);
+    alive_wait_end();
+    if (failed)
         return fail(conn, conn->sent, err);
     MYSQL_RES *res = mysql_store_result(conn->my);
     if (res == NULL && mysql_field_count(conn->my) != 0)

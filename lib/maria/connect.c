@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "core/alive.h"
 #include "core/alloc.h"
 #include "core/log.h"
 #include "maria/url.h"
@@ -80,8 +81,11 @@ static bool connect_to(MYSQL *my, const struct maria_login *login, const struct 
         (void)mysql_optionsv(my, MYSQL_READ_DEFAULT_GROUP, "crossfade");
     set_tls(my, url);
     const char *host = url->host[0] != '\0' ? url->host : "localhost";
-    if (mysql_real_connect(my, host, url->user, password_of(url), url->database, url->port, url->socket,
-                           login->flags) != NULL) {
+    alive_wait_begin();
+    const MYSQL *connected = mysql_real_connect(my, host, url->user, password_of(url), url->database,
+                                                url->port, url->socket, login->flags);
+    alive_wait_end();
+    if (connected != NULL) {
         my_bool again =
             0; /* an option file may ask for it: a new session would have neither settings nor locks */
         (void)mysql_optionsv(my, MYSQL_OPT_RECONNECT, &again);

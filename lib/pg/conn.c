@@ -131,11 +131,13 @@ static enum err_code connect_error_class(const char *text)
 
 /* Ours come last, so that they win: text forms of values must be the same in every session, and read back the
  * same (array_nulls off would make text of NULL elements; money and xml are read by lc_monetary and
- * xmloption). */
+ * xmloption). Keepalives: a session whose client's network went away in silence is gone on the server within a
+ * minute, as ours is here, and not after its two hours, in which it would keep locks, and its successor out. */
 #define OUR_OPTIONS                                                                                          \
     "-c extra_float_digits=1 -c datestyle=ISO,YMD -c intervalstyle=postgres -c timezone=UTC -c "             \
     "bytea_output=hex -c lc_monetary=C -c array_nulls=on -c xmloption=content "                              \
-    "-c standard_conforming_strings=on"
+    "-c standard_conforming_strings=on "                                                                     \
+    "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
 
 /* Server options of the user (from the URL, else PGOPTIONS) and ours. malloc'd. */
 static char *merge_options(const char *url)
@@ -246,7 +248,9 @@ bool pg_open(const char *url, const struct pg_options *options, struct pg_conn *
                             options->replication ? "database" : NULL,
                             NULL};
     struct pg_conn *conn = xcalloc(1, sizeof *conn);
+    alive_wait_begin();
     conn->pq = PQconnectdbParams(keys, values, 1);
+    alive_wait_end();
     if (conn->pq == NULL || PQstatus(conn->pq) != CONNECTION_OK) {
         connect_error(url, conn->pq, err);
         pg_close(conn);
@@ -321,7 +325,7 @@ static bool result_is_good(const PGresult *res)
 bool pg_exec(struct pg_conn *conn, const char *sql, struct err *err)
 {
     char head[72];
-    PGresult *res = PQexec(conn->pq, sql);
+    PGresult *res = pg_wait_exec(conn->pq, sql);
     bool ok = result_is_good(res);
     if (!ok)
         pg_fail(conn, res, pg_sql_head(sql, head), err);
@@ -358,8 +362,9 @@ bool pg_query(struct pg_conn *conn, const char *sql, int param_count, const char
               struct pg_result **ret, struct err *err)
 {
     char head[72];
-    PGresult *res = param_count == 0 ? PQexec(conn->pq, sql)
-                                     : PQexecParams(conn->pq, sql, param_count, NULL, params, NULL, NULL, 0);
+    PGresult *res = param_count == 0
+                        ? pg_wait_exec(conn->pq, sql)
+                        : pg_wait_params(conn->pq, sql, param_count, NULL, params, NULL, NULL, 0);
     return take_result(conn, res, pg_sql_head(sql, head), ret, err);
 }
 
@@ -377,7 +382,7 @@ bool pg_query_binary(struct pg_conn *conn, const char *sql, size_t param_count, 
         lens[i] = params[i].len;
         formats[i] = params[i].text ? 0 : 1;
     }
-    PGresult *res = PQexecParams(conn->pq, sql, (int)param_count, types, values, lens, formats, 1);
+    PGresult *res = pg_wait_params(conn->pq, sql, (int)param_count, types, values, lens, formats, 1);
     return take_result(conn, res, pg_sql_head(sql, head), ret, err);
 }
 
@@ -433,8 +438,8 @@ enum pg_poll pg_poll_result(struct pg_conn *conn, struct pg_result **ret, struct
     }
     if (PQflush(conn->pq) > 0 || PQisBusy(conn->pq))
         return PG_POLL_WAIT;
-    PGresult *res = PQgetResult(conn->pq);
-    for (PGresult *more; res != NULL && (more = PQgetResult(conn->pq)) != NULL;) {
+    PGresult *res = pg_wait_result(conn->pq);
+    for (PGresult *more; res != NULL && (more = pg_wait_result(conn->pq)) != NULL;) {
         PQclear(res);
         res = more;
     }

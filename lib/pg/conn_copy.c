@@ -6,7 +6,7 @@
 static bool copy_begin(struct pg_conn *conn, const char *sql, ExecStatusType expected, struct err *err)
 {
     char head[72];
-    PGresult *res = PQexec(conn->pq, sql);
+    PGresult *res = pg_wait_exec(conn->pq, sql);
     bool ok = PQresultStatus(res) == expected;
     if (!ok)
         pg_fail(conn, res, pg_sql_head(sql, head), err);
@@ -18,7 +18,7 @@ static bool copy_begin(struct pg_conn *conn, const char *sql, ExecStatusType exp
 static bool copy_finish(struct pg_conn *conn, int64_t *ret_rows, struct err *err)
 {
     bool ok = true;
-    for (PGresult *res; (res = PQgetResult(conn->pq)) != NULL; PQclear(res)) {
+    for (PGresult *res; (res = pg_wait_result(conn->pq)) != NULL; PQclear(res)) {
         if (PQresultStatus(res) != PGRES_COMMAND_OK) {
             if (ok)
                 pg_fail(conn, res, "COPY", err);
@@ -41,7 +41,10 @@ bool pg_copy_in_put(struct pg_conn *conn, const void *bytes, size_t len, struct 
 {
     while (len > 0) {
         int part = len > (1 << 20) ? 1 << 20 : (int)len;
-        if (PQputCopyData(conn->pq, bytes, part) != 1)
+        alive_wait_begin();
+        int rc = PQputCopyData(conn->pq, bytes, part);
+        alive_wait_end();
+        if (rc != 1)
             return pg_fail(conn, NULL, "COPY data", err);
         bytes = (const char *)bytes + part;
         len -= (size_t)part;
@@ -71,7 +74,9 @@ bool pg_copy_out_get(struct pg_conn *conn, const char **ret_bytes, size_t *ret_l
 {
     PQfreemem(conn->copy_row);
     conn->copy_row = NULL;
+    alive_wait_begin();
     int n = PQgetCopyData(conn->pq, &conn->copy_row, 0);
+    alive_wait_end();
     if (n == -2)
         return pg_fail(conn, NULL, "COPY data", err);
     if (n == -1) {

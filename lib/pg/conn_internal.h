@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/alive.h"
 #include "pg/conn.h"
 
 struct pg_conn {
@@ -26,6 +27,33 @@ static inline const char *pg_sql_head(const char *sql, char out[72])
 {
     (void)snprintf(out, 72, "%.*s", (int)strnlen(sql, 68), sql);
     return out;
+}
+
+/* libpq's calls that wait for the server, as long as it takes. */
+static inline PGresult *pg_wait_exec(PGconn *pq, const char *sql)
+{
+    alive_wait_begin();
+    PGresult *res = PQexec(pq, sql);
+    alive_wait_end();
+    return res;
+}
+
+static inline PGresult *pg_wait_result(PGconn *pq)
+{
+    alive_wait_begin();
+    PGresult *res = PQgetResult(pq);
+    alive_wait_end();
+    return res;
+}
+
+static inline PGresult *pg_wait_params(PGconn *pq, const char *sql, int count, const Oid *types,
+                                       const char *const *values, const int *lens, const int *formats,
+                                       int result_format)
+{
+    alive_wait_begin();
+    PGresult *res = PQexecParams(pq, sql, count, types, values, lens, formats, result_format);
+    alive_wait_end();
+    return res;
 }
 
 /* Fills err from a failed result (NULL: from the connection). Always false. */

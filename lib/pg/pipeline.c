@@ -91,7 +91,7 @@ bool pg_pipeline_sync(struct pg_conn *conn, pg_each_result *each, void *ctx, siz
         return pg_fail(conn, NULL, "pipeline sync", err);
     size_t index = 0;
     for (;;) {
-        PGresult *pq = PQgetResult(conn->pq);
+        PGresult *pq = pg_wait_result(conn->pq);
         if (pq == NULL) { /* end of one statement's results, or the connection is gone */
             if (PQstatus(conn->pq) == CONNECTION_BAD) {
                 if (ok)

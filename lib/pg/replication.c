@@ -140,7 +140,7 @@ bool repl_start(struct pg_conn *conn, const char *slot, lsn_t start_lsn, const c
     strbuf_addc(&sql, ')');
     bool ok = strbuf_ok(&list, "publication name", err) && strbuf_ok(&sql, "START_REPLICATION", err);
     if (ok) {
-        PGresult *res = PQexec(conn->pq, sql.data);
+        PGresult *res = pg_wait_exec(conn->pq, sql.data);
         ok = PQresultStatus(res) == PGRES_COPY_BOTH;
         if (!ok)
             pg_fail(conn, res, "START_REPLICATION", err);
@@ -154,7 +154,7 @@ bool repl_start(struct pg_conn *conn, const char *slot, lsn_t start_lsn, const c
 /* The server has ended the stream: with an error, or in good order (which no server does unasked). */
 static enum repl_next stream_ended(struct pg_conn *conn, struct err *err)
 {
-    PGresult *res = PQgetResult(conn->pq);
+    PGresult *res = pg_wait_result(conn->pq);
     if (res != NULL && PQresultStatus(res) == PGRES_FATAL_ERROR)
         pg_fail(conn, res, "replication stream", err);
     else

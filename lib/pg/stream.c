@@ -6,7 +6,7 @@
 static void drain(struct pg_conn *conn)
 {
     PGresult *res;
-    while ((res = PQgetResult(conn->pq)) != NULL)
+    while ((res = pg_wait_result(conn->pq)) != NULL)
         PQclear(res);
 }
 
@@ -18,7 +18,7 @@ bool pg_stream(struct pg_conn *conn, const char *sql, int param_count, const cha
     if (PQsendQueryParams(conn->pq, sql, param_count, NULL, params, NULL, NULL, 0) != 1 ||
         PQsetSingleRowMode(conn->pq) != 1)
         return pg_fail(conn, NULL, pg_sql_head(sql, head), err);
-    for (PGresult *res; ok && !stopped && (res = PQgetResult(conn->pq)) != NULL; PQclear(res)) {
+    for (PGresult *res; ok && !stopped && (res = pg_wait_result(conn->pq)) != NULL; PQclear(res)) {
         ExecStatusType status = PQresultStatus(res);
         const struct pg_result shown = {.pq = res};
         if (status == PGRES_SINGLE_TUPLE || status == PGRES_TUPLES_OK)

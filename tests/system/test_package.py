@@ -16,6 +16,9 @@ FILES = ["bin/crossfade", "share/man/man1/crossfade.1.gz", "share/crossfade/sche
          "share/crossfade/schemas/report.schema.json", "share/crossfade/schemas/sql/source.sql", "share/crossfade/schemas/sql/target.sql", "share/crossfade/privileges/source-capture.sql",
          "share/doc/crossfade/README.md", "share/doc/crossfade/CONFIG.md", "share/doc/crossfade/OPERATIONS.md",
          "share/doc/crossfade/changelog.gz", "share/doc/crossfade/examples/crossfade.example.yaml",
+         "lib/systemd/system/crossfade-capture@.service", "lib/systemd/system/crossfade-apply@.service",
+         "lib/systemd/system/crossfade-compare@.service", "lib/systemd/system/crossfade-compare@.timer",
+         "share/bash-completion/completions/crossfade", "share/zsh/vendor-completions/_crossfade",
          "share/doc/crossfade/METRICS.md", "share/doc/crossfade/examples/crossfade.rules.yaml", "share/doc/crossfade/examples/crossfade.json"]
 
 pytestmark = pytest.mark.skipif(not os.path.exists(os.path.join(BUILD, "cmake_install.cmake")), reason="needs CF_BUILD_DIR")
@@ -46,6 +49,7 @@ def test_all_files_with_their_modes(prefix):
     for path in found:
         mode = stat.S_IMODE(os.stat(os.path.join(prefix, path)).st_mode)
         assert mode == (0o755 if path == "bin/crossfade" else 0o644), f"{path} {mode:o}"
+    assert "etc/crossfade/crossfade.example.yaml" in found
     assert not [path for path in found if "evidence" in path or path.endswith((".c", ".h", ".html"))]
 
 
@@ -102,6 +106,7 @@ def test_debian_package(prefix):
     listed = [line.split() for line in run("dpkg-deb", "-c", package).splitlines()]
     paths = {words[5][len("./usr/"):]: words for words in listed}
     assert set(FILES) <= set(paths)
+    assert "./etc/crossfade/crossfade.example.yaml" in [words[5] for words in listed] and "etc/crossfade/crossfade.example.yaml" not in paths
     for words in listed:
         want = "drwxr-xr-x" if words[0][0] == "d" else "-rwxr-xr-x" if words[5].endswith("/bin/crossfade") else "-rw-r--r--"
         assert words[0] == want and words[1] == "root/root", words

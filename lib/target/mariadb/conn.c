@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "maria/wait.h"
 #include "mariadb.h"
 
 #define OLDEST_VERSION 101100
@@ -16,7 +17,7 @@ static bool fail_here(struct md_target *mt, const char *sql, struct err *err)
 
 bool md_exec_count(struct md_target *mt, const char *sql, int64_t *ret_touched, struct err *err)
 {
-    if (mysql_real_query(mt->my, sql, (unsigned long)strlen(sql)) != 0)
+    if (maria_wait_query(mt->my, sql, (unsigned long)strlen(sql)) != 0)
         return fail_here(mt, sql, err);
     MYSQL_RES *res = mysql_store_result(mt->my);
     if (res == NULL && mysql_errno(mt->my) != 0)
@@ -34,7 +35,7 @@ bool md_exec(struct md_target *mt, const char *sql, struct err *err)
 
 bool md_query(struct md_target *mt, const char *sql, struct md_rows *ret, struct err *err)
 {
-    if (mysql_real_query(mt->my, sql, (unsigned long)strlen(sql)) != 0)
+    if (maria_wait_query(mt->my, sql, (unsigned long)strlen(sql)) != 0)
         return fail_here(mt, sql, err);
     MYSQL_RES *res = mysql_store_result(mt->my);
     if (res == NULL)

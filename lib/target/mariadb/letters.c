@@ -14,6 +14,7 @@
 
 #include "core/alloc.h"
 #include "core/utf8.h"
+#include "maria/wait.h"
 #include "watch.h"
 
 /* Records of a page: so many, and so many bytes (one may be larger). */
@@ -145,7 +146,7 @@ static bool insert(struct md_target *mt, const struct param *params, int64_t *re
                                 .buffer = (void *)(uintptr_t)params[i].bytes,
                                 .buffer_length = params[i].len};
     bool ok = mysql_stmt_prepare(stmt, INSERT_LETTER, sizeof INSERT_LETTER - 1) == 0 &&
-              mysql_stmt_bind_param(stmt, binds) == 0 && mysql_stmt_execute(stmt) == 0;
+              mysql_stmt_bind_param(stmt, binds) == 0 && maria_wait_execute(stmt) == 0;
     if (ok)
         *ret_id = (int64_t)mysql_stmt_insert_id(stmt);
     else

@@ -13,6 +13,7 @@
 
 #include "core/alloc.h"
 #include "loader_mariadb.h"
+#include "maria/wait.h"
 
 /* A statement has so many bytes of rows: enough for its own cost to vanish, and few enough for memory. */
 #define FILE_BYTES ((size_t)8 << 20)
@@ -257,7 +258,7 @@ static bool run(struct md_loader *ld, struct err *err)
     struct md_file *file = &ld->file;
     file->given = 0;
     mysql_set_local_infile_handler(mt->my, init, read_rows, end, error_text, file);
-    bool ok = mysql_real_query(mt->my, file->sql, (unsigned long)strlen(file->sql)) == 0;
+    bool ok = maria_wait_query(mt->my, file->sql, (unsigned long)strlen(file->sql)) == 0;
     unsigned number = ok ? 0 : mysql_errno(mt->my);
     if (!ok)
         maria_fail(number, mysql_sqlstate(mt->my), mysql_error(mt->my), "LOAD DATA", err);

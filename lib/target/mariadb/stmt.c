@@ -7,6 +7,7 @@
 
 #include "core/alloc.h"
 #include "core/log.h"
+#include "maria/wait.h"
 #include "mariadb.h"
 #include "watch.h"
 
@@ -212,7 +213,7 @@ bool md_stmt_flush(struct md_target *mt, struct md_stmt *st, struct err *err)
     MYSQL_BIND *binds = xcalloc(st->ref_count + 1, sizeof *binds);
     bind(st, a, binds);
     bool ok = mysql_stmt_attr_set(st->stmt, STMT_ATTR_ARRAY_SIZE, &rows) == 0 &&
-              mysql_stmt_bind_param(st->stmt, binds) == 0 && mysql_stmt_execute(st->stmt) == 0;
+              mysql_stmt_bind_param(st->stmt, binds) == 0 && maria_wait_execute(st->stmt) == 0;
     if (ok)
         st->touched += (int64_t)mysql_stmt_affected_rows(st->stmt);
     else

@@ -228,7 +228,7 @@ class Role(Process):
         self.port = port
 
     def start(self, failpoint=None):
-        """failpoint "name[:n[:kill|error|stop]]" holds for this start only."""
+        """failpoint "name[:n[:kill|error|stop|hang]]" holds for this start only."""
         self.env = {k: v for k, v in (self.env or {}).items() if k != "CROSSFADE_FAILPOINT"}
         if failpoint:
             self.env["CROSSFADE_FAILPOINT"] = failpoint
