@@ -182,7 +182,7 @@ def test_rules_and_dashboard_name_what_is_served(served):
     missing = {name for name, (kind, _) in defined().items() if (name + "_count" if kind == "histogram" else name) not in served_names}
     assert missing == set()
     # promtool's parser takes the dashboard's expressions as well.
-    rules = [{"record": "x:y", "expr": e.replace("$__rate_interval", "5m").replace("$pipeline", ".*")} for _, e in expressions()]
+    rules = [{"record": f"dashboard:{i}", "expr": e.replace("$__rate_interval", "5m").replace("$pipeline", ".*")} for i, (_, e) in enumerate(expressions())]
     with Workdir("rules") as folder:
         path = os.path.join(str(folder), "all.json")
         with open(path, "w", encoding="utf-8") as f:
