@@ -80,13 +80,13 @@ static bool write_all(int fd, const char *bytes, size_t len)
     return true;
 }
 
-static ssize_t on_write(void *ctx, const char *bytes, size_t len)
+/* At most PIECE_MAX bytes. */
+static bool write_piece(struct guard *g, const char *bytes, size_t len)
 {
-    struct guard *g = ctx;
-    struct strbuf in = STRBUF_INIT(PIECE_MAX), out = STRBUF_INIT(8 * PIECE_MAX);
-    size_t taken = len < PIECE_MAX - sizeof g->rest ? len : PIECE_MAX - sizeof g->rest, at = 0;
+    struct strbuf in = STRBUF_INIT(PIECE_MAX + sizeof g->rest), out = STRBUF_INIT(8 * PIECE_MAX);
+    size_t at = 0;
     strbuf_add(&in, g->rest, g->rest_len);
-    strbuf_add(&in, bytes, taken);
+    strbuf_add(&in, bytes, len);
     for (size_t n = 1; at < in.len && n > 0; at += n)
         n = show(g, in.data + at, in.len - at, in.len - at >= sizeof g->rest, &out);
     g->rest_len = in.len - at;
@@ -94,7 +94,18 @@ static ssize_t on_write(void *ctx, const char *bytes, size_t len)
     bool ok = write_all(g->fd, out.data, out.len);
     strbuf_release(&in);
     strbuf_release(&out);
-    return ok ? (ssize_t)taken : -1;
+    return ok;
+}
+
+/* For stdio less than all of it is an error. */
+static ssize_t on_write(void *ctx, const char *bytes, size_t len)
+{
+    for (size_t at = 0, n; at < len; at += n) {
+        n = len - at < PIECE_MAX ? len - at : PIECE_MAX;
+        if (!write_piece(ctx, bytes + at, n))
+            return -1;
+    }
+    return (ssize_t)len;
 }
 
 static FILE *guarded(FILE *file, struct guard *g, int mode)

@@ -24,8 +24,9 @@ struct watch {
     struct terminal term;
     struct status_picture picture;
     json_t *facts;
-    int64_t facts_us; /* mono */
-    double seen[2];   /* last event of capture, apply */
+    int64_t facts_us;            /* mono */
+    double seen[2];              /* last event of capture, apply */
+    char begun[2][ISO_TIME_MAX]; /* of the process whose events they were */
 };
 
 /* Wakes nanosleep: the window has another size. */
@@ -72,6 +73,15 @@ static void take_events(struct watch *w, const struct config *cfg, int role, con
     json_t *event;
     (void)snprintf(path, sizeof path, "/page/events?after=%.0f", w->seen[role]);
     json_t *answer = ask(cfg, address, path);
+    const char *begun = fleet_text(answer, "begun");
+    if (*begun != '\0' && strcmp(begun, w->begun[role]) != 0) {
+        (void)snprintf(w->begun[role], sizeof w->begun[role], "%.*s", ISO_TIME_MAX - 1, begun);
+        if (w->seen[role] > 0) { /* another process counts anew: it is asked for all, in a second */
+            w->seen[role] = 0;
+            json_decref(answer);
+            return;
+        }
+    }
     json_array_foreach(json_object_get(answer, "events"), i, event)
     {
         w->seen[role] = fleet_number(event, "id");
@@ -96,12 +106,8 @@ static void ask_pages(struct watch *w, const json_t *all)
     }
     if (capture)
         take_events(w, cfg, 0, config_text(cfg, "capture.listen"));
-    else
-        w->seen[0] = 0; /* another process counts anew */
     if (apply)
         take_events(w, cfg, 1, config_text(cfg, "apply.listen"));
-    else
-        w->seen[1] = 0;
 }
 
 /* Over the picture of a second ago, without a blank screen in between. */

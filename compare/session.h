@@ -1,7 +1,8 @@
 /*
  * Connections of a comparison: settings under which equal values have equal texts on every server, and one
  * read-only transaction with a fixed snapshot in which all is read. PostgreSQL or MariaDB by the URL; a dialect is one
- * folder (postgres/, mariadb/), its functions a table (session_impl.h). Private to this module.
+ * folder (postgres/, mariadb/), its functions a table (session_impl.h). For this module, and the store of a cutover
+ * (cutover/store/).
  * @thread: a session has one owner at a time; session_cancel from any.
  */
 #ifndef COMPARE_SESSION_H

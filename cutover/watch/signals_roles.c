@@ -76,7 +76,7 @@ static bool probe_send(struct watching *w, const struct config *cfg, struct err 
 
 static bool probe_arrived(struct watching *w, const struct config *cfg, bool *ret, struct err *err)
 {
-    struct cutover to = {.cfg = cfg, .pipeline = config_text(cfg, "pipeline")};
+    struct cutover to = {.cfg = cfg, .pipeline = config_text(cfg, "pipeline"), .store = &store_postgres};
     lsn_t lsn;
     bool complete;
     char nonce[40];

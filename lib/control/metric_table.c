@@ -21,7 +21,7 @@ static const struct metric_def defs[METRICS_MAX_] = {
          "Age of the stage's position (journaled, applied) while there is work to do; 0 when idle."},
     [METRIC_LAG_ALARM] = {"crossfade_lag_alarm", METRIC_GAUGE, "apply", "",
                           "1 while the lag is over apply.max_lag_ms."},
-    [METRIC_CAUGHT_UP] = {"crossfade_caught_up_timestamp_seconds", METRIC_GAUGE, "apply", "",
+    [METRIC_CAUGHT_UP] = {"crossfade_caught_up_timestamp_seconds", METRIC_GAUGE, "both", "",
                           "When the role last had nothing left to do."},
     [METRIC_SLOT_WAL_STATUS] = {"crossfade_slot_wal_status", METRIC_GAUGE, "capture", "wal_status",
                                 "1 for the slot's wal_status on the source, 0 for the others; none while it "

@@ -109,6 +109,7 @@ static const struct log_event_def events[] = {
      "A table's engine has no snapshots: its rows are of different moments until the stream has caught up."},
     {"not_audited", "warn", "capture, apply",
      "A command is not in the audit chain: this role has no target.url."},
+    {"notify_failed", "warn", "all", "systemd could not be told how the process is."},
     {"prepared_left", "warn", "apply",
      "Transactions may be left prepared on the target; the next start settles them."},
     {"prepared_settled", "info", "apply",

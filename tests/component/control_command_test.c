@@ -373,9 +373,10 @@ static void test_hostile(void **state)
     };
     for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
         char *answer = talk(rig, requests[i], strlen(requests[i]));
-        if (status_of(answer) == 200)
-            fail_msg("request %zu was answered: %s", i, answer);
+        int status = status_of(answer);
         free(answer);
+        if (status == 200)
+            fail_msg("request %zu was answered", i);
     }
     char *big = malloc(1 << 20);
     memset(big, 'a', 1 << 20);

@@ -58,6 +58,22 @@ def test_files_are_clean():
         assert os.access(path, os.X_OK), path
 
 
+def test_builder_has_what_the_build_needs():
+    """The packages of tools/deps --build-only, less tools that only developers and tests use; and all of our folders are sent to the builder."""
+    def words(text):
+        return set(re.findall(r"[a-z0-9][a-z0-9.+-]+", text))
+    with open(os.path.join(ROOT, "tools", "deps"), encoding="utf-8") as f:
+        needed = words(re.search(r"BUILD_PACKAGES=\((.*?)\)", f.read(), re.S).group(1)) - {"git", "clang-format", "libcmocka-dev"}
+    with open(os.path.join(DEPLOY, "Containerfile"), encoding="utf-8") as f:
+        installed = words(re.search(r"apt-get install[^;]*build-essential[^;]*;", f.read()).group(0))
+    assert needed <= installed, needed - installed
+    with open(os.path.join(ROOT, ".dockerignore"), encoding="utf-8") as f:
+        ignored = {line.strip() for line in f if not line.startswith("#")}
+    with open(os.path.join(ROOT, "CMakeLists.txt"), encoding="utf-8") as f:
+        modules = {line.split()[1].rstrip(")").split("/")[0] for line in f if line.startswith("cf_module(")}
+    assert len(modules) > 8 and not modules & ignored
+
+
 def compose_file(name="compose.yaml"):
     program = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))"
     return json.loads(run(os.path.join(TOOLS, "python"), "-c", program, os.path.join(DEPLOY, name)))
@@ -323,7 +339,7 @@ def test_compose_from_the_first_start_to_cutover_and_down(docker, image):
         hurt(docker, stack)
         stack.crossfade("compare", "run")
         cut_over(stack)
-        watched(docker, stack)
+        watched(stack)
         # Told to stop, the roles finish by themselves; a second start of all goes on where the first one was.
         stack.compose("stop", "capture", "apply", "reverse-capture", "reverse-apply")
         assert {stack.state(role)["State"]["ExitCode"] for role in ("capture", "apply", "reverse-capture", "reverse-apply")} == {0}
@@ -393,6 +409,8 @@ def cut_over(stack):
     wait_until(lambda: int(stack.psql("target", SHOP)) > before + 20, 180, "customers write on the new database", interval=1)
 
 
-def watched(docker, stack):
+def watched(stack):
     query = ["exec", "-T", "prometheus", "promtool", "query", "instant", "http://127.0.0.1:9090"]
     wait_until(lambda: re.search(r"=> 2 @", stack.compose(*query, "sum(up)")), 90, "Prometheus sees both roles", interval=1)
+    rules = stack.compose("exec", "-T", "prometheus", "promtool", "check", "config", "/etc/prometheus/prometheus.yml")
+    assert "rules found" in rules and "FAILED" not in rules, rules

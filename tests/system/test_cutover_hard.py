@@ -41,8 +41,7 @@ def fixture_switch(servers):
 @contextlib.contextmanager
 def switch_of(folder, source, target):
     with scenario(folder, source, target, SCHEMA, more={"cutover": SETTINGS}) as made:
-        entry = f"host=127.0.0.1 port={source.port} dbname={made.name} pool_size=12"
-        with Pgbouncer(folder, f"{made.name}-pooler", {"app": entry}, settings={"query_wait_timeout": 600}) as pooler:
+        with Pgbouncer.before(made, folder, settings={"query_wait_timeout": 600}) as pooler:
             made.start()
             switch = Switch(folder, made, [pooler])
             switch.compare()

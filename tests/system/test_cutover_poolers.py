@@ -27,8 +27,8 @@ UNDECIDED = ["cutover.marking", "cutover.poolers_paused"]
 class Switch:
     """A scenario, its poolers with the source behind them, and the cutover that switches them."""
 
-    def __init__(self, folder, made, poolers):
-        self.s, self.folder, self.poolers = made, str(folder), poolers
+    def __init__(self, folder, made, poolers, protocol="extended"):
+        self.s, self.folder, self.poolers, self.protocol = made, str(folder), poolers, protocol
         made.target(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {OWNER}")
         self.configure()
         self.before = [self.text(pooler) for pooler in poolers]
@@ -96,12 +96,13 @@ def fixture_servers():
 
 @pytest.fixture(name="switch")
 def fixture_switch(servers, request):
-    poolers = getattr(request, "param", 1)
+    asked = getattr(request, "param", 1)
+    poolers, protocol = asked if isinstance(asked, tuple) else (asked, "extended")
+    settings = {"max_prepared_statements": 100} if protocol == "prepared" else None
     with scenario(*servers, SCHEMA, more={"cutover": SETTINGS}) as made, contextlib.ExitStack() as stack:
-        entry = f"host=127.0.0.1 port={servers[1].port} dbname={made.name} pool_size=12"
-        made_poolers = [stack.enter_context(Pgbouncer(servers[0], f"{made.name}-pooler{i}", {"app": entry})) for i in range(poolers)]
+        made_poolers = [stack.enter_context(Pgbouncer.before(made, servers[0], f"pooler{i}", settings=settings, newer=bool(settings))) for i in range(poolers)]
         made.start()
-        switch = Switch(servers[0], made, made_poolers)
+        switch = Switch(servers[0], made, made_poolers, protocol)
         switch.compare()
         yield switch
 
@@ -109,13 +110,16 @@ def fixture_switch(servers, request):
 LONGEST = []  # stalls of all repetitions, in ms
 
 
-@pytest.mark.parametrize("switch,repetition", [(poolers, i) for poolers, times in ((1, count(1, 30)), (2, count(1, 10))) for i in range(times)], indirect=["switch"])
+REPETITIONS = {(1, "extended"): count(1, 30), (2, "extended"): count(1, 10), (2, "prepared"): count(1, 30)}
+
+
+@pytest.mark.parametrize("switch,repetition", [pytest.param(case, i, id=f"{case[1]}-{case[0]}-{i}") for case, times in REPETITIONS.items() for i in range(times)], indirect=["switch"])
 def test_clients_see_a_stall_and_no_failure(switch, repetition):
-    """16 clients, 500 transactions a second; with CF_CHECK_MODE=full again and again."""
+    """16 clients, 500 transactions a second, also with prepared statements (PgBouncer 1.24); with CF_CHECK_MODE=full again and again."""
     s = switch.s
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(Clients(pooler.url("app", OWNER), switch.folder, clients=16 // len(switch.poolers), rate=500 // len(switch.poolers),
-                                               name=pooler.name, first=100 * i)) for i, pooler in enumerate(switch.poolers)]
+                                               protocol=switch.protocol, name=pooler.name, first=100 * i)) for i, pooler in enumerate(switch.poolers)]
         for one in clients:
             one.wait(count(300, 1000), s.source_url)
         report = switch.run("run", "--execute")
@@ -123,6 +127,9 @@ def test_clients_see_a_stall_and_no_failure(switch, repetition):
         switch.assert_all("target")
         for one in clients:
             one.wait(count(300, 1000), s.target_url)
+        for pooler in switch.poolers if switch.protocol == "prepared" else ():
+            stats = next(row for row in pooler.show("STATS_TOTALS") if row["database"] == "app")
+            assert 0 < stats["server_parse_count"] < stats["bind_count"] / 2, stats
         stalls = [one.stop() for one in clients]
     LONGEST.append(max(stalls))
     print(f"repetition {repetition}: longest stall {max(stalls):.0f} ms, of {len(LONGEST)} so far {max(LONGEST):.0f} ms; writers refused for {report['pause_ms']:.0f} ms")

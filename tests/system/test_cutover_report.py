@@ -93,8 +93,7 @@ def fits_schema(document):
 def fixture_case(servers, request):
     poolers = getattr(request, "param", 0)
     with scenario(*servers, SCHEMA, more={"cutover": SETTINGS}) as made, contextlib.ExitStack() as stack:
-        entry = f"host=127.0.0.1 port={servers[1].port} dbname={made.name} pool_size=12"
-        made_poolers = [stack.enter_context(Pgbouncer(servers[0], f"{made.name}-pooler{i}", {"app": entry})) for i in range(poolers)]
+        made_poolers = [stack.enter_context(Pgbouncer.before(made, servers[0], f"pooler{i}")) for i in range(poolers)]
         made.start()
         case = Case(servers[0], made, made_poolers)
         case.compare()

@@ -189,3 +189,7 @@ def test_from_the_copy_to_the_cutover(s):
         assert all(isinstance(name, str) for name in names)
         for line in role.get("/metrics")[1].splitlines():
             assert line.startswith("#") or re.fullmatch(r'[a-zA-Z_:][a-zA-Z0-9_:]*(\{([a-zA-Z_]\w*="([^"\\\n]|\\["\\n])*",?)*\})? \S+', line), line
+
+
+def test_a_long_text_comes_whole(s):
+    assert said(s, "docs", "config") == machine(s, "docs", "config")

@@ -20,7 +20,7 @@ T = ("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT i, 'v' |
      "CREATE TABLE d (id int PRIMARY KEY, v text); INSERT INTO d VALUES (1, 'one');"
      f"CREATE TABLE {HOSTILE_SQL} (id int PRIMARY KEY, v text)")
 MORE = {"log": {"format": "json"}, "capture": {"max_rows_per_second": 1000, "max_retained_wal": "1GiB"},
-        "apply": {"on_row_error": "dead_letter", "conflicts": {"public.d": "source"}, "dual_write_until": "2999-01-01T00:00Z"}}
+        "apply": {"on_row_error": "dead_letter", "conflicts": {"public.d": "source_wins"}, "dual_write_until": "2999-01-01T00:00Z"}}
 # What only some pipelines have: an embedded journal (journal_*), a queue of Kafka's. "up" is Prometheus' own.
 OTHERS = {"up"}
 
@@ -42,7 +42,7 @@ LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 def scrape(role):
     """{name: {(('label', 'value'), …): number}} of a role, without what all series have; and the text."""
-    text = role.get("/metrics")[1]
+    text = role.get("/metrics", 60)[1]
     found = {}
     for line in text.splitlines():
         if line.startswith("#"):
@@ -72,7 +72,7 @@ def fixture_served():
         with scenario(folder, source, target, T, more=MORE) as s:
             s.apply.start()
             s.capture.start()
-            wait_until(lambda: "crossfade_snapshot_tables" in (s.capture.get("/metrics") or (0, ""))[1], 60, "tables of the copy are shown")
+            wait_until(lambda: "crossfade_snapshot_tables" in (s.capture.get("/metrics", 60) or (0, ""))[1], 60, "tables of the copy are shown")
             copying, text = scrape(s.capture)
             promtool("check", "metrics", text=text)
             s.wait_complete()
@@ -84,6 +84,7 @@ def fixture_served():
             s.wait()
             wait_until(lambda: scrape(s.apply)[0].get("crossfade_verdict", {}).get((("verdict", "PASS"),)) == 1, 60, "the verdict is known")
             counted = scrape(s.capture)[0], scrape(s.apply)[0]
+            s.apply.wait_log('"event":"dual_write"', 60)
             # Both sides change a row; the target refuses one; a session is ended.
             s.target("UPDATE d SET v = 'theirs' WHERE id = 1", f"ALTER TABLE t ADD CHECK (v <> '{VALUE}')")
             s.source("UPDATE d SET v = 'ours' WHERE id = 1", f"INSERT INTO t VALUES (2, '{VALUE}')")
@@ -121,7 +122,7 @@ def test_counts_are_right(served):
         assert metrics["crossfade_complete"][()] == 1 and metrics["crossfade_tables"][()] >= 3
     capture, apply = served["counted"]
     assert capture["crossfade_commit_journaled_seconds_count"][()] > 0 and apply["crossfade_commit_visible_seconds_count"][()] > 0
-    assert sum(served["copying"]["crossfade_snapshot_tables"].values()) == 3
+    assert sum(served["copying"]["crossfade_snapshot_tables"].values()) >= 3
     assert capture["crossfade_slot_wal_status"][(("wal_status", "reserved"),)] == 1
     assert 0 < capture["crossfade_safe_wal_bytes"][()] <= 2 << 30 and capture["crossfade_retained_wal_limit_bytes"][()] > 0
     assert capture["crossfade_journal_bytes"][()] > 0 and capture["crossfade_journal_records"][()] > 1500
@@ -245,16 +246,15 @@ def logged_names():
 
 
 def test_events_are_documented(served):
-    """Each event that is logged is in the table and the other way round; the log of a run is JSON, of documented events, without values of rows."""
+    """Each event that is logged is in the table (a name that was published stays there); the log of a run is JSON, of documented events, without values of rows."""
     documented = set(re.findall(r"^\| `(\w+)` \|", read("docs", "EVENTS.md"), re.M))
     logged = logged_names()
     assert {name: path for name, path in logged.items() if name not in documented} == {}
-    assert documented - set(logged) == set()
     s, seen = served["scenario"], set()
     for role in (s.capture, s.apply):
         for line in role.log_text().splitlines():
             event = json.loads(line)
-            assert set(event) - {"suppressed"} == {"time", "level", "role", "event", "detail"} and event["role"] == role.name
+            assert set(event) - {"suppressed"} == {"time", "level", "role", "event", "detail"} and event["role"] == role.name.split()[-1]
             seen.add(event["event"])
             assert VALUE not in line
     assert seen <= documented and {"started", "snapshot_begin", "snapshot_end", "dead_letter", "batch_again", "session_lost"} <= seen

@@ -50,6 +50,15 @@ def url_of(role):
     return f"http://127.0.0.1:{role.port}/"
 
 
+def runs(world):
+    """Both roles, as the first test leaves them."""
+    for role in (world.capture, world.apply):
+        if not role.running:
+            role.start()
+            role.wait_ready()
+    world.wait_complete()
+
+
 def shows(browser, script, what, timeout=60):
     """Until the page says so, by itself."""
     def holds():
@@ -105,6 +114,7 @@ def test_figures_move(world, browser):
 
 
 def test_both_pages_in_all_looks(world, browser):
+    runs(world)
     done = world.pipeline.run("compare", "watch", "--once")
     assert done.returncode == 0, done.stdout + done.stderr
     for role in (world.apply, world.capture):
@@ -135,6 +145,7 @@ def test_both_pages_in_all_looks(world, browser):
 
 
 def test_headers(world):
+    runs(world)
     with urllib.request.urlopen(url_of(world.apply)) as answer:
         policy, body = answer.headers["Content-Security-Policy"], answer.read().decode()
     assert "default-src 'none'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
@@ -149,6 +160,7 @@ def test_headers(world):
 
 
 def test_a_role_goes_and_comes(world, browser):
+    runs(world)
     browser.open(url_of(world.capture))
     shows(browser, f"{text('apply-phase')} === 'streaming'", "apply at work")
     assert world.apply.terminate() == 0
@@ -165,6 +177,7 @@ def test_a_role_goes_and_comes(world, browser):
 
 def test_the_target_is_away(world, target, browser):
     """A role that tries again says so, and how old the target is by now; what is logged again and again takes one line."""
+    runs(world)
     browser.open(url_of(world.apply), width=390, height=844)
     shows(browser, f"{text('phase')} === 'streaming'", "apply at work")
     target.stop(immediate=True)
@@ -178,6 +191,7 @@ def test_the_target_is_away(world, target, browser):
 
 
 def test_who_looks_on_is_bounded(world, browser):
+    runs(world)
     browser.open(url_of(world.capture))  # it may have been at apply's: its place is free as soon as that is met
     with contextlib.ExitStack() as stack:
         def opened():
@@ -237,6 +251,8 @@ class ManyHandler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         with contextlib.suppress(OSError):
             self.event("hello", {"role": "capture", "pipeline": "many", "version": "0"})
+            self.event("live", {"pipeline": "many", "phase": "streaming", "at": "2026-11-22T08:00:00.000000Z", "capture": None, "lag": {}, "snapshot": None, "promise": "each row",
+                                "apply": {"phase": "streaming", "fence_id": 7, "unapplied_fences": 0, "changes_per_second": 1.5, "memory_bytes": 1000}})
             for first in range(0, MANY, 500):
                 self.event("tables", {"list": 1, "total": MANY, "rows": [[n, f"public.t{n:05}", 0, 1000, False] for n in range(first, first + 500)]})
             turn = 0
@@ -247,11 +263,15 @@ class ManyHandler(http.server.BaseHTTPRequestHandler):
 
 
 def test_ten_thousand_tables(world, browser):
+    runs(world)
     with urllib.request.urlopen(url_of(world.apply)) as answer:
         page, policy = answer.read().decode(), answer.headers["Content-Security-Policy"]
     with Many(page, policy) as server:
         browser.open(f"http://127.0.0.1:{server.server_address[1]}/")
         shows(browser, f"{text('shown')} === '10,000 of 10,000'", "all tables")
+        # apply over topics of others: there is no capture of ours, and nothing is made up
+        shows(browser, f"{text('source-lsn')} === 'topics of Debezium' && {text('capture-phase')} === 'not ours' && {text('target-lsn')} === 'fence 7'", "foreign topics")
+        assert browser.run("document.querySelector('#fact-lag b').textContent") == "\u2013"
         assert browser.run("document.querySelectorAll('#table-rows tr').length") == 50 and browser.run(text("page-at")) == "page 1 of 200"
         picture(browser, "many", {})
         browser.run("document.getElementById('page-on').click()")

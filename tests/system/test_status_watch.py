@@ -116,6 +116,12 @@ def test_watch(world):
         world.source("INSERT INTO orders VALUES (100000, 'x')")
         screen.wait(lambda f: re.search(r"target +(\S+)", f).group(1) != target, "that the target moves")
         assert "snapshot_end" in frame and re.search(r"lag +\d+\.\d s +[▁▂▃▄▅▆▇█]", frame)
+        # another process of a role: its events are there, and none twice
+        assert world.apply.terminate() == 0
+        screen.wait(lambda f: re.search(r"apply +\S*down", f), "that apply is away")
+        world.apply.start()
+        frame = screen.wait(lambda f: re.search(r"apply +\S*streaming", f) and len(re.findall("started  apply", OURS.sub("", f))) == 2, "that it is back")
+        assert len(re.findall("snapshot_end", frame)) == 1, frame
         assert screen.interrupt() == 0
         left = OURS.sub("", screen.bytes.decode().replace("\r", ""))
         assert "\x1b" not in left and "\x07" not in left and "\u202e" not in left

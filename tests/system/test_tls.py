@@ -3,11 +3,13 @@
 import json
 import os
 import shutil
+import ssl
 
 import pytest
 
 from rig import Postgres, Workdir, wait_until
 from rig.certificates import Authority
+from rig.control import send
 from rig.mariadb import ROLE, MariaDB
 from rig.procs import halts
 from rig.scenario import scenario
@@ -179,3 +181,21 @@ def test_mariadb(tls):
             said("ok", options=trusted)
             said("fail", "Access denied", options="?ssl-mode=disabled")
             maria.sql(f"ALTER USER {ROLE}@'%' REQUIRE NONE")
+
+
+def test_roles_over_http(tls):
+    """Nobody commands with, or listens to, a certificate that has run out or is another host's."""
+    server, client = tls.ours.issue("role", "127.0.0.1"), tls.ours.issue("operator")
+    control = {"client_ca": tls.ours.certificate, "ca": tls.ours.certificate, "read": "authenticated"}
+    with Postgres(tls.folder, "of_roles") as source, Postgres(tls.folder, "of_roles_target") as target, scenario(tls.folder, source, target, T, more={"control": control}) as s:
+        s.pipeline.settings["control"].pop("token_file", None)
+        for shown, mine, why in ((server, client, None), (tls.ours.issue("late", "127.0.0.1", expired=True), client, "certificate"),
+                                 (tls.ours.issue("elsewhere", host="elsewhere"), client, "certificate"), (server, tls.ours.issue("gone", expired=True), "")):
+            s.pipeline.settings["control"].update(tls_cert=shown[0], tls_key=shown[1], client_cert=mine[0], client_key=mine[1])
+            s.pipeline.write()
+            s.apply.start()
+            s.apply.wait_answers(lambda: send(f"https://127.0.0.1:{s.apply.port}/health", method="GET", body=None, context=ssl._create_unverified_context())[0], 60, (OSError,))
+            done = s.pipeline.run("apply", "pause")
+            text = done.stdout + done.stderr
+            assert (done.returncode == 0) == (why is None) and ("pauses" in text) == (why is None) and (why or "") in text.lower(), f"{why}: {text}"
+            s.apply.terminate()

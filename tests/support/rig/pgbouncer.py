@@ -41,6 +41,11 @@ class Pgbouncer:
         self.process = Process(f"pgbouncer {name}", [program(folder, newer), "-q", self.ini], os.path.join(self.home, "output"), user=server_user(),
                                stop_signal=signal.SIGTERM)
 
+    @classmethod
+    def before(cls, made, folder, name="pooler", **more):
+        """One whose database `app` leads to the source of a scenario."""
+        return cls(folder, f"{made.name}-{name}", {"app": f"host=127.0.0.1 port={made.source_server.port} dbname={made.name} pool_size=12"}, **more)
+
     def __enter__(self):
         self.write()
         return self.start()
