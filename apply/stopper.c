@@ -131,7 +131,7 @@ bool stopper_given_up(const struct stopper *st)
 bool stopper_wait(struct stopper *st, int64_t us)
 {
     struct pollfd fds[2] = {{.fd = st->stop_fd, .events = POLLIN}, {.fd = st->wake_fd, .events = POLLIN}};
-    if (us > 0 && poll(fds, 2, (int)((us + 999) / 1000)) > 0)
+    if (us > 0 && alive_poll(fds, 2, (us + 999) / 1000) > 0)
         atomic_store(&st->asked, true);
     return stopper_asked(st);
 }

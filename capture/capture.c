@@ -394,7 +394,7 @@ static bool wait_before_retry(struct role *r, const struct err *err)
     log_event(LOG_LEVEL_WARN, "retry", "code=%s wait_ms=%lld text=\"%s\"", err_code_name(err->code),
               (long long)(wait_us / 1000), err->text);
     struct pollfd fd = {.fd = r->stop_fd, .events = POLLIN};
-    return poll(&fd, 1, (int)(wait_us / 1000)) > 0;
+    return alive_poll(&fd, 1, wait_us / 1000) > 0;
 }
 
 bool capture_run(const struct config *cfg, struct status_board *board, int stop_fd, struct err *err)

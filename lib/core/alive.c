@@ -4,7 +4,10 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
+#include "core/attr.h"
 #include "core/clock.h"
+
+#define TICK_EVERY_US INT64_C(100000)
 
 static _Thread_local bool is_loop;
 static void (*tick_hook)(void);
@@ -53,6 +56,19 @@ void alive_wait_end(void)
         return;
     alive_tick(); /* first: nobody sees a moment without either */
     atomic_fetch_sub(&waits, 1);
+}
+
+int alive_poll(struct pollfd *fds, size_t count, int64_t timeout_ms)
+{
+    int64_t end_us = clock_mono_us() + timeout_ms * 1000, left_us = timeout_ms * 1000;
+    int n = 0;
+    do {
+        alive_tick();
+        n = poll(fds, count, (int)((MIN_OF(left_us, TICK_EVERY_US) + 999) / 1000));
+        left_us = end_us - clock_mono_us();
+    } while (n == 0 && left_us > 0);
+    alive_tick();
+    return n;
 }
 
 bool alive_waits(void)

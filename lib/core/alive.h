@@ -7,7 +7,9 @@
 #ifndef CORE_ALIVE_H
 #define CORE_ALIVE_H
 
+#include <poll.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* This thread is the loop. on_tick (NULL = none) is called by it, at most every `every_us`, as a tick or the end of a wait comes.
@@ -21,6 +23,9 @@ void alive_tick(void);
 /* The loop goes into a call to a server, and is back. They nest. @thread any, count in the loop's */
 void alive_wait_begin(void);
 void alive_wait_end(void);
+
+/* poll() of the loop: as long as timeout_ms, in pieces between which it ticks. @thread any */
+int alive_poll(struct pollfd *fds, size_t count, int64_t timeout_ms);
 
 /* @thread any */
 bool alive_waits(void);

@@ -43,7 +43,7 @@ def pings_have_ended(notify):
 
 def test_ready_alive_and_stopped(servers):
     folder, source, _ = servers
-    with scenario(*servers, T) as s, NotifySocket(folder) as notify:
+    with NotifySocket(folder) as notify, scenario(*servers, T) as s:
         # What capture needs is not there: the slot waits for a transaction that runs. Then it is.
         s.capture.env = {**(s.capture.env or {}), **notify.env(PING_US)}
         with psycopg.connect(s.pipeline.source_url) as blocker:
@@ -94,7 +94,7 @@ def test_ready_alive_and_stopped(servers):
 def test_a_loop_that_hangs_is_not_spoken_for(servers, role, point):
     """One thread hangs; the others, and the HTTP server, live on."""
     folder, _, _ = servers
-    with scenario(*servers, T) as s, NotifySocket(folder, f"notify-{role}") as notify:
+    with NotifySocket(folder, f"notify-{role}") as notify, scenario(*servers, T) as s:
         s.start()
         s.wait()
         hung = getattr(s, role)
@@ -113,7 +113,7 @@ def test_a_loop_that_hangs_is_not_spoken_for(servers, role, point):
 def test_a_long_statement_is_no_hang(servers):
     """Apply waits in the target for a lock that somebody holds: pings go on; then for nothing."""
     folder, _, _ = servers
-    with scenario(*servers, T) as s, NotifySocket(folder, "notify-lock") as notify:
+    with NotifySocket(folder, "notify-lock") as notify, scenario(*servers, T) as s:
         s.start()
         s.wait()
         s.apply.terminate()
@@ -132,7 +132,7 @@ def test_a_long_statement_is_no_hang(servers):
 
 def test_halt_says_why(servers):
     folder, _, _ = servers
-    with scenario(*servers, T) as s, NotifySocket(folder, "notify-halt") as notify:
+    with NotifySocket(folder, "notify-halt") as notify, scenario(*servers, T) as s:
         s.start()
         s.wait()
         s.apply.terminate()
