@@ -340,6 +340,19 @@ static bool lacks_role(const struct builder *b, const struct dump_entry *e)
     return false;
 }
 
+/* Of the server or of Crossfade, not of the application: why it stays behind; NULL = it does not. */
+static const char *not_applications(const struct dump_entry *e)
+{
+    static const char freeze[] =
+        " crossfade_freeze"; /* cutover/freeze.c; pg_dump calls a trigger "table trigger" */
+    size_t len = strlen(e->name), tail = sizeof freeze - 1;
+    if (strcmp(e->kind, "ACL") == 0 && strcmp(e->schema, "pg_catalog") == 0)
+        return "rights on the server's own objects: an administrator grants them there";
+    if (strcmp(e->kind, "TRIGGER") == 0 && len > tail && strcmp(e->name + len - tail, freeze) == 0)
+        return "a cutover made it";
+    return NULL;
+}
+
 static void leave_out(struct builder *b, size_t i)
 {
     b->left_out[i] = true;
@@ -350,10 +363,13 @@ static void take_entry(struct builder *b, size_t i)
 {
     const struct dump_entry *e = &b->req->dump->entries[i];
     struct schema_model *m = &b->plan->model;
-    const char *name = shown_name(b, e);
+    const char *name = shown_name(b, e), *foreign = not_applications(e);
     if (plan_pg_excluded(b->req, e->kind, name)) {
         leave_out(b, i);
         plan_add_item(b->plan, ITEM_LEFT_OUT, lower(m, e->kind), name, "by schema.exclude", NULL);
+    } else if (foreign != NULL) {
+        leave_out(b, i);
+        plan_add_item(b->plan, ITEM_LEFT_OUT, lower(m, e->kind), name, foreign, NULL);
     } else if (plan_pg_is_lost(b, e) || needs_left_out(b, e)) {
         leave_out(b, i);
         if (e->class_oid == CLASS_RELATION && model_find_oid(m, e->object_oid) != NULL)

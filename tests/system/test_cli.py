@@ -82,7 +82,7 @@ def test_wrong_usage(config):
     refused("status", "--wait", "caught-up", "--timeout=soon", config=config, says='found "soon"')
     refused("journal", config=config, says="expected list")
     refused("journal", "cat", config=config, says="expected list")
-    refused("docs", "novel", says="expected config, man, types or cutover")
+    refused("docs", "novel", says="expected config, man, types, metrics, events, cutover, alerts, bash or zsh")
 
 
 # -- configuration

@@ -246,6 +246,20 @@ def test_parts_of_a_database(pair):
         assert connection.execute("SELECT id, e_mail, keep FROM a").fetchall() == [(1, "m", 2)]
 
 
+def test_what_is_not_the_applications(pair):
+    """Rights on the server's own functions, as docs/PRIVILEGES.md gives them for a way back, and a cutover's triggers: told, not carried."""
+    p = pair("""CREATE TABLE a (id int PRIMARY KEY); CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+        CREATE TRIGGER crossfade_freeze BEFORE INSERT ON a FOR EACH ROW EXECUTE FUNCTION nothing(); CREATE TRIGGER own BEFORE INSERT ON a FOR EACH ROW EXECUTE FUNCTION nothing();
+        GRANT EXECUTE ON FUNCTION pg_replication_origin_session_setup(text) TO PUBLIC""")
+    plan = json.loads(p.run("schema", "plan", "--format", "json").stdout)
+    left_out = {(item["kind"], item["name"]) for item in plan["items"] if item["state"] == "left out"}
+    assert ("trigger", "public.a crossfade_freeze") in left_out and any(kind == "acl" and "pg_replication_origin_session_setup" in name for kind, name in left_out), left_out
+    make(p)
+    with psycopg.connect(p.target_url) as connection:
+        assert connection.execute("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal").fetchall() == [("own",)]
+        assert connection.execute("SELECT has_function_privilege('public', 'pg_replication_origin_session_setup(text)', 'EXECUTE')").fetchone() == (False,)
+
+
 def test_roles_and_extensions(pair, source, folder):
     """Roles and extensions that the target does not have: told, and asked about where it would change something."""
     for role in ("owner_here", "reader_here"):
