@@ -9,6 +9,7 @@
 #include "control/process.h"
 #include "control/tally.h"
 #include "core/strbuf.h"
+#include "core/utf8.h"
 
 /* Some 2000 series (metric_table.c), of names that PostgreSQL and MariaDB allow. */
 #define METRICS_BYTES_MAX ((size_t)4 << 20)
@@ -19,15 +20,27 @@ struct metrics {
     enum metric_id family; /* at hand: its samples stand together */
 };
 
+/* Prometheus takes any valid text. What would lead a terminal that looks at /metrics, or read otherwise than it is, is spelled out (\x1b), so
+ * that two names stay two. */
 static void add_label_value(struct strbuf *out, const char *text)
 {
-    for (; *text != '\0'; text++) {
-        if (*text == '\n')
+    for (size_t n; *text != '\0'; text += n) {
+        unsigned char c = (unsigned char)*text;
+        n = utf8_char_len(text, strnlen(text, 4));
+        if (n == 0) {
+            strbuf_addc(out, '?');
+            n = 1;
+        } else if (c == '\n') {
             strbuf_adds(out, "\\n");
-        else if (*text == '"' || *text == '\\')
-            strbuf_addf(out, "\\%c", *text);
-        else
-            strbuf_addc(out, *text);
+        } else if (c == '"' || c == '\\') {
+            strbuf_addf(out, "\\%c", c);
+        } else if (c < 0x20 || c == 0x7f) {
+            strbuf_addf(out, "\\\\x%02x", c);
+        } else if (n > 1 && utf8_is_sly(utf8_code_point(text, n))) {
+            strbuf_addf(out, "\\\\u%04lx", utf8_code_point(text, n));
+        } else {
+            strbuf_add(out, text, n);
+        }
     }
 }
 
