@@ -136,10 +136,11 @@ def test_halt_says_why(servers):
         s.start()
         s.wait()
         s.apply.terminate()
-        s.target("DROP TABLE t")
         s.apply.env = {**(s.apply.env or {}), **notify.env()}
-        s.source("INSERT INTO t VALUES (1002, 'nowhere')")
         s.apply.start()
+        notify.wait("READY=1")
+        s.target("DROP TABLE t")
+        s.source("INSERT INTO t VALUES (1002, 'nowhere')")
         assert s.apply.wait(60) == 5
         told = notify.lines()
         assert "READY=1" in told and told[-1].startswith("STATUS=") and "public.t" in told[-1], told[-3:]
