@@ -43,6 +43,7 @@ void progress_alarm(struct apply_run *run)
     struct role_status *st = &run->status;
     int64_t since_us = MAX_OF(st->position_commit_us, st->caught_up_us);
     int64_t lag_us = since_us != 0 ? clock_wall_us() - since_us : 0;
+    st->lag_limit_us = run->throttle.max_lag_us;
     bool late = run->throttle.max_lag_us > 0 && lag_us > run->throttle.max_lag_us;
     if (late == st->lag_alarm)
         return;

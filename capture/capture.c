@@ -85,6 +85,11 @@ bool cap_stop_asked(const struct cap_session *s)
     return poll(&fd, 1, 0) > 0;
 }
 
+void cap_status_begin(struct cap_session *s)
+{
+    cap_status_show(s, s->status->phase == PHASE_RETRYING ? PHASE_RETRYING : PHASE_STARTING);
+}
+
 void cap_status_show(struct cap_session *s, enum role_phase phase)
 {
     struct role_status *st = s->status;
@@ -282,7 +287,7 @@ static bool run_session(struct cap_session *s, struct err *err)
     struct journal_writer *jw = NULL;
     struct schema_store *schemas = NULL;
     bool goes_on = false;
-    cap_status_show(s, PHASE_STARTING);
+    cap_status_begin(s);
     if (!nobody_streams(s, err) || !cap_open_journal(s, &jw, &schemas, err))
         return false;
     cap_queue_take(&s->queue, &s->position.copy);

@@ -158,5 +158,7 @@ void cap_start_publisher(struct cap_session *s, struct journal_writer *jw, struc
 bool cap_stop_asked(const struct cap_session *s);
 /* Copies what the publisher has done into the status and shows it. */
 void cap_status_show(struct cap_session *s, enum role_phase phase);
+/* At the beginning of a session: "starting", or still "retrying", which it is until the session works. */
+void cap_status_begin(struct cap_session *s);
 
 #endif

@@ -23,6 +23,7 @@
 #define FACTS_EVERY_US  INT64_C(30000000)
 #define ASK_TIMEOUT_MS  3000
 #define PATH_BYTES      80
+#define EVENT_ID_MAX    9007199254740992.0 /* 2^53: what a number of JSON holds exactly */
 
 struct status_feed {
     const char *role;
@@ -193,16 +194,15 @@ static void take_peer_events(struct status_feed *feed)
         bool first = feed->peer_begun[0] == '\0';
         (void)snprintf(feed->peer_begun, sizeof feed->peer_begun, "%.*s", ISO_TIME_MAX - 1, begun);
         feed->peer_event = 0;
-        if (!first) {
+        if (!first) { /* from the first one, when it is asked next */
             json_decref(answer);
-            take_peer_events(feed);
             return;
         }
     }
     json_array_foreach(json_object_get(answer, "events"), i, item)
     {
         double id = fleet_number(item, "id");
-        if (id <= (double)feed->peer_event)
+        if (!(id > (double)feed->peer_event && id <= EVENT_ID_MAX))
             continue;
         feed->peer_event = (uint64_t)id;
         statuspage_add_event(feed->page,

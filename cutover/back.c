@@ -29,6 +29,10 @@ bool back_of(const struct cutover *co, struct back *ret, struct err *err)
     struct config *cfg = NULL;
     if (!config_reversed(co->cfg, &cfg, err))
         return false;
+    if (co->target == NULL) {
+        config_free(cfg);
+        return err_set(err, ERR_CONFIG, "the target is not PostgreSQL: there is no way back from it yet");
+    }
     *ret = (struct back){.cfg = cfg,
                          .view = {.cfg = cfg,
                                   .store = &store_postgres,

@@ -228,7 +228,7 @@ static bool run(struct cap_maria *m, struct err *err)
 bool cap_maria_session(struct cap_session *s, struct err *err)
 {
     struct cap_maria m = {.session = s};
-    cap_status_show(s, PHASE_STARTING);
+    cap_status_begin(s);
     if (!check_settings(s->settings, err))
         return false;
     m.held =

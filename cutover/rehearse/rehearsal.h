@@ -52,8 +52,8 @@ bool scratch_reconnect(struct rehearsal *r, int side, struct err *err) MUST_CHEC
 /* Rights, free slots; nothing is changed. ERR_REFUSED with all that is missing on a side. */
 bool scratch_may_be_made(struct rehearsal *r, struct err *err) MUST_CHECK;
 bool scratch_make(struct rehearsal *r, struct err *err) MUST_CHECK;
-/* Drops one with its slots and origins; what cannot be dropped within 30 s is an error. */
-bool scratch_drop(struct pg_conn *admin, const char *name, struct err *err) MUST_CHECK;
+/* Drops one with its slots and origins; what cannot be dropped within 30 s is an error. keep: the database itself stays. */
+bool scratch_drop(struct pg_conn *admin, const char *name, bool keep, struct err *err) MUST_CHECK;
 /* Names of databases that a killed or kept rehearsal of this pipeline has left on that side: nobody holds their lock. */
 bool scratch_leftovers(struct rehearsal *r, int side, json_t *names, struct err *err) MUST_CHECK;
 void scratch_close(struct rehearsal *r);

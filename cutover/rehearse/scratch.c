@@ -99,11 +99,10 @@ static bool lock_inside(struct scratch *s, struct err *err)
     char *lacks CLEANUP(free_ptr) = NULL;
     struct err why = ERR_INIT;
     if (!pg_open(s->scratch_url, &options, &s->inside, err) ||
-        !pg_exec(
-            s->inside,
-            "SET timezone = 'UTC'; SET statement_timeout = 0; SELECT pg_catalog.pg_advisory_lock(" LOCK_KEY
-            ", 1)",
-            err) ||
+        !pg_exec(s->inside,
+                 "SET timezone = 'UTC'; SET statement_timeout = 0; SET idle_session_timeout = 0; SELECT "
+                 "pg_catalog.pg_advisory_lock(" LOCK_KEY ", 1)",
+                 err) ||
         !pg_origin_lacks(s->inside, &lacks, err))
         return false;
     if (*lacks != '\0')
@@ -203,13 +202,13 @@ static bool drop_database(struct pg_conn *admin, const char *name, struct err *e
 }
 
 /* Somebody may still be going away: again, until it is done or has taken too long. */
-bool scratch_drop(struct pg_conn *admin, const char *name, struct err *err)
+bool scratch_drop(struct pg_conn *admin, const char *name, bool keep, struct err *err)
 {
     int64_t until_us = clock_mono_us() + DROP_US;
     for (;;) {
         bool gone = false;
         struct err now = ERR_INIT;
-        if (drop_parts(admin, name, &gone, &now) && gone && drop_database(admin, name, &now))
+        if (drop_parts(admin, name, &gone, &now) && gone && (keep || drop_database(admin, name, &now)))
             return true;
         if (clock_mono_us() >= until_us || now.code == ERR_CONNECT) {
             *err = now;

@@ -37,6 +37,7 @@ void http_server_stop(struct http_server *server); /* NULL allowed */
 /* How a role is asked. Texts are kept by pointer; NULL = not set. */
 struct http_access {
     bool tls;
+    bool reads_need_token; /* GET is answered to who shows the token alone */
     const char *token_file;
     const char *ca;         /* that has signed the roles' certificates; NULL = the system's */
     const char *cert, *key; /* of the client */

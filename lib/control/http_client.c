@@ -88,13 +88,14 @@ static bool goes_out(const char *listen)
     return !http_host_is_loopback(host) && strcmp(host, "0.0.0.0") != 0 && strcmp(host, "::") != 0;
 }
 
-/* needed: a request that cannot do without. */
+/* needed: a request that cannot do without. To look it is shown only where that takes one: whoever holds the address while its role is away would
+ * learn it. */
 static bool add_token(const struct http_access *access, const char *listen, bool needed,
                       struct curl_slist **list, struct err *err)
 {
     char *token = NULL;
     struct err cannot = ERR_INIT;
-    if (access == NULL || access->token_file == NULL)
+    if (access == NULL || access->token_file == NULL || (!needed && !access->reads_need_token))
         return true;
     bool clear = !access->tls && goes_out(listen);
     if (clear && needed)

@@ -26,9 +26,11 @@
 
 #define REQUEST_BYTES_MAX ((size_t)16 << 10)
 #define CONNECTIONS_MAX   32
-#define IDLE_TIMEOUT_S    10
-#define BACKLOG           64
-#define LOOP_SILENT_US    INT64_C(120000000) /* a loop that says nothing for so long hangs */
+#define CONNECTIONS_OF_ONE                                                                                   \
+    24 /* of an address: the rest is left to others, such as who asks whether the role is alive */
+#define IDLE_TIMEOUT_S 10
+#define BACKLOG        64
+#define LOOP_SILENT_US INT64_C(120000000) /* a loop that says nothing for so long hangs */
 /* A request has to be there so long after its first byte, however slowly it comes. */
 #define REQUEST_WITHIN_US INT64_C(15000000)
 #define TLS_PRIORITIES    "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
@@ -285,6 +287,7 @@ static struct MHD_Daemon *start_daemon(struct http_server *server, int fd)
     return MHD_start_daemon(flags, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET, fd,
                             MHD_OPTION_CONNECTION_MEMORY_LIMIT, REQUEST_BYTES_MAX,
                             MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+                            MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)CONNECTIONS_OF_ONE,
                             MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S,
                             MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_NOTIFY_COMPLETED,
                             on_completed, server, MHD_OPTION_ARRAY, with_tls, MHD_OPTION_END);

@@ -60,9 +60,12 @@ bool http_tls_peer(struct MHD_Connection *conn, char *ret_subject, size_t size)
     if (info == NULL || info->tls_session == NULL)
         return false;
     gnutls_session_t session = info->tls_session;
+    /* Of a client, where the certificate says what it is for: a role's own does not do. */
+    gnutls_typed_vdata_st purpose = {.type = GNUTLS_DT_KEY_PURPOSE_OID,
+                                     .data = (unsigned char *)(uintptr_t)GNUTLS_KP_TLS_WWW_CLIENT};
     const gnutls_datum_t *chain = gnutls_certificate_get_peers(session, &count);
     gnutls_x509_crt_t cert = NULL;
-    if (chain == NULL || count == 0 || gnutls_certificate_verify_peers2(session, &status) != 0 ||
+    if (chain == NULL || count == 0 || gnutls_certificate_verify_peers(session, &purpose, 1, &status) != 0 ||
         status != 0 || gnutls_x509_crt_init(&cert) != 0)
         return false;
     size_t len = size;

@@ -40,12 +40,20 @@ static const struct {
     [HALTED] = {"halted", NULL, true},
 };
 
+/* By the clock, too: a role that hangs in one batch notes nothing any more. */
+static bool is_late(const struct board_view *view)
+{
+    double lag_s = 0;
+    return view->status.lag_alarm || (view->status.lag_limit_us > 0 && board_view_lag_seconds(view, &lag_s) &&
+                                      lag_s * 1e6 > (double)view->status.lag_limit_us);
+}
+
 static bool holds(const struct board_view *view, enum condition c)
 {
     const struct role_status *st = &view->status;
     switch (c) {
     case LAG:
-        return st->lag_alarm;
+        return is_late(view);
     case SLOT:
         return st->wal_guard >= WAL_GUARD_WARN;
     case SLOT_DANGER:

@@ -65,6 +65,7 @@ struct role_status {
     const char *throttle;    /* apply: what it waits for before the next batch (throttle.h), NULL = nothing */
     uint64_t batch_changes;  /* apply: most changes of a batch at present */
     bool lag_alarm;          /* apply: the lag is over apply.max_lag_ms */
+    int64_t lag_limit_us;    /* apply.max_lag_ms; 0 = none */
     uint64_t failed_batches; /* apply: tries in a row that have failed; 0 = the last one did not */
     char last_sqlstate[6];   /* of last_error; "" = it has none */
     uint64_t narrowing_attempts; /* apply: tries made to find rows that the target refuses */

@@ -86,6 +86,8 @@ static int spawn_with(struct child *c, int in_fd, int out_fd, posix_spawn_file_a
     (void)posix_spawn_file_actions_adddup2(actions, in_fd, STDIN_FILENO);
     (void)posix_spawn_file_actions_adddup2(actions, out_fd, STDOUT_FILENO);
     (void)posix_spawn_file_actions_adddup2(actions, out_fd, STDERR_FILENO);
+    /* Whatever a library has opened meanwhile in another thread: a session of ours is not the command's. */
+    (void)posix_spawn_file_actions_addclosefrom_np(actions, STDERR_FILENO + 1);
     (void)posix_spawnattr_setsigmask(attributes, &none); /* ours are blocked */
     (void)posix_spawnattr_setsigdefault(attributes, &usual);
     (void)posix_spawnattr_setpgroup(attributes, 0);

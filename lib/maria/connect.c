@@ -1,6 +1,7 @@
 /* Owns: opening a connection through libmariadb, with all that the URL says. See connect.h. */
 #include "maria/connect.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -90,6 +91,8 @@ static bool connect_to(MYSQL *my, const struct maria_login *login, const struct 
             0; /* an option file may ask for it: a new session would have neither settings nor locks */
         (void)mysql_optionsv(my, MYSQL_OPT_RECONNECT, &again);
         watch_peer(my);
+        /* A hook or an alert's command that outlives us must not hold the session, and with it our lock, open. The library does not see to it. */
+        (void)fcntl(mysql_get_socket(my), F_SETFD, FD_CLOEXEC);
         return true;
     }
     char masked[300], what[340];

@@ -192,7 +192,8 @@ bool maria_url_parse(const char *url, struct maria_url *ret, struct err *err)
         maria_url_release(&parsed);
         return false;
     }
-    if (parsed.tls_by_default && parsed.socket == NULL && !host_is_local(parsed.host))
+    /* A socket beside another host's name is not used (libmariadb: only for localhost). */
+    if (parsed.tls_by_default && !host_is_local(parsed.host))
         parsed.tls = parsed.tls_verify = true;
     *ret = parsed;
     return true;

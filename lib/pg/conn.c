@@ -115,7 +115,8 @@ static enum err_code connect_error_class(const char *text)
         /* whom we talk to is not known, or it does not know us */
         "certificate verify failed", "does not match host name", "root certificate",
         "server does not support SSL", "could not get server's host name", "certificate file",
-        "private key file", "SSL error: tlsv1 alert", "SSL error: sslv3 alert", "SSL connection is required"};
+        "private key file", "host name must be specified", "SSL error: tlsv1 alert", "SSL error: sslv3 alert",
+        "SSL connection is required"};
     static const char *const config[] = {"invalid connection option", "invalid integer value",
                                          "invalid port number", "invalid sslmode value"};
     for (size_t i = 0; i < ARRAY_LEN(auth); i++) {

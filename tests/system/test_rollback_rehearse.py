@@ -3,6 +3,7 @@
 import glob
 import json
 import os
+import shutil
 import signal
 
 import pytest
@@ -150,8 +151,15 @@ def test_killed_it_is_found_and_removed(case):
     assert mode == 0o700
     plan, _ = case.run()
     assert {name for (name,) in left} <= set(plan["leftovers"]) and len(plan["leftovers"]) == 3 and case.scratch() == left
-    report, _ = case.run("--execute")
-    assert report["outcome"] == "passed" and len(report["removed"]) == 3, report
+    report, _ = case.run("--execute", "--keep")
+    kept = [name for (name,) in case.scratch()]
+    assert report["outcome"] == "passed" and len(report["removed"]) == 3 and len(kept) == 2 and set(kept) < set(report["left"]), report
+    for sql in (case.s.admin, case.s.target):  # what is kept keeps no WAL
+        assert sql("SELECT count(*) FROM pg_replication_slots WHERE database LIKE 'crossfade_rehearsal%'") == [(0,)]
+        for name in kept:
+            sql(f'DROP DATABASE IF EXISTS "{name}"')
+    for name in os.listdir(case.temp):
+        shutil.rmtree(os.path.join(case.temp, name))
     assert case.state() == before and case.processes() == []
 
 

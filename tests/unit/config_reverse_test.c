@@ -96,6 +96,9 @@ static void what_cannot_be_turned(void **state)
         {BOTH, "pipeline is not set"},
         {"pipeline: shop\nsource: {url: \"postgresql://a@one/s\"}\ntarget: {url: \"mariadb://a@b/c\"}\n",
          "not PostgreSQL"},
+        {"pipeline: shop\nsource: {url: \"postgresql://a@one/s\"}\ntarget: {url: "
+         "\"mariadb://a:postgres@b/c\"}\n",
+         "not PostgreSQL"},
         {"pipeline: a23456789012345678901234567890\n" BOTH, "reverse.pipeline"},
         {"pipeline: shop\n" BOTH "reverse: {pipeline: shop}\n", "reverse.pipeline"},
         {"pipeline: shop\nsource: {url: \"postgresql://a@one/s\", filters: [{table: public.t, columns: "
