@@ -129,14 +129,16 @@ static void test_away(void **state)
     }
     begin(&r);
     wait_for(&r, 101);
-    for (size_t i = 0; i < 100; i++) {
-        assert_int_equal(atoi(text_of(&r, i, "level")), (int)i + MORE);
+    size_t first = atoi(text_of(&r, 0, "level")) < MORE; /* one was on its way when it was given up */
+    wait_for(&r, first + 101);
+    for (size_t i = first; i < first + 100; i++) {
+        assert_int_equal(atoi(text_of(&r, i, "level")), (int)(i - first) + MORE);
         assert_string_equal(text_of(&r, i, "severity"), "critical");
         for (size_t k = 0; k < i; k++)
             assert_string_not_equal(text_of(&r, i, "id"), text_of(&r, k, "id"));
     }
-    assert_string_equal(text_of(&r, 100, "event"), "alerts_lost");
-    assert_memory_equal(text_of(&r, 100, "text"), "30 alerts were given up", 23);
+    assert_string_equal(text_of(&r, first + 100, "event"), "alerts_lost");
+    assert_memory_equal(text_of(&r, first + 100, "text"), "30 alerts were given up", 23);
     alerts_free(alerts);
     end(&r);
     json_decref(r.taken);

@@ -294,7 +294,7 @@ static int get_status(const struct http_access *access, const struct rig *rig, c
 static void test_closed(void **state)
 {
     struct rig *rig = *state;
-    const struct http_access access = {.token_file = rig->tokens};
+    const struct http_access access = {.token_file = rig->tokens, .reads_need_token = true};
     struct err err = ERR_INIT;
     assert_int_equal(get_status(NULL, rig, "/status"), 401);
     assert_int_equal(get_status(NULL, rig, "/metrics"), 401);

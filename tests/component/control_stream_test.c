@@ -237,7 +237,7 @@ static void test_reading_is_guarded(void **state)
     char path[] = "/tmp/crossfade-stream-XXXXXX", address[40];
     static const char line[] = "me 0123456789abcdef0123456789abcdef\n";
     struct http_settings settings = {.token_file = path, .read_needs_auth = true};
-    struct http_access access = {.token_file = path};
+    struct http_access access = {.reads_need_token = true, .token_file = path};
     struct http_server *guarded = NULL;
     struct err err = ERR_INIT;
     int status = 0, fd = mkstemp(path);
