@@ -73,7 +73,7 @@ def copying(s):
 
 ROTATED = """
 CREATE TABLE seat (id int PRIMARY KEY, u int UNIQUE, pad text NOT NULL);
-INSERT INTO seat SELECT i, i, repeat('p', 150) FROM generate_series(1, 4000) i;
+INSERT INTO seat SELECT i, i, repeat('p', 1500) FROM generate_series(1, 4000) i;
 """
 
 
