@@ -124,12 +124,13 @@ def main():
     args = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):  # as an exception: everything is cleaned up
         signal.signal(number, lambda n, _: sys.exit(128 + n))
+    began = {"commit": commit(), "when": time.strftime("%Y-%m-%d")}
     with Workdir("soak") as folder, Rig(folder, args.rate, args.seed) as rig, Watch(rig) as watch:
         soak = Soak(args, rig, watch)
         soak.say(f"seed {args.seed}; the copy is complete")
         soak.run()
         result = soak.finish()
-    result.update(commit=commit(), when=time.strftime("%Y-%m-%d"))
+    result.update(began)
     report.judge(result)
     report.write(result, args.report)
     for claim in result["claims"]:

@@ -7,6 +7,7 @@ import psycopg
 
 from rig.wait import wait_until
 
+BULK_ROWS = 40000
 HOLD_S = 20  # how long something stays away: longer than wal_sender_timeout and apply's timeouts would have it hang
 
 
@@ -96,8 +97,9 @@ def sessions_ended(rig):
 
 
 def bulk(rig):
-    """A large transaction, and the way back; customers' locks may make it begin anew."""
-    for statement in ("UPDATE simshop_oltp.ledger SET kind = kind || '+'", "UPDATE simshop_oltp.ledger SET kind = rtrim(kind, '+')"):
+    """A large transaction, always of the same size, and the way back; customers' locks may make it begin anew."""
+    for value in ("kind || '+'", "rtrim(kind, '+')"):
+        statement = f"UPDATE simshop_oltp.ledger SET kind = {value} WHERE nonce IN (SELECT nonce FROM simshop_oltp.ledger ORDER BY nonce LIMIT {BULK_ROWS})"
         while True:
             try:
                 rig.source.sql(statement, db="shop")
