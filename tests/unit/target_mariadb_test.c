@@ -40,7 +40,10 @@ static void test_url_parts(void **state)
     assert_true(maria_url_parse("mariadb://u@h/d", &url, &err));
     assert_true(url.tls && url.tls_verify);
     maria_url_release(&url);
-    assert_true(maria_url_parse("mariadb://u@h/d?socket=/s", &url, &err));
+    assert_true(maria_url_parse("mariadb://u@h/d?socket=/s", &url, &err)); /* the socket is not used */
+    assert_true(url.tls && url.tls_verify);
+    maria_url_release(&url);
+    assert_true(maria_url_parse("mariadb://u@localhost/d?socket=/s", &url, &err));
     assert_false(url.tls);
     maria_url_release(&url);
     assert_true(maria_url_parse("mariadb://u@127.0.0.1/d", &url, &err));
