@@ -9,6 +9,9 @@
 #include "session.h"
 
 #define LOAD_SAMPLES 8
+/* So many looks, two seconds, are an average: one alone may find all backends between two statements, and what a database's backends have worked is
+ * told once in a second at most (PGSTAT_MIN_INTERVAL in the server's pgstat.c). */
+#define LOAD_ENOUGH LOAD_SAMPLES
 
 /* One look at the source. */
 struct load_sample {

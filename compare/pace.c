@@ -61,6 +61,14 @@ bool pace_look(struct pace *pace, enum compare_wait *ret, struct err *err)
     return ok;
 }
 
+bool pace_settled(struct pace *pace)
+{
+    pthread_mutex_lock(&pace->lock);
+    bool ret = pace->load == NULL || pace->load->sample_count >= LOAD_ENOUGH;
+    pthread_mutex_unlock(&pace->lock);
+    return ret;
+}
+
 bool pace_wait(struct pace *pace, const atomic_bool *stop, struct err *err)
 {
     enum compare_wait why = WAIT_NONE;

@@ -46,6 +46,8 @@ void pace_destroy(struct pace *pace); /* of zeros: fine */
 bool pace_wait(struct pace *pace, const atomic_bool *stop, struct err *err) MUST_CHECK;
 /* Why nothing may be read now. False: a server could not be asked. */
 bool pace_look(struct pace *pace, enum compare_wait *ret, struct err *err) MUST_CHECK;
+/* Whether pace_look has looked often enough for its answer to be more than one moment's. */
+bool pace_settled(struct pace *pace);
 /* So many rows were read. */
 void pace_spend(struct pace *pace, uint64_t rows);
 /* So long was read for. */

@@ -34,6 +34,15 @@ static bool read_owed(const char *url, const char *pipeline, int64_t *ret_ms, st
     return ok || err_wrap(err, "the rest that earlier comparisons owe");
 }
 
+static void log_once(const struct pace *pace, bool *logged)
+{
+    double rest_s = (double)(pace->rest_us - clock_mono_us()) / 1e6;
+    if (!*logged)
+        log_event(LOG_LEVEL_INFO, "compare_rests", "seconds=%.0f text=\"%s\"", rest_s,
+                  "earlier comparisons read on a busy source (compare.busy_share); --at-once does not wait");
+    *logged = true;
+}
+
 static void tell(const struct compare_request *req, const struct pace *pace, int64_t since_us)
 {
     struct strbuf text = STRBUF_INIT(TEXT_BYTES);
@@ -55,11 +64,14 @@ static bool wait_out(const struct compare_request *req, struct pace *pace, struc
     int64_t since_us = clock_mono_us();
     struct pollfd fd = {.fd = req->stop_fd, .events = POLLIN};
     enum compare_wait why;
+    bool logged = false;
     for (;;) {
         if (!pace_look(pace, &why, err))
             return false;
-        if (why != WAIT_SOURCE_BUSY)
+        if (why != WAIT_SOURCE_BUSY && pace_settled(pace))
             return true;
+        if (why == WAIT_SOURCE_BUSY)
+            log_once(pace, &logged);
         tell(req, pace, since_us);
         if (poll(&fd, req->stop_fd >= 0 ? 1 : 0, NAP_MS) > 0)
             return err_set(err, ERR_INTERRUPTED, "stopped before the comparison began");
@@ -71,21 +83,12 @@ bool rest_before_run(const struct config *cfg, const struct compare_request *req
                      struct pace *pace, struct err *err)
 {
     int64_t owed_ms = 0;
-    pace->rest_us = INT64_MAX; /* is it busy at all? */
-    enum compare_wait why = WAIT_NONE;
-    bool ok = pace_look(pace, &why, err);
-    pace->rest_us = 0;
-    if (!ok || why != WAIT_SOURCE_BUSY)
-        return ok;
     if (!read_owed(config_text(cfg, "target.url"), pipeline, &owed_ms, err))
         return false;
     if (owed_ms < WORTH_IT_MS)
         return true;
-    log_event(LOG_LEVEL_INFO, "compare_rests", "seconds=%.0f text=\"%s\"",
-              (double)MIN_OF(owed_ms, REST_MAX_MS) / 1e3,
-              "earlier comparisons read on a busy source (compare.busy_share); --at-once does not wait");
     pace->rest_us = clock_mono_us() + MIN_OF(owed_ms, REST_MAX_MS) * 1000;
-    ok = wait_out(req, pace, err);
+    bool ok = wait_out(req, pace, err);
     pace->rest_us = 0;
     return ok;
 }

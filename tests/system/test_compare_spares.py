@@ -145,6 +145,42 @@ def test_rests_before_the_next_run(servers):
         assert report["verdict"] == "PASS" and report["waited_ms"]["source_busy"] > 0
 
 
+@contextlib.contextmanager
+def short_statements(url):
+    """A client that works all the time, one short statement after the other."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def work():
+        with psycopg.connect(url, autocommit=True, application_name="short") as connection:
+            while not ended.is_set():
+                connection.execute("SELECT count(*) FROM generate_series(1, 200000)")
+                begun.set()
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        assert begun.wait(60)
+        yield
+    finally:
+        ended.set()
+        thread.join(60)
+
+
+def test_rests_where_one_look_says_nothing(servers):
+    """Without pg_read_all_stats the first look knows nothing of others' work, and with it, it may fall between two statements: what is owed is rested for all the same."""
+    folder, source, target = servers
+    with scenario(folder, source, target, ROWS) as s:
+        s.start()
+        s.admin("REVOKE pg_read_all_stats FROM crossfade_compare")
+        assert compare(s.pipeline)["verdict"] == "PASS"
+        s.target("UPDATE crossfade.verdict SET detail = coalesce(detail, '{}') || '{\"rest_owed_ms\": 3000000}'")
+        with running(s, folder, "short") as (process, log):
+            with short_statements(s.source_url):
+                wait_until(lambda: "rest: waits: source_busy" in text_of(log), 120, "the comparison rests")
+                assert process.running
+            assert process.wait(120) == 0
+        assert report_of(log)["waited_ms"]["source_busy"] > 0
+
+
 def test_standbys_of_both_sides(servers):
     folder, source, target = servers
     with source.standby(folder, "standby-of-source") as of_source, target.standby(folder, "standby-of-target") as of_target:
