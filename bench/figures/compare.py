@@ -3,15 +3,14 @@
 import json
 import os
 import re
-import signal
 import statistics
 import subprocess
 import threading
 import time
 
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
+from datetime import datetime
 
-from rig.procs import find_crossfade
 from rig.relay import Relay
 
 from .rigging import ACCOUNTS, ACCOUNTS_TABLE, until
@@ -22,7 +21,8 @@ VALIDATOR = os.path.join(CACHE, "venv-validator", "bin", "data-validation")
 COLUMNS = ("bid", "abalance", "filler")
 SMALL_TABLES, SMALL_ROWS = 200, 100
 FENCES = 60
-PAIRS, PAIR_S, STEP_S, CLIENTS = 5, 30, 10, 4
+CLIENTS = 4
+SPANS, AFTER_S, QUIET_S = 4, 10, 20  # comparisons that are looked at, seconds that count as theirs behind their end, and at least so many others
 
 # The same library as the command, without a process for each table.
 MANY = """import sys, reladiff
@@ -202,45 +202,53 @@ def changed(bench):
     return ratio(bench, "compare, 1 % changed", second_s, "all rows", first_s)
 
 
-def pgbench_tps(bench):
-    """Transactions a second of pgbench's own mix, as many as the server gives; without its first step, in which it and a comparison beside it begin."""
-    done = subprocess.run(["pgbench", "-n", "-c", str(CLIENTS), "-j", "2", "-T", str(PAIR_S), "-P", str(STEP_S), bench.source.url("bench")], capture_output=True, text=True, check=True)
-    steps = [float(tps) for tps in re.findall(r"^progress: .* s, ([0-9.]+) tps", done.stderr, re.MULTILINE)]
-    assert len(steps) >= 2, done.stderr
-    return statistics.mean(steps[1:])
+class Pgbench:
+    """pgbench's own mix, as many transactions as the server gives: tps by the second, at the clock's time, for as long as the block lasts."""
+
+    def __init__(self, bench):
+        command = ["pgbench", "-n", "-c", str(CLIENTS), "-j", "2", "-T", "3600", "-P", "1", "--progress-timestamp", bench.source.url("bench")]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.tps = {}  # at: transactions in the second before
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self):
+        for line in self.process.stderr:
+            step = re.match(r"progress: ([0-9.]+) s, ([0-9.]+) tps", line)
+            if step:
+                self.tps[float(step[1])] = float(step[2])
+
+    def in_span(self, begin, end):
+        return [tps for at, tps in self.tps.items() if begin + 1 <= at <= end]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        assert self.process.poll() is None, "pgbench ended by itself"
+        self.process.terminate()
+        self.process.wait()
+        self.reader.join(60)
 
 
-@contextmanager
-def comparing(p, kept):
-    """One comparison after the other, until the end of the block; the last one is ended."""
-    ended, running = threading.Event(), []
-
-    def run():
-        while not ended.is_set():
-            running[:] = [subprocess.Popen([find_crossfade(), "-c", p.config_of("compare"), "compare", "run"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)]
-            kept.append(running[0].wait())
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        running[0].send_signal(signal.SIGINT)
-        thread.join(60)
-        assert not thread.is_alive() and set(kept) <= {0, 4}, kept  # 4: ended
+def compared(p):
+    """When one comparison, which may rest first, was at work: from the request for its fence to its end."""
+    _, report = ours(p)
+    begin, end = (datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() for text in (report["fence"]["committed_at"], report["finished_at"]))
+    return begin - 1, end
 
 
 def load(bench):
-    """pgbench as fast as it goes with comparisons without end beside it, against pgbench without; pairs in turn, the median of their ratios."""
-    ratios, kept = [], []
-    with moved(bench) as (p, _):
-        pgbench_tps(bench)  # warm
-        for pair in range(PAIRS):
-            tps = {}
-            for compared in ((True, False), (False, True))[pair % 2]:
-                with comparing(p, kept) if compared else nullcontext():
-                    tps[compared] = pgbench_tps(bench)
-                p.wait_caught_up(timeout=300)
-            ratios.append(tps[True] / tps[False])
-            bench.say(f"pgbench with comparisons {tps[True]:,.0f} tps, without {tps[False]:,.0f} tps")
-    return statistics.median(ratios)
+    """pgbench as fast as it goes with comparisons without end beside it: what it does from one comparison's beginning to the next one's, against
+    what the seconds in which none was at work (nor had been for a while) make of that time. One pgbench, since its rate changes more from minute to minute than this costs."""
+    with moved(bench) as (p, _), Pgbench(bench) as clients:
+        compared(p)  # warm, and in debt for the next
+        spans = [compared(p) for _ in range(SPANS + 1)]
+        pairs = []
+        for (begin, end), (then, _) in zip(spans, spans[1:]):
+            quiet, whole = clients.in_span(end + AFTER_S, then), clients.in_span(begin, then)
+            assert len(quiet) >= QUIET_S, (begin, end, then)
+            pairs.append((statistics.mean(whole), statistics.mean(quiet), then - begin))
+            bench.say(f"one comparison in {then - begin:.0f} s, at work for {end - begin:.1f} s: pgbench {pairs[-1][0]:,.0f} tps, {pairs[-1][1]:,.0f} tps in the {len(quiet)} s that were quiet")
+        p.wait_caught_up(timeout=300)
+    return sum(whole * took for whole, _, took in pairs) / sum(quiet * took for _, quiet, took in pairs)
