@@ -9,6 +9,7 @@
 #include "core/clock.h"
 #include "core/failpoint.h"
 #include "core/log.h"
+#include "core/memory.h"
 #include "core/sqlstate.h"
 #include "journal/journal_settings.h"
 #include "target/shard.h"
@@ -250,6 +251,7 @@ static bool turn(struct session *s, struct err *err)
 {
     struct fence_batch fences;
     bool ready = false;
+    memory_tidy();
     s->most = s->look_whole ? changes_of_whole(s->run) : changes_that_fit(s->run);
     if (s->wait_until_us != 0)
         return wait_for_release(s, err);

@@ -44,6 +44,7 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/memory.h"
 #include "journal/journal_settings.h"
 #include "maria/url.h"
 
@@ -81,6 +82,7 @@ bool cap_connect(const struct cap_settings *settings, bool replication, struct p
 bool cap_stop_asked(const struct cap_session *s)
 {
     alive_tick(); /* each turn of a loop asks this */
+    memory_tidy();
     struct pollfd fd = {.fd = s->stop_fd, .events = POLLIN};
     return poll(&fd, 1, 0) > 0;
 }

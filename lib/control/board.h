@@ -32,7 +32,5 @@ bool board_view_lag_bytes(const struct board_view *view, uint64_t *ret);
 bool board_view_lag_seconds(const struct board_view *view, double *ret);
 /* Percent of the copy; seconds left, -1 = not known. False: no estimate. */
 bool board_view_eta(const struct board_view *view, double *ret_percent, double *ret_eta_s);
-/* Anonymous resident memory of this process in bytes; 0 = not known. */
-uint64_t process_anon_bytes(void);
 
 #endif

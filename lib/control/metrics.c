@@ -8,6 +8,7 @@
 #include "control/metric_table.h"
 #include "control/process.h"
 #include "control/tally.h"
+#include "core/memory.h"
 #include "core/strbuf.h"
 #include "core/utf8.h"
 
@@ -305,7 +306,7 @@ static void add_process(struct metrics *m)
 {
     struct process_numbers p;
     process_look(&p);
-    one(m, METRIC_MEMORY, (double)process_anon_bytes());
+    one(m, METRIC_MEMORY, (double)memory_anon_bytes());
     one_if(m, METRIC_PROCESS_RSS, p.resident_bytes > 0, (double)p.resident_bytes);
     one_if(m, METRIC_PROCESS_CPU, p.cpu_s >= 0, p.cpu_s);
     one_if(m, METRIC_PROCESS_FDS, p.open_fds > 0, (double)p.open_fds);

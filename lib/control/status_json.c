@@ -7,6 +7,7 @@
 
 #include "control/board.h"
 #include "core/clock.h"
+#include "core/memory.h"
 #include "json/text.h"
 
 static json_t *json_lsn(lsn_t lsn)
@@ -141,21 +142,6 @@ static void set_counters(json_t *root, const struct board_view *view)
     set(root, "trouble", json_text_or_null(view->trouble));
 }
 
-uint64_t process_anon_bytes(void)
-{
-    FILE *file = fopen("/proc/self/status", "re");
-    if (file == NULL)
-        return 0;
-    char line[256];
-    unsigned long long kib = 0;
-    while (fgets(line, sizeof line, file) != NULL) {
-        if (sscanf(line, "RssAnon: %llu", &kib) == 1)
-            break;
-    }
-    (void)fclose(file);
-    return kib * 1024;
-}
-
 char *status_board_json_with(struct status_board *board, enum status_tables tables)
 {
     struct board_view view;
@@ -176,7 +162,7 @@ char *status_board_json_with(struct status_board *board, enum status_tables tabl
     if (st->promise[0] != '\0')
         set(root, "promise", json_text_or_null(st->promise));
     set(root, "snapshot", snapshot_json(&view));
-    set(root, "memory_bytes", json_count(process_anon_bytes()));
+    set(root, "memory_bytes", json_count(memory_anon_bytes()));
     board_view_release(&view);
     char *text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(14));
     json_decref(root);
