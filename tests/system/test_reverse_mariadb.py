@@ -21,7 +21,7 @@ from test_types_property import NO_EQUALITY, Maker, fill, kinds, tables_of
 from test_types_property import SCHEMA as TYPES
 
 LOGGED = {**BINLOG, "sql-mode": "STRICT_TRANS_TABLES", "binlog-row-metadata": "FULL"}
-JOBS = ("apply", "schema", "compare", "reverse-target")
+JOBS = ("apply", "schema", "reverse-target")
 
 
 @pytest.fixture(name="servers", scope="module")
@@ -355,6 +355,12 @@ def test_values_that_postgres_has_no_place_for(servers):
 
 # -- what is refused, and how it goes on
 
+def begun(s):
+    """How often the way back is noted on MariaDB."""
+    there = s.maria.sql(f"SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{s.name}' AND TABLE_NAME = 'crossfade_marker'")
+    return int(s.maria.value("SELECT COUNT(*) FROM crossfade_marker WHERE kind = 'begun'", db=s.name)) if there else 0
+
+
 def test_refused_before_anything_is_written(servers):
     with both(servers, "refusals", "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'x')") as s:
         s.create()
@@ -390,7 +396,7 @@ def test_refused_before_anything_is_written(servers):
             assert checked["source", "binlog_format"] == "fail"
         finally:
             s.maria.sql("SET GLOBAL binlog_format = ROW")
-        assert not s.maria.sql("SELECT 1 FROM crossfade_marker WHERE kind = 'begun'", db=s.name)
+        assert not begun(s)
         for words in (("--reverse", "compare", "run"), ("rollback", "plan"), ("--reverse", "cleanup")):
             done = s.run(*words)
             assert done.returncode == 2 and "MariaDB" in done.stderr, (words, done.stderr)
@@ -406,13 +412,13 @@ def test_a_journal_that_is_lost_is_no_beginning(servers):
         for point in ("capture.snapshot_begun:1:kill", "capture.way_back:1:kill"):
             s.back.capture.start(failpoint=point)
             s.back.capture.wait(60)
-            assert not s.maria.sql("SELECT 1 FROM crossfade_marker WHERE kind = 'begun'", db=s.name)
+            assert not begun(s)
         s.target("INSERT INTO t VALUES (1, 'between')")
         s.back.start()
         s.target("INSERT INTO t VALUES (2, 'two')")
         s.wait_back()
         assert s.source("SELECT id FROM t ORDER BY 1") == [(1,), (2,)], "capture.way_back stands behind the first fence"
-        assert s.maria.value("SELECT COUNT(*) FROM crossfade_marker WHERE kind = 'begun'", db=s.name) == "1"
+        assert begun(s) == 1
         for role in (s.back.capture, s.back.apply):
             role.terminate()
         journal = f"{s.pipeline.settings['journal']['url'].removeprefix('lmdb:')}-reverse"
