@@ -180,7 +180,7 @@ def test_cutover(servers):
         again = move.run("cutover", "run", "--execute", "--json")
         assert again.returncode not in (0, 11) and "cut over already" in again.stdout
         back = move.run("rollback", "plan")
-        assert back.returncode != 0 and "not PostgreSQL" in back.stderr
+        assert back.returncode != 0 and "MariaDB" in back.stderr
 
 
 def refused(move, name, words):
