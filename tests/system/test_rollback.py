@@ -47,17 +47,18 @@ def triggers(sql):
 
 
 def test_clients_there_and_back_and_there_again(servers):
-    """16 clients at 500 transactions a second through two PgBouncers: none fails, each that was acknowledged is on the side that serves."""
+    """16 clients at 500 transactions a second through two PgBouncers, one of them with prepared statements: none fails, each that was acknowledged is on the side that serves."""
     with scenario(*servers, SCHEMA + "; CREATE SEQUENCE ticket; SELECT nextval('ticket')", more=MORE) as s, contextlib.ExitStack() as stack:
-        entry = f"host=127.0.0.1 port={servers[1].port} dbname={s.name} pool_size=12"
-        poolers = [stack.enter_context(Pgbouncer(servers[0], f"{s.name}-pooler{i}", {"app": entry})) for i in range(2)]
+        poolers = [stack.enter_context(Pgbouncer.before(s, servers[0])),
+                   stack.enter_context(Pgbouncer.before(s, servers[0], "newer", settings={"max_prepared_statements": 100}, newer=True))]
         back = stack.enter_context(WayBack(s.pipeline))
         s.start()
         switch = Switch(servers[0], s, poolers)
         switch.configure(reverse="required")
         back.start()
         switch.compare()
-        clients = [stack.enter_context(Clients(p.url("app", OWNER), switch.folder, clients=8, rate=250, name=p.name, first=100 * i)) for i, p in enumerate(poolers)]
+        clients = [stack.enter_context(Clients(p.url("app", OWNER), switch.folder, clients=8, rate=250, protocol=protocol, name=p.name, first=100 * i))
+                   for i, (p, protocol) in enumerate(zip(poolers, ("extended", "prepared")))]
         for one in clients:
             one.wait(count(300, 3000), s.source_url)
         times = {}
