@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from rig import Postgres, Workdir, wait_until
+from rig.cutting import refusals
 from rig.privileges import CUTOVER, OWNER
 from rig.procs import Role
 from rig.scenario import count, scenario
@@ -41,8 +42,7 @@ class Moving:
     def run(self, *words, expected=0):
         done = self.s.pipeline.run("cutover", *words, "--json", timeout=300)
         report = json.loads(done.stdout)
-        refused = [gate for gate in report.get("gates", []) if gate["verdict"] == "refused"]
-        assert done.returncode == expected, f"{words}: exit code {done.returncode}: {report.get('reason')}\n{refused}\n{done.stderr[-3000:]}"
+        assert done.returncode == expected, f"{words}: exit code {done.returncode}: {report.get('reason')}\n{refusals(done.stdout)}\n{done.stderr[-3000:]}"
         return report
 
     def configure(self, **more):

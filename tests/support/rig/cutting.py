@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import threading
 import time
 
@@ -14,6 +15,7 @@ from .pipeline import Pipeline
 from .privileges import OWNER, as_role
 from .procs import Role
 from .scenario import drop_database
+from .wait import wait_until
 
 STATES_C = os.path.join(os.path.dirname(__file__), "..", "..", "..", "cutover", "states.c")
 SETTINGS = {"capture": {"heartbeat_interval_ms": 500}, "cutover": {"lag_stable_ms": 200, "max_lag_ms": 10000, "drain_timeout_s": 60,
@@ -111,6 +113,37 @@ class Shop:
 def stopped(pid):
     with open(f"/proc/{pid}/stat") as f:
         return f.read().rpartition(")")[2].split()[0] == "T"
+
+
+def refusals(text):
+    """The gates that refuse, of a report."""
+    try:
+        return [g for g in json.loads(text)["gates"] if g["verdict"] != "ok"]
+    except ValueError:
+        return "no report"
+
+
+def strike(process, point, roles=(), servers=(), kill=True, everyone=()):
+    """A cutover's process stands still at the point when these roles and servers are killed, and itself too, unless it is to go on (kill=False).
+
+    They come back first, and so does whoever of `everyone` has ended with a server, as under a service manager. What a process that went on ended
+    with; None: it was killed.
+    """
+    process.start(failpoint=f"{point}:1:stop")
+    wait_until(lambda: not process.running or stopped(process.pid), 120, f"it stands still at {point}")
+    assert process.running, f"{point} was never reached\n{refusals(process.log_text())}\n{process.log_tail()}"
+    for one in (*roles, *servers):
+        one.kill9()
+    if kill:
+        process.kill9()
+    for server in servers:
+        server.start()
+    for role in dict.fromkeys((*roles, *everyone)):
+        wait_until(lambda role=role: role.status() if role.running else not role.start(), 60, f"{role.name} is back")
+    if kill:
+        return None
+    process.signal(signal.SIGCONT)
+    return process.wait(180)
 
 
 class Observer:
