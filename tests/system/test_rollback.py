@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import time
 
 import psycopg
@@ -14,6 +15,7 @@ from rig.privileges import OWNER, as_role
 from rig.scenario import count, scenario
 from rig.way_back import WayBack
 from test_cutover_poolers import SETTINGS, Switch
+from test_direct_load import lose_slot
 
 MORE = {"cutover": SETTINGS, "capture": {"origin": "not_crossfade"}}
 
@@ -237,3 +239,23 @@ def test_nothing_that_apply_writes_is_sent_back(servers):
         s.wait()
         assert s.target("SELECT moves FROM account WHERE id = 9") == [(1,)]
         assert s.source("SELECT sum(moves)::int FROM account") == [(1,)]
+
+
+def test_nothing_is_loaded_directly_while_the_way_back_stands(servers):
+    """A load's sessions have no origin: its rows would come over newer ones on the source."""
+    more = {"cutover": SETTINGS, "capture": {"origin": "not_crossfade", "snapshot_path": "direct"}}
+    with scenario(*servers, SCHEMA, more=more, name="loaded") as s, WayBack(s.pipeline) as back:
+        s.start(timeout=120)
+        back.start()
+        for role in (back.apply, back.capture, s.capture, s.apply):
+            role.terminate()
+        lose_slot(s)
+        shutil.rmtree(os.path.join(s.pipeline.folder, "loaded-journal"))
+        s.capture.start()
+        s.capture.assert_exit(5, 60)
+        assert "loaded there directly back to the source" in s.capture.log_text() and "snapshot_path: journal" in s.capture.log_text(), s.capture.log_tail()
+        assert s.target("SELECT count(*)::int FROM account") == s.admin("SELECT count(*)::int FROM account")
+        s.target("SELECT pg_drop_replication_slot('crossfade_loaded_reverse')", "DELETE FROM crossfade.position", "TRUNCATE account, ledger")
+        s.start(timeout=120)
+        s.wait()
+        assert_equal(s.source_url, s.target_url)
