@@ -32,8 +32,8 @@ def states():
     return [names[name] for name in acting]
 
 
-# Those of poolers, of the audit chain, which every step passes, of reads and of watches have tests of their own: test_cutover_poolers, test_approvals, test_read_steps, test_cutover_watch.
-ELSEWHERE = {"cutover.audited", "cutover.read_step", *failpoints("cutover/poolers"), *failpoints("cutover/watch")}
+# Those of poolers, of the audit chain and the records, which every step passes, of reads and of watches have tests of their own: test_cutover_poolers, test_approvals, test_read_steps, test_cutover_watch.
+ELSEWHERE = {"cutover.audited", "cutover.recorded", "cutover.read_step", *failpoints("cutover/poolers"), *failpoints("cutover/watch")}
 POINTS = [f"cutover.{state}" for state in states() if state != "aborting"] + sorted(failpoints("cutover").keys() - ELSEWHERE)
 
 
@@ -144,6 +144,12 @@ def strike(process, point, roles=(), servers=(), kill=True, everyone=()):
         return None
     process.signal(signal.SIGCONT)
     return process.wait(180)
+
+
+def recorded_once(steps, rows):
+    """Whether the chain's rows of a cutover (event, detail) tell each of its steps once, and its decision."""
+    told = [json.loads(detail)["state"] for event, detail in rows if event == "cutover.step"]
+    return told == [state for state, *_ in steps] and [event for event, _ in rows].count("cutover.decision") == 1
 
 
 class Observer:
