@@ -39,6 +39,7 @@ struct cap_settings {
     enum cap_snapshot_mode snapshot_mode;
     bool snapshot_direct;   /* rows of the first copy do not go by the journal (direct/direct.h) */
     const char *target_url; /* … but there; else NULL */
+    char way_back[64];      /* … unless this pipeline captures it there; "" = there cannot be one */
     bool truncate_nonempty; /* … in place of what is there */
     const char *unfit;      /* … where its columns cannot hold a value */
     const char *const *unfit_columns;

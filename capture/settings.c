@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "capture/capture_internal.h"
+#include "config/reverse.h"
 #include "journal/journal_settings.h"
 
 #define BATCH_BYTES_MIN ((size_t)256 << 10)
@@ -96,6 +97,7 @@ bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struc
         .spill_encryption = config_bool(cfg, "capture.spill_encryption"),
         .heartbeat_us = config_int(cfg, "capture.heartbeat_interval_ms") * 1000,
     };
+    config_other_pipeline(cfg, s.way_back);
     s.unfit_columns = config_list(cfg, "target.unfit_columns", &s.unfit_column_count);
     if (config_text(cfg, "source.standby_url") != NULL) {
         s.primary_url = s.source_url;

@@ -102,6 +102,7 @@ static bool gates_again(struct cutover *co, struct err *err)
 bool guard_still_open(struct cutover *co, struct err *err)
 {
     struct err now = ERR_INIT;
+    store_keep_in_touch(co);
     if (guard_open(co, &now))
         return true;
     if (now.code != ERR_FENCED)

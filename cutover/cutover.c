@@ -45,8 +45,12 @@ int cutover_exit_code(const struct cutover_report *report)
 bool cutover_lock(struct cutover *co, struct err *err)
 {
     const char *params[] = {co->pipeline};
-    bool got = false;
+    bool got = false, freed = false;
     if (!store_bool(co, STORE_LOCK, 1, params, &got, err))
+        return false;
+    if (!got && co->maria != NULL && !store_mariadb_free_lock(co, &freed, err))
+        return false;
+    if (freed && !store_bool(co, STORE_LOCK, 1, params, &got, err))
         return false;
     return got ? true
                : err_set(err, ERR_BUSY, "another cutover of pipeline %s is running right now", co->pipeline);

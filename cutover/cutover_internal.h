@@ -25,6 +25,7 @@ struct cutover {
     const struct cutover_talk *talk;
     const char *pipeline;
     const struct store *store; /* the control tables on the target: by its dialect */
+    int64_t touched_us;        /* monotonic: when store_keep_in_touch() last asked it */
     struct pg_conn *source;
     struct pg_conn *target; /* NULL: it is no PostgreSQL */
     struct session *maria;  /* the same for MariaDB */
@@ -69,7 +70,8 @@ struct cutover {
     struct {
         bool none_can; /* the target is closed (known from the first look on) */
         int looks;
-        int64_t most; /* at one look */
+        int64_t most;      /* at one look */
+        int64_t elsewhere; /* … of those of whom nobody can tell where they write */
         char names[160];
     } writers;                         /* others that write to the target, while the gates are asked */
     int read_share;                    /* percent of reads on the target, as last recorded (reads.c) */
@@ -100,6 +102,9 @@ bool cutover_reconnect_target(struct cutover *co, struct err *err) MUST_CHECK;
 bool cutover_lock(struct cutover *co, struct err *err) MUST_CHECK;
 /* Writes the state to crossfade.cutover before its action is taken. */
 bool record_state(struct cutover *co, enum cutover_state state, struct err *err) MUST_CHECK;
+/* The same once more, when that has failed: if only the commit's answer was lost, the record is there, and is not made twice. ERR_FENCED: it is
+ * another one's. */
+bool record_state_again(struct cutover *co, enum cutover_state state, struct err *err) MUST_CHECK;
 /* Finds the newest cutover of the pipeline that is neither done nor aborted; *ret_found. Fills id, seq,
  * state. */
 bool record_find_open(struct cutover *co, bool *ret_found, struct err *err) MUST_CHECK;

@@ -45,7 +45,7 @@ gate_fn gate_readiness, gate_writers, gate_shadow, gate_shadow_latency;
 bool writers_look(struct cutover *co, struct err *err) MUST_CHECK;
 /* gates_maria.c: what is another question there. gate_target: not asked of PostgreSQL. */
 gate_fn gate_target, maria_gate_schema, maria_gate_poolers;
-/* writers_look() on MariaDB: who has changed rows in a transaction that is open. */
+/* gates_maria_writers.c: writers_look() on MariaDB: who has changed rows in a transaction that is open or prepared. */
 bool maria_writers_look(struct cutover *co, struct err *err) MUST_CHECK;
 /* Tries a record of a step, and takes it back. NULL: it can be written. */
 bool maria_denies(struct cutover *co, char **ret, struct err *err) MUST_CHECK;

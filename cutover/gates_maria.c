@@ -9,8 +9,6 @@
 #include "core/alloc.h"
 #include "cutover/poolers/poolers.h"
 #include "gates.h"
-#include "maria/names.h"
-#include "maria/quote.h"
 #include "schema/schema.h"
 
 /* --- the server --- */
@@ -143,48 +141,5 @@ bool maria_gate_schema(struct cutover *co, struct gate_result *gate)
             "`crossfade schema plan` tells all; mend it on the target, decide it in the configuration, "
             "or name it in cutover.schema_ignore: %s%s",
             d.first, d.count > 1 ? "; …" : "");
-    return true;
-}
-
-/* --- who else writes --- */
-
-/* Transactions that have changed rows, of sessions that stand in one of our databases, without apply's: its lead and its writers hold
- * locks by name (lib/target/mariadb/lock.c), whatever their roles. */
-static const char writers_head[] =
-    "WITH RECURSIVE w (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM w WHERE n < 31), ours (id) AS (SELECT "
-    "IS_USED_LOCK(CONCAT('crossfade apply ', SHA1(CONCAT_WS('\\n', DATABASE(), p.pipeline, p.shard)), "
-    "IF(w.n = 0, '', CONCAT(' ', w.n)))) FROM crossfade_position p, w WHERE p.pipeline = $1)"
-    " SELECT COUNT(*), GROUP_CONCAT(CONCAT('id=', l.ID, ' user=', l.USER, ' host=', l.HOST) ORDER BY l.ID "
-    "SEPARATOR ', ') FROM information_schema.INNODB_TRX t JOIN information_schema.PROCESSLIST l ON l.ID = "
-    "t.trx_mysql_thread_id WHERE t.trx_rows_modified > 0 AND l.ID <> CONNECTION_ID() AND l.ID NOT IN "
-    "(SELECT id FROM ours WHERE id IS NOT NULL) AND l.DB IN (DATABASE()";
-
-static void add_databases(const struct cutover *co, struct strbuf *sql)
-{
-    for (size_t i = 0; i < co->table_count; i++) {
-        if (i > 0 && strcmp(co->tables[i].schema, co->tables[i - 1].schema) == 0)
-            continue;
-        strbuf_adds(sql, ", ");
-        maria_quote_literal(sql, maria_database_of(session_database(co->maria), co->tables[i].schema));
-    }
-    strbuf_addc(sql, ')');
-}
-
-bool maria_writers_look(struct cutover *co, struct err *err)
-{
-    const char *params[] = {co->pipeline};
-    struct statement st = {STRBUF_INIT(STRBUF_SQL_MAX), 1, params};
-    ROWSET_AUTO rs = NULL;
-    co->writers.looks++;
-    strbuf_adds(&st.sql, writers_head);
-    add_databases(co, &st.sql);
-    bool ok = session_query(co->maria, &st, &rs, err);
-    strbuf_release(&st.sql);
-    if (!ok)
-        return err_wrap(err, "who writes to the target (GRANT PROCESS ON *.* to our role shows it)");
-    if (rowset_int64(rs, 0, 0) > co->writers.most) {
-        co->writers.most = rowset_int64(rs, 0, 0);
-        (void)snprintf(co->writers.names, sizeof co->writers.names, "%s", rowset_cell(rs, 0, 1));
-    }
     return true;
 }

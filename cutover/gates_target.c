@@ -77,6 +77,12 @@ bool gate_writers(struct cutover *co, struct gate_result *gate)
     if (!writers_look(co, &failed))
         return gate_unmeasured(gate, &failed);
     gate_measured(gate, "%" PRId64 " writing, in %d looks", co->writers.most, co->writers.looks);
+    if (co->writers.elsewhere > 0)
+        gate_measured(gate,
+                      "%" PRId64 " writing, in %d looks; %" PRId64
+                      " in sessions of other databases, of which only "
+                      "performance_schema would tell",
+                      co->writers.most, co->writers.looks, co->writers.elsewhere);
     if (co->writers.most > 0)
         gate_refuse(gate, "nobody else may write to the target before the switch: %.150s", co->writers.names);
     return true;

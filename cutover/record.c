@@ -186,24 +186,61 @@ void cutover_close(struct cutover *co)
     tell_close(co);
 }
 
-bool record_state(struct cutover *co, enum cutover_state state, struct err *err)
+static bool wrap_step(const struct cutover *co, enum cutover_state state, struct err *err)
+{
+    return err_wrap(err, "step %s of cutover %s", cutover_state_name(state), co->id);
+}
+
+static bool add_step(struct cutover *co, enum cutover_state state, struct err *err)
 {
     char seq[16];
     (void)snprintf(seq, sizeof seq, "%d", co->seq + 1);
     char *detail CLEANUP(free_ptr) = notes_text(co);
     const char *params[] = {co->id, co->pipeline, seq, cutover_state_name(state), detail};
     ROWSET_AUTO none = NULL;
-    if (!trail_begin(co, err))
-        return err_wrap(err, "step %s of cutover %s", cutover_state_name(state), co->id);
     if (!store_ask(co, STORE_STEP_ADD, ARRAY_LEN(params), params, &none, err))
-        return err_wrap(err, "step %s of cutover %s cannot be recorded on the target",
-                        cutover_state_name(state), co->id);
-    if (!trail_step(co, (int)state, err))
-        return err_wrap(err, "step %s of cutover %s", cutover_state_name(state), co->id);
+        return err_wrap(err, "cannot be recorded on the target");
+    return trail_step(co, (int)state, err);
+}
+
+static void take_step(struct cutover *co, enum cutover_state state)
+{
     notes_clear(co);
     co->seq++;
     co->state = state;
     tell_step(co, (int)state);
+}
+
+bool record_state(struct cutover *co, enum cutover_state state, struct err *err)
+{
+    if (!trail_begin(co, err) || !add_step(co, state, err))
+        return wrap_step(co, state, err);
+    take_step(co, state);
+    return true;
+}
+
+/* Within a transaction that holds the chain, which a commit of ours that is still under way holds until it is done. */
+static bool look_for_step(struct cutover *co, enum cutover_state state, bool *ret_there, struct err *err)
+{
+    char seq[16];
+    (void)snprintf(seq, sizeof seq, "%d", co->seq + 1);
+    const char *params[] = {co->id, seq};
+    ROWSET_AUTO rs = NULL;
+    if (!store_ask(co, STORE_STEP_STATE, ARRAY_LEN(params), params, &rs, err))
+        return false;
+    *ret_there = rowset_rows(rs) > 0;
+    return !*ret_there || strcmp(rowset_cell(rs, 0, 0), cutover_state_name(state)) == 0 ||
+           err_set(err, ERR_FENCED, "record %s is '%s' by now: another process has gone on with this cutover",
+                   seq, rowset_cell(rs, 0, 0));
+}
+
+bool record_state_again(struct cutover *co, enum cutover_state state, struct err *err)
+{
+    bool there = false;
+    if (!trail_begin(co, err) || !trail_hold(co, err) || !look_for_step(co, state, &there, err) ||
+        !(there ? trail_step_there(co, (int)state, err) : add_step(co, state, err)))
+        return wrap_step(co, state, err);
+    take_step(co, state);
     return true;
 }
 

@@ -132,16 +132,37 @@ static bool append_decision(struct cutover *co, enum cutover_state state, struct
                   json_pack("{s:s}", "decision", state == CUT_SWITCHING ? "switched" : "aborted"), err);
 }
 
+/* The source is told where nobody waits for it. */
+static void step_committed(struct cutover *co, enum cutover_state state)
+{
+    if (state == CUT_BEGINNING || state == CUT_DONE || state == CUT_ABORTED)
+        note_mark(co);
+}
+
 bool trail_step(struct cutover *co, int state, struct err *err)
 {
-    bool first = state == CUT_BEGINNING, last = state == CUT_DONE || state == CUT_ABORTED;
-    if (!append_step(co, (enum cutover_state)state, err) || (first && !use_approvals(co, err)) ||
+    if (!append_step(co, (enum cutover_state)state, err) ||
+        (state == CUT_BEGINNING && !use_approvals(co, err)) ||
         !append_decision(co, (enum cutover_state)state, err) || !failpoint("cutover.audited", err) ||
-        !store_commit(co, err))
+        !store_commit(co, err) || !failpoint("cutover.recorded", err))
         return false;
-    /* not while writers wait */
-    if (first || last)
-        note_mark(co);
+    step_committed(co, (enum cutover_state)state);
+    return true;
+}
+
+bool trail_hold(struct cutover *co, struct err *err)
+{
+    struct audit *audit = trail_audit(co, err);
+    return audit != NULL && audit_hold(audit, err);
+}
+
+/* The chain's end may be another one's row than what an earlier try has computed. */
+bool trail_step_there(struct cutover *co, int state, struct err *err)
+{
+    struct audit *audit = trail_audit(co, err);
+    if (audit == NULL || !audit_last(audit, &co->trail.mark, err) || !store_rollback(co, err))
+        return false;
+    step_committed(co, (enum cutover_state)state);
     return true;
 }
 

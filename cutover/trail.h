@@ -28,6 +28,10 @@ bool trail_gates(struct cutover *co, bool all_ok, struct err *err) MUST_CHECK;
  * session may be in a transaction that has failed. */
 bool trail_begin(struct cutover *co, struct err *err) MUST_CHECK;
 bool trail_step(struct cutover *co, int state, struct err *err) MUST_CHECK;
+/* Behind trail_begin: whatever was under way in the chain is settled, and nobody else appends until the transaction ends. */
+bool trail_hold(struct cutover *co, struct err *err) MUST_CHECK;
+/* In place of trail_step, within the same: an earlier try has recorded it. */
+bool trail_step_there(struct cutover *co, int state, struct err *err) MUST_CHECK;
 /* As trail_step, for a cutover that is taken up again. */
 bool trail_resumed(struct cutover *co, struct err *err) MUST_CHECK;
 /* "user@host", as the rows of the chain say; malloc'd. */

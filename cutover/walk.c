@@ -46,7 +46,7 @@ static bool move_on(struct cutover *co, enum cutover_state next, struct err *abo
     note_pause_begin(co, next);
     if (record_state(co, next, &away))
         return true;
-    if (cutover_reconnect_target(co, &failed) && record_state(co, next, &failed))
+    if (cutover_reconnect_target(co, &failed) && record_state_again(co, next, &failed))
         return true;
     if (co->state == CUT_SWITCHING || next == CUT_SWITCHING) {
         *err = failed;

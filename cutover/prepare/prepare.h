@@ -21,6 +21,10 @@ bool sequences_copy(struct cutover *co, struct err *err) MUST_CHECK;
 
 /* counters_maria.c: the same where the target is MariaDB: AUTO_INCREMENT, and sequences of its own. */
 bool maria_counters_copy(struct cutover *co, struct err *err) MUST_CHECK;
+/* alter_maria.c: a statement "ALTER TABLE … WAIT 1 …" (MARIA_ALTER_WAIT_S), again and again until the step's deadline as long as others have the table open.
+ * ERR_TIMEOUT tells who. */
+#define MARIA_ALTER_WAIT_S 1
+bool maria_alter(struct cutover *co, const char *sql, struct err *err) MUST_CHECK;
 
 /* views.c: of the state `finishing`, if cutover.refresh_after says so: those that can be refreshed CONCURRENTLY, for clients read them. Says what
  * fails. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/clock.h"
 #include "cutover/cutover_internal.h"
 
 const struct store *store_of_url(const char *url)
@@ -64,4 +65,17 @@ bool store_rollback(struct cutover *co, struct err *err)
     bool ok = (co->target != NULL && !pg_in_transaction(co->target)) || plain(co, "ROLLBACK", err);
     trail_settled(co);
     return ok;
+}
+
+#define TOUCH_US (10 * INT64_C(1000000))
+
+void store_keep_in_touch(struct cutover *co)
+{
+    struct err away = ERR_INIT; /* whoever needs it next reconnects, or says that it cannot */
+    int64_t now_us = clock_mono_us();
+    if (now_us - co->touched_us < TOUCH_US)
+        return;
+    co->touched_us = now_us;
+    if (!plain(co, "SELECT 1", &away) && co->store->renew(co, &away))
+        (void)!cutover_lock(co, &away);
 }

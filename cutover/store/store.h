@@ -23,6 +23,7 @@ enum store_statement {
         0, /* no parameter; each statement of the transaction sees what is committed when it begins, where it locks */
     STORE_LOCK,       /* → whether this session holds the lock of cutovers now */
     STORE_STEP_ADD,   /* $1 id, pipeline, seq, state, $5 detail (JSON); one that is there is replaced */
+    STORE_STEP_STATE, /* $1 id, $2 seq → state; locks the row */
     STORE_STEP_READ,  /* $1 id, $2 seq → detail, the clock in microseconds since 1970; locks the row */
     STORE_STEP_WRITE, /* $1 id, $2 seq, $3 detail */
     STORE_FIND_OPEN, /* → of the newest that has not ended: id, seq, state, pause_began_us, final_lsn, nonce, read_share */
@@ -79,6 +80,13 @@ bool store_bool(struct cutover *co, enum store_statement what, int count, const 
                 bool *ret, struct err *err) MUST_CHECK;
 bool store_begin(struct cutover *co, struct err *err) MUST_CHECK;
 bool store_commit(struct cutover *co, struct err *err) MUST_CHECK;
+/* For who waits long: asks something now and then, so that the session is not taken for that of a host that is gone; one that has gone by itself is
+ * replaced, if it can be. */
+void store_keep_in_touch(struct cutover *co);
+/* holder_mariadb.c: the lock of cutovers, which somebody else has: the session of a process that is gone with its host is ended (*ret_freed). */
+bool store_mariadb_free_lock(struct cutover *co, bool *ret_freed, struct err *err) MUST_CHECK;
+/* Its name as an SQL literal; malloc'd. */
+bool store_mariadb_lock_name(struct cutover *co, char **ret, struct err *err) MUST_CHECK;
 /* Ends a transaction that may be there. */
 bool store_rollback(struct cutover *co, struct err *err) MUST_CHECK;
 

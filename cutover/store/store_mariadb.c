@@ -18,6 +18,11 @@
 /* 58 characters; a name may have 64 */
 #define LOCK_NAME "CONCAT('crossfade_cutover_', SHA1(CONCAT_WS('\\n', DATABASE(), $1)))"
 
+bool store_mariadb_lock_name(struct cutover *co, char **ret, struct err *err)
+{
+    return session_text(co->maria, "SELECT QUOTE(" LOCK_NAME ")", 1, &co->pipeline, ret, err);
+}
+
 static bool open_one(struct cutover *co, struct session **ret, struct err *err)
 {
     char program[80];
@@ -121,6 +126,8 @@ const struct store store_mariadb = {
         [STORE_STEP_ADD] = "INSERT INTO crossfade_cutover (cutover_id, pipeline, seq, state, detail) VALUES "
                            "($1, $2, $3, $4, "
                            "$5) ON DUPLICATE KEY UPDATE state = VALUES(state), detail = VALUES(detail)",
+        [STORE_STEP_STATE] =
+            "SELECT state FROM crossfade_cutover WHERE cutover_id = $1 AND seq = $2 FOR UPDATE",
         [STORE_STEP_READ] = "SELECT detail, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', SYSDATE(6)) FROM "
                             "crossfade_cutover WHERE "
                             "cutover_id = $1 AND seq = $2 FOR UPDATE",

@@ -79,6 +79,8 @@ const struct store store_postgres = {
             "INSERT INTO crossfade.cutover (cutover_id, pipeline, seq, state, detail) VALUES ($1, $2, $3, "
             "$4, $5::jsonb) ON CONFLICT (cutover_id, seq) DO UPDATE SET state = EXCLUDED.state, detail = "
             "EXCLUDED.detail",
+        [STORE_STEP_STATE] =
+            "SELECT state FROM crossfade.cutover WHERE cutover_id = $1 AND seq = $2::int FOR UPDATE",
         [STORE_STEP_READ] =
             "SELECT detail::text, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint FROM "
             "crossfade.cutover WHERE cutover_id = $1 AND seq = $2::int FOR UPDATE",

@@ -89,6 +89,11 @@ void audit_settled(struct audit *a)
         a->store->ops->settled(a->store);
 }
 
+bool audit_hold(struct audit *a, struct err *err)
+{
+    return a->store->ops->begin(a->store, err) || wrap(err);
+}
+
 void audit_close(struct audit *a)
 {
     if (a == NULL)

@@ -56,6 +56,8 @@ bool audit_on(struct pg_conn *target, const char *pipeline, struct audit **ret, 
 bool audit_on_mariadb(struct maria_conn *target, const char *pipeline, struct audit **ret,
                       struct err *err) MUST_CHECK;
 void audit_settled(struct audit *a);
+/* Within a transaction of the caller's on such a session: until it ends nobody else appends, and what others have appended is committed. */
+bool audit_hold(struct audit *a, struct err *err) MUST_CHECK;
 void audit_close(struct audit *a); /* NULL allowed */
 
 /* Appends a row and, unless the caller is in a transaction, commits it. detail: an object, stolen; NULL = {}. cutover_id NULL = "". ret may be

@@ -132,7 +132,7 @@ static const struct log_event_def events[] = {
     {"shards_connected", "info", "apply", "Tables that foreign keys connect are of one shard."},
     {"shards_torn", "info", "apply",
      "A foreign key connects tables of two shards: tables are shared out anew."},
-    {"silent_session_ended", "warn", "apply",
+    {"silent_session_ended", "warn", "apply, cutover",
      "A session that held the pipeline's lock on MariaDB and had been silent for too long was ended."},
     {"slot_create", "info", "capture", "The slot is being made: it waits for the transactions that run now."},
     {"snapshot_again", "warn", "apply", "Debezium's connector makes its first snapshot anew."},

@@ -29,6 +29,8 @@ struct loader_options {
         source_system_id; /* a target that was filled from another one is not to be touched; 0 = not known */
     lsn_t
         begin_lsn; /* the attempt begins here or later: a target that stands before it was filled from another journal; 0 = not known */
+    const char *
+        way_back; /* a pipeline that leads from the target to the source: while it captures, nothing is loaded; "" = there cannot be one */
     bool truncate_nonempty; /* as in target_options */
     struct target_unfit_rules unfit;
     int64_t index_memory_bytes; /* for keys that are made behind the rows; 0 = the server's own */

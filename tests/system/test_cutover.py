@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from rig import Load, Postgres, Workdir, check_ledger, wait_until
-from rig.cutting import POINTS, READ_ONLY, SETTINGS, Shop, stopped
+from rig.cutting import POINTS, READ_ONLY, SETTINGS, Shop, recorded_once, stopped
 from rig.load import load_simshop
 from rig.oracle import assert_equal, sequences
 from rig.postgres import copy_schema
@@ -156,6 +156,26 @@ def test_a_failure_at_any_step_puts_the_source_back(servers):
             load.wait_acked(30)
         load.stop()
         shop.assert_safe(load)
+
+
+def test_a_record_whose_commit_was_not_acknowledged_is_there_once(servers):
+    """The commit of a step is done, its answer lost: the step is looked for before it is written again, in the chain as in the records."""
+    with Shop(*servers, "once") as shop:
+        shop.compare()
+        for number in (1, 2, 8, 13, 15):  # beginning, waiting, marking, switching, done
+            with shop.cutover_process() as process:
+                process.start(failpoint=f"cutover.recorded:{number}:error")
+                code = process.wait(120)
+                assert not process.sanitizer_reports(), process.log_tail(100)
+                assert (code != 0) == (number == 1), process.log_tail()
+            if number == 1:  # nothing had begun: a person begins again
+                assert shop.cutover("resume")["outcome"] == "done"
+            assert [row["stands"] for row in shop.cutover("list")["cutovers"]] == ["done"]
+            assert recorded_once(shop.steps(), shop.target.sql("SELECT event, detail::text FROM crossfade.audit WHERE cutover_id = (SELECT max(cutover_id) FROM crossfade.cutover) ORDER BY seq",
+                                                               db=shop.name)), number
+            done = shop.pipeline.run("audit", "verify", "--json")
+            assert done.returncode == 0, done.stdout + done.stderr
+            shop.reset()
 
 
 def test_abort_that_is_killed_is_taken_up_again(servers):

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from rig import Pipeline, Postgres, Workdir, wait_until
-from rig.cutting import states, stopped
+from rig.cutting import recorded_once, states, stopped
 from rig.mariadb import MariaDB
 from rig.privileges import OWNER, as_role
 from rig.procs import Role
@@ -76,10 +76,13 @@ class Writer:
 class Move:
     """One database on each side, the target's made by `schema create`, and the pipeline between them."""
 
-    def __init__(self, servers, name, **cutover):
+    def __init__(self, servers, name, schema=None, **cutover):
+        """schema: more of the source."""
         self.folder, self.source, self.target = servers
         self.name, self.url, self.clean = name, self.source.create_db(name), True
         self.source.sql(SOURCE, db=name)
+        if schema:
+            self.source.sql(schema, db=name)
         copy = self.target.create_db(name, jobs=("apply", "schema", "cutover"))
         self.target.sql("CREATE SEQUENCE ticket START WITH 100 INCREMENT BY 5", db=name)
         more = {**SETTINGS, "cutover": {**SETTINGS["cutover"], **cutover}}
@@ -226,6 +229,22 @@ def kill_at(move, point):
         process.kill9()
     finally:
         process.close()
+
+
+def test_a_record_whose_commit_was_not_acknowledged_is_there_once(servers):
+    """As in test_cutover.py, on this dialect."""
+    with Move(servers, "once") as move:
+        move.compare()
+        for number in (2, 8, 13, 15):  # waiting, marking, switching, done
+            process = Role("cutover run --execute --json", move.pipeline.config_of("cutover"), os.path.join(str(move.folder), f"once-{number}.log"))
+            process.start(failpoint=f"cutover.recorded:{number}:error").assert_exit(0, 120)
+            assert not process.sanitizer_reports(), process.log_tail(100)
+            steps = move.target.sql("SELECT state FROM crossfade_cutover ORDER BY seq", db="once")
+            assert steps[-1] == ("done",) and len(steps) == 15
+            rows = move.target.sql("SELECT event, detail FROM crossfade_audit WHERE cutover_id = (SELECT max(cutover_id) FROM crossfade_cutover) ORDER BY seq", db="once")
+            assert recorded_once(steps, rows), number
+            assert move.run("audit", "verify").returncode == 0
+            move.reset()
 
 
 def test_killed_at_its_states(servers):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import time
 
 import psycopg
@@ -14,6 +15,7 @@ from rig.privileges import OWNER, as_role
 from rig.scenario import count, scenario
 from rig.way_back import WayBack
 from test_cutover_poolers import SETTINGS, Switch
+from test_direct_load import lose_slot
 
 MORE = {"cutover": SETTINGS, "capture": {"origin": "not_crossfade"}}
 
@@ -47,17 +49,18 @@ def triggers(sql):
 
 
 def test_clients_there_and_back_and_there_again(servers):
-    """16 clients at 500 transactions a second through two PgBouncers: none fails, each that was acknowledged is on the side that serves."""
+    """16 clients at 500 transactions a second through two PgBouncers, one of them with prepared statements: none fails, each that was acknowledged is on the side that serves."""
     with scenario(*servers, SCHEMA + "; CREATE SEQUENCE ticket; SELECT nextval('ticket')", more=MORE) as s, contextlib.ExitStack() as stack:
-        entry = f"host=127.0.0.1 port={servers[1].port} dbname={s.name} pool_size=12"
-        poolers = [stack.enter_context(Pgbouncer(servers[0], f"{s.name}-pooler{i}", {"app": entry})) for i in range(2)]
+        poolers = [stack.enter_context(Pgbouncer.before(s, servers[0])),
+                   stack.enter_context(Pgbouncer.before(s, servers[0], "newer", settings={"max_prepared_statements": 100}, newer=True))]
         back = stack.enter_context(WayBack(s.pipeline))
         s.start()
         switch = Switch(servers[0], s, poolers)
         switch.configure(reverse="required")
         back.start()
         switch.compare()
-        clients = [stack.enter_context(Clients(p.url("app", OWNER), switch.folder, clients=8, rate=250, name=p.name, first=100 * i)) for i, p in enumerate(poolers)]
+        clients = [stack.enter_context(Clients(p.url("app", OWNER), switch.folder, clients=8, rate=250, protocol=protocol, name=p.name, first=100 * i))
+                   for i, (p, protocol) in enumerate(zip(poolers, ("extended", "prepared")))]
         for one in clients:
             one.wait(count(300, 3000), s.source_url)
         times = {}
@@ -236,3 +239,23 @@ def test_nothing_that_apply_writes_is_sent_back(servers):
         s.wait()
         assert s.target("SELECT moves FROM account WHERE id = 9") == [(1,)]
         assert s.source("SELECT sum(moves)::int FROM account") == [(1,)]
+
+
+def test_nothing_is_loaded_directly_while_the_way_back_stands(servers):
+    """A load's sessions have no origin: its rows would come over newer ones on the source."""
+    more = {"cutover": SETTINGS, "capture": {"origin": "not_crossfade", "snapshot_path": "direct"}}
+    with scenario(*servers, SCHEMA, more=more, name="loaded") as s, WayBack(s.pipeline) as back:
+        s.start(timeout=120)
+        back.start()
+        for role in (back.apply, back.capture, s.capture, s.apply):
+            role.terminate()
+        lose_slot(s)
+        shutil.rmtree(os.path.join(s.pipeline.folder, "loaded-journal"))
+        s.capture.start()
+        s.capture.assert_exit(5, 60)
+        assert "loaded there directly back to the source" in s.capture.log_text() and "snapshot_path: journal" in s.capture.log_text(), s.capture.log_tail()
+        assert s.target("SELECT count(*)::int FROM account") == s.admin("SELECT count(*)::int FROM account")
+        s.target("SELECT pg_drop_replication_slot('crossfade_loaded_reverse')", "DELETE FROM crossfade.position", "TRUNCATE account, ledger")
+        s.start(timeout=120)
+        s.wait()
+        assert_equal(s.source_url, s.target_url)

@@ -1,6 +1,5 @@
 """kill -9 at every state of a rollback: it ends done, or with the side serving that served; never both take writes, and nothing acknowledged is lost."""
 
-import signal
 import threading
 import time
 
@@ -9,16 +8,20 @@ import pytest
 
 from rig import Postgres, Workdir, wait_until
 from rig.clients import SCHEMA
-from rig.cutting import POINTS
+from rig.cutting import POINTS, strike
 from rig.oracle import assert_equal
 from rig.privileges import OWNER, as_role
 from rig.scenario import FULL, scenario
 from rig.way_back import WayBack
-from test_hostile_cutover import stopped
 
 SETTINGS = {"lag_stable_ms": 100, "max_lag_ms": 30000, "straggler_grace_ms": 500, "pause_budget_ms": 120000, "reverse": "required"}
 DECIDED = ("cutover.switching", "cutover.reopened", "cutover.finishing")
 SIDES = ("source", "target")
+ROLES = ("capture", "apply", "back capture", "back apply")
+CASES = [(victim, then) for victim in ("rollback", "all") for then in ("resume", "abort")] + [(side, "goes on") for side in SIDES]
+if FULL:
+    CASES += [*((side, then) for side in SIDES for then in ("resume", "abort")), *((role, "goes on") for role in ROLES)]
+FEW = ("cutover.marking", "cutover.deciding", "cutover.switching")
 
 
 class Writers:
@@ -97,20 +100,24 @@ def fixture_servers():
         yield folder, source, target
 
 
-def kill_at(s, back, point, victims):
+def kill_at(s, back, point, victim, kill=True):
+    """A rollback stands still at the point while the victim is killed: itself alone, a role, all of them with it, or a database."""
+    roles = dict(zip(ROLES, (s.capture, s.apply, back.capture, back.apply)))
+    servers = dict(zip(SIDES, (s.source_server, s.target_server)))
     with back.process("rollback run --execute") as process:
-        process.start(failpoint=f"{point}:1:stop")
-        wait_until(lambda: not process.running or stopped(process.pid), 120, f"it stands still at {point}")
-        assert process.running, f"{point} was never reached\n{process.log_tail()}"
-        roles = [s.capture, s.apply, back.capture, back.apply] if victims == "all" else []
-        for role in roles:
-            role.kill9()
-        process.signal(signal.SIGKILL)
-        process.wait(10)
-    for role in roles:
-        role.start()
-    for role in roles:
-        role.wait_ready()
+        code = strike(process, point, [role for name, role in roles.items() if victim in (name, "all")],
+                      [server for name, server in servers.items() if victim == name], kill, roles.values())
+        assert not process.sanitizer_reports(), process.log_tail(100)
+        return code, process.log_tail(30)
+
+
+def end_of(s, back, then, code):
+    """Leads it to its end and tells which: "done" or "aborted"."""
+    if code in (0, 11):
+        return "done" if code == 0 else "aborted"
+    if then == "abort" and s.target("SELECT state FROM crossfade.decision") != [("switched",)]:
+        return back.rollback("abort", expected=11)["outcome"]
+    return back.rollback("resume", expected=(0,) if then == "resume" else (0, 11))["outcome"]
 
 
 def settle(s, back):
@@ -121,12 +128,12 @@ def settle(s, back):
     back.apply.wait_lsn("applied_lsn", lsn)
 
 
-@pytest.mark.parametrize("then", ["resume", "abort"])
-@pytest.mark.parametrize("victims", ["rollback", "all"])
-def test_killed_at_every_state(servers, then, victims):
+@pytest.mark.parametrize("victim,then", CASES)
+def test_killed_at_every_state(servers, victim, then):
     more = {"cutover": SETTINGS, "capture": {"heartbeat_interval_ms": 500, "origin": "not_crossfade"}}
-    points = POINTS if FULL or victims == "rollback" else [p for p in POINTS if p in ("cutover.marking", "cutover.deciding", "cutover.switching")]
-    with scenario(*servers, SCHEMA, more=more, name=f"k_{victims}_{then}") as s, WayBack(s.pipeline) as back:
+    points = POINTS if FULL or victim == "rollback" else FEW
+    ends = []
+    with scenario(*servers, SCHEMA, more=more, name=f"k_{victim}_{then}".replace(" ", "_")) as s, WayBack(s.pipeline) as back:
         s.start()
         back.start()
         assert s.pipeline.run("compare", "run").returncode == 0
@@ -135,21 +142,24 @@ def test_killed_at_every_state(servers, then, victims):
             writers.wait("target")
             for point in points:
                 began = time.time()
-                kill_at(s, back, point, victims)
+                code, log = kill_at(s, back, point, victim, kill=then != "goes on")
                 decided = s.target("SELECT state FROM crossfade.decision") == [("switched",)]
-                assert decided == (point in DECIDED), point
-                if then == "resume" or decided:
-                    assert back.rollback("resume")["outcome"] == "done", point
+                assert decided == (point in DECIDED) or then == "goes on", f"{point}\n{log}"
+                outcome = end_of(s, back, then, code)
+                ends.append(f"{point}: {code}, {outcome}")
+                assert outcome == ("done" if then == "resume" or decided else "aborted") or then == "goes on", f"{point}\n{log}"
+                assert outcome == "done" or point not in DECIDED, f"{point}\n{log}"
+                if outcome == "done":
                     writers.wait("source")
                     writers.check(began, "target")
                     began = time.time()
                     assert back.cutover("run", "--execute")["outcome"] == "done", point
                     writers.check(began, "source")
                 else:
-                    assert back.rollback("abort", expected=11)["outcome"] == "aborted", point
                     writers.check(began, "target")
                 writers.wait("target")
         assert writers.failure is None, writers.failure
         settle(s, back)
         assert_equal(s.source_url, s.target_url)
         writers.assert_all_there(s)
+        print(*ends, sep="\n")

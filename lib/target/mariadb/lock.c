@@ -1,11 +1,9 @@
 /* Owns: the lock that lets one apply of a pipeline's shard write at a time, and ending a holder that is gone. */
 #include <inttypes.h>
 
-#include "core/log.h"
+#include "maria/holder.h"
 #include "mariadb.h"
 
-/* Apply speaks to its target every 15 s at least (apply.c, keep_in_touch), but while it reads one huge batch. */
-#define SILENT_MS   45000
 #define LOCK_WAIT_S 5
 #define WRITERS_MAX 31 /* beside the lead: apply.writers */
 
@@ -49,33 +47,28 @@ static bool try_lock(struct md_target *mt, int wait_s, bool *ret_got, struct err
     return ok;
 }
 
-/*
- * The server keeps the session of a host that died without a word (power, network) until wait_timeout, which must be long: an apply
- * may be busy with other things for long. One that has been silent for so long, and waits for us, is ended: that is safe whoever it
- * is, since what it has not committed is rolled back, and its position could not be moved any more once we have moved it.
- * A role sees its own sessions, and may end them, without any right.
- */
+static bool ask_number(void *conn, const char *sql, int64_t *ret, struct err *err)
+{
+    return md_query_int64(conn, sql, ret, err);
+}
+
+static bool run_plain(void *conn, const char *sql, struct err *err)
+{
+    return md_exec(conn, sql, err);
+}
+
+/* Safe whoever it is, since its position could not be moved any more once we have moved it. */
 static bool end_silent_holder(struct md_target *mt, bool *ret_ended, struct err *err)
 {
-    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
-    struct err refused = ERR_INIT;
-    int64_t holder = 0;
-    strbuf_adds(&sql, "SELECT ID FROM information_schema.PROCESSLIST WHERE ID = IS_USED_LOCK(");
-    add_name(&sql, mt);
-    strbuf_addf(&sql, ") AND COMMAND = 'Sleep' AND TIME_MS > %d", SILENT_MS);
-    bool ok = strbuf_ok(&sql, "statement", err) && md_query_int64(mt, sql.data, &holder, err);
-    strbuf_clear(&sql);
-    if (ok && holder != 0) {
-        strbuf_addf(&sql, "KILL %" PRId64, holder);
-        *ret_ended = md_exec(mt, sql.data, &refused); /* or it has just gone by itself: the lock tells */
-        log_event(LOG_LEVEL_WARN, "silent_session_ended",
-                  "connection=%" PRId64 " text=\"it held the lock of pipeline %s, shard %s, and has said "
-                  "nothing for more than %d s\"",
-                  holder, mt->pipeline, mt->shard, SILENT_MS / 1000);
-    }
-    strbuf_release(&sql);
-    return ok &&
-           (err_policy(refused.code) != POLICY_RECONNECT || err_set(err, refused.code, "%s", refused.text));
+    const struct maria_asker asker = {.conn = mt, .number = ask_number, .exec = run_plain};
+    struct strbuf name = STRBUF_INIT(STRBUF_SQL_MAX);
+    char whose[160];
+    add_name(&name, mt);
+    (void)snprintf(whose, sizeof whose, "pipeline %s, shard %s", mt->pipeline, mt->shard);
+    bool ok = strbuf_ok(&name, "name of a lock", err) &&
+              maria_end_silent_holder(&asker, name.data, MARIA_SILENT_MS, whose, ret_ended, err);
+    strbuf_release(&name);
+    return ok;
 }
 
 static bool take(struct md_target *mt, struct err *err)

@@ -65,6 +65,21 @@ static bool set_up(struct pg_loader *ld, struct err *err)
                          &ld->search_path, err);
 }
 
+/* Its sessions have no origin, as apply's have (several side by side could not share one). */
+static bool refuse_way_back(struct pg_loader *ld, const char *pipeline, struct err *err)
+{
+    bool captured = false;
+    if (!pgt_is_captured_by(ld->conn, pipeline, &captured, err))
+        return false;
+    return !captured || err_set(err, ERR_SCHEMA,
+                                "pipeline %s captures the target, and would send all that is loaded there "
+                                "directly back to the "
+                                "source, over newer rows. Hint: set capture.snapshot_path: journal; or give "
+                                "the way back up for now: end "
+                                "its capture, and drop its slot crossfade_%s on the target",
+                                pipeline, pipeline);
+}
+
 static bool pgl_open(const struct loader_options *options, struct loader **ret, struct err *err)
 {
     struct pg_loader *ld = xcalloc(1, sizeof *ld);
@@ -73,7 +88,8 @@ static bool pgl_open(const struct loader_options *options, struct loader **ret, 
     loader_base(&ld->base, &loader_postgres, options);
     (void)snprintf(ld->attempt, sizeof ld->attempt, "%llu", (unsigned long long)options->attempt);
     strbuf_init(&ld->out, OUT_MAX);
-    if (!pg_open(options->url, &pg, &ld->conn, err) || !set_up(ld, err)) {
+    if (!pg_open(options->url, &pg, &ld->conn, err) || !set_up(ld, err) ||
+        !refuse_way_back(ld, options->way_back, err)) {
         loader_close(&ld->base);
         return false;
     }

@@ -111,18 +111,22 @@ static const char *position_tail(const struct pg_target *pt)
     return pt->origin.set ? POSITION_TAIL(", " PG_ORIGIN_MARK("$5::pg_lsn")) : POSITION_TAIL("");
 }
 
+bool pgt_is_captured_by(struct pg_conn *conn, const char *pipeline, bool *ret, struct err *err)
+{
+    *ret = false;
+    return pipeline[0] == '\0' ||
+           pg_query_bool(conn,
+                         "SELECT EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = "
+                         "'crossfade_' || $1 AND "
+                         "database = pg_catalog.current_database())",
+                         1, &pipeline, ret, err);
+}
+
 /* What has no origin would be sent back, and be an older row there by then. */
 static bool may_go_without_origin(struct pg_target *pt, struct err *err)
 {
     bool captured = false;
-    const char *params[] = {pt->way_back};
-    if (pt->way_back[0] == '\0')
-        return true;
-    if (!pg_query_bool(pt->conn,
-                       "SELECT EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = "
-                       "'crossfade_' || $1 AND "
-                       "database = current_database())",
-                       1, params, &captured, err))
+    if (!pgt_is_captured_by(pt->conn, pt->way_back, &captured, err))
         return false;
     return !captured ||
            err_set(err, ERR_SCHEMA,

@@ -328,6 +328,8 @@ bool pgt_direct_look(struct target *tgt, uint64_t attempt, struct target_direct 
 
 /* clean.c: the same URL on both sides: to empty or load such a "target" would be to empty the source. Capture's slot tells.
  * ERR_CONFIG. */
+/* Whether this pipeline's slot stands in the database: what is written without an origin of apply's would be sent on. "": it does not. */
+bool pgt_is_captured_by(struct pg_conn *conn, const char *pipeline, bool *ret, struct err *err) MUST_CHECK;
 bool pgt_refuse_source(struct pg_conn *conn, const char *pipeline, struct err *err) MUST_CHECK;
 
 /* desk.c: for people, a connection of their own, times in UTC. *ret_there false: the control table is not. */

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import threading
 import time
 
@@ -14,6 +15,7 @@ from .pipeline import Pipeline
 from .privileges import OWNER, as_role
 from .procs import Role
 from .scenario import drop_database
+from .wait import wait_until
 
 STATES_C = os.path.join(os.path.dirname(__file__), "..", "..", "..", "cutover", "states.c")
 SETTINGS = {"capture": {"heartbeat_interval_ms": 500}, "cutover": {"lag_stable_ms": 200, "max_lag_ms": 10000, "drain_timeout_s": 60,
@@ -30,8 +32,8 @@ def states():
     return [names[name] for name in acting]
 
 
-# Those of poolers, of the audit chain, which every step passes, of reads and of watches have tests of their own: test_cutover_poolers, test_approvals, test_read_steps, test_cutover_watch.
-ELSEWHERE = {"cutover.audited", "cutover.read_step", *failpoints("cutover/poolers"), *failpoints("cutover/watch")}
+# Those of poolers, of the audit chain and the records, which every step passes, of reads and of watches have tests of their own: test_cutover_poolers, test_approvals, test_read_steps, test_cutover_watch.
+ELSEWHERE = {"cutover.audited", "cutover.recorded", "cutover.read_step", *failpoints("cutover/poolers"), *failpoints("cutover/watch")}
 POINTS = [f"cutover.{state}" for state in states() if state != "aborting"] + sorted(failpoints("cutover").keys() - ELSEWHERE)
 
 
@@ -111,6 +113,43 @@ class Shop:
 def stopped(pid):
     with open(f"/proc/{pid}/stat") as f:
         return f.read().rpartition(")")[2].split()[0] == "T"
+
+
+def refusals(text):
+    """The gates that refuse, of a report."""
+    try:
+        return [g for g in json.loads(text)["gates"] if g["verdict"] != "ok"]
+    except ValueError:
+        return "no report"
+
+
+def strike(process, point, roles=(), servers=(), kill=True, everyone=()):
+    """A cutover's process stands still at the point when these roles and servers are killed, and itself too, unless it is to go on (kill=False).
+
+    They come back first, and so does whoever of `everyone` has ended with a server, as under a service manager. What a process that went on ended
+    with; None: it was killed.
+    """
+    process.start(failpoint=f"{point}:1:stop")
+    wait_until(lambda: not process.running or stopped(process.pid), 120, f"it stands still at {point}")
+    assert process.running, f"{point} was never reached\n{refusals(process.log_text())}\n{process.log_tail()}"
+    for one in (*roles, *servers):
+        one.kill9()
+    if kill:
+        process.kill9()
+    for server in servers:
+        server.start()
+    for role in dict.fromkeys((*roles, *everyone)):
+        wait_until(lambda role=role: role.status() if role.running else not role.start(), 60, f"{role.name} is back")
+    if kill:
+        return None
+    process.signal(signal.SIGCONT)
+    return process.wait(180)
+
+
+def recorded_once(steps, rows):
+    """Whether the chain's rows of a cutover (event, detail) tell each of its steps once, and its decision."""
+    told = [json.loads(detail)["state"] for event, detail in rows if event == "cutover.step"]
+    return told == [state for state, *_ in steps] and [event for event, _ in rows].count("cutover.decision") == 1
 
 
 class Observer:

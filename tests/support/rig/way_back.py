@@ -4,6 +4,7 @@ import json
 import os
 
 from . import privileges
+from .cutting import refusals
 from .ports import free_port
 from .procs import Role
 
@@ -19,14 +20,6 @@ def prepare(source_url, target_url):
     privileges.prepare_target(target_url, owner=privileges.OWNER)
     privileges.run_blocks(source_url, "reverse-source", owner=privileges.OWNER, schemas=".")
     return privileges.run_blocks(target_url, "reverse-target", owner=privileges.OWNER, schemas=".")
-
-
-def refusals(text):
-    """The gates that refuse, of a report."""
-    try:
-        return [g for g in json.loads(text)["gates"] if g["verdict"] != "ok"]
-    except ValueError:
-        return "no report"
 
 
 class WayBack:
@@ -65,8 +58,9 @@ class WayBack:
         return self
 
     def run(self, *words, expected=0, timeout=300):
+        """expected: an exit code, or several."""
         done = self.pipeline.run(*words, "--json", timeout=timeout, job="cutover")
-        assert done.returncode == expected, f"{words}: exit code {done.returncode}\n{refusals(done.stdout)}\n{done.stderr[-2500:]}{self.ended()}"
+        assert done.returncode in (expected if isinstance(expected, tuple) else (expected,)), f"{words}: exit code {done.returncode}\n{refusals(done.stdout)}\n{done.stderr[-2500:]}{self.ended()}"
         assert "Sanitizer" not in done.stderr and "runtime error" not in done.stderr, done.stderr
         return json.loads(done.stdout)
 
