@@ -8,6 +8,7 @@
 #include "cleanup_internal.h"
 #include "core/alloc.h"
 #include "core/failpoint.h"
+#include "maria_state.h"
 #include "json/text.h"
 
 /* In the order of removal. First what holds something back on a server, last what says whose the rest is: killed at any place, it is found again. */
@@ -72,8 +73,11 @@ static bool note_removal(struct cleanup *cl, size_t from, size_t *ret_upto, stru
 
 static bool run_action(struct cleanup *cl, struct cleanup_item *item, struct err *err)
 {
-    return item->of->remove != NULL ? item->of->remove(cl, item, err)
-                                    : cleanup_exec(cl, item_conn(cl, item), item->action, err);
+    struct pg_conn *conn = item_conn(cl, item);
+    if (item->of->remove != NULL)
+        return item->of->remove(cl, item, err);
+    return conn != NULL ? cleanup_exec(cl, conn, item->action, err)
+                        : maria_exec(item_maria(cl, item), item->action, err);
 }
 
 static bool remove_one(struct cleanup *cl, struct cleanup_item *item, struct err *err)
@@ -110,17 +114,20 @@ static bool look_at_window(struct cleanup *cl, struct err *err)
 {
     char seconds[32];
     char *until = NULL;
-    if (!cl->switched || cl->target == NULL)
+    if (!cl->switched)
         return true;
     (void)snprintf(seconds, sizeof seconds, "%lld",
                    (long long)config_int(cl->cfg, "cutover.rollback_window"));
     const char *params[] = {cl->pipeline, seconds};
-    if (!pg_query_text(cl->target,
-                       "SELECT max(pg_catalog.to_char((at + $2::bigint * interval '1 second') AT TIME ZONE "
-                       "'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'))"
-                       " FROM crossfade.cutover WHERE pipeline = $1 AND state = 'done' AND at + $2::bigint * "
-                       "interval '1 second' > pg_catalog.clock_timestamp()",
-                       2, params, &until, err))
+    if (cl->target == NULL
+            ? !maria_window(cl, &until, err)
+            : !pg_query_text(
+                  cl->target,
+                  "SELECT max(pg_catalog.to_char((at + $2::bigint * interval '1 second') AT TIME ZONE "
+                  "'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'))"
+                  " FROM crossfade.cutover WHERE pipeline = $1 AND state = 'done' AND at + $2::bigint * "
+                  "interval '1 second' > pg_catalog.clock_timestamp()",
+                  2, params, &until, err))
         return err_wrap(err, "when the pipeline was cut over");
     if (until != NULL)
         (void)snprintf(cl->report->confirm_why, sizeof cl->report->confirm_why,

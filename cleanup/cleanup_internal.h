@@ -14,7 +14,7 @@ struct cleanup {
     const char *pipeline;
     char own[64];                              /* crossfade_<pipeline>: slot and publication */
     struct pg_conn *source, *standby, *target; /* NULL: not asked, or (target) MariaDB */
-    struct maria_conn *maria;
+    struct maria_conn *maria, *maria_source;   /* the same on MariaDB */
     struct audit *audit;
     char *source_place, *standby_place, *target_place;
     char *source_others; /* other pipelines of the source's database, "a, b"; "" = none */
@@ -41,6 +41,7 @@ void item_leave(struct cleanup_item *item, const char *fmt, ...) PRINTF_LIKE(2, 
 void item_refuse(struct cleanup_item *item, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void item_used_by(struct cleanup_item *item, const char *text);
 struct pg_conn *item_conn(struct cleanup *cl, const struct cleanup_item *item);
+struct maria_conn *item_maria(struct cleanup *cl, const struct cleanup_item *item);
 /* Runs SQL that may have to wait for a lock: a short wait, again and again for some time. What is not there any more is no error. */
 bool cleanup_exec(struct cleanup *cl, struct pg_conn *conn, const char *sql, struct err *err) MUST_CHECK;
 void cleanup_say(struct cleanup *cl, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -64,6 +65,8 @@ bool triggers_find(struct cleanup *cl, const struct cleanup_kind *kind, struct e
 bool origins_find(struct cleanup *cl, const struct cleanup_kind *kind, struct err *err);
 bool source_rows_find(struct cleanup *cl, const struct cleanup_kind *kind, struct err *err);
 bool target_rows_find(struct cleanup *cl, const struct cleanup_kind *kind, struct err *err);
+/* What of a control table's rows stays, whichever server they are on. */
+void rows_judge(struct cleanup *cl, struct cleanup_item *item, const char *table);
 bool rows_remove(struct cleanup *cl, struct cleanup_item *item, struct err *err);
 bool publications_find(struct cleanup *cl, const struct cleanup_kind *kind, struct err *err);
 bool objects_find(struct cleanup *cl, const struct cleanup_kind *kind, struct err *err);

@@ -99,6 +99,11 @@ struct pg_conn *item_conn(struct cleanup *cl, const struct cleanup_item *item)
                                                 : cl->source;
 }
 
+struct maria_conn *item_maria(struct cleanup *cl, const struct cleanup_item *item)
+{
+    return strcmp(item->side, "source") == 0 ? cl->maria_source : cl->maria;
+}
+
 void cleanup_report_release(struct cleanup_report *report)
 {
     for (size_t i = 0; i < report->count; i++) {

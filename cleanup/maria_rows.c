@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "maria_source.h"
 
 #define PORTION "20000"
 
@@ -23,10 +24,10 @@ static void add_condition(struct cleanup *cl, const struct control_table *t, str
     }
 }
 
-static bool ask_int(struct cleanup *cl, const char *sql, int64_t *ret, struct err *err)
+static bool ask_int(struct maria_conn *conn, const char *sql, int64_t *ret, struct err *err)
 {
     char *text CLEANUP(free_ptr) = NULL;
-    if (!maria_query_text(cl->maria, sql, 0, &text, err))
+    if (!maria_query_text(conn, sql, 0, &text, err))
         return false;
     *ret = text != NULL ? strtoll(text, NULL, 10) : 0;
     return true;
@@ -40,7 +41,7 @@ bool maria_table_there(struct cleanup *cl, const char *table, bool *ret, struct 
                 "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND "
                 "TABLE_TYPE = 'BASE TABLE' AND TABLE_NAME = 'crossfade_%s'",
                 table);
-    bool ok = ask_int(cl, sql.data, &count, err);
+    bool ok = ask_int(cl->maria, sql.data, &count, err);
     *ret = count > 0;
     strbuf_release(&sql);
     return ok;
@@ -77,7 +78,7 @@ static bool count_rows(struct cleanup *cl, const struct control_table *t, bool m
     strbuf_addf(&sql, "SELECT COUNT(*) FROM crossfade_%s WHERE %s(", t->name, mine ? "" : "NOT ");
     add_condition(cl, t, &sql);
     strbuf_addc(&sql, ')');
-    bool ok = strbuf_ok(&sql, "statement", err) && ask_int(cl, sql.data, ret, err);
+    bool ok = strbuf_ok(&sql, "statement", err) && ask_int(cl->maria, sql.data, ret, err);
     strbuf_release(&sql);
     return ok;
 }
@@ -99,6 +100,7 @@ bool maria_rows_find(struct cleanup *cl, const struct cleanup_kind *kind, struct
         add_condition(cl, t, &condition);
         item->rows = rows;
         item_action(item, "DELETE FROM crossfade_%s WHERE %s", t->name, condition.data);
+        rows_judge(cl, item, t->name);
         strbuf_release(&condition);
     }
     return true;
@@ -111,7 +113,8 @@ bool maria_rows_remove(struct cleanup *cl, struct cleanup_item *item, struct err
     bool ok = strbuf_ok(&sql, "statement", err);
     for (bool more = ok; ok && more;) {
         int64_t rows = 0;
-        ok = maria_exec(cl->maria, sql.data, err) && ask_int(cl, "SELECT ROW_COUNT()", &rows, err);
+        ok = maria_exec(item_maria(cl, item), sql.data, err) &&
+             ask_int(item_maria(cl, item), "SELECT ROW_COUNT()", &rows, err);
         more = ok && rows > 0;
         if (more && cl->talk->stop_asked(cl->talk->ctx))
             ok = err_set(err, ERR_INTERRUPTED, "stop was asked for");
@@ -153,6 +156,9 @@ bool maria_objects_find(struct cleanup *cl, const struct cleanup_kind *kind, str
         item_action(item, "DROP TABLE IF EXISTS crossfade_%s", control_tables[i].name);
         if (used)
             item_leave(item, "another pipeline uses the control tables of this database");
+        else if (cl->switched && (strcmp(control_tables[i].name, "cutover") == 0 ||
+                                  strcmp(control_tables[i].name, "tombstone") == 0))
+            item_leave(item, "`crossfade decommission` and `cutover status` read it");
     }
     return true;
 }
@@ -160,12 +166,12 @@ bool maria_objects_find(struct cleanup *cl, const struct cleanup_kind *kind, str
 /* Between looking and dropping there is no lock; who starts just then makes the table again. */
 bool maria_objects_remove(struct cleanup *cl, struct cleanup_item *item, struct err *err)
 {
-    bool used = false;
-    if (!others(cl, &used, err))
+    bool used = false, source = strcmp(item->side, "source") == 0;
+    if (source ? !maria_source_others(cl, &used, err) : !others(cl, &used, err))
         return false;
     if (used) {
         item_leave(item, "another pipeline has come meanwhile");
         return true;
     }
-    return maria_exec(cl->maria, item->action, err);
+    return maria_exec(item_maria(cl, item), item->action, err);
 }

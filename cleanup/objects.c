@@ -6,6 +6,7 @@
 #include "cleanup_internal.h"
 #include "core/alloc.h"
 #include "maria_rows.h"
+#include "maria_source.h"
 #include "pg/control_tables.h"
 
 /* Who makes control tables holds it (pg/control_tables.c). */
@@ -144,8 +145,8 @@ static bool find_on(struct cleanup *cl, const struct cleanup_kind *kind, bool so
 
 bool objects_find(struct cleanup *cl, const struct cleanup_kind *kind, struct err *err)
 {
-    if (!find_on(cl, kind, true, err))
-        return err_wrap(err, "schema crossfade on the source");
+    if (cl->maria_source != NULL ? !maria_source_objects_find(cl, kind, err) : !find_on(cl, kind, true, err))
+        return err_wrap(err, "control tables on the source");
     if (cl->maria != NULL)
         return maria_objects_find(cl, kind, err);
     return find_on(cl, kind, false, err) || err_wrap(err, "schema crossfade on the target");

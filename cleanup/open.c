@@ -6,6 +6,8 @@
 #include "cleanup_internal.h"
 #include "core/alloc.h"
 #include "maria/url.h"
+#include "maria_source.h"
+#include "maria_state.h"
 #include "pg/control_tables.h"
 #include "pg/url.h"
 
@@ -40,11 +42,14 @@ static bool open_pg(struct cleanup *cl, const char *key, struct pg_conn **ret, c
     return true;
 }
 
-static bool open_maria(struct cleanup *cl, struct err *err)
+static bool open_maria(struct cleanup *cl, const char *key, struct maria_conn **ret, char **ret_place,
+                       struct err *err)
 {
-    if (!maria_open_as(config_text(cl->cfg, "target.url"), "crossfade cleanup", &cl->maria, err))
-        return err_wrap(err, "target.url");
-    cl->target_place = xasprintf("database %s (MariaDB)", maria_database(cl->maria));
+    if (!maria_open_as(config_text(cl->cfg, key), "crossfade cleanup", ret, err))
+        return err_wrap(err, "%s", key);
+    *ret_place = xasprintf("database %s (MariaDB)", maria_database(*ret));
+    if (!maria_exec(*ret, "SET SESSION lock_wait_timeout = 30", err)) /* as PostgreSQL's TRIES (items.c) */
+        return err_wrap(err, "%s", key);
     return true;
 }
 
@@ -110,6 +115,10 @@ static bool look_at_cutover(struct cleanup *cl, struct err *err)
             "SELECT true FROM crossfade.cutover WHERE pipeline = $1 AND state = 'done' LIMIT 1", cl->pipeline,
             &by_target, err))
         return false;
+    if (cl->maria_source != NULL && !maria_source_switched(cl, &by_source, err))
+        return false;
+    if (cl->maria != NULL && !maria_switched(cl, &by_target, err))
+        return false;
     cl->switched = by_source || by_target;
     cl->triggers_stay = by_source && !cl->request->open_source;
     return true;
@@ -121,6 +130,11 @@ static bool open_source(struct cleanup *cl, struct err *err)
         return true;
     if (!config_is_set(cl->cfg, "source.url"))
         return err_set(err, ERR_CONFIG, "source.url is not set; --without-source leaves the source alone");
+    if (maria_is_url(config_text(cl->cfg, "source.url"))) {
+        cl->source_others = xstrdup("");
+        return open_maria(cl, "source.url", &cl->maria_source, &cl->source_place, err) ||
+               err_wrap(err, "the source cannot be asked (--without-source leaves it alone)");
+    }
     if (!open_pg(cl, "source.url", &cl->source, &cl->source_place, err))
         return err_wrap(err, "the source cannot be asked (--without-source leaves it alone)");
     if (config_is_set(cl->cfg, "source.standby_url") &&
@@ -135,7 +149,7 @@ bool cleanup_open(struct cleanup *cl, struct err *err)
     (void)snprintf(cl->own, sizeof cl->own, "crossfade_%s", cl->pipeline);
     if (!open_source(cl, err))
         return false;
-    bool ok = maria_is_url(target) ? open_maria(cl, err)
+    bool ok = maria_is_url(target) ? open_maria(cl, "target.url", &cl->maria, &cl->target_place, err)
                                    : open_pg(cl, "target.url", &cl->target, &cl->target_place, err);
     return ok && look_at_cutover(cl, err) &&
            (!cl->request->execute || audit_open(target, cl->pipeline, &cl->audit, err));
@@ -148,6 +162,7 @@ void cleanup_close(struct cleanup *cl)
     pg_close(cl->standby);
     pg_close(cl->target);
     maria_close(cl->maria);
+    maria_close(cl->maria_source);
     free(cl->source_place);
     free(cl->standby_place);
     free(cl->target_place);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cleanup_internal.h"
+#include "maria_source.h"
 
 /* Known by their name and by the function that they call, which is the pipeline's own (cutover/refuse.c). */
 static const char triggers_sql[] =
@@ -15,6 +16,8 @@ static const char triggers_sql[] =
 bool triggers_find(struct cleanup *cl, const struct cleanup_kind *kind, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
+    if (cl->maria_source != NULL)
+        return maria_source_triggers_find(cl, kind, err);
     if (cl->source == NULL)
         return true;
     const char *params[] = {cl->pipeline};

@@ -6,6 +6,7 @@
 #include "cleanup_internal.h"
 #include "core/alloc.h"
 #include "maria_rows.h"
+#include "maria_source.h"
 #include "pg/control_tables.h"
 
 #define PORTION "20000"
@@ -42,6 +43,17 @@ static bool count_rows(struct cleanup *cl, struct pg_conn *conn, const struct co
     return ok;
 }
 
+void rows_judge(struct cleanup *cl, struct cleanup_item *item, const char *table)
+{
+    if (strcmp(table, "cutover") == 0 && cl->switched)
+        item_leave(item, "`crossfade decommission` and `cutover status` read them");
+    else if (strcmp(table, "tombstone") == 0 && cl->source != NULL)
+        item_leave(item,
+                   "it says how the tombstone is taken down: `crossfade decommission tombstone --undo`");
+    else if (strcmp(table, "decision") == 0 && cl->triggers_stay)
+        item_leave(item, "it says why the tables are closed to writers; --open-source removes it");
+}
+
 static void add_rows(struct cleanup *cl, const struct cleanup_kind *kind, const char *side,
                      const struct control_table *t, int64_t rows)
 {
@@ -51,13 +63,7 @@ static void add_rows(struct cleanup *cl, const struct cleanup_kind *kind, const 
     item->rows = rows;
     item_action(item, "DELETE FROM crossfade.%s WHERE %s", t->name, condition.data);
     strbuf_release(&condition);
-    if (strcmp(t->name, "cutover") == 0 && cl->switched)
-        item_leave(item, "`crossfade decommission` and `cutover status` read them");
-    else if (strcmp(t->name, "tombstone") == 0 && cl->source != NULL)
-        item_leave(item,
-                   "it says how the tombstone is taken down: `crossfade decommission tombstone --undo`");
-    else if (strcmp(t->name, "decision") == 0 && cl->triggers_stay)
-        item_leave(item, "it says why the tables are closed to writers; --open-source removes it");
+    rows_judge(cl, item, t->name);
 }
 
 static bool find_rows(struct cleanup *cl, const struct cleanup_kind *kind, bool source, struct err *err)
@@ -77,6 +83,8 @@ static bool find_rows(struct cleanup *cl, const struct cleanup_kind *kind, bool 
 
 bool source_rows_find(struct cleanup *cl, const struct cleanup_kind *kind, struct err *err)
 {
+    if (cl->maria_source != NULL)
+        return maria_source_rows_find(cl, kind, err);
     return cl->source == NULL || find_rows(cl, kind, true, err);
 }
 

@@ -6,6 +6,7 @@
 #include "cleanup_internal.h"
 #include "core/alloc.h"
 #include "maria_rows.h"
+#include "maria_state.h"
 #include "pg/control_tables.h"
 
 /* Roles show themselves as "crossfade capture shop" and the like; of other roles' sessions the name is everybody's to read. */
@@ -73,7 +74,7 @@ bool running_find(struct cleanup *cl, const struct cleanup_kind *kind, struct er
 {
     return find_sessions(cl, kind, cl->source, "source", err) &&
            find_sessions(cl, kind, cl->standby, "standby", err) &&
-           find_sessions(cl, kind, cl->target, "target", err) &&
+           find_sessions(cl, kind, cl->target, "target", err) && maria_locks(cl, kind, false, err) &&
            (cl->maria == NULL || maria_shards(cl, "NULLIF(IS_USED_LOCK(", "), CONNECTION_ID())",
                                               add_maria_holder, &(struct holders){cl, kind}, err));
 }
@@ -121,5 +122,5 @@ bool running_lock(struct cleanup *cl, const struct cleanup_kind *kind, struct er
                    "pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended("
                    "'crossfade.cutover:' || $1, 0))",
                    err) &&
-           apply_locks(cl, kind, err);
+           maria_locks(cl, kind, true, err) && apply_locks(cl, kind, err);
 }

@@ -7,6 +7,8 @@
 #include "cleanup_internal.h"
 #include "core/alloc.h"
 #include "maria_rows.h"
+#include "maria_source.h"
+#include "maria_state.h"
 #include "pg/control_tables.h"
 
 static bool find_steps(struct cleanup *cl, const struct cleanup_kind *kind, struct err *err)
@@ -14,7 +16,7 @@ static bool find_steps(struct cleanup *cl, const struct cleanup_kind *kind, stru
     PG_RESULT_AUTO res = NULL;
     bool there = false;
     if (cl->target == NULL)
-        return true;
+        return maria_steps_find(cl, kind, err);
     if (!pg_control_tables_look(cl->target, "crossfade.cutover", &there, err))
         return false;
     if (there &&
@@ -39,6 +41,8 @@ bool cutovers_find(struct cleanup *cl, const struct cleanup_kind *kind, struct e
 {
     PG_RESULT_AUTO res = NULL;
     bool there = false;
+    if (cl->maria_source != NULL && !maria_source_decision_find(cl, kind, err))
+        return false;
     if (!find_steps(cl, kind, err) ||
         (cl->source != NULL && !pg_control_tables_look(cl->source, "crossfade.decision", &there, err)))
         return false;

@@ -255,8 +255,6 @@ int cmd_cutover(struct cli *cli)
     bool execute = cli_flag(cli, "execute") != NULL, status = strcmp(verb, "status") == 0,
          report = strcmp(verb, "report") == 0;
     int refused = 0;
-    if (strcmp(verb, "watch") == 0 && cli_refuses_mariadb(cli, &refused))
-        return refused;
     if (cli->arg_count < 1 || cli->arg_count > (status || report ? 2 : 1))
         return cli_usage_error(cli, VERBS);
     if (!cutover_report_place_fits(cli, &refused))

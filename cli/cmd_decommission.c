@@ -204,9 +204,6 @@ int cmd_decommission(struct cli *cli)
         const char *name;
         int (*run)(struct cli *cli);
     } verbs[] = {{"status", status}, {"watch", watch}, {"tombstone", tombstone}};
-    int refused = 0;
-    if (cli_refuses_mariadb(cli, &refused))
-        return refused;
     for (size_t i = 0; cli->arg_count == 1 && i < ARRAY_LEN(verbs); i++) {
         if (strcmp(verbs[i].name, cli_arg(cli, 0)) == 0)
             return verbs[i].run(cli);

@@ -112,12 +112,22 @@ bool session_exec(struct session *s, const char *sql, struct err *err)
 
 bool session_send(struct session *s, const struct statement *st, struct err *err)
 {
-    return is_whole(s, err) && strbuf_ok(&st->sql, "statement", err) && s->ops->send(s, st, err);
+    if (!is_whole(s, err) || !strbuf_ok(&st->sql, "statement", err) || !s->ops->send(s, st, err))
+        return false;
+    s->busy = true;
+    return true;
 }
 
 enum session_poll session_poll(struct session *s, struct rowset **ret, struct err *err)
 {
-    return s->ops->poll(s, ret, err);
+    enum session_poll state = s->ops->poll(s, ret, err);
+    s->busy = state == SESSION_WAIT;
+    return state;
+}
+
+bool session_busy(const struct session *s)
+{
+    return s->busy;
 }
 
 bool session_query(struct session *s, const struct statement *st, struct rowset **ret, struct err *err)

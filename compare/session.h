@@ -76,6 +76,8 @@ enum session_poll { SESSION_ERROR = 0, SESSION_WAIT, SESSION_READY };
 bool session_send(struct session *s, const struct statement *st, struct err *err) MUST_CHECK;
 enum session_poll session_poll(struct session *s, struct rowset **ret, struct err *err);
 int session_socket(const struct session *s);
+/* What was sent has not been answered: nothing else can be asked, and who waits no longer can only close it. */
+bool session_busy(const struct session *s);
 /* Asks the server to end the running statement; MariaDB is asked on a connection of its own. @thread any */
 void session_cancel(struct session *s);
 

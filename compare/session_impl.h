@@ -23,6 +23,7 @@ struct session {
     int fd, version;
     int64_t hashes_most;
     bool broken; /* its snapshot is gone */
+    bool busy;   /* an answer has not been taken yet */
     char *server, *database;
     const char *limit_head, *limit_tail; /* SQL around the seconds of a time limit: "SET x = " 1.500 "" */
 };

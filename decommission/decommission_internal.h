@@ -5,22 +5,29 @@
 #include "decommission.h"
 #include "pg/conn.h"
 
+struct maria_conn;
+
 struct decom {
     const struct config *cfg;
     const char *pipeline;
-    struct pg_conn *source, *target;
+    struct pg_conn *source, *target; /* target NULL: it is MariaDB */
+    struct maria_conn *maria;
     char *source_user;               /* of source.url: our role */
     char *source_host, *source_port; /* as source.url has them */
     char home[400];                  /* where the database is now */
 };
 
 /* --- open.c --- */
+/* A session of ours on PostgreSQL, key "source.url" or "target.url". */
+bool decom_open_pg(struct decom *d, const char *key, struct pg_conn **ret, struct err *err) MUST_CHECK;
 bool decom_open(struct decom *d, const struct config *cfg, struct err *err) MUST_CHECK;
 void decom_close(struct decom *d);
-/* Makes crossfade.connection_seen and crossfade.tombstone. */
-bool decom_tables(struct decom *d, struct err *err) MUST_CHECK;
 /* By crossfade.cutover: when the pipeline was cut over ("" = never), and until when the old side is kept. */
-bool decom_cutover(struct decom *d, char at[40], char until[40], bool *ret_over, struct err *err) MUST_CHECK;
+struct decom_cutover {
+    char at[40], until[40];
+    bool over;
+};
+bool decom_cutover(struct decom *d, struct decom_cutover *ret, struct err *err) MUST_CHECK;
 /* Roles that pass: superusers and ours ($1: the pipeline's role, $2: names with blanks between them). */
 #define PASSES                                                                                               \
     "(r.rolsuper OR r.rolname = $1 OR r.rolname = ANY (string_to_array($2, E'\\n')) OR r.rolname IN "        \

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
-#include "decommission_internal.h"
+#include "kept.h"
 
 #define NONE "NULL::text, NULL::text, NULL::text, NULL::text"
 
@@ -13,7 +13,7 @@ struct look {
     const char *kind;
     bool source;
     const char *needs; /* a relation that has to be there and readable; NULL = nothing */
-    int params; /* $1 pipeline, $2 the source's host, $3 its port, $4 its database, $5 seconds of quiet */
+    int params;        /* $1 pipeline, $2 the source's host, $3 its port, $4 its database */
     const char *sql;
 };
 
@@ -22,8 +22,6 @@ struct look {
     "a.application_name IN ('pg_dump', 'pg_dumpall', 'vacuumdb', 'reindexdb', 'clusterdb', 'pg_amcheck')"
 
 #define LAST_ACTIVE ISO_TIME("greatest(a.query_start, a.state_change)")
-#define LAST_SEEN   ISO_TIME("s.last_seen")
-#define FIRST_SEEN  ISO_TIME("s.first_seen")
 
 static const struct look looks[] = {
     {"session", true, NULL, 0,
@@ -38,14 +36,6 @@ static const struct look looks[] = {
      " FROM pg_catalog.pg_stat_activity a WHERE a.datname = pg_catalog.current_database() AND "
      "a.application_name LIKE 'crossfade %'"
      " AND a.pid <> pg_catalog.pg_backend_pid() ORDER BY a.pid LIMIT 100"},
-    {"seen", false, "crossfade.connection_seen", 5,
-     "SELECT s.role, s.address, s.application, NULL::text, " LAST_SEEN
-     ", s.connections || ' connections since ' || " FIRST_SEEN
-     " || CASE WHEN length($2 || $3 || $4) >= 0 THEN '' END,"
-     " s.last_seen > pg_catalog.clock_timestamp() - $5::bigint * interval '1 second' AND s.last_seen >"
-     " coalesce((SELECT t.at FROM crossfade.tombstone t WHERE t.pipeline = $1 AND t.state = 'up'),"
-     " '-infinity') FROM crossfade.connection_seen s WHERE s.pipeline = $1"
-     " ORDER BY s.last_seen DESC LIMIT 1000"},
     {"slot", true, NULL, 0,
      "SELECT s.slot_name, NULL::text, s.plugin, CASE WHEN s.active THEN 'active' ELSE 'inactive' END, "
      "NULL::text,"
@@ -118,21 +108,39 @@ static const struct look looks[] = {
      "200"},
 };
 
-static void add_entry(struct decom_report *r, const struct look *look, const struct pg_result *res, int row)
+#define LOOK_COLUMNS 7
+
+struct looking {
+    struct decom_report *report;
+    const char *kind;
+    bool source;
+};
+
+static char *text_of(const char *cell)
 {
+    return xstrdup(cell != NULL ? cell : "");
+}
+
+static bool add_entry(void *ctx, const char *const *cells, struct err *err)
+{
+    const struct looking *look = ctx;
+    struct decom_report *r = look->report;
+    (void)err;
     if (r->count == r->cap) {
         r->cap = r->cap != 0 ? 2 * r->cap : 64;
         r->entries = xrealloc(r->entries, r->cap * sizeof *r->entries);
     }
-    r->entries[r->count++] = (struct decom_entry){.kind = look->kind,
-                                                  .side = look->source ? "source" : "target",
-                                                  .name = xstrdup(pg_cell(res, row, 0)),
-                                                  .address = xstrdup(pg_cell(res, row, 1)),
-                                                  .application = xstrdup(pg_cell(res, row, 2)),
-                                                  .state = xstrdup(pg_cell(res, row, 3)),
-                                                  .at = xstrdup(pg_cell(res, row, 4)),
-                                                  .detail = xstrdup(pg_cell(res, row, 5)),
-                                                  .blocks = pg_cell_bool(res, row, 6)};
+    r->entries[r->count++] =
+        (struct decom_entry){.kind = look->kind,
+                             .side = look->source ? "source" : "target",
+                             .name = text_of(cells[0]),
+                             .address = text_of(cells[1]),
+                             .application = text_of(cells[2]),
+                             .state = text_of(cells[3]),
+                             .at = text_of(cells[4]),
+                             .detail = text_of(cells[5]),
+                             .blocks = cells[6] != NULL && (cells[6][0] == 't' || cells[6][0] == '1')};
+    return true;
 }
 
 void decom_report_release(struct decom_report *report)
@@ -156,21 +164,50 @@ static bool is_there(struct pg_conn *conn, const char *relation, bool *ret, stru
                                              1, &relation, ret, err);
 }
 
-bool decom_look(struct decom *d, struct decom_report *report, struct err *err)
+static bool look_at(struct decom *d, const struct look *look, struct decom_report *report, struct err *err)
 {
-    char quiet[32];
-    (void)snprintf(quiet, sizeof quiet, "%lld", (long long)config_int(d->cfg, "decommission.quiet_s"));
+    struct pg_conn *conn = look->source ? d->source : d->target;
+    struct looking looking = {report, look->kind, look->source};
+    PG_RESULT_AUTO res = NULL;
+    bool there = false;
     const char *params[] = {d->pipeline, d->source_host != NULL ? d->source_host : "",
-                            d->source_port != NULL ? d->source_port : "5432", pg_database(d->source), quiet};
-    for (size_t i = 0; i < ARRAY_LEN(looks); i++) {
-        struct pg_conn *conn = looks[i].source ? d->source : d->target;
-        PG_RESULT_AUTO res = NULL;
-        bool there = false;
-        if (!is_there(conn, looks[i].needs, &there, err) ||
-            (there && !pg_query(conn, looks[i].sql, looks[i].params, params, &res, err)))
-            return err_wrap(err, "%s of the %s", looks[i].kind, looks[i].source ? "source" : "target");
-        for (int row = 0; there && row < pg_rows(res); row++)
-            add_entry(report, &looks[i], res, row);
+                            d->source_port != NULL ? d->source_port : "5432", pg_database(d->source)};
+    if (conn == NULL) /* MariaDB: look_at_kept() */
+        return true;
+    if (!is_there(conn, look->needs, &there, err) ||
+        (there && !pg_query(conn, look->sql, look->params, params, &res, err)))
+        return err_wrap(err, "%s of the %s", look->kind, looking.source ? "source" : "target");
+    for (int row = 0; there && row < pg_rows(res); row++) {
+        const char *cells[LOOK_COLUMNS];
+        for (int i = 0; i < LOOK_COLUMNS; i++)
+            cells[i] = pg_cell(res, row, i);
+        if (!add_entry(&looking, cells, err))
+            return false;
     }
     return true;
+}
+
+/* Who has connected, as it was noted; on MariaDB also what leads elsewhere. */
+static bool look_at_kept(struct decom *d, struct decom_report *report, struct err *err)
+{
+    char quiet[32];
+    struct looking seen = {report, "seen", false}, abroad = {report, "foreign_table", false};
+    bool noted = false, tombstone = false;
+    (void)snprintf(quiet, sizeof quiet, "%lld", (long long)config_int(d->cfg, "decommission.quiet_s"));
+    const char *params[] = {d->pipeline, quiet};
+    bool found = d->maria != NULL ? kept_there(d, "connection_seen", &noted, err)
+                                  : is_there(d->target, "crossfade.connection_seen", &noted, err);
+    return (found && kept_there(d, "tombstone", &tombstone, err) &&
+            (!noted || !tombstone || kept_ask(d, KEPT_SEEN, 2, params, add_entry, &seen, err)) &&
+            (d->maria == NULL || kept_ask(d, KEPT_ABROAD, 0, NULL, add_entry, &abroad, err))) ||
+           err_wrap(err, "what is known on the target");
+}
+
+bool decom_look(struct decom *d, struct decom_report *report, struct err *err)
+{
+    for (size_t i = 0; i < ARRAY_LEN(looks); i++) {
+        if (!look_at(d, &looks[i], report, err))
+            return false;
+    }
+    return look_at_kept(d, report, err);
 }

@@ -4,16 +4,15 @@
 #include <string.h>
 
 #include "core/alloc.h"
-#include "decommission_internal.h"
-#include "pg/control_tables.h"
+#include "kept.h"
+#include "maria/conn.h"
 #include "pg/url.h"
-#include "sql/embedded.h"
 
 static const char session_sql[] =
     "SET lock_timeout = '10s'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;"
     " SET default_transaction_read_only = off; SET search_path = ''";
 
-static bool open_one(struct decom *d, const char *key, struct pg_conn **ret, struct err *err)
+bool decom_open_pg(struct decom *d, const char *key, struct pg_conn **ret, struct err *err)
 {
     char name[80];
     (void)snprintf(name, sizeof name, "crossfade decommission %s", d->pipeline);
@@ -22,13 +21,37 @@ static bool open_one(struct decom *d, const char *key, struct pg_conn **ret, str
            err_wrap(err, "%s", key);
 }
 
+static bool open_source(struct decom *d, struct err *err)
+{
+    if (maria_is_url(config_text(d->cfg, "source.url")))
+        return err_set(
+            err, ERR_CONFIG,
+            "source.url names MariaDB: decommission looks after an old database that is PostgreSQL; "
+            "what MariaDB would need (a message for clients, per database) it does not have");
+    return decom_open_pg(d, "source.url", &d->source, err);
+}
+
+static bool find_home_mariadb(struct decom *d, const char *url, struct err *err)
+{
+    struct maria_url parts;
+    if (!maria_url_parse(url, &parts, err))
+        return false;
+    (void)snprintf(d->home, sizeof d->home, "MariaDB at host=%s port=%u dbname=%s",
+                   parts.host[0] != '\0' ? parts.host : "localhost", parts.port, maria_database(d->maria));
+    maria_url_release(&parts);
+    return true;
+}
+
 /* What clients may be told of the target: no user, no password, no options. */
 static bool find_home(struct decom *d, struct err *err)
 {
     const char *said = config_text(d->cfg, "decommission.new_home"), *url = config_text(d->cfg, "target.url");
     char *host CLEANUP(free_ptr) = NULL;
     char *port CLEANUP(free_ptr) = NULL;
-    if (!pg_url_value(url, "host", &host, err) || !pg_url_value(url, "port", &port, err))
+    if (said == NULL && d->maria != NULL)
+        return find_home_mariadb(d, url, err);
+    if (d->maria == NULL &&
+        (!pg_url_value(url, "host", &host, err) || !pg_url_value(url, "port", &port, err)))
         return false;
     if (said != NULL)
         (void)snprintf(d->home, sizeof d->home, "%s", said);
@@ -44,8 +67,8 @@ bool decom_open(struct decom *d, const struct config *cfg, struct err *err)
     *d = (struct decom){.cfg = cfg, .pipeline = config_text(cfg, "pipeline")};
     const char *url = config_text(cfg, "source.url");
     bool ok = config_require(cfg, err, "pipeline", "source.url", "target.url", (char *)NULL) &&
-              open_one(d, "target.url", &d->target, err) && open_one(d, "source.url", &d->source, err) &&
-              find_home(d, err) && pg_url_value(url, "host", &d->source_host, err) &&
+              open_source(d, err) && kept_open(d, err) && find_home(d, err) &&
+              pg_url_value(url, "host", &d->source_host, err) &&
               pg_url_value(url, "port", &d->source_port, err);
     if (ok)
         d->source_user = xstrdup(pg_user(d->source));
@@ -58,46 +81,33 @@ void decom_close(struct decom *d)
 {
     pg_close(d->source);
     pg_close(d->target);
+    maria_close(d->maria);
     free(d->source_user);
     free(d->source_host);
     free(d->source_port);
     *d = (struct decom){0};
 }
 
-bool decom_tables(struct decom *d, struct err *err)
+static bool take_cutover(void *ctx, const char *const *cells, struct err *err)
 {
-    return pg_control_tables_ensure(d->target, "crossfade.connection_seen crossfade.tombstone",
-                                    embedded_sql_target_decommission_sql, "target", err);
+    struct decom_cutover *c = ctx;
+    (void)err;
+    (void)snprintf(c->at, sizeof c->at, "%s", cells[0]);
+    (void)snprintf(c->until, sizeof c->until, "%s", cells[1]);
+    c->over = cells[2] != NULL && (cells[2][0] == 't' || cells[2][0] == '1');
+    return true;
 }
 
-bool decom_cutover(struct decom *d, char at[40], char until[40], bool *ret_over, struct err *err)
+bool decom_cutover(struct decom *d, struct decom_cutover *ret, struct err *err)
 {
-    PG_RESULT_AUTO res = NULL;
     bool there = false;
     char seconds[32];
     (void)snprintf(seconds, sizeof seconds, "%lld", (long long)config_int(d->cfg, "cutover.rollback_window"));
     const char *params[] = {d->pipeline, seconds};
-    at[0] = until[0] = '\0';
-    *ret_over = false;
-    if (!pg_control_tables_look(d->target, "crossfade.cutover", &there, err))
-        return false;
-    if (there &&
-        !pg_query(
-            d->target,
-            "SELECT " ISO_TIME("max(at)") ", " ISO_TIME(
-                "max(at) + $2::bigint * interval '1 second'") ","
-                                                              " max(at) + $2::bigint * interval '1 second' "
-                                                              "<= pg_catalog.clock_timestamp()"
-                                                              " FROM crossfade.cutover WHERE pipeline = $1 "
-                                                              "AND state = 'done' HAVING count(*) > 0",
-            2, params, &res, err))
-        return err_wrap(err, "when the pipeline was cut over");
-    if (!there || pg_rows(res) == 0)
-        return true;
-    (void)snprintf(at, 40, "%s", pg_cell(res, 0, 0));
-    (void)snprintf(until, 40, "%s", pg_cell(res, 0, 1));
-    *ret_over = pg_cell_bool(res, 0, 2);
-    return true;
+    *ret = (struct decom_cutover){0};
+    return (kept_there(d, "cutover", &there, err) &&
+            (!there || kept_ask(d, KEPT_CUT_OVER, 2, params, take_cutover, ret, err))) ||
+           err_wrap(err, "when the pipeline was cut over");
 }
 
 char *decom_allowed(const struct decom *d)

@@ -2,26 +2,34 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "decommission_internal.h"
-#include "pg/control_tables.h"
+#include "kept.h"
+
+static bool take_tombstone(void *ctx, const char *const *cells, struct err *err)
+{
+    struct decom_report *r = ctx;
+    (void)err;
+    (void)snprintf(r->method, sizeof r->method, "%s", cells[0]);
+    r->tombstone_whole = strcmp(cells[1], "up") == 0;
+    (void)snprintf(r->message, sizeof r->message, "%s", cells[2]);
+    (void)snprintf(r->tombstone_at, sizeof r->tombstone_at, "%s", cells[3]);
+    return true;
+}
 
 static bool read_tombstone(struct decom *d, struct decom_report *r, struct err *err)
 {
-    PG_RESULT_AUTO res = NULL;
     bool there = false;
-    if (!pg_control_tables_look(d->target, "crossfade.tombstone", &there, err))
+    return kept_there(d, "tombstone", &there, err) &&
+           (!there || kept_ask(d, KEPT_TOMBSTONE, 1, &d->pipeline, take_tombstone, r, err));
+}
+
+static bool read_cutover(struct decom *d, struct decom_report *r, struct err *err)
+{
+    struct decom_cutover c;
+    if (!decom_cutover(d, &c, err))
         return false;
-    if (there && !pg_query(d->target,
-                           "SELECT method, state, message, " ISO_TIME(
-                               "at") " FROM crossfade.tombstone WHERE pipeline = $1",
-                           1, &d->pipeline, &res, err))
-        return false;
-    if (!there || pg_rows(res) == 0)
-        return true;
-    (void)snprintf(r->method, sizeof r->method, "%s", pg_cell(res, 0, 0));
-    r->tombstone_whole = strcmp(pg_cell(res, 0, 1), "up") == 0;
-    (void)snprintf(r->message, sizeof r->message, "%s", pg_cell(res, 0, 2));
-    (void)snprintf(r->tombstone_at, sizeof r->tombstone_at, "%s", pg_cell(res, 0, 3));
+    memcpy(r->cut_over_at, c.at, sizeof r->cut_over_at);
+    memcpy(r->read_only_until, c.until, sizeof r->read_only_until);
+    r->period_over = c.over;
     return true;
 }
 
@@ -83,8 +91,7 @@ bool decommission_status(const struct config *cfg, struct decom_report *ret, str
     if (!decom_open(&d, cfg, err))
         return false;
     (void)snprintf(ret->database, sizeof ret->database, "%s", pg_database(d.source));
-    bool ok = decom_cutover(&d, ret->cut_over_at, ret->read_only_until, &ret->period_over, err) &&
-              read_tombstone(&d, ret, err) && decom_look(&d, ret, err);
+    bool ok = read_cutover(&d, ret, err) && read_tombstone(&d, ret, err) && decom_look(&d, ret, err);
     decom_close(&d);
     if (ok)
         judge(ret);

@@ -8,8 +8,7 @@
 
 #include "core/alloc.h"
 #include "core/failpoint.h"
-#include "decommission_internal.h"
-#include "pg/control_tables.h"
+#include "kept.h"
 #include "json/text.h"
 
 /* The one that tells clients most comes first. */
@@ -51,35 +50,39 @@ static bool choose(struct decom *d, const struct tombstone_method **ret, struct 
 
 /* --- what is written down --- */
 
+struct row {
+    const struct tombstone_method *method; /* NULL: there is none */
+    char *message, *saved;
+};
+
+static bool take_row(void *ctx, const char *const *cells, struct err *err)
+{
+    struct row *row = ctx;
+    row->method = find_method(cells[0]);
+    if (row->method == NULL)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "the tombstone was put up by a way that this version does not know: %s", cells[0]);
+    row->message = xstrdup(cells[2]);
+    row->saved = xstrdup(cells[4]);
+    return true;
+}
+
 static bool read_row(struct decom *d, const struct tombstone_method **ret, struct tombstone *t,
                      char **ret_message, struct err *err)
 {
-    PG_RESULT_AUTO res = NULL;
-    *ret = NULL;
-    if (!pg_query(d->target,
-                  "SELECT method, message, saved::text FROM crossfade.tombstone WHERE pipeline = $1", 1,
-                  &d->pipeline, &res, err))
-        return err_wrap(err, "crossfade.tombstone on the target");
-    if (pg_rows(res) == 0)
-        return true;
-    *ret = find_method(pg_cell(res, 0, 0));
-    if (*ret == NULL)
-        return err_set(err, ERR_UNSUPPORTED,
-                       "the tombstone was put up by a way that this version does not know: %s",
-                       pg_cell(res, 0, 0));
-    *ret_message = xstrdup(pg_cell(res, 0, 1));
-    t->saved = xstrdup(pg_cell(res, 0, 2));
-    return true;
+    struct row row = {0};
+    bool ok = kept_ask(d, KEPT_TOMBSTONE, 1, &d->pipeline, take_row, &row, err) ||
+              err_wrap(err, "crossfade.tombstone on the target");
+    *ret = row.method;
+    *ret_message = row.message;
+    t->saved = row.saved;
+    return ok;
 }
 
 static bool set_state(struct decom *d, const char *state, struct err *err)
 {
-    PG_RESULT_AUTO res = NULL;
     const char *params[] = {d->pipeline, state};
-    return pg_query(d->target,
-                    "UPDATE crossfade.tombstone SET state = $2, at = CASE WHEN state = $2 THEN at ELSE "
-                    "pg_catalog.clock_timestamp() END WHERE pipeline = $1",
-                    2, params, &res, err) ||
+    return kept_ask(d, KEPT_TOMBSTONE_STATE, 2, params, NULL, NULL, err) ||
            err_wrap(err, "crossfade.tombstone on the target");
 }
 
@@ -88,16 +91,12 @@ static bool save(struct decom *d, const struct tombstone_method *method, struct 
 {
     if (t->saved != NULL) /* the first try's, by read_row() */
         return true;
-    PG_RESULT_AUTO res = NULL;
     char *allowed CLEANUP(free_ptr) = decom_allowed(d);
     const char *who[] = {d->source_user, allowed};
     if (!pg_query_text(d->source, method->save_sql, 2, who, &t->saved, err))
         return err_wrap(err, "what the tombstone replaces");
     const char *params[] = {d->pipeline, method->name, t->message, t->saved};
-    return pg_query(d->target,
-                    "INSERT INTO crossfade.tombstone (pipeline, method, state, message, saved) VALUES ($1, "
-                    "$2, 'raising', $3, $4::jsonb) ON CONFLICT DO NOTHING",
-                    4, params, &res, err) ||
+    return kept_ask(d, KEPT_TOMBSTONE_NEW, 4, params, NULL, NULL, err) ||
            err_wrap(err, "crossfade.tombstone on the target");
 }
 
@@ -105,7 +104,7 @@ static bool note(struct decom *d, const char *event, const struct tombstone_repo
                  struct err *err)
 {
     struct audit *audit = NULL;
-    if (!audit_on(d->target, d->pipeline, &audit, err))
+    if (!kept_audit(d, &audit, err))
         return false;
     json_t *detail = json_pack("{s:o, s:s, s:o}", "database", json_text(r->database), "method", r->method,
                                "message", json_text(r->message));
@@ -204,14 +203,12 @@ static bool raise_it(struct decom *d, const struct tombstone_method *method, str
 static bool lower_it(struct decom *d, const struct tombstone_method *method, struct tombstone *t,
                      struct tombstone_report *r, struct err *err)
 {
-    PG_RESULT_AUTO res = NULL;
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     bool ok = note(d, "decommission.tombstone_undo", r, &r->audit, err) && set_state(d, "lowering", err) &&
               method->lower(t, &sql, err) && run_on_source(d, &sql, err) &&
               failpoint("decommission.lowered", err);
     strbuf_release(&sql);
-    ok = ok && pg_query(d->target, "DELETE FROM crossfade.tombstone WHERE pipeline = $1", 1, &d->pipeline,
-                        &res, err);
+    ok = ok && kept_ask(d, KEPT_TOMBSTONE_GONE, 1, &d->pipeline, NULL, NULL, err);
     if (ok)
         r->outcome = "down";
     return ok;
@@ -219,11 +216,10 @@ static bool lower_it(struct decom *d, const struct tombstone_method *method, str
 
 static bool may_begin(struct decom *d, const struct tombstone_request *request, struct err *err)
 {
-    char at[40], until[40];
-    bool over;
-    if (!decom_cutover(d, at, until, &over, err))
+    struct decom_cutover c;
+    if (!decom_cutover(d, &c, err))
         return false;
-    return request->undo || *at != '\0' ||
+    return request->undo || c.at[0] != '\0' ||
            err_set(err, ERR_REFUSED,
                    "pipeline %s was not cut over: its source serves, and a tombstone would stop that",
                    d->pipeline);
@@ -250,10 +246,10 @@ static bool run(struct decom *d, const struct tombstone_request *request, struct
     const struct tombstone_method *method = NULL;
     char *message CLEANUP(free_ptr) = NULL;
     bool there = false;
-    bool ok = may_begin(d, request, err) &&
-              (request->execute ? decom_tables(d, err) && (there = true)
-                                : pg_control_tables_look(d->target, "crossfade.tombstone", &there, err)) &&
-              (!there || read_row(d, &method, &t, &message, err));
+    bool ok =
+        may_begin(d, request, err) &&
+        (request->execute ? kept_make(d, err) && (there = true) : kept_there(d, "tombstone", &there, err)) &&
+        (!there || read_row(d, &method, &t, &message, err));
     if (ok && request->undo && method == NULL) {
         r->outcome = "down";
         return true;

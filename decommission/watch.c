@@ -8,60 +8,60 @@
 
 #include "core/alloc.h"
 #include "core/clock.h"
-#include "decommission_internal.h"
-
-#define KNOWN_MAX "10000"
+#include "kept.h"
 
 /* $1: the source's time of the sample before; NULL: the first. As JSON, so that one statement notes it. */
 static const char sample_sql[] =
     "SELECT coalesce(pg_catalog.jsonb_agg(s), '[]')::text, count(*), pg_catalog.clock_timestamp()::text FROM "
     "(SELECT coalesce(a.usename::text, '?') AS role,"
     " coalesce(host(a.client_addr), 'local') AS address, coalesce(a.application_name, '') AS application, "
-    "pg_catalog.clock_timestamp() AS seen,"
+    "pg_catalog.to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC', "
+    "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS seen,"
     " count(*) FILTER (WHERE $1::timestamptz IS NULL OR a.backend_start IS NULL OR a.backend_start > "
     "$1::timestamptz) AS fresh, count(*) AS sessions"
     " FROM pg_catalog.pg_stat_activity a WHERE " FOREIGN_SESSIONS
     " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT 2000) s";
 
-static const char note_sql[] =
-    "INSERT INTO crossfade.connection_seen AS c (pipeline, role, address, application, first_seen, "
-    "last_seen, connections)"
-    " SELECT $1, CASE WHEN k.known THEN n.role ELSE '(others)' END, CASE WHEN k.known THEN n.address ELSE '' "
-    "END, CASE WHEN k.known THEN n.application ELSE '' END,"
-    " min(n.seen), max(n.seen), sum(n.fresh) FROM pg_catalog.jsonb_to_recordset($2::jsonb) n (role text, "
-    "address text, application text, seen timestamptz, fresh bigint)"
-    " CROSS JOIN LATERAL (SELECT (SELECT count(*) FROM crossfade.connection_seen t WHERE t.pipeline = $1) "
-    "< " KNOWN_MAX " OR EXISTS (SELECT FROM crossfade.connection_seen t WHERE t.pipeline = $1 AND t.role = "
-    "n.role AND t.address = n.address AND t.application = n.application)) k (known)"
-    " GROUP BY 1, 2, 3, 4 ON CONFLICT (pipeline, role, address, application) DO UPDATE SET last_seen = "
-    "EXCLUDED.last_seen, connections = c.connections + EXCLUDED.connections";
+struct known {
+    int64_t count;
+    char *last; /* malloc'd; NULL = none */
+};
+
+static bool take_known(void *ctx, const char *const *cells, struct err *err)
+{
+    struct known *k = ctx;
+    (void)err;
+    k->count = cells[0] != NULL ? strtoll(cells[0], NULL, 10) : 0;
+    k->last = cells[1] != NULL ? xstrdup(cells[1]) : NULL;
+    return true;
+}
 
 static bool sample(struct decom *d, char **before, const struct decom_watch *watch, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
-    PG_RESULT_AUTO noted = NULL;
     const char *since = *before;
-    int64_t known = 0;
+    struct known known = {0};
     if (!pg_query(d->source, sample_sql, 1, &since, &res, err))
         return err_wrap(err, "sessions of the source");
     const char *params[] = {d->pipeline, pg_cell(res, 0, 0)};
-    if (!pg_query(d->target, note_sql, 2, params, &noted, err) ||
-        !pg_query_int64(d->target, "SELECT count(*) FROM crossfade.connection_seen WHERE pipeline = $1", 1,
-                        &d->pipeline, &known, err))
+    if (!kept_ask(d, KEPT_NOTE, 2, params, NULL, NULL, err) ||
+        !kept_ask(d, KEPT_KNOWN, 1, &d->pipeline, take_known, &known, err))
         return err_wrap(err, "crossfade.connection_seen on the target");
+    free(known.last);
     free(*before);
     *before = xstrdup(pg_cell(res, 0, 2));
     if (watch->sampled != NULL)
-        watch->sampled(watch->ctx, pg_cell_int64(res, 0, 1), known);
+        watch->sampled(watch->ctx, pg_cell_int64(res, 0, 1), known.count);
     return true;
 }
 
 /* Where the recorder before this one ended, so that sessions are not counted twice. */
 static bool read_before(struct decom *d, char **ret, struct err *err)
 {
-    return pg_query_text(d->target,
-                         "SELECT max(last_seen)::text FROM crossfade.connection_seen WHERE pipeline = $1", 1,
-                         &d->pipeline, ret, err);
+    struct known known = {0};
+    bool ok = kept_ask(d, KEPT_KNOWN, 1, &d->pipeline, take_known, &known, err);
+    *ret = known.last;
+    return ok;
 }
 
 static bool stopped(const struct decom_watch *watch, int64_t wait_ms)
@@ -78,7 +78,7 @@ static bool watch_connected(const struct config *cfg, const struct decom_watch *
     char *before CLEANUP(free_ptr) = NULL;
     if (!decom_open(&d, cfg, err))
         return false;
-    bool ok = decom_tables(&d, err) && read_before(&d, &before, err);
+    bool ok = kept_make(&d, err) && read_before(&d, &before, err);
     while (ok && !*ret_stopped) {
         ok = sample(&d, &before, watch, err);
         *ret_stopped = watch->once || stopped(watch, watch->interval_ms);

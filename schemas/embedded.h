@@ -22,6 +22,7 @@ extern const char embedded_sql_catalog_database_sql[];   /* what a database has 
 extern const char embedded_sql_catalog_parity_sql[];     /* which objects belong to a pipeline's tables */
 extern const char
     embedded_sql_target_mariadb_conflicts_sql[]; /* … for tables that are written on both sides */
+extern const char embedded_sql_target_mariadb_decommission_sql[]; /* … for the old side, after a cutover */
 
 extern const char
     embedded_report_head_html[]; /* comparison report: up to <body>; {{policy}}, {{title}}, {{style}} */

@@ -1,12 +1,10 @@
 /* Owns: a comparison's sessions on MariaDB. See session.h. */
-#include <ctype.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "borrowed.h"
 #include "core/alloc.h"
-#include "core/sql_lex.h"
 #include "maria/conn.h"
 #include "session_impl.h"
 
@@ -100,45 +98,13 @@ static bool mariadb_exec(struct session *s, const char *sql, struct err *err)
     return maria_exec(conn_of(s), sql, err);
 }
 
-static bool in_name(const char *start, const char *p)
-{
-    return p > start && (isalnum((unsigned char)p[-1]) || p[-1] == '_' || p[-1] == '$' || p[-1] < 0);
-}
-
-/* $1 … become literals, outside of quotes and names. */
-static bool expand(const struct statement *st, struct strbuf *out, struct err *err)
-{
-    const char *start = st->sql.data, *p = start;
-    while (*p != '\0') {
-        const char *from = p;
-        if (*p == '\'' || *p == '"' || *p == '`') {
-            p = sql_behind_quoted(p, *p != '`');
-            strbuf_add(out, from, (size_t)(p - from));
-            continue;
-        }
-        if (*p != '$' || !isdigit((unsigned char)p[1]) || in_name(start, p)) {
-            strbuf_addc(out, *p++);
-            continue;
-        }
-        char *end = NULL;
-        long n = strtol(p + 1, &end, 10);
-        if (n < 1 || n > st->param_count)
-            return err_set(err, ERR_BUG, "parameter $%ld of %d", n, st->param_count);
-        if (st->params[n - 1] != NULL)
-            maria_quote_literal(out, st->params[n - 1]);
-        else
-            strbuf_adds(out, "NULL");
-        p = end;
-    }
-    return strbuf_ok(out, "statement", err);
-}
-
 static bool mariadb_send(struct session *s, const struct statement *st, struct err *err)
 {
     if (st->param_count == 0)
         return maria_send(conn_of(s), st->sql.data, st->sql.len, err);
     struct strbuf sql = STRBUF_INIT(STATEMENT_MAX);
-    bool ok = expand(st, &sql, err) && maria_send(conn_of(s), sql.data, sql.len, err);
+    bool ok = maria_add_statement(&sql, st->sql.data, st->param_count, st->params, err) &&
+              maria_send(conn_of(s), sql.data, sql.len, err);
     strbuf_release(&sql);
     return ok;
 }

@@ -68,6 +68,9 @@ struct store {
 
 extern const struct store store_postgres, store_mariadb;
 
+/* Runs the script of MariaDB's control tables unless `needed`, a question to the catalog, is answered by 1. */
+bool store_mariadb_make(struct cutover *co, const char *needed, struct err *err) MUST_CHECK;
+
 /* By the scheme of target.url. */
 const struct store *store_of_url(const char *url);
 

@@ -64,28 +64,33 @@ static const char needed_sql[] =
     "SELECT COUNT(*) = 4 FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME IN "
     "('crossfade_position', 'crossfade_verdict', 'crossfade_comparison', 'crossfade_cutover')";
 
-static bool all_there(struct cutover *co, bool *ret, struct err *err)
+static bool all_there(struct cutover *co, const char *needed, bool *ret, struct err *err)
 {
     int64_t there = 0;
-    bool ok = session_int64(co->maria, needed_sql, 0, NULL, &there, err);
+    bool ok = session_int64(co->maria, needed, 0, NULL, &there, err);
     *ret = there == 1;
     return ok;
 }
 
-static bool maria_store_make(struct cutover *co, struct err *err)
+bool store_mariadb_make(struct cutover *co, const char *needed, struct err *err)
 {
     const char *script = embedded_sql_target_mariadb_sql;
     struct err refused = ERR_INIT;
     bool there = false, ok = true;
-    if (!all_there(co, &there, err) || there)
+    if (!all_there(co, needed, &there, err) || there)
         return there || err_wrap(err, "target: control tables");
     for (char *sql; ok && (sql = maria_script_next(&script)) != NULL; free(sql))
         ok = session_exec(co->maria, sql, &refused);
     /* Somebody with more rights may have made them meanwhile. */
-    if (ok || (all_there(co, &there, NULL) && there))
+    if (ok || (all_there(co, needed, &there, NULL) && there))
         return true;
     *err = refused;
     return err_wrap(err, "creating the control tables on the target");
+}
+
+static bool maria_store_make(struct cutover *co, struct err *err)
+{
+    return store_mariadb_make(co, needed_sql, err);
 }
 
 static bool maria_store_ask(struct cutover *co, const char *sql, int count, const char *const *params,

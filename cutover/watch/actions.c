@@ -111,8 +111,8 @@ static void rollback_run(struct watching *w, const struct watch_level_state *l, 
 {
     const char *command = config_text(w->cfg, "cutover.watch.rollback_command");
     /* Who configures the action has answered the question of cutover.approval: [confirm] by it. */
-    const char *const argv[] = {"/proc/self/exe", "-c",        config_file(w->cfg),       "rollback", "run",
-                                "--execute",      "--confirm", pg_database(w->co.target), NULL};
+    const char *const argv[] = {"/proc/self/exe", "-c",        config_file(w->cfg),    "rollback", "run",
+                                "--execute",      "--confirm", watch_database(&w->co), NULL};
     char *env[] = {xstrdup("CROSSFADE_EVENT=rollback"), xasprintf("CROSSFADE_LEVEL=%s", l->id),
                    xasprintf("CROSSFADE_PIPELINE=%s", w->pipeline),
                    xasprintf("CROSSFADE_CUTOVER_ID=%s", w->cutover_id), NULL};

@@ -154,7 +154,7 @@ void automatic_look(struct watching *w)
     struct automatic_view view;
     struct err err = ERR_INIT;
     char why[WATCH_TEXT_MAX];
-    if (w->maintenance == NULL || w->co.target == NULL)
+    if (w->maintenance == NULL || !watch_there(&w->co))
         return;
     if (!view_of(w, &view, &err)) {
         waits(w, err.text);

@@ -77,6 +77,12 @@ void signal_of_poolers(struct watching *w)
         pooler_rules_free(rules, count);
         return;
     }
+    if (w->stage == STAGE_AFTER && w->co.maria != NULL) {
+        signal_unknown(s, "PgBouncer leads to no MariaDB: how long its queries take, latency_p95 tells "
+                          "(shadow queries)");
+        pooler_rules_free(rules, count);
+        return;
+    }
     signal_unknown(s, w->stage == STAGE_AFTER ? "no query, or no baseline of before the cutover"
                                               : "the baseline is being made");
     for (size_t i = 0; i < count && i < WATCH_POOLERS_MAX; i++)

@@ -56,6 +56,22 @@ static void ask(const struct config *cfg, const char *role, const char *listen_k
 
 /* --- lag --- */
 
+/* Where a commit stands in its stream, MariaDB does not tell the one who commits; when it was, the position tells. */
+static bool ping_mariadb(struct watching *w, const char *pipeline, struct err *err)
+{
+    ROWSET_AUTO none = NULL;
+    ROWSET_AUTO rs = NULL;
+    const char *params[] = {pipeline, w->probe.nonce};
+    if (!watch_ask_sql(&w->co, "INSERT INTO crossfade_marker (pipeline, nonce, kind) VALUES ($1, $2, 'ping')",
+                       2, params, &none, err) ||
+        !watch_ask_sql(&w->co, "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', SYSDATE(6))", 0, NULL, &rs,
+                       err))
+        return err_wrap(err, "marker ping");
+    w->probe.lsn = LSN_UNKNOWN;
+    w->probe.there_us = rowset_int64(rs, 0, 0);
+    return true;
+}
+
 static bool probe_send(struct watching *w, const struct config *cfg, struct err *err)
 {
     bool reverse = cfg == w->reverse;
@@ -63,35 +79,48 @@ static bool probe_send(struct watching *w, const struct config *cfg, struct err 
     if (w->probe.lsn != 0 && w->probe.reverse == reverse)
         return true;
     w->probe = (struct watch_probe){.reverse = reverse};
-    from.source = reverse ? w->co.target : watch_source(w, err);
-    if (from.source == NULL)
-        return false;
     nonce_make(w->probe.nonce);
-    int64_t now_us = clock_wall_us();
-    if (!marker_write(&from, "ping", w->probe.nonce, &w->probe.lsn, err))
-        return false;
-    w->probe.sent_us = now_us;
-    return true;
+    w->probe.sent_us = clock_wall_us();
+    if (reverse && w->co.maria != NULL)
+        return ping_mariadb(w, from.pipeline, err);
+    from.source = reverse ? w->co.target : watch_source(w, err);
+    return from.source != NULL && marker_write(&from, "ping", w->probe.nonce, &w->probe.lsn, err);
+}
+
+/* The binlog has whole seconds, rounded down: a commit of a later second than the marker's is behind it; one of the same second may be, and then a
+ * second marker will tell. */
+static bool arrived_by_time(struct watching *w, const char *pipeline, int64_t commit_us, bool *ret,
+                            struct err *err)
+{
+    int64_t there_us = w->probe.there_us;
+    *ret = commit_us >= there_us;
+    return *ret || commit_us < there_us - there_us % 1000000 || ping_mariadb(w, pipeline, err);
 }
 
 static bool probe_arrived(struct watching *w, const struct config *cfg, bool *ret, struct err *err)
 {
-    struct cutover to = {.cfg = cfg, .pipeline = config_text(cfg, "pipeline"), .store = &store_postgres};
+    struct cutover *to = w->probe.reverse ? watch_back(w, err) : &w->co;
+    const char *pipeline = config_text(cfg, "pipeline");
+    ROWSET_AUTO rs = NULL;
     lsn_t lsn;
     bool complete;
     char nonce[40];
-    to.target = w->probe.reverse ? watch_back_target(w, err) : w->co.target;
-    if (to.target == NULL || !position_read(&to, &lsn, &complete, nonce, err))
+    if (to == NULL || !position_read(to, &lsn, &complete, nonce, err) ||
+        !watch_ask(to, ASK_POSITION, 1, &pipeline, &rs, err))
         return false;
-    *ret = lsn >= w->probe.lsn || strcmp(nonce, w->probe.nonce) == 0;
-    return true;
+    *ret = strcmp(nonce, w->probe.nonce) == 0;
+    if (*ret || w->probe.there_us == 0) {
+        *ret = *ret || lsn >= w->probe.lsn;
+        return true;
+    }
+    return arrived_by_time(w, pipeline, rowset_int64(rs, 0, 1), ret, err);
 }
 
 static void lag_by_marker(struct watching *w, const struct config *cfg, struct signal *s)
 {
     struct err away = ERR_INIT;
     bool arrived = false;
-    if (w->co.target == NULL) {
+    if (!watch_there(&w->co)) {
         signal_unknown(s, "the target is away");
         return;
     }

@@ -47,14 +47,6 @@ static const char checksums_sql[] =
     "SELECT coalesce(sum(checksum_failures), 0)::bigint FROM pg_catalog.pg_stat_database"
     " WHERE datname = pg_catalog.current_database() OR datid = 0";
 
-/* What the newest run of each level has met; the SQLSTATE stands in the message. */
-static const char met_sql[] =
-    "SELECT count(*), coalesce(min(level || ': ' || substring(reason FROM 'SQLSTATE [0-9A-Z]{5}') || ': ' || "
-    "reason), "
-    "'') FROM (SELECT DISTINCT ON (level) level, reason FROM "
-    "crossfade.comparison"
-    " WHERE pipeline = $1 ORDER BY level, id DESC) last WHERE reason ~ 'SQLSTATE (XX|58030)'";
-
 static void add(struct signal *s, int64_t found, const char *where, const char *text)
 {
     char before[SIGNAL_TEXT_MAX];
@@ -71,7 +63,7 @@ static void checksums(struct pg_conn *conn, const char *side, struct signal *s)
     PG_RESULT_AUTO res = NULL;
     struct err away = ERR_INIT;
     char text[60];
-    if (conn == NULL || !watch_ask(conn, checksums_sql, 0, NULL, &res, &away))
+    if (conn == NULL || !watch_ask_pg(conn, checksums_sql, 0, NULL, &res, &away))
         return;
     int64_t failures = pg_cell_int64(res, 0, 0);
     (void)snprintf(text, sizeof text, "%lld checksum failures", (long long)failures);
@@ -80,10 +72,20 @@ static void checksums(struct pg_conn *conn, const char *side, struct signal *s)
 
 static void met(struct watching *w, struct signal *s)
 {
-    PG_RESULT_AUTO res = NULL;
+    ROWSET_AUTO rs = NULL;
     struct err away = ERR_INIT;
-    if (w->co.target != NULL && watch_ask(w->co.target, met_sql, 1, &w->pipeline, &res, &away))
-        add(s, pg_cell_int64(res, 0, 0), "compare", pg_cell(res, 0, 1));
+    if (watch_there(&w->co) && watch_ask(&w->co, ASK_DAMAGE, 1, &w->pipeline, &rs, &away))
+        add(s, rowset_int64(rs, 0, 0), "compare", rowset_cell(rs, 0, 1));
+}
+
+/* It keeps no count: a damaged page is met, or not. */
+static void tell_uncounted(struct signal *s)
+{
+    char before[SIGNAL_TEXT_MAX];
+    (void)snprintf(before, sizeof before, "%s", s->text);
+    (void)snprintf(s->text, sizeof s->text,
+                   "%.180s%sMariaDB counts no damaged pages: what apply and comparisons meet counts", before,
+                   before[0] != '\0' ? "; " : "");
 }
 
 void signal_of_corruption(struct watching *w)
@@ -93,6 +95,8 @@ void signal_of_corruption(struct watching *w)
     checksums(watch_source(w, &away), "source", s);
     checksums(w->co.target, "target", s);
     met(w, s);
+    if (w->co.maria != NULL && s->known)
+        tell_uncounted(s);
     if (!s->known)
         signal_unknown(s, "no side could be asked");
 }

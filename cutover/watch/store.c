@@ -78,8 +78,9 @@ static json_t *poolers_json(const struct watching *w)
 static json_t *probe_json(const struct watching *w)
 {
     char lsn[LSN_TEXT_MAX];
-    return json_pack("{s:s, s:s, s:I, s:b}", "lsn", lsn_format(w->probe.lsn, lsn), "nonce", w->probe.nonce,
-                     "sent_us", (json_int_t)w->probe.sent_us, "reverse", w->probe.reverse);
+    return json_pack("{s:s, s:s, s:I, s:I, s:b}", "lsn", lsn_format(w->probe.lsn, lsn), "nonce",
+                     w->probe.nonce, "sent_us", (json_int_t)w->probe.sent_us, "there_us",
+                     (json_int_t)w->probe.there_us, "reverse", w->probe.reverse);
 }
 
 static char *state_text(const struct watching *w)
@@ -132,6 +133,7 @@ static void take_probe(struct watching *w, const json_t *probe)
     copy_text(probe, "lsn", lsn, sizeof lsn);
     copy_text(probe, "nonce", w->probe.nonce, sizeof w->probe.nonce);
     w->probe.sent_us = whole(probe, "sent_us");
+    w->probe.there_us = whole(probe, "there_us");
     w->probe.reverse = json_is_true(json_object_get(probe, "reverse"));
     if (!lsn_parse(lsn, &w->probe.lsn))
         w->probe.lsn = 0;
@@ -162,13 +164,12 @@ static void take_state(struct watching *w, const json_t *state)
 
 bool store_load(struct watching *w, struct err *err)
 {
-    PG_RESULT_AUTO res = NULL;
-    if (!pg_query(w->co.target, "SELECT state::text FROM crossfade.cutover_watch WHERE pipeline = $1", 1,
-                  &w->pipeline, &res, err))
+    ROWSET_AUTO rs = NULL;
+    if (!watch_ask(&w->co, ASK_LOAD, 1, &w->pipeline, &rs, err))
         return err_wrap(err, "target: crossfade.cutover_watch");
-    if (pg_rows(res) == 0)
+    if (rowset_rows(rs) == 0)
         return true;
-    json_t *state = json_loads(pg_cell(res, 0, 0), 0, NULL);
+    json_t *state = json_loads(rowset_cell(rs, 0, 0), 0, NULL);
     if (whole(state, "format") != 1) {
         json_decref(state);
         return err_set(err, ERR_UNSUPPORTED,
@@ -184,47 +185,54 @@ static bool write_row(struct watching *w, struct err *err)
 {
     char *text CLEANUP(free_ptr) = state_text(w);
     const char *params[] = {w->pipeline, text};
-    PG_RESULT_AUTO res = NULL;
+    ROWSET_AUTO rs = NULL;
     if (text == NULL)
         return err_set(err, ERR_NO_MEMORY, "the state of the watch does not become JSON");
-    return watch_ask(w->co.target,
-                     "INSERT INTO crossfade.cutover_watch (pipeline, state) VALUES ($1, $2::jsonb)"
-                     " ON CONFLICT (pipeline) DO UPDATE SET state = excluded.state, changed_at = "
-                     "pg_catalog.clock_timestamp()"
-                     " WHERE crossfade.cutover_watch.state IS DISTINCT FROM excluded.state",
-                     2, params, &res, err);
+    return watch_ask(&w->co, ASK_SAVE, 2, params, &rs, err);
 }
 
 static bool run(struct watching *w, const char *sql, struct err *err)
 {
-    PG_RESULT_AUTO res = NULL;
-    return watch_ask(w->co.target, sql, 0, NULL, &res, err);
+    ROWSET_AUTO rs = NULL;
+    return watch_ask_sql(&w->co, sql, 0, NULL, &rs, err);
+}
+
+static void undo(struct watching *w)
+{
+    const struct pg_conn *pg = w->co.target;
+    struct err lost = ERR_INIT;
+    bool inside = pg != NULL ? !pg_busy(pg) && pg_in_transaction(pg) : !session_busy(w->co.maria);
+    if (inside && !run(w, "ROLLBACK", &lost))
+        log_event(LOG_LEVEL_WARN, "rollback_failed", "text=\"%s\"", lost.text);
 }
 
 static bool write_all(struct watching *w, struct err *err)
 {
     struct audit *audit = NULL;
     bool events = json_array_size(w->unsaved) > 0;
-    if (events &&
-        !audit_on(w->co.target, w->pipeline, &audit, err)) /* it may make its table: no transaction yet */
+    if (events && !w->co.store->audit(&w->co, &audit, err)) /* it may make its table: no transaction yet */
         return false;
-    bool ok = run(w, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", err) &&
-              (!events || write_events(w, audit, err)) && write_row(w, err) && run(w, "COMMIT", err);
+    bool ok = run(w, w->co.store->sql[STORE_BEGIN], err) && (!events || write_events(w, audit, err)) &&
+              write_row(w, err) && run(w, "COMMIT", err);
+    if (!ok)
+        undo(w);
+    bool waits = w->co.maria != NULL && session_busy(w->co.maria);
+    if (audit != NULL && !waits)
+        audit_settled(audit);
     audit_close(audit);
+    if (waits) /* the transaction and the chain's lock go with it */
+        watch_side_lost(&w->co);
     return ok;
 }
 
 bool store_save(struct watching *w, struct err *err)
 {
-    if (w->co.target == NULL)
+    if (!watch_there(&w->co))
         return err_set(err, ERR_CONNECT, "the target is away");
     if (write_all(w, err)) {
         json_array_clear(w->unsaved);
         return true;
     }
-    struct err lost = ERR_INIT;
-    if (!pg_busy(w->co.target) && pg_in_transaction(w->co.target) && !run(w, "ROLLBACK", &lost))
-        log_event(LOG_LEVEL_WARN, "rollback_failed", "text=\"%s\"", lost.text);
     return err_wrap(err, "the state of the watch");
 }
 
@@ -241,14 +249,12 @@ static enum watch_stage stage_of(const struct watching *w)
 }
 
 /* What the decision row of this pipeline says there is now; false: none, or it cannot be asked. */
-static bool decision_is(struct pg_conn *conn, const char *pipeline, const char *state)
+static bool decision_is(struct cutover *side, const char *pipeline, const char *state)
 {
-    PG_RESULT_AUTO res = NULL;
+    ROWSET_AUTO rs = NULL;
     struct err away = ERR_INIT;
-    return conn != NULL &&
-           watch_ask(conn, "SELECT state FROM crossfade.decision WHERE pipeline = $1", 1, &pipeline, &res,
-                     &away) &&
-           pg_rows(res) > 0 && strcmp(pg_cell(res, 0, 0), state) == 0;
+    return watch_there(side) && watch_ask(side, ASK_DECISION, 1, &pipeline, &rs, &away) &&
+           rowset_rows(rs) > 0 && strcmp(rowset_cell(rs, 0, 0), state) == 0;
 }
 
 /* Whether somebody has moved the application back, or is at it. What cannot be asked leaves it at AFTER: the rollback asks the same rows itself, and
@@ -257,10 +263,25 @@ static void look_back(struct watching *w)
 {
     const char *back = w->back_there ? config_text(w->reverse, "pipeline") : NULL;
     struct err away = ERR_INIT;
-    if (decision_is(watch_source(w, &away), w->pipeline, "returned"))
+    struct cutover source = {.store = &store_postgres, .target = watch_source(w, &away)};
+    if (decision_is(&source, w->pipeline, "returned"))
         w->stage = STAGE_BACK;
-    else if (back != NULL && decision_is(w->co.target, back, "open"))
+    else if (back != NULL && decision_is(&w->co, back, "open"))
         w->stage = STAGE_CUTTING;
+}
+
+/* MariaDB keeps no slot. What its capture has begun stands where apply has begun to write it. */
+static bool look_for_position(struct watching *w, struct err *err)
+{
+    const char *pipeline = config_text(w->reverse, "pipeline");
+    ROWSET_AUTO rs = NULL;
+    struct err away = ERR_INIT;
+    struct cutover *back = watch_back(w, &away);
+    w->back_there =
+        back != NULL && watch_ask(back, ASK_POSITION, 1, &pipeline, &rs, &away) && rowset_int64(rs, 0, 0) > 0;
+    if (back == NULL || rs == NULL)
+        log_event(LOG_LEVEL_WARN, "watch_failed", "text=\"whether there is a way back: %s\"", away.text);
+    return true;
 }
 
 /* A configuration can be turned round although nobody has started the way back; it may be started later, too. */
@@ -270,6 +291,8 @@ static bool look_for_way_back(struct watching *w, struct err *err)
     w->back_there = w->reverse != NULL;
     if (!w->turned || !w->back_there)
         return true;
+    if (w->co.maria != NULL)
+        return look_for_position(w, err);
     back.view.pipeline = config_text(w->reverse, "pipeline");
     back.view.source = w->co.target;
     return back_is_set_up(&back, &w->back_there, err);
@@ -277,17 +300,13 @@ static bool look_for_way_back(struct watching *w, struct err *err)
 
 bool store_stage(struct watching *w, struct err *err)
 {
-    PG_RESULT_AUTO res = NULL;
-    if (!watch_ask(
-            w->co.target,
-            "SELECT cutover_id, state, (extract(epoch FROM at) * 1000000)::bigint FROM crossfade.cutover"
-            " WHERE pipeline = $1 ORDER BY at DESC, seq DESC LIMIT 1",
-            1, &w->pipeline, &res, err))
+    ROWSET_AUTO rs = NULL;
+    if (!watch_ask(&w->co, ASK_NEWEST, 1, &w->pipeline, &rs, err))
         return err_wrap(err, "target: crossfade.cutover");
-    bool found = pg_rows(res) > 0;
-    (void)snprintf(w->cutover_id, sizeof w->cutover_id, "%s", found ? pg_cell(res, 0, 0) : "");
-    (void)snprintf(w->cutover_state, sizeof w->cutover_state, "%s", found ? pg_cell(res, 0, 1) : "");
-    w->switched_us = found ? pg_cell_int64(res, 0, 2) : 0;
+    bool found = rowset_rows(rs) > 0;
+    (void)snprintf(w->cutover_id, sizeof w->cutover_id, "%s", found ? rowset_cell(rs, 0, 0) : "");
+    (void)snprintf(w->cutover_state, sizeof w->cutover_state, "%s", found ? rowset_cell(rs, 0, 1) : "");
+    w->switched_us = found ? rowset_int64(rs, 0, 2) : 0;
     w->stage = stage_of(w);
     if (w->stage != STAGE_AFTER)
         return true;

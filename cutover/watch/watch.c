@@ -9,46 +9,49 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/log.h"
+#include "maria/url.h"
 #include "pg/control_tables.h"
 #include "sql/embedded.h"
 #include "watching.h"
 
 #define TARGET_TABLES                                                                                        \
     "crossfade.position crossfade.verdict crossfade.comparison crossfade.cutover crossfade.cutover_watch"
+#define STATEMENT_MS 20000 /* most time of one statement on the target, by its server */
 
 /* --- the session on the target --- */
+
+static bool control_tables(struct watching *w, struct err *err)
+{
+    if (w->co.store == &store_mariadb)
+        return w->co.store->make(&w->co, err) &&
+               store_mariadb_make(&w->co,
+                                  "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = "
+                                  "DATABASE() AND TABLE_NAME = 'crossfade_cutover_watch'",
+                                  err);
+    return pg_exec(w->co.target, "SET lock_timeout = '10s'", err) &&
+           pg_control_tables_ensure(w->co.target, TARGET_TABLES, embedded_sql_target_sql, "target", err);
+}
 
 /* One watch at a time: held as long as its session lives. */
 static bool lock(struct watching *w, struct err *err)
 {
-    bool got = false;
-    if (!pg_query_bool(w->co.target,
-                       "SELECT pg_catalog.pg_try_advisory_lock("
-                       "pg_catalog.hashtextextended('crossfade.cutover_watch:' || $1, 0))",
-                       1, &w->pipeline, &got, err))
+    ROWSET_AUTO rs = NULL;
+    if (!watch_ask(&w->co, ASK_LOCK, 1, &w->pipeline, &rs, err))
         return false;
-    return got ||
+    return (rowset_rows(rs) > 0 && rowset_bool(rs, 0, 0)) ||
            err_set(err, ERR_BUSY, "another `crossfade cutover watch` of pipeline %s is running", w->pipeline);
-}
-
-static void target_lost(struct watching *w)
-{
-    pg_close(w->co.target);
-    w->co.target = NULL;
 }
 
 static bool target_open(struct watching *w, struct err *err)
 {
     struct err dead = ERR_INIT;
-    if (watch_alive(w->co.target, &dead))
+    if (watch_alive(&w->co, &dead))
         return true;
-    target_lost(w);
-    if (cutover_open_target(&w->co, w->cfg, err) &&
-        pg_exec(w->co.target, "SET statement_timeout = '20s'; SET lock_timeout = '10s'", err) &&
-        pg_control_tables_ensure(w->co.target, TARGET_TABLES, embedded_sql_target_sql, "target", err) &&
-        lock(w, err))
+    watch_side_lost(&w->co);
+    if (cutover_open_target(&w->co, w->cfg, err) && w->co.store->limit(&w->co, STATEMENT_MS, err) &&
+        control_tables(w, err) && lock(w, err))
         return true;
-    target_lost(w);
+    watch_side_lost(&w->co);
     return false;
 }
 
@@ -67,7 +70,7 @@ static void tell_away(struct watching *w, const struct err *away)
 static bool save(struct watching *w, struct err *err)
 {
     struct err failed = ERR_INIT;
-    if (w->co.target == NULL || store_save(w, &failed))
+    if (!watch_there(&w->co) || store_save(w, &failed))
         return true;
     log_event(LOG_LEVEL_ERROR, "watch_failed", "text=\"%s\"", failed.text);
     if (w->request->once)
@@ -146,29 +149,55 @@ static bool take_up(struct watching *w, bool *ret_stopped, struct err *err)
     }
 }
 
+/* A trigger that rolls back needs what `crossfade rollback` needs, or a command in its place. */
+static bool may_roll_back(const struct watching *w, const struct err *cannot, struct err *err)
+{
+    if (!err_is_set(cannot) || config_text(w->cfg, "cutover.watch.rollback_command") != NULL)
+        return true;
+    for (size_t k = 0; k < TRIGGER_KINDS; k++) {
+        for (size_t i = 0; i < w->triggers[k].level_count; i++) {
+            if (w->triggers[k].levels[i].rule.action == TRIGGER_ROLLBACK)
+                return err_set(err, ERR_CONFIG,
+                               "cutover.triggers.%s: action rollback: %s. Hint: alert or pause, or set "
+                               "cutover.watch.rollback_command",
+                               trigger_table[k].name, cannot->text);
+        }
+    }
+    return true;
+}
+
 /* Named, or ours turned round, if it can be. */
 static bool open_reverse(struct watching *w, struct err *err)
 {
     struct err cannot = ERR_INIT;
+    struct config *turned = NULL;
     const char *named = config_text(w->cfg, "cutover.watch.reverse_config");
-    if (named != NULL)
-        return (config_load(named, NULL, 0, &w->reverse, err) &&
-                config_require(w->reverse, err, "pipeline", "target.url", (char *)NULL)) ||
-               err_wrap(err, "cutover.watch.reverse_config");
-    w->turned = strcmp(config_text(w->cfg, "cutover.reverse"), "off") != 0 &&
-                config_reversed(w->cfg, &w->reverse, &cannot);
-    return true;
+    bool can = config_reversed(w->cfg, &turned, &cannot); /* as `crossfade rollback` asks */
+    w->turned = can && named == NULL && strcmp(config_text(w->cfg, "cutover.reverse"), "off") != 0;
+    if (w->turned)
+        w->reverse = turned;
+    else if (can)
+        config_free(turned);
+    if (named != NULL &&
+        (!config_load(named, NULL, 0, &w->reverse, err) ||
+         !config_require(w->reverse, err, "pipeline", "source.url", "target.url", (char *)NULL)))
+        return err_wrap(err, "cutover.watch.reverse_config");
+    return may_roll_back(w, &cannot, err);
 }
 
 static bool open_config(struct watching *w, struct err *err)
 {
     size_t windows = 0;
     const char *const *texts = config_list(w->cfg, "cutover.auto_cutover_on.maintenance_window", &windows);
-    if (!open_reverse(w, err))
+    if (maria_is_url(config_text(w->cfg, "source.url")))
+        return err_set(err, ERR_CONFIG,
+                       "source.url names MariaDB: cutover watch looks after pipelines whose source is "
+                       "PostgreSQL (the way back from MariaDB is watched by the watch of the way there)");
+    if (!triggers_open(w, err) || !open_reverse(w, err))
         return false;
     if (windows > 0 && !maintenance_open(texts, windows, &w->maintenance, err))
         return err_wrap(err, "cutover.auto_cutover_on.maintenance_window");
-    return triggers_open(w, err);
+    return true;
 }
 
 static void close_all(struct watching *w)
@@ -176,7 +205,7 @@ static void close_all(struct watching *w)
     alerts_free(w->alerts);
     cutover_close(&w->co);
     pg_close(w->source);
-    pg_close(w->back_target);
+    watch_side_lost(&w->back);
     maintenance_free(w->maintenance);
     config_free(w->reverse);
     json_decref(w->unsaved);

@@ -10,6 +10,7 @@
 #include "cutover/watch.h"
 #include "hysteresis.h"
 #include "maintenance.h"
+#include "sides.h"
 
 #define SIGNAL_TEXT_MAX 300
 #define WATCH_TEXT_MAX  600
@@ -69,11 +70,13 @@ struct watch_auto {
 
 /* A question under way from one end of the pipeline to the other, while a role does not answer. */
 struct watch_probe {
-    lsn_t lsn; /* 0 = none is */
+    lsn_t lsn; /* 0 = none is; LSN_UNKNOWN: told by its nonce, or by commits behind it */
     char nonce[40];
-    int64_t sent_us; /* wall */
+    int64_t sent_us;  /* wall */
+    int64_t there_us; /* by the clock of the server where it was written; 0 = not asked */
     bool reverse;
 };
+#define LSN_UNKNOWN UINT64_MAX
 
 struct watching {
     const struct config *cfg;
@@ -81,10 +84,11 @@ struct watching {
     const char *pipeline;
     struct config *
         reverse; /* cutover.watch.reverse_config, else the configuration turned round; NULL = there is no way back */
-    bool turned;       /* the latter; whether it was ever set up is asked after the cutover */
-    bool back_there;   /* AFTER: the way back is set up; asked anew each time */
-    struct cutover co; /* its session on the target, and what cutover_execute() does not share */
-    struct pg_conn *source, *back_target; /* NULL = away; back_target: the reverse pipeline's */
+    bool turned;            /* the latter; whether it was ever set up is asked after the cutover */
+    bool back_there;        /* AFTER: the way back is set up; asked anew each time */
+    struct cutover co;      /* its session on the target, and what cutover_execute() does not share */
+    struct pg_conn *source; /* NULL = away */
+    struct cutover back;    /* watch_back(): the reverse pipeline's target, asked alone */
     struct cutover_talk talk;
     struct alerts *alerts;
     struct maintenance *maintenance; /* NULL: no cutover runs by itself */
@@ -107,15 +111,6 @@ void signal_set(struct signal *s, double value, const char *fmt, ...) PRINTF_LIK
 void signal_unknown(struct signal *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* The configuration of the pipeline that runs now: before the cutover ours, after it the reverse one's (NULL: not known). */
 const struct config *watch_running(const struct watching *w);
-/* A session on the source, on the reverse pipeline's target; NULL: away, and *err says why. */
-struct pg_conn *watch_source(struct watching *w, struct err *err);
-struct pg_conn *watch_back_target(struct watching *w, struct err *err);
-/* As pg_query(), for at most some seconds: a server that is there and does not answer must not hold up the watch. Behind a failure the session may be
- * of no further use: watch_alive() tells. */
-bool watch_ask(struct pg_conn *conn, const char *sql, int count, const char *const *params,
-               struct pg_result **ret, struct err *err) MUST_CHECK;
-/* conn: NULL allowed. */
-bool watch_alive(struct pg_conn *conn, struct err *err) MUST_CHECK;
 void signals_of_roles(struct watching *w);    /* lag, failed_batches, roles; true parts of corruption */
 void signals_of_verdicts(struct watching *w); /* reconciliation, latency_p95, error_rate */
 void signal_of_poolers(struct watching *w);

@@ -503,7 +503,7 @@ const struct option option_table[] = {
     {.key = "cutover.triggers.disk", .type = OPT_RULES, .item_check = trigger_percent_check, .one_rule = true, .items = TRIGGER_ITEMS, .example = "[{above: 80%, action: alert}, {above: 90%, clear_below: 85%, action: pause}]", .used_by = "cutover",
      .help = "cutover watch: use, as df tells it, of the fullest among the file systems of an embedded journal and of cutover.watch.disk_paths. Fields as of reconciliation. Default: an alert above 90%, over below 85%."},
     {.key = "cutover.triggers.corruption", .type = OPT_RULES, .item_check = trigger_count_check, .one_rule = true, .items = TRIGGER_ITEMS, .example = "{above: 0, action: pause}", .used_by = "cutover",
-     .help = "cutover watch: checksum failures that pg_stat_database counts on both sides (until somebody resets it), and errors of class XX or 58030 that apply and the last comparisons have met. Fields as of reconciliation. Default: an alert above 0."},
+     .help = "cutover watch: checksum failures that pg_stat_database counts on both sides (until somebody resets it; MariaDB counts none), and errors of class XX or 58030 that apply and the last comparisons have met. Fields as of reconciliation. Default: an alert above 0."},
     {.key = "cutover.watch.every", .type = OPT_DURATION, .unit = UNIT_MS, .def = "5s", .min = 100, .max = 60 * MINUTE_S * 1000, .used_by = "cutover",
      .help = "cutover watch: how often it measures."},
     {.key = "cutover.watch.disk_paths", .type = OPT_LIST, .one_rule = true, .items = "paths", .example = "[/var/lib/postgresql]", .used_by = "cutover",

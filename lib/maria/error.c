@@ -40,9 +40,12 @@ static const struct {
     {1684, "55P03", ERR_TRANSIENT}, /* information_schema has left a table out that is being altered */
     {1021, "53100", ERR_NO_SPACE},  /* disk full */
     {1114, "53100", ERR_NO_SPACE},  /* table is full */
-    {1146, "42P01", ERR_SCHEMA},    /* no such table */
-    {1049, "3D000", ERR_CONFIG},    /* no such database */
-    {1054, "42703", ERR_SCHEMA},    /* no such column */
+    {1034, "XX002", ERR_SQL},       /* damaged data: an index, … */
+    {1712, "XX002", ERR_SQL},       {1194, "XX001", ERR_SQL}, /* … a table */
+    {1195, "XX001", ERR_SQL},       {1877, "XX001", ERR_SQL},
+    {1932, "XX001", ERR_SQL},       {1146, "42P01", ERR_SCHEMA}, /* no such table */
+    {1049, "3D000", ERR_CONFIG},                                 /* no such database */
+    {1054, "42703", ERR_SCHEMA},                                 /* no such column */
     {1045, "28000", ERR_AUTH},      {1044, "42501", ERR_AUTH},
     {1142, "42501", ERR_AUTH},      {1143, "42501", ERR_AUTH},
     {1227, "42501", ERR_AUTH},      {1698, "28000", ERR_AUTH},
@@ -121,6 +124,8 @@ bool maria_fail(unsigned number, const char *state, const char *text, const char
     struct strbuf hint = STRBUF_INIT(2000);
     const char *shown = without_value(number, text, safe);
     add_grant(&hint, number, text);
+    if (strncmp(state, "XX0", 3) == 0) /* as comparisons and cutover watch look for it */
+        strbuf_addf(&hint, ": data is damaged (SQLSTATE %.5s)", state);
     err_set(err, code, "%s: %s (error %u)%s%s", what, shown, number,
             number == 1153 || number == 2020 ? ". Hint: raise max_allowed_packet of the server" : "",
             hint.data);

@@ -138,6 +138,13 @@ CREATE TABLE IF NOT EXISTS crossfade_cutover (
     KEY of_pipeline (pipeline, at)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='steps of cutovers, written before each is taken';
 
+CREATE TABLE IF NOT EXISTS crossfade_cutover_watch (
+    pipeline   varchar(64) NOT NULL,
+    state      json        NOT NULL,
+    changed_at datetime(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6) COMMENT 'UTC',
+    PRIMARY KEY (pipeline)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='what cutover watch knows; written by one watch at a time';
+
 CREATE TABLE IF NOT EXISTS crossfade_audit (
     seq        bigint       NOT NULL COMMENT 'from 1, without a gap',
     at         datetime(6)  NOT NULL COMMENT 'UTC',
