@@ -49,6 +49,7 @@ void batch_free(struct batch *b)
         free(b->tables[i].partitions);
     }
     free(b->tables);
+    free(b->touched);
     free(b->slots);
     end_overflow(b);
     arena_release(&b->arena);
@@ -57,8 +58,8 @@ void batch_free(struct batch *b)
 
 void batch_forget_items(struct batch *b)
 {
-    for (size_t i = 0; i < b->table_count; i++) {
-        struct batch_table *bt = &b->tables[i];
+    for (size_t i = 0; i < b->touched_count; i++) {
+        struct batch_table *bt = &b->tables[b->touched[i]];
         if (bt->in_arena) {
             bt->items = NULL;
             bt->cap = 0;
@@ -78,8 +79,12 @@ void batch_forget_items(struct batch *b)
 void batch_clear(struct batch *b)
 {
     batch_forget_items(b);
-    for (size_t i = 0; i < b->table_count; i++)
-        memset(b->tables[i].rows, 0, sizeof b->tables[i].rows);
+    for (size_t i = 0; i < b->touched_count; i++) {
+        struct batch_table *bt = &b->tables[b->touched[i]];
+        memset(bt->rows, 0, sizeof bt->rows);
+        bt->touched = false;
+    }
+    b->touched_count = 0;
     b->counts = (struct batch_counts){0};
     b->generation++;
     b->next_seq = 0;
@@ -138,8 +143,8 @@ const struct batch_counts *batch_counts(const struct batch *b)
 
 void batch_tally(struct batch *b, struct tally *t)
 {
-    for (size_t i = 0; i < b->table_count; i++) {
-        struct batch_table *bt = &b->tables[i];
+    for (size_t i = 0; i < b->touched_count; i++) {
+        struct batch_table *bt = &b->tables[b->touched[i]];
         for (int kind = 0; kind < TALLY_KINDS; kind++) {
             if (bt->rows[kind] > 0 && bt->tally == 0)
                 bt->tally = tally_table(t, bt->schema, bt->table) + 1;
@@ -417,6 +422,7 @@ static bool grow_items(struct batch *b, struct batch_table *bt)
 
 static bool append_item(struct batch *b, struct batch_table *bt, const struct item *it)
 {
+    batch_touch(b, bt);
     if (bt->count == bt->cap && !grow_items(b, bt))
         return false;
     if (bt->count > 0 && item_order(&bt->items[bt->count - 1], it) > 0)

@@ -25,6 +25,7 @@ struct batch_table {
     bool unsorted;
     bool
         elsewhere; /* another shard's: its items are not kept. Names empty: so are all tables of the stream */
+    bool touched;  /* it is in the batch's list of those */
     uint32_t tally;             /* tally_table() plus 1; 0 = not asked for yet */
     uint64_t rows[TALLY_KINDS]; /* kept since batch_clear() */
     size_t departures;          /* first halves of key changes whose second half is still to come */
@@ -38,6 +39,9 @@ struct batch {
     int overflow_fd; /* -1: all is in memory */
     struct batch_table *tables;
     size_t table_count, table_cap, last_table;
+    uint32_t *
+        touched; /* tables with anything since batch_clear(): all that a small batch out of many tables has to look at */
+    size_t touched_count, touched_cap;
     const struct table_schema *last_schema; /* of last_table; NULL = any lookup is due */
     uint32_t *slots;                        /* open addressing by hash: index into tables plus 1, 0 = empty */
     size_t slot_count;                      /* a power of two; more than half of them are empty */
@@ -55,6 +59,11 @@ struct batch {
     lsn_t (*table_drop_below)(void *ctx, const struct table_schema *schema);
     void *table_drop_ctx;
 };
+
+/* batch_touched.c: it has something from now on. */
+void batch_touch(struct batch *b, struct batch_table *bt);
+/* The list in the order of the tables, which is the same in all batches. */
+void batch_sort_touched(struct batch *b);
 
 /* batch_write.c */
 void batch_sort_table(struct batch_table *bt);

@@ -54,14 +54,14 @@ static bool collapse_run(struct batch *b, struct table_map *tables, const struct
 static bool write_sets(struct batch *b, struct table_map *tables, struct target *tgt, enum target_mode mode,
                        enum rows_new rows_new, struct err *err)
 {
-    struct target_batch *out = xcalloc(b->table_count + 1, sizeof *out);
-    size_t *done = xcalloc(b->table_count + 1, sizeof *done);
+    struct target_batch *out = xcalloc(b->touched_count + 1, sizeof *out);
+    size_t *done = xcalloc(b->touched_count + 1, sizeof *done);
     bool ok = true;
     for (bool more = true; ok && more;) {
         size_t n = 0;
         more = false;
-        for (size_t i = 0; ok && i < b->table_count; i++) {
-            struct batch_table *bt = &b->tables[i];
+        for (size_t i = 0; ok && i < b->touched_count; i++) {
+            struct batch_table *bt = &b->tables[b->touched[i]];
             if (done[i] >= bt->count)
                 continue;
             if (done[i] == 0)
@@ -84,8 +84,8 @@ static bool write_sets(struct batch *b, struct table_map *tables, struct target 
 /* Replay in order looks at each table as a whole, before any of it is written. */
 static bool check_tables(struct batch *b, struct table_map *tables, struct target *tgt, struct err *err)
 {
-    for (size_t i = 0; i < b->table_count; i++) {
-        struct batch_table *bt = &b->tables[i];
+    for (size_t i = 0; i < b->touched_count; i++) {
+        struct batch_table *bt = &b->tables[b->touched[i]];
         struct target_table *table = NULL;
         if (bt->count == 0)
             continue;
@@ -113,9 +113,10 @@ static struct item **sorted_items(const struct batch *b)
 {
     struct item **all = xcalloc(b->item_count + 1, sizeof *all);
     size_t n = 0;
-    for (size_t i = 0; i < b->table_count; i++) {
-        for (size_t k = 0; k < b->tables[i].count; k++)
-            all[n++] = &b->tables[i].items[k];
+    for (size_t i = 0; i < b->touched_count; i++) {
+        const struct batch_table *bt = &b->tables[b->touched[i]];
+        for (size_t k = 0; k < bt->count; k++)
+            all[n++] = &bt->items[k];
     }
     qsort(all, n, sizeof *all, by_order_of_pointers);
     return all;
@@ -168,8 +169,8 @@ static bool prepare_tables(const struct batch *b, struct table_map *tables, stru
 {
     const struct table_schema **schemas = NULL;
     size_t n = 0, cap = 0;
-    for (size_t i = 0; i < b->table_count; i++) {
-        const struct batch_table *bt = &b->tables[i];
+    for (size_t i = 0; i < b->touched_count; i++) {
+        const struct batch_table *bt = &b->tables[b->touched[i]];
         for (size_t k = 0; k < bt->count; k++) {
             if (k > 0 && bt->items[k].schema == bt->items[k - 1].schema)
                 continue;
@@ -188,6 +189,7 @@ static bool prepare_tables(const struct batch *b, struct table_map *tables, stru
 bool batch_write_items(struct batch *b, struct table_map *tables, struct target *tgt, enum target_mode mode,
                        enum rows_new rows_new, struct err *err)
 {
+    batch_sort_touched(b);
     if (!prepare_tables(b, tables, err))
         return false;
     return mode == TARGET_ORDERED ? write_ordered(b, tables, tgt, err)
@@ -204,8 +206,9 @@ bool batch_write(struct batch *b, struct table_map *tables, struct target *tgt, 
 
 bool batch_divert(struct batch *b, struct letters *letters, struct err *err)
 {
-    for (size_t i = 0; i < b->table_count && letters_count(letters) > 0; i++) {
-        struct batch_table *bt = &b->tables[i];
+    batch_sort_touched(b);
+    for (size_t i = 0; i < b->touched_count && letters_count(letters) > 0; i++) {
+        struct batch_table *bt = &b->tables[b->touched[i]];
         size_t kept = 0;
         batch_sort_table(bt);
         for (size_t k = 0; k < bt->count; k++) {

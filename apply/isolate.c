@@ -77,21 +77,25 @@ static void close_part(struct isolate *iso)
     for (size_t i = 0; i < iso->part.table_count; i++)
         free(iso->part.tables[i].items);
     free(iso->part.tables);
+    free(iso->part.touched);
     arena_release(&iso->part.arena);
 }
 
 static size_t fill_part(struct isolate *iso, const struct ranked *from, size_t count)
 {
     struct batch *part = &iso->part;
-    for (size_t i = 0; i < part->table_count; i++)
-        part->tables[i].count = 0;
-    part->item_count = 0;
+    for (size_t i = 0; i < part->touched_count; i++) {
+        part->tables[part->touched[i]].count = 0;
+        part->tables[part->touched[i]].touched = false;
+    }
+    part->touched_count = part->item_count = 0;
     part->counts.conflicts = (struct conflict_counts){0};
     arena_clear(&part->arena);
     for (size_t i = 0; i < count; i++) {
         struct batch_table *bt = &part->tables[from[i].table];
         if (from[i].gone)
             continue;
+        batch_touch(part, bt);
         if (bt->count == bt->cap) {
             bt->cap = bt->cap == 0 ? 16 : 2 * bt->cap;
             bt->items = xrealloc(bt->items, bt->cap * sizeof *bt->items);

@@ -38,6 +38,7 @@
 #include "capture/publish/shape_voids.h"
 #include "capture/source/recover.h"
 #include "capture/source/setup.h"
+#include "capture/source/slot_watch.h"
 #include "capture/source/standby.h"
 #include "capture/stream/stream.h"
 #include "control/tally.h"
@@ -109,10 +110,10 @@ void cap_status_show(struct cap_session *s, enum role_phase phase)
         st->fence_id = p.fence_id;
         st->attempt = p.attempt;
         st->complete = p.complete;
-        st->changes = p.changes;
-        st->transactions = p.transactions;
-        st->fences = p.fences;
-        st->bytes = p.bytes;
+        st->changes = s->before->changes + p.changes;
+        st->transactions = s->before->transactions + p.transactions;
+        st->fences = s->before->fences + p.fences;
+        st->bytes = s->before->bytes + p.bytes;
         st->queued_batches = (uint64_t)MAX_OF(p.queued, 0);
         st->journal_known = p.fences > 0;
         st->journal_bytes = p.journal.bytes;
@@ -309,12 +310,17 @@ static bool run_session(struct cap_session *s, struct err *err)
 static bool close_session(struct cap_session *s, bool ok, struct err *err)
 {
     struct err cause = ERR_INIT;
-    if (!cap_publisher_stop(s->publisher, &cause)) {
+    struct cap_progress last = {0};
+    if (!cap_publisher_stop(s->publisher, &last, &cause)) {
         *err = cause;
         err_wrap(err, "journal");
         ok = false;
     }
     s->publisher = NULL;
+    s->before->changes += last.changes;
+    s->before->transactions += last.transactions;
+    s->before->fences += last.fences;
+    s->before->bytes += last.bytes;
     struct err note = ERR_INIT;
     if (s->shapes != NULL && cap_shapes_has_halted(s->shapes) &&
         !cap_shapes_write_halt(s->shapes, &s->settings->journal, &note)) {
@@ -344,6 +350,8 @@ struct role {
     struct role_status status;
     int stop_fd;
     unsigned failures; /* in a row */
+    struct cap_totals before;
+    struct cap_slot_watch *slot_watch;
     bool ever_progressed, whole_only;
     lsn_t part_lsn;
     int64_t started_us;
@@ -356,6 +364,8 @@ static bool one_session(struct role *r, bool *ret_again, struct err *err)
                             .asked = &r->asked,
                             .board = r->board,
                             .status = &r->status,
+                            .before = &r->before,
+                            .slot_watch = r->slot_watch,
                             .stop_fd = r->stop_fd,
                             .whole_only = &r->whole_only,
                             .part_lsn = &r->part_lsn};
@@ -420,6 +430,8 @@ bool capture_run(const struct config *cfg, struct status_board *board, int stop_
     r.status.retained_wal_bytes = r.status.safe_wal_bytes = -1;
     (void)snprintf(r.status.pipeline, sizeof r.status.pipeline, "%s", settings.pipeline);
     bool ok = false, stopped = false;
+    if (!maria_is_url(settings.source_url))
+        r.slot_watch = cap_slot_watch_start(&settings, board);
     while (!stopped) {
         struct err session_err = ERR_INIT;
         bool again = false;
@@ -438,6 +450,7 @@ bool capture_run(const struct config *cfg, struct status_board *board, int stop_
         }
         ok = stopped = wait_before_retry(&r, &session_err);
     }
+    cap_slot_watch_stop(r.slot_watch);
     cap_settings_release(&settings);
     return ok;
 }

@@ -104,17 +104,25 @@ struct cap_tables {
     size_t count;
 };
 
+/* What the sessions that have ended had counted: counters go on where they stood. */
+struct cap_totals {
+    uint64_t changes, transactions, fences, bytes, spilled_bytes;
+};
+
 struct cap_shapes;
 struct cap_relations;
 struct cap_copier;
 struct cap_feedback;
 struct cap_asked;
+struct cap_slot_watch;
 
 struct cap_session {
     const struct cap_settings *settings;
     struct cap_asked *asked; /* of the run */
     struct status_board *board;
-    struct role_status *status; /* of the run: survives sessions. @thread owner */
+    struct role_status *status;        /* of the run: survives sessions. @thread owner */
+    struct cap_totals *before;         /* of the run */
+    struct cap_slot_watch *slot_watch; /* of the run; NULL = none */
     int stop_fd;
     struct pg_conn *sql;      /* catalog queries, setup; idle otherwise */
     struct pg_conn *stream;   /* replication */

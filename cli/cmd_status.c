@@ -79,7 +79,7 @@ static void add_snapshot(struct strbuf *out, const json_t *snapshot)
     bool finished = json_is_string(json_object_get(snapshot, "finished"));
     strbuf_adds(out, "  snapshot   ");
     if (percent >= 0) {
-        int filled = (int)(percent * BAR_CELLS / 100);
+        int filled = percent >= 100 ? BAR_CELLS : (int)(percent * BAR_CELLS / 100);
         strbuf_addc(out, '[');
         for (int i = 0; i < BAR_CELLS; i++)
             strbuf_addc(out, i < filled ? '#' : '.');

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "change/fence.h"
 #include "core/alloc.h"
 #include "journal_filter.h"
 #include "journal_from.h"
@@ -72,6 +73,10 @@ static bool print_fence(const struct journal_record *rec, struct strbuf *out, st
         json_decref(fence);
         return err_set(err, ERR_PROTOCOL, "topic=%s offset=%llu: the fence is not a JSON object: %s",
                        rec->stream, (unsigned long long)rec->offset, why.text);
+    }
+    if (!fence_format_check(json_integer_value(json_object_get(fence, "format")), err)) {
+        json_decref(fence);
+        return err_wrap(err, "topic=%s offset=%llu", rec->stream, (unsigned long long)rec->offset);
     }
     json_object_set_new(fence, "offset", json_integer((json_int_t)rec->offset));
     char *text = json_dumps(fence, JSON_COMPACT);

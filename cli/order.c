@@ -10,6 +10,7 @@
 #include "control/access.h"
 #include "control/desk.h"
 #include "core/alloc.h"
+#include "terminal.h"
 #include "json/text.h"
 
 #define ORDER_TIMEOUT_MS 30000 /* it is noted on the target first */
@@ -59,6 +60,15 @@ static char *body_of(const struct cli *cli, enum desk_verb verb)
     return text;
 }
 
+/* Whatever listens there has written it. */
+static void say(FILE *out, const char *text)
+{
+    struct strbuf plain = STRBUF_INIT((size_t)64 << 10);
+    terminal_add_plain(&plain, text);
+    (void)fprintf(out, "%s\n", plain.data);
+    strbuf_release(&plain);
+}
+
 static int show(const struct cli *cli, const char *answer, int status)
 {
     json_t *json = json_loads(answer, 0, NULL);
@@ -67,7 +77,7 @@ static int show(const struct cli *cli, const char *answer, int status)
     if (cli_flag(cli, "json") != NULL && json != NULL)
         (void)puts(answer);
     else if (text != NULL)
-        (void)fprintf(ok ? stdout : stderr, "%s\n", text);
+        say(ok ? stdout : stderr, text);
     else
         (void)fprintf(stderr, "crossfade %s: something else answers there (HTTP status %d)\n",
                       cli->command->name, status);

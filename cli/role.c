@@ -1,4 +1,4 @@
-/* Runs a role: board, desk and HTTP server live as long as it does. What is asked of it from outside is noted in the audit chain first. */
+/* Runs a role: board, desk and HTTP server live as long as it does, and its end is bounded (end_guard.h). What is asked of it from outside is noted in the audit chain first. */
 #include "role.h"
 
 #include <jansson.h>
@@ -15,15 +15,24 @@
 #include "control/role_alerts.h"
 #include "control/service.h"
 #include "core/clock.h"
+#include "core/line_watch.h"
 #include "core/log_level.h"
+#include "end_guard.h"
 #include "status_feed.h"
 #include "json/text.h"
+
+/* Of the end: alerts_free() itself ends before that, unless a command does not hear. */
+#define ALERTS_MS 8000
+#define FEED_MS   4000
+#define DESK_MS   4000
 
 struct role {
     struct cli *cli;
     struct status_board *board;
     struct http_server *server;
     const struct config *now; /* that holds; the desk's, once it was read again. @thread the desk's */
+    struct end_guard *guard;  /* NULL: it runs */
+    struct err end;           /* how it has ended; read by the guard's thread */
 };
 
 /* What /status says until the role publishes for the first time. */
@@ -92,8 +101,8 @@ static bool may_be_taken(const struct role *r, const struct config *fresh, struc
     config_changes(r->now, fresh, r->cli->command->name, live, &fixed);
     bool ok = fixed.len == 0 && !fixed.failed;
     if (!ok)
-        err_set(err, ERR_REFUSED, "nothing is changed: a new value of %.600s needs a restart of %s",
-                fixed.data, r->cli->command->name);
+        err_set(err, ERR_REFUSED, "a new value of %.600s needs a restart of %s", fixed.data,
+                r->cli->command->name);
     strbuf_release(&fixed);
     return ok && desk_config_fits(status_board_desk(r->board), fresh, err) && tokens_fit(fresh, err);
 }
@@ -102,8 +111,7 @@ static bool note_reload(struct role *r, const struct desk_order *order, const ch
 {
     json_t *detail = detail_of(r, order);
     json_object_set_new(detail, "changed", json_text(changed));
-    return note_detail(r, order, detail, err) ||
-           err_wrap(err, "nothing is changed, since it cannot be noted in the audit chain");
+    return note_detail(r, order, detail, err) || err_wrap(err, "it cannot be noted in the audit chain");
 }
 
 static bool take_config(struct role *r, const struct desk_order *order, struct config *fresh,
@@ -112,7 +120,6 @@ static bool take_config(struct role *r, const struct desk_order *order, struct c
     struct strbuf live = STRBUF_INIT(4000);
     bool ok = may_be_taken(r, fresh, &live, err) && note_reload(r, order, live.data, err);
     if (ok) {
-        struct err kept = ERR_INIT;
         log_set_level(cli_log_level(fresh));
         desk_set_config(status_board_desk(r->board), fresh);
         r->now = fresh;
@@ -120,11 +127,21 @@ static bool take_config(struct role *r, const struct desk_order *order, struct c
             strbuf_addf(said, "taken up: %s", live.data);
         else
             strbuf_adds(said, "no option has changed");
-        if (!http_server_reload(r->server, &kept)) /* it did read a moment ago */
-            strbuf_addf(said, "; the old tokens still hold: %s", kept.text);
     }
     strbuf_release(&live);
     return ok;
+}
+
+/* A token that was taken away is to be one no more whatever else stands in the configuration, and whether or not the target can be reached:
+ * the file counts by itself. One that does not read is told by what refuses the rest. */
+static const char *read_tokens(const struct role *r)
+{
+    struct err cannot = ERR_INIT;
+    if (config_text(r->cli->cfg, "control.token_file") == NULL)
+        return "nothing is changed";
+    return http_server_reload(r->server, &cannot)
+               ? "the tokens were read again; of the configuration nothing is changed"
+               : "nothing is changed, the old tokens still hold";
 }
 
 static bool reload(void *ctx, const struct desk_order *order, struct strbuf *said, struct err *err)
@@ -133,17 +150,15 @@ static bool reload(void *ctx, const struct desk_order *order, struct strbuf *sai
     struct config *fresh = NULL;
     struct strbuf problems = STRBUF_INIT(64 << 10);
     service_reloading();
+    const char *else_what = read_tokens(r);
     bool ok = cli_load_again(r->cli, &problems, &fresh, err);
     strbuf_release(&problems); /* the first is in *err */
-    if (!ok) {
-        service_reloaded(); /* it goes on with what it had */
-        return err_wrap(err, "nothing is changed");
-    }
-    ok = take_config(r, order, fresh, said, err);
-    service_reloaded();
-    if (!ok)
+    if (ok && !take_config(r, order, fresh, said, err)) {
         config_free(fresh);
-    return ok;
+        ok = false;
+    }
+    service_reloaded(); /* with what it has, or had */
+    return ok || err_wrap(err, "%s", else_what);
 }
 
 static void stop(void *ctx UNUSED)
@@ -162,6 +177,30 @@ static void on_hup(void *ctx, unsigned uid)
 
 /* --- the run --- */
 
+static int code_of(const struct err *end)
+{
+    return err_is_set(end) ? err_exit_code(end->code) : CLI_EXIT_OK;
+}
+
+static void last_word(void *ctx)
+{
+    const struct role *r = ctx;
+    int code = code_of(&r->end);
+    if (code == CLI_EXIT_OK)
+        log_event(LOG_LEVEL_INFO, "stopped", "exit_code=0");
+    else
+        log_event(LOG_LEVEL_ERROR, "halted", "exit_code=%d class=%s text=\"%s\"", code,
+                  err_code_name(r->end.code), r->end.text);
+}
+
+/* From here on nothing that belongs to it is worth waiting for long. */
+static void begin_end(struct role *r, bool good, const struct err *err)
+{
+    if (!good)
+        r->end = *err;
+    r->guard = end_guard_start(code_of(&r->end), last_word, r);
+}
+
 static bool serve(struct role *r, const char *listen_key, role_run_fn *run, struct err *err)
 {
     const struct cli *cli = r->cli;
@@ -179,12 +218,20 @@ static bool serve(struct role *r, const char *listen_key, role_run_fn *run, stru
                   http_server_port(r->server));
         struct role_alerts *alerts = role_alerts_start(cli->cfg, r->board);
         struct service *service = service_start(r->board, cli->stop_fd);
+        line_watch_start(LINE_SILENT_MS);
         good = run(cli->cfg, r->board, cli->stop_fd, err);
+        line_watch_stop();
+        begin_end(r, good, err);
         service_stop(service, good ? NULL : err->text);
+        end_guard_step(r->guard, "alerts", ALERTS_MS);
         role_alerts_stop(alerts);
+        end_guard_step(r->guard, "status_page", FEED_MS);
         status_feed_stop(feed);
+    } else {
+        begin_end(r, good, err);
     }
     cli_signals_on_hup(NULL, NULL);
+    end_guard_step(r->guard, "commands", DESK_MS);
     http_server_stop(r->server);
     status_feed_free(feed);
     return good;
@@ -198,12 +245,10 @@ int role_main(struct cli *cli, const char *listen_key, role_run_fn *run)
     struct role r = {.cli = cli, .board = status_board_new(), .now = cli->cfg};
     publish_starting(cli, r.board);
     bool good = serve(&r, listen_key, run, &err);
+    end_guard_stop(r.guard);
+    if (!good)
+        r.end = err;
     status_board_free(r.board);
-    int code = good ? CLI_EXIT_OK : err_exit_code(err.code);
-    if (code == CLI_EXIT_OK)
-        log_event(LOG_LEVEL_INFO, "stopped", "exit_code=0");
-    else
-        log_event(LOG_LEVEL_ERROR, "halted", "exit_code=%d class=%s text=\"%s\"", code,
-                  err_code_name(err.code), err.text);
-    return code;
+    last_word(&r);
+    return code_of(&r.end);
 }

@@ -23,7 +23,7 @@
 #define FACTS_EVERY_US  INT64_C(30000000)
 #define ASK_TIMEOUT_MS  3000
 #define PATH_BYTES      80
-#define EVENT_ID_MAX    9007199254740992.0 /* 2^53: what a number of JSON holds exactly */
+#define NUMBER_MAX      9007199254740992.0 /* 2^53: what a number of JSON holds exactly */
 
 struct status_feed {
     const char *role;
@@ -74,6 +74,13 @@ static json_t *own_status(struct status_feed *feed, bool tables)
     return own;
 }
 
+/* Another process has said it: any number may come. */
+static uint64_t count_of(const json_t *item, const char *key)
+{
+    double n = fleet_number(item, key);
+    return n > 0 ? (uint64_t)MIN_OF(n, NUMBER_MAX) : 0;
+}
+
 /* A list that is not there (capture began anew) leaves what was seen before. */
 static void show_tables(struct status_feed *feed, const json_t *snapshot)
 {
@@ -85,10 +92,9 @@ static void show_tables(struct status_feed *feed, const json_t *snapshot)
     struct statuspage_table *list = xcalloc(count, sizeof *list);
     json_array_foreach(tables, i, item)
     {
-        double rows = fleet_number(item, "rows"), estimate = fleet_number(item, "estimate");
         list[i] = (struct statuspage_table){.name = fleet_text(item, "name"),
-                                            .rows = rows > 0 ? (uint64_t)rows : 0,
-                                            .estimate = estimate > 0 ? (uint64_t)estimate : 0,
+                                            .rows = count_of(item, "rows"),
+                                            .estimate = count_of(item, "estimate"),
                                             .done = fleet_bool(item, "done")};
     }
     statuspage_show_tables(feed->page, list, count);
@@ -175,8 +181,10 @@ static int64_t wall_of(const char *iso)
 {
     struct tm tm = {0};
     const char *rest = strptime(iso, "%Y-%m-%dT%H:%M:%S", &tm);
-    return rest == NULL ? 0
-                        : (int64_t)timegm(&tm) * 1000000 + (*rest == '.' ? strtol(rest + 1, NULL, 10) : 0);
+    if (rest == NULL)
+        return 0;
+    long us = *rest == '.' ? strtol(rest + 1, NULL, 10) : 0;
+    return (int64_t)timegm(&tm) * 1000000 + (us > 0 && us < 1000000 ? us : 0);
 }
 
 static void take_peer_events(struct status_feed *feed)
@@ -202,7 +210,7 @@ static void take_peer_events(struct status_feed *feed)
     json_array_foreach(json_object_get(answer, "events"), i, item)
     {
         double id = fleet_number(item, "id");
-        if (!(id > (double)feed->peer_event && id <= EVENT_ID_MAX))
+        if (!(id > (double)feed->peer_event && id <= NUMBER_MAX))
             continue;
         feed->peer_event = (uint64_t)id;
         statuspage_add_event(feed->page,

@@ -289,6 +289,13 @@ static void add_gates(const struct terminal *term, const struct status_picture *
     strbuf_release(&text);
 }
 
+/* A part of a time, of which only its place in the text says what it is: no characters are cut through, whatever stands there. */
+static void add_time(struct strbuf *out, const char *at, size_t from, size_t count)
+{
+    for (const char *c = at + from; *c != '\0' && count-- > 0; c++)
+        strbuf_addc(out, (unsigned char)*c >= ' ' && (unsigned char)*c < 0x7f ? *c : '?');
+}
+
 static void add_verdict(const struct terminal *term, const struct status_picture *p, struct strbuf *out)
 {
     const json_t *run = json_array_get(json_object_get(p->facts, "runs"), 0);
@@ -305,8 +312,9 @@ static void add_verdict(const struct terminal *term, const struct status_picture
                    : strcmp(verdict, "FAIL") == 0 ? COLOR_RED
                                                   : COLOR_YELLOW,
                    verdict);
-    strbuf_addf(out, "  %s  %.19s  %s\n", fleet_text(run, "level"), fleet_text(run, "finished_at"),
-                fleet_text(run, "reason"));
+    strbuf_addf(out, "  %s  ", fleet_text(run, "level"));
+    add_time(out, fleet_text(run, "finished_at"), 0, 19);
+    strbuf_addf(out, "  %s\n", fleet_text(run, "reason"));
 }
 
 static void add_events(const struct terminal *term, const struct status_picture *p, struct strbuf *out,
@@ -321,7 +329,9 @@ static void add_events(const struct terminal *term, const struct status_picture 
                        : strcmp(level, "warn") == 0 ? COLOR_YELLOW
                                                     : COLOR_PLAIN,
                        fleet_text(event, "event"));
-        strbuf_addf(out, "  %s %.8s  ", fleet_text(event, "role"), strlen(at) > 19 ? at + 11 : at);
+        strbuf_addf(out, "  %s ", fleet_text(event, "role"));
+        add_time(out, at, strlen(at) > 19 ? 11 : 0, 8);
+        strbuf_adds(out, "  ");
         if (fleet_number(event, "times") > 1)
             strbuf_addf(out, "(%.0f times) ", fleet_number(event, "times"));
         strbuf_addf(out, "%s\n", fleet_text(event, "text"));

@@ -127,7 +127,7 @@ void terminal_add_cell(struct strbuf *out, const char *text, int columns)
 
 void terminal_add_bar(struct strbuf *out, double share, int columns)
 {
-    int cells = columns - 2, filled = (int)(share * cells);
+    int cells = columns - 2, filled = share >= 1 ? cells : share > 0 ? (int)(share * cells) : 0;
     strbuf_addc(out, '[');
     for (int i = 0; i < cells; i++)
         strbuf_addc(out, i < filled ? '#' : '.');
@@ -178,9 +178,16 @@ void terminal_write(const struct terminal *term, const char *text)
     }
 }
 
+/* Numbers may come from whatever listens at a role's address. */
+static double within(double n, double most)
+{
+    return n >= -most && n <= most ? n : n > 0 ? most : -most;
+}
+
 void human_count(struct strbuf *out, double n)
 {
     char digits[40];
+    n = within(n, 1e18);
     int len = snprintf(digits, sizeof digits, "%.0f", n);
     for (int i = 0; i < len; i++) {
         strbuf_addc(out, digits[i]);
@@ -194,6 +201,7 @@ void human_bytes(struct strbuf *out, double n)
 {
     static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB"};
     size_t unit = 0;
+    n = within(n, 1e21);
     while (n >= 1000 && unit + 1 < sizeof units / sizeof units[0]) {
         n /= 1000;
         unit++;
@@ -203,6 +211,7 @@ void human_bytes(struct strbuf *out, double n)
 
 void human_seconds(struct strbuf *out, double s)
 {
+    s = within(s, 1e12);
     long whole = (long)(s + 0.5);
     if (s < 10)
         strbuf_addf(out, "%.1f s", s);

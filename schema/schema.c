@@ -67,8 +67,20 @@ static bool take_dump(const struct config *cfg, struct pg_conn *source, const ch
     return ok;
 }
 
-/* The target may be away while a plan is made: then it is told. */
-static bool open_target(const struct config *cfg, struct schema_plan *plan, struct pg_conn **ret)
+/* The target may be away while a plan is made: then it is told. One that has a newer program's control tables, or is too old, is no target of
+ * ours. */
+static bool may_be_away(struct schema_plan *plan, const struct err *away, struct err *err)
+{
+    if (away->code == ERR_UNSUPPORTED)
+        return *err = *away, false;
+    plan_add_item(plan, ITEM_REPORTED, "target", "could not be asked", model_text(&plan->model, away->text),
+                  NULL);
+    return true;
+}
+
+/* *ret NULL: it is away. */
+static bool open_target(const struct config *cfg, struct schema_plan *plan, struct pg_conn **ret,
+                        struct err *err)
 {
     const struct pg_options options = {.application_name = "crossfade schema"};
     struct err away = ERR_INIT;
@@ -78,9 +90,8 @@ static bool open_target(const struct config *cfg, struct schema_plan *plan, stru
         return true;
     }
     plan->target_text = "PostgreSQL, not asked";
-    plan_add_item(plan, ITEM_REPORTED, "target", "could not be asked", model_text(&plan->model, away.text),
-                  NULL);
-    return false;
+    *ret = NULL;
+    return may_be_away(plan, &away, err);
 }
 
 static bool build_postgres(const struct config *cfg, struct pg_conn *source, struct pg_conn *target,
@@ -109,8 +120,7 @@ static bool plan_for_postgres(const struct config *cfg, struct pg_conn *source, 
 {
     struct pg_conn *target = NULL;
     plan->dialect = DIALECT_POSTGRES;
-    (void)open_target(cfg, plan, &target);
-    bool ok = build_postgres(cfg, source, target, plan, err);
+    bool ok = open_target(cfg, plan, &target, err) && build_postgres(cfg, source, target, plan, err);
     pg_close(target);
     return ok;
 }
@@ -133,9 +143,8 @@ static bool plan_for_mariadb(const struct config *cfg, struct schema_plan *plan,
     if (side_mariadb_open(config_text(cfg, "target.url"), plan, &side, &away)) {
         plan->folds_names = side_mariadb_folds_names(side);
         side->ops->close(side);
-    } else {
-        plan_add_item(plan, ITEM_REPORTED, "target", "could not be asked",
-                      model_text(&plan->model, away.text), NULL);
+    } else if (!may_be_away(plan, &away, err)) {
+        return false;
     }
     return plan_mariadb(plan, types, type_count, schema_indexes_later(cfg), err);
 }

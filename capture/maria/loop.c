@@ -252,8 +252,11 @@ static void show(struct cap_maria *m, bool idle, int64_t now_us)
         return;
     m->last_show_us = now_us;
     status->received_lsn = m->lsn;
-    if (idle)
+    status->received_commit_us = m->commit_time_us;
+    if (idle) {
         status->source_lsn = MAX_OF(status->source_lsn, m->lsn);
+        status->received_all_us = clock_wall_us();
+    }
     cap_status_show(m->session, PHASE_STREAMING);
 }
 

@@ -12,6 +12,7 @@
 #include "capture/ddl/shapes.h"
 #include "capture/publish/count.h"
 #include "capture/publish/fence_writer.h"
+#include "capture/publish/journal_record.h"
 #include "capture/publish/stream_index.h"
 #include "core/alive.h"
 #include "core/alloc.h"
@@ -197,29 +198,10 @@ static bool append_shape(struct cap_publisher *pub, const struct cap_batch *b, c
 static bool append_record(struct cap_publisher *pub, const struct cap_batch *b, const struct cap_record *r,
                           lsn_t commit_lsn, struct err *err)
 {
-    static const char *const header_names[] = {
-        [CAP_HEADER_NEW_KEY] = HEADER_NEW_KEY,
-        [CAP_HEADER_OLD_KEY] = HEADER_OLD_KEY,
-        [CAP_HEADER_COPYING] = HEADER_COPYING,
-    };
     if (r->stream == CAP_STREAM_SHAPES)
         return append_shape(pub, b, r, err);
-    uint32_t id_be = __builtin_bswap32(r->schema_id);
-    struct journal_record rec = {.partition = -1, .lsn = commit_lsn};
-    if (r->key_len != CAP_NONE) {
-        rec.key = b->bytes.data + r->key_at;
-        rec.key_len = r->key_len;
-    }
-    if (r->value_len != CAP_NONE) {
-        rec.value = b->bytes.data + r->value_at;
-        rec.value_len = r->value_len;
-    }
-    if (r->header != CAP_HEADER_NONE)
-        rec.headers[rec.header_count++] =
-            (struct journal_header){header_names[r->header], b->bytes.data + r->header_at,
-                                    r->header_len != CAP_NONE ? r->header_len : 0};
-    if (r->schema_id != 0)
-        rec.headers[rec.header_count++] = (struct journal_header){HEADER_SCHEMA_ID, &id_be, sizeof id_be};
+    uint32_t id_be;
+    struct journal_record rec = cap_journal_record(b, r, commit_lsn, &id_be);
     pub->unit_changes += r->value_len != CAP_NONE && !r->meta;
     tally_row(pub->config.tally, r->table, r->kind, r->value_len != CAP_NONE && !r->meta);
     pub->unit_bytes += rec.key_len + rec.value_len;
@@ -575,12 +557,13 @@ struct cap_publisher *cap_publisher_start(const struct cap_publisher_config *con
     return pub;
 }
 
-bool cap_publisher_stop(struct cap_publisher *pub, struct err *err)
+bool cap_publisher_stop(struct cap_publisher *pub, struct cap_progress *ret_last, struct err *err)
 {
     if (pub == NULL)
         return true;
     queue_close(pub->queue);
     pthread_join(pub->thread, NULL);
+    *ret_last = pub->progress;
     bool ok = !pub->progress.failed;
     if (!ok)
         *err = pub->err;

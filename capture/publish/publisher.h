@@ -92,8 +92,8 @@ bool cap_publisher_begin_copy(struct cap_publisher *pub, lsn_t lsn, const struct
 /* Whatever can be fenced is durable on return. */
 bool cap_publisher_drain(struct cap_publisher *pub, struct err *err) MUST_CHECK;
 
-/* Ends the thread (what was submitted and is not durable is gone) and closes the writer. False if it had
- * failed: *err says why. NULL allowed. */
-bool cap_publisher_stop(struct cap_publisher *pub, struct err *err);
+/* Ends the thread (what was submitted and is not durable is gone) and closes the writer. *ret_last: what it had done, in either case. False if
+ * it had failed: *err says why. NULL allowed. */
+bool cap_publisher_stop(struct cap_publisher *pub, struct cap_progress *ret_last, struct err *err);
 
 #endif

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "capture/source/wal_guard.h"
+#include "capture/source/slot_watch.h"
 #include "capture/stream/stream_internal.h"
 #include "core/clock.h"
 #include "core/failpoint.h"
@@ -22,11 +22,6 @@
 /* A hold's deadline is seen at the next commit only: one has to come soon. */
 #define HOLD_HEARTBEAT_US (500 * 1000)
 
-static const char look_sql[] =
-    "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()"
-    "            ELSE pg_catalog.pg_current_wal_lsn() END,"
-    "       s.restart_lsn, s.safe_wal_size, s.wal_status"
-    "  FROM (SELECT) AS one LEFT JOIN pg_catalog.pg_replication_slots s ON s.slot_name = $1";
 static const char heartbeat_sql[] =
     "SELECT pg_catalog.pg_logical_emit_message(true, 'crossfade', $1), pg_catalog.pg_current_wal_lsn()";
 
@@ -95,7 +90,7 @@ static bool ask(struct cap_stream *st, bool heartbeat, struct err *err)
     st->asking = true;
     st->asking_heartbeat = heartbeat;
     st->asked = heartbeat ? heartbeat_conn(st) : st->side;
-    return pg_send(st->asked, heartbeat ? heartbeat_sql : look_sql, 1, params, err);
+    return pg_send(st->asked, heartbeat ? heartbeat_sql : cap_slot_look_sql, 1, params, err);
 }
 
 static bool is_heartbeat_due(const struct cap_stream *st)
@@ -112,23 +107,6 @@ void cap_feedback_want_commit(struct cap_stream *st)
     st->commit_wanted = true;
 }
 
-static void take_look(struct cap_stream *st, const struct pg_result *res)
-{
-    struct role_status *status = st->session->status;
-    lsn_t end_lsn = 0, restart_lsn = 0;
-    if (pg_rows(res) == 1 && lsn_parse(pg_cell(res, 0, 0), &end_lsn)) {
-        status->source_lsn = MAX_OF(end_lsn, status->source_lsn);
-        struct cap_slot_wal wal = {.retained_bytes = -1,
-                                   .safe_bytes =
-                                       pg_is_null(res, 0, 2) ? -1 : MAX_OF(pg_cell_int64(res, 0, 2), 0),
-                                   .state = pg_cell(res, 0, 3)};
-        if (lsn_parse(pg_cell(res, 0, 1), &restart_lsn) && end_lsn >= restart_lsn)
-            wal.retained_bytes = (int64_t)(end_lsn - restart_lsn);
-        cap_wal_guard(&wal, st->session->settings->max_retained_wal_bytes, st->session->settings->slot,
-                      status);
-    }
-}
-
 static bool take_answer(struct cap_stream *st, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
@@ -139,7 +117,7 @@ static bool take_answer(struct cap_stream *st, struct err *err)
     case PG_POLL_READY:
         st->asking = false;
         if (!st->asking_heartbeat)
-            take_look(st, res);
+            cap_slot_watch_took(st->session->slot_watch, st->session->settings, res, st->session->status);
         return true;
     case PG_POLL_ERROR:
         break;
@@ -179,8 +157,10 @@ bool cap_feedback_keepalive(struct cap_stream *st, const struct repl_frame *fram
     st->reply_wanted = st->reply_wanted || frame->reply_requested;
     st->session->status->source_lsn = MAX_OF(st->session->status->source_lsn, frame->wal_end_lsn);
     bool inside = st->txn.open || cap_streamed_in_block(st->streamed);
-    if (!inside)
+    if (!inside) {
+        st->session->status->received_all_us = st->now_wall_us;
         st->seen_lsn = MAX_OF(st->seen_lsn, frame->wal_end_lsn);
+    }
     if (st->copier != NULL && !inside)
         return cap_stream_check_history(st, frame->wal_end_lsn, err);
     if (inside || st->hold.active || !cap_stream_settled(st))
@@ -213,7 +193,9 @@ bool cap_feedback_turn(struct cap_stream *st, struct err *err)
     if (st->now_us - st->last_show_us >= SHOW_INTERVAL_US) {
         st->last_show_us = st->now_us;
         st->session->status->received_lsn = st->received_lsn;
-        st->session->status->spilled_bytes = cap_streamed_spilled(st->streamed);
+        st->session->status->received_commit_us = st->last_commit_time_us;
+        st->session->status->spilled_bytes =
+            st->session->before->spilled_bytes + cap_streamed_spilled(st->streamed);
         if (st->copier != NULL)
             cap_copier_show(st->copier);
         else

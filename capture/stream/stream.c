@@ -534,6 +534,7 @@ bool cap_stream_run(struct cap_session *s, lsn_t start_lsn, struct cap_copier *c
     cap_batch_free(st.batch);
     cap_spill_free(st.held);
     cap_meta_free(st.meta);
+    s->before->spilled_bytes += cap_streamed_spilled(st.streamed);
     cap_streamed_free(st.streamed);
     cap_relations_free(st.relations);
     pgoutput_free(st.decoder);

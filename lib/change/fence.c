@@ -419,6 +419,14 @@ static void take_ranges(struct take *t, struct fence *f)
     }
 }
 
+bool fence_format_check(long long format, struct err *err)
+{
+    return format <= FENCE_FORMAT ||
+           err_set(err, ERR_UNSUPPORTED,
+                   "fence has format %lld, this version reads up to %d: use a newer crossfade", format,
+                   FENCE_FORMAT);
+}
+
 /* A newer format may mean anything: it is looked at first. */
 static bool check_format(const json_t *root, struct err *err)
 {
@@ -426,11 +434,7 @@ static bool check_format(const json_t *root, struct err *err)
     json_int_t n = json_integer_value(format);
     if (!json_is_integer(format) || n < 1)
         return err_set(err, ERR_PROTOCOL, "fence does not parse: member format is missing or wrong");
-    if (n > FENCE_FORMAT)
-        return err_set(err, ERR_UNSUPPORTED,
-                       "fence has format %lld, this version reads up to %d: use a newer crossfade",
-                       (long long)n, FENCE_FORMAT);
-    return true;
+    return fence_format_check(n, err);
 }
 
 bool fence_decode(const void *text, size_t len, struct fence *ret, struct err *err)

@@ -104,6 +104,8 @@ void fence_release(struct fence *fence);
 void fence_copy_release(struct fence_copy *copy);
 struct fence_copy fence_copy_clone(const struct fence_copy *copy);
 bool fence_encode(const struct fence *fence, struct strbuf *out, struct err *err) MUST_CHECK;
+/* ERR_UNSUPPORTED: newer than FENCE_FORMAT. */
+bool fence_format_check(long long format, struct err *err) MUST_CHECK;
 /* Refuses formats newer than FENCE_FORMAT (ERR_UNSUPPORTED) and malformed text (ERR_PROTOCOL). */
 bool fence_decode(const void *text, size_t len, struct fence *ret, struct err *err) MUST_CHECK;
 

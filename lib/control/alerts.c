@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "control/webhook.h"
 #include "core/alert_events.h"
@@ -42,8 +44,9 @@ struct alerts {
     uint64_t lost;  /* not told to the receiver yet */
     char lost_names[LOST_NAMES];
     pthread_t thread;
-    bool running, ends;
+    bool running, ends, ended;
     int64_t flush_until_us;
+    int hurry_fd; /* readable: a command that still runs is to end */
 };
 
 struct alert_ways alert_ways_of(const struct config *cfg)
@@ -141,7 +144,7 @@ static void run_command(const struct alerts *alerts, const char *command, const 
                                       .hidden = "CROSSFADE_",
                                       .input = json,
                                       .timeout_ms = alerts->ways.command_timeout_ms,
-                                      .stop_fd = -1};
+                                      .stop_fd = alerts->hurry_fd};
     struct child_end end;
     struct err err = ERR_INIT;
     char masked[200], how[CHILD_TEXT_MAX];
@@ -287,8 +290,21 @@ static void *work(void *arg)
         else if (alerts->ends)
             break;
     }
+    alerts->ended = true;
+    pthread_cond_broadcast(&alerts->wake);
     pthread_mutex_unlock(&alerts->lock);
     return NULL;
+}
+
+/* The lock is held. */
+static void await_end(struct alerts *alerts)
+{
+    struct timespec until = {.tv_sec = alerts->flush_until_us / 1000000,
+                             .tv_nsec = alerts->flush_until_us % 1000000 * 1000};
+    while (!alerts->ended && clock_mono_us() < alerts->flush_until_us)
+        (void)pthread_cond_timedwait(&alerts->wake, &alerts->lock, &until);
+    if (!alerts->ended && eventfd_write(alerts->hurry_fd, 1) != 0)
+        BUG("eventfd_write failed");
 }
 
 struct alerts *alerts_new(const struct alert_ways *ways)
@@ -301,6 +317,9 @@ struct alerts *alerts_new(const struct alert_ways *ways)
         BUG("no lock for alerts");
     pthread_condattr_destroy(&attr);
     alerts->running = ways->background && alert_ways_any(ways);
+    alerts->hurry_fd = alerts->running ? eventfd(0, EFD_CLOEXEC) : -1;
+    if (alerts->running && alerts->hurry_fd < 0)
+        BUG("no eventfd for alerts");
     if (alerts->running && pthread_create(&alerts->thread, NULL, work, alerts) != 0)
         BUG("no thread for alerts");
     return alerts;
@@ -313,10 +332,14 @@ void alerts_free(struct alerts *alerts)
     pthread_mutex_lock(&alerts->lock);
     alerts->ends = true;
     alerts->flush_until_us = clock_mono_us() + FLUSH_US;
-    pthread_cond_signal(&alerts->wake);
-    pthread_mutex_unlock(&alerts->lock);
+    pthread_cond_broadcast(&alerts->wake);
     if (alerts->running)
+        await_end(alerts);
+    pthread_mutex_unlock(&alerts->lock);
+    if (alerts->running) {
         pthread_join(alerts->thread, NULL);
+        (void)close(alerts->hurry_fd);
+    }
     if (alerts->count > 0)
         log_event(LOG_LEVEL_ERROR, "alert_lost",
                   "count=%zu text=\"this process ends before its webhook took them\"", alerts->count);

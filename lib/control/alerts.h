@@ -29,7 +29,8 @@ struct alert_ways alert_ways_of(const struct config *cfg);
 bool alert_ways_any(const struct alert_ways *ways);
 
 struct alerts *alerts_new(const struct alert_ways *ways);
-/* NULL allowed. In the background: what waits gets some seconds to be taken. What was not taken is told in the log. */
+/* NULL allowed. In the background: what waits gets some seconds to be taken, then a command that still runs gets SIGTERM. What was not taken is
+ * told in the log. */
 void alerts_free(struct alerts *alerts);
 /* event: of the table; good: it is no trouble. Not in the background: commands run at once. */
 void alerts_raise(struct alerts *alerts, const char *event, const char *level, const char *text, bool good);

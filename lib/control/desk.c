@@ -9,15 +9,20 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/clock.h"
 #include "core/log.h"
 #include "core/queue.h"
 
 #define ORDERS_MAX 16
+/* Our own commands wait 30 s for an answer: what has not begun long before is not done any more, and what is done late says so. */
+#define BEGUN_WITHIN_US INT64_C(20000000)
+#define LATE_US         INT64_C(25000000)
 
 struct job {
     struct desk_order order;
     desk_done *done;
     void *ctx;
+    int64_t asked_us; /* mono */
 };
 
 struct desk {
@@ -130,7 +135,16 @@ static void finish(struct desk *desk, struct job *job)
     struct err err = ERR_INIT;
     struct strbuf said = STRBUF_INIT(DESK_TEXT_MAX);
     const struct desk_order *order = &job->order;
-    bool ok = carry_out(desk, order, &said, &err);
+    int64_t waited_us = clock_mono_us() - job->asked_us;
+    bool ok =
+        job->done != NULL && waited_us > BEGUN_WITHIN_US
+            ? err_set(&err, ERR_BUSY, "it has waited %lld s behind other commands and is not done: ask again",
+                      (long long)(waited_us / 1000000))
+            : carry_out(desk, order, &said, &err);
+    int64_t took_us = clock_mono_us() - job->asked_us;
+    if (ok && took_us > LATE_US)
+        strbuf_addf(&said, "; done %lld s after it was asked for: whoever asked may have had no answer",
+                    (long long)(took_us / 1000000));
     log_event(ok ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, ok ? "control" : "control_refused",
               "verb=%s who=\"%s\" from=%s text=\"%s\"", desk_verb_name(order->verb), order->who, order->from,
               ok ? said.data : err.text);
@@ -169,7 +183,7 @@ void desk_close(struct desk *desk)
 bool desk_submit(struct desk *desk, const struct desk_order *order, desk_done *done, void *ctx)
 {
     struct job *job = xmalloc(sizeof *job);
-    *job = (struct job){.order = *order, .done = done, .ctx = ctx};
+    *job = (struct job){.order = *order, .done = done, .ctx = ctx, .asked_us = clock_mono_us()};
     if (queue_try_push(desk->jobs, job))
         return true;
     free(job);

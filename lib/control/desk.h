@@ -65,7 +65,8 @@ void desk_free(struct desk *desk); /* NULL allowed; closed before */
 void desk_open(struct desk *desk, const struct desk_hooks *hooks);
 /* Orders that were taken are finished and told; no more are. Twice is allowed, and without open. */
 void desk_close(struct desk *desk);
-/* False: too many wait already, or it is closed; done is not called. done NULL = the log alone is told. */
+/* False: too many wait already, or it is closed; done is not called. done NULL = the log alone is told. One that somebody waits for and that is
+ * not begun within 20 s is refused: who asked is about to give up. */
 bool desk_submit(struct desk *desk, const struct desk_order *order, desk_done *done, void *ctx) MUST_CHECK;
 
 const char *desk_verb_name(enum desk_verb verb);

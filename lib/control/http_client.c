@@ -126,15 +126,27 @@ static bool set_headers(CURL *curl, const struct http_access *access, const char
     return true;
 }
 
-static bool perform(CURL *curl, const char *url, struct strbuf *body, char **ret_body, int *ret_status,
-                    struct err *err)
+/* An order that has gone out and was not answered: nobody knows here. */
+static bool no_answer(CURL *curl, CURLcode rc, const char *url, bool order, struct err *err)
+{
+    curl_off_t sent_us = 0;
+    bool sent =
+        order && curl_easy_getinfo(curl, CURLINFO_PRETRANSFER_TIME_T, &sent_us) == CURLE_OK && sent_us > 0;
+    return err_set(err, ERR_CONNECT, "%s: %s%s", url, curl_easy_strerror(rc),
+                   sent ? ". It was asked for, and may be done all the same, now or later: the role's log "
+                          "and crossfade status say"
+                        : "");
+}
+
+static bool perform(CURL *curl, const char *url, bool order, struct strbuf *body, char **ret_body,
+                    int *ret_status, struct err *err)
 {
     CURLcode rc = curl_easy_perform(curl);
     long status = 0;
     if (body->failed)
         return err_set(err, ERR_PROTOCOL, "%s: the answer is larger than 4 MiB", url);
     if (rc != CURLE_OK || curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status) != CURLE_OK)
-        return err_set(err, ERR_CONNECT, "%s: %s", url, curl_easy_strerror(rc));
+        return no_answer(curl, rc, url, order, err);
     *ret_status = (int)status;
     *ret_body = strbuf_detach(body);
     return true;
@@ -154,7 +166,7 @@ static bool request(const struct http_access *access, const char *listen, const 
     set_options(curl, url, timeout_ms, &body);
     set_access(curl, access);
     bool good = set_headers(curl, access, listen, json, &headers, err) &&
-                perform(curl, url, &body, ret_body, ret_status, err);
+                perform(curl, url, json != NULL, &body, ret_body, ret_status, err);
     strbuf_release(&body);
     curl_slist_free_all(headers);
     curl_easy_cleanup(curl);

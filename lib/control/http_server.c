@@ -152,7 +152,7 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *conn, const 
     if (!is_read(method) || strncmp(url, "/control/", strlen("/control/")) == 0)
         return answer(conn, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain; charset=utf-8",
                       xstrdup("GET and HEAD; POST is for /control/…\n"));
-    why = http_read_refused(server->commands, conn, &refused);
+    why = http_read_refused(server->commands, conn, url, &refused);
     if (why != NULL)
         return answer(conn, refused, "text/plain; charset=utf-8", xstrdup(why));
     if (strcmp(url, "/status") == 0)

@@ -16,16 +16,18 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/strbuf.h"
 #include "core/utf8.h"
 
-#define PREFIX      "/control/"
-#define READ_PER_S  100
-#define READ_BURST  400
-#define ORDER_PER_S 2
-#define ORDER_BURST 20
-#define WRONG_PER_S 0.2
-#define WRONG_BURST 10
-#define BEARER      "Bearer "
+#define PREFIX        "/control/"
+#define READ_PER_S    100
+#define READ_BURST    400
+#define ORDER_PER_S   2
+#define ORDER_BURST   20
+#define WRONG_PER_S   0.2
+#define WRONG_BURST   10
+#define BEARER        "Bearer "
+#define URL_SHOWN_MAX 200
 
 struct http_commands {
     const struct http_settings *settings;
@@ -198,16 +200,40 @@ static enum credentials credentials_of(struct http_commands *c, struct MHD_Conne
     return CREDENTIALS_GOOD;
 }
 
-const char *http_read_refused(struct http_commands *c, struct MHD_Connection *conn, unsigned *ret_status)
+/* 401, or 429 for an address that guesses; a wrong token is told in the log. */
+static unsigned deny(struct http_commands *c, struct MHD_Connection *conn, enum credentials found,
+                     const char *url)
+{
+    char from[DESK_FROM_MAX];
+    struct strbuf path = STRBUF_INIT(URL_SHOWN_MAX);
+    if (found != CREDENTIALS_WRONG)
+        return MHD_HTTP_UNAUTHORIZED;
+    if (!take(&c->wrong, conn))
+        return MHD_HTTP_TOO_MANY_REQUESTS;
+    tell_from(conn, from, sizeof from);
+    for (const char *p = url; *p != '\0' && !path.failed; p++) /* anybody's text */
+        strbuf_addc(&path, (unsigned char)*p > ' ' && (unsigned char)*p < 0x7f && *p != '"' ? *p : '?');
+    log_event(LOG_LEVEL_WARN, "control_denied", "from=%s path=%s text=\"the token is wrong\"", from,
+              path.data);
+    strbuf_release(&path);
+    return MHD_HTTP_UNAUTHORIZED;
+}
+
+const char *http_read_refused(struct http_commands *c, struct MHD_Connection *conn, const char *url,
+                              unsigned *ret_status)
 {
     char who[DESK_WHO_MAX];
     *ret_status = MHD_HTTP_FORBIDDEN;
     if (c->loopback && !http_host_is_ours(c->host, header(conn, MHD_HTTP_HEADER_HOST)))
         return "Host is not a name of this machine\n";
-    if (!c->settings->read_needs_auth || credentials_of(c, conn, who, sizeof who) == CREDENTIALS_GOOD)
+    enum credentials found =
+        c->settings->read_needs_auth ? credentials_of(c, conn, who, sizeof who) : CREDENTIALS_GOOD;
+    if (found == CREDENTIALS_GOOD)
         return NULL;
-    *ret_status = MHD_HTTP_UNAUTHORIZED;
-    return "control.read: authenticated: a token or a certificate is needed\n";
+    *ret_status = deny(c, conn, found, url);
+    return *ret_status == MHD_HTTP_TOO_MANY_REQUESTS
+               ? "too many wrong tokens: wait\n"
+               : "control.read: authenticated: a token or a certificate is needed\n";
 }
 
 /* --- answers --- */
@@ -318,17 +344,14 @@ static const char *place_refused(const struct http_commands *c, struct MHD_Conne
 static enum MHD_Result refuse_who(struct http_commands *c, struct MHD_Connection *conn,
                                   enum credentials found, const char *url)
 {
-    char from[DESK_FROM_MAX];
     if (c->tokens == NULL && c->settings->client_ca == NULL)
         return answer(conn, MHD_HTTP_FORBIDDEN,
                       "read-only: commands need control.token_file or control.client_ca");
-    if (found == CREDENTIALS_WRONG && !take(&c->wrong, conn))
-        return answer(conn, MHD_HTTP_TOO_MANY_REQUESTS, "too many wrong tokens: wait");
-    tell_from(conn, from, sizeof from);
-    if (found == CREDENTIALS_WRONG)
-        log_event(LOG_LEVEL_WARN, "control_denied", "from=%s path=%s text=\"the token is wrong\"", from, url);
-    return answer(conn, MHD_HTTP_UNAUTHORIZED,
-                  found == CREDENTIALS_WRONG ? "the token is wrong" : "a token or a certificate is needed");
+    unsigned status = deny(c, conn, found, url);
+    return answer(conn, status,
+                  status == MHD_HTTP_TOO_MANY_REQUESTS ? "too many wrong tokens: wait"
+                  : found == CREDENTIALS_WRONG         ? "the token is wrong"
+                                                       : "a token or a certificate is needed");
 }
 
 /* --- done --- */

@@ -38,8 +38,9 @@ void http_request_body(struct http_request *request, const char *bytes, size_t l
 
 /* The request is there as a whole, and a POST to `url`; called again once the desk has answered. False: it is no command. */
 bool http_command_take(struct http_request *request, const char *url, enum MHD_Result *ret);
-/* GET, HEAD: NULL if it may be answered; else why not, with *ret_status. */
-const char *http_read_refused(struct http_commands *c, struct MHD_Connection *conn, unsigned *ret_status);
+/* GET, HEAD: NULL if it may be answered; else why not, with *ret_status. A wrong token is paced and logged, as with a command. */
+const char *http_read_refused(struct http_commands *c, struct MHD_Connection *conn, const char *url,
+                              unsigned *ret_status);
 /* May this address ask once more? */
 bool http_commands_pace(struct http_commands *c, struct MHD_Connection *conn);
 

@@ -18,7 +18,8 @@ static const struct metric_def defs[METRICS_MAX_] = {
                           "confirmed count from the source's end, applied from the journal's."},
     [METRIC_LAG_SECONDS] =
         {"crossfade_lag_seconds", METRIC_GAUGE, "both", "stage",
-         "Age of the stage's position (journaled, applied) while there is work to do; 0 when idle."},
+         "Age of the stage's position (received, journaled, applied) while there is work to do; about 0 when "
+         "idle."},
     [METRIC_LAG_ALARM] = {"crossfade_lag_alarm", METRIC_GAUGE, "apply", "",
                           "1 while the lag is over apply.max_lag_ms."},
     [METRIC_CAUGHT_UP] = {"crossfade_caught_up_timestamp_seconds", METRIC_GAUGE, "both", "",

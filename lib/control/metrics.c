@@ -147,10 +147,14 @@ static void add_lag(struct metrics *m, const struct board_view *view, bool captu
     } else {
         stage_bytes(m, "applied", st->journaled_lsn, st->applied_lsn);
     }
-    if (board_view_lag_seconds(view, &lag_s)) {
+    int64_t received_us = MAX_OF(st->received_commit_us, st->received_all_us);
+    bool known = board_view_lag_seconds(view, &lag_s);
+    if (known || received_us != 0)
         family(m, METRIC_LAG_SECONDS);
+    if (received_us != 0)
+        sample(m, "stage", "received", (double)MAX_OF(view->now_us - received_us, 0) / 1e6);
+    if (known)
         sample(m, "stage", capture ? "journaled" : "applied", lag_s);
-    }
     one_if(m, METRIC_CAUGHT_UP, st->caught_up_us != 0, (double)st->caught_up_us / 1e6);
 }
 

@@ -30,6 +30,8 @@ struct status_board {
     struct desk *desk;
     bool ready;
     char trouble[BOARD_TROUBLE_MAX];
+    struct role_status slot; /* status_board_slot() */
+    bool slot_found;
     struct sample samples[SAMPLES_MAX];
     size_t sample_count; /* ever taken */
     struct tally *tally;
@@ -134,6 +136,29 @@ void status_board_trouble(void *ctx, const char *text)
     pthread_mutex_unlock(&board->lock);
 }
 
+void status_board_slot(struct status_board *board, const struct role_status *found)
+{
+    pthread_mutex_lock(&board->lock);
+    board->slot_found = found != NULL;
+    if (found != NULL)
+        board->slot = *found;
+    pthread_mutex_unlock(&board->lock);
+}
+
+/* Under the lock. */
+static void look_at_slot(const struct status_board *board, struct role_status *ret)
+{
+    const struct role_status *slot = &board->slot;
+    if (!board->slot_found)
+        return;
+    ret->source_lsn = MAX_OF(slot->source_lsn, ret->source_lsn);
+    ret->retained_wal_bytes = slot->retained_wal_bytes;
+    ret->safe_wal_bytes = slot->safe_wal_bytes;
+    ret->max_retained_wal_bytes = slot->max_retained_wal_bytes;
+    ret->wal_guard = slot->wal_guard;
+    memcpy(ret->wal_status, slot->wal_status, sizeof ret->wal_status);
+}
+
 /* Oldest sample inside the window; NULL if there is none. */
 static const struct sample *oldest_sample(const struct status_board *board, int64_t now_us)
 {
@@ -181,6 +206,7 @@ void board_look_with(struct status_board *board, enum status_tables tables, stru
     memcpy(ret->trouble, board->trouble[0] != '\0' ? board->trouble : board->status.notice,
            sizeof ret->trouble);
     look_at_tables(board, ret);
+    look_at_slot(board, &ret->status);
     int64_t now_us = clock_mono_us();
     const struct sample *s = oldest_sample(board, now_us);
     double seconds = s != NULL ? (double)(now_us - s->mono_us) / 1e6 : 0.0;

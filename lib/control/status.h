@@ -48,7 +48,10 @@ struct role_status {
     lsn_t confirmed_lsn;        /* told to the slot (capture) */
     int64_t position_commit_us; /* commit time of the last transaction at this role's own position; wall, 0 =
                                    none */
-    int64_t caught_up_us;       /* wall time at which the role last had nothing left to do; 0 = never */
+    int64_t
+        received_commit_us; /* capture: commit time of the last transaction that was decoded; wall, 0 = none */
+    int64_t received_all_us; /* capture: when the source last had nothing more to send; wall, 0 = never */
+    int64_t caught_up_us;    /* wall time at which the role last had nothing left to do; 0 = never */
     uint64_t fence_id, attempt;
     bool complete;
     char marker_nonce[40]; /* apply: waits for this comparison's release; "" = does not wait */
@@ -104,6 +107,9 @@ void status_board_publish(struct status_board *board, const struct role_status *
 /* What a server that is waited for does wrong, shown by /status until the next call; NULL = nothing any more.
  * Apart from publish: comes while the role cannot. `board` is a struct status_board. */
 void status_board_trouble(void *board, const char *text);
+/* What was found of the slot (retained_wal_bytes, safe_wal_bytes, max_retained_wal_bytes, wal_status, wal_guard, source_lsn) beside what the
+ * role publishes, which it goes before until the next call; NULL = what the role says holds again. */
+void status_board_slot(struct status_board *board, const struct role_status *found);
 /* JSON object for /status: phase, *_lsn as text, lag_bytes, lag_seconds, rates per second over the last 10 s,
  * snapshot {rows, estimate, percent, eta_seconds, tables: […]}, errors. malloc'd. */
 char *status_board_json(struct status_board *board);

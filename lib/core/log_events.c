@@ -39,7 +39,7 @@ static const struct log_event_def events[] = {
      "A conflict of a dual write is not decided before apply has read what the source had committed."},
     {"control", "info", "capture, apply", "A command was carried out: `verb`, `who`, `from` where."},
     {"control_denied", "warn", "capture, apply",
-     "A command came with a wrong token, and was not carried out."},
+     "A command, or a request to read where that takes a token, came with a wrong one, and was refused."},
     {"control_refused", "warn", "capture, apply", "A command was not carried out; `text` says why."},
     {"copy_anew", "warn", "capture",
      "A table is copied from its first row on: its shape, key or partitions have changed."},
@@ -78,6 +78,10 @@ static const struct log_event_def events[] = {
      "A table that is written on both sides has another shape: what was known of its rows was moved."},
     {"duplicates_dropped", "info", "apply",
      "Records that were delivered twice were dropped (delivery: idempotent, or a restart)."},
+    {"end_given_up", "error", "capture, apply",
+     "A step of the role's end (alerts, status_page, commands) takes too long: the process ends without "
+     "waiting for it, with the exit code "
+     "that it has."},
     {"fence_spooled", "info", "apply", "A fence is larger than a batch and goes through a temporary file."},
     {"filters_changed", "warn", "capture", "Filters are others than those of the copy, and were accepted."},
     {"from_crossfade", "info", "capture", "Changes that an apply wrote are captured, too."},
@@ -98,6 +102,9 @@ static const struct log_event_def events[] = {
     {"key_not_unique", "warn", "capture", "The key of source.filters is not unique on the source."},
     {"lag_alarm", "warn", "apply", "The lag is over apply.max_lag_ms. Once per crossing."},
     {"lag_alarm_over", "info", "apply", "The lag is below apply.max_lag_ms again."},
+    {"line_silent", "warn", "capture, apply",
+     "The network has acknowledged nothing of what was sent to `server` for `ms`: the connection is ended, "
+     "and opened anew."},
     {"listens_openly", "warn", "capture, apply",
      "Status and metrics can be read from other machines without credentials."},
     {"looking_back", "info", "apply", "A topic of Debezium is read again from `offset`."},
@@ -135,6 +142,8 @@ static const struct log_event_def events[] = {
     {"silent_session_ended", "warn", "apply, cutover",
      "A session that held the pipeline's lock on MariaDB and had been silent for too long was ended."},
     {"slot_create", "info", "capture", "The slot is being made: it waits for the transactions that run now."},
+    {"slot_watched", "info", "capture",
+     "The stream does not run (the journal is away, say): the slot is looked at by another connection."},
     {"snapshot_again", "warn", "apply", "Debezium's connector makes its first snapshot anew."},
     {"snapshot_anew", "warn", "capture", "The copy starts over; `text` says why."},
     {"snapshot_begin", "info", "capture", "A copy begins."},

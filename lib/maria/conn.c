@@ -63,8 +63,7 @@ void maria_close(struct maria_conn *conn)
 {
     if (conn == NULL)
         return;
-    if (conn->my != NULL)
-        mysql_close(conn->my);
+    maria_disconnect(conn->my);
     free(conn->database);
     free(conn);
 }

@@ -11,6 +11,7 @@
 
 #include "core/alive.h"
 #include "core/alloc.h"
+#include "core/line_watch.h"
 #include "core/log.h"
 #include "maria/url.h"
 
@@ -39,9 +40,11 @@ static const char *password_of(const struct maria_url *url)
     return url->password != NULL ? url->password : env != NULL ? env : getenv("MYSQL_PWD");
 }
 
-/* A host that is gone sends nothing, not even an end: asked from 30 s of silence on, and given up 30 s later. */
+/* A host that is gone sends nothing, not even an end: asked from 30 s of silence on, and given up 30 s later. Where connections are looked at
+ * (core/line_watch.h), that goes without TCP_USER_TIMEOUT, which also ends one whose server is slow to read. */
 static void watch_peer(MYSQL *my)
 {
+    size_t least = line_watch_runs() ? 1 : 0;
     static const struct {
         int level, name, value;
     } options[] = {{SOL_SOCKET, SO_KEEPALIVE, 1},
@@ -49,7 +52,7 @@ static void watch_peer(MYSQL *my)
                    {IPPROTO_TCP, TCP_KEEPINTVL, 10},
                    {IPPROTO_TCP, TCP_KEEPCNT, 3},
                    {IPPROTO_TCP, TCP_USER_TIMEOUT, 60000}};
-    for (size_t i = 0; i < ARRAY_LEN(options);
+    for (size_t i = 0; i < ARRAY_LEN(options) - least;
          i++) /* a socket file takes none of the last four: it needs none */
         (void)setsockopt((int)mysql_get_socket(my), options[i].level, options[i].name, &options[i].value,
                          sizeof options[i].value);
@@ -91,6 +94,7 @@ static bool connect_to(MYSQL *my, const struct maria_login *login, const struct 
             0; /* an option file may ask for it: a new session would have neither settings nor locks */
         (void)mysql_optionsv(my, MYSQL_OPT_RECONNECT, &again);
         watch_peer(my);
+        line_watch_add(my, (int)mysql_get_socket(my), host);
         /* A hook or an alert's command that outlives us must not hold the session, and with it our lock, open. The library does not see to it. */
         (void)fcntl(mysql_get_socket(my), F_SETFD, FD_CLOEXEC);
         return true;
@@ -135,6 +139,14 @@ static bool check_format(MYSQL *my, const char *database, struct err *err)
                    database, found, CONTROL_FORMAT);
 }
 
+void maria_disconnect(MYSQL *my)
+{
+    if (my == NULL)
+        return;
+    line_watch_remove(my);
+    mysql_close(my);
+}
+
 bool maria_connect(const struct maria_login *login, MYSQL **ret, char **ret_database, struct err *err)
 {
     struct maria_url url;
@@ -146,8 +158,8 @@ bool maria_connect(const struct maria_login *login, MYSQL **ret, char **ret_data
     if (ok) {
         *ret = my;
         *ret_database = xstrdup(url.database);
-    } else if (my != NULL) {
-        mysql_close(my);
+    } else {
+        maria_disconnect(my);
     }
     maria_url_release(&url);
     return ok;

@@ -24,6 +24,7 @@ struct maria_login {
  * gone is noticed within about a minute. *ret_database: the one that the URL names, malloc'd. */
 bool maria_connect(const struct maria_login *login, MYSQL **ret, char **ret_database,
                    struct err *err) MUST_CHECK;
+void maria_disconnect(MYSQL *my); /* NULL allowed */
 /* An error of the server or of the library; `what` says at what. Values of rows are in err->detail only. Always false.
  * sqlstate: what PostgreSQL calls the same, where there is such a thing. */
 bool maria_fail(unsigned number, const char *state, const char *text, const char *what, struct err *err);

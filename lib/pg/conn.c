@@ -7,6 +7,7 @@
 
 #include "conn_internal.h"
 #include "core/alloc.h"
+#include "core/line_watch.h"
 #include "core/log.h"
 #include "core/sqlstate.h"
 #include "pg/control_tables.h"
@@ -257,6 +258,7 @@ bool pg_open(const char *url, const struct pg_options *options, struct pg_conn *
         pg_close(conn);
         return false;
     }
+    line_watch_add(conn, PQsocket(conn->pq), PQhost(conn->pq));
     PQsetNoticeReceiver(conn->pq, silent_notice, NULL);
     conn->console = options->console;
     if (!conn->console && !begin_session(conn, err)) {
@@ -272,6 +274,7 @@ void pg_close(struct pg_conn *conn)
 {
     if (conn == NULL)
         return;
+    line_watch_remove(conn);
     PQfreemem(conn->copy_row);
     PQfreeCancel(conn->cancel);
     PQfinish(conn->pq);

@@ -310,6 +310,23 @@ static void test_closed(void **state)
     assert_int_equal(get_status(&access, rig, "/status"), 200);
 }
 
+/* Who guesses at what takes a token to read is answered less and less often, as with commands; who has it is not locked out. */
+static void test_closed_pace(void **state)
+{
+    struct rig *rig = *state;
+    static const char guess[] = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                                "Authorization: Bearer " OTHER "\r\n\r\n";
+    const struct http_access access = {.token_file = rig->tokens, .reads_need_token = true};
+    int seen[600] = {0};
+    for (int i = 0; i < 20; i++) {
+        char *answer = talk(rig, guess, strlen(guess));
+        seen[status_of(answer)]++;
+        free(answer);
+    }
+    assert_true(seen[429] > 0 && seen[401] > 0 && seen[401] + seen[429] == 20);
+    assert_int_equal(get_status(&access, rig, "/metrics"), 200);
+}
+
 static bool closed_within(int fd, int64_t us)
 {
     char bytes[4096];
@@ -471,6 +488,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_pace, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_read_only, set_up_read_only, tear_down),
         cmocka_unit_test_setup_teardown(test_closed, set_up_closed, tear_down),
+        cmocka_unit_test_setup_teardown(test_closed_pace, set_up_closed, tear_down),
         cmocka_unit_test_setup_teardown(test_slow, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_hostile, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_random, set_up, tear_down),

@@ -146,10 +146,24 @@ def test_reload(servers):
         at = f"http://127.0.0.1:{s.apply.port}/control/resume"
         wait_until(lambda: send(at, "n" * 40)[0] == 200, 30, "the new token counts")
         assert send(at, old)[0] == 401
+        # one that is taken away is none any more although the rest of the reload is refused
+        with open(path, "w", encoding="utf-8") as f:
+            f.write("newer " + "m" * 40 + "\n")
+        settings["apply"]["batch_max_bytes"] = "1MiB"
+        s.pipeline.write()
+        told = json.loads(send(at.replace("resume", "reload"), "n" * 40)[1])
+        assert not told["ok"] and "the tokens were read again" in told["text"] and "apply.batch_max_bytes" in told["text"]
+        assert send(at, "n" * 40)[0] in (401, 429) and send(at, "m" * 40)[0] == 200
+        del settings["apply"]["batch_max_bytes"]
+        s.pipeline.write()
         # the target is away: what cannot be noted is not done, and health goes on answering
         servers[2].stop()
         assert "audit" in ordered(s, "apply", "pause", expected=1)
         assert s.apply.get("/health")[0] in (200, 503) and not s.apply.status()["pause_asked"]
+        with open(path, "w", encoding="utf-8") as f:
+            f.write("newest " + "k" * 40 + "\n")
+        assert "the tokens were read again" in said(send(at.replace("resume", "reload"), "m" * 40))
+        assert send(at, "m" * 40)[0] in (401, 429)
         servers[2].start()
         s.assert_equal()
 

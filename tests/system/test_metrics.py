@@ -258,3 +258,25 @@ def test_events_are_documented(served):
             seen.add(event["event"])
             assert VALUE not in line
     assert seen <= documented and {"started", "snapshot_begin", "snapshot_end", "dead_letter", "batch_again", "session_lost"} <= seen
+
+
+def test_counters_outlive_sessions():
+    """What capture has counted stays counted when it opens everything anew."""
+    with Workdir("sessions") as folder, Postgres(folder, "source") as source, Postgres(folder, "target") as target, \
+            scenario(folder, source, target, "CREATE TABLE c (id int PRIMARY KEY); INSERT INTO c SELECT generate_series(1, 200)") as s:
+        s.start()
+        s.source("INSERT INTO c SELECT generate_series(1000, 1099)")
+        s.wait()
+        names = ("crossfade_changes_total", "crossfade_transactions_total", "crossfade_fences_total", "crossfade_processed_bytes_total")
+        before = {name: scrape(s.capture)[0][name][()] for name in names}
+        assert before["crossfade_changes_total"] == 300
+        slot = s.slots()[0]
+        s.source_server.sql("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = %s", (slot,))
+        s.capture.wait_for(lambda status: status["retries"] >= 1, 60, "its session was ended")
+        for name in names:
+            assert scrape(s.capture)[0][name][()] >= before[name], name
+        s.source("INSERT INTO c SELECT generate_series(2000, 2009)")
+        s.assert_equal()
+        s.capture.wait_for(lambda status: status["changes"] == 310, 60, "it counts on")
+        lag = scrape(s.capture)[0]["crossfade_lag_seconds"]
+        assert {dict(key)["stage"] for key in lag} == {"received", "journaled"} and all(value < 30 for value in lag.values())

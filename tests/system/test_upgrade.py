@@ -97,15 +97,15 @@ def test_kafka(world):
         producer = Producer({"bootstrap.servers": kafka.bootstrap})
         producer.produce("up_kafka.fence", key=b"up_kafka", value=b'{"format": 99, "kind": "plain", "id": 1}')
         assert producer.flush(30) == 0
-        for words in (["journal", "list"], ["journal", "verify"], ["capture"], ["apply"]):
+        for words in (["journal", "list"], ["journal", "fences"], ["journal", "verify"], ["capture"], ["apply"]):
             done = p.run(*words)
             assert done.returncode != 0 and "format 99" in done.stdout + done.stderr and "newer crossfade" in done.stdout + done.stderr, f"{words}\n{done.stdout}{done.stderr}"
 
 
 NEWER = "COMMENT ON SCHEMA crossfade IS 'Crossfade''s control tables, format 2'"
 BOTH = [["check"], ["compare", "run"], ["cutover", "plan"], ["cutover", "run", "--execute"], ["cutover", "abort"], ["rollback", "plan"], ["cleanup"], ["decommission", "status"],
-        ["schema", "create"], ["schema", "compare"]]  # schema plan goes on without a target that does not answer: it reads nothing there that it needs
-ON = {"source": BOTH + [["schema", "plan"], ["capture"], ["capture", "resnapshot", "public.t"]],
+        ["schema", "plan"], ["schema", "create"], ["schema", "compare"]]
+ON = {"source": BOTH + [["capture"], ["capture", "resnapshot", "public.t"]],
       "target": BOTH + [["cutover", "status"], ["apply"], ["apply", "dlq", "list"], ["audit", "list"], ["audit", "verify"]]}
 
 
@@ -147,7 +147,7 @@ def test_newer_control_tables_of_mariadb(world):
                   " VALUES ('another', 2, 1, 1, '0/1', 1, 1, true, UTC_TIMESTAMP())", db="newer")
         p = Pipeline(folder, source.create_db("newer_maria"), url, name="newer_maria", tables=("public.*",), roles=False)
         went_on = []
-        for words in (["check"], ["apply"], ["schema", "create"], ["compare", "run"], ["audit", "list"]):
+        for words in (["check"], ["apply"], ["schema", "plan"], ["schema", "create"], ["compare", "run"], ["audit", "list"]):
             done = p.run(*words, timeout=60)
             text = done.stdout + done.stderr
             if done.returncode == 0 or "format 2" not in text or "use that version, or a later one" not in text:

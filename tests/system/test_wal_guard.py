@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from rig import Postgres, Workdir, wait_until
+from rig import Kafka, Postgres, Workdir, wait_until
 from rig.scenario import scenario
 
 ROWS = 20000
@@ -88,6 +88,30 @@ def test_the_servers_limit_counts(servers):
     finally:
         source.sql("ALTER SYSTEM RESET max_slot_wal_keep_size")
         source.sql("SELECT pg_reload_conf()")
+
+
+def test_while_the_journal_is_away(servers):
+    """Capture opens the journal anew, again and again, and has no stream meanwhile: the slot is looked at all the same."""
+    folder, source, target = servers
+    more = {"capture": {"max_retained_wal": "32MiB"}}
+    with Kafka(folder) as kafka, scenario(folder, source, target, SCHEMA, more=more, journal=kafka.url) as s:
+        s.start()
+        s.wait()
+        kafka.stop()
+        write(s, source, 20)
+        level(s, "warn")
+        write(s, source, 15)
+        level(s, "alert")
+        wait_until(lambda: 'crossfade_wal_guard_level{role="capture"' in (text := s.capture.get("/metrics")[1]) and "slot_watched" in s.capture.log_text()
+                   and float(next(line for line in text.splitlines() if line.startswith("crossfade_wal_guard_level")).split()[-1]) == 3, 60, "the watch looks")
+        assert s.capture.status()["retained_wal_bytes"] >= 32 * MIB and s.capture.log_text().count("wal_guard level=alert") == 1
+        kafka.start()
+        s.assert_equal(180)
+
+        def goes_down():
+            source.sql("CHECKPOINT")
+            return s.capture.status()["wal_guard"] == "ok"
+        wait_until(goes_down, 60, "the slot lets go")
 
 
 def test_an_idle_slot_moves_on(servers):

@@ -13,7 +13,9 @@
 #include <sys/resource.h>
 
 #include "apply/batch.h"
+#include "control/tally.h"
 #include "core/alloc.h"
+#include "core/clock.h"
 
 /* --- the codec --- */
 
@@ -305,6 +307,42 @@ static void test_shapes_are_prepared_together(void **state)
     end(&f);
 }
 
+/* Of 10,000 tables that were seen a batch has one: it is written and counted alone, and costs as if there were no others. */
+static void test_small_batches_out_of_many_tables(void **state)
+{
+    struct fixture f;
+    struct tally *tally = tally_new();
+    char stream[16];
+    int64_t began_us = 0;
+    begin(&f, 1 << 20);
+    for (int i = 0; i < 12000; i++) {
+        struct wire w = {.op = CHANGE_INSERT, .version = 1, .lsn = 10 + (lsn_t)i, .order = 1, .id = i};
+        struct journal_record rec = {
+            .stream = stream, .key = &w.id, .key_len = sizeof w.id, .value = &w, .value_len = sizeof w};
+        if (i == 10000)
+            began_us = clock_mono_us();
+        (void)snprintf(stream, sizeof stream, "t%d", i % 10000);
+        told[0] = '\0';
+        batch_clear(f.b);
+        assert_true(batch_add(f.b, &codec, NULL, &rec, 0, &f.err));
+        assert_true(batch_write(f.b, f.tables, &fake, TARGET_SET, ROWS_NEW_NONE, &f.err));
+        char wanted[24];
+        (void)snprintf(wanted, sizeof wanted, "[v1 =%d]", i);
+        assert_string_equal(told, wanted);
+        batch_tally(f.b, tally);
+    }
+    print_message("%.2f us for each batch\n", (double)(clock_mono_us() - began_us) / 2000);
+    struct tally_view view;
+    tally_look(tally, &view);
+    uint64_t rows = 0;
+    for (size_t i = 0; i < view.table_count; i++)
+        rows += view.tables[i].rows[TALLY_INSERT];
+    assert_int_equal(rows, 12000);
+    tally_view_release(&view);
+    tally_free(tally);
+    end(&f);
+}
+
 static void test_truncate_drops_what_came_before(void **state)
 {
     struct fixture f;
@@ -344,6 +382,7 @@ int main(void)
         cmocka_unit_test(test_a_batch_that_goes_on_in_a_file),
         cmocka_unit_test(test_a_full_disk_is_told_as_such),
         cmocka_unit_test(test_shapes_are_written_one_after_the_other),
+        cmocka_unit_test(test_small_batches_out_of_many_tables),
         cmocka_unit_test(test_shapes_are_prepared_together),
         cmocka_unit_test(test_truncate_drops_what_came_before),
         cmocka_unit_test(test_key_and_schema_must_agree),

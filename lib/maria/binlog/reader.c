@@ -212,8 +212,7 @@ void binlog_close(struct binlog *bl)
     maria_close(bl->catalog);
     if (bl->rpl != NULL)
         mariadb_rpl_close(bl->rpl);
-    if (bl->my != NULL)
-        mysql_close(bl->my);
+    maria_disconnect(bl->my);
     binlog_decoder_release(&bl->decoder);
     gtid_list_release(&bl->position);
     arena_release(&bl->arena);

@@ -124,8 +124,7 @@ void md_disconnect(struct md_target *mt)
     (void)pthread_mutex_lock(&mt->lock);
     mt->fd = -1;
     (void)pthread_mutex_unlock(&mt->lock);
-    if (mt->my != NULL)
-        mysql_close(mt->my);
+    maria_disconnect(mt->my);
     mt->my = NULL;
 }
 
