@@ -155,16 +155,16 @@ STEPS = [
     ("status", 0), ("status --json", 0), ("status --wait caught-up", 0), ("status --wait caught-up --timeout 120", 0), ("status --wait caught-up --timeout 300", 0), ("check", 0),
     ("journal list", 0), ("journal fences --json", 0), ("journal cat shop.schemas", 0), ("journal verify", 0),
     ("capture add-table public.t", 0), ("status --wait caught-up", 0), ("capture resnapshot public.t --where p.id > 1000", 0), ("capture resnapshot public.t", 0), ("capture resnapshot t", 0),
-    ("status --wait caught-up", 0), ("capture accept-ddl --table public.t", 1),
+    ("status --wait caught-up", 0), ("capture accept-ddl --table public.t", 10),
     ("capture reload", 0), ("apply reload", 0), ("apply pause", 0), ("apply resume", 0), ("apply throttle 500", 0), ("apply dlq list", 0), ("apply conflicts list", 0), ("apply conflicts list --all", 0),
     ("schema plan", 0), ("schema compare", 0), ("schema create", 0), ("schema create --execute", 0), ("schema create --indexes --execute", 0), ("schema create --indexes --wait --execute", 0),
     ("compare selftest", 0), ("compare run", 0), ("compare run --level full", 0), ("compare run --level counts", 0), ("compare run --table public.ord*", 0), ("compare run --table public.orders --where created_at >= '2026-01-01'", 0),
     ("compare run --by-partition", 0), ("compare run --changed", 0), ("compare run --resume", 0), ("compare run --verbose", 0), ("compare run --json", 0), ("compare run --junit x.pem", 0),
     ("compare shadow", 0), ("compare shadow --live", 0), ("compare shadow --seed 4711", 0), ("compare history --json", 0), ("compare history --html x.pem", 0),
     ("compare repair --through-journal", 0), ("compare repair --through-journal --execute", 0), ("compare repair --sql x.pem", 0), ("compare repair --sql x.pem --execute", 0),
-    ("cutover plan", 0), ("cutover plan --json", 0), ("cutover list", 0), ("cutover status", 0), ("audit list", 0), ("audit export", 0), ("audit verify", 0),
+    ("cutover plan", 0), ("cutover plan --json", 0), ("cutover list", 0), ("audit list", 0), ("audit export", 0), ("audit verify", 0),
     ("approve list", 0), ("decommission status", 1), ("rollback plan", 10), ("rollback rehearse", 0), ("cleanup", 1),
-    ("cutover run", 0), ("cutover run --execute", 0), ("cutover report", 0), ("audit verify", 0), ("decommission status", 1), ("cutover abort", 10), ("cutover resume", 0),
+    ("cutover run", 0), ("cutover run --execute", 0), ("cutover status", 0), ("cutover list", 0), ("cutover report", 0), ("audit verify", 0), ("decommission status", 1), ("cutover abort", 10), ("cutover resume", 10),
 ]
 # Named in the text for what they are about, without what they need to be run; tests/system/… runs them with it.
 NAMED = {"apply", "capture", "compare", "cutover", "rollback", "schema", "journal", "approve", "decommission", "apply dlq", "apply dlq show", "apply dlq retry", "apply conflicts show", "apply conflicts resolve",
@@ -210,20 +210,22 @@ MORE = {"cutover": {"lag_stable_ms": 200, "max_lag_ms": 10000, "pause_budget_ms"
 
 
 def step(s, command, code):
+    """What is wrong with it; None when it does what its page says."""
     argv, where = FOUND[command]
     done = s.pipeline.run(*argv, timeout=300)
-    assert done.returncode == code, f"crossfade {command} ({where}): exit code {done.returncode}, not {code}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    assert "Sanitizer" not in done.stderr, done.stderr
+    if done.returncode == code and "Sanitizer" not in done.stderr:
+        return None
+    return f"crossfade {command} ({where}): exit code {done.returncode}, not {code}\n{done.stdout[-1500:]}\n{done.stderr[-1500:]}"
 
 
 def test_commands_of_the_runbooks(servers, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    with scenario(*servers, SCHEMA, name="shop", more=MORE) as s:
+    with scenario(*servers, SCHEMA, name="shop", more=MORE, superuser="a rehearsal makes databases, and schema create what only a superuser may") as s:
         s.start()
         s.source(LATER, "INSERT INTO t SELECT i, 'v', 'w' FROM generate_series(990, 1010) i")
         s.target(LATER)
-        for command, code in STEPS:
-            step(s, command, code)
+        wrong = [said for command, code in STEPS if (said := step(s, command, code))]
+        assert not wrong, "\n".join(wrong)
         statements_of_operations(s)
         for role in (s.capture, s.apply):
             role.terminate()
