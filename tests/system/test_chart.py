@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from rig import Workdir
+from rig.pages import blocks
 from rig.procs import find_crossfade
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
@@ -30,7 +31,14 @@ ALL = {"config": CONFIG, "credentials": {"secret": "shop-credentials"}, "ca": {"
        "nodeSelector": {"disk": "ssd"}, "tolerations": [{"key": "data", "operator": "Exists"}], "podAnnotations": {"a": "b"}, "podLabels": {"team": "db"},
        "affinity": {"nodeAffinity": {}}, "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}],
        "env": [{"name": "TZ", "value": "UTC"}], "serviceAccount": {"annotations": {"role": "x"}}}
-SETS = {"least": {"config": CONFIG}, "all": ALL}
+TLS = {"config": {**CONFIG, "control": {"tls_cert": "/run/credentials/crossfade/tls.crt", "tls_key": "/run/credentials/crossfade/tls.key"}}, "credentials": {"secret": "s"}, "ca": {"secret": "ca"},
+       "serviceMonitor": {"enabled": True, "tlsConfig": {"ca": {"secret": {"name": "ca", "key": "ca.pem"}}}}}
+# Numbers that YAML writes with an exponent, once they have gone through a template.
+LARGE = {"config": {**CONFIG, "apply": {"batch_max_bytes": 268435456}}, "compare": {"deadlineSeconds": 1000000}, "terminationGracePeriodSeconds": 1000000}
+ALONE = {"config": CONFIG, "capture": {"enabled": False}, "apply": {"shards": 64}, "compare": {"enabled": False}, "cutover": {"enabled": True}, "podDisruptionBudget": {"enabled": False},
+         "networkPolicy": {"enabled": False}, "serviceAccount": {"create": False}}
+_, _, _page = next(one for one in blocks(os.path.join(ROOT, "docs", "KUBERNETES.md")) if one[1] == "yaml")
+SETS = {"least": {"config": CONFIG}, "all": ALL, "tls": TLS, "large": LARGE, "alone": ALONE, "page": yaml.safe_load(_page)}
 
 pytestmark = pytest.mark.skipif(not os.path.exists(HELM), reason="no helm: run tools/deps --kubernetes")
 
@@ -41,17 +49,17 @@ def fixture_folder():
         yield str(folder)
 
 
-def helm(folder, verb, values, *words):
+def helm(folder, verb, values, *words, release="shop"):
     path = os.path.join(folder, "values.yaml")
     with open(path, "w", encoding="utf-8") as f:
         json.dump(values, f)  # JSON is YAML
-    argv = [HELM, verb, *([] if verb == "lint" else ["shop"]), CHART, "-f", path, *words]
+    argv = [HELM, verb, *([] if verb == "lint" else [release]), CHART, "-f", path, *words]
     return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False,
                           env=dict(os.environ, HELM_CONFIG_HOME=folder, HELM_CACHE_HOME=folder, HELM_DATA_HOME=folder))
 
 
-def rendered(folder, values):
-    done = helm(folder, "template", values, "--namespace", "moves")
+def rendered(folder, values, **more):
+    done = helm(folder, "template", values, "--namespace", "moves", **more)
     assert done.returncode == 0, done.stderr
     return [d for d in yaml.safe_load_all(done.stdout) if d]
 
@@ -109,6 +117,27 @@ def test_what_there_is(folder):
     least = rendered(folder, SETS["least"])
     assert {d["kind"] for d in least} == {"ConfigMap", "ServiceAccount", "Service", "StatefulSet", "CronJob", "PodDisruptionBudget", "NetworkPolicy", "Pod"}
     assert yaml.safe_load(of_kind(least, "ConfigMap")["shop-crossfade"]["data"]["crossfade.yaml"]) == CONFIG
+
+
+def test_values_arrive_as_they_are(folder):
+    documents = rendered(folder, LARGE)
+    assert yaml.safe_load(of_kind(documents, "ConfigMap")["shop-crossfade"]["data"]["crossfade.yaml"]) == LARGE["config"]
+    job, = of_kind(documents, "CronJob").values()
+    assert job["spec"]["jobTemplate"]["spec"]["activeDeadlineSeconds"] == 1000000
+    documents = rendered(folder, TLS)
+    assert {c["livenessProbe"]["httpGet"]["scheme"] for spec in pods(documents).values() for c in spec["containers"] if "livenessProbe" in c} == {"HTTPS"}
+    monitor, = of_kind(documents, "ServiceMonitor").values()
+    assert monitor["spec"]["endpoints"][0]["scheme"] == "https" and monitor["spec"]["endpoints"][0]["tlsConfig"]["ca"]["secret"]["name"] == "ca"
+    kinds = {d["kind"] for d in rendered(folder, ALONE)}
+    assert kinds == {"ConfigMap", "Service", "StatefulSet", "Job", "Pod"}, kinds
+
+
+def test_names_fit(folder):
+    """A release's name may have 53 characters; 52 of a StatefulSet's or a CronJob's leave room for what Kubernetes puts behind it in labels of 63."""
+    documents = rendered(folder, {**ALL, "apply": {"shards": 64}}, release="r" * 53)
+    for kind in ("StatefulSet", "CronJob"):
+        assert all(len(name) <= 52 for name in of_kind(documents, kind)), max(of_kind(documents, kind), key=len)
+    assert len(of_kind(documents, "StatefulSet")) == 130 and all(len(name) <= 63 for d in documents for name in [d["metadata"]["name"]])
 
 
 def test_pods_are_restricted(folder):

@@ -355,6 +355,31 @@ def test_compose_from_the_first_start_to_cutover_and_down(docker, image):
     assert docker.left() == []
 
 
+SUBJECTS = r"""exec 3<>/dev/tcp/127.0.0.1/8080; printf 'GET /apis/ccompat/v7/subjects HTTP/1.0\r\nHost: registry\r\n\r\n' >&3; cat <&3"""
+
+
+@real
+def test_compose_with_a_schema_registry(docker, image):
+    docker.build_stand_ins([name for name in STAND_INS if "prometheus" not in name])
+    stack = Stack(docker, os.path.join(DEPLOY, "compose.registry.yaml"))
+    stack.compose("config", "--quiet")
+    try:
+        stack.compose("up", "--detach", "--no-build", "capture", "apply", "console", timeout=patient(900))
+        for service in ("registry", "capture", "apply"):
+            stack.wait_health(service)
+        stack.caught_up()
+        subjects = stack.compose("exec", "-T", "registry", "bash", "-c", SUBJECTS)
+        assert '"shop.simshop_oltp.ledger-value"' in subjects and '"shop.simshop_oltp.ledger-key"' in subjects, subjects
+        stack.crossfade("--journal.registry=http://registry:8080/apis/ccompat/v7", "journal", "verify")
+        stack.crossfade("compare", "run")
+    except (AssertionError, RuntimeError):
+        for service in stack.compose("ps", "-a", "--services").split():
+            print(f"--- {service}\n{stack.logs(service, 15)}")
+        raise
+    stack.compose("down", "--volumes", "--remove-orphans")
+    assert docker.left() == []
+
+
 def no_secret_is_seen(docker, stack):
     passwords = {line.rpartition(":")[2] for line in stack.compose("exec", "-T", "console", "cat", "/run/secrets/crossfade/pgpass").split()}
     assert len(passwords) == 3 and all(len(password) == 48 for password in passwords)

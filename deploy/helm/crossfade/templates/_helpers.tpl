@@ -1,7 +1,8 @@
 {{- define "crossfade.name" -}}
 {{- $name := .Release.Name -}}
 {{- if not (contains "crossfade" $name) }}{{ $name = printf "%s-crossfade" $name }}{{ end -}}
-{{- $name | trunc 40 | trimSuffix "-" -}}
+{{- /* Pods of a StatefulSet carry its name and a hash in a label of 63 characters: with "-apply-back-64" it has 52. */}}
+{{- $name | trunc 38 | trimSuffix "-" -}}
 {{- end }}
 
 {{- define "crossfade.selector" -}}
@@ -64,7 +65,7 @@ automountServiceAccountToken: false
 enableServiceLinks: false
 securityContext:
   {{- toYaml .Values.podSecurityContext | nindent 2 }}
-terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}
+terminationGracePeriodSeconds: {{ int64 .Values.terminationGracePeriodSeconds }}
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
