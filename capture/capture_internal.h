@@ -37,11 +37,11 @@ struct cap_settings {
     struct journal_config journal;
     char slot[72], publication[72], application_name[64];
     enum cap_snapshot_mode snapshot_mode;
-    bool snapshot_direct;   /* rows of the first copy do not go by the journal (direct/direct.h) */
-    const char *target_url; /* … but there; else NULL */
-    char way_back[64];      /* … unless this pipeline captures it there; "" = there cannot be one */
-    bool truncate_nonempty; /* … in place of what is there */
-    const char *unfit;      /* … where its columns cannot hold a value */
+    bool snapshot_direct;    /* rows of the first copy do not go by the journal (direct/direct.h) */
+    const char *target_url;  /* … but there; else NULL */
+    char other_pipeline[64]; /* … unless this pipeline captures it there; "" = there cannot be one */
+    bool truncate_nonempty;  /* … in place of what is there */
+    const char *unfit;       /* … where its columns cannot hold a value */
     const char *const *unfit_columns;
     int64_t index_memory_bytes; /* … for its keys */
     bool dead_letters;          /* … where rows that it refuses are kept */

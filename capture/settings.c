@@ -97,7 +97,7 @@ bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struc
         .spill_encryption = config_bool(cfg, "capture.spill_encryption"),
         .heartbeat_us = config_int(cfg, "capture.heartbeat_interval_ms") * 1000,
     };
-    config_other_pipeline(cfg, s.way_back);
+    config_other_pipeline(cfg, s.other_pipeline);
     s.unfit_columns = config_list(cfg, "target.unfit_columns", &s.unfit_column_count);
     if (config_text(cfg, "source.standby_url") != NULL) {
         s.primary_url = s.source_url;

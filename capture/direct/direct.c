@@ -151,7 +151,7 @@ bool direct_open_loader(struct cap_direct *d, int place, struct loader **ret, st
                                            .attempt = d->attempt,
                                            .source_system_id = d->session->identity.system_id,
                                            .begin_lsn = d->begin_lsn,
-                                           .way_back = settings->way_back,
+                                           .way_back = settings->other_pipeline,
                                            .truncate_nonempty = settings->truncate_nonempty,
                                            .index_memory_bytes = settings->index_memory_bytes,
                                            .unfit = {.all = target_unfit_named(settings->unfit),
