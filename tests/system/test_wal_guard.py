@@ -31,7 +31,7 @@ def level(s, wanted):
 def test_warn_throttle_alert_and_back(servers):
     """An open transaction keeps the slot from letting go. The copy pauses; the stream does not."""
     folder, source, target = servers
-    with scenario(folder, source, target, SCHEMA, more={"capture": {"max_retained_wal": "32MiB", "max_rows_per_second": 1000}}) as s:
+    with scenario(folder, source, target, SCHEMA, more={"capture": {"max_retained_wal": "32MiB", "max_rows_per_second": 150}}) as s:
         s.apply.start()
         s.capture.start()
         s.capture.wait_for(lambda status: (status.get("snapshot") or {}).get("rows", 0) > 0, 60, "the copy goes on")

@@ -42,7 +42,7 @@ static void fill(int fd)
 
 static void test_who_does_not_read_is_there(void **state)
 {
-    int fds[2], pipes[2];
+    int fds[2] = {-1, -1}, pipes[2] = {-1, -1};
     char byte;
     (void)state;
     line_watch_add(&fds, 0, "nobody"); /* nobody looks: nothing is kept */
