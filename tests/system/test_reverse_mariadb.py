@@ -152,7 +152,7 @@ def a_turn(s, side, turn):
     rows = f"generate_series({first}, {first + 99}) g" if side == "source" else f"(SELECT seq AS g FROM seq_{first}_to_{first + 99}) s"
     quoted = 'UPDATE "A ""quoted"" one" SET v' if side == "source" else 'UPDATE `A "quoted" one` SET v'
     write(f"INSERT INTO t (id, side, n, at, ok) SELECT g, '{side}', {turn}, '2024-02-29 12:34:56.789012', g % 2 = 0 FROM {rows}",
-          f"UPDATE t SET n = n + 1, side = '{side}' WHERE id % 7 = 0 AND id < 200",
+          f"UPDATE t SET n = n + 1, side = '{side}' WHERE id % 7 = 0 AND id BETWEEN 1 AND 199",
           f"UPDATE t SET big = repeat('{turn}', 9000) WHERE id = {first}",
           f"UPDATE t SET side = 'large kept' WHERE id = {first}",
           f"DELETE FROM t WHERE id = {first + 1}",
@@ -166,7 +166,7 @@ def a_turn(s, side, turn):
 def test_both_directions_with_writes_in_turn(servers, writers):
     """Each change is captured once, on the side where it was made, and nothing moves when nobody writes."""
     rounds = count(8, 40)
-    with both(servers, f"turns{writers}", TURNS, {"apply": {"writers": writers, "writer_rows": 20}}) as s:
+    with both(servers, f"turns{writers}", TURNS, {"apply": {"writers": writers, "writer_rows": 20}, "capture": {"heartbeat_interval_ms": 5000}}) as s:
         s.create().start()
         before, made = s.changes(), {"source": 0, "target": 0}
         assert s.changes("--reverse") == 0, "nothing that apply has copied comes back"
@@ -185,8 +185,8 @@ def test_both_directions_with_writes_in_turn(servers, writers):
         for _ in range(pings):
             s.wait_there()
             s.wait_back()
-        # a marker here is a position there, and the other way round; heartbeats and vacuum beside it
-        assert s.numbers() - numbers < 12 * pings and s.wal() - wal < 4 << 20, (s.numbers() - numbers, s.wal() - wal)
+        # a marker here is a position there, and the other way round; a few heartbeats and vacuum beside it
+        assert s.numbers() - numbers < 20 * pings and s.wal() - wal < 4 << 20, (s.numbers() - numbers, s.wal() - wal)
         assert s.changes() - before == made["source"] and s.changes("--reverse") == made["target"], (s.changes() - before, s.changes("--reverse"), made)
         done = s.run("--reverse", "status", "--json")
         assert done.returncode == 0 and f"turns{writers}_reverse" in done.stdout
@@ -333,7 +333,7 @@ def test_values_that_postgres_has_no_place_for(servers):
     with both(servers, "odd", ODD) as s:
         s.create().start()
         for column, wrong, right, says in (
-                ("b", "2", "1", "neither 0 nor 1"), ("t", "'25:00:00'", "'24:00:00'", "time of day"), ("tz", "'2024-01-01 00:00:00.120'", None, None), ("a", "'{\"a\": 1}'", "'[1, null, -3]'", "JSON array"),
+                ("b", "2", "1", "neither 0 nor 1"), ("t", "'25:00:00'", "'24:00:00'", "time of day"), ("tz", "'2024-01-01 00:00:00.120'", None, None), ("a", "'[{\"a\": 1}]'", "'[1, null, -3]'", "JSON array"),
                 ("i", "'1.234 secs'", "'1.23 secs'", "digits")):
             s.target(f"UPDATE odd SET {column} = {wrong} WHERE id = 1")
             if says is None:
@@ -341,12 +341,12 @@ def test_values_that_postgres_has_no_place_for(servers):
                 continue
             s.back.apply.assert_exit(5, 60)
             assert "table=public.odd" in s.back.apply.log_text() and says in s.back.apply.log_text(), s.back.apply.log_tail()
-            s.source(f"ALTER TABLE odd ALTER {column} TYPE text USING {column}::text")
+            s.source(f"ALTER TABLE odd ALTER {column} TYPE {'interval' if column == 't' else 'text'} USING NULL")
             s.back.apply.start()
             s.wait_back()
             s.back.apply.terminate()
             kind = {"b": "boolean", "t": "time", "a": "int[]", "i": "interval(2)"}[column]
-            s.source(f"UPDATE odd SET {column} = NULL", f"ALTER TABLE odd ALTER {column} TYPE {kind} USING {column}::{kind}")
+            s.source(f"UPDATE odd SET {column} = NULL", f"ALTER TABLE odd ALTER {column} TYPE {kind} USING NULL")
             s.back.apply.start()
             s.target(f"UPDATE odd SET {column} = {right} WHERE id = 1")
             s.wait_back()
