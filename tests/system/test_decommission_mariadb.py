@@ -154,7 +154,8 @@ def test_mariadb_as_source(servers):
             (capture,) = [item for item in cleanup(1)["artefacts"] if item["name"] == "crossfade capture"]
             assert capture["fate"] == "refuse" and capture["side"] == "source" and capture["used_by"]
             p.close()
-            source.script("CREATE TABLE crossfade_decision (pipeline varchar(64) PRIMARY KEY, cutover_id varchar(64), state varchar(16)); INSERT INTO crossfade_decision VALUES ('marks', 'c1', 'open')", "marks")
+            source.sql("CREATE TABLE crossfade_decision (pipeline varchar(64) PRIMARY KEY, cutover_id varchar(64), state varchar(16))", db="marks")
+            source.sql("INSERT INTO crossfade_decision VALUES ('marks', 'c1', 'open')", db="marks")
             for pipeline in ("marks", "another"):
                 source.sql(f"""CREATE TRIGGER crossfade_freeze_i_{pipeline} BEFORE INSERT ON t FOR EACH ROW BEGIN DECLARE s varchar(16);
                     SELECT d.state INTO s FROM `marks`.crossfade_decision d WHERE d.pipeline = '{pipeline}' LOCK IN SHARE MODE; END""", db="marks")
