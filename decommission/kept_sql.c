@@ -63,7 +63,8 @@ const char *const kept_mariadb[KEPT_STATEMENTS] = {
         "'(others)') AS r, IF(k, address, '') AS a, IF(k, application, '') AS p, seen, fresh FROM (SELECT "
         "n.role, n.address, n.application, CAST(REPLACE(REPLACE(n.seen, 'T', ' '), 'Z', '') AS datetime(6)) "
         "AS seen, n.fresh, (SELECT COUNT(*) FROM " NOTED ") < " KNOWN_MAX " OR EXISTS (SELECT 1 FROM " NOTED
-        " AND t.role = n.role AND t.address = n.address AND t.application = n.application) AS k FROM "
+        " AND t.role = n.role COLLATE utf8mb4_bin AND t.address = n.address COLLATE utf8mb4_bin AND "
+        "t.application = n.application COLLATE utf8mb4_bin) AS k FROM "
         "JSON_TABLE($2, '$[*]' COLUMNS (role varchar(64) PATH '$.role', address varchar(64) PATH "
         "'$.address', application varchar(64) PATH '$.application', seen varchar(40) PATH '$.seen', fresh "
         "bigint PATH '$.fresh')) n) w) g GROUP BY r, a, p ON DUPLICATE KEY UPDATE last_seen = "

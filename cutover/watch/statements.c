@@ -62,7 +62,8 @@ static const char *const mariadb[WATCH_STATEMENTS] = {
         "'$.p95_source_us'), JSON_VALUE(detail, '$.p95_target_us') FROM crossfade_verdict WHERE pipeline = "
         "$1 AND scope = 'shadow' AND " US("started_at") " > CAST($2 AS SIGNED) ORDER BY id DESC LIMIT 1",
     [ASK_DAMAGE] =
-        "SELECT COUNT(*), COALESCE(MIN(CONCAT(level, ': ', reason)), '') FROM (SELECT c.level, "
+        "SELECT COUNT(*), COALESCE(MIN(CONCAT(level, ': ', REGEXP_SUBSTR(reason, 'SQLSTATE [0-9A-Z]{5}'), ': "
+        "', reason)), '') FROM (SELECT c.level, "
         "c.reason, ROW_NUMBER() OVER (PARTITION BY c.level ORDER BY c.id DESC) AS n FROM "
         "crossfade_comparison c WHERE c.pipeline = $1) l WHERE n = 1 AND reason REGEXP '" DAMAGE "'",
     [ASK_DECISION] = "SELECT state FROM crossfade_decision WHERE pipeline = $1",
