@@ -67,6 +67,22 @@ static bool may_pause(struct poolers *ps, struct pooler *p, struct err *err)
     return err_wrap(err, "%s: no right to pause (put the user into admin_users)", p->place);
 }
 
+/* How the server proves who it is, and how fast a silent one is given up: as in our own URL of it. Left away, another machine's would have
+ * to show a certificate that nobody has told us to trust. */
+static bool add_as_in_url(struct strbuf *out, const char *url, struct err *err)
+{
+    static const char *const keywords[] = {
+        "sslmode", "sslrootcert", "sslcrl", "sslcrldir", "ssl_min_protocol_version", "tcp_user_timeout"};
+    for (size_t i = 0; i < ARRAY_LEN(keywords); i++) {
+        char *value CLEANUP(free_ptr) = NULL;
+        if (!pg_url_value(url, keywords[i], &value, err))
+            return false;
+        if (value != NULL)
+            pg_conninfo_add(out, keywords[i], value);
+    }
+    return true;
+}
+
 /* Tried with the address that the entry will have; what PgBouncer would ask a server for (auth_query) is not known here. */
 static bool try_login(const struct pooler *p, const char *user, const char *password, struct err *err)
 {
@@ -79,7 +95,8 @@ static bool try_login(const struct pooler *p, const char *user, const char *pass
     pg_conninfo_add(&url, "user", user);
     if (password != NULL)
         pg_conninfo_add(&url, "password", password);
-    bool ok = strbuf_ok(&url, "the connection string", err) && pg_open(url.data, &options, &conn, err);
+    bool ok = add_as_in_url(&url, p->target_url, err) && strbuf_ok(&url, "the connection string", err) &&
+              pg_open(url.data, &options, &conn, err);
     strbuf_release(&url);
     pg_close(conn);
     return ok || err_wrap(err, "%s: login on the target as %s", p->place, user);

@@ -46,6 +46,7 @@ static bool pooler_init(const struct config *cfg, const struct pooler_rule *rule
 {
     char masked[300];
     ret->rule = rule;
+    ret->target_url = config_text(cfg, config_is_reversed(cfg) ? "source.url" : "target.url");
     ret->place =
         xasprintf("pooler=%s database=%s", log_mask_url(rule->admin, masked, sizeof masked), rule->database);
     return (target_part(cfg, rule->host, "host", NULL, &ret->target.host, err) &&

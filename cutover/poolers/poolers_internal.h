@@ -16,6 +16,7 @@ struct pooler {
     char *place;                      /* for messages: URL without secrets, and the database */
     struct pg_conn *conn;             /* console; NULL = not open */
     struct connstr target;            /* where it shall lead */
+    const char *target_url;           /* the configuration's URL of that server; the configuration's own */
     int64_t asked_us, asked_wall_us;  /* when PAUSE was sent (monotonic, wall) */
     bool was_paused;                  /* it was so already then */
     char login_retry[RETRY_TEXT_MAX]; /* its server_login_retry before retry_hasten(); "" = not known here */

@@ -55,7 +55,7 @@ def fixture_machine():
 
 def install(machine):
     """As docs/SYSTEMD.md has it."""
-    machine.run("apt-get", "install", "-y", "--no-download", "/root/crossfade.deb")
+    machine.run("apt-get", "install", "-y", "/root/crossfade.deb")
     machine.run("install", "-d", "-m", "700", "/etc/credstore")
     for name in ("source-password", "target-password"):
         machine.run("install", "-m", "600", "/dev/stdin", f"/etc/credstore/crossfade.shop.{name}", text=PASSWORD + "\n")

@@ -53,7 +53,7 @@ def helm(folder, verb, values, *words, release="shop"):
     path = os.path.join(folder, "values.yaml")
     with open(path, "w", encoding="utf-8") as f:
         json.dump(values, f)  # JSON is YAML
-    argv = [HELM, verb, *([] if verb == "lint" else [release]), CHART, "-f", path, *words]
+    argv = [HELM, verb, *([] if verb == "lint" else [release]), CHART, "-f", path, "--kube-version", f"{KUBERNETES[0]}.0", *words]  # without it, one that Helm was built for
     return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False,
                           env=dict(os.environ, HELM_CONFIG_HOME=folder, HELM_CACHE_HOME=folder, HELM_DATA_HOME=folder))
 

@@ -424,8 +424,10 @@ def hurt(docker, stack):
 
 
 def cut_over(stack):
-    report = json.loads(stack.crossfade("cutover", "run", "--execute", "--json", "--cutover.reverse=required"))
-    assert report["outcome"] == "done", json.dumps(report)[-2000:]
+    done = stack.compose("exec", "-T", "console", "crossfade", "cutover", "run", "--execute", "--json", "--cutover.reverse=required", check=False, timeout=patient(600))
+    report = json.loads(done.stdout)
+    refused = [gate for gate in report["gates"] if gate["verdict"] == "refused"]
+    assert done.returncode == 0 and report["outcome"] == "done", f"{report['outcome']}: {report['reason']}\n{json.dumps(refused)}\n{done.stderr[-2000:]}"
     print(f"pause {report['pause_ms']} ms")
     ini = stack.compose("exec", "-T", "pgbouncer", "cat", "/etc/pgbouncer/pgbouncer.ini")
     assert re.search(r"(?m)^shop = .*host=target", ini), ini

@@ -47,6 +47,7 @@ cd "$root"
 mkdir -p .outside
 pivot_root . .outside
 umount -l /.outside
+mount --make-rshared /
 exec setpriv --bounding-set=-sys_time,-sys_module,-sys_rawio,-sys_resource,-syslog,-wake_alarm,-block_suspend -- env -i container=test PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 /lib/systemd/systemd --system --show-status=0 --log-target=journal
 """
 
