@@ -10,21 +10,12 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "counters_maria.h"
 #include "cutover/gates.h"
 #include "maria/names.h"
 #include "maria/quote.h"
 #include "prepare.h"
 #include "sequence_list.h"
-
-enum twin { TWIN_NONE = 0, TWIN_COLUMN, TWIN_SEQUENCE };
-
-/* A sequence of the source, and where it goes on. */
-struct counter {
-    json_t *about;
-    const struct sequence *sequence;
-    enum twin twin;
-    int64_t step;
-};
 
 static const char *about_text(const struct counter *c, const char *key)
 {
@@ -32,7 +23,7 @@ static const char *about_text(const struct counter *c, const char *key)
     return text != NULL ? text : "";
 }
 
-static void counter_release(struct counter *c)
+void counter_release(struct counter *c)
 {
     json_decref(c->about);
     c->about = NULL;
@@ -88,7 +79,7 @@ static bool find_sequence(struct cutover *co, struct counter *c, struct err *err
     return true;
 }
 
-static bool counter_init(struct cutover *co, const struct sequence *s, struct counter *ret, struct err *err)
+bool counter_init(struct cutover *co, const struct sequence *s, struct counter *ret, struct err *err)
 {
     *ret = (struct counter){.about = json_loads(s->about, 0, NULL), .sequence = s};
     if (ret->about == NULL)
@@ -142,7 +133,7 @@ bool maria_gate_counters(struct cutover *co, struct gate_result *gate)
 /* --- behind the freeze --- */
 
 /* What the source would have handed out next. */
-static bool next_value(const struct counter *c, int64_t value, bool called, int64_t *ret, struct err *err)
+bool counter_next(const struct counter *c, int64_t value, bool called, int64_t *ret, struct err *err)
 {
     if (!called) {
         *ret = value;
@@ -170,12 +161,12 @@ static bool sequence_stands(struct cutover *co, const struct counter *c, int64_t
     return ask_count(co, &st, ret, err);
 }
 
-static bool stands(struct cutover *co, const struct counter *c, int64_t *ret, struct err *err)
+bool counter_stands(struct cutover *co, const struct counter *c, int64_t *ret, struct err *err)
 {
     return c->twin == TWIN_COLUMN ? column_stands(co, c, ret, err) : sequence_stands(co, c, ret, err);
 }
 
-static bool is_behind(const struct counter *c, int64_t stands_at, int64_t next)
+bool counter_is_behind(const struct counter *c, int64_t stands_at, int64_t next)
 {
     return c->step < 0 ? stands_at > next : stands_at < next;
 }
@@ -205,17 +196,17 @@ static bool copy_one(struct cutover *co, const struct counter *c, int64_t value,
     if (c->twin == TWIN_NONE)
         return err_set(err, ERR_REFUSED,
                        "it has no twin on the target: it was made since the gates were asked");
-    if (!next_value(c, value, called, &next, err) || !stands(co, c, &at, err))
+    if (!counter_next(c, value, called, &next, err) || !counter_stands(co, c, &at, err))
         return false;
     if (c->twin == TWIN_COLUMN && next < 1) /* such a column counts from 1 on, upwards */
         next = 1;
-    if (!is_behind(c, at, next)) {
+    if (!counter_is_behind(c, at, next)) {
         co->report->sequences_kept += at != next;
         return true;
     }
-    if (!set_one(co, c, next, err) || !stands(co, c, &at, err))
+    if (!set_one(co, c, next, err) || !counter_stands(co, c, &at, err))
         return false;
-    return !is_behind(c, at, next) ||
+    return !counter_is_behind(c, at, next) ||
            err_set(err, ERR_DATA, "it stands at %" PRId64 " on the target after it was set to %" PRId64, at,
                    next);
 }
