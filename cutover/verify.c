@@ -266,7 +266,8 @@ bool verify_changed(struct cutover *co, struct err *err)
     if (co->tables[0].topic == NULL && !verify_prepare(co, err)) /* resumed: nothing was walked yet */
         return false;
     if (!late_note_catalog(co, co->catalog, err) ||
-        (co->baseline && (!verify_scan(co, err) || !mark_reshaped(co, err))))
+        (co->baseline && (!verify_scan(co, err) || !mark_reshaped(co, err))) ||
+        (co->from_maria != NULL && !from_maria_mark_cascades(co, err)))
         return false;
     size_t count;
     const char **patterns = changed_patterns(co, &count);

@@ -82,6 +82,9 @@ bool from_maria_marker(struct cutover *co, const char *kind, const char *nonce, 
 /* {"public.orders": "digest", …} of the pipeline's tables: another one where definition or rows were changed by other means than rows. */
 bool from_maria_shapes(struct cutover *co, char **ret_json, struct err *err) MUST_CHECK;
 
+/* Marks the tables whose rows a foreign key changes by itself (CASCADE, SET NULL): the binlog does not tell of that, so no fence names them. */
+bool from_maria_mark_cascades(struct cutover *co, struct err *err) MUST_CHECK;
+
 /* gates.c: what a gate asks of such a source. NULL with *ret_none: why it is not asked; NULL, NULL: as ever. */
 gate_fn *from_maria_gate(const char *name, const char **ret_none);
 

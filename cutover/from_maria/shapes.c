@@ -15,6 +15,7 @@ static const char shapes_head[] =
     "information_schema.TABLES t ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME WHERE "
     "t.TABLE_TYPE = 'BASE TABLE' AND c.TABLE_SCHEMA IN (";
 
+/* Its third column of the table's row; NULL: there is none. */
 static const char *digest_of(const struct rowset *rs, const char *database, const char *table)
 {
     char name[MARIA_NAME_BYTES];
@@ -53,4 +54,24 @@ bool from_maria_shapes(struct cutover *co, char **ret_json, struct err *err)
     *ret_json = json_dumps(shapes, JSON_SORT_KEYS);
     json_decref(shapes);
     return *ret_json != NULL || err_set(err, ERR_NO_MEMORY, "shapes of the tables");
+}
+
+bool from_maria_mark_cascades(struct cutover *co, struct err *err)
+{
+    struct statement st = {STRBUF_INIT(STRBUF_SQL_MAX), 0, NULL};
+    ROWSET_AUTO rs = NULL;
+    strbuf_adds(&st.sql,
+                "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, '' FROM information_schema.REFERENTIAL_CONSTRAINTS "
+                "WHERE (DELETE_RULE IN ('CASCADE', 'SET NULL') OR UPDATE_RULE IN ('CASCADE', 'SET NULL')) "
+                "AND CONSTRAINT_SCHEMA IN (");
+    from_maria_add_databases(co, &st.sql);
+    strbuf_addc(&st.sql, ')');
+    bool ok = session_query(co->from_maria->main, &st, &rs, err);
+    strbuf_release(&st.sql);
+    for (size_t i = 0; ok && i < co->table_count; i++) {
+        struct cutover_table *t = &co->tables[i];
+        t->changed = t->changed ||
+                     digest_of(rs, maria_database_of(from_maria_database(co), t->schema), t->table) != NULL;
+    }
+    return ok || err_wrap(err, "foreign keys of the source");
 }
