@@ -26,6 +26,8 @@ struct from_maria {
     struct session *keeper; /* holds the lock of closing; NULL = not closed by this process */
     char lock_name[64];
     char keeper_id[24];
+    char *
+        body; /* of the triggers; NULL until they are first needed: whom apply comes as may not be asked later */
 };
 
 /* sessions.c */
@@ -43,6 +45,9 @@ bool from_maria_control_tables(struct cutover *co, struct err *err) MUST_CHECK;
 const char *from_maria_database(const struct cutover *co);
 /* Adds "'shop', 'other'": the databases that the pipeline's tables lie in. */
 void from_maria_add_databases(const struct cutover *co, struct strbuf *sql);
+
+/* Of rows that are sorted by the bytes of the name in their second column, the one of this database (their first); -1: there is none. */
+int from_maria_row(const struct rowset *rs, const char *database, const char *name);
 
 /* decision.c: see record.c */
 bool from_maria_decision(struct cutover *co, char ret_state[16], char ret_id[64], struct err *err) MUST_CHECK;

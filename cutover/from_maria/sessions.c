@@ -70,6 +70,7 @@ void from_maria_close(struct cutover *co)
     session_close(fm->keeper);
     session_close(fm->watch);
     session_close(fm->main);
+    free(fm->body);
     free(fm);
     co->from_maria = NULL;
 }
@@ -118,4 +119,21 @@ bool from_maria_control_tables(struct cutover *co, struct err *err)
     for (char *sql; ok && (sql = maria_script_next(&script)) != NULL; free(sql))
         ok = session_exec(co->from_maria->main, sql, err);
     return ok || err_wrap(err, "source: control tables");
+}
+
+int from_maria_row(const struct rowset *rs, const char *database, const char *name)
+{
+    int low = 0, high = rowset_rows(rs);
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+        if (strcmp(rowset_cell(rs, middle, 1), name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < rowset_rows(rs) && strcmp(rowset_cell(rs, low, 1), name) == 0; low++) {
+        if (strcmp(rowset_cell(rs, low, 0), database) == 0)
+            return low;
+    }
+    return -1;
 }

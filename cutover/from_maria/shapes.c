@@ -20,11 +20,8 @@ static const char *digest_of(const struct rowset *rs, const char *database, cons
 {
     char name[MARIA_NAME_BYTES];
     (void)maria_name(table, name);
-    for (int i = 0; i < rowset_rows(rs); i++) {
-        if (strcmp(rowset_cell(rs, i, 1), name) == 0 && strcmp(rowset_cell(rs, i, 0), database) == 0)
-            return rowset_cell(rs, i, 2);
-    }
-    return NULL;
+    int row = from_maria_row(rs, database, name);
+    return row >= 0 ? rowset_cell(rs, row, 2) : NULL;
 }
 
 static bool read_shapes(struct cutover *co, struct rowset **ret, struct err *err)
@@ -32,7 +29,7 @@ static bool read_shapes(struct cutover *co, struct rowset **ret, struct err *err
     struct statement st = {STRBUF_INIT(STRBUF_SQL_MAX), 0, NULL};
     strbuf_adds(&st.sql, shapes_head);
     from_maria_add_databases(co, &st.sql);
-    strbuf_adds(&st.sql, ") GROUP BY 1, 2");
+    strbuf_adds(&st.sql, ") GROUP BY 1, 2 ORDER BY BINARY c.TABLE_NAME");
     bool ok = session_query(co->from_maria->main, &st, ret, err);
     strbuf_release(&st.sql);
     return ok || err_wrap(err, "source: shapes of the tables");
@@ -65,7 +62,7 @@ bool from_maria_mark_cascades(struct cutover *co, struct err *err)
                 "WHERE (DELETE_RULE IN ('CASCADE', 'SET NULL') OR UPDATE_RULE IN ('CASCADE', 'SET NULL')) "
                 "AND CONSTRAINT_SCHEMA IN (");
     from_maria_add_databases(co, &st.sql);
-    strbuf_addc(&st.sql, ')');
+    strbuf_adds(&st.sql, ") ORDER BY BINARY TABLE_NAME");
     bool ok = session_query(co->from_maria->main, &st, &rs, err);
     strbuf_release(&st.sql);
     for (size_t i = 0; ok && i < co->table_count; i++) {

@@ -48,10 +48,12 @@ static bool apply_user(struct cutover *co, char **ret, struct err *err)
 }
 
 /* The same for all tables and events. */
-static char *trigger_body(struct cutover *co, struct err *err)
+static const char *trigger_body(struct cutover *co, struct err *err)
 {
     char *user CLEANUP(free_ptr) = NULL;
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    if (co->from_maria->body != NULL)
+        return co->from_maria->body;
     if (!apply_user(co, &user, err))
         return NULL;
     strbuf_adds(&sql,
@@ -70,32 +72,29 @@ static char *trigger_body(struct cutover *co, struct err *err)
         ") IS NOT NULL) THEN SIGNAL SQLSTATE '25006' SET MYSQL_ERRNO = 1792, MESSAGE_TEXT = 'database is "
         "closed to writes: it has moved or is moving to another server'; END IF; END IF; END");
     if (strbuf_ok(&sql, "trigger", err))
-        return strbuf_detach(&sql);
+        co->from_maria->body = strbuf_detach(&sql);
     strbuf_release(&sql);
-    return NULL;
+    return co->from_maria->body;
 }
 
 static bool read_triggers(struct cutover *co, struct rowset **ret, struct err *err)
 {
     struct statement st = {STRBUF_INIT(STRBUF_SQL_MAX), 0, NULL};
-    strbuf_adds(&st.sql, "SELECT TRIGGER_SCHEMA, TRIGGER_NAME, EVENT_OBJECT_TABLE, ACTION_STATEMENT FROM "
+    strbuf_adds(&st.sql, "SELECT TRIGGER_SCHEMA, TRIGGER_NAME, ACTION_STATEMENT FROM "
                          "information_schema.TRIGGERS WHERE TRIGGER_NAME LIKE 'crossfade\\_freeze\\_%' AND "
                          "TRIGGER_SCHEMA IN (");
     from_maria_add_databases(co, &st.sql);
-    strbuf_addc(&st.sql, ')');
+    strbuf_adds(&st.sql, ") ORDER BY BINARY TRIGGER_NAME");
     bool ok = session_query(co->from_maria->watch, &st, ret, err);
     strbuf_release(&st.sql);
     return ok || err_wrap(err, "triggers of the source");
 }
 
-/* Whether it stands as it should. A long list is walked for each table: what is in memory is cheap beside a statement. */
+/* Whether it stands as it should. */
 static bool stands(const struct rowset *rs, const char *database, const char *name, const char *body)
 {
-    for (int i = 0; i < rowset_rows(rs); i++) {
-        if (strcmp(rowset_cell(rs, i, 1), name) == 0 && strcmp(rowset_cell(rs, i, 0), database) == 0)
-            return strcmp(rowset_cell(rs, i, 3), body) == 0;
-    }
-    return false;
+    int row = from_maria_row(rs, database, name);
+    return row >= 0 && strcmp(rowset_cell(rs, row, 2), body) == 0;
 }
 
 static bool was_too_late(const struct err *err)
@@ -169,7 +168,8 @@ static bool arm_event(struct cutover *co, const struct cutover_table *t, size_t 
 
 bool from_maria_arm(struct cutover *co, struct err *err)
 {
-    char *body CLEANUP(free_ptr) = trigger_body(co, err), name[64];
+    const char *body = trigger_body(co, err);
+    char name[64];
     ROWSET_AUTO there = NULL;
     co->straggler_why[0] = '\0';
     if (body == NULL || !read_triggers(co, &there, err))
@@ -215,7 +215,8 @@ bool from_maria_prepared(struct cutover *co, char **ret, struct err *err)
 
 bool from_maria_verify(struct cutover *co, struct err *err)
 {
-    char *body CLEANUP(free_ptr) = trigger_body(co, err), *prepared CLEANUP(free_ptr) = NULL, name[64];
+    const char *body = trigger_body(co, err);
+    char *prepared CLEANUP(free_ptr) = NULL, name[64];
     ROWSET_AUTO there = NULL;
     bool held = false;
     if (body == NULL || !read_triggers(co, &there, err) || !from_maria_is_held(co, &held, err) ||

@@ -66,7 +66,7 @@ class WayBack:
 
     def run(self, *words, expected=0, timeout=300):
         done = self.pipeline.run(*words, "--json", timeout=timeout, job="cutover")
-        assert expected is None or done.returncode == expected, f"{words}: exit code {done.returncode}\n{refusals(done.stdout)}\n{done.stderr[-2500:]}{self.ended()}"
+        assert done.returncode == expected, f"{words}: exit code {done.returncode}\n{refusals(done.stdout)}\n{done.stderr[-2500:]}{self.ended()}"
         assert "Sanitizer" not in done.stderr and "runtime error" not in done.stderr, done.stderr
         return json.loads(done.stdout)
 
