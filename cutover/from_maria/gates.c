@@ -50,6 +50,23 @@ static bool gate_xa(struct cutover *co, struct gate_result *gate)
     return true;
 }
 
+/* Row events of another primary fire no triggers here. */
+static bool gate_replica(struct cutover *co, struct gate_result *gate)
+{
+    struct err failed = ERR_INIT;
+    int64_t count = 0;
+    gate_limit(gate, "none");
+    if (!session_int64(co->from_maria->watch,
+                       "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND IN ('Slave_SQL', "
+                       "'Slave_worker')",
+                       0, NULL, &count, &failed))
+        return gate_unmeasured(gate, &failed);
+    gate_measured(gate, "%" PRId64 " threads that write what another server sends", count);
+    if (count > 0)
+        gate_refuse(gate, "the source is a replica, whose rows no trigger stops: STOP ALL SLAVES");
+    return true;
+}
+
 static bool gate_old(struct cutover *co, struct gate_result *gate)
 {
     int64_t limit_ms = deadline_option_ms(co->cfg, "cutover.max_transaction_age_s");
@@ -222,7 +239,7 @@ static const struct {
     {"slot", gate_binlog, NULL},
     {"publication", gate_tables, NULL},
     {"replica_identity", NULL, "the binlog holds whole rows"},
-    {"subscriptions", NULL, NOT_MARIADB},
+    {"subscriptions", gate_replica, NULL},
     {"schema", NULL, "the old source has the definitions that it served with"},
     {"sequences", counters_back_gate, NULL},
     {"large_objects", NULL, NOT_MARIADB},

@@ -106,7 +106,7 @@ class Ways:
         self.folder, self.source, self.target = servers
         self.name, self.url = name, self.source.create_db(name)
         self.source.sql(SOURCE, db=name)
-        copy = self.target.create_db(name, jobs=("apply", "schema", "cutover", "capture", "rollback"))
+        copy = self.target.create_db(name, jobs=("apply", "schema", "cutover", "reverse-target", "rollback"))
         self.target.sql("CREATE SEQUENCE ticket START WITH 100 INCREMENT BY 5", db=name)
         self.target.sql(f"GRANT SELECT, INSERT, UPDATE, DELETE ON `{name}`.* TO 'shop_app'@'%'")
         more = {"capture": {"heartbeat_interval_ms": 300}, "cutover": {**SETTINGS, **cutover}}
@@ -231,8 +231,8 @@ def test_who_stays_and_what_differs(servers):
             refused = ways.back.rollback("run", "--execute", expected=10)
             assert "apps" in gate(refused, "prepared_transactions")["hint"], refused["gates"]
             cursor.execute("XA ROLLBACK 'apps'")
-        ways.source.sql("CREATE ROLE rogue SUPERUSER LOGIN PASSWORD 'x'; ALTER TABLE account DISABLE TRIGGER crossfade_freeze; UPDATE account SET moves = 99 WHERE id = 9;"
-                        " ALTER TABLE account ENABLE ALWAYS TRIGGER crossfade_freeze", db="stays")
+        ways.source.sql("SELECT pg_replication_origin_create('crossfade:nobody:1:1/1:0'); SELECT pg_replication_origin_session_setup('crossfade:nobody:1:1/1:0');"
+                        " SET session_replication_role = replica; SET application_name = 'crossfade nobody'; UPDATE account SET moves = 99 WHERE id = 9", db="stays")
         ways.target.sql("UPDATE account SET moves = 7 WHERE id = 7", db="stays")
         with ways.connect("mariadb") as stays, stays.cursor() as cursor:
             cursor.execute("BEGIN")
