@@ -119,7 +119,8 @@ static bool blockers(struct cutover *co, struct rowset **ret, struct err *err)
                "JOIN "
                "information_schema.PROCESSLIST m ON m.ID = r.trx_mysql_thread_id LEFT JOIN "
                "information_schema.PROCESSLIST l ON l.ID = b.trx_mysql_thread_id WHERE r.trx_query LIKE "
-               "'SELECT 1 FROM crossfade_decision%FOR UPDATE%' AND m.USER = SUBSTRING_INDEX(USER(), '@', 1)",
+               "'SELECT state, cutover_id FROM crossfade_decision%FOR UPDATE%' AND m.USER = "
+               "SUBSTRING_INDEX(USER(), '@', 1)",
                0, NULL, ret, err) ||
            err_wrap(err, "who writes to the source (GRANT PROCESS ON *.* to our role shows it)");
 }
@@ -138,63 +139,85 @@ static bool writers_stay(struct cutover *co, int64_t waited_ms, struct err *err)
                    co->straggler_why);
 }
 
-struct barrier {
+struct hold {
     int64_t begin_us, next_end_us;
+    struct rowset *row;
 };
 
-/* The row alone: each has ended that had a share of it. One try, of a second at most. */
-static bool try_row(struct cutover *co, struct barrier *b, bool *ret_through, struct err *err)
+static void end_blockers(struct cutover *co)
+{
+    ROWSET_AUTO who = NULL;
+    struct err failed = ERR_INIT;
+    if (blockers(co, &who, &failed))
+        from_maria_end(co, who);
+    else
+        (void)snprintf(co->straggler_why, sizeof co->straggler_why, "; %.250s", failed.text);
+}
+
+/* One try, of a second at most (innodb_lock_wait_timeout). h->row NULL: not had. */
+static bool try_row(struct cutover *co, struct hold *h, struct err *err)
 {
     struct session *main = co->from_maria->main;
-    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     const char *params[] = {co->pipeline};
-    strbuf_adds(&sql, "SELECT 1 FROM crossfade_decision WHERE pipeline = $1 AND state = 'open' FOR UPDATE");
-    const struct statement st = {sql, 1, params};
+    struct statement st = {STRBUF_INIT(STRBUF_SQL_MAX), 1, params};
     enum session_poll got = SESSION_WAIT;
-    ROWSET_AUTO rs = NULL;
     struct err failed = ERR_INIT;
-    bool ok = session_send(main, &st, err);
-    while (ok && (got = session_poll(main, &rs, &failed)) == SESSION_WAIT) {
-        if (clock_mono_us() >= b->next_end_us) {
-            ROWSET_AUTO who = NULL;
-            struct err ignored = ERR_INIT; /* it is told when it does not come to an end */
-            if (blockers(co, &who, &ignored))
-                from_maria_end(co, who);
-            else
-                (void)snprintf(co->straggler_why, sizeof co->straggler_why, "; %.250s", ignored.text);
-            b->next_end_us = clock_mono_us() + END_AGAIN_US;
+    strbuf_adds(&st.sql, "SELECT state, cutover_id FROM crossfade_decision WHERE pipeline = $1 FOR UPDATE");
+    bool sent = session_exec(main, "START TRANSACTION READ WRITE", err) && session_send(main, &st, err);
+    strbuf_release(&st.sql);
+    while (sent && (got = session_poll(main, &h->row, &failed)) == SESSION_WAIT) {
+        if (clock_mono_us() >= h->next_end_us) {
+            end_blockers(co);
+            h->next_end_us = clock_mono_us() + END_AGAIN_US;
         }
         (void)poll(&(struct pollfd){.fd = session_socket(main), .events = POLLIN}, 1, BARRIER_POLL_MS);
     }
-    strbuf_release(&sql);
-    *ret_through = got == SESSION_READY;
+    if (!sent || got == SESSION_READY)
+        return sent;
     bool again = strcmp(failed.sqlstate, "55P03") == 0 || strcmp(failed.sqlstate, "40P01") == 0;
-    if (ok && got == SESSION_ERROR && !again) {
-        *err = failed;
-        return false;
-    }
-    if (ok && *ret_through && rowset_rows(rs) == 0)
-        return err_set(err, ERR_FENCED, "the decision is not open any more");
-    return ok;
+    if (again && session_exec(main, "ROLLBACK", &failed))
+        return true;
+    *err = failed;
+    return false;
 }
 
-static bool barrier(struct cutover *co, int64_t grace_us, struct err *err)
+bool from_maria_hold(struct cutover *co, int64_t grace_ms, bool heeds_stop, char ret_state[16],
+                     char ret_id[64], struct err *err)
 {
-    struct barrier b = {.begin_us = clock_mono_us()};
-    bool through = false, ok = true;
-    b.next_end_us = b.begin_us + grace_us;
-    while (ok && !through) {
-        struct err ignored = ERR_INIT;
-        ok = session_exec(co->from_maria->main, "START TRANSACTION READ WRITE", err) &&
-             try_row(co, &b, &through, err);
-        if (!session_exec(co->from_maria->main, "ROLLBACK", ok ? err : &ignored))
+    struct hold h = {.begin_us = clock_mono_us()};
+    int64_t most_ms =
+        MIN_OF(MAX_OF(1, deadline_left_ms(co)), config_int(co->cfg, "cutover.abort_timeout_ms"));
+    h.next_end_us = h.begin_us + grace_ms * 1000;
+    co->straggler_why[0] = '\0';
+    for (;;) {
+        if (!try_row(co, &h, err))
             return false;
-        if (ok && !through && co->talk->stop_asked(co->talk->ctx))
-            return err_set(err, ERR_INTERRUPTED, "stop was asked for while the source was being closed");
-        if (ok && !through && deadline_left_ms(co) <= 0)
-            return writers_stay(co, (clock_mono_us() - b.begin_us) / 1000, err);
+        if (h.row != NULL)
+            break;
+        if (heeds_stop && co->talk->stop_asked(co->talk->ctx))
+            return err_set(err, ERR_INTERRUPTED,
+                           "stop was asked for while writers of the source were waited for");
+        if (clock_mono_us() - h.begin_us > most_ms * 1000)
+            return writers_stay(co, (clock_mono_us() - h.begin_us) / 1000, err);
     }
-    return ok;
+    bool there = rowset_rows(h.row) > 0;
+    (void)snprintf(ret_state, 16, "%s", there ? rowset_cell(h.row, 0, 0) : "none");
+    (void)snprintf(ret_id, 64, "%s", there ? rowset_cell(h.row, 0, 1) : "");
+    rowset_free(h.row);
+    return true;
+}
+
+static bool barrier(struct cutover *co, int64_t grace_ms, struct err *err)
+{
+    char state[16], id[64];
+    struct err ignored = ERR_INIT; /* the first one counts */
+    if (!from_maria_hold(co, grace_ms, true, state, id, err)) {
+        (void)!session_exec(co->from_maria->main, "ROLLBACK", &ignored);
+        return false;
+    }
+    return session_exec(co->from_maria->main, "ROLLBACK", err) &&
+           ((strcmp(state, "open") == 0 && strcmp(id, co->id) == 0) ||
+            err_set(err, ERR_FENCED, "the decision is not open any more"));
 }
 
 bool from_maria_close_side(struct cutover *co, bool again, struct err *err)
@@ -204,5 +227,5 @@ bool from_maria_close_side(struct cutover *co, bool again, struct err *err)
     if (!hold_closed(co, err) ||
         !(again ? failpoint("cutover.closing", err) : failpoint("cutover.refusing", err)))
         return err_wrap(err, "the source cannot be closed to writers");
-    return barrier(co, grace_ms * 1000, err) || err_wrap(err, "writers of the source do not end");
+    return barrier(co, grace_ms, err) || err_wrap(err, "writers of the source do not end");
 }

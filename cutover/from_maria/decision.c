@@ -1,20 +1,12 @@
 /*
  * Owns: the decision row on a source that is MariaDB (crossfade_decision): compare-and-set within a transaction that has the row alone. Writers
- * whose triggers have read it hold a share of it until they end (from_maria.h), so that it is asked for in short tries.
+ * whose triggers have read it hold a share of it until they end (from_maria.h): close.c waits for them.
  */
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "core/clock.h"
 #include "core/failpoint.h"
-#include "cutover/deadline.h"
 #include "cutover/from_maria/from_maria.h"
-
-static bool is_lock_timeout(const struct err *err)
-{
-    return strcmp(err->sqlstate, "55P03") == 0 || strcmp(err->sqlstate, "40P01") == 0;
-}
 
 static bool ask(struct cutover *co, const char *sql, int count, const char *const *params,
                 struct rowset **ret, struct err *err)
@@ -53,26 +45,11 @@ bool from_maria_decision(struct cutover *co, char ret_state[16], char ret_id[64]
     return true;
 }
 
-/* Begins a transaction that has the row alone; what it says. */
-static bool hold(struct cutover *co, char ret_state[16], char ret_id[64], struct err *err)
+/* A cutover that is put back does not stop at the signal that it follows from. */
+static bool hold(struct cutover *co, bool at_once, char ret_state[16], char ret_id[64], struct err *err)
 {
-    const char *params[] = {co->pipeline};
-    for (unsigned attempt = 0;; attempt++) {
-        ROWSET_AUTO rs = NULL;
-        struct err now = ERR_INIT;
-        if (session_exec(co->from_maria->main, "START TRANSACTION READ WRITE", &now) &&
-            ask(co, "SELECT state, cutover_id FROM crossfade_decision WHERE pipeline = $1 FOR UPDATE", 1,
-                params, &rs, &now)) {
-            take(rs, ret_state, ret_id);
-            return true;
-        }
-        if (!is_lock_timeout(&now) || deadline_left_ms(co) <= 0 || attempt >= 120 ||
-            !session_exec(co->from_maria->main, "ROLLBACK", &now)) {
-            *err = now;
-            return false;
-        }
-        (void)poll(NULL, 0, (int)(clock_backoff_us(attempt, 50, 500) / 1000));
-    }
+    int64_t grace_ms = at_once ? 0 : config_int(co->cfg, "cutover.straggler_grace_ms");
+    return from_maria_hold(co, grace_ms, false, ret_state, ret_id, err);
 }
 
 static bool put(struct cutover *co, const char *state, struct err *err)
@@ -98,7 +75,7 @@ static bool settle(struct cutover *co, bool ok, bool commit, struct err *err)
 bool from_maria_decision_begin(struct cutover *co, struct err *err)
 {
     char state[16], id[64];
-    if (!hold(co, state, id, err))
+    if (!hold(co, false, state, id, err))
         return settle(co, false, false, err) || err_wrap(err, "the decision row on the source cannot be had");
     bool ours = strcmp(id, co->id) == 0, is_open = strcmp(state, "open") == 0;
     bool free_to_take = strcmp(state, "none") == 0 || (is_open && ours) ||
@@ -116,7 +93,7 @@ bool from_maria_decision_begin(struct cutover *co, struct err *err)
 bool from_maria_decision_abort(struct cutover *co, struct err *err)
 {
     char state[16], id[64];
-    if (!hold(co, state, id, err))
+    if (!hold(co, false, state, id, err))
         return settle(co, false, false, err) ||
                err_wrap(err, "the decision row on the source cannot be set to aborted");
     bool is_open = strcmp(state, "open") == 0;
@@ -142,7 +119,7 @@ static bool switch_it(struct cutover *co, struct err *err)
 bool from_maria_decision_switch(struct cutover *co, struct err *err)
 {
     char state[16], id[64];
-    if (!hold(co, state, id, err))
+    if (!hold(co, true, state, id, err))
         return settle(co, false, false, err) ||
                err_wrap(err, "the decision row on the source cannot be set to switched");
     bool ours = strcmp(state, "open") == 0 && strcmp(id, co->id) == 0;

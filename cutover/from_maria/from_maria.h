@@ -69,6 +69,10 @@ bool from_maria_prepared(struct cutover *co, char **ret, struct err *err) MUST_C
 
 /* close.c */
 bool from_maria_close_side(struct cutover *co, bool again, struct err *err) MUST_CHECK;
+/* Begins a transaction that has the decision row alone, and tells what it says ("none"). Whoever has a share of it is waited for, and ended after the
+ * grace time: behind the barrier such a one was refused, and has nothing to lose. On failure the transaction may be open. */
+bool from_maria_hold(struct cutover *co, int64_t grace_ms, bool heeds_stop, char ret_state[16],
+                     char ret_id[64], struct err *err) MUST_CHECK;
 /* Lets go of the lock of closing. */
 void from_maria_let_go(struct cutover *co);
 /* Whether this process holds it still. */
