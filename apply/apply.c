@@ -45,6 +45,7 @@ static bool read_settings(const struct config *cfg, struct apply_settings *ret, 
         !foreign_settings_read(cfg, &ret->foreign, err) || !dual_write_settings(cfg, ret, err))
         return false;
     config_other_pipeline(cfg, ret->target.way_back);
+    ret->target.comes_back = config_comes_from_mariadb(cfg);
     ret->target.table_shard = target_shard_of;
     if (ret->foreign.on)
         ret->journal = ret->foreign.journal;

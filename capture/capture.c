@@ -9,6 +9,7 @@
  *   capture.snapshot_opened, capture.snapshot_ended  around each window of a copy
  *   capture.snapshot_chunk, capture.snapshot_part    before each range; behind each part of it given to the journal
  *   capture.snapshot_copied                          all rows given, the completing fence not
+ *   capture.way_back                                 MariaDB: the journal has a way back's beginning, the source does not know
  *   capture.fence_before, capture.fence_appended, capture.committed  around each fence and its commit
  *   capture.txn_part                                 between parts of a transaction that is larger than a batch
  *   capture.txn_held                                 behind a part of one of MariaDB that waits for its end

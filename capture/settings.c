@@ -92,6 +92,7 @@ bool cap_settings_read(const struct config *cfg, struct cap_settings *ret, struc
         .max_memory_bytes = (size_t)config_int(cfg, "capture.max_memory"),
         .streaming = strcmp(config_text(cfg, "capture.streaming"), "on") == 0,
         .origin = origin_of(config_text(cfg, "capture.origin")),
+        .way_back = config_comes_from_mariadb(cfg),
         .spill_encryption = config_bool(cfg, "capture.spill_encryption"),
         .heartbeat_us = config_int(cfg, "capture.heartbeat_interval_ms") * 1000,
     };

@@ -66,9 +66,10 @@ struct command {
     int (*run)(struct cli *cli); /* exit code */
     bool needs_config;           /* config_require_for(name) has been asked as well */
     bool hidden;
-    bool turns;    /* --reverse is understood: it then works at the way back */
-    bool reversed; /* it always does */
-    bool logs;     /* log.level and log.format hold; else only warnings are logged */
+    bool turns;         /* --reverse is understood: it then works at the way back */
+    bool reversed;      /* it always does */
+    bool turns_mariadb; /* also where that begins at MariaDB */
+    bool logs;          /* log.level and log.format hold; else only warnings are logged */
     enum cli_stop stop;
     const char *usage;            /* behind the name; "" = nothing */
     const char *summary;          /* one line */

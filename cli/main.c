@@ -185,11 +185,19 @@ static enum log_level level_of(const char *name)
 }
 
 /* The pipeline of the way back in place of the configured one. */
-static bool turn_round(struct config **cfg, struct err *err)
+static bool turn_round(const struct command *command, struct config **cfg, struct err *err)
 {
     struct config *turned = NULL;
     if (!config_reversed(*cfg, &turned, err))
         return false;
+    if (config_comes_from_mariadb(turned) && !command->turns_mariadb) {
+        config_free(turned);
+        return err_set(
+            err, ERR_CONFIG,
+            "%s: not there for a way back that begins at MariaDB (target.url). Hint: docs/OPERATIONS.md, "
+            "\"The way back from MariaDB\"",
+            command->name);
+    }
     config_free(*cfg);
     *cfg = turned;
     return true;
@@ -201,7 +209,7 @@ static bool read_config(const struct invocation *inv, struct strbuf *problems, s
     if (!config_load_reporting(inv->config_path, inv->overrides, inv->override_count, problems, ret, err))
         return false;
     bool turned = inv->reverse || inv->command->reversed;
-    if ((!turned || turn_round(ret, err)) && config_require_for(*ret, inv->command->name, err))
+    if ((!turned || turn_round(inv->command, ret, err)) && config_require_for(*ret, inv->command->name, err))
         return true;
     strbuf_addf(problems, "%s\n", err->text);
     config_free(*ret);

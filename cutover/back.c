@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "back.h"
+#include "begin_maria.h"
 #include "compare/compare.h"
 #include "config/reverse.h"
 #include "core/alloc.h"
@@ -368,6 +369,8 @@ bool cutover_way_back_may_begin(const struct config *cfg, struct err *err)
     struct pg_options options = {.application_name = "crossfade capture"};
     struct pg_conn *conn = NULL;
     config_other_pipeline(cfg, other);
+    if (config_comes_from_mariadb(cfg))
+        return maria_way_back_may_begin(cfg, other, err);
     if (!pg_open(config_text(cfg, "source.url"), &options, &conn, err))
         return err_wrap(err, "source.url");
     bool ok = look_before_begin(conn, other, config_text(cfg, "pipeline"), err);

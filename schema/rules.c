@@ -344,7 +344,16 @@ void rules_markdown(struct strbuf *out)
         "(`schema/rules.c`); docs/SCHEMA.md "
         "says how they are used. *exact*: every value that the column takes comes back as it was. *lossy*: "
         "values are kept, something of the type is not. Any other type has no rule and needs an entry in "
-        "`types`.\n\n| PostgreSQL | MariaDB | kind | what to know |\n|---|---|---|---|\n");
+        "`types`.\n\nOn the way back (docs/OPERATIONS.md, \"The way back from MariaDB\") every value of "
+        "these columns is again "
+        "what it was, text forms included. Three things are not: `numeric` without precision has the zeros "
+        "at its end that "
+        "MariaDB's decimal shows; a value that `target.unfit` has replaced stays replaced; and what an "
+        "application "
+        "on MariaDB writes into an array or an interval beyond the digits or fields that PostgreSQL's type "
+        "keeps "
+        "(`numeric(6,2)[]`, `interval year to month`), PostgreSQL rounds or cuts.\n\n| PostgreSQL | MariaDB "
+        "| kind | what to know |\n|---|---|---|---|\n");
     for (size_t i = 0; i < ARRAY_LEN(rules); i++)
         add_rule(out, &rules[i]);
     add_rule(out, &rule_enum);

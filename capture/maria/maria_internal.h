@@ -12,6 +12,8 @@
 #define uthash_malloc(size) xmalloc(size)
 #include <uthash.h>
 
+#define MARIA_MARKER_BEGUN                                                                                   \
+    "begun" /* kind of the row in crossfade_marker that says that a way back is there; it asks nothing */
 #define MARIA_TEXT_MAX ((size_t)1 << 20) /* a position of GTID_DOMAINS_MAX domains */
 
 enum maria_role {
@@ -111,6 +113,14 @@ bool maria_copy_open(struct cap_maria *m, struct maria_copy **ret, char **ret_gt
 bool maria_copy_run(struct maria_copy *c, struct err *err) MUST_CHECK;
 void maria_copy_close(struct maria_copy *c); /* NULL allowed */
 
+/* --- way_back.c --- */
+/* What patterns and topics call a database. */
+const char *maria_called(const struct cap_maria *m, const char *database);
+/* Before anything is written: a way back that has begun goes on where its journal ends, or not at all. */
+bool maria_way_back_look(struct cap_maria *m, struct err *err) MUST_CHECK;
+/* Its journal has the place that it begins at: notes on the source that it is there. */
+bool maria_way_back_note(struct cap_maria *m, struct err *err) MUST_CHECK;
+
 /* --- markers.c --- */
 /* The table, if it is not there and may be made. */
 void maria_make_marker_table(struct cap_maria *m);
@@ -120,6 +130,8 @@ void maria_take_marker(struct cap_maria *m, const struct binlog_item *item);
 bool maria_take_statement(struct cap_maria *m, const struct binlog_item *item, struct err *err) MUST_CHECK;
 
 /* --- prepared.c --- */
+/* ERR_TRANSIENT: a transaction is prepared that would be missing in what is read from here on, when it is committed. */
+bool maria_prepared_none(struct cap_maria *m, struct err *err) MUST_CHECK;
 /* An XA transaction was prepared; `before`: the position in front of it. */
 void maria_prepared_add(struct cap_maria *m, const struct binlog_item *item, const char *before);
 /* It was decided otherwise, or is in the journal. */

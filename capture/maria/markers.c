@@ -56,7 +56,7 @@ void maria_take_marker(struct cap_maria *m, const struct binlog_item *item)
     take_text(item, "pipeline", pipeline, sizeof pipeline);
     take_text(item, "kind", kind, sizeof kind);
     take_text(item, "nonce", marker.nonce, sizeof marker.nonce);
-    if (strcmp(pipeline, m->session->settings->pipeline) != 0)
+    if (strcmp(pipeline, m->session->settings->pipeline) != 0 || strcmp(kind, MARIA_MARKER_BEGUN) == 0)
         return;
     marker.kind = kind_of(kind);
     if (marker.kind == MARKER_NONE)

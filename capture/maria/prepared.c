@@ -9,6 +9,8 @@
 #include "capture/maria/maria_internal.h"
 #include "core/alloc.h"
 
+#define GLOBAL_OF_APPLY 40 /* SHA-1 in hexadecimal */
+
 static bool same_xid(const struct binlog_xid *a, const struct binlog_xid *b)
 {
     return a->format == b->format && a->gtrid_len == b->gtrid_len && a->bqual_len == b->bqual_len &&
@@ -67,13 +69,13 @@ static bool is_of_apply(struct cap_maria *m, const struct binlog_xid *xid, bool 
                 "'crossfade_position'");
     *ret = false;
     bool ok = maria_query_text(m->sql, sql.data, 0, &found, err);
-    if (ok && found != NULL && xid->gtrid_len == 40) {
+    if (ok && found != NULL && xid->gtrid_len == GLOBAL_OF_APPLY) {
         free(found);
         found = NULL;
         strbuf_clear(&sql);
         strbuf_adds(&sql, "SELECT 1 FROM crossfade_position WHERE SHA1(CONCAT_WS('\\n', DATABASE(), "
                           "pipeline, shard)) = X'");
-        for (size_t i = 0; i < 40; i++)
+        for (size_t i = 0; i < GLOBAL_OF_APPLY; i++)
             strbuf_addf(&sql, "%02x", xid->bytes[i]);
         strbuf_adds(&sql, "' LIMIT 1");
         ok = strbuf_ok(&sql, "statement", err) && maria_query_text(m->sql, sql.data, 0, &found, err);
@@ -83,6 +85,50 @@ static bool is_of_apply(struct cap_maria *m, const struct binlog_xid *xid, bool 
     strbuf_release(&sql);
     return ok;
 }
+
+/* --- what is prepared before a beginning --- */
+
+struct prepared_now {
+    struct binlog_xid *items;
+    size_t count;
+};
+
+/* formatID, gtrid_length, bqual_length, data: both parts, one behind the other. */
+static bool each_prepared(void *ctx, char **cells, size_t count, struct err *err)
+{
+    struct prepared_now *now = ctx;
+    struct binlog_xid xid = {0};
+    if (count != 4 || cells[1] == NULL || cells[2] == NULL || cells[3] == NULL)
+        return err_set(err, ERR_PROTOCOL, "an unexpected row of XA RECOVER");
+    size_t gtrid_len = strtoul(cells[1], NULL, 10), len = strlen(cells[3]);
+    if (gtrid_len == GLOBAL_OF_APPLY && len >= gtrid_len &&
+        len <= sizeof xid.bytes) { /* its names are plain text */
+        xid.gtrid_len = (uint8_t)gtrid_len;
+        memcpy(xid.bytes, cells[3], len);
+    }
+    now->items = xrealloc(now->items, (now->count + 1) * sizeof *now->items);
+    now->items[now->count++] = xid;
+    return true;
+}
+
+bool maria_prepared_none(struct cap_maria *m, struct err *err)
+{
+    struct prepared_now now = {0};
+    bool leaves_apply_out = m->session->settings->origin == CAP_ORIGIN_NOT_CROSSFADE;
+    bool ok = maria_query(m->sql, "XA RECOVER", each_prepared, &now, err);
+    for (size_t i = 0; ok && i < now.count; i++) {
+        bool by_apply = false;
+        ok = !leaves_apply_out || is_of_apply(m, &now.items[i], &by_apply, err);
+        if (ok && !by_apply)
+            ok = err_set(err, ERR_TRANSIENT,
+                         "source: XA transactions are prepared and not decided (XA RECOVER): capture can "
+                         "begin when there are none");
+    }
+    free(now.items);
+    return ok;
+}
+
+/* --- what was prepared and is committed --- */
 
 /* The rows of one transaction, as those of the one at hand. */
 static bool read_rows(struct cap_maria *m, struct binlog *bl, const struct maria_prepared *p, struct err *err)

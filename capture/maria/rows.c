@@ -3,7 +3,7 @@
  * or on a key change delete + tombstone + create with newkey/oldkey headers; delete → delete + tombstone. And the tables that were met.
  *
  * Names: a table of the URL's database is one of schema public, as everywhere with MariaDB (maria/names.h); its topic has the
- * database's name, as Debezium's has.
+ * database's name, as Debezium's has, but on a way back, whose patterns and topics are those of the way there (way_back.c).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +46,7 @@ bool maria_wanted(void *ctx, const char *database, const char *table)
         break;
     }
     return !maria_is_system_database(database) &&
-           table_filter_matches(m->session->settings->filter, database, table);
+           table_filter_matches(m->session->settings->filter, maria_called(m, database), table);
 }
 
 struct maria_table *maria_table_named(struct cap_maria *m, const char *database, const char *table)
@@ -98,11 +98,13 @@ static struct table_schema *journal_schema(const struct cap_maria *m, const stru
 {
     const struct cap_settings *settings = m->session->settings;
     struct table_schema *made = xcalloc(1, sizeof *made);
+    const char *called = maria_called(m, shape->schema);
+    char *own CLEANUP(free_ptr) = topic_name(settings->topic_prefix, called, shape->table);
     bool shared = false;
-    made->topic = cap_filters_topic(settings->rules, settings->routing, settings->topic_prefix, shape->schema,
+    made->topic = cap_filters_topic(settings->rules, settings->routing, settings->topic_prefix, called,
                                     shape->table, &shared);
-    made->shared_id = shared ? xstrdup(shape->topic) : NULL;
-    made->name_space = topic_name_space(shape->topic);
+    made->shared_id = shared ? xstrdup(own) : NULL;
+    made->name_space = topic_name_space(own);
     made->schema = xstrdup(strcmp(shape->schema, m->database) == 0 ? "public" : shape->schema);
     made->table = xstrdup(shape->table);
     made->mariadb = made->silent_cascades = true;

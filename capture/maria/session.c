@@ -100,21 +100,6 @@ static bool check_identity(const struct cap_session *s, struct err *err)
 
 /* --- beginning --- */
 
-/* What is prepared now would be missing in what is read from here on, when it is committed. */
-static bool nothing_prepared(struct cap_maria *m, struct err *err)
-{
-    char *found = NULL;
-    if (!maria_query_text(m->sql, "XA RECOVER", 0, &found, err))
-        return false;
-    bool none = found == NULL;
-    free(found);
-    return none ||
-           err_set(
-               err, ERR_TRANSIENT,
-               "source: XA transactions are prepared and not decided (XA RECOVER): capture can begin when "
-               "there are none");
-}
-
 /* The fence with which the stream begins; `gtid`: behind which. */
 static bool begin_stream(struct cap_maria *m, struct journal_writer *jw, struct schema_store *schemas,
                          char *gtid, struct err *err)
@@ -160,7 +145,7 @@ static bool begin_anew(struct cap_maria *m, struct journal_writer *jw, struct sc
     char *gtid = NULL;
     struct maria_copy *copy = NULL;
     cap_status_show(m->session, PHASE_SNAPSHOT);
-    if (!find_beginning(m, &copy, &gtid, err) || !nothing_prepared(m, err)) {
+    if (!find_beginning(m, &copy, &gtid, err) || !maria_prepared_none(m, err)) {
         maria_copy_close(copy);
         free(gtid);
         schema_store_close(schemas);
@@ -171,7 +156,8 @@ static bool begin_anew(struct cap_maria *m, struct journal_writer *jw, struct sc
     if (ok)
         status_board_set_ready(m->session->board);
     m->session->progressed = m->session->progressed || ok;
-    ok = ok && (copy == NULL || maria_copy_run(copy, err)) && complete_copy(m, err);
+    ok = ok && (copy == NULL || maria_copy_run(copy, err)) && complete_copy(m, err) &&
+         (!m->session->settings->way_back || cap_publisher_drain(m->session->publisher, err));
     maria_copy_close(copy);
     return ok;
 }
@@ -214,12 +200,19 @@ static bool run(struct cap_maria *m, struct err *err)
         return false;
     }
     maria_make_marker_table(m);
+    if (!maria_way_back_look(m, err)) {
+        schema_store_close(schemas);
+        journal_writer_close(jw);
+        return false;
+    }
     if (!cap_position_streams(&s->position)) {
         if (!begin_anew(m, jw, schemas, err))
             return false;
     } else {
         cap_start_publisher(s, jw, schemas, true);
     }
+    if (!maria_way_back_note(m, err))
+        return false;
     if (s->settings->snapshot_mode == SNAPSHOT_ONLY)
         return cap_publisher_drain(s->publisher, err);
     return stream(m, err);

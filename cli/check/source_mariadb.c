@@ -34,6 +34,13 @@ struct seen_tables {
     struct strbuf names; /* of those without a key */
 };
 
+/* On a way back patterns have PostgreSQL's names. */
+static const char *called(const struct seen_tables *seen, const char *database)
+{
+    return config_comes_from_mariadb(seen->ck->cfg) && strcmp(database, seen->database) == 0 ? "public"
+                                                                                             : database;
+}
+
 static bool each_table(void *ctx, char **cells, size_t count, struct err *err)
 {
     struct seen_tables *seen = ctx;
@@ -41,7 +48,7 @@ static bool each_table(void *ctx, char **cells, size_t count, struct err *err)
         return err_set(err, ERR_PROTOCOL, "an unexpected row of tables");
     bool own = strcmp(cells[0], seen->database) == 0 && strncmp(cells[1], "crossfade_", 10) == 0;
     if (own || maria_is_system_database(cells[0]) ||
-        !table_filter_matches(seen->ck->filter, cells[0], cells[1]))
+        !table_filter_matches(seen->ck->filter, called(seen, cells[0]), cells[1]))
         return true;
     seen->count++;
     if (cells[2] == NULL && seen->keyless++ < NAMED_MAX)

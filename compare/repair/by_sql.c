@@ -76,21 +76,28 @@ static bool begin_writing(struct part *p, struct err *err)
                                  stands_there(p, p->writer, err));
 }
 
+static const char slot_on_postgres[] =
+    "SELECT count(*) FROM pg_catalog.pg_replication_slots WHERE slot_name = "
+    "'crossfade_' || $1 AND database = current_database()";
+/* capture/maria/way_back.c */
+static const char begun_on_mariadb[] =
+    "SELECT COUNT(*) FROM crossfade_marker WHERE kind = 'begun' AND pipeline = $1";
+
 /* A capture there would take these for an application's, and send them to the source, where they would be older rows. */
 static bool nobody_sends_back(struct part *p, struct err *err)
 {
     char other[64];
-    const char *params[] = {other};
-    int64_t slots = 0;
+    const char *params[] = {other}, *marker[] = {"marker"};
+    int64_t ways = 0, there = 1;
+    bool mariadb = session_dialect(p->writer) == DIALECT_MARIADB;
     config_other_pipeline(p->run->cfg, other);
     if (other[0] == '\0')
         return true;
-    return session_int64(p->writer,
-                         "SELECT count(*) FROM pg_catalog.pg_replication_slots WHERE slot_name = "
-                         "'crossfade_' || $1 AND "
-                         "database = current_database()",
-                         1, params, &slots, err) &&
-           (slots == 0 ||
+    if (mariadb && !session_int64(p->writer, control_mariadb.table_there, 1, marker, &there, err))
+        return false;
+    return (there == 0 ||
+            session_int64(p->writer, mariadb ? begun_on_mariadb : slot_on_postgres, 1, params, &ways, err)) &&
+           (ways == 0 ||
             err_set(err, ERR_REFUSED,
                     "pipeline %s would send what is written here back to the source. Hint: --through-journal",
                     other));

@@ -120,7 +120,7 @@ static bool blockers(struct cutover *co, struct rowset **ret, struct err *err)
                "information_schema.PROCESSLIST m ON m.ID = r.trx_mysql_thread_id LEFT JOIN "
                "information_schema.PROCESSLIST l ON l.ID = b.trx_mysql_thread_id WHERE r.trx_query LIKE "
                "'SELECT state, cutover_id FROM crossfade_decision%FOR UPDATE%' AND m.USER = "
-               "SUBSTRING_INDEX(USER(), '@', 1)",
+               "SUBSTRING_INDEX(USER(), '@', 1) AND COALESCE(l.USER, '') <> m.USER",
                0, NULL, ret, err) ||
            err_wrap(err, "who writes to the source (GRANT PROCESS ON *.* to our role shows it)");
 }

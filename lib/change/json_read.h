@@ -1,5 +1,5 @@
 /*
- * Private to lib/change: a pull reader over untrusted JSON text (RFC 8259; no extensions). Failure is sticky
+ * For lib/change and what makes values of texts (pg/types): a pull reader over untrusted JSON text (RFC 8259; no extensions). Failure is sticky
  * and read once per record. Strings without escapes are handed out where they stand, others are unescaped
  * into the arena.
  */

@@ -38,6 +38,8 @@ void config_free(struct config *cfg); /* NULL allowed */
  * ERR_CONFIG: it cannot be turned (filters, MariaDB, Debezium's topics). */
 bool config_reversed(const struct config *cfg, struct config **ret, struct err *err) MUST_CHECK;
 bool config_is_reversed(const struct config *cfg);
+/* Turned round, and what was its target is MariaDB: names of tables are PostgreSQL's still, with public for the URL's database. */
+bool config_comes_from_mariadb(const struct config *cfg);
 
 /* Owned by cfg. config_text gives NULL for an option that is not set and has no default. */
 const char *config_text(const struct config *cfg, const char *key);

@@ -74,6 +74,26 @@ static void set_suffixed(struct config *cfg, const char *key, const char *suffix
     set_text(cfg, key, text);
 }
 
+static bool names_mariadb(const char *url)
+{
+    return strncmp(url, "mariadb://", 10) == 0 || strncmp(url, "mysql://", 8) == 0;
+}
+
+/* Values that were put in place of others are what MariaDB has: they would come back as the row's own. */
+static bool keeps_all_values(const struct config *cfg, struct err *err)
+{
+    size_t count;
+    (void)config_list(cfg, "target.unfit_columns", &count);
+    const char *key = count > 0                                               ? "target.unfit_columns"
+                      : strcmp(config_text(cfg, "target.unfit"), "halt") != 0 ? "target.unfit"
+                                                                              : NULL;
+    return key == NULL ||
+           err_set(err, ERR_CONFIG,
+                   "%s: such a pipeline cannot be turned round: values that it has put in place "
+                   "of others would come back over them. Hint: only `halt` can",
+                   key);
+}
+
 /* What cannot go back by the same rules by which it went. */
 static bool can_be_turned(const struct config *cfg, struct err *err)
 {
@@ -91,9 +111,12 @@ static bool can_be_turned(const struct config *cfg, struct err *err)
     if (url == NULL || config_text(cfg, "source.url") == NULL)
         return err_set(err, ERR_CONFIG,
                        "source.url and target.url must both be set for a pipeline to be turned round");
+    if (names_mariadb(url))
+        return keeps_all_values(cfg, err);
     bool wrapped = strncmp(url, "fault:", 6) == 0; /* by a test: lib/target/fault.c */
     return strncmp(url, "postgres", 8) == 0 || (wrapped && strstr(url, ":postgres") != NULL) ||
-           err_set(err, ERR_CONFIG, "target.url is not PostgreSQL: there is no way back from it yet");
+           err_set(err, ERR_CONFIG,
+                   "target.url is neither PostgreSQL nor MariaDB: there is no way back from it");
 }
 
 static bool name_it(struct config *cfg, struct err *err)
@@ -162,6 +185,15 @@ static void turn_cutover(struct config *cfg)
         set_number(cfg, "cutover.verdict_max_age_s", config_int(cfg, "cutover.rollback_window"));
 }
 
+/* Topics beside the tables' that only a capture of PostgreSQL fills. Foreign readers have those of the way there. */
+static void without_metadata_topics(struct config *cfg)
+{
+    static const char *const topics[] = {"journal.transaction_topic", "journal.heartbeat_topic",
+                                         "journal.message_topic"};
+    for (size_t i = 0; i < ARRAY_LEN(topics); i++)
+        set_text(cfg, topics[i], "false");
+}
+
 static void turn(struct config *cfg)
 {
     static const char *const forward_only[] = {"source.standby_url", "apply.conflicts",
@@ -176,6 +208,8 @@ static void turn(struct config *cfg)
     set_text(cfg, "capture.snapshot", "never");
     set_text(cfg, "capture.snapshot_path", "journal");
     set_text(cfg, "capture.origin", "not_crossfade");
+    if (names_mariadb(config_text(cfg, "source.url")))
+        without_metadata_topics(cfg);
     journal_of_its_own(cfg);
     turn_cutover(cfg);
 }
@@ -197,6 +231,12 @@ bool config_reversed(const struct config *cfg, struct config **ret, struct err *
     turned->forward = copy_of(cfg);
     *ret = turned;
     return true;
+}
+
+bool config_comes_from_mariadb(const struct config *cfg)
+{
+    const char *url = config_text(cfg, "source.url");
+    return cfg->forward != NULL && url != NULL && names_mariadb(url);
 }
 
 bool config_is_reversed(const struct config *cfg)

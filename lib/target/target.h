@@ -60,6 +60,7 @@ struct target_options {
                              */
     struct target_unfit_rules unfit;
     char way_back[64];  /* a pipeline that leads from this target to its source; "" = there cannot be one */
+    bool comes_back;    /* from a MariaDB that was filled from here: its columns are those that apply knows */
     size_t writers;     /* connections that write one batch side by side (crew.h); 0 and 1: one */
     size_t writer_rows; /* … if there are so many rows for each of them */
 };

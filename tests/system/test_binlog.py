@@ -447,7 +447,7 @@ def test_checks(one):
         return {e["name"]: (e["verdict"], e["text"]) for e in map(json.loads, done.stdout.splitlines())}
     found = checks(one.url("shop"))
     assert {name: v[0] for name, v in found.items()} == dict.fromkeys(
-        ("log_bin", "binlog_format", "binlog_row_image", "binlog_row_metadata", "gtid_strict_mode", "binlog_checksum", "binlog_expire_logs_seconds", "REPLICATION SLAVE", "BINLOG MONITOR"), "pass")
+        ("log_bin", "binlog_format", "binlog_row_image", "binlog_row_metadata", "gtid_strict_mode", "binlog_checksum", "binlog_expire_logs_seconds", "binlog filters", "REPLICATION SLAVE", "BINLOG MONITOR"), "pass")
     one.sql("CREATE USER poor@'%' IDENTIFIED BY '" + ROLE_PASSWORD + "'")
     one.sql("GRANT SELECT ON shop.* TO poor@'%'")
     try:

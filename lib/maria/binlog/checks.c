@@ -64,6 +64,64 @@ static bool judge_keeping(struct maria_conn *conn, binlog_each_check *each, void
     return true;
 }
 
+/* "a,b" has "b". */
+static bool is_listed(const char *list, const char *name)
+{
+    size_t len = strlen(name);
+    for (const char *p = list; *p != '\0'; p += *p == ',') {
+        size_t n = strcspn(p, ",");
+        if (n == len && strncmp(p, name, len) == 0)
+            return true;
+        p += n;
+    }
+    return false;
+}
+
+struct filters {
+    char *only, *never;
+};
+
+static bool take_filters(void *ctx, char **cells, size_t count, struct err *err)
+{
+    struct filters *f = ctx;
+    if (count < 4)
+        return err_set(err, ERR_PROTOCOL, "an unexpected row of SHOW MASTER STATUS");
+    free(f->only);
+    free(f->never);
+    f->only = xstrdup(cells[2] != NULL ? cells[2] : "");
+    f->never = xstrdup(cells[3] != NULL ? cells[3] : "");
+    return true;
+}
+
+/* What the server leaves out of its binlog would be missing without a word. Nothing to be said without BINLOG MONITOR, which is asked for. */
+static bool judge_filters(struct maria_conn *conn, binlog_each_check *each, void *ctx, struct err *err)
+{
+    char text[700];
+    struct filters f = {0};
+    struct err refused = ERR_INIT;
+    if (!maria_query(conn, "SHOW MASTER STATUS", take_filters, &f, &refused) && refused.code != ERR_AUTH) {
+        *err = refused;
+        return false;
+    }
+    const char *only = f.only != NULL ? f.only : "", *never = f.never != NULL ? f.never : "";
+    bool none = *only == '\0' && *never == '\0',
+         ours = (*only == '\0' || is_listed(only, maria_database(conn))) &&
+                !is_listed(never, maria_database(conn));
+    (void)snprintf(text, sizeof text, "binlog-do-db=%.200s binlog-ignore-db=%.200s%s", only, never,
+                   none ? ""
+                        : ". Hint: take them away: what a server leaves out of its binlog is not captured, "
+                          "and nobody is told");
+    if (f.only != NULL)
+        each(ctx,
+             none   ? BINLOG_CHECK_PASS
+             : ours ? BINLOG_CHECK_WARN
+                    : BINLOG_CHECK_FAIL,
+             "binlog filters", text);
+    free(f.only);
+    free(f.never);
+    return true;
+}
+
 struct grants {
     bool slave, monitor;
 };
@@ -109,5 +167,6 @@ bool binlog_check(struct maria_conn *conn, binlog_each_check *each, void *ctx, s
         if (!judge_setting(conn, &settings[i], each, ctx, err))
             return false;
     }
-    return judge_keeping(conn, each, ctx, err) && judge_rights(conn, each, ctx, err);
+    return judge_keeping(conn, each, ctx, err) && judge_filters(conn, each, ctx, err) &&
+           judge_rights(conn, each, ctx, err);
 }

@@ -45,6 +45,7 @@ struct pg_column_writer {
     pg_write_fn *text;          /* appends the text form */
     const struct pg_type *base; /* target with domains resolved */
     bool interval_marks;        /* the target has infinite intervals */
+    char delimiter;             /* of an array's elements */
     int digits;                 /* most digits behind the second, or scale; -1 = any */
     int limit;                  /* characters, precision, or mask of interval fields; -1 = any */
 };
@@ -55,6 +56,11 @@ struct pg_column_writer {
 bool pg_writer_plan(const struct field *field, uint32_t target_oid, int32_t target_typmod,
                     struct pg_type_catalog *cat, struct pg_conn *conn, struct pg_column_writer *ret,
                     struct err *err) MUST_CHECK;
+/* The same of a field that capture read from MariaDB, whose column apply has filled from this very column: what it was made of is known
+ * then (a DATETIME is UTC, JSON an array), and types of MariaDB that take more than the column fit, since each value is looked at. */
+bool pg_writer_plan_back(const struct field *field, uint32_t target_oid, int32_t target_typmod,
+                         struct pg_type_catalog *cat, struct pg_conn *conn, struct pg_column_writer *ret,
+                         struct err *err) MUST_CHECK;
 /* Appends the type that the field's column has on the source, as SQL would write it: for hints. A type that is not built in
  * comes without its schema, and names are in lower case. */
 void pg_field_type_print(const struct field *field, struct strbuf *out);

@@ -23,6 +23,12 @@ pg_adapt_fn *foreign_adapter(const struct field *f, const struct pg_type *base, 
 bool foreign_text_fits(const struct field *f, const struct field *exact, const struct pg_type *base);
 /* True: it is a text that only the server can read as one of this type. */
 bool foreign_needs_server(const struct field *exact, const struct pg_type *base);
+/* back_write.c: the same three of a field that MariaDB has for this very column of PostgreSQL; else as foreign_write.c has it. */
+pg_adapt_fn *back_adapter(const struct field *f, const struct pg_type *base, struct field *ret_exact);
+bool back_fits(const struct field *exact, const struct pg_type *base, int32_t typmod);
+bool back_needs_server(const struct field *exact, const struct pg_type *base);
+/* json_array.c: appends PostgreSQL's text of an array that is JSON (or that text already). ERR_DATA: it is none. */
+bool array_from_json(const struct datum *value, char delimiter, struct strbuf *out, struct err *err);
 /* Writes a datum that is encoded like this into a column of this type (domains resolved); NULL: only as text.
  */
 pg_write_fn *binary_writer(const struct encoding *enc, const struct pg_type *target);

@@ -180,38 +180,60 @@ static void set_functions(const struct plan *p, struct pg_column_writer *w)
         w->binary = w->text = write_text_without_escapes;
 }
 
-bool pg_writer_plan(const struct field *field, uint32_t target_oid, int32_t target_typmod,
-                    struct pg_type_catalog *cat, struct pg_conn *conn, struct pg_column_writer *ret,
-                    struct err *err)
+static char delimiter_of(const struct plan *p)
+{
+    const struct pg_type *elem = p->base->kind == PG_KIND_ARRAY ? pg_type_builtin(p->base->elem) : NULL;
+    return elem != NULL ? elem->delim : ',';
+}
+
+static bool plan_writer(const struct field *field, uint32_t target_oid, int32_t target_typmod, bool back,
+                        struct pg_type_catalog *cat, struct pg_conn *conn, struct pg_column_writer *ret,
+                        struct err *err)
 {
     struct field exact;
     struct plan p = {.field = field, .cat = cat, .conn = conn, .typmod = target_typmod};
     if (!pg_type_catalog_get(cat, conn, target_oid, &p.declared, err) ||
         !pg_type_catalog_base(cat, conn, target_oid, &p.typmod, &p.base, err))
         return err_wrap(err, "column %s", field->name);
-    pg_adapt_fn *adapt = foreign_adapter(field, p.base, &exact);
+    pg_adapt_fn *adapt = back ? back_adapter(field, p.base, &exact) : foreign_adapter(field, p.base, &exact);
     if (adapt != NULL)
         p.field = &exact;
     p.enc = encoding_find(p.field->phys, p.field->semantic);
     if (p.enc == NULL)
         return refuse(&p, field->semantic != NULL ? field->semantic : "an unknown encoding",
                       "this encoding of values is not read here", err);
-    if (!foreign_text_fits(field, p.field, p.base) && !source_fits(&p, err))
+    if (!(back && back_fits(p.field, p.base, p.typmod)) && !foreign_text_fits(field, p.field, p.base) &&
+        !source_fits(&p, err))
         return false;
     struct pg_column_writer w = {.target = p.declared,
                                  .field = field,
                                  .adapt = adapt,
                                  .base = p.base,
                                  .target_typmod = p.typmod,
-                                 .interval_marks = interval_marks(conn)};
+                                 .interval_marks = interval_marks(conn),
+                                 .delimiter = delimiter_of(&p)};
     set_limits(&p, &w);
     set_functions(&p, &w);
-    if (foreign_needs_server(p.field, p.base)) {
+    if (foreign_needs_server(p.field, p.base) || (back && back_needs_server(p.field, p.base))) {
         w.mode = PG_WRITE_TEXT;
         w.binary = w.text;
     }
     *ret = w;
     return true;
+}
+
+bool pg_writer_plan(const struct field *field, uint32_t target_oid, int32_t target_typmod,
+                    struct pg_type_catalog *cat, struct pg_conn *conn, struct pg_column_writer *ret,
+                    struct err *err)
+{
+    return plan_writer(field, target_oid, target_typmod, false, cat, conn, ret, err);
+}
+
+bool pg_writer_plan_back(const struct field *field, uint32_t target_oid, int32_t target_typmod,
+                         struct pg_type_catalog *cat, struct pg_conn *conn, struct pg_column_writer *ret,
+                         struct err *err)
+{
+    return plan_writer(field, target_oid, target_typmod, true, cat, conn, ret, err);
 }
 
 static bool is_value(const struct datum *value, struct err *err)

@@ -190,6 +190,7 @@ bool pgt_connect(const struct target_options *options, unsigned writer, struct p
     pt->pipeline = xstrdup(options->pipeline);
     pt->shard = xstrdup(options->shard);
     memcpy(pt->way_back, options->way_back, sizeof pt->way_back);
+    pt->comes_back = options->comes_back;
     pt->truncate_nonempty = options->truncate_nonempty;
     pt->unfit = options->unfit;
     pt->types = pg_type_catalog_new();

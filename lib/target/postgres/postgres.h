@@ -158,6 +158,7 @@ struct pg_target {
     char *pipeline;
     char *offsets;     /* as position() last read them */
     char way_back[64]; /* as in target_options */
+    bool comes_back;   /* likewise */
     char *shard;
     struct target_layout layout;
     unsigned writer;           /* beside the lead, from 1; 0 = the lead */

@@ -144,8 +144,10 @@ static bool add_column(struct pg_target *pt, struct pg_table *tab, const struct 
     col->unfit = target_unfit_of(&pt->unfit, schema->schema, schema->table, col->field->name);
     for (size_t i = 0; i < schema->key_count; i++)
         col->key = col->key || schema->key_fields[i] == field;
-    if (!pg_writer_plan(col->field, (uint32_t)pg_cell_int64(res, row, 2), (int32_t)pg_cell_int64(res, row, 3),
-                        pt->types, pt->conn, &col->writer, err)) {
+    uint32_t oid = (uint32_t)pg_cell_int64(res, row, 2);
+    int32_t typmod = (int32_t)pg_cell_int64(res, row, 3);
+    if (!(pt->comes_back ? pg_writer_plan_back : pg_writer_plan)(col->field, oid, typmod, pt->types, pt->conn,
+                                                                 &col->writer, err)) {
         pgt_table_err(tab, err);
         return err->code == ERR_SCHEMA &&
                alter_hint(schema, "ALTER COLUMN", col->field->name, col->field, "", err);

@@ -11,14 +11,14 @@ NO_LOOP = {"origin": "not_crossfade"}  # of the section capture
 
 
 def prepare(source_url, target_url):
-    """Both databases as if the page's blocks for the way back had been followed; the target's tables become the owner's."""
-    if target_url.startswith("mariadb:"):  # which has what its jobs were given
-        privileges.run_blocks(source_url, "reverse-source", owner=privileges.OWNER, schemas=".")
-        return
+    """Both databases as if the page's blocks for the way back had been followed; the target's tables become the owner's. On MariaDB: only the source;
+    there the rights come with the database (create_db(…, jobs=(…, "reverse-target")))."""
+    if not privileges.is_superusers(target_url):
+        return privileges.run_blocks(source_url, "reverse-source", owner=privileges.OWNER, schemas=".")
     privileges.give_to_owner(target_url)
     privileges.prepare_target(target_url, owner=privileges.OWNER)
     privileges.run_blocks(source_url, "reverse-source", owner=privileges.OWNER, schemas=".")
-    privileges.run_blocks(target_url, "reverse-target", owner=privileges.OWNER, schemas=".")
+    return privileges.run_blocks(target_url, "reverse-target", owner=privileges.OWNER, schemas=".")
 
 
 def refusals(text):

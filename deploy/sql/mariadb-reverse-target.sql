@@ -1,0 +1,1 @@
+GRANT REPLICATION SLAVE, BINLOG MONITOR ON *.* TO 'crossfade_apply'@'%';
