@@ -20,7 +20,8 @@
 static void take_check(void *ctx, enum binlog_verdict verdict, const char *name, const char *text)
 {
     struct gate_result *gate = ctx;
-    if (verdict == BINLOG_CHECK_FAIL && gate->verdict == GATE_OK)
+    bool setting = strncmp(name, "log_bin", 7) == 0 || strncmp(name, "binlog_", 7) == 0; /* no right */
+    if (setting && verdict == BINLOG_CHECK_FAIL && gate->verdict == GATE_OK)
         gate_refuse(gate, "%s: %.300s", name, text);
 }
 
