@@ -37,22 +37,27 @@ def fixture_servers():
 
 
 class Writers:
-    """One on each side that inserts into the ledger all the time. `acked`: (sent, acknowledged, side, nonce)."""
+    """One on each side that inserts into the ledger all the time; that of MariaDB, which nothing closes before the first cutover, from join() on.
+    `acked`: (sent, acknowledged, side, nonce)."""
 
     def __init__(self, ways):
         self.ways, self.acked, self.unknown, self.failure = ways, [], set(), None
         self._lock, self._stop = threading.Lock(), threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(side,), daemon=True) for side in SIDES]
+        self._threads = {side: threading.Thread(target=self._run, args=(side,), daemon=True) for side in SIDES}
 
     def __enter__(self):
-        for thread in self._threads:
-            thread.start()
+        self._threads["postgres"].start()
         return self
+
+    def join(self):
+        if not self._threads["mariadb"].is_alive():
+            self._threads["mariadb"].start()
 
     def stop(self):
         self._stop.set()
-        for thread in self._threads:
-            thread.join(60)
+        for thread in self._threads.values():
+            if thread.is_alive():
+                thread.join(60)
         assert self.failure is None, self.failure
 
     def __exit__(self, *_):
@@ -191,6 +196,7 @@ def test_there_and_back_and_there_again(servers):
             assert report["outcome"] == "done" and report["verdict"] == "PASS", report
             assert "came to the source in" in gate(report, "reverse_path")["measured"], report["gates"]
             assert ways.sides() == (False, True), turn
+            writers.join()
             writers.check(began, "postgres")
             writers.wait("mariadb")
             ways.target.sql("SELECT NEXTVAL(ticket)", db="ways")
@@ -264,6 +270,7 @@ def test_killed_at_its_states(servers, then):
     with Ways(servers, f"killed_{then}") as ways, Writers(ways) as writers:
         ways.compare()
         assert ways.back.cutover("run", "--execute")["outcome"] == "done"
+        writers.join()
         writers.wait("mariadb")
         for point in POINTS if FULL else SOME:
             began = time.time()
