@@ -94,7 +94,11 @@ bool from_maria_shapes(struct cutover *co, char **ret_json, struct err *err) MUS
 /* Marks the tables whose rows a foreign key changes by itself (CASCADE, SET NULL): the binlog does not tell of that, so no fence names them. */
 bool from_maria_mark_cascades(struct cutover *co, struct err *err) MUST_CHECK;
 
-/* gates.c: what a gate asks of such a source. NULL with *ret_none: why it is not asked; NULL, NULL: as ever. */
+/* gates.c */
+/* Refuses unless the binlog itself tells what rows are made of: switches alter tables (AUTO_INCREMENT), and a capture that has to ask the
+ * catalog halts at that. s: on MariaDB */
+void from_maria_ask_metadata(struct session *s, struct gate_result *gate);
+/* What a gate asks of such a source. NULL with *ret_none: why it is not asked; NULL, NULL: as ever. */
 gate_fn *from_maria_gate(const char *name, const char **ret_none);
 
 #endif

@@ -25,6 +25,16 @@ static void take_check(void *ctx, enum binlog_verdict verdict, const char *name,
         gate_refuse(gate, "%s: %.300s", name, text);
 }
 
+void from_maria_ask_metadata(struct session *s, struct gate_result *gate)
+{
+    struct err failed = ERR_INIT;
+    char *text CLEANUP(free_ptr) = NULL;
+    if (!session_text(s, "SELECT @@GLOBAL.binlog_row_metadata", 0, NULL, &text, &failed))
+        (void)gate_unmeasured(gate, &failed);
+    else if (text == NULL || strcmp(text, "FULL") != 0)
+        gate_refuse(gate, "on MariaDB: SET GLOBAL binlog_row_metadata = FULL, and in its configuration");
+}
+
 static bool gate_binlog(struct cutover *co, struct gate_result *gate)
 {
     struct err failed = ERR_INIT;
@@ -33,6 +43,8 @@ static bool gate_binlog(struct cutover *co, struct gate_result *gate)
     /* As the cutover's role: whether capture's may read it, capture itself has found. */
     if (!binlog_check(session_mariadb_conn(co->from_maria->watch), take_check, gate, &failed))
         return gate_unmeasured(gate, &failed);
+    if (gate->verdict == GATE_OK)
+        from_maria_ask_metadata(co->from_maria->watch, gate);
     return true;
 }
 

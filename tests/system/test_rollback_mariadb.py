@@ -21,7 +21,7 @@ from test_cutover_mariadb import SOURCE
 
 SETTINGS = {"lag_stable_ms": 200, "max_lag_ms": 30000, "drain_timeout_s": 60, "pause_budget_ms": 120000, "verdict_max_age_s": 3600,
             "straggler_grace_ms": 500, "reverse": "required"}
-MARIADB = {**BINLOG, "sql-mode": "STRICT_TRANS_TABLES", "log-bin-trust-function-creators": 1}
+MARIADB = {**BINLOG, "sql-mode": "STRICT_TRANS_TABLES", "log-bin-trust-function-creators": 1, "binlog-row-metadata": "FULL"}
 CLOSED = 1792  # as a transaction that is read-only
 DECIDED = ("cutover.switching", "cutover.finishing")
 POINTS = [f"cutover.{state}" for state in states() if state not in ("aborting", "waiting", "reading")] + ["cutover.refusing", "cutover.decision_held", "cutover.way_back"]
@@ -225,6 +225,9 @@ def test_who_stays_and_what_differs(servers):
     """An open transaction is ended, a prepared one refuses; what somebody changed on PostgreSQL aborts, with MariaDB serving as before."""
     with Ways(servers, "stays") as ways:
         ways.compare()
+        ways.target.sql("SET GLOBAL binlog_row_metadata = NO_LOG")
+        assert "binlog_row_metadata" in gate(ways.back.cutover("plan", expected=10), "reverse_path")["hint"]
+        ways.target.sql("SET GLOBAL binlog_row_metadata = FULL")
         refused = ways.back.rollback("run", "--execute", expected=10)
         assert gate(refused, "rollback_window")["verdict"] == "refused"
         assert ways.back.cutover("run", "--execute")["outcome"] == "done"
