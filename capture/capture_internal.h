@@ -60,10 +60,10 @@ struct cap_settings {
     size_t half_memory_bytes; /* for what is held back, and as much for transactions that run */
     bool streaming;           /* large transactions are taken while they run */
     enum cap_origin origin;   /* which changes are wanted, by how they came to the source */
-    bool way_back;            /* MariaDB: the source is what a pipeline leads to (config_comes_from_mariadb()) */
-    bool spill_encryption;    /* of what goes to spill_dir */
-    struct tally *tally;      /* the board's; NULL: nothing is counted */
-    size_t batch_bytes;       /* a batch is handed over when it has grown to this */
+    bool way_back;         /* MariaDB: the source is what a pipeline leads to (config_comes_from_mariadb()) */
+    bool spill_encryption; /* of what goes to spill_dir */
+    struct tally *tally;   /* the board's; NULL: nothing is counted */
+    size_t batch_bytes;    /* a batch is handed over when it has grown to this */
 };
 
 /* What is left of a fence for looking back. */

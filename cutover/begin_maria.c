@@ -133,12 +133,13 @@ static bool all_have_a_twin(struct beginning *b, struct err *err)
     pg_array_end(&b->tables, b->count);
     const char *params[] = {b->schemas.data, b->tables.data};
     if (!strbuf_ok(&b->schemas, "tables", err) || !strbuf_ok(&b->tables, "tables", err) ||
-        !pg_query_text(b->pg,
-                       "SELECT min(w.s || '.' || w.t) FROM ROWS FROM (pg_catalog.unnest($1::text[]), "
-                       "pg_catalog.unnest($2::text[])) w (s, t) WHERE NOT EXISTS (SELECT FROM "
-                       "pg_catalog.pg_class c, pg_catalog.pg_namespace n WHERE n.oid = c.relnamespace AND "
-                       "n.nspname = w.s AND c.relname = w.t AND c.relkind IN ('r', 'p'))",
-                       2, params, &missing, err))
+        !pg_query_text(
+            b->pg,
+            "SELECT pg_catalog.min(w.s || '.' || w.t) FROM ROWS FROM (pg_catalog.unnest($1::text[]), "
+            "pg_catalog.unnest($2::text[])) w (s, t) WHERE NOT EXISTS (SELECT FROM "
+            "pg_catalog.pg_class c, pg_catalog.pg_namespace n WHERE n.oid = c.relnamespace AND "
+            "n.nspname = w.s AND c.relname = w.t AND c.relkind IN ('r', 'p'))",
+            2, params, &missing, err))
         return false;
     return missing == NULL ||
            err_set(err, ERR_REFUSED,

@@ -10,7 +10,8 @@
 #include "config/config.h"
 #include "core/attr.h"
 
-#define BOTH "source: {url: \"postgresql://a@one/shop\"}\ntarget: {url: \"postgresql://b@two/shop\"}\n"
+#define TO_MARIADB "source: {url: \"postgresql://a@one/s\"}\ntarget: {url: \"mariadb://a:postgres@b/c\""
+#define BOTH       "source: {url: \"postgresql://a@one/shop\"}\ntarget: {url: \"postgresql://b@two/shop\"}\n"
 
 static struct config *load(const char *text)
 {
@@ -87,6 +88,25 @@ static void names_and_journals(void **state)
     }
 }
 
+static void what_leads_to_mariadb(void **state)
+{
+    struct config *cfg =
+                      load("pipeline: shop\n" TO_MARIADB "}\n"
+                           "journal: {url: \"lmdb:/j\", transaction_topic: true, heartbeat_topic: true}\n"),
+                  *turned = NULL;
+    struct err err = ERR_INIT;
+    assert_true(config_reversed(cfg, &turned, &err));
+    assert_string_equal(config_text(turned, "source.url"), "mariadb://a:postgres@b/c");
+    assert_string_equal(config_text(turned, "target.url"), "postgresql://a@one/s");
+    assert_string_equal(config_text(turned, "capture.snapshot"), "never");
+    assert_string_equal(config_text(turned, "capture.origin"), "not_crossfade");
+    assert_false(config_bool(turned, "journal.transaction_topic") ||
+                 config_bool(turned, "journal.heartbeat_topic"));
+    assert_true(config_comes_from_mariadb(turned) && !config_comes_from_mariadb(cfg));
+    config_free(turned);
+    config_free(cfg);
+}
+
 static void what_cannot_be_turned(void **state)
 {
     static const struct {
@@ -94,11 +114,11 @@ static void what_cannot_be_turned(void **state)
     } cases[] = {
         {"pipeline: shop\nsource: {url: \"postgresql://a@one/shop\"}\n", "target.url"},
         {BOTH, "pipeline is not set"},
-        {"pipeline: shop\nsource: {url: \"postgresql://a@one/s\"}\ntarget: {url: \"mariadb://a@b/c\"}\n",
-         "not PostgreSQL"},
         {"pipeline: shop\nsource: {url: \"postgresql://a@one/s\"}\ntarget: {url: "
-         "\"mariadb://a:postgres@b/c\"}\n",
-         "not PostgreSQL"},
+         "\"fault:begin:1:fail:mariadb://a@b/c\"}\n",
+         "neither PostgreSQL nor MariaDB"},
+        {"pipeline: shop\n" TO_MARIADB ", unfit: nearest}\n", "target.unfit:"},
+        {"pipeline: shop\n" TO_MARIADB ", unfit_columns: {public.t.c: \"null\"}}\n", "target.unfit_columns:"},
         {"pipeline: a23456789012345678901234567890\n" BOTH, "reverse.pipeline"},
         {"pipeline: shop\n" BOTH "reverse: {pipeline: shop}\n", "reverse.pipeline"},
         {"pipeline: shop\nsource: {url: \"postgresql://a@one/s\", filters: [{table: public.t, columns: "
@@ -122,6 +142,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_turned),
         cmocka_unit_test(names_and_journals),
+        cmocka_unit_test(what_leads_to_mariadb),
         cmocka_unit_test(what_cannot_be_turned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
