@@ -8,6 +8,7 @@
 #include "audit/audit.h"
 #include "cli.h"
 #include "core/alloc.h"
+#include "maria/url.h"
 #include "pg/conn.h"
 #include "print_json.h"
 #include "terminal.h"
@@ -150,6 +151,10 @@ static void ask_source(struct cli *cli, struct verifying *v)
     struct audit_mark mark = {0};
     if (cli_flag(cli, "no-source") != NULL || url == NULL) {
         v->not_asked = url == NULL ? "source.url is not set" : "--no-source";
+        return;
+    }
+    if (maria_is_url(url)) {
+        v->not_asked = "the source is MariaDB, which notes none";
         return;
     }
     if (!pg_open(url, &options, &source, &v->source) ||

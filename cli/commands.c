@@ -159,6 +159,7 @@ const struct command command_table[] = {
      .flags = cutover_flags},
     {.name = "rollback",
      .run = cmd_rollback,
+     .turns_mariadb = true,
      .needs_config = true,
      .reversed = true,
      .stop = STOP_PATIENT,

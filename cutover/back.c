@@ -30,17 +30,19 @@ bool back_of(const struct cutover *co, struct back *ret, struct err *err)
     struct config *cfg = NULL;
     if (!config_reversed(co->cfg, &cfg, err))
         return false;
-    if (co->target == NULL) {
-        config_free(cfg);
-        return err_set(err, ERR_CONFIG, "the target is not PostgreSQL: there is no way back from it yet");
-    }
     *ret = (struct back){.cfg = cfg,
+                         .marker = {.main = co->maria},
                          .view = {.cfg = cfg,
-                                  .store = &store_postgres,
+                                  .store = co->from_maria != NULL ? &store_mariadb : &store_postgres,
                                   .talk = co->talk,
                                   .pipeline = config_text(cfg, "pipeline"),
+                                  .tables = co->tables,
+                                  .table_count = co->table_count,
                                   .source = co->target,
-                                  .target = co->source}};
+                                  .target = co->source,
+                                  .maria = co->from_maria != NULL ? co->from_maria->main : NULL}};
+    if (co->maria != NULL)
+        ret->view.from_maria = &ret->marker;
     return true;
 }
 
@@ -50,9 +52,28 @@ void back_release(struct back *back)
     back->cfg = NULL;
 }
 
+/* Its first start leaves a mark, for there is no slot. */
+static bool maria_is_set_up(struct back *back, bool *ret, struct err *err)
+{
+    static const char there[] =
+        "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() "
+        "AND TABLE_NAME = 'crossfade_marker'";
+    const char *params[] = {back->view.pipeline};
+    int64_t count = 0;
+    bool ok = session_int64(back->marker.main, there, 0, NULL, &count, err) &&
+              (count == 0 || session_int64(back->marker.main,
+                                           "SELECT COUNT(*) FROM crossfade_marker WHERE kind = 'begun' AND "
+                                           "pipeline = $1",
+                                           1, params, &count, err));
+    *ret = count > 0;
+    return ok || err_wrap(err, "whether pipeline %s is set up", back->view.pipeline);
+}
+
 bool back_is_set_up(struct back *back, bool *ret, struct err *err)
 {
     const char *params[] = {back->view.pipeline};
+    if (back->view.from_maria != NULL)
+        return maria_is_set_up(back, ret, err);
     return pg_query_bool(back->view.source,
                          "SELECT EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = "
                          "'crossfade_' || $1"
@@ -68,8 +89,11 @@ bool back_trip(struct back *back, int64_t limit_ms, int64_t *ret_us, struct err 
     lsn_t lsn;
     bool there = false;
     int64_t start_us = clock_mono_us();
-    if (!pg_query_bool(back->view.target, "SELECT pg_catalog.to_regclass('crossfade.position') IS NOT NULL",
-                       0, NULL, &there, err))
+    if (back->view.target == NULL) /* MariaDB, that a cutover came to: its apply has run */
+        there = true;
+    else if (!pg_query_bool(back->view.target,
+                            "SELECT pg_catalog.to_regclass('crossfade.position') IS NOT NULL", 0, NULL,
+                            &there, err))
         return false;
     if (!there)
         return err_set(err, ERR_REFUSED, "its apply has never run");
@@ -84,22 +108,15 @@ bool back_trip(struct back *back, int64_t limit_ms, int64_t *ret_us, struct err 
 /* The other pipeline's first PASS: everything up to where its apply stands now, on both closed sides. */
 static bool note_start(struct cutover *co, struct back *back, struct err *err)
 {
-    PG_RESULT_AUTO res = NULL;
+    ROWSET_AUTO none = NULL;
     char *shapes CLEANUP(free_ptr) = NULL, *schema CLEANUP(free_ptr) = NULL;
     /* A rollback does not ask whether definitions were altered (gate no_ddl), so a cutover's pause is not lengthened for it. */
     bool is_asked = !config_is_reversed(back->cfg);
-    if (!compare_shapes(back->view.source, back->view.pipeline, &shapes, err) ||
+    if (!verify_shapes(&back->view, &shapes, err) ||
         (is_asked && !schema_fingerprint(back->cfg, back->view.source, &schema, err)))
         return false;
     const char *params[] = {back->view.pipeline, shapes, co->id, schema};
-    return pg_query(
-               back->view.target,
-               "INSERT INTO crossfade.verdict (pipeline, fence_id, lsn, scope, verdict, detail, started_at)"
-               " SELECT $1, fence_id, lsn, 'changed', 'PASS',"
-               " pg_catalog.jsonb_build_object('shapes', $2::jsonb, 'cutover', $3::text, 'schema', $4::text),"
-               " clock_timestamp()"
-               " FROM crossfade.position WHERE pipeline = $1 ORDER BY fence_id LIMIT 1",
-               4, params, &res, err) ||
+    return store_ask(&back->view, STORE_NOTE_START, 4, params, &none, err) ||
            err_wrap(err, "where pipeline %s starts from", back->view.pipeline);
 }
 
@@ -145,6 +162,29 @@ bool back_stands(struct cutover *co, struct err *err)
     return err_wrap(err, "there is no way back (cutover.reverse: %s)", mode);
 }
 
+/* A MariaDB target: of what a rollback has closed there. */
+static bool maria_last_switch(struct back *back, char ret_id[40], char ret_at[40], struct err *err)
+{
+    static const char there[] =
+        "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() "
+        "AND TABLE_NAME = 'crossfade_decision'";
+    const char *params[] = {back->view.pipeline};
+    ROWSET_AUTO rs = NULL;
+    int64_t count = 0;
+    if (!session_int64(back->marker.main, there, 0, NULL, &count, err) ||
+        (count > 0 &&
+         !session_ask(back->marker.main,
+                      "SELECT cutover_id, changed_at FROM crossfade_decision WHERE pipeline = $1 AND "
+                      "state = 'switched'",
+                      1, params, &rs, err)))
+        return false;
+    if (count > 0 && rowset_rows(rs) > 0) {
+        (void)snprintf(ret_id, 40, "%s", rowset_cell(rs, 0, 0));
+        (void)snprintf(ret_at, 40, "%s", rowset_cell(rs, 0, 1));
+    }
+    return true;
+}
+
 bool back_last_switch(struct cutover *co, char ret_id[40], char ret_at[40], struct err *err)
 {
     struct back back;
@@ -155,6 +195,11 @@ bool back_last_switch(struct cutover *co, char ret_id[40], char ret_at[40], stru
     (void)snprintf(ret_at, 40, "-infinity");
     if (!back_of(co, &back, &none))
         return true;
+    if (co->target == NULL) {
+        bool asked = maria_last_switch(&back, ret_id, ret_at, err);
+        back_release(&back);
+        return asked || err_wrap(err, "the last switch of the other direction");
+    }
     const char *params[] = {back.view.pipeline};
     bool ok =
         pg_query_bool(co->target, "SELECT pg_catalog.to_regclass('crossfade.decision') IS NOT NULL", 0, NULL,
@@ -200,7 +245,8 @@ bool back_open_target(struct cutover *co, struct err *err)
         return false;
     bool closed = id[0] != '\0';
     if (closed && back_of(co, &back, &none)) {
-        bool ok = pass_and_return(co, back.view.pipeline, err);
+        bool ok = co->target != NULL ? pass_and_return(co, back.view.pipeline, err)
+                                     : from_maria_pass_and_return(co->maria, back.view.pipeline, err);
         back_release(&back);
         if (!ok)
             return false;
@@ -238,13 +284,33 @@ static bool their_triggers(struct cutover *co, struct pg_result **ret, struct er
     return ok;
 }
 
+static void clean_maria(struct cutover *co)
+{
+    struct back back;
+    struct err failed = ERR_INIT;
+    int left = 0;
+    if (!back_of(co, &back, &failed)) /* there is no way back, so none has closed it */
+        return;
+    if (!from_maria_drop_triggers(co->maria, back.view.pipeline, &left, &failed))
+        cutover_say(co, "triggers crossfade_freeze_* on the target are left: %s", failed.text);
+    else if (left > 0)
+        cutover_say(
+            co,
+            "%d triggers crossfade_freeze_* on the target could not be dropped without waiting; they let "
+            "everything pass",
+            left);
+    back_release(&back);
+}
+
 void back_clean_target(struct cutover *co)
 {
     PG_RESULT_AUTO rows = NULL;
     struct err failed = ERR_INIT;
     int left = 0;
-    if (co->target == NULL) /* no switch away from there has closed it */
+    if (co->target == NULL) {
+        clean_maria(co);
         return;
+    }
     if (!their_triggers(co, &rows, &failed) || !pg_exec(co->target, "SET lock_timeout = 300", &failed)) {
         cutover_say(co, "triggers " FREEZE_TRIGGER " on the target are left: %s", failed.text);
         return;

@@ -106,6 +106,22 @@ static bool resume_aborted(struct cutover *co, struct err *err)
            record_state(co, CUT_ABORTING, err);
 }
 
+/* MariaDB serves again as soon as the process has gone that had closed it (from_maria/): it is closed anew, with a final marker and a comparison
+ * behind that. */
+static bool close_anew(struct cutover *co, struct err *err)
+{
+    char stands[16];
+    bool ours;
+    if (co->from_maria == NULL || co->state < CUT_MARKING || co->state > CUT_DECIDING)
+        return true;
+    if (!decision_stands(co, stands, &ours, err))
+        return false;
+    if (!ours || strcmp(stands, "open") != 0)
+        return true;
+    co->pause_began_wall_us = 0;
+    return record_state(co, CUT_FREEZING, err);
+}
+
 static bool begin(struct cutover *co, struct err *err)
 {
     bool gates_ok;
@@ -132,7 +148,7 @@ static bool begin_or_resume(struct cutover *co, bool must_resume, struct err *er
     if (!found)
         return begin(co, err);
     cutover_say(co, "resuming cutover %s at '%s'", co->id, cutover_state_name(co->state));
-    return notes_resumed(co, err) && resume_aborted(co, err);
+    return notes_resumed(co, err) && resume_aborted(co, err) && close_anew(co, err);
 }
 
 static bool run(const struct config *cfg, const struct cutover_talk *talk, bool must_resume,

@@ -13,6 +13,7 @@
 #include "states.h"
 
 struct readiness;
+struct from_maria;
 
 struct cutover_table {
     char *schema, *table; /* as published (roots of partitioned tables) */
@@ -24,12 +25,13 @@ struct cutover {
     const struct config *cfg;
     const struct cutover_talk *talk;
     const char *pipeline;
-    const struct store *store; /* the control tables on the target: by its dialect */
-    int64_t touched_us;        /* monotonic: when store_keep_in_touch() last asked it */
-    struct pg_conn *source;
-    struct pg_conn *target; /* NULL: it is no PostgreSQL */
-    struct session *maria;  /* the same for MariaDB */
-    struct pg_conn *watch;  /* second session on the source: sees who blocks the first */
+    const struct store *store;     /* the control tables on the target: by its dialect */
+    int64_t touched_us;            /* monotonic: when store_keep_in_touch() last asked it */
+    struct pg_conn *source;        /* NULL: it is no PostgreSQL */
+    struct from_maria *from_maria; /* the same for MariaDB: of a rollback (from_maria/) */
+    struct pg_conn *target;        /* NULL: it is no PostgreSQL */
+    struct session *maria;         /* the same for MariaDB */
+    struct pg_conn *watch;         /* second session on the source: sees who blocks the first */
     char id[40];
     int seq;
     enum cutover_state state;
@@ -132,6 +134,8 @@ bool freeze_arm(struct cutover *co, struct err *err) MUST_CHECK;
 bool freeze_source(struct cutover *co, bool again, struct err *err) MUST_CHECK;
 bool freeze_verify(struct cutover *co, struct err *err) MUST_CHECK;
 bool freeze_undo(struct cutover *co, struct err *err) MUST_CHECK;
+/* A session that was ended, for the report. */
+void freeze_note_straggler(struct cutover *co, const char *pid, const char *role, const char *application);
 
 /* drain.c */
 /* Writes a marker row; *ret_lsn = a WAL position at or behind its commit. */
@@ -149,6 +153,9 @@ bool position_read(struct cutover *co, lsn_t *ret_lsn, bool *ret_complete, char 
 bool verify_prepare(struct cutover *co, struct err *err) MUST_CHECK;
 bool verify_scan(struct cutover *co, struct err *err) MUST_CHECK;
 bool verify_changed(struct cutover *co, struct err *err) MUST_CHECK;
+
+/* What the tables are, as compare_shapes() has it, whichever server the source is. malloc'd. */
+bool verify_shapes(struct cutover *co, char **ret, struct err *err) MUST_CHECK;
 
 /* late.c: behind the final fence nothing was committed to a published table, by whatever way, nor was one altered. */
 /* A digest of what the closed tables are. */

@@ -17,6 +17,7 @@
 
 #include "core/clock.h"
 #include "cutover_internal.h"
+#include "from_maria/from_maria.h"
 
 #define STATEMENT_SLACK_MS 500
 #define SHUT_SLACK_US      (2 * INT64_C(1000000))
@@ -30,6 +31,16 @@ static void shut(int fd)
 static int socket_of(const struct pg_conn *conn)
 {
     return conn != NULL ? pg_socket(conn) : -1;
+}
+
+static void shut_maria(const struct cutover *co)
+{
+    int fds[3];
+    if (co->from_maria == NULL)
+        return;
+    from_maria_sockets(co, fds);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        shut(fds[i]);
 }
 
 static void *watch(void *arg)
@@ -46,6 +57,7 @@ static void *watch(void *arg)
         } else {
             shut(socket_of(co->source));
             shut(socket_of(co->watch));
+            shut_maria(co);
             shut(co->store->socket(co));
             dw->shut_at_us = 0;
         }
@@ -161,6 +173,8 @@ static bool on_session(struct cutover *co, struct pg_conn *conn, struct err *err
 
 bool deadline_on_source(struct cutover *co, struct err *err)
 {
+    if (co->from_maria != NULL)
+        return from_maria_limit(co, statement_ms(co), err);
     return on_session(co, co->source, err) && on_session(co, co->watch, err);
 }
 

@@ -8,6 +8,7 @@
 
 #include "core/clock.h"
 #include "cutover_internal.h"
+#include "from_maria/from_maria.h"
 
 #define POLL_MS 10
 
@@ -15,6 +16,8 @@ bool marker_write(struct cutover *co, const char *kind, const char *nonce, lsn_t
 {
     const char *params[] = {co->pipeline, nonce, kind};
     PG_RESULT_AUTO res = NULL;
+    if (co->from_maria != NULL)
+        return from_maria_marker(co, kind, nonce, ret_lsn, err);
     if (!pg_query(co->source, "INSERT INTO crossfade.marker (pipeline, nonce, kind) VALUES ($1, $2, $3)", 3,
                   params, &res, err))
         return err_wrap(err, "marker %s", kind);

@@ -10,9 +10,11 @@
 #include <string.h>
 
 #include "back.h"
+#include "config/reverse.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "deadline.h"
+#include "from_maria/from_maria.h"
 #include "prepare/prepare.h"
 #include "prepare/sequence_list.h"
 #include "reads.h"
@@ -32,7 +34,8 @@ struct known {
 static bool measure_trip(struct cutover *co, struct known *known, struct err *err)
 {
     int64_t begin_us = clock_mono_us();
-    if (!pg_exec(co->source, "SELECT 1", err))
+    if (co->from_maria != NULL ? !session_exec(co->from_maria->main, "DO 1", err)
+                               : !pg_exec(co->source, "SELECT 1", err))
         return false;
     known->trip_ms = (double)(clock_mono_us() - begin_us) / 1000.0;
     return true;
@@ -79,14 +82,16 @@ static bool past_of_the_way_there(struct cutover *co, char **took, struct err *e
 /* Rows of what changed, by the planner's figures, at the speed of the last comparison of everything. */
 static bool estimate_verify(struct cutover *co, struct known *known, struct err *err)
 {
-    char publication[64];
+    char publication[80], other[64];
     double all = 0, changed = 0;
     PG_RESULT_AUTO rows = NULL;
     char *took CLEANUP(free_ptr) = NULL;
-    (void)snprintf(publication, sizeof publication, "crossfade_%s", co->pipeline);
+    config_other_pipeline(co->cfg, other);
+    (void)snprintf(publication, sizeof publication, "crossfade_%s",
+                   co->from_maria != NULL ? other : co->pipeline);
     const char *params[] = {publication}, *of[] = {co->pipeline};
     known->verify_ms = UNKNOWN_MS;
-    if (!pg_query(co->source,
+    if (!pg_query(co->from_maria != NULL ? co->target : co->source,
                   "SELECT p.schemaname, p.tablename, coalesce((SELECT sum(greatest(l.reltuples, 0)) FROM"
                   " pg_catalog.pg_partition_tree(c.oid) t JOIN pg_catalog.pg_class l ON l.oid = t.relid "
                   "WHERE t.isleaf),"

@@ -27,6 +27,7 @@
 #include "core/clock.h"
 #include "core/failpoint.h"
 #include "cutover_internal.h"
+#include "from_maria/from_maria.h"
 #include "refuse.h"
 #include "json/text.h"
 
@@ -51,7 +52,7 @@ static bool frozen_tables(struct cutover *co, struct pg_result **ret, struct err
 /* Modes that a transaction which writes to a table may hold on it. */
 #define WRITER_MODES "('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')"
 
-static void note_straggler(struct cutover *co, const char *pid, const char *role, const char *application)
+void freeze_note_straggler(struct cutover *co, const char *pid, const char *role, const char *application)
 {
     cutover_say(co, "ended straggler pid=%s role=%s application=%s", pid, role, application);
     notes_add(co, json_pack("{s:s, s:o, s:I, s:o, s:o}", "kind", "straggler", "name", json_text(pid), "at_us",
@@ -71,7 +72,7 @@ static void end_sessions(struct cutover *co, const struct pg_result *rows)
         struct err refused = ERR_INIT;
         const char *params[] = {pg_cell(rows, i, 0)};
         if (pg_query(co->watch, "SELECT pg_catalog.pg_terminate_backend($1::int)", 1, params, &res, &refused))
-            note_straggler(co, pg_cell(rows, i, 0), pg_cell(rows, i, 1), pg_cell(rows, i, 2));
+            freeze_note_straggler(co, pg_cell(rows, i, 0), pg_cell(rows, i, 1), pg_cell(rows, i, 2));
         else
             (void)snprintf(co->straggler_why, sizeof co->straggler_why, "; pid=%s role=%s: %.200s",
                            pg_cell(rows, i, 0), pg_cell(rows, i, 1), refused.text);
@@ -319,6 +320,8 @@ static bool arm_table(struct cutover *co, const struct pg_result *tables, int ro
 bool freeze_arm(struct cutover *co, struct err *err)
 {
     PG_RESULT_AUTO tables = NULL;
+    if (co->from_maria != NULL)
+        return from_maria_arm(co, err);
     co->straggler_why[0] = '\0';
     if (!frozen_tables(co, &tables, err) || !refuse_nobody(co, err))
         return false;
@@ -415,6 +418,8 @@ static bool barrier(struct cutover *co, int64_t grace_us, struct err *err)
 bool freeze_source(struct cutover *co, bool again, struct err *err)
 {
     int64_t grace_ms = again ? 0 : config_int(co->cfg, "cutover.straggler_grace_ms");
+    if (co->from_maria != NULL)
+        return from_maria_close_side(co, again, err);
     if (!refuse_for_now(co, err) ||
         !(again ? failpoint("cutover.closing", err) : failpoint("cutover.refusing", err)))
         return err_wrap(err, "the source cannot be closed to writers");
@@ -441,6 +446,8 @@ bool freeze_verify(struct cutover *co, struct err *err)
 {
     char tables[sizeof frozen_tables_sql + 80];
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    if (co->from_maria != NULL)
+        return from_maria_verify(co, err);
     (void)snprintf(tables, sizeof tables, FROZEN_TABLES("'crossfade_%s'"), co->pipeline);
     strbuf_addf(&sql, probe_sql, tables);
     bool ok = strbuf_ok(&sql, "probe", err) && pg_exec(co->source, sql.data, err);
@@ -496,6 +503,8 @@ static bool drop_triggers(struct cutover *co, const struct pg_result *tables, st
 bool freeze_undo(struct cutover *co, struct err *err)
 {
     PG_RESULT_AUTO triggers = NULL;
+    if (co->from_maria != NULL)
+        return from_maria_undo(co, err);
     if (pg_in_transaction(co->source) && !pg_exec(co->source, "ROLLBACK", err))
         return false;
     if (!refuse_no_more(co, err) || !refuse_triggers(co->watch, co->pipeline, &triggers, err) ||

@@ -14,6 +14,7 @@
 #include "cutover/approval/approval.h"
 #include "cutover/approval/gate.h"
 #include "estimate.h"
+#include "from_maria/from_maria.h"
 #include "reads.h"
 
 /* A person is asked, and approvals are spent, once in a cutover: gates that are asked again after a wait leave them out. */
@@ -43,7 +44,7 @@ static const struct gate {
 } table[] = {
     {"confirmed", gate_confirmed, false, NULL, NULL},
     {"rollback_window", gate_rollback_window, false, NULL, NULL},
-    {"other_direction", gate_other_direction, false, NULL, "there is no way back from MariaDB yet"},
+    {"other_direction", gate_other_direction, false, NULL, NULL},
     {"target", gate_target, false, NULL, NULL},
     {"capture_alive", gate_capture_alive, false, NULL, NULL},
     {"apply_alive", gate_apply_alive, false, NULL, NULL},
@@ -187,8 +188,22 @@ static bool all_ok(const struct cutover_report *report)
     return true;
 }
 
+/* In a rollback from MariaDB: another question, or none. */
+static bool measure_back(struct cutover *co, const struct gate *row, struct gate_result *gate)
+{
+    const char *none = NULL;
+    gate_fn *other = from_maria_gate(row->name, &none);
+    if (none == NULL)
+        return (other != NULL ? other : row->measure)(co, gate);
+    gate_measured(gate, "does not apply: %s", none);
+    gate_limit(gate, "MariaDB source");
+    return true;
+}
+
 static bool measure(struct cutover *co, const struct gate *row, struct gate_result *gate)
 {
+    if (co->from_maria != NULL)
+        return measure_back(co, row, gate);
     if (co->maria == NULL)
         return row->measure(co, gate);
     if (row->none_on_maria == NULL)

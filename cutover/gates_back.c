@@ -104,6 +104,10 @@ static void measure_path(struct cutover *co, struct back *back, struct gate_resu
         return;
     }
     gate_measured(gate, "a marker from the target came to the source in %.1f ms", (double)took_us / 1000.0);
+    if (co->maria != NULL)
+        from_maria_ask_metadata(co->maria, gate);
+    if (co->maria != NULL || co->from_maria != NULL)
+        return;
     if (!all_come_back(co, back, gate, &failed) ||
         (gate->verdict == GATE_OK && !apply_may_write(co, back, gate, &failed)))
         (void)gate_unmeasured(gate, &failed);

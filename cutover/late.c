@@ -4,13 +4,16 @@
  * trigger taken away): whatever wrote, its changes are there. What no stream tells of is told by the catalog: tables
  * that were altered, dropped or made since the final comparison looked at them.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "change/fence.h"
 #include "core/alloc.h"
+#include "core/hash.h"
 #include "cutover_internal.h"
+#include "from_maria/from_maria.h"
 #include "gates.h"
 #include "journal/journal_settings.h"
 #include "refuse.h"
@@ -85,12 +88,23 @@ static const char catalog_sql[] =
     "  FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0)), '|' ORDER BY c.oid))"
     " FROM (" FROZEN_TABLES("$1") ") f JOIN pg_catalog.pg_class c ON c.oid = f.oid";
 
+static bool note_shapes(struct cutover *co, char ret[40], struct err *err)
+{
+    char *shapes CLEANUP(free_ptr) = NULL;
+    if (!from_maria_shapes(co, &shapes, err))
+        return false;
+    (void)snprintf(ret, 40, "%016" PRIx64, hash_fnv1a(HASH_FNV1A, shapes, strlen(shapes)));
+    return true;
+}
+
 bool late_note_catalog(struct cutover *co, char ret[40], struct err *err)
 {
     char publication[64];
     char *digest CLEANUP(free_ptr) = NULL;
     (void)snprintf(publication, sizeof publication, "crossfade_%s", co->pipeline);
     const char *params[] = {publication};
+    if (co->from_maria != NULL)
+        return note_shapes(co, ret, err);
     if (!pg_query_text(co->source, catalog_sql, 1, params, &digest, err))
         return err_wrap(err, "source: the tables that are closed");
     (void)snprintf(ret, 40, "%s", digest != NULL ? digest : "");
@@ -112,7 +126,11 @@ static bool catalog_stands(struct cutover *co, struct err *err)
             "a table was altered, dropped or made on the source after it was compared. Hint: no migrations "
             "during "
             "a cutover; `crossfade cutover plan` tells which table it is if the target lacks something");
-    (void)gate_publication(co, &gate);
+    const char *none = NULL;
+    if (co->from_maria != NULL)
+        (void)from_maria_gate("publication", &none)(co, &gate);
+    else
+        (void)gate_publication(co, &gate);
     return gate.verdict == GATE_OK ||
            err_set(err, ERR_BUSY, "a table was made on the source after it was closed: %s", gate.hint);
 }

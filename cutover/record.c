@@ -9,10 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/reverse.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/failpoint.h"
 #include "cutover_internal.h"
+#include "from_maria/from_maria.h"
 #include "pg/control_tables.h"
 #include "poolers/poolers.h"
 #include "refuse.h"
@@ -45,8 +47,15 @@ bool cutover_connect(struct cutover *co, const char *key, struct pg_conn **ret, 
     return true;
 }
 
+static bool comes_from_maria(const struct config *cfg)
+{
+    return dialect_of_url(config_text(cfg, "source.url")) == DIALECT_MARIADB;
+}
+
 static bool connect_both(struct cutover *co, struct err *err)
 {
+    if (comes_from_maria(co->cfg))
+        return from_maria_open(co, err) && co->store->open(co, err);
     return cutover_connect(co, "source.url", &co->source, err) &&
            cutover_connect(co, "source.url", &co->watch, err) && co->store->open(co, err);
 }
@@ -81,13 +90,20 @@ bool cutover_reconnect_target(struct cutover *co, struct err *err)
     }
 }
 
+static bool renew_source(struct cutover *co, struct err *err)
+{
+    if (co->from_maria != NULL)
+        return from_maria_renew(co, err);
+    return cutover_renew(co, "source.url", &co->source, err) &&
+           cutover_renew(co, "source.url", &co->watch, err);
+}
+
 bool cutover_reconnect_source(struct cutover *co, struct err *err)
 {
     int64_t deadline_us = clock_mono_us() + config_int(co->cfg, "cutover.abort_timeout_ms") * 1000;
     for (unsigned attempt = 0;; attempt++) {
         struct err now = ERR_INIT;
-        if (cutover_renew(co, "source.url", &co->source, &now) &&
-            cutover_renew(co, "source.url", &co->watch, &now))
+        if (renew_source(co, &now))
             return true;
         if (err_policy(now.code) == POLICY_HALT || clock_mono_us() > deadline_us) {
             *err = now;
@@ -97,13 +113,16 @@ bool cutover_reconnect_source(struct cutover *co, struct err *err)
     }
 }
 
+/* MariaDB has no list of what is captured: it is what came from the other side. */
 static bool load_tables(struct cutover *co, struct err *err)
 {
-    char publication[64];
-    (void)snprintf(publication, sizeof publication, "crossfade_%s", co->pipeline);
+    char publication[80], other[64];
+    bool back = co->from_maria != NULL;
+    config_other_pipeline(co->cfg, other);
+    (void)snprintf(publication, sizeof publication, "crossfade_%s", back ? other : co->pipeline);
     const char *params[] = {publication};
     PG_RESULT_AUTO res = NULL;
-    if (!pg_query(co->source,
+    if (!pg_query(back ? co->target : co->source,
                   "SELECT schemaname, tablename FROM pg_catalog.pg_publication_tables"
                   " WHERE pubname = $1 AND schemaname <> 'crossfade' ORDER BY 1, 2",
                   1, params, &res, err))
@@ -123,9 +142,11 @@ static bool load_tables(struct cutover *co, struct err *err)
 
 static bool ensure_control_tables(struct cutover *co, struct err *err)
 {
-    return pg_control_tables_ensure(co->source, "crossfade.marker crossfade.decision",
-                                    embedded_sql_source_sql, "source", err) &&
-           co->store->make(co, err);
+    bool source = co->from_maria != NULL
+                      ? from_maria_control_tables(co, err)
+                      : pg_control_tables_ensure(co->source, "crossfade.marker crossfade.decision",
+                                                 embedded_sql_source_sql, "source", err);
+    return source && co->store->make(co, err);
 }
 
 bool cutover_open(struct cutover *co, const struct config *cfg, const struct cutover_talk *talk,
@@ -159,6 +180,8 @@ bool cutover_open_target(struct cutover *co, const struct config *cfg, struct er
 
 bool cutover_open_source(struct cutover *co, struct err *err)
 {
+    if (config_is_set(co->cfg, "source.url") && comes_from_maria(co->cfg))
+        return from_maria_look(co, err);
     return config_require(co->cfg, err, "source.url", (char *)NULL) &&
            cutover_connect(co, "source.url", &co->source, err);
 }
@@ -170,6 +193,7 @@ void cutover_close(struct cutover *co)
     notes_clear(co);
     pg_close(co->source);
     pg_close(co->watch);
+    from_maria_close(co);
     if (co->store != NULL)
         co->store->close(co);
     for (size_t i = 0; i < co->table_count; i++) {
@@ -271,27 +295,38 @@ bool record_find_open(struct cutover *co, bool *ret_found, struct err *err)
     return true;
 }
 
+static bool decision_read(struct cutover *co, char ret_state[16], char ret_id[64], struct err *err)
+{
+    const char *params[] = {co->pipeline};
+    PG_RESULT_AUTO res = NULL;
+    if (co->from_maria != NULL)
+        return from_maria_decision(co, ret_state, ret_id, err);
+    if (!pg_query(co->source, "SELECT state, cutover_id FROM crossfade.decision WHERE pipeline = $1", 1,
+                  params, &res, err))
+        return err_wrap(err, "the decision row on the source cannot be read");
+    bool there = pg_rows(res) > 0;
+    (void)snprintf(ret_state, 16, "%s", there ? pg_cell(res, 0, 0) : "none");
+    (void)snprintf(ret_id, 64, "%s", there ? pg_cell(res, 0, 1) : "");
+    return true;
+}
+
 bool record_adopt(struct cutover *co, bool *ret_found, struct err *err)
 {
-    const char *pipeline[] = {co->pipeline};
-    PG_RESULT_AUTO decision = NULL;
+    char state[16], found[64];
     bool ended;
     *ret_found = false;
-    if (!pg_query(
-            co->source,
-            "SELECT cutover_id, state FROM crossfade.decision WHERE pipeline = $1 AND state <> 'aborted'", 1,
-            pipeline, &decision, err))
-        return err_wrap(err, "the decision row on the source cannot be read");
-    if (pg_rows(decision) == 0)
+    if (!decision_read(co, state, found, err))
+        return false;
+    if (strcmp(state, "none") == 0 || strcmp(state, "aborted") == 0)
         return true;
-    const char *id[] = {pg_cell(decision, 0, 0)};
+    const char *id[] = {found};
     if (!store_bool(co, STORE_ENDED, 1, id, &ended, err))
         return false;
     if (ended)
         return true;
     (void)snprintf(co->id, sizeof co->id, "%s", id[0]);
     *ret_found = true;
-    return record_state(co, strcmp(pg_cell(decision, 0, 1), "open") == 0 ? CUT_ABORTING : CUT_SWITCHING, err);
+    return record_state(co, strcmp(state, "open") == 0 ? CUT_ABORTING : CUT_SWITCHING, err);
 }
 
 bool record_done_before(struct cutover *co, bool *ret_done, struct err *err)
@@ -305,25 +340,16 @@ bool record_done_before(struct cutover *co, bool *ret_done, struct err *err)
 
 bool decision_get(struct cutover *co, char ret_state[16], struct err *err)
 {
-    const char *params[] = {co->pipeline};
-    PG_RESULT_AUTO res = NULL;
-    if (!pg_query(co->source, "SELECT state FROM crossfade.decision WHERE pipeline = $1", 1, params, &res,
-                  err))
-        return err_wrap(err, "the decision row on the source cannot be read");
-    (void)snprintf(ret_state, 16, "%s", pg_rows(res) > 0 ? pg_cell(res, 0, 0) : "none");
-    return true;
+    char id[64];
+    return decision_read(co, ret_state, id, err);
 }
 
 bool decision_stands(struct cutover *co, char ret_state[16], bool *ret_ours, struct err *err)
 {
-    const char *params[] = {co->pipeline};
-    PG_RESULT_AUTO res = NULL;
-    if (!pg_query(co->source, "SELECT state, cutover_id FROM crossfade.decision WHERE pipeline = $1", 1,
-                  params, &res, err))
-        return err_wrap(err, "the decision row on the source cannot be read");
-    bool there = pg_rows(res) > 0;
-    (void)snprintf(ret_state, 16, "%s", there ? pg_cell(res, 0, 0) : "none");
-    *ret_ours = !there || strcmp(pg_cell(res, 0, 1), co->id) == 0;
+    char id[64];
+    if (!decision_read(co, ret_state, id, err))
+        return false;
+    *ret_ours = id[0] == '\0' || strcmp(id, co->id) == 0;
     return true;
 }
 
@@ -332,6 +358,8 @@ bool decision_abort(struct cutover *co, struct err *err)
 {
     const char *params[] = {co->pipeline, co->id};
     PG_RESULT_AUTO res = NULL;
+    if (co->from_maria != NULL)
+        return from_maria_decision_abort(co, err);
     return pg_query(
                co->source,
                "INSERT INTO crossfade.decision AS d (pipeline, cutover_id, state) VALUES ($1, $2, 'aborted')"
@@ -346,6 +374,8 @@ bool decision_begin(struct cutover *co, struct err *err)
 {
     const char *params[] = {co->pipeline, co->id};
     PG_RESULT_AUTO res = NULL;
+    if (co->from_maria != NULL)
+        return from_maria_decision_begin(co, err);
     if (!pg_query(co->source,
                   "INSERT INTO crossfade.decision AS d (pipeline, cutover_id, state) VALUES ($1, $2, 'open')"
                   " ON CONFLICT (pipeline) DO UPDATE SET cutover_id = $2, state = 'open', changed_at = "
@@ -403,6 +433,8 @@ bool decision_switch(struct cutover *co, char ret_state[16], struct err *err)
 {
     struct err ignored = ERR_INIT; /* the first one counts */
     bool switched = false;
+    if (co->from_maria != NULL)
+        return from_maria_decision_switch(co, err) && decision_get(co, ret_state, err);
     bool ok = pg_exec(co->source, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", err) &&
               switch_within(co, &switched, err) && pg_exec(co->source, switched ? "COMMIT" : "ROLLBACK", err);
     if (ok)

@@ -14,6 +14,7 @@
 #include "config/table_rules.h"
 #include "core/alloc.h"
 #include "cutover_internal.h"
+#include "from_maria/from_maria.h"
 #include "journal/journal_settings.h"
 
 #define BACK_STEP 1000 /* offsets before the estimate at which the walk begins: control records take some */
@@ -149,14 +150,19 @@ static json_t *parsed(const char *text)
     return json_is_object(j) ? j : (json_decref(j), json_object());
 }
 
+bool verify_shapes(struct cutover *co, char **ret, struct err *err)
+{
+    return co->from_maria != NULL ? from_maria_shapes(co, ret, err)
+                                  : compare_shapes(co->source, co->pipeline, ret, err);
+}
+
 /* Marks the tables that are not surely what they were at the PASS: the stream does not tell of that. (A publication for all
  * tables, or for those of a schema, has no shapes: all are marked.) */
 static bool mark_reshaped(struct cutover *co, struct err *err)
 {
     char *now CLEANUP(free_ptr) = NULL, *then CLEANUP(free_ptr) = NULL;
     const char *params[] = {co->baseline_verdict};
-    if (!compare_shapes(co->source, co->pipeline, &now, err) ||
-        !store_text(co, STORE_SHAPES, 1, params, &then, err))
+    if (!verify_shapes(co, &now, err) || !store_text(co, STORE_SHAPES, 1, params, &then, err))
         return false;
     json_t *shapes_now = parsed(now), *shapes_then = parsed(then);
     for (size_t i = 0; i < co->table_count; i++) {
@@ -239,12 +245,29 @@ static bool judge(struct cutover *co, const struct compare_result *result, struc
     return err_set(err, ERR_DATA, "the final comparison is %s: %s", co->report->verdict, result->reason);
 }
 
+/* Comparisons read PostgreSQL as their source: where both sides stand still it is the same which way round they look. */
+static bool compare_tables(struct cutover *co, const struct compare_request *req, struct err *err)
+{
+    struct compare_result result;
+    struct config *forward = NULL;
+    if (co->from_maria != NULL && !config_reversed(co->cfg, &forward, err))
+        return false;
+    bool ok = compare_run(forward != NULL ? forward : co->cfg, req, &result, err);
+    if (ok) {
+        ok = judge(co, &result, err);
+        compare_result_release(&result);
+    }
+    config_free(forward);
+    return ok;
+}
+
 bool verify_changed(struct cutover *co, struct err *err)
 {
     if (co->tables[0].topic == NULL && !verify_prepare(co, err)) /* resumed: nothing was walked yet */
         return false;
     if (!late_note_catalog(co, co->catalog, err) ||
-        (co->baseline && (!verify_scan(co, err) || !mark_reshaped(co, err))))
+        (co->baseline && (!verify_scan(co, err) || !mark_reshaped(co, err))) ||
+        (co->from_maria != NULL && !from_maria_mark_cascades(co, err)))
         return false;
     size_t count;
     const char **patterns = changed_patterns(co, &count);
@@ -252,14 +275,11 @@ bool verify_changed(struct cutover *co, struct err *err)
                    "%zu of %zu tables changed since the last PASS", count, co->table_count);
     struct compare_request req = {
         .tables = patterns, .table_count = count, .frozen = true, .stop_fd = deadline_fd(co)};
-    struct compare_result result;
     bool ok = true;
-    if (count == 0) {
+    if (count == 0)
         (void)snprintf(co->report->verdict, sizeof co->report->verdict, "PASS");
-    } else if ((ok = compare_run(co->cfg, &req, &result, err))) {
-        ok = judge(co, &result, err);
-        compare_result_release(&result);
-    }
+    else
+        ok = compare_tables(co, &req, err);
     for (size_t i = 0; i < count; i++)
         free((void *)(uintptr_t)patterns[i]);
     free(patterns);

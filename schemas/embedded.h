@@ -2,10 +2,11 @@
 #ifndef SQL_EMBEDDED_H
 #define SQL_EMBEDDED_H
 
-extern const char embedded_sql_source_sql[];              /* control tables on the source */
-extern const char embedded_sql_source_mariadb_sql[];      /* … where that is MariaDB; one statement */
-extern const char embedded_sql_target_sql[];              /* control tables on the target */
-extern const char embedded_sql_target_schema_sql[];       /* … of schema create */
+extern const char embedded_sql_source_sql[];                 /* control tables on the source */
+extern const char embedded_sql_source_mariadb_sql[];         /* … where that is MariaDB; one statement */
+extern const char embedded_sql_source_mariadb_cutover_sql[]; /* … beside it, for closing that side */
+extern const char embedded_sql_target_sql[];                 /* control tables on the target */
+extern const char embedded_sql_target_schema_sql[];          /* … of schema create */
 extern const char embedded_sql_target_conflicts_sql[];    /* … for tables that are written on both sides */
 extern const char embedded_sql_target_mariadb_sql[];      /* … where that is MariaDB */
 extern const char embedded_sql_target_decommission_sql[]; /* … for decommissioning the old side */

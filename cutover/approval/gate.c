@@ -8,6 +8,7 @@
 #include "core/strbuf.h"
 #include "cutover/approval/approval.h"
 #include "cutover/cutover_internal.h"
+#include "cutover/from_maria/from_maria.h"
 
 #define TEXT_MAX 8192
 
@@ -68,7 +69,8 @@ void approvals_gate(struct cutover *co, struct gate_result *gate)
 void confirm_gate(struct cutover *co, struct gate_result *gate)
 {
     (void)snprintf(gate->limit, sizeof gate->limit, "the source's database, named");
-    bool ok = co->talk->confirm(co->talk->ctx, pg_database(co->source));
+    bool ok = co->talk->confirm(co->talk->ctx,
+                                co->from_maria != NULL ? from_maria_database(co) : pg_database(co->source));
     (void)snprintf(gate->measured, sizeof gate->measured, "%s", ok ? "named" : "not named");
     if (!ok)
         refuse(gate, "type the name of the source's database when asked, or give it: --confirm NAME");

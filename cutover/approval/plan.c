@@ -3,6 +3,7 @@
 #include "core/strbuf.h"
 #include "cutover/approval/approval.h"
 #include "cutover/cutover_internal.h"
+#include "cutover/from_maria/from_maria.h"
 
 /* 10,000 tables with the longest names there are, and the settings. */
 #define PLAN_MAX ((size_t)8 << 20)
@@ -12,8 +13,10 @@ static bool add_side(struct cutover *co, bool source, struct strbuf *out, struct
 {
     const char *side = source ? "source" : "target";
     char *id CLEANUP(free_ptr) = NULL;
-    bool ok = source ? pg_query_text(co->source, store_postgres.sql[STORE_IDENTITY], 0, NULL, &id, err)
-                     : store_text(co, STORE_IDENTITY, 0, NULL, &id, err);
+    bool ok = !source ? store_text(co, STORE_IDENTITY, 0, NULL, &id, err)
+              : co->from_maria != NULL
+                  ? session_text(co->from_maria->main, store_mariadb.sql[STORE_IDENTITY], 0, NULL, &id, err)
+                  : pg_query_text(co->source, store_postgres.sql[STORE_IDENTITY], 0, NULL, &id, err);
     if (!ok)
         return err_wrap(err, "the %s's identity", side);
     strbuf_addf(out, "%s = %s\n", side, id != NULL ? id : "");

@@ -5,6 +5,7 @@
 
 #include "config/reverse.h"
 #include "core/clock.h"
+#include "cutover/back.h"
 #include "cutover/dossier/dossier_internal.h"
 
 static json_t *verdict_json(const struct dossier *d, const struct rowset *rs)
@@ -57,6 +58,19 @@ bool dossier_verdicts(struct dossier *d, struct err *err)
 
 /* --- the way back --- */
 
+static bool put_reverse_maria(struct dossier *d, json_t *j, struct err *err)
+{
+    struct back back;
+    struct err none = ERR_INIT;
+    bool there = false;
+    if (!back_of(&d->co, &back, &none)) /* it cannot be turned round */
+        return true;
+    bool ok = back_is_set_up(&back, &there, err);
+    back_release(&back);
+    dossier_put(j, "there", json_boolean(there));
+    return ok;
+}
+
 /* What would carry changes of the target back: a capture's slot on it. */
 static bool put_reverse(struct dossier *d, json_t *j, struct err *err)
 {
@@ -66,8 +80,8 @@ static bool put_reverse(struct dossier *d, json_t *j, struct err *err)
     json_t *slots = json_array();
     dossier_put(j, "slots", slots);
     dossier_put(j, "there", json_false());
-    if (d->co.target == NULL) /* no pipeline leads back from MariaDB yet */
-        return true;
+    if (d->co.target == NULL) /* MariaDB has no slots */
+        return put_reverse_maria(d, j, err);
     config_other_pipeline(d->co.cfg, other);
     if (!pg_query(d->co.target,
                   "SELECT slot_name, active FROM pg_catalog.pg_replication_slots WHERE slot_type = 'logical'"
@@ -86,7 +100,7 @@ static void put_closed(struct dossier *d, json_t *j)
 {
     PG_RESULT_AUTO res = NULL;
     struct err failed = ERR_INIT;
-    bool ok = d->source_away[0] == '\0' &&
+    bool ok = d->source_away[0] == '\0' && d->co.source != NULL &&
               pg_query(d->co.source,
                        "SELECT count(*) FROM pg_catalog.pg_trigger WHERE tgname = '" FREEZE_TRIGGER
                        "' AND tgparentid = 0",
@@ -120,7 +134,7 @@ bool dossier_audit(struct dossier *d, struct err *err)
     struct audit *audit = trail_audit(&d->co, err);
     if (audit == NULL || !audit_last(audit, &last, err))
         return false;
-    bool known = d->source_away[0] == '\0' &&
+    bool known = d->source_away[0] == '\0' && d->co.source != NULL &&
                  audit_anchor_get(d->co.source, d->co.pipeline, &anchor, &failed) && anchor.seq > 0;
     dossier_put(d->doc, "audit",
                 json_pack("{s:I, s:o, s:o, s:o}", "seq", (json_int_t)last.seq, "hash",

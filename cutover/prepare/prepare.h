@@ -26,6 +26,11 @@ bool maria_counters_copy(struct cutover *co, struct err *err) MUST_CHECK;
 #define MARIA_ALTER_WAIT_S 1
 bool maria_alter(struct cutover *co, const char *sql, struct err *err) MUST_CHECK;
 
+/* counters_back.c: the same from MariaDB: sequences of the target to where AUTO_INCREMENT and sequences of the source stand. */
+bool counters_back_copy(struct cutover *co, struct err *err) MUST_CHECK;
+/* The gate before it: which of them have no twin on the source, and stay where they are. */
+bool counters_back_gate(struct cutover *co, struct gate_result *gate);
+
 /* views.c: of the state `finishing`, if cutover.refresh_after says so: those that can be refreshed CONCURRENTLY, for clients read them. Says what
  * fails. */
 void views_refresh_after(struct cutover *co);

@@ -163,6 +163,8 @@ bool sequences_copy(struct cutover *co, struct err *err)
     struct batch b = {0};
     if (co->maria != NULL)
         return maria_counters_copy(co, err);
+    if (co->from_maria != NULL)
+        return counters_back_copy(co, err);
     co->report->sequences_kept = 0;
     bool ok = sequence_list_read(co, &list, err);
     for (; ok && b.from < list.count; b.from += b.count) {

@@ -60,6 +60,9 @@ bool gate_views(struct cutover *co, struct gate_result *gate)
 /* One that nobody has filled on the source (WITH NO DATA) stays as it is. */
 static bool read_unfilled(struct cutover *co, struct pg_result **ret, struct err *err)
 {
+    *ret = NULL;
+    if (co->from_maria != NULL) /* which has none that could tell */
+        return true;
     return pg_query(co->source,
                     "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON"
                     " n.oid = c.relnamespace WHERE c.relkind = 'm' AND NOT c.relispopulated",
@@ -69,7 +72,7 @@ static bool read_unfilled(struct cutover *co, struct pg_result **ret, struct err
 
 static bool has_row(const struct pg_result *res, const char *schema, const char *name)
 {
-    for (int i = 0; i < pg_rows(res); i++) {
+    for (int i = 0; res != NULL && i < pg_rows(res); i++) {
         if (strcmp(pg_cell(res, i, 0), schema) == 0 && strcmp(pg_cell(res, i, 1), name) == 0)
             return true;
     }

@@ -120,7 +120,8 @@ bool prewarm_take(struct cutover *co, size_t *ret_done, struct err *err)
     struct jobs jobs = {.name = "pg_prewarm", .state = "open"};
     char *schema CLEANUP(free_ptr) = NULL;
     bool there;
-    if (!config_bool(co->cfg, "cutover.prewarm") || co->target == NULL)
+    /* What MariaDB reads most it does not tell by PostgreSQL's names. */
+    if (!config_bool(co->cfg, "cutover.prewarm") || co->target == NULL || co->from_maria != NULL)
         return true;
     if (!find_prewarm(co, &schema, &there, err))
         return false;

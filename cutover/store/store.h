@@ -45,7 +45,8 @@ enum store_statement {
     STORE_VERDICTS_THERE, /* no parameter → whether there is a table of verdicts */
     STORE_VERDICT_NEAR, /* $2 a time (ISO) or NULL = now, $3 "passed" or "last" before it, or "after" → of the newest: verdict, scope, when
                              (ISO), age in s, lsn, level, tables, rows, differences */
-    STORE_IDENTITY,     /* no parameter → which database it is */
+    STORE_NOTE_START, /* $2 shapes (JSON), $3 of which switch, $4 digest of definitions or NULL: a PASS of where apply stands */
+    STORE_IDENTITY, /* no parameter → which database it is */
     STORE_STATEMENTS
 };
 

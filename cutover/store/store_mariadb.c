@@ -164,11 +164,12 @@ const struct store store_mariadb = {
                   " FROM crossfade_cutover WHERE pipeline = $1 AND cutover_id = $2) s ORDER BY seq",
         [STORE_POSITION] = "SELECT lsn, complete, marker_nonce FROM crossfade_position WHERE pipeline = $1",
         [STORE_APPLIED] = "SELECT MAX(fence_id) FROM crossfade_position WHERE pipeline = $1",
-        /* A cutover that comes back from here is not there yet: no switch is to be counted from. */
         [STORE_BASELINE] =
             "SELECT fence_id, lsn, id FROM crossfade_verdict WHERE pipeline = $1 AND scope IN ('full', "
             "'changed') AND verdict = 'PASS' AND fence_id IS NOT NULL AND lsn IS NOT NULL AND "
-            "JSON_EXISTS(detail, '$.shapes') AND ($2 = '-infinity' OR JSON_VALUE(detail, '$.cutover') = $3)"
+            "JSON_EXISTS(detail, '$.shapes') AND ($2 = '-infinity' OR started_at > NULLIF($2, '-infinity') "
+            "OR "
+            "JSON_VALUE(detail, '$.cutover') = $3)"
             " ORDER BY finished_at DESC LIMIT 1",
         [STORE_SHAPES] = "SELECT JSON_EXTRACT(detail, '$.shapes') FROM crossfade_verdict WHERE id = $1",
         [STORE_NOTED_SCHEMA] =
@@ -207,5 +208,11 @@ const struct store store_mariadb = {
             "'Z', ''), SYSDATE(6)) AS datetime(6)) AS at) n, crossfade_verdict v WHERE v.pipeline = $1 AND "
             "IF($3 = 'after', v.started_at > n.at, v.finished_at <= n.at AND ($3 = 'last' OR (v.scope IN "
             "('full', 'changed') AND v.verdict = 'PASS'))) ORDER BY v.id DESC LIMIT 1",
+        [STORE_NOTE_START] =
+            "INSERT INTO crossfade_verdict (pipeline, fence_id, lsn, scope, verdict, detail, started_at) "
+            "SELECT $1, "
+            "fence_id, lsn, 'changed', 'PASS', JSON_OBJECT('shapes', JSON_COMPACT($2), 'cutover', $3, "
+            "'schema', $4), "
+            "SYSDATE(6) FROM crossfade_position WHERE pipeline = $1 ORDER BY fence_id LIMIT 1",
         [STORE_IDENTITY] = "SELECT CONCAT_WS(' ', @@hostname, @@port, @@server_id, DATABASE())",
     }};

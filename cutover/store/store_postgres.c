@@ -163,6 +163,11 @@ const struct store store_postgres = {
             "v.finished_at <= coalesce($2::timestamptz, clock_timestamp()) AND ($3::text = 'last' OR "
             "(v.scope "
             "IN ('full', 'changed') AND v.verdict = 'PASS')) END ORDER BY v.id DESC LIMIT 1",
+        [STORE_NOTE_START] =
+            "INSERT INTO crossfade.verdict (pipeline, fence_id, lsn, scope, verdict, detail, started_at)"
+            " SELECT $1, fence_id, lsn, 'changed', 'PASS',"
+            " pg_catalog.jsonb_build_object('shapes', $2::jsonb, 'cutover', $3::text, 'schema', $4::text),"
+            " clock_timestamp() FROM crossfade.position WHERE pipeline = $1 ORDER BY fence_id LIMIT 1",
         [STORE_IDENTITY] =
             "SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system())::text || ' ' || d.oid ||"
             " ' ' || d.datname FROM pg_catalog.pg_database d WHERE d.datname = "

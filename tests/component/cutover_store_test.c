@@ -274,6 +274,40 @@ static void comparisons_are_found(void **state)
     desk_close(d);
 }
 
+/* Behind a switch only what was noted with it counts. */
+static void a_start_is_noted(void **state)
+{
+    struct desk *d = desk_open(state);
+    run_statement(
+        d, by_dialect(d,
+                      "INSERT INTO crossfade.position (pipeline, fence_id, fence_offset, lsn, "
+                      "source_system_id, attempt, complete) VALUES ('there', 9, 9, '0/90', 1, 1, true)",
+                      "INSERT INTO crossfade_position (pipeline, fence_id, fence_offset, lsn, "
+                      "source_system_id, attempt, complete, applied_at) VALUES ('there', 9, 9, '0/90', 1, "
+                      "1, true, UTC_TIMESTAMP(6))"));
+    const char *start[] = {"there", "{\"public.a\": \"y\"}", "the switch", NULL};
+    const char *behind[] = {"there", "2099-01-01", "the switch"},
+               *other[] = {"there", "2099-01-01", "another"};
+    struct rowset *rs = NULL;
+    ok(store_ask(&d->co, STORE_NOTE_START, 4, start, &rs, &err));
+    rowset_free(rs);
+    rs = NULL;
+    ok(store_ask(&d->co, STORE_BASELINE, 3, behind, &rs, &err));
+    assert_int_equal(rowset_rows(rs), 1);
+    assert_int_equal(rowset_int64(rs, 0, 0), 9);
+    const char *id[] = {rowset_cell(rs, 0, 2)};
+    char *text = NULL;
+    ok(store_text(&d->co, STORE_SHAPES, 1, id, &text, &err));
+    assert_non_null(strstr(text, "\"y\""));
+    free(text);
+    rowset_free(rs);
+    rs = NULL;
+    ok(store_ask(&d->co, STORE_BASELINE, 3, other, &rs, &err));
+    assert_int_equal(rowset_rows(rs), 0);
+    rowset_free(rs);
+    desk_close(d);
+}
+
 int main(void)
 {
     static int on_mariadb = 1;
@@ -286,6 +320,8 @@ int main(void)
         cmocka_unit_test_prestate(one_at_a_time, &on_mariadb),
         cmocka_unit_test(comparisons_are_found),
         cmocka_unit_test_prestate(comparisons_are_found, &on_mariadb),
+        cmocka_unit_test(a_start_is_noted),
+        cmocka_unit_test_prestate(a_start_is_noted, &on_mariadb),
     };
     return cmocka_run_group_tests(tests, start_servers, stop_servers);
 }

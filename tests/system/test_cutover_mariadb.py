@@ -146,14 +146,14 @@ class Move:
 
 
 def test_cutover(servers):
-    """Gates that hold, those that do not apply, the switch under a writer, counters, hooks, what is recorded; and no way back that is not there."""
+    """Gates that hold, those that do not apply, the switch under a writer, counters, hooks, what is recorded; and no way back that was not set up."""
     seen = os.path.join(str(servers[0]), "hook.json")
     with Move(servers, "moves", on_switch=[f"cat >> {seen}"]) as move, move.writer() as writer:
         wait_until(lambda: len(writer.acked) > 20, 60, "it writes")
         move.compare()
         gates = move.plan()
         assert "does not apply" in gates["grants"]["measured"] and "does not apply" in gates["materialized_views"]["measured"]
-        assert "NO WAY BACK" in gates["reverse_path"]["measured"] and "not PostgreSQL" in gates["reverse_path"]["hint"]
+        assert "NO WAY BACK" in gates["reverse_path"]["measured"] and "--reverse capture" in gates["reverse_path"]["hint"]
         assert gates["sequences"]["measured"].startswith("2 sequences: 1 as AUTO_INCREMENT, 0 are missing")
         assert gates["rogue_writers"]["measured"].startswith("0 writing") and "strict" in gates["target"]["measured"]
         assert not move.target.sql("SELECT * FROM crossfade_cutover", db="moves"), "a plan leaves nothing"
@@ -183,7 +183,7 @@ def test_cutover(servers):
         again = move.run("cutover", "run", "--execute", "--json")
         assert again.returncode not in (0, 11) and "cut over already" in again.stdout
         back = move.run("rollback", "plan")
-        assert back.returncode != 0 and "MariaDB" in back.stderr
+        assert back.returncode != 0 and not move.serves(), back.stdout + back.stderr
 
 
 def refused(move, name, words):

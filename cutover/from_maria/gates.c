@@ -1,0 +1,277 @@
+/* Owns: the gates of a rollback from MariaDB, where its source is asked something else than a PostgreSQL. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compare/borrowed.h"
+#include "config/table_filter.h"
+#include "core/alloc.h"
+#include "cutover/back.h"
+#include "cutover/deadline.h"
+#include "cutover/from_maria/from_maria.h"
+#include "cutover/poolers/poolers.h"
+#include "cutover/prepare/prepare.h"
+#include "maria/binlog/checks.h"
+#include "maria/names.h"
+
+/* --- the server --- */
+
+static void take_check(void *ctx, enum binlog_verdict verdict, const char *name, const char *text)
+{
+    struct gate_result *gate = ctx;
+    bool setting = strncmp(name, "log_bin", 7) == 0 || strncmp(name, "binlog_", 7) == 0; /* no right */
+    if (setting && verdict == BINLOG_CHECK_FAIL && gate->verdict == GATE_OK)
+        gate_refuse(gate, "%s: %.300s", name, text);
+}
+
+void from_maria_ask_metadata(struct session *s, struct gate_result *gate)
+{
+    struct err failed = ERR_INIT;
+    char *text CLEANUP(free_ptr) = NULL;
+    if (!session_text(s, "SELECT @@GLOBAL.binlog_row_metadata", 0, NULL, &text, &failed))
+        (void)gate_unmeasured(gate, &failed);
+    else if (text == NULL || strcmp(text, "FULL") != 0)
+        gate_refuse(gate, "on MariaDB: SET GLOBAL binlog_row_metadata = FULL, and in its configuration");
+}
+
+static bool gate_binlog(struct cutover *co, struct gate_result *gate)
+{
+    struct err failed = ERR_INIT;
+    gate_limit(gate, "the source's binlog can be followed");
+    gate_measured(gate, "%s", session_server(co->from_maria->main));
+    /* As the cutover's role: whether capture's may read it, capture itself has found. */
+    if (!binlog_check(session_mariadb_conn(co->from_maria->watch), take_check, gate, &failed))
+        return gate_unmeasured(gate, &failed);
+    if (gate->verdict == GATE_OK)
+        from_maria_ask_metadata(co->from_maria->watch, gate);
+    return true;
+}
+
+/* --- who writes --- */
+
+static bool gate_xa(struct cutover *co, struct gate_result *gate)
+{
+    char *names CLEANUP(free_ptr) = NULL;
+    struct err failed = ERR_INIT;
+    gate_limit(gate, "none");
+    if (!from_maria_prepared(co, &names, &failed))
+        return gate_unmeasured(gate, &failed);
+    gate_measured(gate, "%s", names != NULL ? "some" : "0 open");
+    if (names != NULL)
+        gate_refuse(gate, "finish them: XA COMMIT or XA ROLLBACK: %.200s", names);
+    return true;
+}
+
+/* Row events of another primary fire no triggers here. */
+static bool gate_replica(struct cutover *co, struct gate_result *gate)
+{
+    struct err failed = ERR_INIT;
+    int64_t count = 0;
+    gate_limit(gate, "none");
+    if (!session_int64(co->from_maria->watch,
+                       "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND IN ('Slave_SQL', "
+                       "'Slave_worker')",
+                       0, NULL, &count, &failed))
+        return gate_unmeasured(gate, &failed);
+    gate_measured(gate, "%" PRId64 " threads that write what another server sends", count);
+    if (count > 0)
+        gate_refuse(gate, "the source is a replica, whose rows no trigger stops: STOP ALL SLAVES");
+    return true;
+}
+
+static bool gate_old(struct cutover *co, struct gate_result *gate)
+{
+    int64_t limit_ms = deadline_option_ms(co->cfg, "cutover.max_transaction_age_s");
+    struct statement st = {STRBUF_INIT(STRBUF_SQL_MAX), 0, NULL};
+    struct err failed = ERR_INIT;
+    ROWSET_AUTO rs = NULL;
+    gate_limit(gate, "none that is open for longer than %" PRId64 " s", limit_ms / 1000);
+    strbuf_addf(&st.sql,
+                "SELECT COUNT(*), GROUP_CONCAT(CONCAT('id=', l.ID, ' user=', l.USER) SEPARATOR ', ') FROM "
+                "information_schema.INNODB_TRX t JOIN information_schema.PROCESSLIST l ON l.ID = "
+                "t.trx_mysql_thread_id WHERE t.trx_started < SYSDATE() - INTERVAL %" PRId64
+                " MICROSECOND AND l.USER <> SUBSTRING_INDEX(USER(), '@', 1) AND (l.DB IS NULL OR l.DB IN (",
+                limit_ms * 1000);
+    from_maria_add_databases(co, &st.sql);
+    strbuf_adds(&st.sql, "))");
+    bool ok = session_query(co->from_maria->watch, &st, &rs, &failed);
+    strbuf_release(&st.sql);
+    if (!ok)
+        return gate_unmeasured(gate, &failed);
+    gate_measured(gate, "%" PRId64 " older", rowset_int64(rs, 0, 0));
+    if (rowset_int64(rs, 0, 0) > 0)
+        gate_refuse(gate, "let them end, or end them: %.200s", rowset_cell(rs, 0, 1));
+    return true;
+}
+
+/* --- what we may do --- */
+
+/* The right TRIGGER, tried on a table of our own: with a binlog the server asks for more than it says of (log_bin_trust_function_creators). */
+static bool try_trigger(struct cutover *co, struct err *err)
+{
+    ROWSET_AUTO none = NULL;
+    return session_exec(co->from_maria->main,
+                        "CREATE OR REPLACE TRIGGER crossfade_try BEFORE DELETE ON crossfade_marker FOR "
+                        "EACH ROW BEGIN "
+                        "END",
+                        err) &&
+           session_exec(co->from_maria->main, "DROP TRIGGER IF EXISTS crossfade_try", err) &&
+           session_ask(co->from_maria->watch,
+                       "SELECT COUNT(*) FROM information_schema.INNODB_TRX t JOIN "
+                       "information_schema.INNODB_LOCK_WAITS "
+                       "w ON w.blocking_trx_id = t.trx_id",
+                       0, NULL, &none, err);
+}
+
+/* To end others' sessions. */
+static bool may_end(struct cutover *co, bool *ret, struct err *err)
+{
+    int64_t count = 0;
+    bool ok = session_int64(co->from_maria->main,
+                            "SELECT COUNT(*) FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE IN "
+                            "('CONNECTION ADMIN', 'SUPER')",
+                            0, NULL, &count, err);
+    *ret = count > 0;
+    return ok;
+}
+
+static bool gate_rights(struct cutover *co, struct gate_result *gate)
+{
+    struct err failed = ERR_INIT;
+    bool ends = false;
+    gate_limit(gate, "TRIGGER, PROCESS and CONNECTION ADMIN on the source");
+    gate_measured(gate, "all there");
+    if (!try_trigger(co, &failed)) {
+        gate_measured(gate, "some are missing");
+        gate_refuse(gate,
+                    "on the source: %.300s. GRANT TRIGGER on its databases and PROCESS, CONNECTION ADMIN ON "
+                    "*.* to our "
+                    "role, and SET GLOBAL log_bin_trust_function_creators = 1",
+                    failed.text);
+    } else if (!may_end(co, &ends, &failed)) {
+        return gate_unmeasured(gate, &failed);
+    } else if (!ends) {
+        gate_measured(gate, "some are missing");
+        gate_refuse(gate,
+                    "on the source: GRANT CONNECTION ADMIN ON *.* to our role, for ending writers that stay");
+    }
+    return true;
+}
+
+/* --- tables --- */
+
+static bool read_tables(struct cutover *co, struct rowset **ret, struct err *err)
+{
+    struct statement st = {STRBUF_INIT(STRBUF_SQL_MAX), 0, NULL};
+    strbuf_adds(
+        &st.sql,
+        "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' "
+        "AND ENGINE = 'InnoDB' AND TABLE_SCHEMA IN (");
+    from_maria_add_databases(co, &st.sql);
+    strbuf_adds(&st.sql, ") ORDER BY BINARY TABLE_NAME");
+    bool ok = session_query(co->from_maria->main, &st, ret, err);
+    strbuf_release(&st.sql);
+    return ok;
+}
+
+/* Its capture takes what source.tables name, by the names of the way there. */
+static bool all_are_captured(struct cutover *co, struct gate_result *gate, struct err *err)
+{
+    struct table_filter *filter = NULL;
+    if (!table_filter_from_config(co->cfg, &filter, err))
+        return false;
+    for (size_t i = 0; i < co->table_count && gate->verdict == GATE_OK; i++) {
+        const struct cutover_table *t = &co->tables[i];
+        if (!table_filter_matches(filter, t->schema, t->table))
+            gate_refuse(
+                gate,
+                "not captured on the source: %.70s.%.70s; name it in source.tables, and start `crossfade "
+                "--reverse capture` anew",
+                t->schema, t->table);
+    }
+    table_filter_free(filter);
+    return true;
+}
+
+static bool gate_tables(struct cutover *co, struct gate_result *gate)
+{
+    ROWSET_AUTO there = NULL;
+    struct err failed = ERR_INIT;
+    size_t missing = 0;
+    gate_limit(gate, "all are there, InnoDB, and captured");
+    if (!all_are_captured(co, gate, &failed) || !read_tables(co, &there, &failed))
+        return gate_unmeasured(gate, &failed);
+    for (size_t i = 0; i < co->table_count; i++) {
+        const struct cutover_table *t = &co->tables[i];
+        char name[MARIA_NAME_BYTES];
+        (void)maria_name(t->table, name);
+        if (from_maria_row(there, maria_database_of(from_maria_database(co), t->schema), name) < 0 &&
+            missing++ == 0)
+            gate_refuse(gate, "a table is not on the source, or not of InnoDB: %.70s.%.70s", t->schema,
+                        t->table);
+    }
+    gate_measured(gate, "%zu tables, %zu missing", co->table_count, missing);
+    return true;
+}
+
+/* The cutover's own steps are on the source. */
+static bool gate_other(struct cutover *co, struct gate_result *gate)
+{
+    struct back back;
+    struct err failed = ERR_INIT;
+    ROWSET_AUTO rs = NULL;
+    if (!back_of(co, &back, &failed))
+        return false;
+    const char *params[] = {back.view.pipeline};
+    gate_limit(gate, "ended");
+    bool ok = store_ask(&back.view, STORE_FIND_OPEN, 1, params, &rs, &failed);
+    back_release(&back);
+    if (!ok)
+        return gate_unmeasured(gate, &failed);
+    bool open = rowset_rows(rs) > 0;
+    gate_measured(gate, "%s %s", open ? rowset_cell(rs, 0, 0) : "", open ? rowset_cell(rs, 0, 2) : "ended");
+    if (open)
+        gate_refuse(gate, "bring it to its end first: crossfade cutover resume");
+    return true;
+}
+
+static bool gate_no_poolers(struct cutover *co, struct gate_result *gate)
+{
+    return poolers_count(co) > 0 && maria_gate_poolers(co, gate);
+}
+
+#define NOT_MARIADB "PostgreSQL's own: the source is MariaDB"
+
+static const struct {
+    const char *name;
+    gate_fn *ask;
+    const char *none;
+} table[] = {
+    {"other_direction", gate_other, NULL},
+    {"slot", gate_binlog, NULL},
+    {"publication", gate_tables, NULL},
+    {"replica_identity", NULL, "the binlog holds whole rows"},
+    {"subscriptions", gate_replica, NULL},
+    {"schema", NULL, "the old source has the definitions that it served with"},
+    {"sequences", counters_back_gate, NULL},
+    {"large_objects", NULL, NOT_MARIADB},
+    {"unlogged_tables", NULL, NOT_MARIADB},
+    {"grants", NULL, "the old source has the rights that it served with"},
+    {"prepared_transactions", gate_xa, NULL},
+    {"old_transactions", gate_old, NULL},
+    {"privileges", gate_rights, NULL},
+    {"poolers", gate_no_poolers, NULL},
+};
+
+gate_fn *from_maria_gate(const char *name, const char **ret_none)
+{
+    *ret_none = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        if (strcmp(table[i].name, name) != 0)
+            continue;
+        *ret_none = table[i].none;
+        return table[i].ask;
+    }
+    return NULL;
+}

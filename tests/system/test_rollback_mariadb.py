@@ -1,0 +1,297 @@
+"""Rollback from MariaDB: what was written there after a cutover is on PostgreSQL again, nothing acknowledged is lost either way; who stays is ended, and kill -9 leaves one side serving."""
+
+import json
+import os
+import signal
+import threading
+import time
+import uuid
+
+import psycopg
+import pymysql
+import pytest
+
+from rig import Pipeline, Postgres, Workdir, wait_until
+from rig.cutting import states, stopped
+from rig.mariadb import BINLOG, MariaDB
+from rig.privileges import OWNER, as_role
+from rig.scenario import FULL
+from rig.way_back import WayBack
+from test_cutover_mariadb import SOURCE
+
+SETTINGS = {"lag_stable_ms": 200, "max_lag_ms": 30000, "drain_timeout_s": 60, "pause_budget_ms": 120000, "verdict_max_age_s": 3600,
+            "straggler_grace_ms": 500, "reverse": "required"}
+MARIADB = {**BINLOG, "sql-mode": "STRICT_TRANS_TABLES", "log-bin-trust-function-creators": 1, "binlog-row-metadata": "FULL"}
+CLOSED = 1792  # as a transaction that is read-only
+DECIDED = ("cutover.switching", "cutover.finishing")
+POINTS = [f"cutover.{state}" for state in states() if state not in ("aborting", "waiting", "reading")] + ["cutover.refusing", "cutover.decision_held", "cutover.way_back"]
+SOME = ("cutover.arming", "cutover.refusing", "cutover.draining", "cutover.decision_held", "cutover.switching")
+SIDES = ("postgres", "mariadb")
+
+
+@pytest.fixture(name="servers", scope="module")
+def fixture_servers():
+    with Workdir("rollback-mariadb") as folder, Postgres(folder, "source") as source, MariaDB(folder, "target", MARIADB) as target:
+        target.sql("CREATE USER 'shop_app'@'%' IDENTIFIED BY 'app'")
+        yield folder, source, target
+
+
+class Writers:
+    """One on each side that inserts into the ledger all the time; that of MariaDB, which nothing closes before the first cutover, from join() on.
+    `acked`: (sent, acknowledged, side, nonce)."""
+
+    def __init__(self, ways):
+        self.ways, self.acked, self.unknown, self.failure = ways, [], set(), None
+        self._lock, self._stop = threading.Lock(), threading.Event()
+        self._threads = {side: threading.Thread(target=self._run, args=(side,), daemon=True) for side in SIDES}
+
+    def __enter__(self):
+        self._threads["postgres"].start()
+        return self
+
+    def join(self):
+        if not self._threads["mariadb"].is_alive():
+            self._threads["mariadb"].start()
+
+    def stop(self):
+        self._stop.set()
+        for thread in self._threads.values():
+            if thread.is_alive():
+                thread.join(60)
+        assert self.failure is None, self.failure
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def _run(self, side):
+        connection = None
+        while not self._stop.wait(0.01):
+            nonce, sent = uuid.uuid4().hex, time.time()
+            try:
+                connection = connection or self.ways.connect(side)
+                with connection.cursor() as cursor:
+                    cursor.execute("INSERT INTO ledger (nonce, amount) VALUES (%s, 1)", (nonce,))
+                with self._lock:
+                    self.acked.append((sent, time.time(), side, nonce))
+            except psycopg.errors.ReadOnlySqlTransaction:
+                pass
+            except pymysql.MySQLError as error:
+                if error.args[0] not in (CLOSED, 1205, 1213):  # its session was ended: it may have been committed
+                    self.unknown.add(nonce)
+                    connection = None
+                    if error.args[0] not in (1053, 1317, 1927, 2006, 2013, 0):
+                        self.failure = self.failure or error
+            except psycopg.OperationalError:
+                self.unknown.add(nonce)
+                connection = None
+            except BaseException as error:  # a mistake of the test
+                self.failure = self.failure or error
+
+    def seen(self, side, since):
+        with self._lock:
+            return [w for w in self.acked if w[2] == side and w[0] > since]
+
+    def wait(self, side):
+        since = time.time()
+        wait_until(lambda: self.failure or len(self.seen(side, since)) > 5, 60, f"{side} takes writes")
+        assert self.failure is None, self.failure
+
+    def check(self, since, left):
+        """Once the other side took a write, `left` took none any more."""
+        with self._lock:
+            first = min((w[0] for w in self.acked if w[2] != left and w[0] > since), default=None)
+            late = [w for w in self.acked if w[2] == left and first is not None and w[1] > first]
+        assert not late, f"both sides took writes: one from {first} on, {left} {late[:3]}"
+
+
+class Ways:
+    """One database on each side, the pipeline between them and its way back."""
+
+    def __init__(self, servers, name, **cutover):
+        self.folder, self.source, self.target = servers
+        self.name, self.url = name, self.source.create_db(name)
+        self.source.sql(SOURCE, db=name)
+        copy = self.target.create_db(name, jobs=("apply", "schema", "cutover", "reverse-target", "rollback"))
+        self.target.sql("CREATE SEQUENCE ticket START WITH 100 INCREMENT BY 5", db=name)
+        self.target.sql(f"GRANT SELECT, INSERT, UPDATE, DELETE ON `{name}`.* TO 'shop_app'@'%'")
+        more = {"capture": {"heartbeat_interval_ms": 300}, "cutover": {**SETTINGS, **cutover}}
+        self.pipeline = Pipeline(self.folder, self.url, copy, name=name, tables=("public.*",), more=more)
+        self.back = WayBack(self.pipeline)
+
+    def __enter__(self):
+        made = self.pipeline.run("schema", "create", "--execute")
+        assert made.returncode == 0, made.stdout + made.stderr
+        self.pipeline.start()
+        self.pipeline.apply.wait_for(lambda status: status.get("complete"), 120, "the copy is complete")
+        self.back.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        self.back.__exit__(kind)
+        self.pipeline.__exit__(kind)
+
+    def configure(self, **cutover):
+        self.pipeline.settings["cutover"] = {**SETTINGS, **cutover}
+        self.pipeline.write()
+
+    def connect(self, side):
+        if side == "postgres":
+            return psycopg.connect(as_role(self.url, OWNER), autocommit=True)
+        return pymysql.connect(host="127.0.0.1", port=self.target.port, user="shop_app", password="app", database=self.name, autocommit=True)
+
+    def compare(self):
+        done = self.pipeline.run("compare", "run", "--json", timeout=300)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+
+    def sides(self):
+        """Whether PostgreSQL, and MariaDB (its root as well), take an application's write."""
+        found = []
+        for take in (lambda: self.source.sql("UPDATE account SET moves = moves WHERE id = 1", db=self.name),
+                     lambda: self.target.sql("UPDATE account SET moves = moves WHERE id = 1", db=self.name)):
+            try:
+                take()
+                found.append(True)
+            except psycopg.errors.ReadOnlySqlTransaction:
+                found.append(False)
+            except pymysql.MySQLError as error:
+                assert error.args[0] == CLOSED, error
+                found.append(False)
+        return tuple(found)
+
+    def triggers(self):
+        return int(self.target.value("SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE TRIGGER_NAME LIKE 'crossfade%%' AND TRIGGER_SCHEMA = %s", (self.name,)))
+
+    def decision(self):
+        return self.target.value("SELECT state FROM crossfade_decision", db=self.name)
+
+    def assert_ledger(self, writers):
+        """Everything acknowledged is on both sides, once; nothing that nobody was told of."""
+        query = "SELECT nonce FROM ledger ORDER BY nonce"
+
+        def rows(side):
+            return [row[0] for row in side.sql(query, db=self.name)]
+        wait_until(lambda: rows(self.source) == rows(self.target), 120, "both sides have the same ledger")
+        there, acked = rows(self.target), {w[3] for w in writers.acked}
+        assert len(set(there)) == len(there)
+        assert not acked - set(there), f"lost: {sorted(acked - set(there))[:5]}"
+        strange = {n for n in there if not n.startswith("first ")} - acked - writers.unknown
+        assert not strange, f"nobody was told of {sorted(strange)[:5]}"
+
+
+def gate(report, name):
+    return next((g for g in report["gates"] if g["name"] == name), None)
+
+
+def test_there_and_back_and_there_again(servers):
+    """Writers on both sides all the time: each way takes along what the other was told, counters go on, hooks of both directions run."""
+    seen = os.path.join(str(servers[0]), "hooks.json")
+    with Ways(servers, "ways", on_switch=[f"cat >> {seen}"]) as ways, Writers(ways) as writers:
+        ways.pipeline.settings["reverse"]["on_switch"] = [f"cat > {seen}.back"]
+        ways.pipeline.write()
+        writers.wait("postgres")
+        ways.compare()
+        for turn in range(2):
+            began = time.time()
+            report = ways.back.cutover("run", "--execute")
+            assert report["outcome"] == "done" and report["verdict"] == "PASS", report
+            assert "came to the source in" in gate(report, "reverse_path")["measured"], report["gates"]
+            assert ways.sides() == (False, True), turn
+            writers.join()
+            writers.check(began, "postgres")
+            writers.wait("mariadb")
+            ways.target.sql("SELECT NEXTVAL(ticket)", db="ways")
+            began = time.time()
+            plan = ways.back.rollback("plan")
+            assert gate(plan, "rollback_window")["verdict"] == "ok" and "does not apply" in gate(plan, "schema")["measured"], plan["gates"]
+            report = ways.back.rollback("run", "--execute")
+            assert report["outcome"] == "done" and report["verdict"] == "PASS" and report["sequences_set"] == 2, report
+            assert ways.sides() == (True, False) and ways.decision() == "switched", turn
+            assert ways.triggers() == 6
+            writers.check(began, "mariadb")
+            writers.wait("postgres")
+        writers.stop()
+        ways.assert_ledger(writers)
+        ways.pipeline.wait_caught_up()
+        told = json.loads(open(f"{seen}.back", encoding="utf-8").read())
+        assert told["event"] == "on_switch" and told["target_dbname"] == "ways" and told["target_port"] == str(servers[1].port)
+        last = int(ways.target.value("SELECT next_not_cached_value FROM ticket", db="ways"))
+        assert ways.source.value("SELECT nextval('ticket')", db="ways") >= last - 5
+        listed = ways.back.rollback("list")["cutovers"]
+        assert [one["stands"] for one in listed] == ["done", "done"]
+        assert ways.source.value("SELECT state FROM crossfade.decision", db="ways") == "returned"
+
+
+def test_who_stays_and_what_differs(servers):
+    """An open transaction is ended, a prepared one refuses; what somebody changed on PostgreSQL aborts, with MariaDB serving as before."""
+    with Ways(servers, "stays") as ways:
+        ways.compare()
+        ways.target.sql("SET GLOBAL binlog_row_metadata = NO_LOG")
+        assert "binlog_row_metadata" in gate(ways.back.cutover("plan", expected=10), "reverse_path")["hint"]
+        ways.target.sql("SET GLOBAL binlog_row_metadata = FULL")
+        refused = ways.back.rollback("run", "--execute", expected=10)
+        assert gate(refused, "rollback_window")["verdict"] == "refused"
+        assert ways.back.cutover("run", "--execute")["outcome"] == "done"
+        ways.target.sql("INSERT INTO ledger (nonce, amount) VALUES ('there', 1)", db="stays")
+        with ways.connect("mariadb") as other, other.cursor() as cursor:
+            cursor.execute("XA START 'apps'")
+            cursor.execute("INSERT INTO ledger (nonce, amount) VALUES ('prepared', 1)")
+            cursor.execute("XA END 'apps'")
+            cursor.execute("XA PREPARE 'apps'")
+            refused = ways.back.rollback("run", "--execute", expected=10)
+            assert "apps" in gate(refused, "prepared_transactions")["hint"], refused["gates"]
+            cursor.execute("XA ROLLBACK 'apps'")
+        ways.source.sql("SELECT pg_replication_origin_create('crossfade:nobody:1:1/1:0'); SELECT pg_replication_origin_session_setup('crossfade:nobody:1:1/1:0');"
+                        " SET session_replication_role = replica; SET application_name = 'crossfade nobody'; UPDATE account SET moves = 99 WHERE id = 9", db="stays")
+        ways.target.sql("UPDATE account SET moves = 7 WHERE id = 7", db="stays")
+        with ways.connect("mariadb") as stays, stays.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute("INSERT INTO ledger (nonce, amount) VALUES ('never', 1)")
+            report = ways.back.rollback("run", "--execute", expected=11)
+            assert "account" in report["reason"] and report["stragglers"], report
+            with pytest.raises(pymysql.MySQLError):
+                cursor.execute("COMMIT")
+        assert ways.sides() == (False, True) and ways.triggers() == 0 and ways.decision() == "aborted"
+        ways.target.sql("UPDATE account SET moves = 100 WHERE id = 9", db="stays")  # and so comes there again
+        report = ways.back.rollback("run", "--execute")
+        assert report["outcome"] == "done" and ways.sides() == (True, False), report
+        assert [row[0] for row in ways.source.sql("SELECT nonce FROM ledger WHERE nonce IN ('there', 'prepared', 'never')", db="stays")] == ["there"]
+        assert ways.source.sql("SELECT moves FROM account WHERE id IN (7, 9) ORDER BY id", db="stays") == [(7,), (100,)]
+
+
+def kill_at(ways, point):
+    with ways.back.process("rollback run --execute") as process:
+        process.start(failpoint=f"{point}:1:stop")
+        wait_until(lambda: not process.running or stopped(process.pid), 120, f"it stands still at {point}")
+        assert process.running, f"{point} was never reached\n{process.log_tail()}"
+        process.signal(signal.SIGKILL)
+        process.wait(10)
+
+
+@pytest.mark.parametrize("then", ["resume", "abort"])
+def test_killed_at_its_states(servers, then):
+    """Done, or with MariaDB serving; never do both sides take writes, and nothing acknowledged is lost."""
+    with Ways(servers, f"killed_{then}") as ways, Writers(ways) as writers:
+        ways.compare()
+        assert ways.back.cutover("run", "--execute")["outcome"] == "done"
+        writers.join()
+        writers.wait("mariadb")
+        for point in POINTS if FULL else SOME:
+            began = time.time()
+            kill_at(ways, point)
+            decided = ways.decision() == "switched"
+            assert decided == (point in DECIDED), point
+            if not decided:
+                writers.wait("mariadb")  # by itself: the lock of closing went with the process
+            if then == "resume" or decided:
+                assert ways.back.rollback("resume")["outcome"] == "done", point
+                writers.wait("postgres")
+                writers.check(began, "mariadb")
+                began = time.time()
+                assert ways.back.cutover("run", "--execute")["outcome"] == "done", point
+                writers.check(began, "postgres")
+            else:
+                assert ways.back.rollback("abort", expected=11)["outcome"] == "aborted" and ways.sides() == (False, True), point
+                assert ways.triggers() == 0, point
+            writers.wait("mariadb")
+        writers.stop()
+        ways.assert_ledger(writers)
