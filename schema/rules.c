@@ -346,7 +346,7 @@ void rules_markdown(struct strbuf *out)
         "values are kept, something of the type is not. Any other type has no rule and needs an entry in "
         "`types`.\n\nOn the way back (docs/OPERATIONS.md, \"The way back from MariaDB\") every value of "
         "these columns is again "
-        "what it was, text forms included. Three things are not: `numeric` without precision has the zeros "
+        "what it was. Three things are not: `numeric` without precision has the zeros "
         "at its end that "
         "MariaDB's decimal shows; a value that `target.unfit` has replaced stays replaced; and what an "
         "application "
