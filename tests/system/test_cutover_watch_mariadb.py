@@ -1,4 +1,4 @@
-"""cutover watch with MariaDB as the target: each trigger is provoked for real; what MariaDB cannot say is told; a rollback that is not there is refused."""
+"""cutover watch with MariaDB as the target: each trigger is provoked for real; what MariaDB cannot say is told; a command takes the place of a rollback that is not there."""
 
 import glob
 import json
@@ -39,10 +39,6 @@ class WatchedMariaDB(Watched):
     def events(self, kind="%"):
         rows = self.s.target(f"SELECT event, detail FROM crossfade_audit WHERE event LIKE '{kind}' ORDER BY seq")
         return [(event, json.loads(detail)) for event, detail in rows]
-
-    def refused(self, *words):
-        done = self.p.run("cutover", "watch", "--once", "--json", timeout=300)
-        assert done.returncode == 2 and all(word in done.stderr for word in words), done.stdout + done.stderr
 
 
 def watch(servers, name, hook):
@@ -189,13 +185,9 @@ def test_corruption(servers):
 
 
 def test_rollback_that_is_not_there(watched):
-    """As an action it is refused, by what refuses `crossfade rollback`; a command in its place is run once, after the cutover."""
+    """Where no way back stands, a command in place of the own rollback is run once, after the cutover."""
     w = watched
     full = {"disk": {"above": "0%", "action": "rollback"}}
-    back = w.p.run("rollback", "plan")
-    w.configure(full)
-    if back.returncode == 2:
-        w.refused("cutover.triggers.disk: action rollback")
     path, command = stub(w)
     w.configure(full, {"rollback_command": command})
     reading, _ = w.once("--execute", expected=1)

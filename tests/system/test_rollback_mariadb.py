@@ -258,6 +258,25 @@ def test_who_stays_and_what_differs(servers):
         assert ways.source.sql("SELECT moves FROM account WHERE id IN (7, 9) ORDER BY id", db="stays") == [(7,), (100,)]
 
 
+def test_a_trigger_moves_back(servers):
+    """cutover watch takes `action: rollback` for what it is: MariaDB is closed, PostgreSQL opened, and what was written there meanwhile is on both."""
+    with Ways(servers, "trigger") as ways, Writers(ways) as writers:
+        ways.compare()
+        ways.configure(triggers={"disk": {"above": "0%", "action": "rollback"}}, watch={"every": "200ms"})
+        assert ways.back.cutover("run", "--execute")["outcome"] == "done"
+        writers.join()
+        writers.wait("mariadb")
+        began = time.time()
+        done = ways.pipeline.run("cutover", "watch", "--once", "--json", "--execute", timeout=300)
+        assert done.returncode == 1, done.stdout[-3000:] + done.stderr[-3000:]
+        assert json.loads(done.stdout)["rollback"]["well"], done.stdout[-3000:] + done.stderr[-3000:]
+        assert ways.sides() == (True, False) and ways.decision() == "switched"
+        writers.check(began, "mariadb")
+        writers.wait("postgres")
+        writers.stop()
+        ways.assert_ledger(writers)
+
+
 def kill_at(ways, point):
     with ways.back.process("rollback run --execute") as process:
         process.start(failpoint=f"{point}:1:stop")
