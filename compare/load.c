@@ -25,13 +25,20 @@ double load_add(struct load *load, const struct load_sample *sample)
         memmove(load->samples, load->samples + 1, (--load->sample_count) * sizeof *load->samples);
     load->samples[load->sample_count++] = *sample;
     const struct load_sample *first = &load->samples[0];
+    size_t recent = MIN_OF(load->sample_count, (size_t)LOAD_RECENT);
     int64_t sum = 0;
-    for (size_t i = 0; i < load->sample_count; i++)
+    for (size_t i = load->sample_count - recent; i < load->sample_count; i++)
         sum += load->samples[i].active;
     if (sample->all_seen)
-        return (double)sum / (double)load->sample_count;
+        return (double)sum / (double)recent;
     int64_t took_us = sample->at_us - first->at_us;
     return took_us > 0 ? (double)(sample->worked_ms - first->worked_ms) * 1000.0 / (double)took_us : 0;
+}
+
+bool load_settled(const struct load *load)
+{
+    size_t count = load->sample_count;
+    return count >= (count > 0 && load->samples[count - 1].all_seen ? LOAD_RECENT : LOAD_SAMPLES);
 }
 
 static bool look_at_activity(struct load *load, struct err *err)

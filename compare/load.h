@@ -8,10 +8,8 @@
 #include "core/standby_lag.h"
 #include "session.h"
 
-#define LOAD_SAMPLES 8
-/* So many looks, two seconds, are an average: one alone may find all backends between two statements, and what a database's backends have worked is
- * told once in a second at most (PGSTAT_MIN_INTERVAL in the server's pgstat.c). */
-#define LOAD_ENOUGH LOAD_SAMPLES
+#define LOAD_SAMPLES 16
+#define LOAD_RECENT  8 /* of them make the average where all backends are seen: two seconds */
 
 /* One look at the source. */
 struct load_sample {
@@ -51,5 +49,8 @@ void load_close(struct load *load); /* NULL allowed */
 bool load_look(struct load *load, struct err *err) MUST_CHECK;
 /* Adds a look to the samples, and says how many backends work by all of them. No I/O. */
 double load_add(struct load *load, const struct load_sample *sample);
+/* Whether the samples are more than a moment's: one look may find all backends between two statements. What a database's backends have worked is told
+ * about once in a second (PGSTAT_MIN_INTERVAL in the server's pgstat.c), and wants all samples, four seconds. No I/O. */
+bool load_settled(const struct load *load);
 
 #endif

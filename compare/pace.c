@@ -64,7 +64,7 @@ bool pace_look(struct pace *pace, enum compare_wait *ret, struct err *err)
 bool pace_settled(struct pace *pace)
 {
     pthread_mutex_lock(&pace->lock);
-    bool ret = pace->load == NULL || pace->load->sample_count >= LOAD_ENOUGH;
+    bool ret = pace->load == NULL || load_settled(pace->load);
     pthread_mutex_unlock(&pace->lock);
     return ret;
 }

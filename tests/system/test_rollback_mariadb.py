@@ -218,6 +218,7 @@ def test_there_and_back_and_there_again(servers):
         assert ways.source.value("SELECT nextval('ticket')", db="ways") >= last - 5
         listed = ways.back.rollback("list")["cutovers"]
         assert [one["stands"] for one in listed] == ["done", "done"]
+        assert "done" in ways.pipeline.run("rollback", "status").stdout
         assert ways.source.value("SELECT state FROM crossfade.decision", db="ways") == "returned"
 
 
@@ -275,6 +276,20 @@ def test_a_trigger_moves_back(servers):
         writers.wait("postgres")
         writers.stop()
         ways.assert_ledger(writers)
+    by_hand(ways)
+
+
+def by_hand(ways):
+    """What docs/OPERATIONS.md has a person do: to open MariaDB, and to clean up behind both pipelines."""
+    def sql(statement):
+        return ways.target.sql(statement, db=ways.name)
+    sql(f"UPDATE crossfade_decision SET state = 'returned' WHERE pipeline = '{ways.name}_reverse'")
+    assert ways.sides()[1]
+    sql("DELETE FROM crossfade_marker WHERE kind = 'begun'")
+    for (name,) in sql(f"SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = '{ways.name}' AND TRIGGER_NAME LIKE 'crossfade%'"):
+        sql(f"DROP TRIGGER `{name}`")
+    sql("DROP TABLE crossfade_decision, crossfade_marker")
+    assert ways.sides()[1]
 
 
 def kill_at(ways, point):

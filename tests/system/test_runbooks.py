@@ -178,6 +178,8 @@ ELSEWHERE = {
     "approve ticket --note CHG-1234 --key anna.pem": "test_approvals.py", "approve backup --note restored on db9 --key anna.pem": "test_approvals.py", "approve rehearsal --key anna.pem": "test_approvals.py",
     "approve rehearsal --key x.pem": "test_approvals.py", "approve revoke n": "test_approvals.py", "rollback resume": "test_rollback_kills.py", "--reverse compare run": "test_rollback.py",
     "--reverse audit list": "test_rollback.py", "--reverse status": "test_rollback.py", "--reverse cleanup": "test_cleanup.py",
+    "--reverse check": "test_reverse_mariadb.py", "--reverse compare": "test_reverse_mariadb.py", "--reverse audit verify": "test_rollback.py",
+    "rollback abort": "test_rollback_mariadb.py", "rollback status": "test_rollback_mariadb.py",
 }
 _HASH = "0" * 64
 ELSEWHERE |= {f"approve second_person --plan {_HASH} --key bo.pem": "test_approvals.py", f"audit verify --expect 1:{_HASH}": "test_audit.py", f"audit verify --expect 12:{_HASH}": "test_audit.py",
@@ -254,14 +256,16 @@ WHOLE = {
     "XA RECOVER": "mariadb", "SET GLOBAL tcp_keepalive_time = 30, tcp_keepalive_interval = 10, tcp_keepalive_probes = 3": "mariadb",
     "INSERT INTO crossfade_marker (pipeline, nonce, kind) VALUES ('shop_back', 'some-nonce', 'ping')": "MariaDB as a source: test_maria_source.py",
     "ALTER PUBLICATION crossfade_<pipeline>_reverse ADD TABLE …": "the way back: test_rollback.py",
-    "ALTER SYSTEM SET max_slot_wal_keep_size": SOURCE,
+    "ALTER SYSTEM SET max_slot_wal_keep_size": SOURCE, "DELETE FROM crossfade_marker WHERE kind = 'begun'": "the way back from MariaDB: test_reverse_mariadb.py",
+    "UPDATE crossfade_decision SET state = 'returned' WHERE pipeline = '<pipeline>_reverse'": "a rollback from MariaDB: test_rollback_mariadb.py",
+    "DROP TABLE crossfade_decision, crossfade_marker": "a rollback from MariaDB: test_rollback_mariadb.py",
 }
 # Those that end a pipeline, in a block of its runbook.
 LAST = {"SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin WHERE starts_with(roname, 'crossfade:shop:')": TARGET,
         "SELECT pg_drop_replication_slot('crossfade_shop')": SOURCE, "DROP PUBLICATION crossfade_shop": SOURCE,
         "SELECT pg_drop_replication_slot('crossfade_<pipeline>')": "the same as below"}
 # Kinds of statements, and commands of PgBouncer's console.
-KINDS = {"CREATE SEQUENCE", "ALTER SEQUENCE", "CREATE ROLE", "DROP COLUMN old", "ALTER COLUMN … TYPE", "ALTER DATABASE … SET", "SHOW POOLS", "SHOW DATABASES", "SHOW STATS"}
+KINDS = {"CREATE SEQUENCE", "ALTER SEQUENCE", "CREATE ROLE", "DROP COLUMN old", "ALTER COLUMN … TYPE", "ALTER DATABASE … SET", "DROP TRIGGER", "SHOW POOLS", "SHOW DATABASES", "SHOW STATS"}
 FILLED = {"<pipeline>": "shop", "pipeline = '…'": "pipeline = 'shop'", "SELECT … FROM crossfade.position": "SELECT * FROM crossfade.position", "ALTER TABLE …": "ALTER TABLE orders_rest",
           "DELETE … WHERE state <> 'held'": "DELETE FROM crossfade.dead_letter WHERE state <> 'held'",
           "ADD TABLE …": "ADD TABLE later", "session_replication_role TO …": "session_replication_role TO CURRENT_USER", "UPDATE t SET new = old WHERE new": "UPDATE t SET w = v WHERE w"}

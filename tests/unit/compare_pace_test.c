@@ -107,6 +107,19 @@ static void looks_are_averaged(void **state)
     assert_float_equal(add(&hidden, 20 * S, 0, 8000, false), 0, 0.001);
 }
 
+static void one_look_settles_nothing(void **state)
+{
+    (void)state;
+    struct load seen = {0}, hidden = {0};
+    assert_false(load_settled(&seen));
+    for (int i = 0; i < LOAD_SAMPLES; i++) {
+        (void)add(&seen, i * S / 4, 0, 0, true);
+        (void)add(&hidden, i * S / 4, 0, 0, false);
+        assert_int_equal(load_settled(&seen), i + 1 >= LOAD_RECENT);
+        assert_int_equal(load_settled(&hidden), i + 1 >= LOAD_SAMPLES);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -115,6 +128,7 @@ int main(void)
         cmocka_unit_test(an_idle_source_is_read_at_full_speed),
         cmocka_unit_test(a_burst_is_rested_for_later),
         cmocka_unit_test(looks_are_averaged),
+        cmocka_unit_test(one_look_settles_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
