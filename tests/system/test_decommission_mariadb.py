@@ -111,7 +111,7 @@ def test_may_be_switched_off(servers):
         assert left[("target_rows", "cutover")] == left[("target_rows", "tombstone")] == "leave" and left[("target_rows", "position")] == "remove"
         tables = {row[0] for row in move.target.sql("SHOW TABLES", db="off")}
         assert {"crossfade_cutover", "crossfade_tombstone", "crossfade_audit", "ledger", "account", "ticket"} <= tables and "crossfade_position" not in tables
-        assert not move.source.sql("SELECT slot_name FROM pg_replication_slots", db="off")
+        assert not move.source.sql("SELECT slot_name FROM pg_replication_slots WHERE database = current_database()", db="off")
         assert old.run("decommission", "status")["stage"] == "ready"
         old.run("decommission", "tombstone", "--execute", "--undo", "--confirm", "off")
 
