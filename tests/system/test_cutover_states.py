@@ -30,9 +30,9 @@ def fixture_servers():
 SIDES = ("source", "target")
 ROLES = ("capture", "apply")
 DECIDED = ("cutover.switching", "cutover.reopened", "cutover.finishing")
-CASES = [(victim, then) for victim in ("cutover", "all") for then in ("resume", "abort")] + [(victim, "goes on") for victim in (*SIDES, *ROLES)]
+CASES = [(victim, then) for victim in ("cutover", "all") for then in ("resume", "abort")] + [(victim, "goes on") for victim in ("source", "apply")]
 if FULL:
-    CASES += [(side, then) for side in SIDES for then in ("resume", "abort")]
+    CASES += [*((victim, "goes on") for victim in ("target", "capture")), *((side, then) for side in SIDES for then in ("resume", "abort"))]
 FEW = ("cutover.arming", "cutover.marking", "cutover.deciding", "cutover.switching")
 
 
