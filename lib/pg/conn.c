@@ -262,7 +262,7 @@ bool pg_open(const char *url, const struct pg_options *options, struct pg_conn *
     line_watch_add(conn, PQsocket(conn->pq), PQhost(conn->pq));
     PQsetNoticeReceiver(conn->pq, silent_notice, NULL);
     conn->console = options->console;
-    if (!conn->console && !begin_session(conn, err)) {
+    if (!options->console && !options->bare && !begin_session(conn, err)) {
         pg_close(conn);
         return false;
     }
