@@ -36,8 +36,7 @@ struct cli_given {
 
 enum cli_stop {
     STOP_DEFAULT = 0, /* SIGINT and SIGTERM end the process */
-    STOP_BOUNDED,     /* first: stop_fd; second, or 10 s after the first: exit at once (roles lose nothing); see
-                         cli_signals_ends() */
+    STOP_BOUNDED,     /* first: stop_fd; second, or 10 s after the first: exit at once (roles lose nothing) */
     STOP_TWICE,       /* first: stop_fd; second: exit at once */
     STOP_PATIENT      /* stop_fd; further ones change nothing (a command that must put something back) */
 };

@@ -21,7 +21,8 @@ const char cap_slot_look_sql[] =
     "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()"
     "            ELSE pg_catalog.pg_current_wal_lsn() END,"
     "       s.restart_lsn, s.safe_wal_size, s.wal_status"
-    "  FROM (SELECT) AS one LEFT JOIN pg_catalog.pg_replication_slots s ON s.slot_name OPERATOR(pg_catalog.=) $1";
+    "  FROM (SELECT) AS one LEFT JOIN pg_catalog.pg_replication_slots s ON s.slot_name "
+    "OPERATOR(pg_catalog.=) $1";
 
 struct cap_slot_watch {
     const struct cap_settings *settings;
