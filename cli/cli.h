@@ -110,6 +110,9 @@ bool cli_signals_init(enum cli_stop how, int *ret_stop_fd, struct err *err) MUST
 /* STOP_BOUNDED: SIGHUP calls this, on the thread of signals, with the uid of its sender, from now on (NULL: no more). */
 typedef void cli_on_hup(void *ctx, unsigned uid);
 void cli_signals_on_hup(cli_on_hup *on_hup, void *ctx);
+/* STOP_BOUNDED: the work has ended with this exit code, and what is left is bounded by end_guard.h. A second signal still ends the process
+ * at once, with this code. @thread any */
+void cli_signals_ends(int code);
 /* For a command that looks on until it is stopped (STOP_DEFAULT): SIGINT and SIGTERM become its ordinary end,
  * exit code 0. */
 void cli_signals_end_well(void);

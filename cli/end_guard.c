@@ -51,6 +51,13 @@ static void *watch(void *arg)
     return NULL;
 }
 
+static void release(struct end_guard *g)
+{
+    (void)pthread_cond_destroy(&g->wake);
+    (void)pthread_mutex_destroy(&g->lock);
+    free(g);
+}
+
 struct end_guard *end_guard_start(int code, void (*last_word)(void *ctx), void *ctx)
 {
     struct end_guard *g = xcalloc(1, sizeof *g);
@@ -64,15 +71,22 @@ struct end_guard *end_guard_start(int code, void (*last_word)(void *ctx), void *
                             .until_us = now_us + END_WITHIN_MS * 1000,
                             .end_us = now_us + END_WITHIN_MS * 1000};
     if (pthread_condattr_init(&attr) != 0 || pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) != 0 ||
-        pthread_cond_init(&g->wake, &attr) != 0 || pthread_mutex_init(&g->lock, NULL) != 0 ||
-        pthread_create(&g->thread, NULL, watch, g) != 0)
-        BUG("no thread for the end");
+        pthread_cond_init(&g->wake, &attr) != 0 || pthread_mutex_init(&g->lock, NULL) != 0)
+        BUG("no lock for the end");
     (void)pthread_condattr_destroy(&attr);
-    return g;
+    int rc = pthread_create(&g->thread, NULL, watch, g);
+    if (rc == 0)
+        return g;
+    log_event(LOG_LEVEL_WARN, "end_unbounded",
+              "errno=%d text=\"no thread can be started to look at the time\"", rc);
+    release(g);
+    return NULL;
 }
 
 void end_guard_step(struct end_guard *g, const char *name, int64_t within_ms)
 {
+    if (g == NULL)
+        return;
     pthread_mutex_lock(&g->lock);
     g->step = name;
     g->began_us = clock_mono_us();
@@ -90,7 +104,5 @@ void end_guard_stop(struct end_guard *g)
     pthread_cond_signal(&g->wake);
     pthread_mutex_unlock(&g->lock);
     (void)pthread_join(g->thread, NULL);
-    (void)pthread_cond_destroy(&g->wake);
-    (void)pthread_mutex_destroy(&g->lock);
-    free(g);
+    release(g);
 }

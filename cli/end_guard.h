@@ -14,9 +14,9 @@
 struct end_guard;
 
 /* From now on the process ends within END_WITHIN_MS, with exit code `code`. last_word: called by the guard's thread before it ends the
- * process in the middle of a step. */
+ * process in the middle of a step. NULL: there is no thread to be had; that is logged, and the end has no bound of its own. */
 struct end_guard *end_guard_start(int code, void (*last_word)(void *ctx), void *ctx);
-/* A step begins, which may take so long. name: for the log, kept by pointer. */
+/* A step begins, which may take so long. name: for the log, kept by pointer. guard NULL allowed. */
 void end_guard_step(struct end_guard *guard, const char *name, int64_t within_ms);
 /* All steps are done. NULL allowed. */
 void end_guard_stop(struct end_guard *guard);

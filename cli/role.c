@@ -199,6 +199,8 @@ static void begin_end(struct role *r, bool good, const struct err *err)
     if (!good)
         r->end = *err;
     r->guard = end_guard_start(code_of(&r->end), last_word, r);
+    if (r->guard != NULL) /* else the signals' own bound is all there is */
+        cli_signals_ends(code_of(&r->end));
 }
 
 static bool serve(struct role *r, const char *listen_key, role_run_fn *run, struct err *err)

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -19,6 +20,9 @@ struct watcher {
     int stop_fd;
     sigset_t signals;
 };
+
+/* Exit code with which the work has ended, -1: it goes on. From then on its end is bounded by others. */
+static atomic_int ends_with = -1;
 
 static struct watcher watcher = {
     .lock = PTHREAD_MUTEX_INITIALIZER}; /* one per process, like signals themselves */
@@ -49,6 +53,22 @@ void cli_signals_on_hup(cli_on_hup *on_hup, void *ctx)
     pthread_mutex_unlock(&watcher.lock);
 }
 
+void cli_signals_ends(int code)
+{
+    atomic_store(&ends_with, code);
+}
+
+/* number: a signal; < 0: the time is over. */
+static void stop_at_once(int number)
+{
+    int code = atomic_load(&ends_with);
+    if (watcher.how == STOP_BOUNDED && code >= 0 && number < 0)
+        return; /* the end has its own bound, which says what it does not wait for */
+    log_event(LOG_LEVEL_WARN, "stop_at_once", "reason=\"%s\"",
+              number < 0 ? "orderly stop took too long" : "second signal");
+    _exit(watcher.how == STOP_BOUNDED ? MAX_OF(code, CLI_EXIT_OK) : 128 + number);
+}
+
 static void *watch_signals(void *unused UNUSED)
 {
     const struct timespec orderly = {.tv_sec = ORDERLY_STOP_S};
@@ -68,9 +88,7 @@ static void *watch_signals(void *unused UNUSED)
             log_event(LOG_LEVEL_WARN, "stop_waits", "text=\"the step at hand is being finished or undone\"");
             continue;
         }
-        log_event(LOG_LEVEL_WARN, "stop_at_once", "reason=\"%s\"",
-                  number < 0 ? "orderly stop took too long" : "second signal");
-        _exit(watcher.how == STOP_BOUNDED ? CLI_EXIT_OK : 128 + number);
+        stop_at_once(number);
     }
     return NULL;
 }

@@ -131,20 +131,20 @@ struct cap_copier *cap_copier_open(struct cap_session *s, const struct fence_cop
     return c;
 }
 
-static void stop_workers(struct cap_copier *c)
+static void stop_workers(struct cap_copier *c, bool lost)
 {
-    cap_copy_abort(&c->copy, c->worker_count);
+    cap_copy_abort(&c->copy, c->worker_count, lost);
     for (int i = 0; i < c->worker_count; i++)
         pthread_join(c->workers[i].thread, NULL);
     c->worker_count = 0;
 }
 
-void cap_copier_close(struct cap_copier *c)
+void cap_copier_close(struct cap_copier *c, bool lost)
 {
     if (c == NULL)
         return;
-    stop_workers(c);
-    cap_direct_close(c->direct);
+    stop_workers(c, lost);
+    cap_direct_close(c->direct, lost);
     pthread_cond_destroy(&c->copy.opened);
     pthread_mutex_destroy(&c->copy.lock);
     close(c->copy.event_fd);
@@ -442,7 +442,7 @@ static bool let_follow(struct cap_stream *st, struct err *err)
 static void end_direct(struct cap_copier *c)
 {
     cap_copier_show(c);
-    cap_direct_close(c->direct);
+    cap_direct_close(c->direct, false);
     c->direct = NULL;
     cap_plan_finish(c->copy.plan);
     c->state = CATCHING_UP;
@@ -543,7 +543,7 @@ static void give_up(struct cap_copier *c, const struct err *err)
     log_event(LOG_LEVEL_ERROR, "copy_failed",
               "table=%s.%s nonce=%s text=\"given up: %s. Ask again with another condition\"", req->schema,
               req->table, req->nonce, err->text);
-    stop_workers(c);
+    stop_workers(c, false);
     c->copy.first_err = (struct err)ERR_INIT;
     c->copy.working = 0;
     c->given_up = true;

@@ -15,8 +15,8 @@ struct cap_stream;
  * over. NULL: it has yet to be found, while the stream goes on. */
 struct cap_copier *cap_copier_open(struct cap_session *s, const struct fence_copy *place,
                                    struct cap_snapshot *floor);
-/* Ends its threads, waits for them. NULL allowed. */
-void cap_copier_close(struct cap_copier *c);
+/* Ends its threads, waits for them. lost: the source cannot be reached. NULL allowed. */
+void cap_copier_close(struct cap_copier *c, bool lost);
 
 /* Readable when cap_copier_turn() has something to do. */
 int cap_copier_fd(const struct cap_copier *c);

@@ -49,7 +49,7 @@ static void notify(struct cap_copy *copy)
     (void)n; /* EAGAIN: the counter is full, so the owner will wake anyway */
 }
 
-void cap_copy_abort(struct cap_copy *copy, int workers)
+void cap_copy_abort(struct cap_copy *copy, int workers, bool lost)
 {
     atomic_store(&copy->abort, true);
     pthread_mutex_lock(&copy->lock);
@@ -57,7 +57,7 @@ void cap_copy_abort(struct cap_copy *copy, int workers)
     pthread_cond_broadcast(&copy->opened);
     for (int i = 0; i < workers; i++) {
         if (copy->conns[i] != NULL)
-            pg_cancel(copy->conns[i]);
+            (lost ? pg_break : pg_cancel)(copy->conns[i]);
     }
     pthread_mutex_unlock(&copy->lock);
 }

@@ -58,7 +58,8 @@ struct cap_copy_worker {
 
 /* Thread: works until copy->quit or abort is set. arg: struct cap_copy_worker */
 void *cap_copy_worker_main(void *arg);
-/* Ends all workers soon: sets abort, cancels their statements. @thread any */
-void cap_copy_abort(struct cap_copy *copy, int workers);
+/* Ends all workers soon: sets abort, cancels their statements. lost: the source cannot be reached, so their connections are broken instead (to
+ * cancel takes a new one, and minutes where nobody answers). @thread any */
+void cap_copy_abort(struct cap_copy *copy, int workers, bool lost);
 
 #endif

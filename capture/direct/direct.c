@@ -116,13 +116,14 @@ bool direct_is_over(struct cap_direct *d)
     return over || atomic_load(&d->abort);
 }
 
-/* Each opens a connection of its own, and waits for it: never with d->lock, which the stream takes at each turn. */
-static void cancel_all(struct cap_direct *d)
+/* Each opens a connection of its own, and waits for it: never with d->lock, which the stream takes at each turn. lost: the source's are
+ * broken; all are thrown away. */
+static void cancel_all(struct cap_direct *d, bool lost)
 {
     pthread_mutex_lock(&d->cancel_lock);
     for (int i = 0; i < d->place_count; i++) {
         if (d->conns[i] != NULL)
-            pg_cancel(d->conns[i]);
+            (lost ? pg_break : pg_cancel)(d->conns[i]);
         if (d->loaders[i] != NULL)
             loader_cancel(d->loaders[i]);
     }
@@ -139,7 +140,7 @@ void direct_fail(struct cap_direct *d, const struct err *err)
     }
     pthread_mutex_unlock(&d->lock);
     if (first)
-        cancel_all(d);
+        cancel_all(d, err->code == ERR_CONNECT);
 }
 
 bool direct_open_loader(struct cap_direct *d, int place, struct loader **ret, struct err *err)
@@ -434,14 +435,14 @@ struct cap_direct *cap_direct_open(const struct cap_session *s, struct cap_direc
     return d;
 }
 
-void cap_direct_close(struct cap_direct *d)
+void cap_direct_close(struct cap_direct *d, bool lost)
 {
     if (d == NULL)
         return;
     atomic_store(&d->abort, true);
     for (;;) { /* again and again: the first may come before a statement runs */
         struct timespec until;
-        cancel_all(d);
+        cancel_all(d, lost);
         (void)clock_gettime(CLOCK_REALTIME, &until);
         until.tv_sec += 1;
         if (pthread_timedjoin_np(d->thread, NULL, &until) == 0)

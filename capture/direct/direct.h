@@ -31,8 +31,8 @@ struct cap_direct;
 /* Begins. snap: taken over. rows: of each of the session's tables, counted up. event_fd: is written when it has ended. */
 struct cap_direct *cap_direct_open(const struct cap_session *s, struct cap_direct_snapshot *snap,
                                    _Atomic uint64_t *rows, int event_fd);
-/* Ends its threads, waits for them. NULL allowed. */
-void cap_direct_close(struct cap_direct *d);
+/* Ends its threads, waits for them. lost: the source cannot be reached. NULL allowed. */
+void cap_direct_close(struct cap_direct *d, bool lost);
 /* paused: for now nothing new is read. *ret_done: all is there, read at *ret_high_lsn at the latest. */
 bool cap_direct_look(struct cap_direct *d, bool paused, bool *ret_done, lsn_t *ret_high_lsn,
                      struct err *err) MUST_CHECK;

@@ -21,7 +21,8 @@ const char cap_slot_look_sql[] =
     "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()"
     "            ELSE pg_catalog.pg_current_wal_lsn() END,"
     "       s.restart_lsn, s.safe_wal_size, s.wal_status"
-    "  FROM (SELECT) AS one LEFT JOIN pg_catalog.pg_replication_slots s ON s.slot_name = $1";
+    "  FROM (SELECT) AS one LEFT JOIN pg_catalog.pg_replication_slots s ON s.slot_name "
+    "OPERATOR(pg_catalog.=) $1";
 
 struct cap_slot_watch {
     const struct cap_settings *settings;
@@ -33,6 +34,7 @@ struct cap_slot_watch {
     int64_t seen_us; /* mono; the stream's last look */
     enum wal_guard_level level;
     struct pg_conn *conn; /* the thread's own; NULL while the stream looks */
+    bool asked;           /* an answer to come, on that connection */
     bool told;            /* that it looks: once for each time */
 };
 
@@ -75,8 +77,8 @@ static bool ends(struct cap_slot_watch *w)
     return yes;
 }
 
-/* Not for ever: whoever stops the role waits for this thread. */
-static bool await(struct cap_slot_watch *w, struct pg_result **ret)
+/* Not for ever: whoever stops the role waits for this thread. PG_POLL_WAIT: it has not come yet. */
+static enum pg_poll await(struct cap_slot_watch *w, struct pg_result **ret)
 {
     struct err silent = ERR_INIT;
     int64_t until_us = clock_mono_us() + ANSWER_WITHIN_US;
@@ -85,27 +87,37 @@ static bool await(struct cap_slot_watch *w, struct pg_result **ret)
         struct pollfd fd = {.fd = pg_socket(w->conn), .events = POLLIN};
         (void)poll(&fd, 1, POLL_MS);
         if (ends(w) || clock_mono_us() >= until_us)
-            return false;
+            break;
     }
-    return state == PG_POLL_READY;
+    return state;
 }
 
-/* A source that cannot be reached is told of by the role itself. */
+static void close_conn(struct cap_slot_watch *w)
+{
+    pg_close(w->conn);
+    w->conn = NULL;
+    w->asked = false;
+}
+
+/* A source that cannot be reached is told of by the role itself. A server that is sick has one question at most, which the next look goes on
+ * to wait for: a connection that is closed leaves its backend there. */
 static bool ask(struct cap_slot_watch *w, struct pg_result **ret)
 {
     struct err silent = ERR_INIT;
     const char *params[] = {w->settings->slot};
     const struct pg_options options = {.application_name = w->settings->application_name,
-                                       .connect_timeout_s = CONNECT_WITHIN_S};
+                                       .connect_timeout_s = CONNECT_WITHIN_S,
+                                       .bare = true};
     if (w->conn == NULL && !pg_open(w->settings->source_url, &options, &w->conn, &silent)) {
         w->conn = NULL;
         return false;
     }
-    if (pg_send(w->conn, cap_slot_look_sql, 1, params, &silent) && await(w, ret))
-        return true;
-    pg_close(w->conn);
-    w->conn = NULL;
-    return false;
+    w->asked = w->asked || pg_send(w->conn, cap_slot_look_sql, 1, params, &silent);
+    enum pg_poll state = w->asked ? await(w, ret) : PG_POLL_ERROR;
+    w->asked = state == PG_POLL_WAIT;
+    if (state == PG_POLL_ERROR)
+        close_conn(w);
+    return state == PG_POLL_READY;
 }
 
 /* The lock is held, but for the question. */
@@ -143,8 +155,7 @@ static void *run(void *arg)
         if (clock_mono_us() - w->seen_us >= SILENT_US) {
             look(w);
         } else {
-            pg_close(w->conn);
-            w->conn = NULL;
+            close_conn(w);
             w->told = false;
         }
     }
@@ -174,7 +185,7 @@ void cap_slot_watch_stop(struct cap_slot_watch *w)
     pthread_cond_signal(&w->wake);
     pthread_mutex_unlock(&w->lock);
     (void)pthread_join(w->thread, NULL);
-    pg_close(w->conn);
+    close_conn(w);
     (void)pthread_cond_destroy(&w->wake);
     (void)pthread_mutex_destroy(&w->lock);
     free(w);

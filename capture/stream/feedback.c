@@ -88,6 +88,7 @@ static bool ask(struct cap_stream *st, bool heartbeat, struct err *err)
     const struct cap_settings *settings = st->session->settings;
     const char *params[] = {heartbeat ? settings->pipeline : settings->slot};
     st->asking = true;
+    st->asked_wall_us = st->now_wall_us;
     st->asking_heartbeat = heartbeat;
     st->asked = heartbeat ? heartbeat_conn(st) : st->side;
     return pg_send(st->asked, heartbeat ? heartbeat_sql : cap_slot_look_sql, 1, params, err);
@@ -107,6 +108,14 @@ void cap_feedback_want_commit(struct cap_stream *st)
     st->commit_wanted = true;
 }
 
+static void take_look(struct cap_stream *st, const struct pg_result *res)
+{
+    cap_slot_watch_took(st->session->slot_watch, st->session->settings, res, st->session->status);
+    st->looks[1] = st->looks[0];
+    st->looks[0] =
+        (struct source_look){.lsn = st->session->status->source_lsn, .asked_us = st->asked_wall_us};
+}
+
 static bool take_answer(struct cap_stream *st, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
@@ -117,7 +126,7 @@ static bool take_answer(struct cap_stream *st, struct err *err)
     case PG_POLL_READY:
         st->asking = false;
         if (!st->asking_heartbeat)
-            cap_slot_watch_took(st->session->slot_watch, st->session->settings, res, st->session->status);
+            take_look(st, res);
         return true;
     case PG_POLL_ERROR:
         break;
@@ -152,13 +161,30 @@ static bool ask_when_due(struct cap_stream *st, struct err *err)
 
 /* --- keepalives --- */
 
+/* Since when all is here that the source had: a keepalive that was asked for comes in the middle of a backlog, too, and says how far that is.
+ * Of a source that is busy the last look may be ahead by what was written in between; what it had at the one before that is enough then. 0 = it
+ * is behind. Wall. */
+static int64_t all_here_us(const struct cap_stream *st, lsn_t lsn)
+{
+    if (lsn >= st->session->status->source_lsn)
+        return st->now_wall_us;
+    return st->looks[1].lsn != 0 && lsn >= st->looks[1].lsn ? st->looks[1].asked_us : 0;
+}
+
+static void note_all_here(const struct cap_stream *st, lsn_t lsn, int64_t *time_us)
+{
+    int64_t us = all_here_us(st, lsn);
+    if (us == st->now_wall_us || us > *time_us)
+        *time_us = us;
+}
+
 bool cap_feedback_keepalive(struct cap_stream *st, const struct repl_frame *frame, struct err *err)
 {
     st->reply_wanted = st->reply_wanted || frame->reply_requested;
     st->session->status->source_lsn = MAX_OF(st->session->status->source_lsn, frame->wal_end_lsn);
     bool inside = st->txn.open || cap_streamed_in_block(st->streamed);
     if (!inside) {
-        st->session->status->received_all_us = st->now_wall_us;
+        note_all_here(st, frame->wal_end_lsn, &st->session->status->received_all_us);
         st->seen_lsn = MAX_OF(st->seen_lsn, frame->wal_end_lsn);
     }
     if (st->copier != NULL && !inside)
@@ -169,7 +195,7 @@ bool cap_feedback_keepalive(struct cap_stream *st, const struct repl_frame *fram
         return false;
     if (!st->history_checked)
         return true;
-    st->session->status->caught_up_us = st->now_wall_us;
+    note_all_here(st, frame->wal_end_lsn, &st->session->status->caught_up_us);
     st->received_lsn = MAX_OF(st->received_lsn, frame->wal_end_lsn);
     if (frame->wal_end_lsn <= st->submitted_lsn ||
         st->now_us - st->last_idle_fence_us < IDLE_FENCE_INTERVAL_US)

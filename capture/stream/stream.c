@@ -368,7 +368,7 @@ static bool copy_turn(struct cap_stream *st, struct err *err)
         return false;
     if (!done)
         return true;
-    cap_copier_close(st->copier);
+    cap_copier_close(st->copier, false);
     st->copier = NULL;
     struct role_status *status = st->session->status;
     status->snapshot_finished_us = clock_wall_us();
@@ -444,7 +444,7 @@ static bool finish(struct cap_stream *st, struct err *err)
 {
     cap_status_show(st->session, PHASE_STOPPING);
     bool copying = st->copier != NULL; /* what has no fence yet comes again */
-    cap_copier_close(st->copier);
+    cap_copier_close(st->copier, false);
     st->copier = NULL;
     if (!copying && !st->hold.active) {
         cap_batch_drop_tail(st->batch);
@@ -529,7 +529,7 @@ bool cap_stream_run(struct cap_session *s, lsn_t start_lsn, struct cap_copier *c
     new_batch(&st);
     cap_publisher_progress(s->publisher, &st.progress);
     bool ok = run(&st, err);
-    cap_copier_close(st.copier);
+    cap_copier_close(st.copier, !ok && err->code == ERR_CONNECT);
     cap_feedback_close(&st);
     cap_batch_free(st.batch);
     cap_spill_free(st.held);

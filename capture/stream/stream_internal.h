@@ -65,6 +65,11 @@ struct cap_stream {
     /* feedback.c */
     struct pg_conn *side;
     struct pg_conn *asked; /* side, or the primary of a standby: heartbeats */
+    struct source_look {
+        lsn_t lsn;
+        int64_t asked_us; /* wall */
+    } looks[2];           /* at where the source's WAL ends: the last that was answered, and the one before */
+    int64_t asked_wall_us;                                                         /* the question at hand */
     int64_t last_commit_seen_us, last_status_us, last_look_us, last_idle_fence_us; /* mono */
     int64_t last_show_us, last_watch_us, watch_pause_us;                           /* mono */
     lsn_t told_lsn;

@@ -227,15 +227,23 @@ static void judge(struct alerts *alerts, const struct alert *tried, bool taken, 
     }
 }
 
+/* How long an attempt may take: told to end, no longer than what is left. <= 0: not at all. */
+static int64_t post_ms(const struct alerts *alerts)
+{
+    int64_t left_ms = (alerts->flush_until_us - clock_mono_us()) / 1000;
+    return alerts->ends ? MIN_OF(left_ms, POST_MS) : POST_MS;
+}
+
 /* One attempt, without the lock. False: nothing is due, or nobody took it. */
 static bool post_one(struct alerts *alerts)
 {
     struct err err = ERR_INIT;
-    if (alerts->ways.url == NULL || alerts->count == 0 || alerts->due_us > clock_mono_us())
+    int64_t within_ms = post_ms(alerts);
+    if (alerts->ways.url == NULL || alerts->count == 0 || alerts->due_us > clock_mono_us() || within_ms <= 0)
         return false;
     struct alert copy = copy_of(&alerts->waiting[0]);
     pthread_mutex_unlock(&alerts->lock);
-    bool taken = webhook_post(alerts->ways.url, alerts->ways.secret, copy.json, POST_MS, &err);
+    bool taken = webhook_post(alerts->ways.url, alerts->ways.secret, copy.json, (int)within_ms, &err);
     pthread_mutex_lock(&alerts->lock);
     judge(alerts, &copy, taken, &err);
     release(&copy);

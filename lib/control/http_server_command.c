@@ -344,7 +344,10 @@ static const char *place_refused(const struct http_commands *c, struct MHD_Conne
 static enum MHD_Result refuse_who(struct http_commands *c, struct MHD_Connection *conn,
                                   enum credentials found, const char *url)
 {
-    if (c->tokens == NULL && c->settings->client_ca == NULL)
+    pthread_mutex_lock(&c->lock);
+    bool nobody = c->tokens == NULL && c->settings->client_ca == NULL;
+    pthread_mutex_unlock(&c->lock);
+    if (nobody)
         return answer(conn, MHD_HTTP_FORBIDDEN,
                       "read-only: commands need control.token_file or control.client_ca");
     unsigned status = deny(c, conn, found, url);

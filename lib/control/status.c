@@ -30,8 +30,8 @@ struct status_board {
     struct desk *desk;
     bool ready;
     char trouble[BOARD_TROUBLE_MAX];
-    struct role_status slot; /* status_board_slot() */
-    bool slot_found;
+    struct role_status slot;    /* status_board_slot() */
+    bool slot_found, slot_ends; /* … with what is published next */
     struct sample samples[SAMPLES_MAX];
     size_t sample_count; /* ever taken */
     struct tally *tally;
@@ -114,6 +114,7 @@ void status_board_publish(struct status_board *board, const struct role_status *
         old = before;
     }
     board->status = *status;
+    board->slot_found = board->slot_found && !board->slot_ends;
     board->published_us = clock_wall_us();
     board->status.tables = tables;
     if (tables == NULL)
@@ -139,9 +140,11 @@ void status_board_trouble(void *ctx, const char *text)
 void status_board_slot(struct status_board *board, const struct role_status *found)
 {
     pthread_mutex_lock(&board->lock);
-    board->slot_found = found != NULL;
-    if (found != NULL)
+    board->slot_ends = found == NULL;
+    if (found != NULL) {
+        board->slot_found = true;
         board->slot = *found;
+    }
     pthread_mutex_unlock(&board->lock);
 }
 

@@ -108,7 +108,7 @@ void status_board_publish(struct status_board *board, const struct role_status *
  * Apart from publish: comes while the role cannot. `board` is a struct status_board. */
 void status_board_trouble(void *board, const char *text);
 /* What was found of the slot (retained_wal_bytes, safe_wal_bytes, max_retained_wal_bytes, wal_status, wal_guard, source_lsn) beside what the
- * role publishes, which it goes before until the next call; NULL = what the role says holds again. */
+ * role publishes, which it goes before until the next call; NULL = what the role publishes next holds again. */
 void status_board_slot(struct status_board *board, const struct role_status *found);
 /* JSON object for /status: phase, *_lsn as text, lag_bytes, lag_seconds, rates per second over the last 10 s,
  * snapshot {rows, estimate, percent, eta_seconds, tables: […]}, errors. malloc'd. */

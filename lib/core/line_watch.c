@@ -14,14 +14,17 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/err.h"
+#include "core/line_socket.h"
 #include "core/log.h"
 
 #define LOOK_EVERY_US INT64_C(1000000)
 #define WHO_MAX       80
+/* More than TCP_RTO_MAX, the longest pause between two questions about a closed window. */
+#define WINDOW_SILENT_US INT64_C(130000000)
 
 struct line {
     const void *owner;
-    int fd;
+    struct line_socket socket;
     int64_t since_us; /* mono; nothing was acknowledged since; 0 = all is well */
     char who[WHO_MAX];
 };
@@ -40,11 +43,18 @@ static bool is_silent(const struct tcp_info *info)
     return info->tcpi_retransmits > 0 || info->tcpi_probes > 1;
 }
 
+/* A window that stays closed is asked about less and less often, up to two minutes apart: one question that is lost is no silence. */
+static int64_t silent_limit_us(const struct tcp_info *info)
+{
+    return info->tcpi_retransmits > 0 ? limit_us : MAX_OF(limit_us, WINDOW_SILENT_US);
+}
+
 static void look(struct line *line, int64_t now_us)
 {
     struct tcp_info info;
     socklen_t len = sizeof info;
-    if (getsockopt(line->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 || !is_silent(&info)) {
+    if (!line_socket_is_there(&line->socket) ||
+        getsockopt(line->socket.fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 || !is_silent(&info)) {
         line->since_us = 0;
         return;
     }
@@ -55,14 +65,14 @@ static void look(struct line *line, int64_t now_us)
         line->since_us = now_us;
         return;
     }
-    if (silent_us < limit_us)
+    if (silent_us < silent_limit_us(&info))
         return;
+    line_socket_break(&line->socket); /* before anything that may wait, as the log may */
+    line->since_us = 0;
     log_event(
         LOG_LEVEL_WARN, "line_silent",
         "server=%s ms=%lld text=\"the network has taken nothing that was sent: the connection is ended\"",
         line->who, (long long)(silent_us / 1000));
-    (void)shutdown(line->fd, SHUT_RDWR); /* whoever waits for it gets an error; closing is its owner's */
-    line->since_us = 0;
 }
 
 static void *watch(void *arg)
@@ -126,7 +136,7 @@ void line_watch_add(const void *owner, int fd, const char *who)
         lines = xrealloc(lines, line_cap * sizeof *lines);
     }
     struct line *line = &lines[line_count++];
-    *line = (struct line){.owner = owner, .fd = fd};
+    *line = (struct line){.owner = owner, .socket = line_socket_of(fd)};
     (void)snprintf(line->who, sizeof line->who, "%s", who != NULL ? who : "?");
     pthread_mutex_unlock(&lock);
 }

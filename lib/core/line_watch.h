@@ -20,8 +20,8 @@ void line_watch_stop(void);
 bool line_watch_runs(void);
 /* owner: whose connection it is. who: a host's name, for the log; copied, shortened if need be. */
 void line_watch_add(const void *owner, int fd, const char *who);
-/* Before it is closed. An unknown one is no error. (A library that has closed it by itself, after an error, may have given the number to somebody
- * else until then: that connection is looked at, too.) */
+/* Before it is closed. An unknown one is no error. (One that a library has closed by itself, after an error, is not looked at any more, whosever its
+ * number is.) */
 void line_watch_remove(const void *owner);
 
 #endif

@@ -82,6 +82,8 @@ static const struct log_event_def events[] = {
      "A step of the role's end (alerts, status_page, commands) takes too long: the process ends without "
      "waiting for it, with the exit code "
      "that it has."},
+    {"end_unbounded", "warn", "capture, apply",
+     "No thread can be started at the role's end (`errno`): it may take as long as its steps do."},
     {"fence_spooled", "info", "apply", "A fence is larger than a batch and goes through a temporary file."},
     {"filters_changed", "warn", "capture", "Filters are others than those of the copy, and were accepted."},
     {"from_crossfade", "info", "capture", "Changes that an apply wrote are captured, too."},

@@ -258,10 +258,11 @@ bool pg_open(const char *url, const struct pg_options *options, struct pg_conn *
         pg_close(conn);
         return false;
     }
+    conn->socket = line_socket_of(PQsocket(conn->pq));
     line_watch_add(conn, PQsocket(conn->pq), PQhost(conn->pq));
     PQsetNoticeReceiver(conn->pq, silent_notice, NULL);
     conn->console = options->console;
-    if (!conn->console && !begin_session(conn, err)) {
+    if (!options->console && !options->bare && !begin_session(conn, err)) {
         pg_close(conn);
         return false;
     }
@@ -314,9 +315,16 @@ bool pg_busy(const struct pg_conn *conn)
 void pg_cancel(struct pg_conn *conn)
 {
     char text[256];
-    if (conn->cancel != NULL)
+    if (line_socket_is_stuck(&conn->socket))
+        pg_break(conn); /* PQcancel would wait for a connection, for minutes */
+    else if (conn->cancel != NULL)
         (void)PQcancel(conn->cancel, text,
                        (int)sizeof text); /* best effort: the statement may have ended already */
+}
+
+void pg_break(struct pg_conn *conn)
+{
+    line_socket_break(&conn->socket);
 }
 
 static bool result_is_good(const PGresult *res)

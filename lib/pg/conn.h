@@ -2,7 +2,7 @@
  * A connection to PostgreSQL. The only place with libpq besides the replication protocol; errors come out
  * with SQLSTATE and a class that says what to do (err_policy). URLs are libpq URIs or conninfo strings;
  * passwords come from libpq's own means (PGPASSWORD, passfile, service) or the URL, and are never logged.
- * @thread: one owner at a time; pg_cancel from any.
+ * @thread: one owner at a time; pg_cancel and pg_break from any.
  */
 #ifndef PG_CONN_H
 #define PG_CONN_H
@@ -22,6 +22,8 @@ struct pg_options {
     bool replication;             /* replication=database: walsender that also takes SQL */
     int connect_timeout_s;        /* 0 = 15 */
     bool console;                 /* PgBouncer's own: no settings, no SQL, simple protocol only */
+    bool bare;                    /* nothing is asked when it opens, so that connect_timeout_s bounds it whatever the server does: names and
+                                     operators then need their schema, and control tables are not looked at */
 };
 
 bool pg_open(const char *url, const struct pg_options *options, struct pg_conn **ret,
@@ -35,8 +37,12 @@ int pg_socket(const struct pg_conn *conn);
 bool pg_in_transaction(const struct pg_conn *conn);
 /* A statement was sent and has not been answered to its end: another one would wait for that first. */
 bool pg_busy(const struct pg_conn *conn);
-/* Asks the server to end the running statement. @thread any */
+/* Asks the server to end the running statement, over a connection of its own: waits for that. Where the network takes nothing any more it is
+ * pg_break(). @thread any, as long as nobody closes it */
 void pg_cancel(struct pg_conn *conn);
+/* Whoever waits for the server gets ERR_CONNECT, at once: for a connection that is thrown away. The server may work on for a while. @thread as
+ * pg_cancel */
+void pg_break(struct pg_conn *conn);
 
 /* One or more statements without results that matter. */
 bool pg_exec(struct pg_conn *conn, const char *sql, struct err *err) MUST_CHECK;

@@ -7,11 +7,13 @@
 #include <string.h>
 
 #include "core/alive.h"
+#include "core/line_socket.h"
 #include "pg/conn.h"
 
 struct pg_conn {
     PGconn *pq;
     PGcancel *cancel;
+    struct line_socket socket; /* as it was opened */
     char *copy_row; /* buffer that PQgetCopyData gave last */
     bool console;   /* takes the simple protocol only */
     size_t queued;  /* statements in the pipeline since the last sync */

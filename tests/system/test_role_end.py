@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import socket
 import threading
 import time
 
@@ -47,6 +49,48 @@ def test_a_command_that_hangs(servers):
             ends(s, halt_apply(s), step)
     with open(marks, encoding="utf-8") as f:
         assert f.read() == "heard\n"
+
+
+def test_signals_do_not_hide_that_it_has_halted(servers):
+    """Two of them end at once what else waits for its alerts: with the exit code that it has."""
+    with scenario(*servers, T, more={"alerts": {"on_event": ["trap '' TERM; exec sleep 45"], "on_event_timeout": "5min"}}) as s:
+        s.start()
+        s.wait()
+        halt_apply(s)
+        s.apply.signal(signal.SIGTERM)
+        s.apply.wait_log("stop_asked")
+        s.apply.signal(signal.SIGTERM)
+        s.apply.assert_exit(5)
+        assert 'reason="second signal"' in s.apply.log_text()
+
+
+def test_a_stop_that_becomes_a_halt(servers):
+    """A stop is asked for, and then it halts: the ten seconds of the stop do not end it before its end is told, nor with 0."""
+    with scenario(*servers, T, more={"alerts": {"on_event": ["trap '' TERM; exec sleep 45"], "on_event_timeout": "5min"}}) as s:
+        s.start()
+        s.wait()
+        with psycopg.connect(s.target_url) as held:
+            held.execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+            s.source("INSERT INTO t VALUES (1000, 'too high')")
+            waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = %s"
+            wait_until(lambda: s.target_server.value(waits, (s.name,)) >= 1, 30, "apply waits for the table")
+            held.execute("ALTER TABLE t ADD CONSTRAINT low CHECK (id < 1000)")
+            s.apply.signal(signal.SIGTERM)
+            since = time.monotonic()
+            wait_until(lambda: time.monotonic() - since > 4, 10, "the end's guard ends behind the stop's ten seconds")
+            held.commit()
+        ends(s, since, "alerts")
+
+
+def test_a_webhook_that_hangs(servers):
+    """It takes the connection and says nothing. What it did not take is told."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        with scenario(*servers, T, more={"alerts": {"webhook": url}}) as s:
+            s.start()
+            s.wait()
+            ends(s, halt_apply(s), "")
+            assert "alert_lost count=1" in s.apply.log_text()
 
 
 def test_a_control_table_that_is_locked(servers):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import psycopg
 import pytest
 
 from rig import Postgres, Workdir, wait_until
@@ -86,6 +87,27 @@ def test_nothing_is_acknowledged(servers, away, side):
         away.heal()
         s.assert_equal(120)
         role.wait_for(lambda status: status["phase"] == "streaming", 60, "all is well")
+
+
+def test_while_tables_are_copied(servers, away):
+    """Those who copy wait for an answer and send nothing. Nobody waits for a server that is to cancel what they asked for."""
+    folder, source, target = servers
+    with Through(away, source) as through, scenario(folder, source, target, T) as s:
+        s.pipeline.settings["source"]["url"] = through.url(s.pipeline.settings["source"]["url"])
+        s.pipeline.settings["capture"]["snapshot_workers"] = 2
+        s.pipeline.write()
+        with psycopg.connect(s.source_url) as held:
+            held.execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+            s.start(wait=False)
+            waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = %s AND query LIKE '%%LOCK TABLE%%'"
+            wait_until(lambda: source.value(waits, (s.name,)) >= 1, 60, "a worker waits for the table")
+            away.cut()
+            s.capture.wait_for(lambda status: status["phase"] == "retrying", 60, "it does not say that all is well")
+            assert "line_silent server=" + away.inside in s.capture.log_text() and s.capture.get("/healthz")[0] == 200
+            held.rollback()
+        away.heal()
+        s.wait_complete(120)
+        s.assert_equal(120)
 
 
 def test_a_server_that_takes_long_is_left_alone(servers, away):

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "apply/batch.h"
+#include "apply/batch_internal.h"
 #include "control/tally.h"
 #include "core/alloc.h"
 #include "core/clock.h"
@@ -329,6 +329,7 @@ static void test_small_batches_out_of_many_tables(void **state)
         char wanted[24];
         (void)snprintf(wanted, sizeof wanted, "[v1 =%d]", i);
         assert_string_equal(told, wanted);
+        assert_int_equal(f.b->touched_count, 1); /* what batch_clear() and the tally go through */
         batch_tally(f.b, tally);
     }
     print_message("%.2f us for each batch\n", (double)(clock_mono_us() - began_us) / 2000);

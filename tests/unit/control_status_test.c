@@ -107,6 +107,33 @@ static void test_no_lag_when_idle(void **state)
     status_board_free(board);
 }
 
+static int retained_of(struct status_board *board)
+{
+    json_t *root = look(board);
+    int retained = (int)number(root, "retained_wal_bytes");
+    json_decref(root);
+    return retained;
+}
+
+/* What was found of the slot stays until the role itself says more: what it said before is older. */
+static void test_what_was_found_of_the_slot(void **state)
+{
+    struct status_board *board = status_board_new();
+    struct role_status st = streaming("capture"), found = {.retained_wal_bytes = 77, .safe_wal_bytes = -1};
+    st.retained_wal_bytes = 33;
+    status_board_publish(board, &st);
+    status_board_slot(board, &found);
+    assert_int_equal(retained_of(board), 77);
+    status_board_publish(board, &st);
+    assert_int_equal(retained_of(board), 77);
+    status_board_slot(board, NULL);
+    assert_int_equal(retained_of(board), 77);
+    st.retained_wal_bytes = 55;
+    status_board_publish(board, &st);
+    assert_int_equal(retained_of(board), 55);
+    status_board_free(board);
+}
+
 static void test_snapshot(void **state)
 {
     struct status_board *board = status_board_new();
@@ -203,9 +230,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_known),    cmocka_unit_test(test_lag_by_role),
-        cmocka_unit_test(test_no_lag_when_idle), cmocka_unit_test(test_snapshot),
-        cmocka_unit_test(test_hostile_texts),    cmocka_unit_test(test_metrics),
-        cmocka_unit_test(test_health),
+        cmocka_unit_test(test_no_lag_when_idle), cmocka_unit_test(test_what_was_found_of_the_slot),
+        cmocka_unit_test(test_snapshot),         cmocka_unit_test(test_hostile_texts),
+        cmocka_unit_test(test_metrics),          cmocka_unit_test(test_health),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
