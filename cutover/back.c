@@ -246,7 +246,7 @@ bool back_open_target(struct cutover *co, struct err *err)
     bool closed = id[0] != '\0';
     if (closed && back_of(co, &back, &none)) {
         bool ok = co->target != NULL ? pass_and_return(co, back.view.pipeline, err)
-                                     : from_maria_pass_and_return(co->maria, back.view.pipeline, err);
+                                     : from_maria_pass_and_return(co, back.view.pipeline, err);
         back_release(&back);
         if (!ok)
             return false;

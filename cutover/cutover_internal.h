@@ -31,6 +31,7 @@ struct cutover {
     struct from_maria *from_maria; /* the same for MariaDB: of a rollback (from_maria/) */
     struct pg_conn *target;        /* NULL: it is no PostgreSQL */
     struct session *maria;         /* the same for MariaDB */
+    struct session *maria_watch;   /* second session there, while one is needed (from_maria/sessions.c) */
     struct pg_conn *watch;         /* second session on the source: sees who blocks the first */
     char id[40];
     int seq;

@@ -126,14 +126,3 @@ bool from_maria_decision_switch(struct cutover *co, struct err *err)
     return settle(co, !ours || switch_it(co, err), ours, err) ||
            err_wrap(err, "the decision row on the source cannot be set to switched");
 }
-
-bool from_maria_pass_and_return(struct session *s, const char *pipeline, struct err *err)
-{
-    ROWSET_AUTO none = NULL;
-    return session_ask(
-               s,
-               "UPDATE crossfade_decision SET state = 'returned', changed_at = SYSDATE(6) WHERE pipeline = "
-               "$1 AND state = 'switched'",
-               1, &pipeline, &none, err) ||
-           err_wrap(err, "the target cannot be opened to writers");
-}

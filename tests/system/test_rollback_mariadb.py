@@ -301,6 +301,25 @@ def kill_at(ways, point):
         process.wait(10)
 
 
+def test_who_was_refused_stays(servers):
+    """An application that MariaDB has refused, and that keeps its transaction open, does not keep the next cutover from opening MariaDB: it is ended."""
+    with Ways(servers, "refused") as ways:
+        ways.compare()
+        assert ways.back.cutover("run", "--execute")["outcome"] == "done"
+        assert ways.back.rollback("run", "--execute")["outcome"] == "done" and ways.sides() == (True, False)
+        stays = ways.connect("mariadb")
+        with stays.cursor() as cursor:
+            cursor.execute("BEGIN")
+            with pytest.raises(pymysql.MySQLError) as refused:
+                cursor.execute("INSERT INTO ledger (nonce, amount) VALUES ('never', 1)")
+            assert refused.value.args[0] == CLOSED
+            report = ways.back.cutover("run", "--execute")
+            assert report["outcome"] == "done" and str(stays.thread_id()) in report["stragglers"].split(","), report
+            with pytest.raises(pymysql.MySQLError):
+                cursor.execute("SELECT 1")
+        assert ways.sides() == (False, True)
+
+
 @pytest.mark.parametrize("then", ["resume", "abort"])
 def test_killed_at_its_states(servers, then):
     """Done, or with MariaDB serving; never do both sides take writes, and nothing acknowledged is lost."""
