@@ -288,17 +288,9 @@ static void clean_maria(struct cutover *co)
 {
     struct back back;
     struct err failed = ERR_INIT;
-    int left = 0;
     if (!back_of(co, &back, &failed)) /* there is no way back, so none has closed it */
         return;
-    if (!from_maria_drop_triggers(co->maria, back.view.pipeline, &left, &failed))
-        cutover_say(co, "triggers crossfade_freeze_* on the target are left: %s", failed.text);
-    else if (left > 0)
-        cutover_say(
-            co,
-            "%d triggers crossfade_freeze_* on the target could not be dropped without waiting; they let "
-            "everything pass",
-            left);
+    from_maria_clean(co, co->maria, back.view.pipeline, "target");
     back_release(&back);
 }
 

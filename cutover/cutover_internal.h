@@ -135,6 +135,8 @@ bool freeze_arm(struct cutover *co, struct err *err) MUST_CHECK;
 bool freeze_source(struct cutover *co, bool again, struct err *err) MUST_CHECK;
 bool freeze_verify(struct cutover *co, struct err *err) MUST_CHECK;
 bool freeze_undo(struct cutover *co, struct err *err) MUST_CHECK;
+/* What it may leave until clients are let back: triggers that let everything pass. */
+void freeze_clean(struct cutover *co);
 /* A session that was ended, for the report. */
 void freeze_note_straggler(struct cutover *co, const char *pid, const char *role, const char *application);
 

@@ -320,6 +320,29 @@ def test_who_was_refused_stays(servers):
         assert ways.sides() == (False, True)
 
 
+def test_an_abort_waits_for_nobody(servers):
+    """A reader that keeps tables open, or a server that lets no trigger be dropped, leaves triggers behind, which let everything pass: the abort is done all the same."""
+    with Ways(servers, "reads", abort_timeout_ms=8000) as ways:
+        ways.compare()
+        assert ways.back.cutover("run", "--execute")["outcome"] == "done"
+        kill_at(ways, "cutover.draining")
+        with ways.connect("mariadb") as reads, reads.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute("SELECT COUNT(*) FROM account")
+            cursor.execute("SELECT COUNT(*) FROM ledger")
+            assert ways.back.rollback("abort", expected=11)["outcome"] == "aborted"
+            assert ways.triggers() == 6 and ways.sides() == (False, True) and ways.decision() == "aborted"
+            cursor.execute("SELECT COUNT(*) FROM ledger")
+        kill_at(ways, "cutover.draining")
+        ways.target.sql("SET GLOBAL log_bin_trust_function_creators = 0")
+        try:
+            assert ways.back.rollback("abort", expected=11)["outcome"] == "aborted"
+        finally:
+            ways.target.sql("SET GLOBAL log_bin_trust_function_creators = 1")
+        assert ways.triggers() == 6 and ways.sides() == (False, True)
+        assert ways.back.rollback("run", "--execute")["outcome"] == "done" and ways.sides() == (True, False)
+
+
 @pytest.mark.parametrize("then", ["resume", "abort"])
 def test_killed_at_its_states(servers, then):
     """Done, or with MariaDB serving; never do both sides take writes, and nothing acknowledged is lost."""
