@@ -210,12 +210,13 @@ bool from_maria_hold(struct cutover *co, int64_t grace_ms, bool heeds_stop, char
                        .main = co->from_maria->main,
                        .watch = co->from_maria->watch,
                        .like = "SELECT state, cutover_id FROM crossfade_decision%FOR UPDATE%",
-                       .next_end_us = begin_us + grace_ms * 1000};
+                       .next_end_us =
+                           grace_ms != FROM_MARIA_ENDS_NOBODY ? begin_us + grace_ms * 1000 : INT64_MAX};
     ROWSET_AUTO row = NULL;
     int64_t most_ms =
         MIN_OF(MAX_OF(1, deadline_left_ms(co)), config_int(co->cfg, "cutover.abort_timeout_ms"));
     co->straggler_why[0] = '\0';
-    for (;;) {
+    for (unsigned attempt = 0;; attempt++) {
         if (!try_hold(&w, &row, err))
             return false;
         if (row != NULL)
@@ -223,8 +224,12 @@ bool from_maria_hold(struct cutover *co, int64_t grace_ms, bool heeds_stop, char
         if (heeds_stop && co->talk->stop_asked(co->talk->ctx))
             return err_set(err, ERR_INTERRUPTED,
                            "stop was asked for while writers of the source were waited for");
-        if (clock_mono_us() - begin_us > most_ms * 1000)
-            return writers_stay(co, (clock_mono_us() - begin_us) / 1000, err);
+        int64_t waited_ms = (clock_mono_us() - begin_us) / 1000;
+        if (waited_ms > most_ms)
+            return writers_stay(co, waited_ms, err);
+        if (grace_ms == FROM_MARIA_ENDS_NOBODY)
+            (void)poll(NULL, 0,
+                       (int)MIN_OF(most_ms - waited_ms, clock_backoff_us(attempt, 500, 5000) / 1000));
     }
     bool there = rowset_rows(row) > 0;
     (void)snprintf(ret_state, 16, "%s", there ? rowset_cell(row, 0, 0) : "none");
