@@ -125,7 +125,8 @@ struct waiter {
     struct cutover *co; /* whose report names those that are ended */
     struct session *main, *watch;
     const char *like;    /* the statement, as the server shows it */
-    int64_t next_end_us; /* when those that it waits for are ended */
+    bool names_only;     /* those that it waits for are told of, and not ended */
+    int64_t next_end_us; /* when they are looked for */
 };
 
 /* Who has a share of the decision row, and is waited for. */
@@ -158,16 +159,27 @@ static bool writers_stay(struct cutover *co, int64_t waited_ms, struct err *err)
                    co->straggler_why);
 }
 
+static void name_one(struct cutover *co, const struct rowset *rows)
+{
+    if (rowset_rows(rows) > 0)
+        (void)snprintf(co->straggler_why, sizeof co->straggler_why,
+                       "; id=%s user=%s host=%s: nothing is closed, so it is not ended. Hint: wait for it or "
+                       "KILL it, and take the command again",
+                       rowset_cell(rows, 0, 0), rowset_cell(rows, 0, 1), rowset_cell(rows, 0, 2));
+}
+
 /* The session that looks is there from the first moment that somebody has to be looked for. */
 static void end_blockers(struct waiter *w)
 {
     ROWSET_AUTO who = NULL;
     struct err failed = ERR_INIT;
-    if ((w->watch != NULL || from_maria_watch_target(w->co, &w->watch, &failed)) &&
-        blockers(w, &who, &failed))
-        end_all(w->co, w->watch, who);
-    else
+    if ((w->watch == NULL && !from_maria_watch_target(w->co, &w->watch, &failed)) ||
+        !blockers(w, &who, &failed))
         (void)snprintf(w->co->straggler_why, sizeof w->co->straggler_why, "; %.250s", failed.text);
+    else if (w->names_only)
+        name_one(w->co, who);
+    else
+        end_all(w->co, w->watch, who);
 }
 
 /* One try, of a second at most (innodb_lock_wait_timeout). *ret NULL: not had. */
@@ -210,8 +222,8 @@ bool from_maria_hold(struct cutover *co, int64_t grace_ms, bool heeds_stop, char
                        .main = co->from_maria->main,
                        .watch = co->from_maria->watch,
                        .like = "SELECT state, cutover_id FROM crossfade_decision%FOR UPDATE%",
-                       .next_end_us =
-                           grace_ms != FROM_MARIA_ENDS_NOBODY ? begin_us + grace_ms * 1000 : INT64_MAX};
+                       .names_only = grace_ms == FROM_MARIA_ENDS_NOBODY,
+                       .next_end_us = begin_us + MAX_OF(grace_ms, 0) * 1000};
     ROWSET_AUTO row = NULL;
     int64_t most_ms =
         MIN_OF(MAX_OF(1, deadline_left_ms(co)), config_int(co->cfg, "cutover.abort_timeout_ms"));
@@ -227,7 +239,7 @@ bool from_maria_hold(struct cutover *co, int64_t grace_ms, bool heeds_stop, char
         int64_t waited_ms = (clock_mono_us() - begin_us) / 1000;
         if (waited_ms > most_ms)
             return writers_stay(co, waited_ms, err);
-        if (grace_ms == FROM_MARIA_ENDS_NOBODY)
+        if (w.names_only)
             (void)poll(NULL, 0,
                        (int)MIN_OF(most_ms - waited_ms, clock_backoff_us(attempt, 500, 5000) / 1000));
     }

@@ -279,7 +279,8 @@ static bool drop_rounds(struct cutover *co, struct session *s, const struct rows
     bool *gone CLEANUP(free_ptr) = xcalloc((size_t)rowset_rows(rs) + 1, sizeof *gone);
     bool ok = true;
     *ret_left = rowset_rows(rs);
-    for (int round = 0; ok && *ret_left > 0 && round < DROP_ROUNDS; round++) {
+    for (int round = 0; ok && *ret_left > 0 && round < DROP_ROUNDS && deadline_left_ms(co) > DROP_SLACK_MS;
+         round++) {
         if (round > 0)
             (void)poll(NULL, 0, DROP_PAUSE_MS);
         ok = drop_round(co, s, rs, gone, ret_left, err);
