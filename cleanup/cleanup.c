@@ -77,7 +77,7 @@ static bool run_action(struct cleanup *cl, struct cleanup_item *item, struct err
     if (item->of->remove != NULL)
         return item->of->remove(cl, item, err);
     return conn != NULL ? cleanup_exec(cl, conn, item->action, err)
-                        : maria_exec(item_maria(cl, item), item->action, err);
+                        : cleanup_exec_maria(cl, item_maria(cl, item), item->action, err);
 }
 
 static bool remove_one(struct cleanup *cl, struct cleanup_item *item, struct err *err)

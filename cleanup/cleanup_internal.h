@@ -44,6 +44,9 @@ struct pg_conn *item_conn(struct cleanup *cl, const struct cleanup_item *item);
 struct maria_conn *item_maria(struct cleanup *cl, const struct cleanup_item *item);
 /* Runs SQL that may have to wait for a lock: a short wait, again and again for some time. What is not there any more is no error. */
 bool cleanup_exec(struct cleanup *cl, struct pg_conn *conn, const char *sql, struct err *err) MUST_CHECK;
+/* The same on MariaDB; what is not there any more is one, unless the SQL says IF EXISTS. */
+bool cleanup_exec_maria(struct cleanup *cl, struct maria_conn *conn, const char *sql,
+                        struct err *err) MUST_CHECK;
 void cleanup_say(struct cleanup *cl, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* --- open.c --- */

@@ -140,6 +140,19 @@ static bool is_gone(const struct err *err)
     return false;
 }
 
+/* False: *err says why not. */
+static bool again(struct cleanup *cl, unsigned attempt, bool may, const struct err *now, struct err *err)
+{
+    if (now->code != ERR_TRANSIENT || !may || attempt + 1 == TRIES) {
+        *err = *now;
+        return false;
+    }
+    if (cl->talk->stop_asked(cl->talk->ctx))
+        return err_set(err, ERR_INTERRUPTED, "stop was asked for while a lock was waited for");
+    (void)poll(NULL, 0, (int)(clock_backoff_us(attempt, 100, 2000) / 1000));
+    return true;
+}
+
 bool cleanup_exec(struct cleanup *cl, struct pg_conn *conn, const char *sql, struct err *err)
 {
     for (unsigned attempt = 0;; attempt++) {
@@ -150,12 +163,18 @@ bool cleanup_exec(struct cleanup *cl, struct pg_conn *conn, const char *sql, str
             pg_in_transaction(conn); /* the caller's, or what a text of several statements has begun */
         if (is_gone(&now) && !inside)
             return true;
-        if (now.code != ERR_TRANSIENT || inside || attempt + 1 == TRIES) {
-            *err = now;
+        if (!again(cl, attempt, !inside, &now, err))
             return false;
-        }
-        if (cl->talk->stop_asked(cl->talk->ctx))
-            return err_set(err, ERR_INTERRUPTED, "stop was asked for while a lock was waited for");
-        (void)poll(NULL, 0, (int)(clock_backoff_us(attempt, 100, 2000) / 1000));
+    }
+}
+
+bool cleanup_exec_maria(struct cleanup *cl, struct maria_conn *conn, const char *sql, struct err *err)
+{
+    for (unsigned attempt = 0;; attempt++) {
+        struct err now = ERR_INIT;
+        if (maria_exec(conn, sql, &now))
+            return true;
+        if (!again(cl, attempt, true, &now, err))
+            return false;
     }
 }

@@ -173,5 +173,5 @@ bool maria_objects_remove(struct cleanup *cl, struct cleanup_item *item, struct 
         item_leave(item, "another pipeline has come meanwhile");
         return true;
     }
-    return maria_exec(item_maria(cl, item), item->action, err);
+    return cleanup_exec_maria(cl, item_maria(cl, item), item->action, err);
 }

@@ -48,7 +48,7 @@ static bool open_maria(struct cleanup *cl, const char *key, struct maria_conn **
     if (!maria_open_as(config_text(cl->cfg, key), "crossfade cleanup", ret, err))
         return err_wrap(err, "%s", key);
     *ret_place = xasprintf("database %s (MariaDB)", maria_database(*ret));
-    if (!maria_exec(*ret, "SET SESSION lock_wait_timeout = 30", err)) /* as PostgreSQL's TRIES (items.c) */
+    if (!maria_exec(*ret, "SET SESSION lock_wait_timeout = 2", err)) /* as LOCK_TIMEOUT */
         return err_wrap(err, "%s", key);
     return true;
 }

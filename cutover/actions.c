@@ -203,5 +203,8 @@ bool act_abort(struct cutover *co, struct err *err)
     /* It was still under way when the guard looked: our row had to wait for it. */
     if (strcmp(stands, "switched") == 0)
         return err_set(err, ERR_FENCED, "the decision is 'switched': the source stays closed");
-    return freeze_undo(co, err) && act_unpause(co, err);
+    if (!freeze_undo(co, err) || !act_unpause(co, err))
+        return false;
+    freeze_clean(co);
+    return true;
 }

@@ -246,7 +246,7 @@ bool back_open_target(struct cutover *co, struct err *err)
     bool closed = id[0] != '\0';
     if (closed && back_of(co, &back, &none)) {
         bool ok = co->target != NULL ? pass_and_return(co, back.view.pipeline, err)
-                                     : from_maria_pass_and_return(co->maria, back.view.pipeline, err);
+                                     : from_maria_pass_and_return(co, back.view.pipeline, err);
         back_release(&back);
         if (!ok)
             return false;
@@ -288,17 +288,9 @@ static void clean_maria(struct cutover *co)
 {
     struct back back;
     struct err failed = ERR_INIT;
-    int left = 0;
     if (!back_of(co, &back, &failed)) /* there is no way back, so none has closed it */
         return;
-    if (!from_maria_drop_triggers(co->maria, back.view.pipeline, &left, &failed))
-        cutover_say(co, "triggers crossfade_freeze_* on the target are left: %s", failed.text);
-    else if (left > 0)
-        cutover_say(
-            co,
-            "%d triggers crossfade_freeze_* on the target could not be dropped without waiting; they let "
-            "everything pass",
-            left);
+    from_maria_clean(co, co->maria, back.view.pipeline, "target");
     back_release(&back);
 }
 

@@ -31,6 +31,7 @@ struct cutover {
     struct from_maria *from_maria; /* the same for MariaDB: of a rollback (from_maria/) */
     struct pg_conn *target;        /* NULL: it is no PostgreSQL */
     struct session *maria;         /* the same for MariaDB */
+    struct session *maria_watch;   /* second session there, while one is needed (from_maria/sessions.c) */
     struct pg_conn *watch;         /* second session on the source: sees who blocks the first */
     char id[40];
     int seq;
@@ -134,6 +135,8 @@ bool freeze_arm(struct cutover *co, struct err *err) MUST_CHECK;
 bool freeze_source(struct cutover *co, bool again, struct err *err) MUST_CHECK;
 bool freeze_verify(struct cutover *co, struct err *err) MUST_CHECK;
 bool freeze_undo(struct cutover *co, struct err *err) MUST_CHECK;
+/* What it may leave until clients are let back: triggers that let everything pass. */
+void freeze_clean(struct cutover *co);
 /* A session that was ended, for the report. */
 void freeze_note_straggler(struct cutover *co, const char *pid, const char *role, const char *application);
 

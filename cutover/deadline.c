@@ -36,6 +36,8 @@ static int socket_of(const struct pg_conn *conn)
 static void shut_maria(const struct cutover *co)
 {
     int fds[3];
+    if (co->maria_watch != NULL)
+        shut(session_socket(co->maria_watch));
     if (co->from_maria == NULL)
         return;
     from_maria_sockets(co, fds);

@@ -499,12 +499,21 @@ static bool drop_triggers(struct cutover *co, const struct pg_result *tables, st
     return ok;
 }
 
+/* Slow on MariaDB, where each one is a statement, and needed by nobody who writes. */
+void freeze_clean(struct cutover *co)
+{
+    if (co->from_maria != NULL)
+        from_maria_clean(co, co->from_maria->main, co->pipeline, "source");
+}
+
 /* The triggers that call our function, wherever they are: a table may have left the publication, and another pipeline's are not ours. */
 bool freeze_undo(struct cutover *co, struct err *err)
 {
     PG_RESULT_AUTO triggers = NULL;
-    if (co->from_maria != NULL)
-        return from_maria_undo(co, err);
+    if (co->from_maria != NULL) {
+        from_maria_let_go(co);
+        return true;
+    }
     if (pg_in_transaction(co->source) && !pg_exec(co->source, "ROLLBACK", err))
         return false;
     if (!refuse_no_more(co, err) || !refuse_triggers(co->watch, co->pipeline, &triggers, err) ||

@@ -45,10 +45,25 @@ bool from_maria_decision(struct cutover *co, char ret_state[16], char ret_id[64]
     return true;
 }
 
-/* A cutover that is put back does not stop at the signal that it follows from. */
-static bool hold(struct cutover *co, bool at_once, char ret_state[16], char ret_id[64], struct err *err)
+/* Whether anybody holds the lock of closing. */
+static bool is_closed(struct cutover *co, bool *ret, struct err *err)
 {
-    int64_t grace_ms = at_once ? 0 : config_int(co->cfg, "cutover.straggler_grace_ms");
+    const char *params[] = {co->from_maria->lock_name};
+    int64_t closed = 0;
+    bool ok =
+        session_int64(co->from_maria->main, "SELECT IS_USED_LOCK($1) IS NOT NULL", 1, params, &closed, err);
+    *ret = closed > 0;
+    return ok;
+}
+
+/* A cutover that is put back does not stop at the signal that it follows from. Where nobody has closed, those who have a share of the row write as
+ * ever, and are not ended. */
+static bool hold(struct cutover *co, char ret_state[16], char ret_id[64], struct err *err)
+{
+    bool closed = false;
+    if (!is_closed(co, &closed, err))
+        return false;
+    int64_t grace_ms = closed ? config_int(co->cfg, "cutover.straggler_grace_ms") : FROM_MARIA_ENDS_NOBODY;
     return from_maria_hold(co, grace_ms, false, ret_state, ret_id, err);
 }
 
@@ -75,7 +90,7 @@ static bool settle(struct cutover *co, bool ok, bool commit, struct err *err)
 bool from_maria_decision_begin(struct cutover *co, struct err *err)
 {
     char state[16], id[64];
-    if (!hold(co, false, state, id, err))
+    if (!hold(co, state, id, err))
         return settle(co, false, false, err) || err_wrap(err, "the decision row on the source cannot be had");
     bool ours = strcmp(id, co->id) == 0, is_open = strcmp(state, "open") == 0;
     bool free_to_take = strcmp(state, "none") == 0 || (is_open && ours) ||
@@ -93,13 +108,19 @@ bool from_maria_decision_begin(struct cutover *co, struct err *err)
 bool from_maria_decision_abort(struct cutover *co, struct err *err)
 {
     char state[16], id[64];
-    if (!hold(co, false, state, id, err))
+    if (!hold(co, state, id, err))
         return settle(co, false, false, err) ||
                err_wrap(err, "the decision row on the source cannot be set to aborted");
     bool is_open = strcmp(state, "open") == 0;
     bool change_it = is_open ? strcmp(id, co->id) == 0 : strcmp(state, "switched") != 0;
     return settle(co, !change_it || put(co, "aborted", err), change_it, err) ||
            err_wrap(err, "the decision row on the source cannot be set to aborted");
+}
+
+static bool serves_again(struct err *err)
+{
+    return err_set(err, ERR_TIMEOUT,
+                   "clients have waited for longer than cutover.pause_budget_ms: the source serves again");
 }
 
 /* The row is ours alone: who has written since it was closed has ended. Whether nobody has is told by the lock: where the server has let go of
@@ -109,31 +130,27 @@ static bool switch_it(struct cutover *co, struct err *err)
     bool held = false;
     if (!failpoint("cutover.decision_held", err) || !from_maria_is_held(co, &held, err))
         return false;
-    if (!held)
-        return err_set(
-            err, ERR_TIMEOUT,
-            "clients have waited for longer than cutover.pause_budget_ms: the source serves again");
-    return put(co, "switched", err);
+    return held ? put(co, "switched", err) : serves_again(err);
 }
 
+static bool is_ours(const struct cutover *co, const char *state, const char *id)
+{
+    return strcmp(state, "open") == 0 && strcmp(id, co->id) == 0;
+}
+
+/* Nobody is ended for a decision that cannot be made any more. */
 bool from_maria_decision_switch(struct cutover *co, struct err *err)
 {
     char state[16], id[64];
-    if (!hold(co, true, state, id, err))
+    bool held = false;
+    if (!from_maria_decision(co, state, id, err) || !from_maria_is_held(co, &held, err))
+        return false;
+    if (!held)
+        return !is_ours(co, state, id) || serves_again(err);
+    if (!from_maria_hold(co, 0, false, state, id, err))
         return settle(co, false, false, err) ||
                err_wrap(err, "the decision row on the source cannot be set to switched");
-    bool ours = strcmp(state, "open") == 0 && strcmp(id, co->id) == 0;
+    bool ours = is_ours(co, state, id);
     return settle(co, !ours || switch_it(co, err), ours, err) ||
            err_wrap(err, "the decision row on the source cannot be set to switched");
-}
-
-bool from_maria_pass_and_return(struct session *s, const char *pipeline, struct err *err)
-{
-    ROWSET_AUTO none = NULL;
-    return session_ask(
-               s,
-               "UPDATE crossfade_decision SET state = 'returned', changed_at = SYSDATE(6) WHERE pipeline = "
-               "$1 AND state = 'switched'",
-               1, &pipeline, &none, err) ||
-           err_wrap(err, "the target cannot be opened to writers");
 }

@@ -46,6 +46,10 @@ const char *from_maria_database(const struct cutover *co);
 /* Adds "'shop', 'other'": the databases that the pipeline's tables lie in. */
 void from_maria_add_databases(const struct cutover *co, struct strbuf *sql);
 
+/* A second session on a target that is MariaDB, which sees who stands before the first; co->maria_watch until the next. */
+bool from_maria_watch_target(struct cutover *co, struct session **ret, struct err *err) MUST_CHECK;
+void from_maria_unwatch_target(struct cutover *co);
+
 /* Of rows that are sorted by the bytes of the name in their second column, the one of this database (their first); -1: there is none. */
 int from_maria_row(const struct rowset *rs, const char *database, const char *name);
 
@@ -54,25 +58,27 @@ bool from_maria_decision(struct cutover *co, char ret_state[16], char ret_id[64]
 bool from_maria_decision_begin(struct cutover *co, struct err *err) MUST_CHECK;
 bool from_maria_decision_abort(struct cutover *co, struct err *err) MUST_CHECK;
 bool from_maria_decision_switch(struct cutover *co, struct err *err) MUST_CHECK;
-/* switched → returned, for the pipeline that leads away from a MariaDB target: its triggers let everything pass. s: on that side. */
-bool from_maria_pass_and_return(struct session *s, const char *pipeline, struct err *err) MUST_CHECK;
 
 /* triggers.c: see freeze.c */
 bool from_maria_arm(struct cutover *co, struct err *err) MUST_CHECK;
 bool from_maria_verify(struct cutover *co, struct err *err) MUST_CHECK;
-bool from_maria_undo(struct cutover *co, struct err *err) MUST_CHECK;
-/* Drops the triggers of a pipeline that leads away from a MariaDB side that serves; *ret_left: could not be had without waiting. */
-bool from_maria_drop_triggers(struct session *s, const char *pipeline, int *ret_left,
-                              struct err *err) MUST_CHECK;
+/* Drops the triggers of a pipeline that leads away from a MariaDB side that serves, as far as that takes no waiting and until shortly before the
+ * step's deadline. Those that are left let everything pass, so that it is only told. s: on that side, which is named by `side` */
+void from_maria_clean(struct cutover *co, struct session *s, const char *pipeline, const char *side);
 /* XA transactions that are prepared and not apply's, as a list; malloc'd, NULL = none. */
 bool from_maria_prepared(struct cutover *co, char **ret, struct err *err) MUST_CHECK;
 
 /* close.c */
 bool from_maria_close_side(struct cutover *co, bool again, struct err *err) MUST_CHECK;
+#define FROM_MARIA_ENDS_NOBODY (-1)
 /* Begins a transaction that has the decision row alone, and tells what it says ("none"). Whoever has a share of it is waited for, and ended after the
- * grace time: behind the barrier such a one was refused, and has nothing to lose. On failure the transaction may be open. */
+ * grace time: behind the barrier such a one was refused, and has nothing to lose.
+ * grace_ms FROM_MARIA_ENDS_NOBODY: with pauses, for others who write wait behind us as long as we wait. On failure the transaction may be open. */
 bool from_maria_hold(struct cutover *co, int64_t grace_ms, bool heeds_stop, char ret_state[16],
                      char ret_id[64], struct err *err) MUST_CHECK;
+/* switched → returned, for the pipeline that leads away from co's target, a MariaDB: its triggers let everything pass. Who has tried to write there
+ * has a share of the row until its transaction ends, and was refused: it is ended. ERR_TIMEOUT: one cannot be, until the step's deadline. */
+bool from_maria_pass_and_return(struct cutover *co, const char *pipeline, struct err *err) MUST_CHECK;
 /* Lets go of the lock of closing. */
 void from_maria_let_go(struct cutover *co);
 /* Whether this process holds it still. */

@@ -17,18 +17,44 @@
 static const char session_sql[] =
     "SET SESSION innodb_lock_wait_timeout = 1, lock_wait_timeout = 1, idle_transaction_timeout = 10";
 
-static bool open_one(const struct cutover *co, struct session **ret, struct err *err)
+static bool open_at(const struct cutover *co, const char *key, struct session **ret, struct err *err)
 {
     char program[80];
     struct session *fresh = NULL;
     (void)snprintf(program, sizeof program, "crossfade cutover %s", co->pipeline);
-    if (!session_mariadb_as(config_text(co->cfg, "source.url"), program, &fresh, err) ||
+    if (!session_mariadb_as(config_text(co->cfg, key), program, &fresh, err) ||
         !session_exec(fresh, session_sql, err)) {
         session_close(fresh);
-        return err_wrap(err, "source.url");
+        return err_wrap(err, "%s", key);
     }
     *ret = fresh;
     return true;
+}
+
+static bool open_one(const struct cutover *co, struct session **ret, struct err *err)
+{
+    return open_at(co, "source.url", ret, err);
+}
+
+bool from_maria_watch_target(struct cutover *co, struct session **ret, struct err *err)
+{
+    struct session *fresh = NULL;
+    if (!open_at(co, "target.url", &fresh, err))
+        return false;
+    deadline_hold(co);
+    co->maria_watch = fresh;
+    deadline_let_go(co);
+    *ret = fresh;
+    return true;
+}
+
+void from_maria_unwatch_target(struct cutover *co)
+{
+    struct session *old = co->maria_watch;
+    deadline_hold(co);
+    co->maria_watch = NULL;
+    deadline_let_go(co);
+    session_close(old);
 }
 
 bool from_maria_look(struct cutover *co, struct err *err)

@@ -240,31 +240,67 @@ bool from_maria_verify(struct cutover *co, struct err *err)
            err_set(err, ERR_TIMEOUT, "the server has let go of the lock of closing: the source serves again");
 }
 
-#define DROP_TRIES 3
+#define DROP_ROUNDS   10
+#define DROP_PAUSE_MS 100
+#define DROP_SLACK_MS 1000
 
-static bool drop_one(struct session *s, const struct rowset *rs, int row, bool *ret_left, struct err *err)
+/* One that is there under a transaction is left for the next round: nobody waits behind us. */
+static bool drop_one(struct session *s, const struct rowset *rs, int row, bool *ret_gone, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     struct err now = ERR_INIT;
-    bool done = false;
     strbuf_adds(&sql, "DROP TRIGGER IF EXISTS ");
     maria_quote_ident(&sql, rowset_cell(rs, row, 0));
     strbuf_addc(&sql, '.');
     maria_quote_ident(&sql, rowset_cell(rs, row, 1));
-    for (unsigned attempt = 0; !done && attempt < DROP_TRIES; attempt++) {
-        now = (struct err)ERR_INIT;
-        done = strbuf_ok(&sql, "trigger", &now) && session_exec(s, sql.data, &now);
-        if (!done && !was_too_late(&now))
-            break;
-    }
+    *ret_gone = strbuf_ok(&sql, "trigger", &now) && session_exec(s, sql.data, &now);
     strbuf_release(&sql);
-    *ret_left = !done && was_too_late(&now);
-    if (!done && !*ret_left)
-        *err = now;
-    return done || *ret_left;
+    if (*ret_gone || was_too_late(&now))
+        return true;
+    *err = now;
+    return false;
 }
 
-bool from_maria_drop_triggers(struct session *s, const char *pipeline, int *ret_left, struct err *err)
+static bool drop_round(struct cutover *co, struct session *s, const struct rowset *rs, bool *gone,
+                       int *ret_left, struct err *err)
+{
+    *ret_left = 0;
+    for (int i = 0; i < rowset_rows(rs); i++) {
+        if (!gone[i] && deadline_left_ms(co) > DROP_SLACK_MS && !drop_one(s, rs, i, &gone[i], err))
+            return false;
+        *ret_left += !gone[i];
+    }
+    return true;
+}
+
+static bool drop_rounds(struct cutover *co, struct session *s, const struct rowset *rs, int *ret_left,
+                        struct err *err)
+{
+    bool *gone CLEANUP(free_ptr) = xcalloc((size_t)rowset_rows(rs) + 1, sizeof *gone);
+    bool ok = true;
+    *ret_left = rowset_rows(rs);
+    for (int round = 0; ok && *ret_left > 0 && round < DROP_ROUNDS && deadline_left_ms(co) > DROP_SLACK_MS;
+         round++) {
+        if (round > 0)
+            (void)poll(NULL, 0, DROP_PAUSE_MS);
+        ok = drop_round(co, s, rs, gone, ret_left, err);
+    }
+    return ok;
+}
+
+static bool drop_without_waiting(struct cutover *co, struct session *s, const struct rowset *rs,
+                                 int *ret_left, struct err *err)
+{
+    struct err ignored = ERR_INIT; /* the first one counts */
+    if (!session_exec(s, "SET @crossfade_wait = @@SESSION.lock_wait_timeout, SESSION lock_wait_timeout = 0",
+                      err))
+        return false;
+    bool ok = drop_rounds(co, s, rs, ret_left, err);
+    return session_exec(s, "SET SESSION lock_wait_timeout = @crossfade_wait", ok ? err : &ignored) && ok;
+}
+
+static bool drop_triggers(struct cutover *co, struct session *s, const char *pipeline, int *ret_left,
+                          struct err *err)
 {
     char lock_name[64];
     ROWSET_AUTO rs = NULL;
@@ -277,26 +313,19 @@ bool from_maria_drop_triggers(struct session *s, const char *pipeline, int *ret_
             "'crossfade\\_freeze\\_%' AND LOCATE($1, ACTION_STATEMENT) > 0 ORDER BY 1, 2",
             1, params, &rs, err))
         return err_wrap(err, "triggers crossfade_freeze_*");
-    for (int i = 0; i < rowset_rows(rs); i++) {
-        bool left = false;
-        if (!drop_one(s, rs, i, &left, err))
-            return false;
-        *ret_left += left;
-    }
-    return true;
+    return drop_without_waiting(co, s, rs, ret_left, err);
 }
 
-/* Those that are left let everything pass: the decision is aborted. */
-bool from_maria_undo(struct cutover *co, struct err *err)
+void from_maria_clean(struct cutover *co, struct session *s, const char *pipeline, const char *side)
 {
+    struct err failed = ERR_INIT;
     int left = 0;
-    from_maria_let_go(co);
-    if (!from_maria_drop_triggers(co->from_maria->main, co->pipeline, &left, err))
-        return err_wrap(err, "the source cannot be opened again");
-    if (left > 0)
-        cutover_say(
-            co,
-            "%d triggers crossfade_freeze_* could not be dropped without waiting; they let everything pass",
-            left);
-    return true;
+    if (!drop_triggers(co, s, pipeline, &left, &failed))
+        cutover_say(co, "triggers crossfade_freeze_* on the %s are left, and let everything pass: %s", side,
+                    failed.text);
+    else if (left > 0)
+        cutover_say(co,
+                    "%d triggers crossfade_freeze_* on the %s could not be dropped without waiting; they let "
+                    "everything pass",
+                    left, side);
 }

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "core/log.h"
 #include "core/strbuf.h"
@@ -21,16 +22,15 @@ static bool find(const struct maria_asker *asker, const char *lock, int64_t sile
     return ok;
 }
 
-/* That is safe whoever it is: what it has not committed is rolled back. */
-static bool end(const struct maria_asker *asker, int64_t holder, struct err *err)
+/* That is safe whoever it is: what it has not committed is rolled back. *ret: it is gone, or about to be. */
+static bool end(const struct maria_asker *asker, int64_t holder, bool *ret, struct err *err)
 {
     char sql[48];
     struct err refused = ERR_INIT;
     (void)snprintf(sql, sizeof sql, "KILL %" PRId64, holder);
-    if (asker->exec(asker->conn, sql, &refused))
-        return true;
-    /* or it has just gone by itself: the lock tells */
-    return err_policy(refused.code) != POLICY_RECONNECT || err_set(err, refused.code, "%s", refused.text);
+    *ret = asker->exec(asker->conn, sql, &refused) || strstr(refused.text, "(error 1094)") != NULL;
+    return *ret || err_policy(refused.code) != POLICY_RECONNECT ||
+           err_set(err, refused.code, "%s", refused.text);
 }
 
 bool maria_end_silent_holder(const struct maria_asker *asker, const char *lock, int64_t silent_ms,
@@ -42,9 +42,10 @@ bool maria_end_silent_holder(const struct maria_asker *asker, const char *lock, 
         return false;
     if (holder == 0)
         return true;
-    if (!end(asker, holder, err))
+    if (!end(asker, holder, ret_ended, err))
         return false;
-    *ret_ended = true;
+    if (!*ret_ended) /* another role's: who waits is told that the lock is held */
+        return true;
     log_event(LOG_LEVEL_WARN, "silent_session_ended",
               "connection=%" PRId64
               " text=\"it held the lock of %s, and has said nothing for more than %" PRId64 " s\"",

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pymysql
@@ -299,6 +300,62 @@ def kill_at(ways, point):
         assert process.running, f"{point} was never reached\n{process.log_tail()}"
         process.signal(signal.SIGKILL)
         process.wait(10)
+
+
+def test_who_was_refused_stays(servers):
+    """An application that MariaDB has refused, and that keeps its transaction open, does not keep the next cutover from opening MariaDB: it is ended."""
+    with Ways(servers, "refused") as ways:
+        ways.compare()
+        assert ways.back.cutover("run", "--execute")["outcome"] == "done"
+        assert ways.back.rollback("run", "--execute")["outcome"] == "done" and ways.sides() == (True, False)
+        stays = ways.connect("mariadb")
+        with stays.cursor() as cursor:
+            cursor.execute("BEGIN")
+            with pytest.raises(pymysql.MySQLError) as refused:
+                cursor.execute("INSERT INTO ledger (nonce, amount) VALUES ('never', 1)")
+            assert refused.value.args[0] == CLOSED
+            report = ways.back.cutover("run", "--execute")
+            assert report["outcome"] == "done" and str(stays.thread_id()) in report["stragglers"].split(","), report
+            with pytest.raises(pymysql.MySQLError):
+                cursor.execute("SELECT 1")
+        assert ways.sides() == (False, True)
+
+
+def tries(ways):
+    """When each wait for the decision row began that can be seen now."""
+    return {row[0] for row in ways.target.sql("SELECT trx_wait_started FROM information_schema.INNODB_TRX WHERE trx_query LIKE 'SELECT state, cutover_id%' AND trx_wait_started IS NOT NULL")}
+
+
+def test_an_abort_disturbs_nobody(servers):
+    """Where nothing is closed, it lets a writer end. A reader that keeps tables open, or a server that lets no trigger be dropped, leaves triggers behind, which let
+    everything pass: the abort is done all the same."""
+    with Ways(servers, "calm", abort_timeout_ms=10000) as ways, ThreadPoolExecutor(1) as pool:
+        ways.compare()
+        assert ways.back.cutover("run", "--execute")["outcome"] == "done"
+        kill_at(ways, "cutover.pausing")
+        with ways.connect("mariadb") as writes, writes.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute("INSERT INTO ledger (nonce, amount) VALUES ('calm', 1)")
+            aborts, seen = pool.submit(ways.back.rollback, "abort", expected=11), set()
+            wait_until(lambda: seen.update(tries(ways)) or len(seen) > 1, 60, "the abort has waited for the decision row twice")
+            cursor.execute("COMMIT")
+            assert aborts.result()["outcome"] == "aborted" and ways.sides() == (False, True)
+        kill_at(ways, "cutover.draining")
+        with ways.connect("mariadb") as reads, reads.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute("SELECT COUNT(*) FROM account")
+            cursor.execute("SELECT COUNT(*) FROM ledger")
+            assert ways.back.rollback("abort", expected=11)["outcome"] == "aborted"
+            assert ways.triggers() == 6 and ways.sides() == (False, True) and ways.decision() == "aborted"
+            cursor.execute("SELECT COUNT(*) FROM ledger")
+        kill_at(ways, "cutover.draining")
+        ways.target.sql("SET GLOBAL log_bin_trust_function_creators = 0")
+        try:
+            assert ways.back.rollback("abort", expected=11)["outcome"] == "aborted"
+        finally:
+            ways.target.sql("SET GLOBAL log_bin_trust_function_creators = 1")
+        assert ways.triggers() == 6 and ways.sides() == (False, True)
+        assert ways.back.rollback("run", "--execute")["outcome"] == "done" and ways.sides() == (True, False)
 
 
 @pytest.mark.parametrize("then", ["resume", "abort"])
