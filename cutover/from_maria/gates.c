@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "compare/borrowed.h"
+#include "config/reverse.h"
 #include "config/table_filter.h"
 #include "core/alloc.h"
 #include "cutover/back.h"
@@ -161,26 +162,20 @@ static bool gate_rights(struct cutover *co, struct gate_result *gate)
 
 /* --- tables --- */
 
+/* Of all databases: capture takes from any. */
 static bool read_tables(struct cutover *co, struct rowset **ret, struct err *err)
 {
-    struct statement st = {STRBUF_INIT(STRBUF_SQL_MAX), 0, NULL};
-    strbuf_adds(
-        &st.sql,
-        "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' "
-        "AND ENGINE = 'InnoDB' AND TABLE_SCHEMA IN (");
-    from_maria_add_databases(co, &st.sql);
-    strbuf_adds(&st.sql, ") ORDER BY BINARY TABLE_NAME");
-    bool ok = session_query(co->from_maria->main, &st, ret, err);
-    strbuf_release(&st.sql);
-    return ok;
+    return session_ask(
+        co->from_maria->main,
+        "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE = 'BASE TABLE' AND ENGINE <=> 'InnoDB' FROM "
+        "information_schema.TABLES WHERE TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') "
+        "ORDER BY BINARY TABLE_NAME",
+        0, NULL, ret, err);
 }
 
 /* Its capture takes what source.tables name, by the names of the way there. */
-static bool all_are_captured(struct cutover *co, struct gate_result *gate, struct err *err)
+static void all_are_captured(struct cutover *co, const struct table_filter *filter, struct gate_result *gate)
 {
-    struct table_filter *filter = NULL;
-    if (!table_filter_from_config(co->cfg, &filter, err))
-        return false;
     for (size_t i = 0; i < co->table_count && gate->verdict == GATE_OK; i++) {
         const struct cutover_table *t = &co->tables[i];
         if (!table_filter_matches(filter, t->schema, t->table))
@@ -190,27 +185,69 @@ static bool all_are_captured(struct cutover *co, struct gate_result *gate, struc
                 "--reverse capture` anew",
                 t->schema, t->table);
     }
-    table_filter_free(filter);
-    return true;
+}
+
+/* Marks the rows of the pipeline's tables. */
+static size_t find_ours(struct cutover *co, const struct rowset *there, bool *ours, struct gate_result *gate)
+{
+    size_t missing = 0;
+    for (size_t i = 0; i < co->table_count; i++) {
+        const struct cutover_table *t = &co->tables[i];
+        char name[MARIA_NAME_BYTES];
+        (void)maria_name(t->table, name);
+        int row = from_maria_row(there, maria_database_of(from_maria_database(co), t->schema), name);
+        if (row >= 0)
+            ours[row] = true;
+        if ((row < 0 || !rowset_bool(there, row, 2)) && missing++ == 0)
+            gate_refuse(gate, "a table is not on the source, or not of InnoDB: %.70s.%.70s", t->schema,
+                        t->table);
+    }
+    return missing;
+}
+
+static bool is_captured(const struct cutover *co, const struct table_filter *filter, const char *database,
+                        const char *table)
+{
+    bool home = strcmp(database, from_maria_database(co)) == 0;
+    return !maria_is_system_database(database) && !(home && strncmp(table, "crossfade_", 10) == 0) &&
+           table_filter_matches(filter, home ? "public" : database, table);
+}
+
+/* One that was made after the cutover sends its rows, and would be neither closed nor compared. */
+static void all_are_ours(struct cutover *co, const struct table_filter *filter, const struct rowset *there,
+                         const bool *ours, struct gate_result *gate)
+{
+    for (int i = 0; i < rowset_rows(there) && gate->verdict == GATE_OK; i++) {
+        const char *database = rowset_cell(there, i, 0), *table = rowset_cell(there, i, 1);
+        bool home = strcmp(database, from_maria_database(co)) == 0;
+        char forward[64];
+        if (ours[i] || !is_captured(co, filter, database, table))
+            continue;
+        config_other_pipeline(co->cfg, forward);
+        gate_refuse(
+            gate,
+            "captured on the source, but not published by pipeline %s, so it would not be closed: "
+            "%.70s.%.70s. On PostgreSQL: ALTER PUBLICATION crossfade_%s ADD TABLE that one; if it cannot "
+            "be published (UNLOGGED), leave it out of source.tables, and start `crossfade --reverse "
+            "capture` anew",
+            forward, home ? "public" : database, table, forward);
+    }
 }
 
 static bool gate_tables(struct cutover *co, struct gate_result *gate)
 {
     ROWSET_AUTO there = NULL;
+    struct table_filter *filter = NULL;
     struct err failed = ERR_INIT;
-    size_t missing = 0;
-    gate_limit(gate, "all are there, InnoDB, and captured");
-    if (!all_are_captured(co, gate, &failed) || !read_tables(co, &there, &failed))
+    gate_limit(gate, "all are there, InnoDB, captured, and no others are");
+    if (!read_tables(co, &there, &failed) || !table_filter_from_config(co->cfg, &filter, &failed))
         return gate_unmeasured(gate, &failed);
-    for (size_t i = 0; i < co->table_count; i++) {
-        const struct cutover_table *t = &co->tables[i];
-        char name[MARIA_NAME_BYTES];
-        (void)maria_name(t->table, name);
-        if (from_maria_row(there, maria_database_of(from_maria_database(co), t->schema), name) < 0 &&
-            missing++ == 0)
-            gate_refuse(gate, "a table is not on the source, or not of InnoDB: %.70s.%.70s", t->schema,
-                        t->table);
-    }
+    bool *ours = xcalloc((size_t)rowset_rows(there) + 1, sizeof *ours);
+    all_are_captured(co, filter, gate);
+    size_t missing = find_ours(co, there, ours, gate);
+    all_are_ours(co, filter, there, ours, gate);
+    free(ours);
+    table_filter_free(filter);
     gate_measured(gate, "%zu tables, %zu missing", co->table_count, missing);
     return true;
 }
