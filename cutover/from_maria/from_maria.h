@@ -30,6 +30,9 @@ struct from_maria {
         body; /* of the triggers; NULL until they are first needed: whom apply comes as may not be asked later */
 };
 
+/* SYSDATE() as INNODB_TRX.trx_started is told: by the zone of the server's machine, whatever the session's. */
+#define MARIA_MACHINE_TIME "CONVERT_TZ(SYSDATE(), @@SESSION.time_zone, 'SYSTEM')"
+
 /* sessions.c */
 bool from_maria_open(struct cutover *co, struct err *err) MUST_CHECK;
 /* Session and decision alone, for who only looks. */

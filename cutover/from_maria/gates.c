@@ -91,7 +91,7 @@ static bool gate_old(struct cutover *co, struct gate_result *gate)
     strbuf_addf(&st.sql,
                 "SELECT COUNT(*), GROUP_CONCAT(CONCAT('id=', l.ID, ' user=', l.USER) SEPARATOR ', ') FROM "
                 "information_schema.INNODB_TRX t JOIN information_schema.PROCESSLIST l ON l.ID = "
-                "t.trx_mysql_thread_id WHERE t.trx_started < SYSDATE() - INTERVAL %" PRId64
+                "t.trx_mysql_thread_id WHERE t.trx_started < " MARIA_MACHINE_TIME " - INTERVAL %" PRId64
                 " MICROSECOND AND l.USER <> SUBSTRING_INDEX(USER(), '@', 1) AND (l.DB IS NULL OR l.DB IN (",
                 limit_ms * 1000);
     from_maria_add_databases(co, &st.sql);

@@ -127,14 +127,15 @@ static bool end_holders(struct cutover *co, struct err *err)
 {
     struct statement st = {STRBUF_INIT(STRBUF_SQL_MAX), 0, NULL};
     ROWSET_AUTO rs = NULL;
-    strbuf_addf(
-        &st.sql,
-        "SELECT l.ID, l.USER, l.HOST FROM information_schema.INNODB_TRX t JOIN "
-        "information_schema.PROCESSLIST l ON l.ID = t.trx_mysql_thread_id WHERE t.trx_started < SYSDATE() - "
-        "INTERVAL %" PRId64 " MICROSECOND AND l.USER <> SUBSTRING_INDEX(USER(), '@', 1) AND NOT EXISTS "
-        "(SELECT 1 FROM crossfade_position p WHERE l.ID = IS_USED_LOCK(CONCAT('crossfade apply ', "
-        "SHA1(CONCAT_WS('\\n', DATABASE(), p.pipeline, p.shard))))) AND (l.DB IS NULL OR l.DB IN (",
-        config_int(co->cfg, "cutover.straggler_grace_ms") * 1000);
+    strbuf_addf(&st.sql,
+                "SELECT l.ID, l.USER, l.HOST FROM information_schema.INNODB_TRX t JOIN "
+                "information_schema.PROCESSLIST l ON l.ID = t.trx_mysql_thread_id WHERE t.trx_started "
+                "< " MARIA_MACHINE_TIME " - "
+                "INTERVAL %" PRId64
+                " MICROSECOND AND l.USER <> SUBSTRING_INDEX(USER(), '@', 1) AND NOT EXISTS "
+                "(SELECT 1 FROM crossfade_position p WHERE l.ID = IS_USED_LOCK(CONCAT('crossfade apply ', "
+                "SHA1(CONCAT_WS('\\n', DATABASE(), p.pipeline, p.shard))))) AND (l.DB IS NULL OR l.DB IN (",
+                config_int(co->cfg, "cutover.straggler_grace_ms") * 1000);
     from_maria_add_databases(co, &st.sql);
     strbuf_adds(&st.sql, "))");
     bool ok = session_query(co->from_maria->watch, &st, &rs, err);
