@@ -36,6 +36,20 @@ void from_maria_ask_metadata(struct session *s, struct gate_result *gate)
         gate_refuse(gate, "on MariaDB: SET GLOBAL binlog_row_metadata = FULL, and in its configuration");
 }
 
+/* The decision is a commit here: with the server's defaults a power failure may take it back, with PostgreSQL open by then. */
+static void ask_durable(struct session *s, struct gate_result *gate)
+{
+    struct err failed = ERR_INIT;
+    int64_t durable = 0;
+    if (!session_int64(s, "SELECT @@GLOBAL.sync_binlog = 1 AND @@GLOBAL.innodb_flush_log_at_trx_commit = 1",
+                       0, NULL, &durable, &failed))
+        (void)gate_unmeasured(gate, &failed);
+    else if (durable != 1)
+        gate_refuse(gate,
+                    "a power failure on the source could undo the decision: SET GLOBAL sync_binlog = 1; "
+                    "SET GLOBAL innodb_flush_log_at_trx_commit = 1, and in its configuration");
+}
+
 static bool gate_binlog(struct cutover *co, struct gate_result *gate)
 {
     struct err failed = ERR_INIT;
@@ -46,6 +60,8 @@ static bool gate_binlog(struct cutover *co, struct gate_result *gate)
         return gate_unmeasured(gate, &failed);
     if (gate->verdict == GATE_OK)
         from_maria_ask_metadata(co->from_maria->watch, gate);
+    if (gate->verdict == GATE_OK)
+        ask_durable(co->from_maria->watch, gate);
     return true;
 }
 
