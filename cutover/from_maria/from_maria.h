@@ -26,8 +26,7 @@ struct from_maria {
     struct session *keeper; /* holds the lock of closing; NULL = not closed by this process */
     char lock_name[64];
     char keeper_id[24];
-    char *
-        body; /* of the triggers; NULL until they are first needed: whom apply comes as may not be asked later */
+    char *body; /* of the triggers; NULL until they are first needed */
 };
 
 /* SYSDATE() as INNODB_TRX.trx_started is told: by the zone of the server's machine, whatever the session's. */
@@ -61,6 +60,9 @@ bool from_maria_decision_switch(struct cutover *co, struct err *err) MUST_CHECK;
 bool from_maria_pass_and_return(struct session *s, const char *pipeline, struct err *err) MUST_CHECK;
 
 /* triggers.c: see freeze.c */
+/* What apply of the way there comes as, whom the triggers let pass: who holds its lock (lib/target/mariadb/lock.c). ERR_BUSY: none runs.
+ * *ret: malloc'd */
+bool from_maria_apply_user(struct cutover *co, char **ret, struct err *err) MUST_CHECK;
 bool from_maria_arm(struct cutover *co, struct err *err) MUST_CHECK;
 bool from_maria_verify(struct cutover *co, struct err *err) MUST_CHECK;
 bool from_maria_undo(struct cutover *co, struct err *err) MUST_CHECK;

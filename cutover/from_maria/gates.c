@@ -165,25 +165,33 @@ static bool may_end(struct cutover *co, bool *ret, struct err *err)
     return true;
 }
 
-static bool gate_rights(struct cutover *co, struct gate_result *gate)
+static void ask_rights(struct cutover *co, struct gate_result *gate)
 {
     struct err failed = ERR_INIT;
     bool ends = false;
-    gate_limit(gate, "TRIGGER, PROCESS and CONNECTION ADMIN on the source");
-    gate_measured(gate, "all there");
-    if (!try_trigger(co, &failed)) {
-        gate_measured(gate, "some are missing");
+    if (!try_trigger(co, &failed))
         gate_refuse(gate,
                     "on the source: %.300s. GRANT TRIGGER on its databases and PROCESS, CONNECTION ADMIN ON "
                     "*.* to our "
                     "role, and SET GLOBAL log_bin_trust_function_creators = 1",
                     failed.text);
-    } else if (!may_end(co, &ends, &failed)) {
-        return gate_unmeasured(gate, &failed);
-    } else if (!ends) {
-        gate_measured(gate, "some are missing");
+    else if (!may_end(co, &ends, &failed))
+        (void)gate_unmeasured(gate, &failed);
+    else if (!ends)
         gate_refuse(gate,
                     "on the source: GRANT CONNECTION ADMIN ON *.* to our role, for ending writers that stay");
+}
+
+static bool gate_rights(struct cutover *co, struct gate_result *gate)
+{
+    struct err failed = ERR_INIT;
+    char *user CLEANUP(free_ptr) = NULL;
+    gate_limit(gate, "TRIGGER, PROCESS and CONNECTION ADMIN on the source");
+    ask_rights(co, gate);
+    gate_measured(gate, "%s", gate->verdict == GATE_OK ? "all there" : "some are missing");
+    if (gate->verdict == GATE_OK && !from_maria_apply_user(co, &user, &failed)) {
+        gate_measured(gate, "no apply");
+        gate_refuse(gate, "%.700s", failed.text);
     }
     return true;
 }

@@ -31,20 +31,21 @@ static void trigger_name(const struct cutover *co, const struct cutover_table *t
     (void)snprintf(ret, 64, "crossfade_freeze_%c_%016" PRIx64, events[event][0] | 0x20, hash);
 }
 
-/* What apply comes as: who holds its lock (lib/target/mariadb/lock.c); while none runs, the role that closes. */
-static bool apply_user(struct cutover *co, char **ret, struct err *err)
+bool from_maria_apply_user(struct cutover *co, char **ret, struct err *err)
 {
     char forward[64];
     config_other_pipeline(co->cfg, forward);
     const char *params[] = {forward};
-    return session_text(
-               co->from_maria->main,
-               "SELECT COALESCE((SELECT MIN(l.USER) FROM information_schema.PROCESSLIST l JOIN "
-               "crossfade_position p ON "
-               "p.pipeline = $1 WHERE l.ID = IS_USED_LOCK(CONCAT('crossfade apply ', SHA1(CONCAT_WS('\\n', "
-               "DATABASE(), p.pipeline, p.shard))))), SUBSTRING_INDEX(USER(), '@', 1))",
-               1, params, ret, err) ||
-           err_wrap(err, "what apply comes to the source as");
+    if (!session_text(co->from_maria->main,
+                      "SELECT MIN(l.USER) FROM information_schema.PROCESSLIST l JOIN crossfade_position p ON "
+                      "p.pipeline = $1 WHERE l.ID = IS_USED_LOCK(CONCAT('crossfade apply ', "
+                      "SHA1(CONCAT_WS('\\n', DATABASE(), p.pipeline, p.shard))))",
+                      1, params, ret, err))
+        return err_wrap(err, "what apply comes to the source as");
+    return *ret != NULL ||
+           err_set(err, ERR_BUSY,
+                   "apply of pipeline %s does not run, and what it comes as must pass the triggers: start it",
+                   forward);
 }
 
 /* The same for all tables and events. */
@@ -54,12 +55,13 @@ static const char *trigger_body(struct cutover *co, struct err *err)
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     if (co->from_maria->body != NULL)
         return co->from_maria->body;
-    if (!apply_user(co, &user, err))
+    if (!from_maria_apply_user(co, &user, err))
         return NULL;
     strbuf_adds(&sql,
                 "BEGIN DECLARE crossfade_state varchar(16) DEFAULT NULL; DECLARE CONTINUE HANDLER FOR NOT "
-                "FOUND BEGIN END; IF SUBSTRING_INDEX(USER(), '@', 1) <> ");
-    maria_quote_literal(&sql, user != NULL ? user : "");
+                "FOUND BEGIN END; IF BINARY LEFT(USER(), CHAR_LENGTH(USER()) - LOCATE('@', REVERSE(USER()))) "
+                "<> BINARY ");
+    maria_quote_literal(&sql, user);
     strbuf_adds(&sql, " THEN SELECT d.state INTO crossfade_state FROM ");
     maria_quote_ident(&sql, from_maria_database(co));
     strbuf_adds(&sql, ".crossfade_decision d WHERE d.pipeline = ");
