@@ -80,20 +80,27 @@ static bool gate_xa(struct cutover *co, struct gate_result *gate)
     return true;
 }
 
-/* Row events of another primary fire no triggers here. */
+/* Row events of another primary, or of another node of a cluster, fire no triggers here; nor do locks reach over nodes. */
 static bool gate_replica(struct cutover *co, struct gate_result *gate)
 {
     struct err failed = ERR_INIT;
-    int64_t count = 0;
+    ROWSET_AUTO rs = NULL;
     gate_limit(gate, "none");
-    if (!session_int64(co->from_maria->watch,
-                       "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND IN ('Slave_SQL', "
-                       "'Slave_worker')",
-                       0, NULL, &count, &failed))
+    if (!session_ask(co->from_maria->watch,
+                     "SELECT (SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND IN "
+                     "('Slave_SQL', 'Slave_worker')), (SELECT COUNT(*) FROM "
+                     "information_schema.GLOBAL_VARIABLES WHERE VARIABLE_NAME = 'WSREP_ON' AND "
+                     "VARIABLE_VALUE = 'ON')",
+                     0, NULL, &rs, &failed))
         return gate_unmeasured(gate, &failed);
+    int64_t count = rowset_int64(rs, 0, 0);
     gate_measured(gate, "%" PRId64 " threads that write what another server sends", count);
     if (count > 0)
         gate_refuse(gate, "the source is a replica, whose rows no trigger stops: STOP ALL SLAVES");
+    if (rowset_int64(rs, 0, 1) > 0)
+        gate_refuse(gate,
+                    "the source is a node of a cluster (wsrep_on): closing is one node's, and the others "
+                    "would take writes");
     return true;
 }
 
