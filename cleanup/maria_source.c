@@ -134,15 +134,16 @@ static bool add_trigger(void *ctx, char **cells, size_t count, struct err *err)
     return true;
 }
 
-/* Known by their name and by the pipeline whose decision they read. */
+/* Known by their name and by the pipeline whose decision they read, in this database: another one may have a pipeline of that name. */
 bool maria_source_triggers_find(struct cleanup *cl, const struct cleanup_kind *kind, struct err *err)
 {
     struct finding finding = {cl, kind};
     return maria_ask(
                cl, cl->maria_source,
                "SELECT TRIGGER_SCHEMA, TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_NAME "
-               "LIKE 'crossfade\\_freeze\\_%' AND LOCATE(CONCAT('crossfade_decision d WHERE d.pipeline = ', "
-               "QUOTE($1)), ACTION_STATEMENT) > 0 ORDER BY 1, 2",
+               "LIKE 'crossfade\\_freeze\\_%' AND LOCATE(CONCAT('`', REPLACE(DATABASE(), '`', '``'), "
+               "'`.crossfade_decision d WHERE d.pipeline = ', QUOTE($1)), ACTION_STATEMENT) > 0 ORDER BY 1, "
+               "2",
                NULL, add_trigger, &finding, err) ||
            err_wrap(err, "triggers on the source");
 }

@@ -346,13 +346,15 @@ void rules_markdown(struct strbuf *out)
         "values are kept, something of the type is not. Any other type has no rule and needs an entry in "
         "`types`.\n\nOn the way back (docs/OPERATIONS.md, \"The way back from MariaDB\") every value of "
         "these columns is again "
-        "what it was. Three things are not: `numeric` without precision has the zeros "
+        "what it was. Four things are not: `numeric` without precision has the zeros "
         "at its end that "
         "MariaDB's decimal shows; a value that `target.unfit` has replaced stays replaced; and what an "
         "application "
         "on MariaDB writes into an array or an interval beyond the digits or fields that PostgreSQL's type "
         "keeps "
-        "(`numeric(6,2)[]`, `interval year to month`), PostgreSQL rounds or cuts.\n\n| PostgreSQL | MariaDB "
+        "(`numeric(6,2)[]`, `interval year to month`), PostgreSQL rounds or cuts; the JSON object `{}` in an "
+        "array's column comes back as the empty array (any other object is refused there).\n\n| PostgreSQL | "
+        "MariaDB "
         "| kind | what to know |\n|---|---|---|---|\n");
     for (size_t i = 0; i < ARRAY_LEN(rules); i++)
         add_rule(out, &rules[i]);

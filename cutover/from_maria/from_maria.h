@@ -26,9 +26,11 @@ struct from_maria {
     struct session *keeper; /* holds the lock of closing; NULL = not closed by this process */
     char lock_name[64];
     char keeper_id[24];
-    char *
-        body; /* of the triggers; NULL until they are first needed: whom apply comes as may not be asked later */
+    char *body; /* of the triggers; NULL until they are first needed */
 };
+
+/* SYSDATE() as INNODB_TRX.trx_started is told: by the zone of the server's machine, whatever the session's. */
+#define MARIA_MACHINE_TIME "CONVERT_TZ(SYSDATE(), @@SESSION.time_zone, 'SYSTEM')"
 
 /* sessions.c */
 bool from_maria_open(struct cutover *co, struct err *err) MUST_CHECK;
@@ -60,6 +62,9 @@ bool from_maria_decision_abort(struct cutover *co, struct err *err) MUST_CHECK;
 bool from_maria_decision_switch(struct cutover *co, struct err *err) MUST_CHECK;
 
 /* triggers.c: see freeze.c */
+/* What apply of the way there comes as, whom the triggers let pass: who holds its lock (lib/target/mariadb/lock.c). ERR_BUSY: none runs.
+ * *ret: malloc'd */
+bool from_maria_apply_user(struct cutover *co, char **ret, struct err *err) MUST_CHECK;
 bool from_maria_arm(struct cutover *co, struct err *err) MUST_CHECK;
 bool from_maria_verify(struct cutover *co, struct err *err) MUST_CHECK;
 /* Drops the triggers of a pipeline that leads away from a MariaDB side that serves, as far as that takes no waiting and until shortly before the

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "compare/borrowed.h"
+#include "config/reverse.h"
 #include "config/table_filter.h"
 #include "core/alloc.h"
 #include "cutover/back.h"
@@ -35,6 +36,20 @@ void from_maria_ask_metadata(struct session *s, struct gate_result *gate)
         gate_refuse(gate, "on MariaDB: SET GLOBAL binlog_row_metadata = FULL, and in its configuration");
 }
 
+/* The decision is a commit here: with the server's defaults a power failure may take it back, with PostgreSQL open by then. */
+static void ask_durable(struct session *s, struct gate_result *gate)
+{
+    struct err failed = ERR_INIT;
+    int64_t durable = 0;
+    if (!session_int64(s, "SELECT @@GLOBAL.sync_binlog = 1 AND @@GLOBAL.innodb_flush_log_at_trx_commit = 1",
+                       0, NULL, &durable, &failed))
+        (void)gate_unmeasured(gate, &failed);
+    else if (durable != 1)
+        gate_refuse(gate,
+                    "a power failure on the source could undo the decision: SET GLOBAL sync_binlog = 1; "
+                    "SET GLOBAL innodb_flush_log_at_trx_commit = 1, and in its configuration");
+}
+
 static bool gate_binlog(struct cutover *co, struct gate_result *gate)
 {
     struct err failed = ERR_INIT;
@@ -45,6 +60,8 @@ static bool gate_binlog(struct cutover *co, struct gate_result *gate)
         return gate_unmeasured(gate, &failed);
     if (gate->verdict == GATE_OK)
         from_maria_ask_metadata(co->from_maria->watch, gate);
+    if (gate->verdict == GATE_OK)
+        ask_durable(co->from_maria->watch, gate);
     return true;
 }
 
@@ -63,20 +80,27 @@ static bool gate_xa(struct cutover *co, struct gate_result *gate)
     return true;
 }
 
-/* Row events of another primary fire no triggers here. */
+/* Row events of another primary, or of another node of a cluster, fire no triggers here; nor do locks reach over nodes. */
 static bool gate_replica(struct cutover *co, struct gate_result *gate)
 {
     struct err failed = ERR_INIT;
-    int64_t count = 0;
+    ROWSET_AUTO rs = NULL;
     gate_limit(gate, "none");
-    if (!session_int64(co->from_maria->watch,
-                       "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND IN ('Slave_SQL', "
-                       "'Slave_worker')",
-                       0, NULL, &count, &failed))
+    if (!session_ask(co->from_maria->watch,
+                     "SELECT (SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND IN "
+                     "('Slave_SQL', 'Slave_worker')), (SELECT COUNT(*) FROM "
+                     "information_schema.GLOBAL_VARIABLES WHERE VARIABLE_NAME = 'WSREP_ON' AND "
+                     "VARIABLE_VALUE = 'ON')",
+                     0, NULL, &rs, &failed))
         return gate_unmeasured(gate, &failed);
+    int64_t count = rowset_int64(rs, 0, 0);
     gate_measured(gate, "%" PRId64 " threads that write what another server sends", count);
     if (count > 0)
         gate_refuse(gate, "the source is a replica, whose rows no trigger stops: STOP ALL SLAVES");
+    if (rowset_int64(rs, 0, 1) > 0)
+        gate_refuse(gate,
+                    "the source is a node of a cluster (wsrep_on): closing is one node's, and the others "
+                    "would take writes");
     return true;
 }
 
@@ -90,7 +114,7 @@ static bool gate_old(struct cutover *co, struct gate_result *gate)
     strbuf_addf(&st.sql,
                 "SELECT COUNT(*), GROUP_CONCAT(CONCAT('id=', l.ID, ' user=', l.USER) SEPARATOR ', ') FROM "
                 "information_schema.INNODB_TRX t JOIN information_schema.PROCESSLIST l ON l.ID = "
-                "t.trx_mysql_thread_id WHERE t.trx_started < SYSDATE() - INTERVAL %" PRId64
+                "t.trx_mysql_thread_id WHERE t.trx_started < " MARIA_MACHINE_TIME " - INTERVAL %" PRId64
                 " MICROSECOND AND l.USER <> SUBSTRING_INDEX(USER(), '@', 1) AND (l.DB IS NULL OR l.DB IN (",
                 limit_ms * 1000);
     from_maria_add_databases(co, &st.sql);
@@ -124,63 +148,77 @@ static bool try_trigger(struct cutover *co, struct err *err)
                        0, NULL, &none, err);
 }
 
+/* "GRANT SELECT, CONNECTION ADMIN ON *.* TO `u`@`%`": also those of the active role. SUPER is it before 10.11. */
+static bool grant_may_end(const char *grant, int version)
+{
+    const char *on = strstr(grant, " ON *.* TO ");
+    if (on == NULL)
+        return false;
+    char *what CLEANUP(free_ptr) = xstrndup(grant, (size_t)(on - grant));
+    return strstr(what, "ALL PRIVILEGES") != NULL || strstr(what, "CONNECTION ADMIN") != NULL ||
+           (version < 101100 && strstr(what, "SUPER") != NULL);
+}
+
 /* To end others' sessions. */
 static bool may_end(struct cutover *co, bool *ret, struct err *err)
 {
-    int64_t count = 0;
-    bool ok = session_int64(co->from_maria->main,
-                            "SELECT COUNT(*) FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE IN "
-                            "('CONNECTION ADMIN', 'SUPER')",
-                            0, NULL, &count, err);
-    *ret = count > 0;
-    return ok;
+    struct session *s = co->from_maria->main;
+    ROWSET_AUTO rs = NULL;
+    *ret = false;
+    if (!session_ask(s, "SHOW GRANTS", 0, NULL, &rs, err))
+        return false;
+    for (int i = 0; i < rowset_rows(rs) && !*ret; i++)
+        *ret = grant_may_end(rowset_cell(rs, i, 0), session_version(s));
+    return true;
 }
 
-static bool gate_rights(struct cutover *co, struct gate_result *gate)
+static void ask_rights(struct cutover *co, struct gate_result *gate)
 {
     struct err failed = ERR_INIT;
     bool ends = false;
-    gate_limit(gate, "TRIGGER, PROCESS and CONNECTION ADMIN on the source");
-    gate_measured(gate, "all there");
-    if (!try_trigger(co, &failed)) {
-        gate_measured(gate, "some are missing");
+    if (!try_trigger(co, &failed))
         gate_refuse(gate,
                     "on the source: %.300s. GRANT TRIGGER on its databases and PROCESS, CONNECTION ADMIN ON "
                     "*.* to our "
                     "role, and SET GLOBAL log_bin_trust_function_creators = 1",
                     failed.text);
-    } else if (!may_end(co, &ends, &failed)) {
-        return gate_unmeasured(gate, &failed);
-    } else if (!ends) {
-        gate_measured(gate, "some are missing");
+    else if (!may_end(co, &ends, &failed))
+        (void)gate_unmeasured(gate, &failed);
+    else if (!ends)
         gate_refuse(gate,
                     "on the source: GRANT CONNECTION ADMIN ON *.* to our role, for ending writers that stay");
+}
+
+static bool gate_rights(struct cutover *co, struct gate_result *gate)
+{
+    struct err failed = ERR_INIT;
+    char *user CLEANUP(free_ptr) = NULL;
+    gate_limit(gate, "TRIGGER, PROCESS and CONNECTION ADMIN on the source");
+    ask_rights(co, gate);
+    gate_measured(gate, "%s", gate->verdict == GATE_OK ? "all there" : "some are missing");
+    if (gate->verdict == GATE_OK && !from_maria_apply_user(co, &user, &failed)) {
+        gate_measured(gate, "no apply");
+        gate_refuse(gate, "%.700s", failed.text);
     }
     return true;
 }
 
 /* --- tables --- */
 
+/* Of all databases: capture takes from any. */
 static bool read_tables(struct cutover *co, struct rowset **ret, struct err *err)
 {
-    struct statement st = {STRBUF_INIT(STRBUF_SQL_MAX), 0, NULL};
-    strbuf_adds(
-        &st.sql,
-        "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' "
-        "AND ENGINE = 'InnoDB' AND TABLE_SCHEMA IN (");
-    from_maria_add_databases(co, &st.sql);
-    strbuf_adds(&st.sql, ") ORDER BY BINARY TABLE_NAME");
-    bool ok = session_query(co->from_maria->main, &st, ret, err);
-    strbuf_release(&st.sql);
-    return ok;
+    return session_ask(
+        co->from_maria->main,
+        "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE = 'BASE TABLE' AND ENGINE <=> 'InnoDB' FROM "
+        "information_schema.TABLES WHERE TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') "
+        "ORDER BY BINARY TABLE_NAME",
+        0, NULL, ret, err);
 }
 
 /* Its capture takes what source.tables name, by the names of the way there. */
-static bool all_are_captured(struct cutover *co, struct gate_result *gate, struct err *err)
+static void all_are_captured(struct cutover *co, const struct table_filter *filter, struct gate_result *gate)
 {
-    struct table_filter *filter = NULL;
-    if (!table_filter_from_config(co->cfg, &filter, err))
-        return false;
     for (size_t i = 0; i < co->table_count && gate->verdict == GATE_OK; i++) {
         const struct cutover_table *t = &co->tables[i];
         if (!table_filter_matches(filter, t->schema, t->table))
@@ -190,27 +228,69 @@ static bool all_are_captured(struct cutover *co, struct gate_result *gate, struc
                 "--reverse capture` anew",
                 t->schema, t->table);
     }
-    table_filter_free(filter);
-    return true;
+}
+
+/* Marks the rows of the pipeline's tables. */
+static size_t find_ours(struct cutover *co, const struct rowset *there, bool *ours, struct gate_result *gate)
+{
+    size_t missing = 0;
+    for (size_t i = 0; i < co->table_count; i++) {
+        const struct cutover_table *t = &co->tables[i];
+        char name[MARIA_NAME_BYTES];
+        (void)maria_name(t->table, name);
+        int row = from_maria_row(there, maria_database_of(from_maria_database(co), t->schema), name);
+        if (row >= 0)
+            ours[row] = true;
+        if ((row < 0 || !rowset_bool(there, row, 2)) && missing++ == 0)
+            gate_refuse(gate, "a table is not on the source, or not of InnoDB: %.70s.%.70s", t->schema,
+                        t->table);
+    }
+    return missing;
+}
+
+static bool is_captured(const struct cutover *co, const struct table_filter *filter, const char *database,
+                        const char *table)
+{
+    bool home = strcmp(database, from_maria_database(co)) == 0;
+    return !maria_is_system_database(database) && !(home && strncmp(table, "crossfade_", 10) == 0) &&
+           table_filter_matches(filter, home ? "public" : database, table);
+}
+
+/* One that was made after the cutover sends its rows, and would be neither closed nor compared. */
+static void all_are_ours(struct cutover *co, const struct table_filter *filter, const struct rowset *there,
+                         const bool *ours, struct gate_result *gate)
+{
+    for (int i = 0; i < rowset_rows(there) && gate->verdict == GATE_OK; i++) {
+        const char *database = rowset_cell(there, i, 0), *table = rowset_cell(there, i, 1);
+        bool home = strcmp(database, from_maria_database(co)) == 0;
+        char forward[64];
+        if (ours[i] || !is_captured(co, filter, database, table))
+            continue;
+        config_other_pipeline(co->cfg, forward);
+        gate_refuse(
+            gate,
+            "captured on the source, but not published by pipeline %s, so it would not be closed: "
+            "%.70s.%.70s. On PostgreSQL: ALTER PUBLICATION crossfade_%s ADD TABLE that one; if it cannot "
+            "be published (UNLOGGED), leave it out of source.tables, and start `crossfade --reverse "
+            "capture` anew",
+            forward, home ? "public" : database, table, forward);
+    }
 }
 
 static bool gate_tables(struct cutover *co, struct gate_result *gate)
 {
     ROWSET_AUTO there = NULL;
+    struct table_filter *filter = NULL;
     struct err failed = ERR_INIT;
-    size_t missing = 0;
-    gate_limit(gate, "all are there, InnoDB, and captured");
-    if (!all_are_captured(co, gate, &failed) || !read_tables(co, &there, &failed))
+    gate_limit(gate, "all are there, InnoDB, captured, and no others are");
+    if (!read_tables(co, &there, &failed) || !table_filter_from_config(co->cfg, &filter, &failed))
         return gate_unmeasured(gate, &failed);
-    for (size_t i = 0; i < co->table_count; i++) {
-        const struct cutover_table *t = &co->tables[i];
-        char name[MARIA_NAME_BYTES];
-        (void)maria_name(t->table, name);
-        if (from_maria_row(there, maria_database_of(from_maria_database(co), t->schema), name) < 0 &&
-            missing++ == 0)
-            gate_refuse(gate, "a table is not on the source, or not of InnoDB: %.70s.%.70s", t->schema,
-                        t->table);
-    }
+    bool *ours = xcalloc((size_t)rowset_rows(there) + 1, sizeof *ours);
+    all_are_captured(co, filter, gate);
+    size_t missing = find_ours(co, there, ours, gate);
+    all_are_ours(co, filter, there, ours, gate);
+    free(ours);
+    table_filter_free(filter);
     gate_measured(gate, "%zu tables, %zu missing", co->table_count, missing);
     return true;
 }

@@ -31,20 +31,21 @@ static void trigger_name(const struct cutover *co, const struct cutover_table *t
     (void)snprintf(ret, 64, "crossfade_freeze_%c_%016" PRIx64, events[event][0] | 0x20, hash);
 }
 
-/* What apply comes as: who holds its lock (lib/target/mariadb/lock.c); while none runs, the role that closes. */
-static bool apply_user(struct cutover *co, char **ret, struct err *err)
+bool from_maria_apply_user(struct cutover *co, char **ret, struct err *err)
 {
     char forward[64];
     config_other_pipeline(co->cfg, forward);
     const char *params[] = {forward};
-    return session_text(
-               co->from_maria->main,
-               "SELECT COALESCE((SELECT MIN(l.USER) FROM information_schema.PROCESSLIST l JOIN "
-               "crossfade_position p ON "
-               "p.pipeline = $1 WHERE l.ID = IS_USED_LOCK(CONCAT('crossfade apply ', SHA1(CONCAT_WS('\\n', "
-               "DATABASE(), p.pipeline, p.shard))))), SUBSTRING_INDEX(USER(), '@', 1))",
-               1, params, ret, err) ||
-           err_wrap(err, "what apply comes to the source as");
+    if (!session_text(co->from_maria->main,
+                      "SELECT MIN(l.USER) FROM information_schema.PROCESSLIST l JOIN crossfade_position p ON "
+                      "p.pipeline = $1 WHERE l.ID = IS_USED_LOCK(CONCAT('crossfade apply ', "
+                      "SHA1(CONCAT_WS('\\n', DATABASE(), p.pipeline, p.shard))))",
+                      1, params, ret, err))
+        return err_wrap(err, "what apply comes to the source as");
+    return *ret != NULL ||
+           err_set(err, ERR_BUSY,
+                   "apply of pipeline %s does not run, and what it comes as must pass the triggers: start it",
+                   forward);
 }
 
 /* The same for all tables and events. */
@@ -54,12 +55,13 @@ static const char *trigger_body(struct cutover *co, struct err *err)
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     if (co->from_maria->body != NULL)
         return co->from_maria->body;
-    if (!apply_user(co, &user, err))
+    if (!from_maria_apply_user(co, &user, err))
         return NULL;
     strbuf_adds(&sql,
                 "BEGIN DECLARE crossfade_state varchar(16) DEFAULT NULL; DECLARE CONTINUE HANDLER FOR NOT "
-                "FOUND BEGIN END; IF SUBSTRING_INDEX(USER(), '@', 1) <> ");
-    maria_quote_literal(&sql, user != NULL ? user : "");
+                "FOUND BEGIN END; IF BINARY LEFT(USER(), CHAR_LENGTH(USER()) - LOCATE('@', REVERSE(USER()))) "
+                "<> BINARY ");
+    maria_quote_literal(&sql, user);
     strbuf_adds(&sql, " THEN SELECT d.state INTO crossfade_state FROM ");
     maria_quote_ident(&sql, from_maria_database(co));
     strbuf_adds(&sql, ".crossfade_decision d WHERE d.pipeline = ");
@@ -80,7 +82,8 @@ static const char *trigger_body(struct cutover *co, struct err *err)
 static bool read_triggers(struct cutover *co, struct rowset **ret, struct err *err)
 {
     struct statement st = {STRBUF_INIT(STRBUF_SQL_MAX), 0, NULL};
-    strbuf_adds(&st.sql, "SELECT TRIGGER_SCHEMA, TRIGGER_NAME, ACTION_STATEMENT FROM "
+    strbuf_adds(&st.sql, "SELECT TRIGGER_SCHEMA, TRIGGER_NAME, ACTION_STATEMENT, EVENT_OBJECT_TABLE, "
+                         "CONCAT_WS(' ', ACTION_TIMING, EVENT_MANIPULATION) FROM "
                          "information_schema.TRIGGERS WHERE TRIGGER_NAME LIKE 'crossfade\\_freeze\\_%' AND "
                          "TRIGGER_SCHEMA IN (");
     from_maria_add_databases(co, &st.sql);
@@ -90,11 +93,29 @@ static bool read_triggers(struct cutover *co, struct rowset **ret, struct err *e
     return ok || err_wrap(err, "triggers of the source");
 }
 
-/* Whether it stands as it should. */
-static bool stands(const struct rowset *rs, const char *database, const char *name, const char *body)
+/* The row of one of that name, whatever it stands on; -1: there is none. A table that is renamed takes its triggers along. */
+static int find_trigger(const struct cutover *co, const struct rowset *rs, const struct cutover_table *t,
+                        size_t event, char ret_name[64])
 {
-    int row = from_maria_row(rs, database, name);
-    return row >= 0 && strcmp(rowset_cell(rs, row, 2), body) == 0;
+    trigger_name(co, t, event, ret_name);
+    return from_maria_row(rs, maria_database_of(from_maria_database(co), t->schema), ret_name);
+}
+
+static bool is_on(const struct rowset *rs, int row, const struct cutover_table *t)
+{
+    char table[MARIA_NAME_BYTES];
+    (void)maria_name(t->table, table);
+    return strcmp(rowset_cell(rs, row, 3), table) == 0;
+}
+
+/* Whether it stands as it should. */
+static bool stands(const struct rowset *rs, int row, const struct cutover_table *t, size_t event,
+                   const char *body)
+{
+    char when[24];
+    (void)snprintf(when, sizeof when, "BEFORE %s", events[event]);
+    return row >= 0 && is_on(rs, row, t) && strcmp(rowset_cell(rs, row, 4), when) == 0 &&
+           strcmp(rowset_cell(rs, row, 2), body) == 0;
 }
 
 static bool was_too_late(const struct err *err)
@@ -108,14 +129,15 @@ static bool end_holders(struct cutover *co, struct err *err)
 {
     struct statement st = {STRBUF_INIT(STRBUF_SQL_MAX), 0, NULL};
     ROWSET_AUTO rs = NULL;
-    strbuf_addf(
-        &st.sql,
-        "SELECT l.ID, l.USER, l.HOST FROM information_schema.INNODB_TRX t JOIN "
-        "information_schema.PROCESSLIST l ON l.ID = t.trx_mysql_thread_id WHERE t.trx_started < SYSDATE() - "
-        "INTERVAL %" PRId64 " MICROSECOND AND l.USER <> SUBSTRING_INDEX(USER(), '@', 1) AND NOT EXISTS "
-        "(SELECT 1 FROM crossfade_position p WHERE l.ID = IS_USED_LOCK(CONCAT('crossfade apply ', "
-        "SHA1(CONCAT_WS('\\n', DATABASE(), p.pipeline, p.shard))))) AND (l.DB IS NULL OR l.DB IN (",
-        config_int(co->cfg, "cutover.straggler_grace_ms") * 1000);
+    strbuf_addf(&st.sql,
+                "SELECT l.ID, l.USER, l.HOST FROM information_schema.INNODB_TRX t JOIN "
+                "information_schema.PROCESSLIST l ON l.ID = t.trx_mysql_thread_id WHERE t.trx_started "
+                "< " MARIA_MACHINE_TIME " - "
+                "INTERVAL %" PRId64
+                " MICROSECOND AND l.USER <> SUBSTRING_INDEX(USER(), '@', 1) AND NOT EXISTS "
+                "(SELECT 1 FROM crossfade_position p WHERE l.ID = IS_USED_LOCK(CONCAT('crossfade apply ', "
+                "SHA1(CONCAT_WS('\\n', DATABASE(), p.pipeline, p.shard))))) AND (l.DB IS NULL OR l.DB IN (",
+                config_int(co->cfg, "cutover.straggler_grace_ms") * 1000);
     from_maria_add_databases(co, &st.sql);
     strbuf_adds(&st.sql, "))");
     bool ok = session_query(co->from_maria->watch, &st, &rs, err);
@@ -149,38 +171,63 @@ static bool in_short_tries(struct cutover *co, const char *sql, struct err *err)
     }
 }
 
-static bool arm_event(struct cutover *co, const struct cutover_table *t, size_t event, const char *name,
-                      const char *body, struct err *err)
+static void add_trigger_name(struct strbuf *sql, const char *database, const char *name)
 {
-    const char *database = maria_database_of(from_maria_database(co), t->schema);
+    maria_quote_ident(sql, database);
+    strbuf_addc(sql, '.');
+    maria_quote_ident(sql, name);
+}
+
+static bool run_ddl(struct cutover *co, struct strbuf *sql, struct err *err)
+{
+    bool ok = strbuf_ok(sql, "trigger", err) && in_short_tries(co, sql->data, err);
+    strbuf_release(sql);
+    return ok;
+}
+
+static bool create_trigger(struct cutover *co, const struct cutover_table *t, size_t event, const char *name,
+                           const char *body, struct err *err)
+{
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     strbuf_adds(&sql, "CREATE OR REPLACE TRIGGER ");
-    maria_quote_ident(&sql, database);
-    strbuf_addc(&sql, '.');
-    maria_quote_ident(&sql, name);
+    add_trigger_name(&sql, maria_database_of(from_maria_database(co), t->schema), name);
     strbuf_addf(&sql, " BEFORE %s ON ", events[event]);
     maria_quote_table(&sql, from_maria_database(co), t->schema, t->table);
     strbuf_addf(&sql, " FOR EACH ROW %s", body);
-    bool ok = strbuf_ok(&sql, "trigger", err) && in_short_tries(co, sql.data, err);
-    strbuf_release(&sql);
-    return ok;
+    return run_ddl(co, &sql, err);
+}
+
+/* OR REPLACE does not take a name from another table. */
+static bool drop_trigger(struct cutover *co, const struct cutover_table *t, const char *name, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    strbuf_adds(&sql, "DROP TRIGGER IF EXISTS ");
+    add_trigger_name(&sql, maria_database_of(from_maria_database(co), t->schema), name);
+    return run_ddl(co, &sql, err);
+}
+
+static bool arm_event(struct cutover *co, const struct rowset *there, const struct cutover_table *t,
+                      size_t event, const char *body, struct err *err)
+{
+    char name[64];
+    int row = find_trigger(co, there, t, event, name);
+    if (stands(there, row, t, event, body))
+        return true;
+    return failpoint("cutover.arm_table", err) &&
+           (row < 0 || is_on(there, row, t) || drop_trigger(co, t, name, err)) &&
+           create_trigger(co, t, event, name, body, err);
 }
 
 bool from_maria_arm(struct cutover *co, struct err *err)
 {
     const char *body = trigger_body(co, err);
-    char name[64];
     ROWSET_AUTO there = NULL;
     co->straggler_why[0] = '\0';
     if (body == NULL || !read_triggers(co, &there, err))
         return false;
     for (size_t i = 0; i < co->table_count * ARRAY_LEN(events); i++) {
         const struct cutover_table *t = &co->tables[i / ARRAY_LEN(events)];
-        size_t event = i % ARRAY_LEN(events);
-        trigger_name(co, t, event, name);
-        if (stands(there, maria_database_of(from_maria_database(co), t->schema), name, body))
-            continue;
-        if (!failpoint("cutover.arm_table", err) || !arm_event(co, t, event, name, body, err))
+        if (!arm_event(co, there, t, i % ARRAY_LEN(events), body, err))
             return err_wrap(err, "the source cannot be prepared for its freeze: table=%s.%s", t->schema,
                             t->table);
     }
@@ -224,8 +271,8 @@ bool from_maria_verify(struct cutover *co, struct err *err)
         return false;
     for (size_t i = 0; i < co->table_count * ARRAY_LEN(events); i++) {
         const struct cutover_table *t = &co->tables[i / ARRAY_LEN(events)];
-        trigger_name(co, t, i % ARRAY_LEN(events), name);
-        if (!stands(there, maria_database_of(from_maria_database(co), t->schema), name, body))
+        size_t event = i % ARRAY_LEN(events);
+        if (!stands(there, find_trigger(co, there, t, event, name), t, event, body))
             return err_set(
                 err, ERR_BUSY,
                 "table=%s.%s takes writes although the source is closed: its trigger %s was taken away or "

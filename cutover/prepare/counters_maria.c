@@ -166,7 +166,16 @@ static bool column_stands(struct cutover *co, const struct counter *c, int64_t *
     add_name(maria_database_of(session_database(co->maria), about_text(c, "oschema")), &st.sql);
     strbuf_adds(&st.sql, " AND TABLE_NAME = ");
     add_name(about_text(c, "otable"), &st.sql);
-    return ask_count(co, &st, ret, err);
+    ROWSET_AUTO rs = NULL;
+    bool ok = session_query(co->maria, &st, &rs, err);
+    strbuf_release(&st.sql);
+    if (!ok)
+        return false;
+    if (rowset_rows(rs) != 1 || rowset_is_null(rs, 0, 0))
+        return err_set(err, ERR_DATA, "AUTO_INCREMENT of table=%s.%s cannot be seen on MariaDB",
+                       about_text(c, "oschema"), about_text(c, "otable"));
+    *ret = rowset_int64(rs, 0, 0);
+    return true;
 }
 
 static void add_sequence(const struct cutover *co, const struct counter *c, struct strbuf *sql)

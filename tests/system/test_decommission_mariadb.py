@@ -156,9 +156,9 @@ def test_mariadb_as_source(servers):
             p.close()
             source.sql("CREATE TABLE crossfade_decision (pipeline varchar(64) PRIMARY KEY, cutover_id varchar(64), state varchar(16))", db="marks")
             source.sql("INSERT INTO crossfade_decision VALUES ('marks', 'c1', 'open')", db="marks")
-            for pipeline in ("marks", "another"):
-                source.sql(f"""CREATE TRIGGER crossfade_freeze_i_{pipeline} BEFORE INSERT ON t FOR EACH ROW BEGIN DECLARE s varchar(16);
-                    SELECT d.state INTO s FROM `marks`.crossfade_decision d WHERE d.pipeline = '{pipeline}' LOCK IN SHARE MODE; END""", db="marks")
+            for name, database, pipeline in (("marks", "marks", "marks"), ("another", "marks", "another"), ("elsewhere", "elsewhere", "marks")):
+                source.sql(f"""CREATE TRIGGER crossfade_freeze_i_{name} BEFORE INSERT ON t FOR EACH ROW BEGIN DECLARE s varchar(16);
+                    SELECT d.state INTO s FROM `{database}`.crossfade_decision d WHERE d.pipeline = '{pipeline}' LOCK IN SHARE MODE; END""", db="marks")
             source.sql("GRANT TRIGGER, DELETE, DROP ON `marks`.* TO 'crossfade'@'%'")
             source.sql("SET GLOBAL log_bin_trust_function_creators = 1")  # else triggers are SUPER's alone where there is a binlog
             (decision,) = [item for item in cleanup(1)["artefacts"] if item["kind"] == "cutover"]
@@ -168,7 +168,7 @@ def test_mariadb_as_source(servers):
             assert closed[("freeze_trigger", "`marks`.`crossfade_freeze_i_marks`")] == closed[("source_rows", "decision")] == "leave"
             opened = fates(cleanup(0, "--execute", "--open-source", "--confirm", "marks"), "source")
             assert opened[("freeze_trigger", "`marks`.`crossfade_freeze_i_marks`")] == opened[("source_rows", "decision")] == "remove"
-            assert [row[0] for row in source.sql("SELECT TRIGGER_NAME FROM information_schema.TRIGGERS")] == ["crossfade_freeze_i_another"]
+            assert [row[0] for row in source.sql("SELECT TRIGGER_NAME FROM information_schema.TRIGGERS ORDER BY 1")] == ["crossfade_freeze_i_another", "crossfade_freeze_i_elsewhere"]
             report = cleanup(0, "--execute")
             assert fates(report, "source")[("shared_object", "table crossfade_marker")] == "leave"
             assert [row[0] for row in source.sql("SELECT pipeline FROM crossfade_marker", db="marks")] == ["another"]

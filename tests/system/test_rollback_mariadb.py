@@ -22,7 +22,9 @@ from test_cutover_mariadb import SOURCE
 
 SETTINGS = {"lag_stable_ms": 200, "max_lag_ms": 30000, "drain_timeout_s": 60, "pause_budget_ms": 120000, "verdict_max_age_s": 3600,
             "straggler_grace_ms": 500, "reverse": "required"}
-MARIADB = {**BINLOG, "sql-mode": "STRICT_TRANS_TABLES", "log-bin-trust-function-creators": 1, "binlog-row-metadata": "FULL"}
+MARIADB = {**BINLOG, "sql-mode": "STRICT_TRANS_TABLES", "log-bin-trust-function-creators": 1, "binlog-row-metadata": "FULL",
+           "sync-binlog": 1, "innodb-flush-log-at-trx-commit": 1}
+FAR = {"TZ": "America/New_York"}  # of the server's machine: the server tells by it when a transaction began
 CLOSED = 1792  # as a transaction that is read-only
 DECIDED = ("cutover.switching", "cutover.finishing")
 POINTS = [f"cutover.{state}" for state in states() if state not in ("aborting", "waiting", "reading")] + ["cutover.refusing", "cutover.decision_held", "cutover.way_back"]
@@ -32,7 +34,7 @@ SIDES = ("postgres", "mariadb")
 
 @pytest.fixture(name="servers", scope="module")
 def fixture_servers():
-    with Workdir("rollback-mariadb") as folder, Postgres(folder, "source") as source, MariaDB(folder, "target", MARIADB) as target:
+    with Workdir("rollback-mariadb") as folder, Postgres(folder, "source") as source, MariaDB(folder, "target", MARIADB, env=FAR) as target:
         target.sql("CREATE USER 'shop_app'@'%' IDENTIFIED BY 'app'")
         yield folder, source, target
 
@@ -223,6 +225,44 @@ def test_there_and_back_and_there_again(servers):
         assert ways.source.value("SELECT state FROM crossfade.decision", db="ways") == "returned"
 
 
+def made_later(ways):
+    """A table that was made on both sides after the cutover sends its rows: MariaDB is not closed before that one is, too."""
+    ways.source.sql(f"CREATE TABLE invoice (id integer PRIMARY KEY, v text); ALTER TABLE invoice OWNER TO {OWNER}", db=ways.name)
+    ways.target.sql("CREATE TABLE invoice (id integer PRIMARY KEY, v longtext)", db=ways.name)
+    refused = gate(ways.back.rollback("run", "--execute", expected=10), "publication")
+    assert "public.invoice" in refused["hint"] and f"ALTER PUBLICATION crossfade_{ways.name} ADD TABLE" in refused["hint"], refused
+    ways.source.sql(f"ALTER PUBLICATION crossfade_{ways.name} ADD TABLE invoice", db=ways.name)
+    ways.target.sql("INSERT INTO invoice VALUES (1, 'later')", db=ways.name)
+
+
+def old_and_young(ways):
+    """One that is open for longer than the limit refuses, a younger one does not."""
+    with ways.connect("mariadb") as stays, stays.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT COUNT(*) FROM account")
+        assert gate(ways.back.rollback("plan"), "old_transactions")["verdict"] == "ok"
+        ways.configure(max_transaction_age_s=1)
+        wait_until(lambda: gate(ways.back.rollback("plan", expected=(0, 10)), "old_transactions")["verdict"] == "refused", 30, "it is old")
+        ways.configure()
+
+
+def not_durable(ways):
+    for setting in ("sync_binlog", "innodb_flush_log_at_trx_commit"):
+        ways.target.sql(f"SET GLOBAL {setting} = 0")
+        refused = gate(ways.back.rollback("plan", expected=10), "slot")
+        assert f"SET GLOBAL {setting} = 1" in refused["hint"], refused
+        ways.target.sql(f"SET GLOBAL {setting} = 1")
+
+
+def apply_is_away(ways):
+    """As whom it will come is not known, so triggers that let it pass cannot be put up."""
+    ways.pipeline.apply.terminate()
+    refused = gate(ways.back.rollback("plan", expected=10), "privileges")
+    assert f"apply of pipeline {ways.name} does not run" in refused["hint"], refused
+    ways.pipeline.apply.start()
+    wait_until(lambda: gate(ways.back.rollback("plan", expected=(0, 10)), "privileges")["verdict"] == "ok", 60, "apply has its lock")
+
+
 def test_who_stays_and_what_differs(servers):
     """An open transaction is ended, a prepared one refuses; what somebody changed on PostgreSQL aborts, with MariaDB serving as before."""
     with Ways(servers, "stays") as ways:
@@ -234,6 +274,10 @@ def test_who_stays_and_what_differs(servers):
         assert gate(refused, "rollback_window")["verdict"] == "refused"
         assert ways.back.cutover("run", "--execute")["outcome"] == "done"
         ways.target.sql("INSERT INTO ledger (nonce, amount) VALUES ('there', 1)", db="stays")
+        made_later(ways)
+        old_and_young(ways)
+        not_durable(ways)
+        apply_is_away(ways)
         with ways.connect("mariadb") as other, other.cursor() as cursor:
             cursor.execute("XA START 'apps'")
             cursor.execute("INSERT INTO ledger (nonce, amount) VALUES ('prepared', 1)")
@@ -258,6 +302,7 @@ def test_who_stays_and_what_differs(servers):
         assert report["outcome"] == "done" and ways.sides() == (True, False), report
         assert [row[0] for row in ways.source.sql("SELECT nonce FROM ledger WHERE nonce IN ('there', 'prepared', 'never')", db="stays")] == ["there"]
         assert ways.source.sql("SELECT moves FROM account WHERE id IN (7, 9) ORDER BY id", db="stays") == [(7,), (100,)]
+        assert ways.source.sql("SELECT v FROM invoice", db="stays") == [("later",)] and ways.triggers() == 9
 
 
 def test_a_trigger_moves_back(servers):
@@ -289,6 +334,7 @@ def by_hand(ways):
     sql("DELETE FROM crossfade_marker WHERE kind = 'begun'")
     for (name,) in sql(f"SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = '{ways.name}' AND TRIGGER_NAME LIKE 'crossfade%'"):
         sql(f"DROP TRIGGER `{name}`")
+        assert ways.sides()[1]
     sql("DROP TABLE crossfade_decision, crossfade_marker")
     assert ways.sides()[1]
 
@@ -358,6 +404,19 @@ def test_an_abort_disturbs_nobody(servers):
         assert ways.back.rollback("run", "--execute")["outcome"] == "done" and ways.sides() == (True, False)
 
 
+def closes_account(ways):
+    """Name and body of what stands on `account` for UPDATE."""
+    found = ways.target.sql("SELECT TRIGGER_NAME, ACTION_STATEMENT FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s AND EVENT_OBJECT_TABLE = 'account'"
+                            " AND EVENT_MANIPULATION = 'UPDATE' AND TRIGGER_NAME LIKE 'crossfade%%'", (ways.name,))
+    return found[0] if found else None
+
+
+def put_elsewhere(ways, name, body):
+    """As a table that is renamed takes its own along: what is called after `account` does not close it."""
+    ways.target.sql_again(f"DROP TRIGGER IF EXISTS {name}", db=ways.name)
+    ways.target.sql_again(f"CREATE TRIGGER {name} BEFORE UPDATE ON ledger FOR EACH ROW {body}", db=ways.name)
+
+
 @pytest.mark.parametrize("then", ["resume", "abort"])
 def test_killed_at_its_states(servers, then):
     """Done, or with MariaDB serving; never do both sides take writes, and nothing acknowledged is lost."""
@@ -370,11 +429,19 @@ def test_killed_at_its_states(servers, then):
             began = time.time()
             kill_at(ways, point)
             decided = ways.decision() == "switched"
+            assert point not in SOME[1:] or closes_account(ways), point
             assert decided == (point in DECIDED), point
             if not decided:
                 writers.wait("mariadb")  # by itself: the lock of closing went with the process
+            if point == "cutover.refusing" and then == "resume":
+                put_elsewhere(ways, *closes_account(ways))
+                assert "taken away or altered" in ways.back.rollback("resume", expected=11)["reason"]
+                assert ways.sides() == (False, True) and ways.triggers() == 0
+                continue
+            moved = closes_account(ways) if point == "cutover.refusing" else None
             if then == "resume" or decided:
                 assert ways.back.rollback("resume")["outcome"] == "done", point
+                assert ways.sides() == (True, False), point
                 writers.wait("postgres")
                 writers.check(began, "mariadb")
                 began = time.time()
@@ -383,6 +450,8 @@ def test_killed_at_its_states(servers, then):
             else:
                 assert ways.back.rollback("abort", expected=11)["outcome"] == "aborted" and ways.sides() == (False, True), point
                 assert ways.triggers() == 0, point
+            if moved:
+                put_elsewhere(ways, *moved)  # which the next one finds
             writers.wait("mariadb")
         writers.stop()
         ways.assert_ledger(writers)

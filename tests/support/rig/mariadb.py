@@ -49,9 +49,9 @@ def _program(name, basedir=None):
 
 class MariaDB:
     """with MariaDB(folder, "target") as db: a running server, stopped at the end. The folder gets a subfolder of that name. version: another
-    one than Debian's."""
+    one than Debian's. env: of the server, beside ours."""
 
-    def __init__(self, folder, name="mariadb", settings=None, port=None, version=None):
+    def __init__(self, folder, name="mariadb", settings=None, port=None, version=None, env=None):
         self.name = name
         self.basedir = newer_programs(folder, version) if version else None
         self.home = os.path.join(str(folder), name)
@@ -60,7 +60,7 @@ class MariaDB:
         self.port = port or free_port()
         self.user = server_user()
         self.settings = dict(DEFAULTS, **(settings or {}))
-        self.process = Process(f"mariadb {name}", [], self.log, user=self.user, stop_signal=signal.SIGTERM)
+        self.process = Process(f"mariadb {name}", [], self.log, env=env, user=self.user, stop_signal=signal.SIGTERM)
 
     def __enter__(self):
         if not os.path.exists(self.data):
