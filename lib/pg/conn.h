@@ -22,7 +22,8 @@ struct pg_options {
     bool replication;             /* replication=database: walsender that also takes SQL */
     int connect_timeout_s;        /* 0 = 15 */
     bool console;                 /* PgBouncer's own: no settings, no SQL, simple protocol only */
-    bool bare;                    /* nothing is asked when it opens, so that connect_timeout_s bounds it whatever the server does: names and
+    bool
+        bare; /* nothing is asked when it opens, so that connect_timeout_s bounds it whatever the server does: names and
                                      operators then need their schema, and control tables are not looked at */
 };
 
