@@ -17,14 +17,13 @@
 struct pg_conn;
 struct pg_result;
 
+/* bare: names and operators in statements need their schema, and nobody has looked for control tables of a later version. */
 struct pg_options {
     const char *application_name; /* "crossfade capture shop" */
     bool replication;             /* replication=database: walsender that also takes SQL */
     int connect_timeout_s;        /* 0 = 15 */
     bool console;                 /* PgBouncer's own: no settings, no SQL, simple protocol only */
-    bool
-        bare; /* nothing is asked when it opens, so that connect_timeout_s bounds it whatever the server does: names and
-                                     operators then need their schema, and control tables are not looked at */
+    bool bare;                    /* nothing is asked when it opens: connect_timeout_s bounds all of it */
 };
 
 bool pg_open(const char *url, const struct pg_options *options, struct pg_conn **ret,

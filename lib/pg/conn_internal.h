@@ -14,10 +14,10 @@ struct pg_conn {
     PGconn *pq;
     PGcancel *cancel;
     struct line_socket socket; /* as it was opened */
-    char *copy_row; /* buffer that PQgetCopyData gave last */
-    bool console;   /* takes the simple protocol only */
-    size_t queued;  /* statements in the pipeline since the last sync */
-    char sent[72];  /* the head of the statement that was sent last, for messages */
+    char *copy_row;            /* buffer that PQgetCopyData gave last */
+    bool console;              /* takes the simple protocol only */
+    size_t queued;             /* statements in the pipeline since the last sync */
+    char sent[72];             /* the head of the statement that was sent last, for messages */
 };
 
 struct pg_result {

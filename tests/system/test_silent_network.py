@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from rig import Postgres, Workdir, wait_until
+from rig.cutting import stopped
 from rig.netns import Namespace, why_not
 from rig.scenario import scenario
 
@@ -97,8 +98,11 @@ def test_while_tables_are_copied(servers, away):
         s.pipeline.settings["capture"]["snapshot_workers"] = 2
         s.pipeline.write()
         with psycopg.connect(s.source_url) as held:
+            s.capture.start(failpoint="capture.snapshot_chunk:1:stop")
+            s.apply.start()
+            wait_until(lambda: stopped(s.capture.pid), 60, "it stands in front of its first rows")
             held.execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
-            s.start(wait=False)
+            s.capture.signal(signal.SIGCONT)
             waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = %s AND query LIKE '%%LOCK TABLE%%'"
             wait_until(lambda: source.value(waits, (s.name,)) >= 1, 60, "a worker waits for the table")
             away.cut()
