@@ -134,7 +134,7 @@ def test_copy_stream_restart(servers):
         assert any(f["full"] for f in fences)
 
 
-POINTS = sorted(p for p in failpoints("capture") if not p.startswith(("capture.ddl_", "capture.accept_", "capture.direct_", "capture.txn_held")))  # these: test_schema_changes.py, test_direct_load.py, test_maria_source.py
+POINTS = sorted(p for p in failpoints("capture") if not p.startswith(("capture.ddl_", "capture.accept_", "capture.direct_", "capture.txn_held", "capture.way_back")))  # these: test_schema_changes.py, test_direct_load.py, test_maria_source.py, test_reverse_mariadb.py
 
 
 @pytest.mark.parametrize("action", ["kill", "error"])

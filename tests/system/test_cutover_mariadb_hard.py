@@ -204,6 +204,8 @@ def test_killed_while_it_goes_on(servers, victim):
             if code == 0:
                 move.assert_ledger(writer.acked)
             move.reset()
+            for role in roles.values():
+                role.wait_for(lambda status: status["phase"] == "streaming", 60, "it works again")
             before = len(writer.acked)
             wait_until(lambda least=before: len(writer.acked) > least + 3, 60, "it writes again")
         writer.stop()

@@ -375,7 +375,7 @@ def tries(ways):
 def test_an_abort_disturbs_nobody(servers):
     """Where nothing is closed, it lets a writer end. A reader that keeps tables open, or a server that lets no trigger be dropped, leaves triggers behind, which let
     everything pass: the abort is done all the same."""
-    with Ways(servers, "calm", abort_timeout_ms=10000) as ways, ThreadPoolExecutor(1) as pool:
+    with Ways(servers, "calm", abort_timeout_ms=60000) as ways, ThreadPoolExecutor(1) as pool:
         ways.compare()
         assert ways.back.cutover("run", "--execute")["outcome"] == "done"
         kill_at(ways, "cutover.pausing")
