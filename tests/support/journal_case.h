@@ -53,7 +53,8 @@ static inline void case_init(struct journal_case *jc, enum kind kind, const char
     static unsigned serial;
     memset(jc, 0, sizeof *jc);
     jc->kind = kind;
-    (void)snprintf(jc->prefix, sizeof jc->prefix, "t%ld-%u", (long)getpid(), ++serial);
+    (void)snprintf(jc->prefix, sizeof jc->prefix, "t%lld-%ld-%u", (long long)clock_wall_us(), (long)getpid(),
+                   ++serial); /* process ids come round while a broker runs */
     (void)snprintf(jc->fence, sizeof jc->fence, "%s.fence", jc->prefix);
     if (kind >= KIND_KAFKA) {
         (void)snprintf(jc->url, sizeof jc->url, "kafka://%s", kafka);
