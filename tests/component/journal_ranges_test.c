@@ -127,7 +127,7 @@ static void assign_in_the_middle(void **state)
 struct follower {
     struct journal_case *jc;
     _Atomic int got;
-    _Atomic bool ended;
+    _Atomic bool follows, ended;
     int want;
 };
 
@@ -139,6 +139,7 @@ static void *follow_all(struct follower *f)
     struct journal_range range = {.stream = f->jc->fence, .next_offset = JOURNAL_FOLLOW};
     if (!journal_reader_open(&f->jc->config, NULL, &jr, &err) || !journal_assign(jr, &range, 1, &err))
         return xstrdup(err.text);
+    atomic_store(&f->follows, true);
     int64_t until = clock_mono_us() + 180000000;
     while (atomic_load(&f->got) < f->want && clock_mono_us() < until) {
         enum journal_next got = journal_next(jr, 1000, &rec, &err);
@@ -175,6 +176,9 @@ static void a_follower_gets_each_commit(void **state)
     struct follower f = {.jc = jc, .want = 20};
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, follow, &f), 0);
+    while (!atomic_load(&f.follows) &&
+           !atomic_load(&f.ended)) /* records of ours would make the stream somebody else's */
+        usleep(200);
     int id = fence_stream(jc, jw);
     for (int n = 0; n < f.want; n++) {
         put_numbered(jc, jw, id, (uint64_t)n, (uint64_t)n + 1);
