@@ -18,7 +18,7 @@ KILLED = -9
 COPY_BEGINS = ["capture.slot_before", "capture.slot_created", "capture.snapshot_begun"]
 COPY_ENDS = ["capture.snapshot_ended", "capture.snapshot_copied"]
 # test_large_rows.py; test_schema_changes.py; test_direct_load.py; test_maria_source.py; test_dual_write.py; test_kill_dual_write.py; test_kill_dead_letters.py; test_shards_change.py; test_kill_writers.py
-NOT_BY_LOAD = ("journal.claim_", "journal.remove_", "capture.ddl_", "capture.accept_", "capture.direct_", "capture.txn_held", "apply.conflicts", "apply.dead_letter", "apply.retry_", "apply.shards_", "apply.writers_")
+NOT_BY_LOAD = ("journal.claim_", "journal.remove_", "capture.ddl_", "capture.accept_", "capture.direct_", "capture.txn_held", "capture.way_back", "apply.conflicts", "apply.dead_letter", "apply.retry_", "apply.shards_", "apply.writers_")
 BULK = "CREATE TABLE simshop_oltp.bulk (id int PRIMARY KEY, pad text, n int DEFAULT 0)"
 
 
