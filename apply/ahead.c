@@ -3,12 +3,13 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "apply/apply_internal.h"
 #include "core/alive.h"
 #include "core/alloc.h"
+#include "core/clock.h"
 #include "core/log.h"
+#include "core/mono_cond.h"
 
 #define IDLE_WAIT_MS 100
 #define IDLE_MAX     10 /* a journal that is silent for longer is waited for by the owner */
@@ -83,16 +84,12 @@ static void *work(void *arg)
 struct ahead *ahead_new(struct apply_run *run)
 {
     struct ahead *a = xcalloc(1, sizeof *a);
-    pthread_condattr_t attr;
     a->run = run;
     a->max_bytes = run->settings.batch_max_bytes / 2;
     a->batch = batch_new(run->settings.batch_max_bytes);
     a->err = (struct err)ERR_INIT;
     pthread_mutex_init(&a->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&a->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    mono_cond_init(&a->changed);
     return a;
 }
 
@@ -118,13 +115,8 @@ static void await(struct ahead *a, bool watch)
 {
     pthread_mutex_lock(&a->lock);
     while (a->state == AHEAD_READING) {
-        struct timespec until;
         alive_tick();
-        (void)clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += LOOK_MS * 1000000L;
-        until.tv_sec += until.tv_nsec / 1000000000L;
-        until.tv_nsec %= 1000000000L;
-        (void)pthread_cond_timedwait(&a->changed, &a->lock, &until);
+        (void)mono_cond_wait(&a->changed, &a->lock, clock_mono_us() + LOOK_MS * 1000);
         if (watch && (stopper_asked(a->run->stopper) || desk_is_paused(a->run->desk)))
             atomic_store(&a->given_up, true);
     }

@@ -123,9 +123,7 @@ static bool add_trigger(void *ctx, char **cells, size_t count, struct err *err)
     struct strbuf name = STRBUF_INIT(1000);
     (void)count;
     (void)err;
-    maria_quote_ident(&name, cells[0]);
-    strbuf_addc(&name, '.');
-    maria_quote_ident(&name, cells[1]);
+    maria_quote_name(&name, cells[0], cells[1]);
     struct cleanup_item *item = item_add(f->cl, f->kind, "source", name.data);
     item_action(item, "DROP TRIGGER IF EXISTS %s", name.data);
     if (f->cl->triggers_stay)

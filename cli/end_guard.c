@@ -1,17 +1,16 @@
 /* Owns: the thread that looks at how long the end takes. See end_guard.h. */
 #include "end_guard.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/err.h"
 #include "core/log.h"
+#include "core/mono_cond.h"
 
 struct end_guard {
     int code;
@@ -42,10 +41,9 @@ static void *watch(void *arg)
     pthread_mutex_lock(&g->lock);
     while (!g->done) {
         int64_t until_us = MIN_OF(g->until_us, g->end_us);
-        struct timespec until = {.tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000};
         if (clock_mono_us() >= until_us)
             give_up(g);
-        (void)pthread_cond_timedwait(&g->wake, &g->lock, &until);
+        (void)mono_cond_wait(&g->wake, &g->lock, until_us);
     }
     pthread_mutex_unlock(&g->lock);
     return NULL;
@@ -61,7 +59,6 @@ static void release(struct end_guard *g)
 struct end_guard *end_guard_start(int code, void (*last_word)(void *ctx), void *ctx)
 {
     struct end_guard *g = xcalloc(1, sizeof *g);
-    pthread_condattr_t attr;
     int64_t now_us = clock_mono_us();
     *g = (struct end_guard){.code = code,
                             .last_word = last_word,
@@ -70,10 +67,9 @@ struct end_guard *end_guard_start(int code, void (*last_word)(void *ctx), void *
                             .began_us = now_us,
                             .until_us = now_us + END_WITHIN_MS * 1000,
                             .end_us = now_us + END_WITHIN_MS * 1000};
-    if (pthread_condattr_init(&attr) != 0 || pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) != 0 ||
-        pthread_cond_init(&g->wake, &attr) != 0 || pthread_mutex_init(&g->lock, NULL) != 0)
+    mono_cond_init(&g->wake);
+    if (pthread_mutex_init(&g->lock, NULL) != 0)
         BUG("no lock for the end");
-    (void)pthread_condattr_destroy(&attr);
     int rc = pthread_create(&g->thread, NULL, watch, g);
     if (rc == 0)
         return g;

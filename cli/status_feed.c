@@ -4,7 +4,6 @@
  */
 #include "status_feed.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "control/status_tables.h"
 #include "core/alloc.h"
 #include "core/clock.h"
+#include "core/mono_cond.h"
 #include "fleet.h"
 #include "status_facts.h"
 #include "statuspage/statuspage.h"
@@ -45,13 +45,9 @@ struct status_feed {
 /* False: the end has come. */
 static bool feed_waits(struct status_feed *feed, int64_t us)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t ns = until.tv_nsec + us % 1000000 * 1000;
-    until.tv_sec += us / 1000000 + ns / 1000000000;
-    until.tv_nsec = ns % 1000000000;
+    int64_t until_us = clock_mono_us() + us;
     pthread_mutex_lock(&feed->lock);
-    while (!feed->stopping && pthread_cond_timedwait(&feed->wake, &feed->lock, &until) != ETIMEDOUT)
+    while (!feed->stopping && mono_cond_wait(&feed->wake, &feed->lock, until_us))
         ;
     bool goes_on = !feed->stopping;
     pthread_mutex_unlock(&feed->lock);
@@ -304,16 +300,14 @@ bool status_feed_start(const char *role, const struct config *cfg, struct status
                        struct http_server *server, struct status_feed **ret, struct err *err)
 {
     struct status_feed *feed = xcalloc(1, sizeof *feed);
-    pthread_condattr_t attr;
     feed->role = role;
     feed->cfg = cfg;
     feed->board = board;
     feed->server = server;
     feed->tables_us = -TABLES_EVERY_US;
-    if (pthread_condattr_init(&attr) != 0 || pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) != 0 ||
-        pthread_cond_init(&feed->wake, &attr) != 0 || pthread_mutex_init(&feed->lock, NULL) != 0)
+    mono_cond_init(&feed->wake);
+    if (pthread_mutex_init(&feed->lock, NULL) != 0)
         BUG("no lock for the status page");
-    (void)pthread_condattr_destroy(&attr);
     feed->page = statuspage_new(role, config_text(cfg, "pipeline"));
     http_server_serve(server, statuspage_pages(feed->page));
     *ret = feed; /* also when there are no threads: the page is served by then, and goes after the server */

@@ -22,6 +22,7 @@
 #include "core/clock.h"
 #include "core/failpoint.h"
 #include "deadline.h"
+#include "maria/names.h"
 #include "refuse.h"
 #include "schema/parity.h"
 
@@ -55,16 +56,16 @@ void back_release(struct back *back)
 /* Its first start leaves a mark, for there is no slot. */
 static bool maria_is_set_up(struct back *back, bool *ret, struct err *err)
 {
-    static const char there[] =
-        "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() "
-        "AND TABLE_NAME = 'crossfade_marker'";
     const char *params[] = {back->view.pipeline};
+    bool there = false;
     int64_t count = 0;
-    bool ok = session_int64(back->marker.main, there, 0, NULL, &count, err) &&
-              (count == 0 || session_int64(back->marker.main,
-                                           "SELECT COUNT(*) FROM crossfade_marker WHERE kind = 'begun' AND "
-                                           "pipeline = $1",
-                                           1, params, &count, err));
+    bool ok =
+        from_maria_there(back->marker.main, "crossfade_marker", &there, err) &&
+        (!there ||
+         session_int64(back->marker.main,
+                       "SELECT COUNT(*) FROM crossfade_marker WHERE kind = '" MARIA_MARKER_BEGUN "' AND "
+                       "pipeline = $1",
+                       1, params, &count, err));
     *ret = count > 0;
     return ok || err_wrap(err, "whether pipeline %s is set up", back->view.pipeline);
 }
@@ -165,20 +166,17 @@ bool back_stands(struct cutover *co, struct err *err)
 /* A MariaDB target: of what a rollback has closed there. */
 static bool maria_last_switch(struct back *back, char ret_id[40], char ret_at[40], struct err *err)
 {
-    static const char there[] =
-        "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() "
-        "AND TABLE_NAME = 'crossfade_decision'";
     const char *params[] = {back->view.pipeline};
     ROWSET_AUTO rs = NULL;
-    int64_t count = 0;
-    if (!session_int64(back->marker.main, there, 0, NULL, &count, err) ||
-        (count > 0 &&
+    bool there = false;
+    if (!from_maria_there(back->marker.main, "crossfade_decision", &there, err) ||
+        (there &&
          !session_ask(back->marker.main,
                       "SELECT cutover_id, changed_at FROM crossfade_decision WHERE pipeline = $1 AND "
                       "state = 'switched'",
                       1, params, &rs, err)))
         return false;
-    if (count > 0 && rowset_rows(rs) > 0) {
+    if (there && rowset_rows(rs) > 0) {
         (void)snprintf(ret_id, 40, "%s", rowset_cell(rs, 0, 0));
         (void)snprintf(ret_at, 40, "%s", rowset_cell(rs, 0, 1));
     }

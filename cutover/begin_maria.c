@@ -15,8 +15,6 @@
 #include "maria/quote.h"
 #include "pg/conn.h"
 
-#define OWN_PREFIX "crossfade_" /* tables of ours in the URL's database, which are not captured */
-
 struct beginning {
     const struct config *cfg; /* turned round */
     const char *other;        /* the pipeline that leads there */
@@ -58,7 +56,7 @@ static bool has_begun(struct beginning *b, bool *ret, struct err *err)
         return false;
     if (!there)
         return true;
-    bool ok = ask(b, "SELECT 1 FROM crossfade_marker WHERE kind = 'begun' AND pipeline = ",
+    bool ok = ask(b, "SELECT 1 FROM crossfade_marker WHERE kind = '" MARIA_MARKER_BEGUN "' AND pipeline = ",
                   config_text(b->cfg, "pipeline"), &found, err);
     *ret = found != NULL;
     free(found);
@@ -99,7 +97,7 @@ static bool leaves_out_what_comes_back(struct beginning *b, struct err *err)
 
 static const char *called(const struct beginning *b, const char *database)
 {
-    return strcmp(database, maria_database(b->maria)) == 0 ? "public" : database;
+    return maria_schema_of(maria_database(b->maria), database);
 }
 
 static bool each_table(void *ctx, char **cells, size_t count, struct err *err)
@@ -108,9 +106,8 @@ static bool each_table(void *ctx, char **cells, size_t count, struct err *err)
     if (count != 2 || cells[0] == NULL || cells[1] == NULL)
         return err_set(err, ERR_PROTOCOL, "an unexpected row of tables");
     const char *schema = called(b, cells[0]);
-    bool home = strcmp(schema, "public") == 0;
     if (maria_is_system_database(cells[0]) ||
-        (home && strncmp(cells[1], OWN_PREFIX, strlen(OWN_PREFIX)) == 0) ||
+        maria_is_own_table(maria_database(b->maria), cells[0], cells[1]) ||
         !table_filter_matches(b->filter, schema, cells[1]))
         return true;
     pg_array_text(&b->schemas, b->count, schema);
@@ -183,9 +180,9 @@ static bool has_capitals(const char *name)
 
 static bool name_comes_back(const char *schema, const char *table, bool folded, struct err *err)
 {
-    if (strcmp(schema, "public") == 0 && strncmp(table, OWN_PREFIX, strlen(OWN_PREFIX)) == 0)
+    if (maria_is_own_table("public", schema, table)) /* by PostgreSQL's names */
         return err_set(err, ERR_REFUSED,
-                       "table=%s.%s: on MariaDB names with " OWN_PREFIX
+                       "table=%s.%s: on MariaDB names with " MARIA_OWN_PREFIX
                        " are Crossfade's own, and their rows "
                        "do not come back. Hint: leave it out (source.tables), or rename it",
                        schema, table);

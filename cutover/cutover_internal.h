@@ -180,6 +180,9 @@ bool back_open_target(struct cutover *co, struct err *err) MUST_CHECK;
 /* Drops the triggers that are left there, as far as that takes no waiting; what is left lets everything pass. */
 void back_clean_target(struct cutover *co);
 
+/* databases_maria.c: the literals of an IN (…): home, the URL's database, and what else the pipeline's tables are in. */
+void cutover_add_databases(const struct cutover *co, const char *home, struct strbuf *sql);
+
 /* ends.c: host, port, dbname or password as "source.url" or "target.url" says it; malloc'd, "" = it does not. */
 char *cutover_url_part(const struct config *cfg, const char *key, const char *keyword);
 /* The command that it is run by, for hints: "cutover" or "rollback". */

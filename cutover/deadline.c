@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/mono_cond.h"
 #include "cutover_internal.h"
 #include "from_maria/from_maria.h"
 
@@ -51,11 +52,10 @@ static void *watch(void *arg)
     struct deadline_watch *dw = &co->deadline_watch;
     pthread_mutex_lock(&dw->mutex);
     while (!dw->quit) {
-        struct timespec at = {.tv_sec = dw->shut_at_us / 1000000, .tv_nsec = dw->shut_at_us % 1000000 * 1000};
         if (dw->shut_at_us == 0) {
             pthread_cond_wait(&dw->cond, &dw->mutex);
         } else if (clock_mono_us() < dw->shut_at_us) {
-            (void)pthread_cond_timedwait(&dw->cond, &dw->mutex, &at);
+            (void)mono_cond_wait(&dw->cond, &dw->mutex, dw->shut_at_us);
         } else {
             shut(socket_of(co->source));
             shut(socket_of(co->watch));
@@ -71,12 +71,8 @@ static void *watch(void *arg)
 static bool watch_start(struct cutover *co, struct err *err)
 {
     struct deadline_watch *dw = &co->deadline_watch;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&dw->mutex, NULL);
-    pthread_cond_init(&dw->cond, &attr);
-    pthread_condattr_destroy(&attr);
+    mono_cond_init(&dw->cond);
     int failed = pthread_create(&dw->thread, NULL, watch, co);
     dw->runs = failed == 0;
     return dw->runs || err_set_errno(err, failed, "a thread for the deadlines of a cutover");

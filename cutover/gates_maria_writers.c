@@ -9,8 +9,6 @@
 #include <string.h>
 
 #include "gates.h"
-#include "maria/names.h"
-#include "maria/quote.h"
 
 /* Transactions that have changed rows, without apply's: its lead and its writers hold locks by name (lib/target/mariadb/lock.c), whatever
  * their roles. */
@@ -33,18 +31,6 @@ static const char locks_seen_sql[] =
     "NAME = 'wait/lock/metadata/sql/mdl' AND ENABLED = 'YES') AND (SELECT COUNT(*) FROM "
     "performance_schema.metadata_locks) >= 0 AND (SELECT COUNT(*) FROM performance_schema.threads) > 0";
 
-static void add_databases(const struct cutover *co, struct strbuf *sql)
-{
-    strbuf_adds(sql, "(DATABASE()");
-    for (size_t i = 0; i < co->table_count; i++) {
-        if (i > 0 && strcmp(co->tables[i].schema, co->tables[i - 1].schema) == 0)
-            continue;
-        strbuf_adds(sql, ", ");
-        maria_quote_literal(sql, maria_database_of(session_database(co->maria), co->tables[i].schema));
-    }
-    strbuf_addc(sql, ')');
-}
-
 /* Without the right to look it is as if it were off. */
 static bool locks_are_seen(struct cutover *co, bool *ret, struct err *err)
 {
@@ -63,21 +49,21 @@ static bool locks_are_seen(struct cutover *co, bool *ret, struct err *err)
 
 static void add_judgement(const struct cutover *co, bool locks_seen, struct strbuf *sql)
 {
-    strbuf_adds(sql, "(COALESCE(x.DB IN ");
-    add_databases(co, sql);
+    strbuf_adds(sql, "(COALESCE(x.DB IN (");
+    cutover_add_databases(co, session_database(co->maria), sql);
     if (!locks_seen) {
-        strbuf_adds(sql, ", TRUE))");
+        strbuf_adds(sql, "), TRUE))");
         return;
     }
     strbuf_adds(sql,
-                ", FALSE) OR EXISTS (SELECT 1 FROM performance_schema.threads h JOIN "
+                "), FALSE) OR EXISTS (SELECT 1 FROM performance_schema.threads h JOIN "
                 "performance_schema.metadata_locks m ON m.OWNER_THREAD_ID = h.THREAD_ID WHERE "
                 "h.PROCESSLIST_ID = x.ID "
                 "AND m.OBJECT_TYPE = 'TABLE' AND m.LOCK_STATUS = 'GRANTED' AND m.LOCK_TYPE NOT IN "
                 "('INTENTION_EXCLUSIVE', "
-                "'SHARED', 'SHARED_HIGH_PRIO', 'SHARED_READ', 'SHARED_READ_ONLY') AND m.OBJECT_SCHEMA IN ");
-    add_databases(co, sql);
-    strbuf_adds(sql, "))");
+                "'SHARED', 'SHARED_HIGH_PRIO', 'SHARED_READ', 'SHARED_READ_ONLY') AND m.OBJECT_SCHEMA IN (");
+    cutover_add_databases(co, session_database(co->maria), sql);
+    strbuf_adds(sql, ")))");
 }
 
 static void note(struct cutover *co, int64_t count, const char *names)

@@ -12,8 +12,6 @@
 #define uthash_malloc(size) xmalloc(size)
 #include <uthash.h>
 
-#define MARIA_MARKER_BEGUN                                                                                   \
-    "begun" /* kind of the row in crossfade_marker that says that a way back is there; it asks nothing */
 #define MARIA_TEXT_MAX ((size_t)1 << 20) /* a position of GTID_DOMAINS_MAX domains */
 
 enum maria_role {

@@ -5,6 +5,7 @@
 #include "capture/maria/maria_internal.h"
 #include "core/alloc.h"
 #include "core/log.h"
+#include "maria/names.h"
 #include "sql/embedded.h"
 
 void maria_make_marker_table(struct cap_maria *m)

@@ -15,7 +15,6 @@
 #include "core/log.h"
 #include "maria/names.h"
 
-#define OWN_PREFIX     "crossfade_" /* tables of ours, in the URL's database */
 #define MARKER_TABLE   "crossfade_marker"
 #define POSITION_TABLE "crossfade_position"
 
@@ -23,7 +22,7 @@
 
 static enum maria_role role_of(const struct cap_maria *m, const char *database, const char *table)
 {
-    if (strcmp(database, m->database) != 0 || strncmp(table, OWN_PREFIX, strlen(OWN_PREFIX)) != 0)
+    if (!maria_is_own_table(m->database, database, table))
         return MARIA_DATA;
     return strcmp(table, MARKER_TABLE) == 0 ? MARIA_MARKER : MARIA_CONTROL;
 }
@@ -105,7 +104,7 @@ static struct table_schema *journal_schema(const struct cap_maria *m, const stru
                                     shape->table, &shared);
     made->shared_id = shared ? xstrdup(own) : NULL;
     made->name_space = topic_name_space(own);
-    made->schema = xstrdup(strcmp(shape->schema, m->database) == 0 ? "public" : shape->schema);
+    made->schema = xstrdup(maria_schema_of(m->database, shape->schema));
     made->table = xstrdup(shape->table);
     made->mariadb = made->silent_cascades = true;
     made->fields = xcalloc(shape->field_count + 1, sizeof *made->fields);

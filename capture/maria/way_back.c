@@ -9,11 +9,12 @@
 
 #include "capture/maria/maria_internal.h"
 #include "core/failpoint.h"
+#include "maria/names.h"
 #include "maria/quote.h"
 
 const char *maria_called(const struct cap_maria *m, const char *database)
 {
-    return m->session->settings->way_back && strcmp(database, m->database) == 0 ? "public" : database;
+    return m->session->settings->way_back ? maria_schema_of(m->database, database) : database;
 }
 
 static bool is_noted(struct cap_maria *m, bool *ret, struct err *err)

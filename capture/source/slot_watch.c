@@ -4,12 +4,12 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "capture/capture_internal.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/mono_cond.h"
 
 #define LOOK_EVERY_US    INT64_C(2000000)
 #define SILENT_US        INT64_C(5000000) /* of the stream */
@@ -147,9 +147,7 @@ static void *run(void *arg)
     struct cap_slot_watch *w = arg;
     pthread_mutex_lock(&w->lock);
     while (!w->ends) {
-        int64_t until_us = clock_mono_us() + LOOK_EVERY_US;
-        struct timespec until = {.tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000};
-        (void)pthread_cond_timedwait(&w->wake, &w->lock, &until);
+        (void)mono_cond_wait(&w->wake, &w->lock, clock_mono_us() + LOOK_EVERY_US);
         if (w->ends)
             break;
         if (clock_mono_us() - w->seen_us >= SILENT_US) {
@@ -166,13 +164,10 @@ static void *run(void *arg)
 struct cap_slot_watch *cap_slot_watch_start(const struct cap_settings *settings, struct status_board *board)
 {
     struct cap_slot_watch *w = xcalloc(1, sizeof *w);
-    pthread_condattr_t attr;
     *w = (struct cap_slot_watch){.settings = settings, .board = board, .seen_us = clock_mono_us()};
-    if (pthread_condattr_init(&attr) != 0 || pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) != 0 ||
-        pthread_cond_init(&w->wake, &attr) != 0 || pthread_mutex_init(&w->lock, NULL) != 0 ||
-        pthread_create(&w->thread, NULL, run, w) != 0)
+    mono_cond_init(&w->wake);
+    if (pthread_mutex_init(&w->lock, NULL) != 0 || pthread_create(&w->thread, NULL, run, w) != 0)
         BUG("no thread to look at the slot");
-    (void)pthread_condattr_destroy(&attr);
     return w;
 }
 

@@ -37,8 +37,7 @@ struct seen_tables {
 /* On a way back patterns have PostgreSQL's names. */
 static const char *called(const struct seen_tables *seen, const char *database)
 {
-    return config_comes_from_mariadb(seen->ck->cfg) && strcmp(database, seen->database) == 0 ? "public"
-                                                                                             : database;
+    return config_comes_from_mariadb(seen->ck->cfg) ? maria_schema_of(seen->database, database) : database;
 }
 
 static bool each_table(void *ctx, char **cells, size_t count, struct err *err)
@@ -46,8 +45,7 @@ static bool each_table(void *ctx, char **cells, size_t count, struct err *err)
     struct seen_tables *seen = ctx;
     if (count != 3 || cells[0] == NULL || cells[1] == NULL)
         return err_set(err, ERR_PROTOCOL, "an unexpected row of tables");
-    bool own = strcmp(cells[0], seen->database) == 0 && strncmp(cells[1], "crossfade_", 10) == 0;
-    if (own || maria_is_system_database(cells[0]) ||
+    if (maria_is_own_table(seen->database, cells[0], cells[1]) || maria_is_system_database(cells[0]) ||
         !table_filter_matches(seen->ck->filter, called(seen, cells[0]), cells[1]))
         return true;
     seen->count++;

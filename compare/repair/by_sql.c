@@ -13,6 +13,7 @@
 #include "compare/repair/work.h"
 #include "config/reverse.h"
 #include "core/alloc.h"
+#include "maria/names.h"
 
 /* Rows of one fence, and of one transaction of the target: apply waits for them. */
 #define PART_ROWS 1000
@@ -81,7 +82,7 @@ static const char slot_on_postgres[] =
     "'crossfade_' || $1 AND database = current_database()";
 /* capture/maria/way_back.c */
 static const char begun_on_mariadb[] =
-    "SELECT COUNT(*) FROM crossfade_marker WHERE kind = 'begun' AND pipeline = $1";
+    "SELECT COUNT(*) FROM crossfade_marker WHERE kind = '" MARIA_MARKER_BEGUN "' AND pipeline = $1";
 
 /* A capture there would take these for an application's, and send them to the source, where they would be older rows. */
 static bool nobody_sends_back(struct part *p, struct err *err)

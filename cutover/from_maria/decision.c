@@ -31,16 +31,13 @@ bool from_maria_decision(struct cutover *co, char ret_state[16], char ret_id[64]
 {
     const char *params[] = {co->pipeline};
     ROWSET_AUTO rs = NULL;
-    int64_t there = 0;
+    bool there = false;
     take(NULL, ret_state, ret_id);
-    if (!session_int64(co->from_maria->main,
-                       "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND "
-                       "TABLE_NAME = 'crossfade_decision'",
-                       0, NULL, &there, err) ||
-        (there > 0 && !ask(co, "SELECT state, cutover_id FROM crossfade_decision WHERE pipeline = $1", 1,
-                           params, &rs, err)))
+    if (!from_maria_there(co->from_maria->main, "crossfade_decision", &there, err) ||
+        (there && !ask(co, "SELECT state, cutover_id FROM crossfade_decision WHERE pipeline = $1", 1, params,
+                       &rs, err)))
         return err_wrap(err, "the decision row on the source cannot be read");
-    if (there > 0)
+    if (there)
         take(rs, ret_state, ret_id);
     return true;
 }

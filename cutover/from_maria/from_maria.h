@@ -42,6 +42,8 @@ void from_maria_close(struct cutover *co);
 bool from_maria_limit(struct cutover *co, int64_t ms, struct err *err) MUST_CHECK;
 /* From another thread: whoever waits for an answer there gets an error. fds: room for 3; -1: there is none. */
 void from_maria_sockets(const struct cutover *co, int fds[3]);
+/* Whether the session's database has that table ("crossfade_marker"). */
+bool from_maria_there(struct session *s, const char *table, bool *ret, struct err *err) MUST_CHECK;
 bool from_maria_control_tables(struct cutover *co, struct err *err) MUST_CHECK;
 /* The database of the URL. */
 const char *from_maria_database(const struct cutover *co);

@@ -251,9 +251,9 @@ static size_t find_ours(struct cutover *co, const struct rowset *there, bool *ou
 static bool is_captured(const struct cutover *co, const struct table_filter *filter, const char *database,
                         const char *table)
 {
-    bool home = strcmp(database, from_maria_database(co)) == 0;
-    return !maria_is_system_database(database) && !(home && strncmp(table, "crossfade_", 10) == 0) &&
-           table_filter_matches(filter, home ? "public" : database, table);
+    const char *home = from_maria_database(co);
+    return !maria_is_system_database(database) && !maria_is_own_table(home, database, table) &&
+           table_filter_matches(filter, maria_schema_of(home, database), table);
 }
 
 /* One that was made after the cutover sends its rows, and would be neither closed nor compared. */
@@ -262,7 +262,6 @@ static void all_are_ours(struct cutover *co, const struct table_filter *filter, 
 {
     for (int i = 0; i < rowset_rows(there) && gate->verdict == GATE_OK; i++) {
         const char *database = rowset_cell(there, i, 0), *table = rowset_cell(there, i, 1);
-        bool home = strcmp(database, from_maria_database(co)) == 0;
         char forward[64];
         if (ours[i] || !is_captured(co, filter, database, table))
             continue;
@@ -273,7 +272,7 @@ static void all_are_ours(struct cutover *co, const struct table_filter *filter, 
             "%.70s.%.70s. On PostgreSQL: ALTER PUBLICATION crossfade_%s ADD TABLE that one; if it cannot "
             "be published (UNLOGGED), leave it out of source.tables, and start `crossfade --reverse "
             "capture` anew",
-            forward, home ? "public" : database, table, forward);
+            forward, maria_schema_of(from_maria_database(co), database), table, forward);
     }
 }
 

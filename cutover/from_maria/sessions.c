@@ -7,8 +7,6 @@
 #include "core/alloc.h"
 #include "cutover/deadline.h"
 #include "cutover/from_maria/from_maria.h"
-#include "maria/names.h"
-#include "maria/quote.h"
 #include "maria/script.h"
 #include "sql/embedded.h"
 
@@ -122,24 +120,27 @@ const char *from_maria_database(const struct cutover *co)
 
 void from_maria_add_databases(const struct cutover *co, struct strbuf *sql)
 {
-    maria_quote_literal(sql, from_maria_database(co));
-    for (size_t i = 0; i < co->table_count; i++) {
-        if (i > 0 && strcmp(co->tables[i].schema, co->tables[i - 1].schema) == 0)
-            continue;
-        strbuf_adds(sql, ", ");
-        maria_quote_literal(sql, maria_database_of(from_maria_database(co), co->tables[i].schema));
-    }
+    cutover_add_databases(co, from_maria_database(co), sql);
+}
+
+bool from_maria_there(struct session *s, const char *table, bool *ret, struct err *err)
+{
+    int64_t count = 0;
+    bool ok = session_int64(s,
+                            "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() "
+                            "AND TABLE_NAME = $1",
+                            1, &table, &count, err);
+    *ret = count > 0;
+    return ok;
 }
 
 bool from_maria_control_tables(struct cutover *co, struct err *err)
 {
-    static const char look[] =
-        "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() "
-        "AND TABLE_NAME IN ('crossfade_marker', 'crossfade_decision')";
     const char *script = embedded_sql_source_mariadb_cutover_sql;
-    int64_t there = 0;
-    bool ok = session_int64(co->from_maria->main, look, 0, NULL, &there, err);
-    if (ok && there == 2)
+    bool marker = false, decision = false;
+    bool ok = from_maria_there(co->from_maria->main, "crossfade_marker", &marker, err) &&
+              from_maria_there(co->from_maria->main, "crossfade_decision", &decision, err);
+    if (ok && marker && decision)
         return true;
     ok = ok && session_exec(co->from_maria->main, embedded_sql_source_mariadb_sql, err);
     for (char *sql; ok && (sql = maria_script_next(&script)) != NULL; free(sql))

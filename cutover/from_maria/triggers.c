@@ -171,13 +171,6 @@ static bool in_short_tries(struct cutover *co, const char *sql, struct err *err)
     }
 }
 
-static void add_trigger_name(struct strbuf *sql, const char *database, const char *name)
-{
-    maria_quote_ident(sql, database);
-    strbuf_addc(sql, '.');
-    maria_quote_ident(sql, name);
-}
-
 static bool run_ddl(struct cutover *co, struct strbuf *sql, struct err *err)
 {
     bool ok = strbuf_ok(sql, "trigger", err) && in_short_tries(co, sql->data, err);
@@ -190,7 +183,7 @@ static bool create_trigger(struct cutover *co, const struct cutover_table *t, si
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     strbuf_adds(&sql, "CREATE OR REPLACE TRIGGER ");
-    add_trigger_name(&sql, maria_database_of(from_maria_database(co), t->schema), name);
+    maria_quote_name(&sql, maria_database_of(from_maria_database(co), t->schema), name);
     strbuf_addf(&sql, " BEFORE %s ON ", events[event]);
     maria_quote_table(&sql, from_maria_database(co), t->schema, t->table);
     strbuf_addf(&sql, " FOR EACH ROW %s", body);
@@ -202,7 +195,7 @@ static bool drop_trigger(struct cutover *co, const struct cutover_table *t, cons
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     strbuf_adds(&sql, "DROP TRIGGER IF EXISTS ");
-    add_trigger_name(&sql, maria_database_of(from_maria_database(co), t->schema), name);
+    maria_quote_name(&sql, maria_database_of(from_maria_database(co), t->schema), name);
     return run_ddl(co, &sql, err);
 }
 
@@ -297,9 +290,7 @@ static bool drop_one(struct session *s, const struct rowset *rs, int row, bool *
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     struct err now = ERR_INIT;
     strbuf_adds(&sql, "DROP TRIGGER IF EXISTS ");
-    maria_quote_ident(&sql, rowset_cell(rs, row, 0));
-    strbuf_addc(&sql, '.');
-    maria_quote_ident(&sql, rowset_cell(rs, row, 1));
+    maria_quote_name(&sql, rowset_cell(rs, row, 0), rowset_cell(rs, row, 1));
     *ret_gone = strbuf_ok(&sql, "trigger", &now) && session_exec(s, sql.data, &now);
     strbuf_release(&sql);
     if (*ret_gone || was_too_late(&now))

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "control/webhook.h"
@@ -16,6 +15,7 @@
 #include "core/child.h"
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/mono_cond.h"
 #include "core/nonce.h"
 #include "json/text.h"
 
@@ -203,6 +203,19 @@ static bool tell_one(struct alerts *alerts)
 
 /* --- the webhook --- */
 
+/* What was given up, told once somebody takes it; while as many wait as may, it would only push out another. */
+static void tell_lost(struct alerts *alerts)
+{
+    char text[LOST_NAMES + 120];
+    if (alerts->lost == 0 || alerts->count == WAITING_MAX)
+        return;
+    (void)snprintf(text, sizeof text, "%llu alerts were given up, the last ones:%s",
+                   (unsigned long long)alerts->lost, alerts->lost_names);
+    alerts->lost = 0;
+    alerts->lost_names[0] = '\0';
+    put(alerts, alert_event_find("alerts_lost"), "webhook", text, true);
+}
+
 /* The oldest has been tried; it may have been given up meanwhile. */
 static void judge(struct alerts *alerts, const struct alert *tried, bool taken, const struct err *err)
 {
@@ -212,19 +225,15 @@ static void judge(struct alerts *alerts, const struct alert *tried, bool taken, 
                   tried->event, err->text);
     if (taken && there)
         drop_oldest(alerts);
+    else if (taken && alerts->lost > 0 && strcmp(tried->event, "alerts_lost") != 0)
+        alerts->lost--;                           /* it was not lost after all */
     else if (there && err->code != ERR_CONNECT) { /* it will not take this one later either */
         note_lost(alerts, tried->event, "the webhook refuses it");
         drop_oldest(alerts);
     } else if (!taken)
         alerts->due_us = clock_mono_us() + clock_backoff_us(alerts->tries++, RETRY_BASE_MS, RETRY_MAX_MS);
-    if (taken && alerts->lost > 0) {
-        char text[LOST_NAMES + 120];
-        (void)snprintf(text, sizeof text, "%llu alerts were given up, the last ones:%s",
-                       (unsigned long long)alerts->lost, alerts->lost_names);
-        alerts->lost = 0;
-        alerts->lost_names[0] = '\0';
-        put(alerts, alert_event_find("alerts_lost"), "webhook", text, true);
-    }
+    if (taken)
+        tell_lost(alerts);
 }
 
 /* How long an attempt may take: told to end, no longer than what is left. <= 0: not at all. */
@@ -274,8 +283,7 @@ static void wait_for_work(struct alerts *alerts)
 {
     int64_t until_us =
         alerts->count > 0 && alerts->due_us > 0 ? alerts->due_us : clock_mono_us() + RETRY_MAX_MS * 1000;
-    struct timespec until = {.tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000};
-    (void)pthread_cond_timedwait(&alerts->wake, &alerts->lock, &until);
+    (void)mono_cond_wait(&alerts->wake, &alerts->lock, until_us);
 }
 
 /* Told to end, it goes on while somebody takes what waits, for some seconds. */
@@ -307,10 +315,8 @@ static void *work(void *arg)
 /* The lock is held. */
 static void await_end(struct alerts *alerts)
 {
-    struct timespec until = {.tv_sec = alerts->flush_until_us / 1000000,
-                             .tv_nsec = alerts->flush_until_us % 1000000 * 1000};
-    while (!alerts->ended && clock_mono_us() < alerts->flush_until_us)
-        (void)pthread_cond_timedwait(&alerts->wake, &alerts->lock, &until);
+    while (!alerts->ended && mono_cond_wait(&alerts->wake, &alerts->lock, alerts->flush_until_us))
+        continue;
     if (!alerts->ended && eventfd_write(alerts->hurry_fd, 1) != 0)
         BUG("eventfd_write failed");
 }
@@ -318,12 +324,10 @@ static void await_end(struct alerts *alerts)
 struct alerts *alerts_new(const struct alert_ways *ways)
 {
     struct alerts *alerts = xcalloc(1, sizeof *alerts);
-    pthread_condattr_t attr;
     alerts->ways = *ways;
-    if (pthread_condattr_init(&attr) != 0 || pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) != 0 ||
-        pthread_cond_init(&alerts->wake, &attr) != 0 || pthread_mutex_init(&alerts->lock, NULL) != 0)
+    mono_cond_init(&alerts->wake);
+    if (pthread_mutex_init(&alerts->lock, NULL) != 0)
         BUG("no lock for alerts");
-    pthread_condattr_destroy(&attr);
     alerts->running = ways->background && alert_ways_any(ways);
     alerts->hurry_fd = alerts->running ? eventfd(0, EFD_CLOEXEC) : -1;
     if (alerts->running && alerts->hurry_fd < 0)

@@ -5,11 +5,11 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/err.h"
+#include "core/mono_cond.h"
 
 #define LOOK_EVERY_MS 500
 
@@ -45,12 +45,7 @@ static void *look(void *arg)
     struct http_late *late = arg;
     pthread_mutex_lock(&late->lock);
     while (!late->ends) {
-        struct timespec until;
-        (void)clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += LOOK_EVERY_MS * 1000000L;
-        until.tv_sec += until.tv_nsec / 1000000000L;
-        until.tv_nsec %= 1000000000L;
-        (void)pthread_cond_timedwait(&late->wake, &late->lock, &until);
+        (void)mono_cond_wait(&late->wake, &late->lock, clock_mono_us() + LOOK_EVERY_MS * 1000);
         end_late_ones(late);
     }
     pthread_mutex_unlock(&late->lock);
@@ -60,13 +55,10 @@ static void *look(void *arg)
 struct http_late *http_late_start(int64_t allowed_us)
 {
     struct http_late *late = xcalloc(1, sizeof *late);
-    pthread_condattr_t attr;
     late->allowed_us = allowed_us;
-    if (pthread_condattr_init(&attr) != 0 || pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) != 0 ||
-        pthread_cond_init(&late->wake, &attr) != 0 || pthread_mutex_init(&late->lock, NULL) != 0 ||
-        pthread_create(&late->thread, NULL, look, late) != 0)
+    mono_cond_init(&late->wake);
+    if (pthread_mutex_init(&late->lock, NULL) != 0 || pthread_create(&late->thread, NULL, look, late) != 0)
         BUG("no thread for late connections");
-    pthread_condattr_destroy(&attr);
     return late;
 }
 

@@ -5,14 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "control/alert_state.h"
 #include "control/board.h"
 #include "core/alloc.h"
 #include "core/clock.h"
+#include "core/mono_cond.h"
 
-#define LOOK_EVERY_NS 500000000L
+#define LOOK_EVERY_US INT64_C(500000)
 #define TEXT_MAX      900
 
 enum condition { LAG = 0, SLOT, SLOT_DANGER, DEAD_LETTERS, RETRYING, HALTED, CONDITION_COUNT };
@@ -140,12 +140,7 @@ static void *watch(void *arg)
     struct role_alerts *ra = arg;
     pthread_mutex_lock(&ra->lock);
     while (!ra->ends) {
-        struct timespec until;
-        (void)clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += LOOK_EVERY_NS;
-        until.tv_sec += until.tv_nsec / 1000000000L;
-        until.tv_nsec %= 1000000000L;
-        (void)pthread_cond_timedwait(&ra->wake, &ra->lock, &until);
+        (void)mono_cond_wait(&ra->wake, &ra->lock, clock_mono_us() + LOOK_EVERY_US);
         pthread_mutex_unlock(&ra->lock);
         look(ra);
         pthread_mutex_lock(&ra->lock);
@@ -157,7 +152,6 @@ static void *watch(void *arg)
 struct role_alerts *role_alerts_start(const struct config *cfg, struct status_board *board)
 {
     const struct alert_ways ways = alert_ways_of(cfg);
-    pthread_condattr_t attr;
     if (!alert_ways_any(&ways))
         return NULL;
     struct role_alerts *ra = xcalloc(1, sizeof *ra);
@@ -165,11 +159,9 @@ struct role_alerts *role_alerts_start(const struct config *cfg, struct status_bo
     ra->alerts = alerts_new(&ways);
     ra->raise_after_us = config_int(cfg, "alerts.raise_after") * 1000000;
     ra->clear_after_us = config_int(cfg, "alerts.clear_after") * 1000000;
-    if (pthread_condattr_init(&attr) != 0 || pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) != 0 ||
-        pthread_cond_init(&ra->wake, &attr) != 0 || pthread_mutex_init(&ra->lock, NULL) != 0 ||
-        pthread_create(&ra->thread, NULL, watch, ra) != 0)
+    mono_cond_init(&ra->wake);
+    if (pthread_mutex_init(&ra->lock, NULL) != 0 || pthread_create(&ra->thread, NULL, watch, ra) != 0)
         BUG("no thread for alerts");
-    pthread_condattr_destroy(&attr);
     return ra;
 }
 

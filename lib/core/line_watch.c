@@ -9,13 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/err.h"
 #include "core/line_socket.h"
 #include "core/log.h"
+#include "core/mono_cond.h"
 
 #define LOOK_EVERY_US INT64_C(1000000)
 #define WHO_MAX       80
@@ -80,11 +80,10 @@ static void *watch(void *arg)
     (void)arg;
     pthread_mutex_lock(&lock);
     while (atomic_load(&runs)) {
-        int64_t now_us = clock_mono_us(), until_us = now_us + MIN_OF(LOOK_EVERY_US, MAX_OF(limit_us / 4, 1));
-        struct timespec until = {.tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000};
+        int64_t now_us = clock_mono_us();
         for (size_t i = 0; i < line_count; i++)
             look(&lines[i], now_us);
-        (void)pthread_cond_timedwait(&wake, &lock, &until);
+        (void)mono_cond_wait(&wake, &lock, now_us + MIN_OF(LOOK_EVERY_US, MAX_OF(limit_us / 4, 1)));
     }
     pthread_mutex_unlock(&lock);
     return NULL;
@@ -92,11 +91,7 @@ static void *watch(void *arg)
 
 void line_watch_start(int64_t limit_ms)
 {
-    pthread_condattr_t attr;
-    if (pthread_condattr_init(&attr) != 0 || pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) != 0 ||
-        pthread_cond_init(&wake, &attr) != 0)
-        BUG("no lock for connections");
-    (void)pthread_condattr_destroy(&attr);
+    mono_cond_init(&wake);
     limit_us = limit_ms * 1000;
     atomic_store(&runs, true);
     if (pthread_create(&thread, NULL, watch, NULL) != 0)

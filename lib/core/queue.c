@@ -1,11 +1,11 @@
 #include "core/queue.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "core/alloc.h"
+#include "core/clock.h"
+#include "core/mono_cond.h"
 
 struct queue {
     pthread_mutex_t lock;
@@ -20,12 +20,8 @@ struct queue *queue_new(size_t capacity)
     struct queue *q = xcalloc(1, sizeof *q + capacity * sizeof(void *));
     q->capacity = capacity;
     pthread_mutex_init(&q->lock, NULL);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&q->not_empty, &attr);
-    pthread_cond_init(&q->not_full, &attr);
-    pthread_condattr_destroy(&attr);
+    mono_cond_init(&q->not_empty);
+    mono_cond_init(&q->not_full);
     return q;
 }
 
@@ -68,18 +64,11 @@ bool queue_try_push(struct queue *q, void *item)
 
 static void wait_not_empty(struct queue *q, int timeout_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += timeout_ms / 1000;
-    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
+    int64_t until_us = clock_mono_us() + (int64_t)timeout_ms * 1000;
     while (q->len == 0 && !q->closed) {
-        int rc = timeout_ms < 0 ? pthread_cond_wait(&q->not_empty, &q->lock)
-                                : pthread_cond_timedwait(&q->not_empty, &q->lock, &until);
-        if (rc == ETIMEDOUT)
+        if (timeout_ms < 0)
+            (void)pthread_cond_wait(&q->not_empty, &q->lock);
+        else if (!mono_cond_wait(&q->not_empty, &q->lock, until_us))
             return;
     }
 }

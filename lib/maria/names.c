@@ -57,6 +57,17 @@ const char *maria_database_of(const char *url_database, const char *schema)
     return strcmp(schema, "public") == 0 ? url_database : schema;
 }
 
+const char *maria_schema_of(const char *url_database, const char *database)
+{
+    return strcmp(database, url_database) == 0 ? "public" : database;
+}
+
+bool maria_is_own_table(const char *url_database, const char *database, const char *table)
+{
+    return strcmp(database, url_database) == 0 &&
+           strncmp(table, MARIA_OWN_PREFIX, sizeof MARIA_OWN_PREFIX - 1) == 0;
+}
+
 bool maria_is_system_database(const char *database)
 {
     static const char *const names[] = {"mysql", "sys", "information_schema", "performance_schema"};

@@ -18,6 +18,13 @@ bool maria_name(const char *name, char ret[MARIA_NAME_BYTES]);
 const char *maria_database_of(const char *url_database, const char *schema);
 /* A database of the server's own: mysql, sys, information_schema, performance_schema, in whatever case. */
 bool maria_is_system_database(const char *database);
+/* The other way round: the schema that a database is. */
+const char *maria_schema_of(const char *url_database, const char *database);
+/* Tables of Crossfade's own lie in the URL's database, and their names begin so. */
+#define MARIA_OWN_PREFIX "crossfade_"
+bool maria_is_own_table(const char *url_database, const char *database, const char *table);
+/* Kind of the row in crossfade_marker that says that a way back is there (capture/maria/way_back.c); it asks nothing. */
+#define MARIA_MARKER_BEGUN "begun"
 /* The name in lower case, as a server with lower_case_table_names compares it. False: it has characters beyond ASCII, whose case is
  * the server's affair; those stay as they are. ret: strlen(name) + 1 bytes. */
 bool maria_lower_name(const char *name, char *ret);

@@ -18,14 +18,19 @@ void maria_quote_ident(struct strbuf *sb, const char *name)
     strbuf_addc(sb, '`');
 }
 
+void maria_quote_name(struct strbuf *sb, const char *database, const char *name)
+{
+    maria_quote_ident(sb, database);
+    strbuf_addc(sb, '.');
+    maria_quote_ident(sb, name);
+}
+
 void maria_quote_table(struct strbuf *sb, const char *url_database, const char *schema, const char *table)
 {
-    char name[MARIA_NAME_BYTES];
-    (void)maria_name(maria_database_of(url_database, schema), name);
-    maria_quote_ident(sb, name);
-    strbuf_addc(sb, '.');
+    char database[MARIA_NAME_BYTES], name[MARIA_NAME_BYTES];
+    (void)maria_name(maria_database_of(url_database, schema), database);
     (void)maria_name(table, name);
-    maria_quote_ident(sb, name);
+    maria_quote_name(sb, database, name);
 }
 
 void maria_quote_literal(struct strbuf *sb, const char *text)

@@ -8,6 +8,8 @@
 
 /* `name`, with quotes inside doubled. */
 void maria_quote_ident(struct strbuf *sb, const char *name);
+/* `database`.`name`, both as they are. */
+void maria_quote_name(struct strbuf *sb, const char *database, const char *name);
 /* `database`.`table` of a table of PostgreSQL, as names.h says. */
 void maria_quote_table(struct strbuf *sb, const char *url_database, const char *schema, const char *table);
 /* 'text', with quotes doubled and backslashes escaped. */

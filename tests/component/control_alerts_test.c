@@ -25,7 +25,7 @@ struct receiver {
     pthread_t thread;
     pthread_mutex_t lock; /* guards the rest */
     json_t *taken;
-    bool ends;
+    bool asked, holds; /* it has read a request; it holds its answer back */
 };
 
 /* Bound, so that nobody else gets the port; nobody listens there yet. */
@@ -56,6 +56,12 @@ static void answer(struct receiver *r, int fd)
             break;
     }
     pthread_mutex_lock(&r->lock);
+    r->asked = true;
+    while (r->holds) {
+        pthread_mutex_unlock(&r->lock);
+        usleep(5000);
+        pthread_mutex_lock(&r->lock);
+    }
     const char *body = strstr(request, "\r\n\r\n");
     if (r->status == 204 && body != NULL)
         json_array_append_new(r->taken, json_loads(body + 4, 0, NULL));
@@ -114,31 +120,73 @@ static struct alerts *open_alerts(struct receiver *r, char *url, size_t size, bo
     return alerts_new(&ways);
 }
 
+static void raise_some(struct alerts *alerts, int from, int until)
+{
+    char level[20];
+    for (int i = from; i < until; i++) {
+        snprintf(level, sizeof level, "%d", i);
+        alerts_raise(alerts, "mismatch", level, "a \"text\"", false);
+    }
+}
+
+/* From the i-th on: levels in a row from `level` on until `end`, and what is said of those that were given up. */
+static void assert_taken(struct receiver *r, size_t i, int level, int end, const char *lost)
+{
+    for (; level < end; level++, i++) {
+        assert_int_equal(atoi(text_of(r, i, "level")), level);
+        assert_string_equal(text_of(r, i, "severity"), "critical");
+        for (size_t k = 0; k < i; k++)
+            assert_string_not_equal(text_of(r, i, "id"), text_of(r, k, "id"));
+    }
+    assert_string_equal(text_of(r, i, "event"), "alerts_lost");
+    assert_memory_equal(text_of(r, i, "text"), lost, strlen(lost));
+}
+
 /* It was away while more came than wait: the first ones are given up, the others come in order, and it is told what is missing. */
 static void test_away(void **state)
 {
     (void)state;
     struct receiver r = {.status = 204, .taken = json_array()};
-    char url[100], level[20];
+    char url[100];
     pthread_mutex_init(&r.lock, NULL);
     open_socket(&r);
     struct alerts *alerts = open_alerts(&r, url, sizeof url, true);
-    for (int i = 0; i < 100 + MORE; i++) {
-        snprintf(level, sizeof level, "%d", i);
-        alerts_raise(alerts, "mismatch", level, "a \"text\"", false);
-    }
+    raise_some(alerts, 0, 100 + MORE);
     begin(&r);
     wait_for(&r, 101);
     size_t first = atoi(text_of(&r, 0, "level")) < MORE; /* one was on its way when it was given up */
     wait_for(&r, first + 101);
-    for (size_t i = first; i < first + 100; i++) {
-        assert_int_equal(atoi(text_of(&r, i, "level")), (int)(i - first) + MORE);
-        assert_string_equal(text_of(&r, i, "severity"), "critical");
-        for (size_t k = 0; k < i; k++)
-            assert_string_not_equal(text_of(&r, i, "id"), text_of(&r, k, "id"));
+    assert_taken(&r, first, MORE, 100 + MORE, first ? "29 alerts were given up" : "30 alerts were given up");
+    alerts_free(alerts);
+    end(&r);
+    json_decref(r.taken);
+}
+
+/* What was given up while it was on its way came nevertheless: it is not told as lost, and telling costs nobody's place. */
+static void test_given_up_on_its_way(void **state)
+{
+    (void)state;
+    struct receiver r = {.status = 204, .taken = json_array(), .holds = true};
+    char url[100];
+    pthread_mutex_init(&r.lock, NULL);
+    open_socket(&r);
+    begin(&r);
+    struct alerts *alerts = open_alerts(&r, url, sizeof url, true);
+    raise_some(alerts, 0, 1);
+    pthread_mutex_lock(&r.lock);
+    while (!r.asked) {
+        pthread_mutex_unlock(&r.lock);
+        usleep(5000);
+        pthread_mutex_lock(&r.lock);
     }
-    assert_string_equal(text_of(&r, first + 100, "event"), "alerts_lost");
-    assert_memory_equal(text_of(&r, first + 100, "text"), "30 alerts were given up", 23);
+    pthread_mutex_unlock(&r.lock);
+    raise_some(alerts, 1, 101 + MORE);
+    pthread_mutex_lock(&r.lock);
+    r.holds = false;
+    pthread_mutex_unlock(&r.lock);
+    wait_for(&r, 102);
+    assert_int_equal(atoi(text_of(&r, 0, "level")), 0);
+    assert_taken(&r, 1, 1 + MORE, 101 + MORE, "30 alerts were given up");
     alerts_free(alerts);
     end(&r);
     json_decref(r.taken);
@@ -175,6 +223,8 @@ static void test_refuses_and_ends(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_away), cmocka_unit_test(test_refuses_and_ends)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_away),
+                                       cmocka_unit_test(test_given_up_on_its_way),
+                                       cmocka_unit_test(test_refuses_and_ends)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

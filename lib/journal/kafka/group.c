@@ -7,11 +7,11 @@
  */
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/mono_cond.h"
 #include "journal/kafka/reader.h"
 
 #define EVERY_MS  1000
@@ -60,10 +60,8 @@ static rd_kafka_topic_partition_list_t *take_marks(struct kafka_group *g, int64_
     rd_kafka_topic_partition_list_t *list = NULL;
     pthread_mutex_lock(&g->lock);
     while (!g->stop && (!g->dirty || clock_mono_us() < not_before_us)) {
-        struct timespec until = {.tv_sec = not_before_us / 1000000,
-                                 .tv_nsec = not_before_us % 1000000 * 1000};
         if (g->dirty)
-            (void)pthread_cond_timedwait(&g->wake, &g->lock, &until);
+            (void)mono_cond_wait(&g->wake, &g->lock, not_before_us);
         else
             (void)pthread_cond_wait(&g->wake, &g->lock);
     }
@@ -215,15 +213,11 @@ static void *run(void *arg)
 
 bool kafka_group_start(const struct journal_config *config, struct kafka_group **ret, struct err *err)
 {
-    pthread_condattr_t attr;
     struct kafka_group *g = xcalloc(1, sizeof *g);
     g->config = config;
     g->name = xasprintf("crossfade-%s", config->pipeline);
     pthread_mutex_init(&g->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&g->wake, &attr);
-    pthread_condattr_destroy(&attr);
+    mono_cond_init(&g->wake);
     int error = pthread_create(&g->thread, NULL, run, g);
     if (error == 0) {
         *ret = g;
