@@ -9,6 +9,7 @@
 #include "buckets.h"
 #include "core/alloc.h"
 #include "core/clock.h"
+#include "core/mono_cond.h"
 #include "history/history.h"
 #include "range.h"
 #include "strays.h"
@@ -559,7 +560,7 @@ bool engine_run(struct engine *engine, const struct compare_request *req, struct
     struct worker *workers = xcalloc(engine->worker_count, sizeof *workers);
     struct job *job;
     pthread_mutex_init(&engine->lock, NULL);
-    pthread_cond_init(&engine->changed, NULL);
+    mono_cond_init(&engine->changed);
     engine->jobs = queue_new(JOBS_QUEUED);
     for (size_t i = 0; i < engine->plan->count; i++) {
         engine->plan->tables[i]->pending = 1; /* the planner's: the table cannot end while it adds to it */

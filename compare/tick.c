@@ -2,10 +2,11 @@
 #include "tick.h"
 
 #include <poll.h>
-#include <time.h>
 
-#define TICK_NS     200000000L
-#define NS_A_SECOND 1000000000L
+#include "core/clock.h"
+#include "core/mono_cond.h"
+
+#define TICK_US 200000
 
 bool tick_stop_asked(int stop_fd)
 {
@@ -15,10 +16,5 @@ bool tick_stop_asked(int stop_fd)
 
 void tick_wait(pthread_cond_t *changed, pthread_mutex_t *lock)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += TICK_NS;
-    until.tv_sec += until.tv_nsec / NS_A_SECOND;
-    until.tv_nsec %= NS_A_SECOND;
-    (void)pthread_cond_timedwait(changed, lock, &until);
+    (void)mono_cond_wait(changed, lock, clock_mono_us() + TICK_US);
 }

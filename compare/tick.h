@@ -10,7 +10,7 @@
 
 /* stop_fd is readable; -1 = never. */
 bool tick_stop_asked(int stop_fd);
-/* Waits until `changed` is signalled or a fifth of a second is over. The caller holds the lock. */
+/* Waits until `changed`, of mono_cond_init(), is signalled or a fifth of a second is over. The caller holds the lock. */
 void tick_wait(pthread_cond_t *changed, pthread_mutex_t *lock);
 
 #endif

@@ -8,6 +8,7 @@
 #include "compare/semantic/jobs.h"
 #include "core/alloc.h"
 #include "core/clock.h"
+#include "core/mono_cond.h"
 #include "tick.h"
 
 struct pool {
@@ -157,7 +158,7 @@ bool semantic_run(const struct semantic *semantic, struct engine *engine, const 
 {
     struct pool pool = {.semantic = semantic, .engine = engine, .jobs = jobs_make(semantic)};
     pthread_mutex_init(&pool.lock, NULL);
-    pthread_cond_init(&pool.changed, NULL);
+    mono_cond_init(&pool.changed);
     if (pool.jobs.count > 0)
         run_threads(&pool, req);
     conclude_unfinished(&pool);
