@@ -11,6 +11,7 @@
 #include "core/alloc.h"
 #include "core/failpoint.h"
 #include "core/log.h"
+#include "core/memory.h"
 #include "core/no_dump.h"
 #include "guard_terminal.h"
 #include "hide_args.h"
@@ -317,6 +318,7 @@ static int dispatch(const struct invocation *inv)
 int main(int argc, char **argv)
 {
     struct invocation inv = {0};
+    memory_init();
     char **words = hide_args(argc, argv);
     int code = keep_to_ourselves() && parse(argc, words, &inv) ? dispatch(&inv) : CLI_EXIT_USAGE;
     free(inv.overrides);

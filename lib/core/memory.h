@@ -7,6 +7,8 @@
 
 #include <stdint.h>
 
+/* Sets how much the allocator keeps of what is freed. Before the first thread. */
+void memory_init(void);
 /* Anonymous resident memory of this process in bytes; 0 = not known (proc(5), RssAnon). @thread any */
 uint64_t memory_anon_bytes(void);
 /* Gives free memory back to the system where there is much more than after the last time. To be called in each turn of a role's loop: looks every ten
