@@ -74,7 +74,7 @@ const struct option option_table[] = {
      .help = "Certificates (PEM) that the registry's may be signed by, in place of the system's."},
 
     {.key = "target.url", .type = OPT_URL, .choices = PG_URL "|mariadb://|mysql://|fault:", .example = "postgresql://crossfade@db2:5432/shop", .used_by = "!apply !check !compare !cutover !rollback !schema !audit !approve !cleanup !decommission",
-     .help = "The database to move to. Its tables must exist; crossfade schema create makes them. MariaDB (10.11 or later; apply, schema and check alone): mariadb://user@host:3306/database?ssl-mode=verify_identity&ssl-ca=FILE; its password from the URL, MARIADB_PWD, MYSQL_PWD or ~/.my.cnf. TLS as for source.url."},
+     .help = "The database to move to. Its tables must exist; crossfade schema create makes them. MariaDB (10.11 or later): mariadb://user@host:3306/database?ssl-mode=verify_identity&ssl-ca=FILE; its password from the URL, MARIADB_PWD, MYSQL_PWD or ~/.my.cnf. TLS as for source.url."},
     {.key = "target.unfit", .type = OPT_ENUM, .def = "halt", .choices = "halt|null|nearest", .used_by = "capture apply compare",
      .help = "What becomes of a value that the target's column cannot hold, such as infinity or the year 290000 (MariaDB), a zero byte in text or a text that is too long (PostgreSQL). halt: apply stops and names the row, or holds it as a dead letter (apply.on_row_error). null: NULL, in columns that take it. nearest (MariaDB): the nearest date, time or float that there is. Columns of a key always halt; so does what a rule has no answer for."},
     {.key = "target.unfit_columns", .type = OPT_MAP, .example = "{public.event.at: nearest, public.note: \"null\"}", .used_by = "capture apply compare",
