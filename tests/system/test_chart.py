@@ -181,10 +181,14 @@ def test_the_program_understands_it(folder):
     with open(os.path.join(ROOT, "lib", "control", "http_server.c"), encoding="utf-8") as f:
         server = f.read()
     assert '"/healthz"' in server and '"/readyz"' in server and '"/metrics"' in server
-    # Others reach the roles by the names of Services that are there.
-    job, = of_kind(documents, "Job").values()
-    hosts = {w.partition("=")[2].rpartition(":")[0] for w in job["spec"]["template"]["spec"]["containers"][0]["args"] if "listen=" in w}
-    assert hosts and hosts <= set(of_kind(documents, "Service"))
+    # All reach the roles by the names of Services that are there: the cutover, and each role the others, whom its page tells of.
+    services, roles = set(of_kind(documents, "Service")), {f"{way}{role}" for way in ("", "reverse.") for role in ("capture", "apply")}
+    for name, spec in pods(documents).items():
+        listen = dict(w.removeprefix("--").split("=") for w in spec["containers"][0]["args"] if "listen=" in w)
+        if spec.get("restartPolicy") != "Never" or "cutover" in name:
+            assert {key.replace("_listen", "").replace(".listen", "") for key in listen} == roles, name
+            others = {address.rpartition(":")[0] for address in listen.values()} - {"0.0.0.0"}
+            assert len(others) == (4 if "cutover" in name else 3) and others <= services, name
 
 
 REFUSED = [({"config": {**CONFIG, "journal": {"url": "lmdb:/x"}}}, "lies on one machine's disk"),

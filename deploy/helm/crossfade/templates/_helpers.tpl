@@ -38,13 +38,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- toYaml $config -}}
 {{- end }}
 
-{{- /* The roles' addresses as others see them: flags, since they win over the file. */}}
+{{- /* The roles' addresses as others see them: flags, since they win over the file. (dict "root" $ "own" "capture.listen"): but for that one */}}
 {{- define "crossfade.addresses" -}}
-- --capture.listen={{ include "crossfade.name" . }}-capture:7301
-- --apply.listen={{ include "crossfade.name" . }}-apply-1:7302
-{{- if .Values.reverse.enabled }}
-- --reverse.capture_listen={{ include "crossfade.name" . }}-capture-back:7301
-- --reverse.apply_listen={{ include "crossfade.name" . }}-apply-back-1:7302
+{{- $name := include "crossfade.name" .root }}
+{{- $all := list (list "capture.listen" "capture:7301") (list "apply.listen" "apply-1:7302") }}
+{{- if .root.Values.reverse.enabled }}{{ $all = concat $all (list (list "reverse.capture_listen" "capture-back:7301") (list "reverse.apply_listen" "apply-back-1:7302")) }}{{ end }}
+{{- range $all }}
+{{- if ne (first .) $.own }}
+- --{{ first . }}={{ $name }}-{{ last . }}
+{{- end }}
 {{- end }}
 {{- end }}
 

@@ -1,4 +1,4 @@
-{{- /* A Service and a StatefulSet of one pod. (dict "root" $ "role" "capture" "name" "capture-back" "port" 7301 "values" … "flags" (list …)) */}}
+{{- /* A Service and a StatefulSet of one pod. (dict "root" $ "role" "capture" "name" "capture-back" "port" 7301 "values" … "listen" "capture.listen" "flags" (list …)) */}}
 {{- define "crossfade.role" -}}
 {{- $full := printf "%s-%s" (include "crossfade.name" .root) .name }}
 apiVersion: v1
@@ -43,6 +43,9 @@ spec:
         - name: {{ .role }}
           args:
             {{- toYaml .flags | nindent 12 }}
+            - --{{ .listen }}=0.0.0.0:{{ .port }}
+            # Each page tells of both roles.
+            {{- include "crossfade.addresses" (dict "root" .root "own" .listen) | nindent 12 }}
             {{- with .values.extraArgs }}{{ toYaml . | nindent 12 }}{{ end }}
           ports:
             - { name: http, containerPort: {{ .port }}, protocol: TCP }
