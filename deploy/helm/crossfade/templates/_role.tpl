@@ -45,7 +45,7 @@ spec:
             {{- toYaml .flags | nindent 12 }}
             - --{{ .listen }}=0.0.0.0:{{ .port }}
             # Each page tells of both roles.
-            {{- include "crossfade.addresses" (dict "root" .root "own" .listen) | nindent 12 }}
+            {{- include "crossfade.addresses" (dict "root" .root "own" .listen) | trim | nindent 12 }}
             {{- with .values.extraArgs }}{{ toYaml . | nindent 12 }}{{ end }}
           ports:
             - { name: http, containerPort: {{ .port }}, protocol: TCP }
