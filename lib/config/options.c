@@ -233,6 +233,8 @@ const struct option option_table[] = {
      .help = "Events (lag, slot, dead letters, verdicts, gates, steps of a cutover …: docs/ALERTS.md) are posted there as JSON, again and again until a status of 2xx."},
     {.key = "alerts.webhook_secret", .type = OPT_TEXT, .secret = true, .example = "${WEBHOOK_SECRET}", .used_by = "capture apply compare cutover rollback",
      .help = "Signs what is posted, by HMAC-SHA256 over time and body. docs/ALERTS.md says how."},
+    {.key = "alerts.webhook_ca", .type = OPT_PATH, .example = "/etc/ssl/alerts-ca.pem", .used_by = "capture apply compare cutover rollback",
+     .help = "The authorities (PEM) that the certificate of a webhook is checked against, in place of the system's; of compare.watch.webhook and cutover.watch.webhook, too."},
     {.key = "alerts.on_event", .type = OPT_LIST, .one_rule = true, .items = "commands of a shell", .example = "[\"/opt/app/page-somebody\"]", .used_by = "capture apply compare cutover rollback",
      .help = "Commands for /bin/sh -c, run one after the other for each event, which they get as JSON on their input and as CROSSFADE_EVENT, _LEVEL, _TEXT and _PIPELINE. Nothing of the event is put into the command."},
     {.key = "alerts.on_event_timeout", .type = OPT_DURATION, .unit = UNIT_MS, .def = "10s", .min = 10, .max = 10 * MINUTE_S * 1000, .used_by = "capture apply compare cutover rollback",

@@ -54,6 +54,7 @@ struct alert_ways alert_ways_of(const struct config *cfg)
     return (struct alert_ways){.pipeline = config_text(cfg, "pipeline"),
                                .url = config_text(cfg, "alerts.webhook"),
                                .secret = config_text(cfg, "alerts.webhook_secret"),
+                               .ca = config_text(cfg, "alerts.webhook_ca"),
                                .commands = config_list(cfg, "alerts.on_event", NULL),
                                .command_timeout_ms = config_int(cfg, "alerts.on_event_timeout"),
                                .events = config_list(cfg, "alerts.events", NULL),
@@ -252,7 +253,8 @@ static bool post_one(struct alerts *alerts)
         return false;
     struct alert copy = copy_of(&alerts->waiting[0]);
     pthread_mutex_unlock(&alerts->lock);
-    bool taken = webhook_post(alerts->ways.url, alerts->ways.secret, copy.json, (int)within_ms, &err);
+    const struct webhook to = {.url = alerts->ways.url, .secret = alerts->ways.secret, .ca = alerts->ways.ca};
+    bool taken = webhook_post(&to, copy.json, (int)within_ms, &err);
     pthread_mutex_lock(&alerts->lock);
     judge(alerts, &copy, taken, &err);
     release(&copy);

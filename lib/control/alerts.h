@@ -18,6 +18,7 @@ struct alerts;
 struct alert_ways {
     const char *pipeline;
     const char *url, *secret;    /* of the webhook; NULL = none, not signed */
+    const char *ca;              /* of the webhook, a file; NULL = the system's */
     const char *const *commands; /* for /bin/sh -c; NULL-terminated, or NULL */
     int64_t command_timeout_ms;
     const char *const *events; /* groups and names that are told; NULL-terminated, NULL or empty = all */

@@ -49,10 +49,12 @@ static bool headers_of(const char *secret, const char *json, struct curl_slist *
     return add_header(ret, line);
 }
 
-static void set_options(CURL *curl, const char *url, const char *json, long timeout_ms,
+static void set_options(CURL *curl, const struct webhook *to, const char *json, long timeout_ms,
                         struct curl_slist *headers)
 {
-    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_URL, to->url);
+    if (to->ca != NULL)
+        curl_easy_setopt(curl, CURLOPT_CAINFO, to->ca);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, timeout_ms);
@@ -82,24 +84,27 @@ static bool judge(CURL *curl, CURLcode rc, const char *host, struct err *err)
     if (rc != CURLE_OK)
         return err_set(
             err, rc == CURLE_URL_MALFORMAT || rc == CURLE_UNSUPPORTED_PROTOCOL ? ERR_CONFIG : ERR_CONNECT,
-            "webhook at %s: %s", host, curl_easy_strerror(rc));
+            "webhook at %s: %s%s", host, curl_easy_strerror(rc),
+            rc == CURLE_PEER_FAILED_VERIFICATION || rc == CURLE_SSL_CACERT_BADFILE
+                ? "; alerts.webhook_ca names the authorities, if they are not the system's"
+                : "");
     if (curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK && status >= 200 && status < 300)
         return true;
     return err_set(err, status >= 500 || status == 429 || status == 408 ? ERR_CONNECT : ERR_PROTOCOL,
                    "webhook at %s: it answers with status %ld", host, status);
 }
 
-bool webhook_post(const char *url, const char *secret, const char *json, int timeout_ms, struct err *err)
+bool webhook_post(const struct webhook *to, const char *json, int timeout_ms, struct err *err)
 {
     curl_init_once();
     struct curl_slist *headers = NULL;
     CURL *curl = curl_easy_init();
-    char *host = host_of(url);
-    bool good = curl != NULL && headers_of(secret, json, &headers);
+    char *host = host_of(to->url);
+    bool good = curl != NULL && headers_of(to->secret, json, &headers);
     if (!good) {
         err_set(err, ERR_NO_MEMORY, "no memory for a webhook");
     } else {
-        set_options(curl, url, json, timeout_ms, headers);
+        set_options(curl, to, json, timeout_ms, headers);
         good = judge(curl, curl_easy_perform(curl), host, err);
     }
     free(host);

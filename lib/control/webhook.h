@@ -6,11 +6,17 @@
 #ifndef CONTROL_WEBHOOK_H
 #define CONTROL_WEBHOOK_H
 
+#include <stdbool.h>
+
 #include "core/err.h"
 
-/* Blocks for at most timeout_ms. secret NULL = not signed. False: nobody took it (a status of 2xx is "taken"); ERR_CONNECT is worth another try. The URL
- * may hold a token and is in no error text beyond its host. @thread any */
-bool webhook_post(const char *url, const char *secret, const char *json, int timeout_ms,
-                  struct err *err) MUST_CHECK;
+struct webhook {
+    const char *url;    /* may hold a token, and is in no error text beyond its host */
+    const char *secret; /* NULL = not signed */
+    const char *ca;     /* file of authorities, PEM; NULL = the system's */
+};
+
+/* Blocks for at most timeout_ms. False: nobody took it (a status of 2xx is "taken"); ERR_CONNECT is worth another try. @thread any */
+bool webhook_post(const struct webhook *to, const char *json, int timeout_ms, struct err *err) MUST_CHECK;
 
 #endif

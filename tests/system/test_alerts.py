@@ -5,13 +5,16 @@ import hmac
 import http.server
 import json
 import os
+import ssl
 import stat
 import threading
 import time
 
+import psycopg
 import pytest
 
 from rig import Postgres, Workdir, wait_until
+from rig.certificates import Authority
 from rig.scenario import scenario
 
 SECRET = "k€y with \"quotes\""
@@ -27,7 +30,7 @@ class Receiver:
         self.release = threading.Event()
         self.server, self.port = None, 0
 
-    def start(self):
+    def start(self, certificate=None, key=None):
         receiver = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -55,6 +58,10 @@ class Receiver:
                 pass  # whoever was kept waiting has gone
         self.server = Server(("127.0.0.1", self.port), Handler)
         self.port = self.server.server_port
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate, key)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         return self
 
@@ -146,6 +153,71 @@ def test_of_roles(servers, receiver):
         assert "not done after 200 ms" in s.apply.log_text()
 
 
+def test_of_conditions(servers, receiver):
+    """What a slot holds back, dead letters, a server that is away: told when it begins and when it is over, once each."""
+    schema = T + "; CREATE TABLE hot (id int PRIMARY KEY, v text); INSERT INTO hot VALUES (1, '')"
+    more = {"alerts": settings(receiver, events=["slot", "dead_letters", "role"]), "capture": {"max_retained_wal": "32MiB"}, "apply": {"on_row_error": "dead_letter"}}
+    source, target = servers[1:]
+    with scenario(*servers, schema, more=more) as s:
+        s.start()
+        s.wait()
+
+        def write(megabytes):
+            for _ in range(megabytes):
+                s.source("UPDATE hot SET v = (SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 32768)) WHERE id = 1")
+            source.sql("CHECKPOINT")
+        with psycopg.connect(s.source_url) as held:
+            held.execute("INSERT INTO hot VALUES (2, 'open')")
+            write(20)
+            told = receiver.wait("slot")
+            assert told["severity"] == "warning" and told["level"] == "warn" and "limit 33554432" in told["text"]
+            write(15)
+            told = receiver.wait("slot_danger")
+            assert told["severity"] == "critical" and told["level"] == "alert" and "bytes of WAL" in told["text"]
+            held.rollback()
+
+        def is_over():
+            source.sql("CHECKPOINT")  # its record of running transactions lets the slot move
+            return "slot_over" in receiver.events()
+        wait_until(is_over, 60, "the slot has let go", interval=0.5)
+        receiver.wait("slot_danger_over")
+
+        s.target("ALTER TABLE t ADD CONSTRAINT low CHECK (id < 5000)")
+        s.source("INSERT INTO t VALUES (5000, 'too high')")
+        told = receiver.wait("dead_letters")
+        assert told["severity"] == "critical" and told["text"].startswith("1 changes are held")
+        s.target("ALTER TABLE t DROP CONSTRAINT low")
+        assert s.pipeline.run("apply", "dlq", "retry", "--all", "--timeout", "60").returncode == 0
+        receiver.wait("dead_letters_over")
+
+        target.stop()
+        told = receiver.wait("retrying")
+        assert told["severity"] == "warning" and told["level"] == "apply" and str(target.port) in told["text"]
+        target.start()
+        receiver.wait("retrying_over")
+        events = receiver.events()
+        assert sorted(events) == sorted(e + over for e in ("slot", "slot_danger", "dead_letters", "retrying") for over in ("", "_over")), events
+
+
+def test_certificates(servers):
+    """Told to a receiver that proves who it is; to others nothing is said."""
+    folder = str(servers[0])
+    ours, theirs = Authority(folder, "ours"), Authority(folder, "theirs")
+    with scenario(*servers, T, more={"alerts": {"webhook_secret": SECRET, "webhook_ca": ours.certificate, "events": ["gates"]}, "cutover": CUTOVER}) as s:
+        s.start()
+        s.wait()
+        for kind, pair, said in (("good", ours.issue("good", "127.0.0.1"), None), ("expired", ours.issue("expired", "127.0.0.1", expired=True), "certificate"),
+                                 ("other host", ours.issue("elsewhere", "127.0.0.2"), "certificate"),
+                                 ("other authority", theirs.issue("them", "127.0.0.1"), "alerts.webhook_ca")):
+            receiver = Receiver().start(*pair)
+            done = s.pipeline.run("cutover", "run", "--execute", f"--alerts.webhook=https://127.0.0.1:{receiver.port}/token", timeout=120)
+            receiver.stop()
+            assert done.returncode == 10, done.stdout + done.stderr  # there is no verdict yet
+            assert receiver.events() == (["gates_refused"] if said is None else []) and not receiver.bad, f"{kind}: {done.stderr}"
+            assert said is None or said in done.stderr and "alert_lost" in done.stderr, f"{kind}: {done.stderr}"
+            assert "/token" not in done.stderr
+
+
 def test_of_cutovers(servers, receiver):
     """Gates that refuse, each step in order, the decision and the end."""
     with scenario(*servers, T, more={"alerts": settings(receiver, events=["gates", "cutover"]), "cutover": CUTOVER}) as s:
@@ -160,6 +232,11 @@ def test_of_cutovers(servers, receiver):
         s.wait()
         done = s.pipeline.run("compare", "run", timeout=300)
         assert done.returncode == 0, done.stdout + done.stderr
+        done = s.pipeline.run("cutover", "run", "--execute", "--cutover.on_verified=exit 3", timeout=300)
+        assert done.returncode == 11, done.stdout + done.stderr
+        aborted = receiver.wait("cutover_aborted")
+        assert aborted["severity"] == "critical" and receiver.taken[-1] == aborted and "cutover_decided" not in receiver.events()
+        del receiver.taken[1:]
         done = s.pipeline.run("cutover", "run", "--execute", timeout=300)
         assert done.returncode == 0, done.stdout + done.stderr
         receiver.wait("cutover_done")
@@ -169,4 +246,4 @@ def test_of_cutovers(servers, receiver):
         assert steps[0] == "beginning" and "switching" in steps and len(steps) == len(set(steps))
         assert events.index("cutover_decided") < events.index("cutover_done") == len(events) - 1
         recorded = [row[0] for row in s.target("SELECT detail::jsonb ->> 'state' FROM crossfade.audit WHERE event = 'cutover.step' ORDER BY seq")]
-        assert recorded == steps + ["done"]
+        assert recorded[-len(steps) - 1:] == steps + ["done"]
