@@ -298,6 +298,10 @@ def test_hooks(switch):
     switch.configure(**{**every, "on_switch": [note, f"test -e {notes}.right"], "on_done": ["exit 9", note]})
     done = switch.s.pipeline.run("cutover", "run", "--execute")
     assert done.returncode == 12 and "hook on_switch" in done.stderr, done.stdout + done.stderr
+    chain = switch.s.target("SELECT event, detail::jsonb ->> 'error', detail::jsonb ->> 'state', detail::jsonb ->> 'reason' FROM crossfade.audit ORDER BY seq")
+    assert chain[-1][0] == "cutover.error" and "on_switch" in chain[-1][1], chain[-1]
+    reasons = [reason for event, _, state, reason in chain if event == "cutover.step" and state == "aborting"]
+    assert len(reasons) == 3 and all("exit code 3" in reason for reason in reasons[:2]) and "not done after 300 ms" in reasons[2], reasons
     switch.assert_all("target")
     with open(f"{notes}.right", "w", encoding="utf-8"):
         pass

@@ -219,6 +219,12 @@ def test_killed_and_resumed(case, browser):
     assert "in 2 attempts" in page_text(browser, page)
     events = [row[0] for row in case.s.target("SELECT event FROM crossfade.audit WHERE cutover_id <> '' ORDER BY seq")]
     assert events.count("cutover.resumed") == 1
+    # what was compared behind it is told with it
+    assert done["verdicts"]["before"]["verdict"] == "PASS" and done["verdicts"]["after"] is None
+    case.compare()
+    later, page = case.report("report")
+    assert later["verdicts"]["after"]["verdict"] == "PASS" and later["verdicts"]["after"]["finished_at"] > done["timeline"]["began_at"]
+    looks_well(browser, page)
 
 
 def test_killed_twice_and_aborted(case, browser):

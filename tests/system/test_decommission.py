@@ -89,6 +89,9 @@ class Moved:
             (SELECT array_agg(evtname) FROM pg_event_trigger), (SELECT array_agg(s::text ORDER BY s::text) FROM pg_db_role_setting s WHERE setdatabase = d.oid) FROM pg_database d WHERE datname = current_database()""")
 
 
+SUBSCRIPTION = "CREATE SUBSCRIPTION {} CONNECTION 'host=127.0.0.1' PUBLICATION feed WITH (connect = false, slot_name = NONE)"
+
+
 def found(report, kind, **fields):
     return [e for e in report["found"] if e["kind"] == kind and all(e[k] == v for k, v in fields.items())]
 
@@ -140,7 +143,12 @@ def test_from_serving_to_ready(moved):
     moved.sql("SELECT pg_create_logical_replication_slot('other_slot', 'pgoutput')")
     moved.target.sql(f"""CREATE FOREIGN DATA WRAPPER plain; CREATE SERVER back FOREIGN DATA WRAPPER plain OPTIONS (host '127.0.0.1', port '{moved.source.port}', dbname '{NAME}');
         CREATE SERVER elsewhere FOREIGN DATA WRAPPER plain OPTIONS (host 'db9'); CREATE USER MAPPING FOR postgres SERVER back OPTIONS (password 'secret');
-        CREATE FUNCTION reads_over() RETURNS int LANGUAGE plpgsql AS 'BEGIN PERFORM dblink(''x'', ''y''); RETURN 1; END'""", db="shop")
+        CREATE FUNCTION reads_over() RETURNS int LANGUAGE plpgsql AS 'BEGIN PERFORM dblink(''x'', ''y''); RETURN 1; END';
+        CREATE VIEW over_there AS SELECT 'by dblink'::text AS how; {SUBSCRIPTION.format('from_old')}""", db="shop")
+    moved.sql(SUBSCRIPTION.format("from_elsewhere"))
+    with psycopg.connect(moved.url, replication="database", application_name="a_standby", autocommit=True):
+        sender = found(moved.run("status", expected=1), "walsender", application="a_standby", side="source")
+        assert len(sender) == 1 and sender[0]["blocks"] and "a standby" in sender[0]["detail"]
     with psycopg.connect(as_role(moved.url, "app"), application_name="billing", autocommit=True) as app:
         app.execute("SELECT 1")
         status = moved.run("status", expected=1)
@@ -148,7 +156,8 @@ def test_from_serving_to_ready(moved):
         assert session["application"] == "billing" and session["address"] == "127.0.0.1" and session["state"] == "idle" and session["at"] and session["blocks"]
         assert found(status, "slot", name="other_slot", blocks=True) and found(status, "slot", name="crossfade_moved", blocks=False) and found(status, "publication", name="other")
         assert found(status, "foreign_server", name="back", side="target", blocks=True) and found(status, "foreign_server", name="elsewhere", blocks=False) and "secret" not in json.dumps(status)
-        assert found(status, "routine", name="public.reads_over()")
+        assert found(status, "routine", name="public.reads_over()") and found(status, "view", name="public.over_there", side="target")
+        assert found(status, "subscription", name="from_elsewhere", side="source", blocks=False) and found(status, "subscription", name="from_old", side="target", blocks=False)
         assert found(status, "our_session") and status["read_only_until"] and not status["period_over"] and status["stage"] == "readonly"
         moved.run("watch", "--once")
         moved.run("watch", "--once")
@@ -184,6 +193,8 @@ def test_from_serving_to_ready(moved):
     assert moved.run("tombstone", "--execute", "--confirm", NAME)["outcome"] == "up"
     moved.sql("SELECT pg_drop_replication_slot('other_slot')")
     moved.target.sql("DROP SERVER back CASCADE", db="shop")
+    moved.target.sql("DROP SUBSCRIPTION from_old", db="shop")
+    moved.sql("DROP SUBSCRIPTION from_elsewhere")
     wait_until(lambda: not found(moved.run("status", expected=1), "session"), 20, "the sessions that were ended are gone")
     assert "read-only period" in moved.run("status", expected=1)["why_not"]
     ready = moved.run("status", cutover__rollback_window="0s")

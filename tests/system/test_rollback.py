@@ -49,7 +49,9 @@ def triggers(sql):
 
 
 def test_clients_there_and_back_and_there_again(servers):
-    """16 clients at 500 transactions a second through two PgBouncers, one of them with prepared statements: none fails, each that was acknowledged is on the side that serves."""
+    """16 clients at 500 transactions a second through two PgBouncers, one of them with prepared statements: none fails, each that was acknowledged is on the side that serves.
+
+    With CF_CHECK_MODE=full thirty times in a row."""
     with scenario(*servers, SCHEMA + "; CREATE SEQUENCE ticket; SELECT nextval('ticket')", more=MORE) as s, contextlib.ExitStack() as stack:
         poolers = [stack.enter_context(Pgbouncer.before(s, servers[0])),
                    stack.enter_context(Pgbouncer.before(s, servers[0], "newer", settings={"max_prepared_statements": 100}, newer=True))]
@@ -63,20 +65,21 @@ def test_clients_there_and_back_and_there_again(servers):
                    for i, (p, protocol) in enumerate(zip(poolers, ("extended", "prepared")))]
         for one in clients:
             one.wait(count(300, 3000), s.source_url)
-        times = {}
-        for way, url, here, step in (("there", s.target_url, (False, True), back.cutover), ("back", s.source_url, (True, False), back.rollback),
-                                     ("there again", s.target_url, (False, True), back.cutover), ("back again", s.source_url, (True, False), back.rollback)):
-            report = step("run", "--execute")
-            assert report["outcome"] == "done" and report["verdict"] == "PASS", report
-            assert "came to the source in" in gate(report, "reverse_path")["measured"], report["gates"]
-            for pooler in poolers:
-                assert switch.leads(pooler) == ("target" if here[1] else "source", False)
-            assert sides(s) == here, way
-            with psycopg.connect(url, autocommit=True) as connection:
-                connection.execute("SELECT nextval('ticket')")
-            for one in clients:
-                one.wait(count(300, 3000), url)
-            times[way] = report["pause_ms"]
+        times = []
+        turns = count(2, 30)
+        for turn in range(turns):
+            for way, url, here, step in (("there", s.target_url, (False, True), back.cutover), ("back", s.source_url, (True, False), back.rollback)):
+                report = step("run", "--execute")
+                assert report["outcome"] == "done" and report["verdict"] == "PASS", report
+                assert "came to the source in" in gate(report, "reverse_path")["measured"], report["gates"]
+                for pooler in poolers:
+                    assert switch.leads(pooler) == ("target" if here[1] else "source", False)
+                assert sides(s) == here, (turn, way)
+                with psycopg.connect(url, autocommit=True) as connection:
+                    connection.execute("SELECT nextval('ticket')")
+                for one in clients:
+                    one.wait(count(300, 500), url)
+                times.append(round(report["pause_ms"]))
         assert [switch.text(p) for p in poolers] == switch.before
         stalls = [one.stop() for one in clients]
         print(f"writers were refused for (ms): {times}; longest stall {max(stalls):.0f} ms")
@@ -84,11 +87,11 @@ def test_clients_there_and_back_and_there_again(servers):
         s.wait()
         check(s.target_url, *clients)
         assert_equal(s.source_url, s.target_url)
-        assert s.admin("SELECT last_value FROM ticket")[0][0] == 5
+        assert s.admin("SELECT last_value FROM ticket")[0][0] == 1 + 2 * turns
         assert triggers(s.admin) == 0 and triggers(s.target) > 0
         assert s.admin("SELECT state FROM crossfade.decision") == [("returned",)] and s.target("SELECT state FROM crossfade.decision") == [("switched",)]
         listed = back.rollback("list")["cutovers"]
-        assert [one["stands"] for one in listed] == ["done", "done"]
+        assert [one["stands"] for one in listed] == ["done"] * turns
         done = s.pipeline.run("--reverse", "audit", "verify", "--json", job="cutover")
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -154,6 +157,9 @@ def test_gates_of_the_way_back(servers):
             configured()
             report = back.cutover("run", "--execute")
             assert report["outcome"] == "done"
+            told = back.cutover("report")["rollback"]
+            assert told["there"] and told["slots"] == [{"name": f"crossfade_{s.name}_reverse", "active": True}] and told["window_ends_at"], told
+            assert told["source_tables_closed"] == triggers(s.admin) > 0, told
             s.target("INSERT INTO late VALUES (2, 'back')")
             plan = back.rollback("plan")
             assert gate(plan, "rollback_window")["verdict"] == "ok" and plan["pause_estimate_ms"] is not None, plan
