@@ -93,6 +93,32 @@ def test_copy_pauses(servers):
         s.assert_equal()
 
 
+def test_reload_of_capture(servers):
+    """What can change does so in the middle of a copy; anything else is refused, and then nothing changes."""
+    with scenario(*servers, "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT i, 'v' || i FROM generate_series(1, 20000) i",
+                  more={"capture": {"max_rows_per_second": 50}}) as s:
+        s.capture.start()
+        s.apply.start()
+        s.capture.wait_for(lambda status: (status["snapshot"] or {}).get("rows", 0) > 0, 60, "the copy has begun")
+        capture = s.pipeline.settings["capture"]
+        capture.update(max_retained_wal="64MiB", snapshot_chunk_rows=1700)
+        s.pipeline.write()
+        told = ordered(s, "capture", "reload", expected=1)
+        assert "capture.snapshot_chunk_rows" in told and "nothing is changed" in told and s.capture.status()["max_retained_wal_bytes"] is None
+        del capture["snapshot_chunk_rows"]
+        s.pipeline.write()
+        s.capture.signal(signal.SIGHUP)
+        s.capture.wait_for(lambda status: status["max_retained_wal_bytes"] == 64 << 20, 30, "the limit is taken up")
+        assert s.capture.status()["snapshot"]["rows"] < 20000  # 400 s at this rate
+        capture["max_rows_per_second"] = 0
+        s.pipeline.write()
+        assert "taken up: capture.max_rows_per_second" in ordered(s, "capture", "reload")
+        s.apply.wait_for(lambda status: status["complete"], 120, "the copy is complete")
+        changed = [(detail["role"], detail["changed"]) for detail in audited(s, "control.reload")]
+        assert changed == [("capture", "capture.max_retained_wal"), ("capture", "capture.max_rows_per_second")], changed
+        s.assert_equal()
+
+
 def settled(s):
     """The number of rows that are copied, once it no longer grows."""
     seen = []
