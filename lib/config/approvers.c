@@ -31,9 +31,10 @@ enum approval_kind approval_kind_parse(const char *name)
     return (enum approval_kind)kind;
 }
 
+/* "none" is what is wanted where nothing is named; beside a kind it takes nothing away. */
 bool approval_kind_fits(const char *name)
 {
-    return approval_kind_parse(name) != APPROVAL_KINDS;
+    return approval_kind_parse(name) != APPROVAL_KINDS || strcmp(name, "none") == 0;
 }
 
 bool approval_is_wanted(const struct config *cfg, enum approval_kind kind)
@@ -49,9 +50,11 @@ bool approval_is_wanted(const struct config *cfg, enum approval_kind kind)
 
 bool approval_is_on(const struct config *cfg)
 {
-    size_t count = 0;
-    (void)config_list(cfg, "cutover.approval", &count);
-    return count > 0;
+    for (int kind = 0; kind < APPROVAL_KINDS; kind++) {
+        if (approval_is_wanted(cfg, (enum approval_kind)kind))
+            return true;
+    }
+    return false;
 }
 
 static void release(struct approver *a)

@@ -55,7 +55,7 @@ class Case:
         self.keys = {who: make_key(self.folder, f"{name}_{who}", OTHER if who == "bo" else None) for who in ("anna", "bo", "carl")}
         users = users or {}
         approvers = [{"name": who, "key": self.keys[who][1], **({"users": users[who]} if who in users else {})} for who in ("anna", "bo")]
-        cutover = {"approval": list(approval), "approvers": approvers, "lag_stable_ms": 100, "max_lag_ms": 30000, **more}
+        cutover = {"approval": approval if isinstance(approval, str) else list(approval), "approvers": approvers, "lag_stable_ms": 100, "max_lag_ms": 30000, **more}
         self.pipeline = Pipeline(self.folder, self.source, self.target, name=name, tables=("public.*",), roles=False,
                                  more={"cutover": cutover, "capture": {"heartbeat_interval_ms": 500}})
         self.chain = OnPostgres(self.target_server, name)
@@ -145,8 +145,9 @@ def test_all_that_is_asked_for(case):
     assert c.source_server.sql("SELECT seq, hash FROM crossfade.audit_anchor", db=c.name) == [(rows[-1]["seq"], rows[-1]["hash"])]
 
 
-def test_without_approvals_no_gate(case):
-    c = case(approval=())
+@pytest.mark.parametrize("approval", [(), "none"], ids=["unset", "none"])
+def test_no_gate(case, approval):
+    c = case(approval=approval)
     plan = c.plan()
     assert not [gate for gate in plan["gates"] if gate["name"] in ("approvals", "confirmed")] and len(plan["plan_hash"]) == 64
     assert c.target_server.value("SELECT count(*) FROM crossfade.audit", db=c.name) == 0  # a plan decides nothing
