@@ -145,7 +145,7 @@ def test_offsets_that_cannot_be_committed_stop_nobody(servers):
 # -- transactions
 
 def test_unit_that_outlives_its_transaction(servers, kafka):
-    with scenario(*servers, T, journal=kafka.url, journal_format="json", more={"journal": {"kafka": {"transaction.timeout.ms": 3000}}}) as s:
+    with scenario(*servers, T, journal=kafka.url, journal_format="json", more={"journal": {"kafka": {"transaction.timeout.ms": 15000}}}) as s:
         s.start()
         s.source("UPDATE t SET v = 'before'")
         s.wait()
@@ -160,7 +160,7 @@ def test_unit_that_outlives_its_transaction(servers, kafka):
         # It halts and says why; or its client has given up on the commit first, and the unit is made once more in a new session.
         wait_until(lambda: not s.capture.running or "capture retry" in s.capture.log_text(), 60, "the end of the transaction is noticed")
         if not s.capture.running:
-            halts(s.capture, 5, "transaction.timeout.ms", "transaction.max.timeout.ms", "3000")
+            halts(s.capture, 5, "transaction.timeout.ms", "transaction.max.timeout.ms", "15000")
             assert s.target("SELECT count(*) FROM t WHERE v <> 'before'") == before
             s.capture.start()
         s.assert_equal()
