@@ -325,6 +325,23 @@ def test_a_trigger_moves_back(servers):
     by_hand(ways)
 
 
+def test_what_mariadb_has_served_is_not_emptied(servers):
+    """A table that was empty until the cutover, and was written to on MariaDB first: its rows are nobody's to empty, and in nobody's way."""
+    ways = Ways(servers, "served")
+    ways.pipeline.settings["apply"]["on_nonempty"] = "truncate"
+    ways.pipeline.write()
+    ways.source.sql(f"CREATE TABLE quiet (id integer PRIMARY KEY, v text); ALTER TABLE quiet OWNER TO {OWNER}", db="served")
+    with ways:
+        ways.compare()
+        assert ways.back.cutover("run", "--execute")["outcome"] == "done"
+        ways.target.sql("INSERT INTO quiet VALUES (1, 'on MariaDB')", db="served")
+        assert ways.back.rollback("run", "--execute")["outcome"] == "done"
+        ways.source.sql("INSERT INTO quiet VALUES (2, 'on PostgreSQL')", db="served")
+        ways.pipeline.wait_caught_up()
+        assert [int(row[0]) for row in ways.target.sql("SELECT id FROM quiet ORDER BY id", db="served")] == [1, 2]
+        assert ways.source.sql("SELECT id FROM quiet ORDER BY id", db="served") == [(1,), (2,)]
+
+
 def by_hand(ways):
     """What docs/OPERATIONS.md has a person do: to open MariaDB, and to clean up behind both pipelines."""
     def sql(statement):
