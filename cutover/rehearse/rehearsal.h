@@ -90,6 +90,24 @@ void scratch_leave(struct rehearsal *r, int side);
 void scratch_close(struct rehearsal *r);
 bool scratch_is_mariadb(const struct rehearsal *r, int side);
 
+/* --- scratch_mariadb.c and what belongs to it --- */
+#define MARIADB_PROGRAM    "crossfade rehearsal" /* in the server's process list */
+#define MARIADB_APP_SUFFIX "_app" /* behind the name of our user: who writes as an application would */
+
+/* Cells of a result, row by row. */
+struct mariadb_texts {
+    char **list;
+    size_t count;
+};
+/* A maria_each_row. */
+bool mariadb_add_texts(void *ctx, char **cells, size_t count, struct err *err) MUST_CHECK;
+void mariadb_free_texts(struct mariadb_texts *t);
+/* Releases sql. */
+bool mariadb_run(struct maria_conn *conn, struct strbuf *sql, struct err *err) MUST_CHECK;
+/* mariadb_rights.c, mariadb_complete.c: see struct scratch_server */
+bool mariadb_may_be_made(struct rehearsal *r, int side, struct err *err) MUST_CHECK;
+bool mariadb_complete(struct scratch *s, struct err *err) MUST_CHECK;
+
 /* --- folder.c --- */
 bool folder_make(struct rehearsal *r, struct err *err) MUST_CHECK;
 bool folder_remove(const char *path, struct err *err) MUST_CHECK;
@@ -112,7 +130,7 @@ bool sample_tables(struct pg_conn *conn, struct pg_result **ret, struct err *err
 bool proof_prepare(struct rehearsal *r, struct err *err) MUST_CHECK;
 /* On that side, which must take writes while the other refuses them. */
 bool proof_write(struct rehearsal *r, int side, const char *label, struct err *err) MUST_CHECK;
-/* What a server that is MariaDB does of it (proof_mariadb.c). */
+/* What a server that is MariaDB does of it (mariadb_proof.c). */
 bool proof_insert_mariadb(struct scratch *s, const char *table, const char *label,
                           struct err *err) MUST_CHECK;
 bool proof_change_mariadb(struct rehearsal *r, struct scratch *s, struct err *err) MUST_CHECK;

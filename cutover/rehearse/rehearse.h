@@ -28,7 +28,7 @@ enum rehearse_outcome {
     REHEARSE_FAILED /* it found something: *err says what */
 };
 
-/* *ret_report: outcome, reason, databases, folder, tables, rows, needs, leftovers, removed, steps with their times, pauses, left; the caller's.
+/* *ret_report: outcome, reason, databases, folder, tables, rows, missing, leftovers, removed, steps with their times, pauses, left; the caller's.
  * In whatever way it ends. cfg: of the pipeline, not turned round. err: COULD_NOT and FAILED. */
 enum rehearse_outcome rehearse(const struct config *cfg, const struct rehearse_request *request,
                                json_t **ret_report, struct err *err);
