@@ -28,6 +28,8 @@ static const char *const numbers[] = {
     "cutover.prepare_workers", "capture.fence_interval_ms"};
 /* All roles share this machine with the pipeline's own: what a marker takes here is no measure of what it takes there. */
 #define LAG_MS_MIN INT64_C(30000)
+/* Whoever keeps a switch on MariaDB from its locks may be somebody of another database: a rehearsal ends nobody's session. */
+#define GRACE_MS_MARIADB INT64_C(3600000)
 
 /* A dollar sign would be read as the beginning of a variable. */
 static json_t *quoted(const char *text)
@@ -141,6 +143,8 @@ static void take_over(const struct rehearsal *r, json_t *root)
     }
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
         put(root, numbers[i], json_integer((json_int_t)config_int(r->cfg, numbers[i])));
+    if (scratch_is_mariadb(r, NEW))
+        put(root, "cutover.straggler_grace_ms", json_integer(GRACE_MS_MARIADB));
     put(root, "cutover.max_lag_ms",
         json_integer((json_int_t)MAX_OF(config_int(r->cfg, "cutover.max_lag_ms"), LAG_MS_MIN)));
     for (size_t i = 0; i < ARRAY_LEN(lists); i++) {

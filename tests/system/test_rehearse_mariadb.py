@@ -13,6 +13,7 @@ from rig.cutting import stopped
 from rig.mariadb import ROLE_PASSWORD, MariaDB
 from rig.privileges import as_role, grant_mariadb
 from rig.procs import Role, pid_alive, run_crossfade
+from rig.scenario import FULL
 from rig.way_back import WayBack
 from test_rollback_mariadb import MARIADB, SETTINGS
 
@@ -31,9 +32,9 @@ USER = "crossfade_rehearse"
 SECRET = "p%40ss%2Fword"
 
 
-@pytest.fixture(name="case", scope="module")
-def fixture_case():
-    with Workdir("rehearse-mariadb") as folder, Postgres(folder, "source") as source, MariaDB(folder, "target", MARIADB) as target:
+@pytest.fixture(name="case", scope="module", params=[None, "11.4"] if FULL else [None])
+def fixture_case(request):
+    with Workdir("rehearse-mariadb") as folder, Postgres(folder, "source") as source, MariaDB(folder, "target", MARIADB, version=request.param) as target:
         with Case(str(folder), source, target) as case:
             yield case
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -340,6 +341,15 @@ def test_what_mariadb_has_served_is_not_emptied(servers):
         ways.pipeline.wait_caught_up()
         assert [int(row[0]) for row in ways.target.sql("SELECT id FROM quiet ORDER BY id", db="served")] == [1, 2]
         assert ways.source.sql("SELECT id FROM quiet ORDER BY id", db="served") == [(1,), (2,)]
+        for role in (ways.pipeline.capture, ways.pipeline.apply):
+            role.terminate()
+        ways.source.sql("SELECT pg_drop_replication_slot('crossfade_served')")
+        shutil.rmtree(ways.pipeline.settings["journal"]["url"].removeprefix("lmdb:"))
+        ways.target.sql("DELETE FROM crossfade_position", db="served")
+        ways.pipeline.start()  # which copies anew
+        ways.pipeline.apply.wait(60)
+        assert "has been cut over to" in ways.pipeline.apply.log_text(), ways.pipeline.apply.log_tail()
+        assert len(ways.target.sql("SELECT id FROM quiet", db="served")) == 2 and len(ways.target.sql("SELECT id FROM account", db="served")) == 200
 
 
 def by_hand(ways):
