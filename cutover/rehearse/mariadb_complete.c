@@ -5,45 +5,41 @@
 #include "core/alloc.h"
 #include "rehearsal.h"
 
-/* "CREATE SEQUENCE `ticket` start with …": there instead of here. */
-static bool copy_sequence(struct scratch *s, const char *name, struct err *err)
+/* Names without a database are the scratch database's in `inside`, which is our user's, not the application's. */
+struct completing {
+    struct scratch *s;
+    struct maria_conn *inside;
+};
+
+static bool copy_sequence(struct completing *c, const char *name, struct err *err)
 {
-    struct strbuf sql = STRBUF_INIT(8000), begin = STRBUF_INIT(1000);
+    struct strbuf sql = STRBUF_INIT(1000);
     char *text CLEANUP(free_ptr) = NULL;
     strbuf_adds(&sql, "SHOW CREATE SEQUENCE ");
-    maria_quote_name(&sql, maria_database(s->maria_admin), name);
-    strbuf_adds(&begin, "CREATE SEQUENCE ");
-    maria_quote_ident(&begin, name);
-    bool ok = strbuf_ok(&sql, "statement", err) && maria_query_text(s->maria_admin, sql.data, 1, &text, err);
-    if (ok && (text == NULL || strncmp(text, begin.data, begin.len) != 0))
-        ok = err_set(err, ERR_PROTOCOL, "an unexpected answer to SHOW CREATE SEQUENCE");
-    strbuf_clear(&sql);
-    if (ok) {
-        strbuf_adds(&sql, "CREATE SEQUENCE IF NOT EXISTS ");
-        maria_quote_name(&sql, s->name, name);
-        strbuf_adds(&sql, text + begin.len);
-        ok = mariadb_run(s->maria_admin, &sql, err);
-    }
+    maria_quote_name(&sql, maria_database(c->s->maria_admin), name);
+    bool ok =
+        strbuf_ok(&sql, "statement", err) && maria_query_text(c->s->maria_admin, sql.data, 1, &text, err);
     strbuf_release(&sql);
-    strbuf_release(&begin);
-    return ok || err_wrap(err, "sequence %s", name);
+    if (ok && text == NULL)
+        ok = err_set(err, ERR_PROTOCOL, "an unexpected answer to SHOW CREATE SEQUENCE");
+    return (ok && maria_exec(c->inside, text, err)) || err_wrap(err, "sequence %s", name);
 }
 
-static bool copy_sequences(struct scratch *s, struct err *err)
+static bool copy_sequences(struct completing *c, struct err *err)
 {
     struct mariadb_texts names = {0};
-    bool ok = maria_query(s->maria_admin,
+    bool ok = maria_query(c->s->maria_admin,
                           "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() "
                           "AND TABLE_TYPE = 'SEQUENCE' ORDER BY BINARY TABLE_NAME",
                           mariadb_add_texts, &names, err);
     for (size_t i = 0; ok && i < names.count; i++)
-        ok = copy_sequence(s, names.list[i], err);
+        ok = copy_sequence(c, names.list[i], err);
     mariadb_free_texts(&names);
     return ok;
 }
 
 /* The constraint's definition as the pipeline's own table has it; malloc'd, NULL = it has none of that name. */
-static bool own_definition(struct scratch *s, const char *table, const char *name, char **ret,
+static bool own_definition(const struct scratch *s, const char *table, const char *name, char **ret,
                            struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(1000), begin = STRBUF_INIT(1000);
@@ -65,38 +61,36 @@ static bool own_definition(struct scratch *s, const char *table, const char *nam
     return ok;
 }
 
-static bool remake_foreign_key(struct scratch *s, const char *table, const char *name, struct err *err)
+static bool remake_foreign_key(struct completing *c, const char *table, const char *name, struct err *err)
 {
     struct strbuf drop = STRBUF_INIT(2000), add = STRBUF_INIT(8000);
     char *definition CLEANUP(free_ptr) = NULL;
-    if (!own_definition(s, table, name, &definition, err))
+    if (!own_definition(c->s, table, name, &definition, err))
         return false;
     if (definition == NULL)
         return true;
     strbuf_adds(&drop, "ALTER TABLE ");
-    maria_quote_name(&drop, s->name, table);
+    maria_quote_ident(&drop, table);
     strbuf_addf(&add, "%s ADD%s", drop.data, definition + 1);
     strbuf_adds(&drop, " DROP FOREIGN KEY ");
     maria_quote_ident(&drop, name);
-    bool ok = mariadb_run(s->maria_admin, &drop, err) && mariadb_run(s->maria_admin, &add, err);
+    bool ok = mariadb_run(c->inside, &drop, err) && mariadb_run(c->inside, &add, err);
     strbuf_release(&add);
     return ok;
 }
 
 /* One that cascades on PostgreSQL is made so here, and a way back refuses it until somebody has made it another one. */
-static bool remake_foreign_keys(struct scratch *s, struct err *err)
+static bool remake_foreign_keys(struct completing *c, struct err *err)
 {
-    struct strbuf sql = STRBUF_INIT(2000);
     struct mariadb_texts keys = {0};
-    strbuf_adds(&sql, "SELECT TABLE_NAME, CONSTRAINT_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS "
-                      "WHERE (DELETE_RULE NOT IN ('RESTRICT', 'NO ACTION') OR UPDATE_RULE NOT IN "
-                      "('RESTRICT', 'NO ACTION')) AND CONSTRAINT_SCHEMA = ");
-    maria_quote_literal(&sql, s->name);
-    bool ok = strbuf_ok(&sql, "statement", err) &&
-              maria_query(s->maria_admin, sql.data, mariadb_add_texts, &keys, err);
-    strbuf_release(&sql);
+    bool ok = maria_query(
+        c->inside,
+        "SELECT TABLE_NAME, CONSTRAINT_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE "
+        "(DELETE_RULE NOT IN ('RESTRICT', 'NO ACTION') OR UPDATE_RULE NOT IN ('RESTRICT', 'NO ACTION')) AND "
+        "CONSTRAINT_SCHEMA = DATABASE()",
+        mariadb_add_texts, &keys, err);
     for (size_t i = 0; ok && i + 1 < keys.count; i += 2)
-        ok = remake_foreign_key(s, keys.list[i], keys.list[i + 1], err) ||
+        ok = remake_foreign_key(c, keys.list[i], keys.list[i + 1], err) ||
              err_wrap(err, "foreign key %s", keys.list[i + 1]);
     mariadb_free_texts(&keys);
     return ok;
@@ -104,5 +98,9 @@ static bool remake_foreign_keys(struct scratch *s, struct err *err)
 
 bool mariadb_complete(struct scratch *s, struct err *err)
 {
-    return copy_sequences(s, err) && remake_foreign_keys(s, err);
+    struct completing c = {.s = s};
+    bool ok = maria_open_as(s->scratch_url, MARIADB_PROGRAM, &c.inside, err) && copy_sequences(&c, err) &&
+              remake_foreign_keys(&c, err);
+    maria_close(c.inside);
+    return ok;
 }

@@ -100,7 +100,7 @@ static bool make(struct scratch *s, const char *pipeline, struct err *err)
 
 /* --- away --- */
 
-/* Those of our two users; whoever else looks into it stands in the way, and is named by the server. */
+/* Those of our two users; whoever else looks into it stands in the way until he goes. */
 static bool end_sessions(struct scratch *s, const char *name, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(4000);
