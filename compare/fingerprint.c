@@ -1,7 +1,6 @@
 /* Owns: fingerprints. See fingerprint.h. */
 #include "compare/fingerprint.h"
 
-#include "config/table_filter.h"
 #include "config/table_rules.h"
 #include "plan.h"
 #include "scope.h"
@@ -12,12 +11,12 @@
 struct reading {
     struct session *session[SIDE_COUNT];
     struct catalog cats[SIDE_COUNT];
-    struct table_filter *all;
     struct table_rules *none;
     struct plan plan;
 };
 
-static bool open_all(struct reading *r, const char *const urls[SIDE_COUNT], struct err *err)
+static bool open_all(struct reading *r, const char *const urls[SIDE_COUNT], const struct table_filter *tables,
+                     struct err *err)
 {
     static const struct scope whole = {0};
     for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++) {
@@ -27,9 +26,9 @@ static bool open_all(struct reading *r, const char *const urls[SIDE_COUNT], stru
             !catalog_read(r->session[side], &r->cats[side], err))
             return err_wrap(err, "%s", side_name(side));
     }
-    if (!table_filter_new(NULL, 0, &r->all, err) || !table_rules_new(NULL, 0, NULL, &r->none, err))
+    if (!table_rules_new(NULL, 0, NULL, &r->none, err))
         return false;
-    plan_make(r->cats, false, r->all, r->none, NULL, &whole, &r->plan);
+    plan_make(r->cats, false, tables, r->none, NULL, &whole, &r->plan);
     return true;
 }
 
@@ -37,7 +36,6 @@ static void close_all(struct reading *r)
 {
     plan_release(&r->plan);
     table_rules_free(r->none);
-    table_filter_free(r->all);
     for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++) {
         catalog_release(&r->cats[side]);
         session_close(r->session[side]);
@@ -78,10 +76,11 @@ static bool add_table(struct reading *r, const struct plan_table *pt, enum side 
     return true;
 }
 
-bool fingerprints_add(const char *const urls[SIDE_COUNT], enum side side, struct strbuf *out, struct err *err)
+bool fingerprints_add(const char *const urls[SIDE_COUNT], const struct table_filter *tables, enum side side,
+                      struct strbuf *out, struct err *err)
 {
     struct reading r = {0};
-    bool ok = open_all(&r, urls, err);
+    bool ok = open_all(&r, urls, tables, err);
     for (size_t i = 0; ok && i < r.plan.count; i++) {
         const struct plan_table *pt = r.plan.by_name[i];
         ok = add_table(&r, pt, side, out, err) || err_wrap(err, "table=%s.%s", pt->out.schema, pt->out.table);

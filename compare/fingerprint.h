@@ -9,9 +9,11 @@
 
 #include "compare/session.h"
 
-/* Adds "schema.table: 10 rows (hash)" and a line's end for each table of the two databases, sorted by name, as that side holds it.
- * ERR_DATA: a table is missing on one of them. */
-bool fingerprints_add(const char *const urls[SIDE_COUNT], enum side side, struct strbuf *out,
-                      struct err *err) MUST_CHECK;
+struct table_filter;
+
+/* Adds "schema.table: 10 rows (hash)" and a line's end for each of the tables, sorted by name, as that side holds it. ERR_DATA: one is missing on
+ * either side. */
+bool fingerprints_add(const char *const urls[SIDE_COUNT], const struct table_filter *tables, enum side side,
+                      struct strbuf *out, struct err *err) MUST_CHECK;
 
 #endif

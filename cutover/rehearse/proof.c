@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "compare/fingerprint.h"
+#include "config/table_filter.h"
 #include "core/alloc.h"
 #include "rehearsal.h"
 
@@ -122,13 +123,20 @@ static bool read_all(struct rehearsal *r, int side, struct strbuf *out, struct e
     return ok;
 }
 
-bool proof_read(struct rehearsal *r, int side, char **ret, struct err *err)
+static bool read_canonical(struct rehearsal *r, int side, struct strbuf *out, struct err *err)
 {
     const char *const urls[SIDE_COUNT] = {r->sides[OLD].scratch_url, r->sides[NEW].scratch_url};
+    struct table_filter *tables = NULL;
+    bool ok = settings_filter(r, &tables, err) &&
+              fingerprints_add(urls, tables, side == OLD ? SIDE_SOURCE : SIDE_TARGET, out, err);
+    table_filter_free(tables);
+    return ok;
+}
+
+bool proof_read(struct rehearsal *r, int side, char **ret, struct err *err)
+{
     struct strbuf out = STRBUF_INIT(TEXT_BYTES_MAX);
-    bool ok = scratch_is_mariadb(r, NEW)
-                  ? fingerprints_add(urls, side == OLD ? SIDE_SOURCE : SIDE_TARGET, &out, err)
-                  : read_all(r, side, &out, err);
+    bool ok = scratch_is_mariadb(r, NEW) ? read_canonical(r, side, &out, err) : read_all(r, side, &out, err);
     ok = ok && strbuf_ok(&out, "what all tables hold", err);
     if (ok)
         *ret = strbuf_detach(&out);

@@ -21,6 +21,7 @@ enum { FORWARD_CAPTURE = 0, FORWARD_APPLY, BACK_CAPTURE, BACK_APPLY, ROLES };
 
 struct rehearsal;
 struct scratch;
+struct table_filter;
 
 /* One kind of server: what scratch.c asks of it. */
 struct scratch_server {
@@ -115,6 +116,8 @@ bool folder_leftovers(struct rehearsal *r, json_t *paths, struct err *err) MUST_
 
 /* --- settings.c: both configuration files in the folder --- */
 bool settings_write(struct rehearsal *r, struct err *err) MUST_CHECK;
+/* The tables of the pipeline that is rehearsed, and the rehearsal's own. */
+bool settings_filter(const struct rehearsal *r, struct table_filter **ret, struct err *err) MUST_CHECK;
 
 /* --- sample.c: rows --- */
 /* Tables of the pipeline and about how much room their sample takes in all. */

@@ -91,9 +91,35 @@ static json_t *tables_of_public(const char *const *items, size_t count)
         char *item CLEANUP(free_ptr) = of_public(items[i]);
         if (item != NULL &&
             (*item != '!' || json_array_size(list) > 0)) /* such a first one would begin from all */
-            json_array_append_new(list, quoted(item));
+            json_array_append_new(list, json_string(item));
     }
     return list;
+}
+
+/* With the rehearsal's own; empty: all. */
+static json_t *tables_of(const struct rehearsal *r)
+{
+    size_t count;
+    const char *const *items = config_list(r->cfg, "source.tables", &count);
+    bool narrow = scratch_is_mariadb(r, NEW);
+    json_t *list = narrow ? tables_of_public(items, count) : json_array();
+    for (size_t i = 0; !narrow && i < count; i++)
+        json_array_append_new(list, json_string(items[i]));
+    if (json_array_size(list) > 0 || narrow)
+        json_array_append_new(list, json_sprintf("public.%s", r->written));
+    return list;
+}
+
+bool settings_filter(const struct rehearsal *r, struct table_filter **ret, struct err *err)
+{
+    json_t *list = tables_of(r), *item;
+    const char **patterns = xcalloc(json_array_size(list) + 1, sizeof *patterns);
+    size_t i;
+    json_array_foreach(list, i, item) patterns[i] = json_string_value(item);
+    bool ok = table_filter_new(patterns, json_array_size(list), ret, err);
+    free(patterns);
+    json_decref(list);
+    return ok;
 }
 
 static json_t *list_of(const char *const *items, size_t count)
@@ -104,18 +130,15 @@ static json_t *list_of(const char *const *items, size_t count)
     return list;
 }
 
-/* And the rehearsal's own. */
 static void put_tables(const struct rehearsal *r, json_t *root)
 {
-    size_t count;
-    const char *const *items = config_list(r->cfg, "source.tables", &count);
-    bool narrow = scratch_is_mariadb(r, NEW);
-    json_t *list = narrow ? tables_of_public(items, count) : list_of(items, count);
-    json_array_append_new(list, json_sprintf("public.%s", r->written));
-    if (count > 0 || narrow)
-        put(root, "source.tables", list);
-    else
-        json_decref(list);
+    json_t *list = tables_of(r), *shown = json_array(), *item;
+    size_t i;
+    json_array_foreach(list, i, item) json_array_append_new(shown, quoted(json_string_value(item)));
+    if (json_array_size(shown) > 0)
+        put(root, "source.tables", json_incref(shown));
+    json_decref(shown);
+    json_decref(list);
 }
 
 /* "public.t.c=decimal(9,2)" */
