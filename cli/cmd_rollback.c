@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "cli.h"
-#include "maria/url.h"
 #include "rollback_rehearse.h"
 
 const struct cli_flag rollback_flags[] = {
@@ -19,24 +18,12 @@ const struct cli_flag rollback_flags[] = {
     {NULL, NULL, NULL},
 };
 
-/* A rehearsal makes databases beside both, which only PostgreSQL's definitions are written for. */
-static bool refuses_to_rehearse(struct cli *cli, int *ret_code)
-{
-    if (!maria_is_url(config_text(cli->cfg, "source.url")))
-        return false;
-    *ret_code = cli_usage_error(
-        cli, "target.url names MariaDB, for which rehearse is not there yet: rehearse on copies of "
-             "both databases, with a configuration of their own");
-    return true;
-}
-
 int cmd_rollback(struct cli *cli)
 {
     if (strcmp(cli_arg(cli, 0), "rehearse") == 0) {
-        int refused = 0;
         if (cli->arg_count != 1)
             return cli_usage_error(cli, "unexpected argument \"%s\"", cli_arg(cli, 1));
-        return refuses_to_rehearse(cli, &refused) ? refused : rollback_rehearse(cli);
+        return rollback_rehearse(cli);
     }
     return cmd_cutover(cli);
 }

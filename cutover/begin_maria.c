@@ -106,7 +106,7 @@ static bool each_table(void *ctx, char **cells, size_t count, struct err *err)
     if (count != 2 || cells[0] == NULL || cells[1] == NULL)
         return err_set(err, ERR_PROTOCOL, "an unexpected row of tables");
     const char *schema = called(b, cells[0]);
-    if (maria_is_system_database(cells[0]) ||
+    if (maria_is_nobodys_database(maria_database(b->maria), cells[0]) ||
         maria_is_own_table(maria_database(b->maria), cells[0], cells[1]) ||
         !table_filter_matches(b->filter, schema, cells[1]))
         return true;
@@ -151,7 +151,8 @@ static bool each_cascade(void *ctx, char **cells, size_t count, struct err *err)
     const struct beginning *b = ctx;
     if (count != 3 || cells[0] == NULL || cells[1] == NULL || cells[2] == NULL)
         return err_set(err, ERR_PROTOCOL, "an unexpected row of foreign keys");
-    return !table_filter_matches(b->filter, called(b, cells[0]), cells[1]) ||
+    return maria_is_nobodys_database(maria_database(b->maria), cells[0]) ||
+           !table_filter_matches(b->filter, called(b, cells[0]), cells[1]) ||
            err_set(
                err, ERR_REFUSED,
                "table=%s.%s: foreign key %s cascades (or sets null) on MariaDB, and what it changes is in no "

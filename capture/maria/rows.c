@@ -44,7 +44,7 @@ bool maria_wanted(void *ctx, const char *database, const char *table)
     case MARIA_DATA:
         break;
     }
-    return !maria_is_system_database(database) &&
+    return !maria_is_nobodys_database(m->database, database) &&
            table_filter_matches(m->session->settings->filter, maria_called(m, database), table);
 }
 

@@ -45,7 +45,8 @@ static bool each_table(void *ctx, char **cells, size_t count, struct err *err)
     struct seen_tables *seen = ctx;
     if (count != 3 || cells[0] == NULL || cells[1] == NULL)
         return err_set(err, ERR_PROTOCOL, "an unexpected row of tables");
-    if (maria_is_own_table(seen->database, cells[0], cells[1]) || maria_is_system_database(cells[0]) ||
+    if (maria_is_own_table(seen->database, cells[0], cells[1]) ||
+        maria_is_nobodys_database(seen->database, cells[0]) ||
         !table_filter_matches(seen->ck->filter, called(seen, cells[0]), cells[1]))
         return true;
     seen->count++;

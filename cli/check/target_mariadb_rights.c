@@ -6,6 +6,7 @@
 #include "core/alloc.h"
 #include "maria/conn.h"
 #include "maria/names.h"
+#include "maria/rights.h"
 
 #define SIDE           "target"
 #define CONTROL_TABLES 4
@@ -14,59 +15,13 @@
 static const char *const rights[] = {"SELECT",  "INSERT", "UPDATE", "DELETE", "CREATE TEMPORARY TABLES",
                                      "TRIGGER", "CREATE"};
 
-/* Rights of the session's user on a database, whole or on one table ("" = none): GRANTEE is 'user'@'host', a database's name a
- * pattern. What comes by way of a MariaDB role is not listed there. */
-static bool granted(struct check *ck, const char *database, const char *table, char **ret, struct err *err)
-{
-    struct strbuf sql = STRBUF_INIT(8000);
-    static const char me[] = "GRANTEE = CONCAT('''', SUBSTRING_INDEX(CURRENT_USER(), '@', "
-                             "LENGTH(CURRENT_USER()) - LENGTH(REPLACE(CURRENT_USER(), '@', ''))), '''@''', "
-                             "SUBSTRING_INDEX(CURRENT_USER(), '@', -1), '''')";
-    strbuf_addf(&sql,
-                "SELECT CONCAT(',', GROUP_CONCAT(DISTINCT PRIVILEGE_TYPE), ',') FROM (SELECT PRIVILEGE_TYPE "
-                "FROM information_schema.USER_PRIVILEGES WHERE %s UNION ALL SELECT PRIVILEGE_TYPE FROM "
-                "information_schema.SCHEMA_PRIVILEGES WHERE %s AND ",
-                me, me);
-    maria_quote_literal(&sql, database);
-    strbuf_addf(&sql,
-                " LIKE TABLE_SCHEMA UNION ALL SELECT PRIVILEGE_TYPE FROM information_schema.TABLE_PRIVILEGES "
-                "WHERE %s AND TABLE_SCHEMA = ",
-                me);
-    maria_quote_literal(&sql, database);
-    strbuf_adds(&sql, " AND TABLE_NAME = ");
-    maria_quote_literal(&sql, table);
-    strbuf_adds(&sql, ") x");
-    bool ok = strbuf_ok(&sql, "statement", err) && maria_query_text(ck->maria, sql.data, 0, ret, err);
-    strbuf_release(&sql);
-    return ok;
-}
-
-/* "SELECT, TRIGGER", of the first `count` rights; malloc'd, NULL: nothing is missing. */
-static char *missing_of(const char *have, size_t count)
-{
-    struct strbuf out = STRBUF_INIT(1000);
-    for (size_t i = 0; i < count; i++) {
-        char *item CLEANUP(free_ptr) = xasprintf(",%s,", rights[i]);
-        if (have == NULL || strstr(have, item) == NULL)
-            strbuf_addf(&out, "%s%s", out.len > 0 ? ", " : "", rights[i]);
-    }
-    if (out.len > 0)
-        return strbuf_detach(&out);
-    strbuf_release(&out);
-    return NULL;
-}
-
 /* GRANT … ON `d`.* TO 'me'@'host'; malloc'd. */
 static char *grant(struct check *ck, const char *missing, const char *database, const char *table)
 {
     struct strbuf sql = STRBUF_INIT(4000);
     struct err ignored = ERR_INIT; /* a hint is not worth an error */
     char *user CLEANUP(free_ptr) = NULL;
-    if (!maria_query_text(
-            ck->maria,
-            "SELECT CONCAT('''', REVERSE(SUBSTRING(REVERSE(CURRENT_USER()), INSTR(REVERSE("
-            "CURRENT_USER()), '@') + 1)), '''@''', SUBSTRING_INDEX(CURRENT_USER(), '@', -1), '''')",
-            0, &user, &ignored))
+    if (!maria_rights_user(ck->maria, &user, &ignored))
         user = NULL;
     strbuf_addf(&sql, "GRANT %s ON ", missing);
     maria_quote_ident(&sql, database);
@@ -100,9 +55,10 @@ bool check_mariadb_rights(struct check *ck, struct err *err)
     char *have CLEANUP(free_ptr) = NULL;
     bool made = false;
     const char *database = maria_database(ck->maria);
-    if (!granted(ck, database, "", &have, err) || !control_tables(ck, &ck->has_position, &made, err))
+    if (!maria_rights(ck->maria, database, "", &have, err) ||
+        !control_tables(ck, &ck->has_position, &made, err))
         return false;
-    char *missing CLEANUP(free_ptr) = missing_of(have, ARRAY_LEN(rights) - 1);
+    char *missing CLEANUP(free_ptr) = maria_rights_missing(have, rights, ARRAY_LEN(rights) - 1);
     bool may_create = made || (have != NULL && strstr(have, ",CREATE,") != NULL);
     if (may_create)
         check_add(ck, SIDE, "create", CHECK_OK, NULL, "control tables %s",
@@ -122,9 +78,9 @@ bool check_mariadb_table_rights(struct check *ck, struct check_table *t, struct 
 {
     const char *database = maria_database_of(maria_database(ck->maria), t->source.schema);
     char *have CLEANUP(free_ptr) = NULL;
-    if (!granted(ck, database, t->source.name, &have, err))
+    if (!maria_rights(ck->maria, database, t->source.name, &have, err))
         return false;
-    char *missing CLEANUP(free_ptr) = missing_of(have, ARRAY_LEN(rights) - 1);
+    char *missing CLEANUP(free_ptr) = maria_rights_missing(have, rights, ARRAY_LEN(rights) - 1);
     if (missing == NULL)
         return true;
     t->bad = true;

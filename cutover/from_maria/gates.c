@@ -252,7 +252,7 @@ static bool is_captured(const struct cutover *co, const struct table_filter *fil
                         const char *table)
 {
     const char *home = from_maria_database(co);
-    return !maria_is_system_database(database) && !maria_is_own_table(home, database, table) &&
+    return !maria_is_nobodys_database(home, database) && !maria_is_own_table(home, database, table) &&
            table_filter_matches(filter, maria_schema_of(home, database), table);
 }
 

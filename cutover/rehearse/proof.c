@@ -2,40 +2,47 @@
  * Owns: what a rehearsal writes, and the proof that it is there. A table of the rehearsal's own is written to as an application would, so
  * that a side that is closed refuses it; of each table of the pipeline a few rows are updated and one is deleted, without triggers (what
  * they would do is not asked for). All rows of all tables are then counted and hashed, on the side that was written to and, behind the
- * switch, on the other one: independently of what a comparison says.
+ * switch, on the other one: independently of what a comparison says. Between PostgreSQL and MariaDB a row's text is made of the canonical
+ * forms that a comparison has, and nothing else of it.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "compare/fingerprint.h"
+#include "config/table_filter.h"
 #include "core/alloc.h"
 #include "rehearsal.h"
 
 #define TEXT_BYTES_MAX ((size_t)16 << 20)
-#define WRITTEN        "crossfade_rehearsal.written"
 #define CLOSED         "25006"
 
+/* In schema public, which a database of MariaDB is, too. */
 bool proof_prepare(struct rehearsal *r, struct err *err)
 {
-    return pg_exec(r->sides[OLD].inside,
-                   "CREATE SCHEMA crossfade_rehearsal; CREATE TABLE " WRITTEN
-                   " (label text, number int, value text NOT NULL, PRIMARY KEY (label, number))",
-                   err) ||
-           err_wrap(err, "the rehearsal's own table");
+    char *sql CLEANUP(free_ptr) =
+        xasprintf("CREATE TABLE public.%s (label varchar(40), number int, value text "
+                  "NOT NULL, PRIMARY KEY (label, number))",
+                  r->written);
+    return pg_exec(r->sides[OLD].inside, sql, err) || err_wrap(err, "the rehearsal's own table");
 }
 
-static bool insert(struct pg_conn *conn, const char *label, struct err *err)
+static bool insert(struct rehearsal *r, int side, const char *label, struct err *err)
 {
     PG_RESULT_AUTO res = NULL;
     const char *params[] = {label};
-    return pg_query(conn, "INSERT INTO " WRITTEN " SELECT $1, i, md5($1 || i) FROM generate_series(1, 100) i",
-                    1, params, &res, err);
+    if (scratch_is_mariadb(r, side))
+        return proof_insert_mariadb(&r->sides[side], r->written, label, err);
+    char *sql CLEANUP(free_ptr) = xasprintf(
+        "INSERT INTO public.%s SELECT $1::text, i, md5($1::text || i) FROM generate_series(1, 100) i",
+        r->written);
+    return pg_query(r->sides[side].inside, sql, 1, params, &res, err);
 }
 
-static bool is_closed(struct pg_conn *conn, struct err *err)
+static bool is_closed(struct rehearsal *r, int side, struct err *err)
 {
     struct err why = ERR_INIT;
-    if (insert(conn, "must be refused", &why))
+    if (insert(r, side, "must be refused", &why))
         return err_set(err, ERR_DATA, "the side that was left still takes writes");
     if (strcmp(why.sqlstate, CLOSED) == 0)
         return true;
@@ -62,9 +69,12 @@ static bool change_rows(struct pg_conn *conn, struct pg_result *tables, int row,
     return ok || err_wrap(err, "table=%s.%s", pg_cell(tables, row, 0), pg_cell(tables, row, 1));
 }
 
-static bool change_all(struct rehearsal *r, struct pg_conn *conn, struct err *err)
+static bool change_all(struct rehearsal *r, int side, struct err *err)
 {
+    struct pg_conn *conn = r->sides[side].inside;
     PG_RESULT_AUTO tables = NULL;
+    if (scratch_is_mariadb(r, side))
+        return proof_change_mariadb(r, &r->sides[side], err);
     if (!sample_tables(conn, &tables, err) || !pg_exec(conn, "SET session_replication_role = replica", err))
         return false;
     for (int i = 0; i < pg_rows(tables); i++) {
@@ -78,10 +88,9 @@ static bool change_all(struct rehearsal *r, struct pg_conn *conn, struct err *er
 
 bool proof_write(struct rehearsal *r, int side, const char *label, struct err *err)
 {
-    struct pg_conn *conn = r->sides[side].inside;
-    return is_closed(r->sides[side == OLD ? NEW : OLD].inside, err) &&
-           (insert(conn, label, err) || err_wrap(err, "the side that serves does not take writes")) &&
-           change_all(r, conn, err);
+    return is_closed(r, side == OLD ? NEW : OLD, err) &&
+           (insert(r, side, label, err) || err_wrap(err, "the side that serves does not take writes")) &&
+           change_all(r, side, err);
 }
 
 /* --- what is there --- */
@@ -104,15 +113,30 @@ static bool read_one(struct pg_conn *conn, const char *schema, const char *table
     return true;
 }
 
-bool proof_read(struct rehearsal *r, int side, char **ret, struct err *err)
+static bool read_all(struct rehearsal *r, int side, struct strbuf *out, struct err *err)
 {
     PG_RESULT_AUTO tables = NULL;
     struct pg_conn *conn = r->sides[side].inside;
-    struct strbuf out = STRBUF_INIT(TEXT_BYTES_MAX);
-    bool ok = sample_tables(conn, &tables, err) &&
-              read_one(conn, "crossfade_rehearsal", "written", "ONLY ", &out, err);
+    bool ok = sample_tables(conn, &tables, err) && read_one(conn, "public", r->written, "ONLY ", out, err);
     for (int i = 0; ok && i < pg_rows(tables); i++)
-        ok = read_one(conn, pg_cell(tables, i, 0), pg_cell(tables, i, 1), pg_cell(tables, i, 3), &out, err);
+        ok = read_one(conn, pg_cell(tables, i, 0), pg_cell(tables, i, 1), pg_cell(tables, i, 3), out, err);
+    return ok;
+}
+
+static bool read_canonical(struct rehearsal *r, int side, struct strbuf *out, struct err *err)
+{
+    const char *const urls[SIDE_COUNT] = {r->sides[OLD].scratch_url, r->sides[NEW].scratch_url};
+    struct table_filter *tables = NULL;
+    bool ok = settings_filter(r, &tables, err) &&
+              fingerprints_add(urls, tables, side == OLD ? SIDE_SOURCE : SIDE_TARGET, out, err);
+    table_filter_free(tables);
+    return ok;
+}
+
+bool proof_read(struct rehearsal *r, int side, char **ret, struct err *err)
+{
+    struct strbuf out = STRBUF_INIT(TEXT_BYTES_MAX);
+    bool ok = scratch_is_mariadb(r, NEW) ? read_canonical(r, side, &out, err) : read_all(r, side, &out, err);
     ok = ok && strbuf_ok(&out, "what all tables hold", err);
     if (ok)
         *ret = strbuf_detach(&out);

@@ -15,6 +15,7 @@
 #include "audit/audit.h"
 #include "core/alloc.h"
 #include "core/clock.h"
+#include "core/failpoint.h"
 #include "core/nonce.h"
 #include "core/temp_file.h"
 #include "cutover/approval/approval.h"
@@ -57,7 +58,8 @@ static bool make_schema(struct rehearsal *r, struct err *err)
     static const char *const words[] = {"schema", "create", "--execute", NULL};
     return (run_words(r, r->seed_file, words, NULL, err) || err_wrap(err, "beside the source")) &&
            proof_prepare(r, err) &&
-           (run_words(r, r->config_file, words, NULL, err) || err_wrap(err, "beside the target"));
+           (run_words(r, r->config_file, words, NULL, err) || err_wrap(err, "beside the target")) &&
+           scratch_complete(r, NEW, err);
 }
 
 static bool caught_up(struct rehearsal *r, bool back, struct err *err)
@@ -142,7 +144,8 @@ static bool roll_back(struct rehearsal *r, struct err *err)
     char *before CLEANUP(free_ptr) = NULL, *after CLEANUP(free_ptr) = NULL;
     return proof_write(r, NEW, "new side", err) && proof_read(r, NEW, &before, err) &&
            caught_up(r, true, err) && switch_by(r, "rollback", "rollback_pause_ms", err) &&
-           proof_read(r, OLD, &after, err) && proof_same(before, after, err);
+           failpoint("rehearse.rolled_back", err) && proof_read(r, OLD, &after, err) &&
+           proof_same(before, after, err);
 }
 
 static bool go_on(struct rehearsal *r, struct err *err)
@@ -203,7 +206,7 @@ static bool remove_leftovers(struct rehearsal *r, json_t *found[SIDES + 1], stru
     for (int side = 0; side < SIDES; side++) {
         json_array_foreach(found[side], i, item)
         {
-            if (!scratch_drop(r->sides[side].admin, json_string_value(item), false, err))
+            if (!scratch_drop(r, side, json_string_value(item), false, err))
                 return false;
         }
     }
@@ -247,12 +250,12 @@ static bool drop_side(struct rehearsal *r, int side, struct err *err)
 {
     struct scratch *s = &r->sides[side];
     const bool keep = r->request->keep;
-    if (s->admin != NULL && scratch_drop(s->admin, s->name, keep, err))
+    if (scratch_drop(r, side, s->name, keep, err))
         return true;
-    if (s->admin != NULL && err->code != ERR_CONNECT)
+    if (err->code != ERR_CONNECT)
         return false;
     err_clear(err);
-    return scratch_reconnect(r, side, err) && scratch_drop(s->admin, s->name, keep, err);
+    return scratch_reconnect(r, side, err) && scratch_drop(r, side, s->name, keep, err);
 }
 
 /* False: something is left that should not be. */
@@ -263,8 +266,7 @@ static bool take_away(struct rehearsal *r)
     for (int side = 0; side < SIDES; side++) {
         struct scratch *s = &r->sides[side];
         struct err err = ERR_INIT;
-        pg_close(s->inside);
-        s->inside = NULL;
+        scratch_leave(r, side);
         if (!s->made)
             continue;
         /* Slots go in any case: they would keep the server's WAL. */
@@ -350,6 +352,7 @@ static bool prepare(struct rehearsal *r, struct err *err)
     nonce_make(nonce);
     (void)snprintf(r->tag, sizeof r->tag, "%.*s", TAG_DIGITS, nonce);
     (void)snprintf(r->own_pipeline, sizeof r->own_pipeline, "cfr_%s", r->tag);
+    (void)snprintf(r->written, sizeof r->written, "cfr_%s_written", r->tag);
     int len = snprintf(r->folder, sizeof r->folder, "%s/crossfade-rehearsal-%s-%s", temp_file_folder(),
                        r->pipeline, r->tag);
     if (len >= (int)sizeof r->folder)

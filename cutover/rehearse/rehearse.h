@@ -2,7 +2,7 @@
  * A rehearsal of the rollback: cutover, writes on the new side, rollback, writes on the old side, on scratch databases beside the pipeline's
  * own two, with a bounded sample of their rows, by the same executable. The pipeline itself, its databases' contents and its journal are
  * only read; what is made is listed beforehand and taken away afterwards, and what a killed rehearsal has left is found by its name.
- * PostgreSQL on both sides. @thread owner: the process' main thread (its children end with it)
+ * From PostgreSQL to PostgreSQL or MariaDB. @thread owner: the process' main thread (its children end with it)
  */
 #ifndef CUTOVER_REHEARSE_REHEARSE_H
 #define CUTOVER_REHEARSE_REHEARSE_H
@@ -28,7 +28,7 @@ enum rehearse_outcome {
     REHEARSE_FAILED /* it found something: *err says what */
 };
 
-/* *ret_report: outcome, reason, databases, folder, tables, rows, needs, leftovers, removed, steps with their times, pauses, left; the caller's.
+/* *ret_report: outcome, reason, databases, folder, tables, rows, missing, leftovers, removed, steps with their times, pauses, left; the caller's.
  * In whatever way it ends. cfg: of the pipeline, not turned round. err: COULD_NOT and FAILED. */
 enum rehearse_outcome rehearse(const struct config *cfg, const struct rehearse_request *request,
                                json_t **ret_report, struct err *err);

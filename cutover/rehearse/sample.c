@@ -28,7 +28,7 @@ static const char tables_sql[] =
     " (SELECT coalesce(min(quote_ident(a.attname)), '') FROM pg_catalog.pg_attribute a WHERE a.attrelid = "
     "c.oid"
     " AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND a.attidentity <> 'a')" TABLES_FROM
-    " AND n.nspname <> 'crossfade_rehearsal' ORDER BY 1, 2";
+    " AND NOT (n.nspname = 'public' AND c.relname ~ '^cfr_[0-9a-f]{8}_written$') ORDER BY 1, 2";
 
 static const char sizes_sql[] =
     "SELECT n.nspname, c.relname, t.rows, t.bytes FROM (SELECT c.oid AS root,"
@@ -67,6 +67,23 @@ bool sample_estimate(struct rehearsal *r, int64_t *ret_tables, int64_t *ret_byte
     table_filter_free(filter);
     *ret_bytes = MIN_OF(*ret_bytes, BYTES_MAX) * COPIES;
     return ok || err_wrap(err, "source");
+}
+
+bool sample_elsewhere(struct rehearsal *r, char **ret, struct err *err)
+{
+    PG_RESULT_AUTO res = NULL;
+    struct table_filter *filter = NULL;
+    *ret = NULL;
+    if (!table_filter_from_config(r->cfg, &filter, err))
+        return false;
+    bool ok = pg_query(r->sides[OLD].admin, tables_sql, 0, NULL, &res, err);
+    for (int i = 0; ok && *ret == NULL && i < pg_rows(res); i++) {
+        const char *schema = pg_cell(res, i, 0), *table = pg_cell(res, i, 1);
+        if (strcmp(schema, "public") != 0 && table_filter_matches(filter, schema, table))
+            *ret = xasprintf("%s.%s", schema, table);
+    }
+    table_filter_free(filter);
+    return ok;
 }
 
 /* --- copying --- */

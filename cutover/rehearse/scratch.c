@@ -1,8 +1,7 @@
 /*
- * Owns: the scratch databases. One is made as its neighbour was (encoding, locale) from template0, so that nothing of a local template is in
- * it. A session with an advisory lock inside of it says that its rehearsal lives; without that it is what one has left.
+ * Owns: the scratch databases, whatever servers they are on: their names, and that nothing is dropped that has none of them. Something that
+ * says that its rehearsal lives is held by a session; without that a database of such a name is what one has left.
  */
-#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,30 +9,48 @@
 
 #include "core/alloc.h"
 #include "core/clock.h"
-#include "pg/origin.h"
-#include "pg/url.h"
+#include "maria/names.h"
+#include "maria/url.h"
 #include "rehearsal.h"
 
-#define LOCK_KEY       "1667654504"
-#define SLOTS_NEEDED   3 /* capture's, one of a comparison, and a spare one */
-#define DROP_US        INT64_C(30000000)
-#define PAUSE_MS       50
-#define EXISTS_ALREADY "42P04"
+#define DROP_US  INT64_C(30000000)
+#define PAUSE_MS 50
 
-static const char *const side_names[SIDES] = {[OLD] = "source", [NEW] = "target"};
+const char *const scratch_side_names[SIDES] = {[OLD] = "source", [NEW] = "target"};
 static const char side_letters[SIDES + 1] = "st";
+
+bool scratch_is_mariadb(const struct rehearsal *r, int side)
+{
+    return r->sides[side].server == &scratch_mariadb;
+}
+
+/* "crossfade_rehearsal_shop_": with tag and side no longer than a name of either server may be. */
+static void name_begin(const struct rehearsal *r, char ret[NAME_MAX])
+{
+    (void)snprintf(ret, NAME_MAX, MARIA_REHEARSAL_PREFIX "%s_", r->pipeline);
+}
+
+/* Of this pipeline and that side, whichever rehearsal's. */
+static bool is_ours(const struct rehearsal *r, int side, const char *name)
+{
+    char begin[NAME_MAX];
+    name_begin(r, begin);
+    size_t len = strlen(begin);
+    return strncmp(name, begin, len) == 0 && strspn(name + len, "0123456789abcdef") == TAG_DIGITS &&
+           name[len + TAG_DIGITS] == side_letters[side] && name[len + TAG_DIGITS + 1] == '\0';
+}
 
 bool scratch_connect(struct rehearsal *r, struct err *err)
 {
     static const char *const keys[SIDES] = {[OLD] = "source.url", [NEW] = "target.url"};
-    const struct pg_options options = {.application_name = "crossfade rehearsal"};
+    char begin[NAME_MAX];
+    name_begin(r, begin);
     for (int side = 0; side < SIDES; side++) {
         struct scratch *s = &r->sides[side];
         s->url = config_text(r->cfg, keys[side]);
-        (void)snprintf(s->name, sizeof s->name, "crossfade_rehearsal_%s_%s%c", r->pipeline, r->tag,
-                       side_letters[side]);
-        if (!pg_url_with_database(s->url, s->name, &s->scratch_url, err) ||
-            !pg_open(s->url, &options, &s->admin, err))
+        s->server = maria_is_url(s->url) ? &scratch_mariadb : &scratch_postgres;
+        (void)snprintf(s->name, sizeof s->name, "%.200s%s%c", begin, r->tag, side_letters[side]);
+        if (!s->server->connect(s, err))
             return err_wrap(err, "%s", keys[side]);
     }
     return true;
@@ -41,174 +58,45 @@ bool scratch_connect(struct rehearsal *r, struct err *err)
 
 bool scratch_reconnect(struct rehearsal *r, int side, struct err *err)
 {
-    const struct pg_options options = {.application_name = "crossfade rehearsal"};
-    pg_close(r->sides[side].admin);
-    r->sides[side].admin = NULL;
-    return pg_open(r->sides[side].url, &options, &r->sides[side].admin, err);
-}
-
-static const char rights_sql[] =
-    "SELECT r.rolsuper OR r.rolcreatedb, r.rolsuper OR r.rolreplication, r.rolname,"
-    " (SELECT setting::int FROM pg_catalog.pg_settings WHERE name = 'max_replication_slots')"
-    " - (SELECT count(*) FROM pg_catalog.pg_replication_slots)"
-    " FROM pg_catalog.pg_roles r WHERE r.rolname = current_user";
-
-static bool side_may(struct rehearsal *r, int side, struct err *err)
-{
-    PG_RESULT_AUTO res = NULL;
-    if (!pg_query(r->sides[side].admin, rights_sql, 0, NULL, &res, err))
-        return false;
-    const char *role = pg_cell(res, 0, 2);
-    if (!pg_cell_bool(res, 0, 0))
-        return err_set(err, ERR_REFUSED,
-                       "role %s may not make databases. Hint: ALTER ROLE … CREATEDB, or give --%s.url of a "
-                       "role that may, in a configuration of its own",
-                       role, side_names[side]);
-    if (!pg_cell_bool(res, 0, 1))
-        return err_set(err, ERR_REFUSED, "role %s may not replicate. Hint: ALTER ROLE … REPLICATION", role);
-    if (pg_cell_int64(res, 0, 3) < SLOTS_NEEDED)
-        return err_set(err, ERR_REFUSED,
-                       "%" PRId64 " replication slots are free, %d are needed. Hint: raise "
-                       "max_replication_slots, or rehearse where more are free",
-                       pg_cell_int64(res, 0, 3), SLOTS_NEEDED);
-    return true;
+    return r->sides[side].server->connect(&r->sides[side], err);
 }
 
 bool scratch_may_be_made(struct rehearsal *r, struct err *err)
 {
     for (int side = 0; side < SIDES; side++) {
-        if (!side_may(r, side, err))
-            return err_wrap(err, "%s", side_names[side]);
+        if (!r->sides[side].server->may_be_made(r, side, err))
+            return err_wrap(err, "%s", scratch_side_names[side]);
     }
     return true;
-}
-
-/* What locale a database has is in columns of other names from version to version. */
-static const char create_sql[] =
-    "SELECT format('CREATE DATABASE %I TEMPLATE template0 ENCODING %L LC_COLLATE %L LC_CTYPE %L', $1::text,"
-    " pg_catalog.pg_encoding_to_char(d.encoding), d.datcollate, d.datctype)"
-    " || CASE j.row->>'datlocprovider' WHEN 'i' THEN ' LOCALE_PROVIDER icu ICU_LOCALE ' || quote_literal(l.l)"
-    " WHEN 'b' THEN ' LOCALE_PROVIDER builtin BUILTIN_LOCALE ' || quote_literal(l.l) ELSE '' END"
-    " FROM pg_catalog.pg_database d, LATERAL (SELECT to_jsonb(d) AS row) j,"
-    " LATERAL (SELECT coalesce(j.row->>'datlocale', j.row->>'daticulocale', '') AS l) l"
-    " WHERE d.datname = current_database()";
-
-static bool lock_inside(struct scratch *s, struct err *err)
-{
-    const struct pg_options options = {.application_name = "crossfade rehearsal"};
-    char *lacks CLEANUP(free_ptr) = NULL;
-    struct err why = ERR_INIT;
-    if (!pg_open(s->scratch_url, &options, &s->inside, err) ||
-        !pg_exec(s->inside,
-                 "SET timezone = 'UTC'; SET statement_timeout = 0; SET idle_session_timeout = 0; SELECT "
-                 "pg_catalog.pg_advisory_lock(" LOCK_KEY ", 1)",
-                 err) ||
-        !pg_origin_lacks(s->inside, &lacks, err))
-        return false;
-    if (*lacks != '\0')
-        return err_set(err, ERR_REFUSED,
-                       "role %s may not use replication origins in a new database (%s): rehearse with a role "
-                       "that may, as a superuser does",
-                       pg_user(s->inside), lacks);
-    if (!pg_exec(s->inside, "SET session_replication_role = replica; RESET session_replication_role", &why))
-        return err_set(err, ERR_REFUSED, "role %s may not set session_replication_role: %s",
-                       pg_user(s->inside), why.text);
-    return true;
-}
-
-static bool make_one(struct rehearsal *r, struct scratch *s, struct err *err)
-{
-    char *sql CLEANUP(free_ptr) = NULL;
-    const char *params[] = {s->name};
-    struct strbuf comment = STRBUF_INIT(4096);
-    if (!pg_query_text(s->admin, create_sql, 1, params, &sql, err))
-        return false;
-    s->made = true; /* also if its answer is lost */
-    if (!pg_exec(s->admin, sql, err)) {
-        s->made = strcmp(err->sqlstate, EXISTS_ALREADY) != 0;
-        return false;
-    }
-    strbuf_adds(&comment, "COMMENT ON DATABASE ");
-    pg_quote_ident(&comment, s->name);
-    strbuf_addf(&comment,
-                " IS 'scratch copy of a rehearsal of crossfade pipeline %s; goes away with the next one'",
-                r->pipeline);
-    bool ok =
-        strbuf_ok(&comment, "comment", err) && lock_inside(s, err) && pg_exec(s->admin, comment.data, err);
-    strbuf_release(&comment);
-    return ok;
 }
 
 bool scratch_make(struct rehearsal *r, struct err *err)
 {
     for (int side = 0; side < SIDES; side++) {
-        if (!make_one(r, &r->sides[side], err))
-            return err_wrap(err, "scratch database %s beside the %s", r->sides[side].name, side_names[side]);
+        struct scratch *s = &r->sides[side];
+        if (!s->server->make(s, r->pipeline, err))
+            return err_wrap(err, "scratch database %s beside the %s", s->name, scratch_side_names[side]);
     }
     return true;
 }
 
-/* --- away --- */
-
-/* A role that may not drop origins has none to drop, and is not to be refused for that. */
-static bool drop_origins(struct pg_conn *admin, const char *name, struct err *err)
+bool scratch_complete(struct rehearsal *r, int side, struct err *err)
 {
-    PG_RESULT_AUTO origins = NULL;
-    const char *params[] = {name};
-    if (!pg_query(admin,
-                  "SELECT o.roname FROM pg_catalog.pg_replication_origin o, pg_catalog.pg_database d"
-                  " WHERE d.datname = $1 AND starts_with(o.roname, '" PG_ORIGIN_PREFIX "cfr_')"
-                  " AND split_part(o.roname, ':', 3) = d.oid::text",
-                  1, params, &origins, err))
-        return false;
-    for (int i = 0; i < pg_rows(origins); i++) {
-        PG_RESULT_AUTO res = NULL;
-        const char *origin[] = {pg_cell(origins, i, 0)};
-        if (!pg_query(admin, "SELECT pg_catalog.pg_replication_origin_drop($1)", 1, origin, &res, err))
-            return false;
-    }
-    return true;
-}
-
-/* $1: the database. Sessions of its slots and origins first, for neither can be dropped while it is used. */
-static bool drop_parts(struct pg_conn *admin, const char *name, bool *ret_gone, struct err *err)
-{
-    static const char *const statements[] = {
-        "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity"
-        " WHERE datname = $1 AND pg_catalog.pg_has_role(usesysid, 'USAGE')",
-        "SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM pg_catalog.pg_replication_slots"
-        " WHERE database = $1 AND NOT active"};
-    const char *params[] = {name};
-    for (size_t i = 0; i < ARRAY_LEN(statements); i++) {
-        PG_RESULT_AUTO res = NULL;
-        if (!pg_query(admin, statements[i], 1, params, &res, err))
-            return false;
-    }
-    return drop_origins(admin, name, err) &&
-           pg_query_bool(
-               admin, "SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE database = $1)",
-               1, params, ret_gone, err);
-}
-
-static bool drop_database(struct pg_conn *admin, const char *name, struct err *err)
-{
-    struct strbuf sql = STRBUF_INIT(1024);
-    strbuf_adds(&sql, "DROP DATABASE IF EXISTS ");
-    pg_quote_ident(&sql, name);
-    strbuf_adds(&sql, " WITH (FORCE)");
-    bool ok = pg_exec(admin, sql.data, err);
-    strbuf_release(&sql);
-    return ok;
+    struct scratch *s = &r->sides[side];
+    return s->server->complete(s, err) || err_wrap(err, "beside the %s", scratch_side_names[side]);
 }
 
 /* Somebody may still be going away: again, until it is done or has taken too long. */
-bool scratch_drop(struct pg_conn *admin, const char *name, bool keep, struct err *err)
+bool scratch_drop(struct rehearsal *r, int side, const char *name, bool keep, struct err *err)
 {
+    struct scratch *s = &r->sides[side];
     int64_t until_us = clock_mono_us() + DROP_US;
+    if (!is_ours(r, side, name))
+        return err_set(err, ERR_BUG, "database %s is none of a rehearsal of pipeline %s", name, r->pipeline);
     for (;;) {
         bool gone = false;
         struct err now = ERR_INIT;
-        if (drop_parts(admin, name, &gone, &now) && gone && (keep || drop_database(admin, name, &now)))
+        if (s->server->drop(s, name, keep, &gone, &now) && gone)
             return true;
         if (clock_mono_us() >= until_us || now.code == ERR_CONNECT) {
             *err = now;
@@ -222,31 +110,35 @@ bool scratch_drop(struct pg_conn *admin, const char *name, bool keep, struct err
 
 bool scratch_leftovers(struct rehearsal *r, int side, json_t *names, struct err *err)
 {
-    PG_RESULT_AUTO res = NULL;
-    char *pattern CLEANUP(free_ptr) =
-        xasprintf("^crossfade_rehearsal_%s_[0-9a-f]{%d}%c$", r->pipeline, TAG_DIGITS, side_letters[side]);
-    const char *params[] = {pattern};
-    if (!pg_query(r->sides[side].admin,
-                  "SELECT datname FROM pg_catalog.pg_database d WHERE datname ~ $1"
-                  " AND pg_catalog.pg_has_role(d.datdba, 'USAGE') AND NOT EXISTS (SELECT FROM "
-                  "pg_catalog.pg_locks"
-                  " WHERE locktype = 'advisory' AND database = d.oid AND classid = " LOCK_KEY
-                  " AND objid = 1 AND granted) ORDER BY 1",
-                  1, params, &res, err))
-        return err_wrap(err, "%s", side_names[side]);
-    for (int i = 0; i < pg_rows(res); i++)
-        json_array_append_new(names, json_string(pg_cell(res, i, 0)));
-    return true;
+    char begin[NAME_MAX];
+    json_t *found = json_array(), *name;
+    size_t i;
+    name_begin(r, begin);
+    bool ok = r->sides[side].server->leftovers(&r->sides[side], begin, found, err);
+    json_array_foreach(found, i, name)
+    {
+        if (is_ours(r, side, json_string_value(name)))
+            json_array_append(names, name);
+    }
+    json_decref(found);
+    return ok || err_wrap(err, "%s", scratch_side_names[side]);
+}
+
+void scratch_leave(struct rehearsal *r, int side)
+{
+    if (r->sides[side].server != NULL)
+        r->sides[side].server->leave(&r->sides[side]);
 }
 
 void scratch_close(struct rehearsal *r)
 {
     for (int side = 0; side < SIDES; side++) {
         struct scratch *s = &r->sides[side];
-        pg_close(s->inside);
-        pg_close(s->admin);
+        scratch_leave(r, side);
+        if (s->server != NULL)
+            s->server->close(s);
         free(s->scratch_url);
-        s->inside = s->admin = NULL;
-        s->scratch_url = NULL;
+        free(s->app_url);
+        s->scratch_url = s->app_url = NULL;
     }
 }

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "config/table_filter.h"
 #include "core/alloc.h"
 #include "core/new_file.h"
 #include "rehearsal.h"
@@ -19,7 +20,7 @@
 static const char *const texts[] = {
     "schema.pg_dump",         "compare.json", "compare.text", "compare.unicode", "cutover.materialized_views",
     "cutover.unlogged_tables"};
-static const char *const lists[] = {"source.tables", "schema.exclude", "cutover.schema_ignore"};
+static const char *const lists[] = {"schema.exclude", "cutover.schema_ignore"};
 static const char *const numbers[] = {
     "cutover.lag_stable_ms",   "cutover.straggler_grace_ms", "cutover.pause_budget_ms",
     "cutover.drain_timeout_s", "cutover.freeze_timeout_ms",  "cutover.step_timeout_ms",
@@ -27,6 +28,8 @@ static const char *const numbers[] = {
     "cutover.prepare_workers", "capture.fence_interval_ms"};
 /* All roles share this machine with the pipeline's own: what a marker takes here is no measure of what it takes there. */
 #define LAG_MS_MIN INT64_C(30000)
+/* Whoever keeps a switch on MariaDB from its locks may be somebody of another database: a rehearsal ends nobody's session. */
+#define GRACE_MS_MARIADB INT64_C(3600000)
 
 /* A dollar sign would be read as the beginning of a variable. */
 static json_t *quoted(const char *text)
@@ -61,28 +64,117 @@ static void put_text(json_t *root, const char *key, const char *text)
     put(root, key, quoted(text));
 }
 
+/* ---- which tables ---- */
+
+/* The pattern, narrowed to schema public: malloc'd, NULL = it has nothing to do with that. */
+static char *of_public(const char *pattern)
+{
+    const char *at = pattern + (*pattern == '!'), *dot = at;
+    struct table_filter *filter = NULL;
+    struct err ignored = ERR_INIT;
+    for (bool inside = false; *dot != '\0' && (inside || *dot != '.'); dot++)
+        inside = inside != (*dot == '"');
+    char *any CLEANUP(free_ptr) = xasprintf("%.*s.*", (int)(dot - at), at);
+    const char *one = any;
+    bool fits = table_filter_new(&one, 1, &filter, &ignored) && table_filter_matches(filter, "public", "t");
+    table_filter_free(filter);
+    return fits ? xasprintf("%spublic%s", at > pattern ? "!" : "", dot) : NULL;
+}
+
+/* On MariaDB another schema is another database, which is the server's and not the rehearsal's: no pattern reaches there. */
+static json_t *tables_of_public(const char *const *items, size_t count)
+{
+    json_t *list = json_array();
+    if (count == 0 || items[0][0] == '!')
+        json_array_append_new(list, json_string("public.*"));
+    for (size_t i = 0; i < count; i++) {
+        char *item CLEANUP(free_ptr) = of_public(items[i]);
+        if (item != NULL &&
+            (*item != '!' || json_array_size(list) > 0)) /* such a first one would begin from all */
+            json_array_append_new(list, json_string(item));
+    }
+    return list;
+}
+
+/* With the rehearsal's own; empty: all. */
+static json_t *tables_of(const struct rehearsal *r)
+{
+    size_t count;
+    const char *const *items = config_list(r->cfg, "source.tables", &count);
+    bool narrow = scratch_is_mariadb(r, NEW);
+    json_t *list = narrow ? tables_of_public(items, count) : json_array();
+    for (size_t i = 0; !narrow && i < count; i++)
+        json_array_append_new(list, json_string(items[i]));
+    if (json_array_size(list) > 0 || narrow)
+        json_array_append_new(list, json_sprintf("public.%s", r->written));
+    return list;
+}
+
+bool settings_filter(const struct rehearsal *r, struct table_filter **ret, struct err *err)
+{
+    json_t *list = tables_of(r), *item;
+    const char **patterns = xcalloc(json_array_size(list) + 1, sizeof *patterns);
+    size_t i;
+    json_array_foreach(list, i, item) patterns[i] = json_string_value(item);
+    bool ok = table_filter_new(patterns, json_array_size(list), ret, err);
+    free(patterns);
+    json_decref(list);
+    return ok;
+}
+
+static json_t *list_of(const char *const *items, size_t count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, quoted(items[i]));
+    return list;
+}
+
+static void put_tables(const struct rehearsal *r, json_t *root)
+{
+    json_t *list = tables_of(r), *shown = json_array(), *item;
+    size_t i;
+    json_array_foreach(list, i, item) json_array_append_new(shown, quoted(json_string_value(item)));
+    if (json_array_size(shown) > 0)
+        put(root, "source.tables", json_incref(shown));
+    json_decref(shown);
+    json_decref(list);
+}
+
+/* "public.t.c=decimal(9,2)" */
+static void put_types(const struct rehearsal *r, json_t *root)
+{
+    size_t count;
+    const char *const *items = config_list(r->cfg, "types", &count);
+    json_t *types = json_object();
+    for (size_t i = 0; i < count; i++) {
+        char *name CLEANUP(free_ptr) = xstrndup(items[i], strcspn(items[i], "="));
+        json_object_set_new(types, name, quoted(items[i] + strlen(name) + 1));
+    }
+    if (count > 0)
+        json_object_set_new(root, "types", types);
+    else
+        json_decref(types);
+}
+
 static void take_over(const struct rehearsal *r, json_t *root)
 {
+    put_tables(r, root);
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         if (config_text(r->cfg, texts[i]) != NULL)
             put_text(root, texts[i], config_text(r->cfg, texts[i]));
     }
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
         put(root, numbers[i], json_integer((json_int_t)config_int(r->cfg, numbers[i])));
+    if (scratch_is_mariadb(r, NEW))
+        put(root, "cutover.straggler_grace_ms", json_integer(GRACE_MS_MARIADB));
     put(root, "cutover.max_lag_ms",
         json_integer((json_int_t)MAX_OF(config_int(r->cfg, "cutover.max_lag_ms"), LAG_MS_MIN)));
     for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
         size_t count;
         const char *const *items = config_list(r->cfg, lists[i], &count);
-        json_t *list = json_array();
-        for (size_t n = 0; n < count; n++)
-            json_array_append_new(list, quoted(items[n]));
-        if (count > 0 && strcmp(lists[i], "source.tables") == 0)
-            json_array_append_new(list, json_string("crossfade_rehearsal.*"));
         if (count > 0)
-            put(root, lists[i], list);
-        else
-            json_decref(list);
+            put(root, lists[i], list_of(items, count));
     }
 }
 
@@ -140,6 +232,7 @@ static bool write_main(const struct rehearsal *r, struct err *err)
     json_t *root = common(r);
     put_text(root, "source.url", r->sides[OLD].scratch_url);
     put_text(root, "target.url", r->sides[NEW].scratch_url);
+    put_types(r, root);
     put_text(root, "capture.origin", "not_crossfade");
     put(root, "capture.heartbeat_interval_ms", json_integer(500));
     put_text(root, "cutover.reverse", "required");

@@ -117,7 +117,7 @@ static bool connect_to(MYSQL *my, const struct maria_login *login, const struct 
  * that we could misread. */
 static bool check_format(MYSQL *my, const char *database, struct err *err)
 {
-    static const unsigned no_table[] = {1146, 1142, 1143, 1044, 1046, 1054};
+    static const unsigned no_table[] = {1146, 1109, 1142, 1143, 1044, 1046, 1054};
     if (mysql_query(my, "SELECT MAX(format) FROM crossfade_position") != 0) {
         for (size_t i = 0; i < ARRAY_LEN(no_table); i++) {
             if (mysql_errno(my) == no_table[i])

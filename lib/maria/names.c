@@ -78,6 +78,13 @@ bool maria_is_system_database(const char *database)
     return false;
 }
 
+bool maria_is_nobodys_database(const char *url_database, const char *database)
+{
+    return maria_is_system_database(database) ||
+           (strncmp(database, MARIA_REHEARSAL_PREFIX, sizeof MARIA_REHEARSAL_PREFIX - 1) == 0 &&
+            strcmp(database, url_database) != 0);
+}
+
 bool maria_lower_name(const char *name, char *ret)
 {
     bool ascii = true;

@@ -18,6 +18,10 @@ bool maria_name(const char *name, char ret[MARIA_NAME_BYTES]);
 const char *maria_database_of(const char *url_database, const char *schema);
 /* A database of the server's own: mysql, sys, information_schema, performance_schema, in whatever case. */
 bool maria_is_system_database(const char *database);
+/* Names of scratch copies begin so: of rehearsals of a rollback (cutover/rehearse). */
+#define MARIA_REHEARSAL_PREFIX "crossfade_rehearsal_"
+/* A database that nothing goes through for who has `url_database` in its URL: the server's own, and a rehearsal's that is another one. */
+bool maria_is_nobodys_database(const char *url_database, const char *database);
 /* The other way round: the schema that a database is. */
 const char *maria_schema_of(const char *url_database, const char *database);
 /* Tables of Crossfade's own lie in the URL's database, and their names begin so. */

@@ -198,3 +198,24 @@ bool maria_url_parse(const char *url, struct maria_url *ret, struct err *err)
     *ret = parsed;
     return true;
 }
+
+bool maria_url_with(const char *url, const char *suffix, const char *database, char **ret, struct err *err)
+{
+    struct maria_url parsed;
+    if (!maria_url_parse(url, &parsed, err))
+        return false;
+    bool named = parsed.user != NULL && parsed.user[0] != '\0';
+    maria_url_release(&parsed);
+    if (!named)
+        return bad(url, "it must name the user: mariadb://user@host:3306/database", err);
+    const char *at = strstr(url, "://") + 3;
+    size_t authority = strcspn(at, "/?"), user = strcspn(at, ":");
+    for (const char *p = at; user > (size_t)(p - at) && p < at + authority; p++) {
+        if (*p == '@' && memchr(p + 1, '@', (size_t)(at + authority - p - 1)) == NULL)
+            user = (size_t)(p - at);
+    }
+    const char *options = at + strcspn(at, "?");
+    *ret = xasprintf("%.*s%s%.*s/%s%s", (int)(at + user - url), url, suffix, (int)(authority - user),
+                     at + user, database, options);
+    return true;
+}

@@ -24,6 +24,10 @@ struct maria_url {
 bool maria_is_url(const char *url);
 /* malloc'd parts. ERR_CONFIG says what is missing; no part of the URL that may be secret is shown. */
 bool maria_url_parse(const char *url, struct maria_url *ret, struct err *err) MUST_CHECK;
+/* The same with another database (of letters, digits and '_'), and its user's name with `suffix` ("" = none) behind it; malloc'd. ERR_CONFIG: it
+ * names no user. */
+bool maria_url_with(const char *url, const char *suffix, const char *database, char **ret,
+                    struct err *err) MUST_CHECK;
 void maria_url_release(struct maria_url *url);
 
 #endif

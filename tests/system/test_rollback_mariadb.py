@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -323,6 +324,32 @@ def test_a_trigger_moves_back(servers):
         writers.stop()
         ways.assert_ledger(writers)
     by_hand(ways)
+
+
+def test_what_mariadb_has_served_is_not_emptied(servers):
+    """A table that was empty until the cutover, and was written to on MariaDB first: its rows are nobody's to empty, and in nobody's way."""
+    ways = Ways(servers, "served")
+    ways.pipeline.settings["apply"]["on_nonempty"] = "truncate"
+    ways.pipeline.write()
+    ways.source.sql(f"SET ROLE {OWNER}; CREATE TABLE quiet (id integer PRIMARY KEY, v text)", db="served")
+    with ways:
+        ways.compare()
+        assert ways.back.cutover("run", "--execute")["outcome"] == "done"
+        ways.target.sql("INSERT INTO quiet VALUES (1, 'on MariaDB')", db="served")
+        assert ways.back.rollback("run", "--execute")["outcome"] == "done"
+        ways.source.sql("INSERT INTO quiet VALUES (2, 'on PostgreSQL')", db="served")
+        ways.pipeline.wait_caught_up()
+        assert [int(row[0]) for row in ways.target.sql("SELECT id FROM quiet ORDER BY id", db="served")] == [1, 2]
+        assert ways.source.sql("SELECT id FROM quiet ORDER BY id", db="served") == [(1,), (2,)]
+        for role in (ways.pipeline.capture, ways.pipeline.apply):
+            role.terminate()
+        ways.source.sql("SELECT pg_drop_replication_slot('crossfade_served')")
+        shutil.rmtree(ways.pipeline.settings["journal"]["url"].removeprefix("lmdb:"))
+        ways.target.sql("DELETE FROM crossfade_position", db="served")
+        ways.pipeline.start()  # which copies anew
+        ways.pipeline.apply.wait(60)
+        assert "has been cut over to" in ways.pipeline.apply.log_text(), ways.pipeline.apply.log_tail()
+        assert len(ways.target.sql("SELECT id FROM quiet", db="served")) == 2 and len(ways.target.sql("SELECT id FROM account", db="served")) == 200
 
 
 def by_hand(ways):

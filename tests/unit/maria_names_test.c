@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/utf8.h"
@@ -64,6 +65,25 @@ static void urls(void **state)
         assert_false(maria_url_parse(bad[i], &u, &err));
 }
 
+static void other_urls(void **state)
+{
+    (void)state;
+    static const char *const urls[][2] = {
+        {"mariadb://me:p%40ss:w@db.host:3307/sh%20op?ssl-mode=required",
+         "mariadb://me_app:p%40ss:w@db.host:3307/other?ssl-mode=required"},
+        {"mysql://me@[::1]/d", "mysql://me_app@[::1]/other"},
+        {"mariadb://me:a@b@h/d", "mariadb://me_app:a@b@h/other"},
+        {"mariadb://me@home@h:3306/d", "mariadb://me@home_app@h:3306/other"}};
+    struct err err = ERR_INIT;
+    char *made = NULL;
+    for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
+        assert_true(maria_url_with(urls[i][0], "_app", "other", &made, &err));
+        assert_string_equal(made, urls[i][1]);
+        free(made);
+    }
+    assert_false(maria_url_with("mariadb://host/d", "_app", "other", &made, &err));
+}
+
 static void quoting(void **state)
 {
     (void)state;
@@ -83,6 +103,12 @@ static void databases_of_the_server(void **state)
     assert_true(maria_is_system_database("Performance_Schema"));
     assert_false(maria_is_system_database("mysql2"));
     assert_false(maria_is_system_database("shop"));
+    assert_true(maria_is_nobodys_database("shop", "mysql"));
+    assert_true(maria_is_nobodys_database("shop", "crossfade_rehearsal_shop_0a1b2c3dt"));
+    assert_false(maria_is_nobodys_database("crossfade_rehearsal_shop_0a1b2c3dt",
+                                           "crossfade_rehearsal_shop_0a1b2c3dt"));
+    assert_false(maria_is_nobodys_database("shop", "shop"));
+    assert_false(maria_is_nobodys_database("shop", "crossfade_rehearsals"));
 }
 
 static void lower_case(void **state)
@@ -97,11 +123,9 @@ static void lower_case(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(names),
-                                       cmocka_unit_test(databases),
-                                       cmocka_unit_test(urls),
-                                       cmocka_unit_test(quoting),
-                                       cmocka_unit_test(databases_of_the_server),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(names),     cmocka_unit_test(databases),
+                                       cmocka_unit_test(urls),      cmocka_unit_test(other_urls),
+                                       cmocka_unit_test(quoting),   cmocka_unit_test(databases_of_the_server),
                                        cmocka_unit_test(lower_case)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

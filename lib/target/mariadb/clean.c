@@ -114,13 +114,39 @@ static bool refuse_or_empty(struct md_target *mt, struct md_table *const *tabs, 
     return ok;
 }
 
+/* Whether this pipeline has been cut over: then applications have written here, whose rows are never in the way, and never emptied. */
+static bool has_served(struct md_target *mt, bool *ret, struct err *err)
+{
+    struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
+    struct err failed = ERR_INIT;
+    int64_t served = 0;
+    strbuf_adds(&sql,
+                "SELECT EXISTS (SELECT 1 FROM crossfade_cutover WHERE state IN ('switching', 'done') AND "
+                "pipeline = ");
+    maria_quote_literal(&sql, mt->pipeline);
+    strbuf_addc(&sql, ')');
+    bool ok = strbuf_ok(&sql, "statement", &failed) && md_query_int64(mt, sql.data, &served, &failed);
+    strbuf_release(&sql);
+    *ret = served == 1;
+    if (ok || failed.code == ERR_SCHEMA) /* an earlier version has made the tables */
+        return true;
+    *err = failed;
+    return err_wrap(err, "whether the target has served already");
+}
+
+static bool unless_served(struct md_target *mt, struct md_table *const *tabs, size_t count, struct err *err)
+{
+    bool served = false;
+    return has_served(mt, &served, err) && (served || refuse_or_empty(mt, tabs, count, err));
+}
+
 static bool ensure_some(struct md_target *mt, struct md_table **tabs, size_t count, struct err *err)
 {
     if (!md_begun(mt, err) || !find_known(mt, tabs, &count, err))
         return false;
     /* Without a copy the rows are there already, and are to stay. */
     return count == 0 ||
-           ((mt->attempt == 0 || refuse_or_empty(mt, tabs, count, err)) && remember(mt, tabs, count, err));
+           ((mt->attempt == 0 || unless_served(mt, tabs, count, err)) && remember(mt, tabs, count, err));
 }
 
 void md_touch(struct md_target *mt, struct md_table *tab)
@@ -188,10 +214,25 @@ static bool forget_direct(struct md_target *mt, struct err *err)
     return ok;
 }
 
+static bool has_not_served(struct md_target *mt, struct err *err)
+{
+    bool served = false;
+    if (!has_served(mt, &served, err))
+        return false;
+    return !served ||
+           err_set(err, ERR_SCHEMA,
+                   "a new copy would empty the target, which pipeline %s has been cut over to. Hint: "
+                   "was capture's journal or slot lost? If the target is really to be filled anew, "
+                   "delete the pipeline's rows in crossfade_cutover",
+                   mt->pipeline);
+}
+
 bool md_reset(struct md_target *mt, struct err *err)
 {
     struct strbuf sql = STRBUF_INIT(STRBUF_SQL_MAX);
     MD_ROWS rows = {0};
+    if (!has_not_served(mt, err))
+        return false;
     strbuf_adds(&sql, "SELECT schema_name, table_name FROM crossfade_loaded WHERE ");
     add_ours(&sql, mt);
     bool ok = strbuf_ok(&sql, "statement", err) && md_begun(mt, err) && forget_direct(mt, err) &&
