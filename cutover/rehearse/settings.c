@@ -66,21 +66,6 @@ static void put_text(json_t *root, const char *key, const char *text)
 
 /* ---- which tables ---- */
 
-/* The pattern, narrowed to schema public: malloc'd, NULL = it has nothing to do with that. */
-static char *of_public(const char *pattern)
-{
-    const char *at = pattern + (*pattern == '!'), *dot = at;
-    struct table_filter *filter = NULL;
-    struct err ignored = ERR_INIT;
-    for (bool inside = false; *dot != '\0' && (inside || *dot != '.'); dot++)
-        inside = inside != (*dot == '"');
-    char *any CLEANUP(free_ptr) = xasprintf("%.*s.*", (int)(dot - at), at);
-    const char *one = any;
-    bool fits = table_filter_new(&one, 1, &filter, &ignored) && table_filter_matches(filter, "public", "t");
-    table_filter_free(filter);
-    return fits ? xasprintf("%spublic%s", at > pattern ? "!" : "", dot) : NULL;
-}
-
 /* On MariaDB another schema is another database, which is the server's and not the rehearsal's: no pattern reaches there. */
 static json_t *tables_of_public(const char *const *items, size_t count)
 {
@@ -88,7 +73,7 @@ static json_t *tables_of_public(const char *const *items, size_t count)
     if (count == 0 || items[0][0] == '!')
         json_array_append_new(list, json_string("public.*"));
     for (size_t i = 0; i < count; i++) {
-        char *item CLEANUP(free_ptr) = of_public(items[i]);
+        char *item CLEANUP(free_ptr) = table_pattern_of_schema(items[i], "public");
         if (item != NULL &&
             (*item != '!' || json_array_size(list) > 0)) /* such a first one would begin from all */
             json_array_append_new(list, json_string(item));

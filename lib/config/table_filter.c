@@ -47,6 +47,13 @@ bool table_pattern_fits(const char *text)
     return good;
 }
 
+char *table_pattern_of_schema(const char *text, const char *schema)
+{
+    const char *not = *text == '!' ? "!" : "", *at = text + strlen(not );
+    char *glob CLEANUP(free_ptr) = pattern_read(&at);
+    return glob != NULL && pattern_matches(glob, schema) ? xasprintf("%s%s%s", not, schema, at) : NULL;
+}
+
 bool table_filter_new(const char *const *patterns, size_t count, struct table_filter **ret, struct err *err)
 {
     bool from_all = count == 0 || patterns[0][0] == '!';

@@ -22,6 +22,8 @@ bool table_filter_new(const char *const *patterns, size_t count, struct table_fi
                       struct err *err) MUST_CHECK;
 /* Whether one pattern reads. */
 bool table_pattern_fits(const char *text);
+/* The pattern, narrowed to one schema, whose name needs no quotes: malloc'd, NULL = it has nothing to do with that. */
+char *table_pattern_of_schema(const char *text, const char *schema);
 /* From source.tables. */
 bool table_filter_from_config(const struct config *cfg, struct table_filter **ret,
                               struct err *err) MUST_CHECK;

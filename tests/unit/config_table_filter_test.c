@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <stdlib.h>
 
 #include "config/table_filter.h"
 
@@ -76,12 +77,30 @@ static void test_malformed(void **state)
     }
 }
 
+static void test_narrowed_to_a_schema(void **state)
+{
+    static const struct {
+        const char *text, *narrowed; /* NULL = it has nothing to do with public */
+    } cases[] = {{"public.t", "public.t"},     {"*.t*", "public.t*"}, {"!p*.\"a.b\"", "!public.\"a.b\""},
+                 {"\"public\".*", "public.*"}, {"other.*", NULL},     {"!\"p*\".t", NULL},
+                 {"\"pub.lic\".t", NULL}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *got = table_pattern_of_schema(cases[i].text, "public");
+        if (cases[i].narrowed == NULL)
+            assert_null(got);
+        else
+            assert_string_equal(got, cases[i].narrowed);
+        free(got);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_default_is_all), cmocka_unit_test(test_last_wins),
         cmocka_unit_test(test_wildcards),      cmocka_unit_test(test_quotes),
-        cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_malformed),      cmocka_unit_test(test_narrowed_to_a_schema),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
