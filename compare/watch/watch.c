@@ -488,8 +488,8 @@ bool compare_watch(const struct config *cfg, bool once, int stop_fd, enum compar
     if (w.wake_fd < 0)
         BUG("no eventfd");
     struct alert_ways ways = alert_ways_of(cfg);
-    ways.url = config_text(cfg, "compare.watch.webhook");
-    ways.secret = config_text(cfg, "compare.watch.webhook_secret");
+    ways.webhook.url = config_text(cfg, "compare.watch.webhook");
+    ways.webhook.secret = config_text(cfg, "compare.watch.webhook_secret");
     w.alerts = alerts_new(&ways);
     bool stopped = false;
     bool ok = take_up_patiently(&here, &stopped, err) && (stopped || run_lines(&w, &here, err));

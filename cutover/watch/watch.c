@@ -225,8 +225,8 @@ bool cutover_watch(const struct config *cfg, const struct cutover_watch_request 
     const char *const *on_alert = config_list(cfg, "cutover.watch.on_alert", NULL);
     struct alert_ways ways = alert_ways_of(cfg);
     ways.background = false; /* what is kept of a reading is kept behind its alerts */
-    ways.url = config_text(cfg, "cutover.watch.webhook");
-    ways.secret = config_text(cfg, "cutover.watch.webhook_secret");
+    ways.webhook.url = config_text(cfg, "cutover.watch.webhook");
+    ways.webhook.secret = config_text(cfg, "cutover.watch.webhook_secret");
     if (on_alert[0] != NULL) {
         ways.commands = on_alert;
         ways.command_timeout_ms = config_int(cfg, "cutover.hook_timeout_ms");

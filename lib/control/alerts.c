@@ -52,9 +52,9 @@ struct alerts {
 struct alert_ways alert_ways_of(const struct config *cfg)
 {
     return (struct alert_ways){.pipeline = config_text(cfg, "pipeline"),
-                               .url = config_text(cfg, "alerts.webhook"),
-                               .secret = config_text(cfg, "alerts.webhook_secret"),
-                               .ca = config_text(cfg, "alerts.webhook_ca"),
+                               .webhook = {.url = config_text(cfg, "alerts.webhook"),
+                                           .secret = config_text(cfg, "alerts.webhook_secret"),
+                                           .ca = config_text(cfg, "alerts.webhook_ca")},
                                .commands = config_list(cfg, "alerts.on_event", NULL),
                                .command_timeout_ms = config_int(cfg, "alerts.on_event_timeout"),
                                .events = config_list(cfg, "alerts.events", NULL),
@@ -68,7 +68,7 @@ static bool any(const char *const *list)
 
 bool alert_ways_any(const struct alert_ways *ways)
 {
-    return ways->url != NULL || any(ways->commands);
+    return ways->webhook.url != NULL || any(ways->commands);
 }
 
 /* --- the queue; the lock is held --- */
@@ -190,7 +190,7 @@ static bool tell_one(struct alerts *alerts)
         return false;
     alerts->waiting[i].told = true;
     struct alert copy = copy_of(&alerts->waiting[i]);
-    if (alerts->ways.url == NULL) { /* nobody else waits for it */
+    if (alerts->ways.webhook.url == NULL) { /* nobody else waits for it */
         while (i-- > 0)
             drop_oldest(alerts);
         drop_oldest(alerts);
@@ -224,15 +224,17 @@ static void judge(struct alerts *alerts, const struct alert *tried, bool taken, 
     if (!taken)
         log_event(LOG_LEVEL_ERROR, "alert_failed", "waiting=%zu event=%s text=\"%s\"", alerts->count,
                   tried->event, err->text);
-    if (taken && there)
+    if (taken && there) {
         drop_oldest(alerts);
-    else if (taken && alerts->lost > 0 && strcmp(tried->event, "alerts_lost") != 0)
-        alerts->lost--;                           /* it was not lost after all */
-    else if (there && err->code != ERR_CONNECT) { /* it will not take this one later either */
+    } else if (taken && alerts->lost > 0 && strcmp(tried->event, "alerts_lost") != 0) {
+        if (--alerts->lost == 0) /* it was not lost after all */
+            alerts->lost_names[0] = '\0';
+    } else if (there && err->code != ERR_CONNECT) { /* it will not take this one later either */
         note_lost(alerts, tried->event, "the webhook refuses it");
         drop_oldest(alerts);
-    } else if (!taken)
+    } else if (!taken) {
         alerts->due_us = clock_mono_us() + clock_backoff_us(alerts->tries++, RETRY_BASE_MS, RETRY_MAX_MS);
+    }
     if (taken)
         tell_lost(alerts);
 }
@@ -249,12 +251,12 @@ static bool post_one(struct alerts *alerts)
 {
     struct err err = ERR_INIT;
     int64_t within_ms = post_ms(alerts);
-    if (alerts->ways.url == NULL || alerts->count == 0 || alerts->due_us > clock_mono_us() || within_ms <= 0)
+    if (alerts->ways.webhook.url == NULL || alerts->count == 0 || alerts->due_us > clock_mono_us() ||
+        within_ms <= 0)
         return false;
     struct alert copy = copy_of(&alerts->waiting[0]);
     pthread_mutex_unlock(&alerts->lock);
-    const struct webhook to = {.url = alerts->ways.url, .secret = alerts->ways.secret, .ca = alerts->ways.ca};
-    bool taken = webhook_post(&to, copy.json, (int)within_ms, &err);
+    bool taken = webhook_post(&alerts->ways.webhook, copy.json, (int)within_ms, &err);
     pthread_mutex_lock(&alerts->lock);
     judge(alerts, &copy, taken, &err);
     release(&copy);

@@ -11,14 +11,14 @@
 #include <stdint.h>
 
 #include "config/config.h"
+#include "control/webhook.h"
 
 struct alerts;
 
 /* Kept by pointer. */
 struct alert_ways {
     const char *pipeline;
-    const char *url, *secret;    /* of the webhook; NULL = none, not signed */
-    const char *ca;              /* of the webhook, a file; NULL = the system's */
+    struct webhook webhook;      /* url NULL = none */
     const char *const *commands; /* for /bin/sh -c; NULL-terminated, or NULL */
     int64_t command_timeout_ms;
     const char *const *events; /* groups and names that are told; NULL-terminated, NULL or empty = all */

@@ -116,7 +116,7 @@ static void wait_for(struct receiver *r, size_t count)
 static struct alerts *open_alerts(struct receiver *r, char *url, size_t size, bool background)
 {
     snprintf(url, size, "http://127.0.0.1:%d/", r->port);
-    const struct alert_ways ways = {.pipeline = "shop", .url = url, .background = background};
+    const struct alert_ways ways = {.pipeline = "shop", .webhook = {.url = url}, .background = background};
     return alerts_new(&ways);
 }
 
