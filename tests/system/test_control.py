@@ -1,5 +1,6 @@
 """Commands to running roles: by token and certificate, audited; throttle, drain, reload; what is refused, and that nothing then changes."""
 
+import contextlib
 import json
 import os
 import signal
@@ -76,13 +77,20 @@ def test_commands(servers):
         s.assert_equal()
 
 
-def test_copy_pauses(servers):
-    """A copy that is paused stands still while the stream goes on."""
+@contextlib.contextmanager
+def copying(servers, rows_per_second, rows):
+    """In the middle of a copy of 20,000 rows: more than so many are there."""
     with scenario(*servers, "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT i, 'v' || i FROM generate_series(1, 20000) i",
-                  more={"capture": {"max_rows_per_second": 500}}) as s:
+                  more={"capture": {"max_rows_per_second": rows_per_second}}) as s:
         s.capture.start()
         s.apply.start()
-        s.capture.wait_for(lambda status: (status["snapshot"] or {}).get("rows", 0) > 100, 60, "the copy has begun")
+        s.capture.wait_for(lambda status: (status["snapshot"] or {}).get("rows", 0) > rows, 60, "the copy has begun")
+        yield s
+
+
+def test_copy_pauses(servers):
+    """A copy that is paused stands still while the stream goes on."""
+    with copying(servers, 500, 100) as s:
         ordered(s, "capture", "pause")
         wait_until(lambda: s.capture.status()["pause_asked"], 30, "the pause is asked for")
         rows = settled(s)
@@ -95,11 +103,7 @@ def test_copy_pauses(servers):
 
 def test_reload_of_capture(servers):
     """What can change does so in the middle of a copy; anything else is refused, and then nothing changes."""
-    with scenario(*servers, "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT i, 'v' || i FROM generate_series(1, 20000) i",
-                  more={"capture": {"max_rows_per_second": 50}}) as s:
-        s.capture.start()
-        s.apply.start()
-        s.capture.wait_for(lambda status: (status["snapshot"] or {}).get("rows", 0) > 0, 60, "the copy has begun")
+    with copying(servers, 50, 0) as s:
         capture = s.pipeline.settings["capture"]
         capture.update(max_retained_wal="64MiB", snapshot_chunk_rows=1700)
         s.pipeline.write()

@@ -1,6 +1,5 @@
 """A rehearsal of a rollback from MariaDB: on scratch copies beside a pipeline that goes on, with the rights of docs/PRIVILEGES.md, and nothing of it stays."""
 
-import glob
 import json
 import os
 import shutil
@@ -12,7 +11,7 @@ from rig import Pipeline, Postgres, Workdir, wait_until
 from rig.cutting import stopped
 from rig.mariadb import ROLE_PASSWORD, MariaDB
 from rig.privileges import as_role, grant_mariadb
-from rig.procs import Role, pid_alive, run_crossfade
+from rig.procs import Role, pid_alive, processes_about, run_crossfade
 from rig.scenario import FULL
 from rig.way_back import WayBack
 from test_rollback_mariadb import MARIADB, SETTINGS
@@ -114,16 +113,7 @@ class Case:
 
     def processes(self):
         """Processes with a configuration in our folder for scratch things: [(pid, arguments)]."""
-        found = []
-        for path in glob.glob("/proc/[0-9]*/cmdline"):
-            try:
-                with open(path, "rb") as f:
-                    words = f.read().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-            if self.temp in words:
-                found.append((int(path.split("/")[2]), words))
-        return found
+        return processes_about(self.temp)
 
     def way_back_runs(self):
         return any("--reverse apply" in words for _, words in self.processes())

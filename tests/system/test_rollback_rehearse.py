@@ -1,6 +1,5 @@
 """A rehearsal of the rollback: on scratch copies, timed, and nothing of it stays, in whatever way it ends."""
 
-import glob
 import json
 import os
 import shutil
@@ -9,7 +8,7 @@ import signal
 import pytest
 
 from rig import Postgres, Workdir
-from rig.procs import Role, pid_alive, run_crossfade
+from rig.procs import Role, pid_alive, processes_about, run_crossfade
 from rig.scenario import scenario
 from rig.wait import wait_until
 
@@ -72,16 +71,7 @@ class Case:
 
     def processes(self):
         """Processes with a configuration in our folder for scratch things, as anybody sees them: [(pid, arguments)]."""
-        found = []
-        for path in glob.glob("/proc/[0-9]*/cmdline"):
-            try:
-                with open(path, "rb") as f:
-                    words = f.read().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-            if self.temp in words:
-                found.append((int(path.split("/")[2]), words))
-        return found
+        return processes_about(self.temp)
 
     def roles_run(self):
         return sum("capture" in words or "apply" in words for _, words in self.processes()) >= 2

@@ -32,6 +32,17 @@ def children_of(pid):
     return found
 
 
+def processes_about(text):
+    """Processes with that in their arguments, as anybody sees them: [(pid, arguments)]."""
+    found = []
+    for path in glob.glob("/proc/[0-9]*/cmdline"):
+        with contextlib.suppress(OSError), open(path, "rb") as f:
+            words = f.read().replace(b"\0", b" ").decode(errors="replace")
+            if text in words:
+                found.append((int(path.split("/")[2]), words))
+    return found
+
+
 def pid_alive(pid):
     """Whether the process exists and is no zombie."""
     try:
