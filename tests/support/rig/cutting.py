@@ -32,8 +32,9 @@ def states():
     return [names[name] for name in acting]
 
 
-# Those of poolers, of the audit chain and the records, which every step passes, of reads and of watches have tests of their own: test_cutover_poolers, test_approvals, test_read_steps, test_cutover_watch.
-ELSEWHERE = {"cutover.audited", "cutover.recorded", "cutover.read_step", *failpoints("cutover/poolers"), *failpoints("cutover/watch")}
+# Those of poolers, of the audit chain and the records, which every step passes, of reads, watches and rehearsals have tests of their own: test_cutover_poolers, test_approvals, test_read_steps,
+# test_cutover_watch, test_rehearse*.
+ELSEWHERE = {"cutover.audited", "cutover.recorded", "cutover.read_step", *(point for part in ("poolers", "watch", "rehearse") for point in failpoints(f"cutover/{part}"))}
 POINTS = [f"cutover.{state}" for state in states() if state != "aborting"] + sorted(failpoints("cutover").keys() - ELSEWHERE)
 
 
