@@ -192,7 +192,7 @@ def fixture_docker():
     """CF_CONTAINERS_DIR: a folder for the daemon's data that stays, so that images need not be built again each time."""
     kept = os.environ.get("CF_CONTAINERS_DIR")
     with contextlib.ExitStack() as stack:
-        folder = kept or stack.enter_context(Workdir("docker")).path
+        folder = kept or stack.enter_context(Workdir("docker"))
         os.makedirs(folder, exist_ok=True)
         before = set(os.listdir("/sys/class/net"))
         with Docker(folder) as docker:
