@@ -153,7 +153,7 @@ LATER = "CREATE TABLE public.t (id int PRIMARY KEY, v text, w text)"
 # Run in this order, each with the exit code that it ends with.
 STEPS = [
     ("status", 0), ("status --json", 0), ("status --wait caught-up", 0), ("status --wait caught-up --timeout 120", 0), ("status --wait caught-up --timeout 300", 0), ("check", 0),
-    ("journal list", 0), ("journal fences --json", 0), ("journal cat shop.schemas", 0), ("journal verify", 0),
+    ("journal list", 0), ("journal fences --json", 0), ("journal cat shop.schemas", 0), ("journal cat shop.public.orders", 0), ("journal verify", 0),
     ("capture add-table public.t", 0), ("status --wait caught-up", 0), ("capture resnapshot public.t --where p.id > 1000", 0), ("capture resnapshot public.t", 0), ("capture resnapshot t", 0),
     ("status --wait caught-up", 0), ("capture accept-ddl --table public.t", 10),
     ("capture reload", 0), ("apply reload", 0), ("apply pause", 0), ("apply resume", 0), ("apply throttle 500", 0), ("apply dlq list", 0), ("apply conflicts list", 0), ("apply conflicts list --all", 0),
@@ -179,6 +179,7 @@ ELSEWHERE = {
     "approve rehearsal --key x.pem": "test_approvals.py", "approve revoke n": "test_approvals.py", "rollback resume": "test_rollback_kills.py", "--reverse compare run": "test_rollback.py",
     "--reverse audit list": "test_rollback.py", "--reverse status": "test_rollback.py", "--reverse cleanup": "test_cleanup.py",
     "--reverse check": "test_reverse_mariadb.py", "--reverse compare": "test_reverse_mariadb.py", "--reverse audit verify": "test_rollback.py",
+    "rollback rehearse --execute": "test_rollback_rehearse.py", "journal follow shop.fence": "test_journal_kafka.py",
     "rollback abort": "test_rollback_mariadb.py", "rollback status": "test_rollback_mariadb.py",
 }
 _HASH = "0" * 64

@@ -13,7 +13,7 @@ from .wait import patient
 from .workdir import give_to_server_user, server_user
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
-_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 _SAVED = re.compile(r"# ([\w.-]+\.yaml)\n")
 
 

@@ -11,15 +11,15 @@ DOCS = os.path.join(ROOT, "docs")
 _SQL = re.compile(r"(SELECT|INSERT|UPDATE|DELETE|ALTER|GRANT|REVOKE|CREATE|DROP|SET|SHOW|XA|KILL) ")
 # Where a command ends and redirections, `&` or `||` begin: outside of quotes.
 _SHELL = re.compile(r"""^((?:"[^"]*"|'[^']*'|[^"'])*?) (?:<(?![a-z]+>)|>|[0-9]>|&|\|\|).*$""")
-NO_COMMANDS = {"crossfade audit 1"}  # text that is hashed
+NO_COMMANDS = {"crossfade audit 1", "crossfade cutover: gates → freeze → drain → verify → decide"}  # text that is hashed, and a drawing
 # What stands for something of the reader's.
 PLACES = {"FILE": "x.pem", "NAME": "shop", "DATABASE": "shop", "ID": "1", "HASH": "0" * 64, "SEQ:HASH": "1:" + "0" * 64, "12:HASH": "12:" + "0" * 64, "NONCE": "n",
           "schema.name": "public.t", "schema.table": "public.t", "<prefix>.schemas": "shop.schemas"}
 
 
 def pages():
-    """All of docs/, as their names are within it; those about the insides are no runbooks."""
-    found = (os.path.relpath(path, DOCS) for path in glob.glob(os.path.join(DOCS, "**", "*.md"), recursive=True))
+    """All of docs/, as their names are within it, and the README; evidence is no runbook."""
+    found = (os.path.relpath(path, DOCS) for path in [os.path.join(ROOT, "README.md"), *glob.glob(os.path.join(DOCS, "**", "*.md"), recursive=True)])
     return sorted(name for name in found if not name.startswith("evidence"))
 
 
@@ -41,7 +41,7 @@ def commands(page):
     """[(line, text)]: every `crossfade …` of a page, however it is written there, without what the shell makes of it."""
     found = spans(page) + indented(page)
     for line, language, text in blocks(os.path.join(DOCS, page)):
-        if language == "sh":
+        if language in ("sh", ""):  # without a language it is what a terminal shows, or a drawing
             found += [(line + n, re.sub(r"\s+#.*", "", one.strip())) for n, one in enumerate(text.replace("\\\n", " \n").split("\n"))]
     cut = ((line, _SHELL.sub(r"\1", re.sub(r"^.*? exec console (?=crossfade )", "", text))) for line, text in found)
     return [(line, text) for line, text in cut if text.startswith("crossfade ") and text not in NO_COMMANDS]
