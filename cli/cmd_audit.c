@@ -233,6 +233,8 @@ static int verify(struct cli *cli, struct audit *a)
     if (!read_expected(cli, &v))
         return CLI_EXIT_USAGE;
     ask_source(cli, &v);
+    if (v.source.code == ERR_UNSUPPORTED) /* a newer version has worked there: not to be had by waiting */
+        return cli_error(cli, &v.source);
     if (!audit_verify(a, v.expected, v.count, &verdict, &err))
         return cli_error(cli, &err) == CLI_EXIT_USAGE ? CLI_EXIT_USAGE : CLI_EXIT_NOT_RUN;
     int code = verdict_code(&v, &verdict);

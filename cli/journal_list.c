@@ -114,8 +114,9 @@ int journal_list_streams(struct look *look)
 {
     struct listing l = {.look = look, .fence_stream = journal_fence_stream(look->config.topic_prefix)};
     struct err err = ERR_INIT;
-    look_applied(look, &l.applied);
-    bool ok = !l.applied.known || lag_read(look->reader, l.fence_stream, l.applied.next_offset, &l.lag, &err);
+    bool ok = look_applied(look, &l.applied, &err);
+    ok = ok &&
+         (!l.applied.known || lag_read(look->reader, l.fence_stream, l.applied.next_offset, &l.lag, &err));
     if (ok && cli_flag(look->cli, "json") != NULL)
         print_json(&l);
     else if (ok)

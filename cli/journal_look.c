@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "change/fence.h"
 #include "config/suggest.h"
 #include "core/alloc.h"
 #include "journal/journal_settings.h"
 #include "journal_tail.h"
+#include "maria/url.h"
 #include "pg/conn.h"
 
 #define TARGET_WAIT_S 5
@@ -47,6 +49,34 @@ bool look_flags(struct look *look)
     return true;
 }
 
+/* One that is missing, cannot be read or does not parse is for the verb to tell. */
+static bool check_last_fence(struct look *look, const char *stream, struct err *err)
+{
+    struct journal_record last;
+    struct fence fence;
+    struct err why = ERR_INIT;
+    bool found = false;
+    if (!journal_last(look->reader, stream, &last, &found, &why) || !found)
+        return true;
+    if (fence_decode(last.value, last.value_len, &fence, &why)) {
+        fence_release(&fence);
+        return true;
+    }
+    return why.code != ERR_UNSUPPORTED || err_set(err, why.code, "topic=%s offset=%llu: %s", stream,
+                                                  (unsigned long long)last.offset, why.text);
+}
+
+/* A journal that others write has no fences. */
+static bool check_format(struct look *look, struct err *err)
+{
+    char *stream CLEANUP(free_ptr) = journal_fence_stream(look->config.topic_prefix);
+    for (size_t i = 0; i < look->streams.count; i++) {
+        if (strcmp(look->streams.infos[i].name, stream) == 0)
+            return check_last_fence(look, stream, err);
+    }
+    return true;
+}
+
 bool look_open(struct look *look, struct err *err)
 {
     journal_settings(look->cli->cfg, &look->config);
@@ -55,7 +85,7 @@ bool look_open(struct look *look, struct err *err)
         return false;
     if (look->streams.count > 0)
         qsort(look->streams.infos, look->streams.count, sizeof *look->streams.infos, by_name);
-    return true;
+    return check_format(look, err);
 }
 
 void look_release(struct look *look)
@@ -109,17 +139,21 @@ static bool ask_target(struct pg_conn *conn, const char *pipeline, struct applie
            err_set(err, ERR_PROTOCOL, "crossfade.position has lsn=%s", pg_cell(res, 0, 2));
 }
 
-void look_applied(const struct look *look, struct applied *ret)
+bool look_applied(const struct look *look, struct applied *ret, struct err *err)
 {
     const struct pg_options options = {.application_name = "crossfade journal",
                                        .connect_timeout_s = TARGET_WAIT_S};
+    const char *url = config_text(look->cli->cfg, "target.url");
     struct pg_conn *conn = NULL;
-    struct err err = ERR_INIT;
+    struct err why = ERR_INIT;
     *ret = (struct applied){.known = false};
-    if (!pg_open(config_text(look->cli->cfg, "target.url"), &options, &conn, &err) ||
-        !ask_target(conn, look->config.pipeline, ret, &err)) {
+    if (!pg_open(url, &options, &conn, &why) || !ask_target(conn, look->config.pipeline, ret, &why)) {
         ret->known = false;
-        (void)snprintf(ret->why, sizeof ret->why, "%s", err.text);
+        (void)snprintf(ret->why, sizeof ret->why, "%s", why.text);
     }
     pg_close(conn);
+    if (why.code != ERR_UNSUPPORTED || maria_is_url(url)) /* MariaDB's is not asked: `why` says so */
+        return true;
+    *err = why;
+    return err_wrap(err, "target");
 }

@@ -32,12 +32,13 @@ struct look {
 
 /* Reads the flags. False: was told, exit code CLI_EXIT_USAGE. */
 bool look_flags(struct look *look);
+/* Refuses a journal whose last fence is of a newer version: what it means, and what stands beside it, is not ours to tell. */
 bool look_open(struct look *look, struct err *err) MUST_CHECK;
 void look_release(struct look *look);
 /* The stream of this name, with or without the prefix; says so and gives NULL if there is none. */
 const struct journal_stream_info *look_find(const struct look *look, const char *name);
-/* Asks the target, for some seconds at most. */
-void look_applied(const struct look *look, struct applied *ret);
+/* Asks the target, for some seconds at most. False: a newer version has worked there. */
+bool look_applied(const struct look *look, struct applied *ret, struct err *err) MUST_CHECK;
 
 /* The verbs: exit codes. */
 int journal_list_streams(struct look *look);

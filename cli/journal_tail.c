@@ -5,6 +5,8 @@
 
 #include "core/alloc.h"
 
+#define READ_TIMEOUT_MS 15000
+
 /* Counts the records of the assigned range and keeps the offsets of the last n in a ring. */
 static bool collect(struct journal_reader *jr, uint64_t *ring, uint64_t n, uint64_t *ret_count,
                     struct err *err)
@@ -40,4 +42,26 @@ bool journal_tail(struct journal_reader *jr, const char *stream, int32_t partiti
         *ret_start = count == 0 ? next : ring[count >= n ? count % n : 0];
     free(ring);
     return good;
+}
+
+bool journal_last(struct journal_reader *jr, const char *stream, struct journal_record *ret, bool *ret_found,
+                  struct err *err)
+{
+    uint64_t first = 0, next = 0;
+    *ret_found = false;
+    if (!journal_bounds(jr, stream, 0, &first, &next, err))
+        return false;
+    uint64_t start = next;
+    if (next > first && !journal_tail(jr, stream, 0, first, next, 1, &start, err))
+        return false;
+    if (start == next)
+        return true;
+    struct journal_range range = {.stream = stream, .first_offset = start, .next_offset = next};
+    if (!journal_assign(jr, &range, 1, err))
+        return false;
+    enum journal_next got = journal_next(jr, READ_TIMEOUT_MS, ret, err);
+    if (got == JOURNAL_ERROR)
+        return false;
+    *ret_found = got == JOURNAL_RECORD;
+    return *ret_found || err_set(err, ERR_TIMEOUT, "topic=%s: its last record did not come", stream);
 }

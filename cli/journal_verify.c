@@ -65,9 +65,10 @@ static bool ask_applied(void *ctx, uint64_t *ret_fence_id)
 {
     const struct verifying *vf = ctx;
     struct applied applied;
-    look_applied(vf->look, &applied);
+    struct err newer = ERR_INIT; /* the walk is of the journal alone, whatever the target is */
+    bool ok = look_applied(vf->look, &applied, &newer);
     *ret_fence_id = applied.fence_id;
-    return applied.known;
+    return ok && applied.known;
 }
 
 static bool show_progress(void *ctx, const struct verify_progress *p)

@@ -5,6 +5,7 @@
 
 #include "capture/capture.h"
 #include "capture/ddl/shapes.h"
+#include "capture/source/recover.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/failpoint.h"
@@ -61,6 +62,16 @@ static bool append(const struct cap_settings *settings, const struct acceptance 
     return ok;
 }
 
+/* What capture would refuse to go on with is not written to either: a journal of another pipeline, or of a newer version. */
+static bool check_fences(const struct cap_settings *settings, struct err *err)
+{
+    struct cap_position pos;
+    if (!cap_position_read(settings, &pos, err))
+        return false;
+    cap_position_release(&pos);
+    return true;
+}
+
 bool capture_accept_ddl(const struct config *cfg, const char *table,
                         void (*each)(void *ctx, const char *schema, const char *table, const char *change),
                         void *ctx, struct err *err)
@@ -71,7 +82,8 @@ bool capture_accept_ddl(const struct config *cfg, const char *table,
     a->table = table;
     bool ok = cap_settings_read(cfg, &settings, err);
     if (ok) {
-        ok = cap_shapes_read(&settings.journal, UINT64_MAX, &shapes, NULL, err) &&
+        ok = check_fences(&settings, err) &&
+             cap_shapes_read(&settings.journal, UINT64_MAX, &shapes, NULL, err) &&
              check_stopped(&settings, err);
         if (ok)
             cap_shapes_waiting(shapes, choose, a);

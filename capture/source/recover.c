@@ -66,7 +66,7 @@ static bool note_fence(const struct cap_settings *settings, struct stream_index 
     return true;
 }
 
-static bool read_fences(const struct cap_settings *settings, struct journal_reader *jr,
+static bool read_fences(const struct cap_settings *settings, struct journal_reader *jr, const char *stream,
                         struct stream_index *index, struct cap_position *pos, size_t *ret_count,
                         struct err *err)
 {
@@ -76,11 +76,11 @@ static bool read_fences(const struct cap_settings *settings, struct journal_read
         struct fence f = {0};
         bool end = false;
         if (!journal_take(jr, JOURNAL_TAKE_MS, &rec, &end, err))
-            return err_wrap(err, "fence stream");
+            return err_wrap(err, "topic=%s", stream);
         if (end)
             return true;
         if (!fence_decode(rec.value, rec.value_len, &f, err))
-            return err_wrap(err, "fence stream: offset=%llu", (unsigned long long)rec.offset);
+            return err_wrap(err, "topic=%s offset=%llu", stream, (unsigned long long)rec.offset);
         bool ok = note_fence(settings, index, &f, pos, err);
         fence_release(&f);
         ++*ret_count;
@@ -95,7 +95,8 @@ static bool read_from(const struct cap_settings *settings, struct journal_reader
                       struct err *err)
 {
     struct stream_index *index = stream_index_new();
-    bool ok = journal_assign(jr, range, 1, err) && read_fences(settings, jr, index, ret, ret_count, err);
+    bool ok = journal_assign(jr, range, 1, err) &&
+              read_fences(settings, jr, range->stream, index, ret, ret_count, err);
     stream_index_free(index);
     return ok;
 }

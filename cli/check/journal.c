@@ -18,7 +18,6 @@
 #include "journal_tail.h"
 
 #define SIDE            "journal"
-#define READ_TIMEOUT_MS 15000
 #define LOW_SPACE_BYTES (UINT64_C(1) << 30)
 
 /* The folder that a new embedded journal would be made in; malloc'd. NULL: not an embedded one. */
@@ -142,26 +141,15 @@ static bool check_fence(struct check *ck, const struct fence *fence, struct err 
 
 static bool read_last_fence(struct check *ck, struct journal_reader *jr, const char *stream, struct err *err)
 {
-    uint64_t first = 0, next = 0;
     struct journal_record rec;
     struct fence fence = {0};
-    if (!journal_bounds(jr, stream, 0, &first, &next, err))
+    bool found = false;
+    if (!journal_last(jr, stream, &rec, &found, err))
         return false;
-    uint64_t start = next;
-    if (next > first && !journal_tail(jr, stream, 0, first, next, 1, &start, err))
-        return false;
-    if (start == next)
+    if (!found)
         return true;
-    struct journal_range range = {.stream = stream, .first_offset = start, .next_offset = next};
-    if (!journal_assign(jr, &range, 1, err))
-        return false;
-    enum journal_next got = journal_next(jr, READ_TIMEOUT_MS, &rec, err);
-    if (got == JOURNAL_ERROR)
-        return false;
-    if (got != JOURNAL_RECORD || rec.value == NULL)
-        return err_set(err, ERR_TIMEOUT, "topic=%s: the last fence did not come", stream);
     if (!fence_decode(rec.value, rec.value_len, &fence, err))
-        return false;
+        return err_wrap(err, "topic=%s offset=%" PRIu64, stream, rec.offset);
     bool good = check_fence(ck, &fence, err);
     fence_release(&fence);
     return good;

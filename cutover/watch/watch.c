@@ -128,12 +128,23 @@ static bool loop(struct watching *w, struct err *err)
 
 /* --- beginning and end --- */
 
+/* A source that is away is a matter of signals; one where a newer version has worked is not ours to read. */
+static bool source_is_known(struct watching *w, struct err *err)
+{
+    struct err away = ERR_INIT;
+    if (watch_source(w, &away) != NULL || away.code != ERR_UNSUPPORTED)
+        return true;
+    *err = away;
+    return false;
+}
+
 /* The state that an earlier watch has left is needed before the first step: a target that is away is waited for. */
 static bool take_up(struct watching *w, bool *ret_stopped, struct err *err)
 {
     for (unsigned attempt = 0;; attempt++) {
         struct err away = ERR_INIT;
-        if (target_open(w, &away) && store_stage(w, &away) && store_load(w, &away)) {
+        if (source_is_known(w, &away) && target_open(w, &away) && store_stage(w, &away) &&
+            store_load(w, &away)) {
             tell_away(w, NULL);
             return true;
         }

@@ -423,8 +423,9 @@ bool fence_format_check(long long format, struct err *err)
 {
     return format <= FENCE_FORMAT ||
            err_set(err, ERR_UNSUPPORTED,
-                   "fence has format %lld, this version reads up to %d: use a newer crossfade", format,
-                   FENCE_FORMAT);
+                   "fence has format %lld, this program (" CF_VERSION
+                   ") knows up to %d: a newer crossfade has written it; use that version, or a later one",
+                   format, FENCE_FORMAT);
 }
 
 /* A newer format may mean anything: it is looked at first. */

@@ -13,11 +13,10 @@
 #include "core/alloc.h"
 #include "core/line_watch.h"
 #include "core/log.h"
+#include "maria/control_format.h"
 #include "maria/url.h"
 
 #define CONNECT_TIMEOUT_S 15
-/* crossfade_position.format; raised as PG_CONTROL_FORMAT is. */
-#define CONTROL_FORMAT 1
 
 static void set_tls(MYSQL *my, const struct maria_url *url)
 {
@@ -113,32 +112,6 @@ static bool connect_to(MYSQL *my, const struct maria_login *login, const struct 
     return false;
 }
 
-/* As the schema's comment is for PostgreSQL (pg/control_tables.h): what a newer program has left here is not for us. No table, or no right to read it: nothing
- * that we could misread. */
-static bool check_format(MYSQL *my, const char *database, struct err *err)
-{
-    static const unsigned no_table[] = {1146, 1109, 1142, 1143, 1044, 1046, 1054};
-    if (mysql_query(my, "SELECT MAX(format) FROM crossfade_position") != 0) {
-        for (size_t i = 0; i < ARRAY_LEN(no_table); i++) {
-            if (mysql_errno(my) == no_table[i])
-                return true;
-        }
-        return maria_fail(mysql_errno(my), mysql_sqlstate(my), mysql_error(my),
-                          "SELECT … FROM crossfade_position", err);
-    }
-    MYSQL_RES *res = mysql_store_result(my);
-    MYSQL_ROW row = res != NULL ? mysql_fetch_row(res) : NULL;
-    long found = row != NULL && row[0] != NULL ? strtol(row[0], NULL, 10) : 0;
-    mysql_free_result(res);
-    return found <= CONTROL_FORMAT ||
-           err_set(err, ERR_UNSUPPORTED,
-                   "the control tables of database %s (crossfade_position) have format %ld, this program "
-                   "(" CF_VERSION ") knows up to %d: a newer crossfade has worked here; use that version, or "
-                   "a later one, for every "
-                   "command of its pipelines",
-                   database, found, CONTROL_FORMAT);
-}
-
 void maria_disconnect(MYSQL *my)
 {
     if (my == NULL)
@@ -153,8 +126,9 @@ bool maria_connect(const struct maria_login *login, MYSQL **ret, char **ret_data
     if (!maria_url_parse(login->url, &url, err))
         return false;
     MYSQL *my = mysql_init(NULL);
-    bool ok = my != NULL ? connect_to(my, login, &url, err) && check_format(my, url.database, err)
-                         : err_set(err, ERR_NO_MEMORY, "no memory for a connection");
+    bool ok = my != NULL
+                  ? connect_to(my, login, &url, err) && maria_control_format_check(my, url.database, err)
+                  : err_set(err, ERR_NO_MEMORY, "no memory for a connection");
     if (ok) {
         *ret = my;
         *ret_database = xstrdup(url.database);

@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS crossfade_position (
     pending          longtext            NULL COMMENT 'decided, and the rows of some writers are still to be committed',
     applied_at       datetime(6)         NOT NULL COMMENT 'UTC',
     PRIMARY KEY (pipeline, shard)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='written in the same transaction as the rows it stands for';
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='written in the same transaction as the rows it stands for; format 1';
 
 CREATE TABLE IF NOT EXISTS crossfade_loaded (
     pipeline    varchar(64)     NOT NULL,

@@ -198,7 +198,8 @@ bool lmdb_meta_get(const struct lmdb_env *le, MDB_txn *txn, struct lmdb_meta *re
         return lmdb_damaged(le, "the meta row is not ours", err);
     if (head[1] > LMDB_FORMAT)
         return err_set(err, ERR_UNSUPPORTED,
-                       "lmdb journal %s has format %u, this program knows up to %d: use the newer crossfade",
+                       "lmdb journal %s has format %u, this program (" CF_VERSION
+                       ") knows up to %d: a newer crossfade has written it; use that version, or a later one",
                        le->path, head[1], LMDB_FORMAT);
     if (val.mv_size != sizeof *ret)
         return lmdb_damaged(le, "the meta row has a wrong size", err);

@@ -96,7 +96,13 @@ bool lmdb_parts(const struct journal_config *config, journal_part_fn *each, void
     (void)snprintf(part.name, sizeof part.name, "%s", path);
     (void)snprintf(part.action, sizeof part.action, "remove the folder's files%s",
                    strangers.len == 0 ? " and the folder" : "");
-    if (has_data(path, &part.bytes) && !check_owner(config, path, &other)) {
+    bool owned = !has_data(path, &part.bytes) || check_owner(config, path, &other);
+    if (!owned && other.code == ERR_UNSUPPORTED) { /* whoever has written it knows what belongs to it */
+        strbuf_release(&strangers);
+        *err = other;
+        return false;
+    }
+    if (!owned) {
         (void)snprintf(part.why, sizeof part.why, "%.299s", other.text);
     } else if (part.bytes == 0 && strangers.len > 0) { /* nothing says that the folder was ever ours */
         (void)snprintf(part.why, sizeof part.why, "there is no journal in it, but: %.250s", strangers.data);

@@ -19,8 +19,9 @@ def facts(version):
         return json.load(f)
 
 
-def versions():
-    return sorted(name for name in os.listdir(DATA) if os.path.exists(os.path.join(DATA, name, "facts.json")))
+def versions(mariadb=False):
+    """Those with migrations to PostgreSQL, or to MariaDB."""
+    return sorted(name for name in os.listdir(DATA) if os.path.exists(os.path.join(DATA, name, "facts.json")) and name.endswith("-mariadb") == mariadb)
 
 
 def _crc32c(data):
@@ -49,11 +50,14 @@ def become(server, system_id):
     assert server.system_id == system_id
 
 
+def dumped(version, name, side):
+    with lzma.open(os.path.join(DATA, version, f"{name}-{side}.sql.xz"), "rt", encoding="utf-8") as f:
+        return f.read()
+
+
 def restore(server, version, name, side):
     """The dump of that side as a database of that name; its URL."""
-    with lzma.open(os.path.join(DATA, version, f"{name}-{side}.sql.xz"), "rt", encoding="utf-8") as f:
-        text = f.read()
-    url = server.create_db(name)
+    text, url = dumped(version, name, side), server.create_db(name)
     done = subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", url, "-f", "-"], input=text, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return url
@@ -87,8 +91,19 @@ def restore_sources(source, version, names):
 
 def bring_up(folder, source, target, version, name, journal):
     """The pipeline as it was when the roles of that version were stopped."""
-    urls = source.url(name), restore(target, version, name, "target")
-    privileges.prepare_target(urls[1], owner=privileges.OWNER)
-    return Pipeline(folder, *urls, journal=journal, name=name, tables=("public.*",), roles=True,
+    url = restore(target, version, name, "target")
+    privileges.prepare_target(url, owner=privileges.OWNER)
+    return _pipeline(folder, source, url, name, journal)
+
+
+def bring_up_mariadb(folder, source, target, version, name, journal):
+    """As bring_up(), to a MariaDB."""
+    url = target.create_db(name, jobs=("apply", "schema", "cutover"))
+    target.script(dumped(version, name, "target"), name)
+    return _pipeline(folder, source, url, name, journal)
+
+
+def _pipeline(folder, source, target_url, name, journal):
+    return Pipeline(folder, source.url(name), target_url, journal=journal, name=name, tables=("public.*",), roles=True,
                     more={"capture": {"heartbeat_interval_ms": 500}, "apply": {"on_row_error": "dead_letter"},
                           "cutover": {"lag_stable_ms": 100, "max_lag_ms": 30000, "drain_timeout_s": 60, "straggler_grace_ms": 300, "freeze_timeout_ms": 4000}})
