@@ -62,7 +62,8 @@ struct cutover {
     int64_t spent_us;        /* in it, whether it succeeded or not */
     struct poolers *poolers; /* poolers/; NULL until they are first needed */
     int64_t
-        deadline_us; /* monotonic, of the step at hand; 0 = none (deadline.c owns this and the next three) */
+        deadline_us; /* monotonic, of the step at hand; 0 = none (deadline.c owns this and the next four) */
+    const char *deadline_key; /* the option that it comes from; NULL = none, or it is told already */
     int timer_fd, deadline_fd;
     struct deadline_watch deadline_watch;
     enum cutover_state

@@ -179,19 +179,25 @@ bool deadline_on_source(struct cutover *co, struct err *err)
 bool deadline_begin(struct cutover *co, const struct cutover_rule *rule, struct err *err)
 {
     co->deadline_us = 0;
+    co->deadline_key = rule->deadline;
     if (rule->deadline != NULL) {
         int64_t left_ms = deadline_option_ms(co->cfg, rule->deadline);
         /* Behind the decision there is nothing that the budget could end. */
-        if (rule->in_pause && cutover_rule(rule->state, EV_LATE) != NULL)
-            left_ms = MIN_OF(left_ms, deadline_pause_left_ms(co));
+        if (rule->in_pause && cutover_rule(rule->state, EV_LATE) != NULL &&
+            deadline_pause_left_ms(co) < left_ms) {
+            left_ms = deadline_pause_left_ms(co);
+            co->deadline_key = "cutover.pause_budget_ms";
+        }
         co->deadline_us = MAX_OF(1, clock_mono_us() + left_ms * 1000);
     }
     if (!arm_timer(co, err))
         return false;
-    if (deadline_passed(co))
+    if (deadline_passed(co)) {
+        co->deadline_key = NULL;
         return err_set(err, ERR_TIMEOUT,
                        "clients have waited for longer than cutover.pause_budget_ms (%" PRId64 " ms)",
                        deadline_option_ms(co->cfg, "cutover.pause_budget_ms"));
+    }
     /* Whoever puts the source back has no session yet that can be relied on. */
     return rule->state == CUT_ABORTING ||
            (deadline_on_source(co, err) && co->store->limit(co, statement_ms(co), err));

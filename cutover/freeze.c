@@ -263,6 +263,14 @@ static bool how_armed(struct cutover *co, const char *oid, enum armed *ret, stru
  * the grace time who writes on and on is ended: the freeze would do that anyway. */
 #define ARM_TRY_MS 300
 
+/* Which of the two deadlines it was; that of the step tells itself. */
+static bool given_up(const struct cutover *co, int64_t begin_us, struct err *err)
+{
+    return err->code == ERR_TIMEOUT && !deadline_passed(co) &&
+           err_wrap(err, "tried again and again for %" PRId64 " ms (cutover.freeze_timeout_ms)",
+                    (clock_mono_us() - begin_us) / 1000);
+}
+
 /* Sends the statement in short tries until it gets its lock. */
 static bool in_short_tries(struct cutover *co, const char *sql, struct err *err)
 {
@@ -281,7 +289,7 @@ static bool in_short_tries(struct cutover *co, const char *sql, struct err *err)
             return true;
         if (now.code != ERR_TIMEOUT || clock_mono_us() > deadline_us || deadline_passed(co)) {
             *err = now;
-            return false;
+            return given_up(co, begin_us, err);
         }
         (void)poll(NULL, 0, (int)(clock_backoff_us(attempt, 50, 500) / 1000));
     }

@@ -109,6 +109,15 @@ void gate_refuse(struct gate_result *gate, const char *hint, ...)
     gate->verdict = GATE_REFUSED;
 }
 
+void gate_warn(struct gate_result *gate, const char *hint, ...)
+{
+    va_list ap;
+    va_start(ap, hint);
+    (void)vsnprintf(gate->hint, sizeof gate->hint, hint, ap);
+    va_end(ap);
+    gate->verdict = GATE_OK;
+}
+
 /* How many statements fit, and where the last of them ends. */
 static size_t fitting(const char *text, size_t room, size_t *ret_len)
 {

@@ -18,6 +18,8 @@ void gate_refuse(struct gate_result *gate, const char *hint, ...) PRINTF_LIKE(2,
 /* Refused, with the SQL that mends it, a statement a line, taken over from the buffer: as much as there is room for in the hint, all in
  * gate->statements. where: "on the target". */
 void gate_refuse_with(struct gate_result *gate, const char *where, struct strbuf *statements);
+/* What is no more than said: a gate that holds and has a hint is a warning, and is shown as one. */
+void gate_warn(struct gate_result *gate, const char *hint, ...) PRINTF_LIKE(2, 3);
 /* Refused because of an error of ours. Returns true, as a gate does that was asked for. */
 bool gate_unmeasured(struct gate_result *gate, const struct err *failed);
 /* For a gate whose question is one statement with one parameter and one row: a count, and names for the hint. Refused if the

@@ -113,20 +113,13 @@ static void measure_path(struct cutover *co, struct back *back, struct gate_resu
         (void)gate_unmeasured(gate, &failed);
 }
 
-/* What is no more than said: an ok gate with a hint is a warning. */
-static void warn(struct gate_result *gate, const char *hint)
-{
-    (void)snprintf(gate->hint, sizeof gate->hint, "%.230s", hint);
-    gate->verdict = GATE_OK;
-}
-
 static void no_way(const struct cutover *co, struct gate_result *gate, const char *hint)
 {
     gate_measured(gate, "%s", config_is_reversed(co->cfg) ? "no way there again without a new copy" : NO_WAY);
     if (strcmp(config_text(co->cfg, "cutover.reverse"), "required") == 0 && !config_is_reversed(co->cfg))
         gate_refuse(gate, "%.200s", hint);
     else
-        warn(gate, hint);
+        gate_warn(gate, "%.230s", hint);
 }
 
 void commands_turn(const struct cutover *co, const char *from, char *ret, size_t size)
@@ -187,7 +180,7 @@ bool gate_reverse_path(struct cutover *co, struct gate_result *gate)
     if (gate->verdict != GATE_OK && config_is_reversed(co->cfg)) {
         char hint[sizeof gate->hint];
         memcpy(hint, gate->hint, sizeof hint);
-        warn(gate, hint);
+        gate_warn(gate, "%.230s", hint);
     }
     back_release(&back);
     return true;

@@ -87,9 +87,8 @@ static bool go_astray(struct cutover *co, struct err *failure, struct err *abort
     enum cutover_event event = event_of(co, failure);
     const struct cutover_rule *rule = cutover_rule(co->state, event);
     const char *name = cutover_state_name(co->state);
-    if (event == EV_LATE && failure->code != ERR_TIMEOUT)
-        (void)err_wrap(failure, "the deadline of this step has passed (%s)",
-                       cutover_rule(co->state, EV_GO)->deadline);
+    if (event == EV_LATE && deadline_passed(co) && co->deadline_key != NULL)
+        (void)err_wrap(failure, "the deadline of this step has passed (%s)", co->deadline_key);
     if (rule == NULL) {
         *err = *failure;
         return err_wrap(err, "cutover %s at '%s'", co->id, name);

@@ -196,29 +196,48 @@ static bool look_at(struct poolers *ps, struct pooler *p, bool back, struct sett
     return ok;
 }
 
-bool poolers_look(struct cutover *co, struct strbuf *measured, struct strbuf *hint, int64_t *ret_wait_ms,
-                  struct err *err)
+/* A rollback leads back to where the entry was before, which is in the file; there is no login to be tried elsewhere. */
+static void add_login(const struct pooler *p, bool back, bool tried, struct pooler_look *look)
+{
+    if (back)
+        return;
+    strbuf_adds(&look->measured, tried ? ", login tried" : ", login NOT TRIED");
+    if (!tried)
+        strbuf_addf(&look->untried, "%s%s", look->untried.len > 0 ? ", " : "", p->place);
+}
+
+bool poolers_look(struct cutover *co, struct pooler_look *ret, struct err *err)
 {
     struct poolers *ps;
     int64_t wait_ms = 0;
+    bool back = config_is_reversed(co->cfg);
     if (!poolers_of(co, &ps, err))
         return false;
-    strbuf_addf(measured, "%zu", ps->count);
+    strbuf_addf(&ret->measured, "%zu", ps->count);
     for (size_t i = 0; i < ps->count; i++) {
         struct settings s = {.query_wait_timeout_ms = 0};
         struct err why = ERR_INIT;
         bool tried = false;
-        if (!look_at(ps, &ps->items[i], config_is_reversed(co->cfg), &s, &tried, &why)) {
-            strbuf_addf(hint, "%s%s", hint->len > 0 ? "; " : "", why.text);
+        if (!look_at(ps, &ps->items[i], back, &s, &tried, &why)) {
+            strbuf_addf(&ret->wrong, "%s%s", ret->wrong.len > 0 ? "; " : "", why.text);
             continue;
         }
-        strbuf_addf(measured, "%s %s pooling, login %s", i > 0 ? ";" : ":", s.pool_mode,
-                    tried ? "tried" : "not tried");
+        strbuf_addf(&ret->measured, "%s %s pooling", i > 0 ? ";" : ":", s.pool_mode);
+        add_login(&ps->items[i], back, tried, ret);
         if (s.query_wait_timeout_ms > 0 && (wait_ms == 0 || s.query_wait_timeout_ms < wait_ms))
             wait_ms = s.query_wait_timeout_ms;
     }
     if (wait_ms > 0)
-        strbuf_addf(measured, ", query_wait_timeout %" PRId64 " s", wait_ms / 1000);
-    *ret_wait_ms = wait_ms;
-    return strbuf_ok(measured, "what was measured", err) && strbuf_ok(hint, "the hint", err);
+        strbuf_addf(&ret->measured, ", query_wait_timeout %" PRId64 " s", wait_ms / 1000);
+    ret->wait_ms = wait_ms;
+    return strbuf_ok(&ret->measured, "what was measured", err) &&
+           strbuf_ok(&ret->wrong, "what is wrong", err) &&
+           strbuf_ok(&ret->untried, "whose login was not tried", err);
+}
+
+void pooler_look_release(struct pooler_look *look)
+{
+    strbuf_release(&look->measured);
+    strbuf_release(&look->wrong);
+    strbuf_release(&look->untried);
 }

@@ -25,10 +25,21 @@ bool poolers_switch_back(struct cutover *co, struct err *err) MUST_CHECK;
 /* RESUME where they are paused. A pooler whose process is not there has nothing to be resumed. */
 bool poolers_resume(struct cutover *co, struct err *err) MUST_CHECK;
 
+struct pooler_look {
+    struct strbuf measured; /* one line */
+    struct strbuf wrong;    /* "" = all holds */
+    struct strbuf
+        untried; /* poolers for which no user is known with whom the target's login could be tried; "" = none */
+    int64_t wait_ms; /* the least query_wait_timeout, 0 = none: clients that wait for longer are thrown out */
+};
+#define POOLER_LOOK_INIT                                                                                     \
+    {                                                                                                        \
+        .measured = STRBUF_INIT(65536), .wrong = STRBUF_INIT(65536), .untried = STRBUF_INIT(65536)           \
+    }
+
 /* What a gate asks beforehand: console reachable, with the right to pause; not paused or disabled; transactions or statements
- * pooled; the entry found, what the pooler shows, and to be written; the target's login tried where credentials are known. *ret_wait_ms:
- * the least query_wait_timeout, 0 = none: clients that wait for longer are thrown out. measured: one line; hint: "" = all holds. */
-bool poolers_look(struct cutover *co, struct strbuf *measured, struct strbuf *hint, int64_t *ret_wait_ms,
-                  struct err *err) MUST_CHECK;
+ * pooled; the entry found, what the pooler shows, and to be written; the target's login tried where credentials are known. */
+bool poolers_look(struct cutover *co, struct pooler_look *ret, struct err *err) MUST_CHECK;
+void pooler_look_release(struct pooler_look *look);
 
 #endif

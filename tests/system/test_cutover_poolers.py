@@ -195,7 +195,18 @@ def test_gates_tell_beforehand(switch):
     switch.configure(poolers=[first.rule("app"), second.rule("app", login=second.url("app", OWNER))])
     found = gate(0)
     assert found["verdict"] == "ok" and found["measured"] == \
-        "2: transaction pooling, login not tried; transaction pooling, login tried, query_wait_timeout 120 s", found
+        "2: transaction pooling, login NOT TRIED; transaction pooling, login tried, query_wait_timeout 120 s", found
+    assert f":{first.port}/" in found["hint"] and f":{second.port}/" not in found["hint"] and "add login:" in found["hint"], found
+    told = switch.s.pipeline.run("cutover", "plan").stdout
+    assert "warn" in next(line for line in told.splitlines() if "login NOT TRIED" in line), told
+    page = os.path.join(switch.folder, f"{switch.s.name}-plan.html")
+    assert switch.s.pipeline.run("cutover", "plan", "--report", page).returncode == 0
+    with open(page, encoding="utf-8") as f:
+        told = f.read()
+    assert "! warns" in told and "login NOT TRIED" in told and "add login:" in told
+    switch.configure(poolers=[one.rule("app", login=one.url("app", OWNER)) for one in switch.poolers])
+    found = gate(0)
+    assert "NOT TRIED" not in found["measured"] and found["hint"] == "", found
     switch.assert_all("source")
 
 
