@@ -219,6 +219,30 @@ def test_nobody_resumes_what_was_decided(servers):
         writers.assert_all_there(s)
 
 
+@pytest.mark.parametrize("side", SIDES)
+def test_a_successor_waits_for_a_server(servers, side):
+    """One that went down with the process: it tries again until it is there."""
+    more = {"cutover": SETTINGS, "capture": {"heartbeat_interval_ms": 500, "origin": "not_crossfade"}}
+    with scenario(*servers, SCHEMA, more=more, name=f"k_away_{side}") as s, WayBack(s.pipeline) as back:
+        s.start()
+        back.start()
+        assert s.pipeline.run("compare", "run").returncode == 0
+        assert back.cutover("run", "--execute")["outcome"] == "done"
+        server = {"source": s.source_server, "target": s.target_server}[side]
+        with back.process("rollback run --execute") as process:
+            process.start(failpoint="cutover.switching:1:stop")
+            wait_until(lambda: stopped(process.pid), 120, "it stands still")
+            (successor,) = successors(s)
+            server.kill9()
+            process.kill9()
+            wait_until(lambda: "cutover_orphaned" in process.log_text(), 30, "the successor has seen it")
+            assert successors(s) == [successor]  # it has nobody to ask
+            server.start()
+            wait_until(lambda: not successors(s), 60, "the successor ends by itself")
+            assert not process.sanitizer_reports() and " text=\"done\"" in process.log_text(), process.log_tail(60)
+        assert back.rollback("status")["stands"] == "done"
+
+
 @pytest.mark.parametrize("point", ["cutover.verifying", "cutover.deciding"])
 def test_what_was_not_decided_is_left_alone(servers, point):
     """The side that served opens by itself when the pause budget ends; whoever comes finds it as it was."""
