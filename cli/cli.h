@@ -133,6 +133,7 @@ int cmd_approve(struct cli *cli);
 int cmd_rollback(struct cli *cli);
 int cmd_cleanup(struct cli *cli);
 int cmd_decommission(struct cli *cli);
+int cmd_take_over(struct cli *cli);
 
 extern const struct cli_flag capture_flags[], apply_flags[], status_flags[], journal_flags[], check_flags[],
     compare_flags[], cutover_flags[], schema_flags[], audit_flags[], approve_flags[], rollback_flags[],

@@ -258,6 +258,12 @@ const struct command command_table[] = {
          "fences, order, gaps, duplicates. Exit code of verify: 0 good; 1 findings, each with its topic, "
          "partition, offset and lsn; 4 could not be read to its end.",
      .flags = journal_flags},
+    {.name = "take-over",
+     .run = cmd_take_over,
+     .hidden = true,
+     .stop = STOP_PATIENT,
+     .usage = "PIPELINE",
+     .summary = "lead a rollback to its end whose process is gone; started by that itself"},
     {.name = "docs",
      .run = cmd_docs,
      .hidden = true,

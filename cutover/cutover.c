@@ -132,6 +132,8 @@ static bool begin(struct cutover *co, struct err *err)
         tell_gates(co);
         return trail_gates(co, false, err);
     }
+    if (!successor_start(co, err))
+        return false;
     new_id(co);
     return trail_gates(co, true, err) && record_state(co, CUT_BEGINNING, err);
 }
@@ -147,7 +149,10 @@ static bool begin_or_resume(struct cutover *co, bool must_resume, struct err *er
                        co->pipeline);
     if (!found)
         return begin(co, err);
+    struct err alone = ERR_INIT;
     cutover_say(co, "resuming cutover %s at '%s'", co->id, cutover_state_name(co->state));
+    if (!successor_start(co, &alone))
+        cutover_say(co, "%s", alone.text);
     return notes_resumed(co, err) && resume_aborted(co, err) && close_anew(co, err);
 }
 

@@ -11,6 +11,7 @@
 #include "deadline.h"
 #include "pg/conn.h"
 #include "states.h"
+#include "successor.h"
 
 struct readiness;
 struct from_maria;
@@ -51,12 +52,14 @@ struct cutover {
     uint64_t scanned_offset;   /* where the walk goes on; 0 = not begun */
     char straggler_why[300];   /* why a straggler could not be ended */
     int64_t
-        vacuum_yields_ms;    /* to wait for a table's lock until an autovacuum gives way; 0 = none is there */
-    char catalog[40];        /* digest of the closed tables, as compared; "" = not by this process */
-    char closed_until[40];   /* the source's clock, seconds since the epoch (refuse.c) */
-    struct trail trail;      /* trail.c */
-    struct alerts *alerts;   /* tell.c; NULL = nobody is told */
-    json_t *notes;           /* notes.c; NULL = none since the last record */
+        vacuum_yields_ms;  /* to wait for a table's lock until an autovacuum gives way; 0 = none is there */
+    char catalog[40];      /* digest of the closed tables, as compared; "" = not by this process */
+    char closed_until[40]; /* the source's clock, seconds since the epoch (refuse.c) */
+    struct trail trail;    /* trail.c */
+    struct successor successor; /* successor.c */
+    bool takes_over;            /* we are one (take_over.c) */
+    struct alerts *alerts;      /* tell.c; NULL = nobody is told */
+    json_t *notes;              /* notes.c; NULL = none since the last record */
     int64_t attempt;         /* of this cutover: 1, and one more each time that somebody takes it up again */
     const char *ended;       /* how the last step ended, as an event's name; NULL = none was taken */
     int64_t spent_us;        /* in it, whether it succeeded or not */
@@ -123,6 +126,8 @@ bool decision_switch(struct cutover *co, char ret_state[16], struct err *err) MU
 bool decision_get(struct cutover *co, char ret_state[16], struct err *err) MUST_CHECK;
 /* And whether it is this cutover's ("none" counts as such). */
 bool decision_stands(struct cutover *co, char ret_state[16], bool *ret_ours, struct err *err) MUST_CHECK;
+/* The same behind all that may still be under way to the row, from sessions whose process has gone as well. */
+bool decision_settled(struct cutover *co, char ret_state[16], bool *ret_ours, struct err *err) MUST_CHECK;
 /* open → aborted; also where this cutover has not opened it yet, so that it cannot. */
 bool decision_abort(struct cutover *co, struct err *err) MUST_CHECK;
 

@@ -188,6 +188,7 @@ bool cutover_open_source(struct cutover *co, struct err *err)
 
 void cutover_close(struct cutover *co)
 {
+    successor_end(co);
     deadline_end(co);
     trail_close(co, NULL);
     notes_clear(co);
@@ -351,6 +352,20 @@ bool decision_stands(struct cutover *co, char ret_state[16], bool *ret_ours, str
         return false;
     *ret_ours = id[0] == '\0' || strcmp(id, co->id) == 0;
     return true;
+}
+
+/* Who decides has the row alone until the commit, which the server may still be at when its process has gone. What that has not sent by then never
+ * comes. */
+bool decision_settled(struct cutover *co, char ret_state[16], bool *ret_ours, struct err *err)
+{
+    const char *params[] = {co->pipeline};
+    PG_RESULT_AUTO none = NULL;
+    bool ok = co->from_maria != NULL
+                  ? from_maria_decision_settled(co, err)
+                  : pg_query(co->source, "SELECT FROM crossfade.decision WHERE pipeline = $1 FOR SHARE", 1,
+                             params, &none, err);
+    return (ok || err_wrap(err, "the decision row on the source")) &&
+           decision_stands(co, ret_state, ret_ours, err);
 }
 
 /* A row that an earlier cutover has left as aborted is taken over: this one must not open it any more. */

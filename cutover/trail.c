@@ -176,6 +176,8 @@ bool trail_resumed(struct cutover *co, struct err *err)
 {
     json_t *detail = json_pack("{s:s, s:i, s:I}", "state", cutover_state_name(co->state), "seq", co->seq,
                                "attempt", (json_int_t)co->attempt);
+    if (co->takes_over)
+        json_object_set_new(detail, "taken_over", json_true());
     return append(co, "cutover.resumed", detail, err) && store_commit(co, err);
 }
 

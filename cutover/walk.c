@@ -110,6 +110,8 @@ static bool step(struct cutover *co, struct err *abort_reason, struct err *err)
     int64_t start_us = clock_mono_us();
     enum cutover_state next = rule->next;
     co->took_us = 0;
+    if (co->state == CUT_DECIDING || co->state == CUT_SWITCHING)
+        successor_decides(co);
     bool ok = guard_and_act(co, rule, &failure);
     co->spent_us = clock_mono_us() - start_us;
     co->ended = cutover_event_name(EV_GO);

@@ -42,6 +42,14 @@ bool from_maria_decision(struct cutover *co, char ret_state[16], char ret_id[64]
     return true;
 }
 
+bool from_maria_decision_settled(struct cutover *co, struct err *err)
+{
+    const char *params[] = {co->pipeline};
+    ROWSET_AUTO none = NULL;
+    return ask(co, "SELECT state FROM crossfade_decision WHERE pipeline = $1 LOCK IN SHARE MODE", 1, params,
+               &none, err);
+}
+
 /* Whether anybody holds the lock of closing. */
 static bool is_closed(struct cutover *co, bool *ret, struct err *err)
 {

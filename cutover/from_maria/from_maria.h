@@ -59,6 +59,7 @@ int from_maria_row(const struct rowset *rs, const char *database, const char *na
 
 /* decision.c: see record.c */
 bool from_maria_decision(struct cutover *co, char ret_state[16], char ret_id[64], struct err *err) MUST_CHECK;
+bool from_maria_decision_settled(struct cutover *co, struct err *err) MUST_CHECK;
 bool from_maria_decision_begin(struct cutover *co, struct err *err) MUST_CHECK;
 bool from_maria_decision_abort(struct cutover *co, struct err *err) MUST_CHECK;
 bool from_maria_decision_switch(struct cutover *co, struct err *err) MUST_CHECK;

@@ -57,6 +57,10 @@ bool config_require_for(const struct config *cfg, const char *command, struct er
 /* The file that was read, or "" if there was none. */
 const char *config_file(const struct config *cfg);
 
+/* The whole of it, secrets included, as a text without zero bytes for another process of this executable; and back (text[len] is a zero byte). ERR_DATA: it is no such text. */
+void config_pack(const struct config *cfg, struct strbuf *out);
+bool config_unpack(const char *text, size_t len, struct config **ret, struct err *err) MUST_CHECK;
+
 /* docs/CONFIG.md from the option table. */
 void config_reference_markdown(struct strbuf *out);
 /* The OPTIONS section of the man page, in roff. */

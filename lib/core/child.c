@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -71,28 +72,34 @@ static int make_input(const char *text, struct err *err)
     return -1;
 }
 
-static int spawn_with(struct child *c, int in_fd, int out_fd, posix_spawn_file_actions_t *actions,
-                      posix_spawnattr_t *attributes)
+/* apart: what divides it from our group of processes. */
+static void set_attributes(posix_spawnattr_t *attributes, int apart)
 {
-    const char *const shell[] = {"/bin/sh", "-c", c->order->command, NULL};
-    const char *const *argv = c->order->command != NULL ? shell : c->order->argv;
-    const char **env = make_environment(c->order);
     sigset_t none, usual;
     (void)sigemptyset(&none);
     (void)sigemptyset(&usual);
     (void)sigaddset(&usual, SIGPIPE);
     (void)sigaddset(&usual, SIGINT);
     (void)sigaddset(&usual, SIGTERM);
+    (void)posix_spawnattr_setsigmask(attributes, &none); /* ours are blocked */
+    (void)posix_spawnattr_setsigdefault(attributes, &usual);
+    (void)posix_spawnattr_setpgroup(attributes, 0);
+    (void)posix_spawnattr_setflags(attributes,
+                                   (short)(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | apart));
+}
+
+static int spawn_with(struct child *c, int in_fd, int out_fd, posix_spawn_file_actions_t *actions,
+                      posix_spawnattr_t *attributes)
+{
+    const char *const shell[] = {"/bin/sh", "-c", c->order->command, NULL};
+    const char *const *argv = c->order->command != NULL ? shell : c->order->argv;
+    const char **env = make_environment(c->order);
     (void)posix_spawn_file_actions_adddup2(actions, in_fd, STDIN_FILENO);
     (void)posix_spawn_file_actions_adddup2(actions, out_fd, STDOUT_FILENO);
     (void)posix_spawn_file_actions_adddup2(actions, out_fd, STDERR_FILENO);
     /* Whatever a library has opened meanwhile in another thread: a session of ours is not the command's. */
     (void)posix_spawn_file_actions_addclosefrom_np(actions, STDERR_FILENO + 1);
-    (void)posix_spawnattr_setsigmask(attributes, &none); /* ours are blocked */
-    (void)posix_spawnattr_setsigdefault(attributes, &usual);
-    (void)posix_spawnattr_setpgroup(attributes, 0);
-    (void)posix_spawnattr_setflags(attributes,
-                                   POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+    set_attributes(attributes, POSIX_SPAWN_SETPGROUP);
     int failed = posix_spawn(&c->pid, argv[0], actions, attributes, (char *const *)argv, (char *const *)env);
     free(env);
     return failed;
@@ -118,6 +125,48 @@ static bool spawn(struct child *c, int in_fd, struct err *err)
     }
     c->out_fd = ends[0];
     (void)fcntl(c->out_fd, F_SETFL, O_NONBLOCK);
+    return true;
+}
+
+static int spawn_apart(const struct child_order *order, int in_fd, int socket_fd, pid_t *ret_pid)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    const char **env = make_environment(order);
+    if (posix_spawn_file_actions_init(&actions) != 0 || posix_spawnattr_init(&attributes) != 0)
+        BUG("no memory for a child process");
+    (void)posix_spawn_file_actions_adddup2(&actions, in_fd, STDIN_FILENO);
+    (void)posix_spawn_file_actions_adddup2(&actions, socket_fd, CHILD_SOCKET_FD);
+    (void)posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    (void)posix_spawn_file_actions_addclosefrom_np(&actions, CHILD_SOCKET_FD + 1);
+    set_attributes(&attributes, POSIX_SPAWN_SETSID);
+    int failed = posix_spawn(ret_pid, order->argv[0], &actions, &attributes, (char *const *)order->argv,
+                             (char *const *)env);
+    (void)posix_spawn_file_actions_destroy(&actions);
+    (void)posix_spawnattr_destroy(&attributes);
+    free(env);
+    return failed;
+}
+
+bool child_start_apart(const struct child_order *order, pid_t *ret_pid, int *ret_fd, struct err *err)
+{
+    int ends[2];
+    int in_fd = make_input(order->input, err);
+    if (in_fd < 0)
+        return false;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
+        err_set_errno(err, errno, "a socket to a process of ours");
+        (void)close(in_fd);
+        return false;
+    }
+    int failed = spawn_apart(order, in_fd, ends[1], ret_pid);
+    (void)close(in_fd);
+    (void)close(ends[1]);
+    if (failed != 0) {
+        (void)close(ends[0]);
+        return err_set_errno(err, failed, "%s cannot be started", order->argv[0]);
+    }
+    *ret_fd = ends[0];
     return true;
 }
 

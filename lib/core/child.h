@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "core/err.h"
 #include "core/strbuf.h"
@@ -32,6 +33,11 @@ struct child_end {
 
 /* False: it could not be started. Else it has ended, in whatever way. */
 bool child_run(const struct child_order *order, struct child_end *ret, struct err *err) MUST_CHECK;
+/* One that may outlive us: in a session of its own, with our standard error, no standard output, and as its descriptor CHILD_SOCKET_FD one end of a
+ * socket, which tells either side when the other has gone. *ret_fd: our end. The caller waits for it. Of the order, argv, more, hidden and input count. */
+#define CHILD_SOCKET_FD 3
+bool child_start_apart(const struct child_order *order, pid_t *ret_pid, int *ret_fd,
+                       struct err *err) MUST_CHECK;
 void child_end_release(struct child_end *end);
 /* "exit code 3", "ended by signal 9", "not done after 500 ms"; returns out. */
 #define CHILD_TEXT_MAX 80

@@ -50,7 +50,14 @@ static const struct log_event_def events[] = {
     {"cut", "info", "capture", "A comparison's cut: a fence stands exactly there."},
     {"cut_refused", "warn", "capture",
      "A comparison's cut came too late; the comparison will be INCONCLUSIVE."},
-    {"cutover", "info", "cutover", "What the cutover that the watch runs says."},
+    {"cutover", "info", "cutover",
+     "What a cutover says that runs without a person: the watch's, or one that was taken over."},
+    {"cutover_orphaned", "warn", "cutover",
+     "The process of a rollback, or of a cutover behind one, is gone at its decision; its successor looks "
+     "whether that was taken."},
+    {"cutover_taken_over", "info, error", "cutover",
+     "The successor has led it to its end, or found nothing left to do (`text`); as an error: a person is "
+     "needed."},
     {"dead_letter", "info, warn", "apply",
      "A row that the target refused is held (or one behind it): `table`, `lsn`, `topic`, `partition`, "
      "`offset`, `sqlstate`. No values."},
