@@ -50,6 +50,37 @@ def kill_at(cut, point):
         assert process.exit_code == -signal.SIGKILL, refusals(process.log_text())
 
 
+class Standby:
+    """One that commits of the source wait for, and that does not exist."""
+
+    def __init__(self, s):
+        self.s = s
+
+    def wanted(self, name):
+        """Its name, or "" for none. Behind it commits wait."""
+        self.s.source_server.sql(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'")
+        self.s.source_server.sql("SELECT pg_reload_conf()")
+        if name:
+            wait_until(self._is_known, 30, "commits wait for the standby")
+
+    def _probe(self):
+        with contextlib.suppress(psycopg.Error), psycopg.connect(self.s.source_server.url("postgres"), autocommit=True, application_name="probe") as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS probe ()")
+            connection.execute("DROP TABLE probe")
+
+    def _is_known(self):
+        """That there is a standby to wait for: the checkpointer tells the others, some time after the reload."""
+        thread = threading.Thread(target=self._probe)
+        thread.start()
+        waited = False
+        while thread.is_alive():
+            for (pid,) in self.s.admin("SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'probe'"):
+                waited = True
+                self.s.admin(f"SELECT pg_cancel_backend({pid})")
+            thread.join(0.02)
+        return waited
+
+
 def test_another_pipeline_does_not_open_what_one_has_closed(servers):
     """Two pipelines move a table each out of one database, one after the other."""
     folder, source, target = servers
@@ -188,26 +219,7 @@ def test_writer_who_waits_for_the_decision_is_refused(cut, isolation):
     writer.execute(f"SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL {isolation}")
     writer.commit()
 
-    def stand_by(names):
-        s.source_server.sql(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
-        s.source_server.sql("SELECT pg_reload_conf()")
-
-    def probe():
-        with contextlib.suppress(psycopg.Error), psycopg.connect(s.source_server.url("postgres"), autocommit=True, application_name="probe") as connection:
-            connection.execute("CREATE TABLE IF NOT EXISTS probe ()")
-            connection.execute("DROP TABLE probe")
-
-    def is_known():
-        """That there is a standby to wait for: the checkpointer tells the others, some time after the reload."""
-        thread = threading.Thread(target=probe)
-        thread.start()
-        waited = False
-        while thread.is_alive():
-            for (pid,) in s.admin("SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'probe'"):
-                waited = True
-                s.admin(f"SELECT pg_cancel_backend({pid})")
-            thread.join(0.02)
-        return waited
+    standby = Standby(s)
 
     def awaits_standby():
         return s.admin("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name LIKE 'crossfade cutover%'") == [(1,)]
@@ -220,11 +232,10 @@ def test_writer_who_waits_for_the_decision_is_refused(cut, isolation):
         with Role("cutover run --execute --json", s.pipeline.config_of("cutover"), log) as process:
             process.start(failpoint="cutover.decide:1:stop")
             wait_until(lambda: stopped(process.pid), 60, "it stands still")
-            stand_by("nobody")
-            wait_until(is_known, 30, "commits wait for the standby")
+            standby.wanted("nobody")
             process.signal(signal.SIGCONT)
             wait_until(awaits_standby, 30, "the decision waits for a standby")
-            waiter = threading.Thread(target=lambda: (wait_until(waits, 60, "the writer waits for the decision"), stand_by("")))
+            waiter = threading.Thread(target=lambda: (wait_until(waits, 60, "the writer waits for the decision"), standby.wanted("")))
             waiter.start()
             while waiter.is_alive():  # refused at once until the freeze ends; then it waits for the row, and is refused
                 with pytest.raises((CLOSED, psycopg.errors.SerializationFailure)), writer.transaction():
@@ -232,7 +243,7 @@ def test_writer_who_waits_for_the_decision_is_refused(cut, isolation):
             waiter.join()
             process.assert_exit(0, 60)
     finally:
-        stand_by("")
+        standby.wanted("")
         writer.close()
     assert s.admin("SELECT state FROM crossfade.decision") == [("switched",)]
     refused(s, "UPDATE t SET v = v")
@@ -275,9 +286,7 @@ def test_answer_of_the_decision_is_lost_while_it_is_under_way(cut):
     """The session is cut while its commit waits for a standby: nobody can see yet how it ends. It ends decided, and so does the cutover."""
     s = cut.s
 
-    def standby(names):
-        s.source_server.sql(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
-        s.source_server.sql("SELECT pg_reload_conf()")
+    standby = Standby(s)
 
     def waiting(event):
         return s.admin(f"SELECT count(*) FROM pg_stat_activity WHERE wait_event = '{event}' AND application_name LIKE 'crossfade cutover%'") == [(1,)]
@@ -292,15 +301,15 @@ def test_answer_of_the_decision_is_lost_while_it_is_under_way(cut):
             with Role("cutover run --execute --json", config + ".relay", log) as process:
                 process.start(failpoint="cutover.decide:1:stop")
                 wait_until(lambda: stopped(process.pid), 60, "it stands still")
-                standby("nobody")
+                standby.wanted("nobody")
                 process.signal(signal.SIGCONT)
                 wait_until(lambda: waiting("SyncRep"), 30, "the decision waits for a standby")
                 relay.cut_clients()
                 wait_until(lambda: waiting("transactionid") or waiting("tuple"), 30, "the abort waits for the decision")
-                standby("")
+                standby.wanted("")
                 process.assert_exit(0, 60)
         finally:
-            standby("")
+            standby.wanted("")
     assert s.admin("SELECT state FROM crossfade.decision") == [("switched",)]
     refused(s, "UPDATE t SET v = v")
     assert_equal(s.source_url, s.target_url)

@@ -117,9 +117,10 @@ def stopped(pid):
 
 
 def refusals(text):
-    """The gates that refuse, of a report."""
+    """The gates that refuse, of a report; lines of a log may stand around it."""
     try:
-        return [g for g in json.loads(text)["gates"] if g["verdict"] != "ok"]
+        begin = re.search(r"(?m)^\{$", text)
+        return [g for g in json.JSONDecoder().raw_decode(text[begin.start() if begin else 0:])[0]["gates"] if g["verdict"] != "ok"]
     except ValueError:
         return "no report"
 
