@@ -13,6 +13,8 @@
 
 static const char in_comments[] = FORMAT_IN_COMMENT("crossfade_marker") " UNION ALL " FORMAT_IN_COMMENT(
     "crossfade_decision") " UNION ALL " FORMAT_IN_COMMENT("crossfade_position");
+/* The session is new: the server's limits on what a query may read, and answer, are still in force. */
+static const char unlimited[] = "SET SESSION sql_big_selects = 1, sql_select_limit = 18446744073709551615";
 static const char in_rows[] = "SELECT 'crossfade_position', MAX(format) FROM crossfade_position";
 
 static bool refuse_newer(MYSQL_RES *found, const char *database, struct err *err)
@@ -53,5 +55,8 @@ static bool check(MYSQL *my, const char *sql, const char *database, struct err *
 
 bool maria_control_format_check(MYSQL *my, const char *database, struct err *err)
 {
+    if (mysql_query(my, unlimited) != 0)
+        return maria_fail(mysql_errno(my), mysql_sqlstate(my), mysql_error(my),
+                          "before the format of the control tables is read", err);
     return check(my, in_comments, database, err) && check(my, in_rows, database, err);
 }
